@@ -1,0 +1,1 @@
+"""Typed client-side operations over the wire: users, policies, topics, groups, messages."""

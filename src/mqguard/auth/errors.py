@@ -1,0 +1,25 @@
+"""What can be wrong with users, policies and requests for access."""
+
+from mqguard.errors import MqguardError
+
+
+class PolicyInvalid(MqguardError):
+    """A subject, resource, action, source, decision or policy that is none; says what and what would be right."""
+
+
+class AuthenticationFailed(MqguardError):
+    """A caller is not who it says it is.
+
+    Attributes:
+        reason: Machine word for the audit log (`no-credentials`, `unknown-user`, `wrong-signature`, `disabled`, …).
+        message: The sentence that the peer hears; the same for an unknown user and a wrong secret.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class MetadataRejected(MqguardError):
+    """A change of users or policies that is refused; the sentence is Apache's where Apache has one."""

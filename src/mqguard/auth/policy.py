@@ -1,0 +1,96 @@
+"""Policies: what a subject is allowed and denied. Building one validates it, so an invalid one cannot exist."""
+
+import dataclasses
+import enum
+
+from mqguard.auth.action import Action
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+
+
+class Decision(enum.Enum):
+    """What an entry says."""
+
+    ALLOW = "Allow"
+    DENY = "Deny"
+
+    @classmethod
+    def parse(cls, text: str) -> "Decision":
+        """Read `Allow` or `Deny`, in any letter case.
+
+        Raises:
+            PolicyInvalid: It is neither.
+        """
+        for decision in cls:
+            if text.isascii() and text.lower() == decision.value.lower():
+                return decision
+        raise PolicyInvalid(f"unknown decision `{text}`: use Allow or Deny")
+
+
+class PolicyType(enum.Enum):
+    """`CUSTOM` entries speak first; `DEFAULT` entries only for resources that no Custom entry matches."""
+
+    CUSTOM = "Custom"
+    DEFAULT = "Default"
+
+    @classmethod
+    def parse(cls, text: str) -> "PolicyType":
+        """Read `Custom` or `Default`, in any letter case.
+
+        Raises:
+            PolicyInvalid: It is neither.
+        """
+        for kind in cls:
+            if text.isascii() and text.lower() == kind.value.lower():
+                return kind
+        raise PolicyInvalid(f"unknown policy type `{text}`: use Custom or Default")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a policy.
+
+    Attributes:
+        resource: What it speaks about.
+        actions: What it speaks of, in the order written; never empty.
+        sources: Where a request must come from; empty means anywhere.
+        decision: What it says.
+    """
+
+    resource: Resource
+    actions: tuple[Action, ...]
+    sources: tuple[Source, ...]
+    decision: Decision
+
+    def __post_init__(self) -> None:
+        if not self.actions:
+            raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Policy:
+    """The entries of one type."""
+
+    type: PolicyType
+    entries: tuple[Entry, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acl:
+    """All policies of one subject; at most one of each type."""
+
+    subject: Subject
+    policies: tuple[Policy, ...]
+
+    def __post_init__(self) -> None:
+        if len({policy.type for policy in self.policies}) != len(self.policies):
+            raise PolicyInvalid(f"the policies of `{self.subject.key}` repeat a type")
+
+    def entries(self, kind: PolicyType) -> tuple[Entry, ...]:
+        """The entries of that type, empty if there are none."""
+        for policy in self.policies:
+            if policy.type is kind:
+                return policy.entries
+        return ()

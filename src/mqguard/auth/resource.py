@@ -1,0 +1,88 @@
+"""What is guarded: clusters, namespaces, topics and groups, by name, by prefix, or any."""
+
+import dataclasses
+import enum
+
+from mqguard.auth.errors import PolicyInvalid
+
+
+class ResourceType(enum.Enum):
+    """A kind of resource. `ANY` is only for entries: it speaks about every kind."""
+
+    ANY = "*"
+    CLUSTER = "Cluster"
+    NAMESPACE = "Namespace"
+    TOPIC = "Topic"
+    GROUP = "Group"
+
+
+class Pattern(enum.Enum):
+    """How an entry's name is compared with a request's."""
+
+    LITERAL = "LITERAL"
+    PREFIXED = "PREFIXED"
+    ANY = "ANY"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resource:
+    """What an entry speaks about.
+
+    Attributes:
+        type: The kind; `ANY` only together with the pattern `ANY`.
+        name: The name or the prefix; empty for the pattern `ANY`.
+        pattern: How `name` is compared.
+    """
+
+    type: ResourceType
+    name: str
+    pattern: Pattern
+
+    @classmethod
+    def parse(cls, key: str) -> "Resource":
+        """Read a resource key: `Topic:orders`, `Topic:order*`, `Topic:*` or `*`.
+
+        Raises:
+            PolicyInvalid: Unknown type, no name, or a `*` that is not the last character.
+        """
+        if key == "*":
+            return cls(ResourceType.ANY, "", Pattern.ANY)
+        kind, colon, name = key.partition(":")
+        found = _BY_NAME.get(kind.lower()) if kind.isascii() else None
+        if found is None:
+            raise PolicyInvalid(
+                f"unknown resource type in `{key}`: write `Topic:name`, `Group:name`, `Cluster:name`, "
+                f"`Namespace:name`, a prefix as `Topic:name*`, all of a type as `Topic:*`, or `*`"
+            )
+        if not colon or not name:
+            raise PolicyInvalid(
+                f"the resource `{key}` has no name: write `{found.value}:name` or `{found.value}:*`"
+            )
+        if name == "*":
+            return cls(found, "", Pattern.ANY)
+        if "*" in name[:-1]:
+            raise PolicyInvalid(
+                f"the resource `{key}` has a `*` before its end: only a last `*` makes a prefix"
+            )
+        if name.endswith("*"):
+            return cls(found, name[:-1], Pattern.PREFIXED)
+        return cls(found, name, Pattern.LITERAL)
+
+    @property
+    def key(self) -> str:
+        """The resource as it is written in policies."""
+        if self.type is ResourceType.ANY:
+            return "*"
+        star = "" if self.pattern is Pattern.LITERAL else "*"
+        return f"{self.type.value}:{self.name}{star}"
+
+    def covers(self, kind: ResourceType, name: str) -> bool:
+        """Whether this speaks about the one resource of that kind and name."""
+        if self.type is not ResourceType.ANY and self.type is not kind:
+            return False
+        if self.pattern is Pattern.ANY:
+            return True
+        return name == self.name if self.pattern is Pattern.LITERAL else name.startswith(self.name)
+
+
+_BY_NAME = {kind.value.lower(): kind for kind in ResourceType if kind is not ResourceType.ANY}

@@ -1,0 +1,84 @@
+"""Users: the access key, its secrets, its kind and whether it is enabled."""
+
+import dataclasses
+import enum
+
+from mqguard.auth.errors import PolicyInvalid
+
+
+class UserType(enum.Enum):
+    """`SUPER` may do everything, unless disabled."""
+
+    SUPER = "Super"
+    NORMAL = "Normal"
+
+
+class UserStatus(enum.Enum):
+    """Whether a user is let in at all."""
+
+    ENABLE = "enable"
+    DISABLE = "disable"
+
+
+class Secret:
+    """A secret key. Its repr, str and format never show it; `reveal` is the one way to the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        if not text:
+            raise PolicyInvalid("a secret can not be empty")
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself: only for signing, sealing and the one-time print of a generated secret."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveSecret:
+    """A secret that a user may sign with.
+
+    Attributes:
+        secret: The key.
+        not_after: Milliseconds since the epoch after which it is refused; None is for ever.
+    """
+
+    secret: Secret
+    not_after: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class User:
+    """One user.
+
+    Attributes:
+        name: The access key.
+        secrets: What it may sign with: the current secret first, then at most one that is being rotated out.
+        type: Super or Normal.
+        status: Enabled or disabled.
+    """
+
+    name: str
+    secrets: tuple[LiveSecret, ...]
+    type: UserType = UserType.NORMAL
+    status: UserStatus = UserStatus.ENABLE
+
+    @property
+    def is_super(self) -> bool:
+        """Whether policies are not asked for it."""
+        return self.type is UserType.SUPER
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it is let in."""
+        return self.status is UserStatus.ENABLE

@@ -1,0 +1,1 @@
+"""The broker's remoting face: one processor file per family of request codes."""

@@ -1,0 +1,1 @@
+"""Typed settings: option registry, broker.conf reader, secrets."""

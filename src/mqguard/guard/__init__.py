@@ -1,0 +1,1 @@
+"""Every request passes here: requirements, authenticate, authorize, audit, failures."""

@@ -1,0 +1,1 @@
+"""The name server: route table, key-value configuration and their processors."""

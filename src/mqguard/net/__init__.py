@@ -1,0 +1,1 @@
+"""Sockets and TLS: the asynchronous server shell and the blocking client."""

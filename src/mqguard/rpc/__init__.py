@@ -1,0 +1,1 @@
+"""The data side of the gRPC protocol, without a server."""

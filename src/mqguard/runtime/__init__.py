@@ -1,0 +1,1 @@
+"""The composition root: builds what a command asks for from its configuration."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and the audit writer's thread."""

@@ -1,0 +1,1 @@
+"""Shipped help for the authors of plugins and for our own tests."""
