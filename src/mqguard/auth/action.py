@@ -26,9 +26,7 @@ class Action(enum.Enum):
         """
         found = _BY_NAME.get(text.lower()) if text.isascii() else None
         if found is None:
-            raise PolicyInvalid(
-                f"unknown action `{text}`: use one of {', '.join(a.value for a in cls)}"
-            )
+            raise PolicyInvalid(f"unknown action `{text}`: use one of {', '.join(a.value for a in cls)}")
         return found
 
 

@@ -55,15 +55,11 @@ class Resource:
                 f"`Namespace:name`, a prefix as `Topic:name*`, all of a type as `Topic:*`, or `*`"
             )
         if not colon or not name:
-            raise PolicyInvalid(
-                f"the resource `{key}` has no name: write `{found.value}:name` or `{found.value}:*`"
-            )
+            raise PolicyInvalid(f"the resource `{key}` has no name: write `{found.value}:name` or `{found.value}:*`")
         if name == "*":
             return cls(found, "", Pattern.ANY)
         if "*" in name[:-1]:
-            raise PolicyInvalid(
-                f"the resource `{key}` has a `*` before its end: only a last `*` makes a prefix"
-            )
+            raise PolicyInvalid(f"the resource `{key}` has a `*` before its end: only a last `*` makes a prefix")
         if name.endswith("*"):
             return cls(found, name[:-1], Pattern.PREFIXED)
         return cls(found, name, Pattern.LITERAL)
