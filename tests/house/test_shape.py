@@ -82,7 +82,7 @@ def test_a_todo_names_its_issue() -> None:
 def test_no_secret_is_compared_with_equals() -> None:
     """Secrets and signatures are compared in constant time, by `hmac.compare_digest`."""
     pattern = re.compile(
-        r"\b(signature|secret|password|digest)\w*\s*[!=]=|[!=]=\s*\w*(signature|secret|password)\b", re.I
+        r"\b(signature|secret|password|digest)\w*\s*[!=]=|[!=]=\s*\w*(signature|secret|password)\b", re.IGNORECASE
     )
     found = [
         f"{name}: {line.strip()}"
