@@ -1,0 +1,105 @@
+"""Apache RocketMQ 5.5.0 on this machine, the peer that every figure is a ratio to. Needs Java 17 and Maven."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mqguard-bench"
+OPENS = [
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+]
+AUTH = "org.apache.rocketmq.auth"
+ACCESS_KEY, SECRET_KEY = "rocketmq", "12345678"
+
+
+def libraries() -> Path:
+    """The directory of Apache's jars; fetched from Maven Central on the first call."""
+    lib = CACHE / "lib"
+    if not (lib / ".complete").exists():
+        if shutil.which("mvn") is None or shutil.which("java") is None:
+            raise SystemExit("the peer needs Java 17 and Maven (Debian: apt-get install openjdk-17-jdk-headless maven)")
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={lib}"]
+        subprocess.run(["mvn", "-q", "-B", "-f", str(HERE / "peer" / "pom.xml"), *goal], check=True)
+        (lib / ".complete").touch()
+    return lib
+
+
+def free_port() -> int:
+    """A port that nobody listens on, with the one two below it free as well (the broker's second port)."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def broker_conf(store: Path, namesrv: int, port: int, *, acl: bool) -> str:
+    """The broker's configuration: ACL 2.0 as its documentation switches it on."""
+    on = str(acl).lower()
+    return f"""brokerClusterName = DefaultCluster
+brokerName = broker-a
+brokerId = 0
+brokerIP1 = 127.0.0.1
+namesrvAddr = 127.0.0.1:{namesrv}
+listenPort = {port}
+storePathRootDir = {store}
+authenticationEnabled = {on}
+authenticationProvider = {AUTH}.authentication.provider.DefaultAuthenticationProvider
+initAuthenticationUser = {{"username":"{ACCESS_KEY}","password":"{SECRET_KEY}"}}
+innerClientAuthenticationCredentials = {{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}
+authenticationMetadataProvider = {AUTH}.authentication.provider.LocalAuthenticationMetadataProvider
+authorizationEnabled = {on}
+authorizationProvider = {AUTH}.authorization.provider.DefaultAuthorizationProvider
+authorizationMetadataProvider = {AUTH}.authorization.provider.LocalAuthorizationMetadataProvider
+"""
+
+
+@contextlib.contextmanager
+def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server class until the block ends; wait for it to say that it is up."""
+    lib = libraries()
+    (home / "conf").mkdir(parents=True, exist_ok=True)
+    log = home / f"{name}.log"
+    command = ["java", f"-Xmx{heap}", f"-Xms{heap}", f"-Duser.home={home}", f"-Drocketmq.home.dir={home}"]
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([*command, *OPENS, "-cp", f"{lib}/*", *args], stdout=out, stderr=out) as p,
+    ):
+        try:
+            deadline = time.monotonic() + 60
+            while b"boot success" not in log.read_bytes():
+                if p.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"Apache's {name} did not start:\n{log.read_text()[-2000:]}")
+                time.sleep(0.1)
+            yield p
+        finally:
+            p.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                p.wait(20)
+            p.kill()
+
+
+@contextlib.contextmanager
+def broker(*, acl: bool) -> Iterator[tuple[int, int]]:
+    """Name server and broker; yields the broker's port and process id."""
+    with tempfile.TemporaryDirectory(prefix="apache-") as directory:
+        home, namesrv, port = Path(directory), free_port(), free_port()
+        (home / "namesrv.conf").write_text(f"listenPort={namesrv}\n")
+        (home / "broker.conf").write_text(broker_conf(home / "store", namesrv, port, acl=acl))
+        start = "org.apache.rocketmq"
+        with (
+            java(home, "namesrv", "512m", f"{start}.namesrv.NamesrvStartup", "-c", str(home / "namesrv.conf")),
+            java(home, "broker", "2g", f"{start}.broker.BrokerStartup", "-c", str(home / "broker.conf")) as process,
+        ):
+            time.sleep(3)
+            yield port, process.pid

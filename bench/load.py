@@ -1,0 +1,161 @@
+"""Closed-loop load on a broker's port: signed frames from N connections with D in flight each.
+
+Frames are built and signed before the clock starts (the signature does not cover the opaque number), so the generator
+costs little. Reads and writes are plain asyncio on uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import collections
+import dataclasses
+import hashlib
+import hmac
+import json
+import struct
+import time
+
+import uvloop
+
+OPAQUE = b"1234567890"
+FIRST = 1_000_000_000
+
+
+@dataclasses.dataclass
+class Load:
+    """What to send and how hard.
+
+    Attributes:
+        port: The broker's port on 127.0.0.1.
+        requests: Ext fields and body of each kind of request, sent in turn.
+        code: The request code.
+        access_key: Who signs; empty sends unsigned.
+        secret_key: With what.
+        connections: How many connections.
+        depth: Requests in flight on each.
+        warm: Seconds before counting.
+        seconds: Seconds of counting.
+    """
+
+    port: int
+    requests: list[tuple[dict[str, str], bytes]]
+    code: int = 310
+    access_key: str = ""
+    secret_key: str = ""
+    connections: int = 16
+    depth: int = 8
+    warm: float = 2.0
+    seconds: float = 8.0
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came back while counting."""
+
+    codes: collections.Counter[int]
+    seconds: float
+    latencies: list[float]
+    bytes_in: int
+
+    @property
+    def rate(self) -> float:
+        """Answers of success per second."""
+        return sum(n for code, n in self.codes.items() if code in {0, 10, 11, 12}) / self.seconds
+
+    def quantile(self, q: float) -> float:
+        """A quantile of the latency, in milliseconds."""
+        return 1000 * self.latencies[min(len(self.latencies) - 1, int(q * len(self.latencies)))]
+
+
+def frame(load: Load, ext: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
+    """A frame in two halves, to be joined by ten digits of opaque number."""
+    if load.access_key:
+        ext = dict(ext, AccessKey=load.access_key)
+        content = "".join(value for _, value in sorted(ext.items())).encode() + body
+        ext["Signature"] = base64.b64encode(hmac.digest(load.secret_key.encode(), content, hashlib.sha1)).decode()
+    head = {"code": load.code, "extFields": ext, "flag": 0, "language": "JAVA", "opaque": int(OPAQUE)}
+    header = json.dumps(head | {"serializeTypeCurrentRPC": "JSON", "version": 453}, separators=(",", ":")).encode()
+    before, after = header.split(OPAQUE)
+    return struct.pack(">II", 4 + len(header) + len(body), len(header)) + before, after + body
+
+
+class Client(asyncio.Protocol):
+    """One connection; every answer sends the next request."""
+
+    def __init__(self, load: Load, frames: list[tuple[bytes, bytes]], outcome: Outcome, state: dict[str, bool]) -> None:
+        self.load, self.frames, self.outcome, self.state = load, frames, outcome, state
+        self.buffer = b""
+        self.sent: dict[int, float] = {}
+        self.count = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport.write(b"".join(self.request() for _ in range(self.load.depth)))
+
+    def request(self) -> bytes:
+        self.count += 1
+        before, after = self.frames[self.count % len(self.frames)]
+        self.sent[self.count] = time.perf_counter()
+        return before + b"%d" % (FIRST + self.count) + after
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self.buffer + data if self.buffer else data
+        at, out = 0, []
+        while len(buffer) - at >= 4:
+            length = int.from_bytes(buffer[at : at + 4], "big")
+            if len(buffer) - at - 4 < length:
+                break
+            header = json.loads(buffer[at + 8 : at + 8 + int.from_bytes(buffer[at + 5 : at + 8], "big")])
+            at += 4 + length
+            started = self.sent.pop(header["opaque"] - FIRST, None)
+            if started is not None and self.state["counting"]:
+                self.outcome.codes[header["code"]] += 1
+                self.outcome.latencies.append(time.perf_counter() - started)
+                self.outcome.bytes_in += length
+            if not self.state["stopping"]:
+                out.append(self.request())
+        self.buffer = buffer[at:]
+        if out:
+            self.transport.write(b"".join(out))
+
+
+async def drive(load: Load) -> Outcome:
+    """Run the load and count."""
+    frames = [frame(load, ext, body) for ext, body in load.requests]
+    outcome = Outcome(collections.Counter(), 0.0, [], 0)
+    state = {"counting": False, "stopping": False}
+    loop = asyncio.get_running_loop()
+    for _ in range(load.connections):
+        await loop.create_connection(lambda: Client(load, frames, outcome, state), "127.0.0.1", load.port)
+    await asyncio.sleep(load.warm)
+    state["counting"], started = True, time.perf_counter()
+    await asyncio.sleep(load.seconds)
+    state["counting"], outcome.seconds = False, time.perf_counter() - started
+    state["stopping"] = True
+    await asyncio.sleep(0.3)
+    outcome.latencies.sort()
+    return outcome
+
+
+def run(load: Load) -> Outcome:
+    """Run the load on a loop of its own."""
+    return uvloop.run(drive(load))
+
+
+def sends(topic: str, size: int = 1024, queues: int = 4) -> list[tuple[dict[str, str], bytes]]:
+    """SEND_MESSAGE_V2 requests as Java's producer writes them, one per queue."""
+    body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    common = {"a": "bench_pg", "b": topic, "c": "TBW102", "d": "4", "f": "0", "g": "1700000000000", "h": "0"}
+    rest = {"j": "0", "k": "false", "l": "0", "m": "false", "n": "broker-a"}
+    return [
+        ({**common, "e": str(q), "i": f"UNIQ_KEY\x01AC110001{q:08d}\x02WAIT\x01true\x02", **rest}, body)
+        for q in range(queues)
+    ]
+
+
+def pulls(topic: str, group: str, count: int = 32, queues: int = 4) -> list[tuple[dict[str, str], bytes]]:
+    """PULL_MESSAGE requests from the start of each queue."""
+    common = {"consumerGroup": group, "topic": topic, "queueOffset": "0", "maxMsgNums": str(count), "sysFlag": "4"}
+    rest = {"commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "*", "subVersion": "0"}
+    return [({**common, "queueId": str(q), **rest, "expressionType": "TAG"}, b"") for q in range(queues)]
