@@ -1,0 +1,83 @@
+"""Which client may consume which queue in order.
+
+A consumer that consumes in order locks its queues and renews the lock every 20 s; a lock that is not renewed is free
+again after 60 s, so that a crashed consumer blocks nobody for long.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+LOCK_LIFE_MS = 60_000
+"""How long a lock lives without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
+
+QueueKey = tuple[str, str, int]
+"""Topic, broker name and queue id, as the client names a queue."""
+
+
+class _Lock(msgspec.Struct, gc=False):
+    client_id: str
+    renewed_ms: int
+
+
+class Locks:
+    """The order locks of all groups."""
+
+    def __init__(self, life_ms: int = LOCK_LIFE_MS) -> None:
+        self._life_ms = life_ms
+        self._groups: dict[str, dict[QueueKey, _Lock]] = {}
+
+    def lock(self, group: str, client_id: str, queues: Iterable[QueueKey], now_ms: int) -> list[QueueKey]:
+        """Lock or renew `queues` for a client; answers those that it holds now."""
+        locks = self._groups.setdefault(group, {})
+        held = []
+        for queue in queues:
+            lock = locks.get(queue)
+            if lock is None:
+                locks[queue] = _Lock(client_id, now_ms)
+            elif lock.client_id == client_id or not self._alive(lock, now_ms):
+                lock.client_id = client_id
+                lock.renewed_ms = now_ms
+            else:
+                continue
+            held.append(queue)
+        if not locks:
+            del self._groups[group]
+        return held
+
+    def unlock(self, group: str, client_id: str, queues: Iterable[QueueKey]) -> None:
+        """Give up those of `queues` that the client holds; those of others stay locked."""
+        locks = self._groups.get(group)
+        if locks is None:
+            return
+        for queue in queues:
+            lock = locks.get(queue)
+            if lock is not None and lock.client_id == client_id:
+                del locks[queue]
+        if not locks:
+            del self._groups[group]
+
+    def holder(self, group: str, queue: QueueKey, now_ms: int) -> str | None:
+        """The client that holds a queue's lock, None if it is free."""
+        lock = self._groups.get(group, {}).get(queue)
+        return lock.client_id if lock is not None and self._alive(lock, now_ms) else None
+
+    def holds_any(self, group: str, now_ms: int) -> bool:
+        """Whether any queue of a group is locked: the group consumes in order."""
+        return any(self._alive(lock, now_ms) for lock in self._groups.get(group, {}).values())
+
+    def forget_group(self, group: str) -> None:
+        """Drop all locks of a group that is deleted."""
+        self._groups.pop(group, None)
+
+    def expire(self, now_ms: int) -> None:
+        """Drop dead locks, so that groups that are gone cost no memory."""
+        for group in list(self._groups):
+            locks = self._groups[group]
+            for queue in [queue for queue, lock in locks.items() if not self._alive(lock, now_ms)]:
+                del locks[queue]
+            if not locks:
+                del self._groups[group]
+
+    def _alive(self, lock: _Lock, now_ms: int) -> bool:
+        return now_ms - lock.renewed_ms < self._life_ms

@@ -1,0 +1,137 @@
+"""Requests that wait for a message: parked as data, resumed by an event.
+
+A pull at the end of a queue is answered when a message arrives that its tags let through, or when its time is up.
+No task, no timer and no future is made for it: an arrival looks up its queue, the periodic tick looks at a heap.
+"""
+
+import heapq
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Waiter(msgspec.Struct, Generic[T], eq=False):
+    """One parked request.
+
+    Attributes:
+        topic: Topic waited on.
+        queue_id: Queue waited on.
+        offset: First queue offset that would satisfy it.
+        tags: Tag codes let through, None for all.
+        deadline_ms: When to give up, on the clock's scale.
+        channel: Connection of the requester; the waiter dies with it.
+        what: What the owner needs to resume the request.
+        number: Set by `Waiting`; order of parking.
+    """
+
+    topic: str
+    queue_id: int
+    offset: int
+    tags: frozenset[int] | None
+    deadline_ms: int
+    channel: str
+    what: T
+    number: int = -1
+
+    def wants(self, next_offset: int, tag_code: int) -> bool:
+        """Whether a message stored just before `next_offset` with this tag code ends the wait."""
+        return next_offset > self.offset and (self.tags is None or tag_code in self.tags)
+
+
+class Waiting(Generic[T]):
+    """All parked requests of a server, bounded in number.
+
+    INVARIANT: a waiter stands in `_queues`, `_channels` and `_live` or in none of them; the heap may hold dead ones.
+    """
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._capacity = capacity
+        self._queues: dict[tuple[str, int], dict[int, Waiter[T]]] = {}
+        self._channels: dict[str, dict[int, Waiter[T]]] = {}
+        self._live: dict[int, Waiter[T]] = {}
+        self._heap: list[tuple[int, int]] = []
+        self._parked = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def park(self, waiter: Waiter[T]) -> bool:
+        """Keep a request; False if the server is full of waiting requests, which then must be answered at once."""
+        if len(self._live) >= self._capacity:
+            return False
+        self._parked += 1
+        number = waiter.number = self._parked
+        self._live[number] = waiter
+        self._queues.setdefault((waiter.topic, waiter.queue_id), {})[number] = waiter
+        self._channels.setdefault(waiter.channel, {})[number] = waiter
+        heapq.heappush(self._heap, (waiter.deadline_ms, number))
+        return True
+
+    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_code: int) -> list[Waiter[T]]:
+        """Take out the requests that a stored message satisfies.
+
+        Args:
+            topic: Where it was stored.
+            queue_id: Where it was stored.
+            next_offset: The queue's end after it.
+            tag_code: Its tag code, 0 for none.
+        """
+        parked = self._queues.get((topic, queue_id))
+        if parked is None:
+            return []
+        woken = [waiter for waiter in parked.values() if waiter.wants(next_offset, tag_code)]
+        for waiter in woken:
+            self._remove(waiter)
+        return woken
+
+    def expired(self, now_ms: int) -> list[Waiter[T]]:
+        """Take out the requests whose time is up, longest overdue first."""
+        late = []
+        heap = self._heap
+        while heap and heap[0][0] <= now_ms:
+            waiter = self._live.get(heapq.heappop(heap)[1])
+            if waiter is not None:
+                self._remove(waiter)
+                late.append(waiter)
+        if len(heap) > 64 and len(heap) > 2 * len(self._live):
+            # Busy queues wake their waiters long before the deadline: without this the heap would hold 15 s of them.
+            self._heap = [entry for entry in heap if entry[1] in self._live]
+            heapq.heapify(self._heap)
+        return late
+
+    def leave(self, channel: str) -> int:
+        """Drop the requests of a closed connection; answers how many."""
+        parked = list(self._channels.get(channel, {}).values())
+        for waiter in parked:
+            self._remove(waiter)
+        return len(parked)
+
+    def count(self, topic: str, queue_id: int) -> int:
+        """How many requests wait on a queue."""
+        return len(self._queues.get((topic, queue_id), {}))
+
+    def take_queue(self, topic: str, queue_id: int) -> list[Waiter[T]]:
+        """Take out all that wait on a queue, whose offsets or existence changed under them."""
+        parked = list(self._queues.get((topic, queue_id), {}).values())
+        for waiter in parked:
+            self._remove(waiter)
+        return parked
+
+    def _remove(self, waiter: Waiter[T]) -> None:
+        number = waiter.number
+        del self._live[number]
+        queue = (waiter.topic, waiter.queue_id)
+        _discard(self._queues, queue, number)
+        _discard(self._channels, waiter.channel, number)
+
+
+K = TypeVar("K")
+
+
+def _discard(table: dict[K, dict[int, Waiter[T]]], key: K, number: int) -> None:
+    waiters = table[key]
+    del waiters[number]
+    if not waiters:
+        del table[key]

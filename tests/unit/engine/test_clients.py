@@ -1,0 +1,192 @@
+"""Live clients, and who must be told of them."""
+
+import itertools
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from mqguard.engine.clients import CLIENT_LIFE_MS, Client, Clients, Consuming, Subscription
+from mqguard.engine.notices import Notices
+from mqguard.model.peer import Peer
+
+
+class Wire:
+    """A link that goes nowhere: only its identity matters here."""
+
+    def __init__(self, channel):
+        self.peer = Peer("127.0.0.1", 1, channel)
+        self.closed = False
+
+    def send(self, frame):
+        raise AssertionError
+
+    def close(self, reason):
+        self.closed = True
+
+
+def client(name, link, user=None):
+    return Client(name, link, 0, 513, user)
+
+
+def consuming(group="g", *subscriptions):
+    return Consuming(group, "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", tuple(subscriptions))
+
+
+def sub(topic, expression="*", version=1):
+    return Subscription(topic, expression, version=version)
+
+
+def test_a_first_heartbeat_changes_the_group_and_a_second_does_not():
+    clients, link = Clients(), Wire("a")
+    assert clients.consume(client("c1", link), consuming("g", sub("t")), 0)
+    assert not clients.consume(client("c1", link), consuming("g", sub("t", version=2)), 1)
+    assert clients.group("g").client_ids() == ["c1"]
+
+
+def test_a_changed_subscription_is_told_and_an_older_one_ignored():
+    clients, link = Clients(), Wire("a")
+    clients.consume(client("c1", link), consuming("g", sub("t", "A", 5)), 0)
+    assert clients.consume(client("c1", link), consuming("g", sub("t", "B", 6)), 0)
+    assert not clients.consume(client("c1", link), consuming("g", sub("t", "A", 5)), 0)
+    assert clients.subscription("g", "t").expression == "B"
+    assert clients.consume(client("c1", link), consuming("g", sub("u")), 0)
+    assert clients.subscription("g", "t") is None
+    assert clients.groups_of_topic("u") == ["g"]
+    assert clients.subscription("unknown", "t") is None
+
+
+def test_a_heartbeat_without_subscriptions_keeps_them():
+    clients, link = Clients(), Wire("a")
+    clients.consume(client("c1", link), consuming("g", sub("t")), 0)
+    silent = Consuming("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", None)
+    assert not clients.consume(client("c1", link), silent, 1)
+    assert clients.subscription("g", "t") is not None
+
+
+def test_nobody_unregisters_a_client_of_another_connection():
+    clients, mine, other = Clients(), Wire("a"), Wire("b")
+    clients.consume(client("c1", mine), consuming("g", sub("t")), 0)
+    clients.produce(client("c1", mine), "p", 0)
+    assert not clients.stop_consuming("b", "c1", "g")
+    assert not clients.stop_producing(other.peer.channel, "c1", "p")
+    assert not clients.stop_consuming("a", "c2", "g")
+    assert clients.stop_consuming("a", "c1", "g")
+    assert clients.group("g") is None
+    assert clients.stop_producing("a", "c1", "p")
+    assert clients.all_producers() == {}
+
+
+def test_a_closed_connection_takes_everything_with_it():
+    clients, one, two = Clients(), Wire("a"), Wire("b")
+    for group in ("g", "h"):
+        clients.consume(client("c1", one), consuming(group, sub("t")), 0)
+    clients.consume(client("c2", two), consuming("g", sub("t")), 0)
+    clients.produce(client("c1", one), "p", 0)
+    assert clients.leave("a") == ["g", "h"]
+    assert clients.group("h") is None
+    assert clients.group("g").client_ids() == ["c2"]
+    assert clients.producers("p") == []
+    assert clients.leave("a") == []
+
+
+def test_silent_clients_expire_and_their_connection_is_closed():
+    clients, one, two = Clients(), Wire("a"), Wire("b")
+    clients.consume(client("c1", one), consuming("g", sub("t")), 0)
+    clients.consume(client("c2", two), consuming("g", sub("t")), CLIENT_LIFE_MS)
+    assert clients.expire(CLIENT_LIFE_MS - 1) == ([], [])
+    assert clients.expire(CLIENT_LIFE_MS) == (["g"], [one])
+    assert clients.group("g").client_ids() == ["c2"]
+
+
+def test_a_connection_with_one_live_group_is_not_closed():
+    clients, one = Clients(), Wire("a")
+    clients.consume(client("c1", one), consuming("g", sub("t")), 0)
+    clients.produce(client("c1", one), "old", 0)
+    clients.produce(client("c1", one), "p", CLIENT_LIFE_MS)
+    assert clients.expire(CLIENT_LIFE_MS) == (["g"], [])
+    assert list(clients.all_producers()) == ["p"]
+    assert clients.find_producer("c1").link is one
+    assert clients.find_producer("nobody") is None
+
+
+def test_of_two_that_claim_one_id_the_latest_is_found():
+    clients, one, two = Clients(), Wire("a"), Wire("b")
+    clients.consume(client("c1", one), consuming("g"), 0)
+    clients.consume(client("c1", two), consuming("g"), 1)
+    assert clients.group("g").find("c1").link is two
+    assert clients.group("g").find("c9") is None
+    assert clients.group("g").client_ids() == ["c1"]
+
+
+def test_everybody_but_the_newcomer_is_told_once():
+    clients, notices, links = Clients(), Notices(), [Wire(name) for name in "abc"]
+    for number, link in enumerate(links):
+        clients.consume(client(f"c{number}", link), consuming("g", sub("t")), 0)
+    notices.changed("g", by="c")
+    assert bool(notices)
+    assert {link.peer.channel for link, _ in notices.take(clients)} == {"a", "b"}
+    assert not notices
+    notices.changed("g", by="c")
+    notices.changed("g", by="b")
+    assert {link.peer.channel for link, _ in notices.take(clients)} == {"a", "b", "c"}
+    notices.changed("g")
+    assert len(list(notices.take(clients))) == 3
+    notices.changed("gone")
+    assert list(notices.take(clients)) == []
+
+
+class ClientsAgainstModel(RuleBasedStateMachine):
+    """Groups and channels against one flat dictionary (group, channel) -> (client id, time)."""
+
+    def __init__(self):
+        super().__init__()
+        self.clients = Clients()
+        self.links = {name: Wire(name) for name in "abc"}
+        self.model: dict = {}
+        self.now = 0
+
+    @rule(channel=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def consume(self, channel, group, name):
+        self.clients.consume(client(name, self.links[channel]), consuming(group, sub("t")), self.now)
+        self.model["consume", group, channel] = (name, self.now)
+
+    @rule(channel=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def produce(self, channel, group, name):
+        self.clients.produce(client(name, self.links[channel]), group, self.now)
+        self.model["produce", group, channel] = (name, self.now)
+
+    @rule(channel=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def stop(self, channel, group, name):
+        key = ("consume", group, channel)
+        known = self.model.get(key, ("",))[0] == name
+        assert self.clients.stop_consuming(channel, name, group) == known
+        if known:
+            del self.model[key]
+
+    @rule(channel=st.sampled_from("abc"))
+    def leave(self, channel):
+        expected = sorted(group for kind, group, at in self.model if kind == "consume" and at == channel)
+        assert self.clients.leave(channel) == expected
+        self.model = {key: value for key, value in self.model.items() if key[2] != channel}
+
+    @rule(step=st.sampled_from([1, CLIENT_LIFE_MS // 2, CLIENT_LIFE_MS]))
+    def expire(self, step):
+        self.now += step
+        changed, _ = self.clients.expire(self.now)
+        dead = {key for key, (_, at) in self.model.items() if self.now - at >= CLIENT_LIFE_MS}
+        assert changed == sorted({group for kind, group, _ in dead if kind == "consume"})
+        for key in dead:
+            del self.model[key]
+
+    @invariant()
+    def agree(self):
+        for group, channel in itertools.product("gh", "abc"):
+            found = self.clients.group(group)
+            member = found.members.get(channel) if found else None
+            expected = self.model.get(("consume", group, channel))
+            assert (member.client.client_id if member else None) == (expected[0] if expected else None)
+            produced = {m.client.link.peer.channel for m in self.clients.producers(group)}
+            assert (channel in produced) == (("produce", group, channel) in self.model)
+
+
+TestClientsAgainstModel = ClientsAgainstModel.TestCase
