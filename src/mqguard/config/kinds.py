@@ -1,0 +1,192 @@
+"""Kinds of values: how the text of an option becomes a value, and what is said when it cannot.
+
+A kind never falls back to a default: what it cannot read it refuses, naming what would be right.
+"""
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from mqguard.auth.user import Secret
+from mqguard.config.errors import ValueInvalid
+from mqguard.config.secret import Credentials, resolve_secret
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9%|_.-]{1,127}\Z")
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?\Z", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_DELAY = re.compile(r"(\d+)([smhd])\Z")
+_DELAY_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """How texts of one kind are read.
+
+    Attributes:
+        label: What documents call it (`true` or `false`, a port, …).
+        read: Text to value; raises `ValueInvalid` saying what would be right.
+    """
+
+    label: str
+    read: Callable[[str], T]
+
+
+def _boolean(text: str) -> bool:
+    match text.lower():
+        case "true":
+            return True
+        case "false":
+            return False
+        case _:
+            raise ValueInvalid("write `true` or `false`")
+
+
+def integer(least: int, most: int) -> Kind[int]:
+    """Whole numbers from `least` to `most`."""
+
+    def read(text: str) -> int:
+        digits = text.removeprefix("-")
+        if digits.isascii() and digits.isdigit() and len(digits) <= 20 and least <= int(text) <= most:
+            return int(text)
+        raise ValueInvalid(f"write a whole number from {least} to {most}")
+
+    return Kind(f"whole number, {least} to {most}", read)
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of some words, in any letter case."""
+
+    def read(text: str) -> str:
+        for word in words:
+            if word.lower() == text.lower():
+                return word
+        raise ValueInvalid(f"write {_either(words)}")
+
+    return Kind(_either(words), read)
+
+
+def class_name(ours: Mapping[str, str]) -> Kind[str]:
+    """A built-in, chosen by the Apache class name it replaces or by our short word for it.
+
+    Args:
+        ours: Apache class name to our word.
+    """
+    words = tuple(dict.fromkeys(ours.values()))
+
+    def read(text: str) -> str:
+        if text in ours:
+            return ours[text]
+        if text.lower() in words:
+            return text.lower()
+        if "." in text:
+            raise ValueInvalid(f"this class is not known here: write {_either(words)}, or {_either(tuple(ours))}")
+        raise ValueInvalid(f"write {_either(words)}, or the name of the Apache class that it stands for")
+
+    return Kind(f"{_either(words)}, or the Apache class name", read)
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise ValueInvalid("the value must not hold a null character")
+    return text
+
+
+def _name(text: str) -> str:
+    if _NAME.match(text):
+        return text
+    raise ValueInvalid("write letters, digits, `%`, `|`, `_`, `.` and `-`, 1 to 127 of them")
+
+
+def _host(text: str) -> str:
+    if re.match(r"[A-Za-z0-9._-]{1,253}\Z", text) or (":" in text and _is_address(text.strip("[]"))):
+        return text.strip("[]")
+    raise ValueInvalid("write an IP address or a host name")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _codes(text: str) -> frozenset[int]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
+        raise ValueInvalid("write request codes separated by commas, such as `105,106`")
+    return frozenset(map(int, words))
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    for word in words:
+        try:
+            ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            raise ValueInvalid("write addresses or CIDR ranges separated by commas, such as `10.0.0.0/8,::1`") from None
+    return words
+
+
+def _size(text: str) -> int:
+    found = _SIZE.match(text)
+    if found and len(found[1]) <= 15:
+        return int(found[1]) * _UNITS[found[2].lower()]
+    raise ValueInvalid("write a number of bytes, or one with a unit, such as `4M` or `64K`")
+
+
+def _delay_levels(text: str) -> tuple[int, ...]:
+    found = [_DELAY.match(word) for word in text.split()]
+    levels = tuple(int(match[1]) * _DELAY_MS[match[2]] for match in found if match)
+    if levels and len(levels) == len(found) and min(levels) > 0:
+        return levels
+    raise ValueInvalid("write delays separated by blanks, such as `1s 5s 10s 1m 2h 1d`")
+
+
+def _hours(text: str) -> frozenset[int]:
+    words = [word.strip() for word in text.split(";") if word.strip()]
+    if words and all(word.isascii() and word.isdigit() and int(word) < 24 for word in words):
+        return frozenset(map(int, words))
+    raise ValueInvalid("write hours of the day separated by `;`, such as `04` or `02;14`")
+
+
+def _credentials(name_key: str, secret_key: str) -> Kind[Credentials | None]:
+    def read(text: str) -> Credentials | None:
+        return Credentials.parse(text, name_key, secret_key)
+
+    return Kind(f'JSON, `{{"{name_key}":"…","{secret_key}":"…"}}`, or `file:PATH` or `env:NAME` that holds it', read)
+
+
+def _either(words: tuple[str, ...]) -> str:
+    quoted = [f"`{word}`" for word in words]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+def _path(text: str) -> Path:
+    return Path(_text(text)).expanduser()
+
+
+def _optional_path(text: str) -> Path | None:
+    return _path(text)
+
+
+BOOLEAN = Kind("`true` or `false`", _boolean)
+TEXT = Kind("text", _text)
+NAME = Kind("name", _name)
+HOST = Kind("IP address or host name", _host)
+PORT = integer(0, 65535)
+CODES = Kind("request codes, comma-separated", _codes)
+NETWORKS = Kind("addresses or CIDR ranges, comma-separated", _networks)
+PATH = Kind("directory", _path)
+OPTIONAL_PATH = Kind("path", _optional_path)
+SIZE = Kind("bytes, or with a unit: `64K`, `4M`, `1G`", _size)
+DELAY_LEVELS = Kind("delays, blank-separated: `1s 5m 2h 1d`", _delay_levels)
+HOURS = Kind("hours of the day, `;`-separated", _hours)
+SECRET: Kind[Secret | None] = Kind("secret, or `file:PATH` or `env:NAME` that holds it", resolve_secret)
+USER_CREDENTIALS = _credentials("username", "password")
+INNER_CREDENTIALS = _credentials("accessKey", "secretKey")

@@ -1,0 +1,177 @@
+"""Reads a configuration: defaults, then the file, then the environment, then flags; the later wins.
+
+Every value knows where it came from. What is malformed stops the start; what is merely unknown is said and left out.
+"""
+
+import dataclasses
+import difflib
+import enum
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar, cast
+
+from mqguard.config import properties
+from mqguard.config.errors import ConfigInvalid, ValueInvalid
+from mqguard.config.option import ENVIRONMENT_PREFIX, Option
+from mqguard.config.options import BY_NAME, NOT_OPTIONS
+
+T = TypeVar("T")
+
+MAX_FILE_BYTES = 1 << 20
+"""A configuration is a page of text; a bigger file is a mistake, such as a log."""
+
+
+class Level(enum.Enum):
+    """How much a notice matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell the operator about the configuration, which does not stop the start."""
+
+    level: Level
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """The value of one option, as text, and where it was set."""
+
+    value: object
+    source: str
+
+
+class Configuration:
+    """The value of every option.
+
+    Attributes:
+        notices: What to tell the operator.
+        path: The file it was read from, None if there was none.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Setting], notices: Iterable[Notice] = (), path: Path | None = None
+    ) -> None:
+        self._settings = dict(settings)
+        self.notices = tuple(notices)
+        self.path = path
+
+    def get(self, option: Option[T]) -> T:
+        """The value of an option."""
+        setting = self._settings.get(option.name)
+        # The loader put it there after reading it with the option's own kind.
+        return option.default if setting is None else cast("T", setting.value)
+
+    def source(self, option: Option[T]) -> str:
+        """Where the value was set: `default`, `broker.conf:12`, `environment MQGUARD_…` or `flag --…`."""
+        setting = self._settings.get(option.name)
+        return "default" if setting is None else setting.source
+
+    def is_set(self, option: Option[T]) -> bool:
+        """Whether anybody said something about the option."""
+        return option.name in self._settings
+
+    def refusal(self, option: Option[T], why: str) -> ConfigInvalid:
+        """The error for a value that is well formed but cannot be used."""
+        return ConfigInvalid(f"{self.source(option)}: {option.name}: {why}")
+
+
+def load(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Configuration:
+    """Read a configuration.
+
+    Args:
+        path: The properties file, None for none.
+        environ: The environment, None for none; only `MQGUARD_…` is looked at.
+        flags: Values by option name, as given on the command line.
+
+    Raises:
+        ConfigInvalid: The file cannot be read, or a value is malformed; says where, which key and what would be right.
+    """
+    settings: dict[str, Setting] = {}
+    notices: list[Notice] = []
+    if path is not None:
+        _take_file(path, settings, notices)
+    _take_environment(environ or {}, settings, notices)
+    for name, text in (flags or {}).items():
+        option = BY_NAME[name]
+        settings[name] = _setting(option, text, f"flag --{option.flag}")
+    return Configuration(settings, notices, path)
+
+
+def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice]) -> None:
+    seen: dict[str, int] = {}
+    for item in properties.parse(_read(path), path.name):
+        place = f"{path.name}:{item.line}"
+        if item.key in seen:
+            notices.append(
+                Notice(Level.WARNING, f"{place}: `{item.key}` stands also in line {seen[item.key]}: this one is used")
+            )
+        seen[item.key] = item.line
+        option = BY_NAME.get(item.key)
+        if option is None:
+            notices.append(_unknown(item.key, place))
+        elif item.value:
+            settings[item.key] = _setting(option, item.value, place)
+        else:
+            # Apache leaves the default where a key has no value.
+            settings.pop(item.key, None)
+
+
+def _take_environment(environ: Mapping[str, str], settings: dict[str, Setting], notices: list[Notice]) -> None:
+    by_variable = {option.environment: option for option in BY_NAME.values()}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_OPTIONS or not text:
+            continue
+        option = by_variable.get(variable)
+        if option is None:
+            notices.append(Notice(Level.WARNING, f"environment: unknown `{variable}`{_nearest(variable, by_variable)}"))
+        else:
+            settings[option.name] = _setting(option, text.strip(), f"environment {variable}")
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as exc:
+        raise ConfigInvalid(f"the configuration file `{path}` cannot be read: {exc.strerror}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigInvalid(f"the configuration file `{path}` is larger than 1 MiB: is it the right file?")
+    if b"\0" in data:
+        raise ConfigInvalid(f"the configuration file `{path}` is not text: write a properties file")
+    return properties.decode(data)
+
+
+def _setting(option: Option[object], text: str, place: str) -> Setting:
+    try:
+        return Setting(option.kind.read(text), place)
+    except ValueInvalid as exc:
+        shown = "the value" if option.secret else f"`{text}`"
+        raise ConfigInvalid(f"{place}: {option.name}: {shown} is not right: {exc}") from None
+
+
+def _unknown(key: str, place: str) -> Notice:
+    """What to say about a key that is no option: Apache's own are only named, others are likely mistyped."""
+    apache = _apache_keys()
+    if key in apache:
+        return Notice(Level.INFO, f"{place}: `{key}` is known from Apache RocketMQ and has no effect here")
+    return Notice(Level.WARNING, f"{place}: unknown key `{key}`{_nearest(key, (*BY_NAME, *apache))}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return f": did you mean `{by_lower[near[0]]}`?" if near else ""
+
+
+def _apache_keys() -> frozenset[str]:
+    text = resources.files("mqguard.config").joinpath("apache_keys.txt").read_text(encoding="ascii")
+    return frozenset(line for line in text.split() if not line.startswith("#")) - set(BY_NAME)
