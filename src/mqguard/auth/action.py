@@ -17,6 +17,9 @@ class Action(enum.Enum):
     GET = "Get"
     LIST = "List"
 
+    # Members are single objects: identity is a right hash, and C code instead of Enum's Python one on the hot path.
+    __hash__ = object.__hash__
+
     @classmethod
     def parse(cls, text: str) -> "Action":
         """Read an action by its name, in any letter case.

@@ -23,3 +23,19 @@ class AuthenticationFailed(MqguardError):
 
 class MetadataRejected(MqguardError):
     """A change of users or policies that is refused; the sentence is Apache's where Apache has one."""
+
+
+class MetadataStoreFailed(MqguardError):
+    """Users and policies could not be read or written; nothing has changed."""
+
+
+class MetadataStoreOccupied(MetadataStoreFailed):
+    """Another process holds the store."""
+
+
+class MetadataStoreFull(MetadataStoreFailed):
+    """There is no room left to write."""
+
+
+class RecordCorrupt(MetadataStoreFailed):
+    """A stored record of a user or a policy that cannot be read; names the record, never its contents."""

@@ -8,6 +8,9 @@ from mqguard.auth.errors import PolicyInvalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MAPPED_BITS = 96
+"""Prefix length of `::ffff:0:0/96`, the IPv6 addresses that stand for the IPv4 ones."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
@@ -28,17 +31,29 @@ class Source:
         Raises:
             PolicyInvalid: It is none of these; ACL 1.0 ranges, host names and zones are not accepted.
         """
-        base, slash, prefix = text.partition("/")
-        digits = prefix.isascii() and prefix.isdigit()
-        try:
-            if not text.isascii() or "%" in text or (slash and not digits):
-                raise ValueError
-            return cls(text, ipaddress.ip_network(text, strict=False))
-        except ValueError:
+        network = _network(text)
+        if network is None:
             raise PolicyInvalid(
                 f"`{text}` is no source address: write one address or a CIDR range, such as `10.1.2.3`, "
                 f"`192.168.0.0/24` or `2001:db8::/32`"
-            ) from None
+            )
+        return cls(text, network)
+
+
+def _network(text: str) -> Network | None:
+    _, slash, prefix = text.partition("/")
+    # `ipaddress` also takes masks (`/255.0.0.0`) and zones; both would say something else to another reader.
+    if not text.isascii() or "%" in text or (slash and not prefix.isdigit()):
+        return None
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is not None and network.prefixlen >= _MAPPED_BITS:
+        # Requests from IPv4-mapped addresses are IPv4 requests, so entries that write them so mean IPv4.
+        return ipaddress.IPv4Network((int(mapped), network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 def parse_address(text: str) -> Address | None:

@@ -1,0 +1,12 @@
+"""Which texts count as blank: those that Java calls so, as every peer of the protocol does."""
+
+# Character.isWhitespace of Java 8 to 21: neither the no-break spaces nor U+0085, unlike str.isspace().
+_BLANKS = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008\u2009\u200a"
+    "\u2028\u2029\u205f\u3000"
+)
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether the text is absent, empty or nothing but white space."""
+    return not text or not text.strip(_BLANKS)

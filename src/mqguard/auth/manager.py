@@ -1,0 +1,226 @@
+"""Changing users and policies: checked, stored, then in force for the very next decision.
+
+The operations and their sentences are those of Apache RocketMQ (`acl2_semantics` 2.3 to 2.5, `apache_5_5` 1); what is
+stricter here: nothing unknown is ignored, and the last enabled Super user stays.
+"""
+
+from collections.abc import Sequence
+
+from mqguard.auth.blank import is_blank
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.merging import containing, merge, without
+from mqguard.auth.policy import Acl, PolicyType
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataStore, PutAcl, PutUser
+from mqguard.auth.resource import Resource
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+
+
+class MetadataManager:
+    """The one place where users and policies change.
+
+    Order of every change: validate, store, then swap the snapshot. A change that was acknowledged is in force for the
+    next decision and survives a crash; when the store fails, its error is passed on and nothing has changed.
+
+    Not for use by several threads at once.
+    """
+
+    def __init__(self, store: MetadataStore) -> None:
+        """Read everything from the store.
+
+        Raises:
+            MetadataStoreFailed: It cannot be read, or a record is corrupt.
+        """
+        self._store = store
+        self._snapshot = Snapshot.of(store.load())
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All users and policies as they are now."""
+        return self._snapshot
+
+    def create_user(
+        self, name: str, secret: str | None, user_type: UserType | None = None, status: UserStatus | None = None
+    ) -> User:
+        """Add a user; Normal and enabled when not said otherwise.
+
+        Raises:
+            MetadataRejected: No name, no secret, or there is such a user.
+        """
+        _require_name(name)
+        if secret is None or is_blank(secret):
+            raise MetadataRejected("password can not be blank")
+        if self._snapshot.user(name) is not None:
+            raise MetadataRejected("The user is existed")
+        user = User(name, (LiveSecret(Secret(secret)),), user_type or UserType.NORMAL, status or UserStatus.ENABLE)
+        self.apply([PutUser(user)])
+        return user
+
+    def update_user(
+        self,
+        name: str,
+        secret: str | None = None,
+        user_type: UserType | None = None,
+        status: UserStatus | None = None,
+        *,
+        keep_old_until: int | None = None,
+        force: bool = False,
+    ) -> User:
+        """Change what is given of a user and leave the rest.
+
+        Args:
+            name: Whose.
+            secret: The new secret; blank is no change.
+            user_type: The new kind.
+            status: The new status.
+            keep_old_until: With a new secret: milliseconds since the epoch until which the one it replaces is still
+                accepted, so that clients can move over; None ends it at once.
+            force: Also when no enabled Super user is left.
+
+        Raises:
+            MetadataRejected: No name, no such user, or the last enabled Super user would be gone.
+        """
+        _require_name(name)
+        user = self._snapshot.user(name)
+        if user is None:
+            raise MetadataRejected("The user is not exist")
+        secrets = user.secrets
+        if secret is not None and not is_blank(secret):
+            secrets = _replace_secret(secrets, Secret(secret), keep_old_until)
+        changed = User(name, secrets, user_type or user.type, status or user.status)
+        self.apply([PutUser(changed)], force=force)
+        return changed
+
+    def delete_user(self, name: str, *, force: bool = False) -> None:
+        """Remove a user and its policies together; nothing happens when there is no such user.
+
+        Args:
+            name: Whose.
+            force: Also when no enabled Super user is left.
+
+        Raises:
+            MetadataRejected: No name, or the last enabled Super user would be gone.
+        """
+        _require_name(name)
+        self.apply([DeleteUser(name), DeleteAcl(Subject(name))], force=force)
+
+    def get_user(self, name: str) -> User | None:
+        """The user of that name, None if there is none.
+
+        Raises:
+            MetadataRejected: No name.
+        """
+        _require_name(name)
+        return self._snapshot.user(name)
+
+    def list_users(self, text: str | None = None) -> list[User]:
+        """The users whose name contains `text`, all when it is blank; in the byte order of their names."""
+        everyone = is_blank(text)
+        return [user for user in self._snapshot.users() if everyone or str(text) in user.name]
+
+    def is_super(self, name: str) -> bool:
+        """Whether the user is Super.
+
+        Raises:
+            MetadataRejected: There is no such user.
+        """
+        user = self._snapshot.user(name)
+        if user is None:
+            raise MetadataRejected(f"User:{name} is not found")
+        return user.is_super
+
+    def create_acl(self, acl: Acl) -> Acl:
+        """Merge policies into those of the subject: by type, then by resource; nothing is removed.
+
+        Returns:
+            All policies of the subject as they are now.
+
+        Raises:
+            MetadataRejected: No policies, a policy without entries, or no such user.
+        """
+        if not acl.policies:
+            raise MetadataRejected("The policies is empty.")
+        if not all(policy.entries for policy in acl.policies):
+            raise MetadataRejected("The policy entries is empty.")
+        if self._snapshot.user(acl.subject.name) is None:
+            raise MetadataRejected(f"The subject of {acl.subject.key} is not exist.")
+        merged = merge(self._snapshot.acl(acl.subject.name), acl)
+        self.apply([PutAcl(merged)])
+        return merged
+
+    update_acl = create_acl
+
+    def delete_acl(
+        self, subject: Subject, policy_type: PolicyType | None = None, resource: Resource | None = None
+    ) -> None:
+        """Remove the entries for one resource, or all policies of the subject.
+
+        Args:
+            subject: Whose.
+            policy_type: Of which policy; Custom when None. Only asked together with a resource.
+            resource: Exactly this resource; success when there is no entry for it. None removes all policies of every
+                type: a resource that did not parse must be refused before, never passed as None.
+
+        Raises:
+            MetadataRejected: No such user, or it has no policies.
+        """
+        acl = self.get_acl(subject)
+        if acl is None:
+            raise MetadataRejected("The acl is not exist.")
+        left = without(acl, policy_type or PolicyType.CUSTOM, resource) if resource is not None else None
+        self.apply([DeleteAcl(subject) if left is None else PutAcl(left)])
+
+    def get_acl(self, subject: Subject) -> Acl | None:
+        """The policies of a subject, None if it has none.
+
+        Raises:
+            MetadataRejected: No such user.
+        """
+        if self._snapshot.user(subject.name) is None:
+            raise MetadataRejected("The subject is not exist.")
+        return self._snapshot.acl(subject.name)
+
+    def list_acls(self, subject_filter: str | None = None, resource_filter: str | None = None) -> list[Acl]:
+        """The entries whose subject key and resource key contain the filters (blank: any), by subject."""
+        found = []
+        for acl in self._snapshot.acls():
+            if not is_blank(subject_filter) and str(subject_filter) not in acl.subject.key:
+                continue
+            kept = acl if is_blank(resource_filter) else containing(acl, str(resource_filter))
+            if kept is not None:
+                found.append(kept)
+        return found
+
+    def apply(self, changes: Sequence[Change], *, force: bool = False) -> None:
+        """Make several changes as one: all are stored and in force together, or none.
+
+        Args:
+            changes: In the order in which they count.
+            force: Also when no enabled Super user is left.
+
+        Raises:
+            MetadataRejected: The last enabled Super user would be gone.
+            MetadataStoreFailed: The store failed; nothing has changed.
+        """
+        after = self._snapshot.after(changes)
+        if not force and after.live_supers == 0 and self._snapshot.live_supers > 0:
+            raise MetadataRejected(
+                "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
+            )
+        self._store.apply(changes)
+        self._snapshot = after
+
+
+def _require_name(name: str) -> None:
+    if is_blank(name):
+        raise MetadataRejected("username can not be blank")
+
+
+def _replace_secret(
+    secrets: tuple[LiveSecret, ...], secret: Secret, keep_old_until: int | None
+) -> tuple[LiveSecret, ...]:
+    current = LiveSecret(secret)
+    if keep_old_until is None or not secrets or secrets[0].secret == secret:
+        return (current,)
+    return current, LiveSecret(secrets[0].secret, keep_old_until)

@@ -1,0 +1,118 @@
+"""Policies as stored bytes: compact, checked when they are loaded, turned into objects when they are first asked."""
+
+import functools
+
+import msgspec
+
+from mqguard.auth.action import Action
+from mqguard.auth.errors import PolicyInvalid, RecordCorrupt
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+
+
+class AclRecord(msgspec.Struct, frozen=True, gc=False):
+    """The policies of one subject as they are stored.
+
+    Attributes:
+        subject: Whose they are.
+        data: What `encode_acl` wrote.
+    """
+
+    subject: Subject
+    data: bytes
+
+    def decode(self) -> Acl:
+        """The policies themselves.
+
+        Raises:
+            RecordCorrupt: The bytes are not what `encode_acl` writes.
+        """
+        try:
+            form = _DECODER.decode(self.data)
+            return Acl(self.subject, tuple(Policy(kind, tuple(map(_entry, entries))) for kind, entries in form))
+        except (msgspec.MsgspecError, UnicodeError, PolicyInvalid):
+            # The cause may quote what is stored: it is left out on purpose.
+            raise RecordCorrupt(f"the stored policies of `{self.subject.key}` cannot be read") from None
+
+    def check(self) -> None:
+        """Make sure that `decode` will succeed, at a fraction of its cost.
+
+        Raises:
+            RecordCorrupt: It would not.
+        """
+        try:
+            _check(_DECODER.decode(self.data))
+        except (msgspec.MsgspecError, UnicodeError, PolicyInvalid):
+            raise RecordCorrupt(f"the stored policies of `{self.subject.key}` cannot be read") from None
+
+
+def encode_acl(acl: Acl) -> AclRecord:
+    """The policies as bytes."""
+    form = [
+        (
+            policy.type,
+            [
+                _EntryForm(
+                    entry.resource.type,
+                    entry.resource.pattern,
+                    entry.resource.name,
+                    entry.actions,
+                    tuple(source.text for source in entry.sources),
+                    entry.decision,
+                )
+                for entry in policy.entries
+            ],
+        )
+        for policy in acl.policies
+    ]
+    return AclRecord(acl.subject, msgspec.json.encode(form))
+
+
+class _EntryForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    type: ResourceType
+    pattern: Pattern
+    name: str
+    actions: tuple[Action, ...]
+    sources: tuple[str, ...]
+    decision: Decision
+
+
+_DECODER = msgspec.json.Decoder(list[tuple[PolicyType, list[_EntryForm]]])
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _source(text: str) -> Source:
+    # The same few networks stand in very many entries: one object each.
+    return Source.parse(text)
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _actions(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    return actions
+
+
+def _entry(form: _EntryForm) -> Entry:
+    _check_resource(form)
+    resource = Resource(form.type, form.name, form.pattern)
+    return Entry(resource, _actions(form.actions), tuple(map(_source, form.sources)), form.decision)
+
+
+def _check(policies: list[tuple[PolicyType, list[_EntryForm]]]) -> None:
+    if len(policies) != len({kind for kind, _ in policies}):
+        raise PolicyInvalid("a policy type is repeated")
+    for _, entries in policies:
+        for form in entries:
+            _check_resource(form)
+            if not form.actions:
+                raise PolicyInvalid("an entry has no actions")
+            for text in form.sources:
+                _source(text)
+
+
+def _check_resource(form: _EntryForm) -> None:
+    if (form.pattern is Pattern.ANY) is bool(form.name) or (
+        form.type is ResourceType.ANY and form.pattern is not Pattern.ANY
+    ):
+        raise PolicyInvalid("a resource has no name, or a name too many")

@@ -1,0 +1,44 @@
+"""Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them (`acl2_semantics` 3.1, 3.2)."""
+
+import base64
+import hmac
+
+from mqguard.auth.user import LiveSecret, Secret, User
+
+_NOBODY = Secret("of nobody: compared with for the time it takes, never believed")
+
+
+def sign(secret: Secret, content: bytes) -> str:
+    """The signature of `content`, in Base64 with padding (28 characters)."""
+    return base64.b64encode(_digest(secret, content)).decode("ascii")
+
+
+def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bool:
+    """Whether `signature` is that of one of the user's live secrets.
+
+    A refusal takes the same steps for a user who does not exist, who has one secret, or two: two signatures are made
+    and compared in constant time.
+
+    Args:
+        user: Who claims to have signed; None if there is no such user.
+        content: What was signed.
+        signature: What the peer sent, in Base64; anything else is simply not equal.
+        now_ms: Milliseconds since the epoch; a secret past its `not_after` is refused.
+    """
+    presented = signature.encode("utf-8", "surrogatepass")
+    secrets = user.secrets if user is not None else ()
+    first = secrets[0] if secrets else None
+    if _matches(first, content, presented, now_ms):
+        return True
+    return _matches(secrets[1] if len(secrets) > 1 else None, content, presented, now_ms)
+
+
+def _matches(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> bool:
+    secret = _NOBODY if live is None else live.secret
+    equal = hmac.compare_digest(base64.b64encode(_digest(secret, content)), presented)
+    return equal and live is not None and (live.not_after is None or now_ms <= live.not_after)
+
+
+def _digest(secret: Secret, content: bytes) -> bytes:
+    # SHA-1 is what the protocol says; as an HMAC it is not known to be broken.
+    return hmac.digest(secret.reveal().encode("utf-8", "surrogatepass"), content, "sha1")
