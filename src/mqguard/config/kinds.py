@@ -17,6 +17,7 @@ from mqguard.config.secret import Credentials, resolve_secret
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9%|_.-]{1,127}\Z")
+_REQUEST = re.compile(r"\d{1,9}\Z|[A-Za-z][A-Za-z0-9_./]{0,127}\Z")
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _DELAY = re.compile(r"(\d+)([smhd])\Z")
@@ -116,11 +117,11 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _codes(text: str) -> frozenset[int]:
+def _requests(text: str) -> frozenset[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
-    if not all(word.isascii() and word.isdigit() and len(word) <= 9 for word in words):
-        raise ValueInvalid("write request codes separated by commas, such as `105,106`")
-    return frozenset(map(int, words))
+    if not all(_REQUEST.match(word) for word in words):
+        raise ValueInvalid("write request codes or gRPC method names separated by commas, such as `105,106`")
+    return frozenset(words)
 
 
 def _networks(text: str) -> tuple[str, ...]:
@@ -180,7 +181,7 @@ TEXT = Kind("text", _text)
 NAME = Kind("name", _name)
 HOST = Kind("IP address or host name", _host)
 PORT = integer(0, 65535)
-CODES = Kind("request codes, comma-separated", _codes)
+REQUESTS = Kind("request codes, comma-separated", _requests)
 NETWORKS = Kind("addresses or CIDR ranges, comma-separated", _networks)
 PATH = Kind("directory", _path)
 OPTIONAL_PATH = Kind("path", _optional_path)

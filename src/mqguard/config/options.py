@@ -78,7 +78,7 @@ AUTHENTICATION_STRATEGY = Option(
 )
 AUTHENTICATION_WHITELIST = Option(
     "authenticationWhitelist",
-    kinds.CODES,
+    kinds.REQUESTS,
     frozenset(),
     "Request codes that need no signature.",
     "auth",
@@ -90,7 +90,7 @@ INIT_AUTHENTICATION_USER: Option[Credentials | None] = Option(
     None,
     "A super user that is created at start if there is no user of its name.",
     "auth",
-    says_default="none; on the first start a super user `rocketmq` with a random secret",
+    says_default="none; on the first start a super user `admin` with a random secret",
     apache_default="none",
     secret=True,
 )
@@ -140,19 +140,44 @@ AUTHORIZATION_STRATEGY = Option(
 )
 AUTHORIZATION_WHITELIST = Option(
     "authorizationWhitelist",
-    kinds.CODES,
+    kinds.REQUESTS,
     frozenset(),
     "Request codes that no policy is asked for.",
     "auth",
     says_default="none",
 )
-UNAUTHENTICATED_AUTHORIZATION = Option(
-    "authorizationWithoutAuthentication",
+TRACE_TOPIC = Option(
+    "msgTraceTopicName", kinds.NAME, "RMQ_SYS_TRACE_TOPIC", "The topic to which clients send traces.", "auth"
+)
+TRACE_TOPIC_OPEN = Option(
+    "traceTopicOpen",
+    kinds.BOOLEAN,
+    default=True,
+    help="Whether any user may send traces unless a policy speaks against it.",
+    section="auth",
+    ours=True,
+)
+TRUST_CLAIMED_USER = Option(
+    "authorizationTrustsClaimedUser",
     kinds.BOOLEAN,
     default=False,
     help="Says that authorization without authentication is meant: policies apply to whatever name a caller claims.",
     section="auth",
     ours=True,
+)
+STATEFUL_ENTRIES = Option(
+    "statefulAuthenticationCacheMaxNum",
+    kinds.integer(1, 10_000_000),
+    10_000,
+    "How many connections the stateful strategy remembers.",
+    "auth",
+)
+STATEFUL_SECONDS = Option(
+    "statefulAuthenticationCacheExpiredSecond",
+    kinds.integer(1, 86_400),
+    60,
+    "How long the stateful strategy remembers a connection.",
+    "auth",
 )
 SECRET_EXPOSURE = Option(
     "secretExposure",
@@ -353,6 +378,14 @@ AUDIT_SUCCESSES = Option(
     help="Whether what was allowed is written too.",
     section="audit",
     apache_default="no",
+    ours=True,
+)
+AUDIT_WHEN_FULL = Option(
+    "auditWhenFull",
+    kinds.choice("drop", "refuse"),
+    "drop",
+    "What happens while the audit log cannot keep up: lines are dropped and counted, or requests are refused.",
+    "audit",
     ours=True,
 )
 LOG_LEVEL = Option(

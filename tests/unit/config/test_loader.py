@@ -38,7 +38,7 @@ def test_the_keys_of_an_apache_broker_work_unchanged(tmp_path):
     found = load(conf(tmp_path, SEED))
     assert found.get(options.AUTHENTICATION_STRATEGY) == "stateful"
     assert found.get(options.AUTHORIZATION_STRATEGY) == "stateless"
-    assert found.get(options.AUTHORIZATION_WHITELIST) == {105, 106}
+    assert found.get(options.AUTHORIZATION_WHITELIST) == {"105", "106"}
     user = found.get(options.INIT_AUTHENTICATION_USER)
     assert (user.name, user.secret.reveal()) == ("rocketmq", "12345678")
     inner = found.get(options.INNER_CLIENT_CREDENTIALS)
