@@ -1,0 +1,174 @@
+"""The JSON form of a frame's header, both ways."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from mqguard.remoting import lenient_json
+from mqguard.remoting.codes import FLAG_RESPONSE, SERVER_VERSION, LanguageCode
+from mqguard.remoting.command import NO_EXT, Command
+from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class _Header(msgspec.Struct, gc=False):
+    """The header as all honest clients write it; everything else goes through the lenient reader."""
+
+    code: Int32
+    language: str | None = "JAVA"
+    version: Int32 = 0
+    opaque: Int32 = 0
+    flag: Int32 = 0
+    remark: str | None = None
+    extFields: dict[str, str] | None = None  # noqa: N815, the wire's word
+
+
+_decode = msgspec.json.Decoder(_Header).decode
+_encode = msgspec.json.encode
+
+_LANGUAGES: Final = {language.name: int(language) for language in LanguageCode}
+_UNKNOWN_LANGUAGE: Final = int(LanguageCode.OTHER)
+_NAMES: Final = {int(language): language.name for language in LanguageCode}
+
+
+def read(data: bytes, body: bytes) -> Command:
+    """Decode a header.
+
+    Args:
+        data: The header's bytes alone.
+        body: The body that goes into the command.
+
+    Raises:
+        RemoteProtocolError: It is no JSON object, or a member is not of its type.
+    """
+    try:
+        header = _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _read_leniently(data, body)
+
+    return Command(
+        header.code,
+        header.opaque,
+        header.flag,
+        header.version,
+        _LANGUAGES.get(header.language, _UNKNOWN_LANGUAGE),  # type: ignore[arg-type]  # None is simply not found
+        header.remark,
+        header.extFields or NO_EXT,
+        body,
+    )
+
+
+def write_reply(opaque: int, code: int, ext: dict[str, str] | None, remark: str | None) -> bytes:
+    """Encode the header of an answer of ours. Absent parts are left out, as Java leaves out nulls.
+
+    Raises:
+        LocalProtocolError: A text holds half a surrogate pair.
+    """
+    head = b'{"code":%d,"flag":%d,"language":"PYTHON","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":%d' % (
+        code,
+        FLAG_RESPONSE,
+        opaque,
+        SERVER_VERSION,
+    )
+    if ext is None and remark is None:
+        return head + b"}"
+    return head + _tail(ext, remark)
+
+
+def write(command: Command) -> bytes:
+    """Encode the header of any command, request or answer, with all that it says.
+
+    Raises:
+        LocalProtocolError: A text holds half a surrogate pair.
+    """
+    head = b'{"code":%d,"flag":%d,"language":"%s","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":%d' % (
+        command.code,
+        command.flag,
+        _NAMES.get(command.language, "OTHER").encode(),
+        command.opaque,
+        command.version,
+    )
+    return head + _tail(command.ext or None, command.remark)
+
+
+def _tail(ext: dict[str, str] | None, remark: str | None) -> bytes:
+    try:
+        fields = b"" if ext is None else b',"extFields":' + _encode(ext)
+        return fields + (b"}" if remark is None else b',"remark":' + _encode(remark) + b"}")
+    except UnicodeEncodeError:
+        raise LocalProtocolError("a header text holds half a surrogate pair, which has no bytes in UTF-8") from None
+
+
+def _read_leniently(data: bytes, body: bytes) -> Command:
+    try:
+        header = lenient_json.parse(data)
+    except lenient_json.LenientJsonError as exc:
+        raise RemoteProtocolError(f"the frame's header is no JSON: {exc}") from None
+
+    if not isinstance(header, dict):
+        raise RemoteProtocolError("the frame's header is no JSON object")
+    if header.get("code") is None:
+        raise RemoteProtocolError("the frame's header has no `code`")
+
+    remark = header.get("remark")
+    if isinstance(remark, (list, dict)):
+        raise RemoteProtocolError("the header's `remark` is no text")
+    return Command(
+        _int(header, "code"),
+        _int(header, "opaque"),
+        _int(header, "flag"),
+        _int(header, "version"),
+        _language(header),
+        None if remark is None else _text(remark),
+        _ext(header.get("extFields")) or NO_EXT,
+        body,
+    )
+
+
+def _int(header: dict[lenient_json.Key, lenient_json.Json], name: str) -> int:
+    """A whole number of 32 bits, also when it is written as a text or with a zero fraction; null and absent are 0."""
+    value = header.get(name)
+    if value is None:
+        return 0
+    text = value.removesuffix(".0") if isinstance(value, str) else ""
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and -(2**31) <= int(text) < 2**31):
+        raise RemoteProtocolError(f"the header's `{name}` is no whole number of 32 bits")
+    return int(text)
+
+
+def _language(header: dict[lenient_json.Key, lenient_json.Json]) -> int:
+    """Java peers read a number as the ordinal and an unknown name as null; both are harmless."""
+    if "language" not in header:
+        return int(LanguageCode.JAVA)
+    value = header["language"]
+    if isinstance(value, lenient_json.Number):
+        return int(value) if value in {str(number) for number in _NAMES} else _UNKNOWN_LANGUAGE
+    return _LANGUAGES.get(value, _UNKNOWN_LANGUAGE) if isinstance(value, str) else _UNKNOWN_LANGUAGE
+
+
+def _ext(fields: lenient_json.Json) -> dict[str, str]:
+    """Ext fields as texts: numbers and booleans as written, nulls dropped."""
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise RemoteProtocolError("the header's `extFields` is no JSON object")
+
+    ext: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(name, lenient_json.ObjectKey):
+            raise RemoteProtocolError("an ext field has an object for its name")
+        if isinstance(value, (list, dict)):
+            raise RemoteProtocolError(f"the ext field `{name[:64]}` is no text")
+        if value is not None:
+            ext[str(name)] = _text(value)
+        else:
+            ext.pop(name, None)
+    return ext
+
+
+def _text(value: bool | float | str) -> str:  # noqa: FBT001, a JSON scalar
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,36 @@
+"""Ext fields of users and ACLs (3001 to 3010). Java needs none of them at this level, so all may be absent."""
+
+from mqguard.remoting.headers.codec import Header
+
+
+class UserHeader(Header):
+    """3001 to 3004: one user."""
+
+    username: str | None = None
+
+
+class UserFilterHeader(Header):
+    """3005: users whose name holds a text."""
+
+    filter: str | None = None
+
+
+class SubjectHeader(Header):
+    """3006, 3007 and 3009: one subject, such as `User:alice`."""
+
+    subject: str | None = None
+
+
+class DeleteAclHeader(Header):
+    """3008: the entries of one resource."""
+
+    subject: str | None = None
+    policy_type: str | None = None
+    resource: str | None = None
+
+
+class AclFilterHeader(Header):
+    """3010: ACLs whose subject and whose resources hold a text."""
+
+    subject_filter: str | None = None
+    resource_filter: str | None = None

@@ -1,0 +1,167 @@
+"""Ext fields of sending (10, 310, 320, 324, 325), sending back (36) and their answers."""
+
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.headers.codec import Header, Int32, Int64, read
+
+
+class SendHeader(Header):
+    """A send, with the long field names of 10 and 324.
+
+    Attributes:
+        queue_id: Negative lets the server pick.
+        sys_flag: Bits of compression, transaction and address families.
+        born_timestamp: Milliseconds since the epoch at the producer.
+        flag: The user's own number.
+        properties: Encoded message properties.
+        batch: Whether the body holds several messages.
+        bname: Name of the broker that is meant.
+    """
+
+    producer_group: str
+    topic: str
+    default_topic: str
+    default_topic_queue_nums: Int32
+    queue_id: Int32
+    sys_flag: Int32
+    born_timestamp: Int64
+    flag: Int32
+    properties: str | None = None
+    reconsume_times: Int32 | None = None
+    unit_mode: bool | None = None
+    max_reconsume_times: Int32 | None = None
+    batch: bool | None = None
+    bname: str | None = None
+
+
+class SendHeaderV2(
+    SendHeader,
+    rename={
+        "producer_group": "a",
+        "topic": "b",
+        "default_topic": "c",
+        "default_topic_queue_nums": "d",
+        "queue_id": "e",
+        "sys_flag": "f",
+        "born_timestamp": "g",
+        "flag": "h",
+        "properties": "i",
+        "reconsume_times": "j",
+        "unit_mode": "k",
+        "max_reconsume_times": "l",
+        "batch": "m",
+        "bname": "n",
+    },
+):
+    """The same with the one-letter names of 310, 320 and 325; it is a `SendHeader` wherever one is wanted."""
+
+    # A field takes part in a renaming only where it is declared, so all are declared again.
+    producer_group: str
+    topic: str
+    default_topic: str
+    default_topic_queue_nums: Int32
+    queue_id: Int32
+    sys_flag: Int32
+    born_timestamp: Int64
+    flag: Int32
+    properties: str | None = None
+    reconsume_times: Int32 | None = None
+    unit_mode: bool | None = None
+    max_reconsume_times: Int32 | None = None
+    batch: bool | None = None
+    bname: str | None = None
+
+
+_LONG_NAMED = frozenset({int(RequestCode.SEND_MESSAGE), int(RequestCode.SEND_REPLY_MESSAGE)})
+
+
+def read_send(code: int, ext: dict[str, str]) -> SendHeader:
+    """Read the header of any send, by the names that its code uses.
+
+    The long names are not read for 310, 320 and 325, nor the short ones for 10 and 324: one field has one name.
+
+    Raises:
+        HeaderInvalid: A needed field is missing or a value is not of its type.
+    """
+    return read(ext, SendHeader if code in _LONG_NAMED else SendHeaderV2)
+
+
+class SendAnswer(
+    Header,
+    rename={
+        "msg_id": "msgId",
+        "queue_id": "queueId",
+        "queue_offset": "queueOffset",
+        "transaction_id": "transactionId",
+        "batch_uniq_id": "batchUniqId",
+        "recall_handle": "recallHandle",
+        "region": "MSG_REGION",
+        "trace_on": "TRACE_ON",
+    },
+):
+    """Answer of a send that was stored.
+
+    Attributes:
+        msg_id: Offset message ids, joined by commas for a batch.
+        queue_offset: Of the first message.
+        region: Clients read it without checking, so it is always there.
+        trace_on: Whether clients shall trace; always there too.
+    """
+
+    msg_id: str
+    queue_id: Int32
+    queue_offset: Int64
+    transaction_id: str | None = None
+    batch_uniq_id: str | None = None
+    recall_handle: str | None = None
+    region: str = "DefaultRegion"
+    trace_on: bool = True
+
+
+class SendBackHeader(Header):
+    """36: give a message back to be consumed again.
+
+    Attributes:
+        offset: Physical offset of the message.
+        delay_level: 0 lets the server choose, negative sends to the dead-letter topic.
+    """
+
+    offset: Int64
+    group: str
+    delay_level: Int32
+    origin_msg_id: str | None = None
+    origin_topic: str | None = None
+    unit_mode: bool = False
+    max_reconsume_times: Int32 | None = None
+
+
+class RecallHeader(Header):
+    """370: take back a message that is not due yet."""
+
+    topic: str
+    recall_handle: str
+    producer_group: str | None = None
+
+
+class RecallAnswer(Header):
+    """Answer of 370."""
+
+    msg_id: str
+
+
+class PushReplyHeader(Header):
+    """326, server to client: the reply to a request of this client's."""
+
+    producer_group: str
+    topic: str
+    default_topic: str
+    default_topic_queue_nums: Int32
+    queue_id: Int32
+    sys_flag: Int32
+    born_timestamp: Int64
+    flag: Int32
+    born_host: str
+    store_host: str
+    store_timestamp: Int64
+    properties: str | None = None
+    reconsume_times: Int32 | None = None
+    unit_mode: bool = False

@@ -1,0 +1,249 @@
+"""Reads the JSON that Java's fastjson writes and accepts, where it is not legal JSON.
+
+Beyond the standard it takes: integer keys without quotes (`{0:"a"}`), objects as keys (`{{"topic":"T"}:1}`), single
+quotes, member names without quotes (fastjson 1), trailing commas, raw control characters in texts, and
+`{"$ref":"$.a.b"}` for an object that stood before. Repeated keys: the last wins, as in fastjson. (Facts were run
+against fastjson 1.2.69, 1.2.83 and fastjson2 2.0.59.)
+
+The reader is slow and only runs where the strict decoder has failed.
+"""
+
+import re
+from typing import Final
+
+Json = None | bool | int | float | str | list["Json"] | dict["Key", "Json"]
+"""What a text means. Keys of objects are texts, or `ObjectKey` where an object stood as the key."""
+
+MAX_DEPTH: Final = 64
+"""Deepest nesting that is read: real bodies stay under 10, and the reader is recursive."""
+
+
+class LenientJsonError(ValueError):
+    """The text is no JSON, not even leniently read; the message says where."""
+
+
+class Number(str):
+    """A number as it was written: ext fields keep the digits, typed bodies convert them."""
+
+    __slots__ = ()
+
+
+class ObjectKey(tuple[tuple[str, object], ...]):
+    """An object that stands as a key, as its members in order."""
+
+    __slots__ = ()
+
+
+Key = str | ObjectKey
+
+_SPACE = re.compile(r"[ \t\r\n\f\b]*")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_BARE = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+_PLAIN = {'"': re.compile(r'[^"\\]*'), "'": re.compile(r"[^'\\]*")}
+_ESCAPES = {
+    **{char: char for char in "\"'\\/"},
+    "b": "\b",
+    "f": "\f",
+    "n": "\n",
+    "r": "\r",
+    "t": "\t",
+    "v": "\v",
+    "0": "\0",
+}
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+_STEP = re.compile(r"\.([A-Za-z0-9_$-]+)|\[(\d+)\]|\[[\"']([^\"']*)[\"']\]")
+
+
+def parse(data: bytes) -> Json:
+    """Read one value; numbers come as `Number`.
+
+    Raises:
+        LenientJsonError: It is not readable.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise LenientJsonError(f"byte {exc.start} is no UTF-8") from None
+
+    reader = _Reader(text)
+    value = reader.value(0)
+    reader.skip()
+    if reader.at != len(text):
+        raise reader.fault("text after the end")
+
+    return _resolve(value, value, 0) if '"$ref"' in text or "'$ref'" in text else value
+
+
+class _Reader:
+    """A cursor over the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def fault(self, what: str) -> LenientJsonError:
+        return LenientJsonError(f"{what} at character {self.at}")
+
+    def skip(self) -> str:
+        """Pass over white space; the character that follows, empty at the end."""
+        found = _SPACE.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+        return self.text[self.at : self.at + 1]
+
+    def value(self, depth: int) -> Json:
+        if depth > MAX_DEPTH:
+            raise self.fault(f"more than {MAX_DEPTH} levels")
+        char = self.skip()
+        if char == "{":
+            return self.object(depth)
+        if char == "[":
+            return self.array(depth)
+        if char in ('"', "'"):
+            return self.string(char)
+        return self.scalar()
+
+    def scalar(self) -> Json:
+        number = _NUMBER.match(self.text, self.at)
+        if number is not None:
+            self.at = number.end()
+            return Number(number.group())
+        word = _BARE.match(self.text, self.at)
+        if word is not None and word.group() in _WORDS:
+            self.at = word.end()
+            return _WORDS[word.group()]
+        raise self.fault("no value" if self.at < len(self.text) else "the text ends too early")
+
+    def object(self, depth: int) -> dict[Key, Json]:
+        members: dict[Key, Json] = {}
+        self.at += 1
+        while True:
+            char = self.skip()
+            if char == ",":
+                self.at += 1
+                continue
+            if char == "}":
+                self.at += 1
+                return members
+            key = self.key(char, depth)
+            if self.skip() != ":":
+                raise self.fault("no `:` after a member's name")
+            self.at += 1
+            members[key] = self.value(depth + 1)
+            if self.skip() not in (",", "}"):
+                raise self.fault("no `,` or `}` after a member")
+
+    def key(self, char: str, depth: int) -> Key:
+        if char in ('"', "'"):
+            return self.string(char)
+        if char == "{":
+            if depth > MAX_DEPTH:
+                raise self.fault(f"more than {MAX_DEPTH} levels")
+            return object_key(self.object(depth + 1))
+        bare = _NUMBER.match(self.text, self.at) or _BARE.match(self.text, self.at)
+        if bare is None:
+            raise self.fault("no member name")
+        self.at = bare.end()
+        return bare.group()
+
+    def array(self, depth: int) -> list[Json]:
+        items: list[Json] = []
+        self.at += 1
+        while True:
+            char = self.skip()
+            if char == ",":
+                self.at += 1
+                continue
+            if char == "]":
+                self.at += 1
+                return items
+            items.append(self.value(depth + 1))
+            if self.skip() not in (",", "]"):
+                raise self.fault("no `,` or `]` after an item")
+
+    def string(self, quote: str) -> str:
+        parts: list[str] = []
+        plain = _PLAIN[quote]
+        self.at += 1
+        while True:
+            run = plain.match(self.text, self.at)
+            if run is not None:
+                parts.append(run.group())
+                self.at = run.end()
+            char = self.text[self.at : self.at + 1]
+            if not char:
+                raise self.fault("a text without its closing quote")
+            self.at += 1
+            if char == quote:
+                return _without_surrogates("".join(parts))
+            parts.append(self.escape())
+
+    def escape(self) -> str:
+        char = self.text[self.at : self.at + 1]
+        self.at += 1
+        if char in ("u", "x"):
+            width = 4 if char == "u" else 2
+            digits = self.text[self.at : self.at + width]
+            if len(digits) != width or not re.fullmatch(r"[0-9A-Fa-f]+", digits):
+                raise self.fault(f"an escape without {width} hex digits")
+            self.at += width
+            return chr(int(digits, 16))
+        if char not in _ESCAPES:
+            raise self.fault("an unknown escape")
+        return _ESCAPES[char]
+
+
+def object_key(members: dict[Key, Json]) -> ObjectKey:
+    """Make an object fit to be a key; its members are kept as they are.
+
+    Raises:
+        LenientJsonError: A member is no scalar, so it cannot identify anything.
+    """
+    items: list[tuple[str, object]] = []
+    for name, value in members.items():
+        if isinstance(name, ObjectKey) or isinstance(value, (list, dict)):
+            raise LenientJsonError("an object that is a key may hold only texts, numbers and booleans")
+        items.append((name, value))
+    return ObjectKey(items)
+
+
+def _without_surrogates(text: str) -> str:
+    # Escapes come as UTF-16 units: pairs become one character, what stays alone is replaced, for it has no bytes.
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _resolve(value: Json, root: Json, depth: int) -> Json:
+    # Only targets that are no references themselves are followed, so that a loop of them cannot run for ever.
+    if isinstance(value, list):
+        return [_resolve(item, root, depth) for item in value]
+    if not isinstance(value, dict):
+        return value
+    target = value.get("$ref")
+    if len(value) == 1 and isinstance(target, str) and depth < 1:
+        return _resolve(_follow(root, target), root, depth + 1)
+    if len(value) == 1 and isinstance(target, str):
+        return None
+    return {name: _resolve(item, root, depth) for name, item in value.items()}
+
+
+def _follow(root: Json, path: str) -> Json:
+    """The value at a `$.a.b[0]` path, None if there is none."""
+    if not path.startswith("$"):
+        return None
+    value = root
+    at = 1
+    while at < len(path):
+        step = _STEP.match(path, at)
+        if step is None:
+            return None
+        at = step.end()
+        name, index, quoted = step.groups()
+        if index is not None:
+            if not isinstance(value, list) or len(index) > 9 or int(index) >= len(value):
+                return None
+            value = value[int(index)]
+        else:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name if name is not None else quoted)
+    return value
