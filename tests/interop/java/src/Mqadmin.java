@@ -1,0 +1,63 @@
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.lang.reflect.InvocationTargetException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.Permission;
+import java.util.Map;
+
+/**
+ * The real mqadmin inside this process, so that many commands share one start of the virtual machine.
+ *
+ * <p>Credentials come as they do for the command line: from {@code conf/tools.yml}, which mqadmin reads for each command.
+ */
+final class Mqadmin {
+    private Mqadmin() {
+    }
+
+    /** Stops mqadmin from ending this process: it calls {@code System.exit} when it cannot parse its arguments. */
+    @SuppressWarnings("removal")
+    private static final class NoExit extends SecurityManager {
+        @Override
+        public void checkExit(int status) {
+            throw new SecurityException("exit " + status);
+        }
+
+        @Override
+        public void checkPermission(Permission permission) {
+            // all else is as it is without a security manager
+        }
+    }
+
+    @SuppressWarnings("removal")
+    static void run(Step step, Map<String, Object> answer) throws Exception {
+        Path tools = Path.of(System.getProperty("rocketmq.home.dir"), "conf", "tools.yml");
+        Files.createDirectories(tools.getParent());
+        Files.deleteIfExists(tools);
+        if (step.arguments.containsKey("user")) {
+            Files.writeString(tools, "accessKey: \"" + step.get("user") + "\"\nsecretKey: \"" + step.get("secret") + "\"\n");
+        }
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        PrintStream oldOut = System.out;
+        PrintStream oldErr = System.err;
+        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
+        System.setSecurityManager(new NoExit());
+        try {
+            Class.forName("org.apache.rocketmq.tools.command.MQAdminStartup").getMethod("main", String[].class)
+                .invoke(null, (Object) step.get("arguments").split("\u001f"));
+        } catch (InvocationTargetException failure) {
+            if (!(failure.getCause() instanceof SecurityException)) {
+                throw failure;
+            }
+        } finally {
+            System.setSecurityManager(null);
+            System.setOut(oldOut);
+            System.setErr(oldErr);
+        }
+        answer.put("out", out.toString(StandardCharsets.UTF_8));
+        answer.put("err", err.toString(StandardCharsets.UTF_8));
+    }
+}
