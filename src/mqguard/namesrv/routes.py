@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from mqguard.model.topic import PERM_WRITE
+from mqguard.model.version import DataVersion
+
 BROKER_LIFE_MS = 120_000
 """How long a remote broker stays without a heartbeat, unless it asks for another time."""
 MASTER_ID = 0
-PERM_WRITE = 2
-PERM_READ = 4
 UNIT_FLAG = 1
 """Bit of a topic's system flag: the topic belongs to one unit."""
 UNIT_SUB_FLAG = 2
@@ -27,14 +28,6 @@ class TopicShape(msgspec.Struct, frozen=True):
     write_queues: int
     perm: int
     sys_flag: int = 0
-
-
-class DataVersion(msgspec.Struct, frozen=True):
-    """Version of a broker's topic table, as the broker counts it."""
-
-    counter: int = 0
-    timestamp: int = 0
-    state_version: int = 0
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,164 @@
+"""Frames in, answers out: the guard decides, a handler serves, one answer per request leaves.
+
+The router knows no request code. It is built from a table of handlers, which may be a broker's, a name server's, or
+both for one port that serves both.
+"""
+
+# Rule 1: nothing reaches a handler that the guard has not let in, and no success leaves while `access.pending`.
+# Rule 2: whatever a handler raises becomes an answer; what it was goes to the log, never to the peer.
+# Rule 3: a one-way request is served and never answered.
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from mqguard.broker.questions import Questions
+from mqguard.broker.request import Handler, Request
+from mqguard.guard.context import Access
+from mqguard.model.peer import Peer
+from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
+from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.link import Link
+
+_LOG = logging.getLogger(__name__)
+
+UNSUPPORTED = " request type {} not supported"
+"""Apache's wording, blank included."""
+NOT_STORED = "the message store cannot write now; nothing was stored"
+INTERNAL = "internal error; the server's log tells more"
+
+
+class Admission(Protocol):
+    """The guard, as far as the router needs it."""
+
+    def admit(self, command: Command, peer: Peer) -> Access:
+        """Let a request in, or raise.
+
+        Raises:
+            Refused: With code and remark for the peer.
+        """
+        ...  # pragma: no cover
+
+
+Defer = Callable[[Link, bytes, bytes], None]
+"""Takes a link, the frame that leaves when this turn's writes are stored, and the one that leaves if they are not."""
+Explain = Callable[[Exception], Reply | None]
+"""Says what a failure is on the wire; None for one that nobody foresaw."""
+
+
+class Router:
+    """Serves the frames of all connections of a port (`net.server.Application`).
+
+    Args:
+        guard: Decides about every request, known code or not.
+        handlers: Handler by request code.
+        explain: What failures become.
+        defer: Keeps answers back until the turn's writes are stored; None if no handler stores.
+        questions: Open requests of ours to clients.
+        at_close: Called with each connection that is gone.
+        at_turn_end: Called in order when all frames of an event-loop turn are served.
+    """
+
+    def __init__(
+        self,
+        guard: Admission,
+        handlers: Mapping[int, Handler],
+        explain: Explain,
+        *,
+        defer: Defer | None = None,
+        questions: Questions | None = None,
+        at_close: Sequence[Callable[[Link], None]] = (),
+        at_turn_end: Sequence[Callable[[], None]] = (),
+    ) -> None:
+        self._guard = guard
+        self._handlers = dict(handlers)
+        self._explain = explain
+        self._defer = defer
+        self._questions = questions or Questions()
+        self._at_close = (lambda link: self._questions.leave(link.peer.channel), *at_close)
+        self._at_turn_end = tuple(at_turn_end)
+
+    @property
+    def codes(self) -> frozenset[int]:
+        """The request codes that have a handler."""
+        return frozenset(self._handlers)
+
+    def connected(self, link: Link) -> None:
+        """Nothing is kept for a connection before its first request."""
+
+    def commands(self, link: Link, commands: list[Command]) -> None:
+        """Serve frames in order."""
+        peer = link.peer
+        admit = self._guard.admit
+        handlers = self._handlers
+        for command in commands:
+            flag = command.flag
+            if flag & FLAG_RESPONSE:
+                self._answered(link, command)
+                continue
+            try:
+                access = admit(command, peer)
+                handler = handlers.get(command.code)
+                reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
+                if access.pending and (reply is None or reply.code == 0):
+                    reply = _unchecked(command)
+            except Exception as exc:  # noqa: BLE001, rule 2
+                reply = self._failure(command, exc)
+            if reply is not None and not flag & FLAG_ONEWAY:
+                self._send(link, command, reply)
+
+    def closed(self, link: Link) -> None:
+        """Forget a connection."""
+        for callback in self._at_close:
+            try:
+                callback(link)
+            except Exception:  # noqa: BLE001, one part's fault must not keep the others from cleaning up
+                _LOG.exception("cleaning up after %s failed", link.peer.address)
+
+    def end_of_turn(self) -> None:
+        """Commit, wake, and tell: whatever was to wait for the end of the turn."""
+        for callback in self._at_turn_end:
+            try:
+                callback()
+            except Exception:  # noqa: BLE001, the next turn must come
+                _LOG.exception("the end of a turn failed")
+
+    def _send(self, link: Link, command: Command, reply: Reply) -> None:
+        try:
+            frame = encode_reply(command.opaque, reply.code, reply.ext, reply.remark, reply.body)
+        except Exception as exc:  # noqa: BLE001, rule 2
+            failure = self._failure(command, exc)
+            link.send(encode_reply(command.opaque, failure.code, None, failure.remark))
+            return
+        if reply.stored and self._defer is not None:
+            failed = encode_reply(command.opaque, ResponseCode.SYSTEM_ERROR, None, NOT_STORED)
+            self._defer(link, frame, failed)
+        else:
+            link.send(frame)
+
+    def _answered(self, link: Link, command: Command) -> None:
+        try:
+            known = self._questions.answer(link, command)
+        except Exception:  # noqa: BLE001, an answer has nobody to be refused to
+            _LOG.exception("the answer of %s to request %d was not understood", link.peer.address, command.opaque)
+            return
+        if not known:
+            _LOG.debug("%s answers request %d, which nobody sent", link.peer.address, command.opaque)
+
+    def _failure(self, command: Command, exc: Exception) -> Reply:
+        reply = self._explain(exc)
+        if reply is None:
+            _LOG.error("request code %d failed", command.code, exc_info=exc)
+            return Reply(ResponseCode.SYSTEM_ERROR, remark=INTERNAL)
+        return reply
+
+
+def _unsupported(code: int) -> Reply:
+    return Reply(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark=UNSUPPORTED.format(code))
+
+
+def _unchecked(command: Command) -> Reply:
+    # INVARIANT of the guard: a request whose needs depend on what it touches is asked about before it succeeds.
+    _LOG.error("request code %d was served without asking about what it touches", command.code)
+    return Reply(ResponseCode.NO_PERMISSION, remark=INTERNAL)

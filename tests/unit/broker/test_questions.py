@@ -1,0 +1,82 @@
+"""Requests of ours to clients."""
+
+from mqguard.broker.questions import MAX_PER_LINK, Questions
+from mqguard.model.peer import Peer
+from mqguard.remoting.codes import FLAG_RESPONSE
+from mqguard.remoting.command import Command
+from mqguard.remoting.frame import FrameReader
+
+
+class Wire:
+    """A link that keeps what is sent over it."""
+
+    def __init__(self, channel="a"):
+        self.peer = Peer("127.0.0.1", 1, channel)
+        self.closed = False
+        self.sent = []
+
+    def send(self, frame):
+        self.sent += FrameReader().feed(frame)
+
+    def close(self, reason):
+        self.closed = True
+
+
+def ask(questions, link, answers, deadline=100):
+    return questions.ask(link, 307, {"clientId": "c"}, b"body", deadline, answers.append)
+
+
+def test_an_answer_finds_its_question():
+    questions, link, answers = Questions(), Wire(), []
+    assert ask(questions, link, answers)
+    (sent,) = link.sent
+    assert (sent.code, sent.ext, sent.body, sent.is_response) == (307, {"clientId": "c"}, b"body", False)
+    assert questions.answer(link, Command(0, sent.opaque, FLAG_RESPONSE, body=b"fine"))
+    assert [a.body for a in answers] == [b"fine"]
+    assert not questions.answer(link, Command(0, sent.opaque, FLAG_RESPONSE))
+    assert len(questions) == 0
+
+
+def test_nobody_answers_for_another_connection():
+    questions, link, answers = Questions(), Wire("a"), []
+    ask(questions, link, answers)
+    assert not questions.answer(Wire("b"), Command(0, link.sent[0].opaque, FLAG_RESPONSE))
+    assert answers == []
+
+
+def test_time_runs_out():
+    questions, link, answers = Questions(), Wire(), []
+    ask(questions, link, answers, deadline=100)
+    questions.expire(99)
+    assert answers == []
+    questions.expire(100)
+    assert answers == [None]
+    assert not questions.answer(link, Command(0, link.sent[0].opaque, FLAG_RESPONSE))
+
+
+def test_a_closed_connection_answers_nothing():
+    questions, link, answers = Questions(), Wire(), []
+    ask(questions, link, answers)
+    ask(questions, link, answers)
+    questions.leave("a")
+    assert answers == [None, None]
+    questions.leave("a")
+    link.closed = True
+    assert not ask(questions, link, answers)
+    assert len(questions) == 0
+
+
+def test_a_client_that_never_answers_is_asked_no_more():
+    questions, link, answers = Questions(), Wire(), []
+    for _ in range(MAX_PER_LINK):
+        assert ask(questions, link, answers)
+    assert not ask(questions, link, answers)
+
+
+def test_telling_needs_no_answer():
+    questions, link = Questions(), Wire()
+    questions.tell(link, 40, {"consumerGroup": "g"})
+    (sent,) = link.sent
+    assert sent.is_oneway
+    assert (sent.code, sent.ext) == (40, {"consumerGroup": "g"})
+    assert len(questions) == 0
