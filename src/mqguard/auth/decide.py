@@ -1,13 +1,12 @@
 """The decision: a request and the rights of its user in, a verdict out. Total and pure.
 
-Rule 1: no user, a disabled user (Super too), no name, no action: refused.
-Rule 2: a Super user is allowed.
+Rule 1: no user, or a disabled one (Super too): refused.
+Rule 2: a Super user is allowed; of all others, a request without a name or an action is refused.
 Rule 3: Custom entries speak; Default entries only for a resource that no Custom entry covers.
 Rule 4: of the entries that match resource, action and address, the first by precedence decides; no entry, no access.
 Rule 5: of several actions, each is judged by itself, and one that is allowed is enough.
 """
 
-from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.index import Index, mask_of
 from mqguard.auth.policy import Decision, Entry
@@ -65,10 +64,10 @@ def _settle(question: Question, rights: Rights) -> Verdict | None:
     kind, name, actions = question
     if not rights.user.is_enabled:
         return _DISABLED
-    if is_blank(name):
-        return _MISSING_NAME
     if rights.user.is_super:
         return _SUPER
+    if not name or name.isspace():
+        return _MISSING_NAME
     if kind is ResourceType.ANY:
         return _NO_RESOURCE
     return None if actions else _NO_ACTION

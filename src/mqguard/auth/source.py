@@ -41,23 +41,40 @@ class Source:
 
 
 def _network(text: str) -> Network | None:
-    _, slash, prefix = text.partition("/")
+    base, slash, prefix = text.partition("/")
     # `ipaddress` also takes masks (`/255.0.0.0`) and zones; both would say something else to another reader.
     if not text.isascii() or "%" in text or (slash and not prefix.isdigit()):
         return None
     try:
+        address = ipaddress.ip_address(base)
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is not None and network.prefixlen >= _MAPPED_BITS:
-        # Requests from IPv4-mapped addresses are IPv4 requests, so entries that write them so mean IPv4.
-        return ipaddress.IPv4Network((int(mapped), network.prefixlen - _MAPPED_BITS))
-    return network
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return network if mapped is None else _mapped_network(mapped, int(prefix) if slash else 128)
+
+
+def _mapped_network(base: ipaddress.IPv4Address, prefix: int) -> Network | None:
+    """The IPv4 network of an IPv4-mapped one: requests from mapped addresses are IPv4 requests, and so are entries.
+
+    A prefix that fits IPv4 is taken as one of IPv4, as Apache RocketMQ does; one that cuts into neither address is
+    nothing that anybody can mean.
+    """
+    if prefix <= 32:
+        return ipaddress.ip_network((int(base), prefix), strict=False)
+    if prefix >= _MAPPED_BITS:
+        return ipaddress.ip_network((int(base), prefix - _MAPPED_BITS), strict=False)
+    return None
 
 
 def parse_address(text: str) -> Address | None:
-    """The address of a request, None if the text is none; an IPv4-mapped IPv6 address is the IPv4 address."""
+    """The address of a request, None if the text is none.
+
+    An IPv4-mapped IPv6 address is the IPv4 address; a zone is left out; brackets, as Java writes them around IPv6
+    addresses, are taken off.
+    """
+    if text[:1] == "[" and text[-1:] == "]" and ":" in text:
+        text = text[1:-1]
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

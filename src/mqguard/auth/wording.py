@@ -1,0 +1,39 @@
+"""The sentences that refused peers hear, in Apache's words (`acl2_semantics` 3.3, 4.2; `apache_5_5` 1)."""
+
+from typing import assert_never
+
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.verdict import Reason, Verdict
+
+AUTHORIZATION_FAILED = "Authorization failed. Please verify your access rights and try again."
+"""What is said when a request could not be judged at all."""
+
+
+def refusal(user: str, kind: ResourceType, name: str, source: str, verdict: Verdict) -> str:
+    """What a peer hears whose request was not allowed; nothing of the policy.
+
+    Args:
+        user: Name of the authenticated user.
+        kind: Type of the resource.
+        name: Name of the resource.
+        source: The address of the peer, as text.
+        verdict: The refusal.
+
+    Raises:
+        ValueError: The verdict is no refusal.
+    """
+    reason = verdict.reason
+    match reason:
+        case Reason.UNKNOWN_USER:
+            return f"User:{user} not found."
+        case Reason.DISABLED:
+            return f"User:{user} is disabled."
+        case Reason.DENIED | Reason.NO_MATCH | Reason.MISSING_NAME | Reason.NO_RESOURCE | Reason.NO_ACTION:
+            why = "the decision is deny" if reason is Reason.DENIED else "no matched policies"
+            return f"User:{user} has no permission to access {kind.value}:{name} from {source}, {why}."
+        case Reason.UNREADABLE:
+            return AUTHORIZATION_FAILED
+        case Reason.SUPER | Reason.ALLOWED:
+            raise ValueError(f"a verdict with the reason `{reason.value}` is no refusal")
+        case _:
+            assert_never(reason)

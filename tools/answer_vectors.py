@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Answers verdict vectors: reads JSON lines of one kind, writes each with our outcome in place of the recorded one.
+
+    tools/answer_vectors.py KIND < lines > lines
+
+KIND is decisions, parsing, signatures, contexts, admin or wire; `tests/vectors/README.md` says what the lines hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KINDS = ("decisions", "parsing", "signatures", "contexts", "admin", "wire")
+
+
+def main() -> int:
+    """Answer standard input line by line; returns the exit status."""
+    if len(sys.argv) != 2 or sys.argv[1] not in KINDS:
+        print(__doc__, file=sys.stderr)
+        return 2
+    _enter_environment()
+    answer = importlib.import_module(f"mqguard.testing.answers.{sys.argv[1]}").answer
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            scenario = json.loads(line)
+        except ValueError as exc:
+            print(f"line {number} is not JSON: {exc}", file=sys.stderr)
+            return 1
+        print(json.dumps(answer(scenario), separators=(",", ":")))
+    return 0
+
+
+def _enter_environment() -> None:
+    """Go on inside the project's environment when this Python lacks what mqguard needs."""
+    sys.path.insert(0, str(ROOT / "src"))
+    python = ROOT / ".venv" / "bin" / "python"
+    if importlib.util.find_spec("msgspec") is None and python.exists() and Path(sys.executable) != python:
+        os.execv(python, [str(python), *sys.argv])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
