@@ -20,8 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9%|_.-]{1,127}\Z")
 _REQUEST = re.compile(r"\d{1,9}\Z|[A-Za-z][A-Za-z0-9_./]{0,127}\Z")
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
-_DELAY = re.compile(r"(\d+)([smhd])\Z")
-_DELAY_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DELAY = re.compile(r"0*[1-9][0-9]{0,8}[smhd]\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,19 +140,11 @@ def _size(text: str) -> int:
     raise ValueInvalid("write a number of bytes, or one with a unit, such as `4M` or `64K`")
 
 
-def _delay_levels(text: str) -> tuple[int, ...]:
-    found = [_DELAY.match(word) for word in text.split()]
-    levels = tuple(int(match[1]) * _DELAY_MS[match[2]] for match in found if match)
-    if levels and len(levels) == len(found) and min(levels) > 0:
-        return levels
+def _delay_levels(text: str) -> str:
+    words = text.split()
+    if words and all(_DELAY.match(word) for word in words):
+        return " ".join(words)
     raise ValueInvalid("write delays separated by blanks, such as `1s 5s 10s 1m 2h 1d`")
-
-
-def _hours(text: str) -> frozenset[int]:
-    words = [word.strip() for word in text.split(";") if word.strip()]
-    if words and all(word.isascii() and word.isdigit() and int(word) < 24 for word in words):
-        return frozenset(map(int, words))
-    raise ValueInvalid("write hours of the day separated by `;`, such as `04` or `02;14`")
 
 
 def _credentials(name_key: str, secret_key: str) -> Kind[Credentials | None]:
@@ -187,7 +178,6 @@ PATH = Kind("directory", _path)
 OPTIONAL_PATH = Kind("path", _optional_path)
 SIZE = Kind("bytes, or with a unit: `64K`, `4M`, `1G`", _size)
 DELAY_LEVELS = Kind("delays, blank-separated: `1s 5m 2h 1d`", _delay_levels)
-HOURS = Kind("hours of the day, `;`-separated", _hours)
 SECRET: Kind[Secret | None] = Kind("secret, or `file:PATH` or `env:NAME` that holds it", resolve_secret)
 USER_CREDENTIALS = _credentials("username", "password")
 INNER_CREDENTIALS = _credentials("accessKey", "secretKey")

@@ -214,6 +214,10 @@ BIND_ADDRESS = Option(
     says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
     apache_default="`0.0.0.0`",
 )
+REGION_ID = Option("regionId", kinds.NAME, "DefaultRegion", "The name of the region, told to clients.", "broker")
+TRACE_ON = Option(
+    "traceOn", kinds.BOOLEAN, default=True, help="Whether clients are told to send traces.", section="broker"
+)
 NAMESRV_LISTEN_PORT = Option(
     "namesrvListenPort", kinds.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
 )
@@ -243,12 +247,13 @@ MAX_MESSAGE_SIZE = Option(
     "maxMessageSize", kinds.SIZE, 4 * 1024 * 1024, "The biggest message that is taken.", "engine", says_default="`4M`"
 )
 MESSAGE_DELAY_LEVELS = Option(
-    "messageDelayLevel",
-    kinds.DELAY_LEVELS,
-    kinds.DELAY_LEVELS.read(DELAY_LEVELS),
-    "The delays that the levels 1, 2, 3, … stand for.",
-    "engine",
-    says_default=f"`{DELAY_LEVELS}`",
+    "messageDelayLevel", kinds.DELAY_LEVELS, DELAY_LEVELS, "The delays that the levels 1, 2, 3, … stand for.", "engine"
+)
+MAX_FETCH_MESSAGES = Option(
+    "maxTransferCountOnMessageInMemory", kinds.integer(1, 1024), 32, "The most messages that one pull gets.", "engine"
+)
+MAX_FETCH_BYTES = Option(
+    "maxTransferBytesOnMessageInMemory", kinds.SIZE, 256 * 1024, "The most bytes that one pull gets.", "engine"
 )
 LONG_POLLING = Option(
     "longPollingEnable",
@@ -277,20 +282,21 @@ FLUSH_DISK_TYPE = Option(
 FILE_RESERVED_TIME = Option(
     "fileReservedTime", kinds.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
 )
-DELETE_WHEN = Option(
-    "deleteWhen",
-    kinds.HOURS,
-    frozenset({4}),
-    "The hours of the day in which old messages are deleted.",
+MAX_BYTES = Option(
+    "maxStoreBytes",
+    kinds.SIZE,
+    0,
+    "The oldest messages are deleted when more than this is kept; 0 sets no limit.",
     "store",
-    says_default="`04`",
+    ours=True,
 )
-DISK_MAX_USED = Option(
-    "diskMaxUsedSpaceRatio",
-    kinds.integer(10, 99),
-    75,
-    "How full the disk may be, in percent, before the oldest messages are deleted at any hour.",
+DISK_FULL_RATIO = Option(
+    "diskSpaceWarningLevelRatio",
+    kinds.integer(10, 100),
+    95,
+    "How full the disk may be, in percent, before messages are refused.",
     "store",
+    apache_default="`90`",
 )
 
 TLS_MODE = Option(
@@ -331,10 +337,9 @@ TLS_CLIENT_AUTH = Option(
 TLS_TEST_MODE = Option(
     "tls.test.mode.enable",
     kinds.BOOLEAN,
-    default=False,
-    help="Whether a throw-away certificate is made when none is given.",
+    default=True,
+    help="Whether a throw-away certificate is made when none is given; otherwise there is no TLS without one.",
     section="net",
-    apache_default="`true`",
 )
 PROXY_PROTOCOL_PEERS = Option(
     "proxyProtocolPeers",
