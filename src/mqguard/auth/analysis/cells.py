@@ -1,0 +1,162 @@
+"""Cells, joined for a person: rights as lines, and a concrete request for each."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.analysis.names import REQUEST_TYPES, Key, NameTree
+from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Address
+
+Part = tuple[tuple[Action, ...], Origins]
+"""Some actions, and from where."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Witness:
+    """One concrete request.
+
+    Attributes:
+        type: The kind of resource.
+        name: Its name.
+        action: What is done.
+        address: From where; None is an unknown address.
+    """
+
+    type: ResourceType
+    name: str
+    action: Action
+    address: Address | None
+
+    @property
+    def request(self) -> AccessRequest:
+        """The request as `decide` takes it."""
+        return AccessRequest(self.type, self.name, frozenset({self.action}), self.address)
+
+    @property
+    def text(self) -> str:
+        """The request as a person says it."""
+        origin = "an unknown address" if self.address is None else str(self.address)
+        return f"{self.action.value} {self.type.value}:{self.name} from {origin}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Region:
+    """A set of requests.
+
+    Attributes:
+        resource: What the names are covered by; `*` is every type.
+        holes: Narrower resources whose names are not in the set.
+        actions: In the order of `Action`.
+        origins: From where; never empty.
+        sample: A name of the set.
+    """
+
+    resource: Resource
+    holes: tuple[Resource, ...]
+    actions: tuple[Action, ...]
+    origins: Origins
+    sample: str
+
+    @property
+    def names(self) -> str:
+        """The names for a person."""
+        if not self.holes:
+            return self.resource.key
+        return f"{self.resource.key} but " + ", ".join(hole.key for hole in self.holes)
+
+    def holds(self, request: AccessRequest) -> bool:
+        """Whether the set has a request for exactly one action."""
+        covered = self.resource.covers(request.type, request.name)
+        return (
+            covered
+            and not any(hole.covers(request.type, request.name) for hole in self.holes)
+            and request.actions <= set(self.actions)
+            and request.address in self.origins
+        )
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The actions as policies write them."""
+        if len(self.actions) == len(REQUEST_ACTIONS):
+            return (Action.ALL.value,)
+        return tuple(action.value for action in self.actions)
+
+    @property
+    def witness(self) -> Witness:
+        """One request of the set."""
+        kind = ResourceType.TOPIC if self.resource.type is ResourceType.ANY else self.resource.type
+        return Witness(kind, self.sample, self.actions[0], self.origins.sample())
+
+
+def parts(origins_of: Callable[[Action], Origins], actions: Iterable[Action] = REQUEST_ACTIONS) -> tuple[Part, ...]:
+    """Actions that share their places joined; actions without a place left out."""
+    found: dict[Origins, tuple[Action, ...]] = {}
+    for action in actions:
+        origins = origins_of(action)
+        if not origins.is_empty:
+            found[origins] = (*found.get(origins, ()), action)
+    return tuple((actions, origins) for origins, actions in found.items())
+
+
+def regions(trees: Iterable[NameTree], parts_of: Callable[[NameTree, int], tuple[Part, ...]]) -> tuple[Region, ...]:
+    """Every cell's parts as few lines, narrow and wide.
+
+    Classes that say the same as the class around them are told with it; all types as one when they say the same.
+
+    Args:
+        trees: The classes of names, a tree for each type.
+        parts_of: What there is to say about a class; an empty tuple is nothing.
+    """
+    found = [region for tree in trees for region in _fold(tree, parts_of)]
+    return tuple(_join_types(found))
+
+
+def _fold(tree: NameTree, parts_of: Callable[[NameTree, int], tuple[Part, ...]]) -> Iterator[Region]:
+    values = [parts_of(tree, place) if _can_be_named(tree, place) else None for place in range(len(tree.classes))]
+    # The class each class is told with: itself, or the one around it when both say the same.
+    heads: list[int] = []
+    holes: dict[int, list[Key]] = {}
+    for place, found in enumerate(tree.classes):
+        around = heads[found.parent] if found.parent >= 0 else -1
+        if around >= 0 and (values[place] is None or values[place] == values[around]):
+            heads.append(around)
+            continue
+        heads.append(place)
+        if around >= 0:
+            holes.setdefault(around, []).append((found.base, found.exact))
+    for place, value in enumerate(values):
+        if heads[place] == place and value:
+            yield from _lines(tree, place, value, holes.get(place, ()))
+
+
+def _lines(tree: NameTree, place: int, value: tuple[Part, ...], holes: Iterable[Key]) -> Iterator[Region]:
+    left_out = tuple(_resource(tree.type, hole) for hole in holes)
+    sample = tree.classes[place].sample() or ""
+    for actions, origins in value:
+        yield Region(tree.classes[place].resource, left_out, actions, origins, sample)
+
+
+def _can_be_named(tree: NameTree, place: int) -> bool:
+    return not tree.classes[place].exact or tree.classes[place].sample() is not None
+
+
+def _resource(kind: ResourceType, key: Key) -> Resource:
+    name, exact = key
+    return Resource(kind, name, Pattern.LITERAL if exact else Pattern.PREFIXED)
+
+
+def _join_types(found: list[Region]) -> Iterator[Region]:
+    wide: dict[tuple[tuple[Action, ...], Origins], list[Region]] = {}
+    for region in found:
+        if region.resource.pattern is Pattern.ANY and not region.holes:
+            wide.setdefault((region.actions, region.origins), []).append(region)
+    joined = {id(region) for group in wide.values() if len(group) == len(REQUEST_TYPES) for region in group}
+    for (actions, origins), group in wide.items():
+        if len(group) == len(REQUEST_TYPES):
+            sample = next(region.sample for region in group if region.resource.type is ResourceType.TOPIC)
+            yield Region(Resource(ResourceType.ANY, "", Pattern.ANY), (), actions, origins, sample)
+    yield from (region for region in found if id(region) not in joined)

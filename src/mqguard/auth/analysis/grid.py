@@ -1,0 +1,193 @@
+"""What a subject's policies say about every request: for each class of names and each action, from where.
+
+The request space is parted into cells (type, class of names, action, place) on which the verdict is the same. A class
+is judged from narrow to wide, layer by layer: what a layer says about a place is final, the rest falls through to the
+next wider layer. A layer holds the entries of one rank but for Deny before Allow. That is `precedence.rank` again,
+for sets of requests instead of one.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of
+from mqguard.auth.analysis.origins import ANYWHERE, NOWHERE, Origins
+from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.user import User
+
+REQUEST_ACTIONS = tuple(action for action in Action if action is not Action.ALL)
+"""The actions that requests ask for; `All` is for entries."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """From where one action on the names of one class is allowed, and from where an entry denies it.
+
+    From all other places no entry matches, which refuses as well.
+    """
+
+    allowed: Origins = NOWHERE
+    denied: Origins = NOWHERE
+
+    @property
+    def spoken(self) -> Origins:
+        """The places that an entry speaks about."""
+        return self.allowed | self.denied
+
+    def over(self, below: "Outcome") -> "Outcome":
+        """This layer first, and the wider one where this one is silent."""
+        if below is SILENT:
+            return self
+        spoken = self.spoken
+        return Outcome(self.allowed | (below.allowed - spoken), self.denied | (below.denied - spoken))
+
+
+SILENT = Outcome()
+EVERYTHING = Outcome(allowed=ANYWHERE)
+
+
+@functools.lru_cache(maxsize=4096)
+def origins_of(entry: Entry) -> Origins:
+    """The places that an entry speaks about."""
+    return Origins.of(entry.sources)
+
+
+def speaks_of(entry: Entry, action: Action) -> bool:
+    """Whether an entry is about that action."""
+    return action in entry.actions or Action.ALL in entry.actions
+
+
+def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
+    """What entries about one and the same resource say of an action; Deny wins among them."""
+    allowed = denied = NOWHERE
+    for entry in entries:
+        if not speaks_of(entry, action):
+            continue
+        if entry.decision is Decision.DENY:
+            denied |= origins_of(entry)
+        else:
+            allowed |= origins_of(entry)
+    if allowed.is_empty and denied.is_empty:
+        return SILENT
+    return Outcome(allowed - denied, denied)
+
+
+class Layers:
+    """The entries of one policy, by the resource that they are about."""
+
+    __slots__ = ("_entries", "_outcomes")
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries: dict[tuple[ResourceType, Key], list[Entry]] = {}
+        self._outcomes: dict[tuple[ResourceType, Key, Action], Outcome] = {}
+        for entry in entries:
+            self._entries.setdefault(_place(entry.resource), []).append(entry)
+
+    def without(self, entry: Entry) -> "Layers":
+        """The same less one entry, which must be in it; of two equal ones only one goes."""
+        kind, key = _place(entry.resource)
+        rest = list(self._entries[kind, key])
+        rest.remove(entry)
+        less = Layers(())
+        less._entries = {**self._entries, (kind, key): rest}
+        if not rest:
+            del less._entries[kind, key]
+        less._outcomes = {asked: said for asked, said in self._outcomes.items() if asked[:2] != (kind, key)}
+        return less
+
+    def has(self, kind: ResourceType, key: Key) -> bool:
+        """Whether an entry is about exactly that resource; the kind `ANY` has one key, the widest."""
+        return (kind, key) in self._entries
+
+    def outcome(self, kind: ResourceType, key: Key, action: Action) -> Outcome:
+        """What the entries about exactly that resource say."""
+        entries = self._entries.get((kind, key))
+        if entries is None:
+            return SILENT
+        question = (kind, key, action)
+        known = self._outcomes.get(question)
+        if known is None:
+            known = self._outcomes[question] = layer_of(entries, action)
+        return known
+
+
+class Grid:
+    """The verdicts of one subject for every cell.
+
+    Args:
+        user: The subject's user, None if there is none.
+        acl: Its policies, None if there are none.
+    """
+
+    __slots__ = ("_answers", "_constant", "_covered", "_layers")
+
+    def __init__(self, user: User | None, acl: Acl | None) -> None:
+        self._constant = _constant(user)
+        self._layers = {kind: Layers(acl.entries(kind) if acl else ()) for kind in PolicyType}
+        self._answers: dict[tuple[PolicyType, ResourceType, int, Action], tuple[NameTree, Outcome]] = {}
+        self._covered: dict[tuple[ResourceType, int], tuple[NameTree, bool]] = {}
+
+    def without(self, policy: PolicyType, entry: Entry) -> "Grid":
+        """The same subject less one of its entries."""
+        less = Grid(None, None)
+        less._constant = self._constant
+        less._layers = {**self._layers, policy: self._layers[policy].without(entry)}
+        return less
+
+    def layer(self, policy: PolicyType, kind: ResourceType, key: Key, action: Action) -> Outcome:
+        """What the entries of one policy about exactly one resource say, whatever others say."""
+        return self._layers[policy].outcome(kind, key, action)
+
+    def outcome(self, tree: NameTree, place: int, action: Action) -> Outcome:
+        """From where the action on names of that class is allowed and denied.
+
+        Args:
+            tree: Classes made from at least all resources of this subject's entries.
+            place: The class.
+            action: One that requests ask for.
+        """
+        if self._constant is not None:
+            return self._constant
+        policy = PolicyType.CUSTOM if self.is_covered(tree, place) else PolicyType.DEFAULT
+        return self._policy_outcome(policy, tree, place, action)
+
+    def is_covered(self, tree: NameTree, place: int) -> bool:
+        """Whether a Custom entry covers the names of that class, so that Default entries do not speak of them."""
+        known = self._covered.get((tree.type, place))
+        if known is not None and known[0] is tree:
+            return known[1]
+        found, custom = tree.classes[place], self._layers[PolicyType.CUSTOM]
+        covered = custom.has(found.type, (found.base, found.exact)) or (
+            self.is_covered(tree, found.parent) if found.parent >= 0 else custom.has(ResourceType.ANY, WIDEST)
+        )
+        self._covered[tree.type, place] = tree, covered
+        return covered
+
+    def _policy_outcome(self, policy: PolicyType, tree: NameTree, place: int, action: Action) -> Outcome:
+        question = (policy, tree.type, place, action)
+        known = self._answers.get(question)
+        if known is not None and known[0] is tree:
+            return known[1]
+        layers = self._layers[policy]
+        found = tree.classes[place]
+        if found.parent >= 0:
+            below = self._policy_outcome(policy, tree, found.parent, action)
+        else:
+            below = layers.outcome(ResourceType.ANY, WIDEST, action)
+        own = layers.outcome(found.type, (found.base, found.exact), action)
+        answer = below if own is SILENT else own.over(below)
+        self._answers[question] = tree, answer
+        return answer
+
+
+def _constant(user: User | None) -> Outcome | None:
+    """The answer for users whose policies are not asked."""
+    if user is None or not user.is_enabled:
+        return SILENT
+    return EVERYTHING if user.is_super else None
+
+
+def _place(resource: Resource) -> tuple[ResourceType, Key]:
+    return resource.type, key_of(resource)

@@ -1,0 +1,142 @@
+"""Faults of policies, each decided exactly and shown with a concrete request.
+
+Every entry found shadowed, redundant or default-silent can be taken out, one of them or all at once, and no request
+gets another decision.
+"""
+
+from collections.abc import Iterator
+
+from mqguard.auth.analysis.cells import Witness
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.findings import Finding, Place, Rule, entry_text
+from mqguard.auth.analysis.grid import origins_of
+from mqguard.auth.analysis.overlap import contradictions
+from mqguard.auth.analysis.rights import rights_of
+from mqguard.auth.analysis.scene import Line, Scene
+from mqguard.auth.analysis.width import never_asked, too_wide
+from mqguard.auth.decide import decide
+from mqguard.auth.policy import Acl, Entry, PolicyType
+from mqguard.auth.rights import Rights
+from mqguard.auth.verdict import Verdict
+
+
+def lint(directory: Directory) -> tuple[Finding, ...]:
+    """Everything that is wrong with the policies of a state, by subject and entry."""
+    findings: list[Finding] = []
+    for name in directory.names:
+        findings += _subject_findings(directory, name)
+        user, acl = directory.users.get(name), directory.acls.get(name)
+        if acl is not None and not (user is not None and user.is_super):
+            findings += lint_acl(acl)
+    return tuple(findings)
+
+
+def lint_acl(acl: Acl) -> tuple[Finding, ...]:
+    """Everything that is wrong with one subject's entries, in the order of the entries."""
+    scene = Scene(acl)
+    found: list[Finding] = []
+    dead: list[Line] = []
+    for line in scene.lines:
+        fault = _silent(scene, line) or _shadowed(scene, line)
+        if fault is not None:
+            found.append(fault)
+            dead.append(line)
+        unasked = never_asked(line)
+        if unasked is not None:
+            found.append(unasked)
+    found += _redundant(scene, dead)
+    found += contradictions(scene)
+    found += [wide for line in scene.lines for wide in too_wide(scene, line)]
+    order = {line.place: at for at, line in enumerate(scene.lines)}
+    return tuple(sorted(found, key=lambda finding: order[finding.place] if finding.place else -1))
+
+
+def _subject_findings(directory: Directory, name: str) -> Iterator[Finding]:
+    user, acl = directory.users.get(name), directory.acls.get(name)
+    if user is None:
+        yield Finding(Rule.NO_USER, name, f"`User:{name}` has policies, but there is no such user")
+    elif user.is_super and acl is not None and acl.policies:
+        yield Finding(Rule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never asked")
+    elif user.is_enabled and not user.is_super and not rights_of(directory, name):
+        yield Finding(Rule.NO_RIGHTS, name, f"`{name}` is enabled and may do nothing")
+
+
+def _silent(scene: Scene, line: Line) -> Finding | None:
+    if line.place.policy is not PolicyType.DEFAULT:
+        return None
+    spots = list(scene.spots(line.entry))
+    if not spots or not all(scene.grid.is_covered(tree, place) for tree, place in spots):
+        return None
+    tree, place = spots[0]
+    name = tree.classes[place].sample() or ""
+    covering = next(
+        other
+        for other in scene.lines
+        if other.place.policy is PolicyType.CUSTOM and other.entry.resource.covers(tree.type, name)
+    )
+    message = (
+        f"`{entry_text(line.entry)}` never speaks: Custom entries such as `{entry_text(covering.entry)}` cover all of "
+        f"`{line.entry.resource.key}`"
+    )
+    witness = next((cell.witness(origins_of(line.entry)) for cell in scene.cells(line)), None)
+    if origins_of(line.entry).is_empty:
+        witness = None
+    return Finding(Rule.DEFAULT_SILENT, line.place.subject, message, line.place, (covering.place,), witness)
+
+
+def _shadowed(scene: Scene, line: Line) -> Finding | None:
+    witness: Witness | None = None
+    for cell in scene.cells(line):
+        if not scene.live(line, cell).is_empty:
+            return None
+        if witness is None:
+            turned = scene.turned(line, cell)
+            witness = None if turned.is_empty else cell.witness(turned)
+    if witness is None:
+        return None
+    verdict = decide(witness.request, scene.rights)
+    message = f"`{entry_text(line.entry)}` never decides: {_said(verdict)}"
+    return Finding(Rule.SHADOWED, line.place.subject, message, line.place, _places(scene, verdict.decided_by), witness)
+
+
+def _redundant(scene: Scene, dead: list[Line]) -> Iterator[Finding]:
+    rest, gone = scene.grid, {line.place for line in dead}
+    for line in dead:
+        rest = rest.without(line.place.policy, line.entry)
+    # From the last entry on: of two that say the same, the later one is told.
+    for line in reversed(scene.lines):
+        if line.place in gone or origins_of(line.entry).is_empty or not any(scene.spots(line.entry)):
+            continue
+        alone = scene.grid.without(line.place.policy, line.entry)
+        if scene.differs(line, scene.grid, alone):
+            continue
+        less = rest.without(line.place.policy, line.entry)
+        if not scene.differs(line, rest, less):
+            rest = less
+            yield _redundancy(scene, line)
+
+
+def _redundancy(scene: Scene, line: Line) -> Finding:
+    live = ((cell, scene.live(line, cell)) for cell in scene.cells(line))
+    cell, origins = next(
+        ((cell, origins) for cell, origins in live if not origins.is_empty),
+        (next(scene.cells(line)), origins_of(line.entry)),
+    )
+    witness = cell.witness(origins)
+    verdict = decide(witness.request, Rights(scene.rights.user, scene.without(line)))
+    decision = "allowed" if verdict.allowed else "refused"
+    why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "as no entry matches"
+    message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are {decision} {why}"
+    return Finding(Rule.REDUNDANT, line.place.subject, message, line.place, _places(scene, verdict.decided_by), witness)
+
+
+def _said(verdict: Verdict) -> str:
+    if verdict.decided_by is None:
+        return "Custom entries about the same names keep it silent"
+    return f"`{entry_text(verdict.decided_by)}` comes first"
+
+
+def _places(scene: Scene, entry: Entry | None) -> tuple[Place, ...]:
+    if entry is None:
+        return ()
+    return tuple(line.place for line in scene.lines if line.entry is entry)[:1]

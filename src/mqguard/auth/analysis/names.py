@@ -1,0 +1,130 @@
+"""The names of one resource type, parted so that entries cannot tell two names of one class apart.
+
+Each literal of the entries is a class of its own; each prefix makes the class of the names that begin with it and
+belong to no narrower class. Classes form a tree: the names of a class are exactly what the narrower ones leave over.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+
+REQUEST_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
+"""The types that a request can name."""
+
+_ENDINGS = ("", "-1", "1", "x", "-other", "a", "b", "0", "_")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NameClass:
+    """One class of names.
+
+    Attributes:
+        type: The resource type.
+        base: The literal name, or the prefix that all names of the class share (empty: no prefix).
+        exact: Whether it is the literal alone.
+        parent: The place in the tree of the next wider class, -1 for the widest.
+        end: The place after the last class that lies within this one.
+        holes: The names and prefixes directly within, which are not of the class.
+    """
+
+    type: ResourceType
+    base: str
+    exact: bool
+    parent: int
+    end: int
+    holes: tuple["Key", ...]
+
+    @property
+    def resource(self) -> Resource:
+        """The narrowest resource that covers the class."""
+        if self.exact:
+            return Resource(self.type, self.base, Pattern.LITERAL)
+        return Resource(self.type, self.base, Pattern.PREFIXED if self.base else Pattern.ANY)
+
+    def sample(self) -> str | None:
+        """A name of the class; None when it only holds blank names, which no request can ask for."""
+        if self.exact:
+            return None if _is_blank(self.base) else self.base
+        for ending in _endings():
+            name = self.base + ending
+            if not _is_blank(name) and not any(self._in_hole(name, hole) for hole in self.holes):
+                return name
+        return None  # not reached: the endings outnumber any holes
+
+    @staticmethod
+    def _in_hole(name: str, hole: "Key") -> bool:
+        base, exact = hole
+        return name == base if exact else name.startswith(base)
+
+
+Key = tuple[str, bool]
+"""Name and True for a literal, prefix and False for a prefix."""
+WIDEST: Key = ("", False)
+"""All names."""
+
+
+class NameTree:
+    """All classes of one type, a class before those within it."""
+
+    __slots__ = ("_places", "classes", "type")
+
+    def __init__(self, kind: ResourceType, resources: Iterable[Resource]) -> None:
+        self.type = kind
+        keys = sorted({WIDEST, *_keys(kind, resources)})
+        self.classes = _tree(kind, keys)
+        self._places = {(found.base, found.exact): place for place, found in enumerate(self.classes)}
+
+    def within(self, resource: Resource) -> range:
+        """The places of the classes that the resource covers; it must be one of those that made the tree."""
+        if resource.type not in (ResourceType.ANY, self.type):
+            return range(0)
+        place = self._places[key_of(resource)]
+        return range(place, self.classes[place].end)
+
+
+def key_of(resource: Resource) -> Key:
+    """The class that a resource makes."""
+    if resource.pattern is Pattern.ANY or resource.type is ResourceType.ANY:
+        return WIDEST
+    return resource.name, resource.pattern is Pattern.LITERAL
+
+
+def trees(resources: Iterable[Resource]) -> tuple[NameTree, ...]:
+    """The classes of every type that a request can name, for entries about these resources."""
+    resources = tuple(resources)
+    return tuple(NameTree(kind, resources) for kind in REQUEST_TYPES)
+
+
+def _keys(kind: ResourceType, resources: Iterable[Resource]) -> Iterator[Key]:
+    return (key_of(resource) for resource in resources if resource.type is kind)
+
+
+def _tree(kind: ResourceType, keys: list[Key]) -> tuple[NameClass, ...]:
+    # Sorted, everything that begins with a prefix follows it at once, and a prefix comes before its own literal.
+    parents: list[int] = []
+    ends = [len(keys)] * len(keys)
+    holes: list[list[Key]] = [[] for _ in keys]
+    open_: list[int] = []
+    for place, (base, exact) in enumerate(keys):
+        while open_ and (keys[open_[-1]][1] or not base.startswith(keys[open_[-1]][0])):
+            ends[open_.pop()] = place
+        parents.append(open_[-1] if open_ else -1)
+        if open_:
+            holes[open_[-1]].append((base, exact))
+        open_.append(place)
+    return tuple(
+        NameClass(kind, base, exact, parents[place], ends[place], tuple(holes[place]))
+        for place, (base, exact) in enumerate(keys)
+    )
+
+
+def _is_blank(name: str) -> bool:
+    return not name or name.isspace()
+
+
+def _endings() -> Iterator[str]:
+    yield from _ENDINGS
+    # More letters than any number of holes can take.
+    yield from (chr(code) for code in range(0x30, 0xD800))
+    yield from (chr(code) for code in range(0x10000, 0x110000))

@@ -1,0 +1,48 @@
+"""Entries of one rank that say opposite things about the same requests."""
+
+from collections.abc import Iterator
+
+from mqguard.auth.analysis.cells import Witness
+from mqguard.auth.analysis.findings import Finding, Rule, entry_text
+from mqguard.auth.analysis.grid import origins_of
+from mqguard.auth.analysis.scene import Line, Scene
+from mqguard.auth.policy import Decision, PolicyType
+from mqguard.auth.resource import Resource
+
+
+def contradictions(scene: Scene) -> Iterator[Finding]:
+    """Each Allow that a Deny about the same resource contradicts.
+
+    A Deny wholly within the Allow, for fewer actions or places, is an exception to it and no contradiction.
+    """
+    groups: dict[tuple[PolicyType, Resource], list[Line]] = {}
+    for line in scene.lines:
+        groups.setdefault((line.place.policy, line.entry.resource), []).append(line)
+    for group in groups.values():
+        denies = [line for line in group if line.entry.decision is Decision.DENY]
+        for line in group:
+            against = [deny for deny in denies if line.entry.decision is Decision.ALLOW and _clash(line, deny)]
+            if against:
+                yield _finding(scene, line, against)
+
+
+def _finding(scene: Scene, allow: Line, against: list[Line]) -> Finding:
+    message = f"`{entry_text(allow.entry)}` is contradicted by `{entry_text(against[0].entry)}`, and Deny wins"
+    places = tuple(deny.place for deny in against)
+    return Finding(
+        Rule.CONTRADICTORY, allow.place.subject, message, allow.place, places, _witness(scene, allow, against[0])
+    )
+
+
+def _clash(allow: Line, deny: Line) -> bool:
+    here, there = origins_of(allow.entry), origins_of(deny.entry)
+    if not set(allow.actions) & set(deny.actions) or (here & there).is_empty:
+        return False
+    within = set(deny.actions) <= set(allow.actions) and (there - here).is_empty
+    equal = len(deny.actions) == len(allow.actions) and (here - there).is_empty
+    return not within or equal
+
+
+def _witness(scene: Scene, allow: Line, deny: Line) -> Witness | None:
+    shared = origins_of(allow.entry) & origins_of(deny.entry)
+    return next((cell.witness(shared) for cell in scene.cells(allow) if cell.action in deny.actions), None)

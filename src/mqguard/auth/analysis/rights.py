@@ -1,0 +1,84 @@
+"""Who may do what: effective rights as regions of requests, not as entries."""
+
+import dataclasses
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.cells import Part, Region, parts, regions
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid
+from mqguard.auth.analysis.names import NameTree, trees
+from mqguard.auth.analysis.origins import ANYWHERE, Origins
+from mqguard.auth.policy import Acl
+from mqguard.auth.resource import Resource
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """A user that may do what was asked, to some or all of it.
+
+    Attributes:
+        user: Its name.
+        is_super: Whether policies are not asked for it.
+        regions: What exactly it may do of what was asked.
+        whole: Whether it may do all of it: every name, every action, from everywhere that was asked.
+    """
+
+    user: str
+    is_super: bool
+    regions: tuple[Region, ...]
+    whole: bool
+
+
+def resources_of(acl: Acl | None) -> tuple[Resource, ...]:
+    """Every resource that the entries of a subject are about."""
+    if acl is None:
+        return ()
+    return tuple(entry.resource for policy in acl.policies for entry in policy.entries)
+
+
+def rights_of(directory: Directory, name: str) -> tuple[Region, ...]:
+    """Everything that a user may do; nothing for a disabled user and for one that does not exist."""
+    acl = directory.acls.get(name)
+    grid = Grid(directory.users.get(name), acl)
+    return regions(
+        trees(resources_of(acl)),
+        lambda tree, place: parts(lambda action: grid.outcome(tree, place, action).allowed),
+    )
+
+
+def who_can(
+    directory: Directory, actions: frozenset[Action], resource: Resource, origins: Origins = ANYWHERE
+) -> tuple[Holder, ...]:
+    """Every user that may do one of the actions to the resource, or to some of it when it is a prefix or a type.
+
+    Args:
+        directory: Users and policies.
+        actions: Any of these; `All` stands for each.
+        resource: A name, a prefix, all of a type, or everything.
+        origins: Where the requests come from.
+    """
+    wanted = tuple(action for action in REQUEST_ACTIONS if action in actions or Action.ALL in actions)
+    found = (_holder(directory, name, wanted, resource, origins) for name in sorted(directory.users))
+    return tuple(holder for holder in found if holder.regions)
+
+
+def _holder(
+    directory: Directory, name: str, wanted: tuple[Action, ...], resource: Resource, origins: Origins
+) -> Holder:
+    user, acl = directory.users[name], directory.acls.get(name)
+    grid = Grid(user, acl)
+    forest = trees((*resources_of(acl), resource))
+
+    def parts_of(tree: NameTree, place: int) -> tuple[Part, ...]:
+        if place not in tree.within(resource):
+            return ()
+        return parts(lambda action: grid.outcome(tree, place, action).allowed & origins, wanted)
+
+    whole = all(
+        (origins - grid.outcome(tree, place, action).allowed).is_empty
+        for tree in forest
+        for place in tree.within(resource)
+        if tree.classes[place].sample() is not None
+        for action in wanted
+    )
+    return Holder(name, user.is_super, regions(forest, parts_of), whole)

@@ -1,0 +1,139 @@
+"""One subject's entries with everything that finding faults in them needs."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.cells import Witness
+from mqguard.auth.analysis.findings import Place
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of, speaks_of
+from mqguard.auth.analysis.names import WIDEST, NameTree, key_of, trees
+from mqguard.auth.analysis.origins import NOWHERE, Origins
+from mqguard.auth.analysis.rights import resources_of
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.user import User
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """An entry and where it stands."""
+
+    place: Place
+    entry: Entry
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions of requests that it speaks of."""
+        return tuple(action for action in REQUEST_ACTIONS if speaks_of(self.entry, action))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """Requests for one action on names of one class, wherever they come from."""
+
+    tree: NameTree
+    place: int
+    action: Action
+
+    def witness(self, origins: Origins) -> Witness:
+        """One of the requests, from one of these places."""
+        name = self.tree.classes[self.place].sample()
+        return Witness(self.tree.type, name or "", self.action, origins.sample())
+
+
+class Scene:
+    """The policies of one subject, judged as for an enabled Normal user.
+
+    Attributes:
+        lines: Every entry, Custom before Default.
+        grid: The verdicts.
+        rights: The same for `decide`.
+    """
+
+    __slots__ = ("_forest", "_subject", "grid", "lines", "rights")
+
+    def __init__(self, acl: Acl) -> None:
+        name = acl.subject.name
+        self._subject = acl.subject
+        user = User(name, ())
+        self.lines = tuple(
+            Line(Place(name, policy, number), entry)
+            for policy in PolicyType
+            for number, entry in enumerate(acl.entries(policy), 1)
+        )
+        self.grid = Grid(user, acl)
+        self.rights = Rights(user, acl)
+        self._forest = trees(resources_of(acl))
+
+    def without(self, line: Line) -> Acl:
+        """The policies less one entry."""
+        place = line.place
+        return Acl(
+            self._subject,
+            tuple(
+                Policy(
+                    kind,
+                    tuple(other.entry for other in self.lines if other.place.policy is kind and other.place != place),
+                )
+                for kind in PolicyType
+            ),
+        )
+
+    def spots(self, entry: Entry) -> Iterator[tuple[NameTree, int]]:
+        """The classes of names that an entry is about and that a request can name."""
+        for tree in self._forest:
+            for place in tree.within(entry.resource):
+                if tree.classes[place].sample() is not None:
+                    yield tree, place
+
+    def cells(self, line: Line) -> Iterator[Cell]:
+        """The cells that an entry is about."""
+        for tree, place in self.spots(line.entry):
+            for action in line.actions:
+                yield Cell(tree, place, action)
+
+    def live(self, line: Line, cell: Cell) -> Origins:
+        """From where requests of the cell are decided by the entry, or by an equal one beside it."""
+        policy, entry = line.place.policy, line.entry
+        if policy is PolicyType.DEFAULT and self.grid.is_covered(cell.tree, cell.place):
+            return NOWHERE
+        left = origins_of(entry) - self._narrower(policy, entry, cell)
+        if entry.decision is Decision.ALLOW:
+            kind = entry.resource.type
+            left -= self.grid.layer(policy, kind, key_of(entry.resource), cell.action).denied
+        return left
+
+    def turned(self, line: Line, cell: Cell) -> Origins:
+        """From where requests that the entry matches get the other decision."""
+        allowed = self.grid.outcome(cell.tree, cell.place, cell.action).allowed
+        matched = origins_of(line.entry)
+        return matched - allowed if line.entry.decision is Decision.ALLOW else matched & allowed
+
+    def differs(self, line: Line, one: Grid, other: Grid) -> bool:
+        """Whether two grids that differ in this entry alone differ in a decision."""
+        for tree, place in self.spots(line.entry):
+            # When the entry alone kept Default entries silent, they speak of every action now.
+            same_policy = one.is_covered(tree, place) == other.is_covered(tree, place)
+            for action in line.actions if same_policy else REQUEST_ACTIONS:
+                if one.outcome(tree, place, action).allowed != other.outcome(tree, place, action).allowed:
+                    return True
+        return False
+
+    def _narrower(self, policy: PolicyType, entry: Entry, cell: Cell) -> Origins:
+        """From where an entry for a narrower resource decides requests of the cell."""
+        spoken = NOWHERE
+        place = cell.place
+        own = key_of(entry.resource)
+        any_type = entry.resource.type is ResourceType.ANY
+        while place >= 0:
+            found = cell.tree.classes[place]
+            key = found.base, found.exact
+            if key == own and not any_type:
+                break
+            spoken |= self.grid.layer(policy, cell.tree.type, key, cell.action).spoken
+            if key == WIDEST:
+                break
+            place = found.parent
+        return spoken

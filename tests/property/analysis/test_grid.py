@@ -1,0 +1,106 @@
+"""Regions of rights, of changes and of holders hold exactly the requests that `decide` says."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.comparison import Direction, compare
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.origins import ANYWHERE, Origins
+from mqguard.auth.analysis.rights import rights_of, who_can
+from mqguard.auth.decide import decide
+from mqguard.auth.policy import Decision
+from tests.property.analysis.universe import ACTIONS, ADDRESSES, REQUESTS, acls, directories, resources, sources
+
+addresses = st.sampled_from(ADDRESSES)
+
+
+def allowed(directory, request):
+    return decide(request, directory.rights("u")).decision is Decision.ALLOW
+
+
+@given(directories)
+@settings(max_examples=60, deadline=None)
+def test_rights_are_the_allowed_requests(directory):
+    """A request is in one region if it is allowed, and in none if it is refused."""
+    regions = rights_of(directory, "u")
+
+    for request in REQUESTS:
+        assert sum(region.holds(request) for region in regions) == allowed(directory, request), request
+    for region in regions:
+        assert region.holds(region.witness.request)
+        assert allowed(directory, region.witness.request)
+
+
+@given(directories, directories)
+@settings(max_examples=60, deadline=None)
+def test_a_comparison_is_the_symmetric_difference(old, new):
+    """Gained is what only the new state allows, lost what only the old one allows, and nothing is neither."""
+    found = compare(old, new)
+
+    for request in REQUESTS:
+        before, after = allowed(old, request), allowed(new, request)
+        told = [change.direction for change in found.rights if change.region.holds(request)]
+        expected = [] if before == after else [Direction.GAINED if after else Direction.LOST]
+        assert told == expected, request
+    for change in found.rights:
+        request = change.region.witness.request
+        assert change.old == decide(request, old.rights("u"))
+        assert change.new == decide(request, new.rights("u"))
+        assert change.old.allowed is not change.new.allowed
+        assert change.new.allowed is (change.direction is Direction.GAINED)
+
+
+@given(directories)
+@settings(max_examples=30, deadline=None)
+def test_nothing_changes_between_equal_states(directory):
+    """A state compared with itself has no change."""
+    assert compare(directory, directory).is_empty
+
+
+@given(directories, resources, st.sampled_from([*ACTIONS, Action.ALL]), st.one_of(st.just(()), sources))
+@settings(max_examples=60, deadline=None)
+def test_holders_may_do_what_was_asked(directory, resource, action, given_sources):
+    """A user is named if it may do any of what was asked, with exactly what it may do of it."""
+    origins = Origins.of(given_sources)
+    asked = [
+        request
+        for request in REQUESTS
+        if resource.covers(request.type, request.name)
+        and (action is Action.ALL or action in request.actions)
+        and request.address in origins
+    ]
+    holders = who_can(directory, frozenset({action}), resource, origins)
+
+    regions = holders[0].regions if holders else ()
+    for request in REQUESTS:
+        expected = request in asked and allowed(directory, request)
+        assert sum(region.holds(request) for region in regions) == expected, request
+    if holders and holders[0].whole:
+        assert all(allowed(directory, request) for request in asked)
+    elif asked:
+        assert not all(allowed(directory, request) for request in asked)
+
+
+@given(st.one_of(st.just(()), sources), st.one_of(st.just(()), sources))
+def test_sets_of_origins_are_sets(left, right):
+    """Union, intersection and difference hold exactly the addresses they should; text and ranges hold the sample."""
+    one, two = Origins.of(left), Origins.of(right)
+
+    for address in ADDRESSES:
+        a, b = address in one, address in two
+        assert (address in one | two) is (a or b)
+        assert (address in one & two) is (a and b)
+        assert (address in one - two) is (a and not b)
+        assert (address in ANYWHERE) is True
+    for origins in (one, two, one | two, one & two, one - two):
+        if not origins.is_empty:
+            assert origins.sample() in origins
+        assert (origins == Origins()) is origins.is_empty
+
+
+@given(acls(), acls())
+@settings(max_examples=30, deadline=None)
+def test_a_subject_without_a_user_may_do_nothing(old, new):
+    """Policies alone give nobody a right."""
+    assert compare(Directory.of([], [old]), Directory.of([], [new])).is_empty

@@ -1,0 +1,95 @@
+"""A small universe: entries over few names and addresses, and every request that can tell them apart."""
+
+import itertools
+
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.analysis.names import REQUEST_TYPES
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserStatus, UserType
+
+# Entries name only `a` and `b`, at most two letters: `c` stands for every other letter.
+NAMES = [*map("".join, itertools.chain.from_iterable(itertools.product("abc", repeat=n) for n in (1, 2, 3)))]
+KINDS = [ResourceType.TOPIC, ResourceType.GROUP]
+ADDRESSES = [
+    None,
+    *(parse_address(f"10.0.0.{n}") for n in range(6)),
+    parse_address("11.0.0.0"),
+    *(parse_address(f"2001:db8::{n}") for n in range(4)),
+    parse_address("::1"),
+]
+ACTIONS = [Action.PUB, Action.SUB, Action.UPDATE]
+
+_SOURCES = [
+    "10.0.0.0/30",
+    "10.0.0.1",
+    "10.0.0.2/31",
+    "10.0.0.0/8",
+    "2001:db8::/127",
+    "2001:db8::1",
+    "0.0.0.0/0",
+    "::/0",
+]
+
+resources = st.one_of(
+    st.just(Resource.parse("*")),
+    st.builds(
+        lambda kind, name: Resource.parse(f"{kind.value}:{name}"),
+        st.sampled_from(KINDS),
+        st.sampled_from(["a", "b", "aa", "ab", "a*", "b*", "aa*", "ab*", "ba", "*"]),
+    ),
+)
+sources = st.lists(st.sampled_from([Source.parse(text) for text in _SOURCES]), max_size=2).map(tuple)
+entries = st.builds(
+    Entry,
+    resources,
+    st.one_of(
+        st.just((Action.ALL,)), st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=2, unique=True).map(tuple)
+    ),
+    st.one_of(st.just(()), sources),
+    st.sampled_from(Decision),
+)
+
+
+def acls(name: str = "u", *, most: int = 5) -> st.SearchStrategy[Acl]:
+    """Policies of one subject."""
+    custom = st.lists(entries, max_size=most)
+    default = st.lists(entries, max_size=most // 2)
+    return st.builds(lambda c, d: acl(c, d, name), custom, default)
+
+
+def acl(custom, default=(), name: str = "u") -> Acl:
+    """Policies from their entries."""
+    return Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(custom)), Policy(PolicyType.DEFAULT, tuple(default))))
+
+
+users = st.builds(
+    lambda kind, status: User("u", (), kind, status), st.sampled_from(UserType), st.sampled_from(UserStatus)
+)
+directories = st.builds(
+    lambda user, policies: Directory.of([user] if user else [], [policies] if policies else []),
+    st.one_of(st.none(), st.just(User("u", ())), st.just(User("u", ())), users),
+    st.one_of(st.none(), acls(), acls()),
+)
+
+
+def requests():
+    """Every request of the universe."""
+    for kind in REQUEST_TYPES:
+        names = NAMES if kind in KINDS else NAMES[:1]
+        actions = [*ACTIONS, Action.GET] if kind in KINDS else [Action.PUB]
+        for name in names:
+            for action in actions:
+                for address in ADDRESSES:
+                    yield AccessRequest(kind, name, frozenset({action}), address)
+
+
+REQUESTS = tuple(requests())
+assert set(ACTIONS) < set(REQUEST_ACTIONS)
