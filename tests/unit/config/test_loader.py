@@ -45,7 +45,8 @@ def test_the_keys_of_an_apache_broker_work_unchanged(tmp_path):
     assert (inner.name, inner.secret.reveal()) == ("inner", "in:ner=1")
     assert "12345678" not in repr(user)
     assert [(notice.level, notice.text) for notice in found.notices] == [
-        (Level.INFO, "broker.conf:7: `brokerRole` is known from Apache RocketMQ and has no effect here")
+        (Level.INFO, f"broker.conf:{line}: `{key}` is known from Apache RocketMQ and has no effect here")
+        for line, key in ((5, "deleteWhen"), (7, "brokerRole"))
     ]
 
 

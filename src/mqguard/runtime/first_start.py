@@ -1,0 +1,63 @@
+"""The first administrator: a random secret, told once, and kept where only its owner reads it.
+
+The file has the form of Apache's `conf/tools.yml`, so that `mqadmin` signs with it when it is copied there.
+"""
+
+import os
+import secrets
+import string
+from pathlib import Path
+
+from mqguard.auth.user import Secret
+from mqguard.config.secret import Credentials
+from mqguard.runtime.errors import StartFailed
+
+CREDENTIALS_FILE = "tools.yml"
+"""Within the data directory."""
+
+ADMIN = "admin"
+"""The name of the super user that is made when there is none."""
+
+_ALPHABET = string.ascii_letters + string.digits
+_LENGTH = 32
+
+
+def make_secret() -> Secret:
+    """A random secret of 190 bits, letters and digits alone, which no shell and no YAML reads as something else."""
+    return Secret(secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH - 1)))
+
+
+def save_credentials(directory: Path, credentials: Credentials) -> Path:
+    """Write the credentials file, readable by its owner alone, and make it durable.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StartFailed: It cannot be written.
+    """
+    path = directory / CREDENTIALS_FILE
+    fresh = path.with_suffix(".new")
+    text = f"accessKey: {credentials.name}\nsecretKey: {credentials.secret.reveal()}\n"
+    try:
+        fresh.unlink(missing_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(file)
+        fresh.replace(path)
+    except OSError as exc:
+        raise StartFailed(f"the file `{path}` cannot be written: {exc.strerror}") from None
+    return path
+
+
+def read_credentials(directory: Path) -> Credentials | None:
+    """The credentials that the first start left in a data directory, None if there are none to read."""
+    try:
+        text = (directory / CREDENTIALS_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    name, secret = found.get("accessKey", ""), found.get("secretKey", "")
+    return Credentials(name, Secret(secret)) if name and secret else None

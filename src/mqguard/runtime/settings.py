@@ -1,0 +1,136 @@
+"""From options to the settings of each part."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.config import options
+from mqguard.config.errors import ConfigInvalid
+from mqguard.config.loader import Configuration
+from mqguard.engine.settings import EngineSettings
+from mqguard.guard.errors import GuardMisconfigured
+from mqguard.guard.settings import GuardSettings, Strategy, WhenAuditFull
+from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+def bind_address(config: Configuration) -> str:
+    """What to listen at: what is said, else this machine alone, unless routes name an address that others reach."""
+    said = config.get(options.BIND_ADDRESS)
+    if said:
+        return said
+    reachable = config.get(options.BROKER_IP)
+    if reachable.startswith(_LOOPBACK):
+        return "127.0.0.1"
+    return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
+
+
+def guard_settings(config: Configuration) -> GuardSettings:
+    """The guard's settings.
+
+    Raises:
+        ConfigInvalid: They would open what they seem to close.
+    """
+    get = config.get
+    settings = GuardSettings(
+        authentication_enabled=get(options.AUTHENTICATION_ENABLED),
+        authorization_enabled=get(options.AUTHORIZATION_ENABLED),
+        authentication_whitelist=get(options.AUTHENTICATION_WHITELIST),
+        authorization_whitelist=get(options.AUTHORIZATION_WHITELIST),
+        authentication_strategy=Strategy.parse(get(options.AUTHENTICATION_STRATEGY).capitalize()),
+        authorization_strategy=Strategy.parse(get(options.AUTHORIZATION_STRATEGY).capitalize()),
+        trust_claimed_user=get(options.TRUST_CLAIMED_USER),
+        cluster=get(options.CLUSTER_NAME),
+        brokers=frozenset({get(options.BROKER_NAME)}),
+        trace_topic=get(options.TRACE_TOPIC),
+        trace_topic_open=get(options.TRACE_TOPIC_OPEN),
+        stateful_entries=get(options.STATEFUL_ENTRIES),
+        stateful_ms=get(options.STATEFUL_SECONDS) * 1000,
+        when_audit_full=WhenAuditFull(get(options.AUDIT_WHEN_FULL)),
+    )
+    try:
+        settings.check()
+    except GuardMisconfigured as exc:
+        raise ConfigInvalid(f"{config.source(options.AUTHENTICATION_ENABLED)}: {exc}") from None
+    return settings
+
+
+def engine_settings(config: Configuration) -> EngineSettings:
+    """The engine's settings."""
+    get = config.get
+    return EngineSettings(
+        cluster=get(options.CLUSTER_NAME),
+        broker=get(options.BROKER_NAME),
+        address=get(options.BROKER_IP),
+        port=get(options.LISTEN_PORT),
+        region=get(options.REGION_ID),
+        trace_on=get(options.TRACE_ON),
+        auto_create_topic=get(options.AUTO_CREATE_TOPIC),
+        auto_create_group=get(options.AUTO_CREATE_GROUP),
+        default_queues=get(options.DEFAULT_QUEUES),
+        max_message_bytes=get(options.MAX_MESSAGE_SIZE),
+        max_fetch_messages=get(options.MAX_FETCH_MESSAGES),
+        max_fetch_bytes=get(options.MAX_FETCH_BYTES),
+        sync_flush=get(options.FLUSH_DISK_TYPE) == "SYNC_FLUSH",
+        delay_levels=get(options.MESSAGE_DELAY_LEVELS),
+        reserved_hours=get(options.FILE_RESERVED_TIME),
+        max_bytes=get(options.MAX_BYTES),
+        max_disk_ratio=get(options.DISK_FULL_RATIO) / 100,
+        process=os.getpid(),
+    )
+
+
+def broker_settings(config: Configuration, port: int) -> BrokerSettings:
+    """The broker's settings.
+
+    Args:
+        config: What is configured.
+        port: The port that the broker listens at.
+    """
+    get = config.get
+    ip = get(options.BROKER_IP)
+    return BrokerSettings(
+        cluster=get(options.CLUSTER_NAME),
+        name=get(options.BROKER_NAME),
+        broker_id=get(options.BROKER_ID),
+        address=f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}",
+        region=get(options.REGION_ID),
+        trace_on=get(options.TRACE_ON),
+        long_polling=get(options.LONG_POLLING),
+        secret_exposure=SecretExposure(get(options.SECRET_EXPOSURE)),
+    )
+
+
+def net_settings(config: Configuration) -> NetSettings:
+    """The settings of a listener."""
+    return dataclasses.replace(
+        NetSettings(),
+        idle_seconds=float(config.get(options.IDLE_SECONDS)),
+        max_connections=config.get(options.MAX_CONNECTIONS),
+        proxy_protocol_peers=config.get(options.PROXY_PROTOCOL_PEERS),
+        tls=_tls_settings(config),
+    )
+
+
+def _tls_settings(config: Configuration) -> TlsSettings:
+    mode = TlsMode(config.get(options.TLS_MODE))
+    certificate, key = config.get(options.TLS_CERTIFICATE), config.get(options.TLS_KEY)
+    password = config.get(options.TLS_KEY_PASSWORD)
+    if certificate is None and not config.get(options.TLS_TEST_MODE):
+        if mode is TlsMode.ENFORCING:
+            raise config.refusal(options.TLS_MODE, "`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`")
+        mode = TlsMode.DISABLED
+    return TlsSettings(
+        mode=mode,
+        certificate=_text(certificate),
+        key=_text(key),
+        key_password=None if password is None else password.reveal(),
+        client_ca=_text(config.get(options.TLS_TRUST)),
+        require_client_certificate=config.get(options.TLS_CLIENT_AUTH) == "require",
+    )
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
