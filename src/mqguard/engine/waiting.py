@@ -112,9 +112,9 @@ class Waiting(Generic[T]):
         """How many requests wait on a queue."""
         return len(self._queues.get((topic, queue_id), {}))
 
-    def take_queue(self, topic: str, queue_id: int) -> list[Waiter[T]]:
-        """Take out all that wait on a queue, whose offsets or existence changed under them."""
-        parked = list(self._queues.get((topic, queue_id), {}).values())
+    def take_topic(self, topic: str) -> list[Waiter[T]]:
+        """Take out all that wait on any queue of a topic, which changed under them."""
+        parked = [waiter for waiter in self._live.values() if waiter.topic == topic]
         for waiter in parked:
             self._remove(waiter)
         return parked

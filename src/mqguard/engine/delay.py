@@ -1,0 +1,167 @@
+"""Delayed messages: they wait in a queue per level, then go where they were meant to (`protocol_surface` 5.7).
+
+A waiting message is stored under `SCHEDULE_TOPIC_XXXX`, queue level - 1, with its real place in REAL_TOPIC and
+REAL_QID; its queue entry remembers when it is due. As all messages of a level wait equally long, the queue is in order
+of due times. How far each level is delivered is a consumer offset; the commit that stores the
+delivered message stores it too.
+"""
+
+import re
+
+from mqguard.engine.errors import MessageIllegal, NotSupported
+from mqguard.engine.log import MessageLog, key_hashes
+from mqguard.engine.offsets import Offsets
+from mqguard.engine.topics import Topics
+from mqguard.errors import MqguardError
+from mqguard.model import names, properties, record, tags
+from mqguard.model.record import Record
+from mqguard.store.ports import Entry, MessageStore
+
+MAX_LEVELS = 18
+"""The schedule topic has that many queues, and clients know that many levels."""
+DELAY_GROUP = "CID_RMQ_SYS_DELAY"
+"""The group under which the levels' positions are kept."""
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PER_LEVEL_AND_TICK = 256
+
+
+class DelayLevelsInvalid(MqguardError):
+    """A text of delay levels that can not be read; says which level and what would be right."""
+
+
+def parse_levels(text: str) -> tuple[int, ...]:
+    """Read delay levels such as `1s 5s 2m 1h`, in milliseconds.
+
+    Raises:
+        DelayLevelsInvalid: a level has not the form of a number and one of `s`, `m`, `h`, `d`, or there are too many.
+    """
+    levels = []
+    for word in text.split():
+        match = re.fullmatch(r"(\d{1,9})([smhd])", word)
+        if match is None:
+            raise DelayLevelsInvalid(
+                f"delay level `{word}` is no number followed by `s`, `m`, `h` or `d`, such as `30s`"
+            )
+        levels.append(int(match[1]) * _UNIT_MS[match[2]])
+    if len(levels) > MAX_LEVELS:
+        raise DelayLevelsInvalid(f"there are {len(levels)} delay levels; at most {MAX_LEVELS} are possible")
+    return tuple(levels)
+
+
+class Delays:
+    """Holds delayed messages back and delivers them when they are due.
+
+    Args:
+        store: Where they wait.
+        log: Where they go.
+        topics: Whether their topic still exists.
+        offsets: Keeps how far each level is delivered.
+        levels: Milliseconds of level 1, 2, …
+
+    Attributes:
+        undeliverable: Messages dropped because their real topic was gone when they were due.
+    """
+
+    def __init__(
+        self, store: MessageStore, log: MessageLog, topics: Topics, offsets: Offsets, levels: tuple[int, ...]
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._topics = topics
+        self._offsets = offsets
+        self._levels = levels
+        self._next_due = [0] * len(levels)
+        self.undeliverable = 0
+
+    def level_of(self, pairs: dict[str, str]) -> int:
+        """The delay level that a message asks for, 0 for none; levels beyond the last are the last.
+
+        Raises:
+            MessageIllegal: DELAY is no number.
+            NotSupported: it asks for a delivery time that is no level.
+        """
+        text = pairs.get(properties.DELAY)
+        if text is None:
+            if not _TIMER_KEYS.isdisjoint(pairs):
+                raise NotSupported("delivery at a time of choice is not supported yet; use a delay level")
+            return 0
+        try:
+            level = int(text)
+        except ValueError:
+            raise MessageIllegal(
+                f"the property DELAY is `{text}`; it must be a level from 1 to {len(self._levels)}"
+            ) from None
+        return max(0, min(level, len(self._levels)))
+
+    def hold(self, message: Record, pairs: dict[str, str], level: int) -> int:
+        """Turn a message about: it will wait at its level.
+
+        Args:
+            message: Its topic and queue are changed.
+            pairs: Its properties; the real place is added.
+            level: 1 or more.
+
+        Returns:
+            The tag code to store it with: when it is due.
+        """
+        pairs[properties.REAL_TOPIC] = message.topic
+        pairs[properties.REAL_QID] = str(message.queue_id)
+        message.topic = names.SCHEDULE_TOPIC
+        message.queue_id = level - 1
+        return self._log.now() + self._levels[level - 1]
+
+    def deliver(self, now: int) -> int:
+        """Stage every message that is due, a bounded number per level; says how many messages were due."""
+        return sum(self._deliver_level(queue_id, now) for queue_id in range(len(self._levels)))
+
+    def position(self, level: int) -> int:
+        """How far a level is delivered: the queue offset of the next message to be."""
+        return self._offsets.get(DELAY_GROUP, names.SCHEDULE_TOPIC, level - 1) or 0
+
+    def _deliver_level(self, queue_id: int, now: int) -> int:
+        if self._next_due[queue_id] > now:
+            return 0
+        queue = self._store.queue(names.SCHEDULE_TOPIC, queue_id)
+        if queue is None:
+            return 0
+        begin = max(self.position(queue_id + 1), queue.min_offset)
+        if begin >= queue.max_offset:
+            return 0
+
+        delivered = 0
+        for entry in self._store.entries(queue, begin, min(_PER_LEVEL_AND_TICK, queue.max_offset - begin)):
+            if entry.tag_code > now:
+                # The queue is in order of due times, so nothing behind this entry is due before it.
+                self._next_due[queue_id] = entry.tag_code
+                break
+            self._deliver_entry(entry)
+            delivered += 1
+        if delivered:
+            self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + delivered)
+        return delivered
+
+    def _deliver_entry(self, entry: Entry) -> None:
+        data = self._store.record(entry.physical)
+        if data is None:
+            self.undeliverable += 1
+            return
+
+        message = record.decode(data)
+        pairs = properties.parse(message.properties.decode())
+        topic = pairs.pop(properties.REAL_TOPIC, "")
+        queue_id = pairs.pop(properties.REAL_QID, "0")
+        pairs.pop(properties.DELAY, None)
+        config = self._topics.get(topic)
+        if config is None:
+            self.undeliverable += 1
+            return
+
+        message.topic = topic
+        message.queue_id = min(int(queue_id), config.queues - 1)
+        message.properties = properties.text_of(pairs).encode()
+        tags_text = pairs.get(properties.TAGS)
+        hashes = key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
+        self._log.append(message, tags.code_of(tags_text) if tags_text else 0, hashes)
+
+
+_TIMER_KEYS = frozenset(properties.TIMER_KEYS)

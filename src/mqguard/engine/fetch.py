@@ -1,0 +1,177 @@
+"""Giving out messages: which of a queue's messages from an offset on, and what to do when there are none there."""
+
+import enum
+
+import msgspec
+
+from mqguard.engine.errors import NoSuchQueue, StoreDown
+from mqguard.engine.settings import EngineSettings
+from mqguard.engine.topics import Topics
+from mqguard.store.errors import StoreFailed
+from mqguard.store.ports import Entry, MessageStore
+from mqguard.store.queues import Queue
+
+_SCAN_STEP = 256
+_SCAN_LIMIT = 4096
+"""Entries looked at by one fetch at most, however few of them pass its filter."""
+
+
+class FetchStatus(enum.Enum):
+    """What a fetch found; the values are Apache's names, which clients show in messages."""
+
+    FOUND = "FOUND"
+    NO_MATCHED_MESSAGE = "NO_MATCHED_MESSAGE"
+    MESSAGE_WAS_REMOVING = "MESSAGE_WAS_REMOVING"
+    OFFSET_FOUND_NULL = "OFFSET_FOUND_NULL"
+    OFFSET_OVERFLOW_BADLY = "OFFSET_OVERFLOW_BADLY"
+    OFFSET_OVERFLOW_ONE = "OFFSET_OVERFLOW_ONE"
+    OFFSET_TOO_SMALL = "OFFSET_TOO_SMALL"
+    NO_MATCHED_LOGIC_QUEUE = "NO_MATCHED_LOGIC_QUEUE"
+    NO_MESSAGE_IN_QUEUE = "NO_MESSAGE_IN_QUEUE"
+
+
+class Fetched(msgspec.Struct, gc=False):
+    """What a fetch found.
+
+    Attributes:
+        status: Whether there were messages, or why not.
+        records: Whole records, in order; joined they are the body of a pull answer.
+        next_offset: Where to fetch next.
+        min_offset: First offset of the queue.
+        max_offset: One after the last offset of the queue.
+    """
+
+    status: FetchStatus
+    records: list[bytes]
+    next_offset: int
+    min_offset: int
+    max_offset: int
+
+
+class Fetcher:
+    """Reads queues.
+
+    Args:
+        store: Where the messages are.
+        topics: Which topics may be read.
+        settings: Limits of one fetch.
+    """
+
+    def __init__(self, store: MessageStore, topics: Topics, settings: EngineSettings) -> None:
+        self._store = store
+        self._topics = topics
+        self._max_messages = settings.max_fetch_messages
+        self._max_bytes = settings.max_fetch_bytes
+
+    def fetch(
+        self,
+        topic: str,
+        queue_id: int,
+        offset: int,
+        max_messages: int,
+        max_bytes: int,
+        tags: frozenset[int] | None,
+    ) -> Fetched:
+        """The committed messages of a queue from an offset on; see `Engine.fetch`."""
+        self._topics.readable(topic)
+        queue = self.queue(topic, queue_id)
+        if queue is None:
+            return Fetched(FetchStatus.NO_MESSAGE_IN_QUEUE, [], 0, 0, 0)
+        low, high = queue.min_offset, queue.max_offset
+        status, next_offset = _place(offset, low, high)
+        if status is not FetchStatus.FOUND:
+            return Fetched(status, [], next_offset, low, high)
+
+        limit = min(max_messages, self._max_messages) if max_messages > 0 else self._max_messages
+        room = min(max_bytes, self._max_bytes) if max_bytes > 0 else self._max_bytes
+        try:
+            chosen, next_offset = self._choose(queue, offset, limit, room, tags)
+            records = self._store.records(chosen)
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+        if records:
+            return Fetched(FetchStatus.FOUND, records, next_offset, low, high)
+        status = FetchStatus.MESSAGE_WAS_REMOVING if chosen else FetchStatus.NO_MATCHED_MESSAGE
+        return Fetched(status, [], next_offset, low, high)
+
+    def queue(self, topic: str, queue_id: int) -> Queue | None:
+        """The queue of a topic, None if no message was ever stored in it.
+
+        Raises:
+            NoSuchTopic: there is no such topic.
+            NoSuchQueue: the topic has no such queue.
+        """
+        config = self._topics.require(topic)
+        if not 0 <= queue_id < config.queues:
+            raise NoSuchQueue(
+                f"queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{config.queues}]"
+            )
+        return self._store.queue(topic, queue_id)
+
+    def offset_at(self, topic: str, queue_id: int, timestamp: int, *, upper: bool) -> int:
+        """The offset that belongs to a time; see `Engine.offset_at`."""
+        queue = self.queue(topic, queue_id)
+        if queue is None or queue.min_offset == queue.max_offset:
+            return queue.max_offset if queue else 0
+
+        # Halve for the first offset that is stored too late: at or after the time, or after it for the upper bound.
+        low, high = queue.min_offset, queue.max_offset
+        while low < high:
+            middle = (low + high) // 2
+            stored = self._stored(queue, middle)
+            if stored > timestamp or (stored == timestamp and not upper):
+                high = middle
+            else:
+                low = middle + 1
+        return max(queue.min_offset, low - 1) if upper else low
+
+    def store_time(self, topic: str, queue_id: int, *, first: bool) -> int:
+        """When the first or last message of a queue was stored, -1 if it has none."""
+        queue = self.queue(topic, queue_id)
+        if queue is None or queue.min_offset == queue.max_offset:
+            return -1
+        return self._stored(queue, queue.min_offset if first else queue.max_offset - 1)
+
+    def _stored(self, queue: Queue, offset: int) -> int:
+        try:
+            entries = self._store.entries(queue, offset, 1)
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+        return entries[0].store_time if entries else -1
+
+    def _choose(
+        self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int] | None
+    ) -> tuple[list[Entry], int]:
+        """The entries to give out, one whatever its size, and the offset after the last one looked at."""
+        chosen: list[Entry] = []
+        size = 0
+        end = min(queue.max_offset, offset + _SCAN_LIMIT)
+        step = limit if tags is None else _SCAN_STEP
+        while offset < end:
+            entries = self._store.entries(queue, offset, min(step, end - offset))
+            if not entries:
+                # A gap: nothing but damage makes one. Going on beats standing still for ever.
+                return chosen, end
+            for entry in entries:
+                if tags is None or entry.tag_code in tags:
+                    size += entry.size
+                    if chosen and (size > room or len(chosen) == limit):
+                        return chosen, offset
+                    chosen.append(entry)
+                offset = entry.queue_offset + 1
+            if tags is None:
+                break
+        return chosen, offset
+
+
+def _place(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:
+    """What an offset means for a queue of offsets `[low, high)`, and where to fetch next."""
+    if high == 0:
+        return FetchStatus.NO_MESSAGE_IN_QUEUE, 0
+    if offset < low:
+        return FetchStatus.OFFSET_TOO_SMALL, low
+    if offset == high:
+        return FetchStatus.OFFSET_OVERFLOW_ONE, offset
+    if offset > high:
+        return FetchStatus.OFFSET_OVERFLOW_BADLY, high
+    return FetchStatus.FOUND, offset

@@ -1,0 +1,86 @@
+"""Consumer groups: which there are, and how a missing one comes to be."""
+
+from mqguard.engine.errors import ConfigIllegal, NoSuchGroup
+from mqguard.engine.offsets import Offsets
+from mqguard.engine.settings import EngineSettings
+from mqguard.engine.table import ConfigTable
+from mqguard.engine.topics import Topics
+from mqguard.engine.turn import Turn
+from mqguard.model import names
+from mqguard.model.clock import Clock
+from mqguard.model.group import SubscriptionGroupConfig, group_config_fault
+from mqguard.store.ports import MessageStore, Table
+
+TOOLS_GROUPS = (
+    "TOOLS_CONSUMER",
+    "FILTERSRV_CONSUMER",
+    "SELF_TEST_C_GROUP",
+    "CID_ONS-HTTP-PROXY",
+    "CID_ONSAPI_PULL",
+    "CID_ONSAPI_PERMISSION",
+    "CID_ONSAPI_OWNER",
+    "CID_RMQ_SYS_TRANS",
+)
+"""Groups that always exist: Apache's tools consume with them."""
+
+
+class Groups(ConfigTable[SubscriptionGroupConfig]):
+    """The consumer groups of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
+
+    def __init__(
+        self,
+        store: MessageStore,
+        turn: Turn,
+        clock: Clock,
+        settings: EngineSettings,
+        topics: Topics,
+        offsets: Offsets,
+    ) -> None:
+        built_in = [SubscriptionGroupConfig(name) for name in TOOLS_GROUPS]
+        super().__init__(store, turn, clock, Table.GROUPS, SubscriptionGroupConfig, built_in)
+        self._topics = topics
+        self._offsets = offsets
+        self._auto_create = settings.auto_create_group
+
+    def find(self, name: str) -> SubscriptionGroupConfig:
+        """The configuration of a group, made with the defaults if it is missing and that is allowed.
+
+        Raises:
+            NoSuchGroup: it is missing and groups are not made by consuming.
+            ConfigIllegal: it is missing and its name is illegal.
+        """
+        found = self._by_name.get(name)
+        if found is None:
+            if not self._auto_create:
+                raise NoSuchGroup(f"subscription group [{name}] does not exist")
+            found = SubscriptionGroupConfig(name)
+            self.put(found)
+        return found
+
+    def put(self, config: SubscriptionGroupConfig) -> None:
+        """Make a group or replace its configuration.
+
+        Raises:
+            ConfigIllegal: its name or numbers are illegal.
+        """
+        fault = names.group_fault(config.name) or group_config_fault(config)
+        if fault:
+            raise ConfigIllegal(fault)
+        if self._by_name.get(config.name) != config:
+            self._put(config)
+
+    def delete(self, name: str, *, clean_offsets: bool = False) -> bool:
+        """Remove a group, with `clean_offsets` its offsets too; says whether it was there."""
+        if clean_offsets:
+            self._offsets.remove_group(name)
+        if name not in self._by_name:
+            return False
+        self._remove(name)
+        return True
+
+    def with_retry_topic(self, name: str) -> SubscriptionGroupConfig:
+        """`find`, and its retry topic is there afterwards: consumers ask for its route as soon as they start."""
+        found = self.find(name)
+        if found.retry_queues:
+            self._topics.ensure(names.retry_topic(name), found.retry_queues)
+        return found

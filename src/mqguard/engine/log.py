@@ -1,0 +1,100 @@
+"""The end of the store at which messages are added: places, ids, times and index keys."""
+
+import zlib
+from collections.abc import Iterable
+
+from mqguard.engine.settings import EngineSettings
+from mqguard.engine.turn import Turn
+from mqguard.model import host, ids, record, sysflag
+from mqguard.model.clock import Clock
+from mqguard.model.record import Record
+from mqguard.store.ports import MessageStore
+from mqguard.store.queues import Queue
+
+_SHORT_TOPIC = 127
+_V6_BITS = sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6
+
+
+class MessageLog:
+    """Stages records. Everything that stores a message goes through `append`.
+
+    Args:
+        store: Where they go.
+        turn: The turn they belong to.
+        clock: Tells the store time.
+        settings: Name the broker's address.
+    """
+
+    def __init__(self, store: MessageStore, turn: Turn, clock: Clock, settings: EngineSettings) -> None:
+        self._store = store
+        self._turn = turn
+        self._clock = clock
+        self._last_time = 0
+        self.advertise(settings.address, settings.port)
+        self.unique_ids = ids.UniqueIds(self.address, settings.process, clock.now_ms())
+
+    def advertise(self, address: str, port: int) -> None:
+        """Set the address at which clients reach this broker, as it stands in messages and their ids."""
+        self.address = host.packed(address)
+        self.port = port
+        self._v4 = len(self.address) == 4
+
+    def append(self, message: Record, tag_code: int, keys: Iterable[int]) -> Queue:
+        """Stage a message at the end of its queue; its places, store time and store host are filled in.
+
+        Args:
+            message: The message; `queue_id` and `topic` say where it goes.
+            tag_code: What its queue entry remembers.
+            keys: Hashes under which it can be found.
+
+        Returns:
+            The queue; the message is at `message.queue_offset` in it.
+        """
+        store = self._store
+        queue = store.queue(message.topic, message.queue_id)
+        if queue is None:
+            queue = store.stage_queue(message.topic, message.queue_id)
+
+        now = self.now()
+        message.queue_offset = queue.next_offset
+        message.physical_offset = store.next_physical
+        message.store_timestamp = now
+        message.store_address = self.address
+        message.store_port = self.port
+        topic = message.topic.encode()
+        if self._v4 and len(message.born_address) == 4 and len(topic) <= _SHORT_TOPIC:
+            message.sys_flag &= ~_V6_BITS
+            data = record.encode_v4(message, topic)
+        else:
+            data = record.encode(message)
+        store.stage_message(queue, data, tag_code, now, keys)
+        self._turn.arrived(queue, queue.next_offset, tag_code)
+        return queue
+
+    def now(self) -> int:
+        """The store time of a message appended now."""
+        now = self._clock.now_ms()
+        # INVARIANT: store times never fall, so that offsets by time can be found by halving.
+        if now > self._last_time:  # noqa: PLR1730 - `max` costs a call on the hot path
+            self._last_time = now
+        return self._last_time
+
+    def message_id(self, physical_offset: int) -> str:
+        """The offset id of a message of ours."""
+        return ids.offset_id(self.address, self.port, physical_offset)
+
+
+def key_hash(topic: str, key: str) -> int:
+    """The hash under which a message of a topic is found by one of its keys."""
+    return zlib.crc32(f"{topic}#{key}".encode())
+
+
+def key_hashes(topic: str, unique_id: str | None, keys: str | None) -> tuple[int, ...]:
+    """The hashes of a message's unique id and of each of its keys, which spaces separate."""
+    if not keys:
+        return (key_hash(topic, unique_id),) if unique_id else ()
+
+    found = [key_hash(topic, key) for key in keys.split(" ") if key]
+    if unique_id:
+        found.append(key_hash(topic, unique_id))
+    return tuple(dict.fromkeys(found))

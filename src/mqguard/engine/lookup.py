@@ -1,0 +1,82 @@
+"""Finding single messages: by physical offset, by key, by unique id.
+
+Rule 1: only what is live is given: a record whose queue still has it at the place that it names. Records of deleted
+topics stay on disk for a while; they are never shown again.
+Rule 2: a hash only proposes; the record itself says whether it has the topic and the key.
+"""
+
+from mqguard.engine.errors import StoreDown
+from mqguard.engine.log import key_hash
+from mqguard.model import properties, record
+from mqguard.model.errors import RecordInvalid
+from mqguard.model.record import Record
+from mqguard.store.errors import StoreFailed
+from mqguard.store.ports import MessageStore
+
+MAX_FOUND = 64
+_CANDIDATES = 256
+"""Records looked at per query at most."""
+
+
+class Lookup:
+    """Finds single messages in a store."""
+
+    def __init__(self, store: MessageStore) -> None:
+        self._store = store
+
+    def record_at(self, physical_offset: int) -> bytes | None:
+        """The live record at a physical offset, None if there is none."""
+        found = self._live(physical_offset)
+        return found[0] if found else None
+
+    def topic_of(self, physical_offset: int) -> str | None:
+        """The topic of the live record at a physical offset."""
+        found = self._live(physical_offset)
+        return found[1].topic if found else None
+
+    def message_at(self, physical_offset: int) -> Record | None:
+        """The live record at a physical offset, decoded."""
+        found = self._live(physical_offset)
+        return found[1] if found else None
+
+    def query(self, topic: str, key: str, max_num: int, begin: int, end: int, *, unique: bool) -> list[bytes]:
+        """The live records of a topic that carry a key, newest first; see `Engine.query`."""
+        limit = min(max_num, MAX_FOUND)
+        if limit <= 0 or not key:
+            return []
+        try:
+            places = self._store.find(key_hash(topic, key), begin, end, _CANDIDATES)
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+
+        matches: list[bytes] = []
+        for physical in places:
+            found = self._live(physical)
+            if found is not None and found[1].topic == topic and _carries(found[1], key, unique=unique):
+                matches.append(found[0])
+                if len(matches) == limit:
+                    break
+        return matches
+
+    def _live(self, physical_offset: int) -> tuple[bytes, Record] | None:
+        if physical_offset < 0:
+            return None
+        try:
+            data = self._store.record(physical_offset)
+            if data is None:
+                return None
+            message = record.decode(data)
+            queue = self._store.queue(message.topic, message.queue_id)
+            if queue is None or not queue.min_offset <= message.queue_offset < queue.max_offset:
+                return None
+            entries = self._store.entries(queue, message.queue_offset, 1)
+        except (StoreFailed, RecordInvalid) as error:
+            raise StoreDown(str(error)) from error
+        return (data, message) if entries and entries[0].physical == physical_offset else None
+
+
+def _carries(message: Record, key: str, *, unique: bool) -> bool:
+    pairs = properties.parse(message.properties.decode(errors="replace"))
+    if unique:
+        return pairs.get(properties.UNIQ_KEY) == key
+    return key in pairs.get(properties.KEYS, "").split(" ") or pairs.get(properties.UNIQ_KEY) == key

@@ -1,0 +1,97 @@
+"""How far each consumer group has come, per topic and queue."""
+
+from collections.abc import Mapping
+
+from mqguard.engine.turn import Turn
+from mqguard.store.ports import MessageStore, Table
+
+
+class Offsets:
+    """Committed offsets of consumer groups: in memory, staged with the turn, there again after a restart."""
+
+    def __init__(self, store: MessageStore, turn: Turn) -> None:
+        self._store = store
+        self._turn = turn
+        self._table: dict[tuple[str, str], dict[int, int]] = {}
+        self._pulled: dict[tuple[str, str], dict[int, int]] = {}
+        for key, value in store.values(Table.OFFSETS):
+            group, topic, queue_id = _unpack(key)
+            self._table.setdefault((group, topic), {})[queue_id] = int.from_bytes(value, "big")
+
+    def get(self, group: str, topic: str, queue_id: int) -> int | None:
+        """The committed offset, None if the group has committed none for this queue."""
+        queues = self._table.get((group, topic))
+        return None if queues is None else queues.get(queue_id)
+
+    def set(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Commit an offset; it may go back as well as forth."""
+        queues = self._table.setdefault((group, topic), {})
+        before = queues.get(queue_id)
+        if before == offset:
+            return
+
+        queues[queue_id] = offset
+        self._store.stage_value(Table.OFFSETS, _key(group, topic, queue_id), offset.to_bytes(8, "big", signed=False))
+        self._turn.undo(lambda: self._restore(group, topic, queue_id, before))
+
+    def of(self, group: str, topic: str) -> Mapping[int, int]:
+        """All committed offsets of a group in a topic, by queue."""
+        return self._table.get((group, topic), {})
+
+    def topics_of(self, group: str) -> list[str]:
+        """The topics in which a group has committed offsets."""
+        return sorted(topic for owner, topic in self._table if owner == group)
+
+    def groups_of(self, topic: str) -> list[str]:
+        """The groups that have committed offsets in a topic."""
+        return sorted(group for group, place in self._table if place == topic)
+
+    def everything(self) -> dict[tuple[str, str], dict[int, int]]:
+        """All committed offsets by group and topic, copied."""
+        return {place: dict(queues) for place, queues in self._table.items()}
+
+    def pulled(self, group: str, topic: str, queue_id: int) -> int | None:
+        """Up to where a group has pulled, for statistics; not kept over a restart."""
+        queues = self._pulled.get((group, topic))
+        return None if queues is None else queues.get(queue_id)
+
+    def set_pulled(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Note up to where a group has pulled."""
+        self._pulled.setdefault((group, topic), {})[queue_id] = offset
+
+    def remove_group(self, group: str) -> None:
+        """Forget all offsets of a group."""
+        self._remove([place for place in self._table if place[0] == group])
+        for place in [place for place in self._pulled if place[0] == group]:
+            del self._pulled[place]
+
+    def remove_topic(self, topic: str) -> None:
+        """Forget all offsets in a topic."""
+        self._remove([place for place in self._table if place[1] == topic])
+        for place in [place for place in self._pulled if place[1] == topic]:
+            del self._pulled[place]
+
+    def _remove(self, places: list[tuple[str, str]]) -> None:
+        for group, topic in places:
+            queues = self._table.pop((group, topic))
+            for queue_id in queues:
+                self._store.stage_removal(Table.OFFSETS, _key(group, topic, queue_id))
+            self._turn.undo(lambda place=(group, topic), queues=queues: self._table.__setitem__(place, queues))  # type: ignore[misc]
+
+    def _restore(self, group: str, topic: str, queue_id: int, before: int | None) -> None:
+        queues = self._table.setdefault((group, topic), {})
+        if before is not None:
+            queues[queue_id] = before
+            return
+        queues.pop(queue_id, None)
+        if not queues:
+            del self._table[group, topic]
+
+
+def _key(group: str, topic: str, queue_id: int) -> bytes:
+    return f"{group}\0{topic}\0".encode() + queue_id.to_bytes(4, "big")
+
+
+def _unpack(key: bytes) -> tuple[str, str, int]:
+    group, topic = key[:-5].decode().split("\0")
+    return group, topic, int.from_bytes(key[-4:], "big")

@@ -1,0 +1,237 @@
+"""Taking in messages: every check that Apache's broker makes, then a place in a queue (`protocol_surface` 2.4)."""
+
+from mqguard.engine.delay import Delays
+from mqguard.engine.errors import (
+    MessageIllegal,
+    NoSuchGroup,
+    NoSuchQueue,
+    NoSuchTopic,
+    NotSupported,
+    StoreDown,
+    StoreFull,
+)
+from mqguard.engine.groups import Groups
+from mqguard.engine.log import MessageLog, key_hashes
+from mqguard.engine.messages import SendRequest, Sent
+from mqguard.engine.settings import EngineSettings
+from mqguard.engine.topics import Topics
+from mqguard.model import batch, host, names, properties, sysflag, tags
+from mqguard.model.errors import RecordInvalid
+from mqguard.model.record import Record
+from mqguard.model.topic import TopicConfig
+
+_OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
+"""Properties that only the broker writes; what a client sends under these names is dropped."""
+
+
+class Producer:
+    """Checks messages and stages them.
+
+    Args:
+        log: Where checked messages go.
+        topics: Which topics there are.
+        groups: Whose retry limits count.
+        delays: Where delayed messages wait.
+        settings: Limits, and what is written into each message.
+
+    Attributes:
+        full: Why new messages are refused for lack of room, None if they are not.
+        down: Why the store takes no writes, None if it does.
+    """
+
+    def __init__(
+        self, log: MessageLog, topics: Topics, groups: Groups, delays: Delays, settings: EngineSettings
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._groups = groups
+        self._delays = delays
+        self._max_bytes = settings.max_message_bytes
+        self._next_queue = 0
+        self.full: str | None = None
+        self.down: str | None = None
+        self._suffix = properties.text_of(
+            {
+                properties.MSG_REGION: settings.region,
+                properties.TRACE_ON: "true" if settings.trace_on else "false",
+                properties.CLUSTER: settings.cluster,
+            }
+        )
+
+    def send(self, request: SendRequest) -> Sent:
+        """Check a message or a batch and stage it.
+
+        Raises:
+            NoSuchTopic: the topic is missing and must not be made by this request.
+            NoSuchGroup: it is the retry topic of a group that does not exist.
+            NotWritable: the topic takes no messages.
+            NoSuchQueue: the topic has no such queue.
+            MessageIllegal: the message is too large or malformed.
+            NotSupported: it asks for a feature that is not served.
+            StoreFull: the disk is nearly full.
+            StoreDown: the store takes no writes now.
+        """
+        self.check_room()
+        topic = self._topic_for(request)
+        if len(request.body) > self._max_bytes:
+            raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
+        queue_id = self._queue_for(request, topic)
+        if request.batch:
+            return self._send_batch(request, queue_id)
+        return self._send_one(request, queue_id)
+
+    def check_room(self) -> None:
+        """Refuse when the store takes no more messages.
+
+        Raises:
+            StoreFull: the disk is nearly full.
+            StoreDown: the store takes no writes now.
+        """
+        if self.down is not None:
+            raise StoreDown(self.down)
+        if self.full is not None:
+            raise StoreFull(f"service not available now: {self.full}")
+
+    def _send_one(self, request: SendRequest, queue_id: int) -> Sent:
+        topic = request.topic
+        pairs = properties.parse(request.properties)
+        text: str | None = request.properties
+        if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
+            topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
+
+        message = self._record(request, topic, queue_id)
+        _check_kind(pairs, request.sys_flag)
+        level = self._delays.level_of(pairs)
+        if level:
+            tag_code = self._delays.hold(message, pairs, level)
+            text = None
+        else:
+            tags_text = pairs.get(properties.TAGS)
+            tag_code = tags.code_of(tags_text) if tags_text else 0
+
+        unique_id, message.properties = self._complete(pairs, text)
+        # A message that waits is not indexed: it is found once it is delivered, as with Apache.
+        hashes = () if level else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
+        self._log.append(message, tag_code, hashes)
+        return Sent(self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id)
+
+    def _send_batch(self, request: SendRequest, queue_id: int) -> Sent:
+        ready = [self._batch_part(request, part, queue_id) for part in self._batch_parts(request)]
+        for message, tag_code, hashes, _ in ready:
+            self._log.append(message, tag_code, hashes)
+        return Sent(
+            ",".join(self._log.message_id(message.physical_offset) for message, *_ in ready),
+            queue_id,
+            ready[0][0].queue_offset,
+            ",".join(unique_id for *_, unique_id in ready),
+        )
+
+    def _batch_parts(self, request: SendRequest) -> list[batch.BatchMessage]:
+        if names.owner_of(request.topic) is not None:
+            raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")
+        try:
+            parts = batch.decode(request.body)
+        except RecordInvalid as error:
+            raise MessageIllegal(f"the batch can not be read: {error}") from error
+        if not parts:
+            raise MessageIllegal("the batch holds no message")
+        return parts
+
+    def _batch_part(
+        self, request: SendRequest, part: batch.BatchMessage, queue_id: int
+    ) -> tuple[Record, int, tuple[int, ...], str]:
+        try:
+            text = part.properties.decode()
+        except UnicodeDecodeError as error:
+            raise MessageIllegal(f"the properties of a batch message are no UTF-8: {error.reason}") from error
+
+        pairs = properties.parse(text)
+        _check_kind(pairs, request.sys_flag)
+        if self._delays.level_of(pairs):
+            raise MessageIllegal("a batch can not hold delayed messages")
+        message = self._record(request, request.topic, queue_id)
+        message.body, message.flag = part.body, part.flag
+        unique_id, message.properties = self._complete(pairs, text)
+        tags_text = pairs.get(properties.TAGS)
+        hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))
+        return message, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
+
+    def _topic_for(self, request: SendRequest) -> TopicConfig:
+        name = request.topic
+        if self._topics.get(name) is not None:
+            return self._topics.writable(name)
+
+        fault = names.topic_fault(name)
+        if fault:
+            raise MessageIllegal(fault)
+        if name.startswith(names.RETRY_PREFIX):
+            group = self._groups.get(name.removeprefix(names.RETRY_PREFIX))
+            if group is None:
+                raise NoSuchGroup(f"subscription group not exist, {name.removeprefix(names.RETRY_PREFIX)}")
+            return self._topics.ensure(name, max(1, group.retry_queues))
+        if not request.may_create or name.startswith(names.DLQ_PREFIX):
+            raise NoSuchTopic(f"topic[{name}] not exist, apply first please!")
+        return self._topics.create_for_send(name, request.default_topic, request.default_queues)
+
+    def _queue_for(self, request: SendRequest, topic: TopicConfig) -> int:
+        if request.queue_id < 0:
+            self._next_queue += 1
+            return self._next_queue % max(1, topic.write_queues)
+        if request.queue_id >= topic.queues:
+            raise NoSuchQueue(
+                f"request queueId[{request.queue_id}] is illegal, topic `{topic.name}` has {topic.queues}"
+            )
+        return request.queue_id
+
+    def _is_exhausted(self, request: SendRequest) -> bool:
+        name = request.topic.removeprefix(names.RETRY_PREFIX)
+        group = self._groups.get(name)
+        if group is None:
+            raise NoSuchGroup(f"subscription group not exist, {name}")
+        limit = group.retry_max_times if request.max_reconsume_times is None else request.max_reconsume_times
+        # Java's broker compares with > here: the client has counted the failed delivery already.
+        return request.reconsume_times > limit
+
+    def _dead_letter(self, topic: str, pairs: dict[str, str]) -> str:
+        dead = names.dlq_topic(topic.removeprefix(names.RETRY_PREFIX))
+        self._topics.ensure(dead)
+        pairs.pop(properties.DELAY, None)
+        return dead
+
+    def _record(self, request: SendRequest, topic: str, queue_id: int) -> Record:
+        return Record(
+            topic=topic,
+            body=request.body,
+            queue_id=queue_id,
+            flag=request.flag,
+            sys_flag=request.sys_flag,
+            born_timestamp=request.born_timestamp,
+            born_address=host.packed(request.born_ip),
+            born_port=request.born_port,
+            reconsume_times=request.reconsume_times,
+        )
+
+    def _complete(self, pairs: dict[str, str], text: str | None) -> tuple[str, bytes]:
+        """Add the broker's properties; `text` is what the client sent, None if `pairs` has been changed since."""
+        if text is None or not _OURS.isdisjoint(pairs):
+            for name in _OURS:
+                pairs.pop(name, None)
+            text = properties.text_of(pairs)
+        elif text and text[-1] != properties.PAIR_END:
+            text += properties.PAIR_END
+
+        unique_id = pairs.get(properties.UNIQ_KEY)
+        if not unique_id:
+            unique_id = self._log.unique_ids.next(self._log.now())
+            text = f"{text}{properties.UNIQ_KEY}\x01{unique_id}\x02"
+        data = (text + self._suffix).encode()
+        if len(data) > properties.MAX_BYTES:
+            raise MessageIllegal(f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(data)}")
+        return unique_id, data
+
+
+def _check_kind(pairs: dict[str, str], sys_flag: int) -> None:
+    if sys_flag & sysflag.TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
+        raise NotSupported("transactional messages are not supported yet")
+    if sys_flag & (sysflag.INNER_BATCH | sysflag.NEED_UNWRAP):
+        raise NotSupported("batches that are stored whole are not supported; send them with code 320")

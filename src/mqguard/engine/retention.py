@@ -1,0 +1,97 @@
+"""Deleting old messages: by age and by size, oldest first, in small steps.
+
+A round fixes a physical offset, the cut; queue by queue the entries below it go and minimum offsets move; then the
+records below it go at once. A queue never points at records that are gone.
+"""
+
+from mqguard.engine.settings import EngineSettings
+from mqguard.model import record
+from mqguard.store.ports import MessageStore
+from mqguard.store.queues import Queue
+
+_HOUR_MS = 3_600_000
+_ROUND_MS = 10_000
+"""How often a round begins."""
+_QUEUES_PER_STEP = 64
+_STEP_SHARE = 100
+"""A round begins when at least 1/100 of what is kept (or 1 MiB) can go: ranges deleted in crumbs cost reads."""
+_LEAST_BYTES = 1 << 20
+
+
+class Retention:
+    """Deletes messages that are too old or too many.
+
+    Args:
+        store: Where they are.
+        settings: `reserved_hours` and `max_bytes`.
+    """
+
+    def __init__(self, store: MessageStore, settings: EngineSettings) -> None:
+        self._store = store
+        self._reserved_ms = settings.reserved_hours * _HOUR_MS
+        self._max_bytes = settings.max_bytes
+        self._next_round = 0
+        self._cut = 0
+        self._left: list[Queue] = []
+
+    def step(self, now: int) -> None:
+        """Stage the next piece of work, if there is any."""
+        if self._left:
+            self._trim_some()
+        elif now >= self._next_round:
+            self._next_round = now + _ROUND_MS
+            self.begin(now)
+
+    def begin(self, now: int) -> bool:
+        """Begin a round at once, if there is enough to delete; says whether one began."""
+        first = self._store.first_physical()
+        if first is None:
+            return False
+        cut = max(self._cut_by_time(first, now), self._cut_by_size(first))
+        least = min(_LEAST_BYTES, (self._store.next_physical - first) // _STEP_SHARE)
+        if cut - first <= max(0, least):
+            return False
+
+        self._cut = cut
+        self._left = self._store.queues()
+        self._trim_some()
+        return True
+
+    def _trim_some(self) -> None:
+        for _ in range(min(_QUEUES_PER_STEP, len(self._left))):
+            queue = self._left.pop()
+            offset = self._first_at(queue, self._cut)
+            if offset > queue.min_offset and self._store.queue(queue.topic, queue.queue_id) is queue:
+                self._store.stage_trim(queue, offset)
+        if not self._left:
+            self._store.stage_release(self._cut)
+
+    def _cut_by_size(self, first: int) -> int:
+        return self._store.next_physical - self._max_bytes if self._max_bytes else first
+
+    def _cut_by_time(self, first: int, now: int) -> int:
+        """The first record that is young enough, found by halving; all records before it can go."""
+        if not self._reserved_ms:
+            return first
+        oldest = now - self._reserved_ms
+        low, high = first, self._store.next_physical
+        while low < high:
+            middle = (low + high) // 2
+            found = self._store.next_record(middle)
+            if found is None or record.decode(found[1]).store_timestamp >= oldest:
+                high = middle
+            else:
+                low = found[0] + 1
+        return low
+
+    def _first_at(self, queue: Queue, cut: int) -> int:
+        """The first offset of a queue whose record is at or after the cut, found by halving."""
+        low, high = queue.min_offset, queue.max_offset
+        while low < high:
+            middle = (low + high) // 2
+            entries = self._store.entries(queue, middle, 1)
+            if entries and entries[0].physical < cut:
+                low = middle + 1
+            else:
+                high = middle
+        return low

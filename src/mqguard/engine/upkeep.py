@@ -1,0 +1,77 @@
+"""What has to be done from time to time: due messages, the disk, a store that failed, old messages."""
+
+from mqguard.engine.delay import Delays
+from mqguard.engine.produce import Producer
+from mqguard.engine.retention import Retention
+from mqguard.engine.settings import EngineSettings
+from mqguard.engine.turn import Turn
+from mqguard.model.clock import Clock
+from mqguard.store.errors import StoreFailed
+from mqguard.store.ports import MessageStore
+
+_WATCH_MS = 1000
+"""How often the disk is looked at and a failed store is tried again."""
+_SWEEP_ENTRIES = 500
+"""How much of deleted topics is removed per tick, so that no turn takes long."""
+
+
+class Upkeep:
+    """Does what is due at a tick.
+
+    Args:
+        store: What is looked after.
+        turn: Tells of failed commits.
+        clock: Tells the time.
+        settings: Limits of time and room.
+        producer: Is told to refuse and to accept messages.
+        delays: Whose messages are delivered.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        turn: Turn,
+        clock: Clock,
+        settings: EngineSettings,
+        producer: Producer,
+        delays: Delays,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._producer = producer
+        self._delays = delays
+        self._max_ratio = settings.max_disk_ratio
+        self._retention = Retention(store, settings)
+        self._next_watch = 0
+        turn.on_failure(self._failed)
+
+    def tick(self) -> None:
+        """Do what is due; stages into the current turn."""
+        now = self._clock.now_ms()
+        if now >= self._next_watch:
+            self._next_watch = now + _WATCH_MS
+            self._watch()
+        if self._store.failure is not None:
+            return
+
+        try:
+            self._delays.deliver(now)
+            self._store.sweep(_SWEEP_ENTRIES)
+            self._retention.step(now)
+        except StoreFailed as error:
+            self._failed(str(error))
+
+    def _failed(self, reason: str) -> None:
+        self._producer.down = reason
+
+    def _watch(self) -> None:
+        if self._store.failure is not None and not self._store.recover():
+            self._producer.down = f"the store can not be written: {self._store.failure}"
+            return
+
+        self._producer.down = None
+        used = self._store.space().used_ratio
+        if used > self._max_ratio:
+            self._producer.full = f"{used:.0%} of the disk is in use, {self._max_ratio:.0%} is the limit"
+        else:
+            self._producer.full = None

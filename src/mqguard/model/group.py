@@ -1,0 +1,55 @@
+"""Consumer groups as the broker keeps them."""
+
+import msgspec
+
+MAX_RETRY_TIMES = 16
+"""After so many failed deliveries a message goes to the dead-letter topic, unless the group says otherwise."""
+
+
+class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One consumer group (`protocol_surface` 2.3, group config).
+
+    Attributes:
+        name: The group.
+        consume_enable: Whether it may consume at all.
+        consume_from_min_enable: Whether it may start at the smallest offset.
+        consume_broadcast_enable: Whether it may consume by broadcast.
+        consume_orderly: Whether it consumes in order (pop clients).
+        retry_queues: Queues of its retry topic.
+        retry_max_times: Deliveries after which a message goes to the dead-letter topic.
+        retry_policy: The `groupRetryPolicy` object of the wire, kept as it came.
+        broker_id: Which replica to read from.
+        slow_broker_id: Which replica to read from when consumption is slow.
+        notify_changes: Whether members hear of changes of membership.
+        sys_flag: Bits of the unit mode.
+        consume_timeout_minutes: How long one message may be worked on.
+        attributes: Attributes by plain name.
+    """
+
+    name: str
+    consume_enable: bool = True
+    consume_from_min_enable: bool = True
+    consume_broadcast_enable: bool = True
+    consume_orderly: bool = False
+    retry_queues: int = 1
+    retry_max_times: int = MAX_RETRY_TIMES
+    retry_policy: dict[str, object] | None = None
+    broker_id: int = 0
+    slow_broker_id: int = 1
+    notify_changes: bool = True
+    sys_flag: int = 0
+    consume_timeout_minutes: int = 15
+    attributes: dict[str, str] = {}
+
+
+def group_config_fault(group: SubscriptionGroupConfig) -> str | None:
+    """What is wrong with the numbers of a group, None if they are legal."""
+    if not 0 <= group.retry_queues <= 128:
+        return f"retryQueueNums of group `{group.name}` is `{group.retry_queues}`; it must be 0 to 128"
+    if group.retry_max_times < -1:
+        return f"retryMaxTimes of group `{group.name}` is `{group.retry_max_times}`; it must be -1 or more"
+    if group.consume_timeout_minutes <= 0:
+        return (
+            f"consumeTimeoutMinute of group `{group.name}` is `{group.consume_timeout_minutes}`; it must be 1 or more"
+        )
+    return None

@@ -1,0 +1,56 @@
+"""A message's properties: the text form of the wire and what the names mean (`protocol_surface` 3.4, 3.5).
+
+The text is `key SOH value STX key SOH value STX …`; the last STX may be missing. Pairs without a key are dropped, as
+Java readers do.
+"""
+
+from collections.abc import Iterable, Mapping
+
+NAME_END = "\x01"
+PAIR_END = "\x02"
+MAX_BYTES = 32767
+"""Longest property text in bytes: its length is a signed 16-bit number in the record."""
+
+UNIQ_KEY = "UNIQ_KEY"
+TAGS = "TAGS"
+KEYS = "KEYS"
+WAIT = "WAIT"
+DELAY = "DELAY"
+TIMER_DELAY_SEC = "TIMER_DELAY_SEC"
+TIMER_DELAY_MS = "TIMER_DELAY_MS"
+TIMER_DELIVER_MS = "TIMER_DELIVER_MS"
+TIMER_OUT_MS = "TIMER_OUT_MS"
+TRAN_MSG = "TRAN_MSG"
+PGROUP = "PGROUP"
+REAL_TOPIC = "REAL_TOPIC"
+REAL_QID = "REAL_QID"
+RETRY_TOPIC = "RETRY_TOPIC"
+ORIGIN_MESSAGE_ID = "ORIGIN_MESSAGE_ID"
+RECONSUME_TIME = "RECONSUME_TIME"
+MAX_RECONSUME_TIMES = "MAX_RECONSUME_TIMES"
+DLQ_ORIGIN_TOPIC = "DLQ_ORIGIN_TOPIC"
+DLQ_ORIGIN_MESSAGE_ID = "DLQ_ORIGIN_MESSAGE_ID"
+MSG_REGION = "MSG_REGION"
+TRACE_ON = "TRACE_ON"
+CLUSTER = "CLUSTER"
+POP_CK = "POP_CK"
+INNER_NUM = "INNER_NUM"
+
+TIMER_KEYS = (TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS)
+"""What asks for delivery at any time, other than by level."""
+
+
+def parse(text: str) -> dict[str, str]:
+    """Read a property text; of two pairs with one key the last one counts, as in Java."""
+    found: dict[str, str] = {}
+    for pair in text.split(PAIR_END):
+        name, end, value = pair.partition(NAME_END)
+        if end and name:
+            found[name] = value
+    return found
+
+
+def text_of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+    """Write properties as text, with the closing STX that Java writes. Empty names and values are left out."""
+    items = pairs.items() if isinstance(pairs, Mapping) else pairs
+    return "".join(f"{name}\x01{value}\x02" for name, value in items if name and value)

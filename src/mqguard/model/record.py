@@ -1,0 +1,273 @@
+"""The message record: the one binary form in which messages are stored, pulled and viewed (`protocol_surface` 3.1).
+
+Records stand one after the other without padding. V1 has a 1-byte topic length, V2 a 2-byte one for topics longer than
+127 bytes. Hosts take 4 or 16 address bytes, as bits of the system flag say.
+"""
+
+import struct
+import zlib
+
+import msgspec
+
+from mqguard.model import sysflag
+from mqguard.model.errors import RecordInvalid
+
+MAGIC_V1 = 0xDAA320A7
+MAGIC_V2 = 0xDAA320AB
+
+QUEUE_OFFSET_AT = 20
+PHYSICAL_OFFSET_AT = 28
+SYS_FLAG_AT = 36
+_SHORT_TOPIC = 127
+_MAX_PROPERTIES = 32767
+
+_HEAD = struct.Struct(">iIIiiqqiq")
+_V4 = struct.Struct(">iIIiiqqiq4siq4siiqi")
+"""Everything before the body when both hosts are IPv4, the common case."""
+_TAIL_OF_HEAD = struct.Struct(">iqi")
+_LONG = struct.Struct(">q")
+_INT = struct.Struct(">i")
+
+
+class Record(msgspec.Struct, gc=False):
+    """One message, decoded.
+
+    Attributes:
+        topic: Where it is stored.
+        body: The body as received, perhaps compressed.
+        properties: Property text as bytes (see `properties.parse`).
+        queue_id: Queue within the topic.
+        queue_offset: Place within the queue.
+        physical_offset: Place within the store, part of the message's offset id.
+        flag: The user's number.
+        sys_flag: Bits of `sysflag`.
+        born_timestamp: When the producer made it, milliseconds since the epoch.
+        born_address: 4 or 16 bytes: where it was made.
+        born_port: Port of the producer's connection.
+        store_timestamp: When the broker stored it.
+        store_address: 4 or 16 bytes: the broker's reachable address.
+        store_port: The broker's port.
+        reconsume_times: Deliveries that have failed so far.
+        prepared_offset: Physical offset of the half message of a transaction.
+    """
+
+    topic: str
+    body: bytes
+    properties: bytes = b""
+    queue_id: int = 0
+    queue_offset: int = 0
+    physical_offset: int = 0
+    flag: int = 0
+    sys_flag: int = 0
+    born_timestamp: int = 0
+    born_address: bytes = b"\0\0\0\0"
+    born_port: int = 0
+    store_timestamp: int = 0
+    store_address: bytes = b"\0\0\0\0"
+    store_port: int = 0
+    reconsume_times: int = 0
+    prepared_offset: int = 0
+
+
+def encode(record: Record) -> bytes:
+    """Write a record. The address bits of the system flag follow the addresses, whatever the record says.
+
+    Raises:
+        RecordInvalid: topic or properties are too long.
+    """
+    topic = record.topic.encode()
+    if len(topic) > _MAX_PROPERTIES:
+        raise RecordInvalid(f"the topic has {len(topic)} bytes; a record holds at most {_MAX_PROPERTIES}")
+    if len(record.properties) > _MAX_PROPERTIES:
+        raise RecordInvalid(
+            f"the properties have {len(record.properties)} bytes; a record holds at most {_MAX_PROPERTIES}"
+        )
+
+    born_v6, store_v6 = len(record.born_address) == 16, len(record.store_address) == 16
+    flag = record.sys_flag & ~(sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6)
+    flag |= (sysflag.BORN_HOST_V6 if born_v6 else 0) | (sysflag.STORE_HOST_V6 if store_v6 else 0)
+    short = len(topic) <= _SHORT_TOPIC
+    size = (
+        91 + (12 if born_v6 else 0) + (12 if store_v6 else 0) + (0 if short else 1)
+        + len(record.body) + len(topic) + len(record.properties)
+    )  # fmt: skip
+    body = record.body
+    head = _HEAD.pack(
+        size,
+        MAGIC_V1 if short else MAGIC_V2,
+        zlib.crc32(body) & 0x7FFFFFFF,
+        record.queue_id,
+        record.flag,
+        record.queue_offset,
+        record.physical_offset,
+        flag,
+        record.born_timestamp,
+    )
+    return b"".join(
+        (
+            head,
+            record.born_address,
+            _INT.pack(record.born_port),
+            _LONG.pack(record.store_timestamp),
+            record.store_address,
+            _INT.pack(record.store_port),
+            _TAIL_OF_HEAD.pack(record.reconsume_times, record.prepared_offset, len(body)),
+            body,
+            len(topic).to_bytes(1 if short else 2, "big"),
+            topic,
+            len(record.properties).to_bytes(2, "big"),
+            record.properties,
+        )
+    )
+
+
+def encode_v4(record: Record, topic: bytes) -> bytes:
+    """Write a record whose hosts are IPv4 and whose topic, given as bytes, has at most 127 of them: the fast way.
+
+    INVARIANT: equals `encode(record)`; the caller has checked lengths and address bits.
+    """
+    body = record.body
+    properties = record.properties
+    return b"".join(
+        (
+            _V4.pack(
+                91 + len(body) + len(topic) + len(properties),
+                MAGIC_V1,
+                zlib.crc32(body) & 0x7FFFFFFF,
+                record.queue_id,
+                record.flag,
+                record.queue_offset,
+                record.physical_offset,
+                record.sys_flag,
+                record.born_timestamp,
+                record.born_address,
+                record.born_port,
+                record.store_timestamp,
+                record.store_address,
+                record.store_port,
+                record.reconsume_times,
+                record.prepared_offset,
+                len(body),
+            ),
+            body,
+            len(topic).to_bytes(1, "big"),
+            topic,
+            len(properties).to_bytes(2, "big"),
+            properties,
+        )
+    )
+
+
+def decode(data: bytes, at: int = 0) -> Record:
+    """Read the record that starts at byte `at`.
+
+    Raises:
+        RecordInvalid: the bytes are no whole record, or its lengths contradict each other.
+    """
+    end = at + size_at(data, at)
+    try:
+        return _decode(data, at, end)
+    except (struct.error, UnicodeDecodeError, IndexError) as error:
+        raise RecordInvalid(f"the record at byte {at} is damaged: {error}") from error
+
+
+def decode_all(data: bytes) -> list[Record]:
+    """Read all records of a pull answer's body.
+
+    Raises:
+        RecordInvalid: the bytes are not whole records one after the other.
+    """
+    found: list[Record] = []
+    at = 0
+    while at < len(data):
+        found.append(decode(data, at))
+        at += size_at(data, at)
+    return found
+
+
+def size_at(data: bytes, at: int = 0) -> int:
+    """The size in bytes of the record at byte `at`, magic checked.
+
+    Raises:
+        RecordInvalid: too few bytes, an unknown magic, or a size that no record has.
+    """
+    if len(data) - at < 8:
+        raise RecordInvalid(f"the record at byte {at} is cut off after {len(data) - at} bytes")
+
+    size = int.from_bytes(data[at : at + 4], "big", signed=True)
+    magic = int.from_bytes(data[at + 4 : at + 8], "big")
+    if magic not in (MAGIC_V1, MAGIC_V2):
+        raise RecordInvalid(f"the record at byte {at} has the unknown magic `{magic:08x}`")
+    if not 91 <= size <= len(data) - at:
+        raise RecordInvalid(f"the record at byte {at} claims {size} bytes, {len(data) - at} are there")
+    return size
+
+
+def is_sound(data: bytes) -> bool:
+    """Whether the bytes are exactly one record whose body has the checksum it claims."""
+    try:
+        record = decode(data)
+    except RecordInvalid:
+        return False
+    claimed = int.from_bytes(data[8:12], "big")
+    return size_at(data) == len(data) and claimed == zlib.crc32(record.body) & 0x7FFFFFFF
+
+
+def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -> bytes:
+    """The same record at another place: queue and offsets replaced, everything else kept."""
+    return b"".join(
+        (
+            data[:12],
+            _INT.pack(queue_id),
+            data[16:QUEUE_OFFSET_AT],
+            _LONG.pack(queue_offset),
+            _LONG.pack(physical_offset),
+            data[SYS_FLAG_AT:],
+        )
+    )
+
+
+def _decode(data: bytes, start: int, end: int) -> Record:
+    _, magic, _, queue_id, flag, queue_offset, physical_offset, sys_flag, born = _HEAD.unpack_from(data, start)
+    at = start + _HEAD.size
+    born_address, born_port, at = _host_at(data, at, v6=bool(sys_flag & sysflag.BORN_HOST_V6))
+    (stored,) = _LONG.unpack_from(data, at)
+    store_address, store_port, at = _host_at(data, at + 8, v6=bool(sys_flag & sysflag.STORE_HOST_V6))
+    reconsume_times, prepared, body_size = _TAIL_OF_HEAD.unpack_from(data, at)
+    body, at = _slice(data, at + _TAIL_OF_HEAD.size, body_size, end, "body")
+    width = 1 if magic == MAGIC_V1 else 2
+    topic, at = _slice(data, at + width, int.from_bytes(data[at : at + width], "big"), end, "topic")
+    properties, at = _slice(data, at + 2, int.from_bytes(data[at : at + 2], "big", signed=True), end, "properties")
+    if at != end:
+        raise RecordInvalid(f"the record at byte {start} claims {end - start} bytes but its parts take {at - start}")
+
+    return Record(
+        topic=topic.decode(),
+        body=body,
+        properties=properties,
+        queue_id=queue_id,
+        queue_offset=queue_offset,
+        physical_offset=physical_offset,
+        flag=flag,
+        sys_flag=sys_flag,
+        born_timestamp=born,
+        born_address=born_address,
+        born_port=born_port,
+        store_timestamp=stored,
+        store_address=store_address,
+        store_port=store_port,
+        reconsume_times=reconsume_times,
+        prepared_offset=prepared,
+    )
+
+
+def _host_at(data: bytes, at: int, *, v6: bool) -> tuple[bytes, int, int]:
+    width = 16 if v6 else 4
+    (port,) = _INT.unpack_from(data, at + width)
+    return data[at : at + width], port, at + width + 4
+
+
+def _slice(data: bytes, at: int, size: int, end: int, what: str) -> tuple[bytes, int]:
+    if size < 0 or at + size > end:
+        raise RecordInvalid(f"the {what} of {size} bytes reaches beyond the record's end")
+    return data[at : at + size], at + size

@@ -1,0 +1,227 @@
+"""Messages in memory: for tests, and the plainest statement of what a store does."""
+
+import bisect
+from collections.abc import Iterable, Sequence
+
+from mqguard.store.errors import StoreClosed, StoreFailed
+from mqguard.store.ports import Entry, Space, Table
+from mqguard.store.queues import Queue, QueueTable
+
+_ROOM = 1 << 40
+
+
+class MemoryMessageStore:
+    """A `MessageStore` that forgets everything when the process ends.
+
+    Attributes:
+        room: Bytes of records it takes before a commit fails, to try out a full disk.
+    """
+
+    def __init__(self, room: int = _ROOM) -> None:
+        self.room = room
+        self.next_physical = 0
+        self.min_physical = 0
+        self.failure: str | None = None
+        self._queues = QueueTable()
+        self._records: dict[int, bytes] = {}
+        self._order: list[int] = []
+        self._entries: dict[int, list[Entry]] = {}
+        self._keys: dict[int, list[tuple[int, int]]] = {}
+        self._tables: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
+        self._dropped: list[int] = []
+        self._closed = False
+        self._release = 0
+        self._clear()
+
+    def queue(self, topic: str, queue_id: int) -> Queue | None:
+        """See `MessageStore`."""
+        return self._queues.by_place.get((topic, queue_id))
+
+    def queues(self) -> list[Queue]:
+        """See `MessageStore`."""
+        return list(self._queues.by_place.values())
+
+    def stage_queue(self, topic: str, queue_id: int) -> Queue:
+        """See `MessageStore`."""
+        self._alive()
+        found = self._queues.by_place.get((topic, queue_id))
+        if found is not None:
+            return found
+        self._staged = True
+        return self._queues.add(topic, queue_id)
+
+    def stage_drop(self, queue: Queue) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        self._queues.drop(queue)
+        self._drops.append(queue.number)
+        self._staged = True
+
+    def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        entry = Entry(queue.next_offset, self.next_physical, len(record), tag_code, store_time)
+        self._messages.append((queue.number, entry, record, tuple(keys)))
+        queue.next_offset += 1
+        self.next_physical += len(record)
+        self._queues.touch(queue)
+        self._staged = True
+
+    def stage_value(self, table: Table, key: bytes, value: bytes) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        self._values[table, key] = value
+        self._staged = True
+
+    def stage_removal(self, table: Table, key: bytes) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        self._values[table, key] = None
+        self._staged = True
+
+    def stage_trim(self, queue: Queue, min_offset: int) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        queue.pending_min = max(queue.pending_min, min_offset)
+        self._queues.touch(queue)
+        self._staged = True
+
+    def stage_release(self, physical: int) -> None:
+        """See `MessageStore`."""
+        self._alive()
+        self._release = max(self._release, physical)
+        self._staged = True
+
+    @property
+    def pending(self) -> bool:
+        """See `MessageStore`."""
+        return self._staged
+
+    def commit(self, *, sync: bool) -> None:  # noqa: ARG002 - the port's argument means nothing to memory
+        """See `MessageStore`."""
+        self._alive()
+        size = sum(len(record) for _, _, record, _ in self._messages)
+        if self.next_physical - self.min_physical > self.room and size:
+            self.failure = f"no room: {self.room} bytes of memory are in use"
+        if self.failure is not None:
+            self.discard()
+            raise StoreFailed(f"the store can not be written: {self.failure}")
+
+        for number, entry, record, keys in self._messages:
+            self._entries.setdefault(number, []).append(entry)
+            self._records[entry.physical] = record
+            self._order.append(entry.physical)
+            for key in keys:
+                self._keys.setdefault(key, []).append((entry.store_time, entry.physical))
+
+        for (table, name), value in self._values.items():
+            if value is None:
+                self._tables[table].pop(name, None)
+            else:
+                self._tables[table][name] = value
+        self._settle()
+
+    def discard(self) -> None:
+        """See `MessageStore`."""
+        self.next_physical = self._committed_physical
+        self._queues.revert()
+        self._clear()
+
+    def entries(self, queue: Queue, offset: int, limit: int) -> list[Entry]:
+        """See `MessageStore`."""
+        self._alive()
+        kept = self._entries.get(queue.number, [])
+        first = max(0, offset - kept[0].queue_offset) if kept else 0
+        return kept[first : first + limit]
+
+    def record(self, physical: int) -> bytes | None:
+        """See `MessageStore`."""
+        self._alive()
+        return self._records.get(physical)
+
+    def records(self, entries: Sequence[Entry]) -> list[bytes]:
+        """See `MessageStore`."""
+        self._alive()
+        return [record for entry in entries if (record := self._records.get(entry.physical)) is not None]
+
+    def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
+        """See `MessageStore`."""
+        self._alive()
+        kept = sorted(self._keys.get(key, []), reverse=True)
+        return [physical for stored, physical in kept if begin <= stored <= end][:limit]
+
+    def first_physical(self) -> int | None:
+        """See `MessageStore`."""
+        self._alive()
+        return self._order[0] if self._order else None
+
+    def next_record(self, physical: int) -> tuple[int, bytes] | None:
+        """See `MessageStore`."""
+        self._alive()
+        at = bisect.bisect_left(self._order, physical)
+        return (self._order[at], self._records[self._order[at]]) if at < len(self._order) else None
+
+    def value(self, table: Table, key: bytes) -> bytes | None:
+        """See `MessageStore`."""
+        self._alive()
+        return self._tables[table].get(key)
+
+    def values(
+        self, table: Table, *, below: bytes | None = None, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """See `MessageStore`."""
+        self._alive()
+        kept = sorted(self._tables[table].items())
+        return [(key, value) for key, value in kept if below is None or key < below][:limit]
+
+    def sweep(self, limit: int) -> int:
+        """See `MessageStore`."""
+        self._alive()
+        swept = 0
+        while self._dropped and swept < limit:
+            for entry in self._entries.pop(self._dropped.pop(), []):
+                if self._records.pop(entry.physical, None) is not None:
+                    del self._order[bisect.bisect_left(self._order, entry.physical)]
+                swept += 1
+        return swept
+
+    def space(self) -> Space:
+        """See `MessageStore`."""
+        self._alive()
+        return Space(self.room, self.room - (self.next_physical - self.min_physical))
+
+    def recover(self) -> bool:
+        """See `MessageStore`."""
+        if self.next_physical - self.min_physical <= self.room:
+            self.failure = None
+        return self.failure is None
+
+    def close(self) -> None:
+        """See `MessageStore`."""
+        self._closed = True
+
+    def _alive(self) -> None:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+
+    def _settle(self) -> None:
+        for queue in self._queues.touched:
+            kept = self._entries.get(queue.number, [])
+            del kept[: max(0, queue.pending_min - kept[0].queue_offset) if kept else 0]
+
+        self.min_physical = max(self.min_physical, self._release)
+        gone = bisect.bisect_left(self._order, self.min_physical)
+        for physical in self._order[:gone]:
+            del self._records[physical]
+        del self._order[:gone]
+        self._dropped += self._drops
+        self._queues.settle()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._staged = False
+        self._messages: list[tuple[int, Entry, bytes, tuple[int, ...]]] = []
+        self._values: dict[tuple[Table, bytes], bytes | None] = {}
+        self._drops: list[int] = []
+        self._release = 0
+        self._committed_physical = self.next_physical

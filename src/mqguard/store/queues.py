@@ -1,0 +1,102 @@
+"""Queues as every store keeps them in memory: where each begins and ends, committed and staged."""
+
+
+class Queue:
+    """One queue of one topic. Only the store changes it; everybody else reads.
+
+    Attributes:
+        topic: The topic.
+        queue_id: Number of the queue within the topic.
+        number: Number of the queue within the store, never used again.
+        min_offset: First offset that can be read.
+        max_offset: One after the last committed offset.
+        next_offset: One after the last staged offset: where the next message of this turn goes.
+        pending_min: What `min_offset` becomes with this turn's commit.
+    """
+
+    __slots__ = ("max_offset", "min_offset", "next_offset", "number", "pending_min", "queue_id", "topic")
+
+    def __init__(self, topic: str, queue_id: int, number: int, min_offset: int = 0, max_offset: int = 0) -> None:
+        self.topic = topic
+        self.queue_id = queue_id
+        self.number = number
+        self.min_offset = self.pending_min = min_offset
+        self.max_offset = self.next_offset = max_offset
+
+    def __repr__(self) -> str:
+        return f"Queue({self.topic}:{self.queue_id} #{self.number} [{self.min_offset}, {self.max_offset}))"
+
+    def settle(self) -> None:
+        """Make what was staged the committed state."""
+        self.max_offset = self.next_offset
+        self.min_offset = self.pending_min
+
+    def revert(self) -> None:
+        """Forget what was staged."""
+        self.next_offset = self.max_offset
+        self.pending_min = self.min_offset
+
+
+class QueueTable:
+    """All live queues by topic and queue number, and those that this turn adds and drops."""
+
+    def __init__(self) -> None:
+        self.by_place: dict[tuple[str, int], Queue] = {}
+        self.next_number = 0
+        self._touched: dict[int, Queue] = {}
+        self._added: list[Queue] = []
+        self._dropped: list[Queue] = []
+        self._next_number_before = 0
+
+    def load(self, queue: Queue) -> None:
+        """Take in a queue found on opening."""
+        self.by_place[queue.topic, queue.queue_id] = queue
+
+    def add(self, topic: str, queue_id: int) -> Queue:
+        """Stage a new queue; it can take messages in this turn already."""
+        queue = Queue(topic, queue_id, self.next_number)
+        self.next_number += 1
+        self.by_place[topic, queue_id] = queue
+        self._added.append(queue)
+        return queue
+
+    def drop(self, queue: Queue) -> None:
+        """Stage the end of a queue; it takes no more messages from now on."""
+        del self.by_place[queue.topic, queue.queue_id]
+        self._dropped.append(queue)
+
+    def touch(self, queue: Queue) -> None:
+        """Remember that a queue has staged changes."""
+        self._touched[queue.number] = queue
+
+    @property
+    def touched(self) -> list[Queue]:
+        """Queues with staged changes."""
+        return list(self._touched.values())
+
+    def settle(self) -> None:
+        """The turn is committed."""
+        for queue in self._touched.values():
+            queue.settle()
+        self._clear()
+
+    def revert(self) -> None:
+        """The turn is undone."""
+        for queue in self._touched.values():
+            queue.revert()
+        for queue in self._added:
+            if self.by_place.get((queue.topic, queue.queue_id)) is queue:
+                del self.by_place[queue.topic, queue.queue_id]
+
+        added = {queue.number for queue in self._added}
+        for queue in self._dropped:
+            if queue.number not in added:
+                self.by_place[queue.topic, queue.queue_id] = queue
+        self.next_number = self._next_number_before
+        self._clear()
+
+    def _clear(self) -> None:
+        self._touched.clear()
+        self._added.clear()
+        self._dropped.clear()
+        self._next_number_before = self.next_number
