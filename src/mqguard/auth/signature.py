@@ -1,6 +1,7 @@
 """Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them (`acl2_semantics` 3.1, 3.2)."""
 
 import base64
+import enum
 import hmac
 
 from mqguard.auth.user import LiveSecret, Secret, User
@@ -13,8 +14,17 @@ def sign(secret: Secret, content: bytes) -> str:
     return base64.b64encode(_digest(secret, content)).decode("ascii")
 
 
-def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bool:
-    """Whether `signature` is that of one of the user's live secrets.
+class Match(enum.Enum):
+    """How a signature compares with those that a user's secrets make."""
+
+    RIGHT = "right"
+    EXPIRED = "expired"
+    """Made with a secret of the user that is no longer accepted."""
+    WRONG = "wrong"
+
+
+def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Match:
+    """Compare a signature with those of the user's secrets.
 
     A refusal takes the same steps for a user who does not exist, who has one secret, or two: two signatures are made
     and compared in constant time.
@@ -27,16 +37,24 @@ def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bo
     """
     presented = signature.encode("utf-8", "surrogatepass")
     secrets = user.secrets if user is not None else ()
-    first = secrets[0] if secrets else None
-    if _matches(first, content, presented, now_ms):
-        return True
-    return _matches(secrets[1] if len(secrets) > 1 else None, content, presented, now_ms)
+    first = _match(secrets[0] if secrets else None, content, presented, now_ms)
+    if first is Match.RIGHT:
+        return first
+    second = _match(secrets[1] if len(secrets) > 1 else None, content, presented, now_ms)
+    return second if first is Match.WRONG else first
 
 
-def _matches(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> bool:
+def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bool:
+    """Whether `signature` is that of one of the user's live secrets; arguments as for `match`."""
+    return match(user, content, signature, now_ms) is Match.RIGHT
+
+
+def _match(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> Match:
     secret = _NOBODY if live is None else live.secret
     equal = hmac.compare_digest(base64.b64encode(_digest(secret, content)), presented)
-    return equal and live is not None and (live.not_after is None or now_ms <= live.not_after)
+    if not equal or live is None:
+        return Match.WRONG
+    return Match.RIGHT if live.not_after is None or now_ms <= live.not_after else Match.EXPIRED
 
 
 def _digest(secret: Secret, content: bytes) -> bytes:

@@ -1,0 +1,82 @@
+"""Secrets at rest and on the move between mqguards: sealed with AES-256-GCM, bound to the name of their user."""
+
+import base64
+import binascii
+import hashlib
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from mqguard.auth.user import Secret
+from mqguard.errors import MqguardError
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+PREFIX: Final = "mqguard:sealed:1:"
+"""Begins every sealed form; the figure is the version of the form."""
+_ANY_VERSION: Final = "mqguard:sealed:"
+
+
+class SealInvalid(MqguardError):
+    """A sealed secret that cannot be opened: another key, another user, or not what sealing made."""
+
+
+class SealingKey:
+    """The key that secrets are sealed with. Neither its repr nor an error shows it."""
+
+    __slots__ = ("_cipher", "id")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise SealInvalid(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}")
+        self._cipher = AESGCM(key)
+        self.id = hashlib.sha256(b"mqguard sealing key id\0" + key).hexdigest()[:8]
+        """Names the key without giving it away, so that a wrong one can be told from a damaged secret."""
+
+    def seal(self, user: str, secret: Secret, nonce: bytes) -> str:
+        """The secret as text that only this key opens, and only for that user.
+
+        Args:
+            user: Whose secret it is.
+            secret: What is sealed.
+            nonce: 12 random bytes that were never used with this key before.
+
+        Raises:
+            SealInvalid: The nonce has another length.
+        """
+        if len(nonce) != NONCE_BYTES:
+            raise SealInvalid(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
+        sealed = self._cipher.encrypt(nonce, secret.reveal().encode("utf-8", "surrogatepass"), _binding(user))
+        return f"{PREFIX}{self.id}:{base64.urlsafe_b64encode(nonce + sealed).decode('ascii')}"
+
+    def open(self, user: str, text: str) -> Secret:
+        """The secret in a sealed form.
+
+        Raises:
+            SealInvalid: It was sealed with another key, for another user, in another version, or is damaged.
+        """
+        if not text.startswith(PREFIX):
+            raise SealInvalid(f"the secret of `{user}` is not in the sealed form `{PREFIX}…`")
+        key_id, _, body = text[len(PREFIX) :].partition(":")
+        if key_id != self.id:
+            raise SealInvalid(f"the secret of `{user}` is sealed with the key `{key_id[:8]}`, this key is `{self.id}`")
+        try:
+            data = base64.b64decode(body.encode("ascii"), b"-_", validate=True)
+            opened = self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _binding(user))
+            return Secret(opened.decode("utf-8", "surrogatepass"))
+        except (InvalidTag, binascii.Error, ValueError):
+            # The cause may hold parts of the secret: it is left out on purpose.
+            raise SealInvalid(f"the sealed secret of `{user}` is damaged or was sealed for another user") from None
+
+    def __repr__(self) -> str:
+        return f"SealingKey(id={self.id!r})"
+
+
+def is_sealed(text: str) -> bool:
+    """Whether the text claims to be a sealed secret, of any version."""
+    return text.startswith(_ANY_VERSION)
+
+
+def _binding(user: str) -> bytes:
+    return b"mqguard user secret 1\0" + user.encode("utf-8", "surrogatepass")
