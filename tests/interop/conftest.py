@@ -1,0 +1,157 @@
+"""Servers and driven clients for the interop tests."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
+from tests.fixtures.wire import User, Wire
+from tests.interop.driver import Driver
+from tests.interop.toolchain import JAVA_CLIENTS, go_driver, java_driver
+
+ADMIN = User(SUPER, SUPER_SECRET)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this directory is an interop test."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.interop)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@dataclass
+class Client:
+    """A user of an official client who talks to one server."""
+
+    driver: Driver
+    server: Server
+    user: User | None = ADMIN
+
+    def call(self, verb: str, **arguments: object) -> dict[str, Any]:
+        """Do a step as this user; the answer may be a refusal."""
+        who = {"user": self.user.name, "secret": self.user.secret} if self.user else {}
+        named: dict[str, Any] = {"namesrv": self.server.namesrv, **who, **arguments}
+        return self.driver.call(verb, **named)
+
+    def do(self, verb: str, **arguments: object) -> dict[str, Any]:
+        """Do a step that must succeed."""
+        answer = self.call(verb, **arguments)
+        assert answer["ok"], answer
+        return answer
+
+    def as_(self, user: User | None) -> Client:
+        """The same client with other credentials, or none."""
+        return Client(self.driver, self.server, user)
+
+    def mqadmin(self, *words: str) -> Mqadmin:
+        """Run the real mqadmin with this user's `conf/tools.yml`."""
+        answer = self.do("mqadmin", arguments="\x1f".join(words))
+        return Mqadmin(answer["out"], answer["err"])
+
+
+@dataclass(frozen=True)
+class Mqadmin:
+    """What mqadmin printed. It exits with 0 whatever happens, so this is all there is to judge by."""
+
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The printed lines, split where two blanks or more stand between columns."""
+        return [line.split() for line in self.out.splitlines() if line.strip()]
+
+
+class Elsewhere(Server):
+    """A RocketMQ server that runs already: the same tests, tried on another implementation."""
+
+    def __init__(self, namesrv: str, broker: str) -> None:
+        super().__init__(Path())
+        self._ports = (int(namesrv.rpartition(":")[2]), int(broker.rpartition(":")[2]))
+
+    def start(self) -> Self:
+        return self
+
+    def stop(self) -> int:
+        pytest.skip("this server is not ours to stop")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the module; `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names one on 127.0.0.1 to be used instead."""
+    if there := os.environ.get("MQGUARD_INTEROP_SERVER"):
+        yield Elsewhere(*there.split(","))
+        return
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def admin(server: Server) -> Iterator[Wire]:
+    """The super user's own connection to the broker."""
+    with Wire(server.broker_port, ADMIN) as wire:
+        yield wire
+
+
+class Drivers:
+    """Driver processes, each started when it is first asked for and kept for the session."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._open: dict[str, Driver] = {}
+
+    def get(self, which: str) -> Driver:
+        """The driver of a Java client's version, or of `go`."""
+        if which not in self._open:
+            directory = self._directory / which
+            directory.mkdir(exist_ok=True)
+            command = go_driver() if which == "go" else java_driver(which, directory)
+            self._open[which] = Driver(command, directory / "driver.log", environment(DRIVER_LOG_LEVEL="warn"))
+        return self._open[which]
+
+    def close(self) -> None:
+        for driver in self._open.values():
+            driver.close()
+
+
+@pytest.fixture(scope="session")
+def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
+    """All drivers of this test process."""
+    opened = Drivers(tmp_path_factory.mktemp("drivers"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(params=[pytest.param(v, marks=pytest.mark.xdist_group(f"java-{v}")) for v in JAVA_CLIENTS])
+def java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> Client:
+    """The super user at the module's server with each official Java client in turn."""
+    return Client(drivers.get(request.param), server)
+
+
+@pytest.fixture
+def java5(drivers: Drivers, server: Server) -> Client:
+    """The super user at the module's server with the official Java client 5.5.0, which has mqadmin."""
+    return Client(drivers.get("5.5.0"), server)
+
+
+@pytest.fixture
+def go(drivers: Drivers, server: Server) -> Client:
+    """The super user at the module's server with the official Go client."""
+    return Client(drivers.get("go"), server)
+
+
+@pytest.fixture
+def name() -> Callable[[str], str]:
+    """Makes names that no other test has."""
+    return lambda what: f"{what}_{os.getpid()}_{next(_NUMBERS)}"
+
+
+_NUMBERS = itertools.count(1)

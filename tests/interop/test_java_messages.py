@@ -1,0 +1,318 @@
+"""The official Java clients send and receive, in every way that they know."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fixtures.access import create_topic
+from tests.fixtures.wire import Wire
+from tests.interop.conftest import Client
+
+Name = Callable[[str], str]
+
+
+def bodies(answer: dict[str, Any]) -> list[str]:
+    return [message["body"] for message in answer["messages"]]
+
+
+def expected(body: str, count: int) -> list[str]:
+    return [f"{body}-{i}" for i in range(count)]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
+def test_every_way_of_sending_arrives_once(java: Client, admin: Wire, name: Name, mode: str) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    sent = java.do("send", topic=topic, mode=mode, count=8, body=mode, tag="T", key="K")
+    assert all(result["status"] == "SEND_OK" for result in sent["results"]), sent
+    assert len(sent["results"]) == {"oneway": 0, "batch": 1}.get(mode, 8)
+
+    java.do("consume", handle="c", topic=topic, group=group)
+    messages = java.do("received", handle="c", count=8)["messages"]
+    java.do("stop", handle="c")
+    assert Counter(m["body"] for m in messages) == Counter(expected(mode, 8))
+    assert {(m["tag"], m["key"], m["topic"]) for m in messages} == {("T", "K", topic)}
+    if mode in {"sync", "async", "ordered"}:
+        assert {m["msgId"] for m in messages} == {r["msgId"] for r in sent["results"]}
+        assert {(m["queue"], m["offset"]) for m in messages} == {(r["queue"], r["offset"]) for r in sent["results"]}
+
+
+def test_big_and_compressed_messages_arrive_whole(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    java.do("send", topic=topic, body="big", size=1_000_000)
+    java.do("consume", handle="c", topic=topic, group=group)
+    (message,) = java.do("received", handle="c")["messages"]
+    java.do("stop", handle="c")
+
+    assert message["body"] == "big-0" + "x" * (1_000_000 - len("big-0"))
+
+
+def test_an_oversized_message_is_refused_with_its_reason(java: Client, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic)
+
+    # the client itself stops at 4 MiB; the broker must stop what gets past it
+    fields = {"a": "g", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0", "i": ""}
+    answer = java.do(
+        "invoke",
+        address=java.server.broker,
+        code=310,
+        body="x" * (4 * 1024 * 1024 + 1),
+        **{f"ext__{key}": value for key, value in fields.items()},
+    )
+
+    assert answer["code"] == 13
+    assert answer["remark"]
+
+
+def test_ordered_messages_are_consumed_in_order(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=2)
+
+    java.do("send", topic=topic, mode="ordered", shards=2, count=20, body="o")
+    java.do("consume", handle="c", topic=topic, group=group, orderly=True)
+    messages = java.do("received", handle="c", count=20, timeout=30000, wait=40)["messages"]
+    java.do("stop", handle="c")
+
+    for shard in (0, 1):
+        seen = [m["body"] for m in messages if m["queue"] == shard]
+        assert seen == [f"o-{i}" for i in range(20) if i % 2 == shard]
+
+
+def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_next(
+    java: Client, admin: Wire, name: Name
+) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=1)
+
+    java.do("send", topic=topic, mode="ordered", count=3, body="o")
+    java.do("consume", handle="c", topic=topic, group=group, orderly=True, failures=2)
+    messages = java.do("received", handle="c", count=9, timeout=30000, wait=40)["messages"]
+    java.do("stop", handle="c")
+
+    assert bodies({"messages": messages}) == [f"o-{i}" for i in range(3) for _ in range(3)]
+
+
+@pytest.mark.parametrize(("level", "delay"), [(1, 1000), (2, 5000)])
+def test_delayed_messages_come_late_and_not_early(
+    java: Client, admin: Wire, name: Name, level: int, delay: int
+) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    java.do("consume", handle="c", topic=topic, group=group)
+    java.do("send", topic=topic, level=level, count=2, body="d")
+    messages = java.do("received", handle="c", count=2, timeout=20000, wait=30)["messages"]
+    java.do("stop", handle="c")
+
+    assert sorted(bodies({"messages": messages})) == expected("d", 2)
+    for message in messages:
+        late = message["stored"] - message["born"]
+        assert delay - 50 <= late <= delay + 3000
+        assert message["topic"] == topic
+
+
+def test_a_broadcast_reaches_every_consumer_of_the_group(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    for handle in ("b1", "b2"):
+        java.do("consume", handle=handle, topic=topic, group=group, model="BROADCASTING")
+    java.do("send", topic=topic, count=6, body="b")
+    for handle in ("b1", "b2"):
+        assert Counter(bodies(java.do("received", handle=handle, count=6))) == Counter(expected("b", 6))
+        java.do("stop", handle=handle)
+
+
+def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    java.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=2)
+    java.do("send", topic=topic, body="poison", tag="T", key="K")
+    messages = java.do("received", handle="c", count=3, timeout=30000, wait=40)["messages"]
+    assert [m["reconsumed"] for m in messages] == [0, 1, 2]
+    assert bodies({"messages": messages}) == ["poison-0"] * 3
+    assert [m["topic"] for m in messages] == [topic] * 3  # the client shows the topic that was subscribed to
+    assert len({m["msgId"] for m in messages}) == 1
+
+    java.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
+    (dead,) = java.do("received", handle="dead", timeout=20000, wait=30)["messages"]
+    java.do("stop", handle="dead")
+    java.do("stop", handle="c")
+    assert (dead["body"], dead["tag"], dead["key"]) == ("poison-0", "T", "K")
+
+
+def test_a_message_that_fails_once_is_consumed_on_its_retry(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    java.do("consume", handle="c", topic=topic, group=group, failures=1)
+    java.do("send", topic=topic, body="again", count=3)
+    messages = java.do("received", handle="c", count=6, timeout=20000, wait=30)["messages"]
+    java.do("stop", handle="c")
+
+    assert Counter(bodies({"messages": messages})) == Counter(expected("again", 3) * 2)
+    assert sorted(m["reconsumed"] for m in messages) == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_tag_filter_lets_only_its_tags_through(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    for tag in ("A", "B", "C"):
+        java.do("send", topic=topic, tag=tag, body=tag, count=3)
+    java.do("consume", handle="c", topic=topic, group=group, expression="A || C")
+    messages = java.do("received", handle="c", count=7, timeout=4000)["messages"]
+    java.do("stop", handle="c")
+
+    assert Counter(bodies({"messages": messages})) == Counter(expected("A", 3) + expected("C", 3))
+
+
+def test_lite_pull_takes_up_where_it_committed(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=2)
+
+    java.do("send", topic=topic, count=5, body="first")
+    assert Counter(bodies(java.do("litePull", topic=topic, group=group, count=5))) == Counter(expected("first", 5))
+    java.do("send", topic=topic, count=5, body="second")
+    assert Counter(bodies(java.do("litePull", topic=topic, group=group, count=5))) == Counter(expected("second", 5))
+
+
+def test_a_plain_pull_sees_offsets_and_messages(java: Client, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic, queues=1)
+    java.do("send", topic=topic, count=5, body="p")
+
+    pulled = java.do("pull", topic=topic, group=name("group"), broker=java.server.broker_name, offset=2)
+
+    assert (pulled["status"], pulled["next"], pulled["min"], pulled["max"]) == ("FOUND", 5, 0, 5)
+    assert bodies(pulled) == expected("p", 5)[2:]
+
+
+def test_offsets_are_told_by_time(java: Client, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic, queues=1)
+    java.do("send", topic=topic, count=3, body="early")
+    stored = java.do("pull", topic=topic, group=name("group"), broker=java.server.broker_name)["messages"][-1]["stored"]
+
+    (start,) = java.do("offsets", topic=topic, timestamp=0)["queues"]
+    (after,) = java.do("offsets", topic=topic, timestamp=stored + 1)["queues"]
+
+    assert start == {"queue": 0, "min": 0, "max": 3, "at": 0}
+    assert after["at"] == 3
+
+
+def test_a_message_is_found_by_id_and_by_key(java: Client, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic)
+    (sent,) = java.do("send", topic=topic, key="findme", body="f")["results"]
+    java.do("send", topic=topic, key="other", body="o")
+
+    for asked in ({"msgId": sent["msgId"]}, {"msgId": sent["offsetMsgId"]}, {"key": "findme"}):
+        found = java.do("find", topic=topic, **asked)["messages"]
+        assert [(m["body"], m["queue"], m["offset"]) for m in found] == [("f-0", sent["queue"], sent["offset"])], asked
+
+
+def test_a_new_topic_is_made_by_sending_to_it(java: Client, name: Name) -> None:
+    topic, group = name("fresh"), name("group")
+
+    java.do("send", topic=topic, count=3, body="n")
+    java.do("consume", handle="c", topic=topic, group=group)
+    messages = java.do("received", handle="c", count=3)
+    java.do("stop", handle="c")
+
+    assert Counter(bodies(messages)) == Counter(expected("n", 3))
+
+
+def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=4)
+
+    def assigned(handle: str) -> set[int]:
+        return set(java.do("assigned", handle=handle, topic=topic)["queues"])
+
+    java.do("consume", handle="r1", topic=topic, group=group)
+    until(lambda: assigned("r1") == {0, 1, 2, 3})
+    java.do("consume", handle="r2", topic=topic, group=group)
+    until(lambda: len(assigned("r1")) == len(assigned("r2")) == 2)
+    assert assigned("r1") | assigned("r2") == {0, 1, 2, 3}
+
+    java.do("send", topic=topic, mode="ordered", shards=4, count=8, body="s")
+    both = [java.do("received", handle=h, count=4)["messages"] for h in ("r1", "r2")]
+    assert [len(messages) for messages in both] == [4, 4]
+
+    java.do("stop", handle="r2")
+    until(lambda: assigned("r1") == {0, 1, 2, 3})
+    java.do("send", topic=topic, mode="ordered", shards=4, count=4, body="t")
+    assert len(java.do("received", handle="r1", count=8)["messages"]) == 8
+    java.do("stop", handle="r1")
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until something holds; the client rebalances in its own time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.1)
+
+
+def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+    java.do("send", topic=topic, count=8, body="before")
+    java.do("consume", handle="c", topic=topic, group=group)
+    assert len(java.do("received", handle="c", count=8)["messages"]) == 8
+    java.do("stop", handle="c")  # the client stores its offsets when it ends
+
+    assert java.server.stop() == 0
+    java.server.start()
+    java.do("close")
+
+    java.do("send", topic=topic, count=8, body="after")
+    java.do("consume", handle="c", topic=topic, group=group)
+    messages = java.do("received", handle="c", count=9, timeout=3000)
+    java.do("stop", handle="c")
+    assert Counter(bodies(messages)) == Counter(expected("after", 8))
+
+
+def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+    java.do("consume", handle="c", topic=topic, group=group)
+    java.do("send", topic=topic, count=4, body="before")
+    assert len(java.do("received", handle="c", count=4)["messages"]) == 4
+
+    assert java.server.stop() == 0
+    java.server.start()
+
+    def sent() -> bool:
+        return bool(java.call("send", topic=topic, body="after")["ok"])
+
+    until(sent)
+    messages = java.do("received", handle="c", count=5, timeout=30000, wait=40)
+    java.do("stop", handle="c")
+    assert "after-0" in bodies(messages)
+
+
+def test_another_client_reads_what_this_one_sent(java: Client, go: Client, admin: Wire, name: Name) -> None:
+    topic = name("topic")
+    create_topic(admin, topic)
+    java.do("send", topic=topic, count=4, body="java")
+    go.do("send", topic=topic, count=4, body="go")
+    java.do("send", topic=topic, mode="batch", count=4, body="javabatch")
+    go.do("send", topic=topic, mode="batch", count=4, body="gobatch")
+    wanted = Counter(b for who in ("java", "go", "javabatch", "gobatch") for b in expected(who, 4))
+
+    for client in (java, go):
+        client.do("consume", handle="x", topic=topic, group=name("group"))
+        assert Counter(bodies(client.do("received", handle="x", count=16))) == wanted
+        client.do("stop", handle="x")

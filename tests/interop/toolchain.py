@@ -1,0 +1,121 @@
+"""Official clients, fetched and built once into a cache outside the tree.
+
+The cache is `$XDG_CACHE_HOME/mqguard-interop` (default `~/.cache/mqguard-interop`); each part has a stamp made from
+what it is built from. Where Java, Maven or Go is missing the tests skip and say so; with `MQGUARD_INTEROP=required`
+they fail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+JAVA_CLIENTS = ("5.5.0", "4.9.8")
+JAVA_FLAGS = (
+    "-Xmx256m",
+    "-Xss512k",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # many short-lived steps: start-up counts, peak speed does not
+    "-Djava.security.manager=allow",  # mqadmin calls System.exit, which the driver must survive
+)
+FETCH_SECONDS = 600
+
+
+def cache() -> Path:
+    """Where fetched clients and built drivers are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "mqguard-interop"
+
+
+def unavailable(why: str) -> None:
+    """Skip and say why, or fail where the interop tests are demanded."""
+    if os.environ.get("MQGUARD_INTEROP") == "required":
+        pytest.fail(f"the interop tests are required: {why}", pytrace=False)
+    pytest.skip(f"no interop test: {why}")
+
+
+def need(*tools: str) -> None:
+    """Demand commands on the path."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        unavailable(f"{', '.join(missing)} not found")
+
+
+def run(command: Sequence[str], *, where: Path) -> None:
+    """Run a tool; what it said is in the failure."""
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
+    if done.returncode != 0:
+        unavailable(f"`{' '.join(command[:3])} …` failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+
+
+@contextmanager
+def alone(name: str) -> Iterator[Path]:
+    """The cache directory of a part, held against other test processes."""
+    directory = cache() / name
+    directory.mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """What the files say, in short."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(files))).hexdigest()
+
+
+def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: Callable[[], None]) -> None:
+    """Build anew only when the files that it is built from have changed."""
+    stamp = directory / stamp_name
+    wanted = fingerprint(files)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        build()
+        stamp.write_text(wanted)
+
+
+def java_driver(version: str, home: Path) -> list[str]:
+    """The command that starts the driver on the official Java client of a version."""
+    need("java", "javac", "mvn")
+    pom = HERE / "java" / f"rocketmq-{version}.xml"
+    sources = sorted((HERE / "java" / "src").glob("*.java"))
+    with alone(f"java-{version}") as directory:
+        jars, classes = directory / "jars", directory / "classes"
+
+        def fetch() -> None:
+            shutil.rmtree(jars, ignore_errors=True)
+            run(
+                ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={jars}"],
+                where=directory,
+            )
+
+        def compile_driver() -> None:
+            shutil.rmtree(classes, ignore_errors=True)
+            run(["javac", "-nowarn", "-d", str(classes), "-cp", f"{jars}/*", *map(str, sources)], where=directory)
+
+        build_once(directory, "jars.stamp", [pom], fetch)
+        build_once(directory, "classes.stamp", [pom, *sources], compile_driver)
+    places = [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", f"{classes}:{jars}/*"]
+    return ["java", *JAVA_FLAGS, *places, "Driver"]
+
+
+def go_driver() -> list[str]:
+    """The command that starts the driver on the official Go client."""
+    need("go")
+    sources = sorted((HERE / "go").iterdir())
+    with alone("go") as directory:
+        binary = directory / "driver"
+        build_once(
+            directory,
+            "driver.stamp",
+            sources,
+            lambda: run(["go", "build", "-mod=readonly", "-o", str(binary), "."], where=HERE / "go"),
+        )
+    return [str(binary)]
