@@ -25,8 +25,9 @@ _LOG = logging.getLogger(__name__)
 
 UNSUPPORTED = " request type {} not supported"
 """Apache's wording, blank included."""
-NOT_STORED = "the message store cannot write now; nothing was stored"
-INTERNAL = "internal error; the server's log tells more"
+NOT_STORED = "the store cannot write now, nothing was stored"
+UNCHECKED = "internal error: the request was not checked in full, so it is refused"
+_DOWN = int(ResponseCode.SYSTEM_ERROR)
 
 
 class Admission(Protocol):
@@ -41,10 +42,10 @@ class Admission(Protocol):
         ...  # pragma: no cover
 
 
-Defer = Callable[[Link, bytes, bytes], None]
-"""Takes a link, the frame that leaves when this turn's writes are stored, and the one that leaves if they are not."""
-Explain = Callable[[Exception], Reply | None]
-"""Says what a failure is on the wire; None for one that nobody foresaw."""
+Defer = Callable[[Link, bytes, Callable[[str], bytes]], None]
+"""Takes a link, the frame that leaves when this turn's writes are stored, and what makes the one that leaves if not."""
+Explain = Callable[[int, Exception], Reply]
+"""Says what a failure of a request of that code is on the wire, whatever it is."""
 
 
 class Router:
@@ -104,7 +105,7 @@ class Router:
                 if access.pending and (reply is None or reply.code == 0):
                     reply = _unchecked(command)
             except Exception as exc:  # noqa: BLE001, rule 2
-                reply = self._failure(command, exc)
+                reply = self._explain(command.code, exc)
             if reply is not None and not flag & FLAG_ONEWAY:
                 self._send(link, command, reply)
 
@@ -128,12 +129,12 @@ class Router:
         try:
             frame = encode_reply(command.opaque, reply.code, reply.ext, reply.remark, reply.body)
         except Exception as exc:  # noqa: BLE001, rule 2
-            failure = self._failure(command, exc)
+            failure = self._explain(command.code, exc)
             link.send(encode_reply(command.opaque, failure.code, None, failure.remark))
             return
         if reply.stored and self._defer is not None:
-            failed = encode_reply(command.opaque, ResponseCode.SYSTEM_ERROR, None, NOT_STORED)
-            self._defer(link, frame, failed)
+            opaque = command.opaque
+            self._defer(link, frame, lambda reason: encode_reply(opaque, _DOWN, None, f"{NOT_STORED}: {reason}"))
         else:
             link.send(frame)
 
@@ -146,13 +147,6 @@ class Router:
         if not known:
             _LOG.debug("%s answers request %d, which nobody sent", link.peer.address, command.opaque)
 
-    def _failure(self, command: Command, exc: Exception) -> Reply:
-        reply = self._explain(exc)
-        if reply is None:
-            _LOG.error("request code %d failed", command.code, exc_info=exc)
-            return Reply(ResponseCode.SYSTEM_ERROR, remark=INTERNAL)
-        return reply
-
 
 def _unsupported(code: int) -> Reply:
     return Reply(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark=UNSUPPORTED.format(code))
@@ -161,4 +155,4 @@ def _unsupported(code: int) -> Reply:
 def _unchecked(command: Command) -> Reply:
     # INVARIANT of the guard: a request whose needs depend on what it touches is asked about before it succeeds.
     _LOG.error("request code %d was served without asking about what it touches", command.code)
-    return Reply(ResponseCode.NO_PERMISSION, remark=INTERNAL)
+    return Reply(ResponseCode.NO_PERMISSION, remark=UNCHECKED)

@@ -51,7 +51,7 @@ def test_it_is_bounded():
     assert waiting.park(waiter("a"))
     assert waiting.park(waiter("b"))
     assert not waiting.park(waiter("c"))
-    assert len(waiting.take_queue("t", 0)) == 2
+    assert len(waiting.take_topic("t")) == 2
     assert waiting.park(waiter("d"))
     assert waiting.count("t", 0) == 1
 

@@ -1,0 +1,82 @@
+"""Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
+
+from mqguard.auth.action import Action
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.touched import require_message
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchMessage
+from mqguard.engine.messages import SendBack
+from mqguard.model.clock import Clock
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.lookup import QueryMessageHeader, ViewMessageHeader
+from mqguard.remoting.headers.send import SendBackHeader
+
+
+class Finding:
+    """Looks messages up, and takes back what a consumer could not work on."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.QUERY_MESSAGE: self.query,
+            RequestCode.VIEW_MESSAGE_BY_ID: self.view,
+            RequestCode.CONSUMER_SEND_MSG_BACK: self.send_back,
+        }
+
+    def query(self, request: Request) -> Reply:
+        """Messages of a topic by key or unique id (12)."""
+        header = read(request.command.ext, QueryMessageHeader)
+        kind = (header.index_type or "").strip() or ("U" if header.unique else "K")
+        if kind not in ("K", "U"):
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"messages are found by key (`K`) and by unique id (`U`), not by index type `{kind}`",
+            )
+        found = self._engine.query(
+            header.topic,
+            header.key,
+            header.max_num,
+            header.begin_timestamp,
+            header.end_timestamp,
+            unique=kind == "U",
+        )
+        if not found:
+            raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, "can not find message, maybe time range not correct")
+        # The index is part of the store: it is never behind it.
+        ext = {"indexLastUpdateTimestamp": str(self._clock.now_ms()), "indexLastUpdatePhyoffset": "0"}
+        return Reply(ext=ext, body=b"".join(found))
+
+    def view(self, request: Request) -> Reply:
+        """The message at a physical offset (33)."""
+        header = read(request.command.ext, ViewMessageHeader)
+        data = self._record(header.offset)
+        require_message(request.access, data, Action.GET)
+        return Reply(body=data)
+
+    def send_back(self, request: Request) -> Reply:
+        """Deliver a message to its group again later, or give up on it (36)."""
+        header = read(request.command.ext, SendBackHeader)
+        require_message(request.access, self._record(header.offset), Action.SUB)
+        self._engine.send_back(
+            SendBack(
+                header.group,
+                header.offset,
+                header.delay_level,
+                header.origin_msg_id or "",
+                header.max_reconsume_times,
+            )
+        )
+        return Reply(stored=True)
+
+    def _record(self, offset: int) -> bytes:
+        data = self._engine.record_at(offset)
+        if data is None:
+            raise NoSuchMessage(f"can not find message by the offset, {offset}")
+        return data

@@ -1,0 +1,239 @@
+"""Pulling (11, 361): at once, or as soon as there is something."""
+
+import functools
+
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.failures import explain
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings
+from mqguard.engine.clients import Clients
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NotReadable
+from mqguard.engine.fetch import Fetched, FetchStatus
+from mqguard.engine.waiting import Waiter, Waiting
+from mqguard.model import names, tags
+from mqguard.model.clock import Clock
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND, PullHeader
+
+SHORT_POLL_MS = 1000
+"""How long a pull waits that may wait, where long polling is off (Java brokers: `shortPollingTimeMills`)."""
+MAX_WAIT_MS = 60_000
+"""Longest wait granted; Java clients ask for 15 or 20 s and give up on the answer after 30."""
+FILTERED_ONLY = 512
+"""Longest filter expression whose tag codes are remembered."""
+
+_CODES = {
+    FetchStatus.FOUND: ResponseCode.SUCCESS,
+    FetchStatus.NO_MATCHED_MESSAGE: ResponseCode.PULL_RETRY_IMMEDIATELY,
+    FetchStatus.MESSAGE_WAS_REMOVING: ResponseCode.PULL_RETRY_IMMEDIATELY,
+    FetchStatus.OFFSET_FOUND_NULL: ResponseCode.PULL_NOT_FOUND,
+    FetchStatus.OFFSET_OVERFLOW_ONE: ResponseCode.PULL_NOT_FOUND,
+    FetchStatus.OFFSET_OVERFLOW_BADLY: ResponseCode.PULL_OFFSET_MOVED,
+    FetchStatus.OFFSET_TOO_SMALL: ResponseCode.PULL_OFFSET_MOVED,
+    FetchStatus.NO_MATCHED_LOGIC_QUEUE: ResponseCode.PULL_NOT_FOUND,
+    FetchStatus.NO_MESSAGE_IN_QUEUE: ResponseCode.PULL_NOT_FOUND,
+}
+
+
+class Pulling:
+    """Gives messages out.
+
+    Args:
+        engine: The messages.
+        clients: Whose heartbeats say what a group subscribes to.
+        waiting: Where pulls wait.
+        settings: See `BrokerSettings`.
+        clock: Tells when waiting ends.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        waiting: Waiting[tuple[Request, PullHeader]],
+        settings: BrokerSettings,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._fetch = engine.fetch
+        self._clients = clients
+        self._waiting = waiting
+        self._clock = clock
+        self._long_polling = settings.long_polling
+        self._suggested = str(settings.broker_id)
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {RequestCode.PULL_MESSAGE: self.pull, RequestCode.LITE_PULL_MESSAGE: self.pull}
+
+    def pull(self, request: Request) -> Reply | None:
+        """Answer with messages, or park the request until there are some."""
+        header = read(request.command.ext, PullHeader)
+        if header.lite_topic:
+            raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
+        group = header.consumer_group
+        if not self._engine.groups.find(group).consume_enable:
+            raise NotReadable(f"subscription group no permission, {group}")
+        wanted = self._wanted(header)
+        if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0:
+            self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
+        fetched = self._read(header, wanted)
+        if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
+            return None
+        return self._reply(header, fetched)
+
+    # Waiting
+
+    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_code: int) -> None:
+        """Answer the pulls that a stored message ends the wait of."""
+        for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_code):
+            self._resume(waiter, last=False)
+
+    def expire(self) -> None:
+        """Answer the pulls whose time is up."""
+        for waiter in self._waiting.expired(self._clock.now_ms()):
+            self._resume(waiter, last=True)
+
+    def topic_changed(self, topic: str) -> None:
+        """Answer the pulls that wait on a topic that was deleted or may not be read any more."""
+        config = self._engine.topics.get(topic)
+        if config is None or not config.readable:
+            for waiter in self._waiting.take_topic(topic):
+                self._resume(waiter, last=True)
+
+    def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
+        wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
+        if wait <= 0:
+            return False
+        return self._waiting.park(
+            Waiter(
+                header.topic,
+                header.queue_id,
+                header.queue_offset,
+                wanted,
+                self._clock.now_ms() + min(wait, MAX_WAIT_MS),
+                request.link.peer.channel,
+                (request, header),
+            )
+        )
+
+    def _resume(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> None:
+        request, header = waiter.what
+        if request.link.closed:
+            return
+        try:
+            if not request.access.still_allowed():
+                # The right was taken away meanwhile: the client asks again, and is refused with all that belongs to it.
+                reply = Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
+            else:
+                fetched = self._read(header, waiter.tags)
+                if not last and _is_at_end(header, fetched) and self._waiting.park(waiter):
+                    return
+                reply = self._reply(header, fetched)
+        except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
+            reply = explain(request.command.code, exc)
+        request.link.send(encode_reply(request.command.opaque, reply.code, reply.ext, reply.remark, reply.body))
+
+    # What is wanted, and what is answered
+
+    def _read(self, header: PullHeader, wanted: frozenset[int] | None) -> Fetched:
+        fetched = self._fetch(
+            header.topic,
+            header.queue_id,
+            header.queue_offset,
+            header.max_msg_nums,
+            header.max_msg_bytes or 0,
+            wanted,
+        )
+        if fetched.records:
+            self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
+        return fetched
+
+    def _wanted(self, header: PullHeader) -> frozenset[int] | None:
+        """The tag codes that a pull lets through, None for all."""
+        if header.sys_flag & SUBSCRIPTION:
+            _check_language(header.expression_type)
+            return _codes(header.subscription or "")
+
+        group = self._clients.group(header.consumer_group)
+        if group is None:
+            raise RequestRefused(
+                ResponseCode.SUBSCRIPTION_NOT_EXIST,
+                f"the consumer's group info not exist: no consumer of group {header.consumer_group} is connected",
+            )
+        if group.message_model == "BROADCASTING" and not self._broadcast_allowed(header.consumer_group):
+            raise NotReadable(f"the consumer group[{header.consumer_group}] can not consume by broadcast way")
+        subscription = group.subscriptions.get(header.topic)
+        if subscription is None:
+            if header.topic == names.retry_topic(header.consumer_group):
+                return None
+            raise RequestRefused(
+                ResponseCode.SUBSCRIPTION_NOT_EXIST,
+                f"the consumer's subscription not exist: group {header.consumer_group}, topic {header.topic}",
+            )
+        if subscription.version < header.sub_version:
+            raise RequestRefused(
+                ResponseCode.SUBSCRIPTION_NOT_LATEST,
+                f"the consumer's subscription not latest: group {header.consumer_group}, topic {header.topic}",
+            )
+        _check_language(subscription.expression_type)
+        return _codes(subscription.expression)
+
+    def _broadcast_allowed(self, group: str) -> bool:
+        return self._engine.groups.find(group).consume_broadcast_enable
+
+    def _reply(self, header: PullHeader, fetched: Fetched) -> Reply:
+        status = fetched.status
+        code = ResponseCode.PULL_OFFSET_MOVED if _is_beyond(header, fetched) else _CODES[status]
+        records = fetched.records
+        return Reply(
+            code,
+            self._position(fetched.next_offset, fetched.min_offset, fetched.max_offset),
+            records[0] if len(records) == 1 else b"".join(records),
+            status.value,
+        )
+
+    def _position(self, next_offset: int, low: int, high: int) -> dict[str, str]:
+        # Java clients need all four in each of 0, 19, 20 and 21.
+        return {
+            "suggestWhichBrokerId": self._suggested,
+            "nextBeginOffset": str(next_offset),
+            "minOffset": str(low),
+            "maxOffset": str(high),
+        }
+
+
+def _is_beyond(header: PullHeader, fetched: Fetched) -> bool:
+    """Whether a queue that never held a message is asked for one in its middle."""
+    return fetched.status is FetchStatus.NO_MESSAGE_IN_QUEUE and header.queue_offset != 0
+
+
+def _is_at_end(header: PullHeader, fetched: Fetched) -> bool:
+    """Whether waiting for the next message makes sense."""
+    return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
+
+
+def _check_language(expression_type: str | None) -> None:
+    if not expression_type or expression_type == "TAG":
+        return
+    if expression_type == "SQL92":
+        raise RequestRefused(
+            ResponseCode.SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92"
+        )
+    raise RequestRefused(
+        ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+        f"parse the consumer's subscription failed: unknown type {expression_type}",
+    )
+
+
+_remembered = functools.lru_cache(maxsize=4096)(tags.codes_of)
+
+
+def _codes(expression: str) -> frozenset[int] | None:
+    if not expression or expression == "*":
+        return None
+    return _remembered(expression) if len(expression) <= FILTERED_ONLY else tags.codes_of(expression)

@@ -1,0 +1,87 @@
+"""Sending: single, batch, one-way (10, 310, 320)."""
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchTopic
+from mqguard.engine.messages import SendRequest, Sent
+from mqguard.guard.errors import Refused
+from mqguard.model import names
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.send import read_send
+
+_BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
+
+
+class Sending:
+    """Takes messages in."""
+
+    def __init__(self, engine: Engine, settings: BrokerSettings) -> None:
+        self._engine = engine
+        self._send = engine.send
+        self._region = settings.region
+        self._trace_on = "true" if settings.trace_on else "false"
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.SEND_MESSAGE: self.send,
+            RequestCode.SEND_MESSAGE_V2: self.send,
+            RequestCode.SEND_BATCH_MESSAGE: self.send,
+        }
+
+    def send(self, request: Request) -> Reply:
+        """Store one message or a batch; the acknowledgement leaves when it is stored."""
+        command = request.command
+        code = command.code
+        header = read_send(code, command.ext)
+        peer = request.link.peer
+        message = SendRequest(
+            header.topic,
+            command.body,
+            header.properties or "",
+            header.producer_group,
+            header.queue_id,
+            header.flag,
+            header.sys_flag,
+            header.born_timestamp,
+            peer.ip,
+            peer.port,
+            header.reconsume_times or 0,
+            header.max_reconsume_times,
+            code == _BATCH or header.batch is True,
+            header.default_topic,
+            header.default_topic_queue_nums,
+        )
+        try:
+            sent = self._send(message)
+        except NoSuchTopic as exc:
+            sent = self._create_and_send(request, message, exc)
+        # Clients read MSG_REGION and TRACE_ON without looking whether they are there.
+        ext = {
+            "msgId": sent.message_id,
+            "queueId": str(sent.queue_id),
+            "queueOffset": str(sent.queue_offset),
+            "transactionId": sent.unique_id,
+            "MSG_REGION": self._region,
+            "TRACE_ON": self._trace_on,
+        }
+        return Reply(0, ext, b"", None, stored=True)
+
+    def _create_and_send(self, request: Request, message: SendRequest, missing: NoSuchTopic) -> Sent:
+        """Make the missing topic, if topics are made by sending and this sender may."""
+        if not self._engine.settings.auto_create_topic or names.owner_of(message.topic) is not None:
+            raise missing
+        try:
+            request.access.require(ResourceType.TOPIC, message.topic, Action.CREATE)
+        except Refused as exc:
+            raise Refused(
+                exc.code,
+                f"topic[{message.topic}] not exist, and creating it by a send needs the action Create: {exc.remark}",
+                exc.decision_id,
+            ) from None
+        message.may_create = True
+        return self._send(message)

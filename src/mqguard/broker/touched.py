@@ -1,0 +1,35 @@
+"""What a message belongs to, for requests that reach a message by its place and not by its topic.
+
+The guard lets such a request in on what it names and leaves to the handler to ask about what it touches.
+"""
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.context import Access
+from mqguard.model import names, properties
+from mqguard.model.record import Record, decode
+
+
+def require_message(access: Access, data: bytes, action: Action) -> Record:
+    """Let pass if the sender may do that to the message of a record; answers the message.
+
+    A message that waits (for its time, for the end of its transaction) belongs to the topic that it will go to. A
+    message in a retry or dead-letter topic belongs to the group and to the topic that it came from.
+
+    Raises:
+        Refused: It may not.
+    """
+    message = decode(data)
+    pairs = properties.parse(message.properties.decode(errors="replace"))
+    topic = (
+        pairs.get(properties.REAL_TOPIC) or message.topic if message.topic in names.UNWRITABLE_TOPICS else message.topic
+    )
+    owner = names.owner_of(topic)
+    if owner is None:
+        access.require(ResourceType.TOPIC, topic, action)
+        return message
+    access.require(ResourceType.GROUP, owner, action)
+    origin = pairs.get(properties.RETRY_TOPIC)
+    if origin is not None and names.owner_of(origin) is None:
+        access.require(ResourceType.TOPIC, origin, action)
+    return message
