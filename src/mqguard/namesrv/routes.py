@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mqguard.model.topic import PERM_WRITE
+from mqguard.model.topic import PERM_WRITE, TopicConfig
 from mqguard.model.version import DataVersion
 
 BROKER_LIFE_MS = 120_000
@@ -112,14 +112,22 @@ class RouteTable:
 
     # Brokers come and go
 
-    def announce(self, cluster: str, broker: str, address: str, topics: Mapping[str, TopicShape]) -> None:
+    def announce(self, cluster: str, broker: str, address: str, topics: Iterable[TopicConfig]) -> None:
         """Take the whole truth of a master in this process: topics it no longer names are gone at once."""
         self.register(
             Registration(cluster=cluster, broker=broker, address=address, broker_id=MASTER_ID, life_ms=None), now_ms=0
         )
-        for topic in [topic for topic, offers in self._topics.items() if broker in offers and topic not in topics]:
+        shapes = {topic.name: shape_of(topic) for topic in topics}
+        for topic in [topic for topic, offers in self._topics.items() if broker in offers and topic not in shapes]:
             self._withdraw(topic, broker)
-        self._offer(broker, topics)
+        self._offer(broker, shapes)
+
+    def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
+        """Take what has become of one topic of a broker that is announced; None: it is deleted."""
+        if topic is not None:
+            self.place(name, {broker: shape_of(topic)})
+        elif broker in self._topics.get(name, ()):
+            self._withdraw(name, broker)
 
     def register(self, registration: Registration, now_ms: int) -> tuple[str, str]:
         """Note a broker.
@@ -312,6 +320,11 @@ class RouteTable:
 
     def _count(self, broker: str) -> int:
         return sum(broker in offers for offers in self._topics.values())
+
+
+def shape_of(topic: TopicConfig) -> TopicShape:
+    """What of a topic's configuration a route tells."""
+    return TopicShape(topic.read_queues, topic.write_queues, topic.perm, topic.sys_flag)
 
 
 def in_zone(brokers: Iterable[BrokerRoute], zone: str) -> list[BrokerRoute]:

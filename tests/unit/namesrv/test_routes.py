@@ -3,10 +3,11 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from mqguard.model.topic import TopicConfig
+from mqguard.model.version import DataVersion
 from mqguard.namesrv.routes import (
     BROKER_LIFE_MS,
     BrokerRoute,
-    DataVersion,
     Registration,
     RouteTable,
     TopicShape,
@@ -16,17 +17,21 @@ from mqguard.namesrv.routes import (
 SHAPE = TopicShape(4, 4, 6)
 
 
+def topics(*names, **more):
+    return [TopicConfig(name, 4, 4, **more) for name in names]
+
+
 def registration(broker="b", address="1.1.1.1:1", broker_id=0, cluster="C", **more):
     return Registration(cluster=cluster, broker=broker, address=address, broker_id=broker_id, **more)
 
 
 def test_an_announced_topic_is_routed_at_once_and_a_withdrawn_one_gone():
     table = RouteTable()
-    table.announce("C", "b", "1.1.1.1:1", {"t": SHAPE, "u": SHAPE})
+    table.announce("C", "b", "1.1.1.1:1", topics("t", "u"))
     route = table.route("t")
     assert route.queues == {"b": SHAPE}
     assert route.brokers == [BrokerRoute("C", "b", {0: "1.1.1.1:1"}, acting_master=False, zone=None)]
-    table.announce("C", "b", "1.1.1.1:1", {"u": SHAPE})
+    table.announce("C", "b", "1.1.1.1:1", topics("u"))
     assert table.route("t") is None
     assert table.topics() == ["u"]
     assert table.expire(10**15) == []
@@ -93,10 +98,10 @@ def test_unregistering_needs_the_right_name():
 
 def test_a_broker_without_writes_stays_so_until_they_are_permitted_again():
     table = RouteTable()
-    table.announce("C", "b", "1.1.1.1:1", {"t": SHAPE, "r": TopicShape(1, 1, 4)})
+    table.announce("C", "b", "1.1.1.1:1", [*topics("t"), TopicConfig("r", 1, 1, 4)])
     assert table.forbid_writes("b") == 2
     assert table.route("t").queues["b"].perm == 4
-    table.announce("C", "b", "1.1.1.1:1", {"t": SHAPE, "r": TopicShape(1, 1, 4)})
+    table.announce("C", "b", "1.1.1.1:1", [*topics("t"), TopicConfig("r", 1, 1, 4)])
     assert table.route("t").queues["b"].perm == 4
     assert table.permit_writes("b") == 2
     assert table.route("t").queues["b"].perm == 6
@@ -106,8 +111,8 @@ def test_a_broker_without_writes_stays_so_until_they_are_permitted_again():
 
 def test_topics_by_cluster_and_flag():
     table = RouteTable()
-    table.announce("C", "b", "1.1.1.1:1", {"t": SHAPE, "unit": TopicShape(1, 1, 6, 1)})
-    table.announce("D", "d", "2.2.2.2:1", {"t": SHAPE, "u": SHAPE})
+    table.announce("C", "b", "1.1.1.1:1", [*topics("t"), TopicConfig("unit", 1, 1, sys_flag=1)])
+    table.announce("D", "d", "2.2.2.2:1", topics("t", "u"))
     assert table.topics_of("D") == ["t", "u"]
     assert table.topics_flagged(lambda flag: bool(flag & 1)) == ["unit"]
     assert table.clusters() == {"C": ["b"], "D": ["d"]}
@@ -153,11 +158,18 @@ class RoutesAgainstInvariants(RuleBasedStateMachine):
         if broker_id == 0 and topics:
             assert all(broker in self.table.route(topic).queues for topic in topics)
 
-    @rule(broker=NAMES, address=ADDRESSES, topics=TOPICS)
-    def announce(self, broker, address, topics):
-        self.table.announce("C", broker, address, dict.fromkeys(topics, SHAPE))
+    @rule(broker=NAMES, address=ADDRESSES, names=TOPICS)
+    def announce(self, broker, address, names):
+        self.table.announce("C", broker, address, topics(*names))
         offered = {t for t in self.table.topics() if broker in self.table.route(t).queues}
-        assert offered == topics
+        assert offered == names
+
+    @rule(broker=NAMES, name=st.sampled_from(["t", "u"]), exists=st.booleans())
+    def announce_topic(self, broker, name, exists):
+        self.table.announce_topic(broker, name, TopicConfig(name) if exists else None)
+        route = self.table.route(name)
+        known = self.table.broker(broker) is not None
+        assert (route is not None and broker in route.queues) == (exists and known)
 
     @rule(broker=NAMES, address=ADDRESSES)
     def unregister(self, broker, address):

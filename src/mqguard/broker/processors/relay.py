@@ -1,0 +1,101 @@
+"""Questions of administrators that only a consumer can answer (307, 309): passed on, and the answer passed back.
+
+What is passed on is made anew from the typed header: the administrator's AccessKey and Signature stay here, for the
+consumer could replay them.
+"""
+
+from mqguard.auth.action import Action
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.questions import Questions
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.touched import require_message
+from mqguard.engine.clients import Clients
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchMessage
+from mqguard.model import ids
+from mqguard.model.clock import Clock
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Command
+from mqguard.remoting.errors import LocalProtocolError
+from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.headers.clients import ConsumeDirectlyHeader, RunningInfoHeader
+from mqguard.remoting.headers.codec import Header, read, write
+from mqguard.remoting.link import Link
+
+
+class Relaying:
+    """Asks consumers on behalf of administrators.
+
+    Args:
+        engine: The messages.
+        clients: Finds the consumer's connection.
+        questions: Open requests of ours to clients.
+        settings: See `BrokerSettings`.
+        clock: Tells when a consumer is late.
+    """
+
+    def __init__(
+        self, engine: Engine, clients: Clients, questions: Questions, settings: BrokerSettings, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._questions = questions
+        self._broker = settings.name
+        self._patience_ms = settings.question_ms
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.GET_CONSUMER_RUNNING_INFO: self.running_info,
+            RequestCode.CONSUME_MESSAGE_DIRECTLY: self.consume_directly,
+        }
+
+    def running_info(self, request: Request) -> None:
+        """What a consumer is doing (307)."""
+        header = read(request.command.ext, RunningInfoHeader)
+        self._pass_on(request, header.consumer_group, header.client_id, header, b"")
+
+    def consume_directly(self, request: Request) -> None:
+        """Have a consumer take one stored message now (309)."""
+        header = read(request.command.ext, ConsumeDirectlyHeader)
+        place = ids.parse_offset_id(header.msg_id or "")
+        if place is None:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER, f"msgId `{header.msg_id or ''}` is not an offset message id"
+            )
+        data = self._engine.record_at(place.physical_offset)
+        if data is None:
+            raise NoSuchMessage(f"can not find message by the offset, {place.physical_offset}")
+        require_message(request.access, data, Action.SUB)
+        header.broker_name = self._broker
+        self._pass_on(request, header.consumer_group, header.client_id or "", header, data)
+
+    def _pass_on(self, request: Request, group: str, client_id: str, header: Header, body: bytes) -> None:
+        found = self._clients.group(group)
+        client = found.find(client_id) if found else None
+        if client is None:
+            raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> not online")
+        code, opaque, asker = request.command.code, request.command.opaque, request.link
+        asked = self._questions.ask(
+            client.link,
+            code,
+            write(header),
+            body,
+            self._clock.now_ms() + self._patience_ms,
+            lambda answer: _pass_back(asker, opaque, answer, f"consumer <{group}> <{client_id}> Timeout"),
+        )
+        if not asked:
+            raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")
+
+
+def _pass_back(asker: Link, opaque: int, answer: Command | None, late: str) -> None:
+    if answer is None:
+        asker.send(encode_reply(opaque, ResponseCode.CONSUME_MSG_TIMEOUT, None, late))
+        return
+    try:
+        frame = encode_reply(opaque, answer.code, answer.ext or None, answer.remark, answer.body)
+    except LocalProtocolError as exc:
+        frame = encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the consumer's answer cannot be passed on: {exc}")
+    asker.send(frame)
