@@ -1,0 +1,267 @@
+"""What an official Java client hears when it is kept out, and that nothing of it got in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all, send_fields
+from tests.fixtures.server import Server
+from tests.fixtures.wire import HEARTBEAT, PULL, ROUTE, SEND, User, Wire
+from tests.interop.conftest import ADMIN, Client
+
+ORDERS, GROUP = "orders", "orders_group"
+NO_PERMISSION = 16
+NO_ROUTE = 10005
+"""The client's own code when the name server does not tell it the way."""
+
+ALICE = User("alice", "alice-secret")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outsider:
+    """Who is kept out, and the words that say why."""
+
+    user: User | None
+    remark: str
+
+
+OUTSIDERS = {
+    "no credentials": Outsider(None, r"username cannot be null\."),
+    "unknown user": Outsider(User("nobody", "secret"), r"(check signature failed|User:nobody is not found)\."),
+    "wrong secret": Outsider(User("alice", "wrong"), r"check signature failed\."),
+    "disabled": Outsider(User("dora", "dora-secret"), r"User:dora is disabled\."),
+    "no policy": Outsider(
+        User("paul", "paul-secret"), r"User:paul has no permission to access \w+:\w+ from .*, no matched policies\."
+    ),
+    "denied under a wider allow": Outsider(
+        User("dan", "dan-secret"), r"User:dan has no permission to access \w+:\w+ from .*, the decision is deny\."
+    ),
+    "wrong address": Outsider(
+        User("wanda", "wanda-secret"), r"User:wanda has no permission to access \w+:\w+ from .*, no matched policies\."
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def users(server: Server) -> None:
+    """One user who may, and each kind of user who may not."""
+    everything = (entry("Topic:*", "Pub,Sub,Get,Create"), entry("Group:*", "Sub,Get"), entry("Cluster:*", "Get,Update"))
+    with Wire(server.broker_port, ADMIN) as admin:
+        create_topic(admin, ORDERS, queues=1)
+        for user in (ALICE, *(o.user for o in OUTSIDERS.values() if o.user and o.user.name not in {"nobody", "alice"})):
+            create_user(admin, user.name, user.secret)
+        grant(admin, "alice", entry(f"Topic:{ORDERS}", "Pub,Sub"), entry("Group:orders_*", "Sub"))
+        grant(admin, "dora", *everything)
+        disable_user(admin, "dora")
+        grant(admin, "dan", *everything)
+        denied = (f"Topic:{ORDERS}", f"Group:{GROUP}", "Cluster:DefaultCluster", "Topic:forbidden")
+        grant(admin, "dan", *(entry(resource, "All", "Deny") for resource in denied))
+        elsewhere = ("10.0.0.0/8", "2001:db8::/32", "127.0.0.2")
+        grant(
+            admin,
+            "wanda",
+            entry("Topic:*", "All", sources=elsewhere),
+            entry("Group:*", "All", sources=elsewhere),
+            entry("Cluster:*", "All", sources=elsewhere),
+        )
+
+
+@pytest.fixture(params=list(OUTSIDERS))
+def outsider(request: pytest.FixtureRequest) -> Outsider:
+    return OUTSIDERS[request.param]
+
+
+@pytest.fixture
+def nothing_changes(server: Server) -> Iterator[None]:
+    """The topic's messages are the same before and after."""
+    with Wire(server.broker_port, ADMIN) as admin:
+        before = read_all(admin, ORDERS, "watch", 0)
+        yield
+        assert read_all(admin, ORDERS, "watch", 0) == before
+
+
+def assert_refused(answer: dict[str, Any], remark: str) -> None:
+    assert answer["code"] == NO_PERMISSION, answer
+    assert re.match(remark, answer["remark"]), answer
+    assert "secret" not in answer["remark"]
+
+
+def invoke(client: Client, code: int, ext: dict[str, str] | None = None, body: str | None = None) -> dict[str, Any]:
+    """A request by the client's own transport and signing hook, to the broker's address at once."""
+    named: dict[str, Any] = {f"ext__{key}": value for key, value in (ext or {}).items()}
+    return client.do("invoke", address=client.server.broker, code=code, body=body, **named)
+
+
+def heartbeat(group: str, topic: str) -> str:
+    subscription = {
+        "topic": topic,
+        "subString": "*",
+        "tagsSet": [],
+        "codeSet": [],
+        "subVersion": 1,
+        "expressionType": "TAG",
+    }
+    consumer = {
+        "groupName": group,
+        "consumeType": "CONSUME_PASSIVELY",
+        "messageModel": "CLUSTERING",
+        "consumeFromWhere": "CONSUME_FROM_FIRST_OFFSET",
+        "subscriptionDataSet": [subscription],
+        "unitMode": False,
+    }
+    return json.dumps({"clientID": f"{group}@1", "consumerDataSet": [consumer], "producerDataSet": []})
+
+
+def pull_fields(group: str) -> dict[str, str]:
+    return {
+        "consumerGroup": group,
+        "topic": ORDERS,
+        "queueId": "0",
+        "queueOffset": "0",
+        "maxMsgNums": "32",
+        "sysFlag": "4",
+        "commitOffset": "0",
+        "suspendTimeoutMillis": "0",
+        "subscription": "*",
+        "subVersion": "0",
+        "expressionType": "TAG",
+    }
+
+
+def test_who_may_is_let_in(java: Client) -> None:
+    alice = java.as_(ALICE)
+
+    (sent,) = alice.do("send", topic=ORDERS, body="admitted")["results"]
+    assert sent["status"] == "SEND_OK"
+    alice.do("consume", handle="alice", topic=ORDERS, group=GROUP)
+    assert alice.do("heartbeat", handle="alice", broker=java.server.broker)["version"] > 0
+    assert "admitted-0" in [m["body"] for m in alice.do("received", handle="alice")["messages"]]
+    alice.do("stop", handle="alice")
+    pulled = alice.do("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
+    assert pulled["status"] == "FOUND"
+    assert invoke(alice, HEARTBEAT, body=heartbeat(GROUP, ORDERS))["code"] == 0
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
+@pytest.mark.usefixtures("nothing_changes")
+def test_sending_is_refused(java: Client, outsider: Outsider, mode: str) -> None:
+    answer = java.as_(outsider.user).call("send", topic=ORDERS, body="intruder", mode=mode)
+
+    failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
+    if mode == "oneway" and not failures:
+        return  # the client asks for no answer; nothing_changes sees whether anything got in
+    assert len(failures) == 1
+    assert failures[0]["code"] in {NO_PERMISSION, NO_ROUTE}, answer
+    if failures[0]["code"] == NO_PERMISSION:
+        assert_refused(failures[0], outsider.remark)
+
+
+@pytest.mark.usefixtures("nothing_changes")
+def test_a_send_to_the_broker_itself_is_refused(java: Client, outsider: Outsider) -> None:
+    assert_refused(invoke(java.as_(outsider.user), SEND, send_fields(ORDERS), "intruder"), outsider.remark)
+
+
+def test_pulling_is_refused(java: Client, outsider: Outsider) -> None:
+    client = java.as_(outsider.user)
+
+    answer = client.call("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
+    assert not answer["ok"]
+    answer = invoke(client, PULL, pull_fields(GROUP))
+    assert_refused(answer, outsider.remark)
+    assert not answer["body"]
+
+
+def test_a_push_consumer_gets_nothing(java: Client, outsider: Outsider) -> None:
+    java.do("send", topic=ORDERS, body="for others")
+    client = java.as_(outsider.user)
+
+    client.do("consume", handle="outsider", topic=ORDERS, group=GROUP)
+    messages = client.do("received", handle="outsider", timeout=1500)["messages"]
+    client.do("stop", handle="outsider")
+
+    assert messages == []
+
+
+def test_a_heartbeat_is_refused(java: Client, outsider: Outsider) -> None:
+    answer = invoke(java.as_(outsider.user), HEARTBEAT, body=heartbeat(GROUP, ORDERS))
+
+    assert_refused(answer, outsider.remark)
+    with Wire(java.server.broker_port, ADMIN) as admin:
+        connections = admin.call(203, {"consumerGroup": GROUP})
+        assert connections.code != 0 or f"{GROUP}@1" not in connections.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("code", "ext", "body"),
+    [
+        pytest.param(3005, {"filter": ""}, None, id="list users"),
+        pytest.param(3004, {"username": "alice"}, None, id="get user"),
+        pytest.param(3001, {"username": "eve"}, '{"username":"eve","password":"p"}', id="create user"),
+        pytest.param(3002, {"username": "alice"}, '{"username":"alice","password":"taken"}', id="update user"),
+        pytest.param(3003, {"username": "alice"}, None, id="delete user"),
+        pytest.param(
+            3006,
+            {"subject": "User:paul"},
+            '{"subject":"User:paul","policies":[{"entries":[{"resource":"*","actions":["All"],"decision":"Allow"}]}]}',
+            id="create acl",
+        ),
+        pytest.param(3008, {"subject": "User:dan"}, None, id="delete acl"),
+        pytest.param(3010, {"subjectFilter": ""}, None, id="list acls"),
+        pytest.param(25, {}, "authenticationEnabled=false\n", id="update configuration"),
+        pytest.param(26, {}, None, id="read configuration"),
+    ],
+)
+def test_administration_is_refused(
+    java: Client, outsider: Outsider, code: int, ext: dict[str, str], body: str | None
+) -> None:
+    answer = invoke(java.as_(outsider.user), code, ext, body)
+
+    assert_refused(answer, outsider.remark if outsider.user is None or outsider.user.name != "dan" else r"User:dan ")
+    assert not answer["body"]
+    assert java.as_(ALICE).do("send", topic=ORDERS, body="still here")["ok"]
+
+
+def test_creating_a_topic_is_refused(java: Client, outsider: Outsider) -> None:
+    answer = java.as_(outsider.user).call("createTopic", topic="forbidden")
+
+    if outsider.user is not None and outsider.user.name in {"dan", "wanda", "paul"}:
+        assert_refused(answer, outsider.remark)
+    assert not answer["ok"], answer
+    with Wire(java.server.namesrv_port, ADMIN) as admin:
+        assert admin.call(ROUTE, {"topic": "forbidden"}).code == 17
+
+
+def test_a_user_may_not_make_a_topic_by_sending_to_it(java: Client) -> None:
+    answer = java.as_(ALICE).call("send", topic="unknown_topic", body="x")
+
+    assert not answer["ok"]
+    with Wire(java.server.namesrv_port, ADMIN) as admin:
+        assert admin.call(ROUTE, {"topic": "unknown_topic"}).code == 17
+
+
+def test_a_change_counts_for_the_very_next_request(java: Client, admin: Wire) -> None:
+    user = User("carl", "carl-secret")
+    client = java.as_(user)
+    admin.call(3003, {"username": "carl"})
+    create_user(admin, user.name, user.secret)
+
+    assert_refused(
+        invoke(client, SEND, send_fields(ORDERS), "1"), r"User:carl has no permission to access Topic:orders "
+    )
+    grant(admin, "carl", entry(f"Topic:{ORDERS}", "Pub"))
+    assert invoke(client, SEND, send_fields(ORDERS), "2")["code"] == 0
+    assert client.do("send", topic=ORDERS, body="3")["ok"]
+    grant(admin, "carl", entry(f"Topic:{ORDERS}", "Pub", "Deny"))
+    assert_refused(client.call("send", topic=ORDERS, body="4"), r"User:carl .* the decision is deny\.")
+    grant(admin, "carl", entry(f"Topic:{ORDERS}", "Pub"))
+    assert client.do("send", topic=ORDERS, body="5")["ok"]
+    disable_user(admin, "carl")
+    assert_refused(client.call("send", topic=ORDERS, body="6"), r"User:carl is disabled\.")
+    admin.call(3003, {"username": "carl"})
+    assert_refused(client.call("send", topic=ORDERS, body="7"), r"(check signature failed|User:carl is not found)\.")
