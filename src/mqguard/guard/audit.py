@@ -1,0 +1,143 @@
+"""What the guard puts on record: every decision, and every change of users and policies.
+
+The request path only appends a record; a writer elsewhere turns records into lines (`audit_lines.py`).
+"""
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from mqguard.auth.verdict import Verdict
+from mqguard.guard.context import Needs
+
+
+class Stage(enum.Enum):
+    """Which step of the guard spoke last."""
+
+    AUTHENTICATION = "authentication"
+    REQUIREMENTS = "requirements"
+    AUTHORIZATION = "authorization"
+    TOUCHED = "touched"
+    """A handler asked about a resource that the request turned out to touch."""
+    GUARD = "guard"
+    """A fault of ours, or no room for the record itself."""
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """One request that was let in or refused, or one touched resource.
+
+    Attributes:
+        when_ms: Milliseconds since the epoch.
+        stage: The step that spoke last.
+        user: The user, proven or claimed; empty for nobody.
+        method: What proved the user, empty if nothing did.
+        source: Address that the request came from.
+        code: Request code.
+        signature: As received, for its hash; None where no signature was looked at.
+        needs: What the request needed, as far as it was known.
+        verdicts: One for each need that was judged, in order.
+        reason: Machine word.
+        decision_id: Under which a refusal can be found; empty for an admission.
+        latency_ns: How long the guard took.
+    """
+
+    when_ms: int
+    stage: Stage
+    user: str
+    method: str
+    source: str
+    code: int
+    signature: str | None
+    needs: Needs
+    verdicts: tuple[Verdict, ...]
+    reason: str
+    decision_id: str
+    latency_ns: int
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is a refusal."""
+        return bool(self.decision_id)
+
+
+class AdminChange(msgspec.Struct, frozen=True, gc=False):
+    """A change of users or policies.
+
+    Attributes:
+        when_ms: Milliseconds since the epoch.
+        user: Who changed it; empty for nobody in particular.
+        source: Where from.
+        operation: Such as `create-user` or `delete-acl`.
+        subject: What was changed, such as `User:alice`.
+        details: What it was changed to, by name; never a secret.
+        outcome: `done`, or why it was refused.
+    """
+
+    when_ms: int
+    user: str
+    source: str
+    operation: str
+    subject: str
+    details: dict[str, str]
+    outcome: str
+
+
+Record = Decision | AdminChange
+
+
+class AuditSink(Protocol):
+    """Where records go. Never blocks."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next record would find no room."""
+
+    def put(self, record: object) -> bool:
+        """Take a record; False if there is no room, which the sink counts."""
+
+
+SECRET_WORDS = ("secret", "password", "signature", "token")
+"""Names of details that must not be put on record."""
+
+
+class AuditTrail:
+    """Puts decisions and changes on record."""
+
+    def __init__(self, sink: AuditSink) -> None:
+        """Write to the sink."""
+        self._sink = sink
+        self.put = sink.put
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another record."""
+        return self._sink.is_full
+
+    def admin_change(
+        self,
+        *,
+        when_ms: int,
+        user: str,
+        source: str,
+        operation: str,
+        subject: str,
+        details: dict[str, str] | None = None,
+        outcome: str = "done",
+    ) -> None:
+        """Record a change of users or policies, or the refusal of one.
+
+        Args:
+            when_ms: Milliseconds since the epoch.
+            user: Who changed it.
+            source: Address that the request came from.
+            operation: `create-user`, `update-user`, `delete-user`, `create-acl`, `update-acl` or `delete-acl`.
+            subject: What was changed, such as `User:alice`.
+            details: What it was changed to. A value under a name that sounds secret is replaced by `changed`.
+            outcome: `done`, or why it was refused.
+        """
+        kept = {
+            name: "changed" if any(word in name.lower() for word in SECRET_WORDS) else value
+            for name, value in (details or {}).items()
+        }
+        self.put(AdminChange(when_ms, user, source, operation, subject, kept, outcome))

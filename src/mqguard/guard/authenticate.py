@@ -1,0 +1,131 @@
+"""Who sent a request: the first of the guard's three steps.
+
+Rule 1: an identity is what a signature proved, never what a client says of itself. (`authorizationTrustsClaimedUser`
+is the operator's word against this rule; a claim is never Super.)
+Rule 2: a code on the whitelist is excused from the proof. A proof that is given is looked at all the same, so that the
+rights of the sender apply; a bad one leaves it nobody.
+Rule 3: what a connection has proved is remembered, where the strategy says so, for one version of the users and for
+one user. Failures and excuses are never remembered.
+"""
+
+from mqguard.auth.authenticator import AUTHENTICATION_FAILED, Credentials, authenticate
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.throttle import Throttle
+from mqguard.auth.user import User
+from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.context import Identity
+from mqguard.guard.settings import GuardSettings, Strategy
+from mqguard.guard.whitelist import codes_of
+from mqguard.model.clock import Clock
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+
+BY_SIGNATURE = "signature"
+BY_CLAIM = "claim"
+PROVEN_LIMIT = 100_000
+"""Most connections of which it is remembered who they proved to be."""
+
+
+class Authentication:
+    """Finds out who sent a request."""
+
+    def __init__(self, settings: GuardSettings, clock: Clock, throttle: Throttle) -> None:
+        """Take the operator's decisions."""
+        self._enabled = settings.authentication_enabled
+        self._trusting = settings.trust_claimed_user and settings.authorization_enabled
+        self._excused = codes_of(settings.authentication_whitelist)
+        self._clock = clock
+        self._throttle = throttle
+        # The user that a connection proved to be last: exempt from being slowed by others' failures at its address.
+        self._proven: dict[str, str] = {}
+        self._verified = (
+            VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
+            if settings.authentication_strategy is Strategy.STATEFUL
+            else None
+        )
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
+        """The sender, None for nobody in particular.
+
+        Raises:
+            AuthenticationFailed: The request must prove who sent it and does not.
+        """
+        if not self._enabled:
+            return _claimed(command) if self._trusting else None
+        if command.code not in self._excused:
+            return self._verify(command, peer, snapshot)
+        if SIGNATURE not in command.ext:
+            return None
+        try:
+            return self._verify(command, peer, snapshot)
+        except AuthenticationFailed:
+            return None
+
+    def _verify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity:
+        ext = command.ext
+        claimed = ext.get(ACCESS_KEY)
+        signature = ext.get(SIGNATURE)
+        now = self._clock.now_ms()
+        if self._verified is not None and claimed and signature:
+            known = self._verified.find(peer.channel, claimed, snapshot.version, now)
+            if known is not None:
+                return known
+        user = self._prove(command, peer, snapshot, now)
+        identity = Identity(user.name, BY_SIGNATURE, user.is_super)
+        if self._verified is not None:
+            self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
+        return identity
+
+    def _prove(self, command: Command, peer: Peer, snapshot: Snapshot, now_ms: int) -> User:
+        """The user who signed, unless too many have failed before.
+
+        Raises:
+            AuthenticationFailed: As `authenticate` does, or with the reason `throttled`.
+        """
+        claimed = command.ext.get(ACCESS_KEY, "")
+        throttle = self._throttle
+        proven = self._proven
+        if proven.get(peer.channel) != claimed and throttle.wait_ms(claimed, peer.ip, now_ms):
+            raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
+        try:
+            user = _signer(command, snapshot, now_ms)
+        except AuthenticationFailed:
+            throttle.failed(claimed, peer.ip, now_ms)
+            raise
+        if proven.get(peer.channel) != claimed:
+            if len(proven) >= PROVEN_LIMIT:
+                proven.clear()
+            proven[peer.channel] = claimed
+        throttle.succeeded(claimed, peer.ip)
+        return user
+
+
+def _signer(command: Command, snapshot: Snapshot, now_ms: int) -> User:
+    ext = command.ext
+    signature = ext.get(SIGNATURE)
+    claimed = ext.get(ACCESS_KEY)
+    content = signed_content(ext, command.body, command.version)
+    if SECURITY_TOKEN not in ext:
+        return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
+    try:
+        return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
+    except AuthenticationFailed as failure:
+        if failure.reason != "wrong-signature":
+            raise
+    # Go clients send the token but leave it out of what they sign.
+    bare = {name: value for name, value in ext.items() if name != SECURITY_TOKEN}
+    content = signed_content(bare, command.body, command.version)
+    return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
+
+
+def _next_end(user: User, now_ms: int) -> int | None:
+    """When the next of the user's secrets ends. Which one signed is not told, so the next end counts."""
+    ends = [live.not_after for live in user.secrets if live.not_after is not None]
+    return min((end for end in ends if end >= now_ms), default=None)
+
+
+def _claimed(command: Command) -> Identity | None:
+    user = command.ext.get(ACCESS_KEY)
+    return Identity(user, BY_CLAIM) if user else None

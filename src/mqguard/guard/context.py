@@ -1,0 +1,122 @@
+"""What the guard knows about a request that it has let in."""
+
+from typing import Protocol
+
+import msgspec
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.model.peer import Peer
+
+
+class Need(msgspec.Struct, frozen=True, gc=False):
+    """One resource that a request touches, and what it would do to it.
+
+    Attributes:
+        type: The kind of the resource.
+        name: Its name, as a literal; policies do the matching.
+        actions: What would be done; any one of them suffices.
+    """
+
+    type: ResourceType
+    name: str
+    actions: frozenset[Action]
+
+    @property
+    def key(self) -> str:
+        """The resource as policies write it."""
+        return f"{self.type.value}:{self.name}"
+
+
+Needs = tuple[Need, ...]
+
+
+class Identity(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a request, and how we know.
+
+    Attributes:
+        user: The user's name.
+        method: What proved it: `signature`; or `claim` where the operator trusts the name that clients send.
+        is_super: Whether policies are not asked. Never for a mere claim.
+    """
+
+    user: str
+    method: str
+    is_super: bool = False
+
+
+class Judge(Protocol):
+    """Decides about resources that turn out to be touched after a request was let in."""
+
+    def allows(self, access: "Access", need: Need) -> bool:
+        """Whether the sender may touch it, by the users and policies of this moment."""
+
+    def require(self, access: "Access", need: Need) -> None:
+        """Let pass or raise, and record which.
+
+        Raises:
+            Refused: The sender may not touch it.
+        """
+
+    def require_owner(self, access: "Access", owner: str | None, what: str) -> None:
+        """Let pass who owns the thing.
+
+        Raises:
+            Refused: It belongs to another user.
+        """
+
+
+class Access(msgspec.Struct, gc=False):
+    """A request that was let in. Handlers ask it about everything that the request reaches beyond what it names.
+
+    Attributes:
+        identity: Who sent it; None is nobody in particular (authentication is off, or this code is excused from it).
+        peer: Where from.
+        code: The request code.
+        needs: What was checked, empty if nothing had to be.
+        pending: Whether the handler has yet to ask about what is touched. An answer of success must not leave before.
+        judge: Who decides.
+    """
+
+    identity: Identity | None
+    peer: Peer
+    code: int
+    needs: Needs
+    pending: bool
+    judge: Judge
+
+    @property
+    def user(self) -> str:
+        """The sender's name, empty for nobody in particular."""
+        return self.identity.user if self.identity is not None else ""
+
+    def require(self, type: ResourceType, name: str, *actions: Action) -> None:  # noqa: A002 - the contract's word
+        """Let pass if the sender may do one of the actions.
+
+        Raises:
+            Refused: It may not.
+        """
+        self.pending = False
+        self.judge.require(self, Need(type, name, frozenset(actions)))
+
+    def allows(self, type: ResourceType, name: str, *actions: Action) -> bool:  # noqa: A002 - the contract's word
+        """Whether the sender may do one of the actions; for filtering what is answered, not recorded."""
+        self.pending = False
+        return self.judge.allows(self, Need(type, name, frozenset(actions)))
+
+    def require_owner(self, owner: str | None, what: str) -> None:
+        """Let pass if `what` (a client id, a lock) belongs to the sender or to nobody.
+
+        Args:
+            owner: The user that registered it, None if nobody did.
+            what: What it is, for the refusal, such as "the client id `x`".
+
+        Raises:
+            Refused: It belongs to another user.
+        """
+        self.pending = False
+        self.judge.require_owner(self, owner, what)
+
+    def still_allowed(self) -> bool:
+        """Whether the request would be let in by the users and policies of this moment; for requests that waited."""
+        return all(self.judge.allows(self, need) for need in self.needs)

@@ -1,0 +1,175 @@
+"""Every request passes here: authenticate → authorize → audit.
+
+Rule 1: whatever goes wrong refuses. Nothing behind the guard can turn a refusal into an admission.
+Rule 2: a request sees one snapshot of users and policies, the newest when it came.
+Rule 3: every decision is put on record, admissions included. Where the record finds no room, the operator has said
+whether requests go on.
+"""
+
+import logging
+
+from mqguard.auth import wording
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.policy import Decision as Word
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.throttle import Throttle
+from mqguard.auth.verdict import Verdict
+from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.authenticate import Authentication
+from mqguard.guard.authorize import NOBODY, Authorization
+from mqguard.guard.builtin import BuiltinGrants
+from mqguard.guard.context import Access, Identity
+from mqguard.guard.errors import NeedUnclear, Refused
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.refusals import RefusalLog
+from mqguard.guard.refusing import Case, Refuser
+from mqguard.guard.requirements.evaluation import Requirements
+from mqguard.guard.settings import GuardSettings, WhenAuditFull
+from mqguard.guard.touching import NoJudge, TouchJudge
+from mqguard.guard.whitelist import codes_of
+from mqguard.model.peer import Peer
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.command import Command
+from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE
+
+_LOG = logging.getLogger(__name__)
+
+
+class Guard:
+    """Lets requests in, or not.
+
+    Attributes:
+        refusals: The last refusals, for `mqguard why`.
+    """
+
+    def __init__(self, settings: GuardSettings, ports: GuardPorts) -> None:
+        """Put the parts together.
+
+        Raises:
+            GuardMisconfigured: The settings would open what they seem to close.
+        """
+        settings.check()
+        self.refusals = RefusalLog(settings.refusals_kept)
+        self._ports = ports
+        self._metadata = ports.metadata
+        self._ticks = ports.ticks
+        self._now_ms = ports.clock.now_ms
+        self._put = ports.audit.put
+        self._authenticating = settings.authentication_enabled
+        self._authorizing = settings.authorization_enabled
+        self._excused = codes_of(settings.authorization_whitelist)
+        self._refuses_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
+        self._authentication = Authentication(settings, ports.clock, Throttle())
+        self._authorization = Authorization(BuiltinGrants(settings))
+        self._requirements = Requirements(settings.cluster)
+        self._refuser = Refuser(ports, self.refusals)
+        self._judge = TouchJudge(ports, self._authorization, self._refuser)
+        self._no_judge = NoJudge()
+
+    def admit(self, command: Command, peer: Peer) -> Access:
+        """Let a request in.
+
+        Args:
+            command: The request as it came.
+            peer: Where it came from, as the sockets or a trusted proxy proved it.
+
+        Raises:
+            Refused: It is not let in.
+        """
+        case = Case(command.code, peer, self._ticks())
+        try:
+            return self._admit(command, case)
+        except Refused:
+            raise
+        except Exception as exc:
+            # Rule 1: the outermost stage, where a fault of ours becomes a refusal.
+            _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
+            raise self._fault(case) from exc
+
+    def _admit(self, command: Command, case: Case) -> Access:
+        snapshot = self._metadata.snapshot
+        case.version = snapshot.version
+        if self._authenticating:
+            case.signature = command.ext.get(SIGNATURE, "")
+        try:
+            identity = case.identity = self._authentication.identify(command, case.peer, snapshot)
+        except AuthenticationFailed as failure:
+            case.claimed = command.ext.get(ACCESS_KEY, "")
+            raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
+
+        if not self._authorizing or case.code in self._excused:
+            reason = "excused" if self._authorizing else "authorization-off"
+            access = Access(identity, case.peer, case.code, (), pending=False, judge=self._no_judge)
+            return self._let_in(case, (), reason, access)
+
+        verdicts = self._authorize(command, case, snapshot)
+        pending = not case.is_super and self._requirements.is_pending(command)
+        reason = verdicts[-1].reason.value if verdicts else ("super" if case.is_super else "authenticated")
+        access = Access(identity, case.peer, case.code, case.needs, pending, self._judge)
+        return self._let_in(case, verdicts, reason, access)
+
+    def _authorize(self, command: Command, case: Case, snapshot: Snapshot) -> tuple[Verdict, ...]:
+        identity = case.identity
+        try:
+            needs = case.needs = self._requirements.needs(command)
+        except NeedUnclear as unclear:
+            if case.is_super:
+                return ()
+            raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
+        rights = snapshot.rights(identity.user) if identity is not None else None
+        if not needs:
+            verdict = self._authorization.judge_sender(identity, rights)
+            if verdict.decision is not Word.ALLOW:
+                raise self._refuser.refuse(
+                    case, Stage.AUTHORIZATION, verdict.reason.value, wording.AUTHORIZATION_FAILED
+                )
+            return ()
+        judge = self._authorization.judge
+        verdicts: list[Verdict] = []
+        for need in needs:
+            verdict = judge(identity, rights, need, case.code, case.peer.ip)
+            verdicts.append(verdict)
+            if verdict.decision is not Word.ALLOW:
+                remark = (
+                    wording.AUTHORIZATION_FAILED
+                    if verdict is NOBODY
+                    else wording.refusal(_name(identity), need.type, need.name, case.peer.ip, verdict)
+                )
+                raise self._refuser.refuse(
+                    case, Stage.AUTHORIZATION, verdict.reason.value, remark, refused=need, verdicts=tuple(verdicts)
+                )
+        return tuple(verdicts)
+
+    def _let_in(self, case: Case, verdicts: tuple[Verdict, ...], reason: str, access: Access) -> Access:
+        identity = case.identity
+        recorded = self._put(
+            Decision(
+                self._now_ms(),
+                Stage.AUTHORIZATION,
+                identity.user if identity is not None else "",
+                identity.method if identity is not None else "",
+                case.peer.ip,
+                case.code,
+                case.signature,
+                case.needs,
+                verdicts,
+                reason,
+                "",
+                self._ticks() - case.started,
+            )
+        )
+        if not recorded and self._refuses_when_full:
+            remark = "the audit log has no room, so the request is refused; try again later"
+            raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
+        return access
+
+    def _fault(self, case: Case) -> Refused:
+        try:
+            return self._refuser.refuse(case, Stage.GUARD, "fault", wording.AUTHORIZATION_FAILED)
+        except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
+            _LOG.exception("a refusal could not be put on record")
+            return Refused(ResponseCode.NO_PERMISSION, wording.AUTHORIZATION_FAILED, "")
+
+
+def _name(identity: Identity | None) -> str:
+    return identity.user if identity is not None else ""

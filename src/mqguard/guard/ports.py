@@ -1,0 +1,37 @@
+"""What the guard needs from outside."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+
+from mqguard.auth.snapshot import Snapshot
+from mqguard.guard.audit import AuditTrail
+from mqguard.model.clock import Clock
+
+
+class SnapshotSource(Protocol):
+    """Whoever holds the users and policies."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """All users and policies as they are now."""
+        ...  # pragma: no cover
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GuardPorts:
+    """Everything that the guard does not do itself.
+
+    Attributes:
+        metadata: Users and policies.
+        clock: The time of day.
+        ticks: A clock for durations, in nanoseconds.
+        new_id: Makes the id of a refusal: short, unique, hard to guess.
+        audit: Where decisions go on record.
+    """
+
+    metadata: SnapshotSource
+    clock: Clock
+    ticks: Callable[[], int]
+    new_id: Callable[[], str]
+    audit: AuditTrail

@@ -1,0 +1,1 @@
+"""What every request needs: one row for each request code and each RPC."""

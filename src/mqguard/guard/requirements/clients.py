@@ -1,0 +1,131 @@
+"""Requests with which clients announce themselves, share queues and lock them.
+
+A producer group is no resource: whoever may Pub on a topic needs no other right to produce, and every Java client also
+names `CLIENT_INNER_PRODUCER`. So a heartbeat's producers need an authenticated sender and no more. What a producer
+group could reach is checked where it is reached: a transaction is asked back only from connections whose user may Pub
+on the message's topic, a reply goes only to the connection that registered the client id, and a client id belongs to
+the user that registered it.
+"""
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Need, Needs
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.body import (
+    Assignment,
+    ClientCheck,
+    Consumer,
+    Heartbeat,
+    Queues,
+    read_body,
+)
+from mqguard.guard.requirements.owned import consumed, group_need, missing
+from mqguard.guard.requirements.row import SUB, Requirement
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+
+def heartbeat(command: Command) -> Needs:
+    """Sub on every consumer's group and on the topics that it subscribes to."""
+    beat = read_body(command, Heartbeat)
+    if is_blank(beat.clientID):
+        raise missing("clientID", "client id")
+    for producer in beat.producerDataSet or ():
+        if is_blank(producer.groupName):
+            raise missing("producerDataSet[].groupName", "producer group")
+    needs: dict[Need, None] = {}
+    for consumer in beat.consumerDataSet or ():
+        needs.update(dict.fromkeys(_consumer(consumer)))
+    return tuple(needs)
+
+
+def _consumer(consumer: Consumer) -> Needs:
+    group = _named(consumer.groupName)
+    needs = [group_need(group, SUB, "groupName")]
+    for subscription in consumer.subscriptionDataSet or ():
+        needs += consumed(_topic(subscription.topic), group, SUB, SUB)
+    return tuple(needs)
+
+
+def queues(command: Command) -> Needs:
+    """Sub on the group and on the topic of every queue."""
+    body = read_body(command, Queues)
+    group = _named(body.consumerGroup)
+    needs: dict[Need, None] = {group_need(group, SUB, "consumerGroup"): None}
+    for queue in body.mqSet or ():
+        needs.update(dict.fromkeys(consumed(_topic(queue.topic), group, SUB, SUB)))
+    return tuple(needs)
+
+
+def assignment(command: Command) -> Needs:
+    """Sub on topic and group."""
+    body = read_body(command, Assignment)
+    return consumed(_topic(body.topic), _named(body.consumerGroup), SUB, SUB)
+
+
+def check_client(command: Command) -> Needs:
+    """Sub on the group, and on the topic whose filter is tried."""
+    body = read_body(command, ClientCheck)
+    subscription = body.subscriptionData
+    if subscription is None:
+        raise missing("subscriptionData", "subscription")
+    return consumed(_topic(subscription.topic), _named(body.group), SUB, SUB)
+
+
+def unregister(command: Command) -> Needs:
+    """Sub on the consumer group, if one is named; the client id must be the sender's own."""
+    ext = command.ext
+    if is_blank(ext.get("clientID")):
+        raise missing("clientID", "client id")
+    group = ext.get("consumerGroup")
+    if group is not None and not is_blank(group):
+        return (group_need(group, SUB, "consumerGroup"),)
+    if is_blank(ext.get("producerGroup")):
+        raise NeedUnclear(
+            "missing-field", "a group is missing: both `consumerGroup` and `producerGroup` are absent or empty"
+        )
+    return ()
+
+
+def _named(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("consumerGroup", "group")
+    return name
+
+
+def _topic(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("topic", "topic")
+    return name
+
+
+_QUEUES = Requirement(
+    rule=queues, says="Group (`consumerGroup` of the body): Sub; every Topic of the body's queues: Sub"
+)
+
+ROWS: dict[int, Requirement] = {
+    RequestCode.HEART_BEAT: Requirement(
+        rule=heartbeat,
+        says=(
+            "of every consumer: Group: Sub, every Topic subscribed: Sub, a retry topic only its own; producers: an "
+            "authenticated sender"
+        ),
+        because="Apache skips retry topics, whoever they belong to",
+    ),
+    RequestCode.UNREGISTER_CLIENT: Requirement(
+        rule=unregister,
+        says="Group (`consumerGroup`): Sub, where one is named; else a `producerGroup` must be named",
+        touched="the client id must be one that the sender registered",
+        because="Apache lets anybody unregister any client id",
+    ),
+    RequestCode.LOCK_BATCH_MQ: _QUEUES,
+    RequestCode.UNLOCK_BATCH_MQ: _QUEUES,
+    RequestCode.QUERY_ASSIGNMENT: Requirement(
+        rule=assignment, says="Topic and Group (of the body): Sub", because="Apache checks nothing here"
+    ),
+    RequestCode.CHECK_CLIENT_CONFIG: Requirement(
+        rule=check_client,
+        says="Group and Topic (of the body's subscription): Sub",
+        because="Apache checks nothing here",
+    ),
+}
+"""The rows of this family, by request code."""

@@ -1,0 +1,127 @@
+"""From a row and a request to what is needed."""
+
+from collections.abc import Callable, Mapping
+
+from mqguard.auth.blank import is_blank
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.context import Need, Needs
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.owned import foreign, group_need, missing, topic_need
+from mqguard.guard.requirements.row import Absent, Level, Named, Requirement
+from mqguard.guard.requirements.table import TABLE
+from mqguard.model.names import RETRY_PREFIX, retry_topic
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+_Evaluate = Callable[[Command], Needs]
+_Pending = Callable[[Command], bool]
+
+_NOTHING: Needs = ()
+
+
+class Requirements:
+    """The table made ready for one server."""
+
+    def __init__(self, cluster: str, table: Mapping[int, Requirement] = TABLE) -> None:
+        """Make the rows ready.
+
+        Args:
+            cluster: The name of the cluster that is served.
+            table: The rows, by request code.
+        """
+        self._evaluate = {code: _compile(row, cluster) for code, row in table.items()}
+        self._pending = {code: _pending(row) for code, row in table.items() if row.touched or row.unnamed}
+
+    def needs(self, command: Command) -> Needs:
+        """What a request needs; all of it. Empty where an authenticated sender is enough.
+
+        Raises:
+            NeedUnclear: It does not say what it must say, or only a Super user may send it, or its code has no row.
+        """
+        evaluate = self._evaluate.get(command.code)
+        if evaluate is None:
+            raise NeedUnclear("unmapped-code", f"only a Super user may send the request code {command.code}")
+        return evaluate(command)
+
+    def is_pending(self, command: Command) -> bool:
+        """Whether the request reaches more than it names, so that its handler must ask about what it touches."""
+        pending = self._pending.get(command.code)
+        return pending is not None and pending(command)
+
+
+def _compile(row: Requirement, cluster: str) -> _Evaluate:
+    if row.rule is not None:
+        return row.rule
+    if row.level is Level.IDENTITY:
+        return _nothing
+    if row.level is not Level.RESOURCES:
+        return _only_super
+    if not row.named:
+        fixed = (Need(ResourceType.CLUSTER, cluster, row.own_cluster),)
+        return lambda _command: fixed
+
+    def evaluate(command: Command) -> Needs:
+        needs: dict[Need, None] = {}
+        if row.follows:
+            _check_retry_topics(row, command.ext)
+        for named in row.named:
+            for name in _names(named, command.ext):
+                needs[_need(named, name)] = None
+        if row.own_cluster:
+            needs[Need(ResourceType.CLUSTER, cluster, row.own_cluster)] = None
+        return tuple(needs)
+
+    return evaluate
+
+
+def _nothing(_command: Command) -> Needs:
+    return _NOTHING
+
+
+def _only_super(command: Command) -> Needs:
+    try:
+        name = RequestCode(command.code).name
+    except ValueError:
+        name = "of an unknown name"
+    raise NeedUnclear("super-only", f"only a Super user may send the request code {command.code} {name}")
+
+
+def _names(named: Named, ext: dict[str, str]) -> list[str]:
+    value = ext.get(named.field)
+    if value is None or is_blank(value):
+        if named.absent is Absent.REFUSE or (named.absent is Absent.NARROWS and value):
+            raise missing(named.field, named.type.value.lower())
+        return []
+    if not named.split:
+        return [value]
+    names = value.split(named.split)
+    # An empty part is not skipped: handlers might read it otherwise.
+    if any(is_blank(name) for name in names):
+        raise missing(named.field, named.type.value.lower())
+    return names
+
+
+def _need(named: Named, name: str) -> Need:
+    if named.type is ResourceType.TOPIC:
+        return topic_need(name, named.actions)
+    if named.type is ResourceType.GROUP:
+        return group_need(name, named.actions, named.field)
+    return Need(named.type, name, named.actions)
+
+
+def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
+    group = ext.get(row.follows)
+    for named in row.named:
+        if named.type is not ResourceType.TOPIC:
+            continue
+        value = ext.get(named.field) or ""
+        for name in value.split(named.split) if named.split else (value,):
+            if name.startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
+                raise foreign(name, group)
+
+
+def _pending(row: Requirement) -> _Pending:
+    if row.touched:
+        return lambda _command: True
+    optional = tuple(named.field for named in row.named if named.absent is Absent.TOUCHED)
+    return lambda command: all(is_blank(command.ext.get(field)) for field in optional)

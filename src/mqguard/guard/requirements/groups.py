@@ -1,0 +1,113 @@
+"""Requests about consumer groups: configuration, positions, statistics, what their clients are doing."""
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Needs
+from mqguard.guard.requirements.body import GroupConfig, Groups, RequestMode, read_body
+from mqguard.guard.requirements.owned import consumed, group_need, missing
+from mqguard.guard.requirements.row import (
+    CREATE_UPDATE,
+    DELETE,
+    GET,
+    INVENTORY,
+    SUB,
+    SUB_GET,
+    UPDATE,
+    Absent,
+    Requirement,
+    group,
+    topic,
+)
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+
+def put_group(command: Command) -> Needs:
+    """Create or Update on the group of the body: whether it exists is not for the guard to know."""
+    return (group_need(_named(read_body(command, GroupConfig).groupName), CREATE_UPDATE, "groupName"),)
+
+
+def put_groups(command: Command) -> Needs:
+    """Create or Update on every group of the body."""
+    configs = read_body(command, Groups).groupConfigList
+    if not configs:
+        raise missing("groupConfigList", "list of groups")
+    return tuple(group_need(_named(config.groupName), CREATE_UPDATE, "groupName") for config in configs)
+
+
+def set_request_mode(command: Command) -> Needs:
+    """Update on the topic and on the group whose way of consuming is changed."""
+    body = read_body(command, RequestMode)
+    if body.topic is None or is_blank(body.topic):
+        raise missing("topic", "topic")
+    return consumed(body.topic, _named(body.consumerGroup), UPDATE, UPDATE)
+
+
+def _named(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("groupName", "group")
+    return name
+
+
+ROWS: dict[int, Requirement] = {
+    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: Requirement(
+        rule=put_group, says="Group (`groupName` of the body): Create or Update", because="Apache checks nothing here"
+    ),
+    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: Requirement(
+        rule=put_groups, says="every Group of the body: Create or Update", because="Apache checks nothing here"
+    ),
+    RequestCode.DELETE_SUBSCRIPTIONGROUP: Requirement(named=(group(DELETE, "groupName"),)),
+    RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG: Requirement(named=(group(GET),)),
+    RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG: INVENTORY,
+    RequestCode.GET_CONSUMER_LIST_BY_GROUP: Requirement(named=(group(SUB_GET, "consumerGroup"),)),
+    RequestCode.GET_CONSUMER_CONNECTION_LIST: Requirement(named=(group(GET, "consumerGroup"),)),
+    RequestCode.GET_CONSUMER_RUNNING_INFO: Requirement(named=(group(GET, "consumerGroup"),)),
+    RequestCode.NOTIFY_CONSUMER_IDS_CHANGED: Requirement(
+        named=(group(SUB, "consumerGroup"),), between="broker → consumer"
+    ),
+    RequestCode.GET_CONSUME_STATS: Requirement(
+        named=(
+            group(GET, "consumerGroup"),
+            topic(GET, absent=Absent.TOUCHED),
+            topic(GET, "topicList", split=";", absent=Absent.TOUCHED),
+        ),
+        follows="consumerGroup",
+        unnamed="where no topic is named, each Topic that is answered: Get; others are left out",
+        because="without a topic Apache answers every topic of the group, unchecked",
+    ),
+    RequestCode.QUERY_TOPICS_BY_CONSUMER: Requirement(named=(group(GET),)),
+    RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER: Requirement(named=(group(GET), topic(GET)), follows="group"),
+    RequestCode.QUERY_CONSUME_TIME_SPAN: Requirement(named=(topic(GET), group(GET)), follows="group"),
+    RequestCode.QUERY_CORRECTION_OFFSET: Requirement(
+        named=(
+            group(GET, "filterGroups", split=",", absent=Absent.TOUCHED),
+            group(GET, "compareGroup"),
+            topic(GET),
+        ),
+        follows="compareGroup",
+        unnamed="where no groups are named, each Group whose position is looked at: Get",
+        because="Apache looks at every group of the topic but those named, unchecked",
+    ),
+    RequestCode.QUERY_CONSUME_QUEUE: Requirement(
+        named=(topic(GET), group(GET, "consumerGroup", absent=Absent.NARROWS)), follows="consumerGroup"
+    ),
+    RequestCode.INVOKE_BROKER_TO_RESET_OFFSET: Requirement(named=(group(UPDATE), topic(UPDATE)), follows="group"),
+    RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS: Requirement(named=(topic(GET), group(GET)), follows="group"),
+    RequestCode.CLONE_GROUP_OFFSET: Requirement(
+        named=(
+            group(GET, "srcGroup"),
+            group(UPDATE, "destGroup"),
+            topic(UPDATE, absent=Absent.TOUCHED),
+        ),
+        unnamed="where no topic is named, each Topic whose positions are copied: Update",
+        because="Apache does not check the group that positions are taken from",
+    ),
+    RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN: Requirement(named=(group(UPDATE), topic(UPDATE)), follows="group"),
+    RequestCode.SET_MESSAGE_REQUEST_MODE: Requirement(
+        rule=set_request_mode,
+        says="Topic and Group (of the body): Update",
+        because="Apache checks nothing here",
+    ),
+    RequestCode.GET_ALL_CONSUMER_OFFSET: INVENTORY,
+    RequestCode.GET_ALL_MESSAGE_REQUEST_MODE: INVENTORY,
+}
+"""The rows of this family, by request code."""

@@ -1,0 +1,180 @@
+"""Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Needs
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.memory import LONGEST, Memory
+from mqguard.guard.requirements.owned import consumed, missing, topic_need
+from mqguard.guard.requirements.row import (
+    GET,
+    PUB,
+    SUB,
+    SUB_GET,
+    SUB_UPDATE,
+    UPDATE,
+    Absent,
+    Actions,
+    Requirement,
+    Rule,
+    group,
+    topic,
+)
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+HALF_TOPICS = frozenset({"RMQ_SYS_TRANS_HALF_TOPIC", "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC"})
+"""Where half messages wait for the end of their transaction."""
+
+REPLY_SUFFIX = "_REPLY_TOPIC"
+"""Replies travel through one topic per cluster, `<cluster>_REPLY_TOPIC`."""
+
+
+def send(field: str) -> Rule:
+    """The rule of a send whose topic stands in `field`.
+
+    The producer group is no resource and says nothing about who may write to a retry topic: clients give messages
+    back to `%RETRY%g` under the group of their inner producer.
+    """
+    known: Memory[str | None, Needs] = Memory()
+
+    def needs(command: Command) -> Needs:
+        name = command.ext.get(field)
+        found = known.get(name)
+        if found is not None:
+            return found
+        if name is None or is_blank(name):
+            raise missing(field, "topic")
+        found = (topic_need(name, PUB),)
+        if len(name) <= LONGEST:
+            known.put(name, found)
+        return found
+
+    return needs
+
+
+def as_group(actions: Actions) -> Rule:
+    """The rule of using a topic as a group: the same actions on both; a retry topic must be the group's own."""
+    known: Memory[tuple[str | None, str | None], Needs] = Memory()
+
+    def needs(command: Command) -> Needs:
+        ext = command.ext
+        name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
+        found = known.get(pair)
+        if found is not None:
+            return found
+        if name is None or is_blank(name):
+            raise missing("topic", "topic")
+        if consumers is None or is_blank(consumers):
+            raise missing("consumerGroup", "group")
+        found = consumed(name, consumers, actions, actions)
+        if len(name) <= LONGEST and len(consumers) <= LONGEST:
+            known.put(pair, found)
+        return found
+
+    return needs
+
+
+def reply(field: str) -> Rule:
+    """The rule of a reply whose topic stands in `field`: Pub on the topic, which must be one for replies."""
+
+    def needs(command: Command) -> Needs:
+        name = command.ext.get(field)
+        if name is None or is_blank(name):
+            raise missing(field, "topic")
+        if not name.endswith(REPLY_SUFFIX):
+            raise NeedUnclear(
+                "no-reply-topic", f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}"
+            )
+        return (topic_need(name, PUB),)
+
+    return needs
+
+
+def end_transaction(command: Command) -> Needs:
+    """The topic named, if there is one; what decides is the half message that is found.
+
+    Clients up to 4.9 and Go's name no topic; and a client that answers a check of an Apache broker echoes the topic
+    that it was asked with, which is the store of half messages.
+    """
+    name = command.ext.get("topic")
+    if name is None or is_blank(name) or name in HALF_TOPICS:
+        return ()
+    return (topic_need(name, PUB),)
+
+
+_SEND_SAYS = "Topic: Pub; on `%RETRY%g` and `%DLQ%g` instead Group `g`: Sub"
+_SEND_BECAUSE = (
+    "a dead-letter topic belongs to its group; sending to the trace topic needs no grant unless a policy speaks "
+    "against it (`traceTopicOpen`)"
+)
+_AS_GROUP_BECAUSE = (
+    "`%RETRY%g` only as group `g`; `%DLQ%g` needs Group `g` as well as the group that reads; topics that hold "
+    "messages of all topics are read by Super users only"
+)
+
+
+def _sending(field: str) -> Requirement:
+    return Requirement(rule=send(field), says=f"{_SEND_SAYS} (field `{field}`)", because=_SEND_BECAUSE)
+
+
+def _consuming(actions: Actions, words: str, because: str = _AS_GROUP_BECAUSE) -> Requirement:
+    return Requirement(
+        rule=as_group(actions), says=f"Topic (`topic`): {words}; Group (`consumerGroup`): {words}", because=because
+    )
+
+
+def _replying(field: str) -> Requirement:
+    return Requirement(
+        rule=reply(field),
+        says=f"Topic: Pub (field `{field}`); the name must end in `{REPLY_SUFFIX}`",
+        because="Apache checks nothing here, and stores the message in any topic",
+    )
+
+
+ROWS: dict[int, Requirement] = {
+    RequestCode.SEND_MESSAGE: _sending("topic"),
+    RequestCode.SEND_MESSAGE_V2: _sending("b"),
+    RequestCode.SEND_BATCH_MESSAGE: _sending("b"),
+    RequestCode.SEND_REPLY_MESSAGE: _replying("topic"),
+    RequestCode.SEND_REPLY_MESSAGE_V2: _replying("b"),
+    RequestCode.PULL_MESSAGE: _consuming(SUB, "Sub"),
+    RequestCode.LITE_PULL_MESSAGE: _consuming(
+        SUB, "Sub", "as code 11; Apache checks nothing here, so that any topic can be read"
+    ),
+    RequestCode.QUERY_CONSUMER_OFFSET: _consuming(SUB_GET, "Sub or Get"),
+    RequestCode.UPDATE_CONSUMER_OFFSET: _consuming(SUB_UPDATE, "Sub or Update"),
+    RequestCode.QUERY_MESSAGE: Requirement(named=(topic(SUB_GET),)),
+    RequestCode.VIEW_MESSAGE_BY_ID: Requirement(
+        named=(topic(GET, absent=Absent.TOUCHED),),
+        touched="Topic of the message found: Get",
+        because="Apache never compares the topic named with the message found",
+    ),
+    RequestCode.CONSUMER_SEND_MSG_BACK: Requirement(
+        named=(group(SUB),),
+        touched="Topic of the message found: Sub",
+        because="Apache copies any stored message into the group's retry topic",
+    ),
+    RequestCode.END_TRANSACTION: Requirement(
+        rule=end_transaction,
+        says="Topic: Pub, where `topic` names one other than the store of half messages",
+        touched="Topic of the half message found: Pub",
+        because="Apache never compares the topic named with the half message; older clients name none",
+    ),
+    RequestCode.CHECK_TRANSACTION_STATE: Requirement(named=(topic(PUB),), between="broker → producer"),
+    RequestCode.RESUME_CHECK_HALF_MESSAGE: Requirement(
+        named=(topic(UPDATE, absent=Absent.TOUCHED),),
+        touched="Topic of the half message found: Update",
+        because="Apache never compares the topic named with the message",
+    ),
+    RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: Requirement(
+        named=(group(SUB, "producerGroup"), topic(SUB)), between="broker → producer"
+    ),
+    RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),
+    RequestCode.CONSUME_MESSAGE_DIRECTLY: Requirement(
+        named=(group(SUB, "consumerGroup"), topic(SUB, absent=Absent.TOUCHED)),
+        follows="consumerGroup",
+        touched="Topic of the message found: Sub",
+        because="Apache hands any stored message to the group's client",
+    ),
+}
+"""The rows of this family, by request code."""

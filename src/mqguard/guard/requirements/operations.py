@@ -1,0 +1,157 @@
+"""Requests about whole brokers, name servers and controllers, and about users and policies."""
+
+from mqguard.guard.requirements.row import (
+    CLUSTER_GET,
+    CLUSTER_UPDATE,
+    DEAD,
+    GET,
+    GET_LIST,
+    IDENTITY,
+    SUPER,
+    UPDATE,
+    Requirement,
+    cluster,
+)
+from mqguard.remoting.codes import RequestCode
+
+_TO_NAME_SERVER = "broker → name server"
+_TO_CONTROLLER = "broker → controller"
+_UNGUARDED = "Apache checks nothing here"
+_OPEN_SERVER = "Apache's name server and controller check nothing"
+
+_READ = Requirement(own_cluster=GET, because=_UNGUARDED)
+_WRITE = Requirement(own_cluster=UPDATE, because=_UNGUARDED)
+
+BROKER: dict[int, Requirement] = {
+    RequestCode.UPDATE_BROKER_CONFIG: Requirement(
+        level=SUPER.level, because="Apache lets any authenticated user change it"
+    ),
+    RequestCode.GET_BROKER_CONFIG: Requirement(
+        level=SUPER.level, because="Apache lets any authenticated user read it, secrets included"
+    ),
+    RequestCode.GET_BROKER_RUNTIME_INFO: _READ,
+    RequestCode.GET_ALL_DELAY_OFFSET: _READ,
+    RequestCode.GET_TIMER_CHECK_POINT: _READ,
+    RequestCode.GET_TIMER_METRICS: _READ,
+    RequestCode.GET_PRODUCER_CONNECTION_LIST: CLUSTER_GET,
+    RequestCode.GET_ALL_PRODUCER_INFO: CLUSTER_GET,
+    RequestCode.VIEW_BROKER_STATS_DATA: CLUSTER_GET,
+    RequestCode.GET_BROKER_CONSUME_STATS: CLUSTER_GET,
+    RequestCode.EXPORT_ROCKSDB_CONFIG_TO_JSON: CLUSTER_GET,
+    RequestCode.GET_COLD_DATA_FLOW_CTR_INFO: _READ,
+    RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE: _WRITE,
+    RequestCode.CLEAN_UNUSED_TOPIC: _WRITE,
+    RequestCode.DELETE_EXPIRED_COMMITLOG: _WRITE,
+    RequestCode.UPDATE_COLD_DATA_FLOW_CTR_CONFIG: _WRITE,
+    RequestCode.REMOVE_COLD_DATA_FLOW_CTR_CONFIG: _WRITE,
+    RequestCode.SET_COMMITLOG_READ_MODE: _WRITE,
+    RequestCode.SWITCH_TIMER_ENGINE: _WRITE,
+    RequestCode.POP_ROLLBACK: _WRITE,
+    RequestCode.GET_BROKER_HA_STATUS: _READ,
+    RequestCode.GET_BROKER_EPOCH_CACHE: _READ,
+    RequestCode.NOTIFY_MIN_BROKER_ID_CHANGE: Requirement(own_cluster=UPDATE, between="name server → broker"),
+    RequestCode.NOTIFY_BROKER_ROLE_CHANGED: Requirement(own_cluster=UPDATE, between="controller → broker"),
+    RequestCode.EXCHANGE_BROKER_HA_INFO: Requirement(own_cluster=UPDATE, between="broker → broker"),
+    RequestCode.RESET_MASTER_FLUSH_OFFSET: Requirement(own_cluster=UPDATE, between="broker → broker"),
+    RequestCode.ADD_BROKER: Requirement(own_cluster=UPDATE, because="Apache's container checks nothing"),
+    RequestCode.REMOVE_BROKER: Requirement(
+        named=(cluster(UPDATE, "brokerClusterName"),), because="Apache's container checks nothing"
+    ),
+}
+"""Rows of requests to brokers and their containers."""
+
+ACCESS: dict[int, Requirement] = {
+    RequestCode.AUTH_CREATE_USER: CLUSTER_UPDATE,
+    RequestCode.AUTH_UPDATE_USER: CLUSTER_UPDATE,
+    RequestCode.AUTH_DELETE_USER: CLUSTER_UPDATE,
+    RequestCode.AUTH_GET_USER: CLUSTER_GET,
+    RequestCode.AUTH_LIST_USER: CLUSTER_GET,
+    RequestCode.AUTH_CREATE_ACL: CLUSTER_UPDATE,
+    RequestCode.AUTH_UPDATE_ACL: CLUSTER_UPDATE,
+    RequestCode.AUTH_DELETE_ACL: CLUSTER_UPDATE,
+    RequestCode.AUTH_GET_ACL: CLUSTER_GET,
+    RequestCode.AUTH_LIST_ACL: CLUSTER_GET,
+}
+"""Rows of requests about users and policies. The handlers refuse what only Super users may grant or touch."""
+
+NAME_SERVER: dict[int, Requirement] = {
+    RequestCode.PUT_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.DELETE_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.GET_KV_CONFIG: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.GET_KVLIST_BY_NAMESPACE: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.REGISTER_BROKER: Requirement(named=(cluster(UPDATE),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
+    RequestCode.UNREGISTER_BROKER: Requirement(named=(cluster(UPDATE),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
+    RequestCode.QUERY_DATA_VERSION: Requirement(named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
+    RequestCode.BROKER_HEARTBEAT: Requirement(
+        named=(cluster(UPDATE),), between="broker → name server, controller", because=_OPEN_SERVER
+    ),
+    RequestCode.GET_BROKER_MEMBER_GROUP: Requirement(
+        named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER
+    ),
+    RequestCode.GET_BROKER_CLUSTER_INFO: Requirement(
+        level=IDENTITY.level, because="routes, which every client asks for, tell the same; Apache checks nothing"
+    ),
+    RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.DELETE_TOPIC_IN_NAMESRV: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
+    RequestCode.REGISTER_TOPIC_IN_NAMESRV: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.GET_TOPICS_BY_CLUSTER: Requirement(named=(cluster(GET_LIST, "cluster"),), because=_OPEN_SERVER),
+    RequestCode.UPDATE_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
+    RequestCode.GET_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
+}
+"""Rows of requests to name servers."""
+
+CONTROLLER: dict[int, Requirement] = {
+    RequestCode.CONTROLLER_ALTER_SYNC_STATE_SET: Requirement(
+        own_cluster=UPDATE, between=_TO_CONTROLLER, because=_OPEN_SERVER
+    ),
+    RequestCode.CONTROLLER_ELECT_MASTER: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
+    RequestCode.CONTROLLER_REGISTER_BROKER: Requirement(
+        named=(cluster(UPDATE),), between=_TO_CONTROLLER, because=_OPEN_SERVER
+    ),
+    RequestCode.CONTROLLER_GET_REPLICA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.CONTROLLER_GET_METADATA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.CONTROLLER_GET_SYNC_STATE_DATA: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.UPDATE_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
+    RequestCode.GET_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
+    RequestCode.CLEAN_BROKER_DATA: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
+    RequestCode.CONTROLLER_GET_NEXT_BROKER_ID: Requirement(
+        named=(cluster(GET),), between=_TO_CONTROLLER, because=_OPEN_SERVER
+    ),
+    RequestCode.CONTROLLER_APPLY_BROKER_ID: Requirement(
+        named=(cluster(UPDATE),), between=_TO_CONTROLLER, because=_OPEN_SERVER
+    ),
+}
+"""Rows of requests to controllers."""
+
+UNSERVED: dict[int, Requirement] = dict.fromkeys(
+    (
+        RequestCode.QUERY_BROKER_OFFSET,
+        RequestCode.GET_TOPIC_CONFIG_LIST,
+        RequestCode.GET_TOPIC_NAME_LIST,
+        RequestCode.TRIGGER_DELETE_FILES,
+        RequestCode.GET_CLIENT_CONFIG,
+        RequestCode.SUSPEND_CONSUMER,
+        RequestCode.RESUME_CONSUMER,
+        RequestCode.RESET_CONSUMER_OFFSET_IN_CONSUMER,
+        RequestCode.RESET_CONSUMER_OFFSET_IN_BROKER,
+        RequestCode.ADJUST_CONSUMER_THREAD_POOL,
+        RequestCode.WHO_CONSUME_THE_MESSAGE,
+        RequestCode.REGISTER_FILTER_SERVER,
+        RequestCode.REGISTER_MESSAGE_FILTER_CLASS,
+        RequestCode.ACK_LITE_MESSAGE,
+        RequestCode.BROKER_CLOSE_CHANNEL_REQUEST,
+        RequestCode.CHECK_NOT_ACTIVE_BROKER_REQUEST,
+        RequestCode.GET_BROKER_LIVE_INFO_REQUEST,
+        RequestCode.GET_SYNC_STATE_DATA_REQUEST,
+        RequestCode.RAFT_BROKER_HEART_BEAT_EVENT_REQUEST,
+        # Only ever sent by a broker to a client.
+        RequestCode.RESET_CONSUMER_CLIENT_OFFSET,
+        RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
+    ),
+    DEAD,
+)
+"""Codes that no server serves: names without a meaning, entries of the controllers' log, requests to clients."""
+
+ROWS: dict[int, Requirement] = {**BROKER, **ACCESS, **NAME_SERVER, **CONTROLLER, **UNSERVED}
+"""All of these, by request code."""

@@ -1,0 +1,124 @@
+"""Topics that belong to something else: retry and dead-letter topics to a group, lite queues to their parent topic.
+
+Rule 1: `%RETRY%g` and `%DLQ%g` stand for Group g. What would be Pub on such a topic is Sub on the group: whoever
+consumes as g gives messages back.
+Rule 2: a retry topic that is used together with a group must be that group's own.
+Rule 3: `%LMQ%$parent$lite` stands for Topic parent.
+Rule 4: topics that hold messages of all other topics are read by Super users only.
+"""
+
+from mqguard.auth.action import Action
+from mqguard.auth.blank import is_blank
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.context import Need
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.row import PUB, PUB_SUB_GET, SUB, SUB_GET, Actions
+from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
+
+LITE_PREFIX = "%LMQ%$"
+POP_RETRY_MARKS = ("+", "_")
+"""What stands between group and topic in the name of a retry topic of pop: `+`, and `_` in older releases."""
+
+ALL_MESSAGES = frozenset(
+    {
+        SCHEDULE_TOPIC,
+        "RMQ_SYS_TRANS_HALF_TOPIC",
+        "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+        "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
+        "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+        "TRANS_CHECK_MAX_TIME_TOPIC",
+        "rmq_sys_wheel_timer",
+    }
+)
+"""Where messages of any topic wait: for their time, or for the end of their transaction."""
+
+_ON_GROUP = {PUB: SUB, PUB_SUB_GET: SUB_GET}
+
+
+def missing(field: str, what: str) -> NeedUnclear:
+    """The refusal of a request that leaves out a name."""
+    return NeedUnclear("missing-field", f"the {what} is missing: the field `{field}` is absent or empty")
+
+
+def topic_need(topic: str, actions: Actions) -> Need:
+    """What is needed to do that to a topic, or to what the topic belongs to.
+
+    Raises:
+        NeedUnclear: A retry, dead-letter or lite topic of nobody, or a topic that only Super users read.
+    """
+    if topic[0] == "%":
+        owner = owner_of(topic)
+        if owner is not None:
+            if is_blank(owner):
+                raise NeedUnclear("ownerless-topic", f"the topic `{topic}` belongs to no group")
+            return Need(ResourceType.GROUP, owner, _ON_GROUP.get(actions, actions))
+        if topic.startswith(LITE_PREFIX):
+            return topic_need(_parent_of(topic), actions)
+    elif topic in ALL_MESSAGES and Action.SUB in actions:
+        raise NeedUnclear("super-only", f"only a Super user may read the topic `{topic}`")
+    return Need(ResourceType.TOPIC, topic, actions)
+
+
+def group_need(group: str, actions: Actions, field: str = "group") -> Need:
+    """What is needed to do that to a group.
+
+    Raises:
+        NeedUnclear: The name is that of a retry or dead-letter topic.
+    """
+    if group[0] == "%" and owner_of(group) is not None:
+        raise NeedUnclear("topic-for-group", f"`{group}` in the field `{field}` is the name of a topic, not of a group")
+    return Need(ResourceType.GROUP, group, actions)
+
+
+def consumed(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tuple[Need, ...]:
+    """What is needed to use a topic as a group: topic first, then group, as Apache checks them.
+
+    Raises:
+        NeedUnclear: The topic is the retry topic of another group.
+    """
+    owner = group_need(group, on_group, "consumerGroup")
+    if topic.startswith(RETRY_PREFIX):
+        own = RETRY_PREFIX + group
+        if topic == own:
+            return (owner,)
+        if not topic.startswith(own + "+"):
+            raise foreign(topic, group)
+        # A retry topic of pop: `%RETRY%group+topic`. `+` is no letter of a name, so this can be no other group's.
+        return (topic_need(_named(topic, len(own) + 1), on_topic), owner)
+    return (topic_need(topic, on_topic), owner)
+
+
+def popped(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tuple[Need, ...]:
+    """As `consumed`, for requests about messages that were popped: their retry topic may be named in the older form.
+
+    `%RETRY%g_t` may also be the retry topic of a group `g_t`; that is harmless here, as what was popped is found by
+    the consumer group, not by the topic's name.
+    """
+    own = RETRY_PREFIX + group + "_"
+    if topic.startswith(own):
+        return (topic_need(_named(topic, len(own)), on_topic), group_need(group, on_group, "consumerGroup"))
+    return consumed(topic, group, on_topic, on_group)
+
+
+def foreign(topic: str, group: str) -> NeedUnclear:
+    """The refusal of a retry topic that is another group's."""
+    return NeedUnclear("foreign-retry-topic", f"the topic `{topic}` is not the retry topic of the group `{group}`")
+
+
+def is_owned(topic: str) -> bool:
+    """Whether this is a retry or dead-letter topic."""
+    return topic.startswith((RETRY_PREFIX, DLQ_PREFIX))
+
+
+def _named(topic: str, start: int) -> str:
+    name = topic[start:]
+    if is_blank(name):
+        raise NeedUnclear("ownerless-topic", f"the retry topic `{topic}` names no topic")
+    return name
+
+
+def _parent_of(topic: str) -> str:
+    parent, mark, lite = topic.removeprefix(LITE_PREFIX).partition("$")
+    if not mark or is_blank(parent) or is_blank(lite):
+        raise NeedUnclear("ownerless-topic", f"the lite topic `{topic}` belongs to no parent topic")
+    return parent

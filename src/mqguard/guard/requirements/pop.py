@@ -1,0 +1,135 @@
+"""Requests of pop consumers, and of lite topics, which only pop reads."""
+
+from collections.abc import Callable
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Need, Needs
+from mqguard.guard.requirements.body import BatchAck, LiteSubscriptions, read_body
+from mqguard.guard.requirements.memory import LONGEST, Memory
+from mqguard.guard.requirements.owned import consumed, missing, popped
+from mqguard.guard.requirements.row import (
+    CLUSTER_GET,
+    GET,
+    SUB,
+    Actions,
+    Requirement,
+    Rule,
+    group,
+    topic,
+)
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+_WorkOut = Callable[[str, str, Actions, Actions], Needs]
+
+
+def reading(actions: Actions) -> Rule:
+    """The rule of popping, peeking and waiting: group first, then topic, as Apache checks them."""
+    return _pair(consumed, actions)
+
+
+def settling(actions: Actions) -> Rule:
+    """The rule of requests about what was popped: a retry topic may be named in its older form."""
+    return _pair(popped, actions)
+
+
+def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
+    known: Memory[tuple[str | None, str | None], Needs] = Memory()
+
+    def needs(command: Command) -> Needs:
+        ext = command.ext
+        name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
+        found = known.get(pair)
+        if found is not None:
+            return found
+        if consumers is None or is_blank(consumers):
+            raise missing("consumerGroup", "group")
+        if name is None or is_blank(name):
+            raise missing("topic", "topic")
+        found = work_out(name, consumers, actions, actions)[::-1]
+        if len(name) <= LONGEST and len(consumers) <= LONGEST:
+            known.put(pair, found)
+        return found
+
+    return needs
+
+
+def batch_ack(command: Command) -> Needs:
+    """Sub on group and topic of every part of the batch."""
+    acks = read_body(command, BatchAck).acks
+    if not acks:
+        raise missing("acks", "list of acknowledgements")
+    needs: dict[Need, None] = {}
+    for ack in acks:
+        needs.update(dict.fromkeys(popped(_topic(ack.topic), _group(ack.consumer_group), SUB, SUB)))
+    return tuple(needs)
+
+
+def lite_subscriptions(command: Command) -> Needs:
+    """Sub on group and parent topic of every entry, whatever its action."""
+    entries = read_body(command, LiteSubscriptions).subscriptionSet
+    if not entries:
+        raise missing("subscriptionSet", "set of subscriptions")
+    needs: dict[Need, None] = {}
+    for entry in entries:
+        needs.update(dict.fromkeys(consumed(_topic(entry.topic), _group(entry.group), SUB, SUB)))
+    return tuple(needs)
+
+
+def _topic(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("topic", "topic")
+    return name
+
+
+def _group(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("consumerGroup", "group")
+    return name
+
+
+_READING = Requirement(
+    rule=reading(SUB),
+    says="Group (`consumerGroup`): Sub; Topic (`topic`): Sub",
+    because="`%RETRY%g` only as group `g`",
+)
+_SETTLING = Requirement(
+    rule=settling(SUB),
+    says="Group (`consumerGroup`): Sub; Topic (`topic`): Sub; a retry topic only of that group",
+    because="`%RETRY%g` only as group `g`",
+)
+_NOT_AT_APACHE = "Apache checks nothing here"
+
+ROWS: dict[int, Requirement] = {
+    RequestCode.POP_MESSAGE: _READING,
+    RequestCode.PEEK_MESSAGE: Requirement(named=(topic(SUB), group(SUB, "consumerGroup")), follows="consumerGroup"),
+    RequestCode.NOTIFICATION: _READING,
+    RequestCode.POLLING_INFO: Requirement(rule=reading(GET), says="Group (`consumerGroup`): Get; Topic (`topic`): Get"),
+    RequestCode.ACK_MESSAGE: _SETTLING,
+    RequestCode.CHANGE_MESSAGE_INVISIBLETIME: _SETTLING,
+    RequestCode.BATCH_ACK_MESSAGE: Requirement(
+        rule=batch_ack, says="of every part of the body: Group: Sub, Topic: Sub", because=_NOT_AT_APACHE
+    ),
+    RequestCode.POP_LITE_MESSAGE: Requirement(
+        rule=reading(SUB),
+        says="Group (`consumerGroup`): Sub; Topic (`topic`, the parent): Sub",
+        touched="the parent topic of every lite queue that is popped: Sub; the client id must be the sender's own",
+        because=_NOT_AT_APACHE,
+    ),
+    RequestCode.LITE_SUBSCRIPTION_CTL: Requirement(
+        rule=lite_subscriptions,
+        says="of every entry of the body: Group: Sub, Topic (the parent): Sub",
+        touched="every client id must be the sender's own",
+        because=_NOT_AT_APACHE,
+    ),
+    RequestCode.NOTIFY_UNSUBSCRIBE_LITE: Requirement(named=(group(SUB, "consumerGroup"),), between="broker → proxy"),
+    RequestCode.GET_BROKER_LITE_INFO: CLUSTER_GET,
+    RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), because=_NOT_AT_APACHE),
+    RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), because=_NOT_AT_APACHE),
+    RequestCode.GET_LITE_CLIENT_INFO: Requirement(
+        named=(topic(GET, "parentTopic"), group(GET)), because=_NOT_AT_APACHE
+    ),
+    RequestCode.GET_LITE_GROUP_INFO: Requirement(named=(group(GET),), because=_NOT_AT_APACHE),
+    RequestCode.TRIGGER_LITE_DISPATCH: Requirement(named=(group(GET),), because=_NOT_AT_APACHE),
+}
+"""The rows of this family, by request code."""

@@ -1,0 +1,122 @@
+"""The form of a row: what one request code or RPC needs, as data where data says it."""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.context import Needs
+from mqguard.remoting.command import Command
+
+Actions = frozenset[Action]
+
+PUB = frozenset({Action.PUB})
+SUB = frozenset({Action.SUB})
+CREATE = frozenset({Action.CREATE})
+UPDATE = frozenset({Action.UPDATE})
+DELETE = frozenset({Action.DELETE})
+GET = frozenset({Action.GET})
+SUB_GET = frozenset({Action.SUB, Action.GET})
+SUB_UPDATE = frozenset({Action.SUB, Action.UPDATE})
+PUB_SUB = frozenset({Action.PUB, Action.SUB})
+PUB_SUB_GET = frozenset({Action.PUB, Action.SUB, Action.GET})
+CREATE_UPDATE = frozenset({Action.CREATE, Action.UPDATE})
+GET_LIST = frozenset({Action.GET, Action.LIST})
+
+
+class Level(enum.Enum):
+    """What kind of a request it is."""
+
+    RESOURCES = "rights on the resources it touches"
+    IDENTITY = "an authenticated sender"
+    SUPER = "a Super user"
+    DEAD = "a Super user, who then hears that nobody serves it"
+
+
+class Absent(enum.Enum):
+    """What the absence of a field means."""
+
+    REFUSE = "refused"
+    NARROWS = "nothing is touched by it"
+    TOUCHED = "the handler checks what is touched"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Named:
+    """One ext field that names one resource, or several.
+
+    Attributes:
+        field: Name of the ext field.
+        type: What it names. A retry or dead-letter topic stands for the group that it belongs to.
+        actions: Any one of these suffices.
+        split: What separates several names, empty for one name.
+        absent: What it means that the field is absent or empty.
+    """
+
+    field: str
+    type: ResourceType
+    actions: Actions
+    split: str = ""
+    absent: Absent = Absent.REFUSE
+
+
+Rule = Callable[[Command], Needs]
+"""A hand-written rule. Raises `NeedUnclear` for a request that does not say what it must say."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What one code needs; all of it.
+
+    Attributes:
+        level: The kind of requirement.
+        named: Fields that name resources, in the order in which Apache checks them.
+        own_cluster: Actions on the cluster that is served, empty for none.
+        follows: The group field that a retry topic in `topic` must agree with, empty if there is none.
+        rule: A hand-written rule, for what fields alone cannot say; it replaces all of the above.
+        says: The rule in words.
+        touched: What the handler must always ask `Access` about because the request reaches more than it names.
+        unnamed: What the handler must ask `Access` about where the fields that may be absent are absent.
+        between: Who sends it to whom, where that is no client.
+        because: Why it differs from Apache RocketMQ, where it does.
+    """
+
+    level: Level = Level.RESOURCES
+    named: tuple[Named, ...] = ()
+    own_cluster: Actions = frozenset()
+    follows: str = ""
+    rule: Rule | None = None
+    says: str = ""
+    touched: str = ""
+    unnamed: str = ""
+    between: str = ""
+    because: str = ""
+
+    def __post_init__(self) -> None:
+        # INVARIANT: a row that demands rights names at least one way to know which.
+        if self.level is Level.RESOURCES and not (self.named or self.own_cluster or self.rule):
+            raise ValueError("a row of resources names none")
+
+
+def topic(actions: Actions, field: str = "topic", *, split: str = "", absent: Absent = Absent.REFUSE) -> Named:
+    """A field that names topics."""
+    return Named(field, ResourceType.TOPIC, actions, split, absent)
+
+
+def group(actions: Actions, field: str = "group", *, split: str = "", absent: Absent = Absent.REFUSE) -> Named:
+    """A field that names groups."""
+    return Named(field, ResourceType.GROUP, actions, split, absent)
+
+
+def cluster(actions: Actions, field: str = "clusterName") -> Named:
+    """A field that names a cluster. Absent it is refused: the sender chooses which cluster, but not whether."""
+    return Named(field, ResourceType.CLUSTER, actions)
+
+
+IDENTITY = Requirement(level=Level.IDENTITY)
+SUPER = Requirement(level=Level.SUPER)
+DEAD = Requirement(level=Level.DEAD)
+CLUSTER_GET = Requirement(own_cluster=GET)
+CLUSTER_UPDATE = Requirement(own_cluster=UPDATE)
+INVENTORY = Requirement(own_cluster=GET_LIST)

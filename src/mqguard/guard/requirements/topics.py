@@ -1,0 +1,103 @@
+"""Requests about topics and queues: routes, configuration, positions, statistics."""
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Needs
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.body import TopicMapping, Topics, read_body
+from mqguard.guard.requirements.owned import missing, topic_need
+from mqguard.guard.requirements.row import (
+    CREATE,
+    DELETE,
+    GET,
+    INVENTORY,
+    PUB_SUB_GET,
+    Requirement,
+    topic,
+)
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+
+TOPIC_FILTERS = frozenset({"SINGLE_TAG", "MULTI_TAG"})
+
+
+def create_topic(command: Command) -> Needs:
+    """Create on the topic. A topic without a known kind of filter is refused, as Apache does while it decodes."""
+    ext = command.ext
+    name = ext.get("topic")
+    if name is None or is_blank(name):
+        raise missing("topic", "topic")
+    if ext.get("topicFilterType") not in TOPIC_FILTERS:
+        raise NeedUnclear("missing-field", "the field `topicFilterType` must be SINGLE_TAG or MULTI_TAG")
+    return (topic_need(name, CREATE),)
+
+
+def create_topics(command: Command) -> Needs:
+    """Create on every topic of the body."""
+    topics = read_body(command, Topics).topicConfigList
+    if not topics:
+        raise missing("topicConfigList", "list of topics")
+    return tuple(topic_need(_named(config.topicName), CREATE) for config in topics)
+
+
+def create_static_topic(command: Command) -> Needs:
+    """Create on the topic of the header and on that of the mapping in the body; they are written both."""
+    name = command.ext.get("topic")
+    if name is None or is_blank(name):
+        raise missing("topic", "topic")
+    mapped = _named(read_body(command, TopicMapping).topic)
+    needs = [topic_need(name, CREATE)]
+    if mapped != name:
+        needs.append(topic_need(mapped, CREATE))
+    return tuple(needs)
+
+
+def _named(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise missing("topicName", "topic")
+    return name
+
+
+_ONE_GET = Requirement(named=(topic(GET),))
+
+ROWS: dict[int, Requirement] = {
+    RequestCode.GET_ROUTEINFO_BY_TOPIC: Requirement(
+        named=(topic(PUB_SUB_GET),),
+        because=(
+            "routes that clients ask for by themselves need no grant unless a policy speaks against it: `TBW102`, the "
+            "cluster's name, a broker's name, the reply topic, the trace topic; Apache's name server checks nothing"
+        ),
+    ),
+    RequestCode.UPDATE_AND_CREATE_TOPIC: Requirement(
+        rule=create_topic, says="Topic (`topic`): Create; `topicFilterType` must be given"
+    ),
+    RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: Requirement(
+        rule=create_topics,
+        says="every Topic of the body: Create",
+        because="Apache checks nothing here",
+    ),
+    RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC: Requirement(
+        rule=create_static_topic,
+        says="Topic (`topic`, and `topic` of the body): Create",
+        because="Apache checks nothing here",
+    ),
+    RequestCode.DELETE_TOPIC_IN_BROKER: Requirement(named=(topic(DELETE),)),
+    RequestCode.GET_TOPIC_CONFIG: _ONE_GET,
+    RequestCode.GET_TOPIC_STATS_INFO: _ONE_GET,
+    RequestCode.SEARCH_OFFSET_BY_TIMESTAMP: _ONE_GET,
+    RequestCode.GET_MAX_OFFSET: _ONE_GET,
+    RequestCode.GET_MIN_OFFSET: _ONE_GET,
+    RequestCode.GET_EARLIEST_MSG_STORETIME: _ONE_GET,
+    RequestCode.QUERY_TOPIC_CONSUME_BY_WHO: _ONE_GET,
+    RequestCode.CHECK_ROCKSDB_CQ_WRITE_PROGRESS: Requirement(
+        named=(topic(GET),), because="without a topic Apache looks at every topic, unchecked"
+    ),
+    RequestCode.GET_ALL_TOPIC_CONFIG: INVENTORY,
+    RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER: INVENTORY,
+    # Name server.
+    RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER: INVENTORY,
+    RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS: INVENTORY,
+    RequestCode.GET_UNIT_TOPIC_LIST: INVENTORY,
+    RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST: INVENTORY,
+    RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST: INVENTORY,
+}
+"""The rows of this family, by request code."""

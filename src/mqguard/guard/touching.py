@@ -1,0 +1,121 @@
+"""Decides about what a request turns out to touch, after it was let in."""
+
+from mqguard.auth import wording
+from mqguard.auth.blank import is_blank
+from mqguard.auth.policy import Decision as Word
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.verdict import Verdict
+from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.authorize import Authorization
+from mqguard.guard.context import Access, Need
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.refusing import Case, Refuser
+from mqguard.guard.requirements.owned import missing, topic_need
+
+
+class NoJudge:
+    """Judges nothing: authorization is off, or not asked for this code."""
+
+    def allows(self, access: Access, need: Need) -> bool:  # noqa: ARG002 - the port's signature
+        """Always."""
+        return True
+
+    def require(self, access: Access, need: Need) -> None:
+        """Lets pass."""
+
+    def require_owner(self, access: Access, owner: str | None, what: str) -> None:
+        """Lets pass."""
+
+
+class TouchJudge:
+    """Judges by the users and policies of the moment, as the guard does for what a request names."""
+
+    def __init__(self, ports: GuardPorts, authorization: Authorization, refuser: Refuser) -> None:
+        """Share the guard's parts."""
+        self._ports = ports
+        self._authorization = authorization
+        self._refuser = refuser
+
+    def allows(self, access: Access, need: Need) -> bool:
+        """Whether the sender may touch it."""
+        try:
+            return self._judge(access, _owned(need)).allowed
+        except NeedUnclear:
+            return _is_super(access)
+
+    def require(self, access: Access, need: Need) -> None:
+        """Let pass or raise, and record which.
+
+        Raises:
+            Refused: The sender may not touch it.
+        """
+        case = self._case(access)
+        try:
+            owned = _owned(need)
+        except NeedUnclear as unclear:
+            if _is_super(access):
+                return
+            raise self._refuser.refuse(case, Stage.TOUCHED, unclear.reason, str(unclear)) from None
+        case.needs = (owned,)
+        verdict = self._judge(access, owned)
+        if verdict.decision is not Word.ALLOW:
+            remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
+            raise self._refuser.refuse(
+                case, Stage.TOUCHED, verdict.reason.value, remark, refused=owned, verdicts=(verdict,)
+            )
+        self._record(case, verdict)
+
+    def require_owner(self, access: Access, owner: str | None, what: str) -> None:
+        """Let pass who owns the thing.
+
+        Raises:
+            Refused: It belongs to another user.
+        """
+        if owner is None or owner == access.user or _is_super(access):
+            return
+        remark = f"User:{access.user} has no permission to use {what}, it belongs to another user."
+        raise self._refuser.refuse(self._case(access), Stage.TOUCHED, "foreign-owner", remark)
+
+    def _judge(self, access: Access, need: Need) -> Verdict:
+        rights = self._ports.metadata.snapshot.rights(access.user) if access.identity is not None else None
+        return self._authorization.judge(access.identity, rights, need, access.code, access.peer.ip)
+
+    def _case(self, access: Access) -> Case:
+        return Case(
+            code=access.code,
+            peer=access.peer,
+            started=self._ports.ticks(),
+            identity=access.identity,
+            version=self._ports.metadata.snapshot.version,
+        )
+
+    def _record(self, case: Case, verdict: Verdict) -> None:
+        ports = self._ports
+        identity = case.identity
+        ports.audit.put(
+            Decision(
+                when_ms=ports.clock.now_ms(),
+                stage=Stage.TOUCHED,
+                user=identity.user if identity is not None else "",
+                method=identity.method if identity is not None else "",
+                source=case.peer.ip,
+                code=case.code,
+                signature=None,
+                needs=case.needs,
+                verdicts=(verdict,),
+                reason=verdict.reason.value,
+                decision_id="",
+                latency_ns=ports.ticks() - case.started,
+            )
+        )
+
+
+def _owned(need: Need) -> Need:
+    if is_blank(need.name):
+        raise missing(need.type.value.lower(), need.type.value.lower())
+    return topic_need(need.name, need.actions) if need.type is ResourceType.TOPIC else need
+
+
+def _is_super(access: Access) -> bool:
+    return access.identity is not None and access.identity.is_super
