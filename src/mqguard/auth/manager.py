@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.initial import InitialUser
 from mqguard.auth.merging import containing, merge, without
 from mqguard.auth.policy import Acl, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataStore, PutAcl, PutUser
@@ -56,6 +57,17 @@ class MetadataManager:
         user = User(name, (LiveSecret(Secret(secret)),), user_type or UserType.NORMAL, status or UserStatus.ENABLE)
         self.apply([PutUser(user)])
         return user
+
+    def ensure_super(self, initial: InitialUser) -> bool:
+        """Make the Super user that configuration names, unless there is a user of that name.
+
+        Returns:
+            Whether it was made. A user who is there keeps its secret, type and status.
+        """
+        if self._snapshot.user(initial.name) is not None:
+            return False
+        self.create_user(initial.name, initial.secret, UserType.SUPER)
+        return True
 
     def update_user(
         self,
@@ -123,8 +135,9 @@ class MetadataManager:
         """Whether the user is Super.
 
         Raises:
-            MetadataRejected: There is no such user.
+            MetadataRejected: No name, or there is no such user.
         """
+        _require_name(name)
         user = self._snapshot.user(name)
         if user is None:
             raise MetadataRejected(f"User:{name} is not found")

@@ -11,6 +11,18 @@ class SubjectType(enum.Enum):
 
     USER = "User"
 
+    @classmethod
+    def parse(cls, text: str) -> "SubjectType":
+        """Read `User`, in any letter case.
+
+        Raises:
+            PolicyInvalid: It is another word.
+        """
+        for kind in cls:
+            if text.isascii() and text.lower() == kind.value.lower():
+                return kind
+        raise PolicyInvalid(f"unknown subject type `{text}`: use User")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
@@ -28,11 +40,13 @@ class Subject:
     def parse(cls, key: str) -> "Subject":
         """Read `User:name`; the name may hold further colons.
 
+        A key without a name is read as one, as Apache does: there is no such user, so nothing can be granted to it.
+
         Raises:
-            PolicyInvalid: Another kind, or no name.
+            PolicyInvalid: Another kind of subject.
         """
-        kind, colon, name = key.partition(":")
-        if not colon or not kind.isascii() or kind.lower() != "user" or not name.strip():
+        kind, _, name = key.partition(":")
+        if not kind.isascii() or kind.lower() != SubjectType.USER.value.lower():
             raise PolicyInvalid(f"`{key}` is no subject: write `User:name`")
         return cls(name)
 

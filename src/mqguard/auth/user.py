@@ -12,12 +12,36 @@ class UserType(enum.Enum):
     SUPER = "Super"
     NORMAL = "Normal"
 
+    @classmethod
+    def parse(cls, text: str) -> "UserType":
+        """Read `Super` or `Normal`, in any letter case.
+
+        Raises:
+            PolicyInvalid: It is neither.
+        """
+        for kind in cls:
+            if text.isascii() and text.lower() == kind.value.lower():
+                return kind
+        raise PolicyInvalid(f"unknown user type `{text}`: use Super or Normal")
+
 
 class UserStatus(enum.Enum):
     """Whether a user is let in at all."""
 
     ENABLE = "enable"
     DISABLE = "disable"
+
+    @classmethod
+    def parse(cls, text: str) -> "UserStatus":
+        """Read `enable` or `disable`, in any letter case.
+
+        Raises:
+            PolicyInvalid: It is neither.
+        """
+        for status in cls:
+            if text.isascii() and text.lower() == status.value:
+                return status
+        raise PolicyInvalid(f"unknown user status `{text}`: use enable or disable")
 
 
 class Secret:

@@ -4,7 +4,7 @@ from typing import Any
 
 from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Metadata
 from mqguard.auth.request import AccessRequest
@@ -27,7 +27,7 @@ def answer(line: Json) -> Json:
     for info in line["acls"]:
         try:
             acls.append(acl_of(_without_zones(info)))
-        except PolicyInvalid as exc:
+        except MetadataRejected as exc:
             # Such a policy cannot be stored here; what it would have meant is nobody's to guess.
             refused[info["subject"]] = str(exc)
     snapshot = Snapshot.of(Metadata(users, acls))

@@ -2,11 +2,8 @@
 
 from typing import Any
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.resource import Resource
-from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_subject
+from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.user import User
 
 Json = dict[str, Any]
@@ -21,29 +18,20 @@ def acl_of(info: Json) -> Acl:
     """The policies that an AclInfo means.
 
     Raises:
-        PolicyInvalid: Something in it is unknown or malformed.
+        MetadataRejected: Something in it is missing, unknown or malformed.
     """
-    subject = Subject.parse(info.get("subject") or "")
-    entries: dict[PolicyType, tuple[Entry, ...]] = {}
-    for policy in map(_policy, info.get("policies") or ()):
-        # Several policies of one type say what one policy with all their entries says.
-        entries[policy.type] = (*entries.get(policy.type, ()), *policy.entries)
-    return Acl(subject, tuple(Policy(kind, all_of) for kind, all_of in entries.items()))
+    subject = read_subject(info.get("subject"))
+    policies = info.get("policies")
+    return read_acl(subject, None if policies is None else map(_policy, policies))
 
 
-def _policy(info: Json) -> Policy:
-    kind = info.get("policyType")
-    entries = tuple(map(_entry, info.get("entries") or ()))
-    return Policy(PolicyType.CUSTOM if kind is None else PolicyType.parse(kind), entries)
+def _policy(info: Json) -> PolicyText:
+    entries = info.get("entries")
+    return PolicyText(info.get("policyType"), None if entries is None else map(_entry, entries))
 
 
-def _entry(info: Json) -> Entry:
-    return Entry(
-        Resource.parse(info.get("resource") or ""),
-        tuple(Action.parse(action or "") for action in info.get("actions") or ()),
-        tuple(Source.parse(source or "") for source in info.get("sourceIps") or ()),
-        Decision.parse(info.get("decision") or ""),
-    )
+def _entry(info: Json) -> EntryText:
+    return EntryText(info.get("resource"), info.get("actions"), info.get("sourceIps"), info.get("decision"))
 
 
 def acl_info(acl: Acl) -> Json:

@@ -1,0 +1,113 @@
+"""Policies from the texts that administrators send, refused with Apache's sentences (`acl2_semantics` 2.5).
+
+Stricter than there: nothing that is unknown is left out or taken for something else. Where Apache's sentence does not
+say what was wrong, the detail follows in brackets.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
+
+from mqguard.auth.action import Action
+from mqguard.auth.blank import is_blank
+from mqguard.auth.errors import MetadataRejected, PolicyInvalid
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+
+_T = TypeVar("_T")
+
+
+class EntryText(NamedTuple):
+    """One entry as it is sent; None is what is not said."""
+
+    resource: str | None
+    actions: Iterable[str | None] | None
+    sources: Iterable[str | None] | None
+    decision: str | None
+
+
+class PolicyText(NamedTuple):
+    """One policy as it is sent; without a type it is Custom."""
+
+    type: str | None
+    entries: Iterable[EntryText] | None
+
+
+def read_subject(key: str | None) -> Subject:
+    """The subject of a request about policies.
+
+    Raises:
+        MetadataRejected: There is none, or it is none.
+    """
+    if key is None:
+        raise MetadataRejected("The subject is null.")
+    return _read("The subject is null.", Subject.parse, key)
+
+
+def read_acl(subject: Subject, policies: Iterable[PolicyText] | None) -> Acl:
+    """The policies that texts describe. Several policies of one type are one policy with all their entries.
+
+    Raises:
+        MetadataRejected: Something is missing, empty, unknown or malformed.
+    """
+    entries: dict[PolicyType, tuple[Entry, ...]] = {}
+    for policy in policies or ():
+        kind = PolicyType.CUSTOM if policy.type is None else read_policy_type(policy.type)
+        read = tuple(map(_entry, policy.entries or ()))
+        if not read:
+            raise MetadataRejected("The policy entries is empty.")
+        entries[kind] = (*entries.get(kind, ()), *read)
+    if not entries:
+        raise MetadataRejected("The policies is empty.")
+    return Acl(subject, tuple(Policy(kind, all_of) for kind, all_of in entries.items()))
+
+
+def read_policy_type(text: str) -> PolicyType:
+    """The policy type of a request.
+
+    Raises:
+        MetadataRejected: It is unknown.
+    """
+    return _read("The policy type is illegal.", PolicyType.parse, text)
+
+
+def read_resource(key: str | None) -> Resource:
+    """The resource of an entry or of a request to delete one.
+
+    Raises:
+        MetadataRejected: There is none, or it is none. To delete all is to name no resource at all, which is the
+            caller's to tell from a blank one.
+    """
+    if key is None:
+        raise MetadataRejected("The resource is null.")
+    return _read("The resource is null.", Resource.parse, key)
+
+
+def _entry(text: EntryText) -> Entry:
+    resource = read_resource(text.resource)
+    actions = tuple(map(_action, text.actions or ()))
+    if not actions:
+        raise MetadataRejected("The actions is empty.")
+    sources = tuple(map(_source, text.sources or ()))
+    decision = _read("The decision is null or illegal.", Decision.parse, text.decision or "")
+    return Entry(resource, actions, sources, decision)
+
+
+def _action(text: str | None) -> Action:
+    if text is not None and text.lower() == "any":
+        raise MetadataRejected("The actions can not be Any.")
+    return _read("The action is illegal.", Action.parse, text or "")
+
+
+def _source(text: str | None) -> Source:
+    if text is None or is_blank(text):
+        raise MetadataRejected("The source ip is empty.")
+    return _read("The source ip is invalid.", Source.parse, text)
+
+
+def _read(sentence: str, parse: Callable[[str], _T], text: str) -> _T:
+    try:
+        return parse(text)
+    except PolicyInvalid as exc:
+        raise MetadataRejected(f"{sentence} [{exc}]" if text else sentence) from exc

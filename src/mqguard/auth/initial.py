@@ -1,0 +1,71 @@
+"""The users that configuration names: made Super at the first start, not changed afterwards (`acl2_semantics` 2.4)."""
+
+import msgspec
+
+from mqguard.auth.blank import is_blank
+from mqguard.auth.errors import MetadataRejected
+
+
+class InitialUser(msgspec.Struct, frozen=True):
+    """A Super user to be made where there is none of that name.
+
+    Attributes:
+        name: The access key.
+        secret: The secret key. Never shown in a repr.
+    """
+
+    name: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"InitialUser(name={self.name!r})"
+
+
+class _UserForm(msgspec.Struct, forbid_unknown_fields=True):
+    username: str | None = None
+    password: str | None = None
+    userType: str | None = None  # noqa: N815 - a name of the configuration's
+
+
+class _CredentialsForm(msgspec.Struct, forbid_unknown_fields=True):
+    accessKey: str | None = None  # noqa: N815
+    secretKey: str | None = None  # noqa: N815
+    securityToken: str | None = None  # noqa: N815
+
+
+def initial_user(text: str) -> InitialUser:
+    """What `initAuthenticationUser` says: `{"username": "…", "password": "…"}`.
+
+    Raises:
+        MetadataRejected: It is not that, or a value is blank.
+    """
+    right = '`{"username": "…", "password": "…"}`'
+    try:
+        form = msgspec.json.decode(text, type=_UserForm)
+    except (msgspec.MsgspecError, UnicodeError):
+        raise MetadataRejected(f"`initAuthenticationUser` is not what it should be: write {right}") from None
+    if form.userType is not None and form.userType.lower() != "super":
+        raise MetadataRejected("the user of `initAuthenticationUser` is always Super: leave `userType` out")
+    return _initial("initAuthenticationUser", right, form.username, form.password)
+
+
+def inner_user(text: str) -> InitialUser:
+    """What `innerClientAuthenticationCredentials` says: `{"accessKey": "…", "secretKey": "…"}`.
+
+    Raises:
+        MetadataRejected: It is not that, or a value is blank.
+    """
+    right = '`{"accessKey": "…", "secretKey": "…"}`'
+    try:
+        form = msgspec.json.decode(text, type=_CredentialsForm)
+    except (msgspec.MsgspecError, UnicodeError):
+        raise MetadataRejected(
+            f"`innerClientAuthenticationCredentials` is not what it should be: write {right}"
+        ) from None
+    return _initial("innerClientAuthenticationCredentials", right, form.accessKey, form.secretKey)
+
+
+def _initial(option: str, right: str, name: str | None, secret: str | None) -> InitialUser:
+    if name is None or is_blank(name) or secret is None or is_blank(secret):
+        raise MetadataRejected(f"`{option}` lacks a name or a secret: write {right}")
+    return InitialUser(name, secret)
