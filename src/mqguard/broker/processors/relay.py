@@ -97,5 +97,7 @@ def _pass_back(asker: Link, opaque: int, answer: Command | None, late: str) -> N
     try:
         frame = encode_reply(opaque, answer.code, answer.ext or None, answer.remark, answer.body)
     except LocalProtocolError as exc:
-        frame = encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the consumer's answer cannot be passed on: {exc}")
+        frame = encode_reply(
+            opaque, ResponseCode.SYSTEM_ERROR, None, f"the consumer's answer cannot be passed on: {exc}"
+        )
     asker.send(frame)

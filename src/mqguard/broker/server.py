@@ -1,0 +1,138 @@
+"""A broker's face, put together: its handlers, what it remembers of its clients, and what it does by the clock."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from mqguard.broker.failures import explain
+from mqguard.broker.processors.lookup import Finding
+from mqguard.broker.processors.offsets import Positions
+from mqguard.broker.processors.pull import Pulling
+from mqguard.broker.processors.relay import Relaying
+from mqguard.broker.processors.send import Sending
+from mqguard.broker.questions import Questions
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.router import Admission, Router
+from mqguard.broker.settings import BrokerSettings
+from mqguard.engine.clients import Clients
+from mqguard.engine.engine import Engine
+from mqguard.engine.locks import Locks
+from mqguard.engine.notices import Notices
+from mqguard.engine.waiting import Waiting
+from mqguard.model.clock import Clock
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.headers.pull import PullHeader
+from mqguard.remoting.link import Link
+
+EXPIRY_MS = 5_000
+"""How often silent clients and dead locks are looked for."""
+
+
+class Announcer(Protocol):
+    """A name server in this process (or what stands for a remote one)."""
+
+    def announce(self, cluster: str, broker: str, address: str, topics: Iterable[TopicConfig]) -> None:
+        """Take all topics of the broker."""
+
+    def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
+        """Take what has become of one topic; None: it is deleted."""
+
+
+class Broker:
+    """Everything of a broker but sockets and messages.
+
+    Args:
+        engine: The messages.
+        guard: Decides about every request.
+        settings: See `BrokerSettings`.
+        clock: Tells the time.
+        announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
+
+    Attributes:
+        application: What a listener serves (`net.server.Application`).
+        clients: The live clients.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        guard: Admission,
+        settings: BrokerSettings,
+        clock: Clock,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._announcer = announcer
+        self.clients = Clients()
+        self._locks = Locks()
+        self._notices = Notices()
+        self._questions = Questions()
+        self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
+        self._expired_ms = 0
+        self._pulling = Pulling(engine, self.clients, self._waiting, settings, clock)
+        engine.on_arrival(self._pulling.arrived)
+        engine.topics.on_change(self._topic_changed)
+        self.application = Router(
+            guard,
+            self._handlers(),
+            explain,
+            defer=engine.turn.defer,
+            questions=self._questions,
+            at_close=[self._closed],
+            at_turn_end=[self._commit, self._tell],
+        )
+
+    def announce(self) -> None:
+        """Tell the announcer of all topics; again whenever the reachable address has changed."""
+        if self._announcer is not None:
+            settings = self._settings
+            self._announcer.announce(settings.cluster, settings.name, settings.address, self._engine.topics.all())
+
+    def tick(self) -> None:
+        """Do what is due by the clock; call it every 50 ms or so, and end the turn after it."""
+        now = self._clock.now_ms()
+        self._engine.tick()
+        self._pulling.expire()
+        self._questions.expire(now)
+        if now - self._expired_ms >= EXPIRY_MS:
+            self._expired_ms = now
+            self._locks.expire(now)
+            groups, links = self.clients.expire(now)
+            for group in groups:
+                self._notices.changed(group)
+            for link in links:
+                link.close("no heartbeat")
+
+    def _handlers(self) -> dict[int, Handler]:
+        engine, settings, clock = self._engine, self._settings, self._clock
+        parts: list[dict[int, Handler]] = [
+            Sending(engine, settings).handlers(),
+            self._pulling.handlers(),
+            Positions(engine).handlers(),
+            Finding(engine, clock).handlers(),
+            Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
+        ]
+        table: dict[int, Handler] = {}
+        for part in parts:
+            table.update(part)
+        return table
+
+    def _commit(self) -> None:
+        self._engine.turn.commit()
+
+    def _tell(self) -> None:
+        for link, group in self._notices.take(self.clients):
+            self._questions.tell(link, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
+
+    def _closed(self, link: Link) -> None:
+        channel = link.peer.channel
+        self._waiting.leave(channel)
+        for group in self.clients.leave(channel):
+            self._notices.changed(group)
+
+    def _topic_changed(self, name: str) -> None:
+        if self._announcer is not None:
+            self._announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
+        self._pulling.topic_changed(name)

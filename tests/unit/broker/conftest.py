@@ -1,0 +1,174 @@
+"""A whole broker without sockets: real guard, real engine on the memory store, recording connections."""
+
+import itertools
+
+import pytest
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.signature import sign
+from mqguard.auth.user import Secret, UserType
+from mqguard.broker.server import Broker
+from mqguard.broker.settings import BrokerSettings
+from mqguard.engine.engine import Engine
+from mqguard.engine.settings import EngineSettings
+from mqguard.guard.audit import AuditTrail
+from mqguard.guard.guard import Guard
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.settings import GuardSettings
+from mqguard.model.peer import Peer
+from mqguard.namesrv.routes import RouteTable
+from mqguard.remoting.command import Command
+from mqguard.remoting.frame import FrameReader
+from mqguard.remoting.signing import signed_content
+from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.memory import MemoryMessageStore
+
+SECRET = "12345678"
+
+
+class HandClock:
+    """Time that only the test moves."""
+
+    def __init__(self):
+        self.now = 1_700_000_000_000
+
+    def now_ms(self):
+        return self.now
+
+
+class Records:
+    """An audit sink that keeps what it is given."""
+
+    is_full = False
+
+    def __init__(self):
+        self.kept = []
+
+    def put(self, record):
+        self.kept.append(record)
+        return True
+
+
+class Wire:
+    """The far end of a connection: frames that the broker sent, decoded."""
+
+    def __init__(self, number, ip="127.0.0.1"):
+        self.peer = Peer(ip, 50_000 + number, f"channel-{number}")
+        self.closed = False
+        self.frames = []
+        self._reader = FrameReader()
+
+    def send(self, frame):
+        if not self.closed:
+            self.frames += self._reader.feed(frame)
+
+    def close(self, reason):
+        self.closed = True
+
+
+class House:
+    """A broker and whoever talks to it.
+
+    `call` sends one request as a user, ends the turn and gives the answer; `None` where none came.
+    """
+
+    def __init__(self, *, auth=True, engine=None, **settings):
+        self.clock = HandClock()
+        self.store = MemoryMessageStore()
+        self.engine = Engine(self.store, EngineSettings(**(engine or {})), self.clock)
+        self.manager = MetadataManager(MemoryMetadataStore())
+        self.manager.create_user("root", SECRET, UserType.SUPER)
+        self.records = Records()
+        self.audit = AuditTrail(self.records)
+        ids = (f"d{number}" for number in itertools.count(1))
+        guard = Guard(
+            GuardSettings(authentication_enabled=auth, authorization_enabled=auth),
+            GuardPorts(
+                metadata=self.manager,
+                clock=self.clock,
+                ticks=lambda: 0,
+                new_id=lambda: next(ids),
+                audit=self.audit,
+            ),
+        )
+        self.routes = RouteTable()
+        self.broker = self.make_broker(guard, BrokerSettings(**settings))
+        self.broker.announce()
+        self.app = self.broker.application
+        self._numbers = itertools.count(1)
+        self._opaques = itertools.count(1)
+
+    def make_broker(self, guard, settings):
+        return Broker(self.engine, guard, settings, self.clock, self.routes)
+
+    def connect(self, ip="127.0.0.1"):
+        wire = Wire(next(self._numbers), ip)
+        self.app.connected(wire)
+        return wire
+
+    def disconnect(self, wire):
+        wire.closed = True
+        self.app.closed(wire)
+        self.app.end_of_turn()
+
+    def command(self, code, ext=None, body=b"", *, user="root", flag=0, version=513):
+        ext = {key: str(value) for key, value in (ext or {}).items()}
+        if user:
+            ext["AccessKey"] = user
+            ext["Signature"] = sign(Secret(SECRET), signed_content(ext, body, version))
+        return Command(code, next(self._opaques), flag, version, 0, None, ext, body)
+
+    def give(self, wire, *commands):
+        """Frames of one turn."""
+        self.app.commands(wire, list(commands))
+        self.app.end_of_turn()
+
+    def call(self, code, ext=None, body=b"", *, wire=None, **more):
+        wire = wire or self.connect()
+        command = self.command(code, ext, body, **more)
+        self.give(wire, command)
+        return answer_to(wire, command)
+
+    def tick(self, ms=0):
+        self.clock.now += ms
+        self.broker.tick()
+        self.app.end_of_turn()
+
+    def user(self, name, *entries, sources=()):
+        """A Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
+        from mqguard.auth.action import Action
+        from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+        from mqguard.auth.resource import Resource
+        from mqguard.auth.source import Source
+        from mqguard.auth.subject import Subject
+
+        self.manager.create_user(name, SECRET)
+        parsed = tuple(
+            Entry(
+                Resource.parse(resource),
+                tuple(Action.parse(action) for action in actions.split(",")),
+                tuple(Source.parse(source) for source in sources),
+                Decision.ALLOW,
+            )
+            for resource, actions in entries
+        )
+        if parsed:
+            self.manager.create_acl(Acl(Subject(name), (Policy(PolicyType.CUSTOM, parsed),)))
+        return name
+
+
+def answer_to(wire, command):
+    found = [frame for frame in wire.frames if frame.is_response and frame.opaque == command.opaque]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+@pytest.fixture
+def open_house():
+    """A broker without authentication and authorization."""
+    return House(auth=False)
