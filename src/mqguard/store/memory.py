@@ -21,6 +21,7 @@ class MemoryMessageStore:
         self.room = room
         self.next_physical = 0
         self.min_physical = 0
+        self.last_time = 0
         self.failure: str | None = None
         self._queues = QueueTable()
         self._records: dict[int, bytes] = {}
@@ -111,6 +112,7 @@ class MemoryMessageStore:
             self._entries.setdefault(number, []).append(entry)
             self._records[entry.physical] = record
             self._order.append(entry.physical)
+            self.last_time = entry.store_time
             for key in keys:
                 self._keys.setdefault(key, []).append((entry.store_time, entry.physical))
 

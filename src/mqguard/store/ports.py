@@ -64,11 +64,13 @@ class MessageStore(Protocol):
     Attributes:
         next_physical: Physical offset of the next record to be staged; grows by each record's size.
         min_physical: Records below it are gone.
+        last_time: Store time of the newest committed record, milliseconds since the epoch; 0 without one.
         failure: Why the store takes no writes now, None if it does.
     """
 
     next_physical: int
     min_physical: int
+    last_time: int
     failure: str | None
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
@@ -193,9 +195,9 @@ class MessageStore(Protocol):
         ...
 
     def recover(self) -> bool:
-        """Try to take writes again after a failure; says whether the store does now. Never raises."""
+        """Try to take writes again after a failure; nothing may be staged. Says whether it does now; never raises."""
         ...
 
     def close(self) -> None:
-        """Let go of the directory. Further calls raise `StoreClosed`; closing twice is fine."""
+        """Let go of the directory. Commits and reads then raise `StoreClosed`; closing twice is fine."""
         ...

@@ -52,6 +52,10 @@ class QueueTable:
         """Take in a queue found on opening."""
         self.by_place[queue.topic, queue.queue_id] = queue
 
+    def start_at(self, number: int) -> None:
+        """Say which number the next new queue gets."""
+        self.next_number = self._next_number_before = number
+
     def add(self, topic: str, queue_id: int) -> Queue:
         """Stage a new queue; it can take messages in this turn already."""
         queue = Queue(topic, queue_id, self.next_number)

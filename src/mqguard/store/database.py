@@ -1,0 +1,135 @@
+"""Opening RocksDB for messages: options, column families, and errors that say what to do."""
+
+from pathlib import Path
+
+import rocksdict
+
+from mqguard.store import layout
+from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFailed
+
+_MIB = 1 << 20
+# Memory: what is idle stays small because buffers are filled by use only; under load at most ~100 MiB.
+_RECORD_BUFFER = 32 * _MIB
+_SMALL_BUFFER = 8 * _MIB
+_CACHE = 16 * _MIB
+_ALL_WAL = 64 * _MIB
+"""More write-ahead log than this is flushed away, because a start has to read it again (~0.1 s)."""
+_RECORD_BLOCK = 32 * 1024
+_OPEN_FILES = 1024
+
+
+class Database:
+    """An open RocksDB with its column families.
+
+    Args:
+        path: Its directory; made if it is missing.
+
+    Raises:
+        StoreBusy: somebody else holds it.
+        StoreCorrupt: it is damaged.
+        StoreFailed: it can not be opened for another reason.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = _open(path)
+            self._families = {name: self._db.get_column_family(name) for name in layout.FAMILIES}
+            handle = self._db.get_column_family_handle
+            self.handles = {name: handle(name) for name in layout.FAMILIES}
+        except OSError as error:
+            raise StoreFailed(f"the directory `{path}` can not be made: {error.strerror}") from error
+        except Exception as error:  # rocksdict raises plain Exception
+            raise named(error, path) from error
+
+        self._plain = rocksdict.WriteOptions()
+        self._synced = rocksdict.WriteOptions()
+        self._synced.sync = True
+
+    def family(self, name: str) -> rocksdict.Rdict:
+        """One column family, for reading."""
+        return self._families[name]
+
+    def write(self, batch: rocksdict.WriteBatch, *, sync: bool) -> None:
+        """Write a batch, all or nothing.
+
+        Raises:
+            StoreFailed: RocksDB refused.
+        """
+        try:
+            self._db.write(batch, self._synced if sync else self._plain)
+        except Exception as error:
+            raise named(error, self.path) from error
+
+    def flush(self) -> None:
+        """Move what is in memory to files, so that the next start has no log to read.
+
+        Raises:
+            StoreFailed: RocksDB refused.
+        """
+        try:
+            for family in self._families.values():
+                family.flush(wait=True)
+        except Exception as error:
+            raise named(error, self.path) from error
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self.handles.clear()
+        for family in self._families.values():
+            family.close()
+        self._families.clear()
+        self._db.close()
+        # The lock is let go with the last reference that rocksdict holds to the database.
+        del self._db
+
+
+def named(error: Exception, path: Path) -> StoreError:
+    """The error of ours that a RocksDB error is, told by its text: rocksdict has one class for all."""
+    text = " ".join(str(error).split())
+    if "lock" in text.lower() and "LOCK" in text:
+        return StoreBusy(f"the data directory `{path}` is in use by another process")
+    if text.startswith(("Corruption", "Invalid argument: Column families not opened")) or "checksum" in text.lower():
+        return StoreCorrupt(f"the data in `{path}` are damaged: {text}; restore a backup or move the directory away")
+    return StoreFailed(f"the store in `{path}` failed: {text}")
+
+
+def _open(path: Path) -> rocksdict.Rdict:
+    cache = rocksdict.Cache(_CACHE)
+    families = {
+        "records": _family(cache, _RECORD_BUFFER, _RECORD_BLOCK),
+        "queues": _family(cache, _SMALL_BUFFER, 16 * 1024),
+        "keys": _family(cache, _SMALL_BUFFER, 16 * 1024),
+        "meta": _family(cache, _SMALL_BUFFER, 4 * 1024),
+    }
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by place
+    options.create_missing_column_families(True)  # noqa: FBT003
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(_OPEN_FILES)
+    options.set_max_file_opening_threads(2)
+    options.set_max_total_wal_size(_ALL_WAL)
+    options.set_bytes_per_sync(_MIB)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(_MIB)
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    options.set_skip_stats_update_on_db_open(True)
+    options.set_is_fd_close_on_exec(True)
+    return rocksdict.Rdict(str(path), options, column_families=families)
+
+
+def _family(cache: rocksdict.Cache, buffer: int, block: int) -> rocksdict.Options:
+    table = rocksdict.BlockBasedOptions()
+    table.set_block_cache(cache)
+    table.set_block_size(block)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_format_version(5)
+    options = rocksdict.Options(raw_mode=True)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.none())
+    options.set_write_buffer_size(buffer)
+    options.set_max_write_buffer_number(3)
+    return options

@@ -1,0 +1,187 @@
+"""Reading messages from RocksDB."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import rocksdict
+
+from mqguard.store import layout
+from mqguard.store.database import Database, named
+from mqguard.store.errors import StoreFailed
+from mqguard.store.ports import Entry, Table
+from mqguard.store.queues import Queue
+
+Pairs = Iterator[tuple[bytes, bytes]]
+_RUN = 4
+"""So many records that lie next to each other are read by one walk rather than one by one."""
+
+
+class Reader:
+    """Reads what is committed; see `MessageStore` for what its methods give.
+
+    Raises:
+        StoreFailed: (every method) the disk can not be read, or what it gives is damaged.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._records = db.family("records")
+        self._queues = db.family("queues")
+        self._keys = db.family("keys")
+        self._meta = db.family("meta")
+
+    def entries(self, number: int, offset: int, limit: int) -> list[Entry]:
+        """Entries of a queue by its number; the caller does not ask beyond its end."""
+        try:
+            values = self._queues.values(from_key=layout.QUEUE_KEY.pack(number, offset))
+            unpack = layout.ENTRY.unpack
+            # INVARIANT: the offsets of a queue are dense, so the n-th value belongs to the n-th offset.
+            return [Entry(at, *unpack(value)) for at, value in zip(range(offset, offset + limit), values, strict=False)]
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def record(self, physical: int) -> bytes | None:
+        """One record."""
+        try:
+            found: bytes | None = self._records.get(layout.U64.pack(physical))
+        except Exception as error:
+            raise self._failed(error) from error
+        return found
+
+    def records(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Records in the order of their entries, without those that are gone."""
+        try:
+            found: list[bytes] = []
+            for run in _runs(entries):
+                found += self._run(run)
+        except Exception as error:
+            raise self._failed(error) from error
+        return found
+
+    def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
+        """Physical offsets by key, newest first, a walk per day of the window."""
+        try:
+            days = self._days()
+            if days is None:
+                return []
+            found: list[int] = []
+            for day in range(min(layout.day_of(end), days[1]), max(layout.day_of(begin), days[0]) - 1, -1):
+                found += itertools.islice(self._day(day, key, begin, end), limit - len(found))
+                if len(found) == limit:
+                    break
+        except Exception as error:
+            raise self._failed(error) from error
+        return found
+
+    def first_physical(self) -> int | None:
+        """Physical offset of the oldest record."""
+        found = self.next_record(0)
+        return found[0] if found else None
+
+    def next_record(self, physical: int) -> tuple[int, bytes] | None:
+        """The first record at or after an offset."""
+        try:
+            for key, value in _pairs(self._records, layout.U64.pack(physical)):
+                return layout.U64.unpack(key)[0], value
+        except Exception as error:
+            raise self._failed(error) from error
+        return None
+
+    def last_record(self) -> tuple[int, bytes] | None:
+        """The newest record."""
+        try:
+            for key, value in cast("Pairs", self._records.items(backwards=True)):
+                return layout.U64.unpack(key)[0], value
+        except Exception as error:
+            raise self._failed(error) from error
+        return None
+
+    def end_of(self, queue: Queue) -> int:
+        """One after the last offset of a queue, its first offset if it has none."""
+        last = layout.QUEUE_KEY.pack(queue.number, layout.LAST_OFFSET)
+        try:
+            for key in _back(self._queues, last):
+                number, offset = layout.QUEUE_KEY.unpack(key)
+                return max(queue.min_offset, int(offset) + 1) if number == queue.number else queue.min_offset
+        except Exception as error:
+            raise self._failed(error) from error
+        return queue.min_offset
+
+    def meta(self, key: bytes) -> bytes | None:
+        """One value of the small tables."""
+        try:
+            found: bytes | None = self._meta.get(key)
+        except Exception as error:
+            raise self._failed(error) from error
+        return found
+
+    def metas(
+        self, prefix: bytes, *, below: bytes | None = None, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Keys and values of the small tables under a prefix, the whole keys."""
+        end = None if below is None else prefix + below
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            for key, value in _pairs(self._meta, prefix):
+                if not key.startswith(prefix) or (end is not None and key >= end) or len(found) == limit:
+                    break
+                found.append((key, value))
+        except Exception as error:
+            raise self._failed(error) from error
+        return found
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all."""
+        return self.next_record(0) is None and not self.metas(b"", limit=1)
+
+    def values(self, table: Table, below: bytes | None, limit: int | None) -> list[tuple[bytes, bytes]]:
+        """Keys and values of one table."""
+        return [(key[1:], value) for key, value in self.metas(table.value, below=below, limit=limit)]
+
+    def _run(self, run: Sequence[Entry]) -> list[bytes]:
+        if len(run) < _RUN:
+            get, pack = self._records.get, layout.U64.pack
+            return [found for entry in run if (found := get(pack(entry.physical))) is not None]
+
+        walk = _pairs(self._records, layout.U64.pack(run[0].physical))
+        wanted = {layout.U64.pack(entry.physical) for entry in run}
+        return [value for key, value in itertools.islice(walk, len(run)) if key in wanted]
+
+    def _days(self) -> tuple[int, int] | None:
+        for first, _ in _pairs(self._keys, b""):
+            for last in _back(self._keys, None):
+                return int.from_bytes(first[:2], "big"), int.from_bytes(last[:2], "big")
+        return None
+
+    def _day(self, day: int, key: int, begin: int, end: int) -> Iterator[int]:
+        last = layout.INDEX_KEY.pack(day, key, min(end, layout.LAST_OFFSET), layout.LAST_OFFSET)
+        for name in _back(self._keys, last):
+            found_day, found_key, stored, physical = layout.INDEX_KEY.unpack(name)
+            if (found_day, found_key) != (day, key) or stored < begin:
+                return
+            yield physical
+
+    def _failed(self, error: Exception) -> StoreFailed:
+        return StoreFailed(str(named(error, self._db.path)))
+
+
+def _pairs(family: rocksdict.Rdict, begin: bytes) -> Pairs:
+    return cast("Pairs", family.items(from_key=begin))
+
+
+def _back(family: rocksdict.Rdict, begin: bytes | None) -> Iterator[bytes]:
+    """Keys from the last one at or before `begin` (None: from the very last) backwards."""
+    return cast("Iterator[bytes]", family.keys(backwards=True, from_key=begin))
+
+
+def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Cut entries into runs whose records lie next to each other."""
+    begin = 0
+    for at in range(1, len(entries)):
+        before = entries[at - 1]
+        if entries[at].physical != before.physical + before.size:
+            yield entries[begin:at]
+            begin = at
+    if entries:
+        yield entries[begin:]

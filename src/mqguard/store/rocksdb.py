@@ -1,0 +1,335 @@
+"""Messages on RocksDB: one write batch per turn, the write-ahead log always on (`layout` says what lies where).
+
+Rule 1: nothing is acknowledged before `commit` has returned; nothing of a failed commit is ever visible.
+Rule 2: after a failed write RocksDB may or may not have the batch in its log. `recover` opens the database anew and
+takes back whatever of it came through, so that memory and disk agree again.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import rocksdict
+
+from mqguard.model import record as records
+from mqguard.store import layout
+from mqguard.store.database import Database
+from mqguard.store.doubt import Doubt
+from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreError, StoreFailed
+from mqguard.store.loading import load
+from mqguard.store.ports import Entry, Space, Table
+from mqguard.store.queues import Queue, QueueTable
+from mqguard.store.reading import Reader
+from mqguard.store.sweeping import DroppedQueues
+
+Handle = rocksdict.ColumnFamily | None
+_ROOM_TO_RECOVER = 64 << 20
+"""Free bytes without which a database is not opened anew: opening writes files, and failing there costs the reads."""
+
+
+class RocksMessageStore:
+    """A `MessageStore` in a directory of its own.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        StoreBusy: another process holds it.
+        StoreCorrupt: it is damaged, or made by a version that this one does not know.
+        StoreFailed: it can not be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.failure: str | None = None
+        self._closed = False
+        self._queues = QueueTable()
+        self._dropped = DroppedQueues()
+        self._doubt = Doubt()
+        self._attach(Database(path))
+        try:
+            loaded = load(self._reader, self._queues, self._dropped)
+        except StoreError:
+            self._detach()
+            raise
+        self.next_physical = loaded.next_physical
+        self.min_physical = self._release = loaded.released
+        self.last_time = self._last_time = loaded.last_time
+        self._begin()
+        if loaded.is_new:
+            self._put(layout.FORMAT_KEY, layout.FORMAT)
+            self.commit(sync=True)
+
+    # Staging
+
+    def queue(self, topic: str, queue_id: int) -> Queue | None:
+        """See `MessageStore`."""
+        return self._queues.by_place.get((topic, queue_id))
+
+    def queues(self) -> list[Queue]:
+        """See `MessageStore`."""
+        return list(self._queues.by_place.values())
+
+    def stage_queue(self, topic: str, queue_id: int) -> Queue:
+        """See `MessageStore`."""
+        found = self._queues.by_place.get((topic, queue_id))
+        if found is not None:
+            return found
+
+        added = self._queues.add(topic, queue_id)
+        self._put(layout.queue_name(layout.QUEUE_LETTER, added.number), layout.queue_value(added, 0))
+        self._put(layout.NEXT_NUMBER_KEY, layout.U64.pack(self._queues.next_number))
+        return added
+
+    def stage_drop(self, queue: Queue) -> None:
+        """See `MessageStore`."""
+        self._queues.drop(queue)
+        self._dropped.stage(queue.number, (queue.min_offset, queue.next_offset))
+        self._delete(layout.queue_name(layout.QUEUE_LETTER, queue.number))
+        name = layout.queue_name(layout.DROPPED_LETTER, queue.number)
+        self._put(name, layout.span_value(queue.min_offset, queue.next_offset))
+
+    def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
+        """See `MessageStore`."""
+        physical, offset, size = self.next_physical, queue.next_offset, len(record)
+        put = self._batch.put
+        put(layout.U64.pack(physical), record, self._in_records)
+        put(
+            layout.QUEUE_KEY.pack(queue.number, offset),
+            layout.ENTRY.pack(physical, size, tag_code, store_time),
+            self._in_queues,
+        )
+        for key in keys:
+            put(layout.INDEX_KEY.pack(layout.day_of(store_time), key, store_time, physical), b"", self._in_keys)
+        queue.next_offset = offset + 1
+        self.next_physical = physical + size
+        self._last_time = store_time
+        self._queues.touch(queue)
+
+    def stage_value(self, table: Table, key: bytes, value: bytes) -> None:
+        """See `MessageStore`."""
+        self._put(table.value + key, value)
+
+    def stage_removal(self, table: Table, key: bytes) -> None:
+        """See `MessageStore`."""
+        self._delete(table.value + key)
+
+    def stage_trim(self, queue: Queue, min_offset: int) -> None:
+        """See `MessageStore`."""
+        if min_offset <= queue.pending_min:
+            return
+        begin, end = (layout.QUEUE_KEY.pack(queue.number, offset) for offset in (queue.pending_min, min_offset))
+        self._batch.delete_range(begin, end, self._in_queues)
+        queue.pending_min = min_offset
+        self._queues.touch(queue)
+        self._put(layout.queue_name(layout.QUEUE_LETTER, queue.number), layout.queue_value(queue, min_offset))
+
+    def stage_release(self, physical: int) -> None:
+        """See `MessageStore`."""
+        if physical <= self._release:
+            return
+        self._batch.delete_range(layout.U64.pack(0), layout.U64.pack(physical), self._in_records)
+        self._put(layout.RELEASED_KEY, layout.U64.pack(physical))
+        self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
+        self._release = physical
+        kept = self._reader.next_record(physical)
+        day = layout.day_of(records.decode(kept[1]).store_timestamp if kept else self.last_time)
+        self._batch.delete_range(_day_key(0), _day_key(day), self._in_keys)
+
+    def sweep(self, limit: int) -> int:
+        """See `MessageStore`."""
+        swept = 0
+        while swept < limit and (step := self._sweep_next(limit - swept)):
+            swept += step
+        return swept
+
+    @property
+    def pending(self) -> bool:
+        """See `MessageStore`."""
+        return not self._batch.is_empty()
+
+    def commit(self, *, sync: bool) -> None:
+        """See `MessageStore`."""
+        db = self._db
+        if db is None or self.failure is not None:
+            self.discard()
+            raise self._out_of_order()
+        try:
+            db.write(self._batch, sync=sync)
+        except StoreError as error:
+            self._doubt.note(self._reader, self._meta_keys, self._queues, self._release)
+            self.failure = str(error)
+            self.discard()
+            raise StoreFailed(self.failure) from error
+        self._queues.settle()
+        self._dropped.settle()
+        self.min_physical = self._release
+        self.last_time = self._last_time
+        self._begin()
+
+    def discard(self) -> None:
+        """See `MessageStore`."""
+        self._queues.revert()
+        self._dropped.revert()
+        self.next_physical = self._committed_physical
+        self._release = self.min_physical
+        self._last_time = self.last_time
+        self._begin()
+
+    # Reading
+
+    def entries(self, queue: Queue, offset: int, limit: int) -> list[Entry]:
+        """See `MessageStore`."""
+        begin = max(offset, queue.min_offset)
+        return self._reader.entries(queue.number, begin, max(0, min(limit, queue.max_offset - begin)))
+
+    def record(self, physical: int) -> bytes | None:
+        """See `MessageStore`."""
+        return self._reader.record(physical)
+
+    def records(self, entries: Sequence[Entry]) -> list[bytes]:
+        """See `MessageStore`."""
+        return self._reader.records(entries)
+
+    def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
+        """See `MessageStore`."""
+        return self._reader.find(key, max(0, begin), end, limit) if end >= 0 else []
+
+    def first_physical(self) -> int | None:
+        """See `MessageStore`."""
+        return self._reader.first_physical()
+
+    def next_record(self, physical: int) -> tuple[int, bytes] | None:
+        """See `MessageStore`."""
+        return self._reader.next_record(physical)
+
+    def value(self, table: Table, key: bytes) -> bytes | None:
+        """See `MessageStore`."""
+        return self._reader.meta(table.value + key)
+
+    def values(
+        self, table: Table, *, below: bytes | None = None, limit: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """See `MessageStore`."""
+        return self._reader.values(table, below, limit)
+
+    def space(self) -> Space:
+        """See `MessageStore`."""
+        try:
+            total, _, free = shutil.disk_usage(self._path)
+        except OSError as error:
+            raise StoreFailed(f"the disk of `{self._path}` can not be looked at: {error.strerror}") from error
+        return Space(total, free)
+
+    # Opening, failing, closing
+
+    def recover(self) -> bool:
+        """See `MessageStore`."""
+        if self.failure is None or self._closed:
+            return not self._closed
+        if self.pending:
+            return False
+        try:
+            if self.space().free < _ROOM_TO_RECOVER:
+                return False
+            self._detach()
+            self._attach(Database(self._path))
+            self._begin()
+            self._repair()
+        except StoreError as error:
+            self.failure = str(error)
+            return False
+        self.failure = None
+        return True
+
+    def close(self) -> None:
+        """See `MessageStore`."""
+        if self._db is not None and self.failure is None:
+            # Without room the log stays as it is and the next start reads it.
+            with contextlib.suppress(StoreError):
+                self._db.flush()
+        self._closed = True
+        self._detach()
+
+    def _repair(self) -> None:
+        """Make the disk agree with memory after a write whose fate is unknown."""
+        db = self._db
+        if db is None:
+            raise self._out_of_order()
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        self._doubt.repair(batch, db, self._queues, self.next_physical)
+        db.write(batch, sync=True)
+        for queue in self._queues.by_place.values():
+            if self._reader.end_of(queue) != queue.max_offset:
+                raise StoreCorrupt(f"the disk has lost messages of `{queue.topic}`; restart to go on with what is left")
+        self.min_physical = self._release = max(self.min_physical, self._doubt.release)
+        self._doubt = Doubt()
+
+    def _attach(self, db: Database) -> None:
+        self._db: Database | None = db
+        self._reading: Reader | None = Reader(db)
+        self._in_records: Handle = db.handles["records"]
+        self._in_queues: Handle = db.handles["queues"]
+        self._in_keys: Handle = db.handles["keys"]
+        self._in_meta: Handle = db.handles["meta"]
+
+    def _detach(self) -> None:
+        """Let go of the database and of everything that keeps it alive: its lock goes with the last of them."""
+        self._reading = None
+        self._in_records = self._in_queues = self._in_keys = self._in_meta = None
+        self._batch = rocksdict.WriteBatch(raw_mode=True)
+        if self._db is not None:
+            db, self._db = self._db, None
+            db.close()
+
+    @property
+    def _reader(self) -> Reader:
+        if self._reading is None:
+            raise self._out_of_order()
+        return self._reading
+
+    def _out_of_order(self) -> StoreError:
+        if self._closed:
+            return StoreClosed("the store is closed")
+        return StoreFailed(f"the store can not be used: {self.failure}")
+
+    def _begin(self) -> None:
+        self._batch = rocksdict.WriteBatch(raw_mode=True)
+        self._meta_keys: set[bytes] = set()
+        self._committed_physical = self.next_physical
+
+    def _put(self, key: bytes, value: bytes) -> None:
+        self._meta_keys.add(key)
+        self._batch.put(key, value, self._in_meta)
+
+    def _delete(self, key: bytes) -> None:
+        self._meta_keys.add(key)
+        self._batch.delete(key, self._in_meta)
+
+    def _sweep_next(self, limit: int) -> int:
+        """Stage the removal of at most `limit` entries of one dropped queue; 0 if there is none."""
+        found = self._dropped.next()
+        if found is None:
+            return 0
+        number, begin, end = found
+        upto = min(end, begin + limit)
+        for entry in self._reader.entries(number, begin, upto - begin):
+            self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
+
+        name = layout.queue_name(layout.DROPPED_LETTER, number)
+        if upto < end:
+            self._dropped.stage(number, (upto, end))
+            self._put(name, layout.span_value(upto, end))
+        else:
+            self._dropped.stage(number, None)
+            self._delete(name)
+            whole = layout.QUEUE_KEY.pack(number, 0), layout.QUEUE_KEY.pack(number, layout.LAST_OFFSET)
+            self._batch.delete_range(*whole, self._in_queues)
+            # The newest records may be gone now; their places must not be given out again.
+            self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
+        return max(1, upto - begin)
+
+
+def _day_key(day: int) -> bytes:
+    return layout.INDEX_KEY.pack(day, 0, 0, 0)
