@@ -76,7 +76,7 @@ class Router:
         self._handlers = dict(handlers)
         self._explain = explain
         self._defer = defer
-        self._questions = questions or Questions()
+        self._questions = Questions() if questions is None else questions
         self._at_close = (lambda link: self._questions.leave(link.peer.channel), *at_close)
         self._at_turn_end = tuple(at_turn_end)
 

@@ -4,8 +4,13 @@ import itertools
 
 import pytest
 
+from mqguard.auth.action import Action
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
 from mqguard.auth.signature import sign
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
 from mqguard.broker.server import Broker
 from mqguard.broker.settings import BrokerSettings
@@ -136,12 +141,6 @@ class House:
 
     def user(self, name, *entries, sources=()):
         """A Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
-        from mqguard.auth.action import Action
-        from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-        from mqguard.auth.resource import Resource
-        from mqguard.auth.source import Source
-        from mqguard.auth.subject import Subject
-
         self.manager.create_user(name, SECRET)
         parsed = tuple(
             Entry(
