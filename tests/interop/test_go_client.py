@@ -1,0 +1,224 @@
+"""The official Go client sends, receives, and is kept out."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all
+from tests.fixtures.server import Server
+from tests.fixtures.wire import ROUTE, User, Wire
+from tests.interop.conftest import ADMIN, Client
+from tests.interop.test_java_refusals import NO_PERMISSION, OUTSIDERS, Outsider
+
+pytestmark = pytest.mark.xdist_group("go")
+
+Name = Callable[[str], str]
+ALICE = User("alice", "alice-secret")
+
+
+def bodies(answer: dict[str, Any]) -> list[str]:
+    return [message["body"] for message in answer["messages"]]
+
+
+def expected(body: str, count: int) -> list[str]:
+    return [f"{body}-{i}" for i in range(count)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def users(server: Server) -> None:
+    """One user who may, and each kind of user who may not."""
+    with Wire(server.broker_port, ADMIN) as admin:
+        create_topic(admin, "orders", queues=1)
+        for name in ("alice", "dora", "paul", "dan", "wanda"):
+            create_user(admin, name, f"{name}-secret")
+        allowed = (entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
+        grant(admin, "alice", *allowed)
+        grant(admin, "dora", *allowed)
+        disable_user(admin, "dora")
+        grant(admin, "dan", entry("Topic:*", "All"), entry("Group:*", "All"))
+        grant(
+            admin,
+            "dan",
+            entry("Topic:orders", "All", "Deny"),
+            entry("Topic:forbidden", "All", "Deny"),
+            entry("Group:orders_group", "Sub", "Deny"),
+        )
+        grant(
+            admin, "wanda", entry("Topic:*", "All", sources=("10.0.0.0/8",)), entry("Group:*", "All", sources=("::2",))
+        )
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
+def test_every_way_of_sending_arrives_once(go: Client, admin: Wire, name: Name, mode: str) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    sent = go.do("send", topic=topic, mode=mode, count=8, body=mode, tag="T", key="K")
+    assert all(result["status"] == "SEND_OK" for result in sent["results"]), sent
+    go.do("consume", handle="c", topic=topic, group=group)
+    messages = go.do("received", handle="c", count=8)["messages"]
+    go.do("stop", handle="c")
+
+    assert Counter(m["body"] for m in messages) == Counter(expected(mode, 8))
+    assert {(m["tag"], m["key"].strip(), m["topic"]) for m in messages} == {("T", "K", topic)}
+    if mode in {"sync", "async", "ordered"}:
+        assert {(m["queue"], m["offset"]) for m in messages} == {(r["queue"], r["offset"]) for r in sent["results"]}
+        assert {m["msgId"] for m in messages} == {r["msgId"] for r in sent["results"]}
+
+
+def test_ordered_messages_are_consumed_in_order(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=2)
+
+    go.do("send", topic=topic, mode="ordered", shards=3, count=18, body="o")
+    go.do("consume", handle="c", topic=topic, group=group, orderly=True)
+    messages = go.do("received", handle="c", count=18, timeout=60000, wait=70)["messages"]
+    go.do("stop", handle="c")
+
+    assert Counter(bodies({"messages": messages})) == Counter(expected("o", 18))
+    for queue in (0, 1):
+        numbers = [int(m["body"].split("-")[1]) for m in messages if m["queue"] == queue]
+        assert numbers == sorted(numbers)
+
+
+def test_delayed_messages_come_late_and_not_early(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    go.do("consume", handle="c", topic=topic, group=group)
+    go.do("send", topic=topic, level=1, count=2, body="d")
+    messages = go.do("received", handle="c", count=2, timeout=20000, wait=30)["messages"]
+    go.do("stop", handle="c")
+
+    assert sorted(bodies({"messages": messages})) == expected("d", 2)
+    assert all(950 <= m["stored"] - m["born"] <= 4000 for m in messages)
+
+
+def test_a_broadcast_reaches_every_consumer_of_the_group(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    go.do("send", topic=topic, count=6, body="b")
+    for handle in ("b1", "b2"):
+        go.do("consume", handle=handle, topic=topic, group=group, model="BROADCASTING")
+    for handle in ("b1", "b2"):
+        assert Counter(bodies(go.do("received", handle=handle, count=6))) == Counter(expected("b", 6))
+        go.do("stop", handle=handle)
+
+
+def test_a_tag_filter_lets_only_its_tags_through(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    for tag in ("A", "B", "C"):
+        go.do("send", topic=topic, tag=tag, body=tag, count=3)
+    go.do("consume", handle="c", topic=topic, group=group, expression="A || C")
+    messages = go.do("received", handle="c", count=7, timeout=4000)
+    go.do("stop", handle="c")
+
+    assert Counter(bodies(messages)) == Counter(expected("A", 3) + expected("C", 3))
+
+
+def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+    # this client looks for new routes every 30 s: the retry topic is there before it starts, the dead letters' too
+    go.do("consume", handle="first", topic=topic, group=group)
+    await_route(go.server, f"%RETRY%{group}")
+    go.do("stop", handle="first")
+
+    go.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=1)
+    go.do("send", topic=topic, body="poison")
+    messages = go.do("received", handle="c", count=2, timeout=60000, wait=70)["messages"]
+    assert [(m["body"], m["reconsumed"]) for m in messages] == [("poison-0", 0), ("poison-0", 1)]
+
+    await_route(go.server, f"%DLQ%{group}")
+    go.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
+    (dead,) = go.do("received", handle="dead", timeout=60000, wait=70)["messages"]
+    go.do("stop", handle="dead")
+    go.do("stop", handle="c")
+    assert dead["body"] == "poison-0"
+
+
+def await_route(server: Server, topic: str, seconds: float = 10) -> None:
+    """Wait until the name server knows a topic."""
+    end = time.monotonic() + seconds
+    with Wire(server.namesrv_port, ADMIN) as namesrv:
+        while namesrv.call(ROUTE, {"topic": topic}).code != 0:
+            assert time.monotonic() < end, f"{topic} has no route"
+            time.sleep(0.1)
+
+
+def test_a_group_goes_on_where_it_was(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+
+    for round_ in ("first", "second"):
+        go.do("send", topic=topic, count=5, body=round_)
+        go.do("consume", handle=round_, topic=topic, group=group)
+        messages = go.do("received", handle=round_, count=6, timeout=3000)
+        go.do("stop", handle=round_)
+        assert Counter(bodies(messages)) == Counter(expected(round_, 5))
+
+
+def test_who_may_is_let_in(go: Client) -> None:
+    alice = go.as_(ALICE)
+
+    alice.do("send", topic="orders", body="admitted")
+    alice.do("consume", handle="alice", topic="orders", group="orders_alice")
+    assert "admitted-0" in bodies(alice.do("received", handle="alice"))
+    alice.do("stop", handle="alice")
+
+
+@pytest.fixture(params=list(OUTSIDERS))
+def outsider(request: pytest.FixtureRequest) -> Outsider:
+    return OUTSIDERS[request.param]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
+def test_sending_is_refused(go: Client, outsider: Outsider, mode: str) -> None:
+    with Wire(go.server.broker_port, ADMIN) as admin:
+        before = read_all(admin, "orders", "watch", 0)
+        answer = go.as_(outsider.user).call("send", topic="orders", body="intruder", mode=mode)
+        assert read_all(admin, "orders", "watch", 0) == before
+
+    failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
+    if mode == "oneway" and not failures:
+        return
+    assert len(failures) == 1, answer
+    assert failures[0]["code"] in {NO_PERMISSION, -1}, answer
+    if failures[0]["code"] == NO_PERMISSION:
+        assert re.match(outsider.remark, failures[0]["remark"]), answer
+    else:
+        assert "route" in failures[0]["message"], answer
+
+
+def test_consuming_is_refused(go: Client, outsider: Outsider) -> None:
+    go.do("send", topic="orders", body="for others")
+    client = go.as_(outsider.user)
+
+    assert not client.call("pull", topic="orders", group="orders_group", broker=go.server.broker_name)["ok"]
+    if client.call("consume", handle="outsider", topic="orders", group="orders_group")["ok"]:
+        assert client.do("received", handle="outsider", timeout=1000)["messages"] == []
+        client.do("stop", handle="outsider")
+
+
+def test_administration_is_refused(go: Client, outsider: Outsider) -> None:
+    go.as_(outsider.user).call("createTopic", topic="forbidden", broker=go.server.broker)
+
+    with Wire(go.server.namesrv_port, ADMIN) as admin:
+        assert admin.call(ROUTE, {"topic": "forbidden"}).code == 17
+
+
+def test_the_administrator_creates_a_topic(go: Client, name: Name) -> None:
+    topic = name("made")
+
+    go.do("createTopic", topic=topic, broker=go.server.broker)
+
+    assert go.do("send", topic=topic)["results"][0]["status"] == "SEND_OK"
