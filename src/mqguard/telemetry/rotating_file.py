@@ -1,0 +1,78 @@
+"""A file that only grows at its end, and makes room by renaming. For one thread."""
+
+import os
+from pathlib import Path
+
+MODE = 0o600
+
+
+class RotatingFile:
+    """Appends bytes to `path`; older parts are `path.1` (the newest) to `path.N`.
+
+    Other readers may watch the file: a part is renamed, never rewritten.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, parts: int) -> None:
+        """Use a path; nothing is opened before the first write.
+
+        Args:
+            path: The file; its directory must exist. Made readable for its owner only.
+            max_bytes: A part that has reached this size is full.
+            parts: How many full parts are kept beside the file.
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        self._parts = parts
+        self._fd = -1
+        self._size = 0
+
+    def make_room(self) -> None:
+        """Begin a new part if the file is full. Call it between lines.
+
+        Raises:
+            OSError: The disk cannot do it.
+        """
+        if self._fd < 0:
+            self._open()
+        if self._size >= self._max_bytes:
+            self.close()
+            self._shift()
+            self._open()
+
+    def append(self, data: bytes) -> int:
+        """Write as much of `data` as the disk takes at once, and return how many bytes that was.
+
+        Raises:
+            OSError: The disk takes nothing.
+        """
+        if self._fd < 0:
+            self._open()
+        written = os.write(self._fd, data)
+        self._size += written
+        return written
+
+    def close(self) -> None:
+        """Let go of the file; the next write opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open(self) -> None:
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+        # A file that was there before may have been readable for others.
+        os.fchmod(fd, MODE)
+        self._size = os.fstat(fd).st_size
+        self._fd = fd
+
+    def _shift(self) -> None:
+        if self._parts == 0:
+            self._path.unlink(missing_ok=True)
+            return
+        for number in range(self._parts - 1, 0, -1):
+            older = self._part(number)
+            if older.exists():
+                older.replace(self._part(number + 1))
+        self._path.replace(self._part(1))
+
+    def _part(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
