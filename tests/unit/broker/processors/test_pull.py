@@ -1,0 +1,277 @@
+"""Pulling, at once and later."""
+
+import pytest
+
+from mqguard.auth.subject import Subject
+from mqguard.engine.clients import Client, Consuming, Subscription
+from mqguard.model import record
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
+from tests.unit.broker.conftest import House, answer_to
+
+POSITION = {"suggestWhichBrokerId", "nextBeginOffset", "minOffset", "maxOffset"}
+
+
+def pulling(**change):
+    return {
+        "consumerGroup": "g",
+        "topic": "t",
+        "queueId": 0,
+        "queueOffset": 0,
+        "maxMsgNums": 32,
+        "sysFlag": SUBSCRIPTION,
+        "commitOffset": 0,
+        "suspendTimeoutMillis": 15_000,
+        "subVersion": 0,
+        "subscription": "*",
+        **change,
+    }
+
+
+def send(house, body=b"x", tag=None, queue=0):
+    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0}
+    if tag:
+        ext["i"] = f"TAGS\x01{tag}\x02"
+    assert house.call(310, ext, body).code == 0
+
+
+def bodies(answer):
+    return [message.body for message in record.decode_all(answer.body)]
+
+
+@pytest.fixture
+def house():
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    return house
+
+
+def park(house, wire=None, user="root", code=11, **change):
+    wire = wire or house.connect()
+    command = house.command(code, pulling(sysFlag=SUBSCRIPTION | SUSPEND, **change), user=user)
+    house.give(wire, command)
+    return lambda: answer_to(wire, command)
+
+
+@pytest.mark.parametrize("code", [11, 361])
+def test_messages_come_as_they_were_stored(house, code):
+    for n in range(3):
+        send(house, b"%d" % n)
+    answer = house.call(code, pulling(queueOffset=1))
+    assert answer.code == 0
+    assert bodies(answer) == [b"1", b"2"]
+    assert answer.ext == {
+        "suggestWhichBrokerId": "0",
+        "nextBeginOffset": "3",
+        "minOffset": "0",
+        "maxOffset": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("offset", "sent", "subscription", "code", "following"),
+    [
+        (0, 2, "*", ResponseCode.SUCCESS, 2),
+        (0, 2, "other", ResponseCode.PULL_RETRY_IMMEDIATELY, 2),
+        (2, 2, "*", ResponseCode.PULL_NOT_FOUND, 2),
+        (0, 0, "*", ResponseCode.PULL_NOT_FOUND, 0),
+        (5, 0, "*", ResponseCode.PULL_OFFSET_MOVED, 0),
+        (5, 2, "*", ResponseCode.PULL_OFFSET_MOVED, 2),
+        (-1, 2, "*", ResponseCode.PULL_OFFSET_MOVED, 0),
+    ],
+)
+def test_what_an_offset_is_answered(house, offset, sent, subscription, code, following):
+    for _ in range(sent):
+        send(house, tag="A")
+    answer = house.call(11, pulling(queueOffset=offset, subscription=subscription))
+    assert answer.code == code
+    assert set(answer.ext) >= POSITION
+    assert int(answer.ext["nextBeginOffset"]) == following
+
+
+@pytest.mark.parametrize("offset", [5, -1])
+def test_an_offset_outside_the_queue_is_told_at_once(house, offset):
+    send(house)
+    assert park(house, queueOffset=offset)().code == ResponseCode.PULL_OFFSET_MOVED
+
+
+def test_a_pull_waits_for_a_message_and_gets_it_after_it_is_stored(house):
+    answer = park(house)
+    assert answer() is None
+    send(house, b"here", queue=1)
+    assert answer() is None
+    send(house, b"here")
+    assert bodies(answer()) == [b"here"]
+
+
+def test_a_pull_waits_for_its_tags(house):
+    answer = park(house, subscription="A || B")
+    send(house, b"no", tag="C")
+    send(house, b"no")
+    assert answer() is None
+    send(house, b"yes", tag="B")
+    assert bodies(answer()) == [b"yes"]
+    assert answer().ext["nextBeginOffset"] == "3"
+
+
+def test_time_runs_out(house):
+    answer = park(house, suspendTimeoutMillis=1000)
+    house.tick(999)
+    assert answer() is None
+    house.tick(1)
+    assert answer().code == ResponseCode.PULL_NOT_FOUND
+    assert set(answer().ext) == POSITION
+
+
+def test_after_messages_for_others_the_pull_moves_on(house):
+    answer = park(house, subscription="A")
+    send(house, tag="B")
+    house.tick(15_000)
+    assert answer().code == ResponseCode.PULL_RETRY_IMMEDIATELY
+    assert answer().ext["nextBeginOffset"] == "1"
+
+
+def test_nobody_waits_longer_than_a_minute(house):
+    answer = park(house, suspendTimeoutMillis=10**12)
+    house.tick(60_000)
+    assert answer().code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_without_long_polling_a_pull_waits_a_second():
+    house = House(long_polling=False)
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    answer = park(house)
+    assert answer() is None
+    house.tick(1000)
+    assert answer().code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_when_too_many_wait_the_next_is_answered_at_once():
+    house = House(waiting_pulls=1)
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    first, second = park(house), park(house)
+    assert first() is None
+    assert second().code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_who_lost_the_right_while_waiting_gets_nothing(house):
+    house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    answer = park(house, user="alice")
+    house.manager.delete_acl(Subject("alice"))
+    send(house, b"secret")
+    assert answer().code == ResponseCode.PULL_RETRY_IMMEDIATELY
+    assert answer().body == b""
+    assert answer().ext["nextBeginOffset"] == "0"
+    assert house.call(11, pulling(), user="alice").code == ResponseCode.NO_PERMISSION
+
+
+def test_a_closed_connection_waits_no_more(house):
+    wire = house.connect()
+    park(house, wire)
+    house.disconnect(wire)
+    send(house)
+    assert wire.frames == []
+    assert len(house.broker._waiting) == 0
+
+
+def test_a_deleted_topic_is_told_to_those_who_wait(house):
+    answer = park(house)
+    house.engine.topics.delete("t")
+    house.app.end_of_turn()
+    assert answer().code == ResponseCode.TOPIC_NOT_EXIST
+
+
+def test_the_commit_offset_counts_only_with_its_flag(house):
+    send(house)
+    house.call(11, pulling(commitOffset=1))
+    assert house.engine.offsets.get("g", "t", 0) is None
+    house.call(11, pulling(commitOffset=1, sysFlag=SUBSCRIPTION | COMMIT_OFFSET))
+    assert house.engine.offsets.get("g", "t", 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"topic": "nowhere"}, ResponseCode.TOPIC_NOT_EXIST),
+        ({"queueId": 4}, ResponseCode.INVALID_PARAMETER),
+        ({"queueId": -1}, ResponseCode.INVALID_PARAMETER),
+        ({"consumerGroup": "a b"}, ResponseCode.INVALID_PARAMETER),
+        ({"expressionType": "SQL92"}, ResponseCode.SYSTEM_ERROR),
+        ({"expressionType": "REGEX"}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+        ({"sysFlag": 0}, ResponseCode.SUBSCRIPTION_NOT_EXIST),
+        ({"liteTopic": "l"}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
+    ],
+)
+def test_what_is_refused(house, change, code):
+    answer = house.call(11, pulling(**change))
+    assert answer.code == code
+    assert answer.remark
+
+
+def test_a_group_must_exist_where_the_operator_says_so():
+    house = House(engine={"auto_create_group": False})
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    assert house.call(11, pulling()).code == ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
+
+
+def test_a_disabled_group_gets_nothing(house):
+    house.engine.groups.put(SubscriptionGroupConfig("g", consume_enable=False))
+    assert house.call(11, pulling()).code == ResponseCode.NO_PERMISSION
+
+
+def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t"):
+    wire = house.connect()
+    subscription = Subscription(topic, expression, kind, version=version)
+    consuming = Consuming("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
+    house.broker.clients.consume(Client("c", wire, 0, 513), consuming, house.clock.now)
+
+
+def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
+    send(house, b"a", tag="A")
+    send(house, b"b", tag="B")
+    subscribe(house, "B", version=7)
+    answer = house.call(11, pulling(sysFlag=0, subscription="A", subVersion=7))
+    assert bodies(answer) == [b"b"]
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "code"),
+    [
+        ({}, {"topic": "BenchmarkTest"}, ResponseCode.SUBSCRIPTION_NOT_EXIST),
+        ({"version": 7}, {"subVersion": 8}, ResponseCode.SUBSCRIPTION_NOT_LATEST),
+        ({"kind": "SQL92"}, {}, ResponseCode.SYSTEM_ERROR),
+    ],
+)
+def test_a_subscription_must_be_there_and_fresh(house, known, asked, code):
+    subscribe(house, **known)
+    assert house.call(11, pulling(**{"sysFlag": 0, "subscription": "", **asked})).code == code
+
+
+def test_a_groups_own_retry_topic_needs_no_subscription(house):
+    house.engine.groups.with_retry_topic("g")
+    subscribe(house)
+    answer = house.call(11, pulling(sysFlag=0, subscription="", topic="%RETRY%g"))
+    assert answer.code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_broadcast_can_be_forbidden(house):
+    house.engine.groups.put(SubscriptionGroupConfig("g", consume_broadcast_enable=False))
+    subscribe(house, model="BROADCASTING")
+    assert house.call(11, pulling(sysFlag=0)).code == ResponseCode.NO_PERMISSION
+
+
+@pytest.mark.parametrize("code", [11, 361])
+def test_no_group_reads_the_retry_messages_of_another(house, code):
+    house.engine.groups.with_retry_topic("victim")
+    house.user("mallory", ("Topic:*", "Sub"), ("Group:mine", "Sub"))
+    ext = pulling(consumerGroup="mine", topic="%RETRY%victim")
+    assert house.call(code, ext, user="mallory").code == ResponseCode.NO_PERMISSION
+
+
+def test_a_lite_pull_is_guarded_as_a_pull(house):
+    send(house)
+    house.user("mallory", ("Group:mine", "Sub"))
+    assert house.call(361, pulling(consumerGroup="mine"), user="mallory").code == ResponseCode.NO_PERMISSION
