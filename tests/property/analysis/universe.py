@@ -84,9 +84,8 @@ def requests():
     """Every request of the universe."""
     for kind in REQUEST_TYPES:
         names = NAMES if kind in KINDS else NAMES[:1]
-        actions = [*ACTIONS, Action.GET] if kind in KINDS else [Action.PUB]
         for name in names:
-            for action in actions:
+            for action in (*ACTIONS, Action.GET):
                 for address in ADDRESSES:
                     yield AccessRequest(kind, name, frozenset({action}), address)
 

@@ -12,7 +12,7 @@ from mqguard.auth.resource import Pattern, Resource, ResourceType
 REQUEST_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 """The types that a request can name."""
 
-_ENDINGS = ("", "-1", "1", "x", "-other", "a", "b", "0", "_")
+_WORDS = ("any", "other", "1", "x", "a", "b", "0", "_")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class NameClass:
         """A name of the class; None when it only holds blank names, which no request can ask for."""
         if self.exact:
             return None if _is_blank(self.base) else self.base
-        for ending in _endings():
+        for ending in _endings(self.base):
             name = self.base + ending
             if not _is_blank(name) and not any(self._in_hole(name, hole) for hole in self.holes):
                 return name
@@ -123,8 +123,9 @@ def _is_blank(name: str) -> bool:
     return not name or name.isspace()
 
 
-def _endings() -> Iterator[str]:
-    yield from _ENDINGS
+def _endings(base: str) -> Iterator[str]:
+    yield ""
+    yield from _WORDS if not base[-1:].isalnum() else ("-1", "-other", *_WORDS)
     # More letters than any number of holes can take.
     yield from (chr(code) for code in range(0x30, 0xD800))
     yield from (chr(code) for code in range(0x10000, 0x110000))

@@ -1,0 +1,221 @@
+"""What it takes to bring stored users and policies to what a document says."""
+
+import dataclasses
+import hmac
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from mqguard.auth.analysis.comparison import Comparison, compare
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.findings import entry_text
+from mqguard.auth.documents.document import Document, DocumentUser, SecretReference
+from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.policy import Acl, Entry, PolicyType
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, Secret, User
+
+Resolve = Callable[[SecretReference], Secret]
+"""Finds a secret; raises PolicyInvalid when it is not where the document says."""
+
+
+class PlanRefused(PolicyInvalid):
+    """A plan that must not be carried out, though the document is sound."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One change, for a person.
+
+    Attributes:
+        verb: `create`, `change` or `delete`.
+        what: `user` or `policies`.
+        name: The user or subject.
+        details: What about it, a line each; entries that come begin with `+`, those that go with `-`.
+    """
+
+    verb: str
+    what: str
+    name: str
+    details: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """The way from the stored state to the document.
+
+    Attributes:
+        steps: What is done.
+        changes: The same for `MetadataManager.apply`, which does all of it or nothing. Empty: there is nothing to do.
+        comparison: What it means for rights.
+    """
+
+    steps: tuple[Step, ...]
+    changes: tuple[Change, ...]
+    comparison: Comparison
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the stored state is what the document says."""
+        return not self.changes
+
+
+def plan(
+    document: Document, stored: Directory, resolve: Resolve, *, prune: bool = False, set_secrets: bool = False
+) -> Plan:
+    """Compare a document with what is stored.
+
+    A subject that the document names gets exactly what the document says. What it does not name stays, unless pruned.
+    Two ways to write the same entries, or another order, are no difference.
+
+    Args:
+        document: What should be.
+        stored: What is, with secrets. A user whose secrets are not known here keeps its own.
+        resolve: Finds the secrets that the document refers to.
+        prune: Also delete users and policies that the document does not name.
+        set_secrets: Set the secret also of users whose stored one is not known here.
+
+    Raises:
+        DocumentInvalid: A secret is not where the document says, a new user has none, or a subject is no user.
+        PlanRefused: No enabled Super user would be left.
+    """
+    planner = _Planner(document, stored, resolve, prune=prune, set_secrets=set_secrets)
+    return planner.plan()
+
+
+class _Planner:
+    def __init__(
+        self, document: Document, stored: Directory, resolve: Resolve, *, prune: bool, set_secrets: bool
+    ) -> None:
+        self._document = document
+        self._stored = stored
+        self._resolve = resolve
+        self._prune = prune
+        self._set_secrets = set_secrets
+        self._problems: list[Problem] = []
+        self._users = dict(stored.users)
+        self._acls = dict(stored.acls)
+        self._steps: list[Step] = []
+        self._changes: list[Change] = []
+
+    def plan(self) -> Plan:
+        for user in self._document.users.values():
+            self._put_user(user)
+        for name, acl in self._document.acls.items():
+            self._put_acl(name, acl)
+        if self._prune:
+            self._delete_unnamed()
+        if self._problems:
+            raise DocumentInvalid(self._problems)
+        if _live_supers(self._stored.users) and not _live_supers(self._users):
+            raise PlanRefused(
+                "no enabled Super user would be left, and nobody could administer users and policies: keep one"
+            )
+        after = Directory(self._users, self._acls)
+        return Plan(tuple(self._steps), tuple(self._changes), compare(self._stored, after))
+
+    def _put_user(self, wanted: DocumentUser) -> None:
+        there = self._users.get(wanted.name)
+        secret = self._secret(wanted)
+        if there is None:
+            if secret is None:
+                if wanted.secret is None:
+                    self._note(
+                        wanted.mark,
+                        f"the user `{wanted.name}` is new and needs a secret: write `secret: {{env: NAME}}` or "
+                        "`secret: {file: PATH}`",
+                    )
+                return
+            user = User(wanted.name, (LiveSecret(secret),), wanted.type, wanted.status)
+            self._store_user(user, "create", (f"{user.type.value}, {user.status.value}",))
+            return
+        secrets, details = there.secrets, []
+        if secret is not None and self._is_new(secret, there):
+            secrets = (LiveSecret(secret),)
+            details.append("the secret changes")
+        if there.type is not wanted.type:
+            details.append(f"type {there.type.value} becomes {wanted.type.value}")
+        if there.status is not wanted.status:
+            details.append(f"status {there.status.value} becomes {wanted.status.value}")
+        if details:
+            self._store_user(User(wanted.name, secrets, wanted.type, wanted.status), "change", tuple(details))
+
+    def _is_new(self, secret: Secret, there: User) -> bool:
+        if not there.secrets:
+            return self._set_secrets
+        current = there.secrets[0].secret
+        return not hmac.compare_digest(current.reveal().encode(), secret.reveal().encode())
+
+    def _secret(self, wanted: DocumentUser) -> Secret | None:
+        if wanted.secret is None:
+            return None
+        try:
+            return self._resolve(wanted.secret)
+        except PolicyInvalid as error:
+            self._note(wanted.mark, f"the secret of `{wanted.name}` is not there: {error}")
+            return None
+
+    def _put_acl(self, name: str, wanted: Acl) -> None:
+        mark = self._document.subjects[name]
+        if name not in self._users and name not in self._document.users:
+            self._note(mark, f"`{wanted.subject.key}` is no user: write it under `users` as well")
+            return
+        there = self._acls.get(name)
+        details = tuple(_entry_changes(there, wanted))
+        if not details:
+            return
+        if wanted.policies:
+            self._acls[name] = wanted
+            self._changes.append(PutAcl(wanted))
+            self._steps.append(Step("change" if there else "create", "policies", name, details))
+        else:
+            self._delete_acl(name, details)
+
+    def _delete_unnamed(self) -> None:
+        for name in self._stored.names:
+            if name in self._users and name not in self._document.users:
+                del self._users[name]
+                self._changes.append(DeleteUser(name))
+                self._steps.append(Step("delete", "user", name, ()))
+            if name in self._acls and (name not in self._document.acls or name not in self._users):
+                self._delete_acl(name, tuple(_entry_changes(self._acls[name], None)))
+
+    def _delete_acl(self, name: str, details: tuple[str, ...]) -> None:
+        del self._acls[name]
+        self._changes.append(DeleteAcl(Subject(name)))
+        self._steps.append(Step("delete", "policies", name, details))
+
+    def _store_user(self, user: User, verb: str, details: tuple[str, ...]) -> None:
+        self._users[user.name] = user
+        self._changes.append(PutUser(user))
+        self._steps.append(Step(verb, "user", user.name, details))
+
+    def _note(self, mark: Mark, message: str) -> None:
+        self._problems.append(Problem(mark, message))
+
+
+def _entry_changes(there: Acl | None, wanted: Acl | None) -> Iterator[str]:
+    for kind in PolicyType:
+        old = there.entries(kind) if there else ()
+        new = wanted.entries(kind) if wanted else ()
+        old_count, new_count = Counter(map(_meaning, old)), Counter(map(_meaning, new))
+        yield from (f"- {kind.value}: {entry_text(entry)}" for entry in _surplus(old, old_count - new_count))
+        yield from (f"+ {kind.value}: {entry_text(entry)}" for entry in _surplus(new, new_count - old_count))
+
+
+def _surplus(entries: tuple[Entry, ...], surplus: Counter[object]) -> Iterator[Entry]:
+    for entry in entries:
+        meaning = _meaning(entry)
+        if surplus[meaning]:
+            surplus[meaning] -= 1
+            yield entry
+
+
+def _meaning(entry: Entry) -> object:
+    networks = frozenset(source.network for source in entry.sources)
+    return entry.resource, frozenset(entry.actions), networks, entry.decision
+
+
+def _live_supers(users: Mapping[str, User]) -> int:
+    return sum(user.is_super and user.is_enabled for user in users.values())

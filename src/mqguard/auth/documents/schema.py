@@ -1,0 +1,46 @@
+"""The JSON Schema of policy documents, for editors and other tools."""
+
+from mqguard.auth.documents.shape import (
+    DOCUMENT,
+    ENTRY,
+    POLICIES,
+    SECRET,
+    TEST,
+    USE,
+    USER,
+    Fields,
+    Schema,
+    reference,
+)
+
+
+def schema() -> Schema:
+    """The schema, as plain values for JSON."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mqguard policy document",
+        **_object(DOCUMENT),
+        "$defs": {
+            "user": {"oneOf": [{"type": "null"}, _object(USER)]},
+            "secret": {**_object(SECRET), "minProperties": 1, "maxProperties": 1},
+            "entry": _object(ENTRY),
+            "uses": {"type": "array", "items": {"oneOf": [reference("entry"), _object(USE)]}},
+            "policies": _object(POLICIES),
+            "test": _object(TEST),
+            "resource": {
+                "type": "string",
+                "pattern": r"^(\*|[A-Za-z]+:[^*]*[^*]\*?|[A-Za-z]+:\*)$",
+                "description": "a literal name, a prefix with a last `*`, all of a type, or `*`",
+            },
+            "source": {"type": "string", "minLength": 2, "description": "an address or a CIDR range, IPv4 or IPv6"},
+        },
+    }
+
+
+def _object(fields: Fields) -> Schema:
+    properties = {field.name: {**field.schema, "description": field.about} for field in fields}
+    shape: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    required = [field.name for field in fields if field.required]
+    if required:
+        shape["required"] = required
+    return shape

@@ -1,0 +1,118 @@
+"""Reading a tree of YAML nodes into values, collecting everything that is wrong on the way."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from mqguard.auth.documents.nodes import Listing, MappingNode, Node, Scalar
+from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem, nearest
+from mqguard.auth.documents.shape import Fields
+from mqguard.auth.errors import PolicyInvalid
+
+T = TypeVar("T")
+
+
+class Walk:
+    """Collects problems. A method that finds one notes it and answers None or less; nothing raises until `finish`."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def finish(self) -> None:
+        """End the reading.
+
+        Raises:
+            DocumentInvalid: Something was wrong; it holds all of it.
+        """
+        if self.problems:
+            raise DocumentInvalid(self.problems)
+
+    def note(self, mark: Mark, message: str) -> None:
+        """Something is wrong there."""
+        self.problems.append(Problem(mark, message))
+
+    def fields(self, node: Node, what: str, fields: Fields) -> dict[str, Node]:
+        """The values of a mapping with fixed keys; those that are unknown or written as nothing are left out."""
+        found: dict[str, Node] = {}
+        names = [field.name for field in fields]
+        for key, value in self.pairs(node, what):
+            if key.text not in names:
+                self.note(key.mark, f"unknown key `{key.text}` in {what}: {nearest(key.text, names)}")
+            elif isinstance(value, Scalar) and value.is_null:
+                self.note(value.mark, f"`{key.text}` has no value: write one, or leave the key out")
+            else:
+                found[key.text] = value
+        if isinstance(node, MappingNode):
+            written = {key.text for key, _ in node.pairs}
+            for field in fields:
+                if field.required and field.name not in written:
+                    self.note(node.mark, f"{what} has no `{field.name}`: {field.about}")
+        return found
+
+    def pairs(self, node: Node, what: str) -> Iterable[tuple[Scalar, Node]]:
+        """The keys and values of a mapping with free keys."""
+        if isinstance(node, MappingNode):
+            return node.pairs
+        self.note(node.mark, f"{what} must be a mapping of `key: value` lines, not {_kind(node)}")
+        return ()
+
+    def items(self, node: Node, what: str) -> Iterable[Node]:
+        """The items of a list."""
+        if isinstance(node, Listing):
+            return node.items
+        self.note(node.mark, f"{what} must be a list of `- item` lines, not {_kind(node)}")
+        return ()
+
+    def text(self, node: Node, what: str) -> str | None:
+        """A text that is not blank."""
+        if isinstance(node, Scalar) and not node.is_null and node.text.strip():
+            return node.text
+        self.note(node.mark, f"{what} must be a text, not {_kind(node)}")
+        return None
+
+    def parsed(self, node: Node, what: str, parse: Callable[[str], T]) -> T | None:
+        """A text read by a function that raises PolicyInvalid."""
+        text = self.text(node, what)
+        if text is None:
+            return None
+        try:
+            return parse(text)
+        except PolicyInvalid as error:
+            self.note(node.mark, str(error))
+            return None
+
+    def one_or_more(self, node: Node | None, what: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        """One text, or a list of at least one, each read by a function that raises PolicyInvalid."""
+        if node is None:
+            return ()
+        if isinstance(node, Listing) and not node.items:
+            self.note(node.mark, f"{what} is an empty list: name at least one, or leave the key out")
+        nodes = node.items if isinstance(node, Listing) else (node,)
+        values = [(one, self.parsed(one, what, parse)) for one in nodes]
+        found: list[T] = []
+        for one, value in values:
+            if value is not None and value in found:
+                self.note(one.mark, f"{what} is repeated")
+            elif value is not None:
+                found.append(value)
+        return tuple(found)
+
+
+def choice(what: str, values: Mapping[str, T]) -> Callable[[str], T]:
+    """A parser for one of these words, in any letter case."""
+    known = {word.lower(): value for word, value in values.items()}
+
+    def parse(text: str) -> T:
+        if text.lower() not in known:
+            raise PolicyInvalid(f"unknown {what} `{text}`: use " + " or ".join(values))
+        return known[text.lower()]
+
+    return parse
+
+
+def _kind(node: Node) -> str:
+    # Never the text itself: a secret may have been written here by mistake.
+    if isinstance(node, Listing):
+        return "a list"
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    return "nothing" if node.is_null or not node.text.strip() else "a text"

@@ -1,0 +1,83 @@
+"""Writing users and policies as a document that reads back as the same."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import yaml
+
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.documents.document import SecretReference
+from mqguard.auth.documents.shape import POLICY_KEYS
+from mqguard.auth.policy import Acl, Entry
+from mqguard.auth.user import User
+
+SecretOf = Callable[[str], SecretReference | None]
+"""Where the secret of a user is to be looked up, None to leave it out."""
+
+
+class _Flow(list[str]):
+    """A list that is written in one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes values without anchors, and short lists in one line."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the same value twice is written twice
+        return True
+
+
+def _flow(dumper: yaml.SafeDumper, data: _Flow) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+_Dumper.add_representer(_Flow, _flow)
+
+
+def write_document(directory: Directory, secret_of: SecretOf | None = None) -> str:
+    """The state as a policy document; secrets themselves are never in it.
+
+    Args:
+        directory: Users and policies.
+        secret_of: Where each user's secret will be found. Without it the document keeps the secrets that users have.
+    """
+    content: dict[str, object] = {"version": 1}
+    if directory.users:
+        users = directory.users
+        content["users"] = {name: _user(users[name], secret_of(name) if secret_of else None) for name in sorted(users)}
+    if directory.acls:
+        content["policies"] = {
+            directory.acls[name].subject.key: _policies(directory.acls[name]) for name in sorted(directory.acls)
+        }
+    return _dump(content)
+
+
+def _user(user: User, secret: SecretReference | None) -> dict[str, object]:
+    shown: dict[str, object] = {"type": user.type.value, "status": user.status.value}
+    if secret is not None:
+        shown["secret"] = {secret.place.value: secret.name}
+    return shown
+
+
+def _policies(acl: Acl) -> dict[str, object]:
+    return {
+        key: [_entry(entry) for entry in acl.entries(kind)] for kind, key in POLICY_KEYS.items() if acl.entries(kind)
+    }
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "resource": entry.resource.key,
+        "actions": _short(action.value for action in entry.actions),
+    }
+    if entry.sources:
+        shown["sources"] = _short(source.text for source in entry.sources)
+    shown["decision"] = entry.decision.value
+    return shown
+
+
+def _short(texts: Iterable[str]) -> _Flow:
+    # A set of actions or sources: one that is written twice says no more than once.
+    return _Flow(dict.fromkeys(texts))
+
+
+def _dump(content: Mapping[str, object]) -> str:
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

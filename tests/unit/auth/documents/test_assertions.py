@@ -1,0 +1,133 @@
+"""Tests in a document hold for every request that they speak of, or show one that fails."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqguard.auth.decide import decide
+from mqguard.auth.documents.assertions import check, describe
+from mqguard.auth.documents.document import Assertion
+from mqguard.auth.documents.problems import Mark
+from mqguard.auth.documents.reading import read_document
+from mqguard.auth.policy import Decision
+from mqguard.auth.verdict import Reason
+from tests.property.analysis.universe import ACTIONS, REQUESTS, directories, resources, sources
+
+POLICIES = """\
+version: 1
+users:
+  root: {type: Super}
+  alice: {}
+  dora: {status: disable}
+policies:
+  User:alice:
+    custom:
+      - {resource: "Topic:order*", actions: Pub, sources: 10.0.0.0/8, decision: Allow}
+      - {resource: Topic:order-secret, actions: All, decision: Deny}
+      - {resource: "Group:*", actions: Sub, decision: Allow}
+tests:
+  - """
+
+
+def outcome(test):
+    document = read_document(POLICIES + test)
+    (found,) = check(document.tests, document.directory)
+    return found
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "{user: alice, action: Pub, resource: Topic:order-1, from: 10.1.2.3, must: allow}",
+        "{user: alice, action: Pub, resource: Topic:order-1, from: 10.1.0.0/16, must: allow, reason: allowed}",
+        "{user: alice, action: [Pub, Sub], resource: Topic:order-secret, must: deny}",
+        "{user: alice, action: All, resource: Topic:order-secret, must: deny, reason: denied}",
+        "{user: alice, action: Pub, resource: 'Topic:order*', from: 2001:db8::/32, must: deny}",
+        "{user: alice, action: Sub, resource: ['Group:*', Group:g], must: allow}",
+        "{user: alice, action: Pub, resource: 'Topic:pay*', must: deny, reason: no-match}",
+        "{user: root, action: All, resource: '*', must: allow, reason: super}",
+        "{user: dora, action: All, resource: '*', must: deny, reason: disabled}",
+        "{user: nobody, action: All, resource: '*', must: deny, reason: unknown-user}",
+    ],
+)
+def test_a_test_that_holds(test):
+    """Names, prefixes and ranges are meant as a whole."""
+    assert outcome(test).holds
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (
+            "{user: alice, action: Pub, resource: Topic:order-1, must: allow}",
+            "`alice` Pub Topic:order-1 from 192.0.2.1 is denied (no-match)",
+        ),
+        (
+            "{user: alice, action: Pub, resource: 'Topic:order*', from: 10.0.0.0/8, must: allow}",
+            "`alice` Pub Topic:order-secret from 10.0.0.1 is denied (denied)",
+        ),
+        (
+            "{user: alice, action: Pub, resource: 'Topic:order*', from: 10.0.0.0/8, must: deny}",
+            "`alice` Pub Topic:order from 10.0.0.1 is allowed (allowed)",
+        ),
+        (
+            "{user: alice, action: Pub, resource: Topic:order-secret, must: deny, reason: no-match}",
+            "`alice` Pub Topic:order-secret from 192.0.2.1 is denied (denied)",
+        ),
+        ("{user: alcie, action: Pub, resource: Topic:a, must: deny}", "there is no user `alcie`"),
+    ],
+)
+def test_a_test_that_fails_shows_a_request(test, message):
+    """The message has the request, the decision and its reason; a misspelt user is no reason to rejoice."""
+    (failure,) = outcome(test).failures
+
+    assert failure.message == message
+
+
+def test_each_user_and_action_is_told():
+    """A test about several users and actions fails for each by itself, and says in a line what it wants."""
+    found = outcome("{user: [alice, dora], action: [Pub, Sub], resource: 'Group:*', from: 10.0.0.1, must: allow}")
+
+    assert [failure.message for failure in found.failures] == [
+        "`alice` Pub Group:any from 10.0.0.1 is denied (no-match)",
+        "`dora` Pub Group:any from 10.0.0.1 is denied (disabled)",
+        "`dora` Sub Group:any from 10.0.0.1 is denied (disabled)",
+    ]
+    assert describe(found.assertion) == "alice,dora must be allowed: Pub,Sub on Group:* from 10.0.0.1"
+
+
+@given(
+    directories.filter(lambda directory: directory.users),
+    st.sampled_from(ACTIONS),
+    resources,
+    st.one_of(st.just(()), sources),
+    st.sampled_from(Decision),
+    st.one_of(st.none(), st.sampled_from(Reason)),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_test_holds_when_every_request_is_decided_so(directory, action, resource, origin, must, reason):
+    """Brute force over the small universe finds the same."""
+    assertion = Assertion(("u",), (action,), (resource,), origin, must, reason, Mark(1, 1))
+    (found,) = check([assertion], directory)
+
+    inside = [
+        request
+        for request in REQUESTS
+        if action in request.actions
+        and resource.covers(request.type, request.name)
+        and (
+            not origin
+            or (
+                request.address is not None
+                and any(
+                    source.network.version == request.address.version and request.address in source.network
+                    for source in origin
+                )
+            )
+        )
+    ]
+    verdicts = [decide(request, directory.rights("u")) for request in inside]
+    expected = all(v.decision is must and reason in (None, v.reason) for v in verdicts)
+    assert found.holds is expected
+    for failure in found.failures:
+        assert resource.covers(failure.witness.type, failure.witness.name)

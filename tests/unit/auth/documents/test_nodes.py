@@ -1,0 +1,54 @@
+"""YAML as a tree with places: what is read, and what is refused where."""
+
+import pytest
+
+from mqguard.auth.documents.nodes import Listing, MappingNode, Scalar, compose
+from mqguard.auth.documents.problems import DocumentInvalid, Mark
+
+
+def test_every_node_knows_its_place():
+    """Lines and columns count from 1, and texts stay as written."""
+    root = compose("a: 00123\nb:\n  - 'no'\n  - {c: ~}\n")
+
+    assert isinstance(root, MappingNode)
+    (a, one), (b, two) = root.pairs
+    assert (a.text, one) == ("a", Scalar(Mark(1, 4), "00123", quoted=False))
+    assert b.mark == Mark(2, 1)
+    assert isinstance(two, Listing)
+    assert two.items[0] == Scalar(Mark(3, 5), "no", quoted=True)
+    assert isinstance(two.items[1], MappingNode)
+    null = two.items[1].pairs[0][1]
+    assert isinstance(null, Scalar)
+    assert null.is_null
+
+
+def test_nothing_is_nothing():
+    """An empty file and one with only comments have no node."""
+    assert compose("") is None
+    assert compose("# only words\n") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("a: &x 1\nb: *x", "1:4", "anchors and aliases"),
+        ("a: 1\nb: 2\na: 2", "3:1", "the key `a` is repeated: it stands at 1:1 already"),
+        ("a: !!python/object:os.system 1", "1:4", "tags are not read"),
+        ("!!map {a: b}", "1:1", "tags are not read"),
+        ("--- a\n--- b", "2:1", "second document"),
+        ("[a, b]: c", "1:1", "a key is a text"),
+        ("a:\n\t- b", "2:1", "this is no YAML"),
+        ("a: b: c", "1:5", "this is no YAML"),
+        ("a\nb: \x00", "2:4", "a character that YAML does not allow"),
+        ("- " * 40 + "x", "1:67", "nested deeper than 32 levels"),
+        ("[" * 100_000, "1:", "this is no YAML"),
+        ("a: \ud800", "1:1", "this is no YAML"),
+    ],
+)
+def test_what_is_refused_is_refused_where_it_stands(text, place, words):
+    """Each refusal names line and column."""
+    with pytest.raises(DocumentInvalid) as caught:
+        compose(text)
+
+    assert str(caught.value).startswith(place)
+    assert words in str(caught.value)

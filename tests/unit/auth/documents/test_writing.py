@@ -1,0 +1,81 @@
+"""What is written reads back as the same, and holds no secret."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from mqguard.auth.analysis.comparison import compare
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.blank import is_blank
+from mqguard.auth.documents.document import SecretPlace, SecretReference
+from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.writing import write_document
+from mqguard.auth.policy import Acl
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from tests.property.analysis.universe import acl, acls
+
+# A lone surrogate is no text in any file.
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
+    lambda text: not is_blank(text)
+)
+
+
+def meaning(found: Acl):
+    return {
+        policy.type: [
+            (e.resource, dict.fromkeys(e.actions), dict.fromkeys(e.sources), e.decision) for e in policy.entries
+        ]
+        for policy in found.policies
+        if policy.entries
+    }
+
+
+@given(names, st.sampled_from(UserType), st.sampled_from(UserStatus), acls())
+@example("null", UserType.NORMAL, UserStatus.ENABLE, acl([]))
+@example("*&!", UserType.NORMAL, UserStatus.ENABLE, acl([]))
+@example("a: b # c", UserType.SUPER, UserStatus.DISABLE, acl([]))
+@settings(max_examples=60, deadline=None)
+def test_a_state_reads_back_as_itself(name, kind, status, policies):
+    """Users, types, status and entries in their order survive, whatever the name."""
+    user = User(name, (LiveSecret(Secret("hush-hush")),), kind, status)
+    state = Directory.of([user], [Acl(Subject(name), policies.policies)])
+
+    text = write_document(state, lambda _: SecretReference(SecretPlace.ENV, "NAME"))
+    document = read_document(text)
+
+    assert "hush-hush" not in text
+    assert {one.name: (one.type, one.status) for one in document.users.values()} == {name: (kind, status)}
+    assert document.users[name].secret == SecretReference(SecretPlace.ENV, "NAME")
+    assert meaning(document.acls[name]) == meaning(policies)
+    assert compare(state, document.directory).is_empty
+
+
+def test_an_export_is_plain_to_read():
+    """Short lists stand in a line, and a secret is left out unless its place is known."""
+    document = read_document(
+        "version: 1\n"
+        "users: {alice: {}}\n"
+        "policies:\n"
+        "  User:alice:\n"
+        "    custom:\n"
+        "    - {resource: [Topic:a, '*'], actions: [Pub, Sub], sources: 10.0.0.0/8, decision: Allow}\n"
+    )
+
+    assert write_document(document.directory) == (
+        "version: 1\n"
+        "users:\n"
+        "  alice:\n"
+        "    type: Normal\n"
+        "    status: enable\n"
+        "policies:\n"
+        "  User:alice:\n"
+        "    custom:\n"
+        "    - resource: Topic:a\n"
+        "      actions: [Pub, Sub]\n"
+        "      sources: [10.0.0.0/8]\n"
+        "      decision: Allow\n"
+        "    - resource: '*'\n"
+        "      actions: [Pub, Sub]\n"
+        "      sources: [10.0.0.0/8]\n"
+        "      decision: Allow\n"
+    )
