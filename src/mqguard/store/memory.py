@@ -194,6 +194,8 @@ class MemoryMessageStore:
 
     def recover(self) -> bool:
         """See `MessageStore`."""
+        if self._closed or self.pending:
+            return False
         if self.next_physical - self.min_physical <= self.room:
             self.failure = None
         return self.failure is None
