@@ -1,0 +1,23 @@
+"""What can go wrong with sockets, for those who use them."""
+
+from mqguard.errors import MqguardError
+
+
+class NetSettingsInvalid(MqguardError):
+    """A setting of the network that is none; says which and what would be right."""
+
+
+class LinkError(MqguardError):
+    """A connection that we use as a client cannot go on; a subclass says why."""
+
+
+class LinkRefused(LinkError):
+    """The address could not be reached, or the TLS handshake failed."""
+
+
+class LinkClosed(LinkError):
+    """The peer has closed the connection, or sent what is no frame."""
+
+
+class LinkTimeout(LinkError):
+    """The peer did not answer in time."""

@@ -1,0 +1,83 @@
+"""Counts what must stay bounded: connections, their addresses, lines in the log."""
+
+import logging
+from collections.abc import Callable
+
+
+class Admission:
+    """Counts connections, all and by address.
+
+    Args:
+        most: Most connections at a time.
+        most_per_address: Most connections at a time from one address.
+    """
+
+    def __init__(self, most: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: dict[str, int] = {}
+        self.count = 0
+
+    def enter(self) -> str | None:
+        """Count a connection; why it is too much, None if it is not."""
+        if self.count >= self._most:
+            return f"{self._most} connections are open"
+        self.count += 1
+        return None
+
+    def enter_from(self, ip: str) -> str | None:
+        """Count a connection of an address; why it is too much, None if it is not."""
+        count = self._by_address.get(ip, 0)
+        if count >= self._most_per_address:
+            return f"{self._most_per_address} connections from {ip} are open"
+        self._by_address[ip] = count + 1
+        return None
+
+    def leave(self) -> None:
+        """Forget a connection that had entered."""
+        self.count -= 1
+
+    def leave_from(self, ip: str) -> None:
+        """Forget a connection of an address that had entered."""
+        count = self._by_address[ip] - 1
+        if count:
+            self._by_address[ip] = count
+        else:
+            del self._by_address[ip]
+
+
+class LogGate:
+    """Lets so many lines through in a while, so that a peer cannot fill the disk with our complaints.
+
+    Args:
+        logger: Where lines go.
+        now: Tells the time in seconds.
+        lines: Lines that pass in each period.
+        period: Seconds.
+    """
+
+    def __init__(
+        self, logger: logging.Logger, now: Callable[[], float], lines: int = 100, period: float = 10.0
+    ) -> None:
+        self._logger = logger
+        self._now = now
+        self._lines = lines
+        self._period = period
+        self._until = 0.0
+        self._passed = 0
+        self._held_back = 0
+
+    def warn(self, message: str, *values: object) -> None:
+        """Log a line, or count it if there were too many."""
+        now = self._now()
+        if now >= self._until:
+            if self._held_back:
+                self._logger.warning("%d more lines like these were left out", self._held_back)
+            self._until = now + self._period
+            self._passed = 0
+            self._held_back = 0
+        if self._passed < self._lines:
+            self._passed += 1
+            self._logger.warning(message, *values)
+        else:
+            self._held_back += 1

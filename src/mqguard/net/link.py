@@ -1,0 +1,401 @@
+"""One connection to a client: first bytes, TLS, frames, backlog and output."""
+
+# Rule 1: what the peer sends can close this connection, and nothing else.
+# Rule 2: output leaves in one write at the end of the turn (`flush`), never from within a handler.
+# Rule 3: while there is a backlog, or the peer does not read, nothing more is read from it.
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from mqguard.model.peer import Peer
+from mqguard.net import proxy_protocol, tls
+from mqguard.net.address import plain_ip
+from mqguard.net.settings import NetSettings, TlsMode
+from mqguard.remoting.command import Command
+from mqguard.remoting.errors import RemoteProtocolError
+from mqguard.remoting.frame import FrameReader
+
+
+class Hub(Protocol):
+    """What a link needs of the server it belongs to."""
+
+    settings: NetSettings
+    context: ssl.SSLContext | None
+
+    def entered(self, link: "ServerLink") -> str | None:
+        """A connection was accepted; why it must go at once, None if it may stay."""
+
+    def settled(self, link: "ServerLink") -> str | None:
+        """The client's address is known; why it must go at once, None if it may stay."""
+
+    def believes(self, ip: str) -> bool:
+        """Whether PROXY headers from this address are believed."""
+
+    def connected(self, link: "ServerLink") -> None:
+        """The link is ready for frames."""
+
+    def deliver(self, link: "ServerLink", commands: list[Command]) -> None:
+        """Serve commands; must not raise."""
+
+    def wake(self, link: "ServerLink") -> None:
+        """Have `flush` called at the end of this turn."""
+
+    def hold(self, change: int) -> bool:
+        """Count bytes of unfinished frames; whether all together are still within the limit."""
+
+    def blocked(self, link: "ServerLink") -> bool:
+        """A peer does not read; whether all that waits for such peers is still within the limit."""
+
+    def unblocked(self, link: "ServerLink") -> None:
+        """The peer reads again, or is gone."""
+
+    def complain(self, link: "ServerLink", reason: str) -> None:
+        """Log why a link is being dropped."""
+
+    def left(self, link: "ServerLink") -> None:
+        """The connection is gone."""
+
+
+class ServerLink(asyncio.Protocol):
+    """A connection that a client made to us; a `Link` for those above.
+
+    Attributes:
+        peer: Who is at the other end.
+        closed: Whether it is gone or going; sending is a no-op then.
+        certificate_subject: Subject of the client's verified TLS certificate, None without one.
+        announced: Whether the application knows it.
+        counted: Whether it is among the open connections.
+        counted_address: The address under which it is counted, None before the client's address is known.
+        quiet: Sweeps since the last byte either way.
+        slow: Sweeps since a frame or a handshake began that has not ended.
+    """
+
+    __slots__ = (
+        "_backlog", "_blocked", "_ending", "_first", "_grace", "_held", "_hub", "_loop", "_out", "_reader", "_reading",
+        "_session", "_take", "_transport", "_woken",
+        "announced", "certificate_subject", "closed", "counted", "counted_address", "peer", "quiet", "slow",
+    )  # fmt: skip
+
+    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop, channel: str) -> None:
+        self._hub = hub
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._reader = FrameReader(hub.settings.max_frame)
+        self._session: tls.TlsSession | None = None
+        self._take: Callable[[bytes], None] = self._take_first
+        self._first = b""
+        self._held = 0
+        self._backlog: list[Command] = []
+        self._out: list[bytes] = []
+        self._woken = False
+        self._reading = True
+        self._blocked = False
+        self._ending = False
+        self._grace: asyncio.TimerHandle | None = None
+        self.peer = Peer("", 0, channel)
+        self.certificate_subject: str | None = None
+        self.closed = False
+        self.announced = False
+        self.counted = False
+        self.counted_address: str | None = None
+        self.quiet = 0
+        self.slow = 0
+
+    # What the application may do
+
+    def send(self, frame: bytes) -> None:
+        """Queue one encoded frame; all frames of a turn leave in one write at its end."""
+        if self.closed:
+            return
+        self._out.append(frame)
+        if not self._woken:
+            self._woken = True
+            self._hub.wake(self)
+
+    def close(self, reason: str) -> None:
+        """Drop the connection after what was queued has been written; `reason` goes to our log only."""
+        if self.closed:
+            return
+        self._hub.complain(self, reason)
+        self._end()
+
+    # What the server does
+
+    def flush(self) -> None:
+        """Write what was queued in this turn."""
+        self._woken = False
+        if self.closed or self._transport is None:
+            return
+        out = self._out
+        if out:
+            self._out = []
+            self._write(out[0] if len(out) == 1 else b"".join(out))
+        if self._ending and not self._backlog and not self.closed:
+            self._end()
+
+    def finish(self) -> None:
+        """Take no more from the peer, answer what it has asked, then close."""
+        self._ending = True
+        self._steer()
+        self._wake()
+
+    def cut(self, reason: str) -> None:
+        """Drop the connection and whatever was not sent yet."""
+        if not self.closed:
+            self._hub.complain(self, reason)
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection was accepted."""
+        # uvloop's transports have the methods of asyncio's and not the type.
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=self._hub.settings.output_high_water)
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple) and len(name) >= 2:
+            self.peer = Peer(plain_ip(str(name[0])), int(name[1]), self.peer.channel)
+        reason = self._hub.entered(self)
+        if reason is None and not self._hub.believes(self.peer.ip):
+            reason = self._hub.settled(self)
+        if reason is not None:
+            self.cut(reason)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have arrived."""
+        self.quiet = 0
+        if not (self.closed or self._ending):
+            self._take(data)
+
+    def eof_received(self) -> bool:
+        """The peer will send no more; what it has asked is still answered."""
+        self.finish()
+        return True
+
+    def pause_writing(self) -> None:
+        """The peer does not read what we send."""
+        self._blocked = True
+        self._steer()
+        if not self._hub.blocked(self):
+            self.cut("answers that wait for slow readers hold too much memory")
+            return
+        seconds = self._hub.settings.slow_reader_seconds
+        self._grace = self._loop.call_later(seconds, self.cut, f"it read nothing of its answers for {seconds:g} s")
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._blocked = False
+        self._hub.unblocked(self)
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._steer()
+        if self._backlog:
+            self._loop.call_soon(self._drain)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
+        """The connection is gone."""
+        self.closed = True
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._hub.hold(-self._held)
+        self._held = 0
+        self._hub.unblocked(self)
+        self._out.clear()
+        self._backlog.clear()
+        self._hub.left(self)
+        self._take = _ignore
+
+    # First bytes: PROXY header, TLS or frames
+
+    def _take_first(self, data: bytes) -> None:
+        data = self._first + data
+        if proxy_protocol.may_begin(data[0]):
+            if self.counted_address is not None:
+                self.cut("it sent a PROXY protocol header and is not among the peers that may")
+                return
+            try:
+                header = proxy_protocol.read(data)
+            except proxy_protocol.ProxyHeaderInvalid as exc:
+                self.cut(f"its PROXY protocol header is none: {exc}")
+                return
+            if header is None:
+                self._first = data
+                return
+            data = data[header.size :]
+            if header.ip is not None:
+                self.peer = Peer(header.ip, header.port, self.peer.channel)
+        self._first = b""
+        reason = None if self.counted_address is not None else self._hub.settled(self)
+        if reason is not None:
+            self.cut(reason)
+            return
+        self._take = self._take_second
+        if data:
+            self._take_second(data)
+
+    def _take_second(self, data: bytes) -> None:
+        mode = self._hub.settings.tls.mode
+        if data[0] == tls.HANDSHAKE_BYTE:
+            if self._hub.context is None:
+                self.cut("it speaks TLS, which is disabled here")
+                return
+            self._session = tls.TlsSession(self._hub.context)
+            self._take = self._take_encrypted
+        else:
+            if mode is TlsMode.ENFORCING:
+                self.cut("it does not speak TLS, which is enforced here")
+                return
+            self._take = self._take_frames
+            self._announce()
+        self._take(data)
+
+    def _take_encrypted(self, data: bytes) -> None:
+        session = self._session
+        assert session is not None  # noqa: S101, set together with this step
+        try:
+            plain = session.receive(data)
+        except ssl.SSLError as exc:
+            self._hub.complain(self, f"TLS failed: {exc.reason or 'unreadable'}")
+            self._write_raw(session.outgoing())
+            self._end()
+            return
+        self._write_raw(session.outgoing())
+        if session.established and not self.announced:
+            self.peer = Peer(self.peer.ip, self.peer.port, self.peer.channel, tls=True)
+            self.certificate_subject = session.certificate_subject()
+            self._announce()
+        if plain and not self.closed:
+            self._take_frames(plain)
+        if session.ended:
+            self.finish()
+
+    def _take_frames(self, data: bytes) -> None:
+        failure = None
+        try:
+            commands = self._reader.feed(data)
+        except RemoteProtocolError as exc:
+            commands = exc.commands
+            failure = str(exc)
+        pending = self._reader.pending
+        if pending != self._held and not self._hold(pending):
+            return
+        if commands:
+            self.slow = 0
+            self._serve(commands)
+        if failure is not None and not self.closed:
+            self._hub.complain(self, failure)
+            self.finish()
+
+    def _hold(self, pending: int) -> bool:
+        change = pending - self._held
+        self._held = pending
+        if self._hub.hold(change) or change < 0:
+            return True
+        self.cut(f"unfinished frames of all connections hold more than {self._hub.settings.input_limit} bytes")
+        return False
+
+    # Commands, and those that must wait for the next turn
+
+    def _serve(self, commands: list[Command]) -> None:
+        if self._backlog:
+            self._backlog += commands
+        elif len(commands) <= self._hub.settings.frames_per_turn:
+            self._hub.deliver(self, commands)
+        else:
+            self._backlog = commands
+            self._steer()
+            self._drain()
+
+    def _drain(self) -> None:
+        """Serve a turn's worth of the backlog, unless the peer does not read."""
+        if self.closed or self._blocked or not self._backlog:
+            return
+        most = self._hub.settings.frames_per_turn
+        commands = self._backlog[:most]
+        del self._backlog[:most]
+        self._hub.deliver(self, commands)
+        if self._backlog:
+            self._loop.call_soon(self._drain)
+            return
+        self._steer()
+        if self._ending:
+            self._wake()
+
+    # Output and the end
+
+    def _announce(self) -> None:
+        self.slow = 0
+        self.announced = True
+        self._hub.connected(self)
+
+    def _write(self, data: bytes) -> None:
+        if self._session is not None:
+            try:
+                data = self._session.encrypt(data)
+            except ssl.SSLError as exc:
+                self.cut(f"TLS failed: {exc.reason or 'unwritable'}")
+                return
+        self._write_raw(data)
+
+    def _write_raw(self, data: bytes) -> None:
+        transport = self._transport
+        if not data or transport is None or transport.is_closing():
+            return
+        self.quiet = 0
+        transport.write(data)
+        limit = self._hub.settings.output_limit
+        if self._blocked and transport.get_write_buffer_size() > limit:
+            self.cut(f"it reads too slowly: over {limit} bytes wait for it")
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the peer to read."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a header, a handshake or a frame has begun and not ended."""
+        return bool(self._first or self._held or (self._session is not None and not self.announced))
+
+    def _wake(self) -> None:
+        if not self._woken and not self.closed:
+            self._woken = True
+            self._hub.wake(self)
+
+    def _steer(self) -> None:
+        """Read from the peer only while what it has sent can be served."""
+        transport = self._transport
+        wanted = not (self._backlog or self._blocked or self._ending)
+        if transport is None or wanted == self._reading or transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def _end(self) -> None:
+        """Close once everything queued is written; a peer that does not let it be written is cut by the sweep."""
+        self._ending = True
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if self._out and (self._session is None or self._session.established):
+                out, self._out = self._out, []
+                self._write(b"".join(out))
+            self.quiet = 0
+            transport.close()
+        self.closed = True
+
+
+def _ignore(data: bytes) -> None:
+    """Take nothing more: what arrives after the end is dropped."""

@@ -1,0 +1,122 @@
+"""Reads PROXY protocol headers, versions 1 and 2 (HAProxy's specification of 2020).
+
+Only bytes and addresses here: who may send such a header is decided by the caller.
+"""
+
+import ipaddress
+import struct
+from typing import Final, NamedTuple
+
+from mqguard.net.address import plain_ip
+
+_SIGNATURE_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
+_START_V1: Final = b"PROXY "
+_MAX_V1: Final = 107
+"""Longest line of version 1 with its end, by the specification."""
+MAX_FRAME_BESIDE: Final = (_SIGNATURE_V2[0] << 24) - 1
+"""Largest frame that cannot be taken for a PROXY header (or for TLS, whose first byte is higher still)."""
+_FIRST_BYTES: Final = (_START_V1[0], _SIGNATURE_V2[0])
+
+_COMMANDS: Final = {0x20: "local", 0x21: "proxy"}
+
+
+class ProxyHeader(NamedTuple):
+    """A header that was read.
+
+    Attributes:
+        ip: The client's address; None where the sender speaks for itself or does not know.
+        port: The client's port, 0 without an address.
+        size: Bytes that the header took.
+    """
+
+    ip: str | None
+    port: int
+    size: int
+
+
+class ProxyHeaderInvalid(ValueError):
+    """The bytes begin like a PROXY header and are none."""
+
+
+def may_begin(first: int) -> bool:
+    """Whether a connection whose first byte is this can only be one with a PROXY header.
+
+    No frame begins so: as the top byte of a length these are over 200 MB.
+    """
+    return first in _FIRST_BYTES
+
+
+def read(data: bytes) -> ProxyHeader | None:
+    """Read the header at the beginning of a connection; None if it has not wholly arrived.
+
+    Raises:
+        ProxyHeaderInvalid: It is no header.
+    """
+    if data[:1] == _START_V1[:1]:
+        return _read_v1(data)
+    return _read_v2(data)
+
+
+def _read_v1(data: bytes) -> ProxyHeader | None:
+    if not data.startswith(_START_V1[: len(data)]):
+        raise ProxyHeaderInvalid("it does not begin with `PROXY `")
+    end = data.find(b"\r\n", 0, _MAX_V1)
+    if end < 0:
+        if len(data) >= _MAX_V1:
+            raise ProxyHeaderInvalid(f"its line does not end within {_MAX_V1} bytes")
+        return None
+
+    words = data[:end].decode("latin-1").split(" ")
+    if words[1] == "UNKNOWN":
+        return ProxyHeader(None, 0, end + 2)
+    if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
+        raise ProxyHeaderInvalid("its line is not `PROXY TCP4|TCP6 source destination port port`")
+    version = 4 if words[1] == "TCP4" else 6
+    for text in words[2:4]:
+        _address(text, version)
+    return ProxyHeader(plain_ip(str(_address(words[2], version))), _port(words[4]), end + 2)
+
+
+def _address(text: str, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ProxyHeaderInvalid("an address in it is none") from None
+    if address.version != version or "%" in text:
+        raise ProxyHeaderInvalid("an address in it is of another family than the header says")
+    return address
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ProxyHeaderInvalid("a port in it is none")
+    return int(text)
+
+
+def _read_v2(data: bytes) -> ProxyHeader | None:
+    if not data.startswith(_SIGNATURE_V2[: len(data)]):
+        raise ProxyHeaderInvalid("it does not begin with the signature of version 2")
+    if len(data) < 16:
+        return None
+    command, family, length = data[12], data[13], struct.unpack_from(">H", data, 14)[0]
+    if command not in _COMMANDS:
+        raise ProxyHeaderInvalid(f"its version and command are {command:#04x}, not 0x20 or 0x21")
+    size = 16 + length
+    if len(data) < size:
+        return None
+
+    if _COMMANDS[command] == "local":
+        return ProxyHeader(None, 0, size)
+    if family >> 4 == 1:
+        return _addresses(data, 4, size)
+    if family >> 4 == 2:
+        return _addresses(data, 16, size)
+    return ProxyHeader(None, 0, size)
+
+
+def _addresses(data: bytes, width: int, size: int) -> ProxyHeader:
+    if size < 16 + 2 * width + 4:
+        raise ProxyHeaderInvalid("it is too short for its addresses")
+    ip = ipaddress.ip_address(data[16 : 16 + width])
+    (port,) = struct.unpack_from(">H", data, 16 + 2 * width)
+    return ProxyHeader(plain_ip(str(ip)), port, size)

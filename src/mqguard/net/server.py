@@ -1,0 +1,245 @@
+"""A listener: accepts connections, gives their commands to an application, and ends each turn of the event loop.
+
+A turn: every connection that has bytes is read and its commands are served; then, once, `end_of_turn` of the
+application (which commits its writes), and then every connection with answers gets one write.
+"""
+
+import asyncio
+import logging
+import ssl
+from typing import Protocol
+
+from mqguard.net import address, limits, tls
+from mqguard.net.errors import NetSettingsInvalid
+from mqguard.net.link import ServerLink
+from mqguard.net.proxy_protocol import MAX_FRAME_BESIDE
+from mqguard.net.settings import NetSettings
+from mqguard.remoting.command import Command
+from mqguard.remoting.link import Link
+
+_log = logging.getLogger(__name__)
+
+
+class Application(Protocol):
+    """What serves the commands. All is called from the event-loop thread and must not block."""
+
+    def connected(self, link: Link) -> None:
+        """A client is ready to speak."""
+
+    def commands(self, link: Link, commands: list[Command]) -> None:
+        """Commands have arrived, in order. An exception closes this one connection."""
+
+    def closed(self, link: Link) -> None:
+        """A client that was connected is gone."""
+
+    def end_of_turn(self) -> None:
+        """All commands of this turn were given; what it sends now still leaves in this turn."""
+
+
+class RemotingServer:
+    """Listens on one port.
+
+    Args:
+        app: What serves the commands.
+        settings: Limits and manners.
+
+    Raises:
+        NetSettingsInvalid: A setting is none.
+    """
+
+    def __init__(self, app: Application, settings: NetSettings) -> None:
+        if not 4 <= settings.max_frame <= MAX_FRAME_BESIDE:
+            raise NetSettingsInvalid(
+                f"a largest frame of {settings.max_frame} bytes is not between 4 and {MAX_FRAME_BESIDE}"
+            )
+        self.settings = settings
+        self.context: ssl.SSLContext | None = tls.server_context(settings.tls)
+        self.links: set[ServerLink] = set()
+        self._app = app
+        self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
+        self._admission = limits.Admission(settings.max_connections, settings.max_connections_per_address)
+        self._listener: asyncio.Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._gate: limits.LogGate | None = None
+        self._awake: list[ServerLink] = []
+        self._turn_is_due = False
+        self._channels = 0
+        self._held = 0
+        self._blocked: set[ServerLink] = set()
+        self._stopping = False
+        self._empty: asyncio.Event | None = None
+        self._interval = min(settings.idle_seconds, settings.handshake_seconds, settings.frame_seconds, 40.0) / 4
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Begin to listen.
+
+        Args:
+            host: Address or name to listen at; `0.0.0.0` is every IPv4, `::` every IPv6 address.
+            port: 0 takes any free one.
+
+        Returns:
+            The port that is listened at.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._gate = limits.LogGate(_log, loop.time)
+        self._empty = asyncio.Event()
+        self._listener = await loop.create_server(
+            self._accept,
+            host.strip("[]"),
+            port,
+            backlog=self.settings.backlog,
+            reuse_port=self.settings.reuse_port or None,
+        )
+        self._sweeper = loop.call_later(self._interval, self._sweep)
+        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Accept no more, answer what was asked, close every connection.
+
+        Args:
+            grace: Seconds that peers have to read their answers before they are cut.
+        """
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for link in list(self.links):
+            link.finish()
+        if self.links and self._empty is not None:
+            try:
+                async with asyncio.timeout(grace):
+                    await self._empty.wait()
+            except TimeoutError:
+                for link in list(self.links):
+                    link.abort()
+                await asyncio.sleep(0)
+
+    def end_turn_soon(self) -> None:
+        """Have `end_of_turn` called although nothing has arrived, for those who work by the clock."""
+        if not self._turn_is_due and self._loop is not None:
+            self._turn_is_due = True
+            self._loop.call_soon(self._end_turn)
+
+    # What links ask for
+
+    def entered(self, link: ServerLink) -> str | None:
+        """Count a new connection."""
+        self.links.add(link)
+        if self._stopping:
+            return "the server stops"
+        reason = self._admission.enter()
+        link.counted = reason is None
+        return reason
+
+    def settled(self, link: ServerLink) -> str | None:
+        """Count the address of a connection."""
+        ip = link.peer.ip
+        reason = self._admission.enter_from(ip)
+        if reason is None:
+            link.counted_address = ip
+        return reason
+
+    def believes(self, ip: str) -> bool:
+        """Whether PROXY headers from this address are believed."""
+        return address.is_within(ip, self._believed)
+
+    def connected(self, link: ServerLink) -> None:
+        """Announce a link to the application."""
+        try:
+            self._app.connected(link)
+        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
+            _log.exception("a new connection from %s failed inside", link.peer.address)
+            link.close("a fault of ours")
+
+    def deliver(self, link: ServerLink, commands: list[Command]) -> None:
+        """Give commands to the application; its faults cost only this connection."""
+        try:
+            self._app.commands(link, commands)
+        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
+            _log.exception("serving %s failed inside", link.peer.address)
+            link.close("a fault of ours")
+        if not self._turn_is_due:
+            self.end_turn_soon()
+
+    def wake(self, link: ServerLink) -> None:
+        """Flush the link at the end of this turn."""
+        self._awake.append(link)
+        if not self._turn_is_due:
+            self.end_turn_soon()
+
+    def hold(self, change: int) -> bool:
+        """Count bytes of unfinished frames."""
+        self._held += change
+        return self._held <= self.settings.input_limit
+
+    def blocked(self, link: ServerLink) -> bool:
+        """Count a peer that does not read."""
+        self._blocked.add(link)
+        return sum(other.unsent for other in self._blocked) <= self.settings.output_total_limit
+
+    def unblocked(self, link: ServerLink) -> None:
+        """Forget a peer that does not read."""
+        self._blocked.discard(link)
+
+    def complain(self, link: ServerLink, reason: str) -> None:
+        """Log why a link is being dropped."""
+        if self._gate is not None:
+            self._gate.warn("connection from %s dropped: %s", link.peer.address, reason)
+
+    def left(self, link: ServerLink) -> None:
+        """Forget a connection and tell the application."""
+        self.links.discard(link)
+        if link.counted:
+            self._admission.leave()
+        if link.counted_address is not None:
+            self._admission.leave_from(link.counted_address)
+        if link.announced:
+            try:
+                self._app.closed(link)
+            except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
+                _log.exception("the end of a connection from %s failed inside", link.peer.address)
+        if self._stopping and not self.links and self._empty is not None:
+            self._empty.set()
+
+    # The turn and the sweep
+
+    def _accept(self) -> ServerLink:
+        assert self._loop is not None  # noqa: S101, connections come after `start`
+        self._channels += 1
+        return ServerLink(self, self._loop, f"{self._channels:08x}")
+
+    def _end_turn(self) -> None:
+        try:
+            self._app.end_of_turn()
+        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
+            _log.exception("the end of a turn failed inside")
+        self._turn_is_due = False
+        awake, self._awake = self._awake, []
+        for link in awake:
+            link.flush()
+
+    def _sweep(self) -> None:
+        """Drop connections that have been idle, or slow with a frame or a handshake, for too long."""
+        settings = self.settings
+        idle = settings.idle_seconds / self._interval
+        handshake = settings.handshake_seconds / self._interval
+        frame = settings.frame_seconds / self._interval
+        for link in list(self.links):
+            link.quiet += 1
+            link.slow = link.slow + 1 if link.is_unfinished else 0
+            if link.closed:
+                if link.quiet > handshake:
+                    link.abort()
+            elif link.slow > (frame if link.announced else handshake):
+                link.cut("a frame or a handshake took too long to arrive")
+            elif link.quiet > idle:
+                _log.info("connection from %s closed: idle for %g s", link.peer.address, settings.idle_seconds)
+                link.finish()
+        if self._loop is not None and not self._stopping:
+            self._sweeper = self._loop.call_later(self._interval, self._sweep)

@@ -1,0 +1,74 @@
+"""What can be set about sockets."""
+
+import dataclasses
+import enum
+
+
+class TlsMode(enum.Enum):
+    """Who may speak: only plain peers, both, or only encrypted ones (Java's `tls.server.mode`)."""
+
+    DISABLED = "disabled"
+    PERMISSIVE = "permissive"
+    ENFORCING = "enforcing"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """TLS of a listener.
+
+    Attributes:
+        mode: Who may speak.
+        certificate: PEM file of the certificate and its chain; None together with `key` makes a throw-away one.
+        key: PEM file of the private key.
+        key_password: Password of the key file.
+        client_ca: PEM file of the authorities whose client certificates are accepted; None asks for none.
+        require_client_certificate: Whether a client without a certificate is refused.
+    """
+
+    mode: TlsMode = TlsMode.PERMISSIVE
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = dataclasses.field(default=None, repr=False)
+    client_ca: str | None = None
+    require_client_certificate: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NetSettings:
+    """Limits and manners of a listener. Sizes are bytes, times seconds.
+
+    Attributes:
+        max_frame: Largest frame that is accepted.
+        idle_seconds: A connection without a byte either way for this long is closed.
+        handshake_seconds: Longest that a TLS handshake or a PROXY header may take.
+        frame_seconds: Longest that one frame may take to arrive.
+        max_connections: Most connections at a time.
+        max_connections_per_address: Most connections at a time from one address.
+        frames_per_turn: Most frames of one connection that are handled before others have their turn.
+        output_high_water: Unsent bytes of one connection from which on it is not read any more.
+        output_limit: Unsent bytes of one connection at which it is cut.
+        output_total_limit: Unsent bytes of all connections above their high-water mark together.
+        slow_reader_seconds: How long a connection may stay above the high-water mark before it is cut.
+        input_limit: Bytes of unfinished frames, all connections together; who adds above it is cut.
+        proxy_protocol_peers: Addresses and CIDR ranges whose PROXY protocol headers are believed.
+        tls: TLS on the same port.
+        backlog: Connections that the system queues before they are accepted.
+        reuse_port: Whether several processes share the port.
+    """
+
+    max_frame: int = 16 * 1024 * 1024
+    idle_seconds: float = 120.0
+    handshake_seconds: float = 10.0
+    frame_seconds: float = 120.0
+    max_connections: int = 16_384
+    max_connections_per_address: int = 4_096
+    frames_per_turn: int = 256
+    output_high_water: int = 1024 * 1024
+    output_limit: int = 64 * 1024 * 1024
+    output_total_limit: int = 512 * 1024 * 1024
+    slow_reader_seconds: float = 30.0
+    input_limit: int = 256 * 1024 * 1024
+    proxy_protocol_peers: tuple[str, ...] = ()
+    tls: TlsSettings = TlsSettings()
+    backlog: int = 1024
+    reuse_port: bool = False
