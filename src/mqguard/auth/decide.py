@@ -12,8 +12,8 @@ from mqguard.auth.index import Index, mask_of
 from mqguard.auth.policy import Decision, Entry
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Answer, Open, Question, Rights
-from mqguard.auth.source import Address
+from mqguard.auth.rights import Question, Rights
+from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
 
 _SUPER = Verdict(Decision.ALLOW, Reason.SUPER)
@@ -38,15 +38,20 @@ def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
     """
     if rights is None:
         return _UNKNOWN_USER
-    question = (request.type, request.name, request.actions)
-    answer = rights.answers.get(question)
-    if answer is None:
-        answer = _answer(question, rights)
-    return _judge(answer, request.address) if isinstance(answer, Open) else answer
+    verdict = rights.answers.get(_question(request, by_address=rights.by_address))
+    return _answer(request, rights) if verdict is None else verdict
 
 
-def _answer(question: Question, rights: Rights) -> Answer:
-    settled = _settle(question, rights)
+def _question(request: AccessRequest, *, by_address: bool) -> Question:
+    address = request.address
+    if by_address and address is not None:
+        # The number and the family: addresses themselves are hashed in Python, which costs more than a decision.
+        return request.type, request.name, request.actions, int(address), address.__class__
+    return request.type, request.name, request.actions
+
+
+def _answer(request: AccessRequest, rights: Rights) -> Verdict:
+    settled = _settle(rights.user, request)
     if settled is not None:
         # Users whose policies are not asked need no memory: that would hold every name they ever used.
         return settled
@@ -54,50 +59,41 @@ def _answer(question: Question, rights: Rights) -> Answer:
         index = rights.index
     except RecordCorrupt:
         return _UNREADABLE
-    answer = _find(question, index) if index is not None else _NO_MATCH
-    rights.remember(question, answer)
-    return answer
+    verdict = _NO_MATCH if index is None else _judge(index, request)
+    # Only now is it known whether addresses matter to these rights.
+    rights.remember(_question(request, by_address=rights.by_address), verdict)
+    return verdict
 
 
-def _settle(question: Question, rights: Rights) -> Verdict | None:
+def _settle(user: User, request: AccessRequest) -> Verdict | None:
     """What can be said without asking policies."""
-    kind, name, actions = question
-    if not rights.user.is_enabled:
+    if user.status is not UserStatus.ENABLE:
         return _DISABLED
-    if rights.user.is_super:
+    if user.type is UserType.SUPER:
         return _SUPER
+    name = request.name
     if not name or name.isspace():
         return _MISSING_NAME
-    if kind is ResourceType.ANY:
+    if request.type is ResourceType.ANY:
         return _NO_RESOURCE
-    return None if actions else _NO_ACTION
+    return None if request.actions else _NO_ACTION
 
 
-def _find(question: Question, index: Index) -> Answer:
-    kind, name, actions = question
-    policy, rules = index.rules(kind, name)
+def _judge(index: Index, request: AccessRequest) -> Verdict:
+    policy, rules = index.rules(request.type, request.name)
     if policy is None:
         return _NO_MATCH
-    wanted = mask_of(actions)
-    rules = tuple(rule for rule in rules if rule.bits & wanted)
-    answer = Open(policy, rules, wanted)
-    return answer if any(rule.v4 is not None for rule in rules) else _judge(answer, None)
-
-
-def _judge(answer: Open, address: Address | None) -> Verdict:
+    undecided = mask_of(request.actions)
     considered: list[Entry] = []
-    undecided = answer.wanted
-    denier: Entry | None = None
     # INVARIANT: rules come best first, so the first that matches an action decides that action.
-    for rule in answer.rules:
-        if rule.bits & undecided and rule.admits(address):
+    for rule in rules:
+        if rule.bits & undecided and (rule.ranges is None or rule.ranges.hold(request.address)):
             considered.append(rule.entry)
             if not rule.denies:
-                return Verdict(Decision.ALLOW, Reason.ALLOWED, rule.entry, answer.policy, tuple(considered))
-            denier = denier or rule.entry
+                return Verdict(Decision.ALLOW, Reason.ALLOWED, rule.entry, policy, tuple(considered))
             undecided &= ~rule.bits
             if not undecided:
                 break
-    if denier is None:
-        return Verdict(Decision.DENY, Reason.NO_MATCH, None, answer.policy)
-    return Verdict(Decision.DENY, Reason.DENIED, denier, answer.policy, tuple(considered))
+    if not considered:
+        return Verdict(Decision.DENY, Reason.NO_MATCH, None, policy)
+    return Verdict(Decision.DENY, Reason.DENIED, considered[0], policy, tuple(considered))

@@ -1,9 +1,10 @@
 """The policies of one subject, compiled so that a decision costs the same however many entries there are.
 
-Literal names lie in one dict; prefixes in a dict per length, and only the lengths that occur are tried, longest first;
-entries for a whole type, and for everything, lie apart. Networks are sorted, merged ranges of integers.
+Literal names lie in one dict per type; prefixes in a dict per length, and only the lengths that occur are tried,
+longest first; entries for a whole type, and for everything, lie apart. Networks are sorted, merged ranges of integers.
 """
 
+import functools
 from bisect import bisect_right
 from collections.abc import Iterable
 
@@ -19,8 +20,13 @@ _BITS = {action: 1 << place for place, action in enumerate(Action)}
 _EVERY_ACTION = (1 << len(Action)) - 1
 
 
-def mask_of(actions: Iterable[Action]) -> int:
+@functools.lru_cache(maxsize=1 << 10)
+def mask_of(actions: frozenset[Action]) -> int:
     """The actions of a request as bits. `ALL` is a bit of its own: only an entry for `ALL` answers it."""
+    return _bits(actions)
+
+
+def _bits(actions: Iterable[Action]) -> int:
     bits = 0
     for action in actions:
         bits |= _BITS[action]
@@ -28,15 +34,30 @@ def mask_of(actions: Iterable[Action]) -> int:
 
 
 class Ranges(msgspec.Struct, frozen=True, gc=False):
-    """Addresses of one family: disjoint ranges in rising order, both ends included."""
+    """Where requests may come from: disjoint ranges of addresses in rising order, both ends included.
 
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    Attributes:
+        starts4: First addresses of the IPv4 ranges.
+        ends4: Last addresses of the IPv4 ranges.
+        starts6: First addresses of the IPv6 ranges.
+        ends6: Last addresses of the IPv6 ranges.
+    """
 
-    def hold(self, number: int) -> bool:
-        """Whether the address with that number is in one of the ranges."""
-        place = bisect_right(self.starts, number)
-        return place > 0 and number <= self.ends[place - 1]
+    starts4: tuple[int, ...]
+    ends4: tuple[int, ...]
+    starts6: tuple[int, ...]
+    ends6: tuple[int, ...]
+
+    def hold(self, address: Address | None) -> bool:
+        """Whether the address is in one of the ranges of its family; no address is in none."""
+        if address is None:
+            return False
+        number = int(address)
+        if address.version == 4:
+            place = bisect_right(self.starts4, number)
+            return place > 0 and number <= self.ends4[place - 1]
+        place = bisect_right(self.starts6, number)
+        return place > 0 and number <= self.ends6[place - 1]
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
@@ -45,39 +66,34 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         bits: The actions it speaks of.
         denies: Whether it says Deny.
-        v4: Ranges of IPv4 sources; None together with `v6` means anywhere.
-        v6: Ranges of IPv6 sources.
+        ranges: Where a request must come from; None is anywhere.
         entry: What it was made from.
+        next: The next entry for the very same resource, in order of precedence.
     """
 
     bits: int
     denies: bool
-    v4: Ranges | None
-    v6: Ranges | None
+    ranges: Ranges | None
     entry: Entry
-
-    def admits(self, address: Address | None) -> bool:
-        """Whether a request from there is one that the entry speaks about."""
-        if self.v4 is None or self.v6 is None:
-            return True
-        if address is None:
-            return False
-        return (self.v4 if address.version == 4 else self.v6).hold(int(address))
-
-
-Rules = tuple[Rule, ...]
+    next: "Rule | None"
 
 
 class Index:
-    """All rules of one subject. Never changes; a change of policies makes another one."""
+    """All rules of one subject. Never changes; a change of policies makes another one.
 
-    __slots__ = ("_custom", "_default")
+    Attributes:
+        has_sources: Whether an entry asks where a request comes from.
+    """
+
+    __slots__ = ("_custom", "_default", "has_sources")
 
     def __init__(self, acl: Acl) -> None:
         self._custom = _PolicyIndex(acl.entries(PolicyType.CUSTOM))
-        self._default = _PolicyIndex(acl.entries(PolicyType.DEFAULT))
+        default = acl.entries(PolicyType.DEFAULT)
+        self._default = _PolicyIndex(default) if default else None
+        self.has_sources = any(entry.sources for policy in acl.policies for entry in policy.entries)
 
-    def rules(self, kind: ResourceType, name: str) -> tuple[PolicyType | None, Rules]:
+    def rules(self, kind: ResourceType, name: str) -> tuple[PolicyType | None, list[Rule]]:
         """Every rule that speaks about the resource, best first, and the policy they belong to.
 
         Default rules speak only where no Custom rule covers the resource, whatever its actions and sources.
@@ -85,57 +101,98 @@ class Index:
         rules = self._custom.covering(kind, name)
         if rules:
             return PolicyType.CUSTOM, rules
-        rules = self._default.covering(kind, name)
-        return (PolicyType.DEFAULT if rules else None), rules
+        if self._default is not None:
+            rules = self._default.covering(kind, name)
+            if rules:
+                return PolicyType.DEFAULT, rules
+        return None, rules
 
 
 class _PolicyIndex:
-    __slots__ = ("_everything", "_literals", "_prefixes", "_whole_types")
+    __slots__ = ("_everything", "_types")
 
     def __init__(self, entries: tuple[Entry, ...]) -> None:
-        literals: dict[tuple[ResourceType, str], Rules] = {}
-        prefixes: dict[ResourceType, dict[int, dict[str, Rules]]] = {}
-        whole_types: dict[ResourceType, Rules] = {}
-        everything: Rules = ()
-        # Sorted by rank, rules of one resource arrive with Deny first, and that order is kept in their bucket.
-        for entry in sorted(entries, key=rank):
+        self._everything: Rule | None = None
+        types: dict[ResourceType, _TypeIndex] = {}
+        # From the last rank to the first: what is put before others of its resource takes precedence over them.
+        for entry in sorted(entries, key=rank, reverse=True) if len(entries) > 1 else entries:
             resource = entry.resource
-            rule = _compile(entry)
             if resource.type is ResourceType.ANY:
-                everything += (rule,)
-            elif resource.pattern is Pattern.ANY:
-                whole_types[resource.type] = (*whole_types.get(resource.type, ()), rule)
-            elif resource.pattern is Pattern.LITERAL:
-                literal = (resource.type, resource.name)
-                literals[literal] = (*literals.get(literal, ()), rule)
-            else:
-                named = prefixes.setdefault(resource.type, {}).setdefault(len(resource.name), {})
-                named[resource.name] = (*named.get(resource.name, ()), rule)
-        self._literals = literals
-        self._prefixes = {kind: tuple(sorted(lengths.items(), reverse=True)) for kind, lengths in prefixes.items()}
-        self._whole_types = whole_types
-        self._everything = everything
+                self._everything = _compile(entry, self._everything)
+                continue
+            index = types.get(resource.type)
+            if index is None:
+                index = types[resource.type] = _TypeIndex()
+            index.add(entry)
+        for index in types.values():
+            index.finish()
+        self._types = types
 
-    def covering(self, kind: ResourceType, name: str) -> Rules:
-        rules = self._literals.get((kind, name), ())
-        for length, named in self._prefixes.get(kind, ()):
-            # A name shorter than the prefix is cut to itself and cannot be found under a longer one.
-            found = named.get(name[:length])
-            if found is not None:
-                rules += found
-        found = self._whole_types.get(kind)
-        if found is not None:
-            rules += found
-        return rules + self._everything if self._everything else rules
-
-
-def _compile(entry: Entry) -> Rule:
-    bits = _EVERY_ACTION if Action.ALL in entry.actions else mask_of(entry.actions)
-    v4, v6 = (_ranges(entry.sources, 4), _ranges(entry.sources, 6)) if entry.sources else (None, None)
-    return Rule(bits, entry.decision is Decision.DENY, v4, v6, entry)
+    def covering(self, kind: ResourceType, name: str) -> list[Rule]:
+        rules: list[Rule] = []
+        index = self._types.get(kind)
+        if index is not None:
+            rule = index.literals.get(name)
+            if rule is not None:
+                _append(rules, rule)
+            for length, named in index.prefixes:
+                # A name shorter than the prefix is cut to itself and cannot be found under a longer one.
+                rule = named.get(name[:length])
+                if rule is not None:
+                    _append(rules, rule)
+            if index.whole is not None:
+                _append(rules, index.whole)
+        if self._everything is not None:
+            _append(rules, self._everything)
+        return rules
 
 
-def _ranges(sources: tuple[Source, ...], version: int) -> Ranges:
+class _TypeIndex:
+    """The rules for resources of one type."""
+
+    __slots__ = ("_lengths", "literals", "prefixes", "whole")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, Rule] = {}
+        self.prefixes: tuple[tuple[int, dict[str, Rule]], ...] = ()
+        self.whole: Rule | None = None
+        self._lengths: dict[int, dict[str, Rule]] = {}
+
+    def add(self, entry: Entry) -> None:
+        resource = entry.resource
+        name = resource.name
+        if resource.pattern is Pattern.ANY:
+            self.whole = _compile(entry, self.whole)
+        elif resource.pattern is Pattern.LITERAL:
+            self.literals[name] = _compile(entry, self.literals.get(name))
+        else:
+            named = self._lengths.setdefault(len(name), {})
+            named[name] = _compile(entry, named.get(name))
+
+    def finish(self) -> None:
+        self.prefixes = tuple(sorted(self._lengths.items(), reverse=True))
+        self._lengths = {}
+
+
+def _append(rules: list[Rule], rule: Rule | None) -> None:
+    while rule is not None:
+        rules.append(rule)
+        rule = rule.next
+
+
+def _compile(entry: Entry, following: Rule | None) -> Rule:
+    bits = _EVERY_ACTION if Action.ALL in entry.actions else _bits(entry.actions)
+    ranges = _ranges(entry.sources) if entry.sources else None
+    return Rule(bits, entry.decision is Decision.DENY, ranges, entry, following)
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _ranges(sources: tuple[Source, ...]) -> Ranges:
+    # The same few networks stand in very many entries: one object each.
+    return Ranges(*_spans(sources, 4), *_spans(sources, 6))
+
+
+def _spans(sources: tuple[Source, ...], version: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     spans = sorted(
         (int(source.network.network_address), int(source.network.broadcast_address))
         for source in sources
@@ -149,4 +206,4 @@ def _ranges(sources: tuple[Source, ...], version: int) -> Ranges:
         else:
             starts.append(start)
             ends.append(end)
-    return Ranges(tuple(starts), tuple(ends))
+    return tuple(starts), tuple(ends)

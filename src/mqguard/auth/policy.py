@@ -3,6 +3,8 @@
 import dataclasses
 import enum
 
+import msgspec
+
 from mqguard.auth.action import Action
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.resource import Resource
@@ -15,6 +17,9 @@ class Decision(enum.Enum):
 
     ALLOW = "Allow"
     DENY = "Deny"
+
+    # Members are single objects: identity is a right hash, and C code instead of Enum's Python one.
+    __hash__ = object.__hash__
 
     @classmethod
     def parse(cls, text: str) -> "Decision":
@@ -48,8 +53,7 @@ class PolicyType(enum.Enum):
         raise PolicyInvalid(f"unknown policy type `{text}`: use Custom or Default")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a policy.
 
     Attributes:

@@ -1,7 +1,8 @@
 """What is guarded: clusters, namespaces, topics and groups, by name, by prefix, or any."""
 
-import dataclasses
 import enum
+
+import msgspec
 
 from mqguard.auth.errors import PolicyInvalid
 
@@ -26,9 +27,11 @@ class Pattern(enum.Enum):
     PREFIXED = "PREFIXED"
     ANY = "ANY"
 
+    # As in `ResourceType`.
+    __hash__ = object.__hash__
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resource:
+
+class Resource(msgspec.Struct, frozen=True, gc=False):
     """What an entry speaks about.
 
     Attributes:

@@ -1,33 +1,18 @@
 """What one user may do: the user and the compiled index of its policies, with a memory for verdicts."""
 
-from mqguard.auth.action import Action
-from mqguard.auth.index import Index, Rules
-from mqguard.auth.policy import Acl, PolicyType
+from mqguard.auth.index import Index
+from mqguard.auth.policy import Acl
 from mqguard.auth.records import AclRecord
-from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import User
 from mqguard.auth.verdict import Verdict
 
-Question = tuple[ResourceType, str, frozenset[Action]]
+Question = tuple[object, ...]
+"""What an answer is remembered by: type, name and actions, and the address where addresses matter."""
 
 MAX_ANSWERS = 4096
 """Most answers that are kept for one user."""
 MAX_ALL_ANSWERS = 1 << 18
 """Most answers that are kept for all users together: about 100 MB."""
-
-
-class Open:
-    """An answer that depends on the address: the rules of the resource that speak of one of the asked actions."""
-
-    __slots__ = ("policy", "rules", "wanted")
-
-    def __init__(self, policy: PolicyType, rules: Rules, wanted: int) -> None:
-        self.policy = policy
-        self.rules = rules
-        self.wanted = wanted
-
-
-Answer = Verdict | Open
 
 
 class Budget:
@@ -61,13 +46,15 @@ class Rights:
     Attributes:
         user: Whose rights.
         answers: Verdicts that were given before, by question. Only `decide` touches it.
+        by_address: Whether an entry asks where a request comes from; False until the policies are compiled.
     """
 
-    __slots__ = ("_acl", "_budget", "_index", "answers", "user")
+    __slots__ = ("_acl", "_budget", "_index", "answers", "by_address", "user")
 
     def __init__(self, user: User, acl: Acl | AclRecord | None, budget: Budget | None = None) -> None:
         self.user = user
-        self.answers: dict[Question, Answer] = {}
+        self.answers: dict[Question, Verdict] = {}
+        self.by_address = False
         self._acl = acl
         self._index: Index | None = None
         self._budget = budget
@@ -98,9 +85,10 @@ class Rights:
             acl = self.acl
             if acl is not None:
                 self._index = Index(acl)
+                self.by_address = self._index.has_sources
         return self._index
 
-    def remember(self, question: Question, answer: Answer) -> None:
+    def remember(self, question: Question, answer: Verdict) -> None:
         """Keep an answer, within bounds."""
         if len(self.answers) >= MAX_ANSWERS:
             self.forget()

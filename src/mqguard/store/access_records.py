@@ -1,0 +1,150 @@
+"""How users and policies lie in a key-value store: a version, a checksum, then the value; secrets are sealed."""
+
+import secrets
+import zlib
+from typing import Final
+
+import msgspec
+
+from mqguard.auth.errors import RecordCorrupt
+from mqguard.auth.policy import Acl
+from mqguard.auth.records import AclRecord, encode_acl
+from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, User, UserStatus, UserType
+
+USER: Final = b"u\0"
+ACL: Final = b"a\0"
+META: Final = b"m\0format"
+_VERSION: Final = b"\x01"
+_HEAD: Final = 5
+"""Bytes before the value: the version and a CRC-32 of key and value."""
+
+
+class _UserForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    type: UserType
+    status: UserStatus
+    secrets: list[tuple[str, int | None]]
+
+
+class Meta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What a store says of itself.
+
+    Attributes:
+        key: Id of the key that its secrets are sealed with.
+    """
+
+    key: str
+
+
+_USERS = msgspec.json.Decoder(_UserForm)
+_METAS = msgspec.json.Decoder(Meta)
+
+
+def user_key(name: str) -> bytes:
+    """Where a user lies."""
+    return USER + name.encode("utf-8", "surrogatepass")
+
+
+def acl_key(subject: Subject) -> bytes:
+    """Where the policies of a subject lie."""
+    return ACL + subject.name.encode("utf-8", "surrogatepass")
+
+
+def name_of(key: bytes) -> str:
+    """The name of the user or subject that lies at a key.
+
+    Raises:
+        RecordCorrupt: The key is none of ours.
+    """
+    try:
+        return key[len(USER) :].decode("utf-8", "surrogatepass")
+    except UnicodeError:
+        raise RecordCorrupt(f"a stored record has the name `{key[:80]!r}`, which is no text") from None
+
+
+def write_user(user: User, key: SealingKey) -> bytes:
+    """The record of a user, with every secret sealed anew."""
+    sealed = [
+        (key.seal(user.name, live.secret, secrets.token_bytes(NONCE_BYTES)), live.not_after) for live in user.secrets
+    ]
+    return _framed(user_key(user.name), msgspec.json.encode(_UserForm(user.type, user.status, sealed)))
+
+
+def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
+    """The user in a record.
+
+    Raises:
+        RecordCorrupt: It cannot be read or its secrets cannot be opened.
+    """
+    name = name_of(at)
+    try:
+        form = _USERS.decode(_value(at, record))
+        opened = tuple([LiveSecret(key.open(name, sealed), not_after) for sealed, not_after in form.secrets])
+    except (msgspec.MsgspecError, UnicodeError):
+        raise _unreadable(at) from None
+    except SealInvalid as exc:
+        raise RecordCorrupt(f"the stored user `{name}` cannot be read: {exc}") from None
+    return User(name, opened, form.type, form.status)
+
+
+def write_acl(acl: Acl) -> bytes:
+    """The record of the policies of a subject."""
+    return _framed(acl_key(acl.subject), encode_acl(acl).data)
+
+
+def read_acl(at: bytes, record: bytes) -> AclRecord:
+    """The policies in a record, checked but not yet turned into objects.
+
+    Raises:
+        RecordCorrupt: They cannot be read.
+    """
+    found = AclRecord(Subject(name_of(at)), _value(at, record))
+    found.check()
+    return found
+
+
+def write_meta(meta: Meta) -> bytes:
+    """The record of what the store says of itself."""
+    return _framed(META, msgspec.json.encode(meta))
+
+
+def read_meta(record: bytes) -> Meta:
+    """What the store says of itself.
+
+    Raises:
+        RecordCorrupt: It cannot be read.
+    """
+    try:
+        return _METAS.decode(_value(META, record))
+    except (msgspec.MsgspecError, UnicodeError):
+        raise _unreadable(META) from None
+
+
+def _framed(at: bytes, value: bytes) -> bytes:
+    return _VERSION + _checksum(at, value) + value
+
+
+def _value(at: bytes, record: bytes) -> bytes:
+    if record[:1] != _VERSION:
+        raise RecordCorrupt(
+            f"the stored record `{_printable(at)}` has the form {record[:1].hex() or 'of nothing'}, "
+            f"this version of mqguard reads {_VERSION.hex()}"
+        )
+    value = record[_HEAD:]
+    if record[1:_HEAD] != _checksum(at, value):
+        raise _unreadable(at)
+    return value
+
+
+def _checksum(at: bytes, value: bytes) -> bytes:
+    # The key is part of it: a record under another's name is as wrong as a damaged one.
+    return zlib.crc32(value, zlib.crc32(at)).to_bytes(4, "big")
+
+
+def _unreadable(at: bytes) -> RecordCorrupt:
+    return RecordCorrupt(f"the stored record `{_printable(at)}` is damaged: restore the store from a backup")
+
+
+def _printable(at: bytes) -> str:
+    return at.replace(b"\0", b":", 1).decode("utf-8", "backslashreplace")

@@ -1,0 +1,205 @@
+"""Users and policies on RocksDB, in a small directory of their own, with secrets sealed."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import rocksdict
+
+from mqguard.auth.errors import (
+    MetadataStoreFailed,
+    MetadataStoreFull,
+    MetadataStoreOccupied,
+    RecordCorrupt,
+)
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
+from mqguard.auth.records import AclRecord
+from mqguard.auth.sealing import SealingKey
+from mqguard.auth.user import User
+from mqguard.store import access_records as records
+
+_MIB: Final = 1 << 20
+_BUFFER: Final = 2 * _MIB
+_CACHE: Final = _MIB
+_FULL: Final = ("no space left", "disk quota exceeded", "file too large", "max allowed space")
+_CORRUPT: Final = ("corruption", "checksum")
+
+
+class RocksMetadataStore:
+    """A metadata store whose changes survive a crash of the machine: one batch each, synced before it is acknowledged.
+
+    Rule 1: nothing is skipped when it is read; one damaged record stops the start and is named.
+    Rule 2: after a failed write RocksDB may have the batch in its log all the same. What was there before is then put
+    back before anything else is read or written.
+    """
+
+    def __init__(self, path: Path, key: SealingKey) -> None:
+        """Open the directory, making it when it is missing.
+
+        Args:
+            path: The directory; nothing else may lie in it.
+            key: What secrets are sealed with.
+
+        Raises:
+            MetadataStoreOccupied: Another process holds it.
+            RecordCorrupt: It is damaged, or sealed with another key.
+            MetadataStoreFailed: It cannot be opened.
+        """
+        self._path = path
+        self._key = key
+        self._synced = rocksdict.WriteOptions()
+        self._synced.sync = True
+        # Values as they were before a write that failed, by key, until they are surely back.
+        self._doubtful: dict[bytes, bytes | None] = {}
+        self._db: rocksdict.Rdict | None = None
+        self._open()
+        try:
+            self._check_meta()
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self) -> Metadata:
+        """Read everything; see `MetadataStore`."""
+        db = self._settled()
+        users: list[User] = []
+        acls: list[AclRecord] = []
+        try:
+            for at, record in db.items():
+                self._sort(cast("bytes", at), cast("bytes", record), users, acls)
+        except MetadataStoreFailed:
+            raise
+        except Exception as exc:  # rocksdict has no error class of its own
+            raise self._named(exc) from exc
+        return Metadata(users, acls)
+
+    def _sort(self, at: bytes, record: bytes, users: list[User], acls: list[AclRecord]) -> None:
+        if at.startswith(records.USER):
+            users.append(records.read_user(at, record, self._key))
+        elif at.startswith(records.ACL):
+            acls.append(records.read_acl(at, record))
+        elif at != records.META:
+            raise RecordCorrupt(f"the stored record `{at[:80]!r}` is none of mqguard's")
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Make all changes or none; see `MetadataStore`."""
+        values: dict[bytes, bytes | None] = {}
+        for change in changes:
+            match change:
+                case PutUser(user):
+                    values[records.user_key(user.name)] = records.write_user(user, self._key)
+                case DeleteUser(name):
+                    values[records.user_key(name)] = None
+                case PutAcl(acl):
+                    values[records.acl_key(acl.subject)] = records.write_acl(acl)
+                case DeleteAcl(subject):
+                    values[records.acl_key(subject)] = None
+        if values:
+            self._write(values)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self._db is not None:
+            with contextlib.suppress(Exception):  # a store that failed cannot be closed better than this
+                self._db.close()
+            self._db = None
+
+    def _open(self) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._db = rocksdict.Rdict(str(self._path), _options())
+        except OSError as exc:
+            raise MetadataStoreFailed(f"the directory `{self._path}` cannot be made: {exc.strerror}") from exc
+        except Exception as exc:
+            raise self._named(exc) from exc
+
+    def _check_meta(self) -> None:
+        db = self._settled()
+        record = db.get(records.META)
+        if record is None:
+            if next(iter(db.keys()), None) is not None:
+                raise RecordCorrupt(f"the record that describes the store in `{self._path}` is missing")
+            self._write({records.META: records.write_meta(records.Meta(self._key.id))})
+            return
+        sealed_with = records.read_meta(record).key
+        if sealed_with != self._key.id:
+            raise MetadataStoreFailed(
+                f"the secrets in `{self._path}` are sealed with the key `{sealed_with}`, the key given is "
+                f"`{self._key.id}`: give the key that they were sealed with"
+            )
+
+    def _settled(self) -> rocksdict.Rdict:
+        """The database, after what a failed write may have left is put right.
+
+        Raises:
+            MetadataStoreFailed: It is closed, or still fails.
+        """
+        if self._doubtful:
+            self.close()
+            self._open()
+        db = self._db
+        if db is None:
+            raise MetadataStoreFailed("the store of users and policies is closed")
+        if self._doubtful:
+            self._put(db, self._doubtful)
+            self._doubtful = {}
+        return db
+
+    def _write(self, values: dict[bytes, bytes | None]) -> None:
+        db = self._settled()
+        try:
+            before: dict[bytes, bytes | None] = {at: db.get(at) for at in values}
+        except Exception as exc:
+            raise self._named(exc) from exc
+        try:
+            self._put(db, values)
+        except MetadataStoreFailed:
+            self._doubtful = before
+            with contextlib.suppress(MetadataStoreFailed):  # the first error is the one to tell; this is tried again
+                self._settled()
+            raise
+
+    def _put(self, db: rocksdict.Rdict, values: dict[bytes, bytes | None]) -> None:
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for at, value in values.items():
+            if value is None:
+                batch.delete(at)
+            else:
+                batch.put(at, value)
+        try:
+            db.write(batch, self._synced)
+        except Exception as exc:
+            raise self._named(exc) from exc
+
+    def _named(self, error: Exception) -> MetadataStoreFailed:
+        """Our error for one of RocksDB's, told by its text: rocksdict has one class for all."""
+        text = " ".join(str(error).split())
+        low = text.lower()
+        if "lock" in low and "LOCK" in text:
+            return MetadataStoreOccupied(f"the users and policies in `{self._path}` are in use by another process")
+        if any(word in low for word in _FULL):
+            return MetadataStoreFull(f"no room is left to write users and policies in `{self._path}`: {text}")
+        if any(word in low for word in _CORRUPT):
+            return RecordCorrupt(f"the users and policies in `{self._path}` are damaged: {text}; restore a backup")
+        return MetadataStoreFailed(f"the store of users and policies in `{self._path}` failed: {text}")
+
+
+def _options() -> rocksdict.Options:
+    table = rocksdict.BlockBasedOptions()
+    table.set_block_cache(rocksdict.Cache(_CACHE))
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by place
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(rocksdict.DBCompressionType.none())
+    options.set_write_buffer_size(_BUFFER)
+    options.set_max_write_buffer_number(2)
+    options.set_max_background_jobs(1)
+    options.set_max_open_files(64)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(_MIB)
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    options.set_is_fd_close_on_exec(True)
+    options.set_paranoid_checks(True)
+    return options
