@@ -1,8 +1,12 @@
 """A broker's face, put together: its handlers, what it remembers of its clients, and what it does by the clock."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Protocol
 
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.sealing import SealingKey
+from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
 from mqguard.broker.processors.lookup import Finding
 from mqguard.broker.processors.offsets import Positions
@@ -18,6 +22,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.locks import Locks
 from mqguard.engine.notices import Notices
 from mqguard.engine.waiting import Waiting
+from mqguard.guard.audit import AuditTrail
 from mqguard.model.clock import Clock
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
@@ -38,44 +43,59 @@ class Announcer(Protocol):
         """Take what has become of one topic; None: it is deleted."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerPorts:
+    """What a broker's face needs from outside.
+
+    Attributes:
+        guard: Decides about every request.
+        clock: Tells the time.
+        manager: Users and policies.
+        audit: Where changes of users and policies go on record.
+        configuration: What is told and changed of the configuration over the wire.
+        sealing_key: Seals the secrets of users that are answered sealed; None if they never are.
+        announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
+    """
+
+    guard: Admission
+    clock: Clock
+    manager: MetadataManager
+    audit: AuditTrail
+    configuration: Configuration
+    sealing_key: SealingKey | None = None
+    announcer: Announcer | None = None
+
+
 class Broker:
     """Everything of a broker but sockets and messages.
 
     Args:
         engine: The messages.
-        guard: Decides about every request.
         settings: See `BrokerSettings`.
-        clock: Tells the time.
-        announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
+        ports: See `BrokerPorts`.
 
     Attributes:
         application: What a listener serves (`net.server.Application`).
         clients: The live clients.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        guard: Admission,
-        settings: BrokerSettings,
-        clock: Clock,
-        announcer: Announcer | None = None,
-    ) -> None:
+    def __init__(self, engine: Engine, settings: BrokerSettings, ports: BrokerPorts) -> None:
         self._engine = engine
         self._settings = settings
-        self._clock = clock
-        self._announcer = announcer
+        self._ports = ports
+        self._clock = ports.clock
         self.clients = Clients()
         self._locks = Locks()
         self._notices = Notices()
         self._questions = Questions()
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
-        self._pulling = Pulling(engine, self.clients, self._waiting, settings, clock)
+        self._address = settings.address
+        self._pulling = Pulling(engine, self.clients, self._waiting, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
         engine.topics.on_change(self._topic_changed)
         self.application = Router(
-            guard,
+            ports.guard,
             self._handlers(),
             explain,
             defer=engine.turn.defer,
@@ -84,11 +104,12 @@ class Broker:
             at_turn_end=[self._commit, self._tell],
         )
 
-    def announce(self) -> None:
-        """Tell the announcer of all topics; again whenever the reachable address has changed."""
-        if self._announcer is not None:
-            settings = self._settings
-            self._announcer.announce(settings.cluster, settings.name, settings.address, self._engine.topics.all())
+    def advertise(self, address: str) -> None:
+        """Set the `host:port` at which clients reach this broker, once it is known, and announce all topics there."""
+        self._address = address
+        if self._ports.announcer is not None:
+            name, cluster = self._settings.name, self._settings.cluster
+            self._ports.announcer.announce(cluster, name, address, self._engine.topics.all())
 
     def tick(self) -> None:
         """Do what is due by the clock; call it every 50 ms or so, and end the turn after it."""
@@ -133,6 +154,6 @@ class Broker:
             self._notices.changed(group)
 
     def _topic_changed(self, name: str) -> None:
-        if self._announcer is not None:
-            self._announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
+        if self._ports.announcer is not None:
+            self._ports.announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
         self._pulling.topic_changed(name)

@@ -8,11 +8,13 @@ from mqguard.auth.action import Action
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
+from mqguard.auth.sealing import SealingKey
 from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
-from mqguard.broker.server import Broker
+from mqguard.broker.configuration import Configuration
+from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.engine import Engine
 from mqguard.engine.settings import EngineSettings
@@ -29,6 +31,7 @@ from mqguard.store.access_memory import MemoryMetadataStore
 from mqguard.store.memory import MemoryMessageStore
 
 SECRET = "12345678"
+SECRET_KEYS = frozenset({"initAuthenticationUser"})
 
 
 class HandClock:
@@ -86,7 +89,7 @@ class House:
         self.records = Records()
         self.audit = AuditTrail(self.records)
         ids = (f"d{number}" for number in itertools.count(1))
-        guard = Guard(
+        self.guard = Guard(
             GuardSettings(authentication_enabled=auth, authorization_enabled=auth),
             GuardPorts(
                 metadata=self.manager,
@@ -97,14 +100,24 @@ class House:
             ),
         )
         self.routes = RouteTable()
-        self.broker = self.make_broker(guard, BrokerSettings(**settings))
-        self.broker.announce()
+        self.configuration = Configuration({"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS)
+        self.broker = Broker(
+            self.engine,
+            BrokerSettings(**settings),
+            BrokerPorts(
+                guard=self.guard,
+                clock=self.clock,
+                manager=self.manager,
+                audit=self.audit,
+                configuration=self.configuration,
+                sealing_key=SealingKey(bytes(32)),
+                announcer=self.routes,
+            ),
+        )
+        self.broker.advertise("127.0.0.1:10911")
         self.app = self.broker.application
         self._numbers = itertools.count(1)
         self._opaques = itertools.count(1)
-
-    def make_broker(self, guard, settings):
-        return Broker(self.engine, guard, settings, self.clock, self.routes)
 
     def connect(self, ip="127.0.0.1"):
         wire = Wire(next(self._numbers), ip)

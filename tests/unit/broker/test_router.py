@@ -81,7 +81,7 @@ def test_an_answer_nobody_asked_for_is_dropped(house):
 
 def routed(house, handler):
     """A router with the house's guard and one handler for code 28."""
-    guard = house.app._guard
+    guard = house.guard
     return Router(guard, {28: handler}, explain)
 
 
@@ -120,7 +120,7 @@ def test_an_answer_that_cannot_be_encoded_is_an_error(house):
 
 def test_no_success_leaves_while_something_touched_is_unchecked(house, caplog):
     house.user("alice", ("Topic:t", "Get"))
-    guard = house.app._guard
+    guard = house.guard
     house.app = Router(guard, {33: lambda request: Reply(0, {}, b"a message of somebody")}, explain)
     answer = house.call(33, {"topic": "t", "offset": 0}, user="alice")
     assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
@@ -133,9 +133,7 @@ def test_a_connection_that_closes_is_forgotten_by_all_parts_even_if_one_fails(ho
     def fail(link):
         raise RuntimeError("part")
 
-    router = Router(
-        house.app._guard, {}, explain, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear]
-    )
+    router = Router(house.guard, {}, explain, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear])
     wire = house.connect()
     router.closed(wire)
     assert seen == [wire]
