@@ -150,8 +150,8 @@ class Fetcher:
         while offset < end:
             entries = self._store.entries(queue, offset, min(step, end - offset))
             if not entries:
-                # A gap: nothing but damage makes one. Going on beats standing still for ever.
-                return chosen, end
+                # Nothing but damage makes a gap; going on behind it would lose messages without a word.
+                raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
             for entry in entries:
                 if tags is None or entry.tag_code in tags:
                     size += entry.size

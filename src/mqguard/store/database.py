@@ -1,5 +1,6 @@
 """Opening RocksDB for messages: options, column families, and errors that say what to do."""
 
+import contextlib
 from pathlib import Path
 
 import rocksdict
@@ -77,10 +78,11 @@ class Database:
     def close(self) -> None:
         """Let go of the directory."""
         self.handles.clear()
-        for family in self._families.values():
-            family.close()
+        for family in [*self._families.values(), self._db]:
+            # Closing flushes the log, which fails again where writing has failed; it lets go all the same.
+            with contextlib.suppress(Exception):
+                family.close()
         self._families.clear()
-        self._db.close()
         # The lock is let go with the last reference that rocksdict holds to the database.
         del self._db
 

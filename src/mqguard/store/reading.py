@@ -33,11 +33,22 @@ class Reader:
 
     def entries(self, number: int, offset: int, limit: int) -> list[Entry]:
         """Entries of a queue by its number; the caller does not ask beyond its end."""
+        begin = layout.QUEUE_KEY.pack(number, offset)
+        unpack = layout.ENTRY.unpack
         try:
-            values = self._queues.values(from_key=layout.QUEUE_KEY.pack(number, offset))
-            unpack = layout.ENTRY.unpack
+            values = self._queues.values(from_key=begin)
             # INVARIANT: the offsets of a queue are dense, so the n-th value belongs to the n-th offset.
-            return [Entry(at, *unpack(value)) for at, value in zip(range(offset, offset + limit), values, strict=False)]
+            found = [
+                Entry(at, *unpack(value)) for at, value in zip(range(offset, offset + limit), values, strict=False)
+            ]
+            if len(found) == limit:
+                return found
+            # rocksdict's quick iterators end at damage without a word; the careful walk raises it.
+            return [
+                Entry(layout.QUEUE_KEY.unpack(key)[1], *unpack(value))
+                for key, value in itertools.islice(_walk(self._queues, begin), limit)
+                if key.startswith(begin[:4])
+            ]
         except Exception as error:
             raise self._failed(error) from error
 
@@ -82,7 +93,7 @@ class Reader:
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
         """The first record at or after an offset."""
         try:
-            for key, value in _pairs(self._records, layout.U64.pack(physical)):
+            for key, value in _walk(self._records, layout.U64.pack(physical)):
                 return layout.U64.unpack(key)[0], value
         except Exception as error:
             raise self._failed(error) from error
@@ -91,7 +102,7 @@ class Reader:
     def last_record(self) -> tuple[int, bytes] | None:
         """The newest record."""
         try:
-            for key, value in cast("Pairs", self._records.items(backwards=True)):
+            for key, value in _walk_back(self._records, None):
                 return layout.U64.unpack(key)[0], value
         except Exception as error:
             raise self._failed(error) from error
@@ -101,7 +112,7 @@ class Reader:
         """One after the last offset of a queue, its first offset if it has none."""
         last = layout.QUEUE_KEY.pack(queue.number, layout.LAST_OFFSET)
         try:
-            for key in _back(self._queues, last):
+            for key, _ in _walk_back(self._queues, last):
                 number, offset = layout.QUEUE_KEY.unpack(key)
                 return max(queue.min_offset, int(offset) + 1) if number == queue.number else queue.min_offset
         except Exception as error:
@@ -123,7 +134,7 @@ class Reader:
         end = None if below is None else prefix + below
         found: list[tuple[bytes, bytes]] = []
         try:
-            for key, value in _pairs(self._meta, prefix):
+            for key, value in _walk(self._meta, prefix):
                 if not key.startswith(prefix) or (end is not None and key >= end) or len(found) == limit:
                     break
                 found.append((key, value))
@@ -140,23 +151,24 @@ class Reader:
         return [(key[1:], value) for key, value in self.metas(table.value, below=below, limit=limit)]
 
     def _run(self, run: Sequence[Entry]) -> list[bytes]:
-        if len(run) < _RUN:
-            get, pack = self._records.get, layout.U64.pack
-            return [found for entry in run if (found := get(pack(entry.physical))) is not None]
-
-        walk = _pairs(self._records, layout.U64.pack(run[0].physical))
-        wanted = {layout.U64.pack(entry.physical) for entry in run}
-        return [value for key, value in itertools.islice(walk, len(run)) if key in wanted]
+        get, pack = self._records.get, layout.U64.pack
+        if len(run) >= _RUN:
+            end = pack(run[-1].physical)
+            walk = self._records.items(from_key=pack(run[0].physical))
+            found = [value for key, value in itertools.islice(cast("Pairs", walk), len(run)) if key <= end]
+            if len(found) == len(run):
+                return found
+        return [data for entry in run if (data := get(pack(entry.physical))) is not None]
 
     def _days(self) -> tuple[int, int] | None:
-        for first, _ in _pairs(self._keys, b""):
-            for last in _back(self._keys, None):
+        for first, _ in _walk(self._keys, b""):
+            for last, _ in _walk_back(self._keys, None):
                 return int.from_bytes(first[:2], "big"), int.from_bytes(last[:2], "big")
         return None
 
     def _day(self, day: int, key: int, begin: int, end: int) -> Iterator[int]:
         last = layout.INDEX_KEY.pack(day, key, min(end, layout.LAST_OFFSET), layout.LAST_OFFSET)
-        for name in _back(self._keys, last):
+        for name, _ in _walk_back(self._keys, last):
             found_day, found_key, stored, physical = layout.INDEX_KEY.unpack(name)
             if (found_day, found_key) != (day, key) or stored < begin:
                 return
@@ -166,13 +178,27 @@ class Reader:
         return StoreFailed(str(named(error, self._db.path)))
 
 
-def _pairs(family: rocksdict.Rdict, begin: bytes) -> Pairs:
-    return cast("Pairs", family.items(from_key=begin))
+def _walk(family: rocksdict.Rdict, begin: bytes) -> Pairs:
+    """Keys and values from the first key at or after `begin` on; raises at damage."""
+    walk = family.iter()
+    walk.seek(begin)
+    while walk.valid():
+        yield walk.key(), walk.value()
+        walk.next()
+    walk.status()
 
 
-def _back(family: rocksdict.Rdict, begin: bytes | None) -> Iterator[bytes]:
-    """Keys from the last one at or before `begin` (None: from the very last) backwards."""
-    return cast("Iterator[bytes]", family.keys(backwards=True, from_key=begin))
+def _walk_back(family: rocksdict.Rdict, begin: bytes | None) -> Pairs:
+    """Keys and values from the last key at or before `begin` (None: the very last) backwards; raises at damage."""
+    walk = family.iter()
+    if begin is None:
+        walk.seek_to_last()
+    else:
+        walk.seek_for_prev(begin)
+    while walk.valid():
+        yield walk.key(), walk.value()
+        walk.prev()
+    walk.status()
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
