@@ -1,0 +1,252 @@
+"""What every gRPC v2 RPC needs. An RPC that is not here is refused to all but Super users.
+
+Messages are read as protobuf's Python classes show them: absent texts are empty, absent messages are empty messages.
+Only the names of topics and groups count; `resource_namespace` names nothing, as in Apache's proxy.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from mqguard.auth.blank import is_blank
+from mqguard.guard.context import Need, Needs
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.owned import consumed, group_need, popped, topic_need
+from mqguard.guard.requirements.row import PUB, PUB_SUB, SUB, SUB_GET, SUB_UPDATE, Actions
+
+RpcRule = Callable[[Any], Needs]
+
+PRODUCER = 1
+"""`ClientType.PRODUCER`: the one kind of client that has no group."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RpcRequirement:
+    """What one RPC needs; all of it.
+
+    Attributes:
+        request: Name of the request message within `apache.rocketmq.v2`.
+        rule: Says what a message needs.
+        says: The rule in words.
+        touched: What the handler must ask `Access` about because the RPC reaches more than it names.
+        because: Why it differs from Apache RocketMQ, where it does.
+    """
+
+    request: str
+    rule: RpcRule
+    says: str
+    touched: str = ""
+    because: str = ""
+
+
+def rpc_needs(rpc: str, message: Any) -> Needs:
+    """What a call needs. Empty where an authenticated sender is enough.
+
+    Args:
+        rpc: Name of the RPC, such as `SendMessage`.
+        message: Its request message.
+
+    Raises:
+        NeedUnclear: It does not say what it must say, or the RPC has no row.
+    """
+    row = RPC_TABLE.get(rpc)
+    if row is None:
+        raise NeedUnclear("unmapped-code", f"only a Super user may call `{rpc}`")
+    return row.rule(message)
+
+
+def send(message: Any) -> Needs:
+    """Pub on the topic of every message."""
+    if not message.messages:
+        raise NeedUnclear("missing-field", "message is null.")
+    return tuple(dict.fromkeys(topic_need(_topic(one.topic), PUB) for one in message.messages))
+
+
+def publish(message: Any) -> Needs:
+    """Pub on the topic."""
+    return (topic_need(_topic(message.topic), PUB),)
+
+
+def route(message: Any) -> Needs:
+    """Pub or Sub on the topic."""
+    return (topic_need(_topic(message.topic), PUB_SUB),)
+
+
+def consume(message: Any) -> Needs:
+    """Sub on group and topic."""
+    return consumed(_topic(message.topic), _group(message.group), SUB, SUB)[::-1]
+
+
+def settle(message: Any) -> Needs:
+    """Sub on group and topic of what was received."""
+    return popped(_topic(message.topic), _group(message.group), SUB, SUB)[::-1]
+
+
+def receive(message: Any) -> Needs:
+    """Sub on group and topic of the queue."""
+    return _on_queue(message, SUB)
+
+
+def get_offset(message: Any) -> Needs:
+    """Sub or Get on group and topic of the queue."""
+    return _on_queue(message, SUB_GET)
+
+
+def update_offset(message: Any) -> Needs:
+    """Sub or Update on group and topic of the queue."""
+    return _on_queue(message, SUB_UPDATE)
+
+
+def query_offset(message: Any) -> Needs:
+    """Sub or Get on the topic of the queue."""
+    return (topic_need(_queue_topic(message), SUB_GET),)
+
+
+def heartbeat(message: Any) -> Needs:
+    """Sub on the group, whatever kind of client it says to be; only a producer may name none."""
+    if is_blank(message.group.name) and message.client_type == PRODUCER:
+        return ()
+    return (group_need(_group(message.group), SUB),)
+
+
+def terminate(message: Any) -> Needs:
+    """Sub on the group, if one is named."""
+    if is_blank(message.group.name):
+        return ()
+    return (group_need(_group(message.group), SUB),)
+
+
+def telemetry(message: Any) -> Needs:
+    """Of settings: Pub on the topics to publish to, Sub on the group and the topics subscribed to."""
+    if not message.HasField("settings"):
+        return ()
+    settings = message.settings
+    if settings.HasField("publishing"):
+        return tuple(dict.fromkeys(topic_need(_topic(topic), PUB) for topic in settings.publishing.topics))
+    if settings.HasField("subscription"):
+        group = _group(settings.subscription.group)
+        needs: dict[Need, None] = {group_need(group, SUB): None}
+        for entry in settings.subscription.subscriptions:
+            needs.update(dict.fromkeys(consumed(_topic(entry.topic), group, SUB, SUB)))
+        return tuple(needs)
+    raise NeedUnclear("missing-field", "settings command doesn't have publishing or subscription.")
+
+
+def _on_queue(message: Any, actions: Actions) -> Needs:
+    group = _group(message.group)
+    return consumed(_queue_topic(message), group, actions, actions)[::-1]
+
+
+def _queue_topic(message: Any) -> str:
+    if not message.HasField("message_queue"):
+        raise NeedUnclear("missing-field", "messageQueue is null.")
+    return _topic(message.message_queue.topic)
+
+
+def _topic(resource: Any) -> str:
+    name: str = resource.name
+    if is_blank(name):
+        raise NeedUnclear("missing-field", "topic is null.")
+    return name
+
+
+def _group(resource: Any) -> str:
+    name: str = resource.name
+    if is_blank(name):
+        raise NeedUnclear("missing-field", "group is null.")
+    return name
+
+
+_OWN_CLIENT = "the client id must be the sender's own"
+_CONSUMES = "Group: Sub; Topic: Sub"
+_OWN_RETRY = "a retry topic only of the group named"
+
+RPC_TABLE: Mapping[str, RpcRequirement] = MappingProxyType(
+    {
+        "QueryRoute": RpcRequirement(request="QueryRouteRequest", rule=route, says="Topic: Pub or Sub"),
+        "Heartbeat": RpcRequirement(
+            request="HeartbeatRequest",
+            rule=heartbeat,
+            says="Group: Sub; a producer names none and needs an authenticated sender",
+            touched=_OWN_CLIENT,
+            because="Apache believes the kind of client that the request names, and checks only three kinds",
+        ),
+        "SendMessage": RpcRequirement(
+            request="SendMessageRequest",
+            rule=send,
+            says="Topic of every message: Pub",
+            because="Apache checks the first message's topic",
+        ),
+        "QueryAssignment": RpcRequirement(
+            request="QueryAssignmentRequest", rule=consume, says=_CONSUMES, because=_OWN_RETRY
+        ),
+        "ReceiveMessage": RpcRequirement(
+            request="ReceiveMessageRequest", rule=receive, says=_CONSUMES, because=_OWN_RETRY
+        ),
+        "AckMessage": RpcRequirement(request="AckMessageRequest", rule=settle, says=_CONSUMES, because=_OWN_RETRY),
+        "ForwardMessageToDeadLetterQueue": RpcRequirement(
+            request="ForwardMessageToDeadLetterQueueRequest", rule=settle, says=_CONSUMES, because=_OWN_RETRY
+        ),
+        "ChangeInvisibleDuration": RpcRequirement(
+            request="ChangeInvisibleDurationRequest",
+            rule=settle,
+            says=_CONSUMES,
+            because="Apache does not check the topic",
+        ),
+        "PullMessage": RpcRequirement(
+            request="PullMessageRequest", rule=receive, says=_CONSUMES, because="Apache does not serve it"
+        ),
+        "UpdateOffset": RpcRequirement(
+            request="UpdateOffsetRequest",
+            rule=update_offset,
+            says="Group: Sub or Update; Topic: Sub or Update",
+            because="Apache does not serve it",
+        ),
+        "GetOffset": RpcRequirement(
+            request="GetOffsetRequest",
+            rule=get_offset,
+            says="Group: Sub or Get; Topic: Sub or Get",
+            because="Apache does not serve it",
+        ),
+        "QueryOffset": RpcRequirement(
+            request="QueryOffsetRequest",
+            rule=query_offset,
+            says="Topic: Sub or Get",
+            because="Apache does not serve it",
+        ),
+        "EndTransaction": RpcRequirement(
+            request="EndTransactionRequest",
+            rule=publish,
+            says="Topic: Pub",
+            touched="Topic of the half message found: Pub",
+            because="Apache never compares the topic named with the half message",
+        ),
+        "RecallMessage": RpcRequirement(request="RecallMessageRequest", rule=publish, says="Topic: Pub"),
+        "Telemetry": RpcRequirement(
+            request="TelemetryCommand",
+            rule=telemetry,
+            says=(
+                "settings: every Topic published to: Pub; Group subscribed with: Sub, every Topic subscribed to: Sub; "
+                "other commands: an authenticated sender"
+            ),
+            touched=_OWN_CLIENT,
+            because="Apache lets any stream act for any client id",
+        ),
+        "NotifyClientTermination": RpcRequirement(
+            request="NotifyClientTerminationRequest",
+            rule=terminate,
+            says="Group: Sub, where one is named; else an authenticated sender",
+            touched=_OWN_CLIENT,
+            because="Apache lets anybody end any client",
+        ),
+        "SyncLiteSubscription": RpcRequirement(
+            request="SyncLiteSubscriptionRequest",
+            rule=consume,
+            says="Group: Sub; Topic (the parent): Sub; whatever the action and the set",
+            touched=_OWN_CLIENT,
+            because="Apache checks nothing where the set of lite topics is empty",
+        ),
+    }
+)
+"""Every row, by the name of the RPC."""
