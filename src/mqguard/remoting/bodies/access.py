@@ -1,0 +1,52 @@
+"""Bodies of users and ACLs (3001 to 3010). They are read to the letter: what is misspelt must not be overlooked."""
+
+from mqguard.remoting.bodies.codec import ExactBody
+
+
+class UserInfo(ExactBody, rename={
+    "username": "username", "password": "password", "user_type": "userType", "user_status": "userStatus",
+}):  # fmt: skip
+    """One user, or what of it is to change.
+
+    Attributes:
+        user_type: `Super` or `Normal`.
+        user_status: `enable` or `disable`.
+    """
+
+    username: str | None = None
+    password: str | None = None
+    user_type: str | None = None
+    user_status: str | None = None
+
+    def __repr__(self) -> str:
+        return f"UserInfo(username={self.username!r}, user_type={self.user_type!r}, user_status={self.user_status!r})"
+
+
+class EntryInfo(ExactBody):
+    """One entry of a policy; all texts as administrators write them.
+
+    Attributes:
+        resource: Such as `Topic:orders`.
+        actions: Such as `Pub`.
+        source_ips: Addresses and ranges; None and empty are anywhere.
+        decision: `Allow` or `Deny`.
+    """
+
+    resource: str | None = None
+    actions: list[str] | None = None
+    source_ips: list[str] | None = None
+    decision: str | None = None
+
+
+class PolicyInfo(ExactBody):
+    """The entries of one type, `Custom` (also when absent) or `Default`."""
+
+    policy_type: str | None = None
+    entries: list[EntryInfo] | None = None
+
+
+class AclInfo(ExactBody):
+    """The policies of one subject, such as `User:alice`."""
+
+    subject: str | None = None
+    policies: list[PolicyInfo] | None = None

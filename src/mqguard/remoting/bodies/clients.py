@@ -1,0 +1,145 @@
+"""Bodies of clients and their groups (34, 38, 41, 42, 46, 203, 204, 328)."""
+
+import msgspec
+
+from mqguard.remoting.bodies.codec import Body, MessageQueue
+
+
+class SubscriptionData(Body):
+    """What a consumer wants of a topic.
+
+    Attributes:
+        sub_string: Text as the client wrote it: `*`, `TagA || TagB`.
+        code_set: Hash codes of the tags; Go sends them as texts.
+        sub_version: Grows with every change at the client (its clock).
+        expression_type: `TAG` or `SQL92`.
+    """
+
+    topic: str
+    sub_string: str = "*"
+    tags_set: list[str] = msgspec.field(default_factory=list)
+    code_set: list[int] = msgspec.field(default_factory=list)
+    sub_version: int = 0
+    expression_type: str = "TAG"
+    class_filter_mode: bool = False
+
+
+class ConsumerData(Body):
+    """One consumer group of a client.
+
+    Attributes:
+        consume_type: `CONSUME_PASSIVELY` (push), `CONSUME_ACTIVELY` (pull) or `CONSUME_POP`.
+        message_model: `CLUSTERING` or `BROADCASTING`.
+        consume_from_where: `CONSUME_FROM_LAST_OFFSET`, `…_FIRST_OFFSET` or `…_TIMESTAMP`.
+    """
+
+    group_name: str
+    consume_type: str = "CONSUME_PASSIVELY"
+    message_model: str = "CLUSTERING"
+    consume_from_where: str = "CONSUME_FROM_LAST_OFFSET"
+    subscription_data_set: list[SubscriptionData] = msgspec.field(default_factory=list)
+    unit_mode: bool = False
+
+
+class ProducerData(Body):
+    """One producer group of a client."""
+
+    group_name: str
+
+
+class HeartbeatData(Body, rename={
+    "client_id": "clientID",
+    "producer_data_set": "producerDataSet",
+    "consumer_data_set": "consumerDataSet",
+    "heartbeat_fingerprint": "heartbeatFingerprint",
+    "without_sub": "withoutSub",
+}):  # fmt: skip
+    """34: who lives behind a connection.
+
+    Attributes:
+        heartbeat_fingerprint: Hash of the subscriptions of a 5.x client; 0 without one.
+        without_sub: Whether the subscriptions are left out because they have not changed.
+    """
+
+    client_id: str
+    producer_data_set: list[ProducerData] = msgspec.field(default_factory=list)
+    consumer_data_set: list[ConsumerData] = msgspec.field(default_factory=list)
+    heartbeat_fingerprint: int = 0
+    without_sub: bool = False
+
+
+class ConsumerIdList(Body):
+    """Answer of 38: the members of a group."""
+
+    consumer_id_list: list[str]
+
+
+class LockBatch(Body):
+    """41 and 42: queues to lock for, or to release by, one client of a group."""
+
+    consumer_group: str
+    client_id: str
+    mq_set: list[MessageQueue]
+    only_this_broker: bool = False
+
+
+class LockedQueues(Body, rename={"queues": "lockOKMQSet"}):
+    """Answer of 41: the queues that are the client's now."""
+
+    queues: list[MessageQueue]
+
+
+class CheckClient(Body):
+    """46: would this subscription be served?"""
+
+    client_id: str
+    group: str
+    subscription_data: SubscriptionData
+    namespace: str | None = None
+
+
+class Connection(Body):
+    """One client of a group; `language` by name."""
+
+    client_id: str
+    client_addr: str
+    language: str
+    version: int
+
+
+class ConsumerConnection(Body):
+    """Answer of 203: who consumes as a group, and how."""
+
+    connection_set: list[Connection]
+    subscription_table: dict[str, SubscriptionData]
+    consume_type: str = "CONSUME_PASSIVELY"
+    message_model: str = "CLUSTERING"
+    consume_from_where: str = "CONSUME_FROM_LAST_OFFSET"
+
+
+class ProducerConnection(Body):
+    """Answer of 204: who produces as a group."""
+
+    connection_set: list[Connection]
+
+
+class ProducerInfo(Body, rename={
+    "client_id": "clientId",
+    "remote_ip": "remoteIP",
+    "language": "language",
+    "version": "version",
+    "last_update_timestamp": "lastUpdateTimestamp",
+}):  # fmt: skip
+    """One producer; times in milliseconds since the epoch."""
+
+    client_id: str
+    remote_ip: str
+    language: str
+    version: int
+    last_update_timestamp: int
+
+
+class ProducerTable(Body):
+    """Answer of 328: all producers by group."""
+
+    data: dict[str, list[ProducerInfo]]
