@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 MAX_FILE_BYTES = 1 << 20
 """A configuration is a page of text; a bigger file is a mistake, such as a log."""
+
+
+HIDDEN = "***"
+"""What is shown of a secret."""
 
 
 class Level(enum.Enum):
@@ -39,10 +43,24 @@ class Notice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """The value of one option, as text, and where it was set."""
+    """The value of one option, and where it was set."""
 
     value: object
     source: str
+
+
+class Flag(NamedTuple):
+    """A value from the command line.
+
+    Attributes:
+        name: The flag, dashes included.
+        key: The option that it sets.
+        text: The value.
+    """
+
+    name: str
+    key: str
+    text: str
 
 
 class Configuration:
@@ -75,6 +93,21 @@ class Configuration:
         """Whether anybody said something about the option."""
         return option.name in self._settings
 
+    def text(self, option: Option[T]) -> str:
+        """The value in the form of `broker.conf`; `HIDDEN` for a secret that is set, empty for none."""
+        value = self.get(option)
+        if option.secret:
+            return "" if value is None else HIDDEN
+        match value:
+            case None:
+                return ""
+            case bool():
+                return str(value).lower()
+            case frozenset() | tuple():
+                return ",".join(sorted(map(str, value)))
+            case _:
+                return str(value)
+
     def refusal(self, option: Option[T], why: str) -> ConfigInvalid:
         """The error for a value that is well formed but cannot be used."""
         return ConfigInvalid(f"{self.source(option)}: {option.name}: {why}")
@@ -83,14 +116,14 @@ class Configuration:
 def load(
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
-    flags: Mapping[str, str] | None = None,
+    flags: Iterable[Flag] = (),
 ) -> Configuration:
     """Read a configuration.
 
     Args:
         path: The properties file, None for none.
         environ: The environment, None for none; only `MQGUARD_…` is looked at.
-        flags: Values by option name, as given on the command line.
+        flags: What the command line says; of two for one option the later counts.
 
     Raises:
         ConfigInvalid: The file cannot be read, or a value is malformed; says where, which key and what would be right.
@@ -100,9 +133,11 @@ def load(
     if path is not None:
         _take_file(path, settings, notices)
     _take_environment(environ or {}, settings, notices)
-    for name, text in (flags or {}).items():
-        option = BY_NAME[name]
-        settings[name] = _setting(option, text, f"flag --{option.flag}")
+    for flag in flags:
+        option = BY_NAME.get(flag.key)
+        if option is None:
+            raise ConfigInvalid(f"flag {flag.name}: unknown key `{flag.key}`{_nearest(flag.key, BY_NAME)}")
+        settings[option.name] = _setting(option, flag.text, f"flag {flag.name}")
     return Configuration(settings, notices, path)
 
 

@@ -44,8 +44,3 @@ class Option(Generic[T]):
         """The environment variable that sets it: `listenPort` is `MQGUARD_LISTEN_PORT`."""
         words = _WORD_START.sub("_", self.name).replace(".", "_")
         return ENVIRONMENT_PREFIX + words.upper()
-
-    @property
-    def flag(self) -> str:
-        """The name of its command line flag, without dashes in front: `listen-port`."""
-        return self.environment.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")

@@ -376,21 +376,31 @@ AUDIT_PATH = Option(
     says_default="`audit` in the data directory",
     ours=True,
 )
-AUDIT_SUCCESSES = Option(
-    "auditSuccesses",
-    kinds.BOOLEAN,
-    default=True,
-    help="Whether what was allowed is written too.",
-    section="audit",
-    apache_default="no",
-    ours=True,
-)
 AUDIT_WHEN_FULL = Option(
     "auditWhenFull",
     kinds.choice("drop", "refuse"),
     "drop",
     "What happens while the audit log cannot keep up: lines are dropped and counted, or requests are refused.",
     "audit",
+    ours=True,
+)
+AUDIT_MAX_FILE = Option(
+    "auditMaxFileSize",
+    kinds.SIZE,
+    128 * 1024 * 1024,
+    "How big an audit file grows before a new one.",
+    "audit",
+    ours=True,
+)
+AUDIT_FILES = Option(
+    "auditMaxFiles", kinds.integer(1, 1000), 10, "How many audit files of each form are kept.", "audit", ours=True
+)
+LOG_JSON = Option(
+    "logJson",
+    kinds.BOOLEAN,
+    default=False,
+    help="Whether log lines on standard error are JSON objects.",
+    section="audit",
     ours=True,
 )
 LOG_LEVEL = Option(

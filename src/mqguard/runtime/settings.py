@@ -82,20 +82,13 @@ def engine_settings(config: Configuration) -> EngineSettings:
     )
 
 
-def broker_settings(config: Configuration, port: int) -> BrokerSettings:
-    """The broker's settings.
-
-    Args:
-        config: What is configured.
-        port: The port that the broker listens at.
-    """
+def broker_settings(config: Configuration) -> BrokerSettings:
+    """The broker's settings; its address is told when its port is known."""
     get = config.get
-    ip = get(options.BROKER_IP)
     return BrokerSettings(
         cluster=get(options.CLUSTER_NAME),
         name=get(options.BROKER_NAME),
         broker_id=get(options.BROKER_ID),
-        address=f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}",
         region=get(options.REGION_ID),
         trace_on=get(options.TRACE_ON),
         long_polling=get(options.LONG_POLLING),

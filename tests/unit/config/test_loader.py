@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.config import options
 from mqguard.config.errors import ConfigInvalid
-from mqguard.config.loader import MAX_FILE_BYTES, Level, load
+from mqguard.config.loader import MAX_FILE_BYTES, Flag, Level, load
 
 SEED = """\
 # the keys of a broker that Apache's documentation shows
@@ -52,9 +52,11 @@ def test_the_keys_of_an_apache_broker_work_unchanged(tmp_path):
 
 def test_the_later_source_wins_and_is_named(tmp_path):
     path = conf(tmp_path, "listenPort=1\nbrokerName=file\nbrokerId=7\n")
-    found = load(path, {"MQGUARD_BROKER_NAME": "environment", "MQGUARD_LISTEN_PORT": "2"}, {"listenPort": "3"})
+    found = load(
+        path, {"MQGUARD_BROKER_NAME": "environment", "MQGUARD_LISTEN_PORT": "2"}, [Flag("--port", "listenPort", "3")]
+    )
     assert [(found.get(option), found.source(option)) for option in (options.LISTEN_PORT, options.BROKER_NAME)] == [
-        (3, "flag --listen-port"),
+        (3, "flag --port"),
         ("environment", "environment MQGUARD_BROKER_NAME"),
     ]
     assert (found.get(options.BROKER_ID), found.source(options.BROKER_ID)) == (7, "broker.conf:3")
@@ -193,3 +195,9 @@ def test_a_file_that_is_none_is_refused(tmp_path, content, message):
     with pytest.raises(ConfigInvalid) as caught:
         load(path)
     assert str(caught.value) == f"the configuration file `{path}` {message}"
+
+
+def test_an_unknown_key_on_the_command_line_stops():
+    with pytest.raises(ConfigInvalid) as caught:
+        load(flags=[Flag("--set", "listenPrt", "1")])
+    assert str(caught.value) == "flag --set: unknown key `listenPrt`: did you mean `listenPort`?"

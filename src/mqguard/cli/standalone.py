@@ -1,0 +1,104 @@
+"""`mqguard standalone`."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mqguard import __version__
+from mqguard.cli.output import json_option
+
+if TYPE_CHECKING:
+    from mqguard.runtime.standalone import FirstStart, Ready
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
+@click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data].")
+@click.option("--port", help="The broker's port, 0 for any free one [default: 10911].")
+@click.option("--namesrv-port", help="The name server's port, 0 for any free one [default: 9876].")
+@click.option("--bind", help="The address to listen at [default: this machine alone].")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other key of broker.conf; repeatable.")
+@json_option
+def standalone(
+    path: Path | None,
+    data: str | None,
+    port: str | None,
+    namesrv_port: str | None,
+    bind: str | None,
+    settings: tuple[str, ...],
+    *,
+    as_json: bool,
+) -> None:
+    """Serve a name server and a broker in one process, guarded.
+
+    On its first start it makes a super user with a random secret, prints it once and keeps it in the data directory.
+    Stop it with Ctrl-C or SIGTERM.
+    """
+    from mqguard.config import options
+    from mqguard.config.loader import Flag, load
+    from mqguard.runtime.standalone import Standalone
+    from mqguard.telemetry import log
+
+    named = (
+        ("--data", "storePathRootDir", data),
+        ("--port", "listenPort", port),
+        ("--namesrv-port", "namesrvListenPort", namesrv_port),
+        ("--bind", "bindAddress", bind),
+    )
+    flags = [Flag(flag, key, text) for flag, key, text in named if text is not None]
+    flags += [Flag("--set", *_pair(setting)) for setting in settings]
+    configuration = load(path, os.environ, flags)
+    log.configure(configuration.get(options.LOG_LEVEL).upper(), as_json=configuration.get(options.LOG_JSON))
+    server = Standalone(configuration)
+    server.run(
+        first_start=lambda found: _say_first_start(found, as_json=as_json),
+        ready=lambda found: _say_ready(found, as_json=as_json),
+    )
+
+
+def _pair(setting: str) -> tuple[str, str]:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise click.UsageError(f"`{setting}` is no setting: write KEY=VALUE")
+    return key.strip(), value.strip()
+
+
+def _say_first_start(found: "FirstStart", *, as_json: bool) -> None:
+    name, secret = found.credentials.name, found.credentials.secret.reveal()
+    if as_json:
+        line = {"event": "first-start", "accessKey": name, "secretKey": secret, "file": str(found.path)}
+        click.echo(json.dumps(line))
+        return
+    click.echo(
+        f"first start: made the super user `{name}` with the secret `{secret}`\n"
+        f"  kept in {found.path}, readable by you alone; it is not shown again\n"
+        f"  `mqguard` commands read it from there; for Apache's mqadmin copy the file to $ROCKETMQ_HOME/conf/tools.yml"
+    )
+
+
+def _say_ready(found: "Ready", *, as_json: bool) -> None:
+    if as_json:
+        line = {
+            "event": "ready",
+            "version": __version__,
+            "pid": os.getpid(),
+            "cluster": found.cluster,
+            "namesrv": found.namesrv,
+            "broker": found.broker,
+            "data": str(found.data),
+            "authentication": found.authentication,
+            "authorization": found.authorization,
+        }
+        click.echo(json.dumps(line))
+        return
+    guarded = [
+        f"{what} {'on' if on else 'OFF'}"
+        for what, on in (("authentication", found.authentication), ("authorization", found.authorization))
+    ]
+    click.echo(
+        f"mqguard {__version__} serves {found.cluster}: name server {found.namesrv}, broker {found.broker}, "
+        f"data in {found.data}, {', '.join(guarded)}"
+    )

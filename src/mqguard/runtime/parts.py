@@ -1,0 +1,153 @@
+"""Everything of a standalone server but its sockets: opened in order, closed in reverse."""
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mqguard.auth.initial import InitialUser
+from mqguard.auth.manager import MetadataManager
+from mqguard.broker.configuration import Configuration as Told
+from mqguard.broker.failures import explain
+from mqguard.broker.router import Router
+from mqguard.broker.server import Broker, BrokerPorts
+from mqguard.config import options
+from mqguard.config.loader import Configuration
+from mqguard.config.secret import Credentials
+from mqguard.engine.engine import Engine
+from mqguard.guard.audit import AuditTrail
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.guard import Guard
+from mqguard.guard.ports import GuardPorts
+from mqguard.model.clock import Clock
+from mqguard.namesrv.kv import KvTable
+from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.server import NameServer
+from mqguard.net.server import Application
+from mqguard.runtime import settings
+from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
+from mqguard.runtime.kv_file import KvFile
+from mqguard.store.access_key import load_sealing_key
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.rocksdb import RocksMessageStore
+from mqguard.telemetry.audit_writer import AuditWriter
+from mqguard.telemetry.rotating_file import RotatingFile
+
+FirstStart = Callable[[Credentials, Path], None]
+"""Told of the super user that a first start makes, and of the file that keeps its secret."""
+
+
+class Parts:
+    """The parts of a standalone server.
+
+    Args:
+        config: What is configured.
+        data: The data directory, which this process holds.
+        clock: Tells the time.
+        first_start: Told if a super user had to be made.
+
+    Raises:
+        ConfigInvalid: A setting cannot be used.
+        StartFailed: A file cannot be written.
+        StoreError: The messages cannot be opened.
+        MetadataStoreFailed: Users and policies cannot be opened.
+
+    Attributes:
+        broker: What the broker's listener serves.
+        namesrv: What the name server's listener serves.
+    """
+
+    broker: Application
+    namesrv: Application
+
+    def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: FirstStart) -> None:
+        with contextlib.ExitStack() as opened:
+            key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
+            users = RocksMetadataStore(data / "access", key)
+            opened.callback(users.close)
+            manager = MetadataManager(users)
+            _ensure_administrator(manager, config, data, first_start)
+            audit = _open_audit(config, data, clock, opened)
+            guard = Guard(
+                settings.guard_settings(config),
+                GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
+            )
+            store = RocksMessageStore(data / "messages")
+            opened.callback(store.close)
+            self._engine = Engine(store, settings.engine_settings(config), clock)
+            opened.callback(self._engine.turn.commit)
+            routes = RouteTable()
+            told = {option.name: config.text(option) for option in options.OPTIONS}
+            self._broker = Broker(
+                self._engine,
+                settings.broker_settings(config),
+                BrokerPorts(
+                    guard=guard,
+                    clock=clock,
+                    manager=manager,
+                    audit=audit,
+                    configuration=Told(told),
+                    sealing_key=key,
+                    announcer=routes,
+                ),
+            )
+            self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
+            self.broker = self._broker.application
+            self.namesrv = Router(guard, self._namesrv.handlers(), explain, at_close=[self._namesrv.closed])
+            self._ip = config.get(options.BROKER_IP)
+            self._opened = opened.pop_all()
+
+    def advertise(self, port: int) -> None:
+        """Tell clients, through routes and message ids, at which port they reach the broker."""
+        self._engine.advertise(self._ip, port)
+        self._broker.advertise(f"[{self._ip}]:{port}" if ":" in self._ip else f"{self._ip}:{port}")
+
+    def tick(self) -> None:
+        """Do what is due by the clock; the turn must be ended after it."""
+        self._broker.tick()
+        self._namesrv.tick()
+
+    def close(self) -> None:
+        """Commit what is staged and let go of every file."""
+        self._opened.close()
+
+
+def _ensure_administrator(manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart) -> None:
+    """Make the super users that are configured; where nobody could administer, make one with a random secret."""
+    for option in (options.INIT_AUTHENTICATION_USER, options.INNER_CLIENT_CREDENTIALS):
+        found = config.get(option)
+        if found is not None:
+            manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
+    if not config.get(options.AUTHENTICATION_ENABLED) or manager.snapshot.live_supers:
+        return
+    if manager.snapshot.user(ADMIN) is not None:
+        raise StartFailed(
+            f"no enabled super user is left, and `{ADMIN}` exists: name another one in `initAuthenticationUser`"
+        )
+    made = Credentials(ADMIN, make_secret())
+    # The file first: a crash in between leaves a file that the next start replaces, not a user whose secret is lost.
+    path = save_credentials(data, made)
+    manager.ensure_super(InitialUser(made.name, made.secret.reveal()))
+    first_start(made, path)
+
+
+def _open_audit(config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack) -> AuditTrail:
+    directory = config.get(options.AUDIT_PATH) or data / "audit"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StartFailed(f"the audit directory `{directory}` cannot be made: {exc.strerror}") from None
+    most, parts = config.get(options.AUDIT_MAX_FILE), config.get(options.AUDIT_FILES)
+    files = [RotatingFile(directory / name, most, parts) for name in ("auth_audit.log", "audit.jsonl")]
+    writer = AuditWriter(files, AuditLines(), clock.now_ms)
+    writer.start()
+    opened.callback(writer.close)
+    return AuditTrail(writer)
+
+
+def _decision_id() -> str:
+    """Twelve letters and digits: short enough to read out, and nobody guesses another's."""
+    return secrets.token_hex(6)

@@ -1,0 +1,205 @@
+"""A name server and a broker in one process."""
+
+import asyncio
+import errno
+import gc
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple
+
+if sys.platform != "win32":
+    import uvloop
+
+from mqguard.config import options
+from mqguard.config.loader import Configuration, Level
+from mqguard.config.secret import Credentials
+from mqguard.net.server import RemotingServer
+from mqguard.runtime import settings
+from mqguard.runtime.clock import SystemClock
+from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.lock import DataLock
+from mqguard.runtime.parts import Parts
+
+_LOG = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.05
+"""How often work by the clock is looked for: delayed messages, pulls whose time is up, silent clients."""
+GRACE_SECONDS = 1.0
+"""How long peers have at the end to take the answers they are owed."""
+
+
+class FirstStart(NamedTuple):
+    """The super user that a first start made.
+
+    Attributes:
+        credentials: Its name and secret.
+        path: The file that keeps them.
+    """
+
+    credentials: Credentials
+    path: Path
+
+
+class Ready(NamedTuple):
+    """What is being served.
+
+    Attributes:
+        cluster: The name of the cluster.
+        namesrv: `host:port` of the name server.
+        broker: `host:port` of the broker.
+        data: The data directory.
+        authentication: Whether requests must be signed.
+        authorization: Whether requests must be allowed.
+    """
+
+    cluster: str
+    namesrv: str
+    broker: str
+    data: Path
+    authentication: bool
+    authorization: bool
+
+
+Beside = Callable[[Ready, threading.Event], None]
+"""Something to run beside a server; the event says that the server is about to stop."""
+
+
+class Standalone:
+    """The server of `mqguard standalone`.
+
+    Args:
+        config: What is configured.
+
+    Raises:
+        ConfigInvalid: Settings contradict each other.
+    """
+
+    def __init__(self, config: Configuration) -> None:
+        self._config = config
+        self._data = config.get(options.STORE_PATH)
+        self._net = settings.net_settings(config)
+        self._guard = settings.guard_settings(config)
+
+    def run(
+        self,
+        *,
+        first_start: Callable[[FirstStart], None],
+        ready: Callable[[Ready], None],
+        then: Beside | None = None,
+    ) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Args:
+            first_start: Told of the super user, if this start made one.
+            ready: Told once everything is served.
+            then: Run beside the server, in a thread, once it is ready; it must end soon after it is told to.
+
+        Raises:
+            StartFailed: A port or the data directory is taken.
+            ConfigInvalid: A setting cannot be used, such as a certificate that is none.
+        """
+        for notice in self._config.notices:
+            _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
+        lock = DataLock(self._data)
+        try:
+            parts = Parts(self._config, self._data, SystemClock(), _tell(first_start))
+            try:
+                _run(self._serve(parts, ready, then))
+            finally:
+                parts.close()
+        finally:
+            lock.release()
+
+    async def _serve(self, parts: Parts, ready: Callable[[Ready], None], then: Beside | None) -> None:
+        loop = asyncio.get_running_loop()
+        stop, stopping = asyncio.Event(), threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _stop, stop, stopping)
+        host = settings.bind_address(self._config)
+        broker, namesrv = RemotingServer(parts.broker, self._net), RemotingServer(parts.namesrv, self._net)
+        try:
+            port = await _listen(broker, host, self._config.get(options.LISTEN_PORT), "broker", "--port")
+            parts.advertise(port)
+            namesrv_port = await _listen(
+                namesrv, host, self._config.get(options.NAMESRV_LISTEN_PORT), "name server", "--namesrv-port"
+            )
+            _Ticker(loop, parts, (broker, namesrv)).start()
+            found = self._ready(port, namesrv_port)
+            # What is here now stays until the end: the collector need not look at it again and again.
+            gc.collect()
+            gc.freeze()
+            ready(found)
+            beside = None if then is None else loop.run_in_executor(None, then, found, stopping)
+            await stop.wait()
+            if beside is not None:
+                await beside
+        finally:
+            await namesrv.stop(GRACE_SECONDS)
+            await broker.stop(GRACE_SECONDS)
+
+    def _ready(self, port: int, namesrv_port: int) -> Ready:
+        ip = self._config.get(options.BROKER_IP)
+        host = f"[{ip}]" if ":" in ip else ip
+        return Ready(
+            cluster=self._config.get(options.CLUSTER_NAME),
+            namesrv=f"{host}:{namesrv_port}",
+            broker=f"{host}:{port}",
+            data=self._data,
+            authentication=self._guard.authentication_enabled,
+            authorization=self._guard.authorization_enabled,
+        )
+
+
+class _Ticker:
+    """Does what is due by the clock, and ends the turn in which it did."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, parts: Parts, servers: tuple[RemotingServer, ...]) -> None:
+        self._loop = loop
+        self._parts = parts
+        self._servers = servers
+
+    def start(self) -> None:
+        """Begin; the end of the loop ends it."""
+        self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        try:
+            self._parts.tick()
+        except Exception:  # noqa: BLE001 - the next tick must come
+            _LOG.exception("work by the clock failed")
+        for server in self._servers:
+            server.end_turn_soon()
+        self._loop.call_later(TICK_SECONDS, self._tick)
+
+
+async def _listen(server: RemotingServer, host: str, port: int, what: str, flag: str) -> int:
+    try:
+        return await server.start(host, port)
+    except OSError as exc:
+        reasons = {
+            errno.EADDRINUSE: "is in use: stop what listens there",
+            errno.EACCES: "needs more rights than this process has: use one above 1023",
+            errno.EADDRNOTAVAIL: f"cannot be had: `{host}` is no address of this machine; name one with --bind",
+        }
+        why = reasons.get(exc.errno or 0, f"cannot be had: {exc.strerror or exc}")
+        raise StartFailed(f"the {what}'s port {port} at {host} {why}, or choose another with {flag}") from None
+
+
+def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:
+    stopping.set()
+    stop.set()
+
+
+def _tell(first_start: Callable[[FirstStart], None]) -> Callable[[Credentials, Path], None]:
+    return lambda credentials, path: first_start(FirstStart(credentials, path))
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":  # pragma: no cover - uvloop does not exist there
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
