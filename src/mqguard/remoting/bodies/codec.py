@@ -8,6 +8,7 @@ None is left out when writing, and null means the default when reading.
 import functools
 import types
 import typing
+from collections.abc import Hashable
 from typing import Final, TypeVar, cast
 
 import msgspec
@@ -62,9 +63,10 @@ def decode_leniently(data: bytes, kind: type[T]) -> T:
     """
     if not data:
         raise BodyInvalid("", "there is none")
-    if not _has_queue_keys(kind):
+    key = cast("Hashable", kind)
+    if not _has_queue_keys(key):
         try:
-            return cast(T, _decoder(kind).decode(data))
+            return cast("T", _decoder(key).decode(data))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             pass  # the lenient reader says what is wrong, if it finds anything wrong
     try:
@@ -120,8 +122,7 @@ def _explain(exc: msgspec.ValidationError) -> BodyInvalid:
     message, _, place = str(exc).partition(" - at `$")
     why = message[:1].lower() + message[1:]
     for theirs, ours in (("object", "an object"), ("array", "a list"), ("str", "a text"), ("int", "a whole number")):
-        why = why.replace(f"`{theirs}`", ours)
-    why = why.replace("`null`", "null").replace(" | ", " or ").replace("`", "").replace("str or null", "a text or null")
+        why = why.replace(f"`{theirs}`", ours).replace(f"`{theirs} | null`", f"{ours} or null")
     return BodyInvalid(place.rstrip("`").lstrip("."), why)
 
 
@@ -130,7 +131,7 @@ def _is_exact(kind: object) -> bool:
 
 
 @functools.cache
-def _decoder(kind: object) -> msgspec.json.Decoder[object]:
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[object]:
     return msgspec.json.Decoder(cast("type[object]", kind), strict=False)
 
 
@@ -141,7 +142,7 @@ def _members(kind: type[msgspec.Struct]) -> dict[str, str]:
 
 
 @functools.cache
-def _has_queue_keys(kind: object) -> bool:
+def _has_queue_keys(kind: Hashable) -> bool:
     """Whether a map keyed by message queues is anywhere in a type."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return any(_has_queue_keys(hint) for hint in typing.get_type_hints(kind).values())
@@ -152,7 +153,7 @@ def _has_queue_keys(kind: object) -> bool:
 
 
 @functools.cache
-def _is_direct(kind: object) -> bool:
+def _is_direct(kind: Hashable) -> bool:
     """Whether values of a type need no preparation: nowhere a None to leave out, nor a map keyed by queues."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return all(_is_direct(hint) for hint in typing.get_type_hints(kind).values())

@@ -1,0 +1,196 @@
+"""A blocking client for one server: asks and waits. For the command line, the administrator and tests."""
+
+import collections
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from mqguard.auth.signature import sign
+from mqguard.config.secret import Credentials
+from mqguard.net.errors import LinkClosed, LinkRefused, LinkTimeout
+from mqguard.remoting.codes import SERVER_VERSION, ResponseCode
+from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.connection import Answered, Asked, ClientConnection
+from mqguard.remoting.errors import RemoteProtocolError
+from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE, signed_content
+
+_CHUNK = 256 * 1024
+
+Handler = Callable[[Command], Reply | None]
+"""Serves a request of the server's; None says nothing."""
+
+
+class RemotingClient:
+    """A connection to one name server or broker. One thread uses it at a time.
+
+    Args:
+        host: Address or name, IPv6 with or without brackets.
+        port: Port.
+        credentials: Who signs the requests; None leaves them as they are.
+        tls: The context of an encrypted connection (`tls.client_context`); None speaks plainly.
+        timeout: Seconds to wait for a connection and for each answer.
+        handler: Serves requests of the server's while we wait for answers; without one they are refused.
+
+    Raises:
+        LinkRefused: The server cannot be reached, or the TLS handshake fails.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        credentials: Credentials | None = None,
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+        handler: Handler | None = None,
+    ) -> None:
+        self._address = f"{host}:{port}"
+        self._credentials = credentials
+        self._timeout = timeout
+        self._handler = handler
+        self._connection = ClientConnection()
+        self._asked: collections.deque[Command] = collections.deque()
+        self._answers: dict[int, Command] = {}
+        self._socket = _connect(host.strip("[]"), port, tls, timeout)
+
+    def call(self, command: Command, timeout: float | None = None) -> Command:
+        """Ask and wait for the answer, whatever its code.
+
+        Args:
+            command: The request; its `opaque` is chosen here.
+            timeout: Seconds to wait, where the client's own do not suit.
+
+        Raises:
+            LinkTimeout: No answer in time; the connection can still be used.
+            LinkClosed: The server has closed the connection or broken the protocol.
+        """
+        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
+        opaque, frame = self._connection.request(self._signed(command))
+        self._write(frame, deadline)
+        try:
+            while opaque not in self._answers:
+                self._read(deadline)
+                self._serve(deadline)
+        finally:
+            self._connection.forget(opaque)
+        return self._answers.pop(opaque)
+
+    def send_oneway(self, command: Command) -> None:
+        """Ask and want no answer.
+
+        Raises:
+            LinkTimeout: The server takes nothing from us.
+            LinkClosed: The server has closed the connection.
+        """
+        self._write(self._connection.oneway(self._signed(command)), time.monotonic() + self._timeout)
+
+    def wait(self, seconds: float) -> None:
+        """Serve requests of the server's for a while.
+
+        Raises:
+            LinkClosed: The server has closed the connection or broken the protocol.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                self._read(deadline)
+                self._serve(time.monotonic() + self._timeout)
+        except LinkTimeout:
+            return
+
+    def close(self) -> None:
+        """Close the connection; doing it twice is fine."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _signed(self, command: Command) -> Command:
+        if self._credentials is None:
+            return command
+        version = command.version or SERVER_VERSION
+        ext = {**command.ext, ACCESS_KEY: self._credentials.name}
+        ext[SIGNATURE] = sign(self._credentials.secret, signed_content(ext, command.body, version))
+        return msgspec.structs.replace(command, ext=ext, version=version)
+
+    def _serve(self, deadline: float) -> None:
+        while self._asked:
+            request = self._asked.popleft()
+            reply = (
+                Reply(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark=f" request type {request.code} not supported")
+                if self._handler is None
+                else self._handler(request)
+            )
+            if reply is not None and not request.is_oneway:
+                self._write(self._connection.answer(request, reply), deadline)
+
+    def _write(self, frame: bytes, deadline: float) -> None:
+        try:
+            self._socket.settimeout(_remaining(deadline))
+            self._socket.sendall(frame)
+        except TimeoutError:
+            # Part of a frame may be out: what follows would be taken for its rest.
+            self.close()
+            raise LinkTimeout(f"`{self._address}` takes nothing from us") from None
+        except OSError as exc:
+            raise LinkClosed(f"`{self._address}` has closed the connection ({_reason(exc)})") from None
+
+    def _read(self, deadline: float) -> None:
+        try:
+            self._socket.settimeout(_remaining(deadline))
+            data = self._socket.recv(_CHUNK)
+        except TimeoutError:
+            raise LinkTimeout(f"`{self._address}` did not answer in time") from None
+        except OSError as exc:
+            raise LinkClosed(f"`{self._address}` has closed the connection ({_reason(exc)})") from None
+        if not data:
+            raise LinkClosed(f"`{self._address}` has closed the connection")
+        try:
+            events = self._connection.receive(data)
+        except RemoteProtocolError as exc:
+            self.close()
+            raise LinkClosed(f"`{self._address}` does not speak the remoting protocol: {exc}") from exc
+        for event in events:
+            match event:
+                case Answered(opaque, command):
+                    self._answers[opaque] = command
+                case Asked(command):
+                    self._asked.append(command)
+
+
+def _connect(host: str, port: int, context: ssl.SSLContext | None, timeout: float) -> socket.socket:
+    try:
+        plain = socket.create_connection((host, port), timeout)
+    except OSError as exc:
+        raise LinkRefused(f"`{host}:{port}` cannot be reached ({_reason(exc)})") from None
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if context is None:
+        return plain
+    try:
+        return context.wrap_socket(plain, server_hostname=host)
+    except OSError as exc:
+        plain.close()
+        raise LinkRefused(f"no TLS with `{host}:{port}` ({_reason(exc)})") from None
+
+
+def _remaining(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _reason(exc: OSError) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    return (exc.strerror or getattr(exc, "reason", None) or str(exc) or type(exc).__name__).lower()
