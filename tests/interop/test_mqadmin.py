@@ -260,8 +260,9 @@ class TestTopicsAndGroups:
         connection = admin_tool("consumerConnection", "-g", group)
         assert [topic, "*"] in connection.rows, connection
         assert "JAVA" in connection.out
-        running = admin_tool("consumerProgress", "-g", group)
-        assert [row for row in running.rows if row[0] == topic], running
+        end = time.monotonic() + 15  # the client tells its offsets every 5 s
+        while not [row for row in admin_tool("consumerProgress", "-g", group).rows if row[0] == topic]:
+            assert time.monotonic() < end
         java5.do("stop", handle="g")
 
         progress = admin_tool("consumerProgress", "-g", group)
