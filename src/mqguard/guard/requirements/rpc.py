@@ -75,12 +75,14 @@ def route(message: Any) -> Needs:
 
 def consume(message: Any) -> Needs:
     """Sub on group and topic."""
-    return consumed(_topic(message.topic), _group(message.group), SUB, SUB)[::-1]
+    group = _group(message.group)
+    return consumed(_topic(message.topic), group, SUB, SUB)[::-1]
 
 
 def settle(message: Any) -> Needs:
     """Sub on group and topic of what was received."""
-    return popped(_topic(message.topic), _group(message.group), SUB, SUB)[::-1]
+    group = _group(message.group)
+    return popped(_topic(message.topic), group, SUB, SUB)[::-1]
 
 
 def receive(message: Any) -> Needs:

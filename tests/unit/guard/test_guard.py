@@ -1,0 +1,455 @@
+"""Admission from end to end: who is let in, who is not, what they hear and what is put on record."""
+
+import json
+import logging
+
+import pytest
+
+from mqguard.auth.policy import PolicyType
+from mqguard.auth.user import UserStatus
+from mqguard.guard.audit import Stage
+from mqguard.guard.errors import GuardMisconfigured, NeedUnclear, Refused
+from mqguard.guard.settings import GuardSettings, WhenAuditFull
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+from tests.unit.guard.world import ON, PEER, World, signed
+
+
+@pytest.fixture(name="world")
+def a_world():
+    world = World()
+    world.allow("alice", "Topic:orders", "Pub")
+    return world
+
+
+def test_a_send_that_is_allowed_is_let_in(world):
+    """Identity, needs and source are what the request proved."""
+    access = world.admit(signed(310, b="orders"))
+
+    assert access.identity.user == "alice"
+    assert access.identity.method == "signature"
+    assert not access.identity.is_super
+    assert [need.key for need in access.needs] == ["Topic:orders"]
+    assert not access.pending
+
+
+def test_a_send_that_no_policy_allows_hears_apaches_sentence(world):
+    """The sentence names user, resource and source; the id leads to the story."""
+    refused = world.refusal(signed(310, b="other"))
+
+    assert refused.code == 16
+    assert refused.remark == (
+        "User:alice has no permission to access Topic:other from 10.1.2.3, no matched policies. "
+        f"[decision {refused.decision_id}]"
+    )
+    story = world.guard.refusals.find(refused.decision_id)
+    assert (story.user, story.proven, story.stage, story.reason) == ("alice", True, "authorization", "no-match")
+    assert "allow `User:alice` Pub on `Topic:other`" in story.remedy()
+
+
+def test_a_denied_send_hears_that_it_is_denied(world):
+    """Deny under a wider Allow: the sentence says so, the story names the entry."""
+    world.allow("alice", "Topic:*", "All")
+    world.deny("alice", "Topic:secret", "Pub")
+
+    refused = world.refusal(signed(310, b="secret"))
+
+    assert "the decision is deny." in refused.remark
+    story = world.guard.refusals.find(refused.decision_id)
+    assert story.verdict.decided_by.resource.key == "Topic:secret"
+    assert "says Deny" in story.remedy()
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "sentence"),
+    [
+        (signed(310, b="orders", secret="wrong"), "wrong-signature", "check signature failed."),
+        (signed(310, b="orders", user="nobody"), "unknown-user", "check signature failed."),
+        (Command(310, ext={"b": "orders"}), "no-credentials", "username cannot be null."),
+        (Command(310), "no-credentials", "username cannot be null."),
+        (Command(310, ext={"b": "orders", "AccessKey": "alice"}), "no-signature", "check signature failed."),
+        (Command(310, ext={"b": "orders", "AccessKey": ""}), "no-credentials", "username cannot be null."),
+        (
+            Command(310, ext={"AccessKey": "alice", "Signature": "é\ud800"}),
+            "wrong-signature",
+            "check signature failed.",
+        ),
+    ],
+)
+def test_bad_credentials_are_refused(world, command, reason, sentence):
+    """Unknown user and wrong secret sound alike to the peer; the story knows the truth."""
+    refused = world.refusal(command)
+
+    assert refused.remark == f"{sentence} [decision {refused.decision_id}]"
+    story = world.guard.refusals.find(refused.decision_id)
+    assert (story.stage, story.reason, story.proven) == ("authentication", reason, False)
+
+
+def test_a_changed_body_breaks_the_signature(world):
+    """The body is signed."""
+    command = signed(310, {"b": "orders"}, b"pay 1")
+    command.body = b"pay 9"
+
+    assert "check signature failed." in world.refusal(command).remark
+
+
+def test_a_go_client_with_a_token_is_let_in(world):
+    """Java signs the security token, Go leaves it out: both are right."""
+    java = signed(310, b="orders", SecurityToken="sts")
+    go = signed(310, b="orders")
+    go.ext["SecurityToken"] = "sts"
+    forged = signed(310, b="orders", secret="wrong", SecurityToken="sts")
+
+    world.admit(java)
+    world.admit(go)
+    assert "check signature failed." in world.refusal(forged).remark
+
+
+def test_an_old_client_leaves_the_unique_key_query_unsigned(world):
+    """Up to 4.9.3 `_UNIQUE_KEY_QUERY` is added after signing."""
+    world.allow("alice", "Topic:orders", "Get")
+    old = signed(12, topic="orders", version=399)
+    old.ext["_UNIQUE_KEY_QUERY"] = "true"
+
+    world.admit(old)
+    old.version = 401
+    assert "check signature failed." in world.refusal(old).remark
+
+
+def test_a_disabled_user_is_refused_super_or_not(world):
+    """Disabled means disabled."""
+    world.metadata.create_user("boss", "x")
+    world.metadata.update_user("alice", status=UserStatus.DISABLE)
+
+    assert "User:alice is disabled." in world.refusal(signed(310, b="orders")).remark
+
+
+def test_a_super_user_needs_no_policy(world):
+    """Super users may send everything, requests with missing fields included: the handler answers those."""
+    world.admit(signed(310, b="anything", user="root"))
+    world.admit(signed(310, user="root"))
+    world.admit(signed(25, user="root"))
+    assert not world.admit(signed(33, offset="7", user="root")).pending
+
+
+def test_the_source_address_counts(world):
+    """An entry for a range speaks only about requests from there."""
+    world.allow("alice", "Topic:local", "Pub", sources=("192.168.0.0/16",))
+    command = signed(310, b="local")
+
+    world.admit(command, Peer("192.168.7.7", 1, "c"))
+    world.admit(command, Peer("::ffff:192.168.7.7", 1, "c"))
+    assert "from 10.1.2.3" in world.refusal(command).remark
+    world.refusal(command, Peer("", 0, "c"))
+    world.refusal(command, Peer("no address", 0, "c"))
+
+
+def test_a_change_is_in_force_for_the_next_request(world):
+    """Granting, denying, disabling and deleting are seen at once."""
+    command = signed(310, b="late")
+    world.refusal(command)
+    world.allow("alice", "Topic:late", "Pub")
+    world.admit(command)
+    world.deny("alice", "Topic:late", "Pub")
+    world.refusal(command)
+    world.metadata.delete_user("alice")
+    assert "check signature failed." in world.refusal(signed(310, b="orders")).remark
+
+
+def test_the_default_policy_speaks_where_no_custom_entry_does(world):
+    """Default allows a topic that Custom does not mention, and nothing that it does."""
+    world.allow("alice", "Topic:*", "Sub", "Pub", policy=PolicyType.DEFAULT)
+
+    world.admit(signed(310, b="anything"))
+    world.allow("alice", "Topic:limited", "Sub")
+    world.refusal(signed(310, b="limited"))
+
+
+def test_one_unmet_need_refuses(world):
+    """A pull needs topic and group."""
+    world.allow("alice", "Topic:orders", "Sub")
+    command = signed(11, topic="orders", consumerGroup="g")
+
+    assert "Group:g" in world.refusal(command).remark
+    world.allow("alice", "Group:g", "Sub")
+    assert [need.key for need in world.admit(command).needs] == ["Topic:orders", "Group:g"]
+
+
+def test_a_heartbeat_of_an_honest_consumer_is_let_in(world):
+    """Consumers heartbeat with their group, topics, own retry topic and the inner producer."""
+    world.allow("alice", "Topic:orders", "Sub")
+    world.allow("alice", "Group:g", "Sub")
+    beat = {
+        "clientID": "10.1.2.3@1",
+        "consumerDataSet": [
+            {
+                "groupName": "g",
+                "consumeType": "CONSUME_PASSIVELY",
+                "subscriptionDataSet": [{"topic": "orders", "subString": "*"}, {"topic": "%RETRY%g"}],
+            }
+        ],
+        "producerDataSet": [{"groupName": "CLIENT_INNER_PRODUCER"}],
+    }
+
+    access = world.admit(signed(34, {}, json.dumps(beat).encode()))
+
+    assert [need.key for need in access.needs] == ["Group:g", "Topic:orders"]
+    beat["consumerDataSet"][0]["subscriptionDataSet"][1]["topic"] = "%RETRY%h"
+    assert "not the retry topic" in world.refusal(signed(34, {}, json.dumps(beat).encode())).remark
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"7", b'{"clientID":{}}', b"{}", b"[" * 100_000]
+)
+def test_a_heartbeat_without_sense_is_refused(world, body):
+    """No body, no JSON, no client id."""
+    assert world.refusal(signed(34, {}, body)).code == 16
+
+
+# What clients touch by themselves.
+
+
+@pytest.mark.parametrize(
+    "topic", ["TBW102", "DefaultCluster", "broker-a", "DefaultCluster_REPLY_TOPIC", "RMQ_SYS_TRACE_TOPIC"]
+)
+def test_routes_that_clients_ask_for_by_themselves_need_no_grant(topic):
+    """Only the route: nothing else on these topics is free, and a policy that speaks against it counts."""
+    world = World(
+        GuardSettings(authentication_enabled=True, authorization_enabled=True, brokers=frozenset({"broker-a"}))
+    )
+
+    world.admit(signed(105, topic=topic))
+    world.refusal(signed(12, topic=topic))
+    world.refusal(signed(11, topic=topic, consumerGroup="g"))
+    world.deny("alice", f"Topic:{topic}", "All")
+    assert "the decision is deny." in world.refusal(signed(105, topic=topic)).remark
+
+
+def test_the_route_of_a_topic_needs_one_of_three_rights(world):
+    """Pub, Sub or Get; and a route of another topic is refused."""
+    world.admit(signed(105, topic="orders"))
+    world.refusal(signed(105, topic="other"))
+    for action in ("Sub", "Get"):
+        world.allow("alice", f"Topic:{action}", action)
+        world.admit(signed(105, topic=action))
+
+
+def test_traces_are_sent_without_a_grant_unless_the_operator_says_otherwise(world):
+    """Sending is free for users, reading is not; a policy that speaks against it counts; and it can be switched off."""
+    trace = signed(310, b="RMQ_SYS_TRACE_TOPIC")
+
+    world.admit(trace)
+    world.refusal(signed(11, topic="RMQ_SYS_TRACE_TOPIC", consumerGroup="g"))
+    world.deny("alice", "Topic:RMQ*", "Pub")
+    assert "the decision is deny." in world.refusal(trace).remark
+
+    closed = World(GuardSettings(authentication_enabled=True, authorization_enabled=True, trace_topic_open=False))
+    closed.refusal(trace)
+
+
+# Switches.
+
+
+def test_with_everything_off_everybody_is_let_in():
+    """No identity, no check; the record says that nothing was checked."""
+    world = World(GuardSettings())
+
+    access = world.admit(Command(25))
+
+    assert access.identity is None
+    access.require_owner("somebody", "it")
+    assert world.sink.records[-1].reason == "authorization-off"
+
+
+def test_authentication_alone_lets_every_user_do_everything():
+    """Authorization off: who is known may do what it likes, who is not is refused."""
+    world = World(GuardSettings(authentication_enabled=True))
+
+    assert world.admit(signed(25)).identity.user == "alice"
+    world.refusal(signed(25, secret="wrong"))
+    world.refusal(Command(25))
+
+
+def test_authorization_alone_does_not_start():
+    """It would trust any name that a client sends."""
+    with pytest.raises(GuardMisconfigured, match="authorizationTrustsClaimedUser"):
+        World(GuardSettings(authorization_enabled=True))
+
+
+def test_trusting_claims_and_authenticating_contradict():
+    """The operator must say which."""
+    with pytest.raises(GuardMisconfigured, match="contradicts"):
+        World(GuardSettings(authentication_enabled=True, authorization_enabled=True, trust_claimed_user=True))
+
+
+def test_a_trusted_claim_has_the_users_rights_but_is_never_super():
+    """With the operator's word for it a claimed name counts; a claim to be Super does not."""
+    world = World(GuardSettings(authorization_enabled=True, trust_claimed_user=True))
+    world.allow("alice", "Topic:orders", "Pub")
+
+    assert world.admit(Command(310, ext={"b": "orders", "AccessKey": "alice"})).identity.method == "claim"
+    for ext in ({"AccessKey": "root"}, {"AccessKey": "nobody"}, {}, {"AccessKey": ""}):
+        world.refusal(Command(310, ext={"b": "orders", **ext}))
+        world.refusal(Command(106, ext=ext))
+        world.refusal(Command(25, ext=ext))
+    world.metadata.update_user("alice", status=UserStatus.DISABLE)
+    world.refusal(Command(106, ext={"AccessKey": "alice"}))
+    world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
+
+
+def test_a_code_on_the_authentication_whitelist_needs_no_proof_but_has_no_rights():
+    """Excused from the proof, the sender is nobody: what needs a right is refused."""
+    world = World(
+        GuardSettings(
+            authentication_enabled=True, authorization_enabled=True, authentication_whitelist=frozenset({"310", "106"})
+        )
+    )
+    world.allow("alice", "Topic:orders", "Pub")
+
+    assert world.admit(signed(310, b="orders")).identity.user == "alice"
+    world.refusal(Command(310, ext={"b": "orders"}))
+    world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
+    world.refusal(signed(310, b="orders", secret="wrong"))
+    world.refusal(Command(106))
+
+
+def test_both_whitelists_open_a_code_to_everybody():
+    """And only that code."""
+    both = frozenset({"105", " 106", "0107", "apache.rocketmq.v2.QueryRouteRequest"})
+    world = World(
+        GuardSettings(
+            authentication_enabled=True,
+            authorization_enabled=True,
+            authentication_whitelist=both,
+            authorization_whitelist=both,
+        )
+    )
+
+    assert world.admit(Command(105)).identity is None
+    for code in (106, 107, 310):
+        world.refusal(Command(code))
+
+
+# On record.
+
+
+def test_an_admission_is_on_record(world):
+    """With who, where from, what, why, the entry that decided and how long it took."""
+    world.admit(signed(310, b="orders"))
+
+    record = world.sink.records[-1]
+    assert (record.stage, record.user, record.method, record.source, record.code) == (
+        Stage.AUTHORIZATION,
+        "alice",
+        "signature",
+        "10.1.2.3",
+        310,
+    )
+    assert record.reason == "allowed"
+    assert not record.refused
+    assert record.verdicts[0].decided_by.resource.key == "Topic:orders"
+    assert record.latency_ns > 0
+    assert record.when_ms == world.clock.ms
+
+
+def test_a_refusal_is_on_record_under_its_id(world):
+    """The id that the peer heard stands in the record."""
+    refused = world.refusal(signed(310, b="other"))
+
+    record = world.sink.records[-1]
+    assert record.refused
+    assert record.decision_id == refused.decision_id
+
+
+def test_where_the_record_finds_no_room_requests_go_on_or_not():
+    """`auditFull = drop` counts, `auditFull = refuse` refuses with a code that makes clients try again."""
+    dropping = World(ON)
+    dropping.sink.limit = 0
+    dropping.admit(signed(310, b="x", user="root"))
+    assert dropping.sink.turned_away == 1
+
+    refusing = World(
+        GuardSettings(authentication_enabled=True, authorization_enabled=True, when_audit_full=WhenAuditFull.REFUSE)
+    )
+    refusing.admit(signed(310, b="x", user="root"))
+    refusing.sink.limit = 0
+    refused = refusing.refusal(signed(310, b="x", user="root"))
+    assert refused.code == 2
+    assert "audit log has no room" in refused.remark
+
+
+# Faults.
+
+
+class Broken:
+    """Users and policies that cannot be had."""
+
+    @property
+    def snapshot(self):
+        raise RuntimeError("the disk is on fire")
+
+
+def test_a_fault_refuses_and_is_logged(world, caplog):
+    """Whatever goes wrong within the guard refuses; the peer hears nothing of it."""
+    world.guard._metadata = Broken()
+
+    with caplog.at_level(logging.ERROR):
+        refused = world.refusal(signed(310, b="orders"))
+
+    assert refused.code == 16
+    assert refused.remark.startswith("Authorization failed. Please verify your access rights and try again.")
+    assert "on fire" not in refused.remark
+    assert "the guard failed" in caplog.text
+
+
+def test_a_fault_while_refusing_refuses_too(world, caplog):
+    """Even when neither id nor record can be made."""
+
+    def no_id():
+        raise RuntimeError("no randomness left")
+
+    object.__setattr__(world.guard._refuser._ports, "new_id", no_id)
+
+    with caplog.at_level(logging.ERROR):
+        refused = world.refusal(signed(310, b="other"))
+
+    assert isinstance(refused, Refused)
+    assert refused.decision_id == ""
+
+
+def test_a_rule_that_fails_refuses(world, monkeypatch):
+    """A fault in the table is a refusal, for Super users too."""
+
+    def broken(command):
+        raise KeyError(command.code)
+
+    monkeypatch.setattr(world.guard._requirements, "needs", broken)
+
+    assert world.refusal(signed(310, b="orders", user="root")).code == 16
+
+
+def test_a_super_user_passes_an_unclear_request(world, monkeypatch):
+    """What a Super user sends needs not be clear to the guard."""
+
+    def unclear(_command):
+        raise NeedUnclear("missing-field", "no")
+
+    monkeypatch.setattr(world.guard._requirements, "needs", unclear)
+
+    world.admit(signed(310, user="root"))
+    world.refusal(signed(310))
+
+
+def test_who_keeps_failing_is_slowed_and_who_has_proved_is_not(world):
+    """Failures at an address slow the user there; a connection that has proved who it is goes on."""
+    world.admit(signed(310, b="orders"))
+    stranger = Peer(PEER.ip, 2, "channel-2")
+    for _ in range(200):
+        world.refusal(signed(310, b="orders", secret="guess"), stranger)
+
+    slowed = world.refusal(signed(310, b="orders"), stranger)
+    assert world.guard.refusals.find(slowed.decision_id).reason == "throttled"
+    world.admit(signed(310, b="orders"))
+    world.admit(signed(310, b="orders"), Peer("10.9.9.9", 1, "channel-3"))
+    world.clock.ms += 3_600_000
+    world.admit(signed(310, b="orders"), stranger)
