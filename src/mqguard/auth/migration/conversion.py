@@ -1,0 +1,233 @@
+"""One ACL 1.0 account as a user and policies that allow no more than 1.0 did.
+
+Rule 1: an admin that lists no permissions becomes Super; any other account becomes Normal.
+Rule 2: items become Custom entries, defaults become Default entries, which speak for the same resources as in 1.0.
+Rule 3: what cannot be said exactly is left out and noted when that takes rights, and keeps the whole account out when
+leaving it out would give some.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+from mqguard.auth.action import Action
+from mqguard.auth.documents.problems import Mark
+from mqguard.auth.migration.evaluation import Item, PlainRights, items_of
+from mqguard.auth.migration.plain import Permission, PlainAccount
+from mqguard.auth.migration.report import Note, Topic
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, User, UserType
+from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, owner_of
+
+_MIN_LENGTH = 7
+"""The shortest name and secret that 1.0 takes."""
+
+_MESSAGE_ACTIONS = (Action.PUB, Action.SUB)
+_ADMIN_ACTIONS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.GET, Action.LIST)
+
+
+class AccountUnfit(Exception):
+    """An account that is kept out; the note says why."""
+
+    def __init__(self, note: Note) -> None:
+        super().__init__(note.message)
+        self.note = note
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Converted:
+    """What one account becomes.
+
+    Attributes:
+        account: The account.
+        user: The user.
+        acl: Its policies, None when it has none.
+        items: The items that count in 1.0, by 1.0's key.
+        notes: What was left out or read in a way that may surprise.
+    """
+
+    account: PlainAccount
+    user: User
+    acl: Acl | None
+    items: Mapping[str, Item]
+    notes: tuple[Note, ...]
+
+
+def convert(account: PlainAccount) -> Converted:
+    """Turn an account into a user and policies.
+
+    Raises:
+        AccountUnfit: It cannot be carried over without a risk of giving it more than it had.
+    """
+    return _Conversion(account).result()
+
+
+def resource_of(key: str) -> Resource:
+    """The resource that a key of 1.0's table stands for."""
+    if key.startswith(RETRY_PREFIX):
+        return Resource(ResourceType.GROUP, key[len(RETRY_PREFIX) :], Pattern.LITERAL)
+    return Resource(ResourceType.TOPIC, key, Pattern.LITERAL)
+
+
+class _Conversion:
+    def __init__(self, account: PlainAccount) -> None:
+        self._account = account
+        self._rights = PlainRights.of(account)
+        self._notes: list[Note] = []
+        self._items: dict[str, Item] = {}
+
+    def result(self) -> Converted:
+        account = self._account
+        name = account.access_key
+        if name is None:
+            raise AccountUnfit(self._note(account.mark, Topic.SKIPPED_ACCOUNT, "the account has no `accessKey`"))
+        if account.secret is None:
+            message = f"the account `{name}` has no `secretKey`"
+            raise AccountUnfit(self._note(account.mark, Topic.SKIPPED_ACCOUNT, message))
+        self._check_lengths(name, account.secret.reveal())
+        self._note_white_list()
+        self._read_items(name)
+        kind = UserType.SUPER if account.admin and self._rights.table is None else UserType.NORMAL
+        user = User(name, (LiveSecret(account.secret),), kind)
+        acl = None if kind is UserType.SUPER else self._acl(name)
+        return Converted(account, user, acl, self._items, tuple(self._notes))
+
+    def _check_lengths(self, name: str, secret: str) -> None:
+        for what, text in (("name", name), ("secret", secret)):
+            if len(text) < _MIN_LENGTH:
+                self._add(
+                    self._account.mark,
+                    Topic.SHORT_KEY,
+                    f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 demands",
+                )
+
+    def _note_white_list(self) -> None:
+        white = self._account.white_address
+        if white is not None:
+            self._add(
+                white.mark,
+                Topic.WHITE_LIST,
+                f"1.0 lets `{self._account.access_key}` do everything from `{white.text}`, without a signature; this "
+                "ends: the account needs its signature and its rights everywhere",
+            )
+
+    def _read_items(self, name: str) -> None:
+        for item in items_of(self._account):
+            if item.key is None:
+                raise AccountUnfit(
+                    self._note(
+                        item.mark,
+                        Topic.SKIPPED_ACCOUNT,
+                        f"`{item.source.text}` is no permission, and 1.0 refuses a file that has it: write "
+                        f"`name=PERM`; the account `{name}` is left out",
+                    )
+                )
+            if not item.known:
+                self._add(item.mark, Topic.UNKNOWN_PERMISSION, _unknown(item.source.text))
+            if item.key in self._items:
+                earlier = self._items[item.key]
+                self._add(
+                    earlier.mark,
+                    Topic.REPLACED_ITEM,
+                    f"`{earlier.source.text}` has no effect: line {item.mark.line} says `{item.source.text}`",
+                )
+            self._items[item.key] = item
+
+    def _acl(self, name: str) -> Acl | None:
+        for default in (self._account.topic_default, self._account.group_default):
+            if default is not None and not default.is_permission:
+                self._add(default.mark, Topic.UNKNOWN_PERMISSION, _unknown(default.text))
+        usable = {key: item for key, item in self._items.items() if self._is_usable(key, item)}
+        if self._account.admin:
+            self._add(
+                self._account.mark,
+                Topic.ADMIN_WITH_PERMISSIONS,
+                f"the admin `{name}` lists permissions, which limit it in 1.0: it becomes Normal with exactly these; "
+                "make it Super if it is meant to do everything",
+            )
+            return Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(self._admin_entries(usable))),))
+        both = ((PolicyType.CUSTOM, tuple(_entries(usable))), (PolicyType.DEFAULT, tuple(self._defaults())))
+        policies = tuple(Policy(kind, entries) for kind, entries in both if entries)
+        return Acl(Subject(name), policies) if policies else None
+
+    def _is_usable(self, key: str, item: Item) -> bool:
+        resource = resource_of(key)
+        text = item.source.text
+        if not resource.name:
+            reason = "it names nothing"
+        elif "*" in resource.name:
+            reason = "1.0 knows no prefixes, and no name can hold a `*`; write a prefix as a policy if it is meant"
+        elif resource.type is ResourceType.GROUP and owner_of(resource.name) is not None:
+            reason = f"1.0 puts `{RETRY_PREFIX}` before it once more, so it stands for no group that a client names"
+        elif key.startswith(DLQ_PREFIX):
+            self._check_dead_letters(key, item)
+            group = key[len(DLQ_PREFIX) :]
+            reason = f"a dead-letter topic belongs to its group here: whoever may `Sub` to `Group:{group}` reads it"
+        else:
+            return True
+        self._add(item.mark, Topic.SKIPPED_ITEM, f"`{text}` is left out: {reason}")
+        return False
+
+    def _check_dead_letters(self, key: str, item: Item) -> None:
+        group = key[len(DLQ_PREFIX) :]
+        if Action.SUB in item.permission or not self._rights.allows(ResourceType.GROUP, group, Action.SUB):
+            return
+        raise AccountUnfit(
+            self._note(
+                item.mark,
+                Topic.SKIPPED_ACCOUNT,
+                f"`{item.source.text}` cannot be kept: a dead-letter topic belongs to its group, and the account "
+                f"`{self._account.access_key}` may consume as `{group}`; it is left out",
+            )
+        )
+
+    def _defaults(self) -> Iterator[Entry]:
+        account = self._account
+        for kind, default in (
+            (ResourceType.TOPIC, account.topic_default),
+            (ResourceType.GROUP, account.group_default),
+        ):
+            if default is not None:
+                yield _entry(Resource(kind, "", Pattern.ANY), default.permission)
+
+    def _admin_entries(self, items: Mapping[str, Item]) -> Iterator[Entry]:
+        """An admin held to its list: all in one Custom policy, since its Create and so on reach every name."""
+        for key, item in items.items():
+            resource = resource_of(key)
+            if item.permission:
+                yield _entry(resource, item.permission)
+            denied = tuple(action for action in _MESSAGE_ACTIONS if action not in item.permission)
+            if denied:
+                yield Entry(resource, denied, (), Decision.DENY)
+        for kind, permission in (
+            (ResourceType.TOPIC, self._rights.topic_default),
+            (ResourceType.GROUP, self._rights.group_default),
+        ):
+            yield Entry(Resource(kind, "", Pattern.ANY), (*_ordered(permission), *_ADMIN_ACTIONS), (), Decision.ALLOW)
+        yield Entry(Resource(ResourceType.CLUSTER, "", Pattern.ANY), (Action.ALL,), (), Decision.ALLOW)
+
+    def _add(self, mark: Mark, topic: Topic, message: str) -> None:
+        self._notes.append(self._note(mark, topic, message))
+
+    def _note(self, mark: Mark, topic: Topic, message: str) -> Note:
+        return Note(topic, self._account.file, mark, self._account.access_key or "", message)
+
+
+def _entries(items: Mapping[str, Item]) -> Iterator[Entry]:
+    for key, item in items.items():
+        yield _entry(resource_of(key), item.permission)
+
+
+def _entry(resource: Resource, permission: Permission) -> Entry:
+    if not permission:
+        return Entry(resource, (Action.ALL,), (), Decision.DENY)
+    return Entry(resource, _ordered(permission), (), Decision.ALLOW)
+
+
+def _ordered(permission: Permission) -> tuple[Action, ...]:
+    return tuple(action for action in _MESSAGE_ACTIONS if action in permission)
+
+
+def _unknown(text: str) -> str:
+    return f"`{text}` is no permission that 1.0 knows, which made it DENY: it stays DENY"

@@ -1,0 +1,108 @@
+"""Every account, resource and action of an ACL 1.0 file, decided under 1.0's rules and under ours."""
+
+import itertools
+from collections.abc import Iterator
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.decide import decide
+from mqguard.auth.documents.problems import Mark
+from mqguard.auth.migration.conversion import Converted, resource_of
+from mqguard.auth.migration.evaluation import PlainRights
+from mqguard.auth.migration.report import Difference
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.model.names import owner_of
+
+_READING = (Action.GET, Action.LIST)
+_KINDS = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER)
+_REST = tuple(action for action in REQUEST_ACTIONS if action not in _READING)
+
+
+def differences(converted: Converted) -> Iterator[Difference]:
+    """Where 1.0 and mqguard decide differently about an account: its white list, what it lists, and all else.
+
+    Reading is told once for the account and not again for each resource.
+    """
+    return _Differential(converted).found()
+
+
+class _Differential:
+    def __init__(self, converted: Converted) -> None:
+        self._converted = converted
+        self._account = converted.account
+        self._before = PlainRights.of(converted.account)
+        self._after = Rights(converted.user, converted.acl)
+
+    def found(self) -> Iterator[Difference]:
+        yield from self._white_list()
+        yield from self._reading()
+        for key, item in self._converted.items.items():
+            resource = resource_of(key)
+            if _can_be_named(resource):
+                yield from self._of_resource(resource, resource.key, item.mark)
+        for kind in _KINDS:
+            told = f"any {'' if kind is ResourceType.CLUSTER else 'other '}{kind.value.lower()}"
+            yield from self._of_resource(self._unlisted(kind), told, self._account.mark)
+
+    def _white_list(self) -> Iterator[Difference]:
+        white = self._account.white_address
+        if white is not None:
+            why = "1.0 asked nothing of requests from there, not even a signature"
+            told = f"everything, from `{white.text}` without a signature"
+            yield self._difference(told, REQUEST_ACTIONS, white.mark, why, before=True)
+
+    def _reading(self) -> Iterator[Difference]:
+        kept = all(self._allowed(self._unlisted(kind), action) for kind in _KINDS for action in _READING)
+        if not kept:
+            why = "1.0 let every account read statistics and configuration; here reading is a right to be given"
+            yield self._difference("every topic, group and cluster", _READING, self._account.mark, why, before=True)
+
+    def _of_resource(self, resource: Resource, told: str, mark: Mark) -> Iterator[Difference]:
+        for before in (True, False):
+            actions = tuple(
+                action
+                for action in _REST
+                if self._was_allowed(resource, action) is before and self._allowed(resource, action) is not before
+            )
+            if actions:
+                yield self._difference(told, actions, mark, self._why(resource), before=before)
+
+    def _was_allowed(self, resource: Resource, action: Action) -> bool:
+        owner = owner_of(resource.name)
+        if action is Action.PUB and owner is not None:
+            # A consumer's send-back puts messages there as well, and 1.0 asks for Sub on the group alone.
+            consumes = self._before.allows(ResourceType.GROUP, owner, Action.SUB)
+            return consumes or self._before.allows(resource.type, resource.name, action)
+        return self._before.allows(resource.type, resource.name, action)
+
+    def _allowed(self, resource: Resource, action: Action) -> bool:
+        kind, name = resource.type, resource.name
+        owner = owner_of(name) if kind is ResourceType.TOPIC else None
+        if owner is not None:
+            # As the guard asks: such a topic belongs to its group, and giving messages back is the consumer's right.
+            kind, name = ResourceType.GROUP, owner
+            action = Action.SUB if action is Action.PUB else action
+        return decide(AccessRequest(kind, name, frozenset({action})), self._after).allowed
+
+    def _unlisted(self, kind: ResourceType) -> Resource:
+        """A resource that the account does not list, to stand for all of them."""
+        listed = {resource_of(key).name for key in self._converted.items}
+        name = next(name for name in map("other{}".format, itertools.count()) if name not in listed)
+        return Resource.parse(f"{kind.value}:{name}")
+
+    def _why(self, resource: Resource) -> str:
+        if owner_of(resource.name) is not None:
+            return "the topic belongs to its group here"
+        return "the item is left out"
+
+    def _difference(self, told: str, actions: tuple[Action, ...], mark: Mark, why: str, *, before: bool) -> Difference:
+        account = self._account
+        return Difference(self._converted.user.name, told, actions, before, not before, why, account.file, mark)
+
+
+def _can_be_named(resource: Resource) -> bool:
+    """Whether a request can be about it; what no name can be is left out with a note, and no difference."""
+    is_nobody = resource.type is ResourceType.GROUP and owner_of(resource.name) is not None
+    return bool(resource.name) and "*" not in resource.name and not is_nobody

@@ -1,0 +1,203 @@
+"""ACL 1.0 files as values: what they say, line by line.
+
+Permissions mean what 1.0 enforced (`Permission`, `PlainPermissionManager` of RocketMQ 4.x): `PUB`, `SUB`, `PUB|SUB`,
+`SUB|PUB` after trimming; every other text is DENY.
+"""
+
+import dataclasses
+
+from mqguard.auth.action import Action
+from mqguard.auth.documents.nodes import Listing, Node, Scalar, compose
+from mqguard.auth.documents.problems import DocumentInvalid, Mark, nearest
+from mqguard.auth.documents.walking import Walk
+from mqguard.auth.user import Secret
+
+Permission = frozenset[Action]
+"""What a permission allows: Pub, Sub, both, or nothing, which is DENY."""
+
+_PERMISSIONS: dict[str, Permission] = {
+    "PUB": frozenset({Action.PUB}),
+    "SUB": frozenset({Action.SUB}),
+    "PUB|SUB": frozenset({Action.PUB, Action.SUB}),
+    "SUB|PUB": frozenset({Action.PUB, Action.SUB}),
+    "DENY": frozenset(),
+}
+DENY: Permission = frozenset()
+
+_FILE_KEYS = ("globalWhiteRemoteAddresses", "accounts", "dataVersion")
+_ACCOUNT_KEYS = (
+    "accessKey",
+    "secretKey",
+    "whiteRemoteAddress",
+    "admin",
+    "defaultTopicPerm",
+    "defaultGroupPerm",
+    "topicPerms",
+    "groupPerms",
+)
+_TRUE = frozenset({"true", "yes", "on"})
+_FALSE = frozenset({"false", "no", "off"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlainText:
+    """A text and where it stands."""
+
+    mark: Mark
+    text: str
+
+    @property
+    def permission(self) -> Permission:
+        """The text as 1.0 reads a permission."""
+        return _PERMISSIONS.get(self.text.strip(), DENY)
+
+    @property
+    def is_permission(self) -> bool:
+        """Whether the text is one of the permissions that 1.0 knows."""
+        return self.text.strip() in _PERMISSIONS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlainAccount:
+    """One account of a file.
+
+    Attributes:
+        file: The file that it stands in.
+        mark: Where it begins.
+        access_key: Its name; None when there is none.
+        secret: Its secret; None when there is none.
+        admin: Whether it may administer, and do everything when it lists no permissions.
+        white_address: Addresses from which 1.0 asked it for nothing.
+        topic_default: What it may do to topics that are not listed.
+        group_default: The same for groups.
+        topics: `name=PERM` items.
+        groups: The same for groups.
+    """
+
+    file: str
+    mark: Mark
+    access_key: str | None
+    secret: Secret | None
+    admin: bool
+    white_address: PlainText | None
+    topic_default: PlainText | None
+    group_default: PlainText | None
+    topics: tuple[PlainText, ...]
+    groups: tuple[PlainText, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlainFile:
+    """One file.
+
+    Attributes:
+        name: How messages call it.
+        white_addresses: Addresses from which 1.0 let everybody do everything.
+        accounts: In the order of the file.
+    """
+
+    name: str
+    white_addresses: tuple[PlainText, ...]
+    accounts: tuple[PlainAccount, ...]
+
+
+class PlainFileInvalid(DocumentInvalid):
+    """An ACL 1.0 file that cannot be read.
+
+    Attributes:
+        file: Which.
+    """
+
+    def __init__(self, file: str, cause: DocumentInvalid) -> None:
+        super().__init__(cause.problems)
+        self.file = file
+        self.args = (f"{file}:{self.args[0]}",)
+
+
+def read_plain(name: str, text: str) -> PlainFile:
+    """Read an ACL 1.0 file; an empty one has no accounts.
+
+    Args:
+        name: The file, for messages.
+        text: What it holds.
+
+    Raises:
+        PlainFileInvalid: It is no YAML, or has keys or values of another shape.
+    """
+    try:
+        root = compose(text)
+        return PlainFile(name, (), ()) if root is None else _read(name, root)
+    except DocumentInvalid as error:
+        raise PlainFileInvalid(name, error) from None
+
+
+def _read(name: str, root: Node) -> PlainFile:
+    walk = Walk()
+    found = _keys(walk, root, "the file", _FILE_KEYS)
+    white = _texts(walk, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
+    accounts = found.get("accounts")
+    items = walk.items(accounts, "`accounts`") if accounts is not None else ()
+    read = tuple(_account(walk, name, item) for item in items)
+    walk.finish()
+    return PlainFile(name, white, read)
+
+
+def _account(walk: Walk, file: str, node: Node) -> PlainAccount:
+    found = _keys(walk, node, "an account", _ACCOUNT_KEYS)
+    access_key = _text(walk, found, "accessKey")
+    secret = _text(walk, found, "secretKey")
+    return PlainAccount(
+        file,
+        node.mark,
+        access_key.text if access_key else None,
+        Secret(secret.text) if secret else None,
+        _flag(walk, found.get("admin")),
+        _text(walk, found, "whiteRemoteAddress"),
+        _text(walk, found, "defaultTopicPerm"),
+        _text(walk, found, "defaultGroupPerm"),
+        _texts(walk, found.get("topicPerms"), "`topicPerms`"),
+        _texts(walk, found.get("groupPerms"), "`groupPerms`"),
+    )
+
+
+def _keys(walk: Walk, node: Node, what: str, known: tuple[str, ...]) -> dict[str, Node]:
+    """The values of known keys; what is written as nothing is left out, as in 1.0."""
+    found: dict[str, Node] = {}
+    for key, value in walk.pairs(node, what):
+        if key.text not in known:
+            walk.note(key.mark, f"unknown key `{key.text}` in {what}: {nearest(key.text, known)}")
+        elif not (isinstance(value, Scalar) and value.is_null):
+            found[key.text] = value
+    return found
+
+
+def _text(walk: Walk, found: dict[str, Node], key: str) -> PlainText | None:
+    node = found.get(key)
+    if node is None or (isinstance(node, Scalar) and not node.text.strip()):
+        return None
+    text = walk.text(node, f"`{key}`")
+    return None if text is None else PlainText(node.mark, text)
+
+
+def _texts(walk: Walk, node: Node | None, what: str) -> tuple[PlainText, ...]:
+    if node is None:
+        return ()
+    if not isinstance(node, Listing):
+        walk.note(node.mark, f"{what} must be a list of `- item` lines")
+        return ()
+    texts: list[PlainText] = []
+    for item in node.items:
+        if isinstance(item, Scalar):
+            texts.append(PlainText(item.mark, "" if item.is_null else item.text))
+        else:
+            walk.note(item.mark, f"an item of {what} must be a text")
+    return tuple(texts)
+
+
+def _flag(walk: Walk, node: Node | None) -> bool:
+    if node is None:
+        return False
+    text = node.text.lower() if isinstance(node, Scalar) else ""
+    if text not in _TRUE | _FALSE:
+        walk.note(node.mark, "`admin` must be true or false")
+    return text in _TRUE

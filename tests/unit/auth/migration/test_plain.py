@@ -1,0 +1,66 @@
+"""Reading ACL 1.0 files: their keys and values, and what is refused where."""
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.migration.plain import PlainFileInvalid, read_plain
+from mqguard.auth.user import Secret
+
+
+def test_scalars_keep_their_text():
+    """A secret of digits with leading zeros is a text; flags are YAML's booleans; blank is nothing."""
+    text = (
+        "accounts:\n"
+        "- {accessKey: 1234567, secretKey: 00123, admin: yes, whiteRemoteAddress: '', topicPerms: [a=PUB]}\n"
+        "dataVersion:\n- {timestamp: 1, counter: 2}\n"
+    )
+    (account,) = read_plain("f.yml", text).accounts
+
+    assert account.access_key == "1234567"
+    assert account.secret == Secret("00123")
+    assert account.admin
+    assert account.white_address is None
+    assert account.topics[0].text == "a=PUB"
+    assert "00123" not in repr(account)
+
+
+def test_an_empty_file_has_no_accounts():
+    """As in 1.0's migrator, which makes the file when it is missing."""
+    assert read_plain("f.yml", "").accounts == ()
+    assert read_plain("f.yml", "accounts:\n").accounts == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "actions"), [("PUB", "P"), (" SUB ", "S"), ("PUB|SUB", "PS"), ("SUB|PUB", "PS"), ("ANY", ""), ("pub", "")]
+)
+def test_permissions_are_those_of_1_0(text, actions):
+    """Only the five words count, and unknown ones are DENY."""
+    (account,) = read_plain("f", f"accounts:\n- {{accessKey: a, defaultTopicPerm: '{text}'}}\n").accounts
+
+    assert account.topic_default.permission == {{"P": Action.PUB, "S": Action.SUB}[sign] for sign in actions}
+    assert account.topic_default.is_permission is bool(actions)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("accounts: {a: b}", "f.yml:1:11: `accounts` must be a list of `- item` lines, not a mapping"),
+        ("account: []", "f.yml:1:1: unknown key `account` in the file: did you mean `accounts`?"),
+        (
+            "accounts:\n- {accessKey: a, topicPerm: [a=PUB]}",
+            "f.yml:2:18: unknown key `topicPerm` in an account: did you mean `topicPerms`?",
+        ),
+        ("accounts:\n- {admin: 1}", "f.yml:2:11: `admin` must be true or false"),
+        ("accounts:\n- {topicPerms: a=PUB}", "f.yml:2:16: `topicPerms` must be a list of `- item` lines"),
+        ("accounts:\n- {topicPerms: [{a: PUB}]}", "f.yml:2:17: an item of `topicPerms` must be a text"),
+        ("accounts:\n- {secretKey: [hush]}", "f.yml:2:15: `secretKey` must be a text, not a list"),
+        ("accounts:\n- a\n", "f.yml:2:3: an account must be a mapping of `key: value` lines, not a text"),
+        ("accounts: [", "f.yml:2:1: this is no YAML: did not find expected node content"),
+    ],
+)
+def test_what_is_no_acl_file_is_refused_where_it_stands(text, message):
+    """File, line and column, what is wrong and what would be right."""
+    with pytest.raises(PlainFileInvalid) as caught:
+        read_plain("f.yml", text)
+
+    assert str(caught.value) == message
