@@ -9,10 +9,12 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
 from mqguard.broker.processors.lookup import Finding
+from mqguard.broker.processors.membership import Membership
 from mqguard.broker.processors.offsets import Positions
 from mqguard.broker.processors.pull import Pulling
 from mqguard.broker.processors.relay import Relaying
 from mqguard.broker.processors.send import Sending
+from mqguard.broker.processors.topics import TopicAdministration
 from mqguard.broker.questions import Questions
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.router import Admission, Router
@@ -132,6 +134,8 @@ class Broker:
             Sending(engine, settings).handlers(),
             self._pulling.handlers(),
             Positions(engine).handlers(),
+            Membership(engine, self.clients, self._locks, self._notices, clock).handlers(),
+            TopicAdministration(engine).handlers(),
             Finding(engine, clock).handlers(),
             Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
         ]

@@ -122,6 +122,8 @@ class Clients:
         self._producers: dict[str, dict[str, Member]] = {}
         self._consumer_channels: dict[str, set[str]] = {}
         self._producer_channels: dict[str, set[str]] = {}
+        self._ids: dict[str, dict[str, str | None]] = {}
+        self._ids_of: dict[str, set[str]] = {}
 
     # Heard of
 
@@ -139,6 +141,7 @@ class Clients:
         known = group.members.get(channel)
         group.members[channel] = Member(client, now_ms)
         self._consumer_channels.setdefault(channel, set()).add(consuming.group)
+        self._claim(client)
         changed = known is None or known.client.client_id != client.client_id
         if consuming.subscriptions is not None and _subscribe(group.subscriptions, consuming.subscriptions):
             changed = True
@@ -149,6 +152,7 @@ class Clients:
         channel = client.link.peer.channel
         self._producers.setdefault(group, {})[channel] = Member(client, now_ms)
         self._producer_channels.setdefault(channel, set()).add(group)
+        self._claim(client)
 
     # Gone
 
@@ -225,6 +229,11 @@ class Clients:
         """Live producers by group."""
         return {group: list(members.values()) for group, members in self._producers.items()}
 
+    def owner_of(self, client_id: str) -> str | None:
+        """The user that a live client id belongs to: the first that registered it. None if it is nobody's."""
+        claims = self._ids.get(client_id)
+        return next(iter(claims.values())) if claims else None
+
     def find_producer(self, client_id: str) -> Client | None:
         """A live producer by its client id, the one heard of last if several claim it."""
         found = [
@@ -236,6 +245,21 @@ class Clients:
         return max(found, key=lambda member: member.seen_ms).client if found else None
 
     # Bookkeeping
+
+    def _claim(self, client: Client) -> None:
+        channel = client.link.peer.channel
+        self._ids.setdefault(client.client_id, {})[channel] = client.user
+        self._ids_of.setdefault(channel, set()).add(client.client_id)
+
+    def _release(self, channel: str) -> None:
+        """Give up the client ids of a connection that is in no group any more."""
+        if channel in self._consumer_channels or channel in self._producer_channels:
+            return
+        for client_id in self._ids_of.pop(channel, ()):
+            claims = self._ids[client_id]
+            del claims[channel]
+            if not claims:
+                del self._ids[client_id]
 
     def _silent(self, channel: str, now_ms: int) -> bool:
         return all(now_ms - member.seen_ms >= self._life_ms for member in self._members_on(channel))
@@ -263,6 +287,7 @@ class Clients:
         if not found.members:
             del self._consumers[group]
         _discard(self._consumer_channels, channel, group)
+        self._release(channel)
 
     def _drop_producer(self, group: str, channel: str) -> None:
         members = self._producers[group]
@@ -270,6 +295,7 @@ class Clients:
         if not members:
             del self._producers[group]
         _discard(self._producer_channels, channel, group)
+        self._release(channel)
 
 
 def _subscribe(known: dict[str, Subscription], wanted: tuple[Subscription, ...]) -> bool:

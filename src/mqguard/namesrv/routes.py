@@ -180,6 +180,12 @@ class RouteTable:
         live = self._live.get(address)
         return live.version if live else None
 
+    def is_own(self, broker: str, address: str) -> bool:
+        """Whether a broker of this process has that name or that address; nobody else may take either."""
+        return any(
+            live.life_ms is None and (live.broker == broker or known == address) for known, live in self._live.items()
+        )
+
     def expire(self, now_ms: int) -> list[str]:
         """Remove the brokers that fell silent; answers their addresses."""
         silent = [

@@ -2,6 +2,10 @@
 
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
+from mqguard.namesrv.processors.brokers import Registry
+from mqguard.namesrv.processors.configuration import Configured
+from mqguard.namesrv.processors.kv import KeyValues
+from mqguard.namesrv.processors.routes import Routing
 from mqguard.namesrv.request import Handler
 from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.link import Link
@@ -14,7 +18,7 @@ class NameServer:
         routes: Brokers and topics.
         kv: Key-value configuration.
         clock: Tells the time.
-        configuration: What is told of the configuration over the wire; no key of it can be changed there.
+        configuration: What is told of the configuration over the wire, without secrets; no key can be changed there.
     """
 
     def __init__(self, routes: RouteTable, kv: KvTable, clock: Clock, configuration: dict[str, str]) -> None:
@@ -25,7 +29,13 @@ class NameServer:
 
     def handlers(self) -> dict[int, Handler]:
         """Handler by request code."""
-        return {}
+        parts = (
+            Routing(self._routes, self._kv).handlers(),
+            Registry(self._routes, self._kv, self._clock).handlers(),
+            KeyValues(self._kv).handlers(),
+            Configured(self._configuration).handlers(),
+        )
+        return {code: handler for part in parts for code, handler in part.items()}
 
     def closed(self, link: Link) -> None:
         """Forget the brokers that registered over a connection that is gone."""

@@ -118,6 +118,22 @@ def test_of_two_that_claim_one_id_the_latest_is_found():
     assert clients.group("g").client_ids() == ["c1"]
 
 
+def test_a_client_id_belongs_to_who_registered_it_first_and_lives():
+    clients, one, two = Clients(), Wire("a"), Wire("b")
+    assert clients.owner_of("c1") is None
+    clients.consume(client("c1", one, "alice"), consuming("g"), 0)
+    clients.produce(client("c1", two, "mallory"), "p", 0)
+    assert clients.owner_of("c1") == "alice"
+    clients.produce(client("c1", one, "alice"), "p", 0)
+    clients.stop_consuming("a", "c1", "g")
+    assert clients.owner_of("c1") == "alice"
+    clients.leave("a")
+    assert clients.owner_of("c1") == "mallory"
+    clients.stop_producing("b", "c1", "p")
+    assert clients.owner_of("c1") is None
+    assert clients._ids_of == {}
+
+
 def test_everybody_but_the_newcomer_is_told_once():
     clients, notices, links = Clients(), Notices(), [Wire(name) for name in "abc"]
     for number, link in enumerate(links):
@@ -185,6 +201,10 @@ class ClientsAgainstModel(RuleBasedStateMachine):
             member = found.members.get(channel) if found else None
             expected = self.model.get(("consume", group, channel))
             assert (member.client.client_id if member else None) == (expected[0] if expected else None)
+        known = {name for _, (name, _) in self.model.items()}
+        assert known <= set(self.clients._ids)
+        assert set(self.clients._ids_of) == {channel for _, _, channel in self.model}
+        for group, channel in itertools.product("gh", "abc"):
             produced = {m.client.link.peer.channel for m in self.clients.producers(group)}
             assert (channel in produced) == (("produce", group, channel) in self.model)
 

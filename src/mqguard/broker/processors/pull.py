@@ -4,6 +4,7 @@ import functools
 
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.failures import explain
+from mqguard.broker.filters import require_tags
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.clients import Clients
@@ -156,7 +157,7 @@ class Pulling:
     def _wanted(self, header: PullHeader) -> frozenset[int] | None:
         """The tag codes that a pull lets through, None for all."""
         if header.sys_flag & SUBSCRIPTION:
-            _check_language(header.expression_type)
+            require_tags(header.expression_type)
             return _codes(header.subscription or "")
 
         group = self._clients.group(header.consumer_group)
@@ -180,7 +181,7 @@ class Pulling:
                 ResponseCode.SUBSCRIPTION_NOT_LATEST,
                 f"the consumer's subscription not latest: group {header.consumer_group}, topic {header.topic}",
             )
-        _check_language(subscription.expression_type)
+        require_tags(subscription.expression_type)
         return _codes(subscription.expression)
 
     def _broadcast_allowed(self, group: str) -> bool:
@@ -215,19 +216,6 @@ def _is_beyond(header: PullHeader, fetched: Fetched) -> bool:
 def _is_at_end(header: PullHeader, fetched: Fetched) -> bool:
     """Whether waiting for the next message makes sense."""
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
-
-
-def _check_language(expression_type: str | None) -> None:
-    if not expression_type or expression_type == "TAG":
-        return
-    if expression_type == "SQL92":
-        raise RequestRefused(
-            ResponseCode.SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92"
-        )
-    raise RequestRefused(
-        ResponseCode.SUBSCRIPTION_PARSE_FAILED,
-        f"parse the consumer's subscription failed: unknown type {expression_type}",
-    )
 
 
 _remembered = functools.lru_cache(maxsize=4096)(tags.codes_of)

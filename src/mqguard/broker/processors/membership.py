@@ -1,0 +1,149 @@
+"""Clients that come, stay and go, and what they share (34, 35, 38, 41, 42, 46)."""
+
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.filters import require_tags
+from mqguard.broker.request import Handler, Request
+from mqguard.engine.clients import Client, Clients, Consuming, Subscription
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchGroup
+from mqguard.engine.locks import Locks, QueueKey
+from mqguard.engine.notices import Notices
+from mqguard.model import tags
+from mqguard.model.clock import Clock
+from mqguard.remoting.bodies.clients import (
+    CheckClient,
+    ConsumerData,
+    ConsumerIdList,
+    HeartbeatData,
+    LockBatch,
+    LockedQueues,
+    SubscriptionData,
+)
+from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.clients import ConsumerGroupHeader, UnregisterClientHeader
+from mqguard.remoting.headers.codec import read
+
+
+class Membership:
+    """Keeps the books of clients.
+
+    Args:
+        engine: Groups and their retry topics.
+        clients: The live clients.
+        locks: Which client consumes which queue in order.
+        notices: Collects whom to tell of changes.
+        clock: Tells the time.
+    """
+
+    def __init__(self, engine: Engine, clients: Clients, locks: Locks, notices: Notices, clock: Clock) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._locks = locks
+        self._notices = notices
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.HEART_BEAT: self.heartbeat,
+            RequestCode.UNREGISTER_CLIENT: self.unregister,
+            RequestCode.GET_CONSUMER_LIST_BY_GROUP: self.consumers,
+            RequestCode.LOCK_BATCH_MQ: self.lock,
+            RequestCode.UNLOCK_BATCH_MQ: self.unlock,
+            RequestCode.CHECK_CLIENT_CONFIG: self.check,
+        }
+
+    def heartbeat(self, request: Request) -> Reply:
+        """A client says what it produces and consumes (34)."""
+        command, link = request.command, request.link
+        beat = decode(command.body, HeartbeatData)
+        self._require_own(request, beat.client_id)
+        user = request.access.user or None
+        client = Client(beat.client_id, link, command.language, command.version, user)
+        now = self._clock.now_ms()
+        for consumer in beat.consumer_data_set:
+            self._consume(client, consumer, now, keep=beat.without_sub)
+        for producer in beat.producer_data_set:
+            self._clients.produce(client, producer.group_name, now)
+        return Reply(stored=True)
+
+    def unregister(self, request: Request) -> Reply:
+        """A client leaves one of its groups (35)."""
+        header = read(request.command.ext, UnregisterClientHeader)
+        self._require_own(request, header.client_id)
+        channel = request.link.peer.channel
+        if header.producer_group:
+            self._clients.stop_producing(channel, header.client_id, header.producer_group)
+        if header.consumer_group and self._clients.stop_consuming(channel, header.client_id, header.consumer_group):
+            self._changed(header.consumer_group)
+        return Reply()
+
+    def consumers(self, request: Request) -> Reply:
+        """The client ids of a consumer group (38)."""
+        header = read(request.command.ext, ConsumerGroupHeader)
+        group = self._clients.group(header.consumer_group)
+        if group is None:
+            raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"no consumer for this group, {header.consumer_group}")
+        return Reply(body=encode(ConsumerIdList(consumer_id_list=group.client_ids())))
+
+    def lock(self, request: Request) -> Reply:
+        """Lock queues for a client, so that only it consumes them (41)."""
+        body = decode(request.command.body, LockBatch)
+        self._require_own(request, body.client_id)
+        queues = {_key(queue): queue for queue in body.mq_set}
+        held = self._locks.lock(body.consumer_group, body.client_id, queues, self._clock.now_ms())
+        return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
+
+    def unlock(self, request: Request) -> Reply:
+        """Give queues free (42)."""
+        body = decode(request.command.body, LockBatch)
+        self._require_own(request, body.client_id)
+        self._locks.unlock(body.consumer_group, body.client_id, map(_key, body.mq_set))
+        return Reply()
+
+    def check(self, request: Request) -> Reply:
+        """Whether a consumer's filter is understood (46)."""
+        require_tags(decode(request.command.body, CheckClient).subscription_data.expression_type)
+        return Reply()
+
+    def _consume(self, client: Client, consumer: ConsumerData, now_ms: int, *, keep: bool) -> None:
+        group = consumer.group_name
+        try:
+            config = self._engine.groups.with_retry_topic(group)
+        except NoSuchGroup:
+            # As with Apache: the client hears of it with its first pull (26), its other groups go on.
+            return
+        subscriptions = None if keep else tuple(map(_subscription, consumer.subscription_data_set))
+        consuming = Consuming(
+            group, consumer.consume_type, consumer.message_model, consumer.consume_from_where, subscriptions
+        )
+        if self._clients.consume(client, consuming, now_ms) and config.notify_changes:
+            self._notices.changed(group, by=client.link.peer.channel)
+
+    def _changed(self, group: str) -> None:
+        config = self._engine.groups.get(group)
+        if config is None or config.notify_changes:
+            self._notices.changed(group)
+
+    def _require_own(self, request: Request, client_id: str) -> None:
+        request.access.require_owner(self._clients.owner_of(client_id), f"the client id `{client_id}`")
+
+
+def _subscription(data: SubscriptionData) -> Subscription:
+    # The codes that the client sends are not believed: they follow from the text.
+    wanted = tags.split(data.sub_string) if data.expression_type == "TAG" else frozenset()
+    return Subscription(
+        data.topic,
+        data.sub_string,
+        data.expression_type or "TAG",
+        wanted,
+        frozenset(map(tags.code_of, wanted)),
+        data.sub_version,
+        data.class_filter_mode,
+    )
+
+
+def _key(queue: MessageQueue) -> QueueKey:
+    return queue.topic, queue.broker_name, queue.queue_id

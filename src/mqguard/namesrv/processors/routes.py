@@ -1,0 +1,141 @@
+"""Where things are: routes, clusters, lists of topics (105, 106, 206, 216, 217, 224, 304, 311, 312, 313)."""
+
+from collections.abc import Callable
+
+from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
+from mqguard.namesrv.request import Handler, Request
+from mqguard.namesrv.routes import (
+    UNIT_FLAG,
+    UNIT_SUB_FLAG,
+    BrokerRoute,
+    RouteTable,
+    TopicRoute,
+    TopicShape,
+    in_zone,
+)
+from mqguard.remoting.bodies.codec import decode, encode
+from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, QueueData, TopicRouteData
+from mqguard.remoting.bodies.tables import TopicList
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.route import ClusterHeader, DeleteTopicHeader, RouteHeader
+from mqguard.remoting.headers.topics import TopicHeader
+
+ZONE_NAME = "__ZONE_NAME"
+ZONE_MODE = "__ZONE_MODE"
+
+
+class Routing:
+    """Answers from the route table."""
+
+    def __init__(self, table: RouteTable, kv: KvTable) -> None:
+        self._table = table
+        self._kv = kv
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        table = self._table
+        return {
+            RequestCode.GET_ROUTEINFO_BY_TOPIC: self.route,
+            RequestCode.GET_BROKER_CLUSTER_INFO: self.clusters,
+            RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER: lambda _: _topics(table.topics()),
+            RequestCode.DELETE_TOPIC_IN_NAMESRV: self.delete,
+            RequestCode.REGISTER_TOPIC_IN_NAMESRV: self.register,
+            RequestCode.GET_TOPICS_BY_CLUSTER: self.topics_of_cluster,
+            RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_NS: self.system_topics,
+            RequestCode.GET_UNIT_TOPIC_LIST: self._flagged(lambda flag: bool(flag & UNIT_FLAG)),
+            RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST: self._flagged(lambda flag: bool(flag & UNIT_SUB_FLAG)),
+            RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST: self._flagged(
+                lambda flag: bool(flag & UNIT_SUB_FLAG) and not flag & UNIT_FLAG
+            ),
+        }
+
+    def route(self, request: Request) -> Reply:
+        """Where a topic is (105)."""
+        ext = request.command.ext
+        topic = read(ext, RouteHeader).topic
+        found = self._table.route(topic)
+        if found is None:
+            return Reply(
+                ResponseCode.TOPIC_NOT_EXIST, remark=f"No topic route info in name server for the topic: {topic}"
+            )
+        brokers = found.brokers
+        if ext.get(ZONE_MODE, "").lower() == "true" and ext.get(ZONE_NAME):
+            brokers = in_zone(brokers, ext[ZONE_NAME])
+        return Reply(body=encode(_route_data(found, brokers, self._kv.get(ORDER_NAMESPACE, topic))))
+
+    def clusters(self, request: Request) -> Reply:
+        """All brokers by cluster (106)."""
+        del request
+        table = {broker.name: _broker_data(broker) for broker in self._table.brokers()}
+        return Reply(body=encode(ClusterInfo(broker_addr_table=table, cluster_addr_table=self._table.clusters())))
+
+    def delete(self, request: Request) -> Reply:
+        """Forget a topic, everywhere or in one cluster (216)."""
+        header = read(request.command.ext, DeleteTopicHeader)
+        self._table.delete_topic(header.topic, header.cluster_name)
+        return Reply()
+
+    def register(self, request: Request) -> Reply:
+        """Put a topic on brokers that are known (217)."""
+        topic = read(request.command.ext, TopicHeader).topic
+        data = decode(request.command.body, TopicRouteData)
+        self._table.place(
+            topic,
+            {
+                queue.broker_name: TopicShape(
+                    queue.read_queue_nums, queue.write_queue_nums, queue.perm, queue.topic_sys_flag
+                )
+                for queue in data.queue_datas
+            },
+        )
+        return Reply()
+
+    def topics_of_cluster(self, request: Request) -> Reply:
+        """The topics of one cluster (224)."""
+        return _topics(self._table.topics_of(read(request.command.ext, ClusterHeader).cluster))
+
+    def system_topics(self, request: Request) -> Reply:
+        """Names that tools ask routes of although nobody made them as topics: clusters and brokers (304)."""
+        del request
+        clusters = self._table.clusters()
+        names = [*clusters, *(name for brokers in clusters.values() for name in brokers)]
+        address = next((next(iter(broker.addresses.values())) for broker in self._table.brokers()), None)
+        return Reply(body=encode(TopicList(topic_list=names, broker_addr=address)))
+
+    def _flagged(self, wanted: Callable[[int], bool]) -> Handler:
+        return lambda _: _topics(self._table.topics_flagged(wanted))
+
+
+def _topics(names: list[str]) -> Reply:
+    return Reply(body=encode(TopicList(topic_list=names)))
+
+
+def _broker_data(broker: BrokerRoute) -> BrokerData:
+    return BrokerData(
+        cluster=broker.cluster,
+        broker_name=broker.name,
+        broker_addrs=broker.addresses,
+        enable_acting_master=broker.acting_master,
+        zone_name=broker.zone,
+    )
+
+
+def _route_data(route: TopicRoute, brokers: list[BrokerRoute], order: str | None) -> TopicRouteData:
+    shown = {broker.name for broker in brokers}
+    return TopicRouteData(
+        broker_datas=[_broker_data(broker) for broker in brokers],
+        queue_datas=[
+            QueueData(
+                broker_name=name,
+                read_queue_nums=shape.read_queues,
+                write_queue_nums=shape.write_queues,
+                perm=shape.perm,
+                topic_sys_flag=shape.sys_flag,
+            )
+            for name, shape in route.queues.items()
+            if name in shown
+        ],
+        order_topic_conf=order,
+    )
