@@ -14,6 +14,7 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
 from mqguard.model import names, properties, record, tags
+from mqguard.model.clock import Clock
 from mqguard.model.record import Record
 from mqguard.store.ports import Entry, MessageStore
 
@@ -22,7 +23,7 @@ MAX_LEVELS = 18
 DELAY_GROUP = "CID_RMQ_SYS_DELAY"
 """The group under which the levels' positions are kept."""
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PER_LEVEL_AND_TICK = 256
+_PER_LEVEL_AND_TICK = 1024
 
 
 class DelayLevelsInvalid(MqguardError):
@@ -56,6 +57,7 @@ class Delays:
         log: Where they go.
         topics: Whether their topic still exists.
         offsets: Keeps how far each level is delivered.
+        clock: Says from when a message waits.
         levels: Milliseconds of level 1, 2, …
 
     Attributes:
@@ -63,12 +65,19 @@ class Delays:
     """
 
     def __init__(
-        self, store: MessageStore, log: MessageLog, topics: Topics, offsets: Offsets, levels: tuple[int, ...]
+        self,
+        store: MessageStore,
+        log: MessageLog,
+        topics: Topics,
+        offsets: Offsets,
+        clock: Clock,
+        levels: tuple[int, ...],
     ) -> None:
         self._store = store
         self._log = log
         self._topics = topics
         self._offsets = offsets
+        self._clock = clock
         self._levels = levels
         self._next_due = [0] * len(levels)
         self.undeliverable = 0
@@ -108,7 +117,7 @@ class Delays:
         pairs[properties.REAL_QID] = str(message.queue_id)
         message.topic = names.SCHEDULE_TOPIC
         message.queue_id = level - 1
-        return self._log.now() + self._levels[level - 1]
+        return self._clock.now_ms() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
         """Stage every message that is due, a bounded number per level; says how many messages were due."""
@@ -117,6 +126,16 @@ class Delays:
     def position(self, level: int) -> int:
         """How far a level is delivered: the queue offset of the next message to be."""
         return self._offsets.get(DELAY_GROUP, names.SCHEDULE_TOPIC, level - 1) or 0
+
+    def first_waiting(self) -> int | None:
+        """Physical offset of the oldest message that still waits, None if none does: nothing from there on may go."""
+        places = []
+        for queue_id in range(len(self._levels)):
+            queue = self._store.queue(names.SCHEDULE_TOPIC, queue_id)
+            if queue is not None:
+                begin = max(self.position(queue_id + 1), queue.min_offset)
+                places += [entry.physical for entry in self._store.entries(queue, begin, 1)]
+        return min(places, default=None)
 
     def _deliver_level(self, queue_id: int, now: int) -> int:
         if self._next_due[queue_id] > now:

@@ -47,7 +47,7 @@ class Engine:
         self.topics = Topics(store, self.turn, clock, settings, self.offsets)
         self.groups = Groups(store, self.turn, clock, settings, self.topics, self.offsets)
         self._log = MessageLog(store, self.turn, clock, settings)
-        self.delays = Delays(store, self._log, self.topics, self.offsets, parse_levels(settings.delay_levels))
+        self.delays = Delays(store, self._log, self.topics, self.offsets, clock, parse_levels(settings.delay_levels))
         self._producer = Producer(self._log, self.topics, self.groups, self.delays, settings)
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)

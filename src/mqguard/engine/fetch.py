@@ -11,7 +11,7 @@ from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import Entry, MessageStore
 from mqguard.store.queues import Queue
 
-_SCAN_STEP = 256
+_SCAN_STEP = 64
 _SCAN_LIMIT = 4096
 """Entries looked at by one fetch at most, however few of them pass its filter."""
 
@@ -146,7 +146,7 @@ class Fetcher:
         chosen: list[Entry] = []
         size = 0
         end = min(queue.max_offset, offset + _SCAN_LIMIT)
-        step = limit if tags is None else _SCAN_STEP
+        step = limit if tags is None else max(limit, _SCAN_STEP)
         while offset < end:
             entries = self._store.entries(queue, offset, min(step, end - offset))
             if not entries:
@@ -161,6 +161,7 @@ class Fetcher:
                 offset = entry.queue_offset + 1
             if tags is None:
                 break
+            step *= 2
         return chosen, offset
 
 

@@ -12,6 +12,9 @@ from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
 _SHORT_TOPIC = 127
+_CLOCK_SLACK_MS = 3_600_000
+_MAX_KEYS = 128
+"""More keys of one message are not indexed: each costs a write, and a property text has room for thousands."""
 _V6_BITS = sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6
 
 
@@ -29,7 +32,9 @@ class MessageLog:
         self._store = store
         self._turn = turn
         self._clock = clock
-        self._last_time = 0
+        ahead = store.last_time - clock.now_ms()
+        # A clock that once was far ahead must not hold the times of all later messages there.
+        self._last_time = store.last_time if ahead < _CLOCK_SLACK_MS else 0
         self.advertise(settings.address, settings.port)
         self.unique_ids = ids.UniqueIds(self.address, settings.process, clock.now_ms())
 
@@ -94,7 +99,7 @@ def key_hashes(topic: str, unique_id: str | None, keys: str | None) -> tuple[int
     if not keys:
         return (key_hash(topic, unique_id),) if unique_id else ()
 
-    found = [key_hash(topic, key) for key in keys.split(" ") if key]
+    wanted = dict.fromkeys(key for key in keys.split(" ", _MAX_KEYS)[:_MAX_KEYS] if key)
     if unique_id:
-        found.append(key_hash(topic, unique_id))
-    return tuple(dict.fromkeys(found))
+        wanted[unique_id] = None
+    return tuple(key_hash(topic, key) for key in wanted)

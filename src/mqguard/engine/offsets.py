@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping
 
+from mqguard.engine.errors import ConfigIllegal
 from mqguard.engine.turn import Turn
+from mqguard.model import names
 from mqguard.store.ports import MessageStore, Table
+
+_MAX_OFFSET = (1 << 63) - 1
+_MAX_QUEUE = (1 << 31) - 1
 
 
 class Offsets:
@@ -24,14 +29,26 @@ class Offsets:
         return None if queues is None else queues.get(queue_id)
 
     def set(self, group: str, topic: str, queue_id: int, offset: int) -> None:
-        """Commit an offset; it may go back as well as forth."""
-        queues = self._table.setdefault((group, topic), {})
+        """Commit an offset; it may go back as well as forth.
+
+        Raises:
+            ConfigIllegal: the offset, queue or a name is none.
+        """
+        queues = self._table.get((group, topic))
+        if queues is None:
+            fault = names.group_fault(group) or names.topic_fault(topic)
+            if fault:
+                raise ConfigIllegal(fault)
+            queues = self._table[group, topic] = {}
+        if not 0 <= offset <= _MAX_OFFSET or not 0 <= queue_id <= _MAX_QUEUE:
+            raise ConfigIllegal(f"offset `{offset}` of queue `{queue_id}` can not be committed; both must be 0 or more")
+
         before = queues.get(queue_id)
         if before == offset:
             return
 
         queues[queue_id] = offset
-        self._store.stage_value(Table.OFFSETS, _key(group, topic, queue_id), offset.to_bytes(8, "big", signed=False))
+        self._store.stage_value(Table.OFFSETS, _key(group, topic, queue_id), offset.to_bytes(8, "big"))
         self._turn.undo(lambda: self._restore(group, topic, queue_id, before))
 
     def of(self, group: str, topic: str) -> Mapping[int, int]:

@@ -23,6 +23,8 @@ from mqguard.model.topic import TopicConfig
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
 """Properties that only the broker writes; what a client sends under these names is dropped."""
 
+_INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
+
 
 class Producer:
     """Checks messages and stages them.
@@ -72,9 +74,10 @@ class Producer:
             StoreDown: the store takes no writes now.
         """
         self.check_room()
-        topic = self._topic_for(request)
         if len(request.body) > self._max_bytes:
             raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
+        _check_numbers(request)
+        topic = self._topic_for(request)
         queue_id = self._queue_for(request, topic)
         if request.batch:
             return self._send_batch(request, queue_id)
@@ -224,10 +227,24 @@ class Producer:
         if not unique_id:
             unique_id = self._log.unique_ids.next(self._log.now())
             text = f"{text}{properties.UNIQ_KEY}\x01{unique_id}\x02"
-        data = (text + self._suffix).encode()
+        try:
+            data = (text + self._suffix).encode()
+        except UnicodeEncodeError as error:
+            raise MessageIllegal(f"the properties are no text: {error.reason}") from error
         if len(data) > properties.MAX_BYTES:
             raise MessageIllegal(f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(data)}")
         return unique_id, data
+
+
+def _check_numbers(request: SendRequest) -> None:
+    """Refuse what has no room in a record before anything is staged: a batch is stored whole or not at all."""
+    if not (
+        _INT_MIN <= request.flag <= _INT_MAX
+        and _INT_MIN <= request.sys_flag <= _INT_MAX
+        and 0 <= request.reconsume_times <= _INT_MAX
+        and 0 <= request.born_timestamp <= _LONG_MAX
+    ):
+        raise MessageIllegal("flag, sysFlag, reconsumeTimes or bornTimestamp is no number that a message can hold")
 
 
 def _check_kind(pairs: dict[str, str], sys_flag: int) -> None:

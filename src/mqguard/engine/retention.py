@@ -4,6 +4,9 @@ A round fixes a physical offset, the cut; queue by queue the entries below it go
 records below it go at once. A queue never points at records that are gone.
 """
 
+import math
+
+from mqguard.engine.delay import Delays
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import record
 from mqguard.store.ports import MessageStore
@@ -24,10 +27,12 @@ class Retention:
     Args:
         store: Where they are.
         settings: `reserved_hours` and `max_bytes`.
+        delays: Whose waiting messages are kept, however old or many.
     """
 
-    def __init__(self, store: MessageStore, settings: EngineSettings) -> None:
+    def __init__(self, store: MessageStore, settings: EngineSettings, delays: Delays) -> None:
         self._store = store
+        self._delays = delays
         self._reserved_ms = settings.reserved_hours * _HOUR_MS
         self._max_bytes = settings.max_bytes
         self._next_round = 0
@@ -48,6 +53,9 @@ class Retention:
         if first is None:
             return False
         cut = max(self._cut_by_time(first, now), self._cut_by_size(first))
+        waiting = self._delays.first_waiting()
+        if waiting is not None:
+            cut = min(cut, waiting)
         least = min(_LEAST_BYTES, (self._store.next_physical - first) // _STEP_SHARE)
         if cut - first <= max(0, least):
             return False
@@ -56,6 +64,10 @@ class Retention:
         self._left = self._store.queues()
         self._trim_some()
         return True
+
+    def restart(self) -> None:
+        """Forget the round that is under way: a commit has failed, and with it some of the round's work."""
+        self._left = []
 
     def _trim_some(self) -> None:
         for _ in range(min(_QUEUES_PER_STEP, len(self._left))):
@@ -74,15 +86,21 @@ class Retention:
         if not self._reserved_ms:
             return first
         oldest = now - self._reserved_ms
+        if self._stored(first) >= oldest:
+            return first
         low, high = first, self._store.next_physical
         while low < high:
             middle = (low + high) // 2
-            found = self._store.next_record(middle)
-            if found is None or record.decode(found[1]).store_timestamp >= oldest:
+            if self._stored(middle) >= oldest:
                 high = middle
             else:
-                low = found[0] + 1
+                low = middle + 1
         return low
+
+    def _stored(self, physical: int) -> float:
+        """Store time of the first record at or after an offset, infinite if there is none."""
+        found = self._store.next_record(physical)
+        return record.decode(found[1]).store_timestamp if found else math.inf
 
     def _first_at(self, queue: Queue, cut: int) -> int:
         """The first offset of a queue whose record is at or after the cut, found by halving."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mqguard.remoting.link import Link
-from mqguard.store.errors import StoreFailed
+from mqguard.store.errors import StoreError
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
@@ -68,7 +68,7 @@ class Turn:
         if self._store.pending:
             try:
                 self._store.commit(sync=self.sync)
-            except StoreFailed as error:
+            except StoreError as error:
                 self._fail(str(error))
                 return False
         self._succeed()

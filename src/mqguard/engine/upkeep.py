@@ -41,7 +41,8 @@ class Upkeep:
         self._producer = producer
         self._delays = delays
         self._max_ratio = settings.max_disk_ratio
-        self._retention = Retention(store, settings)
+        self._turn = turn
+        self._retention = Retention(store, settings, delays)
         self._next_watch = 0
         turn.on_failure(self._failed)
 
@@ -63,11 +64,15 @@ class Upkeep:
 
     def _failed(self, reason: str) -> None:
         self._producer.down = reason
+        self._retention.restart()
 
     def _watch(self) -> None:
-        if self._store.failure is not None and not self._store.recover():
-            self._producer.down = f"the store can not be written: {self._store.failure}"
-            return
+        if self._store.failure is not None:
+            # What this turn has staged so far belongs to the store that failed: it is answered as failed first.
+            self._turn.commit()
+            if not self._store.recover():
+                self._producer.down = f"the store can not be written: {self._store.failure}"
+                return
 
         self._producer.down = None
         used = self._store.space().used_ratio

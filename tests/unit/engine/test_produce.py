@@ -1,0 +1,337 @@
+"""Taking in messages."""
+
+import zlib
+
+import pytest
+
+from mqguard.engine.errors import (
+    MessageIllegal,
+    NoSuchGroup,
+    NoSuchQueue,
+    NoSuchTopic,
+    NotSupported,
+    NotWritable,
+    StoreDown,
+    StoreFull,
+)
+from mqguard.engine.fetch import FetchStatus
+from mqguard.model import batch, ids, properties
+from mqguard.model.batch import BatchMessage
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import TopicConfig
+from mqguard.store.memory import MemoryMessageStore
+from tests.fixtures.engine import START, HandClock, make_engine, message, pairs_of, read, send
+
+
+@pytest.fixture
+def engine():
+    made = make_engine(region="Hangzhou", cluster="C1", trace_on=False, address="10.0.0.9", port=10911)
+    made.topics.put(TopicConfig("orders", 4, 4))
+    made.turn.commit()
+    return made
+
+
+def test_a_message_is_stored_as_it_came_with_the_brokers_properties(engine):
+    sent = send(
+        engine,
+        b"hello",
+        pairs={"UNIQ_KEY": "AB", "TAGS": "TagA", "KEYS": "k1 k2", "WAIT": "true", "mine": "ä"},
+        queue_id=2,
+        flag=-7,
+        sys_flag=0x1,
+        born_timestamp=123,
+        born_ip="10.1.2.3",
+        born_port=5000,
+    )
+    (stored,) = read(engine, queue_id=2)
+    assert stored.body == b"hello"
+    assert (stored.topic, stored.queue_id, stored.queue_offset, stored.physical_offset) == ("orders", 2, 0, 0)
+    assert (stored.flag, stored.sys_flag, stored.born_timestamp) == (-7, 1, 123)
+    assert (stored.born_address, stored.born_port) == (bytes([10, 1, 2, 3]), 5000)
+    assert (stored.store_address, stored.store_port, stored.store_timestamp) == (bytes([10, 0, 0, 9]), 10911, START)
+    assert pairs_of(stored) == {
+        "UNIQ_KEY": "AB",
+        "TAGS": "TagA",
+        "KEYS": "k1 k2",
+        "WAIT": "true",
+        "mine": "ä",
+        "MSG_REGION": "Hangzhou",
+        "TRACE_ON": "false",
+        "CLUSTER": "C1",
+    }
+    assert sent.unique_id == "AB"
+    assert ids.parse_offset_id(sent.message_id) == (bytes([10, 0, 0, 9]), 10911, 0)
+    assert (sent.queue_id, sent.queue_offset) == (2, 0)
+
+
+def test_hosts_may_be_ipv6(engine):
+    engine.advertise("2001:db8::9", 10911)
+    sent = send(engine, born_ip="2001:db8::1", born_port=5)
+    (stored,) = read(engine)
+    assert stored.sys_flag == 0x30
+    assert len(stored.born_address) == len(stored.store_address) == 16
+    assert len(sent.message_id) == 56
+
+
+def test_a_client_can_not_lie_about_addresses_in_the_system_flag(engine):
+    send(engine, sys_flag=0x30, born_ip="10.0.0.1")
+    (stored,) = read(engine)
+    assert stored.sys_flag == 0
+    assert stored.born_address == bytes([10, 0, 0, 1])
+
+
+def test_a_message_without_unique_id_gets_one_of_its_own(engine):
+    sent = [send(engine) for _ in range(300)]
+    assert len({one.unique_id for one in sent}) == 300
+    assert all(len(one.unique_id) == 32 for one in sent)
+    assert pairs_of(read(engine)[0])["UNIQ_KEY"] == sent[0].unique_id
+
+
+@pytest.mark.parametrize("name", ["MSG_REGION", "TRACE_ON", "CLUSTER", "POP_CK"])
+def test_what_only_the_broker_writes_is_dropped_when_a_client_sends_it(engine, name):
+    send(engine, pairs={name: "forged", "mine": "kept"})
+    (stored,) = read(engine)
+    found = pairs_of(stored)
+    assert found.get(name) != "forged"
+    assert found["mine"] == "kept"
+    assert stored.properties.count(name.encode() + b"\x01") <= 1
+
+
+def test_properties_without_closing_mark_do_not_swallow_the_brokers(engine):
+    engine.send(message().__class__("orders", b"x", properties="a\x01b", queue_id=0))
+    engine.turn.commit()
+    assert pairs_of(read(engine)[0])["a"] == "b"
+
+
+def test_nothing_is_seen_before_the_commit(engine):
+    engine.send(message())
+    assert engine.max_offset("orders", 0) == 0
+    assert engine.fetch("orders", 0, 0, 32, 0).status is FetchStatus.NO_MESSAGE_IN_QUEUE
+    engine.turn.commit()
+    assert engine.max_offset("orders", 0) == 1
+
+
+def test_the_broker_chooses_a_queue_when_the_client_does_not(engine):
+    chosen = [send(engine, queue_id=-1).queue_id for _ in range(40)]
+    assert {chosen.count(queue_id) for queue_id in range(4)} == {10}
+
+
+def test_a_missing_topic_is_made_after_the_template(engine):
+    send(engine, topic="new", default_queues=3)
+    assert engine.topics.get("new") == TopicConfig("new", 3, 3)
+    send(engine, topic="wide", default_queues=100)
+    assert engine.topics.get("wide") == TopicConfig("wide", 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        ({}, {"may_create": False}),
+        ({"auto_create_topic": False}, {}),
+        ({}, {"default_topic": "unknown"}),
+        ({}, {"default_topic": "BenchmarkTest"}),
+        ({}, {"topic": "%DLQ%g"}),
+    ],
+)
+def test_a_missing_topic_is_not_made_unless_all_allow_it(settings, fields):
+    engine = make_engine(**settings)
+    with pytest.raises(NoSuchTopic, match="not exist"):
+        engine.send(message(**{"topic": "new", **fields}))
+    assert engine.topics.get("new") is None
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "SCHEDULE_TOPIC_XXXX",
+        "RMQ_SYS_TRANS_HALF_TOPIC",
+        "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+        "TRANS_CHECK_MAX_TIME_TOPIC",
+        "SELF_TEST_TOPIC",
+        "OFFSET_MOVED_EVENT",
+    ],
+)
+def test_the_brokers_own_topics_take_nothing_from_clients(engine, topic):
+    with pytest.raises(NotWritable, match="is forbidden"):
+        engine.send(message(topic=topic))
+
+
+@pytest.mark.parametrize("topic", ["BenchmarkTest", "RMQ_SYS_TRACE_TOPIC", "C1_REPLY_TOPIC", "TBW102"])
+def test_topics_for_tools_take_messages(engine, topic):
+    send(engine, topic=topic)
+    assert len(read(engine, topic)) == 1
+
+
+def test_the_topics_permission_counts(engine):
+    engine.topics.put(TopicConfig("orders", 4, 4, perm=4))
+    with pytest.raises(NotWritable):
+        engine.send(message())
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        ({"queue_id": 4}, NoSuchQueue, "queueId"),
+        ({"topic": "a b"}, MessageIllegal, "characters other than"),
+        ({"topic": "ä"}, MessageIllegal, "characters other than"),
+        ({"topic": ""}, MessageIllegal, "blank"),
+        ({"topic": "t" * 128}, MessageIllegal, "longer than 127"),
+        ({"body": b"x" * (4 * 1024 * 1024 + 1)}, MessageIllegal, "body size exceeded"),
+        ({"pairs": {"a": "x" * 32767}}, MessageIllegal, "properties length too long"),
+        ({"pairs": {"a": "x" * 32700}}, MessageIllegal, "properties length too long"),
+        ({"pairs": {"a": "\ud800"}}, MessageIllegal, "no text"),
+        ({"flag": 1 << 31}, MessageIllegal, "no number"),
+        ({"sys_flag": -(1 << 40)}, MessageIllegal, "no number"),
+        ({"born_timestamp": 1 << 63}, MessageIllegal, "no number"),
+        ({"reconsume_times": -1}, MessageIllegal, "no number"),
+        ({"pairs": {"DELAY": "soon"}}, MessageIllegal, "DELAY is `soon`"),
+        ({"pairs": {"TRAN_MSG": "true"}}, NotSupported, "transaction"),
+        ({"sys_flag": 0x4}, NotSupported, "transaction"),
+        ({"sys_flag": 0x80}, NotSupported, "stored whole"),
+        ({"topic": "%RETRY%unknown"}, NoSuchGroup, "not exist"),
+    ],
+)
+def test_bad_messages_are_refused_and_leave_nothing(engine, fields, error, words):
+    with pytest.raises(error, match=words):
+        engine.send(message(**fields))
+    engine.turn.commit()
+    assert read(engine) == []
+
+
+def test_the_largest_body_fits(engine):
+    send(engine, b"x" * (4 * 1024 * 1024))
+    (stored,) = read(engine)
+    assert len(stored.body) == 4 * 1024 * 1024
+
+
+def test_a_batch_becomes_single_messages(engine):
+    parts = [
+        BatchMessage(b"%d" % n, properties.text_of({"UNIQ_KEY": f"U{n}", "TAGS": "T"}).encode(), n) for n in range(3)
+    ]
+    sent = send(engine, batch.encode(parts), batch=True, queue_id=1, born_ip="10.0.0.1")
+    stored = read(engine, queue_id=1)
+    assert [one.body for one in stored] == [b"0", b"1", b"2"]
+    assert [one.flag for one in stored] == [0, 1, 2]
+    assert [one.queue_offset for one in stored] == [0, 1, 2]
+    assert sent.unique_id == "U0,U1,U2"
+    assert [ids.parse_offset_id(one).physical_offset for one in sent.message_id.split(",")] == [
+        one.physical_offset for one in stored
+    ]
+    assert sent.queue_offset == 0
+    assert [len(engine.query("orders", f"U{n}", 9, 0, 1 << 60, unique=True)) for n in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "words"),
+    [
+        (b"", {}, "no message"),
+        (b"junk", {}, "can not be read"),
+        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"DELAY\x013\x02")]), {}, "delayed"),
+        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "no UTF-8"),
+        (batch.encode([BatchMessage(b"a")]), {"topic": "%RETRY%g"}, "retry or dead-letter"),
+        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"a\x01" + b"x" * 32700)]), {}, "too long"),
+    ],
+)
+def test_a_bad_batch_is_refused_whole(engine, body, fields, words):
+    engine.groups.with_retry_topic("g")
+    with pytest.raises(MessageIllegal, match=words):
+        engine.send(message(body, batch=True, **fields))
+    engine.turn.commit()
+    assert read(engine) == []
+
+
+class TestRetryTopics:
+    @pytest.fixture
+    def engine(self):
+        made = make_engine()
+        made.groups.put(SubscriptionGroupConfig("g", retry_max_times=3, retry_queues=2))
+        made.turn.commit()
+        return made
+
+    def test_the_retry_topic_of_a_group_is_made_when_needed(self, engine):
+        send(engine, topic="%RETRY%g", may_create=False, queue_id=1)
+        assert engine.topics.get("%RETRY%g") == TopicConfig("%RETRY%g", 2, 2)
+
+    @pytest.mark.parametrize(
+        ("times", "limit", "dead"),
+        [(3, None, False), (4, None, True), (4, 16, False), (17, 16, True), (0, 0, False), (1, 0, True)],
+    )
+    def test_exhausted_messages_go_to_the_dead_letter_topic(self, engine, times, limit, dead):
+        sent = send(
+            engine,
+            topic="%RETRY%g",
+            pairs={"DELAY": "3", "RETRY_TOPIC": "orders"},
+            reconsume_times=times,
+            max_reconsume_times=limit,
+            queue_id=1,
+        )
+        place = "%DLQ%g" if dead else "SCHEDULE_TOPIC_XXXX"
+        (stored,) = read(engine, place, 0 if dead else 2)
+        assert stored.reconsume_times == times
+        assert pairs_of(stored)["RETRY_TOPIC"] == "orders"
+        assert ("DELAY" in pairs_of(stored)) is not dead
+        assert sent.queue_id == (0 if dead else 2)
+
+    def test_a_group_that_vanished_takes_no_more(self, engine):
+        send(engine, topic="%RETRY%g")
+        engine.groups.delete("g")
+        with pytest.raises(NoSuchGroup):
+            engine.send(message(topic="%RETRY%g"))
+
+
+def test_a_nearly_full_disk_refuses_before_it_is_full():
+    clock = HandClock()
+    store = MemoryMessageStore(room=100_000)
+    engine = make_engine(store, clock, max_disk_ratio=0.5)
+    send(engine, b"x" * 60_000)
+    engine.tick()
+    with pytest.raises(StoreFull, match="60% of the disk is in use, 50% is the limit"):
+        engine.send(message())
+    store.room = 1_000_000
+    clock.now += 1000
+    engine.tick()
+    send(engine)
+
+
+def test_a_failed_store_refuses_until_it_has_recovered():
+    clock = HandClock()
+    store = MemoryMessageStore(room=1000)
+    engine = make_engine(store, clock)
+    engine.send(message(b"x" * 2000))
+    assert not engine.turn.commit()
+    with pytest.raises(StoreDown, match="no room"):
+        engine.send(message())
+    clock.now += 1000
+    engine.tick()
+    send(engine)
+    store.room = 10
+    engine.send(message())
+    assert not engine.turn.commit()
+    store.failure = "broken for good"
+    store.recover = lambda: False
+    clock.now += 1000
+    engine.tick()
+    with pytest.raises(StoreDown, match="broken for good"):
+        engine.send(message())
+
+
+def test_store_times_never_fall():
+    clock = HandClock()
+    engine = make_engine(clock=clock)
+    send(engine)
+    clock.now -= 5000
+    send(engine)
+    assert [one.store_timestamp for one in read(engine)] == [START, START]
+    again = make_engine(engine._store, HandClock(START - 3000))
+    send(again)
+    assert read(again)[-1].store_timestamp == START
+    # … but a clock that once was years ahead does not hold them there.
+    later = make_engine(engine._store, HandClock(START - 10_000_000))
+    send(later)
+    assert read(later)[-1].store_timestamp == START - 10_000_000
+
+
+def test_the_checksum_is_that_of_the_body(engine):
+    send(engine, b"hello")
+    data = engine.fetch("orders", 0, 0, 1, 0).records[0]
+    assert int.from_bytes(data[8:12], "big") == zlib.crc32(b"hello") & 0x7FFFFFFF
