@@ -5,6 +5,7 @@ Runs in the writer's thread, a batch at a time. What repeats from record to reco
 
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -121,7 +122,7 @@ class AuditLines:
         return parts[0], parts[1]
 
     def _change(self, record: AdminChange) -> str:
-        line = {
+        line: dict[str, object] = {
             "time": self._stamp(record.when_ms),
             "event": "change",
             "user": record.user,
@@ -131,7 +132,7 @@ class AuditLines:
             "details": record.details,
             "outcome": record.outcome,
         }
-        return _encode(line).decode() + "\n"
+        return _json(line) + "\n"
 
 
 def hash_of(signature: str) -> str:
@@ -162,8 +163,16 @@ def _json_parts(record: Decision) -> tuple[str, str]:
     }
     if record.refused:
         line["decision"] = record.decision_id
-    text = _encode(line).decode()
+    text = _json(line)
     return text[1:-1] + ',"micros":', "}"
+
+
+def _json(value: dict[str, object]) -> str:
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
+        # A name that is no Unicode text: a peer may send half a surrogate pair. This writer escapes it.
+        return json.dumps(value, separators=(",", ":"))
 
 
 def _need(need: Need, verdict: Verdict | None) -> dict[str, object]:

@@ -15,6 +15,8 @@ from tests.unit.guard.world import World, signed
 
 GROUP = json.dumps({"groupName": "victim"}).encode()
 
+ACK = {"c": "victim", "t": "victim", "r": "0", "so": 0, "q": 0, "rq": 0, "pt": 0, "it": 0, "b": "AQ=="}
+
 UNCHECKED_BY_APACHE = [
     (18, {}, json.dumps({"topicConfigList": [{"topicName": "victim"}]}).encode()),
     (21, {"topicSeq": "0"}, b""),
@@ -36,7 +38,7 @@ UNCHECKED_BY_APACHE = [
     (325, {"b": "victim", "a": "p"}, b"x"),
     (329, {}, b""),
     (361, {"topic": "victim", "consumerGroup": "mine", "queueId": "0", "queueOffset": "0"}, b""),
-    (400, {}, json.dumps({"topic": "victim", "consumerGroup": "victim"}).encode()),
+    (400, {}, json.dumps({"topic": "victim", "consumerGroup": "victim", "clientId": "c"}).encode()),
     (401, {}, json.dumps({"topic": "victim", "consumerGroup": "victim", "mode": "POP"}).encode()),
     (402, {}, b""),
     (513, {"topic": "victim"}, json.dumps({"topic": "victim"}).encode()),
@@ -47,7 +49,7 @@ UNCHECKED_BY_APACHE = [
     (2003, {}, b""),
     (2004, {"READ_AHEAD_MODE": "0"}, b""),
     (200056, {}, b""),
-    (200151, {}, json.dumps({"brokerName": "b", "acks": [{"c": "victim", "t": "victim"}]}).encode()),
+    (200151, {}, json.dumps({"brokerName": "b", "acks": [ACK]}).encode()),
     # Since 5.5.0: N1, N2, N7, N10, N11.
     (5001, {"E_T": "F"}, b""),
     (200070, {"consumerGroup": "victim", "topic": "victim", "clientId": "c"}, b""),
@@ -115,7 +117,10 @@ def a_world():
 @pytest.mark.parametrize(("code", "ext", "body"), UNCHECKED_BY_APACHE)
 def test_b1_a_user_without_rights_sends_nothing_that_apache_does_not_check(world, code, ext, body):
     """An authenticated user without a right on what a request touches is refused."""
-    assert world.refusal(signed(code, ext, body)).code == 16
+    refused = world.refusal(signed(code, ext, body))
+
+    assert refused.code == 16
+    assert world.guard.refusals.find(refused.decision_id).reason in {"no-match", "super-only", "no-reply-topic"}
 
 
 @pytest.mark.parametrize(("code", "ext"), NAME_SERVER)

@@ -1,6 +1,7 @@
 """Reading the JSON bodies that name resources.
 
-INVARIANT: bodies are read with the decoder that the handlers use, so that what is checked is what is done.
+INVARIANT: a body is read with the decoder and the type with which its handler reads it, so that what is checked is what
+is done.
 """
 
 from typing import TypeVar
@@ -8,14 +9,11 @@ from typing import TypeVar
 import msgspec
 
 from mqguard.guard.errors import NeedUnclear
+from mqguard.remoting.bodies.codec import Body, decode
 from mqguard.remoting.command import Command
-from mqguard.remoting.lenient_json import LenientJsonError, parse
+from mqguard.remoting.errors import BodyInvalid
 
 T = TypeVar("T")
-
-
-class _Body(msgspec.Struct, gc=False):
-    """What the guard reads of a body; members it does not know are ignored."""
 
 
 def read_body(command: Command, kind: type[T]) -> T:
@@ -27,134 +25,27 @@ def read_body(command: Command, kind: type[T]) -> T:
     if not command.body:
         raise NeedUnclear("missing-body", "the body is missing")
     try:
-        return msgspec.json.decode(command.body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _leniently(command.body, kind)
+        return decode(command.body, kind)
+    except BodyInvalid as exc:
+        raise NeedUnclear("unreadable-body", str(exc)) from None
+    except RecursionError:
+        raise NeedUnclear("unreadable-body", "body: nested too deeply") from None
 
 
-def _leniently(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(parse(body), kind, strict=False)
-    except (LenientJsonError, msgspec.ValidationError) as exc:
-        raise NeedUnclear("unreadable-body", f"the body is unreadable: {exc}") from None
+class TopicMapping(Body):
+    """513: where the queues of a static topic lie, as far as we need to know."""
+
+    topic: str
 
 
-# Names are the wire's.
-# ruff: noqa: N815
+class LiteSubscription(Body):
+    """One change of a client's lite topics; `topic` is their parent."""
+
+    topic: str
+    group: str
 
 
-class Producer(_Body):
-    """A producer in a heartbeat."""
+class LiteSubscriptions(Body):
+    """200071: changes of clients' lite topics."""
 
-    groupName: str | None = None
-
-
-class Subscription(_Body):
-    """A topic that a consumer wants."""
-
-    topic: str | None = None
-
-
-class Consumer(_Body):
-    """A consumer in a heartbeat."""
-
-    groupName: str | None = None
-    subscriptionDataSet: list[Subscription] | None = None
-
-
-class Heartbeat(_Body):
-    """Who lives behind a connection (code 34)."""
-
-    clientID: str | None = None
-    producerDataSet: list[Producer] | None = None
-    consumerDataSet: list[Consumer] | None = None
-
-
-class Queue(_Body):
-    """One queue of a topic."""
-
-    topic: str | None = None
-
-
-class Queues(_Body):
-    """Queues to lock or unlock (41, 42)."""
-
-    consumerGroup: str | None = None
-    mqSet: list[Queue] | None = None
-
-
-class Assignment(_Body):
-    """A question for the queues of one client (400)."""
-
-    topic: str | None = None
-    consumerGroup: str | None = None
-
-
-class RequestMode(_Body):
-    """How a group shall get a topic's messages (401)."""
-
-    topic: str | None = None
-    consumerGroup: str | None = None
-
-
-class ClientCheck(_Body):
-    """A filter to try (46)."""
-
-    group: str | None = None
-    subscriptionData: Subscription | None = None
-
-
-class TopicConfig(_Body):
-    """A topic to create."""
-
-    topicName: str | None = None
-
-
-class Topics(_Body):
-    """Topics to create (18)."""
-
-    topicConfigList: list[TopicConfig] | None = None
-
-
-class TopicMapping(_Body):
-    """The mapping of a static topic (513)."""
-
-    topic: str | None = None
-
-
-class GroupConfig(_Body):
-    """A group to create or change (200)."""
-
-    groupName: str | None = None
-
-
-class Groups(_Body):
-    """Groups to create or change (225)."""
-
-    groupConfigList: list[GroupConfig] | None = None
-
-
-class Ack(_Body):
-    """Acknowledgements of one queue, under their short names."""
-
-    consumer_group: str | None = msgspec.field(default=None, name="c")
-    topic: str | None = msgspec.field(default=None, name="t")
-
-
-class BatchAck(_Body):
-    """Acknowledgements of many messages (200151)."""
-
-    acks: list[Ack] | None = None
-
-
-class LiteSubscription(_Body):
-    """One change of a client's lite topics."""
-
-    topic: str | None = None
-    group: str | None = None
-
-
-class LiteSubscriptions(_Body):
-    """Changes of clients' lite topics (200071)."""
-
-    subscriptionSet: list[LiteSubscription] | None = None
+    subscription_set: list[LiteSubscription] = msgspec.field(default_factory=list)

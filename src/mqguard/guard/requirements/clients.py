@@ -10,65 +10,57 @@ the user that registered it.
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.body import (
-    Assignment,
-    ClientCheck,
-    Consumer,
-    Heartbeat,
-    Queues,
-    read_body,
-)
+from mqguard.guard.requirements.body import read_body
 from mqguard.guard.requirements.owned import consumed, group_need, missing
 from mqguard.guard.requirements.row import SUB, Requirement
+from mqguard.remoting.bodies.assignment import QueryAssignment
+from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
 
 def heartbeat(command: Command) -> Needs:
     """Sub on every consumer's group and on the topics that it subscribes to."""
-    beat = read_body(command, Heartbeat)
-    if is_blank(beat.clientID):
+    beat = read_body(command, HeartbeatData)
+    if is_blank(beat.client_id):
         raise missing("clientID", "client id")
-    for producer in beat.producerDataSet or ():
-        if is_blank(producer.groupName):
+    for producer in beat.producer_data_set:
+        if is_blank(producer.group_name):
             raise missing("producerDataSet[].groupName", "producer group")
     needs: dict[Need, None] = {}
-    for consumer in beat.consumerDataSet or ():
+    for consumer in beat.consumer_data_set:
         needs.update(dict.fromkeys(_consumer(consumer)))
     return tuple(needs)
 
 
-def _consumer(consumer: Consumer) -> Needs:
-    group = _named(consumer.groupName)
+def _consumer(consumer: ConsumerData) -> Needs:
+    group = _named(consumer.group_name)
     needs = [group_need(group, SUB, "groupName")]
-    for subscription in consumer.subscriptionDataSet or ():
+    for subscription in consumer.subscription_data_set:
         needs += consumed(_topic(subscription.topic), group, SUB, SUB)
     return tuple(needs)
 
 
 def queues(command: Command) -> Needs:
     """Sub on the group and on the topic of every queue."""
-    body = read_body(command, Queues)
-    group = _named(body.consumerGroup)
+    body = read_body(command, LockBatch)
+    group = _named(body.consumer_group)
     needs: dict[Need, None] = {group_need(group, SUB, "consumerGroup"): None}
-    for queue in body.mqSet or ():
+    for queue in body.mq_set:
         needs.update(dict.fromkeys(consumed(_topic(queue.topic), group, SUB, SUB)))
     return tuple(needs)
 
 
 def assignment(command: Command) -> Needs:
     """Sub on topic and group."""
-    body = read_body(command, Assignment)
-    return consumed(_topic(body.topic), _named(body.consumerGroup), SUB, SUB)
+    body = read_body(command, QueryAssignment)
+    return consumed(_topic(body.topic), _named(body.consumer_group), SUB, SUB)
 
 
 def check_client(command: Command) -> Needs:
     """Sub on the group, and on the topic whose filter is tried."""
-    body = read_body(command, ClientCheck)
-    subscription = body.subscriptionData
-    if subscription is None:
-        raise missing("subscriptionData", "subscription")
-    return consumed(_topic(subscription.topic), _named(body.group), SUB, SUB)
+    body = read_body(command, CheckClient)
+    return consumed(_topic(body.subscription_data.topic), _named(body.group), SUB, SUB)
 
 
 def unregister(command: Command) -> Needs:
@@ -86,14 +78,14 @@ def unregister(command: Command) -> Needs:
     return ()
 
 
-def _named(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _named(name: str) -> str:
+    if is_blank(name):
         raise missing("consumerGroup", "group")
     return name
 
 
-def _topic(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _topic(name: str) -> str:
+    if is_blank(name):
         raise missing("topic", "topic")
     return name
 

@@ -2,7 +2,7 @@
 
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
-from mqguard.guard.requirements.body import GroupConfig, Groups, RequestMode, read_body
+from mqguard.guard.requirements.body import read_body
 from mqguard.guard.requirements.owned import consumed, group_need, missing
 from mqguard.guard.requirements.row import (
     CREATE_UPDATE,
@@ -17,33 +17,35 @@ from mqguard.guard.requirements.row import (
     group,
     topic,
 )
+from mqguard.remoting.bodies.assignment import RequestMode
+from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
 
 def put_group(command: Command) -> Needs:
     """Create or Update on the group of the body: whether it exists is not for the guard to know."""
-    return (group_need(_named(read_body(command, GroupConfig).groupName), CREATE_UPDATE, "groupName"),)
+    return (group_need(_named(read_body(command, GroupConfigBody).group_name), CREATE_UPDATE, "groupName"),)
 
 
 def put_groups(command: Command) -> Needs:
     """Create or Update on every group of the body."""
-    configs = read_body(command, Groups).groupConfigList
+    configs = read_body(command, GroupConfigs).group_config_list
     if not configs:
         raise missing("groupConfigList", "list of groups")
-    return tuple(group_need(_named(config.groupName), CREATE_UPDATE, "groupName") for config in configs)
+    return tuple(group_need(_named(config.group_name), CREATE_UPDATE, "groupName") for config in configs)
 
 
 def set_request_mode(command: Command) -> Needs:
     """Update on the topic and on the group whose way of consuming is changed."""
     body = read_body(command, RequestMode)
-    if body.topic is None or is_blank(body.topic):
+    if is_blank(body.topic):
         raise missing("topic", "topic")
-    return consumed(body.topic, _named(body.consumerGroup), UPDATE, UPDATE)
+    return consumed(body.topic, _named(body.consumer_group), UPDATE, UPDATE)
 
 
-def _named(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _named(name: str) -> str:
+    if is_blank(name):
         raise missing("groupName", "group")
     return name
 

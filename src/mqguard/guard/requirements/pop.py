@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
-from mqguard.guard.requirements.body import BatchAck, LiteSubscriptions, read_body
+from mqguard.guard.requirements.body import LiteSubscriptions, read_body
 from mqguard.guard.requirements.memory import LONGEST, Memory
 from mqguard.guard.requirements.owned import consumed, missing, popped
 from mqguard.guard.requirements.row import (
@@ -17,6 +17,7 @@ from mqguard.guard.requirements.row import (
     group,
     topic,
 )
+from mqguard.remoting.bodies.assignment import BatchAck
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
@@ -61,13 +62,13 @@ def batch_ack(command: Command) -> Needs:
         raise missing("acks", "list of acknowledgements")
     needs: dict[Need, None] = {}
     for ack in acks:
-        needs.update(dict.fromkeys(popped(_topic(ack.topic), _group(ack.consumer_group), SUB, SUB)))
+        needs.update(dict.fromkeys(popped(_topic(ack.topic), _group(ack.group), SUB, SUB)))
     return tuple(needs)
 
 
 def lite_subscriptions(command: Command) -> Needs:
     """Sub on group and parent topic of every entry, whatever its action."""
-    entries = read_body(command, LiteSubscriptions).subscriptionSet
+    entries = read_body(command, LiteSubscriptions).subscription_set
     if not entries:
         raise missing("subscriptionSet", "set of subscriptions")
     needs: dict[Need, None] = {}
@@ -76,14 +77,14 @@ def lite_subscriptions(command: Command) -> Needs:
     return tuple(needs)
 
 
-def _topic(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _topic(name: str) -> str:
+    if is_blank(name):
         raise missing("topic", "topic")
     return name
 
 
-def _group(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _group(name: str) -> str:
+    if is_blank(name):
         raise missing("consumerGroup", "group")
     return name
 

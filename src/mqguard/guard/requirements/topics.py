@@ -3,7 +3,7 @@
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.body import TopicMapping, Topics, read_body
+from mqguard.guard.requirements.body import TopicMapping, read_body
 from mqguard.guard.requirements.owned import missing, topic_need
 from mqguard.guard.requirements.row import (
     CREATE,
@@ -14,6 +14,7 @@ from mqguard.guard.requirements.row import (
     Requirement,
     topic,
 )
+from mqguard.remoting.bodies.topics import TopicConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
@@ -33,10 +34,10 @@ def create_topic(command: Command) -> Needs:
 
 def create_topics(command: Command) -> Needs:
     """Create on every topic of the body."""
-    topics = read_body(command, Topics).topicConfigList
+    topics = read_body(command, TopicConfigs).topic_config_list
     if not topics:
         raise missing("topicConfigList", "list of topics")
-    return tuple(topic_need(_named(config.topicName), CREATE) for config in topics)
+    return tuple(topic_need(_named(config.topic_name), CREATE) for config in topics)
 
 
 def create_static_topic(command: Command) -> Needs:
@@ -51,8 +52,8 @@ def create_static_topic(command: Command) -> Needs:
     return tuple(needs)
 
 
-def _named(name: str | None) -> str:
-    if name is None or is_blank(name):
+def _named(name: str) -> str:
+    if is_blank(name):
         raise missing("topicName", "topic")
     return name
 

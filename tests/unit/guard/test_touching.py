@@ -1,0 +1,115 @@
+"""Asking about what a request turns out to touch."""
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.errors import Refused
+from mqguard.guard.settings import GuardSettings
+from mqguard.remoting.command import Command
+from tests.unit.guard.world import World, signed
+
+TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
+
+
+@pytest.fixture(name="world")
+def a_world():
+    world = World()
+    world.allow("alice", "Topic:mine", "All")
+    world.allow("alice", "Group:g", "Sub")
+    return world
+
+
+@pytest.fixture(name="access")
+def a_pending_access(world):
+    return world.admit(signed(33, offset="7"))
+
+
+def test_asking_settles_what_is_pending(access):
+    """A handler that has asked, whichever way, may answer."""
+    assert access.pending
+    access.require(TOPIC, "mine", Action.GET)
+    assert not access.pending
+
+
+def test_a_filter_settles_too(world):
+    """`allows` answers; it refuses nothing and records nothing."""
+    access = world.admit(signed(36, group="g"))
+    before = len(world.sink.records)
+
+    assert access.allows(TOPIC, "mine", Action.SUB)
+    assert not access.allows(TOPIC, "other", Action.SUB)
+    assert not access.pending
+    assert len(world.sink.records) == before
+
+
+def test_a_refusal_has_an_id_and_a_story(world, access):
+    """Like any other refusal."""
+    with pytest.raises(Refused) as refused:
+        access.require(TOPIC, "other", Action.GET)
+
+    story = world.guard.refusals.find(refused.value.decision_id)
+    assert (story.stage, story.reason, story.code, story.user) == ("touched", "no-match", 33, "alice")
+    assert "Topic:other" in refused.value.remark
+
+
+def test_retry_topics_stand_for_their_group_here_too(access):
+    """A message found in `%RETRY%g` or `%DLQ%g` needs Sub on the group."""
+    access.require(TOPIC, "%RETRY%g", Action.SUB)
+    access.require(TOPIC, "%DLQ%g", Action.PUB)
+    with pytest.raises(Refused):
+        access.require(TOPIC, "%RETRY%h", Action.SUB)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "%RETRY%", "SCHEDULE_TOPIC_XXXX"])
+def test_what_cannot_be_named_is_refused(world, access, name):
+    """Except to Super users, who need not be asked."""
+    with pytest.raises(Refused):
+        access.require(TOPIC, name, Action.SUB)
+    assert not access.allows(TOPIC, name, Action.SUB)
+
+    boss = world.admit(signed(33, offset="7", user="root"))
+    boss.require(TOPIC, name, Action.SUB)
+    assert boss.allows(TOPIC, name, Action.SUB)
+
+
+def test_rights_are_those_of_the_moment(world, access):
+    """A request that waits does not keep rights that were taken away."""
+    pull = world.admit(signed(11, topic="mine", consumerGroup="g"))
+    assert pull.still_allowed()
+    world.deny("alice", "Group:g", "Sub")
+
+    assert not pull.still_allowed()
+    assert not access.allows(GROUP, "g", Action.SUB)
+    world.metadata.delete_user("alice")
+    with pytest.raises(Refused):
+        access.require(TOPIC, "mine", Action.GET)
+
+
+def test_super_users_own_everything(world):
+    """A client id of another user is no obstacle for them."""
+    world.admit(signed(35, clientID="c", producerGroup="p", user="root")).require_owner("alice", "the client id `c`")
+
+
+def test_nothing_is_asked_where_authorization_is_off():
+    """The switch is for all of it."""
+    world = World(GuardSettings(authentication_enabled=True))
+    access = world.admit(signed(33, offset="7"))
+
+    access.require(TOPIC, "anything", Action.GET)
+    assert access.allows(TOPIC, "", Action.GET)
+    assert access.still_allowed()
+    access.require_owner("root", "the client id `c`")
+
+
+def test_nobody_may_touch_nothing():
+    """An excused request of nobody has no rights on what it touches."""
+    world = World(
+        GuardSettings(
+            authentication_enabled=True, authorization_enabled=True, authentication_whitelist=frozenset({"37"})
+        )
+    )
+
+    refused = world.refusal(Command(37, ext={"producerGroup": "p"}))
+
+    assert refused.code == 16
