@@ -26,6 +26,11 @@ initAuthenticationUser = {{"username":"{ACCESS_KEY}","password":"{SECRET_KEY}"}}
 {extra}"""
 
 
+def port_of(address: str) -> int:
+    """The port of `host:port`."""
+    return int(address.rpartition(":")[2])
+
+
 @contextlib.contextmanager
 def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int, int]]:
     """`mqguard standalone` on a fresh directory; yields broker port, name server port and process id."""
@@ -36,8 +41,10 @@ def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int,
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                ready = json.loads(process.stdout.readline())
-                yield int(ready["brokerPort"]), int(ready["namesrvPort"]), process.pid
+                ready: dict[str, str] = {}
+                while ready.get("event") != "ready":
+                    ready = json.loads(process.stdout.readline())
+                yield port_of(ready["broker"]), port_of(ready["namesrv"]), process.pid
             finally:
                 process.terminate()
                 process.wait(20)
