@@ -1,11 +1,15 @@
-"""What an operation over the wire can end with."""
+"""What an operation over the wire can end with, beside the errors of the connection itself."""
 
 from mqguard.errors import MqguardError
 from mqguard.remoting.codes import ResponseCode
 
 
-class Unreachable(MqguardError):
-    """The server cannot be reached, or does not answer in time; says which, and what to look at."""
+class AddressInvalid(MqguardError):
+    """An address that is none."""
+
+
+class ClusterUnknown(MqguardError):
+    """The name server knows no such cluster, or several and none was named."""
 
 
 class AnswerInvalid(MqguardError):
@@ -21,14 +25,9 @@ class PeerRefused(MqguardError):
     """
 
     def __init__(self, code: int, remark: str) -> None:
-        super().__init__(f"{_name(code)}: {remark}" if remark else _name(code))
+        super().__init__(": ".join(filter(None, (_name(code), remark.strip()))))
         self.code = code
         self.remark = remark
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the guard said no, rather than something having failed."""
-        return self.code == ResponseCode.NO_PERMISSION
 
 
 def _name(code: int) -> str:

@@ -1,52 +1,48 @@
-"""One connection to a name server or broker: signs what it sends, and turns refusals into errors."""
+"""A connection to one name server or broker that turns refusals into errors."""
 
-import itertools
-from collections.abc import Callable
-from typing import Protocol
+import ssl
+from typing import NamedTuple
 
-from mqguard.admin.errors import PeerRefused
-from mqguard.auth.signature import sign
+from mqguard.admin.errors import AddressInvalid, PeerRefused
 from mqguard.config.secret import Credentials
+from mqguard.net.client import RemotingClient
 from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, RequestCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import Header, write
-from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE, signed_content
 
 TIMEOUT_SECONDS = 5.0
 
 
-class Wire(Protocol):
-    """A blocking connection."""
+class Manner(NamedTuple):
+    """How connections are made.
 
-    def call(self, command: Command, timeout: float) -> Command:
-        """Send a request and wait for its answer.
+    Attributes:
+        credentials: Whose name to sign in; None signs nothing.
+        tls: The context of encrypted connections; None speaks plainly.
+        timeout: Seconds to wait for a connection and for each answer.
+    """
 
-        Raises:
-            Unreachable: There is none in time, or the connection is gone.
-        """
-        ...  # pragma: no cover
-
-    def close(self) -> None:
-        """Close the connection; doing it twice is fine."""
-        ...  # pragma: no cover
-
-
-Dial = Callable[[str], Wire]
-"""Connects to an address, `host:port`."""
+    credentials: Credentials | None = None
+    tls: ssl.SSLContext | None = None
+    timeout: float = TIMEOUT_SECONDS
 
 
 class Session:
     """Requests to one server in the name of one user.
 
-    Attributes:
+    Args:
         address: `host:port` of the server.
+        manner: How to connect.
+
+    Raises:
+        AddressInvalid: The address is none.
+        LinkRefused: The server cannot be reached.
     """
 
-    def __init__(self, address: str, wire: Wire, credentials: Credentials | None) -> None:
+    def __init__(self, address: str, manner: Manner) -> None:
         self.address = address
-        self._wire = wire
-        self._credentials = credentials
-        self._opaques = itertools.count(1)
+        host, port = split(address)
+        self._link = RemotingClient(host, port, manner.credentials, manner.tls, manner.timeout)
 
     def call(
         self,
@@ -55,7 +51,6 @@ class Session:
         body: bytes = b"",
         *,
         accept: frozenset[int] = frozenset({0}),
-        timeout: float = TIMEOUT_SECONDS,
     ) -> Command:
         """Ask and wait for the answer.
 
@@ -64,23 +59,29 @@ class Session:
             header: Its typed header.
             body: Its body.
             accept: Response codes that are no error.
-            timeout: Seconds to wait.
 
         Raises:
             PeerRefused: The answer has another code.
-            Unreachable: There is no answer.
+            LinkError: There is no answer.
         """
         ext = {} if header is None else write(header)
-        if self._credentials is not None:
-            ext[ACCESS_KEY] = self._credentials.name
-            ext[SIGNATURE] = sign(self._credentials.secret, signed_content(ext, body, SERVER_VERSION))
-        # The language tells servers which quirks of a client to mind; ours has those of Java, after which it is made.
-        command = Command(code, next(self._opaques), 0, SERVER_VERSION, LanguageCode.JAVA, None, ext, body)
-        answer = self._wire.call(command, timeout)
+        answer = self._link.call(Command(code, 0, 0, SERVER_VERSION, LanguageCode.PYTHON, None, ext, body))
         if answer.code not in accept:
             raise PeerRefused(answer.code, answer.remark or "")
         return answer
 
     def close(self) -> None:
         """Close the connection."""
-        self._wire.close()
+        self._link.close()
+
+
+def split(address: str) -> tuple[str, int]:
+    """Host and port of an address.
+
+    Raises:
+        AddressInvalid: It is none.
+    """
+    host, colon, port = address.strip().rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise AddressInvalid(f"`{address}` is no address: write HOST:PORT, such as `127.0.0.1:9876`")
+    return host, int(port)

@@ -10,11 +10,16 @@ from typing import NoReturn
 
 import click
 
-from mqguard.cli import completion, config, standalone, version
+from mqguard.cli import acl, completion, config, receive, send, standalone, topic, user, version
 from mqguard.cli.exits import Exit, report
 
 COMMANDS: tuple[click.Command, ...] = (
     standalone.standalone,
+    send.send,
+    receive.receive,
+    user.user,
+    acl.acl,
+    topic.topic,
     config.config,
     version.version,
     completion.completion,

@@ -1,0 +1,155 @@
+"""A client of a cluster: its name server, its brokers, and connections to them made as they are needed."""
+
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+from mqguard.admin.errors import AnswerInvalid, ClusterUnknown
+from mqguard.admin.session import Manner, Session
+from mqguard.config.secret import Credentials
+from mqguard.remoting.bodies.codec import decode_leniently
+from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, TopicRouteData
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Command
+from mqguard.remoting.errors import BodyInvalid
+from mqguard.remoting.headers.route import RouteHeader
+
+MASTER = 0
+
+T = TypeVar("T")
+
+
+class Broker(NamedTuple):
+    """A master broker.
+
+    Attributes:
+        cluster: Name of its cluster.
+        name: Its name.
+        address: `host:port`.
+    """
+
+    cluster: str
+    name: str
+    address: str
+
+
+class Place(NamedTuple):
+    """A broker that has a topic.
+
+    Attributes:
+        broker: The broker.
+        read_queues: Queues to read from, from 0 on.
+        write_queues: Queues to write to, from 0 on; 0 if it takes no messages.
+    """
+
+    broker: Broker
+    read_queues: int
+    write_queues: int
+
+
+class Client:
+    """Speaks to a cluster in the name of one user. Not for several threads.
+
+    Args:
+        namesrv: `host:port` of the name server.
+        manner: How to connect, and in whose name.
+    """
+
+    def __init__(self, namesrv: str, manner: Manner) -> None:
+        self._namesrv = namesrv
+        self._manner = manner
+        self._sessions: dict[str, Session] = {}
+
+    def as_user(self, credentials: Credentials) -> "Client":
+        """A client of the same cluster in the name of another user."""
+        return Client(self._namesrv, self._manner._replace(credentials=credentials))
+
+    def at(self, address: str) -> Session:
+        """The connection to a server, made at its first use.
+
+        Raises:
+            LinkRefused: It cannot be made.
+        """
+        session = self._sessions.get(address)
+        if session is None:
+            session = self._sessions[address] = Session(address, self._manner)
+        return session
+
+    @property
+    def namesrv(self) -> Session:
+        """The connection to the name server."""
+        return self.at(self._namesrv)
+
+    def brokers(self, cluster: str | None = None) -> list[Broker]:
+        """The master brokers of a cluster, of the only cluster if none is named.
+
+        Raises:
+            ClusterUnknown: There is no such cluster, or several and none was named.
+            PeerRefused: The name server refuses to tell.
+        """
+        info = read(self.namesrv.call(RequestCode.GET_BROKER_CLUSTER_INFO), ClusterInfo)
+        known = sorted(info.cluster_addr_table)
+        if cluster is None and len(known) > 1:
+            raise ClusterUnknown(f"the name server knows the clusters {', '.join(known)}: name one with --cluster")
+        wanted = cluster if cluster is not None else next(iter(known), "")
+        masters = [
+            _broker(data) for name, data in sorted(info.broker_addr_table.items()) if _is_in(info, wanted, name, data)
+        ]
+        if not masters:
+            what = f"no broker of the cluster `{wanted}`" if wanted else "no broker"
+            raise ClusterUnknown(
+                f"the name server {self._namesrv} knows {what}; clusters: {', '.join(known) or 'none'}"
+            )
+        return masters
+
+    def route(self, topic: str) -> list[Place]:
+        """Where a topic is.
+
+        Raises:
+            PeerRefused: The topic does not exist, or the user may not know.
+        """
+        answer = self.namesrv.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, RouteHeader(topic=topic))
+        found = read(answer, TopicRouteData)
+        brokers = {data.broker_name: _broker(data) for data in found.broker_datas if MASTER in data.broker_addrs}
+        return [
+            Place(
+                brokers[queues.broker_name],
+                queues.read_queue_nums if queues.perm & 4 else 0,
+                queues.write_queue_nums if queues.perm & 2 else 0,
+            )
+            for queues in found.queue_datas
+            if queues.broker_name in brokers
+        ]
+
+    def close(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read(answer: Command, kind: type[T]) -> T:
+    """The typed body of an answer.
+
+    Raises:
+        AnswerInvalid: It has another one.
+    """
+    try:
+        return decode_leniently(answer.body, kind)
+    except BodyInvalid as exc:
+        raise AnswerInvalid(f"the server's answer cannot be read: {exc}") from None
+
+
+def _broker(data: BrokerData) -> Broker:
+    return Broker(data.cluster, data.broker_name, data.broker_addrs[MASTER])
+
+
+def _is_in(info: ClusterInfo, cluster: str, name: str, data: BrokerData) -> bool:
+    return name in info.cluster_addr_table.get(cluster, ()) and MASTER in data.broker_addrs

@@ -1,0 +1,231 @@
+"""Sending and receiving by hand: one message at a time, without a consumer's machinery of groups and rebalancing."""
+
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from mqguard.admin.client import Client, Place
+from mqguard.admin.errors import PeerRefused
+from mqguard.model import names, properties, record, sysflag
+from mqguard.model.host import packed
+from mqguard.model.ids import UniqueIds
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.offsets import OffsetAnswer, QueryOffsetHeader, UpdateOffsetHeader
+from mqguard.remoting.headers.pull import SUBSCRIPTION, PullAnswer, PullHeader
+from mqguard.remoting.headers.send import SendAnswer, SendHeaderV2
+
+PRODUCER_GROUP = "mqguard-cli"
+PAUSE_SECONDS = 0.1
+"""Between two looks at queues that had nothing."""
+_ANY_QUEUE = -1
+_PULLED = frozenset(
+    {
+        ResponseCode.SUCCESS,
+        ResponseCode.PULL_NOT_FOUND,
+        ResponseCode.PULL_RETRY_IMMEDIATELY,
+        ResponseCode.PULL_OFFSET_MOVED,
+    }
+)
+
+
+class Sent(NamedTuple):
+    """Where a message went.
+
+    Attributes:
+        unique_id: The message's own id.
+        offset_id: The id that says where it is stored.
+        broker: Name of the broker.
+        queue_id: Queue within the topic.
+        queue_offset: Place within the queue.
+    """
+
+    unique_id: str
+    offset_id: str
+    broker: str
+    queue_id: int
+    queue_offset: int
+
+
+class Received(NamedTuple):
+    """One message.
+
+    Attributes:
+        topic: Where it was.
+        body: Its body, decompressed.
+        properties: Its properties by name.
+        broker: Name of the broker.
+        queue_id: Queue within the topic.
+        queue_offset: Place within the queue.
+        store_timestamp: When it was stored, milliseconds since the epoch.
+    """
+
+    topic: str
+    body: bytes
+    properties: dict[str, str]
+    broker: str
+    queue_id: int
+    queue_offset: int
+    store_timestamp: int
+
+
+def send(client: Client, topic: str, body: bytes, *, tags: str = "", keys: str = "") -> Sent:
+    """Send one message; a topic that does not exist is made if the server does so and the user may.
+
+    Raises:
+        PeerRefused: The user may not, or the topic does not exist and is not made.
+        LinkError: The server cannot be reached.
+    """
+    place = _writable(client, topic)
+    now_ms = time.time_ns() // 1_000_000
+    unique_id = UniqueIds(packed("127.0.0.1"), os.getpid(), secrets.randbits(32)).next(now_ms)
+    pairs = {properties.UNIQ_KEY: unique_id, properties.WAIT: "true", properties.TAGS: tags, properties.KEYS: keys}
+    header = SendHeaderV2(
+        producer_group=PRODUCER_GROUP,
+        topic=topic,
+        default_topic=names.TEMPLATE_TOPIC,
+        default_topic_queue_nums=4,
+        queue_id=_ANY_QUEUE,
+        sys_flag=sysflag.MULTI_TAGS if tags else 0,
+        born_timestamp=now_ms,
+        flag=0,
+        properties=properties.text_of(pairs),
+        reconsume_times=0,
+        unit_mode=False,
+        batch=False,
+    )
+    answer = client.at(place.broker.address).call(RequestCode.SEND_MESSAGE_V2, header, body)
+    found = read(answer.ext, SendAnswer)
+    return Sent(unique_id, found.msg_id, place.broker.name, found.queue_id, found.queue_offset)
+
+
+def receive(
+    client: Client, topic: str, group: str, *, limit: int, seconds: float, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Received]:
+    """Give the messages of a topic that a group has not had yet, one after the other, and wait for more.
+
+    A group that has had nothing yet begins with the oldest message. A message counts as had when the next one is asked
+    for: whoever stops in the middle gets the last one again.
+
+    Args:
+        client: In whose name.
+        topic: What to read.
+        group: Whose progress counts.
+        limit: How many messages at most.
+        seconds: How long to wait for another message before ending.
+        stopped: Whether to end now.
+
+    Raises:
+        PeerRefused: The user may not, or there is no such topic.
+        LinkError: The server cannot be reached.
+    """
+    queues = [
+        _Queue(client, topic, group, place, queue_id)
+        for place in client.route(topic)
+        for queue_id in range(place.read_queues)
+    ]
+    deadline = time.monotonic() + seconds
+    while not stopped():
+        idle = True
+        for queue in queues:
+            for message in queue.pull():
+                idle = False
+                yield message
+                queue.commit(message.queue_offset + 1)
+                limit -= 1
+                if not limit:
+                    return
+                deadline = time.monotonic() + seconds
+        if idle:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(PAUSE_SECONDS, left))
+
+
+class _Queue:
+    """One queue and how far a group has come in it."""
+
+    def __init__(self, client: Client, topic: str, group: str, place: Place, queue_id: int) -> None:
+        self._session = client.at(place.broker.address)
+        self._topic = topic
+        self._group = group
+        self._broker = place.broker.name
+        self._queue_id = queue_id
+        self._offset = self._start()
+
+    def pull(self) -> list[Received]:
+        """The next messages, as many as the server gives at once."""
+        header = PullHeader(
+            consumer_group=self._group,
+            topic=self._topic,
+            queue_id=self._queue_id,
+            queue_offset=self._offset,
+            max_msg_nums=32,
+            sys_flag=SUBSCRIPTION,
+            commit_offset=0,
+            suspend_timeout_millis=0,
+            sub_version=0,
+            subscription="*",
+            expression_type="TAG",
+        )
+        answer = self._session.call(RequestCode.PULL_MESSAGE, header, accept=_PULLED)
+        self._offset = read(answer.ext, PullAnswer).next_begin_offset
+        found = record.decode_all(answer.body) if answer.code == ResponseCode.SUCCESS else []
+        return [self._received(item) for item in found]
+
+    def commit(self, offset: int) -> None:
+        """Note that everything below an offset has been had."""
+        header = UpdateOffsetHeader(
+            consumer_group=self._group, topic=self._topic, queue_id=self._queue_id, commit_offset=offset
+        )
+        self._session.call(RequestCode.UPDATE_CONSUMER_OFFSET, header)
+
+    def _start(self) -> int:
+        header = QueryOffsetHeader(
+            consumer_group=self._group, topic=self._topic, queue_id=self._queue_id, set_zero_if_not_found=False
+        )
+        answer = self._session.call(
+            RequestCode.QUERY_CONSUMER_OFFSET, header, accept=frozenset({0, ResponseCode.QUERY_NOT_FOUND})
+        )
+        # Below the oldest message the server moves the offset up by itself.
+        return read(answer.ext, OffsetAnswer).offset if answer.code == 0 else 0
+
+    def _received(self, item: record.Record) -> Received:
+        return Received(
+            item.topic,
+            _plain(item),
+            properties.parse(item.properties.decode("utf-8", "replace")),
+            self._broker,
+            item.queue_id,
+            item.queue_offset,
+            item.store_timestamp,
+        )
+
+
+def _writable(client: Client, topic: str) -> Place:
+    """A broker to send to: one that has the topic, else one that makes topics."""
+    try:
+        places = client.route(topic)
+    except PeerRefused as exc:
+        if exc.code != ResponseCode.TOPIC_NOT_EXIST:
+            raise
+        places = client.route(names.TEMPLATE_TOPIC)
+    writable = [place for place in places if place.write_queues]
+    if not writable:
+        raise PeerRefused(ResponseCode.NO_PERMISSION, f"no broker takes messages for the topic `{topic}`")
+    return secrets.choice(writable)
+
+
+def _plain(item: record.Record) -> bytes:
+    # Bits 8 to 10 name the compression; only zlib (3, or 0 of old clients) is in Python's library.
+    kind = (item.sys_flag & sysflag.COMPRESSION_MASK) >> 8
+    if not item.sys_flag & sysflag.COMPRESSED or kind not in (0, 3):
+        return item.body
+    try:
+        return zlib.decompress(item.body)
+    except zlib.error:
+        return item.body

@@ -1,0 +1,112 @@
+"""Policies of a broker's users (3006 to 3010)."""
+
+from collections.abc import Sequence
+
+from mqguard.admin.client import read
+from mqguard.admin.session import Session
+from mqguard.auth.action import Action
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+from mqguard.remoting.bodies.access import AclInfo, EntryInfo, PolicyInfo
+from mqguard.remoting.bodies.codec import encode
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.headers.access import AclFilterHeader, DeleteAclHeader, SubjectHeader
+
+
+def create(
+    session: Session, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType = PolicyType.CUSTOM
+) -> None:
+    """Add entries to a subject's policy; one for the same resource is replaced.
+
+    Raises:
+        PeerRefused: There is no such user, or the caller may not.
+    """
+    _put(session, RequestCode.AUTH_CREATE_ACL, subject, entries, policy_type)
+
+
+def update(
+    session: Session, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType = PolicyType.CUSTOM
+) -> None:
+    """The same as `create`, by the other code.
+
+    Raises:
+        PeerRefused: There is no such user, or the caller may not.
+    """
+    _put(session, RequestCode.AUTH_UPDATE_ACL, subject, entries, policy_type)
+
+
+def delete(
+    session: Session,
+    subject: Subject,
+    resource: Resource | None = None,
+    policy_type: PolicyType | None = None,
+) -> None:
+    """Remove the entry of a resource, or without one everything that the subject has.
+
+    Raises:
+        PeerRefused: There is nothing, or the caller may not.
+    """
+    header = DeleteAclHeader(
+        subject=subject.key,
+        policy_type=None if policy_type is None else policy_type.value,
+        resource=None if resource is None else resource.key,
+    )
+    session.call(RequestCode.AUTH_DELETE_ACL, header)
+
+
+def get(session: Session, subject: Subject) -> Acl | None:
+    """The policies of a subject, None if it has none.
+
+    Raises:
+        PeerRefused: There is no such user, or the caller may not.
+        PolicyInvalid: The server answered policies that are none.
+    """
+    answer = session.call(RequestCode.AUTH_GET_ACL, SubjectHeader(subject=subject.key))
+    return _acl(read(answer, AclInfo)) if answer.body else None
+
+
+def find(session: Session, subject: str = "", resource: str = "") -> list[Acl]:
+    """The policies whose subject and whose resources hold a text.
+
+    Raises:
+        PeerRefused: The caller may not.
+        PolicyInvalid: The server answered policies that are none.
+    """
+    header = AclFilterHeader(subject_filter=subject, resource_filter=resource)
+    answer = session.call(RequestCode.AUTH_LIST_ACL, header)
+    return [_acl(info) for info in read(answer, list[AclInfo])] if answer.body else []
+
+
+def _put(
+    session: Session, code: RequestCode, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType
+) -> None:
+    infos = [
+        EntryInfo(
+            resource=entry.resource.key,
+            actions=[action.value for action in entry.actions],
+            source_ips=[source.text for source in entry.sources],
+            decision=entry.decision.value,
+        )
+        for entry in entries
+    ]
+    body = AclInfo(subject=subject.key, policies=[PolicyInfo(policy_type=policy_type.value, entries=infos)])
+    session.call(code, SubjectHeader(subject=subject.key), encode(body))
+
+
+def _acl(info: AclInfo) -> Acl:
+    policies = tuple(
+        Policy(PolicyType.parse(policy.policy_type or "Custom"), tuple(map(_entry, policy.entries or ())))
+        for policy in info.policies or ()
+    )
+    return Acl(Subject.parse(info.subject or ""), policies)
+
+
+def _entry(info: EntryInfo) -> Entry:
+    return Entry(
+        Resource.parse(info.resource or ""),
+        tuple(map(Action.parse, info.actions or ())),
+        tuple(map(Source.parse, info.source_ips or ())),
+        Decision.parse(info.decision or ""),
+    )
