@@ -1,0 +1,126 @@
+"""Delayed messages."""
+
+import pytest
+
+from mqguard.engine.delay import DelayLevelsInvalid, parse_levels
+from mqguard.engine.errors import NotSupported
+from mqguard.model.tags import code_of
+from mqguard.store.memory import MemoryMessageStore
+from mqguard.store.rocksdb import RocksMessageStore
+from tests.fixtures.engine import HandClock, make_engine, message, pairs_of, read, send, ticked
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def engine(clock):
+    made = make_engine(clock=clock)
+    send(made, topic="orders")
+    return made
+
+
+@pytest.mark.parametrize(("level", "ms"), [(1, 1_000), (3, 10_000), (5, 60_000), (18, 7_200_000), (99, 7_200_000)])
+def test_a_message_waits_its_level_and_not_100_ms_longer(engine, clock, level, ms):
+    send(engine, b"later", pairs={"DELAY": str(level), "TAGS": "T", "UNIQ_KEY": "U"}, queue_id=3)
+    ticked(engine, clock, ms - 50)
+    assert read(engine, queue_id=3) == []
+    ticked(engine, clock, 100)
+    (found,) = read(engine, queue_id=3)
+    assert found.body == b"later"
+    assert found.store_timestamp == clock.now - 50
+    assert not {"DELAY", "REAL_TOPIC", "REAL_QID"} & pairs_of(found).keys()
+    assert engine._store.entries(engine._store.queue("orders", 3), 0, 1)[0].tag_code == code_of("T")
+    assert len(engine.query("orders", "U", 5, 0, 1 << 60, unique=True)) == 1
+
+
+def test_level_zero_and_less_is_at_once(engine):
+    for level in ("0", "-1"):
+        send(engine, pairs={"DELAY": level}, queue_id=1)
+    assert len(read(engine, queue_id=1)) == 2
+
+
+def test_messages_of_one_level_keep_their_order(engine, clock):
+    for n in range(50):
+        send(engine, b"%d" % n, pairs={"DELAY": "2"}, queue_id=1)
+        clock.now += 7
+    ticked(engine, clock, 6_000)
+    found = engine.fetch("orders", 1, 0, 32, 0).records + engine.fetch("orders", 1, 32, 32, 0).records
+    assert len(found) == 50
+    assert [one.body for one in read(engine, queue_id=1)] == [b"%d" % n for n in range(32)]
+
+
+def test_a_level_does_not_hold_up_another(engine, clock):
+    send(engine, b"long", pairs={"DELAY": "4"}, queue_id=1)
+    send(engine, b"short", pairs={"DELAY": "1"}, queue_id=1)
+    ticked(engine, clock, 1_100)
+    assert [one.body for one in read(engine, queue_id=1)] == [b"short"]
+
+
+def test_a_thousand_due_at_once_come_within_100_ms(engine, clock):
+    for _ in range(1000):
+        engine.send(message(pairs={"DELAY": "1"}, queue_id=1))
+    engine.turn.commit()
+    ticked(engine, clock, 1_050)
+    assert engine.max_offset("orders", 1) == 1000
+
+
+def test_waiting_survives_a_restart_and_nothing_comes_twice(tmp_path, clock):
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, clock)
+    for n in range(3):
+        send(engine, b"%d" % n, pairs={"DELAY": "2"})
+        clock.now += 1_000
+    ticked(engine, clock, 2_500)
+    assert [one.body for one in read(engine)] == [b"0"]
+    store.close()
+
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, clock)
+    ticked(engine, clock, 100_000)
+    assert [one.body for one in read(engine)] == [b"0", b"1", b"2"]
+    store.close()
+
+
+def test_a_failed_commit_delivers_later_and_once(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    send(engine, b"x" * 1000, pairs={"DELAY": "1"})
+    store.room = 1500
+    ticked(engine, clock, 1_500)
+    assert engine.max_offset("orders", 0) == 0
+    store.room = 100_000
+    ticked(engine, clock, 3_000)
+    assert engine.max_offset("orders", 0) == 1
+
+
+def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
+    send(engine, topic="gone", pairs={"DELAY": "1"})
+    send(engine, pairs={"DELAY": "1"}, queue_id=1)
+    engine.topics.delete("gone")
+    engine.turn.commit()
+    ticked(engine, clock, 1_100)
+    assert engine.delays.undeliverable == 1
+    assert len(read(engine, queue_id=1)) == 1
+
+
+def test_a_client_can_not_choose_the_real_place_by_property(engine, clock):
+    send(engine, pairs={"DELAY": "1", "REAL_TOPIC": "%DLQ%other", "REAL_QID": "0"}, queue_id=1)
+    ticked(engine, clock, 1_100)
+    assert len(read(engine, queue_id=1)) == 1
+
+
+@pytest.mark.parametrize("name", ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"])
+def test_a_delivery_time_of_choice_is_refused_clearly(engine, name):
+    with pytest.raises(NotSupported, match="use a delay level"):
+        engine.send(message(pairs={name: "5"}))
+
+
+def test_levels_are_read_from_text():
+    assert parse_levels("1s 5m 2h 1d") == (1_000, 300_000, 7_200_000, 86_400_000)
+    assert parse_levels("") == ()
+    for text in ("1", "s", "1x", "-1s", "1s,2s", "1.5s", " ".join(["1s"] * 19)):
+        with pytest.raises(DelayLevelsInvalid):
+            parse_levels(text)

@@ -1,0 +1,109 @@
+"""Finding single messages."""
+
+import pytest
+
+from mqguard.engine.errors import StoreDown
+from mqguard.engine.log import key_hash, key_hashes
+from mqguard.model import record
+from mqguard.store.errors import StoreFailed
+from tests.fixtures.engine import START, HandClock, make_engine, send
+
+FOR_EVER = (0, 1 << 60)
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def engine(clock):
+    return make_engine(clock=clock)
+
+
+def bodies(found):
+    return [record.decode(data).body for data in found]
+
+
+def test_each_key_and_the_unique_id_find_the_message(engine):
+    send(engine, b"one", pairs={"KEYS": "k1 k2", "UNIQ_KEY": "U1"})
+    send(engine, b"two", pairs={"KEYS": "k2", "UNIQ_KEY": "U2"})
+    assert bodies(engine.query("orders", "k1", 10, *FOR_EVER)) == [b"one"]
+    assert bodies(engine.query("orders", "k2", 10, *FOR_EVER)) == [b"two", b"one"]
+    assert bodies(engine.query("orders", "U1", 10, *FOR_EVER, unique=True)) == [b"one"]
+    assert engine.query("orders", "k1", 10, *FOR_EVER, unique=True) == []
+    assert engine.query("orders", "k3", 10, *FOR_EVER) == []
+    assert engine.query("orders", "", 10, *FOR_EVER) == []
+
+
+def test_nothing_of_another_topic_is_ever_given(engine, monkeypatch):
+    send(engine, b"secret", topic="secrets", pairs={"KEYS": "k"})
+    assert engine.query("orders", "k", 10, *FOR_EVER) == []
+    # … not even where the hashes of two topics' keys are the same.
+    monkeypatch.setattr(engine._store, "find", lambda *_: [0])
+    assert engine.query("orders", "k", 10, *FOR_EVER) == []
+    assert bodies(engine.query("secrets", "k", 10, *FOR_EVER)) == [b"secret"]
+    assert engine.query("secrets", "other", 10, *FOR_EVER) == []
+
+
+def test_the_window_and_the_number_are_kept(engine, clock):
+    for n in range(100):
+        clock.now = START + n
+        send(engine, b"%d" % n, pairs={"KEYS": "k"})
+    assert bodies(engine.query("orders", "k", 3, START + 10, START + 20)) == [b"20", b"19", b"18"]
+    assert bodies(engine.query("orders", "k", 99, START + 10, START + 11)) == [b"11", b"10"]
+    assert len(engine.query("orders", "k", 1000, *FOR_EVER)) == 64
+    assert engine.query("orders", "k", 0, *FOR_EVER) == []
+
+
+def test_a_message_is_found_by_its_physical_offset_only(engine):
+    send(engine, b"one")
+    send(engine, b"two")
+    first = engine.fetch("orders", 0, 0, 1, 0).records[0]
+    assert engine.record_at(0) == first
+    assert record.decode(engine.record_at(len(first))).body == b"two"
+    assert engine.topic_of(len(first)) == "orders"
+    for physical in (1, len(first) - 1, 10_000, -1):
+        assert engine.record_at(physical) is None
+        assert engine.topic_of(physical) is None
+
+
+def test_messages_of_a_deleted_topic_are_not_shown_again(engine):
+    send(engine, b"old", pairs={"KEYS": "k", "UNIQ_KEY": "U"})
+    engine.topics.delete("orders")
+    engine.turn.commit()
+    assert engine.record_at(0) is None
+    send(engine, b"new", pairs={"KEYS": "k"})
+    assert engine.record_at(0) is None
+    assert bodies(engine.query("orders", "k", 10, *FOR_EVER)) == [b"new"]
+    assert engine.query("orders", "U", 10, *FOR_EVER, unique=True) == []
+
+
+def test_messages_that_a_queue_has_let_go_are_not_shown_again(engine):
+    send(engine, b"old", pairs={"KEYS": "k"})
+    send(engine, b"new", pairs={"KEYS": "k"})
+    engine._store.stage_trim(engine._store.queue("orders", 0), 1)
+    engine.turn.commit()
+    assert engine.record_at(0) is None
+    assert bodies(engine.query("orders", "k", 10, *FOR_EVER)) == [b"new"]
+
+
+def test_a_store_that_can_not_be_read_is_an_error(engine, monkeypatch):
+    def broken(*_):
+        raise StoreFailed("can not be read")
+
+    monkeypatch.setattr(engine._store, "find", broken)
+    monkeypatch.setattr(engine._store, "record", broken)
+    with pytest.raises(StoreDown):
+        engine.query("orders", "k", 10, *FOR_EVER)
+    with pytest.raises(StoreDown):
+        engine.record_at(0)
+
+
+def test_keys_have_hashes_and_there_is_an_end_to_them():
+    assert key_hashes("t", None, None) == ()
+    assert key_hashes("t", "U", None) == (key_hash("t", "U"),)
+    assert key_hashes("t", "U", " a  b a ") == (key_hash("t", "a"), key_hash("t", "b"), key_hash("t", "U"))
+    assert key_hashes("t", "U", "U") == (key_hash("t", "U"),)
+    assert len(key_hashes("t", "U", " ".join(map(str, range(10_000))))) == 129
+    assert key_hash("t", "a") != key_hash("u", "a")

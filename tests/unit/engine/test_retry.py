@@ -1,0 +1,114 @@
+"""Messages that consumers give back."""
+
+import pytest
+
+from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
+from mqguard.engine.messages import SendBack
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import TopicConfig
+from tests.fixtures.engine import HandClock, make_engine, pairs_of, read, send, ticked
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def engine(clock):
+    made = make_engine(clock=clock)
+    made.groups.put(SubscriptionGroupConfig("g", retry_max_times=2))
+    send(made, b"hello", pairs={"TAGS": "T", "KEYS": "k", "UNIQ_KEY": "U"}, born_ip="10.0.0.1", flag=5)
+    return made
+
+
+def back(engine, physical, **fields):
+    engine.send_back(SendBack("g", physical, **fields))
+    assert engine.turn.commit()
+
+
+def test_a_message_comes_again_by_the_retry_topic(engine, clock):
+    (first,) = read(engine)
+    back(engine, first.physical_offset)
+    ticked(engine, clock, 9_900)
+    assert read(engine, "%RETRY%g") == []
+    ticked(engine, clock, 200)
+    (again,) = read(engine, "%RETRY%g")
+    assert (again.body, again.flag, again.reconsume_times) == (b"hello", 5, 1)
+    assert (again.born_address, again.born_timestamp) == (first.born_address, first.born_timestamp)
+    pairs = pairs_of(again)
+    assert pairs["RETRY_TOPIC"] == "orders"
+    assert pairs["ORIGIN_MESSAGE_ID"] == "7F00000100002A9F0000000000000000"
+    assert (pairs["TAGS"], pairs["KEYS"], pairs["UNIQ_KEY"]) == ("T", "k", "U")
+    assert not {"DELAY", "REAL_TOPIC", "REAL_QID"} & pairs.keys()
+
+
+def test_each_time_it_takes_longer_until_it_is_dead(engine, clock):
+    (message,) = read(engine)
+    back(engine, message.physical_offset)
+    ticked(engine, clock, 10_100)
+    (message,) = read(engine, "%RETRY%g")
+    back(engine, message.physical_offset)
+    ticked(engine, clock, 29_900)
+    assert len(read(engine, "%RETRY%g")) == 1
+    ticked(engine, clock, 200)
+    message = read(engine, "%RETRY%g")[1]
+    assert message.reconsume_times == 2
+
+    back(engine, message.physical_offset)
+    (dead,) = read(engine, "%DLQ%g")
+    pairs = pairs_of(dead)
+    assert pairs["RETRY_TOPIC"] == pairs["DLQ_ORIGIN_TOPIC"] == "orders"
+    assert pairs["ORIGIN_MESSAGE_ID"] == pairs["DLQ_ORIGIN_MESSAGE_ID"] == "7F00000100002A9F0000000000000000"
+    assert "DELAY" not in pairs
+    assert dead.reconsume_times == 3
+    ticked(engine, clock, 3_600_000)
+    assert len(read(engine, "%RETRY%g")) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"delay_level": 0}, ("SCHEDULE_TOPIC_XXXX", 2)),
+        ({"delay_level": 1}, ("SCHEDULE_TOPIC_XXXX", 0)),
+        ({"delay_level": 99}, ("SCHEDULE_TOPIC_XXXX", 17)),
+        ({"delay_level": -1}, ("%DLQ%g", 0)),
+        ({"max_reconsume_times": 0}, ("%DLQ%g", 0)),
+        ({"max_reconsume_times": 1}, ("SCHEDULE_TOPIC_XXXX", 2)),
+    ],
+)
+def test_the_consumer_says_how_long_and_how_often(engine, fields, place):
+    back(engine, 0, **fields)
+    assert len(read(engine, *place)) == 1
+
+
+def test_retries_spread_over_the_queues_of_the_retry_topic(engine, clock):
+    engine.groups.put(SubscriptionGroupConfig("g", retry_queues=3))
+    for _ in range(9):
+        back(engine, 0, delay_level=1)
+    ticked(engine, clock, 1_100)
+    assert [len(read(engine, "%RETRY%g", queue_id)) for queue_id in range(3)] == [3, 3, 3]
+
+
+def test_what_can_not_be_given_back(engine):
+    with pytest.raises(NoSuchGroup):
+        engine.send_back(SendBack("unknown", 0))
+    for physical in (1, 10_000, -5):
+        with pytest.raises(NoSuchMessage, match="look message by offset failed"):
+            back(engine, physical)
+    engine.topics.put(TopicConfig("%RETRY%g", 1, 1, perm=4))
+    with pytest.raises(NotWritable):
+        back(engine, 0)
+
+
+def test_a_group_without_retry_queues_keeps_nothing(engine):
+    engine.groups.put(SubscriptionGroupConfig("g", retry_queues=0))
+    back(engine, 0)
+    assert engine.topics.get("%RETRY%g") is None
+
+
+def test_a_message_of_a_deleted_topic_can_not_be_given_back(engine):
+    engine.topics.delete("orders")
+    engine.turn.commit()
+    with pytest.raises(NoSuchMessage):
+        back(engine, 0)
