@@ -44,7 +44,7 @@ def read(data: bytes, body: bytes) -> Command:
     """
     try:
         header = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _read_leniently(data, body)
 
     return Command(

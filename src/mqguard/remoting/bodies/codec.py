@@ -67,7 +67,7 @@ def decode_leniently(data: bytes, kind: type[T]) -> T:
     if not _has_queue_keys(key):
         try:
             return cast("T", _decoder(key).decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass  # the lenient reader says what is wrong, if it finds anything wrong
     try:
         value = _tidy(lenient_json.parse(data))
