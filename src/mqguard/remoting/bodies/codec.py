@@ -50,33 +50,16 @@ def decode(data: bytes, kind: type[T]) -> T:
     Raises:
         BodyInvalid: There is none, it is no JSON, or a member is not of its type.
     """
-    if _is_exact(kind):
-        return _decode_exactly(data, kind)
-    return decode_leniently(data, kind)
+    return _decode_exactly(data, kind) if _is_exact(kind) else _decode(data, kind, lenient_json.MAX_SIZE)
 
 
 def decode_leniently(data: bytes, kind: type[T]) -> T:
-    """Read a body as far as it can be understood, whatever its type: for answers of other servers.
+    """Read a body as far as it can be understood, whatever its type and size: for answers of servers that we asked.
 
     Raises:
         BodyInvalid: There is none, it is no JSON, or a member is not of its type.
     """
-    if not data:
-        raise BodyInvalid("", "there is none")
-    key = cast("Hashable", kind)
-    if not _has_queue_keys(key):
-        try:
-            return cast("T", _decoder(key).decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # the lenient reader says what is wrong, if it finds anything wrong
-    try:
-        value = _tidy(lenient_json.parse(data))
-    except LenientJsonError as exc:
-        raise BodyInvalid("", f"is no JSON: {exc}") from None
-    try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as exc:
-        raise _explain(exc) from None
+    return _decode(data, kind, len(data))
 
 
 def encode(body: object) -> bytes:
@@ -89,6 +72,25 @@ def encode(body: object) -> bytes:
         return _dump(_plain(body))
     except UnicodeEncodeError:
         raise LocalProtocolError("a body's text holds half a surrogate pair, which has no bytes in UTF-8") from None
+
+
+def _decode(data: bytes, kind: type[T], max_size: int) -> T:
+    if not data:
+        raise BodyInvalid("", "there is none")
+    key = cast("Hashable", kind)
+    if not _has_queue_keys(key):
+        try:
+            return cast("T", _decoder(key).decode(data))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # the lenient reader says what is wrong, if it finds anything wrong
+    try:
+        value = _tidy(lenient_json.parse(data, max_size))
+    except LenientJsonError as exc:
+        raise BodyInvalid("", f"is no JSON: {exc}") from None
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise _explain(exc) from None
 
 
 def _decode_exactly(data: bytes, kind: type[T]) -> T:
