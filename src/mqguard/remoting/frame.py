@@ -18,12 +18,15 @@ from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
 DEFAULT_MAX_FRAME: Final = 16 * 1024 * 1024
 """Largest frame in bytes that Java peers accept by default (`com.rocketmq.remoting.frameMaxLength`)."""
 
+MAX_HEADER: Final = 1024 * 1024
+"""Longest header in bytes that we read. Honest ones stay under 200 KB (properties of 32 KB, every byte escaped)."""
+
 JSON: Final = 0
 BINARY: Final = 1
 
 _PREFIX: Final = struct.Struct(">II")
 _LENGTH: Final = struct.Struct(">i")
-_MAX_HEADER: Final = 0xFFFFFF
+_LONGEST_HEADER: Final = 0xFFFFFF
 _MAX_LENGTH: Final = 0x7FFFFFFF
 
 _unpack_prefix = _PREFIX.unpack_from
@@ -117,11 +120,12 @@ class FrameReader:
     def _one(self, data: bytes, at: int, end: int) -> Command:
         word: int = _unpack_prefix(data, at)[1]
         start = at + 8
-        split = start + (word & _MAX_HEADER)
+        size = word & _LONGEST_HEADER
+        split = start + size
         if split > end:
-            raise RemoteProtocolError(
-                f"the frame's header length {word & _MAX_HEADER} is over the {end - start} bytes of the frame"
-            )
+            raise RemoteProtocolError(f"the frame's header length {size} is over the {end - start} bytes of the frame")
+        if size > MAX_HEADER:
+            raise RemoteProtocolError(f"the frame's header length {size} is over the limit of {MAX_HEADER} bytes")
         form = word >> 24
         if form == JSON:
             return header_json.read(data[start:split], data[split:end])
@@ -171,6 +175,6 @@ def encode_binary(command: Command) -> bytes:
 def _frame(form: int, header: bytes, body: bytes) -> bytes:
     size = len(header)
     length = 4 + size + len(body)
-    if size > _MAX_HEADER or length > _MAX_LENGTH:
+    if size > _LONGEST_HEADER or length > _MAX_LENGTH:
         raise LocalProtocolError(f"a header of {size} and a body of {len(body)} bytes do not fit a frame")
     return b"".join((_pack_prefix(length, form << 24 | size), header, body))

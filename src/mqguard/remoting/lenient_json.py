@@ -17,6 +17,12 @@ Json = None | bool | int | float | str | list["Json"] | dict["Key", "Json"]
 MAX_DEPTH: Final = 64
 """Deepest nesting that is read: real bodies stay under 10, and the reader is recursive."""
 
+MAX_SIZE: Final = 512 * 1024
+"""Most bytes that are read unless the caller says otherwise: this takes the time of a second for 2 MB."""
+
+_MAX_REPEATED: Final = 100_000
+"""Most values that references may repeat, all together: a short text could stand for terabytes."""
+
 
 class LenientJsonError(ValueError):
     """The text is no JSON, not even leniently read; the message says where."""
@@ -54,12 +60,18 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _STEP = re.compile(r"\.([A-Za-z0-9_$-]+)|\[(\d+)\]|\[[\"']([^\"']*)[\"']\]")
 
 
-def parse(data: bytes) -> Json:
+def parse(data: bytes, max_size: int = MAX_SIZE) -> Json:
     """Read one value; numbers come as `Number`.
 
+    Args:
+        data: The text in UTF-8.
+        max_size: Most bytes that are read.
+
     Raises:
-        LenientJsonError: It is not readable.
+        LenientJsonError: It is not readable, or too long for that.
     """
+    if len(data) > max_size:
+        raise LenientJsonError(f"it is not strict JSON, and over the {max_size} bytes that are read leniently")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -71,7 +83,7 @@ def parse(data: bytes) -> Json:
     if reader.at != len(text):
         raise reader.fault("text after the end")
 
-    return _resolve(value, value, 0) if '"$ref"' in text or "'$ref'" in text else value
+    return _References(value).resolve(value) if '"$ref"' in text or "'$ref'" in text else value
 
 
 class _Reader:
@@ -212,18 +224,29 @@ def _without_surrogates(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _resolve(value: Json, root: Json, depth: int) -> Json:
-    # Only targets that are no references themselves are followed, so that a loop of them cannot run for ever.
-    if isinstance(value, list):
-        return [_resolve(item, root, depth) for item in value]
-    if not isinstance(value, dict):
-        return value
-    target = value.get("$ref")
-    if len(value) == 1 and isinstance(target, str) and depth < 1:
-        return _resolve(_follow(root, target), root, depth + 1)
-    if len(value) == 1 and isinstance(target, str):
-        return None
-    return {name: _resolve(item, root, depth) for name, item in value.items()}
+class _References:
+    """Puts what references point at in their places.
+
+    A reference within what a reference points at is null: so no loop runs for ever.
+    """
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._repeated = 0
+
+    def resolve(self, value: Json, *, repeating: bool = False) -> Json:
+        if repeating:
+            self._repeated += 1
+            if self._repeated > _MAX_REPEATED:
+                raise LenientJsonError(f"its references repeat more than {_MAX_REPEATED} values")
+        if isinstance(value, list):
+            return [self.resolve(item, repeating=repeating) for item in value]
+        if not isinstance(value, dict):
+            return value
+        target = value.get("$ref")
+        if len(value) == 1 and isinstance(target, str):
+            return None if repeating else self.resolve(_follow(self._root, target), repeating=True)
+        return {name: self.resolve(item, repeating=repeating) for name, item in value.items()}
 
 
 def _follow(root: Json, path: str) -> Json:

@@ -1,0 +1,87 @@
+"""JSON headers, strict and lenient."""
+
+import pytest
+
+from mqguard.remoting.codes import LanguageCode
+from mqguard.remoting.command import NO_EXT, Command
+from mqguard.remoting.errors import RemoteProtocolError
+from mqguard.remoting.header_json import read, write
+
+
+@pytest.mark.parametrize(
+    ("header", "command"),
+    [
+        (b'{"code":10}', Command(10)),
+        (b'{"code":10,"extFields":null,"remark":null}', Command(10)),
+        (b'{"code":10,"unknown":[1,{"a":2}]}', Command(10)),
+        (b'{"code":1,"language":"GO","opaque":-3,"flag":2,"version":317}', Command(1, -3, 2, 317, LanguageCode.GO)),
+        (b'{"code":1,"language":"COBOL"}', Command(1, language=LanguageCode.OTHER)),
+        (b'{"code":1,"language":null}', Command(1, language=LanguageCode.OTHER)),
+        (b'{"code":1,"language":12}', Command(1, language=LanguageCode.RUST)),
+        (b'{"code":1,"language":99}', Command(1, language=LanguageCode.OTHER)),
+        (b'{"code":1,"language":[]}', Command(1, language=LanguageCode.OTHER)),
+        (b'{"code":1,"code":2}', Command(2)),
+        (b'{"code":1,"extFields":{"a":"1","a":"2"}}', Command(1, ext={"a": "2"})),
+        (b'{"code":"105"}', Command(105)),
+        (b'{"code":105.0}', Command(105)),
+        (b"{code:105,'opaque':7,}", Command(105, 7)),
+        (b'{"code":1,"extFields":{"n":12,"f":1.50,"t":true,"x":false,"z":null}}',
+         Command(1, ext={"n": "12", "f": "1.50", "t": "true", "x": "false"})),
+        (b'{"code":1,"extFields":{0:"a",}}', Command(1, ext={"0": "a"})),
+        (b'{"code":1,"extFields":{"a":1,"a":null}}', Command(1)),
+        (b'{"code":1,"remark":17}', Command(1, remark="17")),
+        (b'{"code":1,"remark":"\\ud83d\\ude00\\ud800"}', Command(1, remark="\U0001f600\ufffd")),
+        (b'\t{"code":1,"remark":"a\nb"}', Command(1, remark="a\nb")),
+    ],
+)  # fmt: skip
+def test_what_peers_send_is_read(header: bytes, command: Command) -> None:
+    assert read(header, b"") == command
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"", "the frame's header is no JSON: the text ends too early at character 0"),
+        (b"[1]", "the frame's header is no JSON object"),
+        (b"null", "the frame's header is no JSON object"),
+        (b"{}", "the frame's header has no `code`"),
+        (b'{"code":null}', "the frame's header has no `code`"),
+        (b'{"code":{}}', "the header's `code` is no whole number of 32 bits"),
+        (b'{"code":1.5}', "the header's `code` is no whole number of 32 bits"),
+        (b'{"code":true}', "the header's `code` is no whole number of 32 bits"),
+        (b'{"code":1,"opaque":2147483648}', "the header's `opaque` is no whole number of 32 bits"),
+        (b'{"code":1,"opaque":--1}', "the frame's header is no JSON: no value at character 19"),
+        (b'{"code":1,"flag":"9999999999999999999999999"}', "the header's `flag` is no whole number of 32 bits"),
+        (b'{"code":1,"version":"\xc2\xb2"}', "the header's `version` is no whole number of 32 bits"),
+        (b'{"code":1,"remark":["x"]}', "the header's `remark` is no text"),
+        (b'{"code":1,"extFields":[]}', "the header's `extFields` is no JSON object"),
+        (b'{"code":1,"extFields":"a"}', "the header's `extFields` is no JSON object"),
+        (b'{"code":1,"extFields":{"a":{}}}', "the ext field `a` is no text"),
+        (b'{"code":1,"extFields":{"a":["b"]}}', "the ext field `a` is no text"),
+        (b'{"code":1,"extFields":{{"a":1}:"b"}}', "an ext field has an object for its name"),
+        (b'{"code":1,"remark":"\xff"}', "the frame's header is no JSON: byte 20 is no UTF-8"),
+        (b'{"code":1', "the frame's header is no JSON: no `,` or `}` after a member at character 9"),
+        (b'{"code":1} x', "the frame's header is no JSON: text after the end at character 11"),
+        (b'{"code":' + b"[" * 100 + b"1", "the frame's header is no JSON: more than 64 levels at character 72"),
+        (b'{"code":1,"x":' + b"[" * 100_000, "the frame's header is no JSON: more than 64 levels at character 78"),
+        (b'{"code":1,"x":' + b"[" * 524_288, ("the frame's header is no JSON: it is not strict JSON, and over the "
+         "524288 bytes that are read leniently")),
+    ],
+)  # fmt: skip
+def test_what_nobody_can_read_is_refused(header: bytes, message: str) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        read(header, b"")
+    assert str(caught.value) == message
+
+
+def test_no_ext_costs_no_dict() -> None:
+    assert read(b'{"code":1,"extFields":{}}', b"").ext is NO_EXT
+
+
+def test_an_unknown_language_number_is_written_as_other() -> None:
+    assert b'"language":"OTHER"' in write(Command(1, language=77))
+
+
+def test_a_request_is_written_with_all_that_it_says() -> None:
+    command = Command(310, 5, 2, 513, LanguageCode.GO, "é", {"a": "\x01\x02"})
+    assert read(write(command), b"") == command
