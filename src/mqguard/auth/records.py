@@ -94,7 +94,6 @@ def _actions(actions: tuple[Action, ...]) -> tuple[Action, ...]:
 
 
 def _entry(form: _EntryForm) -> Entry:
-    _check_resource(form)
     resource = Resource(form.type, form.name, form.pattern)
     return Entry(resource, _actions(form.actions), tuple(map(_source, form.sources)), form.decision)
 
@@ -112,7 +111,7 @@ def _check(policies: list[tuple[PolicyType, list[_EntryForm]]]) -> None:
 
 
 def _check_resource(form: _EntryForm) -> None:
-    if (form.pattern is Pattern.ANY) is bool(form.name) or (
-        form.type is ResourceType.ANY and form.pattern is not Pattern.ANY
-    ):
-        raise PolicyInvalid("a resource has no name, or a name too many")
+    # What Resource() says of its parts, without making one.
+    name, is_any = form.name, form.pattern is Pattern.ANY
+    if is_any is bool(name) or "*" in name or (form.type is ResourceType.ANY and not is_any):
+        raise PolicyInvalid("a resource has no name, a name too many, or a `*` in it")

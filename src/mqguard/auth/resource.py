@@ -44,6 +44,19 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     name: str
     pattern: Pattern
 
+    def __post_init__(self) -> None:
+        if self.pattern is Pattern.ANY:
+            if self.name:
+                raise PolicyInvalid(f"the name `{self.name}` says nothing where every name is meant")
+        elif not self.name:
+            raise PolicyInvalid(f"a resource without a name: write `{self.type.value}:name` or `{self.type.value}:*`")
+        elif "*" in self.name:
+            raise PolicyInvalid(f"the name `{self.name}` holds a `*`: only a last `*` makes a prefix")
+        elif self.type is ResourceType.ANY:
+            raise PolicyInvalid(
+                f"the name `{self.name}` needs a type: write `Topic:{self.name}`, or `*` for everything"
+            )
+
     @classmethod
     def parse(cls, key: str) -> "Resource":
         """Read a resource key: `Topic:orders`, `Topic:order*`, `Topic:*` or `*`.

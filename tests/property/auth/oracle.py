@@ -1,0 +1,92 @@
+"""What a decision means, written once more, naively: one rule after the other, no index, no bits, no memory.
+
+Nothing here is shared with the code that it judges but the values that are asked.
+"""
+
+import functools
+import ipaddress
+
+from mqguard.auth.action import Action
+from mqguard.auth.policy import Acl, Decision, Entry
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.user import User
+
+PATTERN_ORDER = ["LITERAL", "PREFIXED", "ANY"]
+
+
+def allowed(user: User | None, acl: Acl | None, request: AccessRequest) -> bool:
+    """Whether the request is allowed."""
+    if user is None or user.status.value == "disable":
+        return False
+    if user.type.value == "Super":
+        return True
+    if request.name.strip() == "" or request.type.value == "*":
+        return False
+    speaking = entries_that_speak(acl, request)
+    return any(allowed_alone(speaking, action, request) for action in request.actions)
+
+
+def entries_that_speak(acl: Acl | None, request: AccessRequest) -> list[Entry]:
+    """Custom entries of the resource; only if there are none, the Default ones."""
+    for kind in ("Custom", "Default"):
+        found = [
+            entry
+            for policy in (acl.policies if acl is not None else ())
+            if policy.type.value == kind
+            for entry in policy.entries
+            if names(entry, request)
+        ]
+        if found:
+            return found
+    return []
+
+
+def names(entry: Entry, request: AccessRequest) -> bool:
+    """Whether the entry's resource is the request's, or one of many that are."""
+    resource = entry.resource
+    if resource.type.value not in ("*", request.type.value):
+        return False
+    match resource.pattern.value:
+        case "LITERAL":
+            return resource.name == request.name
+        case "PREFIXED":
+            return request.name[: len(resource.name)] == resource.name
+        case _:
+            return True
+
+
+def allowed_alone(entries: list[Entry], action: Action, request: AccessRequest) -> bool:
+    """Whether one action is allowed by the entries that speak about the resource."""
+    matching = [entry for entry in entries if does(entry, action) and from_there(entry, request)]
+    if not matching:
+        return False
+    return min(matching, key=functools.cmp_to_key(before)).decision is Decision.ALLOW
+
+
+def does(entry: Entry, action: Action) -> bool:
+    """Whether the entry speaks of the action."""
+    said = [spoken.value for spoken in entry.actions]
+    return "All" in said or action.value in said
+
+
+def from_there(entry: Entry, request: AccessRequest) -> bool:
+    """Whether the entry speaks about requests from that address."""
+    if len(entry.sources) == 0:
+        return True
+    address = request.address
+    if address is None:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address.version == source.network.version and address in source.network for source in entry.sources)
+
+
+def before(one: Entry, other: Entry) -> int:
+    """Negative when `one` speaks before `other`: the first difference decides."""
+    steps = (
+        (one.resource.type.value == "*") - (other.resource.type.value == "*"),
+        PATTERN_ORDER.index(one.resource.pattern.value) - PATTERN_ORDER.index(other.resource.pattern.value),
+        len(other.resource.name) - len(one.resource.name) if one.resource.pattern.value == "PREFIXED" else 0,
+        (one.decision is not Decision.DENY) - (other.decision is not Decision.DENY),
+    )
+    return next((step for step in steps if step != 0), 0)

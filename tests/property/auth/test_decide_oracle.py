@@ -1,0 +1,164 @@
+"""`decide` against the naive oracle, and rules that hold whatever the policies say."""
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.decide import decide
+from mqguard.auth.policy import Decision, Entry, PolicyType
+from mqguard.auth.records import encode_acl
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.rights import Budget, Rights
+from mqguard.auth.user import User
+from mqguard.auth.verdict import Reason
+from tests.property.auth import oracle
+from tests.property.auth.worlds import (
+    DECISIONS,
+    DEEP,
+    REQUESTS_PER_WORLD,
+    acl_of,
+    acls,
+    entries,
+    policies,
+    quick,
+    random_world,
+    request_lists,
+    small_entries,
+    small_requests,
+    users,
+)
+
+NORMAL = User("u", ())
+
+
+@quick
+@given(users, acls, request_lists)
+def test_decide_agrees_with_the_oracle(user, acl, requests):
+    rights = Rights(user, acl)
+    for request in requests:
+        assert decide(request, rights).allowed == oracle.allowed(user, acl, request), request
+
+
+@pytest.mark.timeout(0 if DEEP else 120)
+def test_decide_agrees_with_the_oracle_in_random_worlds():
+    """As many decisions as `MQGUARD_DEEP` asks for, in worlds that a printed seed makes again."""
+    seed = random.SystemRandom().getrandbits(32)
+    chosen = random.Random(seed)
+    for _ in range(DECISIONS // REQUESTS_PER_WORLD):
+        user, acl, requests = random_world(chosen)
+        rights = Rights(user, acl)
+        for request in requests:
+            assert decide(request, rights).allowed == oracle.allowed(user, acl, request), (seed, user, acl, request)
+
+
+def test_decide_agrees_with_the_oracle_on_every_pair_of_entries_of_a_small_universe():
+    universe, requests = small_entries(), small_requests()
+    checked = 0
+    for pair in itertools.combinations_with_replacement(universe, 2):
+        checked += agree_on(pair, requests)
+    assert checked == len(universe) * (len(universe) + 1) // 2 * len(requests)
+
+
+@pytest.mark.timeout(0 if DEEP else 120)
+def test_decide_agrees_with_the_oracle_on_triples_of_entries_of_a_small_universe():
+    """A sample by default; every one of them when `MQGUARD_DEEP` asks for ten million or more."""
+    universe, requests = small_entries(), small_requests()
+    if DEEP >= 10_000_000:
+        triples = itertools.combinations(universe, 3)
+    else:
+        chosen = random.Random(3)
+        triples = (chosen.sample(universe, 3) for _ in range(50_000 // len(requests)))
+    for triple in triples:
+        agree_on(triple, requests)
+
+
+def agree_on(chosen, requests):
+    acl = acl_of(
+        tuple(entry for kind, entry in chosen if kind is PolicyType.CUSTOM),
+        tuple(entry for kind, entry in chosen if kind is PolicyType.DEFAULT),
+    )
+    rights = Rights(NORMAL, acl)
+    for request in requests:
+        assert decide(request, rights).allowed == oracle.allowed(NORMAL, acl, request), (chosen, request)
+    return len(requests)
+
+
+@quick
+@given(acls, request_lists)
+def test_what_was_asked_before_changes_nothing(acl, requests):
+    remembering = Rights(NORMAL, acl, Budget(7))
+    for request in (*requests, *reversed(requests)):
+        assert decide(request, remembering) == decide(request, Rights(NORMAL, acl))
+
+
+@quick
+@given(acls, request_lists)
+def test_stored_policies_decide_as_those_they_were_made_from(acl, requests):
+    stored = Rights(NORMAL, encode_acl(acl))
+    for request in requests:
+        assert decide(request, stored) == decide(request, Rights(NORMAL, acl))
+
+
+@quick
+@given(policies, policies, request_lists, st.randoms(use_true_random=False))
+def test_the_order_of_entries_never_matters(custom, default, requests, shuffler):
+    before = Rights(NORMAL, acl_of(custom, default))
+    shuffled = [list(custom), list(default)]
+    for some in shuffled:
+        shuffler.shuffle(some)
+    after = Rights(NORMAL, acl_of(*map(tuple, shuffled)))
+    for request in requests:
+        one, other = decide(request, before), decide(request, after)
+        assert (one.decision, one.reason, one.policy) == (other.decision, other.reason, other.policy)
+
+
+@quick
+@given(policies, policies, entries, st.booleans(), request_lists)
+def test_an_added_deny_never_allows_more(custom, default, entry, in_custom, requests):
+    deny = Entry(entry.resource, entry.actions, entry.sources, Decision.DENY)
+    before = Rights(NORMAL, acl_of(custom, default))
+    after = Rights(NORMAL, acl_of((*custom, deny), default) if in_custom else acl_of(custom, (*default, deny)))
+    for request in requests:
+        assert decide(request, before).allowed or not decide(request, after).allowed
+
+
+@quick
+@given(policies, policies, request_lists)
+def test_deny_wins_every_tie(custom, default, requests):
+    """For each entry that allows, the same entry that denies: then nothing that it allowed is allowed."""
+    denied = tuple(Entry(entry.resource, entry.actions, entry.sources, Decision.DENY) for entry in (*custom, *default))
+    rights = Rights(NORMAL, acl_of((*custom, *default, *denied)))
+    for request in requests:
+        assert not decide(request, rights).allowed
+
+
+@quick
+@given(acls, request_lists)
+def test_any_of_several_actions_is_one_of_them_alone(acl, requests):
+    rights = Rights(NORMAL, acl)
+    for request in requests:
+        alone = [
+            decide(AccessRequest(request.type, request.name, frozenset({action}), request.address), rights).allowed
+            for action in request.actions
+        ]
+        assert decide(request, rights).allowed == any(alone)
+
+
+@quick
+@given(acls, request_lists)
+def test_a_verdict_names_the_entry_that_decided_and_it_matches(acl, requests):
+    rights = Rights(NORMAL, acl)
+    for request in requests:
+        verdict = decide(request, rights)
+        if verdict.decided_by is None:
+            assert verdict.reason not in (Reason.ALLOWED, Reason.DENIED)
+            assert not verdict.considered
+            continue
+        assert verdict.decided_by in verdict.considered
+        assert verdict.decided_by.decision is verdict.decision
+        assert verdict.decided_by in acl.entries(verdict.policy)
+        assert all(oracle.names(entry, request) for entry in verdict.considered)
+        assert all(oracle.from_there(entry, request) for entry in verdict.considered)

@@ -1,0 +1,120 @@
+"""Users, policies and requests that meet each other often: few names, many of them prefixes of others."""
+
+import itertools
+import os
+import random
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserStatus, UserType
+
+DEEP = int(os.environ.get("MQGUARD_DEEP", "0"))
+"""How many decisions to compare with the oracle, in random worlds; the quick default when it is not set."""
+DECISIONS = DEEP or 100_000
+REQUESTS_PER_WORLD = 40
+quick = settings(max_examples=100, deadline=None)
+
+NAMES = ("a", "ab", "aba", "abab", "b", "ba", "é", "%RETRY%a", "A")
+PREFIXES = ("a", "ab", "aba", "b", "é", "%RETRY%")
+TYPES = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER, ResourceType.NAMESPACE)
+ADDRESSES = tuple(
+    parse_address(text) if text else None
+    for text in ("", "10.0.0.1", "10.0.0.2", "10.1.0.0", "0.0.0.1", "::1", "2001:db8::1", "::ffff:10.0.0.1", "fe80::1")
+)
+SOURCES = tuple(
+    map(
+        Source.parse,
+        ("10.0.0.1", "10.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "::1", "::/0", "2001:db8::/32", "::ffff:10.0.0.1"),
+    )
+)
+
+
+def acl_of(custom: tuple[Entry, ...], default: tuple[Entry, ...] = ()) -> Acl:
+    """The policies of user `u` with these entries."""
+    made = [Policy(PolicyType.CUSTOM, custom)] if custom else []
+    return Acl(Subject("u"), (*made, *([Policy(PolicyType.DEFAULT, default)] if default else [])))
+
+
+resources = st.one_of(
+    st.just(Resource(ResourceType.ANY, "", Pattern.ANY)),
+    st.builds(Resource, st.sampled_from(TYPES), st.just(""), st.just(Pattern.ANY)),
+    st.builds(Resource, st.sampled_from(TYPES), st.sampled_from(NAMES), st.just(Pattern.LITERAL)),
+    st.builds(Resource, st.sampled_from(TYPES), st.sampled_from(PREFIXES), st.just(Pattern.PREFIXED)),
+)
+entries = st.builds(
+    Entry,
+    resources,
+    st.lists(st.sampled_from(Action), min_size=1, max_size=3).map(tuple),
+    st.lists(st.sampled_from(SOURCES), max_size=2).map(tuple),
+    st.sampled_from(Decision),
+)
+policies = st.lists(entries, max_size=12).map(tuple)
+acls = st.builds(
+    acl_of,
+    policies,
+    policies,
+)
+users = st.builds(
+    User,
+    st.just("u"),
+    st.just(()),
+    st.sampled_from((UserType.NORMAL,) * 9 + (UserType.SUPER,)),
+    st.sampled_from((UserStatus.ENABLE,) * 9 + (UserStatus.DISABLE,)),
+)
+requests = st.builds(
+    AccessRequest,
+    st.sampled_from((*TYPES, TYPES[0], TYPES[0], ResourceType.ANY)),
+    st.sampled_from((*NAMES, "", " ", "zz", "a*")),
+    st.frozensets(st.sampled_from(Action), max_size=3),
+    st.sampled_from(ADDRESSES),
+)
+request_lists = st.lists(requests, min_size=REQUESTS_PER_WORLD, max_size=REQUESTS_PER_WORLD)
+
+
+def small_entries() -> list[tuple[PolicyType, Entry]]:
+    """Every entry of a small universe: one of each pattern and type that can meet the names of `small_requests`."""
+    keys = ("Topic:a", "Topic:ab", "Topic:a*", "Topic:ab*", "Topic:*", "Group:*", "*")
+    actions = ((Action.PUB,), (Action.SUB,), (Action.ALL,))
+    sources = ((), (Source.parse("10.0.0.0/8"),))
+    made = itertools.product(map(Resource.parse, keys), actions, sources, Decision)
+    return [(kind, Entry(*parts)) for parts in made for kind in PolicyType]
+
+
+def small_requests() -> list[AccessRequest]:
+    """Every request of the small universe."""
+    asked = (frozenset({Action.PUB}), frozenset({Action.SUB}), frozenset({Action.PUB, Action.SUB}))
+    addresses = (parse_address("10.0.0.1"), parse_address("11.0.0.1"))
+    named = itertools.product((ResourceType.TOPIC,), ("a", "ab", "c"), asked, addresses)
+    return [AccessRequest(*parts) for parts in named]
+
+
+def random_world(chosen: random.Random) -> tuple[User, Acl, list[AccessRequest]]:
+    """A world as those above, made many times faster than hypothesis makes them."""
+    status = UserStatus.DISABLE if chosen.random() < 0.02 else UserStatus.ENABLE
+    user = User("u", (), UserType.SUPER if chosen.random() < 0.02 else UserType.NORMAL, status)
+    custom = tuple(_random_entry(chosen) for _ in range(chosen.choice((0, 1, 2, 4, 8, 16))))
+    default = tuple(_random_entry(chosen) for _ in range(chosen.choice((0, 0, 1, 2, 4))))
+    return user, acl_of(custom, default), [_random_request(chosen) for _ in range(REQUESTS_PER_WORLD)]
+
+
+def _random_entry(chosen: random.Random) -> Entry:
+    pattern = chosen.choice(tuple(Pattern))
+    name = {Pattern.ANY: ("",), Pattern.LITERAL: NAMES, Pattern.PREFIXED: PREFIXES}[pattern]
+    kind = ResourceType.ANY if pattern is Pattern.ANY and chosen.random() < 0.4 else chosen.choice(TYPES)
+    resource = Resource(kind, chosen.choice(name), pattern)
+    actions = tuple(chosen.choices(tuple(Action), k=chosen.choice((1, 1, 2, 3))))
+    sources = tuple(chosen.choices(SOURCES, k=chosen.choice((0, 0, 0, 1, 2))))
+    return Entry(resource, actions, sources, chosen.choice(tuple(Decision)))
+
+
+def _random_request(chosen: random.Random) -> AccessRequest:
+    kind = chosen.choice((*TYPES, ResourceType.TOPIC, ResourceType.TOPIC))
+    actions = frozenset(chosen.choices(tuple(Action), k=chosen.choice((1, 1, 1, 2, 3))))
+    return AccessRequest(kind, chosen.choice((*NAMES, "zz")), actions, chosen.choice(ADDRESSES))
