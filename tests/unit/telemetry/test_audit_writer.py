@@ -1,0 +1,194 @@
+"""The audit writer takes records without blocking, and loses none silently."""
+
+import logging
+import threading
+import time
+
+import pytest
+
+from mqguard.telemetry import audit_writer
+from mqguard.telemetry.audit_writer import AuditWriter
+from mqguard.telemetry.rotating_file import RotatingFile
+
+
+class Texts:
+    """Records are texts; either file gets them, in its own manner."""
+
+    def render(self, records):
+        if "bad" in records:
+            raise ValueError("this record has no lines")
+        return "".join(f"a {text}\n" for text in records).encode(), "".join(f"b {text}\n" for text in records).encode()
+
+    def lost(self, count, when_ms):
+        return f"a lost {count} at {when_ms}\n".encode(), f"b lost {count}\n".encode()
+
+
+class Disk:
+    """A file in memory that may be full."""
+
+    def __init__(self):
+        self.data = b""
+        self.full = threading.Event()
+        self.tried = threading.Event()
+        self.step = 1 << 20
+
+    def make_room(self):
+        """Always room for another part."""
+
+    def append(self, data):
+        if self.full.is_set():
+            self.tried.set()
+            raise OSError(28, "No space left on device")
+        self.data += data[: self.step]
+        return min(len(data), self.step)
+
+    def close(self):
+        """Nothing to let go of."""
+
+
+def eventually(condition):
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until, "waited for 10 s"
+        time.sleep(0.005)
+
+
+@pytest.fixture(name="disks")
+def two_disks():
+    return Disk(), Disk()
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(audit_writer, "RETRY_S", 0.01)
+    monkeypatch.setattr(audit_writer, "LINGER_S", 0.0)
+
+
+def writer(disks, limit=1000):
+    return AuditWriter(disks, Texts(), lambda: 7, limit)
+
+
+def test_records_become_lines_of_both_files(tmp_path):
+    """In order, and all of them when the writer is closed."""
+    files = [RotatingFile(tmp_path / name, 1 << 20, 1) for name in ("a", "b")]
+    audit = AuditWriter(files, Texts(), lambda: 7)
+    audit.start()
+    for number in range(500):
+        assert audit.put(str(number))
+    audit.close()
+
+    assert (tmp_path / "a").read_text().splitlines() == [f"a {number}" for number in range(500)]
+    assert (tmp_path / "b").read_text().splitlines() == [f"b {number}" for number in range(500)]
+    assert (audit.written, audit.dropped, audit.broken) == (500, 0, 0)
+
+
+def test_records_are_written_while_it_runs(disks):
+    """A record does not wait for the end."""
+    audit = writer(disks)
+    audit.start()
+    for text in ("one", "two"):
+        audit.put(text)
+        eventually(lambda text=text: f"a {text}\n".encode() in disks[0].data)
+    audit.close()
+
+
+def test_a_full_queue_turns_records_away_and_says_so(disks, caplog):
+    """Counted, logged, and a line in both files."""
+    audit = writer(disks, limit=3)
+    assert [audit.put(str(number)) for number in range(5)] == [True, True, True, False, False]
+    assert audit.is_full
+    with caplog.at_level(logging.WARNING):
+        audit.start()
+        audit.close()
+
+    assert disks[0].data == b"a 0\na 1\na 2\na lost 2 at 7\n"
+    assert disks[1].data.endswith(b"b lost 2\n")
+    assert audit.dropped == 2
+    assert "2 audit records found no room" in caplog.text
+
+
+def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
+    """What was taken is kept until the disk takes it."""
+    disks[1].full.set()
+    audit = writer(disks)
+    with caplog.at_level(logging.WARNING):
+        audit.start()
+        audit.put("one")
+        assert disks[1].tried.wait(10)
+        audit.put("two")
+        time.sleep(0.05)
+        disks[1].full.clear()
+        eventually(lambda: audit.written == 2)
+        audit.close()
+
+    assert disks[0].data == b"a one\na two\n"
+    assert disks[1].data == b"b one\nb two\n"
+    assert caplog.text.count("cannot be written") == 1
+    assert caplog.text.count("can be written again") == 1
+
+
+def test_a_disk_that_stays_full_does_not_keep_us_from_closing(disks, caplog):
+    """What was not written is counted and logged."""
+    disks[0].full.set()
+    audit = writer(disks)
+    audit.start()
+    for number in range(3):
+        audit.put(str(number))
+    assert disks[0].tried.wait(10)
+    with caplog.at_level(logging.ERROR):
+        audit.close(timeout_s=5)
+
+    assert not audit._thread.is_alive()
+    assert audit.broken == 3
+    assert "3 audit records were not written" in caplog.text
+
+
+def test_a_disk_may_take_a_line_in_pieces(disks):
+    """A short write is continued where it ended."""
+    disks[0].step = 3
+    audit = writer(disks)
+    audit.start()
+    audit.put("a longer record")
+    audit.close()
+
+    assert disks[0].data == b"a a longer record\n"
+
+
+def test_a_record_without_lines_does_not_take_others_with_it(disks, caplog):
+    """It is counted and logged; the rest of its batch is written."""
+    audit = writer(disks)
+    for text in ("one", "bad", "two"):
+        audit.put(text)
+    with caplog.at_level(logging.ERROR):
+        audit.start()
+        audit.close()
+
+    assert disks[0].data == b"a one\na two\n"
+    assert (audit.written, audit.broken) == (2, 1)
+    assert "has no lines" in caplog.text
+
+
+def test_putting_never_waits_for_the_disk(disks):
+    """However slow the disk, a record is only appended to the queue."""
+    disks[0].full.set()
+    audit = writer(disks, limit=100_000)
+    audit.start()
+    began = time.perf_counter()
+    for number in range(50_000):
+        audit.put(str(number))
+    took = time.perf_counter() - began
+    disks[0].full.clear()
+    audit.close(timeout_s=30)
+
+    assert took < 5
+    assert audit.written == 50_000
+
+
+def test_a_writer_that_was_never_started_closes(disks):
+    """And says what it holds."""
+    audit = writer(disks)
+    audit.put("one")
+    audit.close()
+
+    assert audit.broken == 1
+    assert audit.waiting == 1

@@ -1,0 +1,68 @@
+"""A file that grows at its end and makes room by renaming."""
+
+import pytest
+
+from mqguard.telemetry.rotating_file import RotatingFile
+
+
+def write(file, data):
+    file.make_room()
+    while data:
+        data = data[file.append(data) :]
+
+
+def test_full_parts_are_renamed_and_the_oldest_goes(tmp_path):
+    """`log` is the newest, `log.1` the part before, and no more parts are kept than asked."""
+    file = RotatingFile(tmp_path / "log", max_bytes=4, parts=2)
+
+    for line in (b"one\n", b"two\n", b"three\n", b"four\n"):
+        write(file, line)
+    file.close()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "log": b"four\n",
+        "log.1": b"three\n",
+        "log.2": b"two\n",
+    }
+
+
+def test_without_parts_a_full_file_begins_anew(tmp_path):
+    """Nothing is kept beside the file."""
+    file = RotatingFile(tmp_path / "log", max_bytes=4, parts=0)
+    write(file, b"one\n")
+    write(file, b"two\n")
+    file.close()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"log": b"two\n"}
+
+
+def test_what_was_there_is_kept_and_counts(tmp_path):
+    """After a restart the file goes on where it ended."""
+    (tmp_path / "log").write_bytes(b"old\n")
+    file = RotatingFile(tmp_path / "log", max_bytes=6, parts=1)
+    write(file, b"new\n")
+    write(file, b"more\n")
+    file.close()
+
+    assert (tmp_path / "log.1").read_bytes() == b"old\nnew\n"
+    assert (tmp_path / "log").read_bytes() == b"more\n"
+
+
+def test_only_the_owner_reads_it(tmp_path):
+    """Mode 0600, also for a file that was there with another mode."""
+    path = tmp_path / "log"
+    path.touch(mode=0o644)
+    path.chmod(0o644)
+    file = RotatingFile(path, max_bytes=1, parts=1)
+    write(file, b"x")
+    write(file, b"y")
+    file.close()
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "log.1").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_cannot_is_said(tmp_path):
+    """The caller decides what to do."""
+    with pytest.raises(OSError, match="No such file"):
+        RotatingFile(tmp_path / "missing" / "log", max_bytes=1, parts=1).append(b"x")
