@@ -4,6 +4,8 @@ Everything is synchronous and belongs to the current turn of the event loop: cha
 committed, and `turn.commit()` at the end of the turn stores all of it at once.
 """
 
+from typing import NamedTuple
+
 from mqguard.engine.delay import Delays, parse_levels
 from mqguard.engine.fetch import Fetched, Fetcher
 from mqguard.engine.groups import Groups
@@ -18,7 +20,23 @@ from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Arrival, Turn
 from mqguard.engine.upkeep import Upkeep
 from mqguard.model.clock import Clock
-from mqguard.store.ports import MessageStore
+from mqguard.store.ports import MessageStore, Space
+
+
+class Extent(NamedTuple):
+    """What a store keeps.
+
+    Attributes:
+        min_physical: Records below it are gone.
+        next_physical: Where the next record goes.
+        oldest_ms: Store time of the oldest record, -1 if there is none.
+        space: The room on disk.
+    """
+
+    min_physical: int
+    next_physical: int
+    oldest_ms: int
+    space: Space
 
 
 class Engine:
@@ -193,6 +211,18 @@ class Engine:
             StoreDown: the store can not be read now.
         """
         return self._lookup.query(topic, key, max_num, begin, end, unique=unique)
+
+    def extent(self) -> Extent:
+        """What is kept, for people: where it begins and ends, since when, and the room beside it.
+
+        Raises:
+            StoreDown: the store can not be read now.
+        """
+        store = self._store
+        first = store.first_physical()
+        data = None if first is None else self._lookup.stored_at(first)
+        oldest = -1 if data is None else data.store_timestamp
+        return Extent(store.min_physical, store.next_physical, oldest, store.space())
 
     def tick(self) -> None:
         """Do what is due: deliver delayed messages, watch the disk, delete old messages. Call it every 50 ms or so.

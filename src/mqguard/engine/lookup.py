@@ -39,6 +39,14 @@ class Lookup:
         found = self._live(physical_offset)
         return found[1] if found else None
 
+    def stored_at(self, physical_offset: int) -> Record | None:
+        """The record at a physical offset, decoded, live or not; None if there is none."""
+        try:
+            data = self._store.record(physical_offset)
+            return None if data is None else record.decode(data)
+        except (StoreFailed, RecordInvalid) as error:
+            raise StoreDown(str(error)) from error
+
     def query(self, topic: str, key: str, max_num: int, begin: int, end: int, *, unique: bool) -> list[bytes]:
         """The live records of a topic that carry a key, newest first; see `Engine.query`."""
         limit = min(max_num, MAX_FOUND)
