@@ -121,11 +121,13 @@ def _refuse_unknown(raw: object, body: object, path: str) -> None:
 
 
 def _explain(exc: msgspec.ValidationError) -> BodyInvalid:
-    message, _, place = str(exc).partition(" - at `$")
+    message, _, place = str(exc).partition(" - at ")
     why = message[:1].lower() + message[1:]
     for theirs, ours in (("object", "an object"), ("array", "a list"), ("str", "a text"), ("int", "a whole number")):
         why = why.replace(f"`{theirs}`", ours).replace(f"`{theirs} | null`", f"{ours} or null")
-    return BodyInvalid(place.rstrip("`").lstrip("."), why)
+    if place.startswith("`key` in "):
+        place, why = place.removeprefix("`key` in "), f"as a key, {why}"
+    return BodyInvalid(place.strip("`").removeprefix("$").removeprefix("."), why)
 
 
 def _is_exact(kind: object) -> bool:

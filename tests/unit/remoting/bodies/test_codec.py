@@ -1,0 +1,129 @@
+"""Decoding and encoding bodies: queue keys, nulls, leniency, and none of it where exactness counts."""
+
+import json
+
+import pytest
+
+from mqguard.remoting.bodies.access import AclInfo, UserInfo
+from mqguard.remoting.bodies.clients import HeartbeatData, LockedQueues
+from mqguard.remoting.bodies.codec import Body, ExactBody, MessageQueue, decode, decode_leniently, encode
+from mqguard.remoting.errors import BodyInvalid, LocalProtocolError
+
+
+class Inner(Body):
+    some_number: int
+    maybe: str | None = None
+
+
+class Outer(Body):
+    by_queue: dict[MessageQueue, int]
+    deep: list[dict[str, Inner]]
+    maybe: Inner | None = None
+
+
+class Strict(ExactBody):
+    name: str | None = None
+    parts: list[Inner] | None = None
+
+
+QUEUE = MessageQueue("T", "b", 3)
+OUTER = Outer({QUEUE: 7}, [{"x": Inner(1)}])
+
+
+def test_queues_as_keys_are_written_as_clients_read_them() -> None:
+    assert encode(OUTER) == (
+        b'{"byQueue":{{"topic":"T","brokerName":"b","queueId":3}:7},"deep":[{"x":{"someNumber":1}}]}'
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"byQueue":{{"topic":"T","brokerName":"b","queueId":3}:7},"deep":[{"x":{"someNumber":1}}]}',
+        b'{"byQueue":{{"brokerName":"b","queueId":"3","topic":"T","more":1}:7},"deep":[{"x":{"someNumber":1}}]}',
+        b'{"byQueue":{"{\\"brokerName\\":\\"b\\",\\"queueId\\":3,\\"topic\\":\\"T\\"}":"7"},"deep":[{"x":{"someNumber":"1"}}]}',
+        b"{byQueue:{{topic:'T',brokerName:'b',queueId:3}:7,},deep:[{x:{someNumber:1,maybe:null}}],maybe:null}",
+    ],
+)
+def test_queues_as_keys_are_read_in_every_form(text: bytes) -> None:
+    assert decode(text, Outer) == OUTER
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "body: there is none"),
+        (b"{", "body: is no JSON: no member name at character 1"),
+        (b"[]", "body: expected an object, got a list"),
+        (b'{"byQueue":{"a":1},"deep":[]}', "body at `byQueue`: as a key, expected an object, got a text"),
+        (b'{"byQueue":{"{x":1},"deep":[]}', "body at `byQueue`: as a key, expected an object, got a text"),
+        (b'{"byQueue":{"{x}":1},"deep":[]}', "body at `byQueue`: as a key, expected an object, got a text"),
+        (b'{"byQueue":{{"topic":"T"}:1},"deep":[]}',
+         "body: a key is no message queue: Object missing required field `brokerName`"),
+        (b'{"byQueue":{},"deep":[{"x":{"someNumber":"y"}}]}',
+         "body at `deep[0][...].someNumber`: expected a whole number, got a text"),
+        (b'{"byQueue":{}}', "body: object missing required field `deep`"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_its_place(text: bytes, message: str) -> None:
+    with pytest.raises(BodyInvalid) as caught:
+        decode(text, Outer)
+    assert str(caught.value) == message
+
+
+def test_deep_nesting_is_bad_input() -> None:
+    for kind in (Outer, HeartbeatData, Strict):
+        with pytest.raises(BodyInvalid, match="is no JSON"):
+            decode(b'{"parts":' + b"[" * 100_000, kind)
+
+
+def test_a_list_of_bodies_is_a_body() -> None:
+    assert encode([Inner(1), Inner(2, "x")]) == b'[{"someNumber":1},{"someNumber":2,"maybe":"x"}]'
+    assert decode(b'[{"someNumber":1}]', list[Inner]) == [Inner(1)]
+    assert encode([]) == b"[]"
+
+
+def test_an_empty_map_of_queues_is_an_empty_object() -> None:
+    assert encode(Outer({}, [])) == b'{"byQueue":{},"deep":[]}'
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(LocalProtocolError, match="half a surrogate pair"):
+        encode(Inner(1, "\ud800"))
+
+
+def test_an_exact_body_is_read_to_the_letter() -> None:
+    assert decode(b'{"name":null,"parts":[{"someNumber":1}]}', Strict) == Strict(None, [Inner(1)])
+    for text, message in [
+        (b"{'name':'x'}", "body: is no JSON: JSON is malformed: object keys must be strings (byte 1)"),
+        (b'{"Name":"x"}', "body at `Name`: is unknown: the members here are name, parts"),
+        (b'{"parts":[{"someNumber":1},{"someNumber":1,"other":2}]}',
+         "body at `parts[1].other`: is unknown: the members here are someNumber, maybe"),
+        (b'{"parts":[{"someNumber":"1"}]}', "body at `parts[0].someNumber`: expected a whole number, got a text"),
+        (b'{"parts":{}}', "body at `parts`: expected a list or null, got an object"),
+        (b"", "body: there is none"),
+        (b"null", "body: expected an object, got `null`"),
+    ]:  # fmt: skip
+        with pytest.raises(BodyInvalid) as caught:
+            decode(text, Strict)
+        assert str(caught.value) == message
+
+
+def test_answers_of_others_are_read_leniently_even_then() -> None:
+    assert decode_leniently(b'{"name":"x","added":1}', Strict) == Strict("x")
+
+
+def test_access_bodies_are_exact() -> None:
+    with pytest.raises(BodyInvalid, match=r"entries\[0\].sourceIp`: is unknown"):
+        decode(b'{"policies":[{"entries":[{"resource":"Topic:a","sourceIp":["10.0.0.1"]}]}]}', AclInfo)
+    with pytest.raises(BodyInvalid, match="`password`: expected a text or null, got a whole number"):
+        decode(b'{"username":"a","password":1}', UserInfo)
+
+
+def test_a_password_is_not_in_the_repr() -> None:
+    assert "s3cret" not in repr(UserInfo("a", "s3cret"))
+    assert json.loads(encode(UserInfo("a", "s3cret"))) == {"username": "a", "password": "s3cret"}
+
+
+def test_the_odd_name_of_locked_queues() -> None:
+    assert encode(LockedQueues([QUEUE])) == b'{"lockOKMQSet":[{"topic":"T","brokerName":"b","queueId":3}]}'
