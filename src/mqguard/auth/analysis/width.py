@@ -28,10 +28,8 @@ def too_wide(scene: Scene, line: Line) -> Iterator[Finding]:
         yield from _told(scene, line, f"{text} reaches every cluster, topic and group, also those to come")
     elif resource.pattern is Pattern.ANY and Action.ALL in entry.actions:
         yield from _told(scene, line, f"{text} allows all actions on every {resource.type.value.lower()}")
-    if resource.type in (ResourceType.ANY, ResourceType.CLUSTER) and Action.UPDATE in line.actions:
-        yield from _told(
-            scene, line, f"{text} lets its holder administer users and policies", ResourceType.CLUSTER, Action.UPDATE
-        )
+    if resource.type is ResourceType.CLUSTER and Action.UPDATE in line.actions:
+        yield from _told(scene, line, f"{text} lets its holder administer users and policies", Action.UPDATE)
     for family, whole, _, _ in _FAMILIES:
         if entry.sources and (whole - origins_of(entry)).is_empty:
             yield from _told(scene, line, f"{text} names every {family} address, which limits nothing")
@@ -63,17 +61,15 @@ def _leaky(scene: Scene, line: Line) -> Iterator[Finding]:
                 break
 
 
-def _told(
-    scene: Scene, line: Line, message: str, kind: ResourceType | None = None, action: Action | None = None
-) -> Iterator[Finding]:
-    witness = _live_witness(scene, line, kind, action)
+def _told(scene: Scene, line: Line, message: str, action: Action | None = None) -> Iterator[Finding]:
+    witness = _live_witness(scene, line, action)
     if witness is not None:
         yield Finding(Rule.WIDE, line.place.subject, message, line.place, witness=witness)
 
 
-def _live_witness(scene: Scene, line: Line, kind: ResourceType | None, action: Action | None) -> Witness | None:
+def _live_witness(scene: Scene, line: Line, action: Action | None) -> Witness | None:
     for cell in scene.cells(line):
-        if (kind is None or cell.tree.type is kind) and (action is None or cell.action is action):
+        if action is None or cell.action is action:
             live = scene.live(line, cell)
             if not live.is_empty:
                 return cell.witness(live)

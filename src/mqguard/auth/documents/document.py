@@ -104,3 +104,8 @@ class Document:
     def mark(self, place: Place) -> Mark | None:
         """Where an entry stands, None if the document has no such entry."""
         return self.places.get(place)
+
+    def subject_mark(self, name: str) -> Mark | None:
+        """Where a subject's policies stand, else where its user stands; None if the document has neither."""
+        user = self.users.get(name)
+        return self.subjects.get(name) or (user.mark if user else None)

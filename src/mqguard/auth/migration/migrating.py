@@ -10,6 +10,7 @@ from mqguard.auth.migration.differential import differences
 from mqguard.auth.migration.plain import PlainAccount, PlainFile, read_plain
 from mqguard.auth.migration.report import Difference, Note, Topic
 from mqguard.auth.ports import Change, PutAcl, PutUser
+from mqguard.auth.snapshot import Snapshot
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,12 +74,15 @@ def migrate(texts: Iterable[tuple[str, str]], manager: MetadataManager) -> Migra
         MetadataStoreFailed: The store failed; nothing has changed.
     """
     files = [read_plain(name, text) for name, text in texts]
-    snapshot = manager.snapshot
-    taken = {user.name for user in snapshot.users()} | {acl.subject.name for acl in snapshot.acls()}
-    migration = plan_migration(files, taken)
+    migration = plan_migration(files, taken_names(manager.snapshot))
     if migration.changes:
         manager.apply(migration.changes)
     return migration
+
+
+def taken_names(snapshot: Snapshot) -> frozenset[str]:
+    """The names of all users and subjects that exist, which no migration touches."""
+    return frozenset(user.name for user in snapshot.users()) | {acl.subject.name for acl in snapshot.acls()}
 
 
 def _reason_to_skip(account: PlainAccount, first: dict[str, PlainAccount], taken: Container[str]) -> Note | None:

@@ -1,0 +1,182 @@
+"""`mqguard migrate`: users and policies from the files of ACL 1.0."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mqguard.cli.exits import Exit
+from mqguard.cli.output import emit, json_option, table
+from mqguard.cli.policy_source import end, open_manager
+
+if TYPE_CHECKING:
+    from mqguard.auth.documents.document import SecretReference
+    from mqguard.auth.migration.migrating import Migration
+
+    Texts = list[tuple[str, str]]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=_PATH)
+@click.option("--home", type=_PATH, help="A RocketMQ home: reads conf/acl and conf/plain_acl.yml under it.")
+@click.option("--store", type=_PATH, help="The data directory of a stopped server, whose users stay as they are.")
+@click.option("--apply", "carry_out", is_flag=True, help="Store users and policies; without it nothing changes.")
+@click.option("--out", type=_PATH, help="Write policy.yaml and a file for each secret into this new directory.")
+@json_option
+def migrate(
+    files: tuple[Path, ...], home: Path | None, store: Path | None, out: Path | None, *, carry_out: bool, as_json: bool
+) -> None:
+    """Show what ACL 1.0 FILES come to: users, policies, what cannot be kept, and what is decided differently.
+
+    No account gains a right. Without `--apply` or `--out` this is a dry run, which ends with exit code 1 if there is
+    anything to note. Users that exist are never changed.
+    """
+    if carry_out and store is None:
+        raise click.UsageError("say where to store users and policies: `--apply` needs `--store DIR`")
+    texts = _texts(files, home)
+    migration = _run(texts, store, carry_out=carry_out)
+    if out is not None:
+        _write(migration, out)
+    text = _report(migration, done="stored" if carry_out else "to carry over")
+    emit(_json(migration, carried_out=carry_out), text, as_json=as_json)
+    noted = bool(migration.notes or migration.differences)
+    end(Exit.FAILED if noted and not carry_out and out is None else Exit.DONE)
+
+
+def _texts(files: tuple[Path, ...], home: Path | None) -> "Texts":
+    from mqguard.config.acl_v1_files import read_acl_v1, read_acl_v1_file
+
+    if bool(files) is (home is not None):
+        raise click.UsageError("say what to migrate: files, or `--home DIR`, one of them")
+    if home is not None:
+        found = read_acl_v1(home)
+        if not found:
+            raise click.UsageError(f"there is no ACL file under `{home}`: neither conf/acl nor conf/plain_acl.yml")
+        return found
+    return [(str(path), read_acl_v1_file(path)) for path in files]
+
+
+def _run(texts: "Texts", store: Path | None, *, carry_out: bool) -> "Migration":
+    from mqguard.auth.migration.migrating import migrate as run
+    from mqguard.auth.migration.migrating import plan_migration, taken_names
+    from mqguard.auth.migration.plain import read_plain
+
+    if store is None:
+        return plan_migration([read_plain(name, text) for name, text in texts], ())
+    with open_manager(store) as manager:
+        if carry_out:
+            return run(texts, manager)
+        return plan_migration([read_plain(name, text) for name, text in texts], taken_names(manager.snapshot))
+
+
+def _report(migration: "Migration", *, done: str) -> str:
+    blocks = [f"{len(migration.converted)} accounts {done}"]
+    if migration.converted:
+        rows = [
+            (one.user.name, one.user.type.value, str(sum(len(p.entries) for p in one.acl.policies) if one.acl else 0))
+            for one in migration.converted
+        ]
+        blocks.append(table(("#User", "#Type", "#Entries"), rows))
+    if migration.notes:
+        lines = [f"{note.file}:{note.mark}: {note.topic.value}: {note.message}" for note in migration.notes]
+        blocks.append("\n".join(["to note:", *lines]))
+    if migration.differences:
+        lines = [
+            f"{found.file}:{found.mark}: {found.account or 'everybody'}: {_actions(found.actions)} on "
+            f"{found.resource}: {_word(allowed=found.before)} in 1.0, {_word(allowed=found.after)} here: {found.why}"
+            for found in migration.differences
+        ]
+        blocks.append("\n".join(["decided differently:", *lines]))
+    else:
+        blocks.append("decided differently: nothing")
+    return "\n\n".join(blocks)
+
+
+def _json(migration: "Migration", *, carried_out: bool) -> dict[str, object]:
+    return {
+        "applied": carried_out,
+        "accounts": [
+            {
+                "user": one.user.name,
+                "type": one.user.type.value,
+                "entries": sum(len(policy.entries) for policy in one.acl.policies) if one.acl else 0,
+                "file": one.account.file,
+                "line": one.account.mark.line,
+            }
+            for one in migration.converted
+        ],
+        "notes": [
+            {
+                "topic": note.topic.value,
+                "file": note.file,
+                "line": note.mark.line,
+                "column": note.mark.column,
+                "account": note.account,
+                "message": note.message,
+            }
+            for note in migration.notes
+        ],
+        "differences": [
+            {
+                "account": found.account,
+                "resource": found.resource,
+                "actions": [action.value for action in found.actions],
+                "before": _word(allowed=found.before),
+                "after": _word(allowed=found.after),
+                "why": found.why,
+                "file": found.file,
+                "line": found.mark.line,
+            }
+            for found in migration.differences
+        ],
+    }
+
+
+def _actions(actions: "tuple[object, ...]") -> str:
+    from mqguard.auth.action import Action
+
+    names = [action.value for action in actions if isinstance(action, Action)]
+    return "All" if len(names) == len(Action) - 1 else ",".join(names)
+
+
+def _word(*, allowed: bool) -> str:
+    return "allowed" if allowed else "denied"
+
+
+def _write(migration: "Migration", out: Path) -> None:
+    """Write the accounts as a policy file, and each secret into a file that its owner alone can read."""
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.documents.document import SecretPlace, SecretReference
+    from mqguard.auth.documents.writing import write_document
+    from mqguard.auth.errors import PolicyInvalid
+
+    names = {one.user.name: f"secrets/{_file_name(at, one.user.name)}" for at, one in enumerate(migration.converted, 1)}
+
+    def place_of(name: str) -> "SecretReference":
+        return SecretReference(SecretPlace.FILE, names[name])
+
+    directory = Directory.of(
+        [one.user for one in migration.converted], [one.acl for one in migration.converted if one.acl is not None]
+    )
+    try:
+        out.mkdir(mode=0o700)
+        (out / "secrets").mkdir(mode=0o700)
+        for one in migration.converted:
+            _write_secret(out / names[one.user.name], one.user.secrets[0].secret.reveal())
+        (out / "policy.yaml").write_text(write_document(directory, place_of), encoding="utf-8")
+    except OSError as error:
+        raise PolicyInvalid(f"`{error.filename or out}` cannot be written: {error.strerror}") from None
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(secret + "\n")
+
+
+def _file_name(number: int, name: str) -> str:
+    return f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:80]}"

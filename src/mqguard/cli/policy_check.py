@@ -1,0 +1,122 @@
+"""`mqguard lint`, `mqguard diff`, `mqguard test`: policies checked before they are in force."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mqguard.cli.exits import Exit
+from mqguard.cli.output import emit, json_option
+from mqguard.cli.policy_source import PolicySource, end, load_document, sourced
+
+if TYPE_CHECKING:
+    from mqguard.auth.documents.assertions import Outcome
+
+
+@click.command()
+@sourced
+@click.option("--ignore", multiple=True, metavar="RULE", help="Leave out findings of this rule; repeatable.")
+@json_option
+def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
+    """Find entries that do not do what they seem to, each with a request that shows it.
+
+    Rules: shadowed, redundant, contradictory, unreachable, default-silent, wide, no-user, no-rights, super-policies.
+    Ends with exit code 1 if there is a finding.
+    """
+    from mqguard.auth.analysis.findings import Rule
+    from mqguard.auth.analysis.lint import lint as findings_of
+    from mqguard.auth.documents.problems import nearest
+    from mqguard.cli.policy_view import finding_json, finding_text
+
+    known = [rule.value for rule in Rule]
+    for name in ignore:
+        if name not in known:
+            raise click.UsageError(f"unknown rule `{name}`: {nearest(name, known)}")
+    directory, document = source.load()
+    findings = [finding for finding in findings_of(directory) if finding.rule.value not in ignore]
+    value = {"findings": [finding_json(finding, document, source.file) for finding in findings]}
+    lines = [finding_text(finding, document, source.file) for finding in findings]
+    emit(value, "\n".join(lines) or "nothing found", as_json=as_json)
+    end(Exit.FAILED if findings else Exit.DONE)
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@json_option
+def diff(old: Path, new: Path, *, as_json: bool) -> None:
+    """Show each right gained or lost from policy file OLD to NEW, with a request that shows it.
+
+    When it says that no right changes, that is proven for every request there can be. Ends with exit code 1 if users
+    or rights differ.
+    """
+    from mqguard.auth.analysis.comparison import compare
+    from mqguard.cli.policy_view import comparison_json, comparison_text
+
+    found = compare(load_document(old).directory, load_document(new).directory)
+    emit(comparison_json(found), comparison_text(found), as_json=as_json)
+    end(Exit.DONE if found.is_empty else Exit.FAILED)
+
+
+@click.command()
+@click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
+@sourced
+@json_option
+def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> None:
+    """Run the tests of a policy file, and those of further files TESTS, on its policies.
+
+    A test says what must be allowed or denied; about a prefix or an address range it speaks of every request. Ends with
+    exit code 1 if one fails, 2 if there is none.
+    """
+    from mqguard.auth.documents.assertions import check
+    from mqguard.auth.errors import PolicyInvalid
+
+    directory, document = source.load()
+    sources = [(source.file, document)] if source.file is not None and document is not None else []
+    sources += [(path, load_document(path)) for path in tests]
+    outcomes = [(path, outcome) for path, found in sources for outcome in check(found.tests, directory)]
+    if not outcomes:
+        raise PolicyInvalid(
+            "there are no tests: write them under `tests`, each with `user`, `action`, `resource`, `must`"
+        )
+    failed = [outcome for _, outcome in outcomes if not outcome.holds]
+    lines = [line for path, outcome in outcomes for line in _failure_lines(path, outcome)]
+    lines.append(f"{len(outcomes) - len(failed)} of {len(outcomes)} tests hold")
+    value = {
+        "tests": len(outcomes),
+        "failed": len(failed),
+        "outcomes": [_outcome_json(path, outcome) for path, outcome in outcomes],
+    }
+    emit(value, "\n".join(lines), as_json=as_json)
+    end(Exit.FAILED if failed else Exit.DONE)
+
+
+def _failure_lines(path: Path, outcome: "Outcome") -> list[str]:
+    from mqguard.auth.documents.assertions import describe
+
+    if outcome.holds:
+        return []
+    head = f"{path}:{outcome.assertion.mark}: failed: {describe(outcome.assertion)}"
+    return [head, *(f"    {failure.message}" for failure in outcome.failures)]
+
+
+def _outcome_json(path: Path, outcome: "Outcome") -> dict[str, object]:
+    from mqguard.auth.documents.assertions import describe
+    from mqguard.cli.policy_view import verdict_json, witness_json
+
+    return {
+        "file": str(path),
+        "line": outcome.assertion.mark.line,
+        "column": outcome.assertion.mark.column,
+        "test": describe(outcome.assertion),
+        "holds": outcome.holds,
+        "failures": [
+            {
+                "user": failure.user,
+                "example": witness_json(failure.witness) if failure.witness else None,
+                "verdict": verdict_json(failure.verdict) if failure.verdict is not None else None,
+                "message": failure.message,
+            }
+            for failure in outcome.failures
+        ],
+    }

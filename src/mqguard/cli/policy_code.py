@@ -1,0 +1,127 @@
+"""`mqguard export`, `mqguard plan`, `mqguard apply`: users and policies as a document under version control."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mqguard.cli.connection import Connection, connected
+from mqguard.cli.exits import Exit
+from mqguard.cli.output import emit, json_option
+from mqguard.cli.policy_source import (
+    PolicySource,
+    directory_of,
+    end,
+    load_document,
+    located,
+    open_manager,
+    resolver,
+    sourced,
+)
+
+if TYPE_CHECKING:
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.documents.document import SecretReference
+    from mqguard.auth.documents.planning import Plan
+
+_file = click.option("-f", "--file", type=click.Path(path_type=Path), required=True, help="The policy file.")
+_prune = click.option("--prune", is_flag=True, help="Also delete users and policies that the file does not name.")
+
+
+@click.command()
+@sourced
+@click.option(
+    "--secrets",
+    type=click.Choice(["keep", "env"]),
+    default="keep",
+    show_default=True,
+    help="How to refer to secrets: keep those that users have, or name an environment variable for each.",
+)
+@json_option
+def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
+    """Print users and policies as a policy file, without any secret.
+
+    From a file it prints the same file in plain form, its entry groups put in.
+    """
+    from mqguard.auth.documents.writing import write_document
+
+    directory, _ = source.load()
+    text = write_document(directory, _env_of if secrets == "env" else None)
+    emit({"document": text}, text.rstrip("\n"), as_json=as_json)
+
+
+@click.command()
+@_file
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with this policy file, not with the server.")
+@click.option("--store", type=click.Path(path_type=Path), help="Compare with the data directory of a stopped server.")
+@connected
+@_prune
+@json_option
+def plan(
+    connection: Connection, file: Path, against: Path | None, store: Path | None, *, prune: bool, as_json: bool
+) -> None:
+    """Show what applying a policy file would change: users, entries, and which rights come and go.
+
+    Ends with exit code 1 if there is something to do.
+    """
+    stored, _ = PolicySource(connection, against, store).load()
+    found = _plan(file, stored, prune=prune)
+    emit(_plan_json(found), _plan_text(found), as_json=as_json)
+    end(Exit.DONE if found.is_empty else Exit.FAILED)
+
+
+@click.command()
+@_file
+@click.option("--store", type=click.Path(path_type=Path), required=True, help="The data directory of a stopped server.")
+@_prune
+@json_option
+def apply(file: Path, store: Path, *, prune: bool, as_json: bool) -> None:
+    """Bring users and policies to what a policy file says: all of it, or nothing when something is wrong.
+
+    Applying twice is applying once. Refuses to leave no enabled Super user.
+    """
+    with open_manager(store) as manager:
+        found = _plan(file, directory_of(manager.snapshot), prune=prune)
+        if found.changes:
+            manager.apply(found.changes)
+    emit({"applied": True, **_plan_json(found)}, _plan_text(found), as_json=as_json)
+
+
+def _plan(file: Path, stored: "Directory", *, prune: bool) -> "Plan":
+    from mqguard.auth.documents.planning import plan as plan_of
+    from mqguard.auth.documents.problems import DocumentInvalid
+
+    document = load_document(file)
+    try:
+        return plan_of(document, stored, resolver(file), prune=prune)
+    except DocumentInvalid as error:
+        raise located(file, error) from None
+
+
+def _plan_json(found: "Plan") -> dict[str, object]:
+    from mqguard.cli.policy_view import comparison_json
+
+    steps = [
+        {"verb": step.verb, "what": step.what, "name": step.name, "details": list(step.details)} for step in found.steps
+    ]
+    return {"steps": steps, **comparison_json(found.comparison)}
+
+
+def _plan_text(found: "Plan") -> str:
+    from mqguard.cli.policy_view import comparison_text
+
+    if found.is_empty:
+        return "nothing to do"
+    lines = []
+    for step in found.steps:
+        lines.append(f"{step.verb} {step.what} {step.name}")
+        lines += [f"    {detail}" for detail in step.details]
+    return "\n".join(lines) + "\n\n" + comparison_text(found.comparison)
+
+
+def _env_of(name: str) -> "SecretReference":
+    from mqguard.auth.documents.document import SecretPlace, SecretReference
+
+    word = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    return SecretReference(SecretPlace.ENV, f"MQGUARD_SECRET_{word}")

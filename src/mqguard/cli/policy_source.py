@@ -1,0 +1,215 @@
+"""Where commands about policies find users and policies: a file, a stopped server's data, or a running server."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import click
+
+from mqguard.cli.connection import Connection, connected
+from mqguard.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from mqguard.admin.session import Session
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.documents.document import Document
+    from mqguard.auth.documents.planning import Resolve
+    from mqguard.auth.manager import MetadataManager
+    from mqguard.auth.snapshot import Snapshot
+
+MAX_FILE = 64 << 20
+"""Bytes of the longest file that is read: a million entries fit."""
+
+_FILE = click.option("-f", "--file", type=click.Path(path_type=Path), help="A policy file, instead of the server.")
+_STORE = click.option(
+    "--store", type=click.Path(path_type=Path), help="The data directory of a stopped server, instead of the server."
+)
+
+
+class PolicySource(NamedTuple):
+    """Where users and policies are: in a file, in the data directory of a stopped server, else at a running server."""
+
+    connection: Connection
+    file: Path | None
+    store: Path | None
+
+    def load(self) -> "tuple[Directory, Document | None]":
+        """Users and policies, and the document if they are in a file.
+
+        Raises:
+            click.UsageError: Both places were given.
+            PolicyInvalid: The file cannot be read, or something in it is wrong.
+            MetadataStoreFailed: The data directory cannot be read.
+            Unreachable: There is no server.
+        """
+        if self.file is not None and self.store is not None:
+            raise click.UsageError("users and policies are in one place: give `--file` or `--store`, not both")
+        if self.file is not None:
+            document = load_document(self.file)
+            return document.directory, document
+        if self.store is not None:
+            with open_manager(self.store) as manager:
+                return directory_of(manager.snapshot), None
+        return _ask(self.connection), None
+
+
+def sourced(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a policy source, as its first argument `source`."""
+
+    @functools.wraps(command)
+    def wrapped(connection: Connection, file: Path | None, store: Path | None, **arguments: Any) -> None:
+        command(PolicySource(connection, file, store), **arguments)
+
+    return _FILE(_STORE(connected(wrapped)))
+
+
+def end(code: Exit) -> NoReturn:
+    """Leave a command with an exit code."""
+    click.get_current_context().exit(code)
+    raise AssertionError  # click's exit raises
+
+
+def _ask(connection: Connection) -> "Directory":
+    """Users and policies of a running cluster, all of whose brokers must agree. Secrets are not told."""
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.errors import PolicyInvalid
+
+    first: tuple[str, Directory] | None = None
+    with connection.client() as client:
+        for broker in client.brokers(connection.cluster):
+            found = _read_broker(client.at(broker.address))
+            if first is not None and first[1] != found:
+                raise PolicyInvalid(f"the brokers `{first[0]}` and `{broker.name}` have different users or policies")
+            first = first or (broker.name, found)
+    return first[1] if first else Directory({}, {})
+
+
+def _read_broker(session: "Session") -> "Directory":
+    from mqguard.admin import policies, users
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.user import User, UserStatus, UserType
+
+    found = [
+        User(info.username or "", (), UserType(info.user_type), UserStatus(info.user_status or "enable"))
+        for info in users.find(session)
+    ]
+    return Directory.of(found, policies.find(session))
+
+
+def load_document(path: Path) -> "Document":
+    """Read a policy file.
+
+    Raises:
+        FileInvalid: It cannot be read, or something in it is wrong; every problem has its line and column.
+    """
+    from mqguard.auth.documents.problems import DocumentInvalid
+    from mqguard.auth.documents.reading import read_document
+
+    text = read_text(path)
+    try:
+        return read_document(text)
+    except DocumentInvalid as error:
+        raise located(path, error) from None
+
+
+def located(path: Path, error: Exception) -> Exception:
+    """The error with the file before each of its problems, a line each."""
+    from mqguard.auth.documents.problems import DocumentInvalid
+    from mqguard.auth.errors import PolicyInvalid
+
+    if not isinstance(error, DocumentInvalid):
+        return error
+    return PolicyInvalid("\n".join(f"{path}:{problem.mark}: {problem.message}" for problem in error.problems))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, `-` for standard input.
+
+    Raises:
+        PolicyInvalid: It cannot be read, is too long, or is no UTF-8.
+    """
+    from mqguard.auth.errors import PolicyInvalid
+
+    try:
+        data = _read(path)
+    except OSError as error:
+        raise PolicyInvalid(f"the file `{path}` cannot be read: {error.strerror}") from None
+    if len(data) > MAX_FILE:
+        raise PolicyInvalid(f"the file `{path}` is longer than {MAX_FILE >> 20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise PolicyInvalid(f"the file `{path}` is no UTF-8: line {line} has another encoding") from None
+
+
+def _read(path: Path) -> bytes:
+    if str(path) == "-":
+        return sys.stdin.buffer.read(MAX_FILE + 1)
+    with path.open("rb") as stream:
+        return stream.read(MAX_FILE + 1)
+
+
+@contextmanager
+def open_manager(data: Path) -> "Iterator[MetadataManager]":
+    """The users and policies in a data directory; no server may run on it.
+
+    Raises:
+        PolicyInvalid: It is no data directory.
+        MetadataStoreFailed: It is in use, or cannot be read.
+    """
+    from mqguard.auth.errors import PolicyInvalid
+    from mqguard.auth.manager import MetadataManager
+    from mqguard.store.access_key import load_sealing_key
+    from mqguard.store.access_rocksdb import RocksMetadataStore
+
+    if not (data / "access").is_dir():
+        raise PolicyInvalid(f"`{data}` is no data directory of mqguard: it has no `access` directory")
+    key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
+    store = RocksMetadataStore(data / "access", key)
+    try:
+        yield MetadataManager(store)
+    finally:
+        store.close()
+
+
+def directory_of(snapshot: "Snapshot") -> "Directory":
+    """A snapshot as a state to analyse and to compare, secrets included."""
+    from mqguard.auth.analysis.directory import Directory
+
+    return Directory.of(snapshot.users(), snapshot.acls())
+
+
+def resolver(beside: Path) -> "Resolve":
+    """Finds secrets that a document refers to: in the environment, or in files beside the document.
+
+    Args:
+        beside: The document; relative paths count from its directory.
+    """
+    from mqguard.auth.documents.document import SecretPlace, SecretReference
+    from mqguard.auth.errors import PolicyInvalid
+    from mqguard.auth.user import Secret
+
+    def resolve(reference: SecretReference) -> Secret:
+        if reference.place is SecretPlace.ENV:
+            text = os.environ.get(reference.name, "")
+            if not text:
+                raise PolicyInvalid(f"the environment has no `{reference.name}`")
+            return Secret(text)
+        path = beside.parent / reference.name
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise PolicyInvalid(f"the file `{path}` cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise PolicyInvalid(f"the file `{path}` is no UTF-8") from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if not text or "\n" in text:
+            raise PolicyInvalid(f"the file `{path}` must hold the secret in one line and nothing else")
+        return Secret(text)
+
+    return resolve
