@@ -10,7 +10,21 @@ from typing import NoReturn
 
 import click
 
-from mqguard.cli import acl, completion, config, receive, send, standalone, topic, user, version
+from mqguard.cli import (
+    acl,
+    completion,
+    config,
+    migrate,
+    policy,
+    policy_check,
+    policy_code,
+    receive,
+    send,
+    standalone,
+    topic,
+    user,
+    version,
+)
 from mqguard.cli.exits import Exit, report
 
 COMMANDS: tuple[click.Command, ...] = (
@@ -20,6 +34,15 @@ COMMANDS: tuple[click.Command, ...] = (
     user.user,
     acl.acl,
     topic.topic,
+    policy.can,
+    policy.who_can,
+    policy_check.lint,
+    policy_check.diff,
+    policy_check.test,
+    policy_code.export,
+    policy_code.plan,
+    policy_code.apply,
+    migrate.migrate,
     config.config,
     version.version,
     completion.completion,
