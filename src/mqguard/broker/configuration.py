@@ -35,6 +35,9 @@ class Configuration:
         values: What is in force, as text.
         secret: Keys whose values are never shown.
         knobs: What may be changed; every other key, known or not, is refused.
+
+    Attributes:
+        changes: How often something was changed.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Configuration:
     ) -> None:
         self._values = {key: MASK if key in secret and value else value for key, value in values.items()}
         self._knobs = dict(knobs or {})
+        self.changes = 0
 
     def text(self) -> str:
         """All keys and values, in order of the keys."""
@@ -74,6 +78,7 @@ class Configuration:
         for key, value in wanted.items():
             self._knobs[key].apply(value)
             self._values[key] = value
+        self.changes += 1
         return wanted
 
     def _check(self, key: str, value: str) -> None:

@@ -8,17 +8,25 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
+from mqguard.broker.processors.connections import Connections
+from mqguard.broker.processors.groups import GroupAdministration
 from mqguard.broker.processors.lookup import Finding
 from mqguard.broker.processors.membership import Membership
 from mqguard.broker.processors.offsets import Positions
 from mqguard.broker.processors.pull import Pulling
 from mqguard.broker.processors.relay import Relaying
+from mqguard.broker.processors.reports import Reports
+from mqguard.broker.processors.reset import Resetting
 from mqguard.broker.processors.send import Sending
+from mqguard.broker.processors.status import Status
 from mqguard.broker.processors.topics import TopicAdministration
+from mqguard.broker.progress import Progress
 from mqguard.broker.questions import Questions
 from mqguard.broker.request import Handler, Request
+from mqguard.broker.resets import Resets
 from mqguard.broker.router import Admission, Router
 from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.traffic import Traffic
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.locks import Locks
@@ -93,7 +101,9 @@ class Broker:
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
         self._address = settings.address
-        self._pulling = Pulling(engine, self.clients, self._waiting, settings, ports.clock)
+        self._resets = Resets()
+        self._traffic = Traffic(ports.clock.now_ms())
+        self._pulling = Pulling(engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
         engine.topics.on_change(self._topic_changed)
         self.application = Router(
@@ -119,6 +129,7 @@ class Broker:
         self._engine.tick()
         self._pulling.expire()
         self._questions.expire(now)
+        self._traffic.sample(now)
         if now - self._expired_ms >= EXPIRY_MS:
             self._expired_ms = now
             self._locks.expire(now)
@@ -129,20 +140,25 @@ class Broker:
                 link.close("no heartbeat")
 
     def _handlers(self) -> dict[int, Handler]:
-        engine, settings, clock = self._engine, self._settings, self._clock
+        engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports
+        progress = Progress(engine, self.clients, settings.name)
         parts: list[dict[int, Handler]] = [
-            Sending(engine, settings).handlers(),
+            Sending(engine, self._traffic, settings).handlers(),
             self._pulling.handlers(),
-            Positions(engine).handlers(),
+            Positions(engine, self._resets).handlers(),
             Membership(engine, self.clients, self._locks, self._notices, clock).handlers(),
-            TopicAdministration(engine).handlers(),
             Finding(engine, clock).handlers(),
             Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
+            TopicAdministration(engine, progress).handlers(),
+            GroupAdministration(engine, self._locks).handlers(),
+            Connections(self.clients).handlers(),
+            Reports(engine, self.clients, progress, lambda: self._address, clock).handlers(),
+            Resetting(
+                engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
+            ).handlers(),
+            Status(engine, self.clients, self._traffic, ports.configuration, settings, clock).handlers(),
         ]
-        table: dict[int, Handler] = {}
-        for part in parts:
-            table.update(part)
-        return table
+        return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:
         self._engine.turn.commit()
@@ -160,4 +176,6 @@ class Broker:
     def _topic_changed(self, name: str) -> None:
         if self._ports.announcer is not None:
             self._ports.announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
+        if self._engine.topics.get(name) is None:
+            self._resets.forget(topic=name)
         self._pulling.topic_changed(name)

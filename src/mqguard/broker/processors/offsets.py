@@ -2,6 +2,8 @@
 
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.request import Handler, Request
+from mqguard.broker.reserved import refuse_reserved
+from mqguard.broker.resets import Resets
 from mqguard.engine.engine import Engine
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
@@ -23,10 +25,16 @@ nothing that was sent before it came.
 
 
 class Positions:
-    """Answers and stores offsets."""
+    """Answers and stores offsets.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: Queues and offsets.
+        resets: Says whose commits do not count at the moment.
+    """
+
+    def __init__(self, engine: Engine, resets: Resets) -> None:
         self._engine = engine
+        self._resets = resets
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""
@@ -59,7 +67,10 @@ class Positions:
                 f"offset {header.commit_offset} of queue {header.queue_id} of topic `{header.topic}`: the offset must "
                 f"be 0 or more, the queue 0 to {config.queues - 1}",
             )
+        refuse_reserved(header.consumer_group)
         self._engine.groups.find(header.consumer_group)
+        if self._resets and self._resets.holds(header.consumer_group, header.topic, header.queue_id):
+            return Reply(remark="Offset has been previously reset")
         self._engine.offsets.set(header.consumer_group, header.topic, header.queue_id, header.commit_offset)
         return Reply(stored=True)
 

@@ -5,8 +5,12 @@ import functools
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.failures import explain
 from mqguard.broker.filters import require_tags
+from mqguard.broker.forbidden import is_forbidden
 from mqguard.broker.request import Handler, Request
+from mqguard.broker.reserved import refuse_reserved
+from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.traffic import Traffic
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NotReadable
@@ -47,6 +51,8 @@ class Pulling:
         engine: The messages.
         clients: Whose heartbeats say what a group subscribes to.
         waiting: Where pulls wait.
+        resets: Offsets that groups have to be told of.
+        traffic: Counts what is given out.
         settings: See `BrokerSettings`.
         clock: Tells when waiting ends.
     """
@@ -56,6 +62,8 @@ class Pulling:
         engine: Engine,
         clients: Clients,
         waiting: Waiting[tuple[Request, PullHeader]],
+        resets: Resets,
+        traffic: Traffic,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -63,6 +71,8 @@ class Pulling:
         self._fetch = engine.fetch
         self._clients = clients
         self._waiting = waiting
+        self._resets = resets
+        self._traffic = traffic
         self._clock = clock
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
@@ -77,9 +87,17 @@ class Pulling:
         if header.lite_topic:
             raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
         group = header.consumer_group
-        if not self._engine.groups.find(group).consume_enable:
+        refuse_reserved(group)
+        config = self._engine.groups.find(group)
+        if not config.consume_enable:
             raise NotReadable(f"subscription group no permission, {group}")
+        if is_forbidden(config, header.topic):
+            raise NotReadable(f"the consumer group[{group}] is forbidden for topic[{header.topic}]")
         wanted = self._wanted(header)
+        if self._resets:
+            moved = self._reset(header)
+            if moved is not None:
+                return moved
         if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0:
             self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
         fetched = self._read(header, wanted)
@@ -99,12 +117,16 @@ class Pulling:
         for waiter in self._waiting.expired(self._clock.now_ms()):
             self._resume(waiter, last=True)
 
+    def wake(self, topic: str) -> None:
+        """Answer all pulls that wait on a topic."""
+        for waiter in self._waiting.take_topic(topic):
+            self._resume(waiter, last=True)
+
     def topic_changed(self, topic: str) -> None:
         """Answer the pulls that wait on a topic that was deleted or may not be read any more."""
         config = self._engine.topics.get(topic)
         if config is None or not config.readable:
-            for waiter in self._waiting.take_topic(topic):
-                self._resume(waiter, last=True)
+            self.wake(topic)
 
     def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
@@ -123,21 +145,30 @@ class Pulling:
         )
 
     def _resume(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> None:
-        request, header = waiter.what
+        request = waiter.what[0]
         if request.link.closed:
             return
         try:
-            if not request.access.still_allowed():
-                # The right was taken away meanwhile: the client asks again, and is refused with all that belongs to it.
-                reply = Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
-            else:
-                fetched = self._read(header, waiter.tags)
-                if not last and _is_at_end(header, fetched) and self._waiting.park(waiter):
-                    return
-                reply = self._reply(header, fetched)
+            reply = self._outcome(waiter, last=last)
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
             reply = explain(request.command.code, exc)
-        request.link.send(encode_reply(request.command.opaque, reply.code, reply.ext, reply.remark, reply.body))
+        if reply is not None:
+            request.link.send(encode_reply(request.command.opaque, reply.code, reply.ext, reply.remark, reply.body))
+
+    def _outcome(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> Reply | None:
+        """What a pull that waited is answered, None if it goes on waiting."""
+        request, header = waiter.what
+        if not request.access.still_allowed():
+            # The right was taken away meanwhile: the client asks again, and is refused with all that belongs to it.
+            return Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
+        if self._resets:
+            moved = self._reset(header)
+            if moved is not None:
+                return moved
+        fetched = self._read(header, waiter.tags)
+        if not last and _is_at_end(header, fetched) and self._waiting.park(waiter):
+            return None
+        return self._reply(header, fetched)
 
     # What is wanted, and what is answered
 
@@ -151,6 +182,7 @@ class Pulling:
             wanted,
         )
         if fetched.records:
+            self._traffic.got += len(fetched.records)
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
         return fetched
 
@@ -183,6 +215,15 @@ class Pulling:
             )
         require_tags(subscription.expression_type)
         return _codes(subscription.expression)
+
+    def _reset(self, header: PullHeader) -> Reply | None:
+        """What a group is told whose offset was set under it, None if it was not."""
+        offset = self._resets.take(header.consumer_group, header.topic, header.queue_id)
+        if offset is None:
+            return None
+        low = self._engine.min_offset(header.topic, header.queue_id)
+        high = self._engine.max_offset(header.topic, header.queue_id)
+        return Reply(ResponseCode.PULL_OFFSET_MOVED, self._position(offset, low, high), remark="OFFSET_RESET")
 
     def _broadcast_allowed(self, group: str) -> bool:
         return self._engine.groups.find(group).consume_broadcast_enable

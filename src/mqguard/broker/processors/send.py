@@ -4,6 +4,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.traffic import Traffic
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, Sent
@@ -17,9 +18,16 @@ _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 
 
 class Sending:
-    """Takes messages in."""
+    """Takes messages in.
 
-    def __init__(self, engine: Engine, settings: BrokerSettings) -> None:
+    Args:
+        engine: Where they go.
+        traffic: Counts them.
+        settings: See `BrokerSettings`.
+    """
+
+    def __init__(self, engine: Engine, traffic: Traffic, settings: BrokerSettings) -> None:
+        self._traffic = traffic
         self._engine = engine
         self._send = engine.send
         self._region = settings.region
@@ -60,6 +68,9 @@ class Sending:
             sent = self._send(message)
         except NoSuchTopic as exc:
             sent = self._create_and_send(request, message, exc)
+        traffic = self._traffic
+        traffic.put += 1
+        traffic.put_bytes += len(command.body)
         # Clients read MSG_REGION and TRACE_ON without looking whether they are there.
         ext = {
             "msgId": sent.message_id,

@@ -1,26 +1,43 @@
-"""Topics: made, changed, deleted (17, 215)."""
+"""Topics: made, changed, deleted, shown (17, 18, 21, 202, 215, 300, 305, 351)."""
 
 from mqguard.broker.errors import RequestRefused
+from mqguard.broker.pages import page_of
+from mqguard.broker.progress import Progress
 from mqguard.broker.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes
+from mqguard.remoting.bodies.codec import decode, encode
+from mqguard.remoting.bodies.tables import GroupList, TopicList
+from mqguard.remoting.bodies.topics import QueueStats, TopicConfigBody, TopicConfigs, TopicStats, TopicTable
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader
+from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader, TopicSeqHeader
 
 
 class TopicAdministration:
-    """Changes the topics."""
+    """Changes and shows the topics.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The topics.
+        progress: Says who consumes a topic.
+    """
+
+    def __init__(self, engine: Engine, progress: Progress) -> None:
         self._engine = engine
+        self._progress = progress
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""
         return {
             RequestCode.UPDATE_AND_CREATE_TOPIC: self.put,
+            RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: self.put_all,
             RequestCode.DELETE_TOPIC_IN_BROKER: self.delete,
+            RequestCode.GET_ALL_TOPIC_CONFIG: self.all,
+            RequestCode.GET_TOPIC_CONFIG: self.get,
+            RequestCode.GET_TOPIC_STATS_INFO: self.stats,
+            RequestCode.QUERY_TOPIC_CONSUME_BY_WHO: self.groups,
+            RequestCode.GET_SYSTEM_TOPIC_LIST_FROM_BROKER: self.system_topics,
         }
 
     def put(self, request: Request) -> Reply:
@@ -42,6 +59,27 @@ class TopicAdministration:
         )
         return Reply(stored=True)
 
+    def put_all(self, request: Request) -> Reply:
+        """Make or change several topics (18): up to the first that is refused, which the answer names."""
+        for body in decode(request.command.body, TopicConfigs).topic_config_list:
+            topic = body.value()
+            old = self._engine.topics.get(topic.name)
+            change = ",".join(f"{name}={value}" if name[:1] == "+" else name for name, value in body.attributes.items())
+            attributes = change_attributes(old.attributes if old else {}, change)
+            self._engine.topics.put(
+                TopicConfig(
+                    topic.name,
+                    topic.read_queues,
+                    topic.write_queues,
+                    topic.perm,
+                    topic.filter_type,
+                    topic.sys_flag,
+                    topic.order,
+                    attributes,
+                )
+            )
+        return Reply(stored=True)
+
     def delete(self, request: Request) -> Reply:
         """Delete a topic with its messages and offsets (215)."""
         topic = read(request.command.ext, TopicHeader).topic
@@ -49,3 +87,48 @@ class TopicAdministration:
             raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The specified topic is blank.")
         self._engine.topics.delete(topic)
         return Reply(stored=True)
+
+    def all(self, request: Request) -> Reply:
+        """All topics, or a page of them (21)."""
+        header = read(request.command.ext, TopicSeqHeader)
+        topics, total = page_of(self._engine.topics.all(), header.topic_seq, header.max_topic_num)
+        body = encode(TopicTable.of(topics, self._engine.topics.data_version))
+        return Reply(ext={} if total is None else {"totalTopicNum": str(total)}, body=body)
+
+    def get(self, request: Request) -> Reply:
+        """One topic (351)."""
+        name = read(request.command.ext, TopicHeader).topic
+        topic = self._engine.topics.get(name)
+        if topic is None:
+            raise RequestRefused(ResponseCode.TOPIC_NOT_EXIST, f"No topic in this broker. topic: {name}")
+        return Reply(body=encode(TopicConfigBody.of(topic)))
+
+    def stats(self, request: Request) -> Reply:
+        """How far every queue of a topic reaches (202).
+
+        Empty queues too: tools take an empty table for an error.
+        """
+        name = read(request.command.ext, TopicHeader).topic
+        topic = self._engine.topics.get(name)
+        if topic is None:
+            raise RequestRefused(ResponseCode.TOPIC_NOT_EXIST, f"topic[{name}] not exist")
+        table = {
+            self._progress.queue(name, queue_id): QueueStats(
+                min_offset=self._engine.min_offset(name, queue_id),
+                max_offset=self._engine.max_offset(name, queue_id),
+                last_update_timestamp=self._engine.last_store_time(name, queue_id),
+            )
+            for queue_id in range(topic.queues)
+        }
+        return Reply(body=encode(TopicStats(offset_table=table)))
+
+    def groups(self, request: Request) -> Reply:
+        """The groups that consume a topic (300)."""
+        name = read(request.command.ext, TopicHeader).topic
+        return Reply(body=encode(GroupList(group_list=self._progress.groups_of(name))))
+
+    def system_topics(self, request: Request) -> Reply:
+        """The topics that the broker needs for itself (305)."""
+        del request
+        topics = self._engine.topics
+        return Reply(body=encode(TopicList(topic_list=[t.name for t in topics.all() if topics.is_system(t.name)])))

@@ -1,0 +1,118 @@
+"""Consumer groups: made, changed, deleted, shown (200, 201, 207, 225, 352, 353)."""
+
+import msgspec
+
+from mqguard.broker.forbidden import FORBIDDEN, is_forbidden, with_forbidden
+from mqguard.broker.pages import page_of
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.reserved import refuse_reserved
+from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchGroup
+from mqguard.engine.locks import Locks
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.remoting.bodies.codec import Body, decode, encode
+from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs, GroupTable
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.groups import DeleteGroupHeader, GroupForbiddenHeader, GroupHeader, GroupSeqHeader
+
+
+class GroupForbidden(Body):
+    """Answer of 353."""
+
+    group: str
+    topic: str
+    readable: bool
+
+
+class GroupAdministration:
+    """Changes and shows the consumer groups.
+
+    Args:
+        engine: The groups.
+        locks: Lose those of a deleted group.
+    """
+
+    def __init__(self, engine: Engine, locks: Locks) -> None:
+        self._engine = engine
+        self._locks = locks
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: self.put,
+            RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: self.put_all,
+            RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG: self.all,
+            RequestCode.DELETE_SUBSCRIPTIONGROUP: self.delete,
+            RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG: self.get,
+            RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN: self.forbid,
+        }
+
+    def put(self, request: Request) -> Reply:
+        """Make a group or change it (200)."""
+        self._put(decode(request.command.body, GroupConfigBody).value())
+        return Reply(stored=True)
+
+    def put_all(self, request: Request) -> Reply:
+        """Make or change several groups (225): up to the first that is refused, which the answer names."""
+        for body in decode(request.command.body, GroupConfigs).group_config_list:
+            self._put(body.value())
+        return Reply(stored=True)
+
+    def all(self, request: Request) -> Reply:
+        """All groups, or a page of them (201)."""
+        header = read(request.command.ext, GroupSeqHeader)
+        groups = self._engine.groups
+        page, total = page_of(list(map(_shown, groups.all())), header.group_seq, header.max_group_num)
+        body = encode(GroupTable.of(page, groups.data_version))
+        return Reply(ext={} if total is None else {"totalGroupNum": str(total)}, body=body)
+
+    def delete(self, request: Request) -> Reply:
+        """Delete a group, its offsets too if that is asked for (207)."""
+        header = read(request.command.ext, DeleteGroupHeader)
+        refuse_reserved(header.group_name)
+        self._engine.groups.delete(header.group_name, clean_offsets=header.clean_offset)
+        self._locks.forget_group(header.group_name)
+        return Reply(stored=True)
+
+    def get(self, request: Request) -> Reply:
+        """One group (352); as consumers do, it makes a missing one where that is allowed.
+
+        Proxies of 5.5 ask for every group that a client names, and refuse the client when there is none.
+        """
+        group = self._engine.groups.find(read(request.command.ext, GroupHeader).group)
+        return Reply(body=encode(GroupConfigBody.of(_shown(group))), stored=True)
+
+    def forbid(self, request: Request) -> Reply:
+        """Forbid or permit a group to read a topic, or tell which it is (353)."""
+        header = read(request.command.ext, GroupForbiddenHeader)
+        group = self._engine.groups.get(header.group)
+        if group is None:
+            raise NoSuchGroup(f"subscription group [{header.group}] does not exist")
+        if header.readable is not None:
+            group = with_forbidden(group, header.topic, forbidden=not header.readable)
+            self._engine.groups.put(group)
+        answer = GroupForbidden(group=header.group, topic=header.topic, readable=not is_forbidden(group, header.topic))
+        return Reply(body=encode(answer), stored=True)
+
+    def _put(self, group: SubscriptionGroupConfig) -> None:
+        refuse_reserved(group.name)
+        old = self._engine.groups.get(group.name)
+        attributes = dict(old.attributes) if old else {}
+        for name, value in group.attributes.items():
+            if name[:1] == "-":
+                attributes.pop(name[1:], None)
+            elif name != FORBIDDEN:
+                attributes[name.removeprefix("+")] = value
+        self._engine.groups.put(msgspec.structs.replace(group, attributes=attributes))
+        # Tools take a group without a route to its retry topic for one that does not exist.
+        self._engine.groups.with_retry_topic(group.name)
+
+
+def _shown(group: SubscriptionGroupConfig) -> SubscriptionGroupConfig:
+    """The group without what stands in its attributes for the broker alone."""
+    if FORBIDDEN not in group.attributes:
+        return group
+    attributes = {name: value for name, value in group.attributes.items() if name != FORBIDDEN}
+    return msgspec.structs.replace(group, attributes=attributes)

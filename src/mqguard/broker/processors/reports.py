@@ -1,0 +1,150 @@
+"""How far groups have come (208, 303, 317, 321, 343, 345)."""
+
+from collections.abc import Callable
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.progress import Progress
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.reserved import RESERVED_GROUPS
+from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
+from mqguard.engine.clients import Clients, Subscription
+from mqguard.engine.engine import Engine
+from mqguard.guard.context import Access
+from mqguard.model import properties, record, tags
+from mqguard.model.clock import Clock
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.bodies.codec import encode
+from mqguard.remoting.bodies.groups import ConsumeStats, ConsumeStatsList, TimeSpans
+from mqguard.remoting.bodies.tables import TopicList
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.groups import (
+    BrokerConsumeStatsHeader,
+    ConsumeStatsHeader,
+    GroupHeader,
+    GroupTopicHeader,
+    TimeSpanHeader,
+)
+from mqguard.remoting.headers.topics import ConsumeQueueHeader
+
+
+class Reports:
+    """Tells how far groups have come.
+
+    Args:
+        engine: Queues and offsets.
+        clients: What live groups subscribe to.
+        progress: Does the comparing.
+        address: Says at which `host:port` this broker is reached.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self, engine: Engine, clients: Clients, progress: Progress, address: Callable[[], str], clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._progress = progress
+        self._address = address
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.GET_CONSUME_STATS: self.stats,
+            RequestCode.QUERY_CONSUME_TIME_SPAN: self.spans,
+            RequestCode.GET_BROKER_CONSUME_STATS: self.all_stats,
+            RequestCode.QUERY_CONSUME_QUEUE: self.queue,
+            RequestCode.QUERY_TOPICS_BY_CONSUMER: self.topics,
+            RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER: self.subscription,
+        }
+
+    def stats(self, request: Request) -> Reply:
+        """How far a group has come, in topics that are named or in all of its own (208)."""
+        header = read(request.command.ext, ConsumeStatsHeader)
+        named = [name for name in [header.topic, *(header.topic_list or "").split(";")] if name]
+        if named:
+            found = [topic for name in dict.fromkeys(named) if (topic := self._engine.topics.get(name)) is not None]
+        else:
+            found = _readable(request.access, self._progress.topics_of(header.consumer_group))
+        return Reply(body=encode(self._progress.stats(header.consumer_group, found)))
+
+    def spans(self, request: Request) -> Reply:
+        """The times that a group's offsets stand for (303)."""
+        header = read(request.command.ext, TimeSpanHeader)
+        topic = self._engine.topics.require(header.topic)
+        spans = self._progress.spans(header.group, topic, self._clock.now_ms())
+        return Reply(body=encode(TimeSpans(consume_time_span_set=spans)))
+
+    def all_stats(self, request: Request) -> Reply:
+        """How far every group has come (317)."""
+        ordered_only = read(request.command.ext, BrokerConsumeStatsHeader).is_order
+        listed: list[dict[str, list[ConsumeStats]]] = []
+        behind = 0
+        for group in self._engine.groups.all():
+            topics = [topic for topic in self._progress.topics_of(group.name) if topic.order or not ordered_only]
+            if group.name in RESERVED_GROUPS or not topics:
+                continue
+            stats = [self._progress.stats(group.name, [topic]) for topic in topics]
+            listed.append({group.name: stats})
+            behind += sum(
+                queue.broker_offset - queue.consumer_offset for one in stats for queue in one.offset_table.values()
+            )
+        body = ConsumeStatsList(consume_stats_list=listed, broker_addr=self._address(), total_diff=behind)
+        return Reply(body=encode(body))
+
+    def queue(self, request: Request) -> Reply:
+        """What the index of a queue holds (321)."""
+        header = read(request.command.ext, ConsumeQueueHeader)
+        topic, queue_id = header.topic or "", header.queue_id
+        subscription = self._clients.subscription(header.consumer_group or "", topic)
+        first = max(header.index, self._engine.min_offset(topic, queue_id))
+        fetched = self._engine.fetch(topic, queue_id, first, header.count, 0)
+        return Reply(
+            body=encode(
+                ConsumeQueueView(
+                    queue_data=[_entry(data, subscription) for data in fetched.records],
+                    min_queue_index=fetched.min_offset,
+                    max_queue_index=fetched.max_offset,
+                    subscription_data=subscription_data(subscription) if subscription else None,
+                )
+            )
+        )
+
+    def topics(self, request: Request) -> Reply:
+        """The topics that a group has offsets in (343)."""
+        group = read(request.command.ext, GroupHeader).group
+        return Reply(body=encode(TopicList(topic_list=self._engine.offsets.topics_of(group))))
+
+    def subscription(self, request: Request) -> Reply:
+        """What a live group wants of a topic (345)."""
+        header = read(request.command.ext, GroupTopicHeader)
+        topic = header.topic or ""
+        found = self._clients.subscription(header.group, topic)
+        if found is None and self._clients.group(header.group) is None:
+            raise RequestRefused(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{header.group}] not online")
+        data = subscription_data(found) if found else None
+        return Reply(body=encode(SubscriptionView(group=header.group, topic=topic, subscription_data=data)))
+
+
+def _readable(access: Access, topics: list[TopicConfig]) -> list[TopicConfig]:
+    """Those of a group's topics that the asker may see."""
+    # Where a group has no topic nothing more is touched.
+    access.pending = False
+    return [topic for topic in topics if access.allows(ResourceType.TOPIC, topic.name, Action.GET)]
+
+
+def _entry(data: bytes, subscription: Subscription | None) -> EntryView:
+    message = record.decode(data)
+    text = properties.parse(message.properties.decode(errors="replace")).get(properties.TAGS)
+    code = tags.code_of(text) if text else 0
+    wanted = subscription.codes if subscription else frozenset()
+    return EntryView(
+        physic_offset=message.physical_offset,
+        physic_size=len(data),
+        tags_code=code,
+        eval=not wanted or code in wanted,
+    )

@@ -1,0 +1,151 @@
+"""The broker about itself (25, 26, 28, 315)."""
+
+from mqguard import __version__
+from mqguard.broker.configuration import Configuration
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.traffic import Traffic
+from mqguard.engine.clients import Clients
+from mqguard.engine.engine import Engine
+from mqguard.model.clock import Clock
+from mqguard.remoting.bodies.codec import encode
+from mqguard.remoting.bodies.tables import DataVersionBody, KvBody
+from mqguard.remoting.codes import SERVER_VERSION, RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+
+VERSION_TEXT = "V5_5_0"
+"""What tools show for `SERVER_VERSION`."""
+
+_UNUSED = (
+    "sendThreadPoolQueueSize",
+    "pullThreadPoolQueueSize",
+    "ackThreadPoolQueueSize",
+    "sendThreadPoolQueueHeadWaitTimeMills",
+    "pullThreadPoolQueueHeadWaitTimeMills",
+    "ackThreadPoolQueueHeadWaitTimeMills",
+    "queryThreadPoolQueueSize",
+    "queryThreadPoolQueueHeadWaitTimeMills",
+    "pageCacheLockTimeMills",
+    "timerReadBehind",
+    "timerOffsetBehind",
+    "timerCongestNum",
+    "dispatchBehindBytes",
+)
+"""Queues and lags that this broker does not have: always 0, because nothing ever waits there."""
+
+
+class Status:
+    """Tells of the broker.
+
+    Args:
+        engine: The messages.
+        clients: The live clients.
+        traffic: Counters and rates.
+        configuration: What is told and changed of the configuration.
+        settings: See `BrokerSettings`.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        traffic: Traffic,
+        configuration: Configuration,
+        settings: BrokerSettings,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._traffic = traffic
+        self._configuration = configuration
+        self._settings = settings
+        self._clock = clock
+        self._started_ms = clock.now_ms()
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.UPDATE_BROKER_CONFIG: self.configure,
+            RequestCode.GET_BROKER_CONFIG: self.configured,
+            RequestCode.GET_BROKER_RUNTIME_INFO: self.runtime,
+            RequestCode.VIEW_BROKER_STATS_DATA: self.stats,
+        }
+
+    def configure(self, request: Request) -> Reply:
+        """Change keys of the configuration that may be changed over the wire (25)."""
+        self._configuration.change(request.command.body)
+        return Reply()
+
+    def configured(self, request: Request) -> Reply:
+        """The configuration without its secrets (26)."""
+        del request
+        version = encode(DataVersionBody(counter=self._configuration.changes)).decode()
+        return Reply(ext={"version": version}, body=self._configuration.text().encode())
+
+    def runtime(self, request: Request) -> Reply:
+        """How the broker is (28), under the names that Apache's tools read."""
+        del request
+        return Reply(body=encode(KvBody(table=self._table())))
+
+    def stats(self, request: Request) -> Reply:
+        """A statistic by name and key (315); the answer is Apache's for one that nobody has counted."""
+        ext = request.command.ext
+        raise RequestRefused(
+            ResponseCode.SYSTEM_ERROR,
+            f"The stats <{ext.get('statsName', '')}> <{ext.get('statsKey', '')}> not exist",
+        )
+
+    def _table(self) -> dict[str, str]:
+        engine, traffic, now = self._engine, self._traffic, self._clock.now_ms()
+        put, got = traffic.rates(now)
+        extent = engine.extent()
+        return {
+            **dict.fromkeys(_UNUSED, "0"),
+            "brokerVersionDesc": VERSION_TEXT,
+            "brokerVersion": str(SERVER_VERSION),
+            "mqguardVersion": __version__,
+            "brokerActive": "true",
+            "brokerName": self._settings.name,
+            "clusterName": self._settings.cluster,
+            "bootTimestamp": str(self._started_ms),
+            "runtime": _duration(now - self._started_ms),
+            "putTps": _rates(put),
+            "getTotalTps": _rates(got),
+            "getFoundTps": _rates(got),
+            "getMissTps": _rates([0.0] * len(got)),
+            "getTransferredTps": _rates(got),
+            "timerEnqueueTps": "0.0",
+            "timerDequeueTps": "0.0",
+            "msgPutTotalTodayNow": str(traffic.put),
+            "msgPutTotalTodayMorning": "0",
+            "msgPutTotalYesterdayMorning": "0",
+            "msgGetTotalTodayNow": str(traffic.got),
+            "msgGetTotalTodayMorning": "0",
+            "msgGetTotalYesterdayMorning": "0",
+            "putMessageTimesTotal": str(traffic.put),
+            "putMessageSizeTotal": str(traffic.put_bytes),
+            "earliestMessageTimeStamp": str(extent.oldest_ms),
+            "commitLogMinOffset": str(extent.min_physical),
+            "commitLogMaxOffset": str(extent.next_physical),
+            "commitLogDiskRatio": f"{extent.space.used_ratio:.4f}",
+            "commitLogDirCapacity": f"Total : {_gib(extent.space.total)}, Free : {_gib(extent.space.free)}.",
+            "topics": str(len(engine.topics.all())),
+            "groups": str(len(engine.groups.all())),
+            "consumersOnline": str(sum(len(group.members) for group in self._clients.groups())),
+        }
+
+
+def _rates(values: list[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+def _duration(ms: int) -> str:
+    seconds = ms // 1000
+    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
+    return f"[ {days} days, {hours} hours, {minutes} minutes, {seconds % 60} seconds ]"
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
