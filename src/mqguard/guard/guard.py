@@ -10,11 +10,11 @@ import logging
 
 from mqguard.auth import wording
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy import Decision
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.audit import Stage
 from mqguard.guard.authenticate import Authentication
 from mqguard.guard.authorize import NOBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
@@ -119,7 +119,7 @@ class Guard:
         rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
             verdict = self._authorization.judge_sender(identity, rights)
-            if verdict.decision is not Word.ALLOW:
+            if verdict.decision is not Decision.ALLOW:
                 raise self._refuser.refuse(
                     case, Stage.AUTHORIZATION, verdict.reason.value, wording.AUTHORIZATION_FAILED
                 )
@@ -129,7 +129,7 @@ class Guard:
         for need in needs:
             verdict = judge(identity, rights, need, case.code, case.peer.ip)
             verdicts.append(verdict)
-            if verdict.decision is not Word.ALLOW:
+            if verdict.decision is not Decision.ALLOW:
                 remark = (
                     wording.AUTHORIZATION_FAILED
                     if verdict is NOBODY
@@ -141,23 +141,9 @@ class Guard:
         return tuple(verdicts)
 
     def _let_in(self, case: Case, verdicts: tuple[Verdict, ...], reason: str, access: Access) -> Access:
-        identity = case.identity
-        recorded = self._put(
-            Decision(
-                self._now_ms(),
-                Stage.AUTHORIZATION,
-                identity.user if identity is not None else "",
-                identity.method if identity is not None else "",
-                case.peer.ip,
-                case.code,
-                case.signature,
-                case.needs,
-                verdicts,
-                reason,
-                "",
-                self._ticks() - case.started,
-            )
-        )
+        now = self._now_ms()
+        latency = self._ticks() - case.started
+        recorded = self._put(case.decision(Stage.AUTHORIZATION, verdicts, reason, "", now, latency))
         if not recorded and self._refuses_when_full:
             remark = "the audit log has no room, so the request is refused; try again later"
             raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)

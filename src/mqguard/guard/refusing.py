@@ -40,6 +40,36 @@ class Case(msgspec.Struct, gc=False):
         """Whether it comes from a Super user."""
         return self.identity is not None and self.identity.is_super
 
+    @property
+    def user(self) -> str:
+        """The proven user, or else the name that is claimed."""
+        return self.identity.user if self.identity is not None else self.claimed
+
+    def decision(
+        self,
+        stage: Stage,
+        verdicts: tuple[Verdict, ...],
+        reason: str,
+        decision_id: str,
+        now_ms: int,
+        latency_ns: int,
+    ) -> Decision:
+        """What goes on record."""
+        return Decision(
+            now_ms,
+            stage,
+            self.user,
+            self.identity.method if self.identity is not None else "",
+            self.peer.ip,
+            self.code,
+            self.signature,
+            self.needs,
+            verdicts,
+            reason,
+            decision_id,
+            latency_ns,
+        )
+
 
 class Refuser:
     """Makes refusals and remembers them."""
@@ -72,7 +102,6 @@ class Refuser:
             code: Response code for the peer.
         """
         ports = self._ports
-        identity = case.identity
         decision_id = ports.new_id()
         told = f"{remark} [decision {decision_id}]"
         now = ports.clock.now_ms()
@@ -80,8 +109,8 @@ class Refuser:
             Refusal(
                 decision_id=decision_id,
                 when_ms=now,
-                user=identity.user if identity is not None else case.claimed,
-                proven=identity is not None,
+                user=case.user,
+                proven=case.identity is not None,
                 source=case.peer.ip,
                 code=case.code,
                 stage=stage.value,
@@ -93,20 +122,5 @@ class Refuser:
                 version=case.version,
             )
         )
-        ports.audit.put(
-            Decision(
-                when_ms=now,
-                stage=stage,
-                user=identity.user if identity is not None else case.claimed,
-                method=identity.method if identity is not None else "",
-                source=case.peer.ip,
-                code=case.code,
-                signature=case.signature,
-                needs=case.needs,
-                verdicts=verdicts,
-                reason=reason,
-                decision_id=decision_id,
-                latency_ns=ports.ticks() - case.started,
-            )
-        )
+        ports.audit.put(case.decision(stage, verdicts, reason, decision_id, now, ports.ticks() - case.started))
         return Refused(code, told, decision_id)

@@ -2,10 +2,10 @@
 
 from mqguard.auth import wording
 from mqguard.auth.blank import is_blank
-from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy import Decision
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.audit import Stage
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear
@@ -59,7 +59,7 @@ class TouchJudge:
             raise self._refuser.refuse(case, Stage.TOUCHED, unclear.reason, str(unclear)) from None
         case.needs = (owned,)
         verdict = self._judge(access, owned)
-        if verdict.decision is not Word.ALLOW:
+        if verdict.decision is not Decision.ALLOW:
             remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
             raise self._refuser.refuse(
                 case, Stage.TOUCHED, verdict.reason.value, remark, refused=owned, verdicts=(verdict,)
@@ -92,22 +92,9 @@ class TouchJudge:
 
     def _record(self, case: Case, verdict: Verdict) -> None:
         ports = self._ports
-        identity = case.identity
+        latency = ports.ticks() - case.started
         ports.audit.put(
-            Decision(
-                when_ms=ports.clock.now_ms(),
-                stage=Stage.TOUCHED,
-                user=identity.user if identity is not None else "",
-                method=identity.method if identity is not None else "",
-                source=case.peer.ip,
-                code=case.code,
-                signature=None,
-                needs=case.needs,
-                verdicts=(verdict,),
-                reason=verdict.reason.value,
-                decision_id="",
-                latency_ns=ports.ticks() - case.started,
-            )
+            case.decision(Stage.TOUCHED, (verdict,), verdict.reason.value, "", ports.clock.now_ms(), latency)
         )
 
 
