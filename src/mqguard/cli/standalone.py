@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from mqguard import __version__
 from mqguard.cli.output import json_option
+from mqguard.errors import MqguardError
 
 if TYPE_CHECKING:
     from mqguard.runtime.standalone import FirstStart, Ready
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--namesrv-port", help="The name server's port, 0 for any free one [default: 9876].")
 @click.option("--bind", help="The address to listen at [default: this machine alone].")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other key of broker.conf; repeatable.")
+@click.option("--demo", is_flag=True, help="Show a message admitted and one refused, then go on serving.")
 @json_option
 def standalone(
     path: Path | None,
@@ -30,6 +33,7 @@ def standalone(
     bind: str | None,
     settings: tuple[str, ...],
     *,
+    demo: bool,
     as_json: bool,
 ) -> None:
     """Serve a name server and a broker in one process, guarded.
@@ -56,6 +60,7 @@ def standalone(
     server.run(
         first_start=lambda found: _say_first_start(found, as_json=as_json),
         ready=lambda found: _say_ready(found, as_json=as_json),
+        then=(lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None,
     )
 
 
@@ -102,3 +107,21 @@ def _say_ready(found: "Ready", *, as_json: bool) -> None:
         f"mqguard {__version__} serves {found.cluster}: name server {found.namesrv}, broker {found.broker}, "
         f"data in {found.data}, {', '.join(guarded)}"
     )
+
+
+def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) -> None:
+    """Run the demo against the server that this process is; whatever comes of it, the server goes on."""
+    from mqguard.admin.client import Client
+    from mqguard.admin.session import Manner
+    from mqguard.cli.demo import show
+    from mqguard.cli.exits import report
+
+    try:
+        with Client(found.namesrv, Manner(found.administrator)) as client:
+            show(client, found.namesrv, found.cluster, as_json=as_json, stopped=stopping.is_set)
+    except MqguardError as exc:
+        if not stopping.is_set():
+            report(exc, as_json=as_json)
+        return
+    if not as_json:
+        click.echo("that was the demo; the server goes on until Ctrl-C")

@@ -21,6 +21,7 @@ from mqguard.net.server import RemotingServer
 from mqguard.runtime import settings
 from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.first_start import read_credentials
 from mqguard.runtime.lock import DataLock
 from mqguard.runtime.parts import Parts
 
@@ -54,6 +55,7 @@ class Ready(NamedTuple):
         data: The data directory.
         authentication: Whether requests must be signed.
         authorization: Whether requests must be allowed.
+        administrator: A super user that is known here: one that is configured, or that the first start made.
     """
 
     cluster: str
@@ -62,6 +64,7 @@ class Ready(NamedTuple):
     data: Path
     authentication: bool
     authorization: bool
+    administrator: Credentials | None
 
 
 Beside = Callable[[Ready, threading.Event], None]
@@ -151,6 +154,7 @@ class Standalone:
             data=self._data,
             authentication=self._guard.authentication_enabled,
             authorization=self._guard.authorization_enabled,
+            administrator=self._config.get(options.INIT_AUTHENTICATION_USER) or read_credentials(self._data),
         )
 
 
