@@ -7,6 +7,7 @@ stricter here: nothing unknown is ignored, and the last enabled Super user stays
 from collections.abc import Sequence
 
 from mqguard.auth.blank import is_blank
+from mqguard.auth.delegation import check_delegation
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.merging import containing, merge, without
@@ -24,7 +25,8 @@ class MetadataManager:
     Order of every change: validate, store, then swap the snapshot. A change that was acknowledged is in force for the
     next decision and survives a crash; when the store fails, its error is passed on and nothing has changed.
 
-    Not for use by several threads at once.
+    Not for use by several threads at once. Where a method takes `by`, it is the name of the user who asks for the
+    change, and the rules of `delegation` hold; None is whoever may do everything: the operator at the machine.
     """
 
     def __init__(self, store: MetadataStore) -> None:
@@ -42,12 +44,18 @@ class MetadataManager:
         return self._snapshot
 
     def create_user(
-        self, name: str, secret: str | None, user_type: UserType | None = None, status: UserStatus | None = None
+        self,
+        name: str,
+        secret: str | None,
+        user_type: UserType | None = None,
+        status: UserStatus | None = None,
+        *,
+        by: str | None = None,
     ) -> User:
         """Add a user; Normal and enabled when not said otherwise.
 
         Raises:
-            MetadataRejected: No name, no secret, or there is such a user.
+            MetadataRejected: No name, no secret, there is such a user, or `by` may not.
         """
         _require_name(name)
         if secret is None or is_blank(secret):
@@ -55,7 +63,7 @@ class MetadataManager:
         if self._snapshot.user(name) is not None:
             raise MetadataRejected("The user is existed")
         user = User(name, (LiveSecret(Secret(secret)),), user_type or UserType.NORMAL, status or UserStatus.ENABLE)
-        self.apply([PutUser(user)])
+        self.apply([PutUser(user)], by=by)
         return user
 
     def ensure_super(self, initial: InitialUser) -> bool:
@@ -78,6 +86,7 @@ class MetadataManager:
         *,
         keep_old_until: int | None = None,
         force: bool = False,
+        by: str | None = None,
     ) -> User:
         """Change what is given of a user and leave the rest.
 
@@ -89,9 +98,10 @@ class MetadataManager:
             keep_old_until: With a new secret: milliseconds since the epoch until which the one it replaces is still
                 accepted, so that clients can move over; None ends it at once.
             force: Also when no enabled Super user is left.
+            by: Who asks for the change.
 
         Raises:
-            MetadataRejected: No name, no such user, or the last enabled Super user would be gone.
+            MetadataRejected: No name, no such user, `by` may not, or the last enabled Super user would be gone.
         """
         _require_name(name)
         user = self._snapshot.user(name)
@@ -101,21 +111,22 @@ class MetadataManager:
         if secret is not None and not is_blank(secret):
             secrets = _replace_secret(secrets, Secret(secret), keep_old_until)
         changed = User(name, secrets, user_type or user.type, status or user.status)
-        self.apply([PutUser(changed)], force=force)
+        self.apply([PutUser(changed)], force=force, by=by)
         return changed
 
-    def delete_user(self, name: str, *, force: bool = False) -> None:
+    def delete_user(self, name: str, *, force: bool = False, by: str | None = None) -> None:
         """Remove a user and its policies together; nothing happens when there is no such user.
 
         Args:
             name: Whose.
             force: Also when no enabled Super user is left.
+            by: Who asks for the change.
 
         Raises:
-            MetadataRejected: No name, or the last enabled Super user would be gone.
+            MetadataRejected: No name, `by` may not, or the last enabled Super user would be gone.
         """
         _require_name(name)
-        self.apply([DeleteUser(name), DeleteAcl(Subject(name))], force=force)
+        self.apply([DeleteUser(name), DeleteAcl(Subject(name))], force=force, by=by)
 
     def get_user(self, name: str) -> User | None:
         """The user of that name, None if there is none.
@@ -143,14 +154,14 @@ class MetadataManager:
             raise MetadataRejected(f"User:{name} is not found")
         return user.is_super
 
-    def create_acl(self, acl: Acl) -> Acl:
+    def create_acl(self, acl: Acl, *, by: str | None = None) -> Acl:
         """Merge policies into those of the subject: by type, then by resource; nothing is removed.
 
         Returns:
             All policies of the subject as they are now.
 
         Raises:
-            MetadataRejected: No policies, a policy without entries, or no such user.
+            MetadataRejected: No policies, a policy without entries, no such user, or `by` may not.
         """
         if not acl.policies:
             raise MetadataRejected("The policies is empty.")
@@ -159,13 +170,18 @@ class MetadataManager:
         if self._snapshot.user(acl.subject.name) is None:
             raise MetadataRejected(f"The subject of {acl.subject.key} is not exist.")
         merged = merge(self._snapshot.acl(acl.subject.name), acl)
-        self.apply([PutAcl(merged)])
+        self.apply([PutAcl(merged)], by=by)
         return merged
 
     update_acl = create_acl
 
     def delete_acl(
-        self, subject: Subject, policy_type: PolicyType | None = None, resource: Resource | None = None
+        self,
+        subject: Subject,
+        policy_type: PolicyType | None = None,
+        resource: Resource | None = None,
+        *,
+        by: str | None = None,
     ) -> None:
         """Remove the entries for one resource, or all policies of the subject.
 
@@ -174,15 +190,16 @@ class MetadataManager:
             policy_type: Of which policy; Custom when None. Only asked together with a resource.
             resource: Exactly this resource; success when there is no entry for it. None removes all policies of every
                 type: a resource that did not parse must be refused before, never passed as None.
+            by: Who asks for the change.
 
         Raises:
-            MetadataRejected: No such user, or it has no policies.
+            MetadataRejected: No such user, it has no policies, or `by` may not.
         """
         acl = self.get_acl(subject)
         if acl is None:
             raise MetadataRejected("The acl is not exist.")
         left = without(acl, policy_type or PolicyType.CUSTOM, resource) if resource is not None else None
-        self.apply([DeleteAcl(subject) if left is None else PutAcl(left)])
+        self.apply([DeleteAcl(subject) if left is None else PutAcl(left)], by=by)
 
     def get_acl(self, subject: Subject) -> Acl | None:
         """The policies of a subject, None if it has none.
@@ -205,19 +222,33 @@ class MetadataManager:
                 found.append(kept)
         return found
 
-    def apply(self, changes: Sequence[Change], *, force: bool = False) -> None:
+    def apply(self, changes: Sequence[Change], *, force: bool = False, by: str | None = None) -> None:
         """Make several changes as one: all are stored and in force together, or none.
 
         Args:
             changes: In the order in which they count.
             force: Also when no enabled Super user is left.
+            by: Who asks for the changes, for the rules of `delegation`; None where nobody has to be asked, such as
+                offline and at the first start.
 
         Raises:
-            MetadataRejected: The last enabled Super user would be gone.
+            MetadataRejected: Policies for no user, `by` may not, or the last enabled Super user would be gone.
             MetadataStoreFailed: The store failed; nothing has changed.
         """
-        after = self._snapshot.after(changes)
-        if not force and after.live_supers == 0 and self._snapshot.live_supers > 0:
+        before = self._snapshot
+        # Policies go with their user, or the next user of that name would inherit them.
+        gone = [change.name for change in changes if isinstance(change, DeleteUser)]
+        after = before.after(changes)
+        left = [DeleteAcl(Subject(name)) for name in gone if after.user(name) is None and after.acl(name) is not None]
+        if left:
+            changes = (*changes, *left)
+            after = after.after(left)
+        for change in changes:
+            if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
+                raise MetadataRejected(f"The subject of {change.acl.subject.key} is not exist.")
+        if by is not None:
+            check_delegation(by, before, after, map(_name_of, changes))
+        if not force and after.live_supers == 0 and before.live_supers > 0:
             raise MetadataRejected(
                 "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
             )
@@ -237,3 +268,15 @@ def _replace_secret(
     if keep_old_until is None or not secrets or secrets[0].secret == secret:
         return (current,)
     return current, LiveSecret(secrets[0].secret, keep_old_until)
+
+
+def _name_of(change: Change) -> str:
+    match change:
+        case PutUser(user):
+            return user.name
+        case DeleteUser(name):
+            return name
+        case PutAcl(acl):
+            return acl.subject.name
+        case DeleteAcl(subject):
+            return subject.name

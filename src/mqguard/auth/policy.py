@@ -8,7 +8,7 @@ import msgspec
 from mqguard.auth.action import Action
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.resource import Resource
-from mqguard.auth.source import Source
+from mqguard.auth.source import Address, Source
 from mqguard.auth.subject import Subject
 
 
@@ -71,6 +71,18 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if not self.actions:
             raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions")
+
+    def speaks_of(self, action: Action) -> bool:
+        """Whether it speaks of the action: by its name or by `All`."""
+        return action in self.actions or Action.ALL in self.actions
+
+    def speaks_from(self, address: Address | None) -> bool:
+        """Whether it speaks about requests from the address; no address is in no range."""
+        if not self.sources:
+            return True
+        if address is None:
+            return False
+        return any(address.version == s.network.version and address in s.network for s in self.sources)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

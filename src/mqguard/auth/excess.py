@@ -1,0 +1,141 @@
+"""Whether policies allow something that others do not: exact, by trying one request of each kind that they tell apart.
+
+Entries tell two names apart only by a literal name or a prefix, and two addresses only by an end of a range. So one
+name for each literal, one for each prefix, and one address for each end of a range stand for all others.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from mqguard.auth.action import Action
+from mqguard.auth.index import Index, Rule, mask_of
+from mqguard.auth.policy import Acl, Entry, PolicyType
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Address
+
+_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
+_ASKED = tuple(action for action in Action if action is not Action.ALL)
+_MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
+
+
+class Excess(msgspec.Struct, frozen=True):
+    """A right that is too much.
+
+    Attributes:
+        action: What would be allowed.
+        resource: On what.
+        address: From where; None where any address is meant that no range holds.
+    """
+
+    action: Action
+    resource: Resource
+    address: Address | None
+
+
+def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
+    """A request that `new` allows and none of the others does; None when there is no such request at all.
+
+    Args:
+        new: The policies in question; None allows nothing.
+        others: Policies of which one suffices.
+    """
+    if new is None:
+        return None
+    known = [acl for acl in others if acl is not None]
+    # Where the first of the others has the very same entries, nothing can have changed.
+    scope = _difference(new, known[0]) if known else _entries(new)
+    index = Index(new)
+    indexes = [Index(acl) for acl in known]
+    for kind, name, said in _names([new, *known], scope):
+        rules = index.rules(kind, name)[1]
+        if not any(not rule.denies for rule in rules):
+            continue
+        held = [other.rules(kind, name)[1] for other in indexes]
+        for address in _addresses([rules, *held]):
+            excess = _allowed(rules, address) & ~_union(held, address)
+            for action in _ASKED:
+                if excess & mask_of(frozenset({action})):
+                    return Excess(action, said, address)
+    return None
+
+
+def _allowed(rules: Iterable[Rule], address: Address | None) -> int:
+    """The actions that are allowed there, as bits."""
+    undecided, allowed = -1, 0
+    for rule in rules:
+        decided = rule.bits & undecided
+        if decided and (rule.ranges is None or rule.ranges.hold(address)):
+            undecided &= ~decided
+            if not rule.denies:
+                allowed |= decided
+    return allowed
+
+
+def _union(held: Iterable[Iterable[Rule]], address: Address | None) -> int:
+    bits = 0
+    for rules in held:
+        bits |= _allowed(rules, address)
+    return bits
+
+
+def _entries(acl: Acl) -> list[Entry]:
+    return [entry for policy in acl.policies for entry in policy.entries]
+
+
+def _difference(one: Acl, other: Acl) -> list[Entry]:
+    """The entries that one of two policies has and the other has not."""
+    found: list[Entry] = []
+    for kind in PolicyType:
+        found += set(one.entries(kind)) ^ set(other.entries(kind))
+    return found
+
+
+def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, str, Resource]]:
+    """One name for all that no entry tells apart, of those that an entry in scope covers, and what they are called."""
+    for kind in _TYPES:
+        named = [e.resource for acl in acls for e in _entries(acl) if e.resource.type is kind and e.resource.name]
+        within = {e.resource for e in scope if e.resource.type in (kind, ResourceType.ANY)}
+        if not within:
+            continue
+        fresh = _fresh_names(named)
+        for resource in dict.fromkeys([*named, Resource(kind, "", Pattern.ANY)]):
+            name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
+            if any(one.covers(kind, name) for one in within):
+                yield kind, name, resource
+
+
+def _fresh_names(named: list[Resource]) -> dict[str, str]:
+    """For each prefix, the empty one too, a name that it covers and nothing longer does."""
+    prefixes = {"", *(resource.name for resource in named if resource.pattern is Pattern.PREFIXED)}
+    lengths = sorted({len(prefix) for prefix in prefixes})
+    following: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
+    for resource in named:
+        for length in lengths:
+            if length >= len(resource.name):
+                break
+            start = resource.name[:length]
+            if start in following:
+                following[start].add(resource.name[length])
+    return {prefix: prefix + _unused(taken) for prefix, taken in following.items()}
+
+
+def _unused(taken: set[str]) -> str:
+    code = ord("0")
+    while chr(code) in taken:
+        code += 1
+    return chr(code)
+
+
+def _addresses(all_rules: Iterable[Iterable[Rule]]) -> Iterator[Address | None]:
+    """One address for all that no range tells apart."""
+    yield None
+    points: dict[int, set[int]] = {4: set(), 6: set()}
+    for rules in all_rules:
+        for rule in rules:
+            if rule.ranges is not None:
+                points[4].update(rule.ranges.starts4, (end + 1 for end in rule.ranges.ends4))
+                points[6].update(rule.ranges.starts6, (end + 1 for end in rule.ranges.ends6))
+    yield from (ipaddress.IPv4Address(point) for point in sorted(points[4]) if point <= _MAX[4])
+    yield from (ipaddress.IPv6Address(point) for point in sorted(points[6]) if point <= _MAX[6])

@@ -1,0 +1,136 @@
+"""Why a verdict is what it is: the entries that speak, the one that decided, what it beat, and what would turn it."""
+
+import enum
+
+import msgspec
+
+from mqguard.auth.decide import decide
+from mqguard.auth.policy import Acl, Entry, PolicyType
+from mqguard.auth.precedence import rank
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Pattern, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.turning import Turn, find_turn
+from mqguard.auth.verdict import Verdict
+
+
+class Standing(enum.StrEnum):
+    """What became of an entry that covers the asked resource."""
+
+    DECIDED = "decided"
+    """It decided the verdict."""
+    OVERRULED = "overruled"
+    """It allows another of the asked actions, or denies one, and a better entry spoke for that action before."""
+    OTHER_ACTION = "other-action"
+    """It speaks of none of the asked actions."""
+    OTHER_ADDRESS = "other-address"
+    """It does not speak about requests from that address."""
+    SILENT_DEFAULT = "silent-default"
+    """It is of the Default policy, and a Custom entry covers the resource."""
+    AGREES = "agrees"
+    """It was first for one of several asked actions and says the same as the verdict."""
+
+
+class Consideration(msgspec.Struct, frozen=True):
+    """One entry that covers the asked resource, and what became of it.
+
+    Attributes:
+        entry: The entry.
+        policy: The type of the policy it belongs to.
+        standing: What became of it.
+        why: The same in words; for an overruled entry, why the other came first.
+    """
+
+    entry: Entry
+    policy: PolicyType
+    standing: Standing
+    why: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The whole story of a verdict.
+
+    Attributes:
+        user: Who asked.
+        request: What was asked.
+        verdict: What was answered.
+        considered: Every entry that covers the resource, best first, Custom before Default.
+        turn: The smallest change that would turn the verdict; None where no change of users or policies would.
+    """
+
+    user: str
+    request: AccessRequest
+    verdict: Verdict
+    considered: tuple[Consideration, ...]
+    turn: Turn | None
+
+
+def explain(user: str, request: AccessRequest, rights: Rights | None) -> Explanation:
+    """Decide, and say why.
+
+    Args:
+        user: The name that was used, which need not be a user's.
+        request: What is asked.
+        rights: Of that user; None when there is no such user.
+
+    Raises:
+        RecordCorrupt: The user's stored policies cannot be read.
+    """
+    verdict = decide(request, rights)
+    acl = rights.acl if rights is not None else None
+    considered = _considered(acl, request, verdict) if acl is not None else ()
+    return Explanation(user, request, verdict, considered, find_turn(user, request, rights))
+
+
+def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Consideration, ...]:
+    found: list[Consideration] = []
+    spoken = False
+    for kind in (PolicyType.CUSTOM, PolicyType.DEFAULT):
+        covering = sorted(
+            (entry for entry in acl.entries(kind) if entry.resource.covers(request.type, request.name)), key=rank
+        )
+        first: dict[object, Entry] = {}
+        for entry in covering:
+            if spoken:
+                why = "a Custom entry covers the resource, so Default does not speak"
+                found.append(Consideration(entry, kind, Standing.SILENT_DEFAULT, why))
+            else:
+                found.append(Consideration(entry, kind, *_standing(entry, request, verdict, first)))
+        spoken = spoken or bool(covering)
+    return tuple(found)
+
+
+def _standing(
+    entry: Entry, request: AccessRequest, verdict: Verdict, first: dict[object, Entry]
+) -> tuple[Standing, str]:
+    asked = [action for action in request.actions if entry.speaks_of(action)]
+    if not asked:
+        return Standing.OTHER_ACTION, "it speaks of none of the asked actions"
+    if not entry.speaks_from(request.address):
+        return Standing.OTHER_ADDRESS, "it does not speak about requests from this address"
+    news = [action for action in asked if action not in first]
+    for action in news:
+        first[action] = entry
+    # Equal, not the same: stored policies are read anew for an explanation.
+    if news and entry == verdict.decided_by:
+        return Standing.DECIDED, "it comes first of those that match"
+    if not news:
+        return Standing.OVERRULED, why_first(first[asked[0]], entry)
+    if entry.decision is verdict.decision:
+        return Standing.AGREES, "it comes first for another of the asked actions and says the same"
+    return Standing.OVERRULED, "it comes first for another of the asked actions, and one allowed action is enough"
+
+
+def why_first(winner: Entry, loser: Entry) -> str:
+    """Why `winner` speaks before `loser`, in words: the first difference by precedence."""
+    won, lost = winner.resource, loser.resource
+    if (won.type is ResourceType.ANY) is not (lost.type is ResourceType.ANY):
+        return f"`{won.key}` names a type, which comes before `*`"
+    if won.pattern is not lost.pattern:
+        names = {Pattern.LITERAL: "a name", Pattern.PREFIXED: "a prefix", Pattern.ANY: "all names"}
+        return f"`{won.key}` says {names[won.pattern]}, which comes before {names[lost.pattern]}"
+    if won.pattern is Pattern.PREFIXED and len(won.name) != len(lost.name):
+        return f"`{won.key}` is the longer prefix"
+    if winner.decision is not loser.decision:
+        return "Deny comes before Allow for the same resource"
+    return "it says the same as the entry that comes first for the same resource"

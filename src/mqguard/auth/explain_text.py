@@ -1,0 +1,70 @@
+"""Explanations as text, for a terminal."""
+
+from typing import assert_never
+
+from mqguard.auth.explain import Consideration, Explanation, Standing
+from mqguard.auth.policy import Entry
+from mqguard.auth.turning import Step, Turn
+from mqguard.auth.verdict import Reason
+
+_WHY = {
+    Reason.SUPER: "a Super user may do everything",
+    Reason.ALLOWED: "an entry allows it",
+    Reason.DENIED: "an entry denies it",
+    Reason.NO_MATCH: "no entry matches the resource, the action and the address",
+    Reason.UNKNOWN_USER: "there is no such user",
+    Reason.DISABLED: "the user is disabled",
+    Reason.MISSING_NAME: "the request names no resource",
+    Reason.NO_RESOURCE: "`*` is for entries; a request names one type",
+    Reason.NO_ACTION: "the request asks for no action",
+    Reason.UNREADABLE: "the stored policies cannot be read",
+}
+_MARKS = {Standing.DECIDED: "=>", Standing.AGREES: " ="}
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation in lines, without colour, ending without a line break."""
+    request, verdict = explanation.request, explanation.verdict
+    actions = " or ".join(sorted(action.value for action in request.actions)) or "no action"
+    source = f" from {request.address}" if request.address is not None else ""
+    lines = [
+        f"{verdict.decision.value}: User:{explanation.user} {actions} {request.type.value}:{request.name}{source}",
+        f"reason: {verdict.reason.value}, {_WHY[verdict.reason]}",
+    ]
+    if explanation.considered:
+        lines.append("entries that cover the resource, best first:")
+        lines += [_considered(one) for one in explanation.considered]
+    elif verdict.reason is Reason.NO_MATCH:
+        lines.append("no entry covers the resource")
+    if explanation.turn is not None:
+        lines += _turn(explanation.user, explanation.turn)
+    return "\n".join(lines)
+
+
+def entry_text(entry: Entry) -> str:
+    """One entry on one line: `Allow Pub,Sub on Topic:orders from 10.0.0.0/8`."""
+    sources = ",".join(source.text for source in entry.sources) or "anywhere"
+    actions = ",".join(action.value for action in entry.actions)
+    return f"{entry.decision.value} {actions} on {entry.resource.key} from {sources}"
+
+
+def _considered(one: Consideration) -> str:
+    mark = _MARKS.get(one.standing, "  ")
+    return f" {mark} {one.policy.value}: {entry_text(one.entry)} ({one.standing.value}: {one.why})"
+
+
+def _turn(user: str, turn: Turn) -> list[str]:
+    match turn.step:
+        case Step.CREATE_USER:
+            return [f"to turn it: create the user `{user}` and allow it what it needs"]
+        case Step.ENABLE_USER:
+            return [f"to turn it: enable the user `{user}`, if its policies allow the rest"]
+        case Step.MAKE_NORMAL:
+            return [f"to turn it: make the user `{user}` Normal, or disable it"]
+        case Step.CHANGE_ENTRIES:
+            kind = turn.policy.value
+            removed = [f"  remove from User:{user} {kind}: {entry_text(entry)}" for entry in turn.removed]
+            added = [f"  add to User:{user} {kind}: {entry_text(entry)}" for entry in turn.added]
+            return ["to turn it:", *removed, *added]
+        case _:
+            assert_never(turn.step)
