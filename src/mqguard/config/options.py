@@ -361,7 +361,7 @@ IDLE_SECONDS = Option(
 MAX_CONNECTIONS = Option(
     "maxConnections",
     kinds.integer(1, 1_000_000),
-    10_000,
+    16_384,
     "How many connections a port serves at a time.",
     "net",
     ours=True,

@@ -1,0 +1,63 @@
+"""What options come to in each part."""
+
+import pytest
+
+from mqguard.config.errors import ConfigInvalid
+from mqguard.config.loader import Flag, load
+from mqguard.engine.settings import EngineSettings
+from mqguard.net.settings import NetSettings, TlsMode
+from mqguard.runtime import settings
+
+
+def config(**values):
+    return load(flags=[Flag("--set", key.replace("__", "."), value) for key, value in values.items()])
+
+
+def test_the_defaults_of_options_and_parts_agree():
+    """An option that is not set must not change what a part does by itself."""
+    found = settings.engine_settings(config())
+    default = EngineSettings(process=found.process)
+    assert found == default
+    assert settings.net_settings(config()) == NetSettings()
+    guard = settings.guard_settings(config())
+    assert guard.authentication_enabled
+    assert guard.authorization_enabled
+
+
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({}, "127.0.0.1"),
+        ({"brokerIP1": "localhost"}, "127.0.0.1"),
+        ({"brokerIP1": "10.1.2.3"}, "0.0.0.0"),
+        ({"brokerIP1": "2001:db8::1"}, "::"),
+        ({"brokerIP1": "10.1.2.3", "bindAddress": "10.1.2.3"}, "10.1.2.3"),
+    ],
+)
+def test_others_are_listened_to_only_where_routes_name_an_address_that_they_reach(values, address):
+    assert settings.bind_address(config(**values)) == address
+
+
+def test_authorization_without_authentication_must_be_meant():
+    with pytest.raises(ConfigInvalid, match="would trust any name that a client sends"):
+        settings.guard_settings(config(authenticationEnabled="false"))
+    assert settings.guard_settings(
+        config(authenticationEnabled="false", authorizationTrustsClaimedUser="true")
+    ).trust_claimed_user
+
+
+def test_strategies_come_by_apache_class_name():
+    name = "org.apache.rocketmq.auth.authentication.strategy.StatefulAuthenticationStrategy"
+    assert settings.guard_settings(config(authenticationStrategy=name)).authentication_strategy.value == "Stateful"
+
+
+def test_without_a_certificate_and_without_test_mode_there_is_no_tls():
+    assert settings.net_settings(config(tls__test__mode__enable="false")).tls.mode is TlsMode.DISABLED
+    with pytest.raises(ConfigInvalid, match=r"`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`"):
+        settings.net_settings(config(tls__test__mode__enable="false", tls__server__mode="enforcing"))
+
+
+def test_the_password_of_a_key_is_not_in_a_repr():
+    found = settings.net_settings(config(tls__server__keyPassword="hunter2-hunter2"))
+    assert found.tls.key_password == "hunter2-hunter2"
+    assert "hunter2" not in repr(found)
