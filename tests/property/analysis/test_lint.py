@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.analysis.findings import Rule
-from mqguard.auth.analysis.grid import speaks_of
 from mqguard.auth.analysis.lint import lint, lint_acl
 from mqguard.auth.analysis.scene import Scene
 from mqguard.auth.decide import decide
@@ -25,7 +24,7 @@ def matches(entry, request):
     inside = not entry.sources or (
         request.address is not None and any(holds(source, request.address) for source in entry.sources)
     )
-    return inside and entry.resource.covers(request.type, request.name) and speaks_of(entry, action)
+    return inside and entry.resource.covers(request.type, request.name) and entry.speaks_of(action)
 
 
 def holds(source: Source, address) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 import enum
 
 from mqguard.auth.analysis.cells import Witness
-from mqguard.auth.policy import Entry, PolicyType
+from mqguard.auth.policy import PolicyType
 
 
 class Rule(enum.StrEnum):
@@ -69,10 +69,3 @@ class Finding:
     place: Place | None = None
     others: tuple[Place, ...] = ()
     witness: Witness | None = None
-
-
-def entry_text(entry: Entry) -> str:
-    """An entry in one line."""
-    actions = ",".join(action.value for action in entry.actions)
-    sources = " from " + ",".join(source.text for source in entry.sources) if entry.sources else ""
-    return f"{entry.decision.value} {actions} on {entry.resource.key}{sources}"

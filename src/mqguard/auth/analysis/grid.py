@@ -54,16 +54,11 @@ def origins_of(entry: Entry) -> Origins:
     return Origins.of(entry.sources)
 
 
-def speaks_of(entry: Entry, action: Action) -> bool:
-    """Whether an entry is about that action."""
-    return action in entry.actions or Action.ALL in entry.actions
-
-
 def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
     """What entries about one and the same resource say of an action; Deny wins among them."""
     allowed = denied = NOWHERE
     for entry in entries:
-        if not speaks_of(entry, action):
+        if not entry.speaks_of(action):
             continue
         if entry.decision is Decision.DENY:
             denied |= origins_of(entry)

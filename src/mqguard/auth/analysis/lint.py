@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Finding, Place, Rule, entry_text
+from mqguard.auth.analysis.findings import Finding, Place, Rule
 from mqguard.auth.analysis.grid import origins_of
 from mqguard.auth.analysis.overlap import contradictions
 from mqguard.auth.analysis.rights import rights_of
 from mqguard.auth.analysis.scene import Line, Scene
 from mqguard.auth.analysis.width import never_asked, too_wide
 from mqguard.auth.decide import decide
+from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Verdict

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from mqguard.auth.analysis.cells import Witness
-from mqguard.auth.analysis.findings import Finding, Rule, entry_text
+from mqguard.auth.analysis.findings import Finding, Rule
 from mqguard.auth.analysis.grid import origins_of
 from mqguard.auth.analysis.scene import Line, Scene
+from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.resource import Resource
 

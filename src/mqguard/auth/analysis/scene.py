@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.findings import Place
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of, speaks_of
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of
 from mqguard.auth.analysis.names import WIDEST, NameTree, key_of, trees
 from mqguard.auth.analysis.origins import NOWHERE, Origins
 from mqguard.auth.analysis.rights import resources_of
@@ -26,7 +26,7 @@ class Line:
     @property
     def actions(self) -> tuple[Action, ...]:
         """The actions of requests that it speaks of."""
-        return tuple(action for action in REQUEST_ACTIONS if speaks_of(self.entry, action))
+        return tuple(action for action in REQUEST_ACTIONS if self.entry.speaks_of(action))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
-from mqguard.auth.analysis.findings import Finding, Rule, entry_text
+from mqguard.auth.analysis.findings import Finding, Rule
 from mqguard.auth.analysis.grid import origins_of
 from mqguard.auth.analysis.origins import ANYWHERE, Origins
 from mqguard.auth.analysis.scene import Line, Scene
+from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Decision
 from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault

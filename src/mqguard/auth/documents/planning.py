@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mqguard.auth.analysis.comparison import Comparison, compare
 from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import entry_text
 from mqguard.auth.documents.document import Document, DocumentUser, SecretReference
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
 from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.subject import Subject

@@ -63,11 +63,16 @@ def convert(account: PlainAccount) -> Converted:
     return _Conversion(account).result()
 
 
-def resource_of(key: str) -> Resource:
-    """The resource that a key of 1.0's table stands for."""
+def target_of(key: str) -> tuple[ResourceType, str]:
+    """The kind and name of the resource that a key of 1.0's table stands for."""
     if key.startswith(RETRY_PREFIX):
-        return Resource(ResourceType.GROUP, key[len(RETRY_PREFIX) :], Pattern.LITERAL)
-    return Resource(ResourceType.TOPIC, key, Pattern.LITERAL)
+        return ResourceType.GROUP, key[len(RETRY_PREFIX) :]
+    return ResourceType.TOPIC, key
+
+
+def _resource(key: str) -> Resource:
+    kind, name = target_of(key)
+    return Resource(kind, name, Pattern.LITERAL)
 
 
 class _Conversion:
@@ -152,13 +157,13 @@ class _Conversion:
         return Acl(Subject(name), policies) if policies else None
 
     def _is_usable(self, key: str, item: Item) -> bool:
-        resource = resource_of(key)
+        kind, name = target_of(key)
         text = item.source.text
-        if not resource.name:
+        if not name:
             reason = "it names nothing"
-        elif "*" in resource.name:
+        elif "*" in name:
             reason = "1.0 knows no prefixes, and no name can hold a `*`; write a prefix as a policy if it is meant"
-        elif resource.type is ResourceType.GROUP and owner_of(resource.name) is not None:
+        elif kind is ResourceType.GROUP and owner_of(name) is not None:
             reason = f"1.0 puts `{RETRY_PREFIX}` before it once more, so it stands for no group that a client names"
         elif key.startswith(DLQ_PREFIX):
             self._check_dead_letters(key, item)
@@ -194,7 +199,7 @@ class _Conversion:
     def _admin_entries(self, items: Mapping[str, Item]) -> Iterator[Entry]:
         """An admin held to its list: all in one Custom policy, since its Create and so on reach every name."""
         for key, item in items.items():
-            resource = resource_of(key)
+            resource = _resource(key)
             if item.permission:
                 yield _entry(resource, item.permission)
             denied = tuple(action for action in _MESSAGE_ACTIONS if action not in item.permission)
@@ -216,7 +221,7 @@ class _Conversion:
 
 def _entries(items: Mapping[str, Item]) -> Iterator[Entry]:
     for key, item in items.items():
-        yield _entry(resource_of(key), item.permission)
+        yield _entry(_resource(key), item.permission)
 
 
 def _entry(resource: Resource, permission: Permission) -> Entry:

@@ -7,11 +7,11 @@ from mqguard.auth.action import Action
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.problems import Mark
-from mqguard.auth.migration.conversion import Converted, resource_of
+from mqguard.auth.migration.conversion import Converted, target_of
 from mqguard.auth.migration.evaluation import PlainRights
 from mqguard.auth.migration.report import Difference
 from mqguard.auth.request import AccessRequest
-from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.model.names import owner_of
 
@@ -39,12 +39,12 @@ class _Differential:
         yield from self._white_list()
         yield from self._reading()
         for key, item in self._converted.items.items():
-            resource = resource_of(key)
-            if _can_be_named(resource):
-                yield from self._of_resource(resource, resource.key, item.mark)
+            kind, name = target_of(key)
+            if _can_be_named(kind, name):
+                yield from self._of_resource(kind, name, f"{kind.value}:{name}", item.mark)
         for kind in _KINDS:
             told = f"any {'' if kind is ResourceType.CLUSTER else 'other '}{kind.value.lower()}"
-            yield from self._of_resource(self._unlisted(kind), told, self._account.mark)
+            yield from self._of_resource(kind, self._unlisted(kind), told, self._account.mark)
 
     def _white_list(self) -> Iterator[Difference]:
         white = self._account.white_address
@@ -54,31 +54,30 @@ class _Differential:
             yield self._difference(told, REQUEST_ACTIONS, white.mark, why, before=True)
 
     def _reading(self) -> Iterator[Difference]:
-        kept = all(self._allowed(self._unlisted(kind), action) for kind in _KINDS for action in _READING)
+        kept = all(self._allowed(kind, self._unlisted(kind), action) for kind in _KINDS for action in _READING)
         if not kept:
             why = "1.0 let every account read statistics and configuration; here reading is a right to be given"
             yield self._difference("every topic, group and cluster", _READING, self._account.mark, why, before=True)
 
-    def _of_resource(self, resource: Resource, told: str, mark: Mark) -> Iterator[Difference]:
+    def _of_resource(self, kind: ResourceType, name: str, told: str, mark: Mark) -> Iterator[Difference]:
         for before in (True, False):
             actions = tuple(
                 action
                 for action in _REST
-                if self._was_allowed(resource, action) is before and self._allowed(resource, action) is not before
+                if self._was_allowed(kind, name, action) is before and self._allowed(kind, name, action) is not before
             )
             if actions:
-                yield self._difference(told, actions, mark, self._why(resource), before=before)
+                yield self._difference(told, actions, mark, self._why(name), before=before)
 
-    def _was_allowed(self, resource: Resource, action: Action) -> bool:
-        owner = owner_of(resource.name)
+    def _was_allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
+        owner = owner_of(name)
         if action is Action.PUB and owner is not None:
             # A consumer's send-back puts messages there as well, and 1.0 asks for Sub on the group alone.
             consumes = self._before.allows(ResourceType.GROUP, owner, Action.SUB)
-            return consumes or self._before.allows(resource.type, resource.name, action)
-        return self._before.allows(resource.type, resource.name, action)
+            return consumes or self._before.allows(kind, name, action)
+        return self._before.allows(kind, name, action)
 
-    def _allowed(self, resource: Resource, action: Action) -> bool:
-        kind, name = resource.type, resource.name
+    def _allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
         owner = owner_of(name) if kind is ResourceType.TOPIC else None
         if owner is not None:
             # As the guard asks: such a topic belongs to its group, and giving messages back is the consumer's right.
@@ -86,14 +85,13 @@ class _Differential:
             action = Action.SUB if action is Action.PUB else action
         return decide(AccessRequest(kind, name, frozenset({action})), self._after).allowed
 
-    def _unlisted(self, kind: ResourceType) -> Resource:
-        """A resource that the account does not list, to stand for all of them."""
-        listed = {resource_of(key).name for key in self._converted.items}
-        name = next(name for name in map("other{}".format, itertools.count()) if name not in listed)
-        return Resource.parse(f"{kind.value}:{name}")
+    def _unlisted(self, kind: ResourceType) -> str:
+        """A name that the account does not list, to stand for all of them."""
+        listed = set(map(target_of, self._converted.items))
+        return next(name for name in map("other{}".format, itertools.count()) if (kind, name) not in listed)
 
-    def _why(self, resource: Resource) -> str:
-        if owner_of(resource.name) is not None:
+    def _why(self, name: str) -> str:
+        if owner_of(name) is not None:
             return "the topic belongs to its group here"
         return "the item is left out"
 
@@ -102,7 +100,7 @@ class _Differential:
         return Difference(self._converted.user.name, told, actions, before, not before, why, account.file, mark)
 
 
-def _can_be_named(resource: Resource) -> bool:
+def _can_be_named(kind: ResourceType, name: str) -> bool:
     """Whether a request can be about it; what no name can be is left out with a note, and no difference."""
-    is_nobody = resource.type is ResourceType.GROUP and owner_of(resource.name) is not None
-    return bool(resource.name) and "*" not in resource.name and not is_nobody
+    is_nobody = kind is ResourceType.GROUP and owner_of(name) is not None
+    return bool(name) and "*" not in name and not is_nobody

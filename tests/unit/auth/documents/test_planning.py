@@ -58,7 +58,7 @@ def test_a_plan_from_nothing_makes_everything():
     ]
     assert found.steps[2].details == (
         "+ Custom: Allow Pub,Sub on Topic:orders from 10.0.0.0/8,192.168.0.0/16",
-        "+ Custom: Deny All on Topic:secret",
+        "+ Custom: Deny All on Topic:secret from anywhere",
     )
     assert {(change.user, change.direction) for change in found.comparison.rights} == {
         ("admin", Direction.GAINED),

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.findings import entry_text
 from mqguard.auth.decide import decide
+from mqguard.auth.explain_text import entry_text
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.evaluation import PlainRights
 from mqguard.auth.migration.migrating import migrate, plan_migration
@@ -70,14 +70,14 @@ def test_the_file_that_rocketmq_ships():
     assert (first.user.name, first.user.type) == ("RocketMQ", UserType.NORMAL)
     assert entries(first.acl) == {
         PolicyType.CUSTOM: [
-            "Deny All on Group:groupA",
-            "Allow Pub,Sub on Group:groupB",
-            "Allow Sub on Group:groupC",
-            "Deny All on Topic:topicA",
-            "Allow Pub,Sub on Topic:topicB",
-            "Allow Sub on Topic:topicC",
+            "Deny All on Group:groupA from anywhere",
+            "Allow Pub,Sub on Group:groupB from anywhere",
+            "Allow Sub on Group:groupC from anywhere",
+            "Deny All on Topic:topicA from anywhere",
+            "Allow Pub,Sub on Topic:topicB from anywhere",
+            "Allow Sub on Topic:topicC from anywhere",
         ],
-        PolicyType.DEFAULT: ["Deny All on Topic:*", "Allow Sub on Group:*"],
+        PolicyType.DEFAULT: ["Deny All on Topic:* from anywhere", "Allow Sub on Group:* from anywhere"],
     }
     assert (second.user.type, second.acl) == (UserType.SUPER, None)
     assert second.user.secrets[0].secret == Secret("00123456")
@@ -118,14 +118,14 @@ def test_an_unknown_permission_is_deny_as_it_was():
 
     custom = entries(found.converted[0].acl)[PolicyType.CUSTOM]
     assert custom == [
-        "Deny All on Topic:a",
-        "Deny All on Topic:b",
-        "Deny All on Topic:c",
-        "Deny All on Topic:d",
-        "Deny All on Topic:e",
-        "Allow Sub on Topic:f",
+        "Deny All on Topic:a from anywhere",
+        "Deny All on Topic:b from anywhere",
+        "Deny All on Topic:c from anywhere",
+        "Deny All on Topic:d from anywhere",
+        "Deny All on Topic:e from anywhere",
+        "Allow Sub on Topic:f from anywhere",
     ]
-    assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:*"]
+    assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:* from anywhere"]
     unknown = [note.message for note in found.notes if note.topic is Topic.UNKNOWN_PERMISSION]
     assert len(unknown) == 6
     assert unknown[0] == "`a=pub` is no permission that 1.0 knows, which made it DENY: it stays DENY"
@@ -139,14 +139,14 @@ def test_an_admin_that_lists_permissions_is_held_to_them():
     assert done.user.type is UserType.NORMAL
     assert entries(done.acl) == {
         PolicyType.CUSTOM: [
-            "Allow Sub on Group:g",
-            "Deny Pub on Group:g",
-            "Allow Sub on Topic:a",
-            "Deny Pub on Topic:a",
-            "Deny Pub,Sub on Topic:b",
-            "Allow Pub,Create,Update,Delete,Get,List on Topic:*",
-            "Allow Create,Update,Delete,Get,List on Group:*",
-            "Allow All on Cluster:*",
+            "Allow Sub on Group:g from anywhere",
+            "Deny Pub on Group:g from anywhere",
+            "Allow Sub on Topic:a from anywhere",
+            "Deny Pub on Topic:a from anywhere",
+            "Deny Pub,Sub on Topic:b from anywhere",
+            "Allow Pub,Create,Update,Delete,Get,List on Topic:* from anywhere",
+            "Allow Create,Update,Delete,Get,List on Group:* from anywhere",
+            "Allow All on Cluster:* from anywhere",
         ]
     }
     assert [note.topic for note in found.notes] == [Topic.ADMIN_WITH_PERMISSIONS]
@@ -162,7 +162,9 @@ def test_what_cannot_be_said_is_left_out_and_told():
         )
     )
 
-    assert entries(found.converted[0].acl) == {PolicyType.CUSTOM: ["Allow Sub on Group:g", "Deny All on Topic:a"]}
+    assert entries(found.converted[0].acl) == {
+        PolicyType.CUSTOM: ["Allow Sub on Group:g from anywhere", "Deny All on Topic:a from anywhere"]
+    }
     assert [(note.topic, note.message.split(":")[0]) for note in found.notes] == [
         (Topic.REPLACED_ITEM, "`a=PUB` has no effect"),
         (Topic.REPLACED_ITEM, "`g=DENY` has no effect"),
