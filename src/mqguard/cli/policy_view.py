@@ -49,7 +49,7 @@ def witness_json(witness: "Witness") -> Json:
 
 def verdict_json(verdict: "Verdict") -> Json:
     """A verdict, short."""
-    from mqguard.auth.analysis.findings import entry_text
+    from mqguard.auth.explain_text import entry_text
 
     return {
         "decision": verdict.decision.value,
@@ -60,7 +60,7 @@ def verdict_json(verdict: "Verdict") -> Json:
 
 def verdict_text(verdict: "Verdict") -> str:
     """A verdict in a few words."""
-    from mqguard.auth.analysis.findings import entry_text
+    from mqguard.auth.explain_text import entry_text
 
     said = "allowed" if verdict.allowed else "denied"
     if verdict.decided_by is None:

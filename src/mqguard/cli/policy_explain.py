@@ -1,0 +1,95 @@
+"""`mqguard explain`: a decision with its whole story."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mqguard.cli.exits import Exit
+from mqguard.cli.output import emit, json_option
+from mqguard.cli.policy_source import PolicySource, end, sourced
+
+if TYPE_CHECKING:
+    from mqguard.auth.explain import Explanation
+    from mqguard.auth.request import AccessRequest
+    from mqguard.auth.turning import Turn
+
+
+@click.command()
+@click.option("--user", required=True, help="Who asks.")
+@click.option("--action", required=True, help="What is done, such as Pub; several with commas: any of them suffices.")
+@click.option("--resource", required=True, help="To what, such as Topic:orders: one name, no prefix.")
+@click.option("--from", "origin", metavar="ADDRESS", help="From where; without it from an unknown address.")
+@sourced
+@json_option
+def explain(source: PolicySource, user: str, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
+    """Decide a request and say why: the entry that decided, the entries it beat, and what would turn the verdict.
+
+    Ends with exit code 1 if the request is denied.
+    """
+    from mqguard.auth.explain import explain as explanation_of
+    from mqguard.auth.explain_text import render
+
+    request = _request(action, resource, origin)
+    directory, _ = source.load()
+    found = explanation_of(user, request, directory.rights(user))
+    emit(_json(found), render(found), as_json=as_json)
+    end(Exit.DONE if found.verdict.allowed else Exit.FAILED)
+
+
+def _request(action: str, resource: str, origin: str | None) -> "AccessRequest":
+    """The request that the options describe.
+
+    Raises:
+        PolicyInvalid: They describe none.
+    """
+    from mqguard.auth.action import Action
+    from mqguard.auth.errors import PolicyInvalid
+    from mqguard.auth.request import AccessRequest
+    from mqguard.auth.resource import Pattern, Resource
+    from mqguard.auth.source import parse_address
+
+    asked = Resource.parse(resource)
+    if asked.pattern is not Pattern.LITERAL:
+        raise PolicyInvalid(f"`{resource}` is no single resource: name one, such as `Topic:orders`, or use who-can")
+    actions = frozenset(Action.parse(name.strip()) for name in action.split(","))
+    if Action.ALL in actions:
+        raise PolicyInvalid("a request asks for single actions: `All` is for entries")
+    address = None if origin is None else parse_address(origin)
+    if origin is not None and address is None:
+        raise PolicyInvalid(f"`{origin}` is no address: write one, such as `10.1.2.3` or `2001:db8::1`")
+    return AccessRequest(asked.type, asked.name, actions, address)
+
+
+def _json(found: "Explanation") -> dict[str, object]:
+    from mqguard.auth.explain_text import entry_text
+    from mqguard.cli.policy_view import verdict_json
+
+    request = found.request
+    return {
+        "user": found.user,
+        "actions": sorted(action.value for action in request.actions),
+        "resource": f"{request.type.value}:{request.name}",
+        "from": None if request.address is None else str(request.address),
+        **verdict_json(found.verdict),
+        "considered": [
+            {
+                "policy": one.policy.value,
+                "entry": entry_text(one.entry),
+                "standing": one.standing.value,
+                "why": one.why,
+            }
+            for one in found.considered
+        ],
+        "turn": None if found.turn is None else _turn_json(found.turn),
+    }
+
+
+def _turn_json(turn: "Turn") -> dict[str, object]:
+    from mqguard.auth.explain_text import entry_text
+
+    return {
+        "step": turn.step.value,
+        "policy": turn.policy.value,
+        "remove": [entry_text(entry) for entry in turn.removed],
+        "add": [entry_text(entry) for entry in turn.added],
+    }
