@@ -27,6 +27,10 @@ BY_CLAIM = "claim"
 PROVEN_LIMIT = 100_000
 """Most connections of which it is remembered who they proved to be."""
 
+GUESSES = frozenset({"unknown-user", "wrong-signature", "no-signature", "expired-secret"})
+"""Failures that may be guesses, and so slow down who makes them. Sending no credentials at all guesses nothing: some
+clients never sign what they ask a name server."""
+
 
 class Authentication:
     """Finds out who sent a request."""
@@ -36,10 +40,11 @@ class Authentication:
         self._enabled = settings.authentication_enabled
         self._trusting = settings.trust_claimed_user and settings.authorization_enabled
         self._excused = codes_of(settings.authentication_whitelist)
-        self._clock = clock
+        self._now_ms = clock.now_ms
         self._throttle = throttle
-        # The user that a connection proved to be last: exempt from being slowed by others' failures at its address.
-        self._proven: dict[str, str] = {}
+        # Who a connection proved to be last: exempt from being slowed by others' failures at its address. This saves
+        # no proof, it only remembers that there was one.
+        self._proven: dict[str, Identity] = {}
         self._verified = (
             VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
             if settings.authentication_strategy is Strategy.STATEFUL
@@ -66,58 +71,62 @@ class Authentication:
     def _verify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity:
         ext = command.ext
         claimed = ext.get(ACCESS_KEY)
-        signature = ext.get(SIGNATURE)
-        now = self._clock.now_ms()
-        if self._verified is not None and claimed and signature:
-            known = self._verified.find(peer.channel, claimed, snapshot.version, now)
-            if known is not None:
-                return known
-        user = self._prove(command, peer, snapshot, now)
-        identity = Identity(user.name, BY_SIGNATURE, user.is_super)
+        now = self._now_ms()
+        if self._verified is not None and claimed and ext.get(SIGNATURE):
+            found = self._verified.find(peer.channel, claimed, snapshot.version, now)
+            if found is not None:
+                return found
+        known = self._proven.get(peer.channel)
+        if known is not None and known.user != claimed:
+            known = None
+        user = self._signer(command, peer, snapshot, now, slowed=known is None)
+        identity = known if known is not None and known.is_super is user.is_super else self._remember(user, peer)
         if self._verified is not None:
             self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
         return identity
 
-    def _prove(self, command: Command, peer: Peer, snapshot: Snapshot, now_ms: int) -> User:
+    def _signer(self, command: Command, peer: Peer, snapshot: Snapshot, now_ms: int, *, slowed: bool) -> User:
         """The user who signed, unless too many have failed before.
 
         Raises:
             AuthenticationFailed: As `authenticate` does, or with the reason `throttled`.
         """
-        claimed = command.ext.get(ACCESS_KEY, "")
-        throttle = self._throttle
-        proven = self._proven
-        if proven.get(peer.channel) != claimed and throttle.wait_ms(claimed, peer.ip, now_ms):
+        ext = command.ext
+        claimed = ext.get(ACCESS_KEY)
+        if slowed and claimed and self._throttle.wait_ms(claimed, peer.ip, now_ms):
             raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
         try:
-            user = _signer(command, snapshot, now_ms)
-        except AuthenticationFailed:
-            throttle.failed(claimed, peer.ip, now_ms)
-            raise
-        if proven.get(peer.channel) != claimed:
-            if len(proven) >= PROVEN_LIMIT:
-                proven.clear()
-            proven[peer.channel] = claimed
-        throttle.succeeded(claimed, peer.ip)
-        return user
+            content = signed_content(ext, command.body, command.version)
+            return authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now_ms)
+        except AuthenticationFailed as failure:
+            try:
+                return _signer_without_token(command, failure, snapshot, now_ms)
+            except AuthenticationFailed as final:
+                if final.reason in GUESSES:
+                    self._throttle.failed(claimed or "", peer.ip, now_ms)
+                raise
+
+    def _remember(self, user: User, peer: Peer) -> Identity:
+        proven = self._proven
+        if len(proven) >= PROVEN_LIMIT:
+            proven.clear()
+        identity = proven[peer.channel] = Identity(user.name, BY_SIGNATURE, user.is_super)
+        # Only a connection's first proof forgives: else the owner's traffic would forgive a guesser beside it for ever.
+        self._throttle.succeeded(user.name, peer.ip)
+        return identity
 
 
-def _signer(command: Command, snapshot: Snapshot, now_ms: int) -> User:
+def _signer_without_token(command: Command, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int) -> User:
+    """The user who signed all but the security token: Go clients send the token and leave it out of what they sign.
+
+    Unknown users and wrong secrets take the same second look, so that time does not tell them apart.
+    """
     ext = command.ext
-    signature = ext.get(SIGNATURE)
-    claimed = ext.get(ACCESS_KEY)
-    content = signed_content(ext, command.body, command.version)
-    if SECURITY_TOKEN not in ext:
-        return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
-    try:
-        return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
-    except AuthenticationFailed as failure:
-        if failure.reason != "wrong-signature":
-            raise
-    # Go clients send the token but leave it out of what they sign.
+    if SECURITY_TOKEN not in ext or failure.reason not in GUESSES:
+        raise failure
     bare = {name: value for name, value in ext.items() if name != SECURITY_TOKEN}
     content = signed_content(bare, command.body, command.version)
-    return authenticate(Credentials(claimed, signature, content), snapshot, now_ms)
+    return authenticate(Credentials(ext.get(ACCESS_KEY), ext.get(SIGNATURE), content), snapshot, now_ms)
 
 
 def _next_end(user: User, now_ms: int) -> int | None:

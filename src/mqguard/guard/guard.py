@@ -18,7 +18,7 @@ from mqguard.guard.audit import Stage
 from mqguard.guard.authenticate import Authentication
 from mqguard.guard.authorize import NOBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Access, Identity
+from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
@@ -103,8 +103,9 @@ class Guard:
             return self._let_in(case, (), reason, access)
 
         verdicts = self._authorize(command, case, snapshot)
-        pending = not case.is_super and self._requirements.is_pending(command)
-        reason = verdicts[-1].reason.value if verdicts else ("super" if case.is_super else "authenticated")
+        is_super = case.is_super
+        pending = not is_super and self._requirements.is_pending(command)
+        reason = verdicts[-1].reason if verdicts else ("super" if is_super else "authenticated")
         access = Access(identity, case.peer, case.code, case.needs, pending, self._judge)
         return self._let_in(case, verdicts, reason, access)
 
@@ -120,25 +121,24 @@ class Guard:
         if not needs:
             verdict = self._authorization.judge_sender(identity, rights)
             if verdict.decision is not Decision.ALLOW:
-                raise self._refuser.refuse(
-                    case, Stage.AUTHORIZATION, verdict.reason.value, wording.AUTHORIZATION_FAILED
-                )
+                raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
             return ()
-        judge = self._authorization.judge
-        verdicts: list[Verdict] = []
+        verdicts: tuple[Verdict, ...] = ()
         for need in needs:
-            verdict = judge(identity, rights, need, case.code, case.peer.ip)
-            verdicts.append(verdict)
+            verdict = self._authorization.judge(identity, rights, need, case.code, case.peer.ip)
+            verdicts += (verdict,)
             if verdict.decision is not Decision.ALLOW:
-                remark = (
-                    wording.AUTHORIZATION_FAILED
-                    if verdict is NOBODY
-                    else wording.refusal(_name(identity), need.type, need.name, case.peer.ip, verdict)
-                )
-                raise self._refuser.refuse(
-                    case, Stage.AUTHORIZATION, verdict.reason.value, remark, refused=need, verdicts=tuple(verdicts)
-                )
-        return tuple(verdicts)
+                raise self._deny(case, need, verdicts)
+        return verdicts
+
+    def _deny(self, case: Case, need: Need, verdicts: tuple[Verdict, ...]) -> Refused:
+        verdict = verdicts[-1]
+        remark = (
+            wording.AUTHORIZATION_FAILED
+            if verdict is NOBODY
+            else wording.refusal(case.user, need.type, need.name, case.peer.ip, verdict)
+        )
+        return self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, remark, refused=need, verdicts=verdicts)
 
     def _let_in(self, case: Case, verdicts: tuple[Verdict, ...], reason: str, access: Access) -> Access:
         now = self._now_ms()
@@ -155,7 +155,3 @@ class Guard:
         except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
             _LOG.exception("a refusal could not be put on record")
             return Refused(ResponseCode.NO_PERMISSION, wording.AUTHORIZATION_FAILED, "")
-
-
-def _name(identity: Identity | None) -> str:
-    return identity.user if identity is not None else ""

@@ -61,9 +61,7 @@ class TouchJudge:
         verdict = self._judge(access, owned)
         if verdict.decision is not Decision.ALLOW:
             remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
-            raise self._refuser.refuse(
-                case, Stage.TOUCHED, verdict.reason.value, remark, refused=owned, verdicts=(verdict,)
-            )
+            raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned, verdicts=(verdict,))
         self._record(case, verdict)
 
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
@@ -93,9 +91,7 @@ class TouchJudge:
     def _record(self, case: Case, verdict: Verdict) -> None:
         ports = self._ports
         latency = ports.ticks() - case.started
-        ports.audit.put(
-            case.decision(Stage.TOUCHED, (verdict,), verdict.reason.value, "", ports.clock.now_ms(), latency)
-        )
+        ports.audit.put(case.decision(Stage.TOUCHED, (verdict,), verdict.reason, "", ports.clock.now_ms(), latency))
 
 
 def _owned(need: Need) -> Need:
