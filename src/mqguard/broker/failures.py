@@ -13,6 +13,7 @@ from mqguard.auth.errors import (
     MetadataStoreFull,
     PolicyInvalid,
 )
+from mqguard.auth.sealing import SealInvalid
 from mqguard.broker.configuration import ConfigurationRefused
 from mqguard.broker.errors import RequestRefused
 from mqguard.engine import errors as engine
@@ -30,6 +31,7 @@ TABLE: dict[type[Exception], ResponseCode] = {
     AuthenticationFailed: ResponseCode.NO_PERMISSION,
     MetadataRejected: ResponseCode.NO_PERMISSION,
     PolicyInvalid: ResponseCode.INVALID_PARAMETER,
+    SealInvalid: ResponseCode.INVALID_PARAMETER,
     MetadataStoreFailed: ResponseCode.SYSTEM_ERROR,
     MetadataStoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
     ConfigurationRefused: ResponseCode.NO_PERMISSION,

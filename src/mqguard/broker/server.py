@@ -8,6 +8,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
+from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
 from mqguard.broker.processors.groups import GroupAdministration
 from mqguard.broker.processors.lookup import Finding
@@ -158,6 +159,7 @@ class Broker:
             ).handlers(),
             Status(engine, self.clients, self._traffic, ports.configuration, settings, clock).handlers(),
         ]
+        parts.append(AccessAdministration(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:

@@ -29,6 +29,8 @@ class BrokerSettings:
         long_polling: Whether a pull without a message waits (`longPollingEnable`).
         waiting_pulls: Most pulls that wait at a time.
         secret_exposure: See `SecretExposure` (`secretExposure`).
+        nobody_administers: Whether requests without an identity may change users and policies: only where
+            authentication is off.
         question_ms: How long a client may take to answer a question passed on to it, in milliseconds.
     """
 
@@ -41,4 +43,5 @@ class BrokerSettings:
     long_polling: bool = True
     waiting_pulls: int = 100_000
     secret_exposure: SecretExposure = SecretExposure.MASKED
+    nobody_administers: bool = False
     question_ms: int = 10_000

@@ -93,6 +93,7 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         trace_on=get(options.TRACE_ON),
         long_polling=get(options.LONG_POLLING),
         secret_exposure=SecretExposure(get(options.SECRET_EXPOSURE)),
+        nobody_administers=not get(options.AUTHENTICATION_ENABLED),
     )
 
 

@@ -103,7 +103,7 @@ class House:
         self.configuration = Configuration({"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS)
         self.broker = Broker(
             self.engine,
-            BrokerSettings(**settings),
+            BrokerSettings(nobody_administers=not auth, **settings),
             BrokerPorts(
                 guard=self.guard,
                 clock=self.clock,

@@ -1,0 +1,286 @@
+"""Users and policies (3001 to 3010), as Apache's `mqadmin` asks for them.
+
+Rule 1: who asks is who authenticated. Only where authentication is off is nobody in particular everybody's equal.
+Rule 2: what an administrator may do beyond the `Cluster` permission stands in `auth.delegation`.
+Rule 3: secrets leave in the form that the operator chose. What hides a secret is never taken for one.
+Rule 4: every change goes on record, refused ones too.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_policy_type, read_resource, read_subject
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.policy import Acl
+from mqguard.auth.sealing import NONCE_BYTES, SealingKey, is_sealed
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.broker.access_bodies import acl_info, user_info
+from mqguard.broker.configuration import MASK
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.errors import MqguardError
+from mqguard.guard.audit import AuditTrail
+from mqguard.model.clock import Clock
+from mqguard.remoting.bodies.access import AclInfo, PolicyInfo, UserInfo
+from mqguard.remoting.bodies.codec import decode, encode
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
+from mqguard.remoting.headers.access import (
+    AclFilterHeader,
+    DeleteAclHeader,
+    SubjectHeader,
+    UserFilterHeader,
+    UserHeader,
+)
+from mqguard.remoting.headers.codec import read
+
+DONE = "not set any response code"
+"""The remark of every success: Apache's handlers set the code and leave this default standing (`acl2_semantics` 5)."""
+
+
+class AccessAdministration:
+    """Changes and shows users and policies.
+
+    Args:
+        manager: Users and policies.
+        audit: Where changes go on record.
+        sealing_key: Seals and opens secrets; None if this server has no key.
+        settings: See `BrokerSettings`.
+        clock: Tells the time of records.
+    """
+
+    def __init__(
+        self,
+        manager: MetadataManager,
+        audit: AuditTrail,
+        sealing_key: SealingKey | None,
+        settings: BrokerSettings,
+        clock: Clock,
+    ) -> None:
+        self._manager = manager
+        self._audit = audit
+        self._key = sealing_key
+        self._exposure = settings.secret_exposure
+        self._nobody_administers = settings.nobody_administers
+        self._clock = clock
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.AUTH_CREATE_USER: self.create_user,
+            RequestCode.AUTH_UPDATE_USER: self.update_user,
+            RequestCode.AUTH_DELETE_USER: self.delete_user,
+            RequestCode.AUTH_GET_USER: self.get_user,
+            RequestCode.AUTH_LIST_USER: self.list_users,
+            RequestCode.AUTH_CREATE_ACL: self.create_acl,
+            RequestCode.AUTH_UPDATE_ACL: self.update_acl,
+            RequestCode.AUTH_DELETE_ACL: self.delete_acl,
+            RequestCode.AUTH_GET_ACL: self.get_acl,
+            RequestCode.AUTH_LIST_ACL: self.list_acls,
+        }
+
+    # Users
+
+    def create_user(self, request: Request) -> Reply:
+        """Make a user (3001)."""
+        name = _username(request)
+        info = decode(request.command.body, UserInfo)
+
+        def change(by: str | None) -> None:
+            self._manager.create_user(name, self._secret(name, info), _type(info), _status(info), by=by)
+
+        self._change(request, "create-user", f"User:{name}", _user_details(info), change)
+        return Reply(remark=DONE)
+
+    def update_user(self, request: Request) -> Reply:
+        """Change what is given of a user (3002)."""
+        name = _username(request)
+        info = decode(request.command.body, UserInfo)
+
+        def change(by: str | None) -> None:
+            self._manager.update_user(name, self._secret(name, info), _type(info), _status(info), by=by)
+
+        self._change(request, "update-user", f"User:{name}", _user_details(info), change)
+        return Reply(remark=DONE)
+
+    def delete_user(self, request: Request) -> Reply:
+        """Remove a user and its policies (3003)."""
+        name = read(request.command.ext, UserHeader).username or ""
+        self._change(request, "delete-user", f"User:{name}", {}, lambda by: self._manager.delete_user(name, by=by))
+        return Reply(remark=DONE)
+
+    def get_user(self, request: Request) -> Reply:
+        """One user; a body only if there is one (3004)."""
+        user = self._manager.get_user(_username(request))
+        return Reply(body=b"" if user is None else encode(self._shown(user)), remark=DONE)
+
+    def list_users(self, request: Request) -> Reply:
+        """The users whose name holds a text; a body only if there are any (3005)."""
+        found = self._manager.list_users(read(request.command.ext, UserFilterHeader).filter)
+        return Reply(body=encode([self._shown(user) for user in found]) if found else b"", remark=DONE)
+
+    # Policies
+
+    def create_acl(self, request: Request) -> Reply:
+        """Merge policies into those of a subject (3006)."""
+        return self._put_acl(request, "create-acl")
+
+    def update_acl(self, request: Request) -> Reply:
+        """The same (3007): Apache makes no difference."""
+        return self._put_acl(request, "update-acl")
+
+    def delete_acl(self, request: Request) -> Reply:
+        """Remove the entries of one resource, or all policies of a subject (3008).
+
+        All of them only where no resource is named at all: one that is blank or does not parse is an error.
+        """
+        header = read(request.command.ext, DeleteAclHeader)
+        subject = read_subject(header.subject)
+        kind = read_policy_type(header.policy_type) if header.policy_type else None
+        resource = None if header.resource is None else read_resource(header.resource)
+        details = {} if resource is None else {"resource": resource.key}
+        self._change(
+            request,
+            "delete-acl",
+            subject.key,
+            details,
+            lambda by: self._manager.delete_acl(subject, kind, resource, by=by),
+        )
+        return Reply(remark=DONE)
+
+    def get_acl(self, request: Request) -> Reply:
+        """The policies of a subject; a body only if there are any (3009)."""
+        acl = self._manager.get_acl(read_subject(read(request.command.ext, SubjectHeader).subject))
+        return Reply(body=b"" if acl is None else encode(acl_info(acl)), remark=DONE)
+
+    def list_acls(self, request: Request) -> Reply:
+        """The policies whose subject and resources hold texts; a body only if there are any (3010)."""
+        header = read(request.command.ext, AclFilterHeader)
+        found = self._manager.list_acls(header.subject_filter, header.resource_filter)
+        return Reply(body=encode([acl_info(acl) for acl in found]) if found else b"", remark=DONE)
+
+    def _put_acl(self, request: Request, operation: str) -> Reply:
+        header = read(request.command.ext, SubjectHeader)
+        if not request.command.body:
+            raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The body of acl is null")
+        info = decode(request.command.body, AclInfo)
+        acl = read_acl(_subject(info.subject, header.subject), _policies(info))
+        self._change(
+            request, operation, acl.subject.key, _acl_details(acl), lambda by: self._manager.create_acl(acl, by=by)
+        )
+        return Reply(remark=DONE)
+
+    # Who asks, secrets, records
+
+    def _change(
+        self,
+        request: Request,
+        operation: str,
+        subject: str,
+        details: dict[str, str],
+        change: Callable[[str | None], object],
+    ) -> None:
+        """Make a change in the name of the sender, and put it on record."""
+        outcome = "done"
+        try:
+            change(self._author(request))
+        except MqguardError as exc:
+            outcome = str(exc)
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            self._audit.admin_change(
+                when_ms=self._clock.now_ms(),
+                user=request.access.user,
+                source=request.link.peer.ip,
+                operation=operation,
+                subject=subject,
+                details=details,
+                outcome=outcome,
+            )
+
+    def _author(self, request: Request) -> str | None:
+        """In whose name a change is made; None is whoever may do everything."""
+        if request.access.identity is not None:
+            return request.access.user
+        if self._nobody_administers:
+            return None
+        raise RequestRefused(ResponseCode.NO_PERMISSION, "users and policies are changed by known users only: sign in")
+
+    def _secret(self, name: str, info: UserInfo) -> str | None:
+        text = info.password
+        if text == MASK:
+            raise MetadataRejected(
+                f"the password of User:{name} is the mask that stands in place of a secret: to copy users between "
+                "mqguards, set `secretExposure = sealed` and the same sealing key on both"
+            )
+        if text is None or not is_sealed(text):
+            return text
+        if self._key is None:
+            raise MetadataRejected(f"the password of User:{name} is sealed, and this server has no sealing key")
+        return self._key.open(name, text).reveal()
+
+    def _shown(self, user: User) -> UserInfo:
+        return user_info(user, self._exposed(user))
+
+    def _exposed(self, user: User) -> str | None:
+        if not user.secrets:
+            return None
+        secret = user.secrets[0].secret
+        if self._exposure is SecretExposure.PLAIN:
+            return secret.reveal()
+        if self._exposure is SecretExposure.SEALED and self._key is not None:
+            return self._key.seal(user.name, secret, secrets.token_bytes(NONCE_BYTES))
+        return MASK
+
+
+def _username(request: Request) -> str:
+    name = read(request.command.ext, UserHeader).username
+    if not name:
+        raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The username is blank")
+    return name
+
+
+def _type(info: UserInfo) -> UserType | None:
+    return UserType.parse(info.user_type) if info.user_type else None
+
+
+def _status(info: UserInfo) -> UserStatus | None:
+    return UserStatus.parse(info.user_status) if info.user_status else None
+
+
+def _subject(in_body: str | None, in_header: str | None) -> Subject:
+    """The body's subject; the header's only where the body names none, as Apache has it."""
+    return read_subject(in_body or in_header)
+
+
+def _policies(info: AclInfo) -> list[PolicyText] | None:
+    return None if info.policies is None else [_policy(policy) for policy in info.policies]
+
+
+def _policy(info: PolicyInfo) -> PolicyText:
+    entries = None
+    if info.entries is not None:
+        entries = [EntryText(entry.resource, entry.actions, entry.source_ips, entry.decision) for entry in info.entries]
+    return PolicyText(info.policy_type, entries)
+
+
+def _user_details(info: UserInfo) -> dict[str, str]:
+    said = {"type": info.user_type, "status": info.user_status, "password": "given" if info.password else None}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _acl_details(acl: Acl) -> dict[str, str]:
+    return {
+        policy.type.value: "; ".join(
+            f"{entry.decision.value} {','.join(action.value for action in entry.actions)} on {entry.resource.key}"
+            + (f" from {','.join(source.text for source in entry.sources)}" if entry.sources else "")
+            for entry in policy.entries
+        )
+        for policy in acl.policies
+    }
