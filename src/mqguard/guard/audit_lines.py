@@ -7,7 +7,6 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
@@ -17,8 +16,6 @@ from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import AdminChange, Decision, Record
 from mqguard.guard.context import Need
 from mqguard.remoting.codes import RequestCode
-
-V = TypeVar("V")
 
 _HASHED = 12
 """Hex digits of a signature's SHA-256 that go on record: enough to tell signatures apart, useless to replay."""
@@ -32,22 +29,42 @@ _ORDER = {action: place for place, action in enumerate(Action)}
 _encode = msgspec.json.Encoder().encode
 
 
+class _Parts(msgspec.Struct, gc=False):
+    """What the lines of like records have in common.
+
+    Attributes:
+        authentication: Apache's line between the time and the hash; empty if there is none.
+        authorizations: Apache's lines after the time, one for each need.
+        head: The JSON line between the time and the latency.
+        tail: The JSON line after the latency.
+        record: One of the records. It keeps alive what the key knows by its id.
+    """
+
+    authentication: str
+    authorizations: tuple[str, ...]
+    head: str
+    tail: str
+    record: Decision
+
+
 class AuditLines:
     """Renders records for two files: Apache's lines and JSON lines. Not for several threads."""
 
     def __init__(self) -> None:
         self._second = -1
+        self._ms = -1
         self._apache_time = ""
         self._iso_time = ""
-        self._authorized: dict[tuple[object, ...], str] = {}
-        self._constant: dict[tuple[object, ...], tuple[str, str, Decision]] = {}
+        self._stamp = ""
+        self._known: dict[tuple[object, ...], _Parts] = {}
 
     def render(self, records: Sequence[Record]) -> tuple[bytes, bytes]:
         """The lines of a batch, for either file."""
         apache: list[str] = []
         lines: list[str] = []
         for record in records:
-            self._tell(record.when_ms)
+            if record.when_ms != self._ms:
+                self._tell(record.when_ms)
             if isinstance(record, Decision):
                 self._decision(record, apache, lines)
             else:
@@ -58,72 +75,52 @@ class AuditLines:
         """The lines that say how many records found no room."""
         self._tell(when_ms)
         apache = f"{self._apache_time} WARN mqguard - [AUDIT] {count} records are missing here: there was no room.\n"
-        line = {"time": self._stamp(when_ms), "event": "lost", "count": count}
+        line = {"time": self._stamp, "event": "lost", "count": count}
         return apache.encode(), _encode(line) + b"\n"
 
     def _tell(self, when_ms: int) -> None:
+        self._ms = when_ms
         second = when_ms // 1000
         if second != self._second:
             self._second = second
             moment = dt.datetime.fromtimestamp(second, dt.UTC)
             self._iso_time = moment.strftime("%Y-%m-%dT%H:%M:%S")
             self._apache_time = moment.astimezone(_APACHE_ZONE).strftime("%Y-%m-%d %H:%M:%S")
-
-    def _stamp(self, when_ms: int) -> str:
-        return f"{self._iso_time}.{when_ms % 1000:03d}Z"
+        self._stamp = f"{self._iso_time}.{when_ms % 1000:03d}Z"
 
     def _decision(self, record: Decision, apache: list[str], lines: list[str]) -> None:
-        if record.signature is not None and record.user:
-            proven = bool(record.method)
-            apache.append(
-                f"{self._apache_time} {'DEBUG' if proven else 'INFO'} mqguard - [AUTHENTICATION] User:"
-                f"{_plain(record.user)} is authenticated {'success' if proven else 'failed'} with Signature = "
-                f"{hash_of(record.signature)}.\n"
-            )
-        for need, verdict in zip(record.needs, record.verdicts, strict=False):
-            apache.append(self._apache_time + self._authorization(record, need, verdict))
-        start, end = self._repeating(record)
-        lines.append(f'{{"time":"{self._stamp(record.when_ms)}",{start}{record.latency_ns / 1000:.1f}{end}\n')
+        parts = self._parts(record)
+        if parts.authentication:
+            apache.append(f"{self._apache_time}{parts.authentication}{hash_of(record.signature or '')}.\n")
+        apache.extend([self._apache_time + authorization for authorization in parts.authorizations])
+        lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
 
-    def _authorization(self, record: Decision, need: Need, verdict: Verdict) -> str:
-        key = (record.user, record.source, record.code, need.type, need.name, need.actions, verdict.decision)
-        line = self._authorized.get(key)
-        if line is None:
-            level = "DEBUG" if verdict.allowed else "INFO"
-            line = (
-                f" {level} mqguard - [AUTHORIZATION] Subject = User:{_plain(record.user)} is {verdict.decision.value} "
-                f"Action = {','.join(action_names(need))} from sourceIp = {record.source} on resource = "
-                f"{_plain(need.key)} for request = {record.code}.\n"
-            )
-            _remember(self._authorized, key, line)
-        return line
-
-    def _repeating(self, record: Decision) -> tuple[str, str]:
-        """The JSON before and after the latency; all but that and the time repeats for the requests of a client."""
-        if record.refused:
-            return _json_parts(record)
-        # Needs and entries are the same objects again and again, so their ids tell them apart; the record that is
-        # remembered keeps them alive, so that no other object can get their ids.
-        deciders = tuple([id(verdict.decided_by) for verdict in record.verdicts])
+    def _parts(self, record: Decision) -> _Parts:
+        if record.decision_id:
+            return _parts_of(record)
+        # Needs and entries are the same objects again and again, so their ids tell them apart.
+        deciders = [id(verdict.decided_by) for verdict in record.verdicts]
         key = (
             record.user,
-            record.method,
             record.source,
             record.code,
-            record.stage,
-            record.reason,
             id(record.needs),
-            deciders,
+            record.reason,
+            record.method,
+            record.stage,
+            record.signature is None,
+            *deciders,
         )
-        parts = self._constant.get(key)
+        parts = self._known.get(key)
         if parts is None:
-            parts = (*_json_parts(record), record)
-            _remember(self._constant, key, parts)
-        return parts[0], parts[1]
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            parts = self._known[key] = _parts_of(record)
+        return parts
 
     def _change(self, record: AdminChange) -> str:
         line: dict[str, object] = {
-            "time": self._stamp(record.when_ms),
+            "time": self._stamp,
             "event": "change",
             "user": record.user,
             "source": record.source,
@@ -146,11 +143,11 @@ def action_names(need: Need) -> list[str]:
     return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
 
 
-def _json_parts(record: Decision) -> tuple[str, str]:
+def _parts_of(record: Decision) -> _Parts:
     line: dict[str, object] = {
         "event": record.stage.value,
         "verdict": "deny" if record.refused else "allow",
-        "reason": record.reason,
+        "reason": str(record.reason),
         "user": record.user,
         "proven_by": record.method,
         "source": record.source,
@@ -163,8 +160,33 @@ def _json_parts(record: Decision) -> tuple[str, str]:
     }
     if record.refused:
         line["decision"] = record.decision_id
-    text = _json(line)
-    return text[1:-1] + ',"micros":', "}"
+    return _Parts(
+        authentication=_authentication(record),
+        authorizations=tuple(
+            _authorization(record, need, verdict) for need, verdict in zip(record.needs, record.verdicts, strict=False)
+        ),
+        head=_json(line)[1:-1] + ',"micros":',
+        tail="}\n",
+        record=record,
+    )
+
+
+def _authentication(record: Decision) -> str:
+    if record.signature is None or not record.user:
+        return ""
+    level, outcome = ("DEBUG", "success") if record.method else ("INFO", "failed")
+    return (
+        f" {level} mqguard - [AUTHENTICATION] User:{_plain(record.user)} is authenticated {outcome} with Signature = "
+    )
+
+
+def _authorization(record: Decision, need: Need, verdict: Verdict) -> str:
+    level = "DEBUG" if verdict.allowed else "INFO"
+    return (
+        f" {level} mqguard - [AUTHORIZATION] Subject = User:{_plain(record.user)} is {verdict.decision.value} "
+        f"Action = {','.join(action_names(need))} from sourceIp = {record.source} on resource = "
+        f"{_plain(need.key)} for request = {record.code}.\n"
+    )
 
 
 def _json(value: dict[str, object]) -> str:
@@ -196,9 +218,3 @@ def _entry(entry: Entry) -> dict[str, object]:
 def _plain(text: str) -> str:
     # A line per record, whatever a peer calls itself.
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
-def _remember(memory: dict[tuple[object, ...], V], key: tuple[object, ...], value: V) -> None:
-    if len(memory) >= _REMEMBERED:
-        memory.clear()
-    memory[key] = value

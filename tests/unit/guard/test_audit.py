@@ -86,7 +86,7 @@ def test_a_decision_as_json(world):
                 },
             }
         ],
-        "micros": 1.0,
+        "micros": 1,
     }
     assert denied["verdict"] == "deny"
     assert denied["reason"] == "no-match"
