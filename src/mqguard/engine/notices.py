@@ -1,7 +1,8 @@
 """Who must be told that the members of a consumer group changed.
 
-Clients rebalance at once when they are told (request 40), and only every 20 s by themselves. Changes are collected and
-taken once per turn, so that a hundred consumers that connect together cost one notice per member, not a hundred.
+Clients rebalance at once when they are told (request 40), and only every 20 s by themselves. The newcomer is told too:
+Java's lite pull consumer does not rebalance by itself when it starts. Changes are collected and taken once per turn, so
+that a hundred consumers that connect together cost one notice per member, not a hundred.
 """
 
 from collections.abc import Iterator
@@ -14,22 +15,20 @@ class Notices:
     """Changes of membership that nobody has been told of yet."""
 
     def __init__(self) -> None:
-        self._changed: dict[str, set[str]] = {}
+        self._changed: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._changed)
 
-    def changed(self, group: str, by: str | None = None) -> None:
-        """Note a change; `by` is the channel that caused it by joining, which rebalances anyway."""
-        self._changed.setdefault(group, set()).add(by or "")
+    def changed(self, group: str) -> None:
+        """Note a change of a group."""
+        self._changed.add(group)
 
     def take(self, clients: Clients) -> Iterator[tuple[Link, str]]:
-        """Whom to tell of which group: every member but one that alone caused the change."""
-        changed, self._changed = self._changed, {}
-        for name, causes in changed.items():
+        """Whom to tell of which group: every member."""
+        changed, self._changed = self._changed, set()
+        for name in sorted(changed):
             group = clients.group(name)
-            if group is None:
-                continue
-            for channel, member in group.members.items():
-                if causes != {channel}:
+            if group is not None:
+                for member in group.members.values():
                     yield member.client.link, name

@@ -120,7 +120,7 @@ class Membership:
             group, consumer.consume_type, consumer.message_model, consumer.consume_from_where, subscriptions
         )
         if self._clients.consume(client, consuming, now_ms) and config.notify_changes:
-            self._notices.changed(group, by=client.link.peer.channel)
+            self._notices.changed(group)
 
     def _changed(self, group: str) -> None:
         config = self._engine.groups.get(group)
