@@ -1,0 +1,62 @@
+import pytest
+
+from mqguard.auth.authenticator import Credentials, authenticate
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.ports import Metadata
+from mqguard.auth.signature import sign
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+
+ALICE = User("alice", (LiveSecret(Secret("s3cret")), LiveSecret(Secret("old"), 1000)))
+OFF = User("off", (LiveSecret(Secret("s3cret")),), UserType.SUPER, UserStatus.DISABLE)
+SNAPSHOT = Snapshot.of(Metadata((ALICE, OFF), ()))
+
+
+def shown(user, secret, content=b"content"):
+    return Credentials(user, sign(Secret(secret), content) if secret else secret, content)
+
+
+def refusal(credentials, now_ms=0):
+    with pytest.raises(AuthenticationFailed) as caught:
+        authenticate(credentials, SNAPSHOT, now_ms)
+    return caught.value.reason, caught.value.message
+
+
+def test_who_signs_rightly_is_let_in():
+    assert authenticate(shown("alice", "s3cret"), SNAPSHOT, 5000) is ALICE
+    assert authenticate(shown("alice", "old"), SNAPSHOT, 1000) is ALICE
+
+
+@pytest.mark.parametrize(
+    ("credentials", "reason", "message"),
+    [
+        (Credentials(None, None, b""), "no-credentials", "username cannot be null."),
+        (Credentials("", "x", b""), "no-credentials", "username cannot be null."),
+        (shown("nobody", "s3cret"), "unknown-user", "check signature failed."),
+        (shown(" ", "s3cret"), "unknown-user", "check signature failed."),
+        (shown("Alice", "s3cret"), "unknown-user", "check signature failed."),
+        (shown("alice", "wrong"), "wrong-signature", "check signature failed."),
+        (Credentials("alice", None, b"content"), "no-signature", "check signature failed."),
+        (Credentials("alice", "", b"content"), "no-signature", "check signature failed."),
+        (shown("off", "s3cret"), "disabled", "User:off is disabled."),
+        (shown("off", "wrong"), "wrong-signature", "check signature failed."),
+    ],
+)
+def test_everybody_else_is_told_why_in_apaches_words(credentials, reason, message):
+    assert refusal(credentials) == (reason, message)
+
+
+def test_a_secret_past_its_end_is_refused_and_only_the_audit_log_knows_why():
+    assert refusal(shown("alice", "old"), 1001) == ("expired-secret", "check signature failed.")
+
+
+def test_an_unknown_user_and_a_wrong_secret_hear_the_same():
+    assert refusal(shown("nobody", "x"))[1] == refusal(shown("alice", "x"))[1] == refusal(shown("off", "x"))[1]
+
+
+def test_no_refusal_shows_a_secret():
+    for credentials in (shown("alice", "wrong"), shown("off", "s3cret")):
+        with pytest.raises(AuthenticationFailed) as caught:
+            authenticate(credentials, SNAPSHOT, 0)
+        assert "s3cret" not in f"{caught.value!r} {caught.value}"
+        assert "s3cret" not in repr(SNAPSHOT.user("alice"))

@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.sealing import PREFIX, SealingKey, SealInvalid, is_sealed
+from mqguard.auth.user import Secret
+
+KEY = SealingKey(bytes(range(32)))
+OTHER = SealingKey(bytes(32))
+NONCE = bytes(12)
+
+
+@given(st.text(), st.text(min_size=1), st.binary(min_size=12, max_size=12))
+def test_what_is_sealed_is_opened(user, secret, nonce):
+    sealed = KEY.seal(user, Secret(secret), nonce)
+    assert KEY.open(user, sealed) == Secret(secret)
+    assert is_sealed(sealed)
+    assert sealed.isascii()
+    assert secret not in sealed.removeprefix(PREFIX + KEY.id) or len(secret) < 4
+
+
+def test_another_guard_with_the_same_key_opens_it():
+    sealed = KEY.seal("alice", Secret("s3cret"), NONCE)
+    assert SealingKey(bytes(range(32))).open("alice", sealed).reveal() == "s3cret"
+
+
+def test_a_nonce_makes_the_form_another():
+    assert KEY.seal("a", Secret("s"), NONCE) != KEY.seal("a", Secret("s"), b"x" * 12)
+
+
+def test_it_is_bound_to_its_user():
+    with pytest.raises(SealInvalid, match="another user"):
+        KEY.open("bob", KEY.seal("alice", Secret("s3cret"), NONCE))
+
+
+def test_another_key_is_named_as_the_reason():
+    with pytest.raises(SealInvalid, match=f"sealed with the key `{KEY.id}`, this key is `{OTHER.id}`"):
+        OTHER.open("alice", KEY.seal("alice", Secret("s3cret"), NONCE))
+
+
+@given(st.data())
+def test_any_changed_byte_is_noticed(data):
+    sealed = KEY.seal("alice", Secret("s3cret"), NONCE)
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    changed = sealed[:place] + data.draw(st.characters(codec="utf-8")) + sealed[place + 1 :]
+    if changed != sealed:
+        with pytest.raises(SealInvalid) as caught:
+            KEY.open("alice", changed)
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["", "A", "AAAA", "AAAAAAAAAAAAAAAA", "é", "A" * 60, "!!!!"])
+def test_what_sealing_never_made_is_refused(body):
+    with pytest.raises(SealInvalid):
+        KEY.open("alice", f"{PREFIX}{KEY.id}:{body}")
+
+
+@pytest.mark.parametrize("text", ["", "s3cret", "mqguard:sealed:2:x:y", "mqguard:sealed:"])
+def test_other_texts_are_no_sealed_form_of_this_version(text):
+    with pytest.raises(SealInvalid):
+        KEY.open("alice", text)
+    assert is_sealed(text) == text.startswith("mqguard:sealed:")
+
+
+@pytest.mark.parametrize("length", [0, 16, 31, 33])
+def test_a_key_has_its_length(length):
+    with pytest.raises(SealInvalid, match="32 bytes"):
+        SealingKey(bytes(length))
+
+
+@pytest.mark.parametrize("length", [0, 11, 13])
+def test_a_nonce_has_its_length(length):
+    with pytest.raises(SealInvalid, match="12 bytes"):
+        KEY.seal("alice", Secret("s"), bytes(length))
+
+
+def test_the_key_is_never_shown():
+    assert repr(KEY) == f"SealingKey(id={KEY.id!r})"
+    assert bytes(range(32)).hex() not in repr(vars(type(KEY)))
+    with pytest.raises(PolicyInvalid):
+        Secret("")

@@ -1,0 +1,92 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.throttle import Throttle, ThrottleLimits
+
+LIMITS = ThrottleLimits(user_burst=3, address_burst=6, per_second=1.0, max_counts=8)
+
+
+def failing(times, user="alice", address="10.0.0.1", now_ms=0, throttle=None):
+    throttle = throttle or Throttle(LIMITS)
+    for _ in range(times):
+        throttle.failed(user, address, now_ms)
+    return throttle
+
+
+def test_failures_up_to_the_burst_are_borne():
+    assert failing(2).wait_ms("alice", "10.0.0.1", 0) == 0
+    assert Throttle().wait_ms("alice", "10.0.0.1", 0) == 0
+
+
+def test_beyond_it_the_user_waits_at_that_address():
+    throttle = failing(3)
+    wait = throttle.wait_ms("alice", "10.0.0.1", 0)
+    assert 0 < wait <= 1001
+    assert throttle.wait_ms("alice", "10.0.0.1", wait) == 0
+
+
+def test_nobody_is_locked_out_from_elsewhere():
+    throttle = failing(100, now_ms=0)
+    assert throttle.wait_ms("alice", "10.0.0.2", 0) == 0
+
+
+def test_an_address_that_tries_many_users_waits_for_all_of_them():
+    throttle = Throttle(LIMITS)
+    for number in range(6):
+        throttle.failed(f"user{number}", "10.0.0.1", 0)
+    assert throttle.wait_ms("somebody", "10.0.0.1", 0) > 0
+    assert throttle.wait_ms("somebody", "10.0.0.2", 0) == 0
+
+
+def test_a_success_forgives_the_user_there():
+    throttle = failing(3)
+    throttle.succeeded("alice", "10.0.0.1")
+    assert throttle.wait_ms("alice", "10.0.0.1", 0) == 0
+
+
+def test_guesses_are_limited_to_the_rate():
+    throttle = Throttle(LIMITS)
+    tried = 0
+    for now_ms in range(0, 60_000, 10):
+        if throttle.wait_ms("alice", "10.0.0.1", now_ms) == 0:
+            tried += 1
+            throttle.failed("alice", "10.0.0.1", now_ms)
+    assert 60 <= tried <= 60 + LIMITS.user_burst
+
+
+def test_failures_without_a_name_count_once():
+    throttle = failing(5, user="")
+    assert throttle.wait_ms("", "10.0.0.1", 0) > 0
+    assert throttle.wait_ms("alice", "10.0.0.1", 0) == 0
+
+
+def test_memory_is_bounded():
+    throttle = Throttle(LIMITS)
+    for number in range(1000):
+        throttle.failed(f"user{number}", f"10.0.{number % 7}.{number % 251}", 0)
+    assert len(throttle) <= LIMITS.max_counts
+
+
+def test_counts_that_ran_down_are_forgotten():
+    throttle = failing(3)
+    assert throttle.wait_ms("alice", "10.0.0.1", 10_000) == 0
+    assert len(throttle) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 5000)), max_size=60))
+def test_a_wait_is_never_longer_than_the_burst_takes_to_run_down(attempts):
+    throttle = Throttle(LIMITS)
+    now = 0
+    for user, address, later in attempts:
+        now += later
+        if throttle.wait_ms(user, address, now) == 0:
+            throttle.failed(user, address, now)
+        for who in "ab":
+            assert throttle.wait_ms(who, address, now) <= 1001
+
+
+@pytest.mark.parametrize("back", [1, 100_000])
+def test_a_clock_that_steps_back_does_no_harm(back):
+    throttle = failing(3, now_ms=200_000)
+    assert throttle.wait_ms("alice", "10.0.0.1", 200_000 - back) <= 1001
