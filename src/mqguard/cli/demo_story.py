@@ -9,17 +9,19 @@ from mqguard.admin import messages, policies, topics, users
 from mqguard.admin.client import Broker, Client
 from mqguard.admin.errors import PeerRefused
 from mqguard.auth.action import Action
-from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry
+from mqguard.auth.explain import explain
+from mqguard.auth.explain_text import entry_text
+from mqguard.auth.policy import Decision, Entry
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User
+from mqguard.auth.user import LiveSecret, User
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
+from mqguard.runtime.first_start import make_secret
 
 TEXT = "hello, guarded world"
 RECEIVE_SECONDS = 5.0
@@ -93,6 +95,7 @@ class Story:
         self._mark = secrets.token_hex(2)
         self._topic = f"demo-orders-{self._mark}"
         self._group = f"demo-group-{self._mark}"
+        self._left: list[str] = []
 
     def play(self) -> None:
         """Show it all.
@@ -115,7 +118,9 @@ class Story:
             self._be_refused(bob)
             self._allow(bob, (Action.SUB, Action.PUB), brokers, again=True)
             self._send(bob)
-            self._done("clean up: remove the users with their policies, the group and the topic", ())
+        if self._left:
+            raise DemoFailed(f"could not be cleaned up: {'; '.join(self._left)}")
+        self._tell(Step("remove the users with their policies, the group and the topic", (), "done"))
 
     # Steps
 
@@ -128,7 +133,7 @@ class Story:
         self._done(f"make the topic {self._topic}", (f"updateTopic {self._line()} -t {self._topic}",))
 
     def _make_user(self, name: str, brokers: list[Broker], made: contextlib.ExitStack) -> Actor:
-        secret = Secret(secrets.token_urlsafe(12))
+        secret = make_secret()
         for broker in brokers:
             session = self._admin.at(broker.address)
             made.callback(self._quietly, users.delete, session, name)
@@ -200,18 +205,14 @@ class Story:
     # Why
 
     def _explain(self, actor: Actor) -> tuple[str, Entry]:
-        """Why the user may not send, and the smallest entry that would allow it, by the policies of this moment."""
+        """Why the user may not send, and the entry that would allow it, by the policies of this moment."""
         broker = self._admin.brokers(self._cluster)[0]
         acl = policies.get(self._admin.at(broker.address), actor.subject)
         request = AccessRequest(ResourceType.TOPIC, self._topic, frozenset({Action.PUB}))
-        verdict = decide(request, Rights(User(actor.name, (LiveSecret(actor.credentials.secret),)), acl))
-        what = f"{Action.PUB.value} on {ResourceType.TOPIC.value}:{self._topic}"
-        if verdict.decided_by is not None:
-            return f"{_said(verdict.decided_by)} decides", _entry(ResourceType.TOPIC, self._topic, (Action.PUB,))
-        about = [entry for entry in _entries(acl) if entry.resource.covers(ResourceType.TOPIC, self._topic)]
-        said = "; ".join(_said(entry) for entry in about) or "nothing"
-        held = tuple(action for entry in about for action in entry.actions)
-        why = f"no entry of {actor.subject.key} allows {what}; said of it: {said}"
+        found = explain(actor.name, request, Rights(User(actor.name, (LiveSecret(actor.credentials.secret),)), acl))
+        about = [f"{entry_text(one.entry)}: {one.why}" for one in found.considered]
+        held = [action for one in found.considered for action in one.entry.actions]
+        why = f"{found.verdict.reason.value}, " + ("; ".join(about) or "no entry covers the topic")
         return why, _entry(ResourceType.TOPIC, self._topic, (*held, Action.PUB))
 
     # Telling
@@ -235,18 +236,12 @@ class Story:
         )
 
     def _quietly(self, undo: Callable[..., None], *arguments: object) -> None:
-        """Take something back; what was never made, or is gone with its server, needs no word."""
-        with contextlib.suppress(MqguardError):
+        """Take something back; one thing that stays must not keep the others."""
+        try:
             undo(*arguments)
+        except MqguardError as exc:
+            self._left.append(str(exc))
 
 
 def _entry(kind: ResourceType, name: str, actions: tuple[Action, ...]) -> Entry:
     return Entry(Resource(kind, name, Pattern.LITERAL), actions, (), Decision.ALLOW)
-
-
-def _entries(acl: Acl | None) -> list[Entry]:
-    return [] if acl is None else [entry for policy in acl.policies for entry in policy.entries]
-
-
-def _said(entry: Entry) -> str:
-    return f"{entry.decision.value} {','.join(action.value for action in entry.actions)} on {entry.resource.key}"

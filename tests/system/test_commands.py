@@ -1,0 +1,204 @@
+"""Commands beside a running server: what they print, and exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
+from tests.system.command import MQGUARD, Ended, run
+
+pytestmark = pytest.mark.system
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+def user_of(server: Server, name: str, secret: str) -> Run:
+    """Commands in the name of a user."""
+    return functools.partial(run, MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY=name, MQGUARD_SECRET_KEY=secret)
+
+
+@pytest.fixture
+def admin(server: Server) -> Run:
+    return user_of(server, SUPER, SUPER_SECRET)
+
+
+@pytest.fixture
+def nobody(server: Server, tmp_path: Path) -> Run:
+    return functools.partial(run, MQGUARD_NAMESRV=server.namesrv, directory=tmp_path)
+
+
+def test_what_is_sent_is_received_once(admin: Run) -> None:
+    assert admin("topic", "create", "t1", "--queues", "2").out == "made the topic t1\n"
+    sent = admin("send", "t1", "hello", "--tags", "A", "--keys", "k1 k2", "--json")
+    assert sent.code == 0
+    assert sent.lines[0]["topic"] == "t1"
+    received = admin("receive", "t1", "--json")
+    assert received.code == 0
+    (message,) = received.lines
+    assert message["body"] == "hello"
+    assert (message["queueId"], message["queueOffset"]) == (sent.lines[0]["queueId"], sent.lines[0]["queueOffset"])
+    assert {"TAGS": "A", "KEYS": "k1 k2", "UNIQ_KEY": sent.lines[0]["msgId"]}.items() <= message["properties"].items()
+
+    again = admin("receive", "t1", "--wait", "0.2")
+    assert (again.code, again.out) == (4, "")
+    assert again.err == "mqguard: no message of `t1` for the group `mqguard-cli` within 0.2 s\n"
+    assert admin("receive", "t1", "--group", "other").out == "hello\n"
+
+
+def test_a_body_comes_from_standard_input_and_any_bytes_are_shown(admin: Run) -> None:
+    assert admin("send", "t2", "-", give="first\nsecond é\n").code == 0
+    assert admin("receive", "t2").out == "first\nsecond é\n\n"
+
+
+def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server, admin: Run, nobody: Run) -> None:
+    assert admin("topic", "create", "t3").code == 0
+    assert admin("user", "create", "carol", "--secret", "carol-secret").code == 0
+    carol = user_of(server, "carol", "carol-secret")
+    refused = carol("send", "t3", "x")
+    assert (refused.code, refused.out) == (1, "")
+    assert "no permission" in refused.err
+    assert "[decision " in refused.err
+    assert admin("acl", "create", "User:carol", "-r", "Topic:t3", "-a", "Pub").code == 0
+    assert carol("send", "t3", "x").code == 0
+    assert carol("receive", "t3").code == 1
+    assert admin("user", "update", "carol", "--status", "disable").code == 0
+    assert carol("send", "t3", "x").code == 1
+    assert nobody("send", "t3", "x").code == 1
+    assert user_of(server, "carol", "wrong")("send", "t3", "x", "--json").err.startswith('{"error": "no permission: ')
+
+
+def test_users_are_made_changed_listed_and_removed(admin: Run) -> None:
+    made = admin("user", "create", "dave", "--json")
+    (value,) = made.lines
+    assert (value["username"], value["userType"], len(value["password"])) == ("dave", "Normal", 32)
+    assert admin("user", "create", "dave").code == 1
+    assert "The user is existed" in admin("user", "create", "dave").err
+    assert admin("user", "update", "dave", "--type", "Super").code == 0
+    shown = admin("user", "get", "dave")
+    assert shown.out.splitlines()[1].split() == ["dave", "Super", "enable"]
+    assert value["password"] not in shown.out
+    assert [line["username"] for line in admin("user", "list", "dav", "--json").lines] == ["dave"]
+    assert admin("user", "delete", "dave").code == 0
+    assert admin("user", "get", "dave").code == 4
+
+
+def test_policies_are_made_shown_and_taken_back(admin: Run) -> None:
+    assert admin("user", "create", "erin").code == 0
+    assert admin("acl", "get", "User:erin").code == 4
+    assert admin("acl", "create", "User:erin", "-r", "Topic:a*,Group:g", "-a", "Pub,Sub", "-i", "10.0.0.0/8").code == 0
+    assert admin("acl", "create", "User:erin", "-r", "*", "-a", "Get", "-d", "Deny", "--policy", "Default").code == 0
+    lines = admin("acl", "get", "User:erin", "--json").lines
+    assert [(line["policyType"], line["resource"], line["actions"], line["decision"]) for line in lines] == [
+        ("Custom", "Topic:a*", "Pub,Sub", "Allow"),
+        ("Custom", "Group:g", "Pub,Sub", "Allow"),
+        ("Default", "*", "Get", "Deny"),
+    ]
+    assert lines[0]["sourceIps"] == "10.0.0.0/8"
+    assert admin("acl", "delete", "User:erin", "-r", "Topic:a*").code == 0
+    assert [line["resource"] for line in admin("acl", "list", "-s", "erin", "--json").lines] == ["Group:g", "*"]
+    assert admin("acl", "delete", "User:erin").code == 0
+    assert admin("acl", "get", "User:erin").code == 4
+
+
+def test_topics_are_listed_and_removed(admin: Run) -> None:
+    assert admin("topic", "create", "t4", "--type", "FIFO").code == 0
+    assert "t4" in admin("topic", "list").out.splitlines()
+    assert admin("topic", "delete", "t4").code == 0
+    assert "t4" not in admin("topic", "list").out.splitlines()
+
+
+def test_an_unknown_cluster_is_said_with_the_known_ones(admin: Run) -> None:
+    ended = admin("user", "list", "--cluster", "none")
+    assert ended.code == 1
+    assert "no broker of the cluster `none`; clusters: DefaultCluster" in ended.err
+
+
+def test_the_commands_speak_tls(admin: Run) -> None:
+    assert admin("send", "t5", "x", "--tls").code == 0
+    assert admin("receive", "t5", "--tls").out == "x\n"
+
+
+def test_the_administrator_of_the_first_start_is_found_in_the_data_directory(tmp_path: Path) -> None:
+    with Server(tmp_path, settings={"initAuthenticationUser": ""}) as own:
+        found = run("user", "list", "--data", str(own.data), "--namesrv", own.namesrv, "--json")
+        assert [line["username"] for line in found.lines] == ["admin"]
+
+
+def test_the_demo_admits_refuses_explains_and_cleans_up(admin: Run) -> None:
+    before = admin("topic", "list").out, admin("user", "list").out
+    ended = admin("demo", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    steps = ended.lines
+    refused = [step for step in steps if step["outcome"] == "refused"]
+    assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
+    assert [step["outcome"] for step in steps if step["outcome"] != "done"] == [
+        "admitted", "admitted", "refused", "admitted",
+    ]  # fmt: skip
+    assert "has no permission to access Topic:demo-orders" in refused[0]["said"]
+    assert "it speaks of none of the asked actions" in refused[0]["why"]
+    assert refused[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
+    assert (admin("topic", "list").out, admin("user", "list").out) == before
+
+
+def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
+    settings = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
+    with Server(tmp_path, settings=settings) as own:
+        ended = run("demo", "--namesrv", own.namesrv, directory=tmp_path)
+    assert ended.code == 1
+    assert "although nothing allows it: are authenticationEnabled and authorizationEnabled both true?" in ended.err
+
+
+def test_the_demo_needs_an_administrator(nobody: Run) -> None:
+    ended = nobody("demo")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("mqguard: no permission: ")
+
+
+def test_an_interrupted_demo_cleans_up(server: Server, admin: Run) -> None:
+    before = admin("topic", "list").out, admin("user", "list").out
+    variables = {
+        "MQGUARD_NAMESRV": server.namesrv,
+        "MQGUARD_ACCESS_KEY": SUPER,
+        "MQGUARD_SECRET_KEY": SUPER_SECRET,
+    }
+    with subprocess.Popen([MQGUARD, "demo"], stdout=subprocess.PIPE, text=True, env=environment(**variables)) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().startswith(" 1. make the topic")
+        demo.send_signal(signal.SIGINT)
+        demo.stdout.read()
+        assert demo.wait(20) in (0, 130)
+    assert (admin("topic", "list").out, admin("user", "list").out) == before
+
+
+def test_a_standalone_that_demonstrates_goes_on_serving(tmp_path: Path) -> None:
+    words = [MQGUARD, "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--demo"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("that was the demo"):
+                break
+        time.sleep(0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    text = "".join(lines)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert "refused: code 16: User:bob-" in text
+    assert "would allow it: mqadmin updateAcl" in text
