@@ -55,6 +55,7 @@ final class Consumers {
             new org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely());
         consumer.setNamesrvAddr(step.get("namesrv"));
         consumer.setPollNameServerInterval(500); // 30 s by default: a test sees new topics sooner
+        consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long a client is unknown to a restarted server
         consumer.setInstanceName(step.get("handle") + "_" + System.nanoTime());
         consumer.setUseTLS(step.is("tls"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.valueOf(step.get("from", "CONSUME_FROM_FIRST_OFFSET")));
@@ -138,6 +139,7 @@ final class Consumers {
         DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(step.get("group"), step.hook());
         consumer.setNamesrvAddr(step.get("namesrv"));
         consumer.setPollNameServerInterval(500); // 30 s by default: a test sees new topics sooner
+        consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long a client is unknown to a restarted server
         consumer.setInstanceName("lite_" + System.nanoTime());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.subscribe(step.get("topic"), step.get("expression", "*"));
@@ -162,6 +164,7 @@ final class Consumers {
         DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(step.get("group"), step.hook());
         consumer.setNamesrvAddr(step.get("namesrv"));
         consumer.setPollNameServerInterval(500); // 30 s by default: a test sees new topics sooner
+        consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long a client is unknown to a restarted server
         consumer.setInstanceName("pull_" + System.nanoTime());
         consumer.start();
         try {
