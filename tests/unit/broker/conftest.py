@@ -80,7 +80,7 @@ class House:
     `call` sends one request as a user, ends the turn and gives the answer; `None` where none came.
     """
 
-    def __init__(self, *, auth=True, engine=None, **settings):
+    def __init__(self, *, auth=True, engine=None, guard=None, **settings):
         self.clock = HandClock()
         self.store = MemoryMessageStore()
         self.engine = Engine(self.store, EngineSettings(**(engine or {})), self.clock)
@@ -90,7 +90,7 @@ class House:
         self.audit = AuditTrail(self.records)
         ids = (f"d{number}" for number in itertools.count(1))
         self.guard = Guard(
-            GuardSettings(authentication_enabled=auth, authorization_enabled=auth),
+            GuardSettings(authentication_enabled=auth, authorization_enabled=auth, **(guard or {})),
             GuardPorts(
                 metadata=self.manager,
                 clock=self.clock,

@@ -255,8 +255,11 @@ def _status(info: UserInfo) -> UserStatus | None:
 
 
 def _subject(in_body: str | None, in_header: str | None) -> Subject:
-    """The body's subject; the header's only where the body names none, as Apache has it."""
-    return read_subject(in_body or in_header)
+    """The body's subject; the header's where the body names none that is one, as Apache has it."""
+    try:
+        return read_subject(in_body)
+    except MetadataRejected:
+        return read_subject(in_header)
 
 
 def _policies(info: AclInfo) -> list[PolicyText] | None:

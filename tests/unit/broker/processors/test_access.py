@@ -1,0 +1,236 @@
+"""Users and policies over the wire."""
+
+import json
+
+import pytest
+
+from mqguard.auth.sealing import is_sealed
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.broker.configuration import MASK
+from mqguard.broker.settings import SecretExposure
+from mqguard.guard.audit import AdminChange
+from mqguard.remoting.codes import ResponseCode
+from tests.unit.broker.conftest import SECRET, House
+
+POLICY = {
+    "policies": [
+        {
+            "entries": [
+                {
+                    "actions": ["Pub", "Sub"],
+                    "decision": "Allow",
+                    "resource": "Topic:*",
+                    "sourceIps": ["192.168.1.0/24"],
+                },
+                {
+                    "actions": ["Pub", "Sub"],
+                    "decision": "Allow",
+                    "resource": "Group:*",
+                    "sourceIps": ["192.168.1.0/24"],
+                },
+            ]
+        }
+    ],
+    "subject": "User:alice",
+}
+
+
+def body(value):
+    return json.dumps(value).encode()
+
+
+def create(house, name="alice", password=SECRET, **more):
+    return house.call(3001, {"username": name}, body({"username": name, "password": password, **more}))
+
+
+def changes(house):
+    return [record for record in house.records.kept if isinstance(record, AdminChange)]
+
+
+def test_users_come_change_and_go(house):
+    assert create(house, userType="Normal").code == 0
+    assert house.manager.get_user("alice").type is UserType.NORMAL
+    assert create(house).remark == "The user is existed"
+    assert house.call(3002, {"username": "alice"}, body({"userStatus": "disable"})).code == 0
+    assert house.manager.get_user("alice").status is UserStatus.DISABLE
+    assert house.call(3002, {"username": "alice"}, body({"password": "new secret"})).code == 0
+    assert house.manager.get_user("alice").secrets[0].secret.reveal() == "new secret"
+    assert house.call(3003, {"username": "alice"}).code == 0
+    assert house.manager.get_user("alice") is None
+    assert house.call(3003, {"username": "alice"}).code == 0
+
+
+def test_a_change_is_in_force_for_the_very_next_request(house):
+    send = {"a": "p", "b": "BenchmarkTest", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+    wire = house.connect("192.168.1.7")
+    make = house.command(3001, {"username": "alice"}, body({"password": SECRET}))
+    grant = house.command(3006, {"subject": "User:alice"}, body(POLICY))
+    first, second, third = (house.command(310, send, b"x", user="alice") for _ in range(3))
+    revoke = house.command(3008, {"subject": "User:alice", "resource": "Topic:*"})
+    house.give(wire, make, first, grant, second, revoke, third)
+    answers = {frame.opaque: frame.code for frame in wire.frames}
+    assert [answers[c.opaque] for c in (make, first, grant, second, revoke, third)] == [0, 16, 0, 0, 0, 16]
+
+
+def test_what_is_shown_of_a_user(house):
+    create(house)
+    shown = json.loads(house.call(3004, {"username": "alice"}).body)
+    assert shown == {"username": "alice", "password": MASK, "userType": "Normal", "userStatus": "enable"}
+    assert house.call(3004, {"username": "nobody"}).body == b""
+    assert [u["username"] for u in json.loads(house.call(3005, {"filter": "li"}).body)] == ["alice"]
+    assert house.call(3005, {"filter": "nobody"}).body == b""
+    assert SECRET.encode() not in house.call(3005).body
+
+
+def test_policies_come_change_and_go(house):
+    create(house)
+    assert house.call(3006, {"subject": "User:alice"}, body(POLICY)).code == 0
+    answer = house.call(3009, {"subject": "User:alice"})
+    (shown,) = json.loads(answer.body)["policies"]
+    assert shown["policyType"] == "Custom"
+    assert shown["entries"][0] == {
+        "resource": "Topic:*",
+        "actions": ["Pub", "Sub"],
+        "sourceIps": ["192.168.1.0/24"],
+        "decision": "Allow",
+    }
+    deny = {
+        "subject": "User:alice",
+        "policies": [{"entries": [{"actions": ["Pub"], "decision": "Deny", "resource": "Topic:*"}]}],
+    }
+    assert house.call(3007, {"subject": "User:alice"}, body(deny)).code == 0
+    (listed,) = json.loads(house.call(3010, {"subjectFilter": "alice", "resourceFilter": "Topic:*"}).body)
+    assert [e["decision"] for e in listed["policies"][0]["entries"]] == ["Deny"]
+    assert "sourceIps" not in listed["policies"][0]["entries"][0]
+    assert house.call(3008, {"subject": "User:alice", "resource": "Topic:*"}).code == 0
+    assert house.call(3010, {"resourceFilter": "Topic:*"}).body == b""
+    assert house.call(3008, {"subject": "User:alice"}).code == 0
+    assert house.call(3009, {"subject": "User:alice"}).body == b""
+
+
+@pytest.mark.parametrize("resource", ["", " ", "Topic", "Topik:t", "Topic:a*b"])
+def test_a_resource_that_is_none_never_deletes_everything(house, resource):
+    create(house)
+    house.call(3006, {"subject": "User:alice"}, body(POLICY))
+    assert house.call(3008, {"subject": "User:alice", "resource": resource}).code != 0
+    assert len(json.loads(house.call(3009, {"subject": "User:alice"}).body)["policies"][0]["entries"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "ext", "value", "answer", "hint"),
+    [
+        (3001, {}, {"password": "x"}, ResponseCode.INVALID_PARAMETER, "The username is blank"),
+        (3001, {"username": "u"}, {}, ResponseCode.NO_PERMISSION, "password can not be blank"),
+        (3001, {"username": "u"}, {"password": "x", "userType": "Boss"}, ResponseCode.INVALID_PARAMETER, "`Boss`"),
+        (3001, {"username": "u"}, {"password": "x", "userStatus": "off"}, ResponseCode.INVALID_PARAMETER, "`off`"),
+        (3001, {"username": "u"}, {"passwort": "x"}, ResponseCode.INVALID_PARAMETER, "passwort"),
+        (3001, {"username": "u"}, None, ResponseCode.INVALID_PARAMETER, "body"),
+        (3002, {"username": "nobody"}, {"password": "x"}, ResponseCode.NO_PERMISSION, "The user is not exist"),
+        (3006, {"subject": "User:root"}, None, ResponseCode.INVALID_PARAMETER, "The body of acl is null"),
+        (3006, {"subject": "User:root"}, {}, ResponseCode.NO_PERMISSION, "The policies is empty."),
+        (3006, {}, POLICY, ResponseCode.NO_PERMISSION, "The subject of User:alice is not exist."),
+        (3009, {"subject": "Group:g"}, None, ResponseCode.NO_PERMISSION, "The subject is null."),
+    ],
+)
+def test_what_is_refused_says_why(house, code, ext, value, answer, hint):
+    got = house.call(code, ext, b"" if value is None else body(value))
+    assert got.code == answer
+    assert hint in got.remark
+    assert "org.apache" not in got.remark
+    assert "Traceback" not in got.remark
+
+
+def test_who_may_not_administer_is_refused_by_the_guard(house):
+    house.user("alice", ("Topic:*", "All"), ("Group:*", "All"))
+    for code in range(3001, 3011):
+        answer = house.call(code, {"username": "x", "subject": "User:alice"}, body({"password": "x"}), user="alice")
+        assert answer.code == ResponseCode.NO_PERMISSION, code
+
+
+def test_the_cluster_permission_makes_nobody_super(house):
+    house.user("clerk", ("Cluster:DefaultCluster", "Get,Update"))
+    create(house)
+    for code, ext, value in [
+        (3001, {"username": "boss"}, {"password": "x", "userType": "Super"}),
+        (3002, {"username": "clerk"}, {"userType": "Super"}),
+        (3002, {"username": "root"}, {"password": "x"}),
+        (3003, {"username": "root"}, {}),
+        (3006, {"subject": "User:clerk"}, {**POLICY, "subject": "User:clerk"}),
+        (3006, {"subject": "User:alice"}, POLICY),
+    ]:
+        answer = house.call(code, ext, body(value), user="clerk")
+        assert answer.code == ResponseCode.NO_PERMISSION, (code, ext)
+    assert house.call(3001, {"username": "new"}, body({"password": "x"}), user="clerk").code == 0
+    assert house.call(3003, {"username": "new"}, user="clerk").code == 0
+
+
+def test_the_last_super_user_stays(house):
+    assert house.call(3003, {"username": "root"}).code == ResponseCode.NO_PERMISSION
+    assert house.call(3002, {"username": "root"}, body({"userStatus": "disable"})).code == ResponseCode.NO_PERMISSION
+    assert house.call(3005).code == 0
+
+
+def test_a_mask_is_no_password(house):
+    for answer in (create(house, password=MASK), house.call(3002, {"username": "root"}, body({"password": MASK}))):
+        assert answer.code == ResponseCode.NO_PERMISSION
+        assert "secretExposure = sealed" in answer.remark
+    assert house.manager.get_user("alice") is None
+    assert house.call(3005).code == 0
+
+
+def test_a_sealed_secret_makes_a_working_user_elsewhere():
+    source, target = (House(secret_exposure=SecretExposure.SEALED) for _ in range(2))
+    create(source)
+    shown = json.loads(source.call(3004, {"username": "alice"}).body)
+    assert is_sealed(shown["password"])
+    assert SECRET not in shown["password"]
+    assert target.call(3001, {"username": "alice"}, body(shown)).code == 0
+    assert target.manager.get_user("alice").secrets[0].secret.reveal() == SECRET
+    damaged = shown["password"][:-4] + "AAAA"
+    for name, password in [("alice", damaged), ("mallory", shown["password"])]:
+        refused = target.call(3001, {"username": name + "2"}, body({"password": password}))
+        assert refused.code == ResponseCode.INVALID_PARAMETER
+        assert "sealed" in refused.remark
+        assert target.manager.get_user(name + "2") is None
+
+
+def test_plain_secrets_are_shown_where_the_operator_says_so():
+    house = House(secret_exposure=SecretExposure.PLAIN)
+    create(house)
+    assert json.loads(house.call(3004, {"username": "alice"}).body)["password"] == SECRET
+
+
+def test_every_change_is_on_record_and_no_secret_is(house):
+    house.user("clerk", ("Cluster:DefaultCluster", "Update"))
+    create(house, password="very secret")
+    house.call(3002, {"username": "alice"}, body({"password": "more secret", "userStatus": "disable"}))
+    house.call(3006, {"subject": "User:alice"}, body(POLICY))
+    house.call(3008, {"subject": "User:alice", "resource": "Topic:*"})
+    house.call(3002, {"username": "root"}, body({"password": "stolen"}), user="clerk")
+    house.call(3003, {"username": "alice"})
+    said = [(change.user, change.operation, change.subject, change.outcome == "done") for change in changes(house)]
+    assert said == [
+        ("root", "create-user", "User:alice", True),
+        ("root", "update-user", "User:alice", True),
+        ("root", "create-acl", "User:alice", True),
+        ("root", "delete-acl", "User:alice", True),
+        ("clerk", "update-user", "User:root", False),
+        ("root", "delete-user", "User:alice", True),
+    ]
+    assert changes(house)[2].details["Custom"].startswith("Allow Pub,Sub on Topic:* from 192.168.1.0/24")
+    assert "secret" not in repr(changes(house)).replace("secret is replaced", "")
+    assert "stolen" not in repr(changes(house))
+
+
+def test_nobody_administers_only_where_authentication_is_off(open_house, house):
+    assert open_house.call(3001, {"username": "u"}, body({"password": "x", "userType": "Super"}), user=None).code == 0
+    assert house.call(3001, {"username": "u"}, body({"password": "x"}), user=None).code == ResponseCode.NO_PERMISSION
+
+
+def test_an_excused_code_makes_nobody_super():
+    house = House(
+        guard={"authentication_whitelist": frozenset({"3001"}), "authorization_whitelist": frozenset({"3001"})}
+    )
+    answer = house.call(3001, {"username": "boss"}, body({"password": "x", "userType": "Super"}), user=None)
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert house.manager.get_user("boss") is None
