@@ -11,18 +11,21 @@ from mqguard.engine.errors import (
     StoreFull,
 )
 from mqguard.engine.groups import Groups
-from mqguard.engine.log import MessageLog, key_hashes
+from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
-from mqguard.model import batch, host, names, properties, sysflag, tags
+from mqguard.model import batch, names, properties, sysflag, tags
 from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
-from mqguard.model.topic import TopicConfig
+from mqguard.model.topic import PERM_WRITE, TopicConfig
 
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
 """Properties that only the broker writes; what a client sends under these names is dropped."""
 
+_SPECIAL = _OURS | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
+"""Properties that send a message by the longer way."""
+_SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
 
@@ -96,13 +99,29 @@ class Producer:
             raise StoreFull(f"service not available now: {self.full}")
 
     def _send_one(self, request: SendRequest, queue_id: int) -> Sent:
-        topic = request.topic
         pairs = properties.parse(request.properties)
+        if not _SPECIAL.isdisjoint(pairs) or request.sys_flag & _SPECIAL_BITS or request.topic[:1] == "%":
+            return self._send_special(request, queue_id, pairs)
+
+        unique_id, text = self._complete(pairs, request.properties)
+        tags_text = pairs.get(properties.TAGS)
+        offset, physical = self._log.append_sent(
+            request,
+            queue_id,
+            text,
+            tags.code_of(tags_text) if tags_text else 0,
+            key_hashes(request.topic, unique_id, pairs.get(properties.KEYS)),
+        )
+        return Sent(self._log.message_id(physical), queue_id, offset, unique_id)
+
+    def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> Sent:
+        """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
+        topic = request.topic
         text: str | None = request.properties
         if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
 
-        message = self._record(request, topic, queue_id)
+        message = record_of(request, topic, queue_id)
         _check_kind(pairs, request.sys_flag)
         level = self._delays.level_of(pairs)
         if level:
@@ -152,7 +171,7 @@ class Producer:
         _check_kind(pairs, request.sys_flag)
         if self._delays.level_of(pairs):
             raise MessageIllegal("a batch can not hold delayed messages")
-        message = self._record(request, request.topic, queue_id)
+        message = record_of(request, request.topic, queue_id)
         message.body, message.flag = part.body, part.flag
         unique_id, message.properties = self._complete(pairs, text)
         tags_text = pairs.get(properties.TAGS)
@@ -161,8 +180,13 @@ class Producer:
 
     def _topic_for(self, request: SendRequest) -> TopicConfig:
         name = request.topic
-        if self._topics.get(name) is not None:
-            return self._topics.writable(name)
+        found = self._topics.get(name)
+        if found is not None:
+            return (
+                found
+                if found.perm & PERM_WRITE and name not in names.UNWRITABLE_TOPICS
+                else self._topics.writable(name)
+            )
 
         fault = names.topic_fault(name)
         if fault:
@@ -200,19 +224,6 @@ class Producer:
         self._topics.ensure(dead)
         pairs.pop(properties.DELAY, None)
         return dead
-
-    def _record(self, request: SendRequest, topic: str, queue_id: int) -> Record:
-        return Record(
-            topic=topic,
-            body=request.body,
-            queue_id=queue_id,
-            flag=request.flag,
-            sys_flag=request.sys_flag,
-            born_timestamp=request.born_timestamp,
-            born_address=host.packed(request.born_ip),
-            born_port=request.born_port,
-            reconsume_times=request.reconsume_times,
-        )
 
     def _complete(self, pairs: dict[str, str], text: str | None) -> tuple[str, bytes]:
         """Add the broker's properties; `text` is what the client sent, None if `pairs` has been changed since."""

@@ -121,32 +121,47 @@ def encode(record: Record) -> bytes:
     )
 
 
-def encode_v4(record: Record, topic: bytes) -> bytes:
-    """Write a record whose hosts are IPv4 and whose topic, given as bytes, has at most 127 of them: the fast way.
+def encode_v4(  # noqa: PLR0913, PLR0917 - one call per message: an object to carry these costs 10 % of it
+    topic: bytes,
+    body: bytes,
+    properties: bytes,
+    queue_id: int,
+    queue_offset: int,
+    physical_offset: int,
+    flag: int,
+    sys_flag: int,
+    born_timestamp: int,
+    born_address: bytes,
+    born_port: int,
+    store_timestamp: int,
+    store_address: bytes,
+    store_port: int,
+    reconsume_times: int,
+) -> bytes:
+    """Write a record whose hosts are IPv4 and whose topic has at most 127 bytes: `encode` without checks, for sends.
 
-    INVARIANT: equals `encode(record)`; the caller has checked lengths and address bits.
+    Raises:
+        struct.error: a number does not fit.
     """
-    body = record.body
-    properties = record.properties
     return b"".join(
         (
             _V4.pack(
                 91 + len(body) + len(topic) + len(properties),
                 MAGIC_V1,
                 zlib.crc32(body) & 0x7FFFFFFF,
-                record.queue_id,
-                record.flag,
-                record.queue_offset,
-                record.physical_offset,
-                record.sys_flag,
-                record.born_timestamp,
-                record.born_address,
-                record.born_port,
-                record.store_timestamp,
-                record.store_address,
-                record.store_port,
-                record.reconsume_times,
-                record.prepared_offset,
+                queue_id,
+                flag,
+                queue_offset,
+                physical_offset,
+                sys_flag,
+                born_timestamp,
+                born_address,
+                born_port,
+                store_timestamp,
+                store_address,
+                store_port,
+                reconsume_times,
+                0,
                 len(body),
             ),
             body,

@@ -23,6 +23,10 @@ from mqguard.store.queues import Queue, QueueTable
 from mqguard.store.reading import Reader
 from mqguard.store.sweeping import DroppedQueues
 
+_pack_record_key = layout.U64.pack
+_pack_queue_key = layout.QUEUE_KEY.pack
+_pack_entry = layout.ENTRY.pack
+_pack_index_key = layout.INDEX_KEY.pack
 Handle = rocksdict.ColumnFamily | None
 _ROOM_TO_RECOVER = 64 << 20
 """Free bytes without which a database is not opened anew: opening writes files, and failing there costs the reads."""
@@ -56,6 +60,7 @@ class RocksMessageStore:
         self.next_physical = loaded.next_physical
         self.min_physical = self._release = loaded.released
         self.last_time = self._last_time = loaded.last_time
+        self._last_day = layout.day_of(loaded.last_time)
         self._begin()
         if loaded.is_new:
             self._put(layout.FORMAT_KEY, layout.FORMAT)
@@ -94,17 +99,15 @@ class RocksMessageStore:
         """See `MessageStore`."""
         physical, offset, size = self.next_physical, queue.next_offset, len(record)
         put = self._batch.put
-        put(layout.U64.pack(physical), record, self._in_records)
-        put(
-            layout.QUEUE_KEY.pack(queue.number, offset),
-            layout.ENTRY.pack(physical, size, tag_code, store_time),
-            self._in_queues,
-        )
+        put(_pack_record_key(physical), record, self._in_records)
+        put(_pack_queue_key(queue.number, offset), _pack_entry(physical, size, tag_code, store_time), self._in_queues)
+        if store_time != self._last_time:
+            self._last_time = store_time
+            self._last_day = layout.day_of(store_time)
         for key in keys:
-            put(layout.INDEX_KEY.pack(layout.day_of(store_time), key, store_time, physical), b"", self._in_keys)
+            put(_pack_index_key(self._last_day, key, store_time, physical), b"", self._in_keys)
         queue.next_offset = offset + 1
         self.next_physical = physical + size
-        self._last_time = store_time
         self._queues.touch(queue)
 
     def stage_value(self, table: Table, key: bytes, value: bytes) -> None:
@@ -175,6 +178,7 @@ class RocksMessageStore:
         self.next_physical = self._committed_physical
         self._release = self.min_physical
         self._last_time = self.last_time
+        self._last_day = layout.day_of(self.last_time)
         self._begin()
 
     # Reading
