@@ -1,0 +1,51 @@
+"""`find_excess` against every request of a universe that its entries can tell apart."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.excess import find_excess
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.user import User
+from tests.property.auth import oracle
+from tests.property.auth.worlds import ADDRESSES, NAMES, PREFIXES, TYPES, acls, quick
+
+USER = User("u", ())
+ASKED = tuple(action for action in Action if action is not Action.ALL)
+EVERY_NAME = (*NAMES, *PREFIXES, *(prefix + "~" for prefix in ("", *PREFIXES)))
+
+
+def everything():
+    return (
+        AccessRequest(kind, name, frozenset({action}), address)
+        for kind, name, action, address in itertools.product(TYPES, EVERY_NAME, ASKED, ADDRESSES)
+    )
+
+
+@quick
+@given(acls, st.lists(acls, max_size=2))
+def test_what_is_too_much_is_found_and_nothing_else(new, others):
+    excess = find_excess(new, *others)
+    brute = [
+        request
+        for request in everything()
+        if oracle.allowed(USER, new, request) and not any(oracle.allowed(USER, other, request) for other in others)
+    ]
+    if excess is None:
+        assert not brute, brute[0]
+        return
+    name = excess.resource.name if excess.resource.pattern.value == "LITERAL" else excess.resource.name + "\U0010ffff"
+    request = AccessRequest(excess.resource.type, name, frozenset({excess.action}), excess.address)
+    assert oracle.allowed(USER, new, request)
+    assert not any(oracle.allowed(USER, other, request) for other in others)
+
+
+@quick
+@given(acls)
+def test_nothing_is_too_much_for_who_holds_the_same(acl):
+    assert find_excess(acl, acl) is None
+    assert find_excess(None, acl) is None
+    assert ResourceType.ANY not in {excess.resource.type for excess in [find_excess(acl)] if excess is not None}

@@ -1,0 +1,165 @@
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.delegation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.store.access_memory import MemoryMetadataStore
+
+
+def entry(key, actions="Pub,Sub", sources="", decision="Allow"):
+    return Entry(
+        Resource.parse(key),
+        tuple(map(Action.parse, actions.split(","))),
+        tuple(map(Source.parse, sources.split(","))) if sources else (),
+        Decision.parse(decision),
+    )
+
+
+def acl(subject, *entries, kind=PolicyType.CUSTOM):
+    return Acl(Subject(subject), (Policy(kind, entries),))
+
+
+@pytest.fixture
+def manager():
+    """`root` is Super; `boss` administers and holds order* from 10.0.0.0/8; `alice` holds more; `bob` holds nothing."""
+    made = MetadataManager(MemoryMetadataStore())
+    made.create_user("root", "r", UserType.SUPER)
+    for name in ("boss", "alice", "bob"):
+        made.create_user(name, "s")
+    made.create_acl(acl("boss", entry("Cluster:c", "Update,Get"), entry("Topic:order*", sources="10.0.0.0/8")))
+    made.create_acl(acl("boss", entry("Topic:order-secret", "All", decision="Deny")))
+    made.create_acl(acl("alice", entry("Topic:*", "All")))
+    return made
+
+
+def refused(change, *args, by="boss", **more):
+    with pytest.raises(MetadataRejected) as caught:
+        change(*args, by=by, **more)
+    return str(caught.value)
+
+
+def test_a_super_user_may_do_everything(manager):
+    manager.create_user("second", "s", UserType.SUPER, by="root")
+    manager.create_acl(acl("bob", entry("*", "All")), by="root")
+    manager.update_user("bob", user_type=UserType.SUPER, by="root")
+    manager.delete_user("second", by="root")
+
+
+@pytest.mark.parametrize("by", ["nobody", ""])
+def test_nobody_changes_nothing(manager, by):
+    assert "is not found" in refused(manager.create_user, "new", "s", by=by)
+
+
+def test_a_disabled_author_changes_nothing(manager):
+    manager.update_user("boss", status=UserStatus.DISABLE)
+    assert refused(manager.create_user, "new", "s") == "User:boss is disabled."
+
+
+def test_super_users_are_made_and_changed_by_super_users_alone(manager):
+    assert refused(manager.create_user, "new", "s", UserType.SUPER) == ONLY_SUPER_CREATES
+    assert refused(manager.update_user, "bob", user_type=UserType.SUPER) == ONLY_SUPER_UPDATES
+    assert refused(manager.update_user, "boss", user_type=UserType.SUPER) == ONLY_SUPER_UPDATES
+    assert refused(manager.update_user, "root", "new") == ONLY_SUPER_UPDATES
+    assert refused(manager.update_user, "root", user_type=UserType.NORMAL) == ONLY_SUPER_UPDATES
+    assert refused(manager.delete_user, "root") == ONLY_SUPER_UPDATES
+    assert refused(manager.create_acl, acl("root", entry("Topic:t"))) == ONLY_SUPER_UPDATES
+
+
+def test_what_the_author_holds_can_be_given(manager):
+    manager.create_user("new", "s", by="boss")
+    manager.create_acl(acl("new", entry("Topic:orders", "Pub", "10.1.0.0/16")), by="boss")
+    manager.create_acl(acl("new", entry("Topic:order-x*", "Pub,Sub", "10.0.0.1")), by="boss")
+    manager.create_acl(acl("new", entry("Cluster:c", "Get")), by="boss")
+    manager.create_acl(acl("new", entry("Topic:order*", "All", decision="Deny")), by="boss")
+
+
+@pytest.mark.parametrize(
+    "gift",
+    [
+        entry("*", "All"),
+        entry("Topic:*", "Pub", "10.0.0.1"),
+        entry("Topic:orde*", "Pub", "10.0.0.1"),
+        entry("Topic:other", "Pub", "10.0.0.1"),
+        entry("Topic:orders", "Pub"),
+        entry("Topic:orders", "Pub", "10.0.0.0/7"),
+        entry("Topic:orders", "Pub", "10.0.0.1,2001:db8::1"),
+        entry("Topic:orders", "Delete", "10.0.0.1"),
+        entry("Topic:orders", "All", "10.0.0.1"),
+        entry("Topic:order-secret", "Pub", "10.0.0.1"),
+        entry("Topic:order*", "Pub", "10.0.0.1"),
+        entry("Group:order*", "Sub", "10.0.0.1"),
+        entry("Cluster:*", "Update"),
+        entry("Cluster:c", "Delete"),
+    ],
+    ids=lambda gift: f"{gift.resource.key} {gift.actions[0].value} {','.join(s.text for s in gift.sources)}",
+)
+def test_what_the_author_does_not_hold_cannot_be_given_to_others_nor_to_itself(manager, gift):
+    before = manager.snapshot
+    assert "it does not hold that right itself" in refused(manager.create_acl, acl("bob", gift))
+    if gift.resource.key != "Topic:order*":  # for itself this one only narrows the entry that it replaces
+        assert "it does not hold that right itself" in refused(manager.create_acl, acl("boss", gift))
+    assert "it does not hold that right itself" in refused(
+        manager.create_acl, acl("bob", gift, kind=PolicyType.DEFAULT)
+    )
+    assert manager.snapshot is before
+
+
+def test_a_right_may_be_given_with_a_deny_where_the_author_has_one(manager):
+    manager.create_acl(
+        acl("bob", entry("Topic:order*", "Pub", "10.0.0.0/8"), entry("Topic:order-secret", "Pub", decision="Deny")),
+        by="boss",
+    )
+
+
+def test_taking_a_deny_away_is_giving(manager):
+    manager.create_acl(acl("bob", entry("Topic:*", "All"), entry("Topic:pay", "All", decision="Deny")))
+    pay = Resource.parse("Topic:pay")
+    assert "Topic:pay" in refused(manager.delete_acl, Subject("bob"), None, pay)
+    manager.delete_acl(Subject("bob"), None, pay, by="root")
+
+
+def test_taking_custom_entries_away_may_let_default_ones_speak(manager):
+    manager.create_acl(acl("bob", entry("Topic:pay", "Sub", decision="Deny")))
+    manager.create_acl(acl("bob", entry("Topic:*", "All"), kind=PolicyType.DEFAULT))
+    assert "`Topic:pay`" in refused(manager.delete_acl, Subject("bob"), None, Resource.parse("Topic:pay"))
+
+
+def test_the_author_cannot_take_its_own_limits_away(manager):
+    assert "order-secret" in refused(manager.delete_acl, Subject("boss"), None, Resource.parse("Topic:order-secret"))
+
+
+def test_what_others_hold_already_may_stay(manager):
+    manager.create_acl(acl("alice", entry("Topic:orders", "Pub", "10.0.0.1")), by="boss")
+    manager.create_acl(acl("alice", entry("Topic:pay", "All", decision="Deny")), by="boss")
+
+
+def test_taking_away_is_allowed(manager):
+    manager.delete_acl(Subject("alice"), by="boss")
+    manager.update_user("alice", status=UserStatus.DISABLE, by="boss")
+    manager.delete_user("alice", by="boss")
+
+
+def test_a_secret_is_set_only_by_who_holds_what_the_user_holds(manager):
+    assert "it does not hold that right itself" in refused(manager.update_user, "alice", "taken")
+    manager.update_user("bob", "new", by="boss")
+    manager.update_user("boss", "new", by="boss")
+    manager.update_user("alice", "a", by="alice")
+
+
+def test_who_enables_a_user_gives_what_it_holds(manager):
+    manager.update_user("alice", status=UserStatus.DISABLE)
+    manager.update_user("bob", status=UserStatus.DISABLE)
+    assert "it does not hold that right itself" in refused(manager.update_user, "alice", status=UserStatus.ENABLE)
+    manager.update_user("bob", status=UserStatus.ENABLE, by="boss")
+
+
+def test_a_refusal_says_what_is_too_much(manager):
+    assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub", "10.9.0.0/16"))) == (
+        "User:boss can not let User:bob have Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
+    )
