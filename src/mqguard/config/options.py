@@ -179,6 +179,21 @@ STATEFUL_SECONDS = Option(
     "How long the stateful strategy remembers a connection.",
     "auth",
 )
+MIGRATE_V1 = Option(
+    "migrateAuthFromV1Enabled",
+    kinds.BOOLEAN,
+    default=False,
+    help="Whether a start carries users over from the files of ACL 1.0; see `mqguard migrate` for a dry run.",
+    section="auth",
+)
+ROCKETMQ_HOME = Option(
+    "rocketmqHome",
+    kinds.OPTIONAL_PATH,
+    None,
+    "Where `conf/acl` and `conf/plain_acl.yml` of ACL 1.0 are looked for.",
+    "auth",
+    says_default="the environment variable `ROCKETMQ_HOME`",
+)
 SECRET_EXPOSURE = Option(
     "secretExposure",
     kinds.choice("masked", "sealed", "plain"),

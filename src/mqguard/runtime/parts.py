@@ -4,10 +4,8 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.broker.configuration import Configuration as Told
 from mqguard.broker.failures import explain
@@ -15,7 +13,6 @@ from mqguard.broker.router import Router
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import options
 from mqguard.config.loader import Configuration
-from mqguard.config.secret import Credentials
 from mqguard.engine.engine import Engine
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.audit_lines import AuditLines
@@ -27,17 +24,14 @@ from mqguard.namesrv.routes import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.net.server import Application
 from mqguard.runtime import settings
+from mqguard.runtime.access import FirstStart, prepare_users
 from mqguard.runtime.errors import StartFailed
-from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
 from mqguard.runtime.kv_file import KvFile
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.access_rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.telemetry.audit_writer import AuditWriter
 from mqguard.telemetry.rotating_file import RotatingFile
-
-FirstStart = Callable[[Credentials, Path], None]
-"""Told of the super user that a first start makes, and of the file that keeps its secret."""
 
 
 class Parts:
@@ -69,7 +63,7 @@ class Parts:
             users = RocksMetadataStore(data / "access", key)
             opened.callback(users.close)
             manager = MetadataManager(users)
-            _ensure_administrator(manager, config, data, first_start)
+            prepare_users(manager, config, data, first_start)
             audit = _open_audit(config, data, clock, opened)
             guard = Guard(
                 settings.guard_settings(config),
@@ -113,25 +107,6 @@ class Parts:
     def close(self) -> None:
         """Commit what is staged and let go of every file."""
         self._opened.close()
-
-
-def _ensure_administrator(manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart) -> None:
-    """Make the super users that are configured; where nobody could administer, make one with a random secret."""
-    for option in (options.INIT_AUTHENTICATION_USER, options.INNER_CLIENT_CREDENTIALS):
-        found = config.get(option)
-        if found is not None:
-            manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
-    if not config.get(options.AUTHENTICATION_ENABLED) or manager.snapshot.live_supers:
-        return
-    if manager.snapshot.user(ADMIN) is not None:
-        raise StartFailed(
-            f"no enabled super user is left, and `{ADMIN}` exists: name another one in `initAuthenticationUser`"
-        )
-    made = Credentials(ADMIN, make_secret())
-    # The file first: a crash in between leaves a file that the next start replaces, not a user whose secret is lost.
-    path = save_credentials(data, made)
-    manager.ensure_super(InitialUser(made.name, made.secret.reveal()))
-    first_start(made, path)
 
 
 def _open_audit(config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack) -> AuditTrail:

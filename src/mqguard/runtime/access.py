@@ -1,0 +1,80 @@
+"""Users and policies at the start: from configuration and from ACL 1.0, and never without an administrator."""
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mqguard.auth.initial import InitialUser
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.migration.migrating import migrate
+from mqguard.config import options
+from mqguard.config.acl_v1_files import read_acl_v1
+from mqguard.config.loader import Configuration
+from mqguard.config.secret import Credentials
+from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
+
+_LOG = logging.getLogger(__name__)
+
+FirstStart = Callable[[Credentials, Path], None]
+"""Told of the super user that a first start makes, and of the file that keeps its secret."""
+
+
+def prepare_users(manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart) -> None:
+    """Make the users that are configured, those of ACL 1.0 if asked for, and an administrator where there is none.
+
+    Users that exist are never changed, so all of it may run at every start.
+
+    Args:
+        manager: Holds users and policies.
+        config: What is configured.
+        data: Where the secret of a new administrator is kept.
+        first_start: Told of a new administrator.
+
+    Raises:
+        ConfigInvalid: The files of ACL 1.0 cannot be found.
+        StartFailed: Nobody could administer, and the administrator's name is taken; or its file cannot be written.
+    """
+    for option in (options.INIT_AUTHENTICATION_USER, options.INNER_CLIENT_CREDENTIALS):
+        found = config.get(option)
+        if found is not None:
+            manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
+    if config.get(options.MIGRATE_V1):
+        _migrate(manager, config)
+    if config.get(options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
+        _make_administrator(manager, data, first_start)
+
+
+def _migrate(manager: MetadataManager, config: Configuration) -> None:
+    home = config.get(options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
+    if not home:
+        raise config.refusal(
+            options.MIGRATE_V1,
+            "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
+        )
+    done = migrate(read_acl_v1(Path(home)), manager)
+    _LOG.info("ACL 1.0: %d accounts of %s were carried over", len(done.converted), home)
+    for note in done.notes:
+        _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, note.message)
+    for found in done.differences:
+        _LOG.warning(
+            "ACL 1.0: %s:%s: `%s` on %s is decided differently: %s",
+            found.file,
+            found.mark,
+            found.account or "everybody",
+            found.resource,
+            found.why,
+        )
+
+
+def _make_administrator(manager: MetadataManager, data: Path, first_start: FirstStart) -> None:
+    if manager.snapshot.user(ADMIN) is not None:
+        raise StartFailed(
+            f"no enabled super user is left, and `{ADMIN}` exists: name another one in `initAuthenticationUser`"
+        )
+    made = Credentials(ADMIN, make_secret())
+    # The file first: a crash in between leaves a file that the next start replaces, not a user whose secret is lost.
+    path = save_credentials(data, made)
+    manager.ensure_super(InitialUser(made.name, made.secret.reveal()))
+    first_start(made, path)

@@ -1,0 +1,119 @@
+"""Users at the start: configured ones, those of ACL 1.0, and never nobody who could administer."""
+
+import logging
+
+import pytest
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.config.errors import ConfigInvalid
+from mqguard.config.loader import Flag, load
+from mqguard.runtime.access import prepare_users
+from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.first_start import read_credentials
+from mqguard.store.access_memory import MemoryMetadataStore
+
+PLAIN_ACL = """\
+accounts:
+- accessKey: oldadmin
+  secretKey: "12345678"
+  admin: true
+- accessKey: olduser
+  secretKey: "12345678"
+  defaultTopicPerm: DENY
+  topicPerms: [orders=PUB]
+"""
+
+
+class House:
+    """What a start finds and makes."""
+
+    def __init__(self, data):
+        self.data = data
+        self.store = MemoryMetadataStore()
+        self.made = []
+
+    def start(self, **values):
+        manager = MetadataManager(self.store)
+        config = load(flags=[Flag("--set", key, str(value)) for key, value in values.items()])
+        prepare_users(manager, config, self.data, lambda credentials, path: self.made.append((credentials, path)))
+        return manager
+
+    def users(self):
+        return {user.name: user for user in MetadataManager(self.store).snapshot.users()}
+
+
+@pytest.fixture
+def house(tmp_path):
+    return House(tmp_path)
+
+
+def test_the_first_start_makes_an_administrator_and_the_next_does_not(house):
+    house.start()
+    ((credentials, path),) = house.made
+    assert house.users()["admin"].type is UserType.SUPER
+    assert read_credentials(house.data) == credentials
+    assert path == house.data / "tools.yml"
+    house.start()
+    assert len(house.made) == 1
+
+
+def test_a_crash_between_file_and_user_is_mended_by_the_next_start(house):
+    house.start()
+    house.store = MemoryMetadataStore()
+    house.start()
+    assert len(house.made) == 2
+    assert read_credentials(house.data) == house.made[1][0]
+    assert house.users()["admin"].secrets[0].secret == house.made[1][0].secret
+
+
+def test_configured_users_are_made_once_and_never_changed(house):
+    values = {
+        "initAuthenticationUser": '{"username":"root","password":"12345678"}',
+        "innerClientAuthenticationCredentials": '{"accessKey":"inner","secretKey":"87654321"}',
+    }
+    manager = house.start(**values)
+    assert {name: user.type for name, user in house.users().items()} == {
+        "root": UserType.SUPER,
+        "inner": UserType.SUPER,
+    }
+    manager.update_user("root", "another-secret")
+    house.start(**values)
+    assert house.users()["root"].secrets[0].secret.reveal() == "another-secret"
+    assert house.made == []
+
+
+def test_without_authentication_nobody_is_made(house):
+    house.start(authenticationEnabled="false", authorizationEnabled="false")
+    assert house.users() == {}
+    assert house.made == []
+
+
+def test_a_disabled_administrator_is_not_replaced_behind_its_back(house):
+    manager = house.start()
+    manager.update_user("admin", status=UserStatus.DISABLE, force=True)
+    with pytest.raises(StartFailed, match="no enabled super user is left, and `admin` exists"):
+        house.start()
+
+
+def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN_ACL)
+    with caplog.at_level(logging.INFO):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+    assert {name: user.type for name, user in house.users().items()} == {
+        "oldadmin": UserType.SUPER,
+        "olduser": UserType.NORMAL,
+    }
+    assert house.made == []
+    assert f"ACL 1.0: 2 accounts of {tmp_path} were carried over" in caplog.messages
+    house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+    assert len(house.users()) == 2
+
+
+def test_a_migration_needs_to_know_where_from(house, monkeypatch):
+    monkeypatch.delenv("ROCKETMQ_HOME", raising=False)
+    with pytest.raises(ConfigInvalid, match="flag --set: migrateAuthFromV1Enabled: `true` needs `rocketmqHome`"):
+        house.start(migrateAuthFromV1Enabled="true")
+    with pytest.raises(ConfigInvalid, match="the RocketMQ home `/no/such/home` is no directory"):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome="/no/such/home")
