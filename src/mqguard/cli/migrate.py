@@ -74,7 +74,7 @@ def _run(texts: "Texts", store: Path | None, *, carry_out: bool) -> "Migration":
 
 
 def _report(migration: "Migration", *, done: str) -> str:
-    blocks = [f"{len(migration.converted)} accounts {done}"]
+    blocks = [f"accounts {done}: {len(migration.converted)}"]
     if migration.converted:
         rows = [
             (one.user.name, one.user.type.value, str(sum(len(p.entries) for p in one.acl.policies) if one.acl else 0))

@@ -124,8 +124,8 @@ def _is_blank(name: str) -> bool:
 
 
 def _endings(base: str) -> Iterator[str]:
-    yield ""
-    yield from _WORDS if not base[-1:].isalnum() else ("-1", "-other", *_WORDS)
+    # `order` and `order-1` under `order*`, but `order-any` under `order-*`.
+    yield from ("", "-1", "-other", *_WORDS) if base[-1:].isalnum() else (*_WORDS, "")
     # More letters than any number of holes can take.
     yield from (chr(code) for code in range(0x30, 0xD800))
     yield from (chr(code) for code in range(0x10000, 0x110000))
