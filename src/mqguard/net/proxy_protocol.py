@@ -72,9 +72,10 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
     if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
         raise ProxyHeaderInvalid("its line is not `PROXY TCP4|TCP6 source destination port port`")
     version = 4 if words[1] == "TCP4" else 6
-    for text in words[2:4]:
-        _address(text, version)
-    return ProxyHeader(plain_ip(str(_address(words[2], version))), _port(words[4]), end + 2)
+    source, port = _address(words[2], version), _port(words[4])
+    _address(words[3], version)
+    _port(words[5])
+    return ProxyHeader(plain_ip(str(source)), port, end + 2)
 
 
 def _address(text: str, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

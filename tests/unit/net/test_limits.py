@@ -1,0 +1,44 @@
+"""Counting connections and log lines."""
+
+import logging
+
+import pytest
+
+from mqguard.net.limits import Admission, LogGate
+
+
+def test_connections_are_counted_in_and_out() -> None:
+    admission = Admission(2, 1)
+    assert admission.enter() is None
+    assert admission.enter() is None
+    assert admission.enter() == "2 connections are open"
+    admission.leave()
+    assert admission.enter() is None
+    assert admission.count == 2
+
+
+def test_addresses_are_counted_apart() -> None:
+    admission = Admission(10, 2)
+    assert [admission.enter_from("a"), admission.enter_from("a"), admission.enter_from("b")] == [None, None, None]
+    assert admission.enter_from("a") == "2 connections from a are open"
+    admission.leave_from("a")
+    assert admission.enter_from("a") is None
+
+
+def test_an_address_that_left_is_forgotten() -> None:
+    admission = Admission(10, 2)
+    for number in range(100):
+        admission.enter_from(str(number))
+        admission.leave_from(str(number))
+    assert admission._by_address == {}
+
+
+def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    gate = LogGate(logging.getLogger("test"), lambda: now, lines=2, period=10)
+    for number in range(5):
+        gate.warn("line %d", number)
+    assert caplog.messages == ["line 0", "line 1"]
+    now = 10.0
+    gate.warn("line %d", 5)
+    assert caplog.messages[2:] == ["3 more lines like these were left out", "line 5"]

@@ -1,0 +1,354 @@
+"""A listener with real sockets: what it serves, whom it drops, and that others notice nothing."""
+
+import logging
+import resource
+import struct
+import time
+
+import pytest
+
+from mqguard.net.errors import NetSettingsInvalid
+from mqguard.net.server import RemotingServer
+from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.remoting.command import Command
+from mqguard.remoting.link import Link
+from tests.unit.net.serving import (
+    BIG,
+    BIG_BODY,
+    CLOSE,
+    FAIL,
+    LATE,
+    ONEWAY,
+    Client,
+    Echo,
+    asking,
+    eventually,
+    proxy_v2,
+    serving,
+)
+
+PLAIN = TlsSettings(mode=TlsMode.DISABLED)
+
+
+def settings(**changes: object) -> NetSettings:
+    return NetSettings(**({"tls": PLAIN} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
+def test_it_answers(with_uvloop: bool) -> None:
+    with serving(Echo(), settings(), with_uvloop=with_uvloop) as running, running.connect() as client:
+        answer = client.call(5, body=b"x" * 1000)
+        assert (answer.opaque, answer.is_response, answer.body) == (5, True, b"x" * 1000)
+        assert answer.ext == {"ip": "127.0.0.1", "tls": "False"}
+
+
+@pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
+def test_ten_thousand_pipelined_frames_are_answered_in_order(with_uvloop: bool) -> None:
+    app = Echo()
+    with serving(app, settings(), with_uvloop=with_uvloop) as running, running.connect() as client:
+        client.send(b"".join(asking(n) for n in range(10_000)))
+        assert [answer.opaque for answer in client.read(10_000)] == list(range(10_000))
+        assert 10 <= app.turns <= 1_000
+
+
+@pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
+def test_pipelined_frames_starve_nobody(with_uvloop: bool) -> None:
+    class Slow(Echo):
+        def commands(self, link: Link, commands: list[Command]) -> None:
+            time.sleep(0.0005 * len(commands))
+            super().commands(link, commands)
+
+    app = Slow()
+    with serving(app, settings(frames_per_turn=64), with_uvloop=with_uvloop) as running, running.connect() as busy:
+        busy.send(b"".join(asking(n) for n in range(2_000)))
+        assert eventually(lambda: len(app.served) > 1)
+        with running.connect() as other:
+            begun = time.monotonic()
+            assert other.call(2_001)
+            assert time.monotonic() - begun < 0.5
+        assert len(busy.read(2_000)) == 2_000
+    assert [opaque for _, opaque in app.served].index(2_001) < 1_500
+
+
+def test_answers_of_the_end_of_a_turn_leave_in_that_turn() -> None:
+    app = Echo()
+    with serving(app, settings()) as running, running.connect() as client:
+        client.send(b"".join(asking(n, LATE) for n in range(100)))
+        assert [answer.opaque for answer in client.read(100)] == list(range(100))
+        assert app.turns <= 3
+
+
+def test_a_turn_ends_without_answers_too() -> None:
+    app = Echo()
+    with serving(app, settings()) as running, running.connect() as client:
+        client.ask(1, ONEWAY)
+        assert eventually(lambda: app.turns == 1)
+
+
+def test_a_turn_can_be_ended_by_the_clock() -> None:
+    app = Echo()
+    with serving(app, settings()) as running:
+        running.loop.call_soon_threadsafe(running.server.end_turn_soon)
+        running.loop.call_soon_threadsafe(running.server.end_turn_soon)
+        assert eventually(lambda: app.turns == 1)
+
+
+JUNK = {
+    "two gigabytes": struct.pack(">i", 2**31 - 1),
+    "negative length": struct.pack(">i", -1),
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "header longer than the frame": struct.pack(">II", 12, 500) + b"{}{}{}{}",
+    "no json": struct.pack(">II", 12, 8) + b"hello!!!",
+    "null code": struct.pack(">II", 17, 13) + b'{"code":null}',
+    "field that is a list": struct.pack(">II", 38, 34) + b'{"code":1,"extFields":{"a":[1,2]}}',
+    "unknown form": struct.pack(">II", 6, 9 << 24 | 2) + b"{}",
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK)
+def test_junk_ends_its_connection_only(junk: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings()) as running, running.connect() as good:
+        assert good.call(1)
+        with running.connect() as bad:
+            bad.send(asking(8) + junk)
+            assert bad.is_dropped()
+            assert [answer.opaque for answer in bad.answers] == [8]
+        assert good.call(2).opaque == 2
+    assert "dropped: the frame's" in caplog.text or "dropped: the ext field" in caplog.text or "form" in caplog.text
+
+
+def test_a_fault_of_the_application_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    app = Echo()
+    with serving(app, settings()) as running, running.connect() as good, running.connect() as bad:
+        assert good.call(1)
+        bad.ask(3, FAIL)
+        assert bad.is_dropped()
+        assert good.call(2).opaque == 2
+    assert len(app.gone) == 2
+    assert "serving 127.0.0.1" in caplog.text
+    assert "this one was asked for" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["connected", "closed", "end_of_turn"])
+def test_other_faults_end_nothing_else(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Faulty(Echo):
+        fails = False
+
+    def fail(self: Faulty, *_: object) -> None:
+        if self.fails:
+            self.open.clear()
+            raise ValueError("a fault")
+        original(self, *_)
+
+    original = getattr(Echo, method)
+    monkeypatch.setattr(Faulty, method, fail)
+    app = Faulty()
+    with serving(app, settings()) as running, running.connect() as client:
+        app.fails = True
+        client.ask(1)
+        if method == "connected":
+            assert client.is_dropped()
+        else:
+            assert client.read()[0].opaque == 1
+        client.close()
+        eventually(lambda: not running.server.links)
+        app.fails = False
+        with running.connect() as next_one:
+            assert next_one.call(2).opaque == 2
+
+
+def test_the_application_can_close() -> None:
+    with serving(Echo(), settings()) as running, running.connect() as client:
+        client.send(asking(1) + asking(2, CLOSE) + asking(3))
+        assert client.is_dropped()
+        assert [answer.opaque for answer in client.answers] == [1]
+
+
+def test_what_was_asked_before_the_end_is_answered() -> None:
+    with serving(Echo(), settings()) as running, running.connect() as client:
+        client.send(b"".join(asking(n) for n in range(3_000)))
+        client.socket.shutdown(1)
+        assert len(client.read(3_000)) == 3_000
+        assert client.is_dropped()
+
+
+def test_idle_connections_are_closed() -> None:
+    with serving(Echo(), settings(idle_seconds=0.3)) as running, running.connect() as silent, running.connect() as busy:
+        for number in range(8):
+            assert busy.call(number)
+            time.sleep(0.1)
+        assert silent.is_dropped(0.1)
+        assert busy.call(99).opaque == 99
+
+
+@pytest.mark.parametrize("beginning", [asking(1)[:-1], b"\x00\x00", b"PROXY TCP4 1.2"])
+def test_half_a_frame_is_not_waited_for(beginning: bytes) -> None:
+    changes = {"frame_seconds": 0.3, "handshake_seconds": 0.3, "proxy_protocol_peers": ("127.0.0.0/8",)}
+    with serving(Echo(), settings(**changes)) as running, running.connect() as client, running.connect() as good:
+        client.send(beginning)
+        assert client.is_dropped(3)
+        assert good.call(1)
+
+
+def test_a_peer_that_reads_nothing_is_cut_and_holds_little(caplog: pytest.LogCaptureFixture) -> None:
+    app = Echo()
+    limits = settings(slow_reader_seconds=0.5, output_high_water=200_000, frames_per_turn=8)
+    with serving(app, limits) as running, running.connect() as good:
+        with running.connect() as deaf:
+            deaf.socket.settimeout(0.3)
+            with pytest.raises(OSError, match="timed out"):
+                deaf.send(b"".join(asking(n, BIG) for n in range(100_000)))
+            held = max(link.unsent for link in running.server.links)
+            assert held < 200_000 + 20 * len(BIG_BODY)
+            assert good.call(1)
+            assert eventually(lambda: len(running.server.links) == 1)
+        assert good.call(2)
+    assert "it read nothing of its answers for 0.5 s" in caplog.text
+
+
+def test_a_peer_that_reads_late_gets_everything() -> None:
+    limits = settings(output_high_water=50_000, frames_per_turn=8)
+    with serving(Echo(), limits) as running, running.connect() as client:
+        client.send(b"".join(asking(n, BIG) for n in range(200)))
+        time.sleep(0.3)
+        answers = client.read(200)
+        assert [answer.opaque for answer in answers] == list(range(200))
+        assert all(answer.body == BIG_BODY for answer in answers)
+
+
+def test_notices_to_a_peer_that_does_not_read_are_bounded() -> None:
+    app = Echo()
+    limits = settings(output_high_water=100_000, output_limit=1_000_000)
+    with serving(app, limits) as running, running.connect() as deaf:
+        assert deaf.call(1)
+        (link,) = app.open.values()
+        for number in range(400):
+            running.loop.call_soon_threadsafe(link.send, asking(number, body=BIG_BODY))
+        assert eventually(lambda: link.closed)
+
+
+def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    limits = settings(output_high_water=50_000, output_total_limit=1_000_000, frames_per_turn=8)
+    with serving(Echo(), limits) as running:
+        deaf = [running.connect() for _ in range(30)]
+        for client in deaf:
+            client.send(b"".join(asking(n, BIG) for n in range(200)))
+        assert eventually(lambda: "slow readers hold too much memory" in caplog.text)
+        assert sum(link.unsent for link in list(running.server.links) if not link.closed) < 2_000_000
+
+
+def test_unfinished_frames_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings(input_limit=1_000_000)) as running, running.connect() as good:
+        many = [running.connect() for _ in range(20)]
+        for client in many:
+            client.send(asking(1, body=bytes(200_000))[:100_000])
+        assert eventually(lambda: "unfinished frames of all connections" in caplog.text)
+        assert good.call(1)
+        for client in many:
+            client.close()
+        assert eventually(lambda: len(running.server.links) == 1)
+        with running.connect() as again:
+            assert len(again.call(1, body=bytes(900_000)).body) == 900_000
+
+
+def test_connections_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings(max_connections=2)) as running:
+        with running.connect() as first, running.connect() as second, running.connect() as third:
+            assert first.call(1)
+            assert second.call(1)
+            assert third.is_dropped()
+        assert eventually(lambda: not running.server.links)
+        with running.connect() as next_one:
+            assert next_one.call(1)
+    assert "dropped: 2 connections are open" in caplog.text
+
+
+def test_connections_of_an_address_are_counted_by_the_clients_own(caplog: pytest.LogCaptureFixture) -> None:
+    limits = settings(max_connections_per_address=1, proxy_protocol_peers=("127.0.0.1",))
+    with serving(Echo(), limits) as running:
+        with (
+            running.connect(first=proxy_v2("10.0.0.1", 5)) as one,
+            running.connect(first=proxy_v2("10.0.0.2", 5)) as two,
+        ):
+            assert one.call(1).ext["ip"] == "10.0.0.1"
+            assert two.call(1).ext["ip"] == "10.0.0.2"
+            with running.connect(first=proxy_v2("10.0.0.1", 6)) as three:
+                assert three.is_dropped()
+            assert one.call(2)
+        assert eventually(lambda: not running.server.links)
+        with running.connect(first=proxy_v2("10.0.0.1", 7)) as again:
+            assert again.call(1)
+    assert "1 connections from 10.0.0.1 are open" in caplog.text
+
+
+def test_a_thousand_idle_connections_cost_little() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with serving(Echo(), settings()) as running:
+        begun = time.monotonic()
+        idle = [running.connect() for _ in range(1_000)]
+        with running.connect() as client:
+            assert client.call(1)
+        assert time.monotonic() - begun < 5
+        for one in idle:
+            one.close()
+        assert eventually(lambda: not running.server.links)
+
+
+def test_it_stops_with_what_it_has_promised() -> None:
+    app = Echo()
+    with serving(app, settings()) as running:
+        silent, client = running.connect(), running.connect()
+        assert silent.call(1)
+        client.send(b"".join(asking(n) for n in range(2_000)))
+        assert eventually(lambda: len(app.served) > 100)
+        running.stop()
+        assert silent.is_dropped()
+        assert client.is_dropped()
+        answered = [answer.opaque for answer in client.answers]
+        assert answered == list(range(len(answered)))
+        assert len(answered) == len(app.served) - 1
+        with pytest.raises(OSError, match=r"refused|reset|closed"):
+            running.connect().call(1)
+
+
+def test_ipv6() -> None:
+    with serving(Echo(), settings(), host="::1") as running, running.connect("::1") as client:
+        assert client.call(1).ext["ip"] == "::1"
+
+
+def test_peers_have_names_of_their_own() -> None:
+    app = Echo()
+    with serving(app, settings()) as running, running.connect() as one, running.connect() as two:
+        assert one.call(1)
+        assert two.call(1)
+        assert len({link.peer.channel for link in app.open.values()}) == 2
+        ports = {client.socket.getsockname()[1] for client in (one, two)}
+        assert {link.peer.port for link in app.open.values()} == ports
+
+
+@pytest.mark.parametrize("max_frame", [3, 300_000_000])
+def test_a_frame_limit_that_hides_tls_is_refused(max_frame: int) -> None:
+    with pytest.raises(NetSettingsInvalid, match="is not between 4 and"):
+        RemotingServer(Echo(), settings(max_frame=max_frame))
+
+
+def test_complaints_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings()) as running:
+        for _ in range(150):
+            with running.connect() as client:
+                client.send(b"\xff\xff\xff\xff")
+                assert client.is_dropped()
+    lines = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(lines) == 100
+
+
+def test_a_client_is_reused(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged about connections that come and go as they should."""
+    caplog.set_level(logging.INFO)
+    with serving(Echo(), settings()) as running:
+        for number in range(3):
+            client: Client
+            with running.connect() as client:
+                assert client.call(number)
+    assert [record for record in caplog.records if record.name.startswith("mqguard")] == []
