@@ -1,0 +1,194 @@
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.explain import Standing, explain
+from mqguard.auth.explain_text import _WHY, render
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.records import encode_acl
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.turning import Step
+from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.verdict import Reason
+
+
+def entry(key, actions="Pub", sources="", decision="Allow"):
+    return Entry(
+        Resource.parse(key),
+        tuple(map(Action.parse, actions.split(","))),
+        tuple(map(Source.parse, sources.split(","))) if sources else (),
+        Decision.parse(decision),
+    )
+
+
+def rights(*entries, default=(), kind=UserType.NORMAL, status=UserStatus.ENABLE):
+    policies = (Policy(PolicyType.CUSTOM, entries), Policy(PolicyType.DEFAULT, tuple(default)))
+    return Rights(User("alice", (), kind, status), Acl(Subject("alice"), policies))
+
+
+def ask(name="orders", actions="Pub", address="10.1.2.3", kind=ResourceType.TOPIC):
+    return AccessRequest(kind, name, frozenset(map(Action.parse, actions.split(","))), parse_address(address))
+
+
+def standings(explanation):
+    return [(one.entry.resource.key, one.standing) for one in explanation.considered]
+
+
+def test_every_covering_entry_is_told_with_what_became_of_it():
+    found = explain(
+        "alice",
+        ask(),
+        rights(
+            entry("*", "All"),
+            entry("Topic:*", "Sub"),
+            entry("Topic:order*", "Pub", decision="Deny"),
+            entry("Topic:orders", "Pub", "192.168.0.0/16"),
+            entry("Topic:other"),
+            entry("Group:orders"),
+            default=[entry("Topic:orders", "All")],
+        ),
+    )
+    assert found.verdict.reason is Reason.DENIED
+    assert standings(found) == [
+        ("Topic:orders", Standing.OTHER_ADDRESS),
+        ("Topic:order*", Standing.DECIDED),
+        ("Topic:*", Standing.OTHER_ACTION),
+        ("*", Standing.OVERRULED),
+        ("Topic:orders", Standing.SILENT_DEFAULT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "why"),
+    [
+        (entry("Topic:*"), entry("*"), "`Topic:*` names a type, which comes before `*`"),
+        (entry("Topic:orders"), entry("Topic:order*"), "`Topic:orders` says a name, which comes before a prefix"),
+        (entry("Topic:order*"), entry("Topic:*"), "`Topic:order*` says a prefix, which comes before all names"),
+        (entry("Topic:order*"), entry("Topic:o*"), "`Topic:order*` is the longer prefix"),
+        (entry("Topic:o*", decision="Deny"), entry("Topic:o*"), "Deny comes before Allow for the same resource"),
+        (
+            entry("Topic:o*"),
+            entry("Topic:o*", "Pub,Sub"),
+            "it says the same as the entry that comes first for the same resource",
+        ),
+    ],
+)
+def test_why_one_entry_beats_another_is_the_first_difference(winner, loser, why):
+    overruled = [
+        one.why
+        for one in explain("alice", ask(), rights(loser, winner)).considered
+        if one.standing is Standing.OVERRULED
+    ]
+    assert overruled == [why] or (why.startswith("it says the same") and len(overruled) == 1)
+
+
+def test_of_several_actions_each_has_its_first_entry():
+    found = explain(
+        "alice", ask(actions="Pub,Sub"), rights(entry("Topic:orders", decision="Deny"), entry("Topic:*", "Sub"))
+    )
+    assert found.verdict.allowed
+    assert standings(found) == [("Topic:orders", Standing.OVERRULED), ("Topic:*", Standing.DECIDED)]
+    denied = explain(
+        "alice",
+        ask(actions="Pub,Sub"),
+        rights(entry("Topic:orders", decision="Deny"), entry("Topic:*", "Sub", decision="Deny")),
+    )
+    assert standings(denied) == [("Topic:orders", Standing.DECIDED), ("Topic:*", Standing.AGREES)]
+
+
+def test_stored_policies_are_explained_alike():
+    given = rights(entry("Topic:orders", decision="Deny"), entry("Topic:*"))
+    stored = Rights(given.user, encode_acl(given.acl))
+    assert explain("alice", ask(), stored) == explain("alice", ask(), given)
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "step"),
+    [
+        (None, ask(), Step.CREATE_USER),
+        (rights(status=UserStatus.DISABLE), ask(), Step.ENABLE_USER),
+        (rights(kind=UserType.SUPER), ask(), Step.MAKE_NORMAL),
+        (rights(), ask(name=" "), None),
+        (rights(), ask(kind=ResourceType.ANY), None),
+        (rights(), AccessRequest(ResourceType.TOPIC, "t", frozenset()), None),
+    ],
+)
+def test_what_no_entry_decides_is_turned_by_what_did(given, request_, step):
+    turn = explain("alice", request_, given).turn
+    assert (turn.step if turn else None) is step
+
+
+def test_the_text_says_it_all():
+    text = render(
+        explain(
+            "alice",
+            ask(),
+            rights(entry("Topic:order*", "Pub,Sub", decision="Deny"), entry("*", "All", "10.0.0.0/8,::1")),
+        )
+    )
+    assert text == (
+        "Deny: User:alice Pub Topic:orders from 10.1.2.3\n"
+        "reason: denied, an entry denies it\n"
+        "entries that cover the resource, best first:\n"
+        " => Custom: Deny Pub,Sub on Topic:order* from anywhere (decided: it comes first of those that match)\n"
+        "    Custom: Allow All on * from 10.0.0.0/8,::1 (overruled: `Topic:order*` names a type, which comes before `*`)\n"
+        "to turn it:\n"
+        "  remove from User:alice Custom: Deny Pub,Sub on Topic:order* from anywhere"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "lines"),
+    [
+        (
+            None,
+            ask(),
+            [
+                "Deny: User:alice Pub Topic:orders from 10.1.2.3",
+                "reason: unknown-user, there is no such user",
+                "to turn it: create the user `alice` and allow it what it needs",
+            ],
+        ),
+        (
+            rights(status=UserStatus.DISABLE),
+            ask(),
+            [
+                "reason: disabled, the user is disabled",
+                "to turn it: enable the user `alice`, if its policies allow the rest",
+            ],
+        ),
+        (
+            rights(kind=UserType.SUPER),
+            ask(),
+            [
+                "Allow: User:alice Pub Topic:orders from 10.1.2.3",
+                "to turn it: make the user `alice` Normal, or disable it",
+            ],
+        ),
+        (
+            rights(),
+            ask(address=""),
+            [
+                "Deny: User:alice Pub Topic:orders",
+                "no entry covers the resource",
+                "  add to User:alice Custom: Allow Pub on Topic:orders from anywhere",
+            ],
+        ),
+        (
+            rights(),
+            AccessRequest(ResourceType.TOPIC, "t", frozenset()),
+            ["Deny: User:alice no action Topic:t", "reason: no-action, the request asks for no action"],
+        ),
+        (rights(), ask(actions="Pub,Get"), ["Deny: User:alice Get or Pub Topic:orders from 10.1.2.3"]),
+    ],
+)
+def test_every_reason_has_its_words(given, request_, lines):
+    text = render(explain("alice", request_, given)).split("\n")
+    assert all(line in text for line in lines), text
+
+
+def test_every_reason_is_told_in_words():
+    assert set(_WHY) == set(Reason)
