@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import AdminChange, Decision, Record
-from mqguard.guard.context import Need
+from mqguard.guard.context import Need, action_names
 from mqguard.remoting.codes import RequestCode
 
 _HASHED = 12
@@ -25,7 +24,6 @@ _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
 
 _REMEMBERED = 4096
 _NAMES = {code.value: code.name for code in RequestCode}
-_ORDER = {action: place for place, action in enumerate(Action)}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -136,11 +134,6 @@ def hash_of(signature: str) -> str:
     """What stands for a signature on record."""
     digest = hashlib.sha256(signature.encode("utf-8", "surrogatepass")).hexdigest()
     return f"sha256:{digest[:_HASHED]}"
-
-
-def action_names(need: Need) -> list[str]:
-    """The actions of a need, in the order in which they are always named."""
-    return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
 
 
 def _parts_of(record: Decision) -> _Parts:

@@ -27,8 +27,20 @@ class Need(msgspec.Struct, frozen=True, gc=False):
         """The resource as policies write it."""
         return f"{self.type.value}:{self.name}"
 
+    @property
+    def text(self) -> str:
+        """What is needed, in words: `Sub or Get on Topic:orders`."""
+        return f"{' or '.join(action_names(self))} on {self.key}"
+
 
 Needs = tuple[Need, ...]
+
+_ORDER = {action: place for place, action in enumerate(Action)}
+
+
+def action_names(need: Need) -> list[str]:
+    """The actions of a need, in the order in which they are always named."""
+    return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):

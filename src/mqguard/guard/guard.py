@@ -117,7 +117,7 @@ class Guard:
             if case.is_super:
                 return ()
             raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
-        rights = snapshot.rights(identity.user) if identity is not None else None
+        rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
             verdict = self._authorization.judge_sender(identity, rights)
             if verdict.decision is not Decision.ALLOW:

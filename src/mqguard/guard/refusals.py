@@ -1,11 +1,37 @@
 """The last refusals with their whole story, for `mqguard why`."""
 
+import datetime as dt
 from collections import OrderedDict
 
 import msgspec
 
+from mqguard.auth.errors import RecordCorrupt
+from mqguard.auth.explain import Explanation, explain
+from mqguard.auth.explain_text import render
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.rights import Rights
+from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.context import Need, Needs
+from mqguard.remoting.codes import RequestCode
+
+_REMEDIES = {
+    "no-credentials": "the client must sign its requests with an access key and a secret",
+    "no-signature": "the client must sign its requests with its secret",
+    "unknown-user": "create the user, or correct the access key in the client's configuration",
+    "wrong-signature": "correct the secret in the client's configuration",
+    "expired-secret": "give the client the user's new secret",
+    "disabled": "enable the user",
+    "throttled": "wait, and correct the credentials of the client that keeps failing from this address",
+    "missing-field": "correct the client, or send it as a Super user",
+    "foreign-retry-topic": "use the retry topic as the group that it belongs to, or as a Super user",
+    "foreign-owner": "use another client id, or connect as the user that it belongs to",
+    "super-only": "send it as a Super user",
+    "unmapped-code": "send it as a Super user",
+    "audit-full": "make room for the audit log, or set `auditFull = drop`",
+    "fault": "see the server's log of that moment",
+}
+_NAMES = {code.value: code.name for code in RequestCode}
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -18,12 +44,13 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         proven: Whether `user` was proven.
         source: The address that the request came from.
         code: The request code.
-        stage: `authentication`, `requirements`, `authorization` or `guard`.
+        stage: `authentication`, `requirements`, `authorization`, `touched` or `guard`.
         reason: Machine word.
         remark: What the peer was told.
         needs: Everything that the request needed, as far as it was known.
         refused: The need that was not met, None if it did not come to that.
-        verdict: The decision about `refused`, with the entries considered; None if it did not come to that.
+        verdict: The decision about `refused`, None if it did not come to that.
+        rights: The user's rights at that moment, None if nobody's were looked at.
         version: Version of users and policies.
     """
 
@@ -39,13 +66,43 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     needs: Needs = ()
     refused: Need | None = None
     verdict: Verdict | None = None
+    rights: Rights | None = None
     version: int = 0
 
-    def remedy(self) -> str:
-        """What would turn the refusal, in one sentence for the administrator."""
-        if self.refused is not None and self.verdict is not None:
-            return _grant(self.user, self.refused, self.source, self.verdict)
-        return _REMEDIES.get(self.reason, "see the reason; no policy would turn this refusal")
+    def explanation(self) -> Explanation | None:
+        """The entries that were considered, the one that decided and what would turn it, as of that moment.
+
+        None where no entry was asked, or where the stored policies cannot be read.
+        """
+        need = self.refused
+        if need is None or self.rights is None:
+            return None
+        request = AccessRequest(need.type, need.name, need.actions, parse_address(self.source))
+        try:
+            return explain(self.user, request, self.rights)
+        except RecordCorrupt:
+            return None
+
+    def story(self) -> str:
+        """Everything about it in lines, for an administrator."""
+        moment = dt.datetime.fromtimestamp(self.when_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+        who = f"User:{self.user}{'' if self.proven else ' (claimed, not proven)'}" if self.user else "nobody"
+        lines = [
+            f"decision {self.decision_id} of {moment}",
+            f"request {self.code} {_NAMES.get(self.code, 'unknown')} of {who} from {self.source or 'nowhere'}",
+            f"refused in {self.stage}: {self.reason}",
+            f"the peer was told: {self.remark}",
+        ]
+        if self.needs:
+            lines.append(f"it needed: {', '.join(need.text for need in self.needs)}")
+        explanation = self.explanation()
+        lines.append(render(explanation) if explanation is not None else f"to turn it: {self._remedy()}")
+        return "\n".join(lines)
+
+    def _remedy(self) -> str:
+        if self.stage == "authorization" and not self.proven:
+            return _REMEDIES["no-credentials"]
+        return _REMEDIES.get(self.reason, "correct the client: no policy turns this refusal")
 
 
 class RefusalLog:
@@ -71,24 +128,5 @@ class RefusalLog:
         """The latest refusals, newest first."""
         return [refusal for _, refusal in zip(range(count), reversed(self._kept.values()), strict=False)]
 
-
-_REMEDIES = {
-    "no-credentials": "the client must sign its requests with an access key and a secret",
-    "unknown-user": "create the user, or correct the access key in the client's configuration",
-    "wrong-signature": "correct the secret in the client's configuration",
-    "disabled": "enable the user",
-    "throttled": "wait, and correct the credentials of the client that keeps failing from this address",
-    "super-only": "send it as a Super user",
-    "unmapped-code": "send it as a Super user",
-    "audit-full": "make room for the audit log, or set `auditFull = drop`",
-}
-
-
-def _grant(user: str, need: Need, source: str, verdict: Verdict) -> str:
-    actions = " or ".join(sorted(action.value for action in need.actions))
-    if verdict.decided_by is not None:
-        return (
-            f"the entry for `{verdict.decided_by.resource.key}` of `User:{user}` says Deny: remove it, or allow "
-            f"{actions} on `{need.key}` in an entry that speaks before it"
-        )
-    return f"allow `User:{user}` {actions} on `{need.key}` from {source or 'anywhere'}"
+    def __len__(self) -> int:
+        return len(self._kept)

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.context import Identity, Need, Needs
@@ -23,6 +24,7 @@ class Case(msgspec.Struct, gc=False):
         signature: As received; None where no signature is looked at.
         identity: Who it is, once that is known.
         needs: What it needs, once that is known.
+        rights: The sender's rights, once they are looked at.
         version: Version of users and policies.
     """
 
@@ -33,6 +35,7 @@ class Case(msgspec.Struct, gc=False):
     signature: str | None = None
     identity: Identity | None = None
     needs: Needs = ()
+    rights: Rights | None = None
     version: int = 0
 
     @property
@@ -119,6 +122,7 @@ class Refuser:
                 needs=case.needs,
                 refused=refused,
                 verdict=verdicts[-1] if refused is not None and verdicts else None,
+                rights=case.rights,
                 version=case.version,
             )
         )

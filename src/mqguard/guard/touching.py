@@ -4,6 +4,7 @@ from mqguard.auth import wording
 from mqguard.auth.blank import is_blank
 from mqguard.auth.policy import Decision
 from mqguard.auth.resource import ResourceType
+from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import Stage
 from mqguard.guard.authorize import Authorization
@@ -40,9 +41,11 @@ class TouchJudge:
     def allows(self, access: Access, need: Need) -> bool:
         """Whether the sender may touch it."""
         try:
-            return self._judge(access, _owned(need)).allowed
+            owned = _owned(need)
         except NeedUnclear:
             return _is_super(access)
+        verdict = self._authorization.judge(access.identity, self._rights(access), owned, access.code, access.peer.ip)
+        return verdict.allowed
 
     def require(self, access: Access, need: Need) -> None:
         """Let pass or raise, and record which.
@@ -58,7 +61,8 @@ class TouchJudge:
                 return
             raise self._refuser.refuse(case, Stage.TOUCHED, unclear.reason, str(unclear)) from None
         case.needs = (owned,)
-        verdict = self._judge(access, owned)
+        case.rights = self._rights(access)
+        verdict = self._authorization.judge(access.identity, case.rights, owned, access.code, access.peer.ip)
         if verdict.decision is not Decision.ALLOW:
             remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
             raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned, verdicts=(verdict,))
@@ -75,9 +79,8 @@ class TouchJudge:
         remark = f"User:{access.user} has no permission to use {what}, it belongs to another user."
         raise self._refuser.refuse(self._case(access), Stage.TOUCHED, "foreign-owner", remark)
 
-    def _judge(self, access: Access, need: Need) -> Verdict:
-        rights = self._ports.metadata.snapshot.rights(access.user) if access.identity is not None else None
-        return self._authorization.judge(access.identity, rights, need, access.code, access.peer.ip)
+    def _rights(self, access: Access) -> Rights | None:
+        return self._ports.metadata.snapshot.rights(access.user) if access.identity is not None else None
 
     def _case(self, access: Access) -> Case:
         return Case(

@@ -44,7 +44,7 @@ def test_a_send_that_no_policy_allows_hears_apaches_sentence(world):
     )
     story = world.guard.refusals.find(refused.decision_id)
     assert (story.user, story.proven, story.stage, story.reason) == ("alice", True, "authorization", "no-match")
-    assert "allow `User:alice` Pub on `Topic:other`" in story.remedy()
+    assert "add to User:alice Custom: Allow Pub on Topic:other from 10.1.2.3" in story.story()
 
 
 def test_a_denied_send_hears_that_it_is_denied(world):
@@ -57,7 +57,7 @@ def test_a_denied_send_hears_that_it_is_denied(world):
     assert "the decision is deny." in refused.remark
     story = world.guard.refusals.find(refused.decision_id)
     assert story.verdict.decided_by.resource.key == "Topic:secret"
-    assert "says Deny" in story.remedy()
+    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in story.story()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""The story behind a refusal, as the administrator hears it."""
+
+import pytest
+
+from mqguard.auth.user import UserStatus
+from mqguard.guard.refusals import Refusal, RefusalLog
+from mqguard.guard.settings import GuardSettings
+from mqguard.remoting.command import Command
+from tests.unit.guard.world import World, signed
+
+
+@pytest.fixture(name="world")
+def a_world():
+    world = World()
+    world.allow("alice", "Topic:order*", "Pub")
+    world.deny("alice", "Topic:orders-secret", "Pub")
+    return world
+
+
+def story(world, command):
+    return world.guard.refusals.find(world.refusal(command).decision_id).story()
+
+
+def test_the_whole_story_of_a_denied_send(world):
+    """Who, what, where from, what was needed, the entries that were considered, and what would turn it."""
+    assert story(world, signed(310, b="orders-secret")).splitlines() == [
+        "decision d1 of 2023-11-14T22:13:20.000+00:00",
+        "request 310 SEND_MESSAGE_V2 of User:alice from 10.1.2.3",
+        "refused in authorization: denied",
+        "the peer was told: User:alice has no permission to access Topic:orders-secret from 10.1.2.3, the decision is deny. [decision d1]",
+        "it needed: Pub on Topic:orders-secret",
+        "Deny: User:alice Pub Topic:orders-secret from 10.1.2.3",
+        "reason: denied, an entry denies it",
+        "entries that cover the resource, best first:",
+        " => Custom: Deny Pub on Topic:orders-secret from anywhere (decided: it comes first of those that match)",
+        "    Custom: Allow Pub on Topic:order* from anywhere (overruled: `Topic:orders-secret` says a name, which comes before a prefix)",
+        "to turn it:",
+        "  remove from User:alice Custom: Deny Pub on Topic:orders-secret from anywhere",
+    ]
+
+
+def test_the_story_is_that_of_the_moment(world):
+    """Policies that changed later do not change it."""
+    refused = world.refusal(signed(310, b="other"))
+    before = world.guard.refusals.find(refused.decision_id).story()
+    world.allow("alice", "Topic:other", "Pub")
+
+    assert world.guard.refusals.find(refused.decision_id).story() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "remedy"),
+    [
+        (signed(310, b="orders", secret="wrong"), "correct the secret in the client's configuration"),
+        (signed(310, b="orders", user="nobody"), "create the user, or correct the access key"),
+        (Command(310, ext={"b": "orders"}), "the client must sign its requests"),
+        (Command(310, ext={"b": "orders", "AccessKey": "alice"}), "the client must sign its requests with its secret"),
+        (signed(25), "send it as a Super user"),
+        (signed(310), "correct the client"),
+        (signed(11, topic="%RETRY%h", consumerGroup="g"), "use the retry topic as the group that it belongs to"),
+    ],
+)
+def test_what_would_turn_a_refusal_that_no_policy_turns(world, command, remedy):
+    """Each reason has its remedy."""
+    assert f"to turn it: {remedy}" in story(world, command)
+
+
+def test_a_disabled_users_story(world):
+    """The remedy is to enable it."""
+    world.metadata.update_user("alice", status=UserStatus.DISABLE)
+
+    assert "to turn it: enable the user" in story(world, signed(310, b="orders"))
+
+
+def test_the_story_of_nobody():
+    """An excused request without a sender."""
+    world = World(
+        GuardSettings(
+            authentication_enabled=True, authorization_enabled=True, authentication_whitelist=frozenset({"310"})
+        )
+    )
+
+    told = story(world, Command(310, ext={"b": "orders"}))
+
+    assert "request 310 SEND_MESSAGE_V2 of nobody from 10.1.2.3" in told
+    assert "to turn it: the client must sign its requests" in told
+
+
+def test_a_claim_is_told_as_one(world):
+    """What was not proven is said to be claimed."""
+    assert "of User:alice (claimed, not proven)" in story(world, signed(310, b="orders", secret="wrong"))
+
+
+def refusal(number):
+    return Refusal(f"d{number}", 0, "alice", True, "10.1.2.3", 310, "guard", "fault", "no")
+
+
+def test_only_the_last_are_remembered():
+    """Older ones are in the audit log."""
+    log = RefusalLog(limit=3)
+    for number in range(5):
+        log.add(refusal(number))
+
+    assert len(log) == 3
+    assert log.find("d1") is None
+    assert log.find("d2") is not None
+    assert [one.decision_id for one in log.last(2)] == ["d4", "d3"]
+    assert [one.decision_id for one in log.last(10)] == ["d4", "d3", "d2"]
