@@ -69,6 +69,10 @@ class SealingKey:
             # The cause may hold parts of the secret: it is left out on purpose.
             raise SealInvalid(f"the sealed secret of `{user}` is damaged or was sealed for another user") from None
 
+    def made(self, text: str) -> bool:
+        """Whether a sealed form names this key as the one it was sealed with."""
+        return text.startswith(f"{PREFIX}{self.id}:")
+
     def __repr__(self) -> str:
         return f"SealingKey(id={self.id!r})"
 

@@ -8,7 +8,7 @@ class SecretExposure(enum.Enum):
     """In which form an administrator gets the secret of a user."""
 
     SEALED = "sealed"
-    """Encrypted: another mqguard with the same key accepts it as the password, nobody can read it."""
+    """Encrypted behind asterisks: other mqguards accept it as the password (see `exposure`), nobody can read it."""
     MASKED = "masked"
     """Asterisks."""
     PLAIN = "plain"
@@ -42,6 +42,6 @@ class BrokerSettings:
     trace_on: bool = True
     long_polling: bool = True
     waiting_pulls: int = 100_000
-    secret_exposure: SecretExposure = SecretExposure.MASKED
+    secret_exposure: SecretExposure = SecretExposure.SEALED
     nobody_administers: bool = False
     question_ms: int = 10_000

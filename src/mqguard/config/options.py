@@ -196,9 +196,9 @@ ROCKETMQ_HOME = Option(
 )
 SECRET_EXPOSURE = Option(
     "secretExposure",
-    kinds.choice("masked", "sealed", "plain"),
-    "masked",
-    "How secrets are answered to administrators: hidden, sealed for an mqguard with the same key, or in clear.",
+    kinds.choice("sealed", "masked", "plain"),
+    "sealed",
+    "How secrets are answered to administrators: encrypted so that a copy of the user works, hidden, or in clear.",
     "auth",
     apache_default="`plain`, always",
     ours=True,

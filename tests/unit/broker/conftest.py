@@ -80,7 +80,7 @@ class House:
     `call` sends one request as a user, ends the turn and gives the answer; `None` where none came.
     """
 
-    def __init__(self, *, auth=True, engine=None, guard=None, **settings):
+    def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), **settings):
         self.clock = HandClock()
         self.store = MemoryMessageStore()
         self.engine = Engine(self.store, EngineSettings(**(engine or {})), self.clock)
@@ -110,7 +110,7 @@ class House:
                 manager=self.manager,
                 audit=self.audit,
                 configuration=self.configuration,
-                sealing_key=SealingKey(bytes(32)),
+                sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
             ),
         )

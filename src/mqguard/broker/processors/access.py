@@ -6,21 +6,20 @@ Rule 3: secrets leave in the form that the operator chose. What hides a secret i
 Rule 4: every change goes on record, refused ones too.
 """
 
-import secrets
 from collections.abc import Callable
 
 from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_policy_type, read_resource, read_subject
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl
-from mqguard.auth.sealing import NONCE_BYTES, SealingKey, is_sealed
+from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.broker.access_bodies import acl_info, user_info
-from mqguard.broker.configuration import MASK
 from mqguard.broker.errors import RequestRefused
+from mqguard.broker.exposure import Exposure
 from mqguard.broker.request import Handler, Request
-from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.broker.settings import BrokerSettings
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import AuditTrail
 from mqguard.model.clock import Clock
@@ -62,8 +61,7 @@ class AccessAdministration:
     ) -> None:
         self._manager = manager
         self._audit = audit
-        self._key = sealing_key
-        self._exposure = settings.secret_exposure
+        self._exposure = Exposure(settings.secret_exposure, sealing_key)
         self._nobody_administers = settings.nobody_administers
         self._clock = clock
 
@@ -90,7 +88,7 @@ class AccessAdministration:
         info = decode(request.command.body, UserInfo)
 
         def change(by: str | None) -> None:
-            self._manager.create_user(name, self._secret(name, info), _type(info), _status(info), by=by)
+            self._manager.create_user(name, self._secret(request, name, info), _type(info), _status(info), by=by)
 
         self._change(request, "create-user", f"User:{name}", _user_details(info), change)
         return Reply(remark=DONE)
@@ -101,7 +99,7 @@ class AccessAdministration:
         info = decode(request.command.body, UserInfo)
 
         def change(by: str | None) -> None:
-            self._manager.update_user(name, self._secret(name, info), _type(info), _status(info), by=by)
+            self._manager.update_user(name, self._secret(request, name, info), _type(info), _status(info), by=by)
 
         self._change(request, "update-user", f"User:{name}", _user_details(info), change)
         return Reply(remark=DONE)
@@ -115,12 +113,12 @@ class AccessAdministration:
     def get_user(self, request: Request) -> Reply:
         """One user; a body only if there is one (3004)."""
         user = self._manager.get_user(_username(request))
-        return Reply(body=b"" if user is None else encode(self._shown(user)), remark=DONE)
+        return Reply(body=b"" if user is None else encode(self._shown(request, [user])[0]), remark=DONE)
 
     def list_users(self, request: Request) -> Reply:
         """The users whose name holds a text; a body only if there are any (3005)."""
         found = self._manager.list_users(read(request.command.ext, UserFilterHeader).filter)
-        return Reply(body=encode([self._shown(user) for user in found]) if found else b"", remark=DONE)
+        return Reply(body=encode(self._shown(request, found)) if found else b"", remark=DONE)
 
     # Policies
 
@@ -212,31 +210,17 @@ class AccessAdministration:
             return None
         raise RequestRefused(ResponseCode.NO_PERMISSION, "users and policies are changed by known users only: sign in")
 
-    def _secret(self, name: str, info: UserInfo) -> str | None:
-        text = info.password
-        if text == MASK:
-            raise MetadataRejected(
-                f"the password of User:{name} is the mask that stands in place of a secret: to copy users between "
-                "mqguards, set `secretExposure = sealed` and the same sealing key on both"
-            )
-        if text is None or not is_sealed(text):
-            return text
-        if self._key is None:
-            raise MetadataRejected(f"the password of User:{name} is sealed, and this server has no sealing key")
-        return self._key.open(name, text).reveal()
+    def _asker(self, request: Request) -> User | None:
+        """The user who asks, None if that is nobody in particular."""
+        identity = request.access.identity
+        return None if identity is None else self._manager.snapshot.user(identity.user)
 
-    def _shown(self, user: User) -> UserInfo:
-        return user_info(user, self._exposed(user))
+    def _secret(self, request: Request, name: str, info: UserInfo) -> str | None:
+        return self._exposure.take(name, info.password, self._asker(request))
 
-    def _exposed(self, user: User) -> str | None:
-        if not user.secrets:
-            return None
-        secret = user.secrets[0].secret
-        if self._exposure is SecretExposure.PLAIN:
-            return secret.reveal()
-        if self._exposure is SecretExposure.SEALED and self._key is not None:
-            return self._key.seal(user.name, secret, secrets.token_bytes(NONCE_BYTES))
-        return MASK
+    def _shown(self, request: Request, users: list[User]) -> list[UserInfo]:
+        asker = self._asker(request)
+        return [user_info(user, self._exposure.show(user, asker)) for user in users]
 
 
 def _username(request: Request) -> str:

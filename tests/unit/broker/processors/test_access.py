@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from mqguard.auth.sealing import is_sealed
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.configuration import MASK
+from mqguard.broker.exposure import travel_keys
 from mqguard.broker.settings import SecretExposure
 from mqguard.guard.audit import AdminChange
 from mqguard.remoting.codes import ResponseCode
@@ -72,7 +72,8 @@ def test_a_change_is_in_force_for_the_very_next_request(house):
     assert [answers[c.opaque] for c in (make, first, grant, second, revoke, third)] == [0, 16, 0, 0, 0, 16]
 
 
-def test_what_is_shown_of_a_user(house):
+def test_what_is_shown_of_a_user():
+    house = House(secret_exposure=SecretExposure.MASKED)
     create(house)
     shown = json.loads(house.call(3004, {"username": "alice"}).body)
     assert shown == {"username": "alice", "password": MASK, "userType": "Normal", "userStatus": "enable"}
@@ -178,20 +179,53 @@ def test_a_mask_is_no_password(house):
     assert house.call(3005).code == 0
 
 
-def test_a_sealed_secret_makes_a_working_user_elsewhere():
-    source, target = (House(secret_exposure=SecretExposure.SEALED) for _ in range(2))
-    create(source)
+def test_a_copied_user_works_elsewhere():
+    source, target = House(), House(sealing_key=bytes(range(32)))
+    create(source, password="very secret")
     shown = json.loads(source.call(3004, {"username": "alice"}).body)
-    assert is_sealed(shown["password"])
-    assert SECRET not in shown["password"]
+    assert shown["password"].startswith(MASK)
+    assert "very secret" not in shown["password"]
     assert target.call(3001, {"username": "alice"}, body(shown)).code == 0
-    assert target.manager.get_user("alice").secrets[0].secret.reveal() == SECRET
-    damaged = shown["password"][:-4] + "AAAA"
-    for name, password in [("alice", damaged), ("mallory", shown["password"])]:
-        refused = target.call(3001, {"username": name + "2"}, body({"password": password}))
+    assert target.manager.get_user("alice").secrets[0].secret.reveal() == "very secret"
+    assert source.call(3002, {"username": "alice"}, body(shown)).code == 0
+    assert source.manager.get_user("alice").secrets[0].secret.reveal() == "very secret"
+    for name, password in [("alice2", shown["password"][:-4] + "AAAA"), ("mallory", shown["password"])]:
+        refused = target.call(3001, {"username": name}, body({"password": password}))
         assert refused.code == ResponseCode.INVALID_PARAMETER
         assert "sealed" in refused.remark
-        assert target.manager.get_user(name + "2") is None
+        assert target.manager.get_user(name) is None
+
+
+def test_a_seal_of_strangers_does_not_open():
+    source, target = House(), House()
+    create(source)
+    shown = json.loads(source.call(3004, {"username": "alice"}).body)
+    target.manager.update_user("root", "another secret")
+    target.manager.create_user("other", SECRET, UserType.SUPER)
+    refused = target.call(3001, {"username": "alice"}, body(shown), user="other")
+    assert refused.code == ResponseCode.INVALID_PARAMETER
+    assert "not known here" in refused.remark
+
+
+def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
+    rights = [("Cluster:DefaultCluster", "Get,Update")]
+    source, same, other = House(), House(), House(sealing_key=bytes(range(32)))
+    for house in (source, same, other):
+        house.user("clerk", *rights)
+    create(source)
+    shown = json.loads(source.call(3004, {"username": "alice"}, user="clerk").body)
+    clerk = source.manager.get_user("clerk")
+    assert not any(key.made(shown["password"].removeprefix(MASK)) for key in travel_keys(clerk))
+    assert same.call(3001, {"username": "alice"}, body(shown), user="clerk").code == 0
+    assert same.manager.get_user("alice").secrets[0].secret.reveal() == SECRET
+    refused = other.call(3001, {"username": "alice"}, body(shown), user="clerk")
+    assert refused.code == ResponseCode.INVALID_PARAMETER
+
+
+def test_without_any_key_a_secret_is_masked(open_house):
+    house = House(auth=False, sealing_key=None)
+    house.call(3001, {"username": "u"}, body({"password": "very secret"}), user=None)
+    assert json.loads(house.call(3004, {"username": "u"}, user=None).body)["password"] == MASK
 
 
 def test_plain_secrets_are_shown_where_the_operator_says_so():
