@@ -15,7 +15,9 @@ from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
 from mqguard.model import names, properties, record, tags
 from mqguard.model.clock import Clock
+from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
+from mqguard.store.errors import StoreDamaged
 from mqguard.store.ports import Entry, MessageStore
 
 MAX_LEVELS = 18
@@ -61,7 +63,7 @@ class Delays:
         levels: Milliseconds of level 1, 2, …
 
     Attributes:
-        undeliverable: Messages dropped because their real topic was gone when they were due.
+        undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
     """
 
     def __init__(
@@ -147,25 +149,28 @@ class Delays:
         if begin >= queue.max_offset:
             return 0
 
-        delivered = 0
-        for entry in self._store.entries(queue, begin, min(_PER_LEVEL_AND_TICK, queue.max_offset - begin)):
-            if entry.tag_code > now:
-                # The queue is in order of due times, so nothing behind this entry is due before it.
-                self._next_due[queue_id] = entry.tag_code
-                break
-            self._deliver_entry(entry)
-            delivered += 1
-        if delivered:
-            self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + delivered)
-        return delivered
+        entries = self._store.entries(queue, begin, min(_PER_LEVEL_AND_TICK, queue.max_offset - begin))
+        done = 0
+        try:
+            for entry in entries:
+                if entry.tag_code > now:
+                    # The queue is in order of due times, so nothing behind this entry is due before it.
+                    self._next_due[queue_id] = entry.tag_code
+                    break
+                self._deliver_entry(entry)
+                done += 1
+        finally:
+            # INVARIANT: whatever stops the walk, a delivered message is counted by the commit that stores it.
+            if done:
+                self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
+        return done
 
     def _deliver_entry(self, entry: Entry) -> None:
-        data = self._store.record(entry.physical)
-        if data is None:
+        message = self._waiting_message(entry)
+        if message is None:
             self.undeliverable += 1
             return
 
-        message = record.decode(data)
         pairs = properties.parse(message.properties.decode())
         topic = pairs.pop(properties.REAL_TOPIC, "")
         queue_id = pairs.pop(properties.REAL_QID, "0")
@@ -181,6 +186,14 @@ class Delays:
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
         self._log.append(message, tags.code_of(tags_text) if tags_text else 0, hashes)
+
+    def _waiting_message(self, entry: Entry) -> Record | None:
+        """What waits at an entry, None if it is damaged: one lost message must not hold up all behind it."""
+        try:
+            data = self._store.record(entry.physical)
+            return None if data is None else record.decode(data)
+        except (StoreDamaged, RecordInvalid):
+            return None
 
 
 _TIMER_KEYS = frozenset(properties.TIMER_KEYS)

@@ -7,6 +7,7 @@ committed, and `turn.commit()` at the end of the turn stores all of it at once.
 from typing import NamedTuple
 
 from mqguard.engine.delay import Delays, parse_levels
+from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetched, Fetcher
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
@@ -20,6 +21,7 @@ from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Arrival, Turn
 from mqguard.engine.upkeep import Upkeep
 from mqguard.model.clock import Clock
+from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
 
 
@@ -219,10 +221,14 @@ class Engine:
             StoreDown: the store can not be read now.
         """
         store = self._store
-        first = store.first_physical()
-        data = None if first is None else self._lookup.stored_at(first)
+        try:
+            first = store.first_physical()
+            data = None if first is None else self._lookup.stored_at(first)
+            space = store.space()
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
         oldest = -1 if data is None else data.store_timestamp
-        return Extent(store.min_physical, store.next_physical, oldest, store.space())
+        return Extent(store.min_physical, store.next_physical, oldest, space)
 
     def tick(self) -> None:
         """Do what is due: deliver delayed messages, watch the disk, delete old messages. Call it every 50 ms or so.

@@ -25,6 +25,9 @@ class Upkeep:
         settings: Limits of time and room.
         producer: Is told to refuse and to accept messages.
         delays: Whose messages are delivered.
+
+    Attributes:
+        trouble: Why the last tick could not do all it should, None if it could.
     """
 
     def __init__(
@@ -44,23 +47,26 @@ class Upkeep:
         self._turn = turn
         self._retention = Retention(store, settings, delays)
         self._next_watch = 0
+        self.trouble: str | None = None
         turn.on_failure(self._failed)
 
     def tick(self) -> None:
         """Do what is due; stages into the current turn."""
         now = self._clock.now_ms()
-        if now >= self._next_watch:
-            self._next_watch = now + _WATCH_MS
-            self._watch()
-        if self._store.failure is not None:
-            return
-
         try:
+            if now >= self._next_watch:
+                self._next_watch = now + _WATCH_MS
+                self._watch()
+            if self._store.failure is not None:
+                return
             self._delays.deliver(now)
             self._store.sweep(_SWEEP_ENTRIES)
             self._retention.step(now)
         except StoreFailed as error:
-            self._failed(str(error))
+            # Reading has failed. What is staged is whole; the rest is tried again at the next tick.
+            self.trouble = str(error)
+        else:
+            self.trouble = None
 
     def _failed(self, reason: str) -> None:
         self._producer.down = reason

@@ -19,5 +19,9 @@ class StoreFailed(StoreError):
     """A write or read failed: disk full, an I/O error. Nothing of the failed turn is visible; see `recover`."""
 
 
+class StoreDamaged(StoreFailed):
+    """What was read is not what was written; the rest of the store can still be used."""
+
+
 class StoreClosed(StoreError):
     """The store has been closed."""

@@ -8,7 +8,7 @@ import rocksdict
 
 from mqguard.store import layout
 from mqguard.store.database import Database, named
-from mqguard.store.errors import StoreFailed
+from mqguard.store.errors import StoreCorrupt, StoreDamaged, StoreFailed
 from mqguard.store.ports import Entry, Table
 from mqguard.store.queues import Queue
 
@@ -175,7 +175,8 @@ class Reader:
             yield physical
 
     def _failed(self, error: Exception) -> StoreFailed:
-        return StoreFailed(str(named(error, self._db.path)))
+        found = named(error, self._db.path)
+        return StoreDamaged(str(found)) if isinstance(found, StoreCorrupt) else StoreFailed(str(found))
 
 
 def _walk(family: rocksdict.Rdict, begin: bytes) -> Pairs:

@@ -235,7 +235,8 @@ class RocksMessageStore:
         if self.pending:
             return False
         try:
-            if self.space().free < _ROOM_TO_RECOVER:
+            space = self.space()
+            if space.free < min(_ROOM_TO_RECOVER, space.total // 20):
                 return False
             self._detach()
             self._attach(Database(self._path))

@@ -5,6 +5,7 @@ import pytest
 from mqguard.engine.delay import DelayLevelsInvalid, parse_levels
 from mqguard.engine.errors import NotSupported
 from mqguard.model.tags import code_of
+from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
 from tests.fixtures.engine import HandClock, make_engine, message, pairs_of, read, send, ticked
@@ -124,3 +125,37 @@ def test_levels_are_read_from_text():
     for text in ("1", "s", "1x", "-1s", "1s,2s", "1.5s", " ".join(["1s"] * 19)):
         with pytest.raises(DelayLevelsInvalid):
             parse_levels(text)
+
+
+def test_a_damaged_message_does_not_hold_up_those_behind_it(engine, clock, monkeypatch):
+    first = send(engine, b"damaged", pairs={"DELAY": "1"}, queue_id=1)
+    send(engine, b"sound", pairs={"DELAY": "1"}, queue_id=1)
+    record_of = engine._store.record
+    damaged = int(first.message_id[-16:], 16)
+
+    def reading(physical):
+        if physical == damaged:
+            raise StoreDamaged("checksum")
+        return record_of(physical)
+
+    monkeypatch.setattr(engine._store, "record", reading)
+    ticked(engine, clock, 1_100)
+    assert engine.delays.undeliverable == 1
+    assert [one.body for one in read(engine, queue_id=1)] == [b"sound"]
+
+
+def test_a_disk_that_can_not_be_read_for_a_while_delivers_each_message_once(engine, clock, monkeypatch):
+    for n in range(10):
+        send(engine, b"%d" % n, pairs={"DELAY": "1"}, queue_id=1)
+    record_of = engine._store.record
+    calls = []
+
+    def reading(physical):
+        calls.append(physical)
+        if len(calls) % 4 == 0:
+            raise StoreFailed("can not be read")
+        return record_of(physical)
+
+    monkeypatch.setattr(engine._store, "record", reading)
+    ticked(engine, clock, 1_500)
+    assert [one.body for one in read(engine, queue_id=1)] == [b"%d" % n for n in range(10)]
