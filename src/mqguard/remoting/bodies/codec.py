@@ -6,6 +6,7 @@ None is left out when writing, and null means the default when reading.
 """
 
 import functools
+import math
 import types
 import typing
 from collections.abc import Hashable
@@ -200,7 +201,10 @@ def _tidy(value: Json) -> object:
 
 def _number(text: str) -> int | float:
     digits = text.removeprefix("-")
-    return int(text) if digits.isdigit() and len(digits) <= 20 else float(text)
+    number = int(text) if digits.isdigit() and len(digits) <= 20 else float(text)
+    if not math.isfinite(number):
+        raise BodyInvalid("", f"the number `{text[:_MAX_VALUE]}` is out of range")
+    return number
 
 
 def _queue_key(key: Key) -> object:

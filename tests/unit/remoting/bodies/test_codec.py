@@ -62,6 +62,7 @@ def test_queues_as_keys_are_read_in_every_form(text: bytes) -> None:
          "body: a key is no message queue: Object missing required field `brokerName`"),
         (b'{"byQueue":{},"deep":[{"x":{"someNumber":"y"}}]}',
          "body at `deep[0][...].someNumber`: expected a whole number, got a text"),
+        (b'{"byQueue":{},"deep":[],"maybe":1e999}', "body: the number `1e999` is out of range"),
         (b'{"byQueue":{}}', "body: object missing required field `deep`"),
     ],
 )  # fmt: skip
