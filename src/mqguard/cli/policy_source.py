@@ -169,7 +169,11 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
 
     if not (data / "access").is_dir():
         raise PolicyInvalid(f"`{data}` is no data directory of mqguard: it has no `access` directory")
-    key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
+    given = os.environ.get("MQGUARD_SEALING_KEY")
+    if given is None and not (data / "sealing.key").exists():
+        # A key made here would open nothing, and would hide that the right one is elsewhere.
+        raise PolicyInvalid(f"`{data}` has no `sealing.key`: give the key of its secrets in MQGUARD_SEALING_KEY")
+    key = load_sealing_key(data / "sealing.key", given)
     store = RocksMetadataStore(data / "access", key)
     try:
         yield MetadataManager(store)

@@ -1,0 +1,114 @@
+"""`mqguard migrate`: dry run, into a store, into a policy file."""
+
+import stat
+
+import pytest
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.user import Secret, UserType
+from mqguard.cli.policy_source import open_manager
+from mqguard.store.access_key import load_sealing_key
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from tests.unit.cli.policy_run import run, run_json
+
+PLAIN = """\
+accounts:
+  - {accessKey: account1, secretKey: secret-one, topicPerms: [a=PUB]}
+  - {accessKey: operator, secretKey: secret-two, admin: true}
+"""
+
+
+@pytest.fixture
+def plain(tmp_path):
+    path = tmp_path / "plain_acl.yml"
+    path.write_text(PLAIN)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    kept = RocksMetadataStore(data / "access", load_sealing_key(data / "sealing.key", None))
+    MetadataManager(kept).create_user("operator", "my-own-secret")
+    kept.close()
+    return data
+
+
+def test_a_dry_run_changes_nothing(plain, store, capsys):
+    """It tells what would be made and what differs, existing users included."""
+    code, found = run_json(capsys, "migrate", plain, "--store", store)
+
+    assert (code, found["applied"]) == (1, False)
+    assert [one["user"] for one in found["accounts"]] == ["account1"]
+    assert [note["topic"] for note in found["notes"]] == ["existing-user"]
+    assert {one["after"] for one in found["differences"]} == {"denied"}
+    with open_manager(store) as manager:
+        assert [user.name for user in manager.snapshot.users()] == ["operator"]
+
+
+def test_apply_stores_what_is_new(plain, store, capsys):
+    """Users that exist stay as they are; a second run has nothing to do."""
+    assert run(capsys, "migrate", plain, "--store", store, "--apply")[0] == 0
+    with open_manager(store) as manager:
+        operator = manager.snapshot.user("operator")
+        assert (operator.type, operator.secrets[0].secret) == (UserType.NORMAL, Secret("my-own-secret"))
+        assert manager.snapshot.user("account1").secrets[0].secret == Secret("secret-one")
+        assert manager.snapshot.acl("account1") is not None
+    code, again = run_json(capsys, "migrate", plain, "--store", store, "--apply")
+    assert (code, again["accounts"]) == (0, [])
+
+
+def test_a_policy_file_with_secrets_apart(plain, tmp_path, capsys):
+    """The file reads as a policy file; each secret is in a file of its own that only the owner reads."""
+    out = tmp_path / "out"
+    code, text, _ = run(capsys, "migrate", plain, "--out", out)
+
+    assert code == 0
+    assert "secret-one" not in text + (out / "policy.yaml").read_text()
+    assert (out / "secrets" / "001-account1").read_text() == "secret-one\n"
+    assert stat.S_IMODE((out / "secrets" / "001-account1").stat().st_mode) == 0o600
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("version: 1\n")
+    code, planned = run_json(capsys, "plan", "-f", out / "policy.yaml", "--against", empty)
+    assert code == 1
+    assert [step["name"] for step in planned["steps"]] == ["account1", "operator", "account1"]
+    code, _, err = run(capsys, "migrate", plain, "--out", out)
+    assert code == 2
+    assert "cannot be written: File exists" in err
+
+
+def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
+    """conf/acl by path, then conf/plain_acl.yml; the first account of a name counts."""
+    home = tmp_path / "home"
+    (home / "conf" / "acl" / "team").mkdir(parents=True)
+    (home / "conf" / "plain_acl.yml").write_text(PLAIN)
+    (home / "conf" / "tools.yml").write_text("accessKey: x\nsecretKey: y\n")
+    (home / "conf" / "acl" / "team" / "b.yaml").write_text(PLAIN.replace("admin: true", "admin: false"))
+    code, found = run_json(capsys, "migrate", "--home", home)
+
+    assert code == 1
+    assert {one["user"]: one["type"] for one in found["accounts"]} == {"account1": "Normal", "operator": "Normal"}
+    repeated = [note["file"] for note in found["notes"] if note["topic"] == "repeated-account"]
+    assert repeated == [str(home / "conf" / "plain_acl.yml")] * 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say what to migrate"),
+        (["plain.yml", "--apply"], "`--apply` needs `--store DIR`"),
+        (["none.yml"], "the ACL file `none.yml` cannot be read: No such file or directory"),
+        (["--home", "none"], "the RocketMQ home `none` is no directory"),
+        (["--home", "."], "there is no ACL file under `.`"),
+        (["bad.yml"], "bad.yml:1:1: unknown key `accont` in the file: did you mean `accounts`?"),
+    ],
+)
+def test_a_call_that_cannot_be_answered(words, message, tmp_path, capsys, monkeypatch):
+    """Exit code 2, and what would be right."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yml").write_text("accont: []\n")
+    code, _, err = run(capsys, "migrate", *words)
+
+    assert code == 2
+    assert message in err

@@ -1,0 +1,78 @@
+"""Can and who-can, for scripts."""
+
+import pytest
+
+from tests.unit.cli.policy_run import run, run_json
+
+POLICY = """\
+version: 1
+users: {shop: {}, idle: {}, dora: {status: disable}, root: {type: Super}}
+policies:
+  User:shop:
+    custom:
+      - {resource: "Topic:a*", actions: All, sources: [10.0.0.0/8, "2001:db8::/32"], decision: Allow}
+      - {resource: Topic:ab, actions: Pub, decision: Deny}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+def test_rights_are_regions_with_an_example(policy, capsys):
+    """Resource, what is left out, actions, origins, and one request."""
+    code, found = run_json(capsys, "can", "shop", "-f", policy)
+
+    assert (code, found["type"], found["status"]) == (0, "Normal", "enable")
+    assert found["rights"][0] == {
+        "resource": "Topic:a*",
+        "except": ["Topic:ab"],
+        "actions": ["All"],
+        "from": ["10.0.0.0/8", "2001:db8::/32"],
+        "anywhere": False,
+        "example": {"action": "Pub", "resource": "Topic:a", "from": "10.0.0.1"},
+    }
+    assert found["rights"][1]["resource"] == "Topic:ab"
+    assert found["rights"][1]["actions"] == ["Sub", "Create", "Update", "Delete", "Get", "List"]
+
+
+def test_who_may_nothing_is_told_why(policy, capsys):
+    """A user without rights, a disabled one, and one that does not exist."""
+    assert run(capsys, "can", "idle", "-f", policy)[:2] == (
+        1,
+        "`idle` may do nothing: no entry allows it anything\n",
+    )
+    assert run(capsys, "can", "dora", "-f", policy)[:2] == (1, "`dora` may do nothing: it is disabled\n")
+    assert run(capsys, "can", "shpo", "-f", policy)[2] == ("mqguard: there is no user `shpo`: did you mean `shop`?\n")
+
+
+def test_holders_are_told_with_their_part(policy, capsys):
+    """Whether they hold all of it, and by what."""
+    code, found = run_json(capsys, "who-can", "pub", "Topic:a*", "--from", "10.1.2.3", "-f", policy)
+
+    assert code == 0
+    assert [(one["user"], one["super"], one["all"]) for one in found["holders"]] == [
+        ("root", True, True),
+        ("shop", False, False),
+    ]
+    policy.write_text("version: 1\nusers: {idle: {}}\n")
+    assert run(capsys, "who-can", "Pub", "Topic:a", "-f", policy)[:2] == (1, "nobody\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["Publish", "Topic:a"], "unknown action `Publish`"),
+        (["Pub", "Topics:a"], "unknown resource type"),
+        (["Pub", "Topic:a", "--from", "10.*"], "`10.*` is no source address"),
+    ],
+)
+def test_a_question_that_is_none(words, message, policy, capsys):
+    """Exit code 2, and what would be right."""
+    code, _, err = run(capsys, "who-can", *words, "-f", policy)
+
+    assert code == 2
+    assert message in err

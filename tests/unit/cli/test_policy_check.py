@@ -1,0 +1,80 @@
+"""Lint, diff and test, for scripts."""
+
+import pytest
+
+from tests.unit.cli.policy_run import run, run_json
+
+POLICY = """\
+version: 1
+users: {shop: {}, idle: {}}
+policies:
+  User:shop:
+    custom:
+      - {resource: "*", actions: Pub, decision: Allow}
+      - {resource: Topic:a, actions: Pub, decision: Allow}
+tests:
+  - {user: shop, action: Pub, resource: "Topic:*", must: allow}
+  - {user: shop, action: Sub, resource: Topic:a, must: allow}
+"""
+
+
+@pytest.fixture
+def policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+def test_findings_have_their_place(policy, capsys):
+    """Rule, subject, entry, file, line and column, and a request."""
+    code, found = run_json(capsys, "lint", "-f", policy)
+
+    assert code == 1
+    assert [(one["rule"], one["line"], one["column"]) for one in found["findings"]] == [
+        ("no-rights", None, None),
+        ("wide", 6, 9),
+        ("redundant", 7, 9),
+    ]
+    assert found["findings"][2]["example"] == {"action": "Pub", "resource": "Topic:a", "from": "192.0.2.1"}
+    assert found["findings"][2]["others"] == ["User:shop Custom entry 1"]
+
+
+def test_rules_can_be_left_out(policy, capsys):
+    """What is left over decides the exit code; an unknown rule is a mistake."""
+    ignored = [word for rule in ("wide", "redundant", "no-rights") for word in ("--ignore", rule)]
+
+    assert run(capsys, "lint", "-f", policy, *ignored)[:2] == (0, "nothing found\n")
+    code, _, err = run(capsys, "lint", "-f", policy, "--ignore", "wild")
+    assert code == 2
+    assert "unknown rule `wild`: did you mean `wide`?" in err
+
+
+def test_tests_say_where_they_failed(policy, capsys):
+    """Each failing test has its place and a request; the exit code is 1, and 2 when there are none."""
+    code, found = run_json(capsys, "test", "-f", policy)
+
+    assert (code, found["tests"], found["failed"]) == (1, 2, 1)
+    (failed,) = [one for one in found["outcomes"] if not one["holds"]]
+    assert (failed["line"], failed["column"]) == (10, 5)
+    assert failed["failures"][0]["example"] == {"action": "Sub", "resource": "Topic:a", "from": "192.0.2.1"}
+    assert failed["failures"][0]["verdict"] == {"decision": "Deny", "reason": "no-match", "entry": None}
+    policy.write_text("version: 1\n")
+    code, _, err = run(capsys, "test", "-f", policy)
+    assert code == 2
+    assert "there are no tests" in err
+
+
+def test_diff_names_each_right(policy, tmp_path, capsys):
+    """What is gained and lost, by user; equal files end with 0."""
+    new = tmp_path / "new.yaml"
+    new.write_text(POLICY.replace("actions: Pub", "actions: Sub").replace("idle: {}", "idle: {type: Super}"))
+    code, found = run_json(capsys, "diff", policy, new)
+
+    assert code == 1
+    assert found["users"] == [{"user": "idle", "what": "type", "old": "Normal", "new": "Super"}]
+    assert [(one["user"], one["change"], one["resource"], one["actions"]) for one in found["rights"]] == [
+        ("idle", "gained", "*", ["All"]),
+        ("shop", "lost", "*", ["Pub"]),
+        ("shop", "gained", "*", ["Sub"]),
+    ]
+    assert run_json(capsys, "diff", new, new) == (0, {"changed": False, "users": [], "rights": [], "rewritten": []})

@@ -1,0 +1,102 @@
+"""Export, plan and apply on the data directory of a stopped server."""
+
+import pytest
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.user import Secret, UserType
+from mqguard.cli.policy_source import open_manager
+from mqguard.store.access_key import load_sealing_key
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from tests.unit.cli.policy_run import run, run_json
+
+POLICY = """\
+version: 1
+users:
+  admin: {type: Super}
+  shop: {secret: {env: SHOP_SECRET}}
+policies:
+  User:shop:
+    custom:
+      - {resource: "Topic:order*", actions: Pub, decision: Allow}
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    kept = RocksMetadataStore(data / "access", load_sealing_key(data / "sealing.key", None))
+    manager = MetadataManager(kept)
+    manager.create_user("admin", "admin-secret", UserType.SUPER)
+    manager.create_user("old", "old-secret")
+    kept.close()
+    return data
+
+
+@pytest.fixture
+def policy(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_SECRET", "shop-secret")
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+def test_apply_does_what_plan_says_once(store, policy, capsys):
+    """Plan tells the steps and changes nothing; apply does them; then there is nothing to do."""
+    code, planned = run_json(capsys, "plan", "-f", policy, "--store", store)
+    assert code == 1
+    assert [(step["verb"], step["what"], step["name"]) for step in planned["steps"]] == [
+        ("create", "user", "shop"),
+        ("create", "policies", "shop"),
+    ]
+    assert [change["change"] for change in planned["rights"]] == ["gained"]
+
+    code, applied = run_json(capsys, "apply", "-f", policy, "--store", store)
+    assert (code, applied["steps"]) == (0, planned["steps"])
+    with open_manager(store) as manager:
+        assert manager.snapshot.user("shop").secrets[0].secret == Secret("shop-secret")
+        assert manager.snapshot.user("old") is not None
+        assert manager.snapshot.user("admin").secrets[0].secret == Secret("admin-secret")
+
+    assert run(capsys, "plan", "-f", policy, "--store", store)[:2] == (0, "nothing to do\n")
+    assert run(capsys, "apply", "-f", policy, "--store", store)[:2] == (0, "nothing to do\n")
+    code, out, _ = run(capsys, "plan", "-f", policy, "--store", store, "--prune")
+    assert (code, out.splitlines()[0]) == (1, "delete user old")
+
+
+def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monkeypatch):
+    """A missing secret is told with the place of the user, and not even the rest is done."""
+    monkeypatch.delenv("SHOP_SECRET")
+    code, _, err = run(capsys, "apply", "-f", policy, "--store", store)
+
+    assert (code, err) == (
+        2,
+        f"mqguard: {policy}:4:3: the secret of `shop` is not there: the environment has no `SHOP_SECRET`\n",
+    )
+    with open_manager(store) as manager:
+        assert [user.name for user in manager.snapshot.users()] == ["admin", "old"]
+
+
+def test_the_last_super_user_is_not_locked_out(store, tmp_path, capsys):
+    """Neither by demotion nor by pruning."""
+    path = tmp_path / "lock-out.yaml"
+    for text, flags in (("users: {admin: {type: Normal}}", []), ("users: {old: {}}", ["--prune"])):
+        path.write_text(f"version: 1\n{text}\n")
+        code, _, err = run(capsys, "apply", "-f", path, "--store", store, *flags)
+        assert code == 2
+        assert "no enabled Super user would be left" in err
+    with open_manager(store) as manager:
+        assert manager.snapshot.live_supers == 1
+
+
+def test_an_export_applies_as_nothing(store, policy, tmp_path, capsys):
+    """What is exported describes the store it came from, without a secret."""
+    run(capsys, "apply", "-f", policy, "--store", store)
+    code, out, _ = run(capsys, "export", "--store", store)
+    again = tmp_path / "export.yaml"
+    again.write_text(out)
+
+    assert code == 0
+    assert "secret" not in out
+    assert run(capsys, "plan", "-f", again, "--store", store, "--prune")[:2] == (0, "nothing to do\n")
+    assert run_json(capsys, "export", "-f", again)[1] == {"document": out}

@@ -1,0 +1,127 @@
+"""Where commands about policies find them, and what they say when they do not."""
+
+import pytest
+
+from mqguard.auth.documents.document import SecretPlace, SecretReference
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.sealing import SealingKey
+from mqguard.auth.user import Secret, UserType
+from mqguard.cli import policy_source
+from mqguard.cli.policy_source import open_manager, read_text, resolver
+from mqguard.store.access_key import load_sealing_key
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from tests.unit.cli.policy_run import run
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The data directory of a stopped server with one super user."""
+    data = tmp_path / "data"
+    data.mkdir()
+    key = load_sealing_key(data / "sealing.key", None)
+    assert isinstance(key, SealingKey)
+    kept = RocksMetadataStore(data / "access", key)
+    MetadataManager(kept).create_user("admin", "admin-secret", UserType.SUPER)
+    kept.close()
+    return data
+
+
+def test_the_data_directory_of_a_stopped_server(store, capsys):
+    """Users and policies are read from it, and it is free again afterwards."""
+    for _ in range(2):
+        code, out, _ = run(capsys, "can", "admin", "--store", store)
+        assert (code, out.splitlines()[1].split()) == (0, ["*", "All", "anywhere"])
+
+
+def test_a_directory_that_is_none_is_not_made_one(tmp_path, capsys):
+    """A slip in a path is told, and leaves nothing behind."""
+    code, _, err = run(capsys, "can", "admin", "--store", tmp_path / "nowhere")
+
+    assert code == 2
+    assert err == f"mqguard: `{tmp_path}/nowhere` is no data directory of mqguard: it has no `access` directory\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_key_is_made_for_secrets_that_another_one_seals(store, capsys):
+    """Without its key a store is not opened, and no key file appears."""
+    (store / "sealing.key").unlink()
+    code, _, err = run(capsys, "can", "admin", "--store", store)
+
+    assert code == 2
+    assert "give the key of its secrets in MQGUARD_SEALING_KEY" in err
+    assert not (store / "sealing.key").exists()
+
+
+def test_a_store_in_use_is_told(store, capsys):
+    """A server that runs holds its data directory."""
+    with open_manager(store):
+        code, _, err = run(capsys, "can", "admin", "--store", store)
+
+    assert code == 1
+    assert "process" in err or "use" in err
+
+
+def test_one_place_only(tmp_path, capsys):
+    """A file and a store together are a mistake."""
+    code, _, err = run(capsys, "can", "admin", "-f", tmp_path / "a", "--store", tmp_path)
+
+    assert code == 2
+    assert "give `--file` or `--store`, not both" in err
+
+
+def test_without_a_place_the_server_is_asked(capsys):
+    """Nobody listens there, which is exit code 3."""
+    code, _, err = run(capsys, "can", "admin", "-n", "127.0.0.1:1")
+
+    assert code == 3
+    assert "127.0.0.1:1" in err
+
+
+def test_a_file_that_cannot_be_read(tmp_path, capsys, monkeypatch):
+    """Missing, in another encoding, too long: a line each, and exit code 2."""
+    code, _, err = run(capsys, "lint", "-f", tmp_path / "none.yaml")
+    assert (code, err) == (2, f"mqguard: the file `{tmp_path}/none.yaml` cannot be read: No such file or directory\n")
+
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"version: 1\nusers:\n  \xe9: {}\n")
+    code, _, err = run(capsys, "lint", "-f", path)
+    assert (code, err) == (2, f"mqguard: the file `{path}` is no UTF-8: line 3 has another encoding\n")
+
+    monkeypatch.setattr(policy_source, "MAX_FILE", 8)
+    with pytest.raises(PolicyInvalid, match="is longer than"):
+        read_text(path)
+
+
+def test_every_problem_has_a_line(tmp_path, capsys):
+    """With the file before it; with --json in one object."""
+    path = tmp_path / "bad.yaml"
+    path.write_text("version: 1\nuser: {}\nusers: {a: {typ: Super}}\n")
+    code, out, err = run(capsys, "lint", "-f", path)
+
+    assert (code, out) == (2, "")
+    assert err == (
+        f"mqguard: {path}:2:1: unknown key `user` in the document: did you mean `users`?\n"
+        f"{path}:3:13: unknown key `typ` in user `a`: did you mean `type`?\n"
+    )
+
+
+def test_secrets_are_looked_up(tmp_path, monkeypatch):
+    """In the environment, or in a file beside the document; what is found is never told."""
+    monkeypatch.setenv("SHOP_SECRET", "from-env")
+    (tmp_path / "secret").write_text("from-file\r\n")
+    (tmp_path / "two").write_text("hush\nhush\n")
+    (tmp_path / "latin").write_bytes(b"hush\xe9")
+    resolve = resolver(tmp_path / "policy.yaml")
+
+    assert resolve(SecretReference(SecretPlace.ENV, "SHOP_SECRET")) == Secret("from-env")
+    assert resolve(SecretReference(SecretPlace.FILE, "secret")) == Secret("from-file")
+    for place, name, message in (
+        (SecretPlace.ENV, "NO_SUCH_SECRET", "the environment has no `NO_SUCH_SECRET`"),
+        (SecretPlace.FILE, "none", "cannot be read: No such file"),
+        (SecretPlace.FILE, "two", "must hold the secret in one line"),
+        (SecretPlace.FILE, "latin", "is no UTF-8"),
+    ):
+        with pytest.raises(PolicyInvalid, match=message) as caught:
+            resolve(SecretReference(place, name))
+        assert "hush" not in str(caught.value)
