@@ -55,6 +55,7 @@ class Guard:
         self._ticks = ports.ticks
         self._now_ms = ports.clock.now_ms
         self._put = ports.audit.put
+        self._admitted = ports.metrics.family("mqguard_requests_admitted_total", "Requests that were let in.").of()
         self._authenticating = settings.authentication_enabled
         self._authorizing = settings.authorization_enabled
         self._excused = codes_of(settings.authorization_whitelist)
@@ -147,6 +148,7 @@ class Guard:
         if not recorded and self._refuses_when_full:
             remark = "the audit log has no room, so the request is refused; try again later"
             raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
+        self._admitted.value += 1
         return access
 
     def _fault(self, case: Case) -> Refused:

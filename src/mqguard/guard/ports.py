@@ -7,6 +7,7 @@ from typing import Protocol
 from mqguard.auth.snapshot import Snapshot
 from mqguard.guard.audit import AuditTrail
 from mqguard.model.clock import Clock
+from mqguard.telemetry.metrics import Metrics
 
 
 class SnapshotSource(Protocol):
@@ -28,6 +29,7 @@ class GuardPorts:
         ticks: A clock for durations, in nanoseconds.
         new_id: Makes the id of a refusal: short, unique, hard to guess.
         audit: Where decisions go on record.
+        metrics: Where decisions are counted.
     """
 
     metadata: SnapshotSource
@@ -35,3 +37,4 @@ class GuardPorts:
     ticks: Callable[[], int]
     new_id: Callable[[], str]
     audit: AuditTrail
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)

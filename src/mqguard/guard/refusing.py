@@ -81,6 +81,11 @@ class Refuser:
         """Take the ports and the memory for stories."""
         self._ports = ports
         self._log = log
+        self._refused = ports.metrics.family(
+            "mqguard_requests_refused_total",
+            "Requests, and resources that they touched, that were refused.",
+            ("stage", "reason"),
+        )
 
     def refuse(
         self,
@@ -105,6 +110,7 @@ class Refuser:
             code: Response code for the peer.
         """
         ports = self._ports
+        self._refused.of(stage.value, str(reason)).value += 1
         decision_id = ports.new_id()
         told = f"{remark} [decision {decision_id}]"
         now = ports.clock.now_ms()

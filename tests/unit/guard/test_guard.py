@@ -378,6 +378,19 @@ def test_where_the_record_finds_no_room_requests_go_on_or_not():
     assert "audit log has no room" in refused.remark
 
 
+def test_decisions_are_counted(world):
+    """Admissions together, refusals by step and reason."""
+    world.admit(signed(310, b="orders"))
+    world.refusal(signed(310, b="other"))
+    world.refusal(signed(310, b="orders", secret="wrong"))
+
+    counted = {family.name: dict(family) for family in world.metrics}
+    assert counted == {
+        "mqguard_requests_admitted_total": {(): 1},
+        "mqguard_requests_refused_total": {("authorization", "no-match"): 1, ("authentication", "wrong-signature"): 1},
+    }
+
+
 # Faults.
 
 

@@ -20,6 +20,7 @@ from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
+from mqguard.telemetry.metrics import Metrics
 
 PEER = Peer("10.1.2.3", 40_000, "channel-1")
 SECRET = "correct horse"
@@ -79,6 +80,7 @@ class World:
         ids = itertools.count(1)
         ticks = itertools.count(0, 1000)
         self.audit = AuditTrail(self.sink)
+        self.metrics = Metrics()
         self.guard = Guard(
             settings,
             GuardPorts(
@@ -87,6 +89,7 @@ class World:
                 ticks=lambda: next(ticks),
                 new_id=lambda: f"d{next(ids)}",
                 audit=self.audit,
+                metrics=self.metrics,
             ),
         )
         self.metadata.create_user("root", SECRET, UserType.SUPER)

@@ -1,0 +1,124 @@
+"""From rows and requests to needs."""
+
+import pytest
+
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.evaluation import Requirements
+from mqguard.guard.requirements.row import GET, SUB, Absent, Level, Requirement, cluster, group, topic
+from mqguard.remoting.command import Command
+
+CODE = 7
+
+
+def needs(row, **ext):
+    return [need.key for need in Requirements("c", {CODE: row}).needs(Command(CODE, ext=ext))]
+
+
+def test_fields_are_checked_in_the_order_of_the_row():
+    """As Apache does: the first that is not allowed is the one that the peer hears of."""
+    assert needs(Requirement(named=(group(SUB), topic(SUB))), topic="t", group="g") == ["Group:g", "Topic:t"]
+
+
+def test_a_need_is_told_once():
+    """However many fields name it."""
+    row = Requirement(named=(topic(GET), topic(GET, "topicList", split=";")))
+
+    assert needs(row, topic="t", topicList="t;u;t") == ["Topic:t", "Topic:u"]
+
+
+@pytest.mark.parametrize("names", [";", "a;", ";a", "a;;b", " ;a"])
+def test_a_list_has_no_empty_names(names):
+    """A handler might read an empty part as something else than nothing."""
+    with pytest.raises(NeedUnclear, match="topicList"):
+        needs(Requirement(named=(topic(GET, "topicList", split=";"),)), topicList=names)
+
+
+def test_the_own_cluster_is_the_servers():
+    """No field of the request counts."""
+    assert needs(Requirement(own_cluster=GET), clusterName="other") == ["Cluster:c"]
+    assert needs(Requirement(named=(topic(GET),), own_cluster=GET), topic="t") == ["Topic:t", "Cluster:c"]
+
+
+def test_a_named_cluster_is_the_one_named():
+    """And must be named."""
+    row = Requirement(named=(cluster(GET),))
+
+    assert needs(row, clusterName="other") == ["Cluster:other"]
+    with pytest.raises(NeedUnclear, match="clusterName"):
+        needs(row)
+
+
+def test_a_field_that_narrows_may_be_absent_but_not_blank():
+    """White space is a name to some handlers and none to others."""
+    row = Requirement(named=(topic(GET), group(GET, absent=Absent.NARROWS)))
+
+    assert needs(row, topic="t") == ["Topic:t"]
+    assert needs(row, topic="t", group="") == ["Topic:t"]
+    assert needs(row, topic="t", group="g") == ["Topic:t", "Group:g"]
+    with pytest.raises(NeedUnclear):
+        needs(row, topic="t", group="  ")
+
+
+def test_retry_topics_follow_the_group_named():
+    """Another group's retry topic is refused; one's own is the group."""
+    row = Requirement(named=(group(SUB), topic(SUB)), follows="group")
+
+    assert needs(row, topic="%RETRY%g", group="g") == ["Group:g"]
+    with pytest.raises(NeedUnclear, match="not the retry topic"):
+        needs(row, topic="%RETRY%h", group="g")
+
+
+@pytest.mark.parametrize(("level", "reason"), [(Level.SUPER, "super-only"), (Level.DEAD, "super-only")])
+def test_levels_that_only_super_users_reach(level, reason):
+    """They are unclear to everybody else, whatever fields there are."""
+    with pytest.raises(NeedUnclear) as refused:
+        needs(Requirement(level=level), topic="t")
+
+    assert refused.value.reason == reason
+
+
+def test_a_code_without_a_row():
+    """Is for Super users."""
+    with pytest.raises(NeedUnclear) as refused:
+        Requirements("c", {}).needs(Command(CODE))
+
+    assert refused.value.reason == "unmapped-code"
+
+
+def test_what_is_pending():
+    """Always where the row says so; else where every name that may be absent is absent."""
+    always = Requirements("c", {CODE: Requirement(named=(topic(GET, absent=Absent.TOUCHED),), touched="the message")})
+    unnamed = Requirements(
+        "c",
+        {
+            CODE: Requirement(
+                named=(group(GET), topic(GET, absent=Absent.TOUCHED), topic(GET, "list", absent=Absent.TOUCHED)),
+                unnamed="every topic",
+            )
+        },
+    )
+    never = Requirements("c", {CODE: Requirement(own_cluster=GET)})
+
+    assert always.is_pending(Command(CODE, ext={"topic": "t"}))
+    assert unnamed.is_pending(Command(CODE, ext={"group": "g"}))
+    assert unnamed.is_pending(Command(CODE, ext={"group": "g", "topic": " "}))
+    assert not unnamed.is_pending(Command(CODE, ext={"group": "g", "list": "t"}))
+    assert not never.is_pending(Command(CODE))
+    assert not never.is_pending(Command(CODE + 1))
+
+
+def test_a_row_of_resources_names_some():
+    """A row that demands rights on nothing is a mistake that is said at once."""
+    with pytest.raises(ValueError, match="names none"):
+        Requirement()
+    assert Requirement(level=Level.IDENTITY).named == ()
+
+
+def test_types_of_named_things():
+    """The makers of fields say what they name."""
+    assert [made.type for made in (topic(GET), group(GET), cluster(GET))] == [
+        ResourceType.TOPIC,
+        ResourceType.GROUP,
+        ResourceType.CLUSTER,
+    ]
