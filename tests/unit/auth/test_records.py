@@ -1,0 +1,58 @@
+import pytest
+from hypothesis import given
+
+from mqguard.auth.errors import RecordCorrupt
+from mqguard.auth.records import AclRecord, encode_acl
+from mqguard.auth.subject import Subject
+from tests.property.auth.worlds import acls, quick
+
+GOOD = b'[["Custom",[["Topic","LITERAL","t",["Pub"],["10.0.0.0/8"],"Allow"]]]]'
+
+
+@quick
+@given(acls)
+def test_what_is_written_is_read(acl):
+    record = encode_acl(acl)
+    record.check()
+    assert record.decode() == acl
+
+
+def test_equal_sources_and_actions_are_one_object():
+    one, other = (AclRecord(Subject(name), GOOD).decode().policies[0].entries[0] for name in "ab")
+    assert one.sources[0] is other.sources[0]
+    assert one.actions is other.actions
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"{}",
+        b"[[]]",
+        b'"\xff"',
+        GOOD[:-1],
+        GOOD + b"x",
+        GOOD.replace(b"Custom", b"custom"),
+        GOOD.replace(b"Topic", b"Foo"),
+        GOOD.replace(b"LITERAL", b"LIKE"),
+        GOOD.replace(b"LITERAL", b"ANY"),
+        GOOD.replace(b'"t"', b'""'),
+        GOOD.replace(b'"t"', b'"t*"'),
+        GOOD.replace(b"Topic", b"*"),
+        GOOD.replace(b"Pub", b"Publish"),
+        GOOD.replace(b'["Pub"]', b"[]"),
+        GOOD.replace(b'["Pub"]', b'"Pub"'),
+        GOOD.replace(b"10.0.0.0/8", b"10.0.0.0/99"),
+        GOOD.replace(b"Allow", b"Maybe"),
+        GOOD.replace(b'"Allow"', b'"Allow",1'),
+        GOOD[:-1] + b"," + GOOD[1:],
+    ],
+)
+def test_anything_else_is_corrupt_and_never_shown(data):
+    record = AclRecord(Subject("alice"), data)
+    for read in (record.check, record.decode):
+        with pytest.raises(RecordCorrupt) as caught:
+            read()
+        assert str(caught.value) == "the stored policies of `User:alice` cannot be read"
+        assert caught.value.__cause__ is None

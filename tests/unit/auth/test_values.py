@@ -1,0 +1,265 @@
+"""Actions, resources, sources, subjects, users, policies: what is read, what is refused, and what is said again."""
+
+import copy
+import ipaddress
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.blank import is_blank
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.precedence import rank
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject, SubjectType
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+
+
+@pytest.mark.parametrize("kind", [Action, Decision, PolicyType, UserType, UserStatus, SubjectType])
+def test_words_are_read_in_any_letter_case_and_nothing_else(kind):
+    for word in kind:
+        for text in (word.value, word.value.upper(), word.value.lower(), word.value.swapcase()):
+            assert kind.parse(text) is word
+        for text in (f" {word.value}", f"{word.value}\n", word.value[:-1], f"{word.value}s", ""):
+            with pytest.raises(PolicyInvalid) as caught:
+                kind.parse(text)
+            assert f"`{text}`" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["Any", "Unknown", "\u017fub", "Publ\u0131sh", "All,Pub"])
+def test_what_no_entry_can_say_is_no_action(text):
+    with pytest.raises(PolicyInvalid, match="use one of All, Pub, Sub, Create, Update, Delete, Get, List"):
+        Action.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "resource", "again"),
+    [
+        ("*", Resource(ResourceType.ANY, "", Pattern.ANY), "*"),
+        ("Topic:abc", Resource(ResourceType.TOPIC, "abc", Pattern.LITERAL), "Topic:abc"),
+        ("TOPIC:abc", Resource(ResourceType.TOPIC, "abc", Pattern.LITERAL), "Topic:abc"),
+        ("group:a*", Resource(ResourceType.GROUP, "a", Pattern.PREFIXED), "Group:a*"),
+        ("Cluster:*", Resource(ResourceType.CLUSTER, "", Pattern.ANY), "Cluster:*"),
+        ("Namespace:n:s ", Resource(ResourceType.NAMESPACE, "n:s ", Pattern.LITERAL), "Namespace:n:s "),
+        ("Group:%RETRY%g", Resource(ResourceType.GROUP, "%RETRY%g", Pattern.LITERAL), "Group:%RETRY%g"),
+    ],
+)
+def test_resources_are_read_and_said_again(key, resource, again):
+    assert Resource.parse(key) == resource
+    assert resource.key == again
+    assert Resource.parse(again) == resource
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("", "unknown resource type"),
+        ("**", "unknown resource type"),
+        ("Foo:x", "unknown resource type"),
+        ("Any:x", "unknown resource type"),
+        ("*:x", "unknown resource type"),
+        ("Unknown:x", "unknown resource type"),
+        (" Topic:x", "unknown resource type"),
+        ("Top\u0131c:x", "unknown resource type"),
+        ("Topic", "has no name"),
+        ("Topic:", "has no name"),
+        ("Topic:a*b", "a `*` before its end"),
+        ("Topic:a*b*", "a `*` before its end"),
+        ("Topic:**", "a `*` before its end"),
+        ("Topic:*a", "a `*` before its end"),
+    ],
+)
+def test_what_is_no_resource_is_refused_and_told_why(key, why):
+    with pytest.raises(PolicyInvalid, match=re.escape(why)) as caught:
+        Resource.parse(key)
+    assert f"`{key}`" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (ResourceType.TOPIC, "", Pattern.LITERAL),
+        (ResourceType.TOPIC, "", Pattern.PREFIXED),
+        (ResourceType.TOPIC, "x", Pattern.ANY),
+        (ResourceType.ANY, "x", Pattern.LITERAL),
+        (ResourceType.ANY, "x", Pattern.PREFIXED),
+        (ResourceType.TOPIC, "a*", Pattern.LITERAL),
+        (ResourceType.TOPIC, "a*b", Pattern.PREFIXED),
+    ],
+)
+def test_a_resource_that_could_not_be_written_cannot_be_made(parts):
+    with pytest.raises(PolicyInvalid):
+        Resource(*parts)
+
+
+@given(st.text())
+def test_any_text_is_a_resource_that_is_said_again_or_an_error(key):
+    try:
+        found = Resource.parse(key)
+    except PolicyInvalid:
+        return
+    assert Resource.parse(found.key) == found
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "name", "covers"),
+    [
+        ("*", ResourceType.GROUP, "x", True),
+        ("Topic:*", ResourceType.TOPIC, "x", True),
+        ("Topic:*", ResourceType.GROUP, "x", False),
+        ("Topic:a", ResourceType.TOPIC, "a", True),
+        ("Topic:a", ResourceType.TOPIC, "ab", False),
+        ("Topic:a*", ResourceType.TOPIC, "ab", True),
+        ("Topic:a*", ResourceType.TOPIC, "a", True),
+        ("Topic:a*", ResourceType.TOPIC, "ba", False),
+    ],
+)
+def test_an_entry_covers_what_its_resource_says(key, kind, name, covers):
+    assert Resource.parse(key).covers(kind, name) is covers
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10.1.2.3", "10.1.2.3/32"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:DB8::1", "2001:db8::1/128"),
+        ("2001:db8::ffff/32", "2001:db8::/32"),
+        ("::/0", "::/0"),
+        ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ("::ffff:10.1.2.3/8", "10.0.0.0/8"),
+        ("::ffff:10.1.2.3/120", "10.1.2.0/24"),
+        ("::ffff:10.1.2.3/96", "0.0.0.0/0"),
+        ("::1.2.3.4", "::102:304/128"),
+    ],
+)
+def test_sources_are_read_and_said_again_as_written(text, network):
+    found = Source.parse(text)
+    assert found.network == ipaddress.ip_network(network)
+    assert found.text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "*", "localhost", "10.0.0", "10.0.0.1.2", "256.1.1.1", "01.2.3.4", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/",
+        "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0.0/8/", "10.0.0.0/255.0.0.0", "192.168.*.*", "192.168.0.1-20", "192.168.1.{1,2}",
+        "[::1]", "fe80::1%eth0", "::1/129", "::ffff:1.2.3.4/64", "/8", "1/8", "1.2.3.4/\u0668", "\u0661.2.3.4", "10.0.0.1 ",
+    ],
+)  # fmt: skip
+def test_what_is_no_source_is_refused(text):
+    with pytest.raises(PolicyInvalid, match="is no source address: write one address or a CIDR range"):
+        Source.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("[::ffff:10.1.2.3]", "10.1.2.3"),
+        ("[0:0:0:0:0:0:0:1]", "::1"),
+        ("fe80::1%2", "fe80::1"),
+        ("[10.1.2.3]", None),
+        ("", None),
+        ("1", None),
+        ("10.1.2.3/32", None),
+        ("host", None),
+        ("[]", None),
+        ("[::1", None),
+    ],
+)
+def test_addresses_of_requests_are_read_or_are_none(text, address):
+    assert parse_address(text) == (ipaddress.ip_address(address) if address else None)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("User:alice", "alice"), ("user:a:b", "a:b"), ("USER: x", " x"), ("User:", ""), ("User", "")]
+)
+def test_subjects_are_read(key, name):
+    assert Subject.parse(key) == Subject(name)
+    assert Subject(name).key == f"User:{name}"
+
+
+@pytest.mark.parametrize("key", ["", "alice", "Group:g", " User:a", "Users:a", "U\u017fer:a", ":a"])
+def test_what_is_no_subject_is_refused(key):
+    with pytest.raises(PolicyInvalid, match="is no subject: write `User:name`"):
+        Subject.parse(key)
+
+
+def test_a_secret_is_never_shown():
+    secret = Secret("hunter2")
+    user = User("alice", (LiveSecret(secret, 5),))
+    for shown in (
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        repr(user),
+        str(user),
+        repr([user]),
+        repr(LiveSecret(secret)),
+    ):
+        assert "hunter2" not in shown
+    assert secret.reveal() == "hunter2"
+    assert copy.copy(secret) == secret == Secret("hunter2") != Secret("x")
+    assert secret != "hunter2"
+    assert len({secret, Secret("hunter2")}) == 1
+
+
+def test_entries_and_policies_that_say_nothing_clear_cannot_be_made():
+    topic = Resource.parse("Topic:t")
+    with pytest.raises(PolicyInvalid, match="the entry for `Topic:t` has no actions"):
+        Entry(topic, (), (), Decision.ALLOW)
+    policy = Policy(PolicyType.CUSTOM, (Entry(topic, (Action.PUB,), (), Decision.ALLOW),))
+    with pytest.raises(PolicyInvalid, match="repeat a type"):
+        Acl(Subject("a"), (policy, policy))
+    assert Acl(Subject("a"), (policy,)).entries(PolicyType.DEFAULT) == ()
+
+
+@pytest.mark.parametrize(
+    ("actions", "sources", "action", "address", "of", "there"),
+    [
+        ("Pub", "", "Pub", "10.0.0.1", True, True),
+        ("Pub", "", "Sub", "", False, True),
+        ("All", "10.0.0.0/8", "Sub", "10.0.0.1", True, True),
+        ("All", "10.0.0.0/8", "All", "11.0.0.1", True, False),
+        ("Pub,Sub", "::/0", "Sub", "10.0.0.1", True, False),
+        ("Pub", "::/0", "All", "", False, False),
+    ],
+)
+def test_an_entry_speaks_of_its_actions_and_from_its_sources(actions, sources, action, address, of, there):
+    entry = Entry(
+        Resource.parse("*"),
+        tuple(map(Action.parse, actions.split(","))),
+        tuple(map(Source.parse, filter(None, sources.split(",")))),
+        Decision.ALLOW,
+    )
+    assert entry.speaks_of(Action.parse(action)) is of
+    assert entry.speaks_from(parse_address(address)) is there
+
+
+def test_precedence_orders_entries_from_first_to_last():
+    first_to_last = [
+        ("Topic:a", Decision.DENY), ("Topic:abc", Decision.ALLOW), ("Topic:abc*", Decision.DENY), ("Topic:abd*", Decision.ALLOW),
+        ("Topic:a*", Decision.DENY), ("Group:b*", Decision.ALLOW), ("Topic:*", Decision.DENY), ("Group:*", Decision.ALLOW),
+        ("*", Decision.DENY), ("*", Decision.ALLOW),
+    ]  # fmt: skip
+    ranks = [rank(Entry(Resource.parse(key), (Action.PUB,), (), decision)) for key, decision in first_to_last]
+    assert ranks == sorted(ranks)
+    assert len(set(ranks)) == len(ranks)
+
+
+@pytest.mark.parametrize("text", [None, "", " ", "\t\n\x1c", "\u2003\u3000"])
+def test_blank_is_what_java_calls_so(text):
+    assert is_blank(text)
+
+
+@pytest.mark.parametrize("text", ["a", " a ", "\u00a0", "\u0085", "\u2007", "\u202f", "\ufeff", "\0"])
+def test_the_rest_is_not_blank(text):
+    assert not is_blank(text)
