@@ -1,11 +1,13 @@
 """A client of a cluster: its name server, its brokers, and connections to them made as they are needed."""
 
+import contextlib
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown
 from mqguard.admin.session import Manner, Session
 from mqguard.config.secret import Credentials
+from mqguard.net.errors import LinkRefused
 from mqguard.remoting.bodies.codec import decode_leniently
 from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, TopicRouteData
 from mqguard.remoting.codes import RequestCode
@@ -50,7 +52,7 @@ class Client:
     """Speaks to a cluster in the name of one user. Not for several threads.
 
     Args:
-        namesrv: `host:port` of the name server.
+        namesrv: `host:port` of the name server; several are separated by `;`.
         manner: How to connect, and in whose name.
     """
 
@@ -76,8 +78,17 @@ class Client:
 
     @property
     def namesrv(self) -> Session:
-        """The connection to the name server."""
-        return self.at(self._namesrv)
+        """The connection to the first name server that can be reached.
+
+        Raises:
+            AddressInvalid: None is named.
+            LinkRefused: None can be reached.
+        """
+        addresses = [address.strip() for address in self._namesrv.split(";") if address.strip()] or [self._namesrv]
+        for address in addresses[:-1]:
+            with contextlib.suppress(LinkRefused):
+                return self.at(address)
+        return self.at(addresses[-1])
 
     def brokers(self, cluster: str | None = None) -> list[Broker]:
         """The master brokers of a cluster, of the only cluster if none is named.

@@ -19,7 +19,7 @@ class Connection(NamedTuple):
     """What the options say.
 
     Attributes:
-        namesrv: `host:port` of the name server.
+        namesrv: `host:port` of the name server; several are separated by `;`.
         cluster: Name of the cluster; None is the only one.
         access_key: The user; None looks into the data directory.
         secret_key: The user's secret.
@@ -69,7 +69,12 @@ class Connection(NamedTuple):
 
 _OPTIONS = (
     click.option(
-        "-n", "--namesrv", envvar="MQGUARD_NAMESRV", default=NAMESRV, show_default=True, help="The name server."
+        "-n",
+        "--namesrv",
+        envvar="MQGUARD_NAMESRV",
+        default=NAMESRV,
+        show_default=True,
+        help="The name server; several with `;`.",
     ),
     click.option("-c", "--cluster", help="The cluster [default: the only one]."),
     click.option("--access-key", envvar="MQGUARD_ACCESS_KEY", help="Who asks [default: as the data directory says]."),

@@ -91,13 +91,14 @@ class Parts:
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
             self.broker = self._broker.application
             self.namesrv = Router(guard, self._namesrv.handlers(), explain, at_close=[self._namesrv.closed])
-            self._ip = config.get(options.BROKER_IP)
+            self._host = config.get(options.BROKER_IP)
+            self._ip = settings.resolve(self._host, config.source(options.BROKER_IP))
             self._opened = opened.pop_all()
 
     def advertise(self, port: int) -> None:
         """Tell clients, through routes and message ids, at which port they reach the broker."""
         self._engine.advertise(self._ip, port)
-        self._broker.advertise(f"[{self._ip}]:{port}" if ":" in self._ip else f"{self._ip}:{port}")
+        self._broker.advertise(f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}")
 
     def tick(self) -> None:
         """Do what is due by the clock; the turn must be ended after it."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import socket
 from pathlib import Path
 
 from mqguard.broker.settings import BrokerSettings, SecretExposure
@@ -23,8 +24,26 @@ def bind_address(config: Configuration) -> str:
         return said
     reachable = config.get(options.BROKER_IP)
     if reachable.startswith(_LOOPBACK):
-        return "127.0.0.1"
+        return "::1" if ":" in reachable else "127.0.0.1"
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
+
+
+def resolve(host: str, source: str) -> str:
+    """The IP address of a host, for the places that hold no name, such as a message's id.
+
+    Args:
+        host: An address, or a name that the system knows.
+        source: Where it was set, for the error.
+
+    Raises:
+        ConfigInvalid: The name is not known.
+    """
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        raise ConfigInvalid(
+            f"{source}: brokerIP1: the name `{host}` is not known to this machine: write an IP address"
+        ) from None
 
 
 def guard_settings(config: Configuration) -> GuardSettings:

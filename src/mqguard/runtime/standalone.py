@@ -141,8 +141,9 @@ class Standalone:
             if beside is not None:
                 await beside
         finally:
-            await namesrv.stop(GRACE_SECONDS)
-            await broker.stop(GRACE_SECONDS)
+            async with asyncio.TaskGroup() as ends:
+                for server in (namesrv, broker):
+                    ends.create_task(server.stop(GRACE_SECONDS))
 
     def _ready(self, port: int, namesrv_port: int) -> Ready:
         ip = self._config.get(options.BROKER_IP)

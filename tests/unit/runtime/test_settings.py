@@ -29,6 +29,7 @@ def test_the_defaults_of_options_and_parts_agree():
     [
         ({}, "127.0.0.1"),
         ({"brokerIP1": "localhost"}, "127.0.0.1"),
+        ({"brokerIP1": "::1"}, "::1"),
         ({"brokerIP1": "10.1.2.3"}, "0.0.0.0"),
         ({"brokerIP1": "2001:db8::1"}, "::"),
         ({"brokerIP1": "10.1.2.3", "bindAddress": "10.1.2.3"}, "10.1.2.3"),
@@ -61,3 +62,13 @@ def test_the_password_of_a_key_is_not_in_a_repr():
     found = settings.net_settings(config(tls__server__keyPassword="hunter2-hunter2"))
     assert found.tls.key_password == "hunter2-hunter2"
     assert "hunter2" not in repr(found)
+
+
+def test_a_host_is_an_address_or_a_name_that_the_system_knows():
+    assert settings.resolve("10.1.2.3", "default") == "10.1.2.3"
+    assert settings.resolve("2001:db8::1", "default") == "2001:db8::1"
+    assert settings.resolve("localhost", "default") in ("127.0.0.1", "::1")
+    with pytest.raises(
+        ConfigInvalid, match=r"broker.conf:3: brokerIP1: the name `no\.such\.host\.invalid` is not known"
+    ):
+        settings.resolve("no.such.host.invalid", "broker.conf:3")
