@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+import hmac
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -25,12 +26,13 @@ class SealInvalid(MqguardError):
 class SealingKey:
     """The key that secrets are sealed with. Neither its repr nor an error shows it."""
 
-    __slots__ = ("_cipher", "id")
+    __slots__ = ("_cipher", "_nonces", "id")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise SealInvalid(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
+        self._nonces = hashlib.sha256(b"mqguard sealing nonces 1\0" + key).digest()
         self.id = hashlib.sha256(b"mqguard sealing key id\0" + key).hexdigest()[:8]
         """Names the key without giving it away, so that a wrong one can be told from a damaged secret."""
 
@@ -49,6 +51,14 @@ class SealingKey:
             raise SealInvalid(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
         sealed = self._cipher.encrypt(nonce, secret.reveal().encode("utf-8", "surrogatepass"), _binding(user))
         return f"{PREFIX}{self.id}:{base64.urlsafe_b64encode(nonce + sealed).decode('ascii')}"
+
+    def seal_steadily(self, user: str, secret: Secret) -> str:
+        """The same as `seal`, and the same text each time, so that two answers about one user can be compared.
+
+        The nonce is made of the key, the user and the secret: it never repeats for another content.
+        """
+        content = _binding(user) + b"\0" + secret.reveal().encode("utf-8", "surrogatepass")
+        return self.seal(user, secret, hmac.digest(self._nonces, content, "sha256")[:NONCE_BYTES])
 
     def open(self, user: str, text: str) -> Secret:
         """The secret in a sealed form.

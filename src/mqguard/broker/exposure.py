@@ -11,10 +11,9 @@ sealed with one of two keys:
 
 import functools
 import hashlib
-import secrets
 
 from mqguard.auth.errors import MetadataRejected
-from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid, is_sealed
+from mqguard.auth.sealing import SealingKey, SealInvalid, is_sealed
 from mqguard.auth.user import Secret, User
 from mqguard.broker.configuration import MASK
 from mqguard.broker.settings import SecretExposure
@@ -52,7 +51,7 @@ class Exposure:
             key = travel_keys(asker)[0]
         if self._form is SecretExposure.MASKED or key is None:
             return MASK
-        return MASK + key.seal(user.name, secret, secrets.token_bytes(NONCE_BYTES))
+        return MASK + key.seal_steadily(user.name, secret)
 
     def take(self, name: str, text: str | None, asker: User | None) -> str | None:
         """The secret that an administrator sends for a user, opened if it is sealed.

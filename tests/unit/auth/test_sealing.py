@@ -80,3 +80,19 @@ def test_the_key_is_never_shown():
     assert bytes(range(32)).hex() not in repr(vars(type(KEY)))
     with pytest.raises(PolicyInvalid):
         Secret("")
+
+
+def test_a_steady_seal_is_the_same_each_time_and_differs_by_user_secret_and_key():
+    key, other = SealingKey(bytes(32)), SealingKey(bytes([1]) * 32)
+    sealed = key.seal_steadily("alice", Secret("s"))
+    assert sealed == key.seal_steadily("alice", Secret("s"))
+    assert key.open("alice", sealed).reveal() == "s"
+    different = {
+        sealed,
+        key.seal_steadily("alice", Secret("t")),
+        key.seal_steadily("bob", Secret("s")),
+        other.seal_steadily("alice", Secret("s")),
+    }
+    assert len({text.split(":")[-1][:16] for text in different}) == 4
+    assert key.made(sealed)
+    assert not other.made(sealed)
