@@ -1,0 +1,234 @@
+"""What goes wrong with stored users and policies is told, never skipped, and never half done."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import rocksdict
+
+from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, MetadataStoreOccupied, RecordCorrupt
+from mqguard.auth.ports import DeleteUser, PutAcl, PutUser
+from mqguard.auth.sealing import SealingKey
+from mqguard.store import access_records as records
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.testing.metadata_contract import acl, acls_of, user, users_of
+
+KEY = SealingKey(bytes(range(32)))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "access"
+
+
+def change_raw(path, change):
+    """Do something to the stored bytes while nobody holds them."""
+    options = rocksdict.Options(raw_mode=True)
+    db = rocksdict.Rdict(str(path), options)
+    change(db)
+    db.close()
+
+
+def filled(path):
+    store = RocksMetadataStore(path, KEY)
+    store.apply([PutUser(user("alice")), PutUser(user("bob")), PutAcl(acl("alice"))])
+    store.close()
+
+
+def test_no_secret_lies_on_the_disk(path):
+    store = RocksMetadataStore(path, KEY)
+    store.apply([PutUser(user("alice", ("hunter2-hunter2", None), ("older-hunter", 5)))])
+    store.close()
+    everything = b"".join(file.read_bytes() for file in path.iterdir() if file.is_file())
+    assert b"alice" in everything
+    assert b"hunter" not in everything
+
+
+def test_a_second_opening_is_refused_in_clear_words(path):
+    store = RocksMetadataStore(path, KEY)
+    with pytest.raises(MetadataStoreOccupied, match="in use by another process"):
+        RocksMetadataStore(path, KEY)
+    store.apply([PutUser(user())])
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda db: db.put(b"u\0alice", db.get(b"u\0alice")[:-1]),
+        lambda db: db.put(b"u\0alice", db.get(b"u\0bob")),
+        lambda db: db.put(b"u\0carol", db.get(b"u\0alice")),
+        lambda db: db.put(b"u\0alice", b""),
+        lambda db: db.put(b"u\0alice", b"\x02" + db.get(b"u\0alice")[1:]),
+        lambda db: db.put(b"a\0alice", db.get(b"a\0alice")[:-3] + b"xyz"),
+        lambda db: db.put(b"a\0alice", bytes(40)),
+        lambda db: db.put(b"u\0\xff\xfe", db.get(b"u\0alice")),
+        lambda db: db.put(b"junk", b"junk"),
+    ],
+)
+def test_one_damaged_record_stops_the_reading_and_is_named(path, damage):
+    filled(path)
+    change_raw(path, damage)
+    store = RocksMetadataStore(path, KEY)
+    with pytest.raises(RecordCorrupt, match=r"stored record|stored user|stored policies") as caught:
+        store.load()
+    assert "s3cret" not in str(caught.value)
+    store.close()
+
+
+@pytest.mark.parametrize("damage", [lambda db: db.put(records.META, b"x"), lambda db: db.delete(records.META)])
+def test_a_store_that_does_not_say_what_it_is_is_not_opened(path, damage):
+    filled(path)
+    change_raw(path, damage)
+    with pytest.raises(RecordCorrupt):
+        RocksMetadataStore(path, KEY)
+
+
+def test_a_damaged_file_is_told(path):
+    filled(path)
+    (path / "CURRENT").write_bytes(b"MANIFEST-999999\n")
+    with pytest.raises(MetadataStoreFailed, match=str(path)):
+        RocksMetadataStore(path, KEY)
+
+
+def test_another_key_is_told(path):
+    filled(path)
+    with pytest.raises(MetadataStoreFailed, match="give the key that they were sealed with"):
+        RocksMetadataStore(path, SealingKey(bytes(32)))
+    store = RocksMetadataStore(path, KEY)
+    assert set(users_of(store)) == {"alice", "bob"}
+    store.close()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MetadataStoreFailed, match="cannot be made"):
+        RocksMetadataStore(tmp_path / "file" / "access", KEY)
+
+
+class FailingOnce:
+    """Writes that reach the log and fail all the same, as they do when a sync fails."""
+
+    def __init__(self, store, text, *, written):
+        self.store, self.text, self.written = store, text, written
+        self.put = store._put
+
+    def __call__(self, db, values):
+        self.store._put = self.put
+        if self.written:
+            self.put(db, values)
+        raise self.store._named(Exception(self.text))
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_failed_write_changes_nothing_even_if_it_came_through(path, written):
+    store = RocksMetadataStore(path, KEY)
+    store.apply([PutUser(user("alice")), PutAcl(acl("alice"))])
+    store._put = FailingOnce(store, "IO error: No space left on device", written=written)
+    with pytest.raises(MetadataStoreFull, match="no room is left"):
+        store.apply([PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl("alice", "*"))])
+    assert set(users_of(store)) == {"alice"}
+    assert acls_of(store) == {"alice": acl("alice")}
+    store.apply([PutUser(user("carol"))])
+    store.close()
+    again = RocksMetadataStore(path, KEY)
+    assert set(users_of(again)) == {"alice", "carol"}
+    again.close()
+
+
+def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
+    store = RocksMetadataStore(path, KEY)
+    store.apply([PutUser(user("alice"))])
+    put, failures = store._put, iter([True, True, True])
+
+    def failing(db, values):
+        if next(failures, False):
+            put(db, values) if b"u\0bob" in values else None
+            raise store._named(Exception("IO error: while fsync: Input/output error"))
+        put(db, values)
+
+    store._put = failing
+    with pytest.raises(MetadataStoreFailed, match="failed: IO error"):
+        store.apply([PutUser(user("bob"))])
+    with pytest.raises(MetadataStoreFailed):
+        store.apply([PutUser(user("carol"))])
+    assert set(users_of(store)) == {"alice"}
+    store.close()
+
+
+@pytest.mark.parametrize("text", ["IO error: No space left on device", "IO error: Disk quota exceeded: x"])
+def test_a_full_disk_is_told(path, text):
+    store = RocksMetadataStore(path, KEY)
+    assert isinstance(store._named(Exception(text)), MetadataStoreFull)
+    store.close()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from mqguard.auth.sealing import SealingKey
+from mqguard.auth.ports import PutUser, PutAcl
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.testing.metadata_contract import acl, user
+
+store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
+start = len(store.load().users)
+for number in range(start, start + 100_000):
+    store.apply([PutUser(user(f"u{number}")), PutAcl(acl(f"u{number}"))])
+    print(number, flush=True)
+"""
+
+
+def test_what_was_acknowledged_is_there_after_kill_9(path):
+    acknowledged = -1
+    for turn in range(4):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True)
+        time.sleep(0.6 + turn * 0.05)
+        os.kill(child.pid, signal.SIGKILL)
+        lines = child.communicate()[0].split("\n")
+        acknowledged = max(acknowledged, *(int(line) for line in lines[:-1]), -1)
+        store = RocksMetadataStore(path, KEY)
+        users, acls = users_of(store), acls_of(store)
+        store.close()
+        assert set(users) == set(acls), "a change is there whole or not at all"
+        assert len(users) in (acknowledged + 1, acknowledged + 2)
+        assert all(users[f"u{number}"] == user(f"u{number}") for number in range(acknowledged + 1))
+    assert acknowledged > 0
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from mqguard.auth.errors import MetadataStoreFull
+from mqguard.auth.ports import PutUser
+from mqguard.auth.sealing import SealingKey
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.testing.metadata_contract import user, users_of
+
+store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+done = set()
+try:
+    for number in range(10_000):
+        store.apply([PutUser(user(f"u{number}" + "x" * 500))])
+        done.add(f"u{number}" + "x" * 500)
+except MetadataStoreFull as exc:
+    print(exc)
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+assert set(users_of(store)) == done
+store.apply([PutUser(user("after"))])
+store.close()
+store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
+assert set(users_of(store)) == done | {"after"}
+"""
+
+
+def test_a_file_that_can_grow_no_further_refuses_one_change_and_loses_none(path):
+    """As on a full disk: the write itself fails half way."""
+    child = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert "no room is left to write users and policies" in child.stdout
