@@ -8,12 +8,13 @@ delivered message stores it too.
 
 import re
 
-from mqguard.engine.errors import MessageIllegal, NotSupported
-from mqguard.engine.log import MessageLog, key_hashes
+from mqguard.engine.detour import bring_back, turn_aside
+from mqguard.engine.errors import MessageIllegal
+from mqguard.engine.log import MessageLog
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
-from mqguard.model import names, properties, record, tags
+from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
 from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
@@ -81,7 +82,7 @@ class Delays:
         self._offsets = offsets
         self._clock = clock
         self._levels = levels
-        self._next_due = [0] * len(levels)
+        self._next_due = [0] * MAX_LEVELS
         self.undeliverable = 0
 
     def level_of(self, pairs: dict[str, str]) -> int:
@@ -89,12 +90,9 @@ class Delays:
 
         Raises:
             MessageIllegal: DELAY is no number.
-            NotSupported: it asks for a delivery time that is no level.
         """
         text = pairs.get(properties.DELAY)
         if text is None:
-            if not _TIMER_KEYS.isdisjoint(pairs):
-                raise NotSupported("delivery at a time of choice is not supported yet; use a delay level")
             return 0
         try:
             level = int(text)
@@ -115,15 +113,15 @@ class Delays:
         Returns:
             The tag code to store it with: when it is due.
         """
-        pairs[properties.REAL_TOPIC] = message.topic
-        pairs[properties.REAL_QID] = str(message.queue_id)
-        message.topic = names.SCHEDULE_TOPIC
-        message.queue_id = level - 1
+        turn_aside(message, pairs, names.SCHEDULE_TOPIC, level - 1)
         return self._clock.now_ms() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
-        """Stage every message that is due, a bounded number per level; says how many messages were due."""
-        return sum(self._deliver_level(queue_id, now) for queue_id in range(len(self._levels)))
+        """Stage every message that is due, a bounded number per level; says how many messages were due.
+
+        Levels that the settings no longer know are delivered too: each entry knows when it is due.
+        """
+        return sum(self._deliver_level(queue_id, now) for queue_id in range(MAX_LEVELS))
 
     def position(self, level: int) -> int:
         """How far a level is delivered: the queue offset of the next message to be."""
@@ -132,7 +130,7 @@ class Delays:
     def first_waiting(self) -> int | None:
         """Physical offset of the oldest message that still waits, None if none does: nothing from there on may go."""
         places = []
-        for queue_id in range(len(self._levels)):
+        for queue_id in range(MAX_LEVELS):
             queue = self._store.queue(names.SCHEDULE_TOPIC, queue_id)
             if queue is not None:
                 begin = max(self.position(queue_id + 1), queue.min_offset)
@@ -167,25 +165,8 @@ class Delays:
 
     def _deliver_entry(self, entry: Entry) -> None:
         message = self._waiting_message(entry)
-        if message is None:
+        if message is None or not bring_back(message, self._log, self._topics):
             self.undeliverable += 1
-            return
-
-        pairs = properties.parse(message.properties.decode())
-        topic = pairs.pop(properties.REAL_TOPIC, "")
-        queue_id = pairs.pop(properties.REAL_QID, "0")
-        pairs.pop(properties.DELAY, None)
-        config = self._topics.get(topic)
-        if config is None:
-            self.undeliverable += 1
-            return
-
-        message.topic = topic
-        message.queue_id = min(int(queue_id), config.queues - 1)
-        message.properties = properties.text_of(pairs).encode()
-        tags_text = pairs.get(properties.TAGS)
-        hashes = key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
-        self._log.append(message, tags.code_of(tags_text) if tags_text else 0, hashes)
 
     def _waiting_message(self, entry: Entry) -> Record | None:
         """What waits at an entry, None if it is damaged: one lost message must not hold up all behind it."""
@@ -194,6 +175,3 @@ class Delays:
             return None if data is None else record.decode(data)
         except (StoreDamaged, RecordInvalid):
             return None
-
-
-_TIMER_KEYS = frozenset(properties.TIMER_KEYS)

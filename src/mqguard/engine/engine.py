@@ -17,6 +17,7 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.produce import Producer
 from mqguard.engine.retry import Retries
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Arrival, Turn
 from mqguard.engine.upkeep import Upkeep
@@ -55,7 +56,8 @@ class Engine:
         offsets: Committed offsets of consumer groups.
         topics: The topics.
         groups: The consumer groups.
-        delays: Delayed messages.
+        delays: Messages that wait at a delay level.
+        timers: Messages that wait for a time of choice.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, clock: Clock) -> None:
@@ -68,10 +70,11 @@ class Engine:
         self.groups = Groups(store, self.turn, clock, settings, self.topics, self.offsets)
         self._log = MessageLog(store, self.turn, clock, settings)
         self.delays = Delays(store, self._log, self.topics, self.offsets, clock, parse_levels(settings.delay_levels))
-        self._producer = Producer(self._log, self.topics, self.groups, self.delays, settings)
+        self.timers = Timers(store, self.turn, self._log, self.topics, clock, settings.timer_max_seconds * 1000)
+        self._producer = Producer(self._log, self.topics, self.groups, self.delays, self.timers, settings)
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
-        self._upkeep = Upkeep(store, self.turn, clock, settings, self._producer, self.delays)
+        self._upkeep = Upkeep(store, self.turn, clock, settings, self._producer, self.delays, self.timers)
         self._retries = Retries(self._log, self._lookup, self.topics, self.groups, self.delays)
 
     def advertise(self, address: str, port: int) -> None:

@@ -14,6 +14,7 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
 from mqguard.model import batch, names, properties, sysflag, tags
 from mqguard.model.errors import RecordInvalid
@@ -36,7 +37,8 @@ class Producer:
         log: Where checked messages go.
         topics: Which topics there are.
         groups: Whose retry limits count.
-        delays: Where delayed messages wait.
+        delays: Where messages with a delay level wait.
+        timers: Where messages for a time of choice wait.
         settings: Limits, and what is written into each message.
 
     Attributes:
@@ -45,12 +47,19 @@ class Producer:
     """
 
     def __init__(
-        self, log: MessageLog, topics: Topics, groups: Groups, delays: Delays, settings: EngineSettings
+        self,
+        log: MessageLog,
+        topics: Topics,
+        groups: Groups,
+        delays: Delays,
+        timers: Timers,
+        settings: EngineSettings,
     ) -> None:
         self._log = log
         self._topics = topics
         self._groups = groups
         self._delays = delays
+        self._timers = timers
         self._max_bytes = settings.max_message_bytes
         self._next_queue = 0
         self.full: str | None = None
@@ -124,17 +133,21 @@ class Producer:
         message = record_of(request, topic, queue_id)
         _check_kind(pairs, request.sys_flag)
         level = self._delays.level_of(pairs)
+        due = 0 if level else self._timers.due_of(pairs)
+        tags_text = pairs.get(properties.TAGS)
+        tag_code = tags.code_of(tags_text) if tags_text else 0
         if level:
             tag_code = self._delays.hold(message, pairs, level)
-            text = None
-        else:
-            tags_text = pairs.get(properties.TAGS)
-            tag_code = tags.code_of(tags_text) if tags_text else 0
+        elif due:
+            self._timers.hold(message, pairs, due)
 
-        unique_id, message.properties = self._complete(pairs, text)
+        waits = bool(level or due)
+        unique_id, message.properties = self._complete(pairs, None if waits else text)
         # A message that waits is not indexed: it is found once it is delivered, as with Apache.
-        hashes = () if level else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
+        hashes = () if waits else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
         self._log.append(message, tag_code, hashes)
+        if due:
+            self._timers.remember(message, due)
         return Sent(self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id)
 
     def _send_batch(self, request: SendRequest, queue_id: int) -> Sent:
@@ -169,7 +182,7 @@ class Producer:
 
         pairs = properties.parse(text)
         _check_kind(pairs, request.sys_flag)
-        if self._delays.level_of(pairs):
+        if self._delays.level_of(pairs) or self._timers.due_of(pairs):
             raise MessageIllegal("a batch can not hold delayed messages")
         message = record_of(request, request.topic, queue_id)
         message.body, message.flag = part.body, part.flag
@@ -222,7 +235,8 @@ class Producer:
     def _dead_letter(self, topic: str, pairs: dict[str, str]) -> str:
         dead = names.dlq_topic(topic.removeprefix(names.RETRY_PREFIX))
         self._topics.ensure(dead)
-        pairs.pop(properties.DELAY, None)
+        for name in (properties.DELAY, *properties.TIMER_KEYS):
+            pairs.pop(name, None)
         return dead
 
     def _complete(self, pairs: dict[str, str], text: str | None) -> tuple[str, bytes]:

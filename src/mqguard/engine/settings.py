@@ -24,6 +24,7 @@ class EngineSettings:
         max_fetch_bytes: Most bytes of one fetch (`maxTransferBytesOnMessageInMemory`).
         sync_flush: Whether an acknowledgement waits for the disk (`flushDiskType` is `SYNC_FLUSH`).
         delay_levels: Times of the delay levels (`messageDelayLevel`).
+        timer_max_seconds: How far ahead a message may be delivered (`timerMaxDelaySec`).
         reserved_hours: Messages older than this are deleted (`fileReservedTime`); 0 keeps them.
         max_bytes: Oldest messages are deleted when more bytes than this are kept; 0 sets no limit.
         max_disk_ratio: Sends are refused when more of the disk than this is in use (`diskMaxUsedSpaceRatio` / 100).
@@ -44,6 +45,7 @@ class EngineSettings:
     max_fetch_bytes: int = 256 * 1024
     sync_flush: bool = False
     delay_levels: str = DELAY_LEVELS
+    timer_max_seconds: int = 3 * 24 * 3600
     reserved_hours: int = 72
     max_bytes: int = 0
     max_disk_ratio: float = 0.95

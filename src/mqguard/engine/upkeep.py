@@ -4,6 +4,7 @@ from mqguard.engine.delay import Delays
 from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Retention
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timer import Timers
 from mqguard.engine.turn import Turn
 from mqguard.model.clock import Clock
 from mqguard.store.errors import StoreFailed
@@ -25,6 +26,7 @@ class Upkeep:
         settings: Limits of time and room.
         producer: Is told to refuse and to accept messages.
         delays: Whose messages are delivered.
+        timers: Whose messages are delivered.
 
     Attributes:
         trouble: Why the last tick could not do all it should, None if it could.
@@ -38,11 +40,13 @@ class Upkeep:
         settings: EngineSettings,
         producer: Producer,
         delays: Delays,
+        timers: Timers,
     ) -> None:
         self._store = store
         self._clock = clock
         self._producer = producer
         self._delays = delays
+        self._timers = timers
         self._max_ratio = settings.max_disk_ratio
         self._turn = turn
         self._retention = Retention(store, settings, delays)
@@ -60,6 +64,7 @@ class Upkeep:
             if self._store.failure is not None:
                 return
             self._delays.deliver(now)
+            self._timers.deliver(now)
             self._store.sweep(_SWEEP_ENTRIES)
             self._retention.step(now)
         except StoreFailed as error:

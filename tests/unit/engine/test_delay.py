@@ -3,7 +3,6 @@
 import pytest
 
 from mqguard.engine.delay import DelayLevelsInvalid, parse_levels
-from mqguard.engine.errors import NotSupported
 from mqguard.model.tags import code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
@@ -113,10 +112,12 @@ def test_a_client_can_not_choose_the_real_place_by_property(engine, clock):
     assert len(read(engine, queue_id=1)) == 1
 
 
-@pytest.mark.parametrize("name", ["TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS"])
-def test_a_delivery_time_of_choice_is_refused_clearly(engine, name):
-    with pytest.raises(NotSupported, match="use a delay level"):
-        engine.send(message(pairs={name: "5"}))
+def test_levels_that_the_settings_no_longer_know_are_delivered_too(clock):
+    store = MemoryMessageStore()
+    send(make_engine(store, clock), pairs={"DELAY": "5"})
+    fewer = make_engine(store, clock, delay_levels="1s 5s")
+    ticked(fewer, clock, 60_100)
+    assert len(read(fewer)) == 1
 
 
 def test_levels_are_read_from_text():

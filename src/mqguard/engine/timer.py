@@ -1,0 +1,113 @@
+"""Messages for a time of choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS (`protocol_surface` 5.7).
+
+A waiting message is stored in `rmq_sys_wheel_timer`, which gives it its id, and a second time in a small table in order
+of due times, so that neither its delivery nor the deletion of old messages depends on the other.
+"""
+
+import math
+
+from mqguard.engine.detour import bring_back, turn_aside
+from mqguard.engine.errors import MessageIllegal
+from mqguard.engine.log import MessageLog
+from mqguard.engine.topics import TIMER_TOPIC, Topics
+from mqguard.engine.turn import Turn
+from mqguard.model import properties, record
+from mqguard.model.clock import Clock
+from mqguard.model.record import Record
+from mqguard.store.ports import MessageStore, Table
+
+_PER_TICK = 1024
+_TIME_BYTES = 8
+
+
+class Timers:
+    """Holds messages back until their time.
+
+    Args:
+        store: Where they wait.
+        turn: The turn that deliveries belong to.
+        log: Where they go.
+        topics: Whether their topic still exists.
+        clock: Says from when a message waits.
+        max_ms: How far ahead a time may lie.
+
+    Attributes:
+        undeliverable: Messages dropped because their real topic was gone when they were due.
+    """
+
+    def __init__(
+        self, store: MessageStore, turn: Turn, log: MessageLog, topics: Topics, clock: Clock, max_ms: int
+    ) -> None:
+        self._store = store
+        self._turn = turn
+        self._log = log
+        self._topics = topics
+        self._clock = clock
+        self._max_ms = max_ms
+        self._next_due: float = 0
+        self._delivering = False
+        self.undeliverable = 0
+
+    def due_of(self, pairs: dict[str, str]) -> int:
+        """When a message is due, milliseconds since the epoch; 0 if it asks for no time or for one that has passed.
+
+        Raises:
+            MessageIllegal: the time is no number or too far ahead.
+        """
+        name = next((name for name in properties.TIMER_KEYS if name in pairs), None)
+        if name is None:
+            return 0
+        text = pairs[name]
+        if not (text.isascii() and text.isdecimal() and len(text) < 19):
+            raise MessageIllegal(f"the property {name} is `{text}`; it must be a whole number")
+
+        now = self._clock.now_ms()
+        value = int(text)
+        due = (
+            value
+            if name == properties.TIMER_DELIVER_MS
+            else now + value * (1000 if name == properties.TIMER_DELAY_SEC else 1)
+        )
+        if due - now > self._max_ms:
+            raise MessageIllegal(
+                f"timer message illegal, the delay time should not be bigger than the max delay {self._max_ms}ms"
+            )
+        return due if due > now else 0
+
+    def hold(self, message: Record, pairs: dict[str, str], due: int) -> None:
+        """Turn a message aside: it will wait for its time. `remember` must follow once it is staged."""
+        turn_aside(message, pairs, TIMER_TOPIC, 0)
+        pairs[properties.TIMER_OUT_MS] = str(due)
+
+    def remember(self, message: Record, due: int) -> None:
+        """Stage when a message that has been staged is due."""
+        key = due.to_bytes(_TIME_BYTES, "big") + message.physical_offset.to_bytes(8, "big")
+        self._store.stage_value(Table.TIMERS, key, record.encode(message))
+
+        def stored() -> None:
+            self._next_due = min(self._next_due, due)
+
+        self._turn.after(stored)
+
+    def deliver(self, now: int) -> int:
+        """Stage every message that is due, a bounded number; says how many there were."""
+        if now < self._next_due or self._delivering:
+            return 0
+        waiting = self._store.values(Table.TIMERS, below=(now + 1).to_bytes(_TIME_BYTES, "big"), limit=_PER_TICK)
+        if not waiting:
+            first = self._store.values(Table.TIMERS, limit=1)
+            self._next_due = int.from_bytes(first[0][0][:_TIME_BYTES], "big") if first else math.inf
+            return 0
+
+        # What is staged can still be read: until the commit nothing more may be taken from the table.
+        self._delivering = True
+        self._turn.after(self._delivered)
+        self._turn.undo(self._delivered)
+        for key, data in waiting:
+            if not bring_back(record.decode(data), self._log, self._topics):
+                self.undeliverable += 1
+            self._store.stage_removal(Table.TIMERS, key)
+        return len(waiting)
+
+    def _delivered(self) -> None:
+        self._delivering = False

@@ -1,0 +1,188 @@
+"""Messages for a time of the producer's choice."""
+
+import pytest
+
+from mqguard.engine.errors import MessageIllegal
+from mqguard.engine.messages import SendBack
+from mqguard.model import batch, properties
+from mqguard.model.batch import BatchMessage
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.store.memory import MemoryMessageStore
+from mqguard.store.rocksdb import RocksMessageStore
+from tests.fixtures.engine import START, HandClock, make_engine, message, pairs_of, read, send, ticked
+
+DAYS_3 = 3 * 24 * 3600 * 1000
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def store(request, tmp_path):
+    made = MemoryMessageStore() if request.param == "memory" else RocksMessageStore(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine(store, clock):
+    return make_engine(store, clock)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "ms"),
+    [
+        ({"TIMER_DELAY_SEC": "7"}, 7_000),
+        ({"TIMER_DELAY_MS": "1234"}, 1_234),
+        ({"TIMER_DELIVER_MS": str(START + 86_400_000)}, 86_400_000),
+        ({"TIMER_DELIVER_MS": str(START + DAYS_3)}, DAYS_3),
+    ],
+)
+def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
+    sent = send(engine, b"later", pairs={**pairs, "TAGS": "T", "UNIQ_KEY": "U"}, queue_id=3)
+    assert engine.record_at(int(sent.message_id[-16:], 16)) is not None
+    clock.now += ms - 60
+    engine.tick()
+    engine.turn.commit()
+    assert read(engine, queue_id=3) == []
+    ticked(engine, clock, 110)
+    (found,) = read(engine, queue_id=3)
+    assert found.body == b"later"
+    assert pairs_of(found).keys() == {"TAGS", "UNIQ_KEY", "MSG_REGION", "TRACE_ON", "CLUSTER"}
+    assert len(engine.query("orders", "U", 5, 0, 1 << 60, unique=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "pairs", [{"TIMER_DELAY_SEC": "0"}, {"TIMER_DELIVER_MS": str(START)}, {"TIMER_DELIVER_MS": "1"}]
+)
+def test_a_time_that_has_passed_is_at_once(engine, pairs):
+    send(engine, pairs=pairs)
+    assert len(read(engine)) == 1
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ({"TIMER_DELAY_SEC": "soon"}, "must be a whole number"),
+        ({"TIMER_DELAY_MS": "-5"}, "must be a whole number"),
+        ({"TIMER_DELIVER_MS": "9" * 30}, "must be a whole number"),
+        ({"TIMER_DELAY_SEC": "259201"}, "should not be bigger than the max delay 259200000ms"),
+        ({"TIMER_DELIVER_MS": str(START + DAYS_3 + 1)}, "max delay"),
+    ],
+)
+def test_other_times_are_refused(engine, pairs, words):
+    with pytest.raises(MessageIllegal, match=words):
+        engine.send(message(pairs=pairs))
+
+
+def test_a_delay_level_wins_over_a_time(engine, clock):
+    send(engine, pairs={"DELAY": "1", "TIMER_DELAY_SEC": "100"})
+    ticked(engine, clock, 1_100)
+    (found,) = read(engine)
+    assert "TIMER_DELAY_SEC" not in pairs_of(found)
+
+
+def test_messages_come_in_order_of_their_times_not_of_their_sending(engine, clock):
+    for seconds in (5, 1, 3, 2, 4):
+        send(engine, b"%d" % seconds, pairs={"TIMER_DELAY_SEC": str(seconds)})
+    ticked(engine, clock, 6_000)
+    assert [one.body for one in read(engine)] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_a_sooner_message_does_not_wait_for_a_later_one(engine, clock):
+    send(engine, b"later", pairs={"TIMER_DELAY_SEC": "100"})
+    ticked(engine, clock, 1_000)
+    send(engine, b"sooner", pairs={"TIMER_DELAY_SEC": "1"})
+    ticked(engine, clock, 1_100)
+    assert [one.body for one in read(engine)] == [b"sooner"]
+
+
+def test_two_ticks_in_one_turn_deliver_once(engine, clock):
+    send(engine, pairs={"TIMER_DELAY_SEC": "1"})
+    clock.now += 2_000
+    engine.tick()
+    engine.tick()
+    engine.turn.commit()
+    engine.tick()
+    engine.turn.commit()
+    assert engine.max_offset("orders", 0) == 1
+
+
+def test_more_than_fit_in_a_tick_come_by_the_next(engine, clock):
+    for _ in range(2_500):
+        engine.send(message(pairs={"TIMER_DELAY_SEC": "1"}))
+    engine.turn.commit()
+    ticked(engine, clock, 1_150)
+    assert engine.max_offset("orders", 0) == 2_500
+
+
+def test_waiting_survives_a_restart_and_the_deletion_of_old_messages(tmp_path, clock):
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, clock, reserved_hours=1)
+    send(engine, b"waits", pairs={"TIMER_DELAY_SEC": str(48 * 3600)})
+    send(engine, b"old")
+    clock.now += 24 * 3_600_000
+    for _ in range(3):
+        ticked(engine, clock, 10_050)
+    assert store.first_physical() is None
+    store.close()
+
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, clock, reserved_hours=1)
+    engine.tick()
+    engine.turn.commit()
+    clock.now = START + 48 * 3_600_000
+    engine.tick()
+    engine.turn.commit()
+    assert [one.body for one in read(engine, offset=1)] == [b"waits"]
+    store.close()
+
+
+def test_a_failed_commit_delivers_later_and_once(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    send(engine, b"x" * 1000, pairs={"TIMER_DELAY_SEC": "1"})
+    store.room = 1500
+    ticked(engine, clock, 1_500)
+    assert engine.max_offset("orders", 0) == 0
+    store.room = 100_000
+    ticked(engine, clock, 3_000)
+    assert engine.max_offset("orders", 0) == 1
+
+
+def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
+    send(engine, topic="gone", pairs={"TIMER_DELAY_SEC": "1"})
+    send(engine, pairs={"TIMER_DELAY_SEC": "1"})
+    engine.topics.delete("gone")
+    engine.turn.commit()
+    ticked(engine, clock, 1_100)
+    assert engine.timers.undeliverable == 1
+    assert len(read(engine)) == 1
+
+
+def test_a_batch_can_not_wait(engine):
+    parts = [BatchMessage(b"a"), BatchMessage(b"b", properties.text_of({"TIMER_DELAY_SEC": "5"}).encode())]
+    with pytest.raises(MessageIllegal, match="delayed"):
+        engine.send(message(batch.encode(parts), batch=True))
+
+
+def test_a_message_given_back_does_not_wait_for_its_old_time(engine, clock):
+    engine.groups.put(SubscriptionGroupConfig("g"))
+    send(engine, pairs={"TIMER_DELAY_SEC": "1"})
+    ticked(engine, clock, 1_100)
+    (found,) = read(engine)
+    engine.send_back(SendBack("g", found.physical_offset, delay_level=1))
+    engine.turn.commit()
+    ticked(engine, clock, 1_100)
+    assert len(read(engine, "%RETRY%g")) == 1
+    engine.send_back(SendBack("g", found.physical_offset, delay_level=-1))
+    engine.turn.commit()
+    assert len(read(engine, "%DLQ%g")) == 1
+
+
+def test_a_dead_letter_does_not_wait(engine):
+    engine.groups.put(SubscriptionGroupConfig("g", retry_max_times=1))
+    send(engine, topic="%RETRY%g", pairs={"TIMER_DELAY_SEC": "9", "DELAY": "3"}, reconsume_times=5)
+    assert len(read(engine, "%DLQ%g")) == 1
