@@ -8,8 +8,10 @@ from typing import Protocol
 
 import msgspec
 
+from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.context import Needs
+from mqguard.guard.context import Identity, Needs
+from mqguard.model.peer import Peer
 
 
 class Stage(enum.Enum):
@@ -24,36 +26,64 @@ class Stage(enum.Enum):
     """A fault of ours, or no room for the record itself."""
 
 
-class Decision(msgspec.Struct, frozen=True, gc=False):
-    """One request that was let in or refused, or one touched resource.
+class Decision(msgspec.Struct, gc=False):
+    """One request while it is looked at, and then the record of it; or one touched resource.
+
+    The guard fills it in and lets go of it: INVARIANT: nobody changes it once it is on record.
 
     Attributes:
-        when_ms: Milliseconds since the epoch.
-        stage: The step that spoke last.
-        user: The user, proven or claimed; empty for nobody.
-        method: What proved the user, empty if nothing did.
-        source: Address that the request came from.
         code: Request code.
+        peer: Where from.
+        started: When the guard began, in nanoseconds of its own clock.
         signature: As received, for its hash; None where no signature was looked at.
-        needs: What the request needed, as far as it was known.
+        claimed: The name that the request claims, where nothing was proven; empty for none.
+        identity: Who it is, once that is known.
+        needs: What it needs, once that is known.
+        rights: The sender's rights, once they are looked at.
+        version: Version of users and policies.
+        stage: The step that spoke last.
         verdicts: One for each need that was judged, in order.
         reason: Machine word.
         decision_id: Under which a refusal can be found; empty for an admission.
+        when_ms: Milliseconds since the epoch.
         latency_ns: How long the guard took.
     """
 
-    when_ms: int
-    stage: Stage
-    user: str
-    method: str
-    source: str
     code: int
-    signature: str | None
-    needs: Needs
-    verdicts: tuple[Verdict, ...]
-    reason: str
-    decision_id: str
-    latency_ns: int
+    peer: Peer
+    started: int
+    signature: str | None = None
+    claimed: str = ""
+    identity: Identity | None = None
+    needs: Needs = ()
+    rights: Rights | None = None
+    version: int = 0
+    stage: Stage = Stage.AUTHORIZATION
+    verdicts: tuple[Verdict, ...] = ()
+    reason: str = ""
+    decision_id: str = ""
+    when_ms: int = 0
+    latency_ns: int = 0
+
+    @property
+    def user(self) -> str:
+        """The proven user, or else the name that is claimed."""
+        return self.identity.user if self.identity is not None else self.claimed
+
+    @property
+    def method(self) -> str:
+        """What proved the user, empty if nothing did."""
+        return self.identity.method if self.identity is not None else ""
+
+    @property
+    def source(self) -> str:
+        """The address that the request came from."""
+        return self.peer.ip
+
+    @property
+    def is_super(self) -> bool:
+        """Whether it comes from a Super user."""
+        return self.identity is not None and self.identity.is_super
 
     @property
     def refused(self) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import AdminChange, Decision, Record
+from mqguard.guard.audit import AdminChange, Decision, Record, Stage
 from mqguard.guard.context import Need, action_names
 from mqguard.remoting.codes import RequestCode
 
@@ -96,18 +96,19 @@ class AuditLines:
     def _parts(self, record: Decision) -> _Parts:
         if record.decision_id:
             return _parts_of(record)
-        # Needs and entries are the same objects again and again, so their ids tell them apart.
-        deciders = [id(verdict.decided_by) for verdict in record.verdicts]
+        # The peer of a connection, what it proved, needs and entries are the same objects again and again, so their
+        # ids tell them apart; the record that is remembered keeps them alive, so that no others can get these ids.
+        verdicts = record.verdicts
+        deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
         key = (
-            record.user,
-            record.source,
-            record.code,
+            id(record.peer),
+            id(record.identity),
             id(record.needs),
+            record.code,
+            deciders,
             record.reason,
-            record.method,
-            record.stage,
+            record.stage is Stage.TOUCHED,
             record.signature is None,
-            *deciders,
         )
         parts = self._known.get(key)
         if parts is None:

@@ -31,6 +31,8 @@ GUESSES = frozenset({"unknown-user", "wrong-signature", "no-signature", "expired
 """Failures that may be guesses, and so slow down who makes them. Sending no credentials at all guesses nothing: some
 clients never sign what they ask a name server."""
 
+_NOT_PROVEN = (None, None)
+
 
 class Authentication:
     """Finds out who sent a request."""
@@ -44,7 +46,7 @@ class Authentication:
         self._throttle = throttle
         # Who a connection proved to be last: exempt from being slowed by others' failures at its address. This saves
         # no proof, it only remembers that there was one.
-        self._proven: dict[str, Identity] = {}
+        self._proven: dict[str, tuple[Identity, User]] = {}
         self._verified = (
             VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
             if settings.authentication_strategy is Strategy.STATEFUL
@@ -76,11 +78,10 @@ class Authentication:
             found = self._verified.find(peer.channel, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        known = self._proven.get(peer.channel)
-        if known is not None and known.user != claimed:
-            known = None
-        user = self._signer(command, peer, snapshot, now, slowed=known is None)
-        identity = known if known is not None and known.is_super is user.is_super else self._remember(user, peer)
+        known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
+        user = self._signer(command, peer, snapshot, now, slowed=known is None or known.user != claimed)
+        # The same user object: nothing about the user has changed since.
+        identity = known if known is not None and known_user is user else self._remember(user, peer)
         if self._verified is not None:
             self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
         return identity
@@ -110,7 +111,8 @@ class Authentication:
         proven = self._proven
         if len(proven) >= PROVEN_LIMIT:
             proven.clear()
-        identity = proven[peer.channel] = Identity(user.name, BY_SIGNATURE, user.is_super)
+        identity = Identity(user.name, BY_SIGNATURE, user.is_super)
+        proven[peer.channel] = (identity, user)
         # Only a connection's first proof forgives: else the owner's traffic would forgive a guesser beside it for ever.
         self._throttle.succeeded(user.name, peer.ip)
         return identity

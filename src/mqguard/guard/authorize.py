@@ -11,7 +11,7 @@ from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.rights import Rights
-from mqguard.auth.source import Address, parse_address
+from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.authenticate import BY_CLAIM
 from mqguard.guard.builtin import BuiltinGrants
@@ -49,7 +49,7 @@ class Authorization:
         """
         if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
             return NOBODY
-        verdict = decide(AccessRequest(need.type, need.name, need.actions, _address(ip)), rights)
+        verdict = decide(AccessRequest(need.type, need.name, need.actions, _address_of(ip)), rights)
         if verdict.reason is Reason.NO_MATCH and self._builtin.grants(code, need):
             return BUILTIN
         return verdict
@@ -59,7 +59,3 @@ class Authorization:
         if identity is None or rights is None or (identity.method is BY_CLAIM and rights.user.is_super):
             return NOBODY
         return SOMEBODY if rights.user.is_enabled else DISABLED
-
-
-def _address(ip: str) -> Address | None:
-    return _address_of(ip) if ip else None

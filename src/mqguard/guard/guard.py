@@ -10,19 +10,19 @@ import logging
 
 from mqguard.auth import wording
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.policy import Decision
+from mqguard.auth.policy import Decision as Word
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
-from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import Stage
+from mqguard.auth.verdict import Reason, Verdict
+from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authenticate import Authentication
-from mqguard.guard.authorize import NOBODY, Authorization
+from mqguard.guard.authorize import NOBODY, SOMEBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
-from mqguard.guard.refusing import Case, Refuser
+from mqguard.guard.refusing import Refuser
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.guard.touching import NoJudge, TouchJudge
@@ -77,7 +77,7 @@ class Guard:
         Raises:
             Refused: It is not let in.
         """
-        case = Case(command.code, peer, self._ticks())
+        case = Decision(command.code, peer, self._ticks())
         try:
             return self._admit(command, case)
         except Refused:
@@ -87,7 +87,7 @@ class Guard:
             _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
             raise self._fault(case) from exc
 
-    def _admit(self, command: Command, case: Case) -> Access:
+    def _admit(self, command: Command, case: Decision) -> Access:
         snapshot = self._metadata.snapshot
         case.version = snapshot.version
         if self._authenticating:
@@ -99,59 +99,59 @@ class Guard:
             raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
 
         if not self._authorizing or case.code in self._excused:
-            reason = "excused" if self._authorizing else "authorization-off"
-            access = Access(identity, case.peer, case.code, (), pending=False, judge=self._no_judge)
-            return self._let_in(case, (), reason, access)
+            case.reason = "excused" if self._authorizing else "authorization-off"
+            return self._let_in(case, Access(identity, case.peer, case.code, (), False, self._no_judge))  # noqa: FBT003
 
-        verdicts = self._authorize(command, case, snapshot)
-        is_super = case.is_super
+        is_super = identity is not None and identity.is_super
+        case.reason = self._authorize(command, case, snapshot)
         pending = not is_super and self._requirements.is_pending(command)
-        reason = verdicts[-1].reason if verdicts else ("super" if is_super else "authenticated")
-        access = Access(identity, case.peer, case.code, case.needs, pending, self._judge)
-        return self._let_in(case, verdicts, reason, access)
+        return self._let_in(case, Access(identity, case.peer, case.code, case.needs, pending, self._judge))
 
-    def _authorize(self, command: Command, case: Case, snapshot: Snapshot) -> tuple[Verdict, ...]:
+    def _authorize(self, command: Command, case: Decision, snapshot: Snapshot) -> str:
+        """Judge everything that the request needs; the reason why it is let in.
+
+        Raises:
+            Refused: It is not.
+        """
         identity = case.identity
         try:
             needs = case.needs = self._requirements.needs(command)
         except NeedUnclear as unclear:
             if case.is_super:
-                return ()
+                return Reason.SUPER
             raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
         rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
             verdict = self._authorization.judge_sender(identity, rights)
-            if verdict.decision is not Decision.ALLOW:
+            if verdict.decision is not Word.ALLOW:
                 raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
-            return ()
-        verdicts: tuple[Verdict, ...] = ()
+            return Reason.SUPER if case.is_super else "authenticated"
+        verdict = SOMEBODY
         for need in needs:
             verdict = self._authorization.judge(identity, rights, need, case.code, case.peer.ip)
-            verdicts += (verdict,)
-            if verdict.decision is not Decision.ALLOW:
-                raise self._deny(case, need, verdicts)
-        return verdicts
+            case.verdicts += (verdict,)
+            if verdict.decision is not Word.ALLOW:
+                raise self._deny(case, need, verdict)
+        return verdict.reason
 
-    def _deny(self, case: Case, need: Need, verdicts: tuple[Verdict, ...]) -> Refused:
-        verdict = verdicts[-1]
+    def _deny(self, case: Decision, need: Need, verdict: Verdict) -> Refused:
         remark = (
             wording.AUTHORIZATION_FAILED
             if verdict is NOBODY
-            else wording.refusal(case.user, need.type, need.name, case.peer.ip, verdict)
+            else wording.refusal(case.user, need.type, need.name, case.source, verdict)
         )
-        return self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, remark, refused=need, verdicts=verdicts)
+        return self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, remark, refused=need)
 
-    def _let_in(self, case: Case, verdicts: tuple[Verdict, ...], reason: str, access: Access) -> Access:
-        now = self._now_ms()
-        latency = self._ticks() - case.started
-        recorded = self._put(case.decision(Stage.AUTHORIZATION, verdicts, reason, "", now, latency))
-        if not recorded and self._refuses_when_full:
+    def _let_in(self, case: Decision, access: Access) -> Access:
+        case.when_ms = self._now_ms()
+        case.latency_ns = self._ticks() - case.started
+        if not self._put(case) and self._refuses_when_full:
             remark = "the audit log has no room, so the request is refused; try again later"
             raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
         self._admitted.value += 1
         return access
 
-    def _fault(self, case: Case) -> Refused:
+    def _fault(self, case: Decision) -> Refused:
         try:
             return self._refuser.refuse(case, Stage.GUARD, "fault", wording.AUTHORIZATION_FAILED)
         except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses

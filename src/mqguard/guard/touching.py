@@ -2,16 +2,15 @@
 
 from mqguard.auth import wording
 from mqguard.auth.blank import is_blank
-from mqguard.auth.policy import Decision
+from mqguard.auth.policy import Decision as Word
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import Stage
+from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.refusing import Case, Refuser
+from mqguard.guard.refusing import Refuser
 from mqguard.guard.requirements.owned import missing, topic_need
 
 
@@ -63,10 +62,11 @@ class TouchJudge:
         case.needs = (owned,)
         case.rights = self._rights(access)
         verdict = self._authorization.judge(access.identity, case.rights, owned, access.code, access.peer.ip)
-        if verdict.decision is not Decision.ALLOW:
+        case.verdicts = (verdict,)
+        if verdict.decision is not Word.ALLOW:
             remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
-            raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned, verdicts=(verdict,))
-        self._record(case, verdict)
+            raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned)
+        self._record(case, verdict.reason)
 
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
@@ -82,8 +82,8 @@ class TouchJudge:
     def _rights(self, access: Access) -> Rights | None:
         return self._ports.metadata.snapshot.rights(access.user) if access.identity is not None else None
 
-    def _case(self, access: Access) -> Case:
-        return Case(
+    def _case(self, access: Access) -> Decision:
+        return Decision(
             code=access.code,
             peer=access.peer,
             started=self._ports.ticks(),
@@ -91,10 +91,13 @@ class TouchJudge:
             version=self._ports.metadata.snapshot.version,
         )
 
-    def _record(self, case: Case, verdict: Verdict) -> None:
+    def _record(self, case: Decision, reason: str) -> None:
         ports = self._ports
-        latency = ports.ticks() - case.started
-        ports.audit.put(case.decision(Stage.TOUCHED, (verdict,), verdict.reason, "", ports.clock.now_ms(), latency))
+        case.stage = Stage.TOUCHED
+        case.reason = reason
+        case.when_ms = ports.clock.now_ms()
+        case.latency_ns = ports.ticks() - case.started
+        ports.audit.put(case)
 
 
 def _owned(need: Need) -> Need:
