@@ -56,6 +56,10 @@ RPC that is not on this page is refused to all but Super users.
 105) of `TBW102`, of the cluster's and the brokers' names, of `<cluster>_REPLY_TOPIC` and of the trace topic; and
 sending to the trace topic (`RMQ_SYS_TRACE_TOPIC`, or `msgTraceTopicName`), which `traceTopicOpen = false` puts under
 policies like any other. Reading traces needs Sub. Everything else about these topics needs rights as usual.
+
+**Clients that never sign what they ask a name server** (the pull consumer and the admin client of `rocketmq-client-go`
+2.1) are refused routes. Where they are in use, `authenticationWhitelist = 105` and `authorizationWhitelist = 105` open
+routes to everybody who reaches the port, and nothing else; sending and pulling stay guarded.
 """
 
 _ORDER = {action: place for place, action in enumerate(Action)}

@@ -59,7 +59,8 @@ class GuardSettings:
         authentication_whitelist: Codes (as text) and RPC names that need no proof.
         authorization_whitelist: Codes (as text) and RPC names about which policies are not asked.
         authentication_strategy: Whether each request is verified, or a connection once per version of the users.
-        authorization_strategy: Whether each request is decided, or a connection's once per version of the policies.
+        authorization_strategy: Of either name: verdicts are remembered with the rights that they were made from, which
+            a change replaces, so that there is nothing to trade and both decide alike.
         trust_claimed_user: Authorize by the name that clients send, although nothing proves it; only with
             authentication off, and never as Super.
         cluster: The name in `Cluster:<name>`.
