@@ -54,6 +54,9 @@ class Hub(Protocol):
     def complain(self, link: "ServerLink", reason: str) -> None:
         """Log why a link is being dropped."""
 
+    def departed(self, link: "ServerLink") -> None:
+        """A link that was ready for frames is not any more."""
+
     def left(self, link: "ServerLink") -> None:
         """The connection is gone."""
 
@@ -69,12 +72,12 @@ class ServerLink(asyncio.Protocol):
         counted: Whether it is among the open connections.
         counted_address: The address under which it is counted, None before the client's address is known.
         quiet: Sweeps since the last byte either way.
-        slow: Sweeps since a frame or a handshake began that has not ended.
+        slow: Sweeps since a frame, a handshake or the end began that has not ended.
     """
 
     __slots__ = (
-        "_backlog", "_blocked", "_ending", "_first", "_grace", "_held", "_hub", "_loop", "_out", "_reader", "_reading",
-        "_session", "_take", "_transport", "_woken",
+        "_backlog", "_blocked", "_ending", "_first", "_grace", "_held", "_hub", "_loop", "_out", "_peer_ended",
+        "_reader", "_reading", "_session", "_take", "_transport", "_woken",
         "announced", "certificate_subject", "closed", "counted", "counted_address", "peer", "quiet", "slow",
     )  # fmt: skip
 
@@ -93,6 +96,7 @@ class ServerLink(asyncio.Protocol):
         self._reading = True
         self._blocked = False
         self._ending = False
+        self._peer_ended = False
         self._grace: asyncio.TimerHandle | None = None
         self.peer = Peer("", 0, channel)
         self.certificate_subject: str | None = None
@@ -149,7 +153,7 @@ class ServerLink(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection without a word."""
-        self.closed = True
+        self.closed = self._ending = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -172,11 +176,14 @@ class ServerLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived."""
         self.quiet = 0
-        if not (self.closed or self._ending):
+        if not self._ending:
             self._take(data)
 
     def eof_received(self) -> bool:
         """The peer will send no more; what it has asked is still answered."""
+        self._peer_ended = True
+        if self.closed:
+            return False
         self.finish()
         return True
 
@@ -212,8 +219,9 @@ class ServerLink(asyncio.Protocol):
         self._hub.unblocked(self)
         self._out.clear()
         self._backlog.clear()
-        self._hub.left(self)
         self._take = _ignore
+        self._depart()
+        self._hub.left(self)
 
     # First bytes: PROXY header, TLS or frames
 
@@ -270,7 +278,7 @@ class ServerLink(asyncio.Protocol):
             self._end()
             return
         self._write_raw(session.outgoing())
-        if session.established and not self.announced:
+        if session.established and not self.peer.tls:
             self.peer = Peer(self.peer.ip, self.peer.port, self.peer.channel, tls=True)
             self.certificate_subject = session.certificate_subject()
             self._announce()
@@ -365,7 +373,12 @@ class ServerLink(asyncio.Protocol):
     @property
     def is_unfinished(self) -> bool:
         """Whether a header, a handshake or a frame has begun and not ended."""
-        return bool(self._first or self._held or (self._session is not None and not self.announced))
+        return bool(self._first or self._held or self.is_shaking_hands)
+
+    @property
+    def is_shaking_hands(self) -> bool:
+        """Whether a TLS handshake has begun and not ended."""
+        return self._session is not None and not self._session.established
 
     def _wake(self) -> None:
         if not self._woken and not self.closed:
@@ -375,7 +388,7 @@ class ServerLink(asyncio.Protocol):
     def _steer(self) -> None:
         """Read from the peer only while what it has sent can be served."""
         transport = self._transport
-        wanted = not (self._backlog or self._blocked or self._ending)
+        wanted = self.closed or not (self._backlog or self._blocked or self._ending)
         if transport is None or wanted == self._reading or transport.is_closing():
             return
         self._reading = wanted
@@ -385,16 +398,37 @@ class ServerLink(asyncio.Protocol):
             transport.pause_reading()
 
     def _end(self) -> None:
-        """Close once everything queued is written; a peer that does not let it be written is cut by the sweep."""
-        self._ending = True
+        """Write what is queued and say goodbye.
+
+        What the peer still sends is read and dropped until it says goodbye too: to close over unread bytes would make
+        the system reset the connection, and answers on their way would be lost. The sweep bounds the wait.
+        """
+        if self.closed:
+            return
         transport = self._transport
-        if transport is not None and not transport.is_closing():
-            if self._out and (self._session is None or self._session.established):
-                out, self._out = self._out, []
-                self._write(b"".join(out))
-            self.quiet = 0
+        if self._out and not self.is_shaking_hands:
+            out, self._out = self._out, []
+            self._write(b"".join(out))
+        self.closed = self._ending = True
+        self.slow = 0
+        self._take = _ignore
+        self._backlog.clear()
+        self._loop.call_soon(self._depart)
+        if transport is None or transport.is_closing():
+            return
+        if self._session is not None:
+            self._write_raw(self._session.goodbye())
+        if self._peer_ended:
             transport.close()
-        self.closed = True
+        else:
+            transport.write_eof()
+            self._steer()
+
+    def _depart(self) -> None:
+        """Tell the application, once."""
+        if self.announced:
+            self.announced = False
+            self._hub.departed(self)
 
 
 def _ignore(data: bytes) -> None:

@@ -199,13 +199,15 @@ class RemotingServer:
             self._admission.leave()
         if link.counted_address is not None:
             self._admission.leave_from(link.counted_address)
-        if link.announced:
-            try:
-                self._app.closed(link)
-            except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
-                _log.exception("the end of a connection from %s failed inside", link.peer.address)
         if self._stopping and not self.links and self._empty is not None:
             self._empty.set()
+
+    def departed(self, link: ServerLink) -> None:
+        """Tell the application of the end of a connection."""
+        try:
+            self._app.closed(link)
+        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
+            _log.exception("the end of a connection from %s failed inside", link.peer.address)
 
     # The turn and the sweep
 
@@ -232,9 +234,9 @@ class RemotingServer:
         frame = settings.frame_seconds / self._interval
         for link in list(self.links):
             link.quiet += 1
-            link.slow = link.slow + 1 if link.is_unfinished else 0
+            link.slow = link.slow + 1 if link.is_unfinished or link.closed else 0
             if link.closed:
-                if link.quiet > handshake:
+                if link.slow > handshake:
                     link.abort()
             elif link.slow > (frame if link.announced else handshake):
                 link.cut("a frame or a handshake took too long to arrive")

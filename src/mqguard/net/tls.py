@@ -1,5 +1,6 @@
 """TLS inside a connection that began as plain bytes: contexts, throw-away certificates and the session."""
 
+import contextlib
 import datetime as dt
 import ipaddress
 import pathlib
@@ -117,6 +118,13 @@ class TlsSession:
 
     def outgoing(self) -> bytes:
         """Bytes of handshake and alerts that wait to be sent."""
+        return self._out.read()
+
+    def goodbye(self) -> bytes:
+        """The bytes that tell the peer that we will send no more."""
+        if self.established:
+            with contextlib.suppress(ssl.SSLError):  # it wants the peer's goodbye, which we do not wait for
+                self._ssl.unwrap()
         return self._out.read()
 
     def certificate_subject(self) -> str | None:

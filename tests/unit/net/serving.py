@@ -74,7 +74,7 @@ def serving(
         running.ending = asyncio.Event()
         started.set()
         await running.ending.wait()
-        await running.server.stop(grace=1.0)
+        await running.server.stop(grace=0.3)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if with_uvloop else None) as runner:

@@ -117,6 +117,33 @@ def test_junk_ends_its_connection_only(junk: bytes, caplog: pytest.LogCaptureFix
     assert "dropped: the frame's" in caplog.text or "dropped: the ext field" in caplog.text or "form" in caplog.text
 
 
+def send_on(client: Client) -> None:
+    for _ in range(500):
+        client.send(bytes(1000))
+        time.sleep(0.01)
+
+
+def test_a_peer_that_sends_on_after_the_end_is_cut() -> None:
+    app = Echo()
+    with serving(app, settings(handshake_seconds=0.4)) as running, running.connect() as bad:
+        bad.send(asking(8) + JUNK["http"])
+        assert bad.read()[0].opaque == 8
+        assert eventually(lambda: app.gone == ["00000001"])
+        begun = time.monotonic()
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            send_on(bad)
+        assert 0.2 < time.monotonic() - begun < 3
+
+
+def test_answers_are_not_lost_when_more_was_sent_than_is_read() -> None:
+    """To close over unread bytes makes the system reset the connection, answers and all."""
+    with serving(Echo(), settings()) as running, running.connect() as client:
+        client.send(b"".join(asking(n, BIG) for n in range(50)) + asking(50, CLOSE) + bytes(3_000_000))
+        time.sleep(0.2)
+        assert client.is_dropped()
+        assert [answer.opaque for answer in client.answers] == list(range(50))
+
+
 def test_a_fault_of_the_application_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
     app = Echo()
     with serving(app, settings()) as running, running.connect() as good, running.connect() as bad:
