@@ -1,14 +1,11 @@
-"""Lines of the kind `contexts`: the checks that one request leads to."""
+"""Lines of the kind `contexts`: one request, and the checks that it leads to."""
 
 import base64
-import functools
 import ipaddress
-import re
-from collections.abc import Iterator
 from typing import Any
 
-from mqguard.auth.action import Action
-from mqguard.guard.context import Needs
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.context import Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
@@ -18,73 +15,82 @@ from mqguard.testing.answers.wire_forms import error
 
 Json = dict[str, Any]
 
-PACKAGE = "apache.rocketmq.v2."
-SUBJECT = "x-mq-authorization-ak"
-ADDRESS = "rpc-remote-address"
-
+_CLUSTER = "DefaultCluster"
 _RPCS = {row.request: rpc for rpc, row in RPC_TABLE.items()}
-_ORDER = {action: place for place, action in enumerate(Action)}
+_CLIENT_TYPES = {
+    name: number
+    for number, name in enumerate(
+        (
+            "CLIENT_TYPE_UNSPECIFIED",
+            "PRODUCER",
+            "PUSH_CONSUMER",
+            "SIMPLE_CONSUMER",
+            "PULL_CONSUMER",
+            "LITE_PUSH_CONSUMER",
+            "LITE_SIMPLE_CONSUMER",
+        )
+    )
+}
 
 
 def answer(line: Json) -> Json:
-    """The line with the checks that our table asks for."""
-    return {**line, "out": _remoting(line) if line["what"] == "remoting" else _grpc(line)}
+    """The line with the checks that we make."""
+    out = _remoting(line) if line["what"] == "remoting" else _grpc(line)
+    return {**line, "out": out}
 
 
 def _remoting(line: Json) -> object:
-    ext = {name: value for name, value in (line["ext"] or {}).items() if value is not None}
-    command = Command(code=line["code"], ext=ext, body=base64.b64decode(line["body"] or ""))
+    # A text for an absent value is what frames have; see `remoting.header_json`.
+    ext = {name: "" if value is None else value for name, value in (line["ext"] or {}).items()}
+    command = Command(line["code"], ext=ext, body=base64.b64decode(line["body"] or ""))
     try:
-        needs = _requirements(line.get("cluster", "DefaultCluster") or "").needs(command)
-    except NeedUnclear as unclear:
-        return error("AuthorizationException", str(unclear))
-    subject = f"User:{ext[ACCESS_KEY]}" if ACCESS_KEY in ext else None
-    checks = list(_checks(needs, subject, _source(line), str(line["code"])))
-    if line.get("cluster", "") is None:
-        # A server whose cluster has no name at all: Java's null.
-        checks = [{**check, "name": check["name"] or None} for check in checks]
-    return checks
+        needs = Requirements(line.get("cluster", _CLUSTER)).needs(command)
+    except NeedUnclear as exc:
+        return error("AuthorizationException", str(exc))
+    return _checks(needs, (line["ext"] or {}).get(ACCESS_KEY), _remoting_source(line), str(line["code"]))
 
 
 def _grpc(line: Json) -> object:
-    request: str = line["type"]
+    headers = dict(line["metadata"])
     try:
-        needs = rpc_needs(_RPCS.get(request, request), Message(line["json"]))
-    except NeedUnclear as unclear:
-        return error("AuthorizationException", str(unclear))
-    metadata: dict[str, str] = dict(line["metadata"])
-    address = metadata.get(ADDRESS)
-    ip = address.rpartition(":")[0] if address and ":" in address else address
-    subject = f"User:{metadata[SUBJECT]}" if SUBJECT in metadata else None
-    return list(_checks(needs, subject, ip, PACKAGE + line["type"]))
+        needs = rpc_needs(_RPCS[line["type"]], _Message(line["json"]))
+    except NeedUnclear as exc:
+        return error("AuthorizationException", str(exc))
+    source = headers.get("rpc-remote-address")
+    if source is not None and ":" in source:
+        source = source.rpartition(":")[0]
+    return _checks(needs, headers.get("x-mq-authorization-ak"), source, f"apache.rocketmq.v2.{line['type']}")
 
 
-@functools.cache
-def _requirements(cluster: str) -> Requirements:
-    return Requirements(cluster)
-
-
-def _checks(needs: Needs, subject: str | None, ip: str | None, code: str) -> Iterator[Json]:
-    for need in needs:
-        yield {
-            "subject": subject,
-            "type": need.type.value,
+def _checks(needs: tuple[Need, ...], user: str | None, source: str | None, rpc_code: str) -> list[Json]:
+    return [
+        {
+            "subject": None if user is None else f"User:{user}",
+            "type": "Any" if need.type is ResourceType.ANY else need.type.value,
             "name": need.name,
-            "actions": [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)],
-            "ip": ip,
-            "rpc_code": code,
+            "actions": _ordered(need),
+            "ip": source,
+            "rpc_code": rpc_code,
         }
+        for need in needs
+    ]
 
 
-def _source(line: Json) -> str:
-    """The address as Java writes it: that of the PROXY protocol if it is whole, else the socket's."""
-    proxy, remote = line["proxy"], line["remote"]
-    if proxy and proxy["ip"] and proxy["port"] is not None:
-        ip: str = proxy["ip"]
-        return ip
-    if not remote:
+def _ordered(need: Need) -> list[str]:
+    # Pub, Sub, then the rest: the order in which Apache names them.
+    order = ("Pub", "Sub", "Create", "Update", "Delete", "Get", "List")
+    return sorted((action.value for action in need.actions), key=order.index)
+
+
+def _remoting_source(line: Json) -> str:
+    """The address as Java writes it: expanded and in brackets if it is IPv6; what a trusted proxy said as it is."""
+    proxy = line["proxy"]
+    if proxy is not None and proxy["ip"] and proxy["port"] is not None:
+        said: str = proxy["ip"]
+        return said
+    if line["remote"] is None:
         return ""
-    address = ipaddress.ip_address(remote["ip"])
+    address = ipaddress.ip_address(line["remote"]["ip"])
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:
@@ -92,41 +98,28 @@ def _source(line: Json) -> str:
     return "[" + ":".join(f"{int(part, 16):x}" for part in address.exploded.split(":")) + "]"
 
 
-class Message:
-    """A message of `apache.rocketmq.v2` made from its JSON form, read as protobuf's Python classes are.
+class _Message:
+    """A protobuf message as its Python class shows it, made from its JSON: what is absent is empty."""
 
-    Absent texts are empty, absent lists are empty, absent messages are empty messages that are not there.
-    """
+    def __init__(self, value: Json) -> None:
+        self._value = value
 
-    REPEATED = frozenset({"messages", "topics", "subscriptions", "entries", "lite_topic_set"})
-    TEXTS = frozenset({"name", "resource_namespace", "receipt_handle", "message_id"})
-    CLIENT_TYPES = (
-        "CLIENT_TYPE_UNSPECIFIED",
-        "PRODUCER",
-        "PUSH_CONSUMER",
-        "SIMPLE_CONSUMER",
-        "PULL_CONSUMER",
-        "LITE_PUSH_CONSUMER",
-        "LITE_SIMPLE_CONSUMER",
-    )
-
-    def __init__(self, members: Json) -> None:
-        self._members = {
-            re.sub("[A-Z]", lambda found: "_" + found[0].lower(), name): value for name, value in members.items()
-        }
-
-    def HasField(self, name: str) -> bool:  # noqa: N802 - protobuf's word
-        """Whether a member was set."""
-        return name in self._members
+    def HasField(self, name: str) -> bool:  # noqa: N802 - protobuf's name
+        return _camel(name) in self._value
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name in self.REPEATED:
-            return [Message(item) if isinstance(item, dict) else item for item in self._members.get(name, [])]
-        if name in self.TEXTS:
-            return self._members.get(name, "")
+        value = self._value.get(_camel(name))
         if name == "client_type":
-            kind = self._members.get(name, 0)
-            return kind if isinstance(kind, int) else self.CLIENT_TYPES.index(kind)
-        return Message(self._members.get(name, {}))
+            return _CLIENT_TYPES.get(value, 0) if isinstance(value, str) else value or 0
+        if name == "name":
+            return value or ""
+        if isinstance(value, list):
+            return [_Message(item) if isinstance(item, dict) else item for item in value]
+        if name in {"messages", "topics", "subscriptions"}:
+            return []
+        return _Message(value or {})
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
