@@ -71,6 +71,6 @@ def _usage(exc: click.UsageError) -> str:
 def _code_of(exc: MqguardError) -> Exit:
     # By name: importing the classes would load what a command does not need.
     names = {kind.__name__ for kind in type(exc).__mro__}
-    if names & {"ConfigInvalid", "GuardMisconfigured", "PolicyInvalid", "AddressInvalid"}:
+    if names & {"ConfigInvalid", "GuardMisconfigured", "PolicyInvalid", "AddressInvalid", "NetSettingsInvalid"}:
         return Exit.USAGE
     return Exit.UNREACHABLE if names & {"Unreachable", "LinkError"} else Exit.FAILED

@@ -160,7 +160,10 @@ def _either(words: tuple[str, ...]) -> str:
 
 
 def _path(text: str) -> Path:
-    return Path(_text(text)).expanduser()
+    try:
+        return Path(_text(text)).expanduser()
+    except RuntimeError:
+        raise ValueInvalid("there is no such user: write a path without `~`") from None
 
 
 def _optional_path(text: str) -> Path | None:

@@ -14,6 +14,8 @@ from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import GuardSettings, Strategy, WhenAuditFull
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 
+MAX_MESSAGE_SIZE = 15 * 1024 * 1024
+"""A frame has 16 MiB at most, at Java clients too, and holds a header beside the message."""
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
@@ -77,8 +79,14 @@ def guard_settings(config: Configuration) -> GuardSettings:
 
 
 def engine_settings(config: Configuration) -> EngineSettings:
-    """The engine's settings."""
+    """The engine's settings.
+
+    Raises:
+        ConfigInvalid: Messages would be bigger than what the protocol carries.
+    """
     get = config.get
+    if get(options.MAX_MESSAGE_SIZE) > MAX_MESSAGE_SIZE:
+        raise config.refusal(options.MAX_MESSAGE_SIZE, "frames of the protocol hold no more than `15M`")
     return EngineSettings(
         cluster=get(options.CLUSTER_NAME),
         broker=get(options.BROKER_NAME),
@@ -102,8 +110,14 @@ def engine_settings(config: Configuration) -> EngineSettings:
 
 
 def broker_settings(config: Configuration) -> BrokerSettings:
-    """The broker's settings; its address is told when its port is known."""
+    """The broker's settings; its address is told when its port is known.
+
+    Raises:
+        ConfigInvalid: It is meant to be a slave.
+    """
     get = config.get
+    if get(options.BROKER_ID) != 0:
+        raise config.refusal(options.BROKER_ID, "a slave cannot be served here: write 0, which is the master")
     return BrokerSettings(
         cluster=get(options.CLUSTER_NAME),
         name=get(options.BROKER_NAME),
@@ -135,13 +149,14 @@ def _tls_settings(config: Configuration) -> TlsSettings:
         if mode is TlsMode.ENFORCING:
             raise config.refusal(options.TLS_MODE, "`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`")
         mode = TlsMode.DISABLED
+    shown = config.get(options.TLS_CLIENT_AUTH)
     return TlsSettings(
         mode=mode,
         certificate=_text(certificate),
         key=_text(key),
         key_password=None if password is None else password.reveal(),
-        client_ca=_text(config.get(options.TLS_TRUST)),
-        require_client_certificate=config.get(options.TLS_CLIENT_AUTH) == "require",
+        client_ca=None if shown == "none" else _text(config.get(options.TLS_TRUST)),
+        require_client_certificate=shown == "require",
     )
 
 

@@ -72,3 +72,28 @@ def test_a_host_is_an_address_or_a_name_that_the_system_knows():
         ConfigInvalid, match=r"broker.conf:3: brokerIP1: the name `no\.such\.host\.invalid` is not known"
     ):
         settings.resolve("no.such.host.invalid", "broker.conf:3")
+
+
+@pytest.mark.parametrize(
+    ("read", "values", "message"),
+    [
+        (
+            settings.engine_settings,
+            {"maxMessageSize": "16M"},
+            "flag --set: maxMessageSize: frames of the protocol hold",
+        ),
+        (settings.broker_settings, {"brokerId": "1"}, "flag --set: brokerId: a slave cannot be served here"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(read, values, message):
+    with pytest.raises(ConfigInvalid) as caught:
+        read(config(**values))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("word", "asked", "required"), [("none", None, False), ("optional", "ca.pem", False), ("require", "ca.pem", True)]
+)
+def test_client_certificates_are_asked_for_as_the_word_says(word, asked, required):
+    found = settings.net_settings(config(tls__server__trustCertPath="ca.pem", tls__server__need__client__auth=word)).tls
+    assert (found.client_ca, found.require_client_certificate) == (asked, required)
