@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
-from mqguard.testing.answers.contexts import Message
+from tests.unit.guard.requirements.shape import Message
 
 
 def told(needs):
