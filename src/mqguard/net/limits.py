@@ -1,7 +1,11 @@
 """Counts what must stay bounded: connections, their addresses, lines in the log."""
 
+import contextlib
 import logging
 from collections.abc import Callable
+
+_OTHER_FILES = 1024
+"""Files that are open beside the connections: the store, logs, connections of our own."""
 
 
 class Admission:
@@ -81,3 +85,21 @@ class LogGate:
             self._logger.warning(message, *values)
         else:
             self._held_back += 1
+
+
+def allow_files(connections: int) -> None:
+    """Ask the system for as many open files as the connections need, as far as it lets us.
+
+    The limit that a shell gives is 1,024 often, and the hard limit far above.
+    """
+    try:
+        import resource  # noqa: PLC0415, only Unix has it
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # the system may know a lower limit still
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

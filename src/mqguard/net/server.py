@@ -6,6 +6,7 @@ application (which commits its writes), and then every connection with answers g
 
 import asyncio
 import logging
+import socket
 import ssl
 from typing import Protocol
 
@@ -58,7 +59,7 @@ class RemotingServer:
         self._app = app
         self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
         self._admission = limits.Admission(settings.max_connections, settings.max_connections_per_address)
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: limits.LogGate | None = None
         self._awake: list[ServerLink] = []
@@ -87,15 +88,25 @@ class RemotingServer:
         self._loop = loop = asyncio.get_running_loop()
         self._gate = limits.LogGate(_log, loop.time)
         self._empty = asyncio.Event()
-        self._listener = await loop.create_server(
-            self._accept,
-            host.strip("[]"),
-            port,
-            backlog=self.settings.backlog,
-            reuse_port=self.settings.reuse_port or None,
-        )
+        limits.allow_files(self.settings.max_connections)
+        found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        bound = await self._listen(str(found[0][4][0]), port)
+        for other in {str(one[4][0]) for one in found[1:]} - {str(found[0][4][0])}:
+            # A name such as `localhost` may stand for an address that this machine does not have.
+            try:
+                await self._listen(other, bound)
+            except OSError as exc:
+                _log.warning("not listening at %s port %d: %s", other, bound, exc.strerror)
         self._sweeper = loop.call_later(self._interval, self._sweep)
-        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    async def _listen(self, ip: str, port: int) -> int:
+        assert self._loop is not None  # noqa: S101, set by `start`
+        listener = await self._loop.create_server(
+            self._accept, ip, port, backlog=self.settings.backlog, reuse_port=self.settings.reuse_port or None
+        )
+        self._listeners.append(listener)
+        bound: int = listener.sockets[0].getsockname()[1]
         return bound
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -105,8 +116,8 @@ class RemotingServer:
             grace: Seconds that peers have to read their answers before they are cut.
         """
         self._stopping = True
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for link in list(self.links):
@@ -119,6 +130,14 @@ class RemotingServer:
                 for link in list(self.links):
                     link.abort()
                 await asyncio.sleep(0)
+
+    def reload_tls(self) -> None:
+        """Read the TLS files again; connections that are open keep what they have.
+
+        Raises:
+            NetSettingsInvalid: A file cannot be read or is none of its kind; the old ones stay in use.
+        """
+        self.context = tls.server_context(self.settings.tls)
 
     def end_turn_soon(self) -> None:
         """Have `end_of_turn` called although nothing has arrived, for those who work by the clock."""

@@ -1,10 +1,11 @@
 """Counting connections and log lines."""
 
 import logging
+import resource
 
 import pytest
 
-from mqguard.net.limits import Admission, LogGate
+from mqguard.net.limits import Admission, LogGate, allow_files
 
 
 def test_connections_are_counted_in_and_out() -> None:
@@ -42,3 +43,17 @@ def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptu
     now = 10.0
     gate.warn("line %d", 5)
     assert caplog.messages[2:] == ["3 more lines like these were left out", "line 5"]
+
+
+def test_the_file_limit_is_raised_and_never_lowered() -> None:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_200, hard))
+        allow_files(500)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1_524, hard)
+        allow_files(100)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (1_524, hard)
+        allow_files(10**9)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= (hard if hard >= 0 else 10**9 + 1024)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))

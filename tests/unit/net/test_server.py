@@ -1,7 +1,8 @@
 """A listener with real sockets: what it serves, whom it drops, and that others notice nothing."""
 
+import asyncio
 import logging
-import resource
+import socket
 import struct
 import time
 
@@ -309,8 +310,6 @@ def test_connections_of_an_address_are_counted_by_the_clients_own(caplog: pytest
 
 
 def test_a_thousand_idle_connections_cost_little() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     with serving(Echo(), settings()) as running:
         begun = time.monotonic()
         idle = [running.connect() for _ in range(1_000)]
@@ -342,6 +341,29 @@ def test_it_stops_with_what_it_has_promised() -> None:
 def test_ipv6() -> None:
     with serving(Echo(), settings(), host="::1") as running, running.connect("::1") as client:
         assert client.call(1).ext["ip"] == "::1"
+
+
+def test_a_name_is_listened_at_with_one_port(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings(), host="localhost") as running, running.connect() as client:
+        assert client.call(1)
+        hosts = {found[4][0] for found in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
+        if "::1" in hosts and "not listening" not in caplog.text:
+            with running.connect("::1") as other:
+                assert other.call(2).ext["ip"] == "::1"
+
+
+def test_an_address_that_is_taken_is_an_error() -> None:
+    async def start_again(port: int) -> None:
+        await RemotingServer(Echo(), settings()).start("127.0.0.1", port)
+
+    with serving(Echo(), settings()) as running, pytest.raises(OSError, match="in use"):
+        asyncio.run(start_again(running.port))
+
+
+def test_a_server_that_was_never_started_stops() -> None:
+    server = RemotingServer(Echo(), settings())
+    server.end_turn_soon()
+    asyncio.run(server.stop())
 
 
 def test_peers_have_names_of_their_own() -> None:

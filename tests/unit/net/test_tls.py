@@ -90,6 +90,25 @@ def test_a_certificate_of_ones_own(files: Path) -> None:
             wary.wrap_socket(running.connect().socket, server_hostname="127.0.0.1")
 
 
+def test_new_files_are_used_by_new_connections(files: Path, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    pem.write_bytes((files / "server.pem").read_bytes())
+    with serving(Echo(), tls(certificate=str(pem), key=str(pem))) as running:
+        before = running.connect(tls=client_context())
+        trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
+        running.server.reload_tls()
+        after = running.connect(tls=client_context())
+        assert isinstance(before.socket, ssl.SSLSocket)
+        assert isinstance(after.socket, ssl.SSLSocket)
+        assert before.socket.getpeercert(binary_form=True) != after.socket.getpeercert(binary_form=True)
+        assert before.call(1)
+        assert after.call(1)
+        pem.write_text("hello")
+        with pytest.raises(NetSettingsInvalid):
+            running.server.reload_tls()
+        assert running.connect(tls=client_context()).call(1)
+
+
 def test_the_clients_certificate_is_known(files: Path) -> None:
     own = tls(certificate=str(files / "server.pem"), key=str(files / "server.pem"), client_ca=str(files / "ca.pem"))
     app = Echo()
