@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option, table
-from mqguard.cli.policy_source import end, open_manager
+from mqguard.cli.policy_source import end, open_brokers, open_manager
 
 if TYPE_CHECKING:
     from mqguard.auth.documents.document import SecretReference
@@ -24,21 +25,35 @@ _PATH = click.Path(path_type=Path)
 @click.argument("files", nargs=-1, type=_PATH)
 @click.option("--home", type=_PATH, help="A RocketMQ home: reads conf/acl and conf/plain_acl.yml under it.")
 @click.option("--store", type=_PATH, help="The data directory of a stopped server, whose users stay as they are.")
-@click.option("--apply", "carry_out", is_flag=True, help="Store users and policies; without it nothing changes.")
+@click.option(
+    "--apply",
+    "carry_out",
+    is_flag=True,
+    help="Store users and policies: at the server, or in the directory of --store.",
+)
 @click.option("--out", type=_PATH, help="Write policy.yaml and a file for each secret into this new directory.")
+@connected
 @json_option
 def migrate(
-    files: tuple[Path, ...], home: Path | None, store: Path | None, out: Path | None, *, carry_out: bool, as_json: bool
+    connection: Connection,
+    files: tuple[Path, ...],
+    home: Path | None,
+    store: Path | None,
+    out: Path | None,
+    *,
+    carry_out: bool,
+    as_json: bool,
 ) -> None:
     """Show what ACL 1.0 FILES come to: users, policies, what cannot be kept, and what is decided differently.
 
     No account gains a right. Without `--apply` or `--out` this is a dry run, which ends with exit code 1 if there is
     anything to note. Users that exist are never changed.
     """
-    if carry_out and store is None:
-        raise click.UsageError("say where to store users and policies: `--apply` needs `--store DIR`")
     texts = _texts(files, home)
-    migration = _run(texts, store, carry_out=carry_out)
+    if carry_out and store is None:
+        migration = _run_at_server(texts, connection)
+    else:
+        migration = _run(texts, store, carry_out=carry_out)
     if out is not None:
         _write(migration, out)
     text = _report(migration, done="stored" if carry_out else "to carry over")
@@ -71,6 +86,19 @@ def _run(texts: "Texts", store: Path | None, *, carry_out: bool) -> "Migration":
         if carry_out:
             return run(texts, manager)
         return plan_migration([read_plain(name, text) for name, text in texts], taken_names(manager.snapshot))
+
+
+def _run_at_server(texts: "Texts", connection: Connection) -> "Migration":
+    from mqguard.admin import changes
+    from mqguard.auth.migration.migrating import plan_migration
+    from mqguard.auth.migration.plain import read_plain
+
+    files = [read_plain(name, text) for name, text in texts]
+    with open_brokers(connection) as (stored, sessions):
+        migration = plan_migration(files, stored.names)
+        for session in sessions if migration.changes else ():
+            changes.apply(session, migration.changes)
+    return migration
 
 
 def _report(migration: "Migration", *, done: str) -> str:

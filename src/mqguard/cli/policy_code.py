@@ -15,6 +15,7 @@ from mqguard.cli.policy_source import (
     end,
     load_document,
     located,
+    open_brokers,
     open_manager,
     resolver,
     sourced,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _file = click.option("-f", "--file", type=click.Path(path_type=Path), required=True, help="The policy file.")
 _prune = click.option("--prune", is_flag=True, help="Also delete users and policies that the file does not name.")
+
+_set_secrets = click.option(
+    "--set-secrets", is_flag=True, help="Also set secrets where the server hides the ones it has, so they may be equal."
+)
 
 
 @click.command()
@@ -57,44 +62,64 @@ def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
 @click.option("--store", type=click.Path(path_type=Path), help="Compare with the data directory of a stopped server.")
 @connected
 @_prune
+@_set_secrets
 @json_option
 def plan(
-    connection: Connection, file: Path, against: Path | None, store: Path | None, *, prune: bool, as_json: bool
+    connection: Connection,
+    file: Path,
+    against: Path | None,
+    store: Path | None,
+    *,
+    prune: bool,
+    set_secrets: bool,
+    as_json: bool,
 ) -> None:
     """Show what applying a policy file would change: users, entries, and which rights come and go.
 
     Ends with exit code 1 if there is something to do.
     """
     stored, _ = PolicySource(connection, against, store).load()
-    found = _plan(file, stored, prune=prune)
+    found = _plan(file, stored, prune=prune, set_secrets=set_secrets)
     emit(_plan_json(found), _plan_text(found), as_json=as_json)
     end(Exit.DONE if found.is_empty else Exit.FAILED)
 
 
 @click.command()
 @_file
-@click.option("--store", type=click.Path(path_type=Path), required=True, help="The data directory of a stopped server.")
+@click.option("--store", type=click.Path(path_type=Path), help="The data directory of a stopped server.")
+@connected
 @_prune
+@_set_secrets
 @json_option
-def apply(file: Path, store: Path, *, prune: bool, as_json: bool) -> None:
+def apply(
+    connection: Connection, file: Path, store: Path | None, *, prune: bool, set_secrets: bool, as_json: bool
+) -> None:
     """Bring users and policies to what a policy file says: all of it, or nothing when something is wrong.
 
-    Applying twice is applying once. Refuses to leave no enabled Super user.
+    Applying twice is applying once. Refuses to leave no enabled Super user. At a server it needs one of mqguard.
     """
-    with open_manager(store) as manager:
-        found = _plan(file, directory_of(manager.snapshot), prune=prune)
-        if found.changes:
-            manager.apply(found.changes)
+    from mqguard.admin import changes
+
+    if store is not None:
+        with open_manager(store) as manager:
+            found = _plan(file, directory_of(manager.snapshot), prune=prune, set_secrets=set_secrets)
+            if found.changes:
+                manager.apply(found.changes)
+    else:
+        with open_brokers(connection) as (stored, sessions):
+            found = _plan(file, stored, prune=prune, set_secrets=set_secrets)
+            for session in sessions if found.changes else ():
+                changes.apply(session, found.changes)
     emit({"applied": True, **_plan_json(found)}, _plan_text(found), as_json=as_json)
 
 
-def _plan(file: Path, stored: "Directory", *, prune: bool) -> "Plan":
+def _plan(file: Path, stored: "Directory", *, prune: bool, set_secrets: bool) -> "Plan":
     from mqguard.auth.documents.planning import plan as plan_of
     from mqguard.auth.documents.problems import DocumentInvalid
 
     document = load_document(file)
     try:
-        return plan_of(document, stored, resolver(file), prune=prune)
+        return plan_of(document, stored, resolver(file), prune=prune, set_secrets=set_secrets)
     except DocumentInvalid as error:
         raise located(file, error) from None
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mqguard.auth.documents.planning import Resolve
     from mqguard.auth.manager import MetadataManager
     from mqguard.auth.snapshot import Snapshot
+    from mqguard.auth.user import Secret
+    from mqguard.config.secret import Credentials
 
 MAX_FILE = 64 << 20
 """Bytes of the longest file that is read: a million entries fit."""
@@ -54,7 +56,8 @@ class PolicySource(NamedTuple):
         if self.store is not None:
             with open_manager(self.store) as manager:
                 return directory_of(manager.snapshot), None
-        return _ask(self.connection), None
+        with open_brokers(self.connection) as (directory, _):
+            return directory, None
 
 
 def sourced(command: Callable[..., None]) -> Callable[..., None]:
@@ -73,31 +76,66 @@ def end(code: Exit) -> NoReturn:
     raise AssertionError  # click's exit raises
 
 
-def _ask(connection: Connection) -> "Directory":
-    """Users and policies of a running cluster, all of whose brokers must agree. Secrets are not told."""
-    from mqguard.auth.analysis.directory import Directory
+@contextmanager
+def open_brokers(connection: Connection) -> "Iterator[tuple[Directory, list[Session]]]":
+    """The users and policies of a running cluster, and its brokers, which must agree.
+
+    Secrets are in it where the server shows them to who asks: sealed ones to a Super user.
+
+    Raises:
+        PolicyInvalid: The brokers have different users or policies.
+        Unreachable: There is no server.
+    """
     from mqguard.auth.errors import PolicyInvalid
 
-    first: tuple[str, Directory] | None = None
+    found: list[tuple[str, Session, Directory]] = []
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
-            found = _read_broker(client.at(broker.address))
-            if first is not None and first[1] != found:
-                raise PolicyInvalid(f"the brokers `{first[0]}` and `{broker.name}` have different users or policies")
-            first = first or (broker.name, found)
-    return first[1] if first else Directory({}, {})
+            session = client.at(broker.address)
+            found.append((broker.name, session, _read_broker(session, connection.credentials())))
+        name, _, directory = found[0]
+        for other, _, state in found[1:]:
+            if state != directory:
+                raise PolicyInvalid(f"the brokers `{name}` and `{other}` have different users or policies")
+        yield directory, [session for _, session, _ in found]
 
 
-def _read_broker(session: "Session") -> "Directory":
+def _read_broker(session: "Session", asker: "Credentials | None") -> "Directory":
     from mqguard.admin import policies, users
     from mqguard.auth.analysis.directory import Directory
-    from mqguard.auth.user import User, UserStatus, UserType
+    from mqguard.auth.user import LiveSecret, User, UserStatus, UserType
 
-    found = [
-        User(info.username or "", (), UserType(info.user_type), UserStatus(info.user_status or "enable"))
-        for info in users.find(session)
-    ]
+    found = []
+    for info in users.find(session):
+        name = info.username or ""
+        secret = _shown_secret(name, info.password, asker)
+        secrets = () if secret is None else (LiveSecret(secret),)
+        found.append(
+            User(name, secrets, UserType.parse(info.user_type or ""), UserStatus.parse(info.user_status or ""))
+        )
     return Directory.of(found, policies.find(session))
+
+
+def _shown_secret(name: str, text: str | None, asker: "Credentials | None") -> "Secret | None":
+    """The secret that a server shows of a user, None if it hides it from who asks."""
+    from mqguard.auth.sealing import SealInvalid, is_sealed
+    from mqguard.auth.user import LiveSecret, Secret, User, UserType
+    from mqguard.broker.configuration import MASK
+    from mqguard.broker.exposure import travel_keys
+
+    if not text or text == MASK:
+        return None
+    sealed = text.removeprefix(MASK)
+    if not is_sealed(sealed):
+        return Secret(text)
+    keys = [] if asker is None else travel_keys(User(asker.name, (LiveSecret(asker.secret),), UserType.SUPER))
+    for key in keys:
+        if key.made(sealed):
+            try:
+                return key.open(name, sealed)
+            except SealInvalid:
+                return None
+    return None
 
 
 def load_document(path: Path) -> "Document":

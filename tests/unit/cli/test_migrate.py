@@ -97,7 +97,6 @@ def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
     ("words", "message"),
     [
         ([], "say what to migrate"),
-        (["plain.yml", "--apply"], "`--apply` needs `--store DIR`"),
         (["none.yml"], "the ACL file `none.yml` cannot be read: No such file or directory"),
         (["--home", "none"], "the RocketMQ home `none` is no directory"),
         (["--home", "."], "there is no ACL file under `.`"),

@@ -8,14 +8,14 @@ Rule 4: every change goes on record, refused ones too.
 
 from collections.abc import Callable
 
-from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_policy_type, read_resource, read_subject
+from mqguard.auth.acl_text import read_acl, read_policy_type, read_resource, read_subject
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.broker.access_bodies import acl_info, user_info
+from mqguard.broker.access_changes import FIELD, acl_details, changes_details, policy_texts, read_changes
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import Exposure
 from mqguard.broker.request import Handler, Request
@@ -23,7 +23,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import AuditTrail
 from mqguard.model.clock import Clock
-from mqguard.remoting.bodies.access import AclInfo, PolicyInfo, UserInfo
+from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
@@ -127,7 +127,9 @@ class AccessAdministration:
         return self._put_acl(request, "create-acl")
 
     def update_acl(self, request: Request) -> Reply:
-        """The same (3007): Apache makes no difference."""
+        """The same (3007): Apache makes no difference. With the field of `access_changes`: several changes as one."""
+        if FIELD in request.command.ext:
+            return self._change_together(request)
         return self._put_acl(request, "update-acl")
 
     def delete_acl(self, request: Request) -> Reply:
@@ -165,10 +167,21 @@ class AccessAdministration:
         if not request.command.body:
             raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The body of acl is null")
         info = decode(request.command.body, AclInfo)
-        acl = read_acl(_subject(info.subject, header.subject), _policies(info))
+        acl = read_acl(_subject(info.subject, header.subject), policy_texts(info))
         self._change(
-            request, operation, acl.subject.key, _acl_details(acl), lambda by: self._manager.create_acl(acl, by=by)
+            request, operation, acl.subject.key, acl_details(acl), lambda by: self._manager.create_acl(acl, by=by)
         )
+        return Reply(remark=DONE)
+
+    def _change_together(self, request: Request) -> Reply:
+        info = decode(request.command.body, ChangesInfo)
+        asker = self._asker(request)
+        changes = read_changes(info, self._manager.snapshot, lambda name, text: self._exposure.take(name, text, asker))
+
+        def change(by: str | None) -> None:
+            self._manager.apply(changes, by=by)
+
+        self._change(request, "apply-changes", "several", changes_details(changes), change)
         return Reply(remark=DONE)
 
     # Who asks, secrets, records
@@ -246,28 +259,6 @@ def _subject(in_body: str | None, in_header: str | None) -> Subject:
         return read_subject(in_header)
 
 
-def _policies(info: AclInfo) -> list[PolicyText] | None:
-    return None if info.policies is None else [_policy(policy) for policy in info.policies]
-
-
-def _policy(info: PolicyInfo) -> PolicyText:
-    entries = None
-    if info.entries is not None:
-        entries = [EntryText(entry.resource, entry.actions, entry.source_ips, entry.decision) for entry in info.entries]
-    return PolicyText(info.policy_type, entries)
-
-
 def _user_details(info: UserInfo) -> dict[str, str]:
     said = {"type": info.user_type, "status": info.user_status, "password": "given" if info.password else None}
     return {name: value for name, value in said.items() if value is not None}
-
-
-def _acl_details(acl: Acl) -> dict[str, str]:
-    return {
-        policy.type.value: "; ".join(
-            f"{entry.decision.value} {','.join(action.value for action in entry.actions)} on {entry.resource.key}"
-            + (f" from {','.join(source.text for source in entry.sources)}" if entry.sources else "")
-            for entry in policy.entries
-        )
-        for policy in acl.policies
-    }

@@ -50,3 +50,19 @@ class AclInfo(ExactBody):
 
     subject: str | None = None
     policies: list[PolicyInfo] | None = None
+
+
+class ChangesInfo(ExactBody):
+    """Several changes of users and policies that are made together or not at all; mqguard's own.
+
+    Attributes:
+        put_users: Users to make or to change; what is not said of one that exists stays.
+        put_acls: All policies of a subject, in place of those it has.
+        delete_acls: Subjects whose policies go.
+        delete_users: Users that go, and their policies with them.
+    """
+
+    put_users: list[UserInfo] | None = None
+    put_acls: list[AclInfo] | None = None
+    delete_acls: list[str] | None = None
+    delete_users: list[str] | None = None

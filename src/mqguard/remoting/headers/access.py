@@ -34,3 +34,9 @@ class AclFilterHeader(Header):
 
     subject_filter: str | None = None
     resource_filter: str | None = None
+
+
+class ChangesHeader(Header):
+    """3007 with several changes in its body; mqguard's own."""
+
+    mqguard_changes: str | None = None

@@ -1,0 +1,55 @@
+"""Several changes of a broker's users and policies, made together or not at all; brokers of mqguard alone know it."""
+
+from collections.abc import Sequence
+
+from mqguard.admin.session import Session
+from mqguard.auth.policy import Acl
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
+from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, EntryInfo, PolicyInfo, UserInfo
+from mqguard.remoting.bodies.codec import encode
+from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.headers.access import ChangesHeader
+
+
+def apply(session: Session, changes: Sequence[Change]) -> None:
+    """Make changes.
+
+    Args:
+        session: The broker.
+        changes: A user without secrets keeps those it has.
+
+    Raises:
+        PeerRefused: The caller may not, or a change cannot be made; nothing has changed.
+    """
+    body = ChangesInfo(
+        put_users=[_user(change) for change in changes if isinstance(change, PutUser)],
+        put_acls=[_acl(change.acl) for change in changes if isinstance(change, PutAcl)],
+        delete_acls=[change.subject.key for change in changes if isinstance(change, DeleteAcl)],
+        delete_users=[change.name for change in changes if isinstance(change, DeleteUser)],
+    )
+    session.call(RequestCode.AUTH_UPDATE_ACL, ChangesHeader(mqguard_changes="1"), encode(body))
+
+
+def _user(change: PutUser) -> UserInfo:
+    user = change.user
+    password = user.secrets[0].secret.reveal() if user.secrets else None
+    return UserInfo(username=user.name, password=password, user_type=user.type.value, user_status=user.status.value)
+
+
+def _acl(acl: Acl) -> AclInfo:
+    policies = [
+        PolicyInfo(
+            policy_type=policy.type.value,
+            entries=[
+                EntryInfo(
+                    resource=entry.resource.key,
+                    actions=[action.value for action in entry.actions],
+                    source_ips=[source.text for source in entry.sources],
+                    decision=entry.decision.value,
+                )
+                for entry in policy.entries
+            ],
+        )
+        for policy in acl.policies
+    ]
+    return AclInfo(subject=acl.subject.key, policies=policies)

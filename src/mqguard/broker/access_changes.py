@@ -1,0 +1,117 @@
+"""Several changes of users and policies as one request: the body, and what it asks for.
+
+The request is 3007 with the ext field `mqguardChanges`, so that it needs what every change of policies needs. A server
+that does not know the field finds no policies in the body, refuses, and has changed nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_subject
+from mqguard.auth.blank import is_blank
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.policy import Acl
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, PolicyInfo, UserInfo
+
+FIELD = "mqguardChanges"
+"""The ext field that says that a request 3007 has a `ChangesInfo` for a body; its value is `1`."""
+
+TakeSecret = Callable[[str, str | None], str | None]
+"""Opens the secret that was sent for a user, as `Exposure.take` does."""
+
+
+def read_changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> tuple[Change, ...]:
+    """The changes that a body asks for: users, then policies, then what goes.
+
+    Args:
+        info: The body.
+        snapshot: Users as they are: what is not said of one that exists stays.
+        take: Opens secrets.
+
+    Raises:
+        MetadataRejected: A change cannot be meant: no name, a new user without a secret, policies that are none.
+        SealInvalid: A secret cannot be opened.
+    """
+    return tuple(_changes(info, snapshot, take))
+
+
+def policy_texts(info: AclInfo) -> list[PolicyText] | None:
+    """The policies of a body as texts; None when it names none."""
+    return None if info.policies is None else [_policy(policy) for policy in info.policies]
+
+
+def acl_details(acl: Acl) -> dict[str, str]:
+    """Policies as they go on record."""
+    return {
+        policy.type.value: "; ".join(
+            f"{entry.decision.value} {','.join(action.value for action in entry.actions)} on {entry.resource.key}"
+            + (f" from {','.join(source.text for source in entry.sources)}" if entry.sources else "")
+            for entry in policy.entries
+        )
+        for policy in acl.policies
+    }
+
+
+def changes_details(changes: Sequence[Change]) -> dict[str, str]:
+    """Changes as they go on record, by user or subject; secrets are not told."""
+    details: dict[str, str] = {}
+    for change in changes:
+        match change:
+            case PutUser(user):
+                details[f"put {user.name}"] = f"{user.type.value}, {user.status.value}"
+            case DeleteUser(name):
+                details[f"delete {name}"] = "user"
+            case PutAcl(acl):
+                told = acl_details(acl)
+                details[f"put {acl.subject.key}"] = "; ".join(f"{kind}: {text}" for kind, text in told.items())
+            case DeleteAcl(subject):
+                details[f"delete {subject.key}"] = "policies"
+    return details
+
+
+def _changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> Iterator[Change]:
+    for user in info.put_users or ():
+        yield PutUser(_user(user, snapshot, take))
+    for acl in info.put_acls or ():
+        texts = policy_texts(acl)
+        if not texts:
+            raise MetadataRejected("The policies is empty.")
+        yield PutAcl(read_acl(read_subject(acl.subject), texts))
+    for subject in info.delete_acls or ():
+        yield DeleteAcl(read_subject(subject))
+    for name in info.delete_users or ():
+        yield DeleteUser(_name(name))
+
+
+def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
+    name = _name(info.username)
+    there = snapshot.user(name)
+    secret = take(name, info.password)
+    secrets = () if there is None else there.secrets
+    if secret is not None and not is_blank(secret):
+        secrets = (LiveSecret(Secret(secret)),)
+    if not secrets:
+        raise MetadataRejected("password can not be blank")
+    kind = UserType.NORMAL if there is None else there.type
+    status = UserStatus.ENABLE if there is None else there.status
+    return User(
+        name,
+        secrets,
+        UserType.parse(info.user_type) if info.user_type else kind,
+        UserStatus.parse(info.user_status) if info.user_status else status,
+    )
+
+
+def _name(name: str | None) -> str:
+    if name is None or is_blank(name):
+        raise MetadataRejected("username can not be blank")
+    return name
+
+
+def _policy(info: PolicyInfo) -> PolicyText:
+    entries = None
+    if info.entries is not None:
+        entries = [EntryText(entry.resource, entry.actions, entry.source_ips, entry.decision) for entry in info.entries]
+    return PolicyText(info.policy_type, entries)

@@ -1,0 +1,108 @@
+"""Policies as code at a running server."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.system.command import Ended, run
+
+pytestmark = pytest.mark.system
+
+Run = Callable[..., Ended]
+
+POLICY = """\
+version: 1
+users:
+  shop: {secret: {env: SHOP_SECRET}}
+policies:
+  User:shop:
+    custom:
+      - {resource: "Topic:order*", actions: Pub, decision: Allow}
+      - {resource: Topic:order-secret, actions: All, decision: Deny}
+    default:
+      - {resource: "Group:*", actions: Sub, decision: Allow}
+tests:
+  - {user: shop, action: Pub, resource: Topic:orders, must: allow}
+"""
+PLAIN = "accounts:\n  - {accessKey: account1, secretKey: secret-one, topicPerms: [a=PUB]}\n"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def admin(server: Server, tmp_path: Path) -> Run:
+    return functools.partial(
+        run,
+        directory=tmp_path,
+        MQGUARD_NAMESRV=server.namesrv,
+        MQGUARD_ACCESS_KEY=SUPER,
+        MQGUARD_SECRET_KEY=SUPER_SECRET,
+        SHOP_SECRET="shop-secret",
+    )
+
+
+def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tmp_path: Path) -> None:
+    """Applied once, it is in force and leaves nothing to do; a secret that changes is seen, and the user acts with it."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    admin("user", "delete", "shop")
+    planned = admin("plan", "-f", "policy.yaml", "--json")
+    assert planned.code == 1, planned.err
+    assert [step["name"] for step in planned.lines[0]["steps"]] == ["shop", "shop"]
+    assert admin("apply", "-f", "policy.yaml").code == 0
+    assert admin("plan", "-f", "policy.yaml").out == "nothing to do\n"
+    assert admin("test", "policy.yaml").out == "1 of 1 tests hold\n"
+
+    shop = functools.partial(
+        run, MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY="shop", MQGUARD_SECRET_KEY="shop-secret"
+    )
+    asked = ("--user", "shop", "--action", "Pub", "--resource")
+    assert admin("explain", *asked, "Topic:orders").code == 0
+    assert admin("explain", *asked, "Topic:order-secret").code == 1
+    assert shop("send", "order-secret", "no").code == 1
+    rotated = admin("plan", "-f", "policy.yaml", "--json", SHOP_SECRET="another-secret")
+    assert rotated.lines[0]["steps"] == [
+        {"verb": "change", "what": "user", "name": "shop", "details": ["the secret changes"]}
+    ]
+    assert admin("can", "shop", "--json").lines[0]["rights"][0]["resource"] == "Topic:order*"
+    assert shop("can", "shop").code == 1, "a user without Cluster Get may not look"
+
+
+def test_an_export_is_the_way_back(admin: Run, tmp_path: Path) -> None:
+    """What is exported applies as nothing, pruned or not."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    assert admin("apply", "-f", "policy.yaml").code == 0
+    (tmp_path / "export.yaml").write_text(admin("export").out)
+
+    assert "shop-secret" not in (tmp_path / "export.yaml").read_text()
+    assert admin("plan", "-f", "export.yaml", "--prune").out == "nothing to do\n"
+
+
+def test_the_last_super_user_stays(admin: Run, tmp_path: Path) -> None:
+    """At a server as anywhere."""
+    (tmp_path / "lock-out.yaml").write_text(f"version: 1\nusers: {{{SUPER}: {{type: Normal}}}}\n")
+    refused = admin("apply", "-f", "lock-out.yaml")
+
+    assert refused.code == 2
+    assert "no enabled Super user would be left" in refused.err
+
+
+def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
+    """Once; then the account exists."""
+    (tmp_path / "plain_acl.yml").write_text(PLAIN)
+    first = admin("migrate", "plain_acl.yml", "--apply", "--json")
+    again = admin("migrate", "plain_acl.yml", "--apply", "--json")
+
+    assert first.code == again.code == 0, first.err + again.err
+    assert [one["user"] for one in json.loads(first.out)["accounts"]] == ["account1"]
+    assert json.loads(again.out)["accounts"] == []
+    assert [note["topic"] for note in json.loads(again.out)["notes"]] == ["existing-user"]

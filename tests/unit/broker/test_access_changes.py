@@ -1,0 +1,120 @@
+"""Several changes of users and policies as one request: all of them or none."""
+
+import json
+
+import pytest
+
+from mqguard.auth.policy import PolicyType
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.broker.configuration import MASK
+from mqguard.guard.audit import AdminChange
+from mqguard.remoting.codes import ResponseCode
+from tests.unit.broker.conftest import SECRET
+
+ENTRY = {"resource": "Topic:t*", "actions": ["Pub"], "decision": "Allow"}
+
+
+def acl(subject, *entries, kind="Custom"):
+    return {"subject": subject, "policies": [{"policyType": kind, "entries": list(entries)}]}
+
+
+def apply(house, user="root", **changes):
+    return house.call(3007, {"mqguardChanges": "1"}, json.dumps(changes).encode(), user=user)
+
+
+def test_all_changes_are_made_together(house):
+    """Users and their policies in one request; policies take the place of those that were, and what is not said stays."""
+    house.user("bob", ("Topic:old", "Sub"))
+    house.user("gone", ("Topic:x", "Sub"))
+    answer = apply(
+        house,
+        putUsers=[
+            {"username": "alice", "password": "alice-secret"},
+            {"username": "bob", "userStatus": "disable"},
+        ],
+        putAcls=[acl("User:alice", ENTRY), acl("User:bob", ENTRY, kind="Default")],
+        deleteUsers=["gone"],
+    )
+
+    assert answer.code == ResponseCode.SUCCESS
+    snapshot = house.manager.snapshot
+    assert snapshot.user("alice").secrets[0].secret.reveal() == "alice-secret"
+    assert (snapshot.user("alice").type, snapshot.user("alice").status) == (UserType.NORMAL, UserStatus.ENABLE)
+    assert snapshot.user("bob").secrets[0].secret.reveal() == SECRET
+    assert snapshot.user("bob").status is UserStatus.DISABLE
+    assert snapshot.acl("bob").entries(PolicyType.CUSTOM) == ()
+    assert [entry.resource.key for entry in snapshot.acl("bob").entries(PolicyType.DEFAULT)] == ["Topic:t*"]
+    assert snapshot.user("gone") is None
+    assert snapshot.acl("gone") is None
+
+
+def test_policies_go_alone(house):
+    """A subject keeps its user."""
+    house.user("bob", ("Topic:old", "Sub"))
+
+    assert apply(house, deleteAcls=["User:bob"]).code == 0
+    assert house.manager.snapshot.acl("bob") is None
+    assert house.manager.snapshot.user("bob") is not None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "remark"),
+    [
+        ({"putUsers": [{"username": "new"}]}, "password can not be blank"),
+        ({"putUsers": [{"username": " ", "password": "x"}]}, "username can not be blank"),
+        ({"putUsers": [{"username": "new", "password": "x", "userType": "King"}]}, "King"),
+        ({"putUsers": [{"username": "new", "password": MASK}]}, "mask"),
+        ({"putAcls": [acl("User:nobody", ENTRY)]}, "The subject of User:nobody is not exist."),
+        ({"putAcls": [{"subject": "User:bob", "policies": []}]}, "The policies is empty."),
+        ({"putAcls": [acl("User:bob", {**ENTRY, "actions": ["Publish"]})]}, "Publish"),
+        ({"deleteAcls": ["bob"]}, "subject"),
+        ({"deleteUsers": [""]}, "username can not be blank"),
+        ({"deleteUsers": ["root"]}, "the last enabled Super user"),
+        ({"removeUsers": ["bob"]}, "removeUsers"),
+    ],
+)
+def test_one_wrong_change_stops_all(house, wrong, remark):
+    """The sound ones beside it are not made either, and the refusal is on record."""
+    house.user("bob")
+    version = house.manager.snapshot.version
+    sound = {"putUsers": [{"username": "alice", "password": "alice-secret"}]}
+    answer = apply(house, **{**sound, **wrong, "putUsers": sound["putUsers"] + wrong.get("putUsers", [])})
+
+    assert answer.code != 0
+    assert remark in answer.remark
+    assert house.manager.snapshot.version == version
+    assert house.manager.snapshot.user("alice") is None
+
+
+def test_who_may_not_may_not(house):
+    """It needs Cluster Update, and nobody gives what it does not hold."""
+    house.user("bob")
+    house.user("helper", ("Cluster:*", "Update"))
+    change = {"putAcls": [acl("User:bob", ENTRY)]}
+
+    assert apply(house, user="bob", **change).code == ResponseCode.NO_PERMISSION
+    assert apply(house, user="helper", **change).code == ResponseCode.NO_PERMISSION
+    assert apply(house, user="helper", putUsers=[{"username": "me", "password": "x", "userType": "Super"}]).code != 0
+    assert house.manager.snapshot.acl("bob") is None
+    assert apply(house, user="helper", deleteUsers=["bob"]).code == 0
+
+
+def test_changes_are_on_record_without_secrets(house):
+    """One record, with every change."""
+    apply(
+        house,
+        putUsers=[{"username": "alice", "password": "alice-secret"}],
+        putAcls=[acl("User:alice", ENTRY)],
+        deleteAcls=["User:x"],
+        deleteUsers=["y"],
+    )
+
+    (record,) = [one for one in house.records.kept if isinstance(one, AdminChange)]
+    assert (record.operation, record.outcome) == ("apply-changes", "done")
+    assert record.details == {
+        "put alice": "Normal, enable",
+        "put User:alice": "Custom: Allow Pub on Topic:t*",
+        "delete User:x": "policies",
+        "delete y": "user",
+    }
+    assert "alice-secret" not in repr(record)
