@@ -171,6 +171,7 @@ class AuditWriter:
         for file, chunk in zip(self._files, chunks, strict=True):
             rest = chunk
             fresh = True
+            last = False
             while rest:
                 try:
                     if fresh:
@@ -180,8 +181,10 @@ class AuditWriter:
                     self._mended()
                 except OSError as exc:
                     self._failed(file, exc)
-                    if self._closing.wait(RETRY_S):
+                    if last:
                         return False
+                    # Who closes the writer gives the disk one more chance, not none.
+                    last = self._closing.wait(RETRY_S)
         return True
 
     def _failed(self, file: RotatingFile, exc: OSError) -> None:

@@ -5,7 +5,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.resource import ResourceType
@@ -60,6 +60,7 @@ def test_only_these_fields_may_be_left_out_and_then_touch_nothing():
     assert {(321, "consumerGroup")} == NARROWING
 
 
+@settings(deadline=None)
 @given(code=codes | st.integers(-1, 300_000), ext=ext_fields, body=bodies)
 def test_needs_are_told_or_unclear(code, ext, body):
     """Any fields and any body give needs or one documented error; a resource always has a name."""
@@ -76,6 +77,7 @@ WORLD = World()
 WORLD.allow("alice", "*", "All")
 
 
+@settings(deadline=None)
 @given(code=codes | st.integers(-1, 300_000), ext=st.dictionaries(JUNK, JUNK, max_size=6), body=st.binary(max_size=40))
 def test_admission_ends_in_access_or_refusal(code, ext, body):
     """Unsigned or signed, nothing but `Refused` ever comes out, and unsigned nothing gets in."""
@@ -127,6 +129,7 @@ def test_leaving_out_a_name_never_gets_more_all_cases(code):
             assert narrows(command, field) or not is_in(Command(code, ext=less), mine), (ext, field)
 
 
+@settings(deadline=None)
 @given(command=requests(), allowed=rights)
 def test_leaving_out_a_field_never_gets_more(command, allowed):
     """A request that is refused stays refused, or becomes one whose handler must ask, when a field is left out."""
@@ -138,6 +141,7 @@ def test_leaving_out_a_field_never_gets_more(command, allowed):
             assert not is_in(Command(command.code, ext=less), allowed), field
 
 
+@settings(deadline=None)
 @given(command=requests(), allowed=rights, field=st.sampled_from(FIELDS), nothing=st.sampled_from(["", "  "]))
 def test_emptying_a_field_never_gets_more(command, allowed, field, nothing):
     """Neither does leaving it empty or blank."""
@@ -176,6 +180,7 @@ def outcomes(world, script):
     return heard
 
 
+@settings(deadline=None)
 @given(script=steps)
 def test_stateful_decides_as_stateless(script):
     """Whatever happens to users and policies in between, remembering connections changes no decision."""

@@ -82,6 +82,49 @@ def test_other_telemetry_needs_an_authenticated_sender():
     assert rpc_needs("Telemetry", Message({"threadStackTrace": {"nonce": "1"}})) == ()
 
 
+def test_settings_need_what_they_publish_and_subscribe():
+    """Pub on each topic published to; Sub on the group and each topic subscribed to; settings for neither are refused."""
+    publishing = {"settings": {"publishing": {"topics": [{"name": "t"}, {"name": "u"}]}}}
+    entries = [{"topic": {"name": "t"}}, {"topic": {"name": "%RETRY%g"}}]
+    subscription = {"settings": {"subscription": {"group": {"name": "g"}, "subscriptions": entries}}}
+    foreign = {
+        "settings": {"subscription": {"group": {"name": "g"}, "subscriptions": [{"topic": {"name": "%RETRY%h"}}]}}
+    }
+
+    assert told(rpc_needs("Telemetry", Message(publishing))) == [("Topic", "t", ("Pub",)), ("Topic", "u", ("Pub",))]
+    assert told(rpc_needs("Telemetry", Message(subscription))) == [("Group", "g", ("Sub",)), ("Topic", "t", ("Sub",))]
+    for refused in ({"settings": {}}, foreign, {"settings": {"publishing": {"topics": [{}]}}}):
+        with pytest.raises(NeedUnclear):
+            rpc_needs("Telemetry", Message(refused))
+
+
+@pytest.mark.parametrize("rpc", ["RecallMessage", "EndTransaction"])
+def test_calls_on_a_topic_need_pub(rpc):
+    """And a topic."""
+    assert told(rpc_needs(rpc, Message({"topic": {"name": "t"}}))) == [("Topic", "t", ("Pub",))]
+    with pytest.raises(NeedUnclear, match=r"topic is null\."):
+        rpc_needs(rpc, Message({}))
+
+
+def test_a_route_needs_pub_or_sub():
+    """As Apache's proxy asks."""
+    assert told(rpc_needs("QueryRoute", Message({"topic": {"name": "t"}}))) == [("Topic", "t", ("Pub", "Sub"))]
+
+
+def test_the_end_of_a_client_needs_its_group_if_there_is_one():
+    """A producer has none."""
+    assert rpc_needs("NotifyClientTermination", Message({})) == ()
+    assert told(rpc_needs("NotifyClientTermination", Message({"group": {"name": "g"}}))) == [("Group", "g", ("Sub",))]
+
+
+def test_a_send_of_nothing_is_refused():
+    """No message, no topic."""
+    with pytest.raises(NeedUnclear, match=r"message is null\."):
+        rpc_needs("SendMessage", Message({"messages": []}))
+    with pytest.raises(NeedUnclear, match=r"messageQueue is null\."):
+        rpc_needs("ReceiveMessage", Message({"group": {"name": "g"}}))
+
+
 def test_an_unknown_call_is_refused():
     """An RPC without a row is refused."""
     with pytest.raises(NeedUnclear, match="only a Super user"):

@@ -1,0 +1,147 @@
+"""Requests whose bodies name resources: everything named is checked, and nothing unnamed is let through."""
+
+import json
+
+import pytest
+
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.evaluation import Requirements
+from mqguard.remoting.command import Command
+
+REQUIREMENTS = Requirements("c")
+
+QUEUE = {"brokerName": "b", "queueId": 0}
+ACK = {"r": "0", "so": 0, "q": 0, "rq": 0, "pt": 0, "it": 0, "b": "AQ=="}
+SUBSCRIPTION = {"subString": "*"}
+
+
+def needs(code, body, ext=None):
+    found = REQUIREMENTS.needs(Command(code, ext=ext or {}, body=json.dumps(body).encode()))
+    return [need.text for need in found]
+
+
+ASKED = [
+    (18, {"topicConfigList": [{"topicName": "t"}, {"topicName": "u"}]}, ["Create on Topic:t", "Create on Topic:u"]),
+    (200, {"groupName": "g"}, ["Create or Update on Group:g"]),
+    (
+        225,
+        {"groupConfigList": [{"groupName": "g"}, {"groupName": "h"}]},
+        ["Create or Update on Group:g", "Create or Update on Group:h"],
+    ),
+    (34, {"clientID": "c", "producerDataSet": [{"groupName": "p"}]}, []),
+    (
+        34,
+        {
+            "clientID": "c",
+            "consumerDataSet": [
+                {"groupName": "g", "subscriptionDataSet": [{"topic": "t"}, {"topic": "u"}, {"topic": "%RETRY%g"}]},
+                {"groupName": "h", "subscriptionDataSet": [{"topic": "t"}]},
+            ],
+        },
+        ["Sub on Group:g", "Sub on Topic:t", "Sub on Topic:u", "Sub on Group:h"],
+    ),
+    (34, {"clientID": "c", "consumerDataSet": [{"groupName": "g"}], "withoutSub": True}, ["Sub on Group:g"]),
+    (
+        41,
+        {"consumerGroup": "g", "clientId": "c", "mqSet": [{"topic": "t", **QUEUE}, {"topic": "%RETRY%g", **QUEUE}]},
+        ["Sub on Group:g", "Sub on Topic:t"],
+    ),
+    (42, {"consumerGroup": "g", "clientId": "c", "mqSet": []}, ["Sub on Group:g"]),
+    (400, {"topic": "t", "consumerGroup": "g", "clientId": "c"}, ["Sub on Topic:t", "Sub on Group:g"]),
+    (401, {"topic": "t", "consumerGroup": "g", "mode": "POP"}, ["Update on Topic:t", "Update on Group:g"]),
+    (
+        46,
+        {"clientId": "c", "group": "g", "subscriptionData": {"topic": "t", **SUBSCRIPTION}},
+        ["Sub on Topic:t", "Sub on Group:g"],
+    ),
+    (
+        200151,
+        {"brokerName": "b", "acks": [{"c": "g", "t": "t", **ACK}, {"c": "g", "t": "%RETRY%g_u", **ACK}]},
+        ["Sub on Topic:t", "Sub on Group:g", "Sub on Topic:u"],
+    ),
+    (
+        200071,
+        {"subscriptionSet": [{"group": "g", "topic": "t", "action": "PARTIAL_ADD"}]},
+        ["Sub on Topic:t", "Sub on Group:g"],
+    ),
+    (513, {"topic": "t"}, ["Create on Topic:t"]),
+    (513, {"topic": "u"}, ["Create on Topic:t", "Create on Topic:u"]),
+]
+
+
+@pytest.mark.parametrize(("code", "body", "asked"), ASKED)
+def test_everything_that_a_body_names_is_needed(code, body, asked):
+    """In order, and once."""
+    assert needs(code, body, {"topic": "t"} if code == 513 else None) == asked
+
+
+REFUSED = [
+    (18, {"topicConfigList": []}),
+    (18, {"topicConfigList": [{"topicName": "t"}, {"topicName": ""}]}),
+    (18, {}),
+    (200, {"groupName": " "}),
+    (200, {"groupName": "%RETRY%g"}),
+    (200, {}),
+    (225, {"groupConfigList": []}),
+    (225, {"groupConfigList": [{"groupName": ""}]}),
+    (34, {"clientID": " "}),
+    (34, {"clientID": "c", "producerDataSet": [{"groupName": ""}]}),
+    (34, {"clientID": "c", "consumerDataSet": [{"groupName": ""}]}),
+    (34, {"clientID": "c", "consumerDataSet": [{"groupName": "g", "subscriptionDataSet": [{"topic": ""}]}]}),
+    (34, {"clientID": "c", "consumerDataSet": [{"groupName": "g", "subscriptionDataSet": [{"topic": "%RETRY%h"}]}]}),
+    (41, {"consumerGroup": "", "clientId": "c", "mqSet": []}),
+    (41, {"consumerGroup": "g", "clientId": "c", "mqSet": [{"topic": "", **QUEUE}]}),
+    (42, {"consumerGroup": "g", "clientId": "c", "mqSet": [{"topic": "%RETRY%h", **QUEUE}]}),
+    (400, {"topic": "", "consumerGroup": "g", "clientId": "c"}),
+    (400, {"topic": "%RETRY%h", "consumerGroup": "g", "clientId": "c"}),
+    (401, {"topic": "", "consumerGroup": "g", "mode": "POP"}),
+    (401, {"topic": "t", "consumerGroup": "", "mode": "POP"}),
+    (46, {"clientId": "c", "group": "", "subscriptionData": {"topic": "t"}}),
+    (46, {"clientId": "c", "group": "g"}),
+    (200151, {"brokerName": "b", "acks": []}),
+    (200151, {"brokerName": "b", "acks": [{"c": "g", "t": "", **ACK}]}),
+    (200151, {"brokerName": "b", "acks": [{"c": "", "t": "t", **ACK}]}),
+    (200151, {"brokerName": "b", "acks": [{"c": "g", "t": "%RETRY%h_t", **ACK}]}),
+    (200071, {"subscriptionSet": []}),
+    (200071, {"subscriptionSet": [{"group": "g", "topic": ""}]}),
+    (200071, {"subscriptionSet": [{"group": "", "topic": "t"}]}),
+    (513, {"topic": ""}),
+]
+
+
+@pytest.mark.parametrize(("code", "body"), REFUSED)
+def test_a_body_that_leaves_a_name_out_refuses(code, body):
+    """One nameless part refuses the whole request."""
+    with pytest.raises(NeedUnclear):
+        needs(code, body, {"topic": "t"} if code == 513 else None)
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"7", b"{", b"\xff", b"[" * 50_000, b'{"a":' * 50_000])
+def test_a_body_that_is_none_refuses(code, body):
+    """Whatever else it is, and however deep."""
+    with pytest.raises(NeedUnclear) as refused:
+        REQUIREMENTS.needs(Command(code, ext={"topic": "t"}, body=body))
+
+    assert refused.value.reason in {"missing-body", "unreadable-body", "missing-field"}
+
+
+def test_creating_topics_needs_names_in_the_header_too():
+    """Codes 17 and 513 name the topic in the header."""
+    with pytest.raises(NeedUnclear):
+        needs(17, {}, {"topicFilterType": "SINGLE_TAG"})
+    with pytest.raises(NeedUnclear):
+        needs(17, {}, {"topic": "t", "topicFilterType": "SOME_TAG"})
+    with pytest.raises(NeedUnclear):
+        needs(513, {"topic": "t"})
+
+
+@pytest.mark.parametrize("code", [324, 325])
+def test_replies_name_a_reply_topic(code):
+    """And need Pub on it."""
+    field = "topic" if code == 324 else "b"
+
+    assert needs(code, {}, {field: "c_REPLY_TOPIC"}) == ["Pub on Topic:c_REPLY_TOPIC"]
+    for topic in ({}, {field: " "}, {field: "t"}):
+        with pytest.raises(NeedUnclear):
+            needs(code, {}, topic)
