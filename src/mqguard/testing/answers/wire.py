@@ -1,82 +1,114 @@
-"""Lines of the kind `wire`: requests of codes 3001 to 3010, one after the other, and the response to each."""
+"""Lines of the kind `wire`: the requests 3001 to 3010, answered by the broker's own handlers.
 
-import re
+As recorded, authentication and the `Cluster` permission are past: `AccessKey` says who calls. Secrets are answered in
+their default form.
+"""
+
+import json
 from typing import Any
 
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.sealing import SealingKey
 from mqguard.broker.failures import explain
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.request import Request
-from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.broker.settings import BrokerSettings
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import Access, Identity
-from mqguard.guard.touching import NoJudge
+from mqguard.guard.context import Access, Identity, Need
+from mqguard.guard.errors import Refused
 from mqguard.model.peer import Peer
+from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.signing import ACCESS_KEY
 from mqguard.store.access_memory import MemoryMetadataStore
 
 Json = dict[str, Any]
 
-_DETAIL = re.compile(r" \[.*\]$", re.DOTALL)
-"""What we say in brackets after Apache's sentence; the lines record the sentence alone."""
-
-
-class _Clock:
-    def now_ms(self) -> int:
-        return 0
-
-
-class _Nowhere:
-    """An audit sink for lines that nobody keeps."""
-
-    is_full = False
-
-    def put(self, record: object) -> bool:
-        del record
-        return True
-
-
-class _Link:
-    """A connection that is only asked where it comes from; the answers are taken from the handlers."""
-
-    def __init__(self) -> None:
-        self.peer = Peer("127.0.0.1", 0, "vectors")
-        self.closed = False
-
-    def send(self, frame: bytes) -> None:
-        raise AssertionError(frame)
-
-    def close(self, reason: str) -> None:
-        raise AssertionError(reason)
+_PEER = Peer("127.0.0.1", 1, "vectors")
 
 
 def answer(line: Json) -> Json:
-    """The line with our response to every request; secrets in clear, as the vectors give them."""
-    administration = AccessAdministration(
-        MetadataManager(MemoryMetadataStore()),
-        AuditTrail(_Nowhere()),
-        None,
-        BrokerSettings(secret_exposure=SecretExposure.PLAIN, nobody_administers=True),
-        _Clock(),
-    )
-    return {**line, "ops": [{**op, "outcome": _outcome(administration, op)} for op in line["ops"]]}
+    """The line with our response to every request."""
+    manager = MetadataManager(MemoryMetadataStore())
+    settings = BrokerSettings(nobody_administers=True)
+    trail = AuditTrail(_Nowhere())
+    administration = AccessAdministration(manager, trail, SealingKey(bytes(32)), settings, _Stopped())
+    handlers = administration.handlers()
+    return {**line, "ops": [{**op, "outcome": _respond(manager, handlers, op)} for op in line["ops"]]}
 
 
-def _outcome(administration: AccessAdministration, op: Json) -> Json:
+def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Json:
     ext = {name: value for name, value in (op["ext"] or {}).items() if value is not None}
-    body = (op["body"] or "").encode("utf-8", "surrogatepass")
-    link = _Link()
-    caller = ext.get("AccessKey")
-    # Authentication and the `Cluster` check are past in these lines.
-    identity = Identity(caller, "vectors") if caller else None
-    access = Access(identity, link.peer, op["code"], (), pending=False, judge=NoJudge())
-    request = Request(Command(op["code"], ext=ext, body=body), link, access)
+    command = Command(op["code"], ext=ext, body=(op["body"] or "").encode("utf-8", "surrogatepass"))
+    caller = ext.get(ACCESS_KEY)
+    user = manager.snapshot.user(caller) if caller else None
+    identity = Identity(caller, "signature", user is not None and user.is_super) if caller else None
+    request = Request(command, _Line(), Access(identity, _PEER, op["code"], (), pending=False, judge=_Nobody()))
     try:
-        reply = administration.handlers()[op["code"]](request) or Reply()
-    except Exception as exc:  # noqa: BLE001, what it becomes is what is asked
+        reply: Reply = handlers[op["code"]](request)
+    except Exception as exc:  # noqa: BLE001 - whatever a handler raises becomes an answer, as in the router
         reply = explain(op["code"], exc)
     return {
         "code": int(reply.code),
-        "remark": None if reply.remark is None else _DETAIL.sub("", reply.remark),
-        "body": reply.body.decode() or None,
+        "remark": reply.remark,
+        "body": _in_order(reply.body) if reply.body else None,
     }
+
+
+class _Line:
+    """A connection that answers are not sent over."""
+
+    peer = _PEER
+    closed = False
+
+    def send(self, frame: bytes) -> None:
+        """Send nothing: the answer is what the handler gives back."""
+
+    def close(self, reason: str) -> None:
+        """Close nothing."""
+
+
+class _Nowhere:
+    """A record that nobody reads."""
+
+    @property
+    def is_full(self) -> bool:
+        """Never."""
+        return False
+
+    def put(self, record: object) -> bool:
+        """Forget it."""
+        return record is not None
+
+
+class _Stopped:
+    """A clock that does not go."""
+
+    def now_ms(self) -> int:
+        """The epoch."""
+        return 0
+
+
+class _Nobody:
+    """A judge that is not asked: these requests touch nothing beyond what the guard has checked."""
+
+    def allows(self, access: Access, need: Need) -> bool:
+        """Refuse."""
+        raise _unasked(access, need.key)
+
+    def require(self, access: Access, need: Need) -> None:
+        """Refuse."""
+        raise _unasked(access, need.key)
+
+    def require_owner(self, access: Access, owner: str | None, what: str) -> None:
+        """Refuse."""
+        raise _unasked(access, f"{what} of {owner}")
+
+
+def _unasked(access: Access, what: str) -> Refused:
+    return Refused(int(ResponseCode.SYSTEM_ERROR), f"the request code {access.code} asks for {what}", "")
+
+
+def _in_order(body: bytes) -> str:
+    # Java writes members in the order of their names.
+    return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
