@@ -26,16 +26,20 @@ def main() -> int:
         return 2
     _enter_environment()
     answer = importlib.import_module(f"mqguard.testing.answers.{sys.argv[1]}").answer
+    failures = 0
     for number, line in enumerate(sys.stdin, 1):
         if not line.strip():
             continue
         try:
             scenario = json.loads(line)
-        except ValueError as exc:
-            print(f"line {number} is not JSON: {exc}", file=sys.stderr)
-            return 1
-        print(json.dumps(answer(scenario), separators=(",", ":")))
-    return 0
+            answered = answer(scenario)
+        except Exception as exc:  # noqa: BLE001 - one line that is none of its kind must not cost the others
+            failures += 1
+            said = f"line {number} cannot be answered: {type(exc).__name__}: {exc}"
+            print(said, file=sys.stderr)
+            answered = {"error": {"error": type(exc).__name__, "message": said}}
+        print(json.dumps(answered, separators=(",", ":")))
+    return 1 if failures else 0
 
 
 def _enter_environment() -> None:

@@ -43,11 +43,11 @@ def _without_zones(info: Json) -> Json:
         {
             **policy,
             "entries": [
-                {**entry, "sourceIps": [source.partition("%")[0] for source in entry.get("sourceIps") or ()]}
-                for entry in policy["entries"]
+                {**entry, "sourceIps": [(source or "").partition("%")[0] for source in entry.get("sourceIps") or ()]}
+                for entry in policy.get("entries") or ()
             ],
         }
-        for policy in info["policies"]
+        for policy in info.get("policies") or ()
     ]
     return {**info, "policies": policies}
 
@@ -73,7 +73,7 @@ def _outcome(request: Json, snapshot: Snapshot, refused: dict[str, str]) -> obje
 
 def _access_request(request: Json) -> AccessRequest:
     kind = next((k for k in ResourceType if k is not ResourceType.ANY and k.value == request["type"]), ResourceType.ANY)
-    actions = frozenset(map(Action.parse, request["actions"]))
+    actions = frozenset(Action.parse(action or "") for action in request["actions"] or ())
     address = parse_address(request["ip"]) if request["ip"] is not None else None
     return AccessRequest(kind, request["name"] or "", actions, address)
 

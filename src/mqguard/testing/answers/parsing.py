@@ -121,8 +121,8 @@ def _parse_type(text: str) -> ResourceType:
 
 
 def _action_match(line: Json) -> object:
-    want = {word.lower() for word in line["want"]}
-    have = {word.lower() for word in line["have"]}
+    want = {(word or "").lower() for word in line["want"] or ()}
+    have = {(word or "").lower() for word in line["have"] or ()}
     if not have:
         return False
     if "any" in want:
