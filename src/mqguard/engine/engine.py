@@ -240,6 +240,11 @@ class Engine:
         """
         self._upkeep.tick()
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the last tick could not do all it should, for people; None if it could."""
+        return self._upkeep.trouble
+
     def on_arrival(self, callback: Arrival) -> None:
         """Call back for every message once it is stored: `(topic, queue_id, next_offset, tag_code)`."""
         self.turn.on_arrival(callback)

@@ -58,7 +58,7 @@ class Lookup:
             raise StoreDown(str(error)) from error
 
         matches: list[bytes] = []
-        for physical in places:
+        for physical in dict.fromkeys(places):
             found = self._live(physical)
             if found is not None and found[1].topic == topic and _carries(found[1], key, unique=unique):
                 matches.append(found[0])

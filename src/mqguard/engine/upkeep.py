@@ -1,5 +1,7 @@
 """What has to be done from time to time: due messages, the disk, a store that failed, old messages."""
 
+from collections.abc import Callable
+
 from mqguard.engine.delay import Delays
 from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Retention
@@ -7,6 +9,7 @@ from mqguard.engine.settings import EngineSettings
 from mqguard.engine.timer import Timers
 from mqguard.engine.turn import Turn
 from mqguard.model.clock import Clock
+from mqguard.model.errors import RecordInvalid
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore
 
@@ -57,21 +60,24 @@ class Upkeep:
     def tick(self) -> None:
         """Do what is due; stages into the current turn."""
         now = self._clock.now_ms()
+        self.trouble = None
+        if now >= self._next_watch:
+            self._next_watch = now + _WATCH_MS
+            self._attempt(self._watch)
+        if self._store.failure is not None:
+            self.trouble = self._store.failure
+            return
+        self._attempt(lambda: self._delays.deliver(now))
+        self._attempt(lambda: self._timers.deliver(now))
+        self._attempt(lambda: self._store.sweep(_SWEEP_ENTRIES))
+        self._attempt(lambda: self._retention.step(now))
+
+    def _attempt(self, step: Callable[[], object]) -> None:
+        """Take one step; where reading fails, what is staged is whole, and the rest is tried again at the next tick."""
         try:
-            if now >= self._next_watch:
-                self._next_watch = now + _WATCH_MS
-                self._watch()
-            if self._store.failure is not None:
-                return
-            self._delays.deliver(now)
-            self._timers.deliver(now)
-            self._store.sweep(_SWEEP_ENTRIES)
-            self._retention.step(now)
-        except StoreFailed as error:
-            # Reading has failed. What is staged is whole; the rest is tried again at the next tick.
+            step()
+        except (StoreFailed, RecordInvalid) as error:
             self.trouble = str(error)
-        else:
-            self.trouble = None
 
     def _failed(self, reason: str) -> None:
         self._producer.down = reason

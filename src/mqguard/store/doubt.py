@@ -4,12 +4,11 @@ A write that RocksDB reports as failed can still be in its log, and then comes b
 All of it is undone, but for the deletion of old messages, which is done again instead: what is deleted stays deleted.
 """
 
-from collections.abc import Iterable
-
 import rocksdict
 
 from mqguard.store import layout
 from mqguard.store.database import Database
+from mqguard.store.errors import StoreFailed
 from mqguard.store.queues import Queue, QueueTable
 from mqguard.store.reading import Reader
 
@@ -19,23 +18,23 @@ class Doubt:
 
     Attributes:
         release: Records below it may be gone.
+        lost: Whether it is not known any more how things were: then only a restart helps.
     """
 
     def __init__(self) -> None:
         self.release = 0
+        self.lost = False
         self._meta: dict[bytes, bytes | None] = {}
         self._ends: dict[int, int] = {}
         self._trims: dict[Queue, int] = {}
 
-    def note(self, reader: Reader, meta_keys: Iterable[bytes], queues: QueueTable, release: int) -> None:
-        """Remember what a failed write was about, before memory forgets it.
-
-        Raises:
-            StoreFailed: the committed values can not be read.
-        """
-        for key in meta_keys:
-            if key not in self._meta:
+    def note(self, reader: Reader, meta_keys: set[bytes], queues: QueueTable, release: int) -> None:
+        """Remember what a failed write was about, before memory forgets it."""
+        for key in meta_keys - self._meta.keys():
+            try:
                 self._meta[key] = reader.meta(key)
+            except StoreFailed:
+                self.lost = True
         for queue in queues.touched:
             self._ends[queue.number] = queue.max_offset
             if queue.pending_min > queue.min_offset:

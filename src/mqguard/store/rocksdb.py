@@ -16,7 +16,7 @@ from mqguard.model import record as records
 from mqguard.store import layout
 from mqguard.store.database import Database
 from mqguard.store.doubt import Doubt
-from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreError, StoreFailed
+from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
 from mqguard.store.loading import load
 from mqguard.store.ports import Entry, Space, Table
 from mqguard.store.queues import Queue, QueueTable
@@ -161,8 +161,8 @@ class RocksMessageStore:
         try:
             db.write(self._batch, sync=sync)
         except StoreError as error:
-            self._doubt.note(self._reader, self._meta_keys, self._queues, self._release)
             self.failure = str(error)
+            self._doubt.note(self._reader, self._meta_keys, self._queues, self._release)
             self.discard()
             raise StoreFailed(self.failure) from error
         self._queues.settle()
@@ -262,6 +262,8 @@ class RocksMessageStore:
         db = self._db
         if db is None:
             raise self._out_of_order()
+        if self._doubt.lost:
+            raise StoreFailed("neither writing nor reading was possible for a while; restart to read everything anew")
         batch = rocksdict.WriteBatch(raw_mode=True)
         self._doubt.repair(batch, db, self._queues, self.next_physical)
         db.write(batch, sync=True)
@@ -319,8 +321,10 @@ class RocksMessageStore:
             return 0
         number, begin, end = found
         upto = min(end, begin + limit)
-        for entry in self._reader.entries(number, begin, upto - begin):
-            self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
+        # Where the entries are damaged their records stay until they are old; that beats being stuck here.
+        with contextlib.suppress(StoreDamaged):
+            for entry in self._reader.entries(number, begin, upto - begin):
+                self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
 
         name = layout.queue_name(layout.DROPPED_LETTER, number)
         if upto < end:

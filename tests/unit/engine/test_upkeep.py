@@ -1,0 +1,69 @@
+"""What is done from time to time."""
+
+import pytest
+
+from mqguard.engine.errors import StoreDown
+from mqguard.store.errors import StoreFailed
+from mqguard.store.memory import MemoryMessageStore
+from tests.fixtures.engine import HandClock, KeepingLink, make_engine, message, read, send
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.mark.parametrize("step", ["space", "sweep", "first_physical"])
+def test_one_step_that_fails_does_not_keep_the_others_from_theirs(clock, monkeypatch, step):
+    engine = make_engine(clock=clock)
+    send(engine, pairs={"DELAY": "1"}, queue_id=0)
+    send(engine, pairs={"TIMER_DELAY_SEC": "1"}, queue_id=1)
+
+    def broken(*_):
+        raise StoreFailed(f"no {step}")
+
+    monkeypatch.setattr(engine._store, step, broken)
+    clock.now += 20_000
+    engine.tick()
+    assert engine.turn.commit()
+    assert engine.trouble == f"no {step}"
+    assert len(read(engine)) == len(read(engine, queue_id=1)) == 1
+    monkeypatch.undo()
+    clock.now += 20_000
+    engine.tick()
+    assert engine.trouble is None
+
+
+def test_while_the_store_is_down_nothing_else_is_tried_and_all_goes_on_afterwards(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    send(engine, pairs={"DELAY": "1"}, queue_id=0)
+    store.failure = "cable pulled"
+    engine.send(message())
+    assert not engine.turn.commit()
+    store.recover = lambda: False
+    clock.now += 5_000
+    engine.tick()
+    assert not engine.turn.pending
+    assert engine.trouble == "cable pulled"
+    with pytest.raises(StoreDown, match="cable pulled"):
+        engine.send(message())
+    del store.recover
+    clock.now += 1_000
+    engine.tick()
+    assert engine.turn.commit()
+    assert len(read(engine)) == 1
+
+
+def test_what_was_staged_before_the_recovery_is_answered_as_failed(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    store.failure = "cable pulled"
+    link = KeepingLink()
+    engine.offsets.set("g", "t", 0, 1)
+    engine.turn.defer(link, b"stored", b"failed")
+    engine.tick()
+    assert link.frames == [b"failed"]
+    assert engine.offsets.get("g", "t", 0) is None
+    assert store.failure is None
+    send(engine)
