@@ -3,7 +3,7 @@
 Rule 1: the thread that puts a record only appends it to a bounded queue.
 Rule 2: nothing is lost silently: records that found no room are counted, and a line says how many are missing where.
 Rule 3: a disk that takes no more is said once; what was taken is kept and tried again until it is written.
-Rule 4: lines are made in small batches, for while they are made the other threads wait.
+Rule 4: lines are made in batches no bigger than the backlog demands, for while they are made other threads wait.
 """
 
 import collections
@@ -18,8 +18,11 @@ _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
 """Most records that wait to be written: about three seconds of the busiest broker, some 30 MB."""
-BATCH = 64
-"""Most records that are made into lines at once: well under a millisecond."""
+BATCH = 128
+"""Records that are made into lines at once while few wait: a small part of a millisecond."""
+BIG_BATCH = 1024
+"""Records that are made into lines at once while many wait. A busy process lets this thread run only every few
+milliseconds, so it must do much when its turn comes, or it falls behind for ever."""
 LINGER_S = 0.02
 """How long the writer waits for company of the first record."""
 RETRY_S = 1.0
@@ -134,7 +137,9 @@ class AuditWriter:
     def _drain(self) -> None:
         queue = self._queue
         while queue:
-            batch = [queue.popleft() for _ in range(min(BATCH, len(queue)))]
+            waiting = len(queue)
+            size = BATCH if waiting < BIG_BATCH else BIG_BATCH
+            batch = [queue.popleft() for _ in range(min(size, waiting))]
             chunks = self._render(batch)
             if not self._write(chunks):
                 self.broken += len(batch) + len(queue)
