@@ -100,11 +100,14 @@ class GroupAdministration:
         refuse_reserved(group.name)
         old = self._engine.groups.get(group.name)
         attributes = dict(old.attributes) if old else {}
-        for name, value in group.attributes.items():
-            if name[:1] == "-":
-                attributes.pop(name[1:], None)
-            elif name != FORBIDDEN:
-                attributes[name.removeprefix("+")] = value
+        for change, value in group.attributes.items():
+            name = change[1:] if change[:1] in {"+", "-"} else change
+            if name == FORBIDDEN:
+                continue
+            if change[:1] == "-":
+                attributes.pop(name, None)
+            else:
+                attributes[name] = value
         self._engine.groups.put(msgspec.structs.replace(group, attributes=attributes))
         # Tools take a group without a route to its retry topic for one that does not exist.
         self._engine.groups.with_retry_topic(group.name)

@@ -1,0 +1,245 @@
+"""Clients that come, stay and go, and what they share."""
+
+import json
+
+import pytest
+
+from mqguard.engine.clients import CLIENT_LIFE_MS
+from mqguard.engine.locks import LOCK_LIFE_MS
+from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from tests.unit.broker.conftest import House
+
+
+def beat(client="c1", groups=("g",), topics=("t",), expression="*", version=1, producers=(), **more):
+    return json.dumps(
+        {
+            "clientID": client,
+            "consumerDataSet": [
+                {
+                    "groupName": group,
+                    "consumeType": "CONSUME_PASSIVELY",
+                    "messageModel": "CLUSTERING",
+                    "consumeFromWhere": "CONSUME_FROM_LAST_OFFSET",
+                    "unitMode": False,
+                    "subscriptionDataSet": [
+                        {
+                            "topic": topic,
+                            "subString": expression,
+                            "subVersion": version,
+                            "tagsSet": [],
+                            "codeSet": ["77"],
+                            "expressionType": "TAG",
+                            "classFilterMode": False,
+                        }
+                        for topic in topics
+                    ],
+                }
+                for group in groups
+            ],
+            "producerDataSet": [{"groupName": name} for name in producers],
+            **more,
+        }
+    ).encode()
+
+
+def notices(wire):
+    return [frame.ext for frame in wire.frames if frame.code == RequestCode.NOTIFY_CONSUMER_IDS_CHANGED]
+
+
+def members(house, group="g"):
+    answer = house.call(38, {"consumerGroup": group})
+    return json.loads(answer.body)["consumerIdList"] if answer.code == 0 else answer.code
+
+
+def test_a_heartbeat_makes_a_member_its_group_and_its_retry_topic(house):
+    wire = house.connect()
+    answer = house.call(34, body=beat(producers=["p", "CLIENT_INNER_PRODUCER"]), wire=wire)
+    assert (answer.code, answer.version) == (0, 513)
+    assert members(house) == ["c1"]
+    assert house.engine.groups.get("g") is not None
+    assert house.routes.route("%RETRY%g").queues["broker-a"].read_queues == 1
+    assert [m.client.client_id for m in house.broker.clients.producers("p")] == ["c1"]
+
+
+def test_a_heartbeat_is_seen_by_what_follows_it_in_the_same_turn(house):
+    wire = house.connect()
+    first, second = house.command(34, body=beat()), house.command(38, {"consumerGroup": "g"})
+    house.give(wire, first, second)
+    assert json.loads(wire.frames[0].body or wire.frames[1].body) == {"consumerIdList": ["c1"]}
+
+
+def test_codes_follow_from_the_text_whatever_the_client_says(house):
+    house.call(34, body=beat(expression="TagA || TagB"))
+    subscription = house.broker.clients.subscription("g", "t")
+    assert subscription.codes == frozenset({2598919, 2598920})
+    assert subscription.tags == frozenset({"TagA", "TagB"})
+
+
+def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    assert notices(first) == [{"consumerGroup": "g"}]
+    house.call(34, body=beat("c2"), wire=second)
+    assert (len(notices(first)), len(notices(second))) == (2, 1)
+    assert first.frames[-1].is_oneway
+    house.call(34, body=beat("c2"), wire=second)
+    assert len(notices(first)) == 2
+    assert house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second).code == 0
+    assert (len(notices(first)), len(notices(second))) == (3, 1)
+    assert members(house) == ["c1"]
+
+
+def test_a_changed_subscription_is_told(house):
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    house.call(34, body=beat("c2"), wire=second)
+    house.call(34, body=beat("c2", expression="A", version=2), wire=second)
+    assert len(notices(first)) == 3
+
+
+def test_many_who_come_together_cost_one_notice_each(house):
+    wires = [house.connect() for _ in range(5)]
+    for number, wire in enumerate(wires):
+        house.app.commands(wire, [house.command(34, body=beat(f"c{number}"))])
+    house.app.end_of_turn()
+    assert [len(notices(wire)) for wire in wires] == [1] * 5
+
+
+def test_a_group_may_not_want_to_be_told(house):
+    house.engine.groups.put(SubscriptionGroupConfig("g", notify_changes=False))
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    house.call(34, body=beat("c2"), wire=second)
+    house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second)
+    assert notices(first) == []
+
+
+def test_a_closed_connection_is_a_member_that_left(house):
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    house.call(34, body=beat("c2", producers=["p"]), wire=second)
+    house.disconnect(second)
+    assert members(house) == ["c1"]
+    assert len(notices(first)) == 3
+    assert house.broker.clients.producers("p") == []
+
+
+def test_a_silent_client_is_forgotten_and_its_connection_closed(house):
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    house.call(34, body=beat("c2"), wire=second)
+    house.clock.now += CLIENT_LIFE_MS - 1
+    house.call(34, body=beat("c1"), wire=first)
+    house.tick(1)
+    house.tick(10_000)
+    assert members(house) == ["c1"]
+    assert second.closed
+    assert not first.closed
+    assert len(notices(first)) == 3
+
+
+def test_nobody_is_a_member_of_an_unknown_group(house):
+    answer = house.call(38, {"consumerGroup": "g"})
+    assert answer.code == ResponseCode.SYSTEM_ERROR
+    assert answer.remark == "no consumer for this group, g"
+
+
+def test_where_groups_are_not_made_by_consuming_a_heartbeat_makes_none():
+    house = House(engine={"auto_create_group": False})
+    assert house.call(34, body=beat()).code == 0
+    assert members(house) == ResponseCode.SYSTEM_ERROR
+
+
+def test_a_heartbeat_without_subscriptions_keeps_them(house):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    house.call(34, body=beat(topics=(), withoutSub=True), wire=wire)
+    assert house.broker.clients.subscription("g", "t") is not None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b'{"consumerDataSet":[{}],"clientID":"c"}', b'{"clientID":7}']
+)
+def test_a_heartbeat_that_is_none_is_refused(house, open_house, body):
+    house.user("alice")
+    assert house.call(34, body=body, user="alice").code != 0 or body == b'{"clientID":7}'
+    answer = open_house.call(34, body=body, user=None)
+    if answer.code:
+        assert answer.code == ResponseCode.INVALID_PARAMETER
+        assert answer.remark.startswith("body")
+
+
+def test_a_client_id_belongs_to_the_user_that_registered_it(house):
+    for name in ("alice", "mallory"):
+        house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
+    mine, other = house.connect(), house.connect()
+    assert house.call(34, body=beat("c1"), wire=mine, user="alice").code == 0
+    for code, ext, body in [
+        (34, {}, beat("c1", groups=["mine"])),
+        (34, {}, beat("c1", groups=(), producers=["p"])),
+        (35, {"clientID": "c1", "consumerGroup": "g"}, b""),
+        (35, {"clientID": "c1", "producerGroup": "p"}, b""),
+        (41, {}, lock("c1")),
+        (42, {}, lock("c1")),
+    ]:
+        answer = house.call(code, ext, body, wire=other, user="mallory")
+        assert answer.code == ResponseCode.NO_PERMISSION, (code, ext)
+    assert members(house) == ["c1"]
+    assert house.call(34, body=beat("c1"), wire=mine, user="alice").code == 0
+
+
+def test_nobody_unregisters_over_another_connection(house):
+    mine, other = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=mine)
+    assert house.call(35, {"clientID": "c1", "consumerGroup": "g"}, wire=other).code == 0
+    assert members(house) == ["c1"]
+
+
+def test_heartbeats_are_guarded_by_group_and_topics(house):
+    house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    assert house.call(34, body=beat(), user="alice").code == 0
+    for body in (beat(groups=["other"]), beat(topics=["t", "secret"]), beat(topics=["%RETRY%other"])):
+        assert house.call(34, body=body, user="alice").code == ResponseCode.NO_PERMISSION
+    assert house.call(34, body=beat(topics=["t", "%RETRY%g"]), user="alice").code == 0
+
+
+def lock(client, group="g", queues=(0, 1)):
+    queue_set = [{"topic": "t", "brokerName": "broker-a", "queueId": queue} for queue in queues]
+    return json.dumps({"clientId": client, "consumerGroup": group, "mqSet": queue_set}).encode()
+
+
+def locked(answer):
+    return sorted(queue["queueId"] for queue in json.loads(answer.body)["lockOKMQSet"])
+
+
+def test_queues_are_locked_for_one_client(house):
+    assert locked(house.call(41, body=lock("c1", queues=(0,)))) == [0]
+    assert locked(house.call(41, body=lock("c2"))) == [1]
+    assert house.call(42, body=lock("c1")).code == 0
+    assert locked(house.call(41, body=lock("c2"))) == [0, 1]
+
+
+def test_a_lock_that_is_not_renewed_ends(house):
+    house.call(41, body=lock("c1"))
+    house.tick(LOCK_LIFE_MS)
+    assert locked(house.call(41, body=lock("c2"))) == [0, 1]
+
+
+def test_a_deleted_group_has_no_locks(house):
+    house.engine.groups.put(SubscriptionGroupConfig("g"))
+    house.call(41, body=lock("c1"))
+    assert house.call(207, {"groupName": "g"}).code == 0
+    assert locked(house.call(41, body=lock("c2"))) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [("TAG", 0), ("SQL92", ResponseCode.SYSTEM_ERROR), ("OTHER", ResponseCode.SUBSCRIPTION_PARSE_FAILED)],
+)
+def test_a_filter_is_tried(house, kind, code):
+    body = {"clientId": "c", "group": "g", "subscriptionData": {"topic": "t", "subString": "x", "expressionType": kind}}
+    answer = house.call(46, body=json.dumps(body).encode())
+    assert answer.code == code
+    if code:
+        assert kind in answer.remark

@@ -1,0 +1,96 @@
+"""Questions that only a consumer can answer."""
+
+import pytest
+
+from mqguard.model import record
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import FLAG_RESPONSE, ResponseCode
+from mqguard.remoting.command import Command
+from tests.unit.broker.conftest import House, answer_to
+from tests.unit.broker.processors.test_membership import beat
+
+
+@pytest.fixture
+def house():
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 1, 1))
+    house.consumer = house.connect()
+    house.call(34, body=beat(), wire=house.consumer)
+    return house
+
+
+def ask(house, code, user="root", **ext):
+    asker = house.connect()
+    command = house.command(code, {"consumerGroup": "g", "clientId": "c1", **ext}, user=user)
+    house.give(asker, command)
+    asked = [frame for frame in house.consumer.frames if frame.code == code and not frame.is_response]
+    return lambda: answer_to(asker, command), asked[-1] if asked else None
+
+
+def send(house):
+    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+    return house.call(310, ext, b"hello").ext["msgId"]
+
+
+def test_a_consumer_is_asked_without_the_administrators_credentials(house):
+    answer, question = ask(house, 307, jstackEnable="true", secret="x")
+    assert question.ext == {"consumerGroup": "g", "clientId": "c1", "jstackEnable": "true"}
+    assert answer() is None
+    house.give(house.consumer, Command(0, question.opaque, FLAG_RESPONSE, remark="fine", body=b"{{raw}:1}"))
+    assert (answer().code, answer().remark, answer().body) == (0, "fine", b"{{raw}:1}")
+
+
+def test_a_message_is_given_to_a_consumer(house):
+    answer, question = ask(house, 309, msgId=send(house), brokerName="elsewhere")
+    assert question.ext["brokerName"] == "broker-a"
+    assert "Signature" not in question.ext
+    assert record.decode(question.body).body == b"hello"
+    house.give(house.consumer, Command(0, question.opaque, FLAG_RESPONSE, body=b"{}"))
+    assert answer().body == b"{}"
+
+
+def test_nobody_is_handed_what_he_may_not_read(house):
+    message = send(house)
+    house.user("mallory", ("Group:g", "All"), ("Topic:mine", "All"))
+    for extra in ({}, {"topic": "mine"}):
+        answer, question = ask(house, 309, user="mallory", msgId=message, **extra)
+        assert question is None
+        assert answer().code == ResponseCode.NO_PERMISSION
+
+
+@pytest.mark.parametrize(
+    ("code", "ext", "answered"),
+    [
+        (307, {"clientId": "c9"}, ResponseCode.SYSTEM_ERROR),
+        (307, {"consumerGroup": "nobody"}, ResponseCode.SYSTEM_ERROR),
+        (309, {"msgId": "nonsense"}, ResponseCode.INVALID_PARAMETER),
+        (309, {}, ResponseCode.INVALID_PARAMETER),
+        (309, {"msgId": "7F00000100002A9F0000000000999999"}, ResponseCode.SYSTEM_ERROR),
+    ],
+)
+def test_what_cannot_be_asked(house, code, ext, answered):
+    answer, question = ask(house, code, **ext)
+    assert question is None
+    assert answer().code == answered
+
+
+def test_a_consumer_that_does_not_answer(house):
+    answer, _ = ask(house, 307)
+    house.tick(9_999)
+    assert answer() is None
+    house.tick(1)
+    assert answer().code == ResponseCode.CONSUME_MSG_TIMEOUT
+    assert "<c1>" in answer().remark
+
+
+def test_a_consumer_that_goes_away(house):
+    answer, _ = ask(house, 307)
+    house.disconnect(house.consumer)
+    assert answer().code == ResponseCode.CONSUME_MSG_TIMEOUT
+
+
+def test_an_answer_that_no_client_could_read_is_an_error(house):
+    answer, question = ask(house, 307)
+    house.give(house.consumer, Command(70_000, question.opaque, FLAG_RESPONSE))
+    assert answer().code == ResponseCode.SYSTEM_ERROR
+    assert "cannot be passed on" in answer().remark

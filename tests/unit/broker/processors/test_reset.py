@@ -1,0 +1,169 @@
+"""Setting groups back, and asking where clients stand."""
+
+import pytest
+
+from mqguard.model import record
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
+from mqguard.remoting.bodies.groups import ConsumerStatus, ResetOffsets
+from mqguard.remoting.codes import FLAG_RESPONSE, RequestCode, ResponseCode
+from mqguard.remoting.command import Command
+from tests.unit.broker.conftest import House, answer_to
+from tests.unit.broker.processors.test_membership import beat
+from tests.unit.broker.processors.test_pull import pulling
+
+Q0, Q1 = MessageQueue("t", "broker-a", 0), MessageQueue("t", "broker-a", 1)
+
+
+@pytest.fixture
+def house():
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.groups.with_retry_topic("g")
+    for n in range(4):
+        house.clock.now += 1000
+        ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+        assert house.call(310, ext, b"%d" % n).code == 0
+    house.engine.offsets.set("g", "t", 0, 3)
+    house.engine.turn.commit()
+    return house
+
+
+def reset(house, **change):
+    ext = {"group": "g", "topic": "t", "timestamp": 0, "isForce": "true", **change}
+    answer = house.call(222, ext)
+    return decode(answer.body, ResetOffsets).offset_table if answer.code == 0 else answer
+
+
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [
+        ({}, {Q0: 0, Q1: 0}),
+        ({"timestamp": -1}, {Q0: 4, Q1: 0}),
+        ({"queueId": 0, "offset": 2}, {Q0: 2}),
+        ({"queueId": 0, "offset": -1, "timestamp": -1}, {Q0: 4}),
+        ({"timestamp": -1, "isForce": "false"}, {Q0: 4, Q1: 0}),
+    ],
+)
+def test_a_group_is_set_to_a_time_or_an_offset(house, change, table):
+    assert reset(house, **change) == table
+    for queue, offset in table.items():
+        assert house.engine.offsets.get("g", "t", queue.queue_id) == offset
+
+
+def test_without_force_a_group_only_goes_back(house):
+    at_third = house.clock.now
+    house.engine.offsets.set("g", "t", 0, 1)
+    assert reset(house, timestamp=at_third, isForce="false")[Q0] == 1
+    assert reset(house, timestamp=at_third)[Q0] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"topic": "nowhere"}, ResponseCode.TOPIC_NOT_EXIST),
+        ({"group": "nobody"}, ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST),
+        ({"queueId": 0, "offset": 5}, ResponseCode.INVALID_PARAMETER),
+        ({"queueId": 7, "offset": 0}, ResponseCode.INVALID_PARAMETER),
+    ],
+)
+def test_what_cannot_be_reset(house, change, code):
+    assert reset(house, **change).code == code
+    assert house.engine.offsets.get("g", "t", 0) == 3
+
+
+def test_a_running_consumer_is_told_and_its_old_commits_do_not_count(house):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    waiting = house.command(11, pulling(queueOffset=4, sysFlag=6))
+    house.give(wire, waiting)
+    assert answer_to(wire, waiting) is None
+    reset(house, queueId=0, offset=1)
+    moved = answer_to(wire, waiting)
+    assert moved.code == ResponseCode.PULL_OFFSET_MOVED
+    assert moved.ext["nextBeginOffset"] == "1"
+    assert house.engine.offsets.get("g", "t", 0) == 1
+
+    reset(house, queueId=0, offset=2)
+    late = house.call(15, {"consumerGroup": "g", "topic": "t", "queueId": 0, "commitOffset": 4}, wire=wire)
+    assert late.code == 0
+    assert house.engine.offsets.get("g", "t", 0) == 2
+    assert house.call(11, pulling(queueOffset=4), wire=wire).ext["nextBeginOffset"] == "2"
+    house.call(15, {"consumerGroup": "g", "topic": "t", "queueId": 0, "commitOffset": 3}, wire=wire)
+    assert house.engine.offsets.get("g", "t", 0) == 3
+
+
+def test_messages_are_there_again_after_a_reset(house):
+    reset(house)
+    answer = house.call(11, pulling(queueOffset=0))
+    assert [message.body for message in record.decode_all(answer.body)] == [b"0", b"1", b"2", b"3"]
+
+
+def test_offsets_are_given_to_another_group(house):
+    assert house.call(314, {"srcGroup": "g", "destGroup": "h", "topic": "t"}).code == 0
+    assert house.engine.offsets.get("h", "t", 0) == 3
+    assert house.call(314, {"srcGroup": "g", "destGroup": "i"}).code == 0
+    assert house.engine.offsets.get("i", "t", 0) == 3
+
+
+def test_a_retry_topic_is_not_given_away(house):
+    house.engine.offsets.set("g", "%RETRY%g", 0, 5)
+    assert house.call(314, {"srcGroup": "g", "destGroup": "h"}).code == 0
+    assert house.engine.offsets.get("h", "%RETRY%g", 0) is None
+
+
+def test_each_topic_that_is_reached_is_checked(house):
+    house.engine.offsets.set("g", "BenchmarkTest", 0, 0)
+    house.user("alice", ("Group:*", "All"), ("Topic:t", "Update"))
+    assert house.call(314, {"srcGroup": "g", "destGroup": "h", "topic": "t"}, user="alice").code == 0
+    assert house.call(314, {"srcGroup": "g", "destGroup": "i"}, user="alice").code == ResponseCode.NO_PERMISSION
+    assert house.engine.offsets.get("i", "t", 0) is None
+    assert house.call(314, {"srcGroup": "empty", "destGroup": "i"}, user="alice").code == 0
+
+
+def test_offsets_of_foreign_groups_are_not_read(house):
+    house.user("alice", ("Group:mine", "All"), ("Topic:*", "All"))
+    answer = house.call(314, {"srcGroup": "g", "destGroup": "mine", "topic": "t"}, user="alice")
+    assert answer.code == ResponseCode.NO_PERMISSION
+
+
+def ask(house, wires, **ext):
+    asker = house.connect()
+    command = house.command(223, {"topic": "t", "group": "g", **ext})
+    house.give(asker, command)
+    questions = [
+        next((frame for frame in wire.frames if frame.code == RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT), None)
+        for wire in wires
+    ]
+    return lambda: answer_to(asker, command), questions
+
+
+def respond(house, wire, question, body, code=0):
+    house.give(wire, Command(code, question.opaque, FLAG_RESPONSE, body=body))
+
+
+def test_clients_say_where_they_stand(house):
+    wires = [house.connect(), house.connect()]
+    for number, wire in enumerate(wires):
+        house.call(34, body=beat(f"c{number}"), wire=wire)
+    answer, questions = ask(house, wires)
+    assert "AccessKey" not in questions[0].ext
+    respond(house, wires[0], questions[0], encode(ConsumerStatus(message_queue_table={Q0: 2})))
+    assert answer() is None
+    respond(house, wires[1], questions[1], b"nonsense")
+    assert decode(answer().body, ConsumerStatus).consumer_table == {"c0": {Q0: 2}, "c1": {}}
+
+
+def test_one_client_is_asked_and_a_late_one_left_out(house):
+    wires = [house.connect(), house.connect()]
+    for number, wire in enumerate(wires):
+        house.call(34, body=beat(f"c{number}"), wire=wire)
+    answer, questions = ask(house, wires, clientAddr="c1")
+    assert questions[0] is None
+    house.tick(10_000)
+    assert decode(answer().body, ConsumerStatus).consumer_table == {}
+
+
+def test_nobody_online_is_told(house):
+    answer, _ = ask(house, [])
+    assert answer().code == ResponseCode.CONSUMER_NOT_ONLINE
