@@ -1,0 +1,26 @@
+"""A name server without sockets, behind a real guard."""
+
+import pytest
+
+from mqguard.broker.failures import explain
+from mqguard.broker.router import Router
+from mqguard.namesrv.kv import KvTable
+from mqguard.namesrv.server import NameServer
+from tests.unit.broker.conftest import House
+
+
+class Directory(House):
+    """A house whose requests go to its name server, which its broker has announced itself to."""
+
+    def __init__(self, **more):
+        super().__init__(**more)
+        self.kv = KvTable()
+        self.namesrv = NameServer(
+            self.routes, self.kv, self.clock, {"namesrvListenPort": "9876", "kvConfigPath": "x y"}
+        )
+        self.app = Router(self.guard, self.namesrv.handlers(), explain, at_close=[self.namesrv.closed])
+
+
+@pytest.fixture
+def directory():
+    return Directory()

@@ -1,0 +1,110 @@
+"""Brokers that come, stay and go."""
+
+import json
+import zlib
+
+import pytest
+
+from mqguard.namesrv.kv import ORDER_NAMESPACE
+from mqguard.namesrv.routes import BROKER_LIFE_MS
+from mqguard.remoting.codes import ResponseCode
+
+HEADER = {
+    "brokerName": "b",
+    "brokerAddr": "10.0.0.1:10911",
+    "clusterName": "C",
+    "haServerAddr": "10.0.0.1:10912",
+    "brokerId": 0,
+}
+BROKER = {name: HEADER[name] for name in ("brokerName", "brokerAddr", "clusterName", "brokerId")}
+VERSION = {"counter": 1, "stateVersion": 0, "timestamp": 5}
+
+
+def topics(*names):
+    table = {name: {"topicName": name, "readQueueNums": 4, "writeQueueNums": 4, "perm": 6} for name in names}
+    return json.dumps({"topicConfigSerializeWrapper": {"dataVersion": VERSION, "topicConfigTable": table}}).encode()
+
+
+def register(directory, body=None, wire=None, **change):
+    return directory.call(103, {**HEADER, **change}, topics("t") if body is None else body, wire=wire)
+
+
+def test_a_broker_registers_and_its_topics_are_routed(directory):
+    directory.kv.put(ORDER_NAMESPACE, "x", "b:4")
+    answer = register(directory)
+    assert json.loads(answer.body) == {"table": {"x": "b:4"}}
+    route = json.loads(directory.call(105, {"topic": "t"}).body)
+    assert route["brokerDatas"][0]["brokerAddrs"] == {"0": "10.0.0.1:10911"}
+    slave = register(directory, brokerAddr="10.0.0.2:1", brokerId=1)
+    assert slave.ext == {"haServerAddr": "10.0.0.1:10912", "masterAddr": "10.0.0.1:10911"}
+
+
+def test_a_broken_body_is_refused(directory):
+    body = topics("t")
+    assert register(directory, bodyCrc32=zlib.crc32(body)).code == 0
+    assert register(directory, bodyCrc32=1).code == ResponseCode.SYSTEM_ERROR
+    assert register(directory, b"nonsense").code == ResponseCode.INVALID_PARAMETER
+    assert register(directory, b"nonsense", compressed="true").code == ResponseCode.INVALID_PARAMETER
+
+
+def test_it_goes_with_its_connection_by_its_word_or_by_silence(directory):
+    wire = directory.connect()
+    register(directory, wire=wire)
+    directory.disconnect(wire)
+    assert directory.routes.broker("b") is None
+
+    register(directory)
+    assert directory.call(104, BROKER).code == 0
+    assert directory.routes.broker("b") is None
+
+    register(directory)
+    directory.clock.now += BROKER_LIFE_MS - 1
+    assert directory.call(904, BROKER).code == 0
+    directory.clock.now += BROKER_LIFE_MS - 1
+    directory.namesrv.tick()
+    assert directory.routes.broker("b") is not None
+    directory.clock.now += 1
+    directory.namesrv.tick()
+    assert directory.routes.broker("b") is None
+
+
+def test_a_broker_asks_whether_its_topics_are_known(directory):
+    answer = directory.call(322, BROKER, json.dumps(VERSION).encode())
+    assert (answer.ext, answer.body) == ({"changed": "true"}, b"")
+    register(directory)
+    answer = directory.call(322, BROKER, json.dumps(VERSION).encode())
+    assert (answer.ext, json.loads(answer.body)) == ({"changed": "false"}, VERSION)
+    changed = json.dumps({**VERSION, "counter": 2}).encode()
+    assert directory.call(322, BROKER, changed).ext == {"changed": "true"}
+
+
+def test_a_broker_can_be_closed_to_producers(directory):
+    register(directory)
+    assert directory.call(205, {"brokerName": "b"}).ext == {"wipeTopicCount": "1"}
+    assert directory.routes.route("t").queues["b"].perm == 4
+    assert directory.call(327, {"brokerName": "b"}).ext == {"addTopicCount": "1"}
+    assert directory.routes.route("t").queues["b"].perm == 6
+
+
+def test_a_master_and_its_slaves(directory):
+    register(directory)
+    register(directory, brokerAddr="10.0.0.2:1", brokerId=1)
+    ext = {"clusterName": "C", "brokerName": "b"}
+    group = json.loads(directory.call(901, ext).body)["brokerMemberGroup"]
+    assert group == {"cluster": "C", "brokerName": "b", "brokerAddrs": {"0": "10.0.0.1:10911", "1": "10.0.0.2:1"}}
+    assert json.loads(directory.call(901, {**ext, "clusterName": "D"}).body)["brokerMemberGroup"]["brokerAddrs"] == {}
+
+
+@pytest.mark.parametrize("change", [{"brokerName": "broker-a"}, {"brokerAddr": "127.0.0.1:10911"}])
+def test_nobody_takes_the_place_of_this_servers_broker(directory, change):
+    assert register(directory, **change).code == ResponseCode.NO_PERMISSION
+    assert directory.call(104, {**BROKER, **change}).code == ResponseCode.NO_PERMISSION
+    assert directory.routes.broker("broker-a").addresses == {0: "127.0.0.1:10911"}
+
+
+def test_registering_needs_the_permission_on_the_cluster(directory):
+    directory.user("alice", ("Topic:*", "All"), ("Cluster:D", "Update"))
+    for code, body in [(103, topics("t")), (104, b""), (904, b"")]:
+        assert directory.call(code, HEADER, body, user="alice").code == ResponseCode.NO_PERMISSION
+    assert directory.call(205, {"brokerName": "broker-a"}, user="alice").code == ResponseCode.NO_PERMISSION
+    assert directory.call(103, {**HEADER, "clusterName": "D"}, topics("t"), user="alice").code == 0
