@@ -1,6 +1,6 @@
 """Regions of rights, of changes and of holders hold exactly the requests that `decide` says."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
@@ -10,7 +10,7 @@ from mqguard.auth.analysis.origins import ANYWHERE, Origins
 from mqguard.auth.analysis.rights import rights_of, who_can
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision
-from tests.property.analysis.universe import ACTIONS, ADDRESSES, REQUESTS, acls, directories, resources, sources
+from tests.property.analysis.universe import ACTIONS, ADDRESSES, REQUESTS, acls, directories, effort, resources, sources
 
 addresses = st.sampled_from(ADDRESSES)
 
@@ -20,7 +20,7 @@ def allowed(directory, request):
 
 
 @given(directories)
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_rights_are_the_allowed_requests(directory):
     """A request is in one region if it is allowed, and in none if it is refused."""
     regions = rights_of(directory, "u")
@@ -33,7 +33,7 @@ def test_rights_are_the_allowed_requests(directory):
 
 
 @given(directories, directories)
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_a_comparison_is_the_symmetric_difference(old, new):
     """Gained is what only the new state allows, lost what only the old one allows, and nothing is neither."""
     found = compare(old, new)
@@ -52,14 +52,14 @@ def test_a_comparison_is_the_symmetric_difference(old, new):
 
 
 @given(directories)
-@settings(max_examples=30, deadline=None)
+@effort(30)
 def test_nothing_changes_between_equal_states(directory):
     """A state compared with itself has no change."""
     assert compare(directory, directory).is_empty
 
 
 @given(directories, resources, st.sampled_from([*ACTIONS, Action.ALL]), st.one_of(st.just(()), sources))
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_holders_may_do_what_was_asked(directory, resource, action, given_sources):
     """A user is named if it may do any of what was asked, with exactly what it may do of it."""
     origins = Origins.of(given_sources)
@@ -100,7 +100,7 @@ def test_sets_of_origins_are_sets(left, right):
 
 
 @given(acls(), acls())
-@settings(max_examples=30, deadline=None)
+@effort(30)
 def test_a_subject_without_a_user_may_do_nothing(old, new):
     """Policies alone give nobody a right."""
     assert compare(Directory.of([], [old]), Directory.of([], [new])).is_empty

@@ -1,6 +1,6 @@
 """Each finding of the linter is what brute force over a small universe says, and nothing is left out."""
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.analysis.directory import Directory
@@ -14,7 +14,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.user import User
-from tests.property.analysis.universe import REQUESTS, acls, directories
+from tests.property.analysis.universe import REQUESTS, acls, directories, effort
 
 USER = User("u", ())
 
@@ -62,7 +62,7 @@ def found(findings, rule):
 
 
 @given(acls(most=6))
-@settings(max_examples=80, deadline=None)
+@effort(80)
 def test_shadowed_entries_are_those_that_never_decide(acl):
     """An entry is shadowed when no request is decided by its rank, and one it matches gets the other decision."""
     findings = found(lint_acl(acl), Rule.SHADOWED)
@@ -86,7 +86,7 @@ def test_shadowed_entries_are_those_that_never_decide(acl):
 
 
 @given(acls(most=6))
-@settings(max_examples=80, deadline=None)
+@effort(80)
 def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
     """A Default entry is silent when a Custom entry covers each of its names."""
     findings = found(lint_acl(acl), Rule.DEFAULT_SILENT)
@@ -101,7 +101,7 @@ def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
 
 
 @given(acls(most=6))
-@settings(max_examples=80, deadline=None)
+@effort(80)
 def test_needless_entries_can_go_alone_and_together(acl):
     """Without any one of them, and without all of them, each request gets the same decision; no other can go too."""
     findings = lint_acl(acl)
@@ -124,7 +124,7 @@ def test_needless_entries_can_go_alone_and_together(acl):
 
 
 @given(acls(most=6))
-@settings(max_examples=80, deadline=None)
+@effort(80)
 def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
     """An Allow is contradicted by a Deny of its resource that matches some of its requests and is not within it."""
     findings = found(lint_acl(acl), Rule.CONTRADICTORY)
@@ -149,7 +149,7 @@ def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
 
 
 @given(acls(most=6))
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
     """The witness of a wide Allow is decided by it; that of a leaky Deny is allowed though the Deny was meant to stop it."""
     findings = [finding for finding in lint_acl(acl) if finding.rule is Rule.WIDE]
@@ -174,7 +174,7 @@ def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
 
 
 @given(directories)
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_findings_about_subjects_are_facts(directory):
     """No user, no rights and Super policies are told exactly when they are so."""
     rules = {finding.rule for finding in lint(directory) if finding.place is None}

@@ -2,6 +2,7 @@
 
 import itertools
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
@@ -14,6 +15,12 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
+
+
+def effort(percent):
+    """Settings for a test that looks at the whole universe each time: some of the examples that the profile asks for."""
+    return settings(max_examples=settings.default.max_examples * percent // 100)
+
 
 # Entries name only `a` and `b`, at most two letters: `c` stands for every other letter.
 NAMES = [*map("".join, itertools.chain.from_iterable(itertools.product("abc", repeat=n) for n in (1, 2, 3)))]

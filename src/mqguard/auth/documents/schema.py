@@ -21,11 +21,11 @@ def schema() -> Schema:
         "title": "mqguard policy document",
         **_object(DOCUMENT),
         "$defs": {
-            "user": {"oneOf": [{"type": "null"}, _object(USER)]},
+            "user": _optional(USER),
             "secret": {**_object(SECRET), "minProperties": 1, "maxProperties": 1},
             "entry": _object(ENTRY),
             "uses": {"type": "array", "items": {"oneOf": [reference("entry"), _object(USE)]}},
-            "policies": _object(POLICIES),
+            "policies": _optional(POLICIES),
             "test": _object(TEST),
             "resource": {
                 "type": "string",
@@ -35,6 +35,10 @@ def schema() -> Schema:
             "source": {"type": "string", "minLength": 2, "description": "an address or a CIDR range, IPv4 or IPv6"},
         },
     }
+
+
+def _optional(fields: Fields) -> Schema:
+    return {"oneOf": [{"type": "null"}, _object(fields)]}
 
 
 def _object(fields: Fields) -> Schema:

@@ -1,7 +1,7 @@
 """Tests in a document hold for every request that they speak of, or show one that fails."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.decide import decide
@@ -11,7 +11,7 @@ from mqguard.auth.documents.problems import Mark
 from mqguard.auth.documents.reading import read_document
 from mqguard.auth.policy import Decision
 from mqguard.auth.verdict import Reason
-from tests.property.analysis.universe import ACTIONS, REQUESTS, directories, resources, sources
+from tests.property.analysis.universe import ACTIONS, REQUESTS, directories, effort, resources, sources
 
 POLICIES = """\
 version: 1
@@ -104,7 +104,7 @@ def test_each_user_and_action_is_told():
     st.sampled_from(Decision),
     st.one_of(st.none(), st.sampled_from(Reason)),
 )
-@settings(max_examples=100, deadline=None)
+@effort(100)
 def test_a_test_holds_when_every_request_is_decided_so(directory, action, resource, origin, must, reason):
     """Brute force over the small universe finds the same."""
     assertion = Assertion(("u",), (action,), (resource,), origin, must, reason, Mark(1, 1))

@@ -1,7 +1,7 @@
 """A plan is the way from what is stored to what a document says: no more, all of it, and never a lock-out."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.analysis.comparison import Direction
@@ -15,7 +15,7 @@ from mqguard.auth.ports import DeleteAcl, DeleteUser, Metadata, PutUser
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from tests.property.analysis.universe import acls
+from tests.property.analysis.universe import acls, effort
 
 BASE = """\
 version: 1
@@ -175,7 +175,7 @@ def test_the_last_super_user_stays(admin):
 
 
 @given(st.one_of(st.none(), acls()), acls())
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_any_state_is_reached_in_one_step(old, new):
     """From any policies to any others: after the plan nothing is left to do, and rights are those of the document."""
     user = User("u", (LiveSecret(Secret("s")),))

@@ -1,6 +1,6 @@
 """What is written reads back as the same, and holds no secret."""
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mqguard.auth.analysis.comparison import compare
@@ -12,7 +12,7 @@ from mqguard.auth.documents.writing import write_document
 from mqguard.auth.policy import Acl
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from tests.property.analysis.universe import acl, acls
+from tests.property.analysis.universe import acl, acls, effort
 
 # A lone surrogate is no text in any file.
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
@@ -34,7 +34,7 @@ def meaning(found: Acl):
 @example("null", UserType.NORMAL, UserStatus.ENABLE, acl([]))
 @example("*&!", UserType.NORMAL, UserStatus.ENABLE, acl([]))
 @example("a: b # c", UserType.SUPER, UserStatus.DISABLE, acl([]))
-@settings(max_examples=60, deadline=None)
+@effort(60)
 def test_a_state_reads_back_as_itself(name, kind, status, policies):
     """Users, types, status and entries in their order survive, whatever the name."""
     user = User(name, (LiveSecret(Secret("hush-hush")),), kind, status)

@@ -1,6 +1,6 @@
 """ACL 1.0 files become users and policies that allow no more, and everything that changes is told with its line."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
@@ -17,6 +17,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.user import Secret, UserType
 from mqguard.store.access_memory import MemoryMetadataStore
+from tests.property.analysis.universe import effort
 
 SHIPPED = """\
 globalWhiteRemoteAddresses:
@@ -268,7 +269,7 @@ def naive(admin, topics, groups, topic_default, group_default, kind, name, actio
 
 
 @given(st.booleans(), _items, _items, _defaults, _defaults)
-@settings(max_examples=500, deadline=None)
+@effort(500)
 def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_default):
     """Whatever an account says: what 1.0 refuses is refused, and messages flow exactly as before."""
     lines = {"admin": str(admin).lower()}

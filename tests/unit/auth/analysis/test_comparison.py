@@ -1,0 +1,73 @@
+"""What a comparison tells, by example."""
+
+from mqguard.auth.analysis.comparison import compare
+from mqguard.auth.documents.reading import read_document
+
+ENTRY = "{resource: Topic:a, actions: Pub, decision: Allow}"
+
+
+def state(users, *entries):
+    body = "".join(f"      - {entry}\n" for entry in entries)
+    policies = f"policies:\n  User:u:\n    custom:\n{body}" if entries else ""
+    return read_document(f"version: 1\nusers: {{{users}}}\n{policies}").directory
+
+
+def told(old, new):
+    found = compare(old, new)
+    return (
+        [(one.what, one.old, one.new) for one in found.users],
+        [(one.direction.value, one.region.names, ",".join(one.region.action_names)) for one in found.rights],
+    )
+
+
+def test_users_that_come_go_and_change():
+    """Each change of a user is told, and what it means for rights."""
+    assert told(state(""), state("u: {}", ENTRY)) == ([("added", "", "Normal, enable")], [("gained", "Topic:a", "Pub")])
+    assert told(state("u: {}", ENTRY), state("", ENTRY)) == (
+        [("removed", "Normal, enable", "")],
+        [("lost", "Topic:a", "Pub")],
+    )
+    assert told(state("u: {}", ENTRY), state("u: {status: disable}", ENTRY)) == (
+        [("status", "enable", "disable")],
+        [("lost", "Topic:a", "Pub")],
+    )
+    assert told(state("u: {type: Super}", ENTRY), state("u: {}", ENTRY)) == (
+        [("type", "Super", "Normal")],
+        [
+            ("lost", "Cluster:*", "All"),
+            ("lost", "Namespace:*", "All"),
+            ("lost", "Topic:* but Topic:a", "All"),
+            ("lost", "Topic:a", "Sub,Create,Update,Delete,Get,List"),
+            ("lost", "Group:*", "All"),
+        ],
+    )
+    assert told(state("u: {status: disable}"), state("u: {status: disable, type: Super}"))[1] == []
+
+
+def test_another_way_to_write_the_same_is_no_change_of_rights():
+    """Proven equal, and told to be written differently."""
+    old = state("u: {}", ENTRY, "{resource: 'Topic:b*', actions: Sub, sources: 10.0.0.0/8, decision: Allow}")
+    new = state(
+        "u: {}",
+        "{resource: 'Topic:b*', actions: Sub, sources: [10.0.0.0/9, 10.128.0.0/9], decision: Allow}",
+        "{resource: Topic:bc, actions: Sub, sources: 10.1.0.0/16, decision: Allow}",
+        ENTRY,
+        "{resource: 'Topic:bc', actions: Sub, sources: 10.0.0.0/8, decision: Allow}",
+    )
+    found = compare(old, new)
+
+    assert found.is_empty
+    assert found.rewritten == ("u",)
+    assert compare(old, old).rewritten == ()
+
+
+def test_a_change_shows_a_request_and_both_verdicts():
+    """The entry that decided before, and what decides now."""
+    (change,) = compare(
+        state("u: {}", ENTRY),
+        state("u: {}", ENTRY, "{resource: Topic:a, actions: Pub, sources: '::1', decision: Deny}"),
+    ).rights
+
+    assert change.region.witness.text == "Pub Topic:a from ::1"
+    assert (change.old.allowed, change.new.allowed) == (True, False)
+    assert change.new.decided_by.sources[0].text == "::1"

@@ -1,0 +1,176 @@
+"""What the linter says, by example; that it says it exactly when it is so stands in the properties."""
+
+import pytest
+
+from mqguard.auth.analysis.findings import Rule
+from mqguard.auth.analysis.lint import lint
+from mqguard.auth.documents.reading import read_document
+
+
+def findings(*entries, default=(), user="{}"):
+    lines = ["version: 1", f"users: {{u: {user}}}", "policies:", "  User:u:", "    custom:"]
+    lines += [f"      - {{{entry}}}" for entry in entries]
+    if not entries:
+        lines.pop()
+    if default:
+        lines += ["    default:", *(f"      - {{{entry}}}" for entry in default)]
+    return lint(read_document("\n".join(lines)).directory)
+
+
+def told(found, rule):
+    return [(one.place.number, one.message) for one in found if one.rule is rule]
+
+
+ALLOW, DENY = "decision: Allow", "decision: Deny"
+
+
+def test_a_shadowed_entry_names_what_comes_first():
+    """With a request that it is about and that is decided the other way."""
+    found = findings(
+        f"resource: Topic:a, actions: [Pub, Sub], {DENY}",
+        f"resource: Topic:a, actions: Pub, sources: 10.0.0.0/8, {ALLOW}",
+        f"resource: 'Topic:*', actions: Pub, {ALLOW}",
+    )
+
+    assert told(found, Rule.SHADOWED) == [
+        (
+            2,
+            "`Allow Pub on Topic:a from 10.0.0.0/8` never decides: `Deny Pub,Sub on Topic:a from anywhere` comes first",
+        )
+    ]
+    (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+    assert shadowed.witness.text == "Pub Topic:a from 10.0.0.1"
+    assert [other.number for other in shadowed.others] == [1]
+
+
+def test_a_default_entry_can_be_kept_silent_in_part():
+    """Where Custom entries cover the rest of its names, and narrower Default entries the others."""
+    found = findings(
+        f"resource: Topic:a, actions: Sub, {ALLOW}",
+        default=(
+            f"resource: 'Topic:a*', actions: Pub, {ALLOW}",
+            f"resource: 'Topic:a*', actions: Pub, {DENY}",
+            f"resource: 'Topic:*', actions: Pub, {ALLOW}",
+        ),
+    )
+
+    assert told(found, Rule.SHADOWED)[0][0] == 1
+    assert told(found, Rule.DEFAULT_SILENT) == []
+
+
+def test_a_silent_default_entry_names_what_covers_it():
+    """An entry by itself, or several together, cover its names."""
+    found = findings(
+        f"resource: 'Topic:a*', actions: Sub, {ALLOW}", default=(f"resource: Topic:ab, actions: Pub, {ALLOW}",)
+    )
+
+    assert told(found, Rule.DEFAULT_SILENT) == [
+        (
+            1,
+            "`Allow Pub on Topic:ab from anywhere` never speaks: Custom entries such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab`",
+        )
+    ]
+
+
+def test_of_two_equal_entries_the_later_is_redundant():
+    """One of them can go, not both; an entry that only keeps Default silent cannot go."""
+    twice = f"resource: Topic:a, actions: Pub, {ALLOW}"
+    assert [number for number, _ in told(findings(twice, twice), Rule.REDUNDANT)] == [2]
+    keeping = findings(
+        f"resource: Topic:a, actions: Pub, {DENY}", default=(f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",)
+    )
+    assert told(keeping, Rule.REDUNDANT) == []
+
+
+def test_a_deny_of_nothing_is_redundant():
+    """Without it the same requests are refused as no entry matches."""
+    found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:b, actions: Pub, {ALLOW}")
+
+    assert told(found, Rule.REDUNDANT) == [
+        (
+            1,
+            "`Deny Pub on Topic:a from anywhere` changes nothing: without it the same requests are refused as no entry matches",
+        )
+    ]
+
+
+def test_an_exception_is_no_contradiction():
+    """A Deny within the Allow is how addresses and actions are taken out; one that reaches beyond it is not."""
+    wide = f"resource: Topic:a, actions: [Pub, Sub], {ALLOW}"
+    assert told(findings(wide, f"resource: Topic:a, actions: Pub, {DENY}"), Rule.CONTRADICTORY) == []
+    assert told(findings(wide, f"resource: Topic:a, actions: All, sources: '::/0', {DENY}"), Rule.CONTRADICTORY) == [
+        (
+            1,
+            "`Allow Pub,Sub on Topic:a from anywhere` is contradicted by `Deny All on Topic:a from ::/0`, and Deny wins",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (f"resource: '*', actions: Pub, {ALLOW}", "reaches every cluster, topic and group, also those to come"),
+        (f"resource: 'Group:*', actions: All, {ALLOW}", "allows all actions on every group"),
+        (f"resource: Cluster:c, actions: [Get, Update], {ALLOW}", "lets its holder administer users and policies"),
+        (f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {ALLOW}", "names every IPv4 address, which limits"),
+        (f"resource: Topic:a, actions: Pub, sources: ['::/0', 10.0.0.1], {ALLOW}", "names every IPv6 address"),
+    ],
+)
+def test_a_wide_right_says_how_far_it_reaches(entry, message):
+    """With a request that it allows."""
+    (wide,) = [one for one in findings(entry) if one.rule is Rule.WIDE]
+
+    assert message in wide.message
+    assert wide.witness is not None
+
+
+def test_a_right_that_never_comes_to_speak_is_not_wide():
+    """A Deny of the same rank takes all of it."""
+    found = findings(f"resource: '*', actions: Pub, {ALLOW}", f"resource: '*', actions: All, {DENY}")
+
+    assert told(found, Rule.WIDE) == []
+
+
+def test_a_deny_for_one_family_lets_the_other_in():
+    """`0.0.0.0/0` is no IPv6 address; where nothing gets in anyway, nothing is said."""
+    deny = f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {DENY}"
+    found = findings(deny, f"resource: 'Topic:*', actions: Pub, {ALLOW}")
+
+    (leak,) = [one for one in found if one.rule is Rule.WIDE]
+    assert leak.message == (
+        "`Deny Pub on Topic:a from 0.0.0.0/0` names every IPv4 address, but IPv6 addresses get in: leave the sources out to deny from everywhere"
+    )
+    assert leak.witness.text == "Pub Topic:a from 2001:db8::1"
+    assert told(findings(deny), Rule.WIDE) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        ("'Group:%RETRY%g'", "a `%RETRY%` topic belongs to its group, so write `Group:g`"),
+        ("'Topic:%DLQ%*'", "a `%DLQ%` topic belongs to its group, so write `Group:name`"),
+        ("'Topic:a b'", "the topic `a b` holds characters other than"),
+        ("'Group:a.b*'", "the group `a.b` holds characters other than"),
+        ("Namespace:n", "requests name topics, groups and clusters, no namespaces"),
+    ],
+)
+def test_names_that_no_request_has(resource, reason):
+    """What can never be asked for is told with what would be right."""
+    ((_, message),) = told(findings(f"resource: {resource}, actions: Sub, {ALLOW}"), Rule.UNREACHABLE)
+
+    assert reason in message
+
+
+def test_facts_about_subjects():
+    """A Super user's policies, and users and policies without the other."""
+    assert [one.rule for one in findings(f"resource: Topic:a, actions: Pub, {ALLOW}", user="{type: Super}")] == [
+        Rule.SUPER_POLICIES
+    ]
+    document = read_document(
+        "version: 1\nusers: {idle: {}, off: {status: disable}}\n"
+        "policies: {'User:gone': {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}\n"
+    )
+    assert [(one.rule, one.subject) for one in lint(document.directory)] == [
+        (Rule.NO_USER, "gone"),
+        (Rule.NO_RIGHTS, "idle"),
+    ]

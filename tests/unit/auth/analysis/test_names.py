@@ -1,0 +1,75 @@
+"""Classes of names: a tree in which each class has what its narrower ones leave over."""
+
+from mqguard.auth.analysis.names import NameTree, trees
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+
+
+def tree(*keys):
+    return NameTree(ResourceType.TOPIC, [Resource.parse(key) for key in keys])
+
+
+def test_classes_nest():
+    """A prefix before its own literal, each within the longest prefix that covers it; other types are left out."""
+    found = tree("Topic:a*", "Topic:a", "Topic:ab*", "Topic:abc", "Topic:b", "Group:x", "*", "Topic:*")
+
+    assert [(one.resource.key, one.parent, one.end) for one in found.classes] == [
+        ("Topic:*", -1, 6),
+        ("Topic:a*", 0, 5),
+        ("Topic:a", 1, 3),
+        ("Topic:ab*", 1, 5),
+        ("Topic:abc", 3, 5),
+        ("Topic:b", 0, 6),
+    ]
+    assert list(found.within(Resource.parse("Topic:a*"))) == [1, 2, 3, 4]
+    assert list(found.within(Resource.parse("*"))) == list(range(6))
+    assert list(found.within(Resource.parse("Group:x"))) == []
+
+
+def test_samples_are_of_their_class():
+    """As plain as can be, and never in a hole."""
+    found = tree("Topic:a*", "Topic:a", "Topic:a-1", "Topic:a-o*", "Topic:b-*", "Topic:any", "Topic:o*")
+
+    assert {one.resource.key: one.sample() for one in found.classes} == {
+        "Topic:*": "1",
+        "Topic:a*": "aany",
+        "Topic:a": "a",
+        "Topic:a-1": "a-1",
+        "Topic:a-o*": "a-o",
+        "Topic:any": "any",
+        "Topic:b-*": "b-any",
+        "Topic:o*": "o",
+    }
+
+
+def test_a_class_full_of_holes_still_has_a_name():
+    """Every short word is taken, and a letter further on is found."""
+    words = ("", "-1", "-other", "any", "other", "1", "x", "a", "b", "0", "_")
+    found = tree("Topic:p*", *(f"Topic:p{word}" for word in words), *(f"Topic:p{letter}*" for letter in "0123456789"))
+    place = next(one for one in found.classes if one.resource.key == "Topic:p*")
+
+    sample = place.sample()
+    assert sample is not None
+    assert sample.startswith("p")
+    assert sample[1] not in "0123456789"
+
+
+def test_a_blank_literal_has_no_name():
+    """No request can ask for it; a prefix of blanks can be asked for with more."""
+    blank = Resource(ResourceType.TOPIC, " ", Pattern.LITERAL)
+    prefix = Resource(ResourceType.TOPIC, " ", Pattern.PREFIXED)
+    found = NameTree(ResourceType.TOPIC, [blank, prefix])
+
+    samples = {one.resource.key: one.sample() for one in found.classes}
+    assert samples["Topic: "] is None
+    assert samples["Topic: *"] == " any"
+
+
+def test_there_is_a_tree_for_each_type():
+    """In the order of the types, each at least with the class of all names."""
+    assert [one.type for one in trees([])] == [
+        ResourceType.CLUSTER,
+        ResourceType.NAMESPACE,
+        ResourceType.TOPIC,
+        ResourceType.GROUP,
+    ]
+    assert all(len(one.classes) == 1 for one in trees([Resource.parse("*")]))

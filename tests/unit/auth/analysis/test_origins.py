@@ -1,0 +1,80 @@
+"""Sets of places: told in few words, and exact at the edges of both families."""
+
+import ipaddress
+
+import pytest
+
+from mqguard.auth.analysis.origins import ANYWHERE, NOWHERE, Origins
+from mqguard.auth.source import Source, parse_address
+
+
+def of(*texts):
+    return Origins.of([Source.parse(text) for text in texts])
+
+
+@pytest.mark.parametrize(
+    ("origins", "text", "ranges"),
+    [
+        (ANYWHERE, "anywhere", ("0.0.0.0/0", "::/0", "unknown")),
+        (NOWHERE, "nowhere", ()),
+        (of("10.0.0.0/8"), "10.0.0.0/8", ("10.0.0.0/8",)),
+        (of("10.0.0.1", "::1"), "10.0.0.1, ::1", ("10.0.0.1", "::1")),
+        (of("10.0.0.0/9", "10.128.0.0/9"), "10.0.0.0/8", ("10.0.0.0/8",)),
+        (of("0.0.0.0/0"), "0.0.0.0/0", ("0.0.0.0/0",)),
+        (of("::/0"), "::/0", ("::/0",)),
+        (of("::/1"), "::/1", ("::/1",)),
+        (of("::ffff:10.0.0.0/104"), "10.0.0.0/8", ("10.0.0.0/8",)),
+        (ANYWHERE - of("10.0.0.0/8"), "anywhere but 10.0.0.0/8", None),
+        (ANYWHERE - of("10.0.0.0/8", "2001:db8::/32"), "anywhere but 10.0.0.0/8, 2001:db8::/32", None),
+        (ANYWHERE - of("0.0.0.0/0", "::/0"), "an unknown address", ("unknown",)),
+        (of("10.0.0.0/31") - of("10.0.0.0"), "10.0.0.1", ("10.0.0.1",)),
+        (of("255.255.255.255", "0.0.0.0"), "0.0.0.0, 255.255.255.255", ("0.0.0.0", "255.255.255.255")),
+    ],
+)
+def test_a_set_is_told_in_few_words(origins, text, ranges):
+    """By what is in it, or by what is not, whichever is shorter; ranges that touch are one."""
+    assert origins.text == text
+    if ranges is not None:
+        assert origins.ranges() == ranges
+
+
+def test_mapped_addresses_are_no_places_of_their_own():
+    """A request from one is an IPv4 request, so the IPv6 set has a gap there that is not shown."""
+    mapped = ipaddress.IPv6Address("::ffff:10.1.2.3")
+
+    assert parse_address("::ffff:10.1.2.3") == ipaddress.IPv4Address("10.1.2.3")
+    assert mapped in of("10.0.0.0/8")
+    assert mapped not in of("::/0")
+    assert ANYWHERE - of("0.0.0.0/0") - Origins(unknown=True) == of("::/0")
+
+
+@pytest.mark.parametrize(
+    ("origins", "sample"),
+    [
+        (ANYWHERE, "192.0.2.1"),
+        (of("::/0"), "2001:db8::1"),
+        (of("10.0.0.0/8"), "10.0.0.1"),
+        (of("10.0.0.5"), "10.0.0.5"),
+        (of("fd00::/8"), "fd00::1"),
+        (Origins(unknown=True), "None"),
+    ],
+)
+def test_a_sample_is_plain(origins, sample):
+    """An address reserved for examples, else the first that looks like a host."""
+    assert str(origins.sample()) == sample
+
+
+def test_an_empty_set_has_no_sample():
+    """Asking for one is a mistake of the caller."""
+    with pytest.raises(ValueError, match="no sample"):
+        NOWHERE.sample()
+
+
+def test_edges():
+    """The first and last addresses of both families are in, and nothing touches across them."""
+    for text in ("0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"):
+        only = of(text)
+        assert parse_address(text) in only
+        assert (only | only) == only
+        assert (only - only).is_empty
+        assert (ANYWHERE - only) | only == ANYWHERE

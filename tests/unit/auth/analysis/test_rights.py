@@ -1,0 +1,83 @@
+"""Rights as lines for a person."""
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.analysis.rights import rights_of, who_can
+from mqguard.auth.documents.reading import read_document
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+
+POLICY = """\
+version: 1
+users:
+  root: {type: Super}
+  all: {}
+  some: {}
+  off: {type: Super, status: disable}
+policies:
+  User:all:
+    custom:
+      - {resource: "*", actions: All, decision: Allow}
+  User:some:
+    custom:
+      - {resource: "*", actions: Get, decision: Allow}
+      - {resource: "Topic:a*", actions: [Pub, Sub], decision: Allow}
+      - {resource: Topic:ab, actions: [Pub, Sub, Get], decision: Allow}
+      - {resource: Topic:ac, actions: Pub, sources: 10.0.0.0/8, decision: Deny}
+      - {resource: "Group:*", actions: Get, sources: 10.0.0.0/8, decision: Deny}
+"""
+DIRECTORY = read_document(POLICY).directory
+
+
+def lines(regions):
+    return [(region.names, ",".join(region.action_names), region.origins.text) for region in regions]
+
+
+def test_the_same_rights_are_told_once():
+    """All types as one, a narrower entry that changes nothing with the wider one, actions that share origins together."""
+    assert lines(rights_of(DIRECTORY, "root")) == [("*", "All", "anywhere")]
+    assert lines(rights_of(DIRECTORY, "all")) == [("*", "All", "anywhere")]
+    assert lines(rights_of(DIRECTORY, "some")) == [
+        ("Cluster:*", "Get", "anywhere"),
+        ("Namespace:*", "Get", "anywhere"),
+        ("Topic:* but Topic:a*", "Get", "anywhere"),
+        ("Topic:a* but Topic:ac", "Pub,Sub,Get", "anywhere"),
+        ("Topic:ac", "Pub", "anywhere but 10.0.0.0/8"),
+        ("Topic:ac", "Sub,Get", "anywhere"),
+        ("Group:*", "Get", "anywhere but 10.0.0.0/8"),
+    ]
+
+
+def test_nobody_and_nothing():
+    """A disabled user, a user that does not exist, and policies without a user have no rights."""
+    assert rights_of(DIRECTORY, "off") == ()
+    assert rights_of(DIRECTORY, "nobody") == ()
+    assert rights_of(Directory({}, DIRECTORY.acls), "some") == ()
+
+
+def test_holders_of_a_name_and_of_a_prefix():
+    """Whoever may do some of it is told, with what exactly, and whether it is all."""
+    found = who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:ac"))
+    assert [(one.user, one.is_super, one.whole) for one in found] == [
+        ("all", False, True),
+        ("root", True, True),
+        ("some", False, False),
+    ]
+    assert lines(found[2].regions) == [("Topic:ac", "Pub", "anywhere but 10.0.0.0/8")]
+
+    inside = Origins.of([Source.parse("10.1.0.0/16")])
+    found = who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:a*"), inside)
+    assert lines(found[2].regions) == [("Topic:a* but Topic:ac", "Pub", "10.1.0.0/16")]
+    assert [one.user for one in who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:b"))] == [
+        "all",
+        "root",
+    ]
+
+
+def test_all_stands_for_every_action():
+    """A holder of one of them is told, with which."""
+    found = who_can(DIRECTORY, frozenset({Action.ALL}), Resource.parse("Topic:ab"))
+
+    assert [(one.user, one.whole) for one in found] == [("all", True), ("root", True), ("some", False)]
+    assert lines(found[2].regions) == [("Topic:ab", "Pub,Sub,Get", "anywhere")]
