@@ -87,6 +87,18 @@ class Database:
         del self._db
 
 
+def log_bytes(path: Path) -> int:
+    """How much the write-ahead logs of a database hold.
+
+    Raises:
+        StoreFailed: The directory can not be looked at.
+    """
+    try:
+        return sum(file.stat().st_size for file in path.glob("*.log"))
+    except OSError as error:
+        raise StoreFailed(f"the directory `{path}` can not be looked at: {error.strerror}") from error
+
+
 def named(error: Exception, path: Path) -> StoreError:
     """The error of ours that a RocksDB error is, told by its text: rocksdict has one class for all."""
     text = " ".join(str(error).split())

@@ -14,7 +14,7 @@ import rocksdict
 
 from mqguard.model import record as records
 from mqguard.store import layout
-from mqguard.store.database import Database
+from mqguard.store.database import Database, log_bytes
 from mqguard.store.doubt import Doubt
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
 from mqguard.store.loading import load
@@ -29,7 +29,10 @@ _pack_entry = layout.ENTRY.pack
 _pack_index_key = layout.INDEX_KEY.pack
 Handle = rocksdict.ColumnFamily | None
 _ROOM_TO_RECOVER = 64 << 20
-"""Free bytes without which a database is not opened anew: opening writes files, and failing there costs the reads."""
+"""Free bytes, beside those of the log, without which a database is not opened anew.
+
+Opening writes what the log holds to files; failing there would cost the reads that still work.
+"""
 
 
 class RocksMessageStore:
@@ -236,7 +239,7 @@ class RocksMessageStore:
             return False
         try:
             space = self.space()
-            if space.free < min(_ROOM_TO_RECOVER, space.total // 20):
+            if space.free < min(_ROOM_TO_RECOVER, space.total // 20) + log_bytes(self._path):
                 return False
             self._detach()
             self._attach(Database(self._path))
