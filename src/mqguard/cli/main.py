@@ -26,6 +26,7 @@ from mqguard.cli import (
     topic,
     user,
     version,
+    why,
 )
 from mqguard.cli.exits import Exit, report
 
@@ -38,6 +39,7 @@ COMMANDS: tuple[click.Command, ...] = (
     acl.acl,
     topic.topic,
     policy_explain.explain,
+    why.why,
     policy.can,
     policy.who_can,
     policy_check.lint,

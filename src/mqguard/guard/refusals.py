@@ -100,9 +100,12 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         return "\n".join(lines)
 
     def _remedy(self) -> str:
-        if self.stage == "authorization" and not self.proven:
-            return _REMEDIES["no-credentials"]
-        return _REMEDIES.get(self.reason, "correct the client: no policy turns this refusal")
+        return remedy("no-credentials" if self.stage == "authorization" and not self.proven else self.reason)
+
+
+def remedy(reason: str) -> str:
+    """What would turn a refusal that no policy decided, by its machine word."""
+    return _REMEDIES.get(reason, "correct the client: no policy turns this refusal")
 
 
 class RefusalLog:

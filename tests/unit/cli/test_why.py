@@ -1,0 +1,62 @@
+"""The story of a refusal, from the audit log."""
+
+import pytest
+
+from mqguard.guard.audit_lines import AuditLines
+from tests.unit.cli.policy_run import run, run_json
+from tests.unit.guard.world import World, signed
+
+
+@pytest.fixture(name="data")
+def a_data_directory(tmp_path):
+    """The audit log of a server that refused a send, a guess and a reading of configuration."""
+    world = World()
+    world.allow("alice", "Topic:orders*", "Pub")
+    world.deny("alice", "Topic:orders-secret", "Pub", sources=("10.0.0.0/8",))
+    world.admit(signed(310, b="orders"))
+    for command in (signed(310, b="orders-secret"), signed(310, b="orders", secret="wrong"), signed(26)):
+        world.refusal(command)
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    directory.joinpath("audit.jsonl").write_bytes(AuditLines().render(world.sink.records)[1])
+    return tmp_path
+
+
+def test_a_denied_send(data, capsys):
+    """Who, what, where from, the entry that decided, and where to look for what would turn it."""
+    code, out, err = run(capsys, "why", "d1", "--data", data)
+
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "2023-11-14T22:13:20.000Z: request 310 SEND_MESSAGE_V2 of User:alice, proven by signature, from 10.1.2.3",
+        "refused in authorization: denied",
+        "  Deny: Pub on Topic:orders-secret",
+        "    by the entry Deny Pub on Topic:orders-secret from 10.0.0.0/8",
+        "what would turn it: mqguard explain --user alice --action Pub --resource Topic:orders-secret --from 10.1.2.3",
+    ]
+
+
+def test_a_guess_and_a_code_for_super_users(data, capsys):
+    """No policy turns these."""
+    guess = run(capsys, "why", "d2", "--data", data)[1]
+    reading = run(capsys, "why", "d3", "--log", data / "audit" / "audit.jsonl")[1]
+
+    assert "of User:alice, not proven, from" in guess
+    assert guess.endswith("what would turn it: correct the secret in the client's configuration\n")
+    assert reading.endswith("what would turn it: send it as a Super user\n")
+
+
+def test_the_record_as_json(data, capsys):
+    """As it stands in the log."""
+    code, found = run_json(capsys, "why", "d1", "--data", data)
+
+    assert code == 0
+    assert (found["decision"], found["reason"], found["verdict"]) == ("d1", "denied", "deny")
+
+
+def test_an_id_that_never_was(data, capsys):
+    """Exit code 4 and where was looked."""
+    code, out, err = run(capsys, "why", "d9", "--data", data)
+
+    assert (code, out) == (4, "")
+    assert "no decision `d9` in" in err
