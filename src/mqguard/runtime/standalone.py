@@ -17,6 +17,7 @@ if sys.platform != "win32":
 from mqguard.config import options
 from mqguard.config.loader import Configuration, Level
 from mqguard.config.secret import Credentials
+from mqguard.errors import MqguardError
 from mqguard.net.server import RemotingServer
 from mqguard.runtime import settings
 from mqguard.runtime.clock import SystemClock
@@ -94,7 +95,7 @@ class Standalone:
         ready: Callable[[Ready], None],
         then: Beside | None = None,
     ) -> None:
-        """Serve until SIGTERM or SIGINT.
+        """Serve until SIGTERM or SIGINT. SIGHUP has the TLS files read again.
 
         Args:
             first_start: Told of the super user, if this start made one.
@@ -124,6 +125,7 @@ class Standalone:
             loop.add_signal_handler(number, _stop, stop, stopping)
         host = settings.bind_address(self._config)
         broker, namesrv = RemotingServer(parts.broker, self._net), RemotingServer(parts.namesrv, self._net)
+        loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
         try:
             port = await _listen(broker, host, self._config.get(options.LISTEN_PORT), "broker", "--port")
             parts.advertise(port)
@@ -192,6 +194,16 @@ async def _listen(server: RemotingServer, host: str, port: int, what: str, flag:
         }
         why = reasons.get(exc.errno or 0, f"cannot be had: {exc.strerror or exc}")
         raise StartFailed(f"the {what}'s port {port} at {host} {why}, or choose another with {flag}") from None
+
+
+def _read_certificates(servers: tuple[RemotingServer, ...]) -> None:
+    try:
+        for server in servers:
+            server.reload_tls()
+    except MqguardError as exc:
+        _LOG.error("the TLS files were not read again, the old ones stay in use: %s", exc)
+    else:
+        _LOG.info("the TLS files were read again")
 
 
 def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:

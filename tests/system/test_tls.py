@@ -1,0 +1,86 @@
+"""TLS of a server: beside plain connections, alone, and with files that change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.system.command import Ended, run
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> trustme.CA:
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return made
+
+
+def issue(ca: trustme.CA, directory: Path) -> None:
+    """Put a new certificate in place of the old one."""
+    made = ca.issue_cert("127.0.0.1")
+    made.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
+
+
+@pytest.fixture
+def server(ca: trustme.CA, tmp_path: Path) -> Iterator[Server]:
+    issue(ca, tmp_path)
+    path = str(tmp_path / "server.pem")
+    settings = {"tls.server.mode": "enforcing", "tls.server.certPath": path, "tls.server.keyPath": path}
+    with Server(tmp_path / "server", settings=settings) as started:
+        yield started
+
+
+def topics(server: Server, *words: str) -> Ended:
+    keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
+    return run("topic", "list", "--namesrv", server.namesrv, *words, **keys)
+
+
+def fingerprint(server: Server) -> str:
+    pem = ssl.get_server_certificate(("127.0.0.1", server.namesrv_port), timeout=5)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+
+
+def test_only_encrypted_connections_are_served_when_the_mode_says_so(server: Server, tmp_path: Path) -> None:
+    assert topics(server, "--tls").code == 0
+    assert topics(server, "--tls-ca", str(tmp_path / "ca.pem")).code == 0
+    plain = topics(server)
+    assert plain.code == 3
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    foreign = topics(server, "--tls-ca", str(tmp_path / "other.pem"))
+    assert foreign.code == 3
+    assert "no TLS with" in foreign.err
+
+
+def test_certificates_are_read_again_on_sighup_and_bad_ones_are_not(
+    server: Server, ca: trustme.CA, tmp_path: Path
+) -> None:
+    first = fingerprint(server)
+    issue(ca, tmp_path)
+    assert fingerprint(server) == first
+    os.kill(server.pid, signal.SIGHUP)
+    await_log(server, "the TLS files were read again")
+    second = fingerprint(server)
+    assert second != first
+
+    (tmp_path / "server.pem").write_text("no certificate")
+    os.kill(server.pid, signal.SIGHUP)
+    await_log(server, "the TLS files were not read again, the old ones stay in use")
+    assert fingerprint(server) == second
+
+
+def await_log(server: Server, text: str) -> None:
+    end = time.monotonic() + 10
+    while text not in server.log():
+        assert time.monotonic() < end, server.log()
+        time.sleep(0.02)
