@@ -298,7 +298,8 @@ def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: C
         return bool(java.call("send", topic=topic, body="after")["ok"])
 
     until(sent)
-    messages = java.do("received", handle="c", count=5, timeout=30000, wait=40)
+    # a 4.x client waits for the answers to its lost pulls for 30 s before it asks again
+    messages = java.do("received", handle="c", count=5, timeout=45000, wait=60)
     java.do("stop", handle="c")
     assert "after-0" in bodies(messages)
 
