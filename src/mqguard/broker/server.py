@@ -16,6 +16,7 @@ from mqguard.broker.processors.membership import Membership
 from mqguard.broker.processors.offsets import Positions
 from mqguard.broker.processors.pull import Pulling
 from mqguard.broker.processors.relay import Relaying
+from mqguard.broker.processors.reply import Replying
 from mqguard.broker.processors.reports import Reports
 from mqguard.broker.processors.reset import Resetting
 from mqguard.broker.processors.send import Sending
@@ -143,17 +144,22 @@ class Broker:
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports
         progress = Progress(engine, self.clients, settings.name)
+
+        def address() -> str:
+            return self._address
+
         parts: list[dict[int, Handler]] = [
             Sending(engine, self._traffic, settings).handlers(),
             self._pulling.handlers(),
             Positions(engine, self._resets).handlers(),
-            Membership(engine, self.clients, self._locks, self._notices, clock).handlers(),
+            Membership(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
             Finding(engine, clock).handlers(),
             Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
+            Replying(engine, self.clients, self._questions, address, settings, clock).handlers(),
             TopicAdministration(engine, progress).handlers(),
             GroupAdministration(engine, self._locks).handlers(),
             Connections(self.clients).handlers(),
-            Reports(engine, self.clients, progress, lambda: self._address, clock).handlers(),
+            Reports(engine, self.clients, progress, address, clock).handlers(),
             Resetting(
                 engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
             ).handlers(),

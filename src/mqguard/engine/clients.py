@@ -229,6 +229,10 @@ class Clients:
         """Live producers by group."""
         return {group: list(members.values()) for group, members in self._producers.items()}
 
+    def groups_on(self, channel: str) -> int:
+        """How many groups a connection is in, as consumer and as producer."""
+        return len(self._consumer_channels.get(channel, ())) + len(self._producer_channels.get(channel, ()))
+
     def owner_of(self, client_id: str) -> str | None:
         """The user that a live client id belongs to: the first that registered it. None if it is nobody's."""
         claims = self._ids.get(client_id)

@@ -3,6 +3,7 @@
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.filters import require_tags
 from mqguard.broker.request import Handler, Request
+from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.clients import Client, Clients, Consuming, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
@@ -25,6 +26,9 @@ from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.clients import ConsumerGroupHeader, UnregisterClientHeader
 from mqguard.remoting.headers.codec import read
 
+MAX_GROUPS = 5_000
+"""Most groups of one connection: a process has a handful, and each costs memory here."""
+
 
 class Membership:
     """Keeps the books of clients.
@@ -34,10 +38,20 @@ class Membership:
         clients: The live clients.
         locks: Which client consumes which queue in order.
         notices: Collects whom to tell of changes.
+        settings: Name this broker.
         clock: Tells the time.
     """
 
-    def __init__(self, engine: Engine, clients: Clients, locks: Locks, notices: Notices, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        locks: Locks,
+        notices: Notices,
+        settings: BrokerSettings,
+        clock: Clock,
+    ) -> None:
+        self._broker = settings.name
         self._engine = engine
         self._clients = clients
         self._locks = locks
@@ -63,6 +77,7 @@ class Membership:
         user = request.access.user or None
         client = Client(beat.client_id, link, command.language, command.version, user)
         now = self._clock.now_ms()
+        self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         for consumer in beat.consumer_data_set:
             self._consume(client, consumer, now, keep=beat.without_sub)
         for producer in beat.producer_data_set:
@@ -92,7 +107,7 @@ class Membership:
         """Lock queues for a client, so that only it consumes them (41)."""
         body = decode(request.command.body, LockBatch)
         self._require_own(request, body.client_id)
-        queues = {_key(queue): queue for queue in body.mq_set}
+        queues = {_key(queue): queue for queue in body.mq_set if self._exists(queue)}
         held = self._locks.lock(body.consumer_group, body.client_id, queues, self._clock.now_ms())
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
 
@@ -107,6 +122,11 @@ class Membership:
         """Whether a consumer's filter is understood (46)."""
         require_tags(decode(request.command.body, CheckClient).subscription_data.expression_type)
         return Reply()
+
+    def _exists(self, queue: MessageQueue) -> bool:
+        """Whether there is such a queue here: names of nothing take no memory."""
+        topic = self._engine.topics.get(queue.topic)
+        return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
     def _consume(self, client: Client, consumer: ConsumerData, now_ms: int, *, keep: bool) -> None:
         group = consumer.group_name
@@ -127,17 +147,24 @@ class Membership:
         if config is None or config.notify_changes:
             self._notices.changed(group)
 
+    def _require_room(self, channel: str, more: int) -> None:
+        if max(more, self._clients.groups_on(channel)) > MAX_GROUPS:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER, f"one connection is a member of at most {MAX_GROUPS} groups"
+            )
+
     def _require_own(self, request: Request, client_id: str) -> None:
         request.access.require_owner(self._clients.owner_of(client_id), f"the client id `{client_id}`")
 
 
 def _subscription(data: SubscriptionData) -> Subscription:
     # The codes that the client sends are not believed: they follow from the text.
-    wanted = tags.split(data.sub_string) if data.expression_type == "TAG" else frozenset()
+    kind = data.expression_type or "TAG"
+    wanted = tags.split(data.sub_string) if kind == "TAG" else frozenset()
     return Subscription(
         data.topic,
         data.sub_string,
-        data.expression_type or "TAG",
+        kind,
         wanted,
         frozenset(map(tags.code_of, wanted)),
         data.sub_version,

@@ -98,9 +98,10 @@ class Pulling:
             moved = self._reset(header)
             if moved is not None:
                 return moved
+        # The fetch first: it refuses topics and queues that do not exist, for which no offset must be kept.
+        fetched = self._read(header, wanted)
         if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0:
             self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
-        fetched = self._read(header, wanted)
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
             return None
         return self._reply(header, fetched)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from mqguard.broker.processors import membership
 from mqguard.engine.clients import CLIENT_LIFE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
 from mqguard.model.group import SubscriptionGroupConfig
@@ -204,8 +205,8 @@ def test_heartbeats_are_guarded_by_group_and_topics(house):
     assert house.call(34, body=beat(topics=["t", "%RETRY%g"]), user="alice").code == 0
 
 
-def lock(client, group="g", queues=(0, 1)):
-    queue_set = [{"topic": "t", "brokerName": "broker-a", "queueId": queue} for queue in queues]
+def lock(client, group="g", queues=(0, 1), topic="BenchmarkTest", broker="broker-a"):
+    queue_set = [{"topic": topic, "brokerName": broker, "queueId": queue} for queue in queues]
     return json.dumps({"clientId": client, "consumerGroup": group, "mqSet": queue_set}).encode()
 
 
@@ -218,6 +219,21 @@ def test_queues_are_locked_for_one_client(house):
     assert locked(house.call(41, body=lock("c2"))) == [1]
     assert house.call(42, body=lock("c1")).code == 0
     assert locked(house.call(41, body=lock("c2"))) == [0, 1]
+
+
+def test_only_queues_that_exist_are_locked(house):
+    assert locked(house.call(41, body=lock("c1", queues=(-1, 15, 16)))) == [15]
+    assert locked(house.call(41, body=lock("c1", topic="nowhere"))) == []
+    assert locked(house.call(41, body=lock("c1", broker="broker-b"))) == []
+
+
+def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
+    monkeypatch.setattr(membership, "MAX_GROUPS", 3)
+    wire = house.connect()
+    assert house.call(34, body=beat(producers=["p", "q", "r", "s"], groups=()), wire=wire).code == 29
+    for name in "pqrs":
+        assert house.call(34, body=beat(producers=[name], groups=()), wire=wire).code == 0
+    assert house.call(34, body=beat(producers=["t"], groups=()), wire=wire).code == 29
 
 
 def test_a_lock_that_is_not_renewed_ends(house):

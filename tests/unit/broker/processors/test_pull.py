@@ -192,6 +192,13 @@ def test_the_commit_offset_counts_only_with_its_flag(house):
     assert house.engine.offsets.get("g", "t", 0) == 1
 
 
+def test_no_offset_is_kept_for_what_does_not_exist(house):
+    flag = SUBSCRIPTION | COMMIT_OFFSET
+    for change in ({"topic": "nowhere"}, {"queueId": 9}):
+        assert house.call(11, pulling(commitOffset=1, sysFlag=flag, **change)).code != 0
+    assert house.engine.offsets.topics_of("g") == []
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
