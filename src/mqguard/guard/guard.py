@@ -16,13 +16,13 @@ from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authenticate import Authentication
-from mqguard.guard.authorize import NOBODY, SOMEBODY, Authorization
+from mqguard.guard.authorize import SOMEBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
-from mqguard.guard.refusing import Refuser
+from mqguard.guard.refusing import Refuser, refusal_of
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.guard.touching import NoJudge, TouchJudge
@@ -135,11 +135,7 @@ class Guard:
         return verdict.reason
 
     def _deny(self, case: Decision, need: Need, verdict: Verdict) -> Refused:
-        remark = (
-            wording.AUTHORIZATION_FAILED
-            if verdict is NOBODY
-            else wording.refusal(case.user, need.type, need.name, case.source, verdict)
-        )
+        remark = refusal_of(case, need, verdict)
         return self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, remark, refused=need)
 
     def _let_in(self, case: Decision, access: Access) -> Access:

@@ -1,11 +1,21 @@
 """Saying no: the peer hears Apache's wording and an id, the administrator can ask for the story by that id."""
 
+from mqguard.auth import wording
+from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.authorize import NOBODY
 from mqguard.guard.context import Need
 from mqguard.guard.errors import Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import Refusal, RefusalLog
 from mqguard.remoting.codes import ResponseCode
+
+
+def refusal_of(case: Decision, need: Need, verdict: Verdict) -> str:
+    """What a peer hears whose need is not met, in Apache's words; nobody in particular hears no name."""
+    if verdict is NOBODY:
+        return wording.AUTHORIZATION_FAILED
+    return wording.refusal(case.user, need.type, need.name, case.source, verdict)
 
 
 class Refuser:

@@ -1,6 +1,5 @@
 """Decides about what a request turns out to touch, after it was let in."""
 
-from mqguard.auth import wording
 from mqguard.auth.blank import is_blank
 from mqguard.auth.policy import Decision as Word
 from mqguard.auth.resource import ResourceType
@@ -10,7 +9,7 @@ from mqguard.guard.authorize import Authorization
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.refusing import Refuser
+from mqguard.guard.refusing import Refuser, refusal_of
 from mqguard.guard.requirements.owned import missing, topic_need
 
 
@@ -64,7 +63,7 @@ class TouchJudge:
         verdict = self._authorization.judge(access.identity, case.rights, owned, access.code, access.peer.ip)
         case.verdicts = (verdict,)
         if verdict.decision is not Word.ALLOW:
-            remark = wording.refusal(access.user, owned.type, owned.name, access.peer.ip, verdict)
+            remark = refusal_of(case, owned, verdict)
             raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned)
         self._record(case, verdict.reason)
 

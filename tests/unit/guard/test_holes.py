@@ -234,6 +234,18 @@ def test_hr2_a_retry_topic_is_used_by_its_own_group_only(world, code):
     assert "not the retry topic of the group `mine`" in refused.remark
 
 
+@pytest.mark.parametrize("code", [208, 222, 223, 303, 308, 309, 321, 345, 353])
+def test_hr2_a_retry_topic_is_administered_with_its_own_group_only(world, code):
+    """Statistics, resets and the like: topic and group that are named together must belong together."""
+    world.allow("alice", "*", "All")
+    groups = dict.fromkeys(("group", "consumerGroup", "compareGroup"), "mine")
+
+    refused = world.refusal(signed(code, {"topic": "%RETRY%victim", **groups}))
+
+    assert "not the retry topic of the group `mine`" in refused.remark
+    world.admit(signed(code, {"topic": "%RETRY%mine", **groups}))
+
+
 @pytest.mark.parametrize("code", [11, 361])
 def test_hr2_a_dead_letter_topic_needs_its_group(world, code):
     """Reading `%DLQ%g` needs Sub on g, besides Sub on the group that reads."""

@@ -102,14 +102,15 @@ def test_nothing_is_asked_where_authorization_is_off():
     access.require_owner("root", "the client id `c`")
 
 
-def test_nobody_may_touch_nothing():
-    """An excused request of nobody has no rights on what it touches."""
+def test_nobody_touches_nothing(world):
+    """A sender that is nobody has no rights on what it touches, and hears no name."""
+    excused = frozenset({"33"})
     world = World(
-        GuardSettings(
-            authentication_enabled=True, authorization_enabled=True, authentication_whitelist=frozenset({"37"})
-        )
+        GuardSettings(authentication_enabled=True, authorization_enabled=True, authentication_whitelist=excused)
     )
+    assert world.refusal(Command(33, ext={"offset": "7"})).code == 16
 
-    refused = world.refusal(Command(37, ext={"producerGroup": "p"}))
-
-    assert refused.code == 16
+    access = world.admit(signed(33, offset="7"))
+    access.identity = None
+    with pytest.raises(Refused, match="Authorization failed"):
+        access.require(TOPIC, "mine", Action.GET)
