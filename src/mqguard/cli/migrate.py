@@ -94,11 +94,13 @@ def _run_at_server(texts: "Texts", connection: Connection) -> "Migration":
     from mqguard.auth.migration.plain import read_plain
 
     files = [read_plain(name, text) for name, text in texts]
-    with open_brokers(connection) as (stored, sessions):
-        migration = plan_migration(files, stored.names)
-        for session in sessions if migration.changes else ():
-            changes.apply(session, migration.changes)
-    return migration
+    with open_brokers(connection) as brokers:
+        # An account that one broker has and another lacks is made where it is lacking.
+        migrations = [plan_migration(files, broker.directory.names) for broker in brokers]
+        for broker, migration in zip(brokers, migrations, strict=True):
+            if migration.changes:
+                changes.apply(broker.session, migration.changes)
+    return max(migrations, key=lambda migration: len(migration.converted))
 
 
 def _report(migration: "Migration", *, done: str) -> str:

@@ -98,19 +98,36 @@ def apply(
 
     Applying twice is applying once. Refuses to leave no enabled Super user. At a server it needs one of mqguard.
     """
-    from mqguard.admin import changes
-
     if store is not None:
         with open_manager(store) as manager:
             found = _plan(file, directory_of(manager.snapshot), prune=prune, set_secrets=set_secrets)
             if found.changes:
                 manager.apply(found.changes)
+        plans = [(str(store), found)]
     else:
-        with open_brokers(connection) as (stored, sessions):
-            found = _plan(file, stored, prune=prune, set_secrets=set_secrets)
-            for session in sessions if found.changes else ():
-                changes.apply(session, found.changes)
-    emit({"applied": True, **_plan_json(found)}, _plan_text(found), as_json=as_json)
+        plans = _apply_at_brokers(connection, file, prune=prune, set_secrets=set_secrets)
+    told = {_plan_text(found): None for _, found in plans}
+    text = next(iter(told)) if len(told) == 1 else "\n\n".join(f"{name}:\n{_plan_text(found)}" for name, found in plans)
+    emit(
+        {"applied": [name for name, _ in plans], "plans": {name: _plan_json(found) for name, found in plans}},
+        text,
+        as_json=as_json,
+    )
+
+
+def _apply_at_brokers(
+    connection: Connection, file: Path, *, prune: bool, set_secrets: bool
+) -> "list[tuple[str, Plan]]":
+    """Bring each broker to the file. A broker that cannot be reached in the middle is brought to it by the next run."""
+    from mqguard.admin import changes
+
+    with open_brokers(connection) as brokers:
+        # Every plan is made before the first is carried out, so that what is wrong is wrong before anything changes.
+        plans = [_plan(file, broker.directory, prune=prune, set_secrets=set_secrets) for broker in brokers]
+        for broker, found in zip(brokers, plans, strict=True):
+            if found.changes:
+                changes.apply(broker.session, found.changes)
+        return [(broker.name, found) for broker, found in zip(brokers, plans, strict=True)]
 
 
 def _plan(file: Path, stored: "Directory", *, prune: bool, set_secrets: bool) -> "Plan":

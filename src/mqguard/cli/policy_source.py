@@ -56,8 +56,8 @@ class PolicySource(NamedTuple):
         if self.store is not None:
             with open_manager(self.store) as manager:
                 return directory_of(manager.snapshot), None
-        with open_brokers(self.connection) as (directory, _):
-            return directory, None
+        with open_brokers(self.connection) as brokers:
+            return _agreed(brokers), None
 
 
 def sourced(command: Callable[..., None]) -> Callable[..., None]:
@@ -76,28 +76,49 @@ def end(code: Exit) -> NoReturn:
     raise AssertionError  # click's exit raises
 
 
-@contextmanager
-def open_brokers(connection: Connection) -> "Iterator[tuple[Directory, list[Session]]]":
-    """The users and policies of a running cluster, and its brokers, which must agree.
+class BrokerState(NamedTuple):
+    """What one broker of a running cluster has.
 
-    Secrets are in it where the server shows them to who asks: sealed ones to a Super user.
+    Attributes:
+        name: The broker's name.
+        session: The connection to it.
+        directory: Its users and policies; secrets are in it where the server shows them, sealed ones to Super users.
+    """
+
+    name: str
+    session: "Session"
+    directory: "Directory"
+
+
+@contextmanager
+def open_brokers(connection: Connection) -> "Iterator[list[BrokerState]]":
+    """The users and policies of every broker of a running cluster, as long as the connections stay open.
 
     Raises:
-        PolicyInvalid: The brokers have different users or policies.
         Unreachable: There is no server.
+        PeerRefused: The user may not read them.
+    """
+    credentials = connection.credentials()
+    with connection.client() as client:
+        sessions = [(broker.name, client.at(broker.address)) for broker in client.brokers(connection.cluster)]
+        yield [BrokerState(name, session, _read_broker(session, credentials)) for name, session in sessions]
+
+
+def _agreed(brokers: list[BrokerState]) -> "Directory":
+    """What all brokers have.
+
+    Raises:
+        PolicyInvalid: They have different users or policies.
     """
     from mqguard.auth.errors import PolicyInvalid
 
-    found: list[tuple[str, Session, Directory]] = []
-    with connection.client() as client:
-        for broker in client.brokers(connection.cluster):
-            session = client.at(broker.address)
-            found.append((broker.name, session, _read_broker(session, connection.credentials())))
-        name, _, directory = found[0]
-        for other, _, state in found[1:]:
-            if state != directory:
-                raise PolicyInvalid(f"the brokers `{name}` and `{other}` have different users or policies")
-        yield directory, [session for _, session, _ in found]
+    for broker in brokers[1:]:
+        if broker.directory != brokers[0].directory:
+            raise PolicyInvalid(
+                f"the brokers `{brokers[0].name}` and `{broker.name}` have different users or policies: "
+                "`mqguard apply` brings each of them to what a file says"
+            )
+    return brokers[0].directory
 
 
 def _read_broker(session: "Session", asker: "Credentials | None") -> "Directory":

@@ -52,7 +52,7 @@ def test_apply_does_what_plan_says_once(store, policy, capsys):
     assert [change["change"] for change in planned["rights"]] == ["gained"]
 
     code, applied = run_json(capsys, "apply", "-f", policy, "--store", store)
-    assert (code, applied["steps"]) == (0, planned["steps"])
+    assert (code, applied["plans"][str(store)]["steps"]) == (0, planned["steps"])
     with open_manager(store) as manager:
         assert manager.snapshot.user("shop").secrets[0].secret == Secret("shop-secret")
         assert manager.snapshot.user("old") is not None
