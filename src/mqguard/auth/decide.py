@@ -16,6 +16,11 @@ from mqguard.auth.rights import Question, Rights
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
 
+# A member looked up in its class costs as much as a step of the decision.
+_ALLOW, _DENY = Decision.ALLOW, Decision.DENY
+_ALLOWED, _DENIED, _UNMATCHED = Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH
+_ENABLED, _IS_SUPER, _ANY = UserStatus.ENABLE, UserType.SUPER, ResourceType.ANY
+
 _SUPER = Verdict(Decision.ALLOW, Reason.SUPER)
 _UNKNOWN_USER = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
 _DISABLED = Verdict(Decision.DENY, Reason.DISABLED)
@@ -23,6 +28,8 @@ _MISSING_NAME = Verdict(Decision.DENY, Reason.MISSING_NAME)
 _NO_RESOURCE = Verdict(Decision.DENY, Reason.NO_RESOURCE)
 _NO_ACTION = Verdict(Decision.DENY, Reason.NO_ACTION)
 _NO_MATCH = Verdict(Decision.DENY, Reason.NO_MATCH)
+_BARE = 3
+"""Parts of a question without an address."""
 _UNREADABLE = Verdict(Decision.DENY, Reason.UNREADABLE)
 
 
@@ -38,19 +45,17 @@ def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
     """
     if rights is None:
         return _UNKNOWN_USER
-    verdict = rights.answers.get(_question(request, by_address=rights.by_address))
-    return _answer(request, rights) if verdict is None else verdict
-
-
-def _question(request: AccessRequest, *, by_address: bool) -> Question:
     address = request.address
-    if by_address and address is not None:
+    if rights.by_address and address is not None:
         # The number and the family: addresses themselves are hashed in Python, which costs more than a decision.
-        return request.type, request.name, request.actions, int(address), address.__class__
-    return request.type, request.name, request.actions
+        question: Question = (request.type, request.name, request.actions, int(address), address.__class__)
+    else:
+        question = (request.type, request.name, request.actions)
+    verdict = rights.answers.get(question)
+    return _answer(request, rights, question) if verdict is None else verdict
 
 
-def _answer(request: AccessRequest, rights: Rights) -> Verdict:
+def _answer(request: AccessRequest, rights: Rights, question: Question) -> Verdict:
     settled = _settle(rights.user, request)
     if settled is not None:
         # Users whose policies are not asked need no memory: that would hold every name they ever used.
@@ -60,21 +65,22 @@ def _answer(request: AccessRequest, rights: Rights) -> Verdict:
     except RecordCorrupt:
         return _UNREADABLE
     verdict = _NO_MATCH if index is None else _judge(index, request)
-    # Only now is it known whether addresses matter to these rights.
-    rights.remember(_question(request, by_address=rights.by_address), verdict)
+    if not rights.by_address or len(question) > _BARE or request.address is None:
+        rights.remember(question, verdict)
+    # Else the policies were compiled just now, and only now is it known that addresses matter: remember the next time.
     return verdict
 
 
 def _settle(user: User, request: AccessRequest) -> Verdict | None:
     """What can be said without asking policies."""
-    if user.status is not UserStatus.ENABLE:
+    if user.status is not _ENABLED:
         return _DISABLED
-    if user.type is UserType.SUPER:
+    if user.type is _IS_SUPER:
         return _SUPER
     name = request.name
     if not name or name.isspace():
         return _MISSING_NAME
-    if request.type is ResourceType.ANY:
+    if request.type is _ANY:
         return _NO_RESOURCE
     return None if request.actions else _NO_ACTION
 
@@ -90,10 +96,10 @@ def _judge(index: Index, request: AccessRequest) -> Verdict:
         if rule.bits & undecided and (rule.ranges is None or rule.ranges.hold(request.address)):
             considered.append(rule.entry)
             if not rule.denies:
-                return Verdict(Decision.ALLOW, Reason.ALLOWED, rule.entry, policy, tuple(considered))
+                return Verdict(_ALLOW, _ALLOWED, rule.entry, policy, tuple(considered))
             undecided &= ~rule.bits
             if not undecided:
                 break
     if not considered:
-        return Verdict(Decision.DENY, Reason.NO_MATCH, None, policy)
-    return Verdict(Decision.DENY, Reason.DENIED, considered[0], policy, tuple(considered))
+        return Verdict(_DENY, _UNMATCHED, None, policy)
+    return Verdict(_DENY, _DENIED, considered[0], policy, tuple(considered))

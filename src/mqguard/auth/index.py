@@ -17,6 +17,7 @@ from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.auth.source import Address, Source
 
 _BITS = {action: 1 << place for place, action in enumerate(Action)}
+_CUSTOM, _DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
 _EVERY_ACTION = (1 << len(Action)) - 1
 
 
@@ -100,11 +101,11 @@ class Index:
         """
         rules = self._custom.covering(kind, name)
         if rules:
-            return PolicyType.CUSTOM, rules
+            return _CUSTOM, rules
         if self._default is not None:
             rules = self._default.covering(kind, name)
             if rules:
-                return PolicyType.DEFAULT, rules
+                return _DEFAULT, rules
         return None, rules
 
 

@@ -33,7 +33,7 @@ class Reason(enum.StrEnum):
     """Refused: the stored policies of the subject cannot be read."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What `decide` answers. Ask `decision`; a verdict itself is neither true nor false.
 
     Attributes:
