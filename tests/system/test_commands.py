@@ -151,6 +151,9 @@ def test_the_demo_admits_refuses_explains_and_cleans_up(admin: Run) -> None:
     assert "it speaks of none of the asked actions" in refused[0]["why"]
     assert refused[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
     assert (admin("topic", "list").out, admin("user", "list").out) == before
+    story = admin("why", refused[0]["decision"])
+    assert story.code == 0
+    assert f"request 310 SEND_MESSAGE_V2 of User:{steps[2]['what'].split()[-1]}" in story.out
 
 
 def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def _print(number: int, step: "Step", *, as_json: bool) -> None:
         lines.append(f"      {step.outcome}: {step.said}")
     if step.why:
         lines.append(f"      why: {step.why}")
+    if step.decision:
+        lines.append(f"      the whole story: mqguard why {step.decision}")
     if step.remedy:
         lines.append(f"      would allow it: mqadmin {step.remedy}")
     emit(value, "\n".join(lines), as_json=as_json)

@@ -1,6 +1,7 @@
 """What `mqguard demo` shows: two users, one topic, one of them refused, and what would let it in."""
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable
 from typing import NamedTuple
@@ -45,6 +46,7 @@ class Step(NamedTuple):
         said: What came of it: a message, or the server's refusal.
         why: For a refusal, why.
         remedy: For a refusal, the line of Apache's tool that would allow it.
+        decision: For a refusal, its decision id.
     """
 
     what: str
@@ -53,6 +55,7 @@ class Step(NamedTuple):
     said: str = ""
     why: str = ""
     remedy: str = ""
+    decision: str = ""
 
 
 class Actor(NamedTuple):
@@ -198,6 +201,7 @@ class Story:
                 f"code {refusal.code}: {refusal.remark}",
                 why,
                 self._acl_line("updateAcl", actor, remedy),
+                _decision_in(refusal.remark),
             )
         )
         self._look_up()
@@ -245,3 +249,9 @@ class Story:
 
 def _entry(kind: ResourceType, name: str, actions: tuple[Action, ...]) -> Entry:
     return Entry(Resource(kind, name, Pattern.LITERAL), actions, (), Decision.ALLOW)
+
+
+def _decision_in(remark: str) -> str:
+    """The decision id that a refusal's remark ends in; empty if there is none, as at other brokers."""
+    found = re.search(r"\[decision ([0-9A-Za-z-]+)\]", remark)
+    return found[1] if found else ""
