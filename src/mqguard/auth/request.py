@@ -14,7 +14,7 @@ class AccessRequest(msgspec.Struct, frozen=True, gc=False):
         type: The kind of the resource; `ResourceType.ANY` is no resource and is refused.
         name: The name of the one resource, compared as it is; an empty or blank name is refused.
         actions: What would be done; the request is allowed when any one of these is allowed by itself.
-        address: Where the request comes from; None matches no source range.
+        address: Where the request comes from, as `source.parse_address` reads it; None matches no source range.
     """
 
     type: ResourceType

@@ -105,3 +105,8 @@ def test_every_refusal_makes_as_many_signatures(who, monkeypatch):
 def test_the_prepared_hmac_is_the_hmac(secret, content):
     key = secret.encode("utf-8", "surrogatepass")
     assert base64.b64decode(sign(Secret(secret), content)) == hmac.digest(key, content, "sha1")
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 128])
+def test_keys_around_a_block_are_prepared_as_hmac_says(length):
+    assert base64.b64decode(sign(Secret("k" * length), b"x")) == hmac.digest(b"k" * length, b"x", "sha1")
