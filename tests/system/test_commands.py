@@ -137,7 +137,7 @@ def test_the_administrator_of_the_first_start_is_found_in_the_data_directory(tmp
         assert [line["username"] for line in found.lines] == ["admin"]
 
 
-def test_the_demo_admits_refuses_explains_and_cleans_up(admin: Run) -> None:
+def test_the_demo_admits_refuses_explains_and_cleans_up(server: Server, admin: Run) -> None:
     before = admin("topic", "list").out, admin("user", "list").out
     ended = admin("demo", "--json")
     assert (ended.code, ended.err) == (0, "")
@@ -151,7 +151,7 @@ def test_the_demo_admits_refuses_explains_and_cleans_up(admin: Run) -> None:
     assert "it speaks of none of the asked actions" in refused[0]["why"]
     assert refused[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
     assert (admin("topic", "list").out, admin("user", "list").out) == before
-    story = admin("why", refused[0]["decision"])
+    story = admin("why", refused[0]["decision"], "--data", str(server.data))
     assert story.code == 0
     assert f"request 310 SEND_MESSAGE_V2 of User:{steps[2]['what'].split()[-1]}" in story.out
 
