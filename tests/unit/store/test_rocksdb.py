@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mqguard.model import record
-from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreFailed
+from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreDamaged, StoreFailed
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import bodies, put, queue_of
@@ -73,16 +73,83 @@ def test_a_damaged_message_is_an_error_for_its_reader_only(open_store, tmp_path)
         put(store, b"%d" % n + b"x" * 1000)
     store.commit(sync=True)
     store.close()
-    largest = max((tmp_path / "messages").glob("*.sst"), key=lambda path: path.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    data[5000] ^= 0xFF
-    largest.write_bytes(data)
+    damaged(tmp_path / "messages")
 
     again = open_store()
     with pytest.raises(StoreFailed, match="damaged"):
         bodies(again, queue_of(again))
     put(again, b"still written")
     again.commit(sync=True)
+
+
+def damaged(path, at=5000):
+    """Change one byte of the largest file of messages, which no reader may believe."""
+    largest = max(path.glob("*.sst"), key=lambda file: file.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[at] ^= 0xFF
+    largest.write_bytes(data)
+
+
+def test_damaged_entries_do_not_keep_a_deleted_topic_from_going(open_store, tmp_path, monkeypatch):
+    store = open_store()
+    for n in range(20):
+        put(store, b"%d" % n)
+    store.commit(sync=False)
+    store.stage_drop(queue_of(store))
+    store.commit(sync=False)
+
+    def broken(*_):
+        raise StoreDamaged("checksum")
+
+    monkeypatch.setattr(store._reading, "entries", broken)
+    while store.sweep(7):
+        store.commit(sync=False)
+    assert open_again(store, open_store).sweep(7) == 0
+
+
+def test_after_a_blind_failure_only_a_restart_helps(open_store, monkeypatch):
+    store = open_store()
+    put(store, b"kept")
+    store.stage_value(Table.TOPICS, b"t", b"1")
+    store.commit(sync=False)
+
+    def broken(*_, **__):
+        raise StoreFailed("neither reading nor writing")
+
+    monkeypatch.setattr(store._db, "write", broken)
+    monkeypatch.setattr(store._reading, "meta", broken)
+    store.stage_value(Table.TOPICS, b"t", b"2")
+    with pytest.raises(StoreFailed):
+        store.commit(sync=False)
+    assert not store.recover()
+    assert "restart" in store.failure
+    assert not store.recover()
+    again = open_again(store, open_store)
+    assert again.value(Table.TOPICS, b"t") == b"1"
+    assert bodies(again, queue_of(again)) == [b"kept"]
+
+
+def test_a_disk_that_lost_messages_is_not_written_on(open_store, monkeypatch):
+    store = open_store()
+    put(store, b"kept")
+    put(store, b"lost")
+    store.commit(sync=False)
+
+    def broken(*_, **__):
+        raise StoreFailed("cable pulled")
+
+    monkeypatch.setattr(store._db, "write", broken)
+    put(store, b"never")
+    with pytest.raises(StoreFailed):
+        store.commit(sync=False)
+    queue_of(store).max_offset = queue_of(store).next_offset = 3
+    assert not store.recover()
+    assert "the disk has lost messages of `T`" in store.failure
+
+
+def open_again(store, open_store):
+    store.close()
+    return open_store()
 
 
 def test_a_newer_format_is_refused(open_store):
