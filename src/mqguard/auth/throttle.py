@@ -3,7 +3,8 @@
 Rule 1: failures are counted for a user at an address, and for an address over all users; never for a user alone, so
 nobody can lock a user out from elsewhere.
 Rule 2: over the limit, attempts are refused unseen until the count has run down, which takes seconds; guesses are
-limited, and the answer says nothing.
+limited, and the answer says nothing. The count of an address runs down faster: behind one address there may be many
+honest clients beside one that is set up wrongly, and they must find the door open.
 Rule 3: a connection that has authenticated as the user before is exempt; a success forgives the user's failures there.
 Rule 4: memory is bounded; the counts that were touched longest ago are forgotten first.
 """
@@ -19,13 +20,15 @@ class ThrottleLimits:
     Attributes:
         user_burst: Failures of one user at one address before it is slowed.
         address_burst: Failures at one address, whoever is claimed, before it is slowed.
-        per_second: How many failures of either count are forgotten each second.
+        per_second: How many failures of a user at an address are forgotten each second.
+        address_per_second: How many failures of an address are forgotten each second.
         max_counts: Most counts that are kept.
     """
 
     user_burst: int = 10
     address_burst: int = 100
     per_second: float = 1.0
+    address_per_second: float = 20.0
     max_counts: int = 65_536
 
 
@@ -48,12 +51,10 @@ class Throttle:
         if not self._counts:
             return 0
         limits = self._limits
-        over = max(
-            self._level((user, address), now_ms) - limits.user_burst,
-            self._level(("", address), now_ms) - limits.address_burst,
+        return max(
+            _wait_ms(self._level((user, address), now_ms), limits.user_burst, limits.per_second),
+            _wait_ms(self._level(("", address), now_ms), limits.address_burst, limits.address_per_second),
         )
-        # A level at its limit bears no further failure until one whole failure is forgotten.
-        return 0 if over <= -1 else int((over + 1) / limits.per_second * 1000) + 1
 
     def failed(self, user: str, address: str, now_ms: int) -> None:
         """Count a failed attempt."""
@@ -74,7 +75,8 @@ class Throttle:
         if count is None:
             return 0.0
         level, then_ms = count
-        level -= max(0, now_ms - then_ms) / 1000 * self._limits.per_second
+        rate = self._limits.per_second if key[0] else self._limits.address_per_second
+        level -= max(0, now_ms - then_ms) / 1000 * rate
         if level > 0:
             return level
         del self._counts[key]
@@ -86,3 +88,9 @@ class Throttle:
         counts.move_to_end(key)
         if len(counts) > self._limits.max_counts:
             counts.popitem(last=False)
+
+
+def _wait_ms(level: float, burst: int, per_second: float) -> int:
+    over = level - burst
+    # A level at its limit bears no further failure until one whole failure is forgotten.
+    return 0 if over <= -1 else int((over + 1) / per_second * 1000) + 1

@@ -55,6 +55,16 @@ def test_guesses_are_limited_to_the_rate():
     assert 60 <= tried <= 60 + LIMITS.user_burst
 
 
+def test_clients_that_are_set_up_wrongly_do_not_shut_the_address():
+    """Five users fail five times a second for ever; others behind their address are let try at once, all the time."""
+    throttle = Throttle()
+    for now_ms in range(0, 300_000, 200):
+        for wrong in "abcde":
+            if throttle.wait_ms(wrong, "10.0.0.1", now_ms) == 0:
+                throttle.failed(wrong, "10.0.0.1", now_ms)
+        assert throttle.wait_ms("alice", "10.0.0.1", now_ms) == 0, now_ms
+
+
 def test_failures_without_a_name_count_once():
     throttle = failing(5, user="")
     assert throttle.wait_ms("", "10.0.0.1", 0) > 0
