@@ -10,7 +10,6 @@ import click
 
 from mqguard import __version__
 from mqguard.cli.output import json_option
-from mqguard.errors import MqguardError
 
 if TYPE_CHECKING:
     from mqguard.runtime.standalone import FirstStart, Ready
@@ -119,7 +118,7 @@ def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) ->
     try:
         with Client(found.namesrv, Manner(found.administrator)) as client:
             show(client, found.namesrv, found.cluster, as_json=as_json, stopped=stopping.is_set)
-    except MqguardError as exc:
+    except Exception as exc:  # noqa: BLE001 - the server goes on
         if not stopping.is_set():
             report(exc, as_json=as_json)
         return
