@@ -40,6 +40,11 @@ def test_hex_is_read_in_any_letter_case_and_the_last_of_repeated_items_counts():
     )
 
 
+def test_empty_items_at_the_end_are_left_out():
+    assert read("x Credential=a,Signature=00,,", WHEN) == Credentials("a", "AA==", WHEN.encode())
+    assert read("x ,", WHEN) == Credentials(None, None, WHEN.encode())
+
+
 @pytest.mark.parametrize("authorization", [None, ""])
 def test_a_call_without_authorization_claims_nobody(authorization):
     assert read(authorization, None) == Credentials(None, None, b"")
@@ -78,11 +83,13 @@ def test_local_time_that_calls_itself_utc_is_fresh_in_any_zone(zone_hours):
     now = WHEN_MS + int(zone_hours * HOUR_MS)
     assert is_fresh(WHEN, now, 60_000)
     assert is_fresh(WHEN, now + 59_000, 60_000)
+    assert is_fresh(WHEN, now + 60_000, 60_000)
+    assert not is_fresh(WHEN, now + 60_001, 60_000)
     assert not is_fresh(WHEN, now + 61_000, 60_000)
     assert not is_fresh(WHEN, now - 61_000, 60_000)
 
 
-@pytest.mark.parametrize("hours", [-14.5, 14.5, 24, 1000])
+@pytest.mark.parametrize("hours", [-14.25, 14.25, -14.5, 14.5, 24, 1000])
 def test_what_no_zone_makes_fresh_is_old(hours):
     assert not is_fresh(WHEN, WHEN_MS + int(hours * HOUR_MS), 60_000)
 
