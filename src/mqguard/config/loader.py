@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar, cast
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
 from mqguard.config.option import ENVIRONMENT_PREFIX, Option
-from mqguard.config.options import BY_NAME, NOT_OPTIONS
+from mqguard.config.options import BY_NAME, NOT_OPTIONS, SECRETS_PREFIX
 
 T = TypeVar("T")
 
@@ -166,6 +166,8 @@ def _take_environment(environ: Mapping[str, str], settings: dict[str, Setting], 
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_OPTIONS or not text:
             continue
         option = by_variable.get(variable)
+        if option is None and variable.startswith(SECRETS_PREFIX):
+            continue
         if option is None:
             notices.append(Notice(Level.WARNING, f"environment: unknown `{variable}`{_nearest(variable, by_variable)}"))
         else:

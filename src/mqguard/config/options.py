@@ -20,10 +20,14 @@ NOT_OPTIONS = frozenset(
         "MQGUARD_CONFIG",
         "MQGUARD_DATA",
         "MQGUARD_SEALING_KEY",
+        "MQGUARD_TRACEBACK",
         "MQGUARD_VENV",
     }
 )
 """Environment variables of ours that are no options: they belong to the command line and to the set-up."""
+
+SECRETS_PREFIX = "MQGUARD_SECRET_"
+"""Begins environment variables that policy files refer to for the secrets of users."""
 
 SECTIONS = {
     "auth": "Who is let in, and who may do what",

@@ -168,7 +168,9 @@ def test_a_repeated_key_is_said_and_the_last_one_used(tmp_path):
 
 
 def test_an_unknown_variable_is_a_warning_and_the_command_lines_own_are_not():
-    found = load(None, {"MQGUARD_LISTEN_PROT": "1", "MQGUARD_ACCESS_KEY": "x", "HOME": "/"})
+    found = load(
+        None, {"MQGUARD_LISTEN_PROT": "1", "MQGUARD_ACCESS_KEY": "x", "MQGUARD_SECRET_ALICE": "x", "HOME": "/"}
+    )
     assert [notice.text for notice in found.notices] == [
         "environment: unknown `MQGUARD_LISTEN_PROT`: did you mean `MQGUARD_LISTEN_PORT`?"
     ]
