@@ -119,10 +119,6 @@ Record = Decision | AdminChange
 class AuditSink(Protocol):
     """Where records go. Never blocks."""
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the next record would find no room."""
-
     def put(self, record: object) -> bool:
         """Take a record; False if there is no room, which the sink counts."""
 
@@ -136,13 +132,7 @@ class AuditTrail:
 
     def __init__(self, sink: AuditSink) -> None:
         """Write to the sink."""
-        self._sink = sink
         self.put = sink.put
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there is no room for another record."""
-        return self._sink.is_full
 
     def admin_change(
         self,

@@ -13,11 +13,9 @@ from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import PUB, PUB_SUB_GET, SUB, SUB_GET, Actions
-from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
+from mqguard.model.names import RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
 
 LITE_PREFIX = "%LMQ%$"
-POP_RETRY_MARKS = ("+", "_")
-"""What stands between group and topic in the name of a retry topic of pop: `+`, and `_` in older releases."""
 
 ALL_MESSAGES = frozenset(
     {
@@ -103,11 +101,6 @@ def popped(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tupl
 def foreign(topic: str, group: str) -> NeedUnclear:
     """The refusal of a retry topic that is another group's."""
     return NeedUnclear("foreign-retry-topic", f"the topic `{topic}` is not the retry topic of the group `{group}`")
-
-
-def is_owned(topic: str) -> bool:
-    """Whether this is a retry or dead-letter topic."""
-    return topic.startswith((RETRY_PREFIX, DLQ_PREFIX))
 
 
 def _named(topic: str, start: int) -> str:
