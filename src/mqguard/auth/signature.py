@@ -13,6 +13,8 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 _NOBODY = Secret("of nobody: compared with for the time it takes, never believed")
+_NOBODIES = tuple(Secret(f"of nobody, number {number}: as above") for number in range(512))
+"""Many, because the prepared halves of one would always be at hand, and those of a user are not."""
 
 
 def sign(secret: Secret, content: bytes) -> str:
@@ -43,10 +45,11 @@ def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Mat
     """
     presented = signature.encode("utf-8", "surrogatepass")
     secrets = user.secrets if user is not None else ()
-    first = _match(secrets[0] if secrets else None, content, presented, now_ms)
+    nobody = _NOBODIES[hash(presented) % len(_NOBODIES)]
+    first = _match(secrets[0] if secrets else None, nobody, content, presented, now_ms)
     if first is Match.RIGHT:
         return first
-    second = _match(secrets[1] if len(secrets) > 1 else None, content, presented, now_ms)
+    second = _match(secrets[1] if len(secrets) > 1 else None, _NOBODY, content, presented, now_ms)
     return second if first is Match.WRONG else first
 
 
@@ -55,8 +58,8 @@ def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bo
     return match(user, content, signature, now_ms) is Match.RIGHT
 
 
-def _match(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> Match:
-    secret = _NOBODY if live is None else live.secret
+def _match(live: LiveSecret | None, nobody: Secret, content: bytes, presented: bytes, now_ms: int) -> Match:
+    secret = nobody if live is None else live.secret
     equal = hmac.compare_digest(base64.b64encode(_digest(secret, content)), presented)
     if not equal or live is None:
         return Match.WRONG
