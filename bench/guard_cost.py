@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""What the whole guard costs for one send of 1 KB: authenticate, authorize, audit. Run it on a quiet machine.
+
+    .venv/bin/python bench/guard_cost.py
+
+Prints one JSON object: CPU microseconds per request of the thread that serves requests, and of the whole process with
+the audit writer, which makes lines and writes them to two files. The best of several runs counts: what else the machine
+does only adds.
+"""
+
+import json
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+from mqguard.auth.action import Action
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.signature import sign
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import Secret
+from mqguard.guard.audit import AuditTrail
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.guard import Guard
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.settings import GuardSettings
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+from mqguard.remoting.signing import signed_content
+from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.telemetry.audit_writer import AuditWriter
+from mqguard.telemetry.rotating_file import RotatingFile
+
+ROUNDS = 7
+SENDS = 20_000
+BODY = 1024
+KEY = "a secret of usual length"
+
+
+class SystemClock:
+    """The time of day."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+
+def users() -> MetadataManager:
+    """One user that may send to some topics."""
+    manager = MetadataManager(MemoryMetadataStore())
+    manager.create_user("alice", KEY)
+    entry = Entry(Resource.parse("Topic:orders*"), (Action.PUB,), (), Decision.ALLOW)
+    manager.create_acl(Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, (entry,)),)))
+    return manager
+
+
+def send(number: int) -> Command:
+    """A signed send as the Java client makes it; each with a body of its own."""
+    body = number.to_bytes(4, "big") + b"x" * (BODY - 4)
+    ext = {
+        "a": "producers", "b": "orders", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1700000000000", "h": "0",
+        "i": "KEYS\x01k1\x02UNIQ_KEY\x017F00000100012A139A5516A6B2F30000\x02WAIT\x01true\x02TAGS\x01TagA\x02",
+        "j": "0", "k": "false", "m": "false", "n": "broker-a", "AccessKey": "alice",
+    }  # fmt: skip
+    ext["Signature"] = sign(Secret(KEY), signed_content(ext, body, 513))
+    return Command(310, version=513, ext=ext, body=body)
+
+
+def measure(guard: Guard, writer: AuditWriter) -> tuple[float, float]:
+    """CPU microseconds per send: of this thread, and of the whole process until everything is written."""
+    peer = Peer("10.1.2.3", 40_000, "channel-1")
+    sends = [send(number) for number in range(256)]
+    thread, process = time.thread_time(), time.process_time()
+    for number in range(SENDS):
+        guard.admit(sends[number & 255], peer)
+    thread = time.thread_time() - thread
+    while writer.waiting:
+        time.sleep(0.001)
+    return thread / SENDS * 1e6, (time.process_time() - process) / SENDS * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = [RotatingFile(Path(directory) / name, 1 << 30, 1) for name in ("auth_audit.log", "audit.jsonl")]
+        clock = SystemClock()
+        writer = AuditWriter(files, AuditLines(), clock.now_ms)
+        writer.start()
+        guard = Guard(
+            GuardSettings(authentication_enabled=True, authorization_enabled=True),
+            GuardPorts(
+                metadata=users(),
+                clock=clock,
+                ticks=time.perf_counter_ns,
+                new_id=lambda: secrets.token_hex(6),
+                audit=AuditTrail(writer),
+            ),
+        )
+        rounds = [measure(guard, writer) for _ in range(ROUNDS)]
+        writer.close()
+    print(
+        json.dumps(
+            {
+                "body_bytes": BODY,
+                "guard_us": round(min(thread for thread, _ in rounds), 2),
+                "with_audit_writer_us": round(min(process for _, process in rounds), 2),
+                "records_dropped": writer.dropped,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
