@@ -12,7 +12,7 @@ import msgspec
 
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import AdminChange, Decision, Record, Stage
+from mqguard.guard.audit import AdminChange, Decision, Record
 from mqguard.guard.context import Need, action_names
 from mqguard.remoting.codes import RequestCode
 
@@ -88,28 +88,22 @@ class AuditLines:
 
     def _decision(self, record: Decision, apache: list[str], lines: list[str]) -> None:
         parts = self._parts(record)
+        time = self._apache_time
         if parts.authentication:
-            apache.append(f"{self._apache_time}{parts.authentication}{hash_of(record.signature or '')}.\n")
-        apache.extend([self._apache_time + authorization for authorization in parts.authorizations])
+            apache.append(f"{time}{parts.authentication}{hash_of(record.signature or '')}.\n")
+        for authorization in parts.authorizations:
+            apache += (time, authorization)
         lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
 
     def _parts(self, record: Decision) -> _Parts:
         if record.decision_id:
             return _parts_of(record)
-        # The peer of a connection, what it proved, needs and entries are the same objects again and again, so their
-        # ids tell them apart; the record that is remembered keeps them alive, so that no others can get these ids.
+        # What a connection proved (or else the connection's peer), needs and entries are the same objects again and
+        # again, so their ids tell them apart, and with the code they settle all else that the lines say. The record
+        # that is remembered keeps them alive, so that no other objects can get these ids.
         verdicts = record.verdicts
         deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
-        key = (
-            id(record.peer),
-            id(record.identity),
-            id(record.needs),
-            record.code,
-            deciders,
-            record.reason,
-            record.stage is Stage.TOUCHED,
-            record.signature is None,
-        )
+        key = (id(record.identity or record.peer), id(record.needs), record.code, deciders)
         parts = self._known.get(key)
         if parts is None:
             if len(self._known) >= _REMEMBERED:
