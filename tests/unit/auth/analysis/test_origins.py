@@ -78,3 +78,14 @@ def test_edges():
         assert (only | only) == only
         assert (only - only).is_empty
         assert (ANYWHERE - only) | only == ANYWHERE
+
+
+def test_the_gap_is_as_wide_as_ipv4():
+    """Not an address more, at either edge."""
+    everywhere = of("::/0")
+
+    assert sum(last - first + 1 for first, last in everywhere.v6) == 2**128 - 2**32
+    assert ipaddress.IPv6Address("::fffe:ffff:ffff") in everywhere
+    assert ipaddress.IPv6Address("::1:0:0:0") in everywhere
+    assert ANYWHERE.v6 == everywhere.v6
+    assert ANYWHERE.v4 == ((0, 2**32 - 1),)
