@@ -101,3 +101,18 @@ def test_thousands_of_changes_agree_with_a_dict():
     assert found.live_supers == sum(user.is_super for user in model.values())
     assert all(found.user(name) == user for name, user in model.items())
     assert len(found._overlay) <= _MAX_OVERLAY
+
+
+def test_a_small_change_copies_no_more_than_what_changed():
+    before = snapshot(*(f"u{number}" for number in range(50)))
+    after = before.after([PutUser(User("u1", (), UserType.SUPER))])
+    assert after._base is before._base
+    assert set(after._overlay) == {"u1"}
+    for number in range(_MAX_OVERLAY - 1):
+        after = after.after([PutUser(User(f"new{number}", ()))])
+    assert after._base is before._base
+    folded = after.after([PutUser(User("one more", ()))])
+    assert folded._overlay == {}
+    assert folded.user("one more") is not None
+    assert folded.user("u1").is_super
+    assert before.user("one more") is None

@@ -100,3 +100,18 @@ def test_a_wait_is_never_longer_than_the_burst_takes_to_run_down(attempts):
 def test_a_clock_that_steps_back_does_no_harm(back):
     throttle = failing(3, now_ms=200_000)
     assert throttle.wait_ms("alice", "10.0.0.1", 200_000 - back) <= 1001
+
+
+def test_the_counts_that_were_touched_longest_ago_are_forgotten_first():
+    limits = ThrottleLimits(user_burst=1, address_burst=1000, max_counts=4)
+    throttle = Throttle(limits)
+    throttle.failed("old", "a", 0)
+    throttle.failed("young", "a", 0)
+    throttle.failed("old", "a", 1)
+    throttle.failed("x", "b", 2)
+    assert len(throttle) == 4
+    assert throttle.wait_ms("old", "a", 2) > 0
+    assert throttle.wait_ms("young", "a", 2) == 0
+    throttle.failed("y", "b", 3)
+    assert len(throttle) == 4
+    assert throttle.wait_ms("x", "b", 3) > 0
