@@ -5,7 +5,10 @@ from collections.abc import Callable
 import msgspec
 
 from mqguard.guard.context import Access
+from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.errors import LocalProtocolError
+from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 
 
@@ -21,6 +24,17 @@ class Request(msgspec.Struct, gc=False):
     command: Command
     link: Link
     access: Access
+
+    def respond(self, reply: Reply) -> None:
+        """Answer a request whose handler has answered None; a one-way request is not answered."""
+        opaque = self.command.opaque
+        if self.command.is_oneway:
+            return
+        try:
+            frame = encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
+        except LocalProtocolError as exc:
+            frame = encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be passed on: {exc}")
+        self.link.send(frame)
 
 
 Handler = Callable[[Request], Reply | None]

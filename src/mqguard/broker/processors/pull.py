@@ -20,7 +20,6 @@ from mqguard.model import names, tags
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND, PullHeader
 
@@ -154,7 +153,7 @@ class Pulling:
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
             reply = explain(request.command.code, exc)
         if reply is not None:
-            request.link.send(encode_reply(request.command.opaque, reply.code, reply.ext, reply.remark, reply.body))
+            request.respond(reply)
 
     def _outcome(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> Reply | None:
         """What a pull that waited is answered, None if it goes on waiting."""

@@ -16,12 +16,9 @@ from mqguard.engine.errors import NoSuchMessage
 from mqguard.model import ids
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import LocalProtocolError
-from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.headers.clients import ConsumeDirectlyHeader, RunningInfoHeader
 from mqguard.remoting.headers.codec import Header, read, write
-from mqguard.remoting.link import Link
 
 
 class Relaying:
@@ -77,27 +74,20 @@ class Relaying:
         client = found.find(client_id) if found else None
         if client is None:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> not online")
-        code, opaque, asker = request.command.code, request.command.opaque, request.link
         asked = self._questions.ask(
             client.link,
-            code,
+            request.command.code,
             write(header),
             body,
             self._clock.now_ms() + self._patience_ms,
-            lambda answer: _pass_back(asker, opaque, answer, f"consumer <{group}> <{client_id}> Timeout"),
+            lambda answer: _pass_back(request, answer, f"consumer <{group}> <{client_id}> Timeout"),
         )
         if not asked:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")
 
 
-def _pass_back(asker: Link, opaque: int, answer: Command | None, late: str) -> None:
+def _pass_back(request: Request, answer: Command | None, late: str) -> None:
     if answer is None:
-        asker.send(encode_reply(opaque, ResponseCode.CONSUME_MSG_TIMEOUT, None, late))
-        return
-    try:
-        frame = encode_reply(opaque, answer.code, answer.ext or None, answer.remark, answer.body)
-    except LocalProtocolError as exc:
-        frame = encode_reply(
-            opaque, ResponseCode.SYSTEM_ERROR, None, f"the consumer's answer cannot be passed on: {exc}"
-        )
-    asker.send(frame)
+        request.respond(Reply(ResponseCode.CONSUME_MSG_TIMEOUT, remark=late))
+    else:
+        request.respond(Reply(answer.code, answer.ext or None, answer.body, answer.remark))

@@ -15,8 +15,7 @@ from mqguard.engine.engine import Engine
 from mqguard.model import properties
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.send import PushReplyHeader, SendHeader, read_send
 from mqguard.remoting.link import Link
@@ -67,7 +66,7 @@ class Replying:
         now = self._clock.now_ms()
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request.link, command, header.queue_id, client, self._ext())
+        answer = _Answer(request, header.queue_id, client, self._ext())
         asked = self._questions.ask(
             client.link,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
@@ -117,24 +116,20 @@ class Replying:
 class _Answer:
     """What the sender of a reply hears when the asker has taken it, or has not."""
 
-    def __init__(self, link: Link, command: Command, queue_id: int, client: Client, ext: dict[str, str]) -> None:
-        self._link = link
-        self._command = command
+    def __init__(self, request: Request, queue_id: int, client: Client, ext: dict[str, str]) -> None:
+        self._request = request
         self._queue_id = queue_id
         self._client = client
         self._ext = ext
 
     def take(self, answer: Command | None) -> None:
-        if self._command.is_oneway:
-            return
-        opaque = self._command.opaque
         if answer is not None and answer.code == 0:
             ext = {**self._ext, "msgId": "0", "queueId": str(max(0, self._queue_id)), "queueOffset": "0"}
-            self._link.send(encode_reply(opaque, 0, ext))
+            self._request.respond(Reply(ext=ext))
             return
         why = "does not answer" if answer is None else f"answers {answer.code}"
         remark = f"push reply message to {self._client.client_id} fail: the client {why}"
-        self._link.send(encode_reply(opaque, ResponseCode.SYSTEM_ERROR, self._ext, remark))
+        self._request.respond(Reply(ResponseCode.SYSTEM_ERROR, self._ext, remark=remark))
 
 
 def _gone(client_id: str) -> RequestRefused:

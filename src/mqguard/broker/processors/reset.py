@@ -21,10 +21,8 @@ from mqguard.remoting.bodies.groups import ConsumerStatus, ResetOffsets
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.errors import BodyInvalid
-from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.offsets import CloneOffsetHeader, ConsumerStatusHeader, ResetOffsetHeader
-from mqguard.remoting.link import Link
 
 
 class Resetting:
@@ -119,7 +117,7 @@ class Resetting:
             raise RequestRefused(
                 ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
             )
-        gathering = _Gathering(request.link, request.command.opaque, len(asked))
+        gathering = _Gathering(request, len(asked))
         deadline = self._clock.now_ms() + self._patience_ms
         for client in asked:
             take = gathering.taker(client)
@@ -148,9 +146,8 @@ class Resetting:
 class _Gathering:
     """Collects the answers of several clients into one."""
 
-    def __init__(self, asker: Link, opaque: int, missing: int) -> None:
-        self._asker = asker
-        self._opaque = opaque
+    def __init__(self, request: Request, missing: int) -> None:
+        self._request = request
         self._missing = missing
         self._found: dict[str, dict[MessageQueue, int]] = {}
 
@@ -166,5 +163,4 @@ class _Gathering:
                 self._found[client_id] = {}
         self._missing -= 1
         if self._missing == 0:
-            body = encode(ConsumerStatus(consumer_table=self._found))
-            self._asker.send(encode_reply(self._opaque, 0, None, None, body))
+            self._request.respond(Reply(body=encode(ConsumerStatus(consumer_table=self._found))))
