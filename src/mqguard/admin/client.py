@@ -1,7 +1,6 @@
 """A client of a cluster: its name server, its brokers, and connections to them made as they are needed."""
 
 import contextlib
-from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown
@@ -140,9 +139,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()
 
 

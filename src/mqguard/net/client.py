@@ -5,7 +5,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -110,9 +109,7 @@ class RemotingClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.close()
 
     def _signed(self, command: Command) -> Command:
