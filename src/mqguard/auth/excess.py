@@ -10,13 +10,16 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from mqguard.auth.action import Action
+from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.index import Index, Rule, mask_of
-from mqguard.auth.policy import Acl, Entry, PolicyType
+from mqguard.auth.policy import Acl, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Address
 
 _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _ASKED = tuple(action for action in Action if action is not Action.ALL)
+_MAX_CHECKS = 250_000
+"""More requests than this are not tried: a second of work, during which nobody else is served."""
 _MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
@@ -40,6 +43,9 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
     Args:
         new: The policies in question; None allows nothing.
         others: Policies of which one suffices.
+
+    Raises:
+        MetadataRejected: The policies are so large that comparing them would keep everybody waiting.
     """
     if new is None:
         return None
@@ -48,12 +54,17 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
     scope = _difference(new, known[0]) if known else _entries(new)
     index = Index(new)
     indexes = [Index(acl) for acl in known]
+    checks = 0
     for kind, name, said in _names([new, *known], scope):
         rules = index.rules(kind, name)[1]
         if not any(not rule.denies for rule in rules):
             continue
         held = [other.rules(kind, name)[1] for other in indexes]
-        for address in _addresses([rules, *held]):
+        addresses = _addresses([rules, *held])
+        checks += len(addresses)
+        if checks > _MAX_CHECKS:
+            raise MetadataRejected("the policies are too large to compare with what is held: ask a Super user")
+        for address in addresses:
             excess = _allowed(rules, address) & ~_union(held, address)
             for action in _ASKED:
                 if excess & mask_of(frozenset({action})):
@@ -94,15 +105,14 @@ def _difference(one: Acl, other: Acl) -> list[Entry]:
 
 def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, str, Resource]]:
     """One name for all that no entry tells apart, of those that an entry in scope covers, and what they are called."""
+    within = Index(Acl(acls[0].subject, (Policy(PolicyType.CUSTOM, tuple(scope)),)))
+    everyone = [entry.resource for acl in acls for entry in _entries(acl) if entry.resource.name]
     for kind in _TYPES:
-        named = [e.resource for acl in acls for e in _entries(acl) if e.resource.type is kind and e.resource.name]
-        within = {e.resource for e in scope if e.resource.type in (kind, ResourceType.ANY)}
-        if not within:
-            continue
+        named = list(dict.fromkeys(resource for resource in everyone if resource.type is kind))
         fresh = _fresh_names(named)
-        for resource in dict.fromkeys([*named, Resource(kind, "", Pattern.ANY)]):
+        for resource in (*named, Resource(kind, "", Pattern.ANY)):
             name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
-            if any(one.covers(kind, name) for one in within):
+            if within.rules(kind, name)[1]:
                 yield kind, name, resource
 
 
@@ -128,14 +138,15 @@ def _unused(taken: set[str]) -> str:
     return chr(code)
 
 
-def _addresses(all_rules: Iterable[Iterable[Rule]]) -> Iterator[Address | None]:
+def _addresses(all_rules: Iterable[Iterable[Rule]]) -> list[Address | None]:
     """One address for all that no range tells apart."""
-    yield None
     points: dict[int, set[int]] = {4: set(), 6: set()}
     for rules in all_rules:
         for rule in rules:
             if rule.ranges is not None:
                 points[4].update(rule.ranges.starts4, (end + 1 for end in rule.ranges.ends4))
                 points[6].update(rule.ranges.starts6, (end + 1 for end in rule.ranges.ends6))
-    yield from (ipaddress.IPv4Address(point) for point in sorted(points[4]) if point <= _MAX[4])
-    yield from (ipaddress.IPv6Address(point) for point in sorted(points[6]) if point <= _MAX[6])
+    found: list[Address | None] = [None]
+    found += [ipaddress.IPv4Address(point) for point in sorted(points[4]) if point <= _MAX[4]]
+    found += [ipaddress.IPv6Address(point) for point in sorted(points[6]) if point <= _MAX[6]]
+    return found

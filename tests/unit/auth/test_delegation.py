@@ -163,3 +163,10 @@ def test_a_refusal_says_what_is_too_much(manager):
     assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub", "10.9.0.0/16"))) == (
         "User:boss can not let User:bob have Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
     )
+
+
+def test_policies_too_large_to_compare_are_left_to_super_users(manager):
+    sources = ",".join(f"10.{number // 250}.{number % 250}.1" for number in range(1500))
+    gift = [entry(f"Topic:order-{number}", "Pub", sources) for number in range(200)]
+    assert "ask a Super user" in refused(manager.create_acl, acl("bob", *gift))
+    manager.create_acl(acl("bob", *gift), by="root")
