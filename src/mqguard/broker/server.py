@@ -128,7 +128,6 @@ class Broker:
     def tick(self) -> None:
         """Do what is due by the clock; call it every 50 ms or so, and end the turn after it."""
         now = self._clock.now_ms()
-        self._engine.tick()
         self._pulling.expire()
         self._questions.expire(now)
         self._traffic.sample(now)
@@ -140,6 +139,8 @@ class Broker:
                 self._notices.changed(group)
             for link in links:
                 link.close("no heartbeat")
+        # Last: a store that cannot work must not keep clients from their answers.
+        self._engine.tick()
 
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports

@@ -43,7 +43,7 @@ class Traffic:
         """Messages per second stored and given out, over the three windows."""
         put, got = [], []
         for window in WINDOWS:
-            since = self._samples[max(0, len(self._samples) - window)]
+            since = self._samples[max(0, len(self._samples) - 1 - window)]
             seconds = max(1, now_ms - since.at_ms) / 1000
             put.append((self.put - since.put) / seconds)
             got.append((self.got - since.got) / seconds)

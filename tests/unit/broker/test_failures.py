@@ -1,0 +1,68 @@
+"""What an error becomes on the wire."""
+
+import importlib
+import pkgutil
+
+import pytest
+
+import mqguard
+from mqguard.auth.errors import MetadataRejected, MetadataStoreOccupied
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.failures import INTERNAL, TABLE, explain
+from mqguard.engine.errors import EngineError, NoSuchTopic
+from mqguard.errors import MqguardError
+from mqguard.guard.errors import Refused
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.errors import HeaderInvalid
+
+OWN_CODE = {Refused, RequestRefused}
+"""Errors that carry their response code."""
+
+
+def classes(root):
+    for kind in root.__subclasses__():
+        yield kind
+        yield from classes(kind)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything_imported():
+    for package in ("auth", "engine", "guard", "remoting", "broker"):
+        for module in pkgutil.iter_modules([f"{mqguard.__path__[0]}/{package}"]):
+            importlib.import_module(f"mqguard.{package}.{module.name}")
+
+
+def test_every_error_of_the_engine_has_a_row():
+    assert {kind for kind in classes(EngineError) if kind not in TABLE} == set()
+
+
+def test_every_row_is_an_error_of_ours_and_says_a_response_code():
+    assert all(issubclass(kind, MqguardError) for kind in TABLE)
+    assert all(isinstance(code, ResponseCode) and code != 0 for code in TABLE.values())
+
+
+def test_the_nearest_row_counts():
+    reply = explain(310, MetadataStoreOccupied("another process holds the store"))
+    assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, "another process holds the store")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoSuchTopic("topic[t] not exist"), 17),
+        (HeaderInvalid("queueId", "is missing"), 29),
+        (MetadataRejected("The user is existed"), 16),
+        (Refused(16, "no [decision x]", "x"), 16),
+        (RequestRefused(206, "not online"), 206),
+    ],
+)
+def test_the_sentence_is_told(error, code):
+    reply = explain(310, error)
+    assert (reply.code, reply.remark) == (code, str(error))
+
+
+def test_what_nobody_foresaw_is_told_to_the_log_alone(caplog):
+    for error in (ValueError("inner"), MqguardError("inner")):
+        reply = explain(310, error)
+        assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, INTERNAL)
+    assert caplog.text.count("inner") == 2
