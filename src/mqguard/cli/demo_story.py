@@ -26,6 +26,7 @@ from mqguard.runtime.first_start import make_secret
 
 TEXT = "hello, guarded world"
 RECEIVE_SECONDS = 5.0
+_VERBS = {Action.PUB: "send", Action.SUB: "receive"}
 
 
 class DemoFailed(MqguardError):
@@ -114,7 +115,8 @@ class Story:
             self._cluster_flag = f"-c {brokers[0].cluster}"
             self._make_topic(brokers, made)
             alice, bob = (self._make_user(f"{name}-{self._mark}", brokers, made) for name in ("alice", "bob"))
-            self._allow(alice, (Action.PUB, Action.SUB), brokers)
+            # Get is for mqadmin's consumeMessage, which asks for the bounds of queues; receiving needs Sub alone.
+            self._allow(alice, (Action.PUB, Action.SUB, Action.GET), brokers)
             self._allow(bob, (Action.SUB,), brokers)
             self._send(alice)
             self._receive(alice)
@@ -151,7 +153,7 @@ class Story:
             entries.append(_entry(ResourceType.GROUP, self._group, (Action.SUB,)))
         for broker in brokers:
             policies.create(self._admin.at(broker.address), actor.subject, entries)
-        verbs = " and ".join({Action.PUB: "send", Action.SUB: "receive"}[action] for action in actions)
+        verbs = " and ".join(word for action, word in _VERBS.items() if action in actions)
         what = f"allow {actor.name} to {verbs}" + (" after all" if again else "" if len(actions) > 1 else " only")
         command = "updateAcl" if again else "createAcl"
         self._done(what, tuple(self._acl_line(command, actor, entry) for entry in entries))

@@ -1,10 +1,12 @@
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.Permission;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -46,8 +48,12 @@ final class Mqadmin {
         System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
         System.setSecurityManager(new NoExit());
         try {
-            Class.forName("org.apache.rocketmq.tools.command.MQAdminStartup").getMethod("main", String[].class)
-                .invoke(null, (Object) step.get("arguments").split("\u001f"));
+            Class<?> startup = Class.forName("org.apache.rocketmq.tools.command.MQAdminStartup");
+            // Commands keep their producers and consumers, which serve once: each run must begin with new ones.
+            Field commands = startup.getDeclaredField("SUB_COMMANDS");
+            commands.setAccessible(true);
+            ((List<?>) commands.get(null)).clear();
+            startup.getMethod("main", String[].class).invoke(null, (Object) step.get("arguments").split("\u001f"));
         } catch (InvocationTargetException failure) {
             if (!(failure.getCause() instanceof SecurityException)) {
                 throw failure;

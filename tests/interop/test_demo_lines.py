@@ -1,0 +1,43 @@
+"""The lines of mqadmin that `mqguard demo` prints do what the demo does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET
+from tests.fixtures.wire import User
+from tests.interop.conftest import Client
+from tests.system.command import run
+
+pytestmark = pytest.mark.xdist_group("java-5.5.0")
+
+
+def steps_of(client: Client) -> list[dict[str, object]]:
+    """What the demo did at the server of a client; it has cleaned up after itself."""
+    keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
+    ended = run("demo", "--json", "--namesrv", client.server.namesrv, **keys)
+    assert ended.code == 0, ended.err
+    return ended.lines
+
+
+def test_each_line_does_what_its_step_says(java5: Client) -> None:
+    users: dict[str, User] = {}
+    for step in steps_of(java5):
+        what, outcome = str(step["what"]), str(step["outcome"])
+        for line in step.get("mqadmin", []):
+            words = shlex.split(line)
+            if words[0] == "createUser":
+                name, secret = words[words.index("-u") + 1], words[words.index("-p") + 1]
+                users[name] = User(name, secret)
+            actor = users.get(what.split(maxsplit=1)[0]) if outcome != "done" else None
+            printed = (java5.as_(actor) if actor else java5).mqadmin(*words)
+            told = printed.out + printed.err
+            if outcome == "refused":
+                assert "no permission" in told, (line, re.findall(r"(?m)^(?:Caused by|java).*", told))
+            else:
+                assert re.search(r"success|SEND_OK|hello, guarded world", told), (line, told)
+                assert "Exception" not in told, (line, told)
+    assert len(users) == 2
