@@ -11,6 +11,7 @@ import pytest
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.server import RemotingServer
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.net.tls import client_context
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 from tests.unit.net.serving import (
@@ -190,6 +191,30 @@ def test_the_application_can_close() -> None:
         client.send(asking(1) + asking(2, CLOSE) + asking(3))
         assert client.is_dropped()
         assert [answer.opaque for answer in client.answers] == [1]
+
+
+def test_sending_and_closing_after_the_end_are_nothing() -> None:
+    app = Echo()
+    with serving(app, settings()) as running, running.connect() as client:
+        assert client.call(1)
+        (link,) = app.open.values()
+        for action in (link.close, link.close):
+            running.loop.call_soon_threadsafe(action, "enough")
+        running.loop.call_soon_threadsafe(link.send, asking(9))
+        assert client.is_dropped()
+        assert client.answers == []
+        assert link.closed
+        assert eventually(lambda: app.gone == ["00000001"])
+
+
+def test_frames_beside_a_backlog_wait_behind_it() -> None:
+    """Bytes that were read before reading was paused arrive while a backlog is served."""
+    app = Echo()
+    with serving(app, NetSettings(frames_per_turn=4)) as running:
+        client = running.connect(tls=client_context())
+        for start in range(0, 2_000, 100):
+            client.send(b"".join(asking(n, body=bytes(500)) for n in range(start, start + 100)))
+        assert [answer.opaque for answer in client.read(2_000)] == list(range(2_000))
 
 
 def test_what_was_asked_before_the_end_is_answered() -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization as ser
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.tls import TlsSession, client_context, server_context
-from tests.unit.net.serving import BIG, Echo, asking, proxy_v2, serving
+from tests.unit.net.serving import BIG, Echo, asking, eventually, proxy_v2, serving
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +212,20 @@ def test_a_session_carries_bytes_both_ways_and_says_goodbye() -> None:
     assert client.receive(server.encrypt(b"answer")) == b"answer"
     assert server.certificate_subject() is None
     assert not server.ended
+    last = client.encrypt(b"last")
+    assert server.receive(last + client.goodbye()) == b"last"
+    assert server.ended
+
+
+def test_a_goodbye_within_tls_ends_the_connection() -> None:
+    app = Echo()
+    with serving(app, tls()) as running:
+        client = running.connect(tls=client_context())
+        assert client.call(1)
+        assert isinstance(client.socket, ssl.SSLSocket)
+        client.socket.unwrap().close()
+        assert eventually(lambda: not running.server.links)
+        assert app.gone == ["00000001"]
 
 
 def test_every_process_has_a_throw_away_certificate_of_its_own() -> None:

@@ -29,6 +29,7 @@ from mqguard.remoting.lenient_json import LenientJsonError, ObjectKey, parse
         ('{"a":{"$ref":"$"}}', {"a": {"a": None}}),
         ('{"a":{"$ref":"$.b[7]"},"b":[]}', {"a": None, "b": []}),
         ('{"a":{"$ref":"$!"}}', {"a": None}),
+        ('{"a":{"$ref":"$.b.c"},"b":[1]}', {"a": None, "b": ["1"]}),
         ('{"a":{"$ref":"$.b","c":1}}', {"a": {"$ref": "$.b", "c": "1"}}),
     ],
 )

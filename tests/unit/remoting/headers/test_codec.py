@@ -1,5 +1,7 @@
 """Reading and writing typed headers."""
 
+from typing import Literal
+
 import pytest
 
 from mqguard.remoting.errors import HeaderInvalid
@@ -12,6 +14,7 @@ class Sample(Header):
     offset: Int64 = -1
     order: bool = False
     tag: str | None = None
+    bound: Literal["LOWER", "UPPER"] = "LOWER"
 
 
 def test_texts_become_values() -> None:
@@ -25,6 +28,7 @@ def test_none_is_left_out_and_booleans_are_javas() -> None:
         "queueId": "0",
         "offset": "-1",
         "order": "true",
+        "bound": "LOWER",
     }
     assert write(Sample(topic="t", queue_id=0, tag=""))["tag"] == ""
     assert write(Sample(topic="t", queue_id=0))["order"] == "false"
@@ -41,6 +45,7 @@ def test_none_is_left_out_and_booleans_are_javas() -> None:
         ({"queueId": "2147483648"}, "queueId", "`2147483648` is out of range"),
         ({"offset": "-9223372036854775809"}, "offset", "`-9223372036854775809` is out of range"),
         ({"order": "yes"}, "order", "`yes` is neither `true` nor `false`"),
+        ({"bound": "MIDDLE"}, "bound", "`MIDDLE` is not of its type"),
         ({"queueId": "9" * 100}, "queueId", f"`{'9' * 64}` is out of range"),
     ],
 )
