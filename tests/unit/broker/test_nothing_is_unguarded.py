@@ -1,0 +1,67 @@
+"""Every code that is served refuses whoever has no rights: nobody, a stranger, a liar, a disabled Super user, and a
+user without policies, whatever fields are there or missing."""
+
+import json
+
+import pytest
+
+from mqguard.auth.user import UserStatus
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from tests.unit.broker.conftest import House
+from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL, codes
+from tests.unit.namesrv.conftest import Directory
+
+SERVED = [(House, code) for code in codes(House)] + [(Directory, code) for code in codes(Directory)]
+
+IDENTITY_SUFFICES = {
+    RequestCode.GET_BROKER_CLUSTER_INFO: "the addresses of brokers, which every route tells",
+}
+"""What any authenticated user may do without a policy, and why that is harmless."""
+
+BEFORE_IT_IS_KNOWN = {
+    RequestCode.VIEW_MESSAGE_BY_ID: (ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR),
+}
+"""How a request may fail whose need is known only when the message is: no place is named, or nothing is there."""
+
+BODIES = [json.dumps(GOOD).encode(), *(json.dumps(body).encode() for body in STRICT), b"queues=1", b""]
+
+
+def answers(house, code, **how):
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.groups.with_retry_topic("g")
+    house.engine.turn.commit()
+    for ext in (USUAL, {}):
+        for body in BODIES:
+            yield house.call(code, ext, body, **how)
+
+
+def state(house):
+    users = [(user.name, user.type, user.status) for user in house.manager.list_users()]
+    return users, house.manager.list_acls(), house.engine.topics.all(), house.engine.groups.all(), house.routes.topics()
+
+
+@pytest.mark.parametrize(("kind", "code"), SERVED, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_who_has_no_rights_is_refused(kind, code):
+    house = kind()
+    house.user("poor")
+    house.user("off", ("*", "All"))
+    house.manager.update_user("off", status=UserStatus.DISABLE)
+    list(answers(house, RequestCode.GET_BROKER_CLUSTER_INFO))
+    before = state(house)
+    for user in (None, "stranger", "off", "poor"):
+        if user == "poor" and code in IDENTITY_SUFFICES:
+            continue
+        for answer in answers(house, code, user=user):
+            assert answer.code in {ResponseCode.NO_PERMISSION, *BEFORE_IT_IS_KNOWN.get(code, ())}, (user, answer)
+            assert answer.body == b""
+            assert "[decision " in answer.remark or answer.code != ResponseCode.NO_PERMISSION
+    assert state(house) == before
+
+
+@pytest.mark.parametrize(("kind", "code"), SERVED, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_a_forged_signature_is_refused(kind, code):
+    house = kind()
+    for ext in (USUAL, {}):
+        answer = house.call(code, {**ext, "AccessKey": "root", "Signature": "AAAA"}, BODIES[0], user=None)
+        assert answer.code == ResponseCode.NO_PERMISSION
