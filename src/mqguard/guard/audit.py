@@ -3,7 +3,9 @@
 The request path only appends a record; a writer elsewhere turns records into lines (`audit_lines.py`).
 """
 
+import copy
 import enum
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -123,6 +125,9 @@ class AuditSink(Protocol):
         """Take a record; False if there is no room, which the sink counts."""
 
 
+MOST_TOGETHER = 32
+"""Most resources that one record tells about."""
+
 SECRET_WORDS = ("secret", "password", "signature", "token")
 """Names of details that must not be put on record."""
 
@@ -133,6 +138,16 @@ class AuditTrail:
     def __init__(self, sink: AuditSink) -> None:
         """Write to the sink."""
         self.put = sink.put
+
+    def record(self, case: Decision) -> bool:
+        """Put a decision on record; one about many resources in parts, so that a full queue is bounded in bytes too.
+
+        Returns:
+            Whether there was room for all of it.
+        """
+        if len(case.needs) <= MOST_TOGETHER:
+            return self.put(case)
+        return all([self.put(part) for part in _parts(case)])  # noqa: C419 - every part, whatever became of the others
 
     def admin_change(
         self,
@@ -161,3 +176,11 @@ class AuditTrail:
             for name, value in (details or {}).items()
         }
         self.put(AdminChange(when_ms, user, source, operation, subject, kept, outcome))
+
+
+def _parts(case: Decision) -> Iterator[Decision]:
+    for start in range(0, len(case.needs), MOST_TOGETHER):
+        part = copy.copy(case)
+        part.needs = case.needs[start : start + MOST_TOGETHER]
+        part.verdicts = case.verdicts[start : start + MOST_TOGETHER]
+        yield part

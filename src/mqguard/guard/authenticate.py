@@ -24,6 +24,8 @@ from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, sign
 
 BY_SIGNATURE = "signature"
 BY_CLAIM = "claim"
+LONGEST_CLAIM = 256
+"""How much of a claimed user name is remembered: whoever proves nothing shall fill neither memory nor disk."""
 PROVEN_LIMIT = 100_000
 """Most connections of which it is remembered who they proved to be."""
 
@@ -94,7 +96,7 @@ class Authentication:
         """
         ext = command.ext
         claimed = ext.get(ACCESS_KEY)
-        if slowed and claimed and self._throttle.wait_ms(claimed, peer.ip, now_ms):
+        if slowed and claimed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
             raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
         try:
             content = signed_content(ext, command.body, command.version)
@@ -104,7 +106,7 @@ class Authentication:
                 return _signer_without_token(command, failure, snapshot, now_ms)
             except AuthenticationFailed as final:
                 if final.reason in GUESSES:
-                    self._throttle.failed(claimed or "", peer.ip, now_ms)
+                    self._throttle.failed((claimed or "")[:LONGEST_CLAIM], peer.ip, now_ms)
                 raise
 
     def _remember(self, user: User, peer: Peer) -> Identity:
@@ -114,7 +116,7 @@ class Authentication:
         identity = Identity(user.name, BY_SIGNATURE, user.is_super)
         proven[peer.channel] = (identity, user)
         # Only a connection's first proof forgives: else the owner's traffic would forgive a guesser beside it for ever.
-        self._throttle.succeeded(user.name, peer.ip)
+        self._throttle.succeeded(user.name[:LONGEST_CLAIM], peer.ip)
         return identity
 
 

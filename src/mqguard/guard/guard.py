@@ -15,8 +15,8 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
-from mqguard.guard.authenticate import Authentication
-from mqguard.guard.authorize import SOMEBODY, Authorization
+from mqguard.guard.authenticate import LONGEST_CLAIM, Authentication
+from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear, Refused
@@ -54,7 +54,7 @@ class Guard:
         self._metadata = ports.metadata
         self._ticks = ports.ticks
         self._now_ms = ports.clock.now_ms
-        self._put = ports.audit.put
+        self._record = ports.audit.record
         self._admitted = ports.metrics.family("mqguard_requests_admitted_total", "Requests that were let in.").of()
         self._authenticating = settings.authentication_enabled
         self._authorizing = settings.authorization_enabled
@@ -95,7 +95,7 @@ class Guard:
         try:
             identity = case.identity = self._authentication.identify(command, case.peer, snapshot)
         except AuthenticationFailed as failure:
-            case.claimed = command.ext.get(ACCESS_KEY, "")
+            case.claimed = command.ext.get(ACCESS_KEY, "")[:LONGEST_CLAIM]
             raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
 
         if not self._authorizing or case.code in self._excused:
@@ -126,13 +126,22 @@ class Guard:
             if verdict.decision is not Word.ALLOW:
                 raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
             return Reason.SUPER if case.is_super else "authenticated"
-        verdict = SOMEBODY
-        for need in needs:
-            verdict = self._authorization.judge(identity, rights, need, case.code, case.peer.ip)
-            case.verdicts += (verdict,)
+        judge, code, ip = self._authorization.judge, case.code, case.peer.ip
+        if len(needs) == 1:
+            verdict = judge(identity, rights, needs[0], code, ip)
+            case.verdicts = (verdict,)
             if verdict.decision is not Word.ALLOW:
+                raise self._deny(case, needs[0], verdict)
+            return verdict.reason
+        verdicts: list[Verdict] = []
+        for need in needs:
+            verdict = judge(identity, rights, need, code, ip)
+            verdicts.append(verdict)
+            if verdict.decision is not Word.ALLOW:
+                case.verdicts = tuple(verdicts)
                 raise self._deny(case, need, verdict)
-        return verdict.reason
+        case.verdicts = tuple(verdicts)
+        return verdicts[-1].reason
 
     def _deny(self, case: Decision, need: Need, verdict: Verdict) -> Refused:
         remark = refusal_of(case, need, verdict)
@@ -141,7 +150,7 @@ class Guard:
     def _let_in(self, case: Decision, access: Access) -> Access:
         case.when_ms = self._now_ms()
         case.latency_ns = self._ticks() - case.started
-        if not self._put(case) and self._refuses_when_full:
+        if not self._record(case) and self._refuses_when_full:
             remark = "the audit log has no room, so the request is refused; try again later"
             raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
         self._admitted.value += 1

@@ -77,5 +77,5 @@ class Refuser:
                 version=case.version,
             )
         )
-        ports.audit.put(case)
+        ports.audit.record(case)
         return Refused(code, told, case.decision_id)

@@ -96,7 +96,7 @@ class TouchJudge:
         case.reason = reason
         case.when_ms = ports.clock.now_ms()
         case.latency_ns = ports.ticks() - case.started
-        ports.audit.put(case)
+        ports.audit.record(case)
 
 
 def _owned(need: Need) -> Need:

@@ -132,6 +132,20 @@ def test_a_name_cannot_forge_a_line(world, name):
     assert json.loads(objects)["user"].startswith(name[0])
 
 
+def test_a_refusal_about_many_resources_is_on_record_in_parts(world):
+    """Each part under the same id; the need that was not met is in the last."""
+    world.allow("alice", "Topic:t*", "Create")
+    names = [f"t{number}" for number in range(70)] + ["other", "never-judged"]
+    body = json.dumps({"topicConfigList": [{"topicName": name} for name in names]}).encode()
+    refused = world.refusal(signed(18, {}, body))
+
+    _, parts = lines_of(world)
+
+    assert [len(part["needs"]) for part in parts] == [32, 32, 8]
+    assert {part["decision"] for part in parts} == {refused.decision_id}
+    assert [need.get("verdict") for need in parts[2]["needs"]] == ["Allow"] * 6 + ["Deny", None]
+
+
 def test_what_is_missing_is_said():
     """Both files say how many records found no room."""
     apache, line = AuditLines().lost(7, 1_700_000_000_000)

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import time
 
 import pytest
 
 from mqguard.auth.policy import PolicyType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.audit import Stage
+from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.errors import GuardMisconfigured, NeedUnclear, Refused
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.model.peer import Peer
@@ -206,6 +208,19 @@ def test_a_heartbeat_without_sense_is_refused(world, body):
     assert world.refusal(signed(34, {}, body)).code == 16
 
 
+def test_a_request_for_very_many_resources_is_decided_soon(world):
+    """Ten thousand topics of one request, in well under a second, and all of them on record."""
+    world.allow("alice", "Topic:*", "Create")
+    body = json.dumps({"topicConfigList": [{"topicName": f"t{number}"} for number in range(10_000)]}).encode()
+    began = time.perf_counter()
+
+    access = world.admit(signed(18, {}, body))
+
+    assert time.perf_counter() - began < 2
+    assert len(access.needs) == sum(len(record.verdicts) for record in world.sink.records) == 10_000
+    assert max(len(record.needs) for record in world.sink.records) <= 32
+
+
 # What clients touch by themselves.
 
 
@@ -245,6 +260,18 @@ def test_traces_are_sent_without_a_grant_unless_the_operator_says_otherwise(worl
 
     closed = World(GuardSettings(authentication_enabled=True, authorization_enabled=True, trace_topic_open=False))
     closed.refusal(trace)
+
+
+@pytest.mark.parametrize("ext", [{"topic": "x" * 20_000}, {"topic": "%RETRY%" + "x" * 100_000, "consumerGroup": "g"}])
+@pytest.mark.parametrize("code", [10, 11, 105, 200050, 200051, 324, 216, 208])
+def test_what_a_peer_makes_up_fills_no_answer_and_no_record(world, code, ext):
+    """However long a name is, proven or not, answer and record stay short."""
+    for command in (signed(code, {**ext, "clusterName": "y" * 20_000}), signed(code, user="z" * 20_000)):
+        refused = world.refusal(command)
+        written = AuditLines().render(world.sink.records[-1:])
+
+        assert len(refused.remark) < 3000
+        assert sum(map(len, written)) < 9000
 
 
 # Switches.

@@ -6,7 +6,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import foreign, group_need, missing, topic_need
+from mqguard.guard.requirements.owned import fit, foreign, group_need, missing, topic_need
 from mqguard.guard.requirements.row import Absent, Level, Named, Requirement
 from mqguard.guard.requirements.table import TABLE
 from mqguard.model.names import RETRY_PREFIX, retry_topic
@@ -17,6 +17,9 @@ _Evaluate = Callable[[Command], Needs]
 _Pending = Callable[[Command], bool]
 
 _NOTHING: Needs = ()
+
+MOST_NEEDS = 10_000
+"""Most resources that one request may name: each costs a decision and a line on record, while others wait."""
 
 
 class Requirements:
@@ -36,12 +39,16 @@ class Requirements:
         """What a request needs; all of it. Empty where an authenticated sender is enough.
 
         Raises:
-            NeedUnclear: It does not say what it must say, or only a Super user may send it, or its code has no row.
+            NeedUnclear: It does not say what it must say, or says too much; only a Super user may send it; its code has
+                no row.
         """
         evaluate = self._evaluate.get(command.code)
         if evaluate is None:
             raise NeedUnclear("unmapped-code", f"only a Super user may send the request code {command.code}")
-        return evaluate(command)
+        needs = evaluate(command)
+        if len(needs) > MOST_NEEDS:
+            raise NeedUnclear("too-many-resources", f"the request names more than {MOST_NEEDS} resources: split it")
+        return needs
 
     def is_pending(self, command: Command) -> bool:
         """Whether the request reaches more than it names, so that its handler must ask about what it touches."""
@@ -106,7 +113,7 @@ def _need(named: Named, name: str) -> Need:
         return topic_need(name, named.actions)
     if named.type is ResourceType.GROUP:
         return group_need(name, named.actions, named.field)
-    return Need(named.type, name, named.actions)
+    return Need(named.type, fit(name), named.actions)
 
 
 def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
@@ -116,7 +123,7 @@ def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
             continue
         value = ext.get(named.field) or ""
         for name in value.split(named.split) if named.split else (value,):
-            if name.startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
+            if fit(name).startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
                 raise foreign(name, group)
 
 

@@ -4,7 +4,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.memory import LONGEST, Memory
-from mqguard.guard.requirements.owned import consumed, missing, topic_need
+from mqguard.guard.requirements.owned import consumed, fit, missing, topic_need
 from mqguard.guard.requirements.row import (
     GET,
     PUB,
@@ -81,7 +81,7 @@ def reply(field: str) -> Rule:
         name = command.ext.get(field)
         if name is None or is_blank(name):
             raise missing(field, "topic")
-        if not name.endswith(REPLY_SUFFIX):
+        if not fit(name).endswith(REPLY_SUFFIX):
             raise NeedUnclear(
                 "no-reply-topic", f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}"
             )

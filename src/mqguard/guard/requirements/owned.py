@@ -17,6 +17,9 @@ from mqguard.model.names import RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
 
 LITE_PREFIX = "%LMQ%$"
 
+LONGEST_NAME = 1024
+"""Longest names that are looked at: no legal name has more than 255 characters, and peers sign whatever they like."""
+
 ALL_MESSAGES = frozenset(
     {
         SCHEDULE_TOPIC,
@@ -38,13 +41,24 @@ def missing(field: str, what: str) -> NeedUnclear:
     return NeedUnclear("missing-field", f"the {what} is missing: the field `{field}` is absent or empty")
 
 
+def fit(name: str) -> str:
+    """The name, if it is no longer than any that could be meant.
+
+    Raises:
+        NeedUnclear: It is; what a peer makes up must not fill answers and logs.
+    """
+    if len(name) > LONGEST_NAME:
+        raise NeedUnclear("long-name", f"a name of {len(name)} characters names nothing")
+    return name
+
+
 def topic_need(topic: str, actions: Actions) -> Need:
     """What is needed to do that to a topic, or to what the topic belongs to.
 
     Raises:
         NeedUnclear: A retry, dead-letter or lite topic of nobody, or a topic that only Super users read.
     """
-    if topic[0] == "%":
+    if fit(topic)[0] == "%":
         owner = owner_of(topic)
         if owner is not None:
             if is_blank(owner):
@@ -63,7 +77,7 @@ def group_need(group: str, actions: Actions, field: str = "group") -> Need:
     Raises:
         NeedUnclear: The name is that of a retry or dead-letter topic.
     """
-    if group[0] == "%" and owner_of(group) is not None:
+    if fit(group)[0] == "%" and owner_of(group) is not None:
         raise NeedUnclear("topic-for-group", f"`{group}` in the field `{field}` is the name of a topic, not of a group")
     return Need(ResourceType.GROUP, group, actions)
 
@@ -75,7 +89,7 @@ def consumed(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tu
         NeedUnclear: The topic is the retry topic of another group.
     """
     owner = group_need(group, on_group, "consumerGroup")
-    if topic.startswith(RETRY_PREFIX):
+    if fit(topic).startswith(RETRY_PREFIX):
         own = RETRY_PREFIX + group
         if topic == own:
             return (owner,)
@@ -92,8 +106,8 @@ def popped(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tupl
     `%RETRY%g_t` may also be the retry topic of a group `g_t`; that is harmless here, as what was popped is found by
     the consumer group, not by the topic's name.
     """
-    own = RETRY_PREFIX + group + "_"
-    if topic.startswith(own):
+    own = RETRY_PREFIX + fit(group) + "_"
+    if fit(topic).startswith(own):
         return (topic_need(_named(topic, len(own)), on_topic), group_need(group, on_group, "consumerGroup"))
     return consumed(topic, group, on_topic, on_group)
 

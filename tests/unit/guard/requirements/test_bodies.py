@@ -145,3 +145,12 @@ def test_replies_name_a_reply_topic(code):
     for topic in ({}, {field: " "}, {field: "t"}):
         with pytest.raises(NeedUnclear):
             needs(code, {}, topic)
+
+
+def test_a_request_that_names_too_much_refuses():
+    """Each resource costs a decision, and others wait for it."""
+    topics = [{"topicName": f"t{number}"} for number in range(10_001)]
+
+    assert len(needs(18, {"topicConfigList": topics[:10_000]})) == 10_000
+    with pytest.raises(NeedUnclear, match="more than 10000 resources"):
+        needs(18, {"topicConfigList": topics})

@@ -99,3 +99,26 @@ def test_positions_of_a_store_of_all_messages_may_be_asked():
     ]
     with pytest.raises(NeedUnclear, match="only a Super user"):
         topic_need("SCHEDULE_TOPIC_XXXX", SUB_GET)
+
+
+LONG = "t" * 1025
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: topic_need(LONG, PUB),
+        lambda: group_need(LONG, SUB),
+        lambda: consumed("%RETRY%" + LONG, "g", SUB, SUB),
+        lambda: consumed("t", LONG, SUB, SUB),
+        lambda: popped("%RETRY%" + LONG, "g", SUB, SUB),
+        lambda: popped("t", LONG, SUB, SUB),
+    ],
+)
+def test_a_name_that_nothing_has_is_refused_without_repeating_it(ask):
+    """What a peer makes up must not fill answers and logs."""
+    with pytest.raises(NeedUnclear) as refused:
+        ask()
+
+    assert refused.value.reason == "long-name"
+    assert len(str(refused.value)) < 100
