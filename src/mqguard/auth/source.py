@@ -24,6 +24,10 @@ class Source:
     text: str
     network: Network
 
+    def __hash__(self) -> int:
+        # Equal texts mean equal networks, and networks are hashed in Python, slowly.
+        return hash(self.text)
+
     @classmethod
     def parse(cls, text: str) -> "Source":
         """Read `10.1.2.3`, `10.0.0.0/8`, `2001:db8::1` or `2001:db8::/32`.

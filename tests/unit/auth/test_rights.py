@@ -1,10 +1,12 @@
 from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.ports import Metadata, PutUser
 from mqguard.auth.records import encode_acl
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import MAX_ANSWERS, Budget, Rights
+from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserType
 
@@ -67,3 +69,12 @@ def test_without_policies_there_is_no_index():
     assert rights.index is None
     assert rights.acl is None
     assert not ask(rights, "t")
+
+
+def test_a_version_that_is_replaced_forgets_what_it_remembered():
+    before = Snapshot.of(Metadata([User("u", ())], [ACL]))
+    assert ask(before.rights("u"), "t1")
+    assert before.rights("u").answers
+    after = before.after([PutUser(User("u", ()))])
+    assert not before.rights("u").answers
+    assert ask(after.rights("u"), "t1")
