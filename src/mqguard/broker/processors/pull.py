@@ -158,8 +158,8 @@ class Pulling:
     def _outcome(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> Reply | None:
         """What a pull that waited is answered, None if it goes on waiting."""
         request, header = waiter.what
-        if not request.access.still_allowed():
-            # The right was taken away meanwhile: the client asks again, and is refused with all that belongs to it.
+        if not request.access.still_allowed() or not self._still_consumes(header):
+            # Taken away meanwhile: the client asks again, and is refused with all that belongs to it.
             return Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
         if self._resets:
             moved = self._reset(header)
@@ -169,6 +169,10 @@ class Pulling:
         if not last and _is_at_end(header, fetched) and self._waiting.park(waiter):
             return None
         return self._reply(header, fetched)
+
+    def _still_consumes(self, header: PullHeader) -> bool:
+        config = self._engine.groups.get(header.consumer_group)
+        return config is not None and config.consume_enable and not is_forbidden(config, header.topic)
 
     # What is wanted, and what is answered
 

@@ -3,6 +3,7 @@
 import pytest
 
 from mqguard.auth.subject import Subject
+from mqguard.broker.forbidden import with_forbidden
 from mqguard.engine.clients import Client, Consuming, Subscription
 from mqguard.model import record
 from mqguard.model.group import SubscriptionGroupConfig
@@ -166,6 +167,21 @@ def test_who_lost_the_right_while_waiting_gets_nothing(house):
     assert answer().body == b""
     assert answer().ext["nextBeginOffset"] == "0"
     assert house.call(11, pulling(), user="alice").code == ResponseCode.NO_PERMISSION
+
+
+@pytest.mark.parametrize("change", ["disabled", "forbidden", "deleted"])
+def test_a_group_that_may_not_consume_any_more_gets_nothing(house, change):
+    answer = park(house)
+    groups = house.engine.groups
+    if change == "disabled":
+        groups.put(SubscriptionGroupConfig("g", consume_enable=False))
+    elif change == "forbidden":
+        groups.put(with_forbidden(groups.get("g"), "t", forbidden=True))
+    else:
+        groups.delete("g")
+    send(house, b"secret")
+    assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
+    assert (groups.get("g") is None) == (change == "deleted")
 
 
 def test_a_closed_connection_waits_no_more(house):
