@@ -265,7 +265,7 @@ def _replace_secret(
     secrets: tuple[LiveSecret, ...], secret: Secret, keep_old_until: int | None
 ) -> tuple[LiveSecret, ...]:
     current = LiveSecret(secret)
-    if keep_old_until is None or not secrets or secrets[0].secret == secret:
+    if keep_old_until is None or not secrets or secrets[0].secret.equals(secret):
         return (current,)
     return current, LiveSecret(secrets[0].secret, keep_old_until)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import hmac
 
 from mqguard.auth.errors import PolicyInvalid
 
@@ -58,11 +59,16 @@ class Secret:
         """The text itself: only for signing, sealing and the one-time print of a generated secret."""
         return self._text
 
+    def equals(self, other: "Secret") -> bool:
+        """Whether both are the same text, in a time that does not tell where they differ."""
+        one, another = (secret.reveal().encode("utf-8", "surrogatepass") for secret in (self, other))
+        return hmac.compare_digest(one, another)
+
     def __repr__(self) -> str:
         return "Secret(…)"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._text == other._text
+        return isinstance(other, Secret) and self.equals(other)
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -96,6 +102,13 @@ class User:
     secrets: tuple[LiveSecret, ...]
     type: UserType = UserType.NORMAL
     status: UserStatus = UserStatus.ENABLE
+
+    def signs_like(self, other: "User") -> bool:
+        """Whether both are believed with the same secrets, until the same times."""
+        return len(self.secrets) == len(other.secrets) and all(
+            mine.secret.equals(its.secret) and mine.not_after == its.not_after
+            for mine, its in zip(self.secrets, other.secrets, strict=True)
+        )
 
     @property
     def is_super(self) -> bool:
