@@ -14,7 +14,7 @@ PUBLISHED = Path(__file__).resolve().parents[4] / "docs" / "policy.schema.json"
 
 
 def test_the_published_schema_is_fresh():
-    """If not: write `json.dumps(schema(), indent=2)` and a line break into it."""
+    """If not: run `.venv/bin/python tools/write_schema.py`."""
     assert json.loads(PUBLISHED.read_text()) == schema()
 
 
