@@ -179,7 +179,7 @@ def test_where_there_is_no_super_user_normal_ones_can_go():
 
 
 def test_creating_and_updating_policies_merge_by_type_and_resource(manager):
-    manager.create_acl(acl("Topic:a", "Topic:b"))
+    assert manager.create_acl(acl("Topic:a", "Topic:b")) == manager.get_acl(ALICE)
     manager.update_acl(acl("Topic:b", "Topic:c", decision=Decision.DENY))
     manager.create_acl(acl("Topic:a", kind=PolicyType.DEFAULT))
     found = manager.get_acl(ALICE)
@@ -208,6 +208,11 @@ def test_deleting_without_a_resource_takes_all(manager):
     manager.create_acl(acl("Topic:a", kind=PolicyType.DEFAULT))
     manager.delete_acl(ALICE, PolicyType.DEFAULT)
     assert manager.get_acl(ALICE) is None
+
+
+def test_it_is_told_who_is_super(manager):
+    assert manager.is_super("root") is True
+    assert manager.is_super("alice") is False
 
 
 def test_users_are_listed_by_a_part_of_their_name_in_byte_order(manager):
