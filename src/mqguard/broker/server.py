@@ -150,7 +150,9 @@ class Broker:
             return self._address
 
         parts: list[dict[int, Handler]] = [
-            Sending(engine, self._traffic, settings).handlers(),
+            Sending(
+                engine, self._traffic, lambda group: self._locks.holds_any(group, clock.now_ms()), settings
+            ).handlers(),
             self._pulling.handlers(),
             Positions(engine, self._resets).handlers(),
             Membership(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),

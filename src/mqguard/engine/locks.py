@@ -62,6 +62,10 @@ class Locks:
         lock = self._groups.get(group, {}).get(queue)
         return lock.client_id if lock is not None and self._alive(lock, now_ms) else None
 
+    def holds_any(self, group: str, now_ms: int) -> bool:
+        """Whether any queue of a group is locked: the group consumes in order."""
+        return any(self._alive(lock, now_ms) for lock in self._groups.get(group, {}).values())
+
     def forget_group(self, group: str) -> None:
         """Drop all locks of a group that is deleted."""
         self._groups.pop(group, None)

@@ -230,7 +230,7 @@ class Producer:
             raise NoSuchGroup(f"subscription group not exist, {name}")
         limit = group.retry_max_times if request.max_reconsume_times is None else request.max_reconsume_times
         # Java's broker compares with > here: the client has counted the failed delivery already.
-        return request.reconsume_times > limit
+        return request.in_order or request.reconsume_times > limit
 
     def _dead_letter(self, topic: str, pairs: dict[str, str]) -> str:
         dead = names.dlq_topic(topic.removeprefix(names.RETRY_PREFIX))

@@ -41,6 +41,9 @@ def test_only_the_owner_unlocks():
 def test_a_group_without_live_locks_costs_nothing():
     locks = Locks()
     locks.lock("g", "c1", [Q0], 0)
+    assert locks.holds_any("g", LOCK_LIFE_MS - 1)
+    assert not locks.holds_any("g", LOCK_LIFE_MS)
+    assert not locks.holds_any("h", 0)
     locks.expire(LOCK_LIFE_MS)
     assert not locks._groups
     locks.lock("g", "c1", [Q0], 0)

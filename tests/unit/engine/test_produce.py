@@ -272,6 +272,12 @@ class TestRetryTopics:
         assert ("DELAY" in pairs_of(stored)) is not dead
         assert sent.queue_id == (0 if dead else 2)
 
+    def test_what_a_group_that_consumes_in_order_sends_back_is_dead(self, engine):
+        send(engine, topic="%RETRY%g", pairs={"DELAY": "3"}, reconsume_times=1, in_order=True)
+        (stored,) = read(engine, "%DLQ%g")
+        assert "DELAY" not in pairs_of(stored)
+        assert read(engine, "SCHEDULE_TOPIC_XXXX", 2) == []
+
     def test_a_group_that_vanished_takes_no_more(self, engine):
         send(engine, topic="%RETRY%g")
         engine.groups.delete("g")

@@ -1,5 +1,7 @@
 """Sending: single, batch, one-way (10, 310, 320)."""
 
+from collections.abc import Callable
+
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.request import Handler, Request
@@ -23,10 +25,14 @@ class Sending:
     Args:
         engine: Where they go.
         traffic: Counts them.
+        in_order: Whether a group consumes in order now.
         settings: See `BrokerSettings`.
     """
 
-    def __init__(self, engine: Engine, traffic: Traffic, settings: BrokerSettings) -> None:
+    def __init__(
+        self, engine: Engine, traffic: Traffic, in_order: Callable[[str], bool], settings: BrokerSettings
+    ) -> None:
+        self._in_order = in_order
         self._traffic = traffic
         self._engine = engine
         self._send = engine.send
@@ -64,6 +70,8 @@ class Sending:
             header.default_topic,
             header.default_topic_queue_nums,
         )
+        if header.topic.startswith(names.RETRY_PREFIX):
+            message.in_order = self._in_order(header.topic.removeprefix(names.RETRY_PREFIX))
         try:
             sent = self._send(message)
         except NoSuchTopic as exc:

@@ -259,3 +259,16 @@ def test_a_filter_is_tried(house, kind, code):
     assert answer.code == code
     if code:
         assert kind in answer.remark
+
+
+def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters(house):
+    house.engine.groups.with_retry_topic("g")
+    house.engine.turn.commit()
+    back = {"a": "g", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "j": 1, "l": 16}
+    assert house.call(310, back, b"again").code == 0
+    assert house.call(41, body=lock("c1")).code == 0
+    assert house.call(310, back, b"dead").code == 0
+    house.clock.now += LOCK_LIFE_MS
+    assert house.call(310, back, b"again").code == 0
+    assert len(house.engine.fetch("%RETRY%g", 0, 0, 32, 0).records) == 2
+    assert len(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records) == 1
