@@ -30,6 +30,23 @@ def bind_address(config: Configuration) -> str:
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
 
 
+def cautions(config: Configuration) -> list[str]:
+    """What an operator probably did not mean, in sentences for the log."""
+    host, reachable = bind_address(config), config.get(options.BROKER_IP)
+    if host.startswith(_LOOPBACK):
+        return []
+    found = []
+    if reachable.startswith(_LOOPBACK):
+        found.append(
+            f"others can connect at {host}, but routes send them to {reachable}, their own machine: set brokerIP1"
+        )
+    if not config.get(options.AUTHENTICATION_ENABLED):
+        found.append(f"authentication is off: whoever reaches {host} is served, whatever name it claims")
+    if not config.get(options.AUTHORIZATION_ENABLED):
+        found.append(f"authorization is off: whoever is let in at {host} may do everything")
+    return found
+
+
 def resolve(host: str, source: str) -> str:
     """The IP address of a host, for the places that hold no name, such as a message's id.
 

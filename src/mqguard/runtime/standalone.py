@@ -108,6 +108,8 @@ class Standalone:
         """
         for notice in self._config.notices:
             _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
+        for caution in settings.cautions(self._config):
+            _LOG.warning("%s", caution)
         lock = DataLock(self._data)
         try:
             parts = Parts(self._config, self._data, SystemClock(), _tell(first_start))

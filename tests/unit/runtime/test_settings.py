@@ -97,3 +97,23 @@ def test_what_cannot_be_is_refused_with_its_place(read, values, message):
 def test_client_certificates_are_asked_for_as_the_word_says(word, asked, required):
     found = settings.net_settings(config(tls__server__trustCertPath="ca.pem", tls__server__need__client__auth=word)).tls
     assert (found.client_ca, found.require_client_certificate) == (asked, required)
+
+
+OFF = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, []),
+        (OFF, []),
+        ({"brokerIP1": "10.1.2.3"}, []),
+        ({"bindAddress": "0.0.0.0"}, ["set brokerIP1"]),
+        ({"brokerIP1": "10.1.2.3", **OFF}, ["authentication is off", "authorization is off"]),
+        ({"brokerIP1": "10.1.2.3", "authorizationEnabled": "false"}, ["authorization is off"]),
+    ],
+)
+def test_an_operator_is_told_what_was_probably_not_meant(values, words):
+    found = settings.cautions(config(**values))
+    assert len(found) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, found, strict=True))
