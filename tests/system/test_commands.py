@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -154,6 +155,25 @@ def test_the_demo_admits_refuses_explains_and_cleans_up(server: Server, admin: R
     story = admin("why", refused[0]["decision"], "--data", str(server.data))
     assert story.code == 0
     assert f"request 310 SEND_MESSAGE_V2 of User:{steps[2]['what'].split()[-1]}" in story.out
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
+def test_everything_works_over_ipv6(tmp_path: Path) -> None:
+    with Server(tmp_path, settings={"brokerIP1": "::1"}) as own:
+        keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
+        ended = run("demo", "--json", "--namesrv", f"[::1]:{own.namesrv_port}", **keys)
+    assert (ended.code, ended.err) == (0, "")
+    refused = next(step for step in ended.lines if step["outcome"] == "refused")
+    assert "from ::1, no matched policies" in refused["said"]
 
 
 def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
