@@ -84,23 +84,6 @@ class Elsewhere(Server):
         pytest.skip("this server is not ours to stop")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for the module; `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names one on 127.0.0.1 to be used instead."""
-    if there := os.environ.get("MQGUARD_INTEROP_SERVER"):
-        yield Elsewhere(*there.split(","))
-        return
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-@pytest.fixture
-def admin(server: Server) -> Iterator[Wire]:
-    """The super user's own connection to the broker."""
-    with Wire(server.broker_port, ADMIN) as wire:
-        yield wire
-
-
 class Drivers:
     """Driver processes, each started when it is first asked for and kept for the session."""
 
@@ -117,6 +100,11 @@ class Drivers:
             self._open[which] = Driver(command, directory / "driver.log", environment(DRIVER_LOG_LEVEL="warn"))
         return self._open[which]
 
+    def close_clients(self) -> None:
+        """End all clients of all drivers, before their server goes."""
+        for driver in self._open.values():
+            driver.call("close")
+
     def close(self) -> None:
         for driver in self._open.values():
             driver.close()
@@ -128,6 +116,66 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
     opened = Drivers(tmp_path_factory.mktemp("drivers"))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module")
+def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the module; `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names one on 127.0.0.1 to be used instead."""
+    if there := os.environ.get("MQGUARD_INTEROP_SERVER"):
+        yield Elsewhere(*there.split(","))
+        drivers.close_clients()
+        return
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+        drivers.close_clients()
+
+
+class Connections:
+    """The super user's own connections to the module's server, made anew after a restart.
+
+    They are kept open: a connection that has authenticated is served on while the guard slows down whoever else fails
+    from the same address.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._open: dict[int, Wire] = {}
+        self._process: int | None = None
+
+    def to(self, port: int) -> Wire:
+        """The connection to the broker's or the name server's port."""
+        process = self._server.process_id
+        if process != self._process:
+            self.close()
+            self._process = process
+        if port not in self._open:
+            self._open[port] = Wire(port, ADMIN)
+        return self._open[port]
+
+    def close(self) -> None:
+        for wire in self._open.values():
+            wire.close()
+        self._open.clear()
+
+
+@pytest.fixture(scope="module")
+def connections(server: Server) -> Iterator[Connections]:
+    """The super user's own connections."""
+    made = Connections(server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def admin(server: Server, connections: Connections) -> Wire:
+    """The super user's own connection to the broker."""
+    return connections.to(server.broker_port)
+
+
+@pytest.fixture
+def namesrv(server: Server, connections: Connections) -> Wire:
+    """The super user's own connection to the name server."""
+    return connections.to(server.namesrv_port)
 
 
 @pytest.fixture(params=[pytest.param(v, marks=pytest.mark.xdist_group(f"java-{v}")) for v in JAVA_CLIENTS])

@@ -13,7 +13,7 @@ import pytest
 from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all
 from tests.fixtures.server import Server
 from tests.fixtures.wire import ROUTE, User, Wire
-from tests.interop.conftest import ADMIN, Client
+from tests.interop.conftest import Client, Connections
 from tests.interop.test_java_refusals import NO_PERMISSION, OUTSIDERS, Outsider
 
 pytestmark = pytest.mark.xdist_group("go")
@@ -31,27 +31,26 @@ def expected(body: str, count: int) -> list[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def users(server: Server) -> None:
+def users(server: Server, connections: Connections) -> None:
     """One user who may, and each kind of user who may not."""
-    with Wire(server.broker_port, ADMIN) as admin:
-        create_topic(admin, "orders", queues=1)
-        for name in ("alice", "dora", "paul", "dan", "wanda"):
-            create_user(admin, name, f"{name}-secret")
-        allowed = (entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
-        grant(admin, "alice", *allowed)
-        grant(admin, "dora", *allowed)
-        disable_user(admin, "dora")
-        grant(admin, "dan", entry("Topic:*", "All"), entry("Group:*", "All"))
-        grant(
-            admin,
-            "dan",
-            entry("Topic:orders", "All", "Deny"),
-            entry("Topic:forbidden", "All", "Deny"),
-            entry("Group:orders_group", "Sub", "Deny"),
-        )
-        grant(
-            admin, "wanda", entry("Topic:*", "All", sources=("10.0.0.0/8",)), entry("Group:*", "All", sources=("::2",))
-        )
+    admin = connections.to(server.broker_port)
+    create_topic(admin, "orders", queues=1)
+    for name in ("alice", "dora", "paul", "dan", "wanda", "walter"):
+        create_user(admin, name, f"{name}-secret")
+    allowed = (entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
+    grant(admin, "alice", *allowed)
+    grant(admin, "walter", *allowed)
+    grant(admin, "dora", *allowed)
+    disable_user(admin, "dora")
+    grant(admin, "dan", entry("Topic:*", "All"), entry("Group:*", "All"))
+    grant(
+        admin,
+        "dan",
+        entry("Topic:orders", "All", "Deny"),
+        entry("Topic:forbidden", "All", "Deny"),
+        entry("Group:orders_group", "Sub", "Deny"),
+    )
+    grant(admin, "wanda", entry("Topic:*", "All", sources=("10.0.0.0/8",)), entry("Group:*", "All", sources=("::2",)))
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
@@ -125,12 +124,14 @@ def test_a_tag_filter_lets_only_its_tags_through(go: Client, admin: Wire, name: 
     assert Counter(bodies(messages)) == Counter(expected("A", 3) + expected("C", 3))
 
 
-def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(go: Client, admin: Wire, name: Name) -> None:
+def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
+    go: Client, admin: Wire, namesrv: Wire, name: Name
+) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     # this client looks for new routes every 30 s: the retry topic is there before it starts, the dead letters' too
     go.do("consume", handle="first", topic=topic, group=group)
-    await_route(go.server, f"%RETRY%{group}")
+    await_route(namesrv, f"%RETRY%{group}")
     go.do("stop", handle="first")
 
     go.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=1)
@@ -138,7 +139,7 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(go: Clie
     messages = go.do("received", handle="c", count=2, timeout=60000, wait=70)["messages"]
     assert [(m["body"], m["reconsumed"]) for m in messages] == [("poison-0", 0), ("poison-0", 1)]
 
-    await_route(go.server, f"%DLQ%{group}")
+    await_route(namesrv, f"%DLQ%{group}")
     go.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
     (dead,) = go.do("received", handle="dead", timeout=60000, wait=70)["messages"]
     go.do("stop", handle="dead")
@@ -146,13 +147,12 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(go: Clie
     assert dead["body"] == "poison-0"
 
 
-def await_route(server: Server, topic: str, seconds: float = 10) -> None:
+def await_route(namesrv: Wire, topic: str, seconds: float = 10) -> None:
     """Wait until the name server knows a topic."""
     end = time.monotonic() + seconds
-    with Wire(server.namesrv_port, ADMIN) as namesrv:
-        while namesrv.call(ROUTE, {"topic": topic}).code != 0:
-            assert time.monotonic() < end, f"{topic} has no route"
-            time.sleep(0.1)
+    while namesrv.call(ROUTE, {"topic": topic}).code != 0:
+        assert time.monotonic() < end, f"{topic} has no route"
+        time.sleep(0.1)
 
 
 def test_a_group_goes_on_where_it_was(go: Client, admin: Wire, name: Name) -> None:
@@ -182,11 +182,10 @@ def outsider(request: pytest.FixtureRequest) -> Outsider:
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
-def test_sending_is_refused(go: Client, outsider: Outsider, mode: str) -> None:
-    with Wire(go.server.broker_port, ADMIN) as admin:
-        before = read_all(admin, "orders", "watch", 0)
-        answer = go.as_(outsider.user).call("send", topic="orders", body="intruder", mode=mode)
-        assert read_all(admin, "orders", "watch", 0) == before
+def test_sending_is_refused(go: Client, admin: Wire, outsider: Outsider, mode: str) -> None:
+    before = read_all(admin, "orders", "watch", 0)
+    answer = go.as_(outsider.user).call("send", topic="orders", body="intruder", mode=mode)
+    assert read_all(admin, "orders", "watch", 0) == before
 
     failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
     if mode == "oneway" and not failures:
@@ -209,11 +208,10 @@ def test_consuming_is_refused(go: Client, outsider: Outsider) -> None:
         client.do("stop", handle="outsider")
 
 
-def test_administration_is_refused(go: Client, outsider: Outsider) -> None:
+def test_administration_is_refused(go: Client, namesrv: Wire, outsider: Outsider) -> None:
     go.as_(outsider.user).call("createTopic", topic="forbidden", broker=go.server.broker)
 
-    with Wire(go.server.namesrv_port, ADMIN) as admin:
-        assert admin.call(ROUTE, {"topic": "forbidden"}).code == 17
+    assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
 
 
 def test_the_administrator_creates_a_topic(go: Client, name: Name) -> None:

@@ -79,7 +79,7 @@ def test_ordered_messages_are_consumed_in_order(java: Client, admin: Wire, name:
 
     java.do("send", topic=topic, mode="ordered", shards=2, count=20, body="o")
     java.do("consume", handle="c", topic=topic, group=group, orderly=True)
-    messages = java.do("received", handle="c", count=20, timeout=30000, wait=40)["messages"]
+    messages = java.do("received", handle="c", count=20, timeout=45000, wait=60)["messages"]
     java.do("stop", handle="c")
 
     for shard in (0, 1):
@@ -95,7 +95,7 @@ def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_n
 
     java.do("send", topic=topic, mode="ordered", count=3, body="o")
     java.do("consume", handle="c", topic=topic, group=group, orderly=True, failures=2)
-    messages = java.do("received", handle="c", count=9, timeout=30000, wait=40)["messages"]
+    messages = java.do("received", handle="c", count=9, timeout=45000, wait=60)["messages"]
     java.do("stop", handle="c")
 
     assert bodies({"messages": messages}) == [f"o-{i}" for i in range(3) for _ in range(3)]
@@ -110,7 +110,7 @@ def test_delayed_messages_come_late_and_not_early(
 
     java.do("consume", handle="c", topic=topic, group=group)
     java.do("send", topic=topic, level=level, count=2, body="d")
-    messages = java.do("received", handle="c", count=2, timeout=20000, wait=30)["messages"]
+    messages = java.do("received", handle="c", count=2, timeout=45000, wait=60)["messages"]
     java.do("stop", handle="c")
 
     assert sorted(bodies({"messages": messages})) == expected("d", 2)
@@ -138,14 +138,14 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(java: Cl
 
     java.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=2)
     java.do("send", topic=topic, body="poison", tag="T", key="K")
-    messages = java.do("received", handle="c", count=3, timeout=30000, wait=40)["messages"]
+    messages = java.do("received", handle="c", count=3, timeout=45000, wait=60)["messages"]
     assert [m["reconsumed"] for m in messages] == [0, 1, 2]
     assert bodies({"messages": messages}) == ["poison-0"] * 3
     assert [m["topic"] for m in messages] == [topic] * 3  # the client shows the topic that was subscribed to
     assert len({m["msgId"] for m in messages}) == 1
 
     java.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
-    (dead,) = java.do("received", handle="dead", timeout=20000, wait=30)["messages"]
+    (dead,) = java.do("received", handle="dead", timeout=45000, wait=60)["messages"]
     java.do("stop", handle="dead")
     java.do("stop", handle="c")
     assert (dead["body"], dead["tag"], dead["key"]) == ("poison-0", "T", "K")
@@ -157,7 +157,7 @@ def test_a_message_that_fails_once_is_consumed_on_its_retry(java: Client, admin:
 
     java.do("consume", handle="c", topic=topic, group=group, failures=1)
     java.do("send", topic=topic, body="again", count=3)
-    messages = java.do("received", handle="c", count=6, timeout=20000, wait=30)["messages"]
+    messages = java.do("received", handle="c", count=6, timeout=45000, wait=60)["messages"]
     java.do("stop", handle="c")
 
     assert Counter(bodies({"messages": messages})) == Counter(expected("again", 3) * 2)

@@ -422,7 +422,7 @@ def state(admin: Wire) -> tuple[object, object]:
     ("user", "why"),
     [
         pytest.param(User("diana", "diana-secret"), "User:diana is disabled.", id="disabled"),
-        pytest.param(User("rocketmq", "wrong"), "check signature failed.", id="wrong secret"),
+        pytest.param(User("norman", "wrong"), "check signature failed.", id="wrong secret"),
         pytest.param(User("nobody", "x"), "", id="unknown"),
         pytest.param(None, "username cannot be null.", id="no credentials"),
     ],

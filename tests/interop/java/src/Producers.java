@@ -25,7 +25,6 @@ final class Producers {
         if (producer == null) {
             producer = new DefaultMQProducer(group, step.hook());
             producer.setNamesrvAddr(step.get("namesrv"));
-            producer.setPollNameServerInterval(500); // 30 s by default: a test sees new topics sooner
             producer.setInstanceName("producer" + open.size() + "_" + System.nanoTime());
             producer.setUseTLS(step.is("tls"));
             producer.setSendMsgTimeout(step.number("timeout", 5000));
