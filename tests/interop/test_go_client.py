@@ -167,6 +167,47 @@ def test_a_group_goes_on_where_it_was(go: Client, admin: Wire, name: Name) -> No
         assert Counter(bodies(messages)) == Counter(expected(round_, 5))
 
 
+def test_two_consumers_of_a_group_share_the_queues(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic, queues=4)
+    for handle in ("r1", "r2"):
+        go.do("consume", handle=handle, topic=topic, group=group)
+
+    sent = 0
+    end = time.monotonic() + 60
+    while not all(go.do("received", handle=handle, count=1, timeout=100)["messages"] for handle in ("r1", "r2")):
+        assert time.monotonic() < end, "one of the two gets everything"
+        go.do("send", topic=topic, count=4, body=f"m{sent}")
+        sent += 1
+    every = Counter(f"m{i}-{j}" for i in range(sent) for j in range(4))
+    seen: Counter[str] = Counter()
+    while seen.total() < every.total():
+        assert time.monotonic() < end, "messages are missing"
+        seen = Counter(b for h in ("r1", "r2") for b in bodies(go.do("received", handle=h, count=1, timeout=100)))
+    for handle in ("r1", "r2"):
+        go.do("stop", handle=handle)
+    assert set(seen) == set(every)  # while queues change hands a message may come twice, none may be missing
+
+
+def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(go: Client, admin: Wire, name: Name) -> None:
+    topic, group = name("topic"), name("group")
+    create_topic(admin, topic)
+    go.do("send", topic=topic, count=5, body="before")
+    go.do("consume", handle="before", topic=topic, group=group)
+    assert len(go.do("received", handle="before", count=5)["messages"]) == 5
+    go.do("stop", handle="before")
+
+    go.do("close")
+    assert go.server.stop() == 0
+    go.server.start()
+
+    go.do("send", topic=topic, count=5, body="after")
+    go.do("consume", handle="after", topic=topic, group=group)
+    messages = go.do("received", handle="after", count=6, timeout=3000)
+    go.do("stop", handle="after")
+    assert Counter(bodies(messages)) == Counter(expected("after", 5))
+
+
 def test_who_may_is_let_in(go: Client) -> None:
     alice = go.as_(ALICE)
 

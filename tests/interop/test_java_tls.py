@@ -1,0 +1,56 @@
+"""The official Java clients over TLS, on the same port as plain connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.access import create_topic, create_user, entry, grant
+from tests.fixtures.server import Server
+from tests.fixtures.wire import User, Wire
+from tests.interop.conftest import Client, Drivers
+
+ALICE = User("alice", "alice-secret")
+
+
+@pytest.fixture(scope="module")
+def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a throw-away certificate; the clients trust any, as they do by default."""
+    with Server(tmp_path_factory.mktemp("server"), settings={"tls.test.mode.enable": "true"}) as started:
+        yield started
+        drivers.close_clients()
+
+
+@pytest.fixture
+def alice(java: Client, admin: Wire) -> Client:
+    create_topic(admin, "secured", 1)
+    create_user(admin, ALICE.name, ALICE.secret)
+    grant(admin, ALICE.name, entry("Topic:secured", "Pub,Sub"), entry("Group:secured_*", "Sub"))
+    return java.as_(ALICE)
+
+
+def test_plain_and_tls_share_the_ports(alice: Client) -> None:
+    for tls in (True, False):
+        assert alice.do("send", topic="secured", body=f"tls {tls}", tls=tls)["results"][0]["status"] == "SEND_OK"
+    alice.do("consume", handle="tls", topic="secured", group="secured_group", tls=True)
+    messages = alice.do("received", handle="tls", count=2)["messages"]
+    alice.do("stop", handle="tls")
+
+    assert {"tls True-0", "tls False-0"} <= {message["body"] for message in messages}
+
+
+def test_the_guard_stands_behind_tls_too(alice: Client) -> None:
+    answer = alice.as_(User(ALICE.name, "wrong")).call("send", topic="secured", body="no", tls=True)
+
+    assert not answer["ok"]
+
+
+def test_where_tls_is_enforced_a_plain_client_stays_outside(java: Client, tmp_path: Path) -> None:
+    settings = {"tls.test.mode.enable": "true", "tls.server.mode": "enforcing"}
+    with Server(tmp_path, settings=settings) as strict:
+        client = Client(java.driver, strict)
+        assert not client.call("send", topic="any", body="plain")["ok"]
+        assert client.do("send", topic="any", body="secured", tls=True)["results"][0]["status"] == "SEND_OK"
+        java.do("close")
