@@ -131,3 +131,17 @@ def test_a_test_holds_when_every_request_is_decided_so(directory, action, resour
     assert found.holds is expected
     for failure in found.failures:
         assert resource.covers(failure.witness.type, failure.witness.name)
+
+
+def test_denied_and_not_mentioned_are_told_apart():
+    """A place where a Deny speaks is found beside places where nothing does."""
+    text = (
+        "version: 1\nusers: {u: {}}\npolicies:\n  User:u:\n    custom:\n"
+        "      - {resource: Topic:a, actions: Pub, sources: 10.0.0.0/8, decision: Deny}\n"
+        "      - {resource: 'Topic:*', actions: Pub, sources: 11.0.0.0/8, decision: Deny}\n"
+        "tests:\n  - {user: u, action: Pub, resource: Topic:a, from: [9.0.0.0/8, RANGE], must: deny, reason: no-match}\n"
+    )
+    for block in ("10.0.0.0/8", "11.0.0.0/8"):
+        document = read_document(text.replace("RANGE", block))
+        (found,) = check(document.tests, document.directory)
+        assert [str(failure.witness.address) for failure in found.failures] == [block.replace("0/8", "1")]
