@@ -5,6 +5,7 @@ from mqguard.auth.delegation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.ports import DeleteAcl, DeleteUser, PutAcl
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
@@ -69,6 +70,14 @@ def test_super_users_are_made_and_changed_by_super_users_alone(manager):
     assert refused(manager.update_user, "root", user_type=UserType.NORMAL) == ONLY_SUPER_UPDATES
     assert refused(manager.delete_user, "root") == ONLY_SUPER_UPDATES
     assert refused(manager.create_acl, acl("root", entry("Topic:t"))) == ONLY_SUPER_UPDATES
+
+
+@pytest.mark.parametrize(
+    "change", [DeleteUser("root"), DeleteAcl(Subject("root")), PutAcl(acl("root", entry("Topic:t")))]
+)
+def test_each_kind_of_change_is_looked_at_by_itself(manager, change):
+    manager.create_user("second", "s", UserType.SUPER)
+    assert refused(manager.apply, [change]) == ONLY_SUPER_UPDATES
 
 
 def test_what_the_author_holds_can_be_given(manager):

@@ -162,6 +162,8 @@ def test_the_last_enabled_super_user_stays(manager):
     ):
         with pytest.raises(MetadataRejected, match="last enabled Super"):
             change()
+        with pytest.raises(MetadataRejected, match="last enabled Super"):
+            manager.apply([DeleteUser("root")])
         assert manager.snapshot.live_supers == 1
         change(force=True)
         assert manager.snapshot.live_supers == 0
