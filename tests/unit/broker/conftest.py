@@ -90,7 +90,7 @@ class House:
         self.audit = AuditTrail(self.records)
         ids = (f"d{number}" for number in itertools.count(1))
         self.guard = Guard(
-            GuardSettings(authentication_enabled=auth, authorization_enabled=auth, **(guard or {})),
+            GuardSettings(**{"authentication_enabled": auth, "authorization_enabled": auth, **(guard or {})}),
             GuardPorts(
                 metadata=self.manager,
                 clock=self.clock,
@@ -155,18 +155,23 @@ class House:
     def user(self, name, *entries, sources=()):
         """A Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
         self.manager.create_user(name, SECRET)
-        parsed = tuple(
-            Entry(
-                Resource.parse(resource),
-                tuple(Action.parse(action) for action in actions.split(",")),
-                tuple(Source.parse(source) for source in sources),
-                Decision.ALLOW,
-            )
-            for resource, actions in entries
-        )
-        if parsed:
-            self.manager.create_acl(Acl(Subject(name), (Policy(PolicyType.CUSTOM, parsed),)))
+        if entries:
+            self.manager.create_acl(acl(name, *entries, sources=sources))
         return name
+
+
+def acl(name, *entries, sources=()):
+    """Policies that allow entries such as `("Topic:t", "Pub,Sub")`."""
+    parsed = tuple(
+        Entry(
+            Resource.parse(resource),
+            tuple(Action.parse(action) for action in actions.split(",")),
+            tuple(Source.parse(source) for source in sources),
+            Decision.ALLOW,
+        )
+        for resource, actions in entries
+    )
+    return Acl(Subject(name), (Policy(PolicyType.CUSTOM, parsed),))
 
 
 def answer_to(wire, command):

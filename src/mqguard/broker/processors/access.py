@@ -218,15 +218,23 @@ class AccessAdministration:
     def _author(self, request: Request) -> str | None:
         """In whose name a change is made; None is whoever may do everything."""
         if request.access.identity is not None:
+            if self._asker(request) is None:
+                raise RequestRefused(
+                    ResponseCode.NO_PERMISSION,
+                    f"User:{request.access.user} has not proven who it is, so it changes no users and policies",
+                )
             return request.access.user
         if self._nobody_administers:
             return None
         raise RequestRefused(ResponseCode.NO_PERMISSION, "users and policies are changed by known users only: sign in")
 
     def _asker(self, request: Request) -> User | None:
-        """The user who asks, None if that is nobody in particular."""
+        """The user who asks, None if that is nobody in particular, or a Super user by its word alone."""
         identity = request.access.identity
-        return None if identity is None else self._manager.snapshot.user(identity.user)
+        if identity is None:
+            return None
+        user = self._manager.snapshot.user(identity.user)
+        return None if user is None or (user.is_super and not identity.is_super) else user
 
     def _secret(self, request: Request, name: str, info: UserInfo) -> str | None:
         return self._exposure.take(name, info.password, self._asker(request))

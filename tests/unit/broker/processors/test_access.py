@@ -6,11 +6,17 @@ import pytest
 
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.configuration import MASK
+from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import travel_keys
-from mqguard.broker.settings import SecretExposure
+from mqguard.broker.processors.access import AccessAdministration
+from mqguard.broker.request import Request
+from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.guard.audit import AdminChange
+from mqguard.guard.context import Access, Identity
+from mqguard.guard.touching import NoJudge
 from mqguard.remoting.codes import ResponseCode
-from tests.unit.broker.conftest import SECRET, House
+from mqguard.remoting.command import Command
+from tests.unit.broker.conftest import SECRET, House, acl
 
 POLICY = {
     "policies": [
@@ -268,3 +274,24 @@ def test_an_excused_code_makes_nobody_super():
     answer = house.call(3001, {"username": "boss"}, body({"password": "x", "userType": "Super"}), user=None)
     assert answer.code == ResponseCode.NO_PERMISSION
     assert house.manager.get_user("boss") is None
+
+
+def test_a_super_user_by_its_word_alone_changes_nothing():
+    guard = {"authentication_enabled": False, "authorization_enabled": True, "trust_claimed_user": True}
+    house = House(auth=False, guard=guard)
+    house.manager.create_acl(acl("root", ("Cluster:*", "All")))
+    answer = house.call(3001, {"username": "boss"}, body({"password": "x", "userType": "Super"}))
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert house.manager.get_user("boss") is None
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_even_past_the_guard_an_unproven_name_changes_nothing(house, user):
+    administration = AccessAdministration(house.manager, house.audit, None, BrokerSettings(), house.clock)
+    wire = house.connect()
+    command = Command(3001, ext={"username": "boss"}, body=body({"password": "x", "userType": "Super"}))
+    access = Access(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=NoJudge())
+    with pytest.raises(RequestRefused, match="has not proven who it is"):
+        administration.create_user(Request(command, wire, access))
+    assert house.manager.get_user("boss") is None
+    assert changes(house)[-1].outcome != "done"
