@@ -49,6 +49,9 @@ class Authentication:
         # Who a connection proved to be last: exempt from being slowed by others' failures at its address. This saves
         # no proof, it only remembers that there was one.
         self._proven: dict[str, tuple[Identity, User]] = {}
+        # Connections that have failed: only they are slowed. A new connection's first attempt is always looked at, so
+        # that a client that keeps failing does not hold up the rightful one beside it at the same address.
+        self._failed: dict[str, None] = {}
         self._verified = (
             VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
             if settings.authentication_strategy is Strategy.STATEFUL
@@ -81,7 +84,8 @@ class Authentication:
             if found is not None:
                 return found
         known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
-        user = self._signer(command, peer, snapshot, now, slowed=known is None or known.user != claimed)
+        slowed = (known is None or known.user != claimed) and peer.channel in self._failed
+        user = self._signer(command, peer, snapshot, now, slowed=slowed)
         # The same user object: nothing about the user has changed since.
         identity = known if known is not None and known_user is user else self._remember(user, peer)
         if self._verified is not None:
@@ -107,7 +111,14 @@ class Authentication:
             except AuthenticationFailed as final:
                 if final.reason in GUESSES:
                     self._throttle.failed((claimed or "")[:LONGEST_CLAIM], peer.ip, now_ms)
+                    self._mark_failed(peer)
                 raise
+
+    def _mark_failed(self, peer: Peer) -> None:
+        failed = self._failed
+        if len(failed) >= PROVEN_LIMIT:
+            del failed[next(iter(failed))]
+        failed[peer.channel] = None
 
     def _remember(self, user: User, peer: Peer) -> Identity:
         proven = self._proven

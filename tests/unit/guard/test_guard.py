@@ -493,3 +493,11 @@ def test_who_keeps_failing_is_slowed_and_who_has_proved_is_not(world):
     world.admit(signed(310, b="orders"), Peer("10.9.9.9", 1, "channel-3"))
     world.clock.ms += 3_600_000
     world.admit(signed(310, b="orders"), stranger)
+
+
+def test_who_keeps_failing_does_not_hold_up_the_rightful_user_beside_it(world):
+    """A connection's first attempt is looked at, however many others have failed as that user at that address."""
+    for attempt in range(500):
+        world.refusal(signed(310, b="orders", secret="guess"), Peer(PEER.ip, attempt, f"guess-{attempt % 7}"))
+
+    world.admit(signed(310, b="orders"), Peer(PEER.ip, 1000, "newcomer"))
