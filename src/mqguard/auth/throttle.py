@@ -6,8 +6,8 @@ Rule 2: over the limit, attempts are refused unseen until the count has run down
 limited, and the answer says nothing. The count of an address runs down faster: behind one address there may be many
 honest clients beside one that is set up wrongly, and they must find the door open.
 Rule 3: a connection that has authenticated as the user before is exempt, and so is the first attempt of a connection
-(the caller sees to both): a guess then costs a connection, and the rightful user beside a failing one gets in. A success
-forgives the user's failures there.
+(the caller sees to both): a guess then costs a connection, and the rightful user beside a failing one gets in. A
+success forgives the user's failures there.
 Rule 4: memory is bounded; the counts that were touched longest ago are forgotten first.
 """
 
