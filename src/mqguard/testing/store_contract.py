@@ -224,6 +224,25 @@ class MessageStoreContract:
         assert store.sweep(10) == 0
         assert bodies(store, queue) == [b"kept"]
 
+        # … for good, whatever is committed afterwards.
+        put(store, b"next")
+        store.commit(sync=False)
+        assert store.sweep(10) == 0
+        assert bodies(store, queue) == [b"kept", b"next"]
+
+    def test_a_discarded_turn_brings_no_queue_to_life_that_it_made_and_dropped(self, store: MessageStore) -> None:
+        put(store, b"kept", topic="U")
+        store.commit(sync=False)
+        number = queue_of(store, "U").number
+        put(store, b"gone")
+        store.stage_drop(queue_of(store))
+        store.discard()
+        assert store.queue("T", 0) is None
+        put(store, b"new")
+        store.commit(sync=False)
+        assert queue_of(store).number == number + 1
+        assert bodies(store, queue_of(store)) == [b"new"]
+
     def test_an_empty_commit_is_fine(self, store: MessageStore) -> None:
         store.commit(sync=True)
         assert not _pending(store)

@@ -80,6 +80,13 @@ def test_at_most_256_kib_but_one_message_whatever_its_size(engine, clock):
     assert len(engine.fetch("orders", 1, 0, 32, 0).records) == 1
 
 
+def test_messages_that_fill_the_room_exactly_are_given(engine, clock):
+    filled(engine, clock, 3, size=100)
+    sizes = [len(data) for data in engine.fetch("orders", 0, 0, 32, 0).records]
+    assert len(engine.fetch("orders", 0, 0, 32, sum(sizes)).records) == 3
+    assert len(engine.fetch("orders", 0, 0, 32, sum(sizes) - 1).records) == 2
+
+
 def test_tags_let_through_only_what_has_them(engine, clock):
     filled(engine, clock, 30)
     tags = frozenset({code_of("T0"), code_of("T2")})
