@@ -20,7 +20,7 @@ def allowed(directory, request):
 
 
 @given(directories)
-@effort(60)
+@effort(80)
 def test_rights_are_the_allowed_requests(directory):
     """A request is in one region if it is allowed, and in none if it is refused."""
     regions = rights_of(directory, "u")
@@ -33,7 +33,7 @@ def test_rights_are_the_allowed_requests(directory):
 
 
 @given(directories, directories)
-@effort(60)
+@effort(80)
 def test_a_comparison_is_the_symmetric_difference(old, new):
     """Gained is what only the new state allows, lost what only the old one allows, and nothing is neither."""
     found = compare(old, new)
@@ -59,7 +59,7 @@ def test_nothing_changes_between_equal_states(directory):
 
 
 @given(directories, resources, st.sampled_from([*ACTIONS, Action.ALL]), st.one_of(st.just(()), sources))
-@effort(60)
+@effort(80)
 def test_holders_may_do_what_was_asked(directory, resource, action, given_sources):
     """A user is named if it may do any of what was asked, with exactly what it may do of it."""
     origins = Origins.of(given_sources)

@@ -149,7 +149,7 @@ def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
 
 
 @given(acls(most=6))
-@effort(60)
+@effort(80)
 def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
     """The witness of a wide Allow is decided by it; that of a leaky Deny is allowed though the Deny was meant to stop it."""
     findings = [finding for finding in lint_acl(acl) if finding.rule is Rule.WIDE]
@@ -174,7 +174,7 @@ def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
 
 
 @given(directories)
-@effort(60)
+@effort(80)
 def test_findings_about_subjects_are_facts(directory):
     """No user, no rights and Super policies are told exactly when they are so."""
     rules = {finding.rule for finding in lint(directory) if finding.place is None}

@@ -67,7 +67,7 @@ entries = st.builds(
 def acls(name: str = "u", *, most: int = 5) -> st.SearchStrategy[Acl]:
     """Policies of one subject."""
     custom = st.lists(entries, max_size=most)
-    default = st.lists(entries, max_size=most // 2)
+    default = st.lists(entries, max_size=most - 2)
     return st.builds(lambda c, d: acl(c, d, name), custom, default)
 
 

@@ -69,6 +69,11 @@ def test_default_speaks_where_no_custom_entry_is_about_the_name():
     assert outcome(grid, acl, ("ab", True), Action.PUB) == SILENT
     assert outcome(grid, acl, WIDEST, Action.PUB) == EVERYTHING
     assert outcome(grid, acl, WIDEST, Action.PUB, ResourceType.GROUP) == SILENT
+    under = acl_of(
+        "resource: 'Topic:*', actions: Get, decision: Allow",
+        default=("resource: Topic:ab, actions: Pub, decision: Allow",),
+    )
+    assert outcome(Grid(User("u", ()), under), under, ("ab", True), Action.PUB) == SILENT
     covered = acl_of(
         "resource: '*', actions: Get, decision: Allow",
         default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
@@ -87,16 +92,21 @@ def test_users_whose_policies_are_not_asked():
 
 def test_a_grid_answers_for_each_forest_by_itself():
     """A forest of more names has other places; what was remembered of another one does not count."""
-    acl = acl_of("resource: Topic:b, actions: Pub, decision: Allow")
+    acl = acl_of(
+        "resource: Topic:b, actions: Sub, decision: Allow",
+        default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
+    )
     wider = acl_of(
         "resource: Topic:a, actions: Pub, decision: Allow", "resource: Topic:b, actions: Pub, decision: Allow"
     )
     grid = Grid(User("u", ()), acl)
 
-    assert outcome(grid, acl, ("b", True), Action.PUB) == EVERYTHING
-    assert outcome(grid, wider, ("a", True), Action.PUB) == SILENT
-    assert outcome(grid, wider, ("b", True), Action.PUB) == EVERYTHING
-    assert outcome(grid, acl, WIDEST, Action.PUB) == SILENT
+    assert outcome(grid, acl, ("b", True), Action.PUB) == SILENT
+    assert outcome(grid, wider, ("a", True), Action.PUB) == EVERYTHING
+    assert outcome(grid, wider, ("b", True), Action.PUB) == SILENT
+    assert outcome(grid, wider, ("b", True), Action.SUB) == EVERYTHING
+    assert outcome(grid, acl, ("b", True), Action.PUB) == SILENT
+    assert outcome(grid, acl, WIDEST, Action.PUB) == EVERYTHING
 
 
 def test_entries_of_one_resource_are_a_layer():
