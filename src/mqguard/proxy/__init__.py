@@ -1,1 +1,0 @@
-"""The guard in front of a cluster that already runs."""

@@ -1,1 +1,0 @@
-"""The data side of the gRPC protocol, without a server."""
