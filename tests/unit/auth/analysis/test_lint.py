@@ -174,3 +174,33 @@ def test_facts_about_subjects():
         (Rule.NO_USER, "gone"),
         (Rule.NO_RIGHTS, "idle"),
     ]
+
+
+def test_everything_can_be_shadowed_by_the_types_together():
+    """An entry for `*` never decides when each type has entries of its own for all actions; three types are too few."""
+    for decision, other, sources in ((ALLOW, DENY, ""), (DENY, ALLOW, "sources: 10.0.0.0/8, ")):
+        kinds = [
+            f"resource: '{kind}:*', actions: All, {decision}" for kind in ("Cluster", "Namespace", "Topic", "Group")
+        ]
+        found = findings(*kinds, f"resource: '*', actions: [Pub, Sub], {sources}{other}")
+        (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+        assert shadowed.place.number == 5
+        assert shadowed.witness.text.startswith("Pub Cluster:any from ")
+        assert [one.number for one in shadowed.others] == [1]
+        if sources:
+            assert shadowed.witness.text.endswith("from 10.0.0.1")
+        assert told(findings(*kinds[1:], f"resource: '*', actions: Pub, {other}"), Rule.SHADOWED) == []
+
+
+def test_the_witness_of_a_wide_right_is_its_own():
+    """Where narrower entries decide for some types, the request is of another."""
+    found = findings(
+        f"resource: 'Cluster:*', actions: All, {DENY}",
+        f"resource: 'Namespace:*', actions: All, {DENY}",
+        f"resource: 'Topic:*', actions: [Pub, Sub], sources: 10.0.0.0/8, {DENY}",
+        f"resource: 'Topic:*', actions: [Pub, Sub], sources: 192.0.2.0/24, {ALLOW}",
+        f"resource: '*', actions: Pub, {ALLOW}",
+    )
+
+    (wide,) = [one for one in found if one.rule is Rule.WIDE]
+    assert wide.witness.text == "Pub Topic:any from 0.0.0.1"
