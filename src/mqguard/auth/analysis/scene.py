@@ -7,7 +7,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.findings import Place
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of
-from mqguard.auth.analysis.names import WIDEST, NameTree, key_of, trees
+from mqguard.auth.analysis.names import NameTree, key_of, trees
 from mqguard.auth.analysis.origins import NOWHERE, Origins
 from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
@@ -133,7 +133,5 @@ class Scene:
             if key == own and not any_type:
                 break
             spoken |= self.grid.layer(policy, cell.tree.type, key, cell.action).spoken
-            if key == WIDEST:
-                break
             place = found.parent
         return spoken

@@ -204,3 +204,18 @@ def test_the_witness_of_a_wide_right_is_its_own():
 
     (wide,) = [one for one in found if one.rule is Rule.WIDE]
     assert wide.witness.text == "Pub Topic:any from 0.0.0.1"
+
+
+def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
+    """The rest of the Custom entries still comes before Default."""
+    found = findings(
+        f"resource: Topic:a, actions: Pub, {ALLOW}",
+        f"resource: 'Topic:a*', actions: Pub, {ALLOW}",
+        default=(f"resource: 'Topic:*', actions: All, {DENY}",),
+    )
+
+    assert told(found, Rule.REDUNDANT)[0] == (
+        1,
+        "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are allowed by "
+        "`Allow Pub on Topic:a* from anywhere`",
+    )
