@@ -216,6 +216,5 @@ def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
 
     assert told(found, Rule.REDUNDANT)[0] == (
         1,
-        "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are allowed by "
-        "`Allow Pub on Topic:a* from anywhere`",
+        "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are allowed by `Allow Pub on Topic:a* from anywhere`",
     )
