@@ -115,8 +115,9 @@ class _PolicyIndex:
     def __init__(self, entries: tuple[Entry, ...]) -> None:
         self._everything: Rule | None = None
         types: dict[ResourceType, _TypeIndex] = {}
-        # From the last rank to the first: what is put before others of its resource takes precedence over them.
-        for entry in sorted(entries, key=rank, reverse=True) if len(entries) > 1 else entries:
+        # From the last to the first, ties too: what is put before others of its resource takes precedence over them.
+        ranked = sorted(entries, key=rank) if len(entries) > 1 else entries
+        for entry in reversed(ranked):
             resource = entry.resource
             if resource.type is ResourceType.ANY:
                 self._everything = _compile(entry, self._everything)

@@ -192,3 +192,11 @@ def test_every_reason_has_its_words(given, request_, lines):
 
 def test_every_reason_is_told_in_words():
     assert set(_WHY) == set(Reason)
+
+
+@pytest.mark.parametrize("decision", ["Allow", "Deny"])
+def test_of_entries_that_say_the_same_the_first_one_written_decides(decision):
+    first, second = entry("Topic:orders", "Pub", decision=decision), entry("Topic:orders", "Pub,Sub", decision=decision)
+    found = explain("alice", ask(), rights(first, second))
+    assert found.verdict.decided_by == first
+    assert [one.standing for one in found.considered] == [Standing.DECIDED, Standing.OVERRULED]
