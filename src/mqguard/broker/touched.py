@@ -6,6 +6,7 @@ The guard lets such a request in on what it names and leaves to the handler to a
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Access
+from mqguard.guard.errors import Refused
 from mqguard.model import names, properties
 from mqguard.model.record import Record, decode
 
@@ -17,9 +18,19 @@ def require_message(access: Access, data: bytes, action: Action) -> Record:
     message in a retry or dead-letter topic belongs to the group and to the topic that it came from.
 
     Raises:
-        Refused: It may not.
+        Refused: It may not. The sender is not told what the message belongs to: whoever tries places one after another
+            must not learn what topics and groups there are. The decision id leads an administrator to it.
     """
     message = decode(data)
+    try:
+        _require(access, message, action)
+    except Refused as exc:
+        told = f"User:{access.user} has no permission to access the message that is there. [decision {exc.decision_id}]"
+        raise Refused(exc.code, told, exc.decision_id) from None
+    return message
+
+
+def _require(access: Access, message: Record, action: Action) -> None:
     pairs = properties.parse(message.properties.decode(errors="replace"))
     topic = (
         pairs.get(properties.REAL_TOPIC) or message.topic if message.topic in names.UNWRITABLE_TOPICS else message.topic
@@ -27,9 +38,8 @@ def require_message(access: Access, data: bytes, action: Action) -> Record:
     owner = names.owner_of(topic)
     if owner is None:
         access.require(ResourceType.TOPIC, topic, action)
-        return message
+        return
     access.require(ResourceType.GROUP, owner, action)
     origin = pairs.get(properties.RETRY_TOPIC)
     if origin is not None and names.owner_of(origin) is None:
         access.require(ResourceType.TOPIC, origin, action)
-    return message

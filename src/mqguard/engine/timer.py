@@ -9,9 +9,9 @@ import math
 from mqguard.engine.detour import bring_back, turn_aside
 from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.log import MessageLog
-from mqguard.engine.topics import TIMER_TOPIC, Topics
+from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Turn
-from mqguard.model import properties, record
+from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
 from mqguard.model.record import Record
 from mqguard.store.ports import MessageStore, Table
@@ -76,7 +76,7 @@ class Timers:
 
     def hold(self, message: Record, pairs: dict[str, str], due: int) -> None:
         """Turn a message aside: it will wait for its time. `remember` must follow once it is staged."""
-        turn_aside(message, pairs, TIMER_TOPIC, 0)
+        turn_aside(message, pairs, names.TIMER_TOPIC, 0)
         pairs[properties.TIMER_OUT_MS] = str(due)
 
     def remember(self, message: Record, due: int) -> None:

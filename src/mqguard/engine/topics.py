@@ -21,7 +21,6 @@ ONE_QUEUE_TOPICS = (
     names.TRACE_TOPIC,
 )
 SCHEDULE_QUEUES = 18
-TIMER_TOPIC = "rmq_sys_wheel_timer"
 _BENCHMARK_QUEUES = 16
 
 
@@ -33,7 +32,7 @@ def built_in_topics(settings: EngineSettings) -> list[TopicConfig]:
         TopicConfig(names.TEMPLATE_TOPIC, settings.default_queues, settings.default_queues, template),
         TopicConfig("BenchmarkTest", _BENCHMARK_QUEUES, _BENCHMARK_QUEUES),
         TopicConfig(names.SCHEDULE_TOPIC, SCHEDULE_QUEUES, SCHEDULE_QUEUES),
-        TopicConfig(TIMER_TOPIC, 1, 1),
+        TopicConfig(names.TIMER_TOPIC, 1, 1),
         TopicConfig(settings.cluster, 16, 16),
         TopicConfig(settings.broker, 1, 1),
         TopicConfig(f"{settings.cluster}_REPLY_TOPIC", 1, 1),

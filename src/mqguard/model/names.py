@@ -11,6 +11,8 @@ TEMPLATE_TOPIC = "TBW102"
 """The topic whose route a producer asks for when its own topic does not exist yet."""
 TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC"
 SCHEDULE_TOPIC = "SCHEDULE_TOPIC_XXXX"
+TIMER_TOPIC = "rmq_sys_wheel_timer"
+"""Where messages for a time of choice wait."""
 INNER_PRODUCER_GROUP = "CLIENT_INNER_PRODUCER"
 """The producer group that every Java client registers beside its own."""
 
@@ -21,6 +23,7 @@ MAX_SYSTEM_TOPIC_BYTES = 255
 UNWRITABLE_TOPICS = frozenset(
     {
         SCHEDULE_TOPIC,
+        TIMER_TOPIC,
         "RMQ_SYS_TRANS_HALF_TOPIC",
         "RMQ_SYS_TRANS_OP_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",

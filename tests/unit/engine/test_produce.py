@@ -144,6 +144,7 @@ def test_a_missing_topic_is_not_made_unless_all_allow_it(settings, fields):
     "topic",
     [
         "SCHEDULE_TOPIC_XXXX",
+        "rmq_sys_wheel_timer",
         "RMQ_SYS_TRANS_HALF_TOPIC",
         "RMQ_SYS_TRANS_OP_HALF_TOPIC",
         "TRANS_CHECK_MAX_TIME_TOPIC",

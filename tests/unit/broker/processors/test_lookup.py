@@ -76,6 +76,26 @@ def test_the_message_that_is_touched_decides_who_may_see_it(house, named):
     assert house.call(33, {"offset": secret}, user="alice").code == 0
 
 
+@pytest.mark.parametrize(
+    ("code", "ext"), [(33, {}), (36, {"group": "mine", "delayLevel": 1}), (309, {"consumerGroup": "mine"})]
+)
+def test_who_may_not_see_a_message_is_not_told_what_it_belongs_to(house, code, ext):
+    sent = send(house, b"secret")
+    house.call(36, {"offset": place(sent), "group": "g", "delayLevel": -1})
+    (dead,) = record.decode_all(b"".join(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records))
+    house.user("mallory", ("Group:mine", "All"))
+    for at in (place(sent), dead.physical_offset):
+        where = {"offset": at, "msgId": f"{sent['msgId'][:16]}{at:016X}"}
+        answer = house.call(code, {**ext, **where}, user="mallory")
+        assert answer.code == ResponseCode.NO_PERMISSION
+        assert "Topic:" not in answer.remark
+        assert "Group:" not in answer.remark
+        told = answer.remark.removesuffix("]").rpartition(" ")[2]
+        assert (
+            "Topic:t" in house.guard.refusals.find(told).remark or "Group:g" in house.guard.refusals.find(told).remark
+        )
+
+
 def test_a_message_is_delivered_again(house):
     sent = send(house)
     assert house.call(36, {"offset": place(sent), "group": "g", "delayLevel": 0}).code == 0
@@ -116,11 +136,14 @@ def test_a_retry_message_belongs_to_its_group_and_to_where_it_came_from(house):
     assert house.call(33, {"offset": dead.physical_offset}, user="whole").code == 0
 
 
-def test_what_waits_for_its_time_belongs_to_where_it_will_go(house):
-    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "DELAY\x013\x02"}
+@pytest.mark.parametrize(
+    ("asked", "where"), [("DELAY\x013\x02", "SCHEDULE_TOPIC_XXXX"), ("TIMER_DELAY_SEC\x019\x02", "rmq_sys_wheel_timer")]
+)
+def test_what_waits_for_its_time_belongs_to_where_it_will_go(house, asked, where):
+    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": asked}
     waiting = place(house.call(310, ext, b"later").ext)
     house.user("alice", ("Topic:t", "Get"))
-    house.user("mallory", ("Topic:SCHEDULE_TOPIC_XXXX", "Get"))
+    house.user("mallory", (f"Topic:{where}", "Get"))
     assert house.call(33, {"offset": waiting}, user="alice").code == 0
     assert house.call(33, {"offset": waiting}, user="mallory").code == 16
 
