@@ -25,20 +25,28 @@ ALICE = User("alice", "alice-secret")
 
 @dataclasses.dataclass(frozen=True)
 class Outsider:
-    """Who is kept out, and the words that say why."""
+    """Who is kept out, and the words that say why.
+
+    Attributes:
+        user: The credentials, right or wrong.
+        remark: What the server says.
+        stranger: Whether the credentials prove nobody: the name server shows no way to the broker then, and that is
+            all that the client tells its caller. Others are told the way of new topics, and hear the broker's words.
+    """
 
     user: User | None
     remark: str
+    stranger: bool = False
 
 
 WRONG = r"(check signature failed|Authentication failed\. Please verify the credentials and try again)\."
 """What a stranger hears; the second once the same name has failed often from the same address."""
 
 OUTSIDERS = {
-    "no credentials": Outsider(None, r"username cannot be null\."),
-    "unknown user": Outsider(User("nobody", "secret"), WRONG + r"|User:nobody is not found\."),
-    "wrong secret": Outsider(User("walter", "wrong"), WRONG),
-    "disabled": Outsider(User("dora", "dora-secret"), r"User:dora is disabled\."),
+    "no credentials": Outsider(None, r"username cannot be null\.", stranger=True),
+    "unknown user": Outsider(User("nobody", "secret"), WRONG + r"|User:nobody is not found\.", stranger=True),
+    "wrong secret": Outsider(User("walter", "wrong"), WRONG, stranger=True),
+    "disabled": Outsider(User("dora", "dora-secret"), r"User:dora is disabled\.", stranger=True),
     "no policy": Outsider(
         User("paul", "paul-secret"), r"User:paul has no permission to access \w+:\w+ from .*, no matched policies\."
     ),
@@ -144,7 +152,9 @@ def test_who_may_is_let_in(java: Client) -> None:
     assert sent["status"] == "SEND_OK"
     alice.do("consume", handle="alice", topic=ORDERS, group=GROUP)
     assert alice.do("heartbeat", handle="alice", broker=java.server.broker)["version"] > 0
-    assert "admitted-0" in [m["body"] for m in alice.do("received", handle="alice")["messages"]]
+    # Messages of other tests lie in the topic too, and queues come in any order.
+    received = alice.do("received", handle="alice", count=99, timeout=5000)["messages"]
+    assert "admitted-0" in [m["body"] for m in received]
     alice.do("stop", handle="alice")
     pulled = alice.do("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
     assert pulled["status"] == "FOUND"
@@ -160,8 +170,7 @@ def test_sending_is_refused(java: Client, outsider: Outsider, mode: str) -> None
     if mode == "oneway" and not failures:
         return  # the client asks for no answer; nothing_changes sees whether anything got in
     assert len(failures) == 1
-    assert failures[0]["code"] in {NO_PERMISSION, NO_ROUTE}, answer
-    if failures[0]["code"] == NO_PERMISSION:
+    if not outsider.stranger or failures[0]["code"] != NO_ROUTE:
         assert_refused(failures[0], outsider.remark)
 
 
@@ -240,7 +249,7 @@ def state(admin: Wire) -> tuple[object, object]:
 def test_creating_a_topic_is_refused(java: Client, namesrv: Wire, outsider: Outsider) -> None:
     answer = java.as_(outsider.user).call("createTopic", topic="forbidden")
 
-    if outsider.user is not None and outsider.user.name in {"dan", "wanda", "paul"}:
+    if not outsider.stranger:
         assert_refused(answer, outsider.remark)
     assert not answer["ok"], answer
     assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
