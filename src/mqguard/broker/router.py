@@ -7,13 +7,16 @@ both for one port that serves both.
 # Rule 1: nothing reaches a handler that the guard has not let in, and no success leaves while `access.pending`.
 # Rule 2: whatever a handler raises becomes an answer; what it was goes to the log, never to the peer.
 # Rule 3: a one-way request is served and never answered.
+# Rule 4: a request that waits for plugins holds up no other. It may be served after later ones of its connection.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from mqguard.broker.parking import NoParking, Parking
 from mqguard.broker.questions import Questions
 from mqguard.broker.request import Handler, Request
+from mqguard.guard.asking import Answers, Waits
 from mqguard.guard.context import Access
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
@@ -57,6 +60,7 @@ class Router:
         explain: What failures become.
         defer: Keeps answers back until the turn's writes are stored; None if no handler stores.
         questions: Open requests of ours to clients.
+        parking: Where requests wait for plugins; without one they are refused.
         at_close: Called with each connection that is gone.
         at_turn_end: Called in order when all frames of an event-loop turn are served.
     """
@@ -69,6 +73,7 @@ class Router:
         *,
         defer: Defer | None = None,
         questions: Questions | None = None,
+        parking: Parking | None = None,
         at_close: Sequence[Callable[[Link], None]] = (),
         at_turn_end: Sequence[Callable[[], None]] = (),
     ) -> None:
@@ -77,6 +82,7 @@ class Router:
         self._explain = explain
         self._defer = defer
         self._questions = Questions() if questions is None else questions
+        self._parking = NoParking() if parking is None else parking
         self._at_close = (lambda link: self._questions.leave(link.peer.channel), *at_close)
         self._at_turn_end = tuple(at_turn_end)
 
@@ -104,10 +110,39 @@ class Router:
                 reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
                 if access.pending and (reply is None or reply.code == 0):
                     reply = _unchecked(command)
+            except Waits as waits:
+                reply = self._park(link, command, waits)
             except Exception as exc:  # noqa: BLE001, rule 2
                 reply = self._explain(command.code, exc)
             if reply is not None and not flag & FLAG_ONEWAY:
                 self._send(link, command, reply)
+
+    def _park(self, link: Link, command: Command, waits: Waits) -> Reply | None:
+        """Go on with a request when the plugins that it waits for have answered, or their time is up."""
+        try:
+            self._parking.park(link, command, waits, lambda: self._go_on(link, command, waits.answers))
+        except Exception as exc:  # noqa: BLE001, rule 2
+            return self._explain(command.code, exc)
+        return None
+
+    def _go_on(self, link: Link, command: Command, answers: Answers) -> None:
+        """Look at a request from its beginning, or serve it from its beginning if it was let in."""
+        if link.closed:
+            return
+        try:
+            access = answers.access
+            if access is None:
+                access = self._parking.resume(command, link.peer, answers)
+            handler = self._handlers.get(command.code)
+            reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
+            if access.pending and (reply is None or reply.code == 0):
+                reply = _unchecked(command)
+        except Waits as waits:
+            reply = self._park(link, command, waits)
+        except Exception as exc:  # noqa: BLE001, rule 2
+            reply = self._explain(command.code, exc)
+        if reply is not None and not command.is_oneway:
+            self._send(link, command, reply)
 
     def closed(self, link: Link) -> None:
         """Forget a connection."""

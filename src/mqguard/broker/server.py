@@ -8,6 +8,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
+from mqguard.broker.parking import Parking
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
 from mqguard.broker.processors.groups import GroupAdministration
@@ -66,6 +67,7 @@ class BrokerPorts:
         audit: Where changes of users and policies go on record.
         configuration: What is told and changed of the configuration over the wire.
         sealing_key: Seals the secrets of users that are answered sealed; None if they never are.
+        parking: Where requests wait for plugins; None if there are none.
         announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
     """
 
@@ -76,6 +78,7 @@ class BrokerPorts:
     configuration: Configuration
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
+    parking: Parking | None = None
 
 
 class Broker:
@@ -114,6 +117,7 @@ class Broker:
             explain,
             defer=engine.turn.defer,
             questions=self._questions,
+            parking=ports.parking,
             at_close=[self._closed],
             at_turn_end=[self._commit, self._tell],
         )

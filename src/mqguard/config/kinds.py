@@ -19,6 +19,9 @@ T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9%|_.-]{1,127}\Z")
 _REQUEST = re.compile(r"\d{1,9}\Z|[A-Za-z][A-Za-z0-9_./]{0,127}\Z")
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)(?:i?b)?\Z", re.IGNORECASE)
+_PLUGIN = re.compile(
+    r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z|[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*\Z"
+)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _DELAY = re.compile(r"0*[1-9][0-9]{0,8}[smhd]\Z")
 
@@ -88,6 +91,49 @@ def class_name(ours: Mapping[str, str]) -> Kind[str]:
         raise ValueInvalid(f"write {_either(words)}, or the name of the Apache class that it stands for")
 
     return Kind(f"{_either(words)}, or the Apache class name", read)
+
+
+def plugin(ours: Mapping[str, str]) -> Kind[str]:
+    """A built-in as in `class_name`, or a plugin: by its registered name, or by where its class is.
+
+    Args:
+        ours: Apache class name to our word.
+    """
+    words = tuple(dict.fromkeys(ours.values()))
+    built_in = class_name(ours)
+
+    def read(text: str) -> str:
+        if text in ours or text.lower() in words:
+            return built_in.read(text)
+        try:
+            return read_plugin(text)
+        except ValueInvalid as exc:
+            what = "this class is not known here" if "." in text else "this is no name of a plugin"
+            raise ValueInvalid(f"{what}: write {_either(words)}, or {_either(tuple(ours))}; {exc}") from None
+
+    return Kind(f"{_either(words)}, the Apache class name, or a plugin", read)
+
+
+def read_plugin(text: str) -> str:
+    """Check the name of a plugin.
+
+    Raises:
+        ValueInvalid: It is neither `package.module:Name` nor a plain word.
+    """
+    if _PLUGIN.match(text):
+        return text
+    raise ValueInvalid("for a plugin its registered name, or `package.module:Name`")
+
+
+def _plugins(text: str) -> tuple[str, ...]:
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    try:
+        found = tuple(map(read_plugin, words))
+    except ValueInvalid:
+        raise ValueInvalid("write plugins separated by commas: registered names, or `package.module:Name`") from None
+    if len(set(found)) < len(found):
+        raise ValueInvalid("write each plugin once")
+    return found
 
 
 def _text(text: str) -> str:
@@ -181,6 +227,7 @@ PATH = Kind("directory", _path)
 OPTIONAL_PATH = Kind("path", _optional_path)
 SIZE = Kind("bytes, or with a unit: `64K`, `4M`, `1G`", _size)
 DELAY_LEVELS = Kind("delays, blank-separated: `1s 5m 2h 1d`", _delay_levels)
+PLUGINS = Kind("plugins, comma-separated", _plugins)
 SECRET: Kind[Secret | None] = Kind("secret, or `file:PATH` or `env:NAME` that holds it", resolve_secret)
 USER_CREDENTIALS = _credentials("username", "password")
 INNER_CREDENTIALS = _credentials("accessKey", "secretKey")

@@ -22,6 +22,9 @@ MAX_FILE_BYTES = 1 << 20
 """A configuration is a page of text; a bigger file is a mistake, such as a log."""
 
 
+PLUGIN_PREFIX = "plugin."
+"""Begins keys of the file that are for plugins, which alone know them."""
+
 HIDDEN = "***"
 """What is shown of a secret."""
 
@@ -69,14 +72,20 @@ class Configuration:
     Attributes:
         notices: What to tell the operator.
         path: The file it was read from, None if there was none.
+        plugins: What the file says to plugins: keys that begin with `plugin.`, without that.
     """
 
     def __init__(
-        self, settings: Mapping[str, Setting], notices: Iterable[Notice] = (), path: Path | None = None
+        self,
+        settings: Mapping[str, Setting],
+        notices: Iterable[Notice] = (),
+        path: Path | None = None,
+        plugins: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = dict(settings)
         self.notices = tuple(notices)
         self.path = path
+        self.plugins = dict(plugins or {})
 
     def get(self, option: Option[T]) -> T:
         """The value of an option."""
@@ -130,18 +139,19 @@ def load(
     """
     settings: dict[str, Setting] = {}
     notices: list[Notice] = []
+    plugins: dict[str, str] = {}
     if path is not None:
-        _take_file(path, settings, notices)
+        _take_file(path, settings, notices, plugins)
     _take_environment(environ or {}, settings, notices)
     for flag in flags:
         option = BY_NAME.get(flag.key)
         if option is None:
             raise ConfigInvalid(f"flag {flag.name}: unknown key `{flag.key}`{_nearest(flag.key, BY_NAME)}")
         settings[option.name] = _setting(option, flag.text, f"flag {flag.name}")
-    return Configuration(settings, notices, path)
+    return Configuration(settings, notices, path, plugins)
 
 
-def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice]) -> None:
+def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice], plugins: dict[str, str]) -> None:
     seen: dict[str, int] = {}
     for item in properties.parse(_read(path), path.name):
         place = f"{path.name}:{item.line}"
@@ -151,7 +161,9 @@ def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice]) 
             )
         seen[item.key] = item.line
         option = BY_NAME.get(item.key)
-        if option is None:
+        if item.key.startswith(PLUGIN_PREFIX):
+            plugins[item.key.removeprefix(PLUGIN_PREFIX)] = item.value
+        elif option is None:
             notices.append(_unknown(item.key, place))
         elif item.value:
             settings[item.key] = _setting(option, item.value, place)

@@ -55,14 +55,14 @@ AUTHENTICATION_ENABLED = Option(
 )
 AUTHENTICATION_PROVIDER = Option(
     "authenticationProvider",
-    kinds.class_name({_AUTHENTICATION + "provider.DefaultAuthenticationProvider": "default"}),
+    kinds.plugin({_AUTHENTICATION + "provider.DefaultAuthenticationProvider": "default"}),
     "default",
     "What checks who a caller is.",
     "auth",
 )
 AUTHENTICATION_METADATA_PROVIDER = Option(
     "authenticationMetadataProvider",
-    kinds.class_name({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
+    kinds.plugin({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
     "local",
     "Where users are kept: `local` is the data directory.",
     "auth",
@@ -70,7 +70,7 @@ AUTHENTICATION_METADATA_PROVIDER = Option(
 )
 AUTHENTICATION_STRATEGY = Option(
     "authenticationStrategy",
-    kinds.class_name(
+    kinds.plugin(
         {
             _AUTHENTICATION + "strategy.StatelessAuthenticationStrategy": "stateless",
             _AUTHENTICATION + "strategy.StatefulAuthenticationStrategy": "stateful",
@@ -117,22 +117,22 @@ AUTHORIZATION_ENABLED = Option(
 )
 AUTHORIZATION_PROVIDER = Option(
     "authorizationProvider",
-    kinds.class_name({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
+    kinds.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
     "default",
     "What decides whether a caller may do something.",
     "auth",
 )
 AUTHORIZATION_METADATA_PROVIDER = Option(
     "authorizationMetadataProvider",
-    kinds.class_name({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
+    kinds.plugin({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
     "local",
-    "Where policies are kept: `local` is the data directory.",
+    "Where policies are kept; always the same as `authenticationMetadataProvider`.",
     "auth",
     apache_default="none: nothing is allowed",
 )
 AUTHORIZATION_STRATEGY = Option(
     "authorizationStrategy",
-    kinds.class_name(
+    kinds.plugin(
         {
             _AUTHORIZATION + "strategy.StatelessAuthorizationStrategy": "stateless",
             _AUTHORIZATION + "strategy.StatefulAuthorizationStrategy": "stateful",
@@ -182,6 +182,54 @@ STATEFUL_SECONDS = Option(
     60,
     "How long the stateful strategy remembers a connection.",
     "auth",
+)
+STATEFUL_RULINGS = Option(
+    "statefulAuthorizationCacheMaxNum",
+    kinds.integer(1, 10_000_000),
+    10_000,
+    "How many answers of an authorization plugin the stateful strategy remembers.",
+    "auth",
+)
+STATEFUL_RULINGS_SECONDS = Option(
+    "statefulAuthorizationCacheExpiredSecond",
+    kinds.integer(1, 86_400),
+    60,
+    "How long the stateful strategy remembers an answer of an authorization plugin; our own policies are never stale.",
+    "auth",
+)
+AUTHENTICATION_HANDLERS = Option(
+    "authenticationHandlers",
+    kinds.PLUGINS,
+    (),
+    "Plugins that are asked, in this order, after a caller has proved who it is.",
+    "auth",
+    says_default="none",
+    ours=True,
+)
+AUTHORIZATION_HANDLERS = Option(
+    "authorizationHandlers",
+    kinds.PLUGINS,
+    (),
+    "Plugins that are asked, in this order, after something was allowed.",
+    "auth",
+    says_default="none",
+    ours=True,
+)
+PLUGIN_TIMEOUT = Option(
+    "pluginTimeoutMs",
+    kinds.integer(1, 60_000),
+    1_000,
+    "How long a request waits for all of its plugins, in milliseconds, before it is refused.",
+    "auth",
+    ours=True,
+)
+PLUGIN_THREADS = Option(
+    "pluginThreads",
+    kinds.integer(1, 256),
+    8,
+    "How many questions a plugin that may wait is asked at a time.",
+    "auth",
+    ours=True,
 )
 MIGRATE_V1 = Option(
     "migrateAuthFromV1Enabled",
@@ -413,6 +461,15 @@ AUDIT_MAX_FILE = Option(
 )
 AUDIT_FILES = Option(
     "auditMaxFiles", kinds.integer(1, 1000), 10, "How many audit files of each form are kept.", "audit", ours=True
+)
+AUDIT_SINKS = Option(
+    "auditSinks",
+    kinds.PLUGINS,
+    (),
+    "Plugins that get every audit record, beside the files.",
+    "audit",
+    says_default="none",
+    ours=True,
 )
 LOG_JSON = Option(
     "logJson",

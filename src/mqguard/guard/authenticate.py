@@ -8,6 +8,8 @@ Rule 3: what a connection has proved is remembered, where the strategy says so, 
 one user. Failures and excuses are never remembered.
 """
 
+from typing import Protocol
+
 from mqguard.auth.authenticator import AUTHENTICATION_FAILED, Credentials, authenticate
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
@@ -36,11 +38,25 @@ clients never sign what they ask a name server."""
 _NOT_PROVEN = (None, None)
 
 
+class Identifier(Protocol):
+    """Whoever finds out who sent a request."""
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
+        """The sender, None for nobody in particular.
+
+        Raises:
+            AuthenticationFailed: The request must prove who sent it and does not.
+        """
+        ...  # pragma: no cover
+
+
 class Authentication:
     """Finds out who sent a request."""
 
-    def __init__(self, settings: GuardSettings, clock: Clock, throttle: Throttle) -> None:
-        """Take the operator's decisions."""
+    def __init__(
+        self, settings: GuardSettings, clock: Clock, throttle: Throttle, verified: VerifiedConnections | None = None
+    ) -> None:
+        """Take the operator's decisions, and what connections have proved if the strategy remembers it its own way."""
         self._enabled = settings.authentication_enabled
         self._trusting = settings.trust_claimed_user and settings.authorization_enabled
         self._excused = codes_of(settings.authentication_whitelist)
@@ -52,11 +68,9 @@ class Authentication:
         # Connections that have failed: only they are slowed. A new connection's first attempt is always looked at, so
         # that a client that keeps failing does not hold up the rightful one beside it at the same address.
         self._failed: dict[str, None] = {}
-        self._verified = (
-            VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
-            if settings.authentication_strategy is Strategy.STATEFUL
-            else None
-        )
+        self._verified = verified
+        if verified is None and settings.authentication_strategy is Strategy.STATEFUL:
+            self._verified = VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
 
     def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
         """The sender, None for nobody in particular.

@@ -15,7 +15,7 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.authenticate import BY_CLAIM
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Identity, Need
+from mqguard.guard.context import Identity, Need, Needs
 
 NOBODY = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
 """The verdict about a sender without a name."""
@@ -53,6 +53,9 @@ class Authorization:
         if verdict.reason is Reason.NO_MATCH and self._builtin.grants(code, need):
             return BUILTIN
         return verdict
+
+    def foresee(self, identity: Identity | None, rights: Rights | None, needs: Needs, code: int, ip: str) -> None:
+        """Called before several needs are judged, for those who would rather look all up at once."""
 
     def judge_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
         """Whether the sender is somebody who is let in at all, for requests that need no more."""

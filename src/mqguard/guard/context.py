@@ -6,6 +6,7 @@ import msgspec
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.guard.errors import Parked
 from mqguard.model.peer import Peer
 
 
@@ -130,5 +131,11 @@ class Access(msgspec.Struct, gc=False):
         self.judge.require_owner(self, owner, what)
 
     def still_allowed(self) -> bool:
-        """Whether the request would be let in by the users and policies of this moment; for requests that waited."""
-        return all(self.judge.allows(self, need) for need in self.needs)
+        """Whether the request would be let in by the users and policies of this moment; for requests that waited.
+
+        Where that cannot be said at once, no: who asks again is looked at in full.
+        """
+        try:
+            return all(self.judge.allows(self, need) for need in self.needs)
+        except Parked:
+            return False

@@ -33,3 +33,7 @@ class Refused(MqguardError):
         self.code = code
         self.remark = remark
         self.decision_id = decision_id
+
+
+class Parked(MqguardError):
+    """A request has to wait for plugins: no failure, and never told to a peer. `asking.Waits` says for what."""

@@ -15,10 +15,10 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
-from mqguard.guard.authenticate import LONGEST_CLAIM, Authentication
+from mqguard.guard.authenticate import LONGEST_CLAIM, Authentication, Identifier
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Access, Need
+from mqguard.guard.context import Access, Judge, Need
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
@@ -79,7 +79,7 @@ class Guard:
         """
         case = Decision(command.code, peer, self._ticks())
         try:
-            return self._admit(command, case)
+            return self._admit(command, case, self._authentication, self._authorization, self._judge)
         except Refused:
             raise
         except Exception as exc:
@@ -87,13 +87,15 @@ class Guard:
             _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
             raise self._fault(case) from exc
 
-    def _admit(self, command: Command, case: Decision) -> Access:
+    def _admit(
+        self, command: Command, case: Decision, authentication: Identifier, authorization: Authorization, judge: Judge
+    ) -> Access:
         snapshot = self._metadata.snapshot
         case.version = snapshot.version
         if self._authenticating:
             case.signature = command.ext.get(SIGNATURE, "")
         try:
-            identity = case.identity = self._authentication.identify(command, case.peer, snapshot)
+            identity = case.identity = authentication.identify(command, case.peer, snapshot)
         except AuthenticationFailed as failure:
             case.claimed = command.ext.get(ACCESS_KEY, "")[:LONGEST_CLAIM]
             raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
@@ -103,11 +105,11 @@ class Guard:
             return self._let_in(case, Access(identity, case.peer, case.code, (), False, self._no_judge))  # noqa: FBT003
 
         is_super = identity is not None and identity.is_super
-        case.reason = self._authorize(command, case, snapshot)
+        case.reason = self._authorize(command, case, snapshot, authorization)
         pending = not is_super and self._requirements.is_pending(command)
-        return self._let_in(case, Access(identity, case.peer, case.code, case.needs, pending, self._judge))
+        return self._let_in(case, Access(identity, case.peer, case.code, case.needs, pending, judge))
 
-    def _authorize(self, command: Command, case: Decision, snapshot: Snapshot) -> str:
+    def _authorize(self, command: Command, case: Decision, snapshot: Snapshot, authorization: Authorization) -> str:
         """Judge everything that the request needs; the reason why it is let in.
 
         Raises:
@@ -122,17 +124,18 @@ class Guard:
             raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
         rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
-            verdict = self._authorization.judge_sender(identity, rights)
+            verdict = authorization.judge_sender(identity, rights)
             if verdict.decision is not Word.ALLOW:
                 raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
             return Reason.SUPER if case.is_super else "authenticated"
-        judge, code, ip = self._authorization.judge, case.code, case.peer.ip
+        judge, code, ip = authorization.judge, case.code, case.peer.ip
         if len(needs) == 1:
             verdict = judge(identity, rights, needs[0], code, ip)
             case.verdicts = (verdict,)
             if verdict.decision is not Word.ALLOW:
                 raise self._deny(case, needs[0], verdict)
             return verdict.reason
+        authorization.foresee(identity, rights, needs, code, ip)
         verdicts: list[Verdict] = []
         for need in needs:
             verdict = judge(identity, rights, need, code, ip)

@@ -29,6 +29,11 @@ _REMEDIES = {
     "super-only": "send it as a Super user",
     "unmapped-code": "send it as a Super user",
     "audit-full": "make room for the audit log, or set `auditFull = drop`",
+    "plugin-refused": "the plugin that decides must decide otherwise: see its own log",
+    "plugin-raised": "mend the plugin: the server's log of that moment has its error",
+    "plugin-late": "see why the plugin is slow, or raise `pluginTimeoutMs`",
+    "plugin-nonsense": "mend the plugin: the server's log of that moment tells what it returned",
+    "plugin-busy": "see why the plugin is slow, or raise `pluginThreads`",
     "fault": "see the server's log of that moment",
 }
 _NAMES = {code.value: code.name for code in RequestCode}

@@ -69,6 +69,8 @@ class GuardSettings:
         trace_topic_open: Whether any authenticated user may send traces unless a policy speaks against it.
         stateful_entries: Most verified connections to remember.
         stateful_ms: How long a connection counts as verified, in milliseconds.
+        stateful_rulings: Most rulings of an authorization plugin to remember, where the strategy is Stateful.
+        stateful_rulings_ms: How long they are remembered, in milliseconds.
         refusals_kept: How many refusals `mqguard why` remembers.
         when_audit_full: What happens while the audit queue is full.
     """
@@ -86,6 +88,8 @@ class GuardSettings:
     trace_topic_open: bool = True
     stateful_entries: int = 10_000
     stateful_ms: int = 60_000
+    stateful_rulings: int = 10_000
+    stateful_rulings_ms: int = 60_000
     refusals_kept: int = 10_000
     when_audit_full: WhenAuditFull = WhenAuditFull.DROP
 

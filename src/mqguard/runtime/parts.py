@@ -1,14 +1,18 @@
 """Everything of a standalone server but its sockets: opened in order, closed in reverse."""
 
+import asyncio
 import contextlib
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import MetadataStore
 from mqguard.broker.configuration import Configuration as Told
 from mqguard.broker.failures import explain
+from mqguard.broker.parking import ParkedRequests
 from mqguard.broker.router import Router
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import options
@@ -17,16 +21,20 @@ from mqguard.engine.engine import Engine
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.guard import Guard
+from mqguard.guard.plugged import PluggedGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.routes import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.net.server import Application
-from mqguard.runtime import settings
+from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import FirstStart, prepare_users
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.kv_file import KvFile
+from mqguard.runtime.plugin_sinks import EverySink, PluginSink
+from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.access_rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -56,18 +64,25 @@ class Parts:
 
     broker: Application
     namesrv: Application
+    _threads: PluginThreads | None
 
     def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: FirstStart) -> None:
         with contextlib.ExitStack() as opened:
             key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
-            users = RocksMetadataStore(data / "access", key)
+            plugged = plugins.load_store(config)
+            users: MetadataStore = (
+                RocksMetadataStore(data / "access", key)
+                if plugged is None
+                else PluginStore(plugged, config.get(options.PLUGIN_TIMEOUT))
+            )
             opened.callback(users.close)
             manager = MetadataManager(users)
             prepare_users(manager, config, data, first_start)
             audit = _open_audit(config, data, clock, opened)
-            guard = Guard(
-                settings.guard_settings(config),
+            guard, parking = self._guard(
+                config,
                 GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
+                opened,
             )
             store = RocksMessageStore(data / "messages")
             opened.callback(store.close)
@@ -86,19 +101,44 @@ class Parts:
                     configuration=Told(told),
                     sealing_key=key,
                     announcer=routes,
+                    parking=parking,
                 ),
             )
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
             self.broker = self._broker.application
-            self.namesrv = Router(guard, self._namesrv.handlers(), explain, at_close=[self._namesrv.closed])
+            self.namesrv = Router(
+                guard, self._namesrv.handlers(), explain, parking=parking, at_close=[self._namesrv.closed]
+            )
             self._host = config.get(options.BROKER_IP)
             self._ip = settings.resolve(self._host, config.source(options.BROKER_IP))
             self._opened = opened.pop_all()
+
+    def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
+        """Say where requests are served.
+
+        Args:
+            loop: The event loop.
+            end_turn: Has a turn ended that nothing arrived in.
+        """
+        if self._threads is not None:
+            self._threads.attach(loop, end_turn)
 
     def advertise(self, port: int) -> None:
         """Tell clients, through routes and message ids, at which port they reach the broker."""
         self._engine.advertise(self._ip, port)
         self._broker.advertise(f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}")
+
+    def _guard(
+        self, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
+    ) -> tuple[Guard, ParkedRequests | None]:
+        extensions = plugins.load_extensions(config)
+        if not extensions:
+            self._threads = None
+            return Guard(settings.guard_settings(config), ports), None
+        guard = PluggedGuard(settings.guard_settings(config), ports, extensions)
+        self._threads = PluginThreads(extensions.limit_ms, config.get(options.PLUGIN_THREADS))
+        opened.callback(self._threads.close)
+        return guard, ParkedRequests(self._threads, guard.resume)
 
     def tick(self) -> None:
         """Do what is due by the clock; the turn must be ended after it."""
@@ -121,7 +161,14 @@ def _open_audit(config: Configuration, data: Path, clock: Clock, opened: context
     writer = AuditWriter(files, AuditLines(), clock.now_ms)
     writer.start()
     opened.callback(writer.close)
-    return AuditTrail(writer)
+    found = plugins.load_sinks(config)
+    if not found:
+        return AuditTrail(writer)
+    sinks = [PluginSink(name, sink) for name, sink in found]
+    for sink in sinks:
+        sink.start()
+        opened.callback(sink.close)
+    return AuditTrail(EverySink([writer, *sinks]))
 
 
 def _decision_id() -> str:

@@ -77,8 +77,8 @@ def guard_settings(config: Configuration) -> GuardSettings:
         authorization_enabled=get(options.AUTHORIZATION_ENABLED),
         authentication_whitelist=get(options.AUTHENTICATION_WHITELIST),
         authorization_whitelist=get(options.AUTHORIZATION_WHITELIST),
-        authentication_strategy=Strategy.parse(get(options.AUTHENTICATION_STRATEGY).capitalize()),
-        authorization_strategy=Strategy.parse(get(options.AUTHORIZATION_STRATEGY).capitalize()),
+        authentication_strategy=_strategy(get(options.AUTHENTICATION_STRATEGY)),
+        authorization_strategy=_strategy(get(options.AUTHORIZATION_STRATEGY)),
         trust_claimed_user=get(options.TRUST_CLAIMED_USER),
         cluster=get(options.CLUSTER_NAME),
         brokers=frozenset({get(options.BROKER_NAME)}),
@@ -86,6 +86,8 @@ def guard_settings(config: Configuration) -> GuardSettings:
         trace_topic_open=get(options.TRACE_TOPIC_OPEN),
         stateful_entries=get(options.STATEFUL_ENTRIES),
         stateful_ms=get(options.STATEFUL_SECONDS) * 1000,
+        stateful_rulings=get(options.STATEFUL_RULINGS),
+        stateful_rulings_ms=get(options.STATEFUL_RULINGS_SECONDS) * 1000,
         when_audit_full=WhenAuditFull(get(options.AUDIT_WHEN_FULL)),
     )
     try:
@@ -93,6 +95,11 @@ def guard_settings(config: Configuration) -> GuardSettings:
     except GuardMisconfigured as exc:
         raise ConfigInvalid(f"{config.source(options.AUTHENTICATION_ENABLED)}: {exc}") from None
     return settings
+
+
+def _strategy(word: str) -> Strategy:
+    # What is none of ours is a plugin: it selects from what Stateful remembers.
+    return Strategy.STATELESS if word == "stateless" else Strategy.STATEFUL
 
 
 def engine_settings(config: Configuration) -> EngineSettings:

@@ -128,6 +128,7 @@ class Standalone:
         host = settings.bind_address(self._config)
         broker, namesrv = RemotingServer(parts.broker, self._net), RemotingServer(parts.namesrv, self._net)
         loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
+        parts.attach(loop, lambda: _end_turns(broker, namesrv))
         try:
             port = await _listen(broker, host, self._config.get(options.LISTEN_PORT), "broker", "--port")
             parts.advertise(port)
@@ -180,9 +181,13 @@ class _Ticker:
             self._parts.tick()
         except Exception:  # noqa: BLE001 - the next tick must come
             _LOG.exception("work by the clock failed")
-        for server in self._servers:
-            server.end_turn_soon()
+        _end_turns(*self._servers)
         self._loop.call_later(TICK_SECONDS, self._tick)
+
+
+def _end_turns(*servers: RemotingServer) -> None:
+    for server in servers:
+        server.end_turn_soon()
 
 
 async def _listen(server: RemotingServer, host: str, port: int, what: str, flag: str) -> int:

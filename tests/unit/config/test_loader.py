@@ -100,7 +100,8 @@ def _text(value):
             "authenticationProvider=com.example.Mine",
             (
                 "broker.conf:2: authenticationProvider: `com.example.Mine` is not right: this class is not known here: "
-                "write `default`, or `org.apache.rocketmq.auth.authentication.provider.DefaultAuthenticationProvider`"
+                "write `default`, or `org.apache.rocketmq.auth.authentication.provider.DefaultAuthenticationProvider`; "
+                "for a plugin its registered name, or `package.module:Name`"
             ),
         ),
         (

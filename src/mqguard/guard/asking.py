@@ -1,0 +1,194 @@
+"""Asks plugins, and turns whatever comes of it into an answer or a failure. No plugin ever stops the event loop.
+
+A quick plugin is asked where it stands. One that may wait is asked elsewhere (`Waits` tells the router what is to be
+asked); meanwhile the request waits, and when the answers are there it is looked at once more from its beginning, now
+with the answers at hand.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from mqguard.errors import MqguardError
+from mqguard.guard.context import Access
+from mqguard.guard.errors import Parked
+
+_LOG = logging.getLogger(__name__)
+
+A = TypeVar("A")
+LOG_EVERY_MS = 1_000
+"""A plugin that fails at every request is logged once in that time, with the number of failures."""
+
+
+class PluginFailed(MqguardError):
+    """A plugin gave no answer.
+
+    Attributes:
+        reason: `plugin-raised`, `plugin-late`, `plugin-nonsense` or `plugin-busy`.
+    """
+
+    def __init__(self, reason: str, name: str) -> None:
+        super().__init__(f"the plugin `{name}` gave no answer: {reason}")
+        self.reason = reason
+
+
+class Failure:
+    """Stands for the answer that a plugin did not give."""
+
+    __slots__ = ("error", "reason")
+
+    def __init__(self, reason: str, error: BaseException | None = None) -> None:
+        self.reason = reason
+        self.error = error
+
+
+RAISED, LATE, NONSENSE, BUSY = "plugin-raised", "plugin-late", "plugin-nonsense", "plugin-busy"
+
+
+class Call:
+    """One question to one plugin that may wait.
+
+    Attributes:
+        lane: Calls of one lane share its threads: the plugin's name.
+    """
+
+    __slots__ = ("_answers", "_call", "_key", "lane")
+
+    def __init__(self, lane: str, call: Callable[[], object], answers: "Answers", key: object) -> None:
+        self.lane = lane
+        self._call = call
+        self._answers = answers
+        self._key = key
+
+    def run(self) -> object:
+        """Ask; whatever the plugin does becomes something to answer with. Runs in another thread."""
+        try:
+            return self._call()
+        except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, `SystemExit` too
+            return Failure(RAISED, exc)
+
+    def answer(self, answer: object) -> None:
+        """Keep the answer, or the failure that stands for it."""
+        self._answers.known[self._key] = answer
+
+
+class Answers:
+    """What plugins have answered about one request.
+
+    Attributes:
+        known: Raw answers and failures, by plugin and question.
+        access: Set once the request was let in; only its handler is then run again.
+        deadline: When all answers must be there, by the clock of whoever asks; None before the first question.
+        over: Why nothing more is asked, None while there is time.
+    """
+
+    __slots__ = ("access", "deadline", "known", "over")
+
+    def __init__(self) -> None:
+        self.known: dict[object, object] = {}
+        self.access: Access | None = None
+        self.deadline: float | None = None
+        self.over: str | None = None
+
+
+class Waits(Parked):
+    """A request has to wait for plugins, and for which answers.
+
+    Attributes:
+        calls: What is to be asked, at once.
+        answers: Where the answers go, and what the request is looked at with afterwards.
+    """
+
+    def __init__(self, calls: list[Call], answers: Answers) -> None:
+        super().__init__("waits for the answers of plugins")
+        self.calls = calls
+        self.answers = answers
+
+
+class Plug(Generic[A]):
+    """One plugin, made safe.
+
+    Args:
+        name: How operators know it.
+        ask: Asks it.
+        reads: Makes an answer of whatever it returned; None if it may not answer that.
+        quick: Whether it is asked where it stands.
+        limit_ms: How long a quick one may take until its answer counts no more.
+        now_ms: The time, for the log and for quick plugins.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ask: Callable[..., object],
+        reads: Callable[[object], A | None],
+        *,
+        quick: bool,
+        limit_ms: int,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self._ask = ask
+        self._reads = reads
+        self._quick = quick
+        self._limit_ms = limit_ms
+        self._now_ms = now_ms
+        self._told_ms = -LOG_EVERY_MS
+        self._untold = 0
+
+    def foresee(self, answers: Answers, *question: object) -> Call | None:
+        """The call that answers the question, None if the answer is here or at hand."""
+        key = (self.name, question)
+        if self._quick or answers.over or key in answers.known:
+            return None
+        return Call(self.name, lambda: self._ask(*question), answers, key)
+
+    def ask(self, answers: Answers, *question: object) -> A:
+        """The plugin's answer.
+
+        Raises:
+            Waits: It is to be asked elsewhere first.
+            PluginFailed: It gave none.
+        """
+        key = (self.name, question)
+        if key in answers.known:
+            raw = answers.known[key]
+        elif self._quick:
+            raw = answers.known[key] = self._ask_here(*question)
+        elif answers.over:
+            raw = Failure(answers.over)
+        else:
+            raise Waits([Call(self.name, lambda: self._ask(*question), answers, key)], answers)
+        if isinstance(raw, Failure):
+            raise self._failed(raw)
+        try:
+            answer = self._reads(raw)
+        except Exception as exc:  # noqa: BLE001 - what plugins return may misbehave in any way
+            raise self._failed(Failure(NONSENSE, exc)) from None
+        if answer is None:
+            raise self._failed(Failure(NONSENSE, TypeError(f"it returned a `{type(raw).__name__}`")))
+        return answer
+
+    def _ask_here(self, *question: object) -> object:
+        started = self._now_ms()
+        try:
+            answer = self._ask(*question)
+        except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, `SystemExit` too
+            return Failure(RAISED, exc)
+        # Too late to help those who have waited, but an operator hears of it, and its user does not get used to it.
+        return Failure(LATE) if self._now_ms() - started > self._limit_ms else answer
+
+    def _failed(self, failure: Failure) -> PluginFailed:
+        now = self._now_ms()
+        self._untold += 1
+        if now - self._told_ms >= LOG_EVERY_MS:
+            error = failure.error
+            _LOG.error(
+                "the plugin `%s` gave no answer, so what depends on it is refused: %s (%d times since last told)",
+                self.name,
+                failure.reason,
+                self._untold,
+                exc_info=error if isinstance(error, BaseException) else None,
+            )
+            self._told_ms, self._untold = now, 0
+        return PluginFailed(failure.reason, self.name)

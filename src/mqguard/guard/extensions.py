@@ -1,0 +1,145 @@
+"""The plugins that one guard was given."""
+
+import dataclasses
+from typing import Generic, TypeVar
+
+from mqguard.guard.asking import Plug
+from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.context import Identity
+from mqguard.guard.extension import (
+    AuthenticationHandler,
+    AuthenticationProvider,
+    AuthorizationHandler,
+    AuthorizationProvider,
+    Remembered,
+    Ruling,
+    Step,
+    Strategy,
+    Unproven,
+)
+from mqguard.guard.ports import GuardPorts
+
+P = TypeVar("P")
+LONGEST_USER = 255
+"""Longest user name that a plugin may prove."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Installed(Generic[P]):
+    """One plugin.
+
+    Attributes:
+        name: The option that names it, and what it is called there.
+        plugin: Itself.
+        quick: Whether it answers at once.
+    """
+
+    name: str
+    plugin: P
+    quick: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Extensions:
+    """All plugins of a guard.
+
+    Attributes:
+        authentication_provider: In place of our signatures.
+        authentication_handlers: Asked in their order after somebody has proved who it is.
+        authentication_strategy: Whether a connection's proof is relied on.
+        authorization_provider: In place of our policies.
+        authorization_handlers: Asked in their order after something was allowed.
+        authorization_strategy: Whether a provider's ruling is relied on.
+        limit_ms: How long a request waits for all of its plugins, and how long a quick plugin may take.
+    """
+
+    authentication_provider: Installed[AuthenticationProvider] | None = None
+    authentication_handlers: tuple[Installed[AuthenticationHandler], ...] = ()
+    authentication_strategy: Strategy | None = None
+    authorization_provider: Installed[AuthorizationProvider] | None = None
+    authorization_handlers: tuple[Installed[AuthorizationHandler], ...] = ()
+    authorization_strategy: Strategy | None = None
+    limit_ms: int = 1_000
+
+    def __bool__(self) -> bool:
+        """Whether there is any plugin."""
+        return any(
+            getattr(self, field.name) not in (None, ())
+            for field in dataclasses.fields(self)
+            if field.name != "limit_ms"
+        )
+
+
+def proving_plug(found: Installed[AuthenticationProvider], limit_ms: int, ports: GuardPorts) -> Plug[str | Unproven]:
+    """An authentication provider, made safe."""
+    return Plug(
+        found.name,
+        found.plugin.authenticate,
+        _read_user,
+        quick=found.quick,
+        limit_ms=limit_ms,
+        now_ms=ports.clock.now_ms,
+    )
+
+
+def ruling_plug(found: Installed[AuthorizationProvider], limit_ms: int, ports: GuardPorts) -> Plug[Ruling]:
+    """An authorization provider, made safe."""
+    return Plug(
+        found.name, found.plugin.decide, _read_ruling, quick=found.quick, limit_ms=limit_ms, now_ms=ports.clock.now_ms
+    )
+
+
+def checking_plug(
+    found: Installed[AuthenticationHandler] | Installed[AuthorizationHandler], limit_ms: int, ports: GuardPorts
+) -> Plug[Step]:
+    """A handler, made safe."""
+    return Plug(
+        found.name, found.plugin.check, _read_step, quick=found.quick, limit_ms=limit_ms, now_ms=ports.clock.now_ms
+    )
+
+
+def relies(strategy: Strategy, on: Remembered) -> bool:
+    """Whether a strategy relies on something; one that raises or answers nonsense relies on nothing."""
+    try:
+        return strategy.relies(on) is True
+    except BaseException:  # noqa: BLE001 - rule 1; what is not relied on is found out anew
+        return False
+
+
+class SelectedConnections(VerifiedConnections):
+    """What connections have proved, as far as a strategy relies on it."""
+
+    def __init__(self, limit: int, keep_ms: int, strategy: Strategy) -> None:
+        super().__init__(limit, keep_ms)
+        self._strategy = strategy
+        self._since: dict[tuple[str, str], int] = {}
+
+    def find(self, channel: str, user: str, version: int, now_ms: int) -> Identity | None:
+        """As the base, if the strategy relies on it."""
+        found = super().find(channel, user, version, now_ms)
+        if found is None:
+            return None
+        age = now_ms - self._since.get((channel, user), 0)
+        return found if relies(self._strategy, Remembered(found.user, channel, None, age)) else None
+
+    def add(self, channel: str, identity: Identity, version: int, now_ms: int, not_after: int | None) -> None:
+        """As the base, with the time."""
+        super().add(channel, identity, version, now_ms, not_after)
+        if len(self._since) > len(self._known) + 1:
+            self._since.clear()
+        self._since[channel, identity.user] = now_ms
+
+
+def _read_user(raw: object) -> str | Unproven | None:
+    if isinstance(raw, Unproven):
+        return raw
+    # Not a subclass, which might compare as it likes.
+    return raw if type(raw) is str and 0 < len(raw) <= LONGEST_USER and raw.isprintable() and raw.strip() else None
+
+
+def _read_ruling(raw: object) -> Ruling | None:
+    return raw if isinstance(raw, Ruling) else None
+
+
+def _read_step(raw: object) -> Step | None:
+    return raw if isinstance(raw, Step) else None

@@ -1,0 +1,174 @@
+"""The guard with plugins. Without plugins this file is not used, and costs nothing."""
+
+import logging
+
+from mqguard.auth import wording
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.throttle import Throttle
+from mqguard.guard.asking import Answers
+from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.authenticate import Authentication
+from mqguard.guard.authorize import Authorization
+from mqguard.guard.builtin import BuiltinGrants
+from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.context import Access, Need
+from mqguard.guard.errors import Parked, Refused
+from mqguard.guard.extensions import (
+    Extensions,
+    SelectedConnections,
+    checking_plug,
+    proving_plug,
+    ruling_plug,
+)
+from mqguard.guard.guard import Guard
+from mqguard.guard.plugged_authentication import REFUSED, AskedAuthentication, PluggedAuthentication
+from mqguard.guard.plugged_authorization import DENIED, AskedAuthorization, NotAllowed, Rulings
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.refusing import Refuser
+from mqguard.guard.settings import GuardSettings, Strategy
+from mqguard.guard.touching import TouchJudge
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+
+_LOG = logging.getLogger(__name__)
+
+
+class PluggedGuard(Guard):
+    """Lets requests in, or not, with the help of plugins. `admit` and the accesses it gives may raise `Waits`."""
+
+    def __init__(self, settings: GuardSettings, ports: GuardPorts, extensions: Extensions) -> None:
+        """Put the parts together.
+
+        Raises:
+            GuardMisconfigured: The settings would open what they seem to close.
+        """
+        super().__init__(settings, ports)
+        limit, throttle = extensions.limit_ms, Throttle()
+        verified = _verified(settings, extensions)
+        provider = extensions.authentication_provider
+        self._asked_authentication = PluggedAuthentication(
+            settings,
+            Authentication(settings, ports.clock, throttle, None if provider else verified),
+            proving_plug(provider, limit, ports) if provider else None,
+            [checking_plug(handler, limit, ports) for handler in extensions.authentication_handlers],
+            verified,
+            throttle,
+            ports.clock,
+        )
+        ruler = extensions.authorization_provider
+        self._builtin = BuiltinGrants(settings)
+        self._ruler = ruling_plug(ruler, limit, ports) if ruler else None
+        self._handlers = [checking_plug(handler, limit, ports) for handler in extensions.authorization_handlers]
+        strategy = extensions.authorization_strategy
+        self._rulings = (
+            Rulings(settings.stateful_rulings, settings.stateful_rulings_ms, strategy)
+            if strategy is not None or settings.authorization_strategy is Strategy.STATEFUL
+            else None
+        )
+
+    def admit(self, command: Command, peer: Peer) -> Access:
+        """As `Guard.admit`.
+
+        Raises:
+            Refused: It is not let in.
+            Waits: Plugins are to be asked first; `resume` goes on.
+        """
+        return self.resume(command, peer, Answers())
+
+    def resume(self, command: Command, peer: Peer, answers: Answers) -> Access:
+        """Look at a request again, with what plugins have answered.
+
+        Raises:
+            Refused: It is not let in.
+            Waits: More is to be asked.
+        """
+        case = Decision(command.code, peer, self._ticks())
+        authorization = AskedAuthorization(
+            self._builtin, self._ruler, self._handlers, self._rulings, self._ports.clock, answers
+        )
+        judge = AskedJudge(self._ports, authorization, self._refuser, answers)
+        try:
+            access = self._admit(
+                command, case, AskedAuthentication(self._asked_authentication, answers), authorization, judge
+            )
+        except (Refused, Parked):
+            raise
+        except Exception as exc:
+            _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
+            raise self._fault(case) from exc
+        judge.pending = access.pending
+        answers.access = access
+        return access
+
+    def _authorize(self, command: Command, case: Decision, snapshot: Snapshot, authorization: Authorization) -> str:
+        try:
+            reason = super()._authorize(command, case, snapshot, authorization)
+            if not case.needs and case.identity is not None and isinstance(authorization, AskedAuthorization):
+                authorization.check_sender(case.identity, case.code, case.peer.ip)
+        except NotAllowed as no:
+            raise refuse(self._refuser, case, Stage.AUTHORIZATION, no) from None
+        return reason
+
+
+class AskedJudge(TouchJudge):
+    """Judges what one request touches, with what plugins have answered about it.
+
+    Attributes:
+        pending: Whether the request was let in with something yet to ask; so it is whenever its handler starts anew.
+    """
+
+    def __init__(self, ports: GuardPorts, authorization: Authorization, refuser: Refuser, answers: Answers) -> None:
+        super().__init__(ports, authorization, refuser)
+        self._answers = answers
+        self.pending = False
+
+    def allows(self, access: Access, need: Need) -> bool:
+        """As `TouchJudge.allows`; what a plugin refuses or does not answer is not allowed.
+
+        Raises:
+            Waits: A plugin is to be asked first.
+        """
+        try:
+            return super().allows(access, need)
+        except NotAllowed:
+            return False
+        except Parked:
+            access.pending = self.pending
+            raise
+
+    def require(self, access: Access, need: Need) -> None:
+        """As `TouchJudge.require`.
+
+        Raises:
+            Refused: The sender may not touch it.
+            Waits: A plugin is to be asked first.
+        """
+        try:
+            super().require(access, need)
+        except NotAllowed as no:
+            case = self._case(access)
+            case.needs = (need,)
+            raise refuse(self._refuser, case, Stage.TOUCHED, no) from None
+        except Parked:
+            access.pending = self.pending
+            raise
+
+
+def refuse(refuser: Refuser, case: Decision, stage: Stage, no: NotAllowed) -> Refused:
+    """The refusal that comes of a plugin's."""
+    remark = wording.AUTHORIZATION_FAILED
+    if no.reason == REFUSED and no.need is not None:
+        kind: ResourceType = no.need.type
+        remark = wording.refusal(case.user, kind, no.need.name, case.source, DENIED)
+    # The story must not be told by our policies, which were not asked.
+    case.rights = None
+    return refuser.refuse(case, stage, no.reason, remark)
+
+
+def _verified(settings: GuardSettings, extensions: Extensions) -> VerifiedConnections | None:
+    if extensions.authentication_strategy is not None:
+        return SelectedConnections(settings.stateful_entries, settings.stateful_ms, extensions.authentication_strategy)
+    if settings.authentication_strategy is Strategy.STATEFUL:
+        return VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
+    return None

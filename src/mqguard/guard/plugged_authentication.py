@@ -1,0 +1,152 @@
+"""Who sent a request, where plugins have a say: a provider in place of our signatures, and handlers after either."""
+
+from collections.abc import Sequence
+
+from mqguard.auth.authenticator import AUTHENTICATION_FAILED
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.throttle import Throttle
+from mqguard.guard.asking import Answers, Plug, PluginFailed
+from mqguard.guard.authenticate import BY_CLAIM, LONGEST_CLAIM, Authentication
+from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.context import Identity
+from mqguard.guard.extension import Claim, Step, Unproven
+from mqguard.guard.settings import GuardSettings
+from mqguard.guard.whitelist import codes_of
+from mqguard.model.clock import Clock
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+
+BY_PLUGIN = "plugin"
+REFUSED = "plugin-refused"
+PROVEN_LIMIT = 100_000
+
+
+class PluggedAuthentication:
+    """The parts that all requests share.
+
+    Args:
+        ours: What is asked where there is no provider, and where authentication is off.
+        provider: What finds out who sent a request, None for ours.
+        handlers: What is asked afterwards.
+        verified: What connections have proved, None if the strategy forgets it.
+    """
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        ours: Authentication,
+        provider: Plug[str | Unproven] | None,
+        handlers: Sequence[Plug[Step]],
+        verified: VerifiedConnections | None,
+        throttle: Throttle,
+        clock: Clock,
+    ) -> None:
+        self._enabled = settings.authentication_enabled
+        self._excused = codes_of(settings.authentication_whitelist)
+        self._ours = ours
+        self._provider = provider
+        self._handlers = tuple(handlers)
+        self._verified = verified
+        self._throttle = throttle
+        self._now_ms = clock.now_ms
+        # As in `authenticate.py`: who a connection proved to be, and which connections have failed.
+        self._proven: dict[str, str] = {}
+        self._failed: dict[str, None] = {}
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot, answers: Answers) -> Identity | None:
+        """As `Authentication.identify`.
+
+        Raises:
+            AuthenticationFailed: Also as the plugins say, or because they fail.
+            Waits: A plugin is to be asked first.
+        """
+        if not self._enabled:
+            return self._ours.identify(command, peer, snapshot)
+        excused = command.code in self._excused
+        try:
+            if self._provider is None:
+                identity = self._ours.identify(command, peer, snapshot)
+            elif excused and ACCESS_KEY not in command.ext and SECURITY_TOKEN not in command.ext:
+                return None
+            else:
+                identity = self._prove(self._provider, command, peer, snapshot, answers)
+            if identity is not None and identity.method is not BY_CLAIM:
+                self._check(command, peer, identity, answers)
+        except PluginFailed as failed:
+            if excused:
+                return None
+            raise AuthenticationFailed(failed.reason, AUTHENTICATION_FAILED) from None
+        except AuthenticationFailed:
+            # A proof that is not good leaves the sender of an excused request nobody, as without plugins.
+            if excused:
+                return None
+            raise
+        return identity
+
+    def _prove(
+        self, provider: Plug[str | Unproven], command: Command, peer: Peer, snapshot: Snapshot, answers: Answers
+    ) -> Identity:
+        claimed = command.ext.get(ACCESS_KEY, "")
+        now = self._now_ms()
+        if self._verified is not None and claimed:
+            found = self._verified.find(peer.channel, claimed, snapshot.version, now)
+            if found is not None:
+                return found
+        shown = claimed[:LONGEST_CLAIM]
+        slowed = self._proven.get(peer.channel) != claimed and peer.channel in self._failed
+        if slowed and shown and self._throttle.wait_ms(shown, peer.ip, now):
+            raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
+        name = provider.ask(answers, _claim(command, peer))
+        if isinstance(name, Unproven):
+            self._throttle.failed(shown, peer.ip, now)
+            if len(self._failed) >= PROVEN_LIMIT:
+                del self._failed[next(iter(self._failed))]
+            self._failed[peer.channel] = None
+            raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
+        user = snapshot.user(name)
+        if user is not None and not user.is_enabled:
+            raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
+        if len(self._proven) >= PROVEN_LIMIT:
+            self._proven.clear()
+        if self._proven.get(peer.channel) != claimed:
+            self._proven[peer.channel] = claimed
+            self._throttle.succeeded(shown, peer.ip)
+        # Rule 2 of `extension.py`: who is Super stands in our users alone.
+        identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)
+        if self._verified is not None:
+            self._verified.add(peer.channel, identity, snapshot.version, now, None)
+        return identity
+
+    def _check(self, command: Command, peer: Peer, identity: Identity, answers: Answers) -> None:
+        for handler in self._handlers:
+            if handler.ask(answers, _claim(command, peer), identity.user) is not Step.NEXT:
+                raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
+
+
+class AskedAuthentication:
+    """The authentication of one request, with what plugins have answered about it."""
+
+    __slots__ = ("_answers", "_shared")
+
+    def __init__(self, shared: PluggedAuthentication, answers: Answers) -> None:
+        self._shared = shared
+        self._answers = answers
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
+        """See `PluggedAuthentication.identify`."""
+        return self._shared.identify(command, peer, snapshot, self._answers)
+
+
+def _claim(command: Command, peer: Peer) -> Claim:
+    ext = command.ext
+    return Claim(
+        user=ext.get(ACCESS_KEY, ""),
+        signature=ext.get(SIGNATURE, ""),
+        token=ext.get(SECURITY_TOKEN, ""),
+        content=signed_content(ext, command.body, command.version),
+        code=command.code,
+        source=peer.ip,
+        tls=peer.tls,
+    )

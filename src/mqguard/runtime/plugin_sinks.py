@@ -1,0 +1,132 @@
+"""Gives audit records to plugins: each has a bounded queue and a thread of its own, so that none holds up another."""
+
+import collections
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from mqguard.guard.audit import AdminChange, AuditSink, Decision, Record
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.extension import RecordSink
+
+_LOG = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 65_536
+BATCH = 1_024
+RETRY_S = 1.0
+LINGER_S = 0.02
+
+
+class PluginSink:
+    """One plugin's queue and thread.
+
+    What the plugin does not take is kept and given again; when the queue is full, `put` says so, and the operator has
+    decided (`auditWhenFull`) whether requests are then refused.
+
+    Attributes:
+        dropped: Records that found no room.
+    """
+
+    def __init__(self, name: str, sink: RecordSink, limit: int = QUEUE_LIMIT) -> None:
+        self.dropped = 0
+        self._name = name
+        self._sink = sink
+        self._limit = limit
+        self._lines = AuditLines()
+        self._queue: collections.deque[Record] = collections.deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name=f"audit sink {name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to give records."""
+        self._thread.start()
+
+    def put(self, record: object) -> bool:
+        """Take a record; False if there is no room."""
+        if not isinstance(record, (Decision, AdminChange)) or len(self._queue) >= self._limit:
+            self.dropped += 1
+            return False
+        self._queue.append(record)
+        if not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Give what waits, if the plugin takes it in time, and close it."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        if self._queue:
+            _LOG.error("the audit sink `%s` did not take %d records", self._name, len(self._queue))
+
+    def _run(self) -> None:
+        while not self._closing.is_set() or self._queue:
+            if not self._closing.is_set():
+                self._wake.wait()
+                self._wake.clear()
+            self._closing.wait(LINGER_S)
+            if not self._drain():
+                break
+        try:
+            self._sink.close()
+        except BaseException:  # noqa: BLE001 - a plugin may raise anything
+            _LOG.exception("the audit sink `%s` could not be closed", self._name)
+
+    def _drain(self) -> bool:
+        """Give everything; False if the server ends and the plugin does not take it."""
+        told = 0
+        while self._queue:
+            batch = [self._queue[at] for at in range(min(BATCH, len(self._queue)))]
+            lines = self._render(batch)
+            while not self._write(lines):
+                if self._closing.wait(RETRY_S):
+                    return self._write(lines) and not self._drop(batch)
+            self._drop(batch)
+            if self.dropped != told:
+                told = self.dropped
+                _LOG.warning("the audit sink `%s` was too slow for %d records", self._name, told)
+        return True
+
+    def _drop(self, batch: Sequence[Record]) -> bool:
+        for _ in batch:
+            self._queue.popleft()
+        return False
+
+    def _render(self, batch: list[Record]) -> list[bytes]:
+        lines: list[bytes] = []
+        for record in batch:
+            try:
+                lines.append(self._lines.render([record])[1].rstrip(b"\n"))
+            except Exception:  # noqa: BLE001 - one bad record must not take the others with it
+                _LOG.exception("an audit record has no line")
+        return lines
+
+    def _write(self, lines: Sequence[bytes]) -> bool:
+        try:
+            self._sink.write(tuple(lines))
+        except BaseException:  # noqa: BLE001 - a plugin may raise anything
+            if not self._failing:
+                self._failing = True
+                _LOG.exception("the audit sink `%s` does not take records, they are kept", self._name)
+            return False
+        if self._failing:
+            self._failing = False
+            _LOG.warning("the audit sink `%s` takes records again", self._name)
+        return True
+
+
+class EverySink:
+    """Gives each record to several sinks; there is room only where all have room."""
+
+    def __init__(self, sinks: Sequence[AuditSink]) -> None:
+        self._puts: tuple[Callable[[object], bool], ...] = tuple(sink.put for sink in sinks)
+
+    def put(self, record: object) -> bool:
+        """Take a record; False if one of them has no room."""
+        found = True
+        for put in self._puts:
+            found = put(record) and found
+        return found

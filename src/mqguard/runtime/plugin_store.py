@@ -1,0 +1,81 @@
+"""Uses a plugin as the store of users and policies.
+
+One that fails changes nothing, and one that hangs stops nothing for long.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RecordCorrupt
+from mqguard.auth.ports import Change, Metadata, MetadataStore
+
+_LOG = logging.getLogger(__name__)
+
+START_S = 60.0
+"""How long a start waits for all users and policies."""
+
+
+class PluginStore:
+    """A plugin behind the port.
+
+    Requests never wait for the store: they are decided by what is in memory. Only a change does, and the event loop
+    with it, for the time limit at most, once: a store that has let a change wait too long gets no other until it has
+    answered, and then none either, for nobody knows what it holds; the next start reads it anew.
+    """
+
+    def __init__(self, store: MetadataStore, limit_ms: int) -> None:
+        self._store = store
+        self._limit = limit_ms / 1000
+        self._doubtful = False
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="metadata store", daemon=True).start()
+
+    def load(self) -> Metadata:
+        """See `MetadataStore`."""
+        found = self._call(self._store.load, START_S)
+        if not isinstance(found, Metadata):
+            raise MetadataStoreFailed("the plugin that keeps users and policies returned something else")
+        return found
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """See `MetadataStore`."""
+        if self._doubtful:
+            raise MetadataStoreFailed(
+                "the plugin that keeps users and policies did not answer in time: nothing is changed until a restart"
+            )
+        self._call(lambda: self._store.apply(changes), self._limit)
+
+    def close(self) -> None:
+        """See `MetadataStore`."""
+        if not self._doubtful:
+            self._call(self._store.close, 3.0)
+        self._work.put(None)
+
+    def _call(self, call: Callable[[], object], limit: float) -> object:
+        answer: queue.SimpleQueue[tuple[object, BaseException | None]] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                answer.put((call(), None))
+            except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything
+                answer.put((None, exc))
+
+        self._work.put(work)
+        try:
+            found, error = answer.get(timeout=limit)
+        except queue.Empty:
+            self._doubtful = True
+            _LOG.error("the plugin that keeps users and policies does not answer")
+            raise MetadataStoreFailed("the plugin that keeps users and policies does not answer") from None
+        if isinstance(error, (MetadataStoreFailed, MetadataStoreFull, RecordCorrupt)):
+            raise error
+        if error is not None:
+            _LOG.error("the plugin that keeps users and policies failed", exc_info=error)
+            raise MetadataStoreFailed("the plugin that keeps users and policies failed: see the server's log") from None
+        return found
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
