@@ -71,3 +71,10 @@ def test_a_change_shows_a_request_and_both_verdicts():
     assert change.region.witness.text == "Pub Topic:a from ::1"
     assert (change.old.allowed, change.new.allowed) == (True, False)
     assert change.new.decided_by.sources[0].text == "::1"
+
+
+def test_a_change_of_users_or_of_rights_is_a_change():
+    """Each by itself."""
+    assert not compare(state(""), state("u: {}")).is_empty
+    assert not compare(state("u: {}"), state("u: {}", ENTRY)).is_empty
+    assert compare(state("u: {}"), state("u: {}")).is_empty
