@@ -242,6 +242,33 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, flush: str, round
     assert administrator.changes > rounds
 
 
+def test_delayed_messages_that_were_acknowledged_come_once_after_kill_9(tmp_path: Path) -> None:
+    """Crashes before, while and after messages are due: each comes to its topic, and once."""
+    random_ = random.Random(time.time_ns())
+    acknowledged: set[bytes] = set()
+    with Server(tmp_path) as server:
+        with Wire(server.broker_port, ADMIN) as wire:
+            create_topic(wire, TOPIC, 1)
+        for round_ in range(4):
+            with Wire(server.broker_port, ADMIN) as wire:
+                bodies = [f"{round_}-{i}".encode() for i in range(200)]
+                posted = {wire.post(SEND, send_fields(TOPIC, 0, "DELAY\x011\x02"), body): body for body in bodies}
+                for _ in bodies:
+                    answer = wire.read()
+                    assert answer.code == 0
+                    acknowledged.add(posted[answer.opaque])
+            time.sleep(random_.uniform(0, 1.3))  # they are due after one second
+            server.kill()
+            server.start()
+
+        with Wire(server.broker_port, ADMIN) as wire:
+            deadline = time.monotonic() + 15
+            while len(delivered := read_all(wire, TOPIC, GROUP, 0)) < len(acknowledged):
+                assert time.monotonic() < deadline, f"{len(acknowledged) - len(delivered)} are missing"
+                time.sleep(0.1)
+    assert Counter(delivered) == Counter(acknowledged)
+
+
 def test_a_deleted_message_topic_stays_deleted_after_kill_9(tmp_path: Path) -> None:
     """Topics made and deleted just before a crash stand as acknowledged."""
     with Server(tmp_path) as server:
