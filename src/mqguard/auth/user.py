@@ -103,13 +103,6 @@ class User:
     type: UserType = UserType.NORMAL
     status: UserStatus = UserStatus.ENABLE
 
-    def signs_like(self, other: "User") -> bool:
-        """Whether both are believed with the same secrets, until the same times."""
-        return len(self.secrets) == len(other.secrets) and all(
-            mine.secret.equals(its.secret) and mine.not_after == its.not_after
-            for mine, its in zip(self.secrets, other.secrets, strict=True)
-        )
-
     @property
     def is_super(self) -> bool:
         """Whether policies are not asked for it."""

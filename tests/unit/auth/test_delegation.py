@@ -5,11 +5,11 @@ from mqguard.auth.delegation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.ports import DeleteAcl, DeleteUser, PutAcl
+from mqguard.auth.ports import DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.store.access_memory import MemoryMetadataStore
 
 
@@ -159,6 +159,14 @@ def test_a_secret_is_set_only_by_who_holds_what_the_user_holds(manager):
     manager.update_user("bob", "new", by="boss")
     manager.update_user("boss", "new", by="boss")
     manager.update_user("alice", "a", by="alice")
+
+
+def test_whether_a_secret_was_guessed_is_not_told(manager):
+    secret = manager.snapshot.user("alice").secrets[0].secret.reveal()
+    assert refused(manager.update_user, "alice", secret) == refused(manager.update_user, "alice", "a wrong guess")
+    same = User("alice", (LiveSecret(Secret(secret)),))
+    assert "it does not hold that right itself" in refused(manager.apply, [PutUser(same)])
+    manager.update_user("alice", status=UserStatus.ENABLE, by="boss")
 
 
 def test_who_enables_a_user_gives_what_it_holds(manager):

@@ -213,21 +213,6 @@ def test_a_secret_is_never_shown():
     assert len({secret, Secret("hunter2")}) == 1
 
 
-def test_users_sign_alike_with_the_same_secrets_until_the_same_times():
-    def user(*secrets):
-        return User("a", tuple(LiveSecret(Secret(text), end) for text, end in secrets))
-
-    assert user(("x", None), ("y", 5)).signs_like(user(("x", None), ("y", 5)))
-    for other in (
-        user(),
-        user(("x", None)),
-        user(("x", None), ("y", 6)),
-        user(("x", None), ("z", 5)),
-        user(("y", 5), ("x", None)),
-    ):
-        assert not user(("x", None), ("y", 5)).signs_like(other)
-
-
 def test_entries_and_policies_that_say_nothing_clear_cannot_be_made():
     topic = Resource.parse("Topic:t")
     with pytest.raises(PolicyInvalid, match="the entry for `Topic:t` has no actions"):
