@@ -90,6 +90,11 @@ class Answers:
         self.deadline: float | None = None
         self.over: str | None = None
 
+    def renew(self) -> None:
+        """Forget everything that was answered, and begin to count the time anew."""
+        self.known.clear()
+        self.deadline = self.over = None
+
 
 class Waits(Parked):
     """A request has to wait for plugins, and for which answers.

@@ -71,6 +71,9 @@ class Judge(Protocol):
             Refused: The sender may not touch it.
         """
 
+    def renew(self) -> None:
+        """Time has passed: what was found out for this request before counts no more."""
+
     def require_owner(self, access: "Access", owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
 
@@ -135,6 +138,7 @@ class Access(msgspec.Struct, gc=False):
 
         Where that cannot be said at once, no: who asks again is looked at in full.
         """
+        self.judge.renew()
         try:
             return all(self.judge.allows(self, need) for need in self.needs)
         except Parked:

@@ -154,6 +154,10 @@ class AskedJudge(TouchJudge):
             access.pending = self.pending
             raise
 
+    def renew(self) -> None:
+        """Forget what plugins have answered."""
+        self._answers.renew()
+
 
 def refuse(refuser: Refuser, case: Decision, stage: Stage, no: NotAllowed) -> Refused:
     """The refusal that comes of a plugin's."""

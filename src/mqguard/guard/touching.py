@@ -23,6 +23,9 @@ class NoJudge:
     def require(self, access: Access, need: Need) -> None:
         """Lets pass."""
 
+    def renew(self) -> None:
+        """Nothing was found out."""
+
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Lets pass."""
 
@@ -66,6 +69,9 @@ class TouchJudge:
             remark = refusal_of(case, owned, verdict)
             raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned)
         self._record(case, verdict.reason)
+
+    def renew(self) -> None:
+        """Every question is judged anew as it is."""
 
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Let pass who owns the thing.

@@ -1,0 +1,271 @@
+"""Requests that wait for plugins: served as if they had not waited, and without a trace while they wait."""
+
+import json
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.decide import decide
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import parse_address
+from mqguard.broker import parking
+from mqguard.broker.parking import ParkedRequests
+from mqguard.guard.asking import LATE
+from mqguard.guard.audit import Decision
+from mqguard.guard.extension import Ruling, Step
+from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.plugged import PluggedGuard
+from mqguard.guard.settings import GuardSettings, Strategy
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import FLAG_ONEWAY, ResponseCode
+from tests.unit.broker.conftest import House
+from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL, codes
+
+ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
+BODIES = [json.dumps(GOOD).encode(), *(json.dumps(body).encode() for body in STRICT), b"queues=1", b"", b"x"]
+SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+
+
+class HandAsker:
+    """Asks plugins when the test says so."""
+
+    def __init__(self):
+        self.waiting = []
+        self.asked = 0
+
+    def ask(self, calls, answers, done):
+        self.waiting.append((calls, answers, done))
+
+    def step(self, answer=True):
+        calls, answers, done = self.waiting.pop(0)
+        self.asked += len(calls)
+        if answer:
+            for call in calls:
+                call.answer(call.run())
+        else:
+            answers.over = LATE
+        done()
+
+
+class OurPolicies:
+    """A provider that decides by the house's own policies, but may wait."""
+
+    quick = False
+
+    def __init__(self, manager):
+        self.manager = manager
+
+    def decide(self, question):
+        kind = ResourceType(question.type)
+        actions = frozenset(Action.parse(action) for action in question.actions)
+        request = AccessRequest(kind, question.name, actions, parse_address(question.source))
+        verdict = decide(request, self.manager.snapshot.rights(question.user))
+        if verdict.allowed:
+            return Ruling.ALLOW
+        return Ruling.SILENT if verdict.reason == "no-match" else Ruling.DENY
+
+
+class Nothing:
+    quick = False
+
+    def check(self, *_question):
+        return Step.NEXT
+
+
+class ParkedHouse(House):
+    """A house whose every decision is asked elsewhere."""
+
+    def __init__(self, extensions=None, settings=ON, **how):
+        super().__init__(**how)
+        self.asker = HandAsker()
+        found = extensions or Extensions(
+            authorization_provider=Installed("ours", OurPolicies(self.manager)),
+            authorization_handlers=(Installed("nothing", Nothing()),),
+            authentication_handlers=(Installed("nothing first", Nothing()),),
+        )
+        self.guard = PluggedGuard(settings, self.guard._ports, found)
+        self.app._guard = self.guard
+        self.app._parking = self.parking = ParkedRequests(self.asker, self.guard.resume)
+        self.seen = 0
+
+    def give(self, wire, *commands):
+        before = None
+        self.app.commands(wire, list(commands))
+        while self.asker.waiting:
+            now = everything(self)
+            assert before is None or now == before, "a request that waits has left a trace"
+            before = now
+            self.seen += 1
+            self.asker.step()
+            if self.asker.waiting:
+                continue
+        self.app.end_of_turn()
+
+
+def everything(house):
+    users = [(user.name, user.type, user.status) for user in house.manager.list_users()]
+    engine = house.engine
+    topics = engine.topics.all()
+    offsets = [engine.max_offset(topic.name, queue) for topic in topics for queue in range(topic.read_queues)]
+    kept = [(topic, engine.offsets.of("g", topic)) for topic in engine.offsets.topics_of("g")]
+    clients = house.broker.clients.group("g")
+    members = sorted(clients.members) if clients else []
+    told = (house.routes.topics(), len(house.broker._questions), house.broker._waiting.__len__())
+    return users, house.manager.list_acls(), topics, engine.groups.all(), offsets, kept, members, told
+
+
+def prepared(kind):
+    house = kind()
+    house.user("rich", ("*", "All"))
+    house.user("some", ("Topic:t", "Pub,Sub"), ("Group:g", "Sub"))
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.groups.with_retry_topic("g")
+    house.engine.turn.commit()
+    for _ in range(3):
+        assert house.call(310, SEND, b"x").code == 0
+    return house
+
+
+def outcome(answer):
+    if answer is None:
+        return None
+    allowed = answer.code != ResponseCode.NO_PERMISSION
+    return answer.code, answer.ext if allowed else None, answer.body
+
+
+@pytest.mark.parametrize("code", codes(House))
+def test_every_code_is_served_after_waiting_as_without(code):
+    """The handlers are run anew when an answer came: nothing of the first run may be left."""
+    plain, parked = prepared(House), prepared(ParkedHouse)
+    for user in ("rich", "some", "root"):
+        for ext in (USUAL, {}):
+            for body in BODIES:
+                one = outcome(plain.call(code, ext, body, user=user))
+                other = outcome(parked.call(code, ext, body, user=user))
+                assert one == other, (user, ext, body)
+                assert len(parked.parking) == 0
+                assert everything(plain)[2:7] == everything(parked)[2:7]
+    assert parked.asker.asked
+
+
+def test_touched_resources_are_asked_about_while_the_handler_waits():
+    """Sending to a topic that is made by sending needs Create, which only the handler knows."""
+    house = ParkedHouse()
+    house.user("alice", ("Topic:fresh", "Pub"))
+    house.user("bob", ("Topic:fresh", "Pub,Create"))
+    ext = {**SEND, "b": "fresh"}
+
+    refused = house.call(310, ext, b"x", user="alice")
+    assert refused.code == ResponseCode.NO_PERMISSION
+    assert "needs the action Create" in refused.remark
+    assert house.engine.topics.get("fresh") is None
+    assert house.call(310, ext, b"x", user="bob").code == 0
+    assert house.engine.max_offset("fresh", 0) == 1
+
+
+def test_others_are_served_meanwhile_and_first():
+    house = ParkedHouse()
+    house.user("alice", ("Topic:t", "Pub"))
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.turn.commit()
+    wire, other = house.connect(), house.connect()
+    house.app.commands(wire, [house.command(310, SEND, b"slow", user="alice")])
+    house.app.commands(other, [house.command(9999, user=None)])
+    house.app.end_of_turn()
+    assert [frame.code for frame in other.frames] == [ResponseCode.NO_PERMISSION]
+    assert wire.frames == []
+    while house.asker.waiting:
+        house.asker.step()
+    house.app.end_of_turn()
+    assert [frame.code for frame in wire.frames] == [0]
+
+
+def test_one_way_requests_wait_too_and_are_not_answered():
+    house = ParkedHouse()
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.user("alice", ("Topic:t", "Pub"))
+    wire = house.connect()
+    house.give(wire, house.command(310, SEND, b"x", user="alice", flag=FLAG_ONEWAY))
+    assert wire.frames == []
+    assert house.engine.max_offset("t", 0) == 1
+
+
+def test_whoever_is_gone_is_not_served():
+    house = ParkedHouse()
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.user("alice", ("Topic:t", "Pub"))
+    wire = house.connect()
+    house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
+    house.disconnect(wire)
+    while house.asker.waiting:
+        house.asker.step()
+    assert len(house.parking) == 0
+    assert house.engine.max_offset("t", 0) == 0
+
+
+def test_what_is_late_is_refused_with_an_id_on_record():
+    house = ParkedHouse()
+    house.user("alice", ("Topic:t", "Pub"))
+    wire = house.connect()
+    house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
+    house.asker.step(answer=False)
+    (frame,) = wire.frames
+    assert frame.code == ResponseCode.NO_PERMISSION
+    assert "[decision " in frame.remark
+    record = house.records.kept[-1]
+    assert isinstance(record, Decision)
+    assert (record.reason, record.refused) == ("plugin-late", True)
+    assert "pluginTimeoutMs" in house.guard.refusals.last(1)[0].story()
+
+
+@pytest.mark.parametrize("bound", ["MOST_WAITING", "MOST_OF_ONE", "MOST_BYTES"])
+def test_no_room_refuses(bound, monkeypatch):
+    monkeypatch.setattr(parking, bound, 1)
+    house = ParkedHouse()
+    house.user("alice", ("Topic:t", "Pub"))
+    wire = house.connect()
+    commands = [house.command(310, SEND, b"xx", user="alice") for _ in range(3)]
+    house.app.commands(wire, commands)
+    assert len(house.parking) == 1
+    assert [frame.opaque for frame in wire.frames] == [command.opaque for command in commands[1:]]
+    assert all(frame.code == ResponseCode.NO_PERMISSION for frame in wire.frames)
+    assert house.records.kept[-1].reason == "plugin-busy"
+
+
+def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_once():
+    house = ParkedHouse()
+    house.user("alice", ("Topic:t", "Sub,Pub"), ("Group:g", "Sub"))
+    house.engine.topics.put(TopicConfig("t", 1, 1))
+    house.engine.groups.with_retry_topic("g")
+    house.engine.turn.commit()
+    pull = {
+        "consumerGroup": "g", "topic": "t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 6,
+        "commitOffset": 0, "suspendTimeoutMillis": 20_000, "subscription": "*", "subVersion": 0,
+    }  # fmt: skip
+    wire = house.connect()
+    house.give(wire, house.command(11, pull, user="alice"))
+    assert wire.frames == []
+    assert house.call(310, SEND, b"x", user="alice").code == 0
+    assert [frame.code for frame in wire.frames] == [ResponseCode.PULL_RETRY_IMMEDIATELY]
+    assert wire.frames[0].ext["nextBeginOffset"] == "0"
+    house.give(wire, house.command(11, pull, user="alice"))
+    assert wire.frames[-1].code == 0
+
+
+def test_stateful_rulings_save_questions():
+    settings = GuardSettings(
+        authentication_enabled=True, authorization_enabled=True, authorization_strategy=Strategy.STATEFUL
+    )
+    house = ParkedHouse(settings=settings)
+    house.guard._handlers = []
+    house.user("alice", ("Topic:t", "Pub"))
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.turn.commit()
+    house.call(310, SEND, b"x", user="alice")
+    asked = house.asker.asked
+    house.call(310, SEND, b"x", user="alice")
+    assert house.asker.asked == asked + 1  # the authentication handler alone
+    house.clock.now += 60_000
+    house.call(310, SEND, b"x", user="alice")
+    assert house.asker.asked == asked + 3
