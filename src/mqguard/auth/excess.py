@@ -20,6 +20,8 @@ _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _ASKED = tuple(action for action in Action if action is not Action.ALL)
 _MAX_CHECKS = 50_000
 """More requests than this are not tried: a second of work at worst, during which nobody else is served."""
+_MAX_LOOKS = 2_000_000
+"""Nor are more prefixes looked up: one of each length that occurs, for every name."""
 _MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
@@ -63,7 +65,7 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
         addresses = _addresses([rules, *held])
         checks += len(addresses)
         if checks > _MAX_CHECKS:
-            raise MetadataRejected("the policies are too large to compare with what is held: ask a Super user")
+            raise _too_large()
         for address in addresses:
             excess = _allowed(rules, address) & ~_union(held, address)
             for action in _ASKED:
@@ -109,6 +111,8 @@ def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, 
     everyone = [entry.resource for acl in acls for entry in _entries(acl) if entry.resource.name]
     for kind in _TYPES:
         named = list(dict.fromkeys(resource for resource in everyone if resource.type is kind))
+        if len(named) * len({len(resource.name) for resource in named if _is_prefix(resource)}) > _MAX_LOOKS:
+            raise _too_large()
         fresh = _fresh_names(named)
         for resource in (*named, Resource(kind, "", Pattern.ANY)):
             name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
@@ -118,7 +122,7 @@ def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, 
 
 def _fresh_names(named: list[Resource]) -> dict[str, str]:
     """For each prefix, the empty one too, a name that it covers and nothing longer does."""
-    prefixes = {"", *(resource.name for resource in named if resource.pattern is Pattern.PREFIXED)}
+    prefixes = {"", *(resource.name for resource in named if _is_prefix(resource))}
     lengths = sorted({len(prefix) for prefix in prefixes})
     following: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
     for resource in named:
@@ -129,6 +133,14 @@ def _fresh_names(named: list[Resource]) -> dict[str, str]:
             if start in following:
                 following[start].add(resource.name[length])
     return {prefix: prefix + _unused(taken) for prefix, taken in following.items()}
+
+
+def _is_prefix(resource: Resource) -> bool:
+    return resource.pattern is Pattern.PREFIXED
+
+
+def _too_large() -> MetadataRejected:
+    return MetadataRejected("the policies are too large to compare with what is held: ask a Super user")
 
 
 def _unused(taken: set[str]) -> str:

@@ -189,3 +189,12 @@ def test_policies_too_large_to_compare_are_left_to_super_users(manager):
     ]
     assert "ask a Super user" in refused(manager.create_acl, acl("bob", *gift))
     manager.create_acl(acl("bob", *gift), by="root")
+
+
+def test_prefixes_too_many_to_look_up_are_left_to_super_users(manager):
+    nested = [
+        Entry(Resource.parse(f"Topic:order{'x' * length}*"), (Action.PUB,), (), Decision.DENY) for length in range(2000)
+    ]
+    assert "ask a Super user" in refused(manager.create_acl, acl("bob", *nested))
+    manager.create_acl(acl("bob", *nested[:100]), by="boss")
+    manager.create_acl(acl("bob", *nested), by="root")
