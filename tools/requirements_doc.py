@@ -11,7 +11,7 @@ from mqguard.auth.action import Action
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Absent, Actions, Level, Named, Requirement
 from mqguard.guard.requirements.rpc import RPC_TABLE
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import CODE_NAMES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "requirements.md"
 
@@ -23,6 +23,7 @@ FAMILIES: tuple[tuple[str, Mapping[int, Requirement]], ...] = (
     ("Pop and lite topics", pop.ROWS),
     ("Users and policies", operations.ACCESS),
     ("Brokers", operations.BROKER),
+    ("mqguard's own", operations.OWN),
     ("Name servers", operations.NAME_SERVER),
     ("Controllers", operations.CONTROLLER),
     ("Served by nobody", operations.UNSERVED),
@@ -79,7 +80,7 @@ def _table(rows: Mapping[int, Requirement]) -> Iterator[str]:
     yield "|--:|---|---|---|---|"
     for code in sorted(rows):
         row = rows[code]
-        name = RequestCode(code).name + (f" ({row.between})" if row.between else "")
+        name = CODE_NAMES[code] + (f" ({row.between})" if row.between else "")
         yield f"| {code} | {name} | {needs_in_words(row)} | {row.touched or row.unnamed} | {row.because} |"
 
 

@@ -5,7 +5,7 @@ from mqguard.guard.requirements.table import TABLE
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.routes import RouteTable
 from mqguard.namesrv.server import NameServer
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import OwnCode, RequestCode
 from tests.unit.broker.conftest import HandClock, House
 
 
@@ -37,5 +37,5 @@ def test_broker_and_name_server_serve_different_codes() -> None:
 
 def test_only_known_codes_are_served() -> None:
     """A code that no client knows is a slip of the keyboard."""
-    known = set(map(int, RequestCode))
+    known = set(map(int, (*RequestCode, *OwnCode)))
     assert (broker_codes() | name_server_codes()) - known == set()

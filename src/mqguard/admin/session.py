@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mqguard.admin.errors import AddressInvalid, PeerRefused
 from mqguard.config.secret import Credentials
 from mqguard.net.client import RemotingClient
-from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, RequestCode
+from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, OwnCode, RequestCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import Header, write
 
@@ -46,7 +46,7 @@ class Session:
 
     def call(
         self,
-        code: RequestCode,
+        code: RequestCode | OwnCode,
         header: Header | None = None,
         body: bytes = b"",
         *,

@@ -11,6 +11,7 @@ from mqguard.broker.failures import explain
 from mqguard.broker.parking import Parking
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
+from mqguard.broker.processors.decisions import Decisions
 from mqguard.broker.processors.groups import GroupAdministration
 from mqguard.broker.processors.lookup import Finding
 from mqguard.broker.processors.membership import Membership
@@ -36,6 +37,7 @@ from mqguard.engine.locks import Locks
 from mqguard.engine.notices import Notices
 from mqguard.engine.waiting import Waiting
 from mqguard.guard.audit import AuditTrail
+from mqguard.guard.refusals import RefusalLog
 from mqguard.model.clock import Clock
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
@@ -67,6 +69,7 @@ class BrokerPorts:
         audit: Where changes of users and policies go on record.
         configuration: What is told and changed of the configuration over the wire.
         sealing_key: Seals the secrets of users that are answered sealed; None if they never are.
+        refusals: The last refusals, for who asks why.
         parking: Where requests wait for plugins; None if there are none.
         announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
     """
@@ -76,6 +79,7 @@ class BrokerPorts:
     manager: MetadataManager
     audit: AuditTrail
     configuration: Configuration
+    refusals: RefusalLog
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
     parking: Parking | None = None
@@ -170,6 +174,7 @@ class Broker:
             Resetting(
                 engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
             ).handlers(),
+            Decisions(ports.refusals, ports.manager).handlers(),
             Status(engine, self.clients, self._traffic, ports.configuration, settings, clock).handlers(),
         ]
         parts.append(AccessAdministration(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())

@@ -9,9 +9,7 @@ from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
 
 if TYPE_CHECKING:
-    from mqguard.auth.explain import Explanation
     from mqguard.auth.request import AccessRequest
-    from mqguard.auth.turning import Turn
 
 
 @click.command()
@@ -27,12 +25,13 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     Ends with exit code 1 if the request is denied.
     """
     from mqguard.auth.explain import explain as explanation_of
+    from mqguard.auth.explain_facts import explanation_facts
     from mqguard.auth.explain_text import render
 
     request = _request(action, resource, origin)
     directory, _ = source.load()
     found = explanation_of(user, request, directory.rights(user))
-    emit(_json(found), render(found), as_json=as_json)
+    emit(explanation_facts(found), render(found), as_json=as_json)
     end(Exit.DONE if found.verdict.allowed else Exit.FAILED)
 
 
@@ -58,38 +57,3 @@ def _request(action: str, resource: str, origin: str | None) -> "AccessRequest":
     if origin is not None and address is None:
         raise PolicyInvalid(f"`{origin}` is no address: write one, such as `10.1.2.3` or `2001:db8::1`")
     return AccessRequest(asked.type, asked.name, actions, address)
-
-
-def _json(found: "Explanation") -> dict[str, object]:
-    from mqguard.auth.explain_text import entry_text
-    from mqguard.cli.policy_view import verdict_json
-
-    request = found.request
-    return {
-        "user": found.user,
-        "actions": sorted(action.value for action in request.actions),
-        "resource": f"{request.type.value}:{request.name}",
-        "from": None if request.address is None else str(request.address),
-        **verdict_json(found.verdict),
-        "considered": [
-            {
-                "policy": one.policy.value,
-                "entry": entry_text(one.entry),
-                "standing": one.standing.value,
-                "why": one.why,
-            }
-            for one in found.considered
-        ],
-        "turn": None if found.turn is None else _turn_json(found.turn),
-    }
-
-
-def _turn_json(turn: "Turn") -> dict[str, object]:
-    from mqguard.auth.explain_text import entry_text
-
-    return {
-        "step": turn.step.value,
-        "policy": turn.policy.value,
-        "remove": [entry_text(entry) for entry in turn.removed],
-        "add": [entry_text(entry) for entry in turn.added],
-    }

@@ -1,42 +1,82 @@
-"""`mqguard why`: the story of a refusal, from the audit log of a server on this machine."""
+"""`mqguard why`: the story of a refusal, from a running server or from the audit log of one on this machine."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import NothingThere
 from mqguard.cli.output import emit, json_option
+
+if TYPE_CHECKING:
+    from mqguard.errors import MqguardError
+
+Facts = dict[str, object]
 
 
 @click.command()
 @click.argument("decision_id", metavar="DECISION")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="MQGUARD_DATA",
-    default="mqguard-data",
-    show_default=True,
-    help="The data directory of a server here; its audit log is read.",
-)
-@click.option("--log", type=click.Path(path_type=Path), help="The audit log itself, where `auditPath` moved it.")
+@click.option("--log", type=click.Path(path_type=Path), help="Ask no server; read this audit log.")
+@connected
 @json_option
-def why(decision_id: str, data: Path, log: Path | None, *, as_json: bool) -> None:
+def why(connection: Connection, decision_id: str, log: Path | None, *, as_json: bool) -> None:
     """Tell why a request was refused, by the DECISION id that its sender was told.
 
-    Looks into the audit log that is being written and into those that were set aside.
+    Asks every broker of the cluster. What none of them knows, or can be asked for, is looked for in the audit log in
+    the data directory: in the one that is being written and in those that were set aside.
+    """
+    found, failed = (None, None) if log is not None else _ask(connection, decision_id)
+    if found is None:
+        place = log if log is not None else connection.data / "audit" / "audit.jsonl"
+        found = _look(place, decision_id, failed)
+    emit(found, _story(found), as_json=as_json)
+
+
+def _ask(connection: Connection, decision_id: str) -> "tuple[Facts | None, MqguardError | None]":
+    """What the brokers know of a decision; if none does, why one of them could not be asked, if one could not."""
+    from mqguard.admin import decisions
+    from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
+    from mqguard.net.errors import LinkError
+
+    failed: MqguardError | None = None
+    with connection.client() as client:
+        try:
+            brokers = client.brokers(connection.cluster)
+        except (LinkError, PeerRefused, AnswerInvalid, ClusterUnknown) as exc:
+            return None, exc
+        for broker in brokers:
+            try:
+                found = decisions.find(client.at(broker.address), decision_id)
+            except (LinkError, PeerRefused, AnswerInvalid) as exc:
+                failed = exc
+            else:
+                if found is not None:
+                    return found, None
+    return None, failed
+
+
+def _look(place: Path, decision_id: str, failed: "MqguardError | None") -> Facts:
+    """What an audit log knows of a decision.
+
+    Raises:
+        NothingThere: It does not know it.
+        MqguardError: There is no audit log, and this is why no server told.
     """
     from mqguard.telemetry.audit_search import find_decision
 
-    place = log if log is not None else data / "audit" / "audit.jsonl"
     try:
         found = find_decision(place, decision_id)
     except OSError as exc:
         raise click.ClickException(f"the audit log `{place}` cannot be read: {exc.strerror}") from None
-    if found is None:
-        raise NothingThere(f"no decision `{decision_id}` in `{place}`, nor in what was set aside beside it")
-    emit(found, _story(found), as_json=as_json)
+    if found is not None:
+        return found
+    if failed is not None and not place.exists():
+        raise failed
+    unasked = f"; not every broker could be asked: {failed}" if failed is not None else ""
+    raise NothingThere(f"no decision `{decision_id}` in `{place}`, nor in what was set aside beside it{unasked}")
 
 
 def _story(found: Mapping[str, object]) -> str:
@@ -45,16 +85,22 @@ def _story(found: Mapping[str, object]) -> str:
     lines = [
         f"{found['time']}: request {found['code']} {found['request']} of {who}{proof}, from {found['source']}",
         f"refused in {found['event']}: {found['reason']}",
+        *_needs(found["needs"]),
     ]
-    needs = found["needs"]
+    if found.get("explained"):
+        return "\n".join([*lines, str(found["explained"])])
+    if found.get("withheld"):
+        lines.append(str(found["withheld"]))
+    return "\n".join([*lines, f"what would turn it: {_hint(found)}"])
+
+
+def _needs(needs: object) -> Iterator[str]:
     for need in needs if isinstance(needs, list) else ():
-        lines.append(f"  {need.get('verdict', 'not judged')}: {' or '.join(need['actions'])} on {need['resource']}")
+        yield f"  {need.get('verdict', 'not judged')}: {' or '.join(need['actions'])} on {need['resource']}"
         entry = need.get("decided_by")
         if entry:
             actions, sources = ",".join(entry["actions"]), ",".join(entry["sources"]) or "anywhere"
-            lines.append(f"    by the entry {entry['decision']} {actions} on {entry['resource']} from {sources}")
-    lines.append(f"what would turn it: {_hint(found)}")
-    return "\n".join(lines)
+            yield f"    by the entry {entry['decision']} {actions} on {entry['resource']} from {sources}"
 
 
 def _hint(found: Mapping[str, object]) -> str:

@@ -14,7 +14,7 @@ from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.audit import AdminChange, Decision, Record
 from mqguard.guard.context import Need, action_names
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import CODE_NAMES
 
 _HASHED = 12
 """Hex digits of a signature's SHA-256 that go on record: enough to tell signatures apart, useless to replay."""
@@ -23,7 +23,6 @@ _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
 """Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
 
 _REMEMBERED = 4096
-_NAMES = {code.value: code.name for code in RequestCode}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -140,9 +139,9 @@ def _parts_of(record: Decision) -> _Parts:
         "proven_by": record.method,
         "source": record.source,
         "code": record.code,
-        "request": _NAMES.get(record.code, "unknown"),
+        "request": CODE_NAMES.get(record.code, "unknown"),
         "needs": [
-            _need(need, record.verdicts[at] if at < len(record.verdicts) else None)
+            need_facts(need, record.verdicts[at] if at < len(record.verdicts) else None)
             for at, need in enumerate(record.needs)
         ],
     }
@@ -185,7 +184,8 @@ def _json(value: dict[str, object]) -> str:
         return json.dumps(value, separators=(",", ":"))
 
 
-def _need(need: Need, verdict: Verdict | None) -> dict[str, object]:
+def need_facts(need: Need, verdict: Verdict | None) -> dict[str, object]:
+    """A need, and what became of it, as they go on record."""
     told: dict[str, object] = {"resource": need.key, "actions": action_names(need)}
     if verdict is not None:
         told["verdict"] = verdict.decision.value

@@ -13,7 +13,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.context import Need, Needs
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import CODE_NAMES
 
 _REMEDIES = {
     "no-credentials": "the client must sign its requests with an access key and a secret",
@@ -36,7 +36,6 @@ _REMEDIES = {
     "plugin-busy": "see why the plugin is slow, or raise `pluginThreads`",
     "fault": "see the server's log of that moment",
 }
-_NAMES = {code.value: code.name for code in RequestCode}
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +56,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         verdict: The decision about `refused`, None if it did not come to that.
         rights: The user's rights at that moment, None if nobody's were looked at.
         version: Version of users and policies.
+        method: What proved the user, empty if nothing did.
     """
 
     decision_id: str
@@ -73,6 +73,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict | None = None
     rights: Rights | None = None
     version: int = 0
+    method: str = ""
 
     def explanation(self) -> Explanation | None:
         """The entries that were considered, the one that decided and what would turn it, as of that moment.
@@ -94,7 +95,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         who = f"User:{self.user}{'' if self.proven else ' (claimed, not proven)'}" if self.user else "nobody"
         lines = [
             f"decision {self.decision_id} of {moment}",
-            f"request {self.code} {_NAMES.get(self.code, 'unknown')} of {who} from {self.source or 'nowhere'}",
+            f"request {self.code} {CODE_NAMES.get(self.code, 'unknown')} of {who} from {self.source or 'nowhere'}",
             f"refused in {self.stage}: {self.reason}",
             f"the peer was told: {self.remark}",
         ]

@@ -75,6 +75,7 @@ class Refuser:
                 verdict=case.verdicts[-1] if refused is not None and case.verdicts else None,
                 rights=case.rights,
                 version=case.version,
+                method=case.method,
             )
         )
         ports.audit.record(case)

@@ -4,6 +4,7 @@ Request codes are those of Apache RocketMQ 5.5.0, all 169 of them, served here o
 """
 
 import enum
+from collections.abc import Mapping
 
 
 class RequestCode(enum.IntEnum):
@@ -178,6 +179,17 @@ class RequestCode(enum.IntEnum):
     GET_LITE_GROUP_INFO = 200078
     TRIGGER_LITE_DISPATCH = 200079
     BATCH_ACK_MESSAGE = 200151
+
+
+class OwnCode(enum.IntEnum):
+    """What mqguard alone answers, far from Apache's numbers. Such numbers have no binary header, only one of JSON."""
+
+    GET_DECISION = 7_700_001
+    """The story of a refusal, by the id that its sender was told."""
+
+
+CODE_NAMES: Mapping[int, str] = {code.value: code.name for codes in (RequestCode, OwnCode) for code in codes}
+"""The name of every request code."""
 
 
 class ResponseCode(enum.IntEnum):

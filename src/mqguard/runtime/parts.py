@@ -99,6 +99,7 @@ class Parts:
                     manager=manager,
                     audit=audit,
                     configuration=Told(told),
+                    refusals=guard.refusals,
                     sealing_key=key,
                     announcer=routes,
                     parking=parking,

@@ -110,6 +110,7 @@ class House:
                 manager=self.manager,
                 audit=self.audit,
                 configuration=self.configuration,
+                refusals=self.guard.refusals,
                 sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
             ),

@@ -7,6 +7,12 @@ from tests.unit.cli.policy_run import run, run_json
 from tests.unit.guard.world import World, signed
 
 
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    """Nobody to ask, whatever runs on this machine."""
+    monkeypatch.setenv("MQGUARD_NAMESRV", "127.0.0.1:1")
+
+
 @pytest.fixture(name="data")
 def a_data_directory(tmp_path):
     """The audit log of a server that refused a send, a guess and a reading of configuration."""
@@ -60,3 +66,12 @@ def test_an_id_that_never_was(data, capsys):
 
     assert (code, out) == (4, "")
     assert "no decision `d9` in" in err
+    assert "not every broker could be asked: " in err
+
+
+def test_no_server_is_asked_where_a_log_is_named(data, capsys):
+    """A log that is not there knows nothing; nobody else is asked."""
+    code, _, err = run(capsys, "why", "d1", "--log", data / "none.jsonl")
+
+    assert code == 4
+    assert "could be asked" not in err

@@ -12,7 +12,7 @@ from mqguard.guard.requirements.row import (
     Requirement,
     cluster,
 )
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import OwnCode, RequestCode
 
 _TO_NAME_SERVER = "broker → name server"
 _TO_CONTROLLER = "broker → controller"
@@ -73,6 +73,14 @@ ACCESS: dict[int, Requirement] = {
     RequestCode.AUTH_LIST_ACL: CLUSTER_GET,
 }
 """Rows of requests about users and policies. The handlers refuse what only Super users may grant or touch."""
+
+OWN: dict[int, Requirement] = {
+    OwnCode.GET_DECISION: Requirement(
+        own_cluster=GET,
+        because="mqguard's own; entries that are no longer in force are told to Super users only",
+    ),
+}
+"""Rows of requests that mqguard alone serves."""
 
 NAME_SERVER: dict[int, Requirement] = {
     RequestCode.PUT_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
@@ -153,5 +161,5 @@ UNSERVED: dict[int, Requirement] = dict.fromkeys(
 )
 """Codes that no server serves: names without a meaning, entries of the controllers' log, requests to clients."""
 
-ROWS: dict[int, Requirement] = {**BROKER, **ACCESS, **NAME_SERVER, **CONTROLLER, **UNSERVED}
+ROWS: dict[int, Requirement] = {**BROKER, **ACCESS, **OWN, **NAME_SERVER, **CONTROLLER, **UNSERVED}
 """All of these, by request code."""

@@ -36,6 +36,12 @@ class AclFilterHeader(Header):
     resource_filter: str | None = None
 
 
+class DecisionHeader(Header):
+    """The story of one decision; mqguard's own."""
+
+    decision_id: str | None = None
+
+
 class ChangesHeader(Header):
     """3007 with several changes in its body; mqguard's own."""
 

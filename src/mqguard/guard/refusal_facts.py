@@ -1,0 +1,63 @@
+"""A remembered refusal as facts for programs: what the audit log tells of it, and the story of its entries."""
+
+import datetime as dt
+
+from mqguard.auth.explain_facts import explanation_facts
+from mqguard.auth.explain_text import render
+from mqguard.auth.policy import Decision as Word
+from mqguard.auth.verdict import Reason, Verdict
+from mqguard.guard.audit_lines import need_facts
+from mqguard.guard.context import Need
+from mqguard.guard.refusals import Refusal
+from mqguard.remoting.codes import CODE_NAMES
+
+WITHHELD = "the user or its policies have changed since: only a Super user is told the entries of that moment"
+_MET = Verdict(Word.ALLOW, Reason.ALLOWED)
+
+
+def facts_of(refusal: Refusal, *, with_entries: bool) -> dict[str, object]:
+    """Everything about a refusal, under the names of the audit log's JSON lines.
+
+    Args:
+        refusal: The refusal.
+        with_entries: Whether entries of policies are told; else `withheld` says why they are not.
+
+    Returns:
+        The members of its line in the audit log, but for how long it took; `told`, what the peer heard; `version` of
+        users and policies; and where entries were asked `story`, see `explanation_facts`, and `explained`, the same in
+        words.
+    """
+    moment = dt.datetime.fromtimestamp(refusal.when_ms / 1000, dt.UTC)
+    facts: dict[str, object] = {
+        "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{refusal.when_ms % 1000:03d}Z",
+        "event": refusal.stage,
+        "verdict": "deny",
+        "reason": str(refusal.reason),
+        "user": refusal.user,
+        "proven_by": refusal.method,
+        "source": refusal.source,
+        "code": refusal.code,
+        "request": CODE_NAMES.get(refusal.code, "unknown"),
+        "needs": [need_facts(need, verdict) for need, verdict in _judged(refusal, with_entries=with_entries)],
+        "decision": refusal.decision_id,
+        "told": refusal.remark,
+        "version": refusal.version,
+    }
+    explanation = refusal.explanation()
+    if explanation is not None and with_entries:
+        facts["story"] = explanation_facts(explanation)
+        facts["explained"] = render(explanation)
+    elif explanation is not None:
+        facts["withheld"] = WITHHELD
+    return facts
+
+
+def _judged(refusal: Refusal, *, with_entries: bool) -> list[tuple[Need, Verdict | None]]:
+    """Every need with its verdict: judged in order up to the one that was refused."""
+    needs, refused = refusal.needs, refusal.refused
+    place = needs.index(refused) if refused in needs else 0
+    verdict = refusal.verdict
+    if verdict is not None and not with_entries:
+        verdict = Verdict(verdict.decision, verdict.reason)
+    told = (*(_MET for _ in needs[:place]), verdict, *(None for _ in needs[place + 1 :]))
+    return list(zip(needs, told, strict=False))

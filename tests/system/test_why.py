@@ -1,0 +1,64 @@
+"""`mqguard why` against a running server, which nobody has to be beside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.system.command import Ended, run
+
+pytestmark = pytest.mark.system
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def as_user(server: Server, tmp_path: Path) -> Callable[[str, str], Run]:
+    return lambda user, secret: functools.partial(
+        run,
+        directory=tmp_path,
+        MQGUARD_NAMESRV=server.namesrv,
+        MQGUARD_DATA=str(tmp_path / "elsewhere"),
+        MQGUARD_ACCESS_KEY=user,
+        MQGUARD_SECRET_KEY=secret,
+    )
+
+
+def test_the_server_tells_and_an_unknown_id_is_nothing_there(as_user: Callable[[str, str], Run]) -> None:
+    """The sender hears an id, the administrator the story; whoever may not read policies hears nothing."""
+    admin = as_user(SUPER, SUPER_SECRET)
+    assert admin("user", "create", "whyer", "-p", "whyer-secret").code == 0
+    user = as_user("whyer", "whyer-secret")
+    refused = user("topic", "create", "whyer-topic")
+    assert refused.code == 1
+    decision = refused.err.rpartition("[decision ")[2].partition("]")[0]
+
+    told = admin("why", decision)
+    assert (told.code, told.err) == (0, "")
+    assert "of User:whyer, proven by signature" in told.out
+    assert "to turn it:\n  add to User:whyer Custom: Allow" in told.out
+    facts = admin("why", decision, "--json").lines[0]
+    assert (facts["decision"], facts["story"]["decision"]) == (decision, "Deny")
+
+    unknown = admin("why", "000000000000")
+    assert (unknown.code, unknown.out) == (4, "")
+    assert "no decision `000000000000`" in unknown.err
+    denied = user("why", decision)
+    assert (denied.code, denied.out) == (1, "")
+
+
+def test_without_a_server_and_without_a_log(tmp_path: Path) -> None:
+    """Where nothing can be asked, the error is that of the connection."""
+    ended = run("why", "000000000000", "-n", "127.0.0.1:1", directory=tmp_path)
+
+    assert (ended.code, ended.out) == (3, "")

@@ -1,0 +1,112 @@
+"""The story of a refusal over the wire: who may ask, and what is told to whom."""
+
+import json
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.subject import Subject
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.refusal_facts import WITHHELD
+from mqguard.remoting.codes import OwnCode, ResponseCode
+from tests.unit.broker.conftest import SECRET, House
+
+CLUSTER = "Cluster:DefaultCluster"
+
+
+@pytest.fixture(name="house")
+def a_house():
+    """Alice may publish to all orders but the secret ones; the auditor may read policies."""
+    house = House()
+    house.user("alice", ("Topic:orders*", "Pub"))
+    _say(house, "Topic:orders-secret", Decision.DENY)
+    house.user("auditor", (CLUSTER, "Get"))
+    return house
+
+
+def _say(house, resource, decision):
+    entry = Entry(Resource.parse(resource), (Action.PUB,), (), decision)
+    house.manager.create_acl(Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, (entry,)),)))
+
+
+def refused(house, topic="orders-secret"):
+    answer = house.call(310, {"b": topic, "a": "g"}, b"x", user="alice")
+    assert answer.code == ResponseCode.NO_PERMISSION
+    return answer.remark.rpartition("[decision ")[2].rstrip("]")
+
+
+def ask(house, decision, user="root"):
+    return house.call(OwnCode.GET_DECISION, {"decisionId": decision}, user=user)
+
+
+@pytest.mark.parametrize("user", ["root", "auditor"])
+def test_who_may_read_policies_is_told_all(house, user):
+    decision = refused(house)
+    facts = json.loads(ask(house, decision, user).body)
+
+    assert (facts["decision"], facts["user"], facts["proven_by"], facts["source"]) == (
+        decision,
+        "alice",
+        "signature",
+        "127.0.0.1",
+    )
+    assert (facts["request"], facts["event"], facts["verdict"]) == ("SEND_MESSAGE_V2", "authorization", "deny")
+    assert facts["needs"][0]["decided_by"]["resource"] == "Topic:orders-secret"
+    standings = [one["standing"] for one in facts["story"]["considered"]]
+    assert standings == ["decided", "overruled"]
+    assert facts["story"]["turn"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
+    assert "to turn it:" in facts["explained"]
+    assert decision in facts["told"]
+
+
+def test_the_members_are_those_of_the_audit_log(house):
+    decision = refused(house)
+    [record] = [one for one in house.records.kept if getattr(one, "decision_id", "") == decision]
+    logged = json.loads(AuditLines().render([record])[1])
+    facts = json.loads(ask(house, decision).body)
+
+    assert {name: facts[name] for name in logged if name != "micros"} == {
+        name: value for name, value in logged.items() if name != "micros"
+    }
+
+
+def test_entries_that_are_gone_are_told_to_super_users_only(house):
+    decision = refused(house)
+    house.manager.delete_acl(Subject("alice"))
+    told = ask(house, decision, "auditor").body
+    facts = json.loads(told)
+
+    assert facts["withheld"] == WITHHELD
+    assert "story" not in facts
+    assert b"Deny Pub" not in told
+    assert b"decided_by" not in told
+    assert json.loads(ask(house, decision).body)["story"]["considered"]
+
+
+def test_who_may_not_read_policies_may_not_ask(house):
+    decision = refused(house)
+    for user in ("alice", None, "stranger"):
+        answer = ask(house, decision, user)
+        assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
+
+
+def test_what_nobody_knows_and_what_names_nothing(house):
+    assert ask(house, "d99").code == ResponseCode.QUERY_NOT_FOUND
+    assert ask(house, "").code == ResponseCode.INVALID_PARAMETER
+    assert house.call(OwnCode.GET_DECISION).code == ResponseCode.INVALID_PARAMETER
+
+
+def test_a_guess_has_no_story_and_no_secret(house):
+    command = house.command(310, {"b": "orders", "a": "g"}, b"x", user="alice")
+    command.ext["Signature"] = "bm90IGl0"
+    wire = house.connect()
+    house.give(wire, command)
+    decision = wire.frames[0].remark.rpartition("[decision ")[2].rstrip("]")
+    told = ask(house, decision).body
+
+    assert json.loads(told)["reason"] == "wrong-signature"
+    assert json.loads(told)["proven_by"] == ""
+    assert SECRET.encode() not in told
+    assert b"bm90IGl0" not in told
