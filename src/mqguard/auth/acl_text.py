@@ -51,16 +51,16 @@ def read_acl(subject: Subject, policies: Iterable[PolicyText] | None) -> Acl:
     Raises:
         MetadataRejected: Something is missing, empty, unknown or malformed.
     """
-    entries: dict[PolicyType, tuple[Entry, ...]] = {}
+    entries: dict[PolicyType, list[Entry]] = {}
     for policy in policies or ():
         kind = PolicyType.CUSTOM if policy.type is None else read_policy_type(policy.type)
-        read = tuple(map(_entry, policy.entries or ()))
+        read = list(map(_entry, policy.entries or ()))
         if not read:
             raise MetadataRejected("The policy entries is empty.")
-        entries[kind] = (*entries.get(kind, ()), *read)
+        entries.setdefault(kind, []).extend(read)
     if not entries:
         raise MetadataRejected("The policies is empty.")
-    return Acl(subject, tuple(Policy(kind, all_of) for kind, all_of in entries.items()))
+    return Acl(subject, tuple(Policy(kind, tuple(all_of)) for kind, all_of in entries.items()))
 
 
 def read_policy_type(text: str) -> PolicyType:

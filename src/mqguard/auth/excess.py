@@ -22,6 +22,8 @@ _MAX_CHECKS = 50_000
 """More requests than this are not tried: a second of work at worst, during which nobody else is served."""
 _MAX_LOOKS = 2_000_000
 """Nor are more prefixes looked up: one of each length that occurs, for every name."""
+_MAX_RULES = 5_000_000
+"""Nor are more entries asked: all that speak about a name, for every request with that name."""
 _MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
@@ -56,7 +58,7 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
     scope = _difference(new, known[0]) if known else _entries(new)
     index = Index(new)
     indexes = [Index(acl) for acl in known]
-    checks = 0
+    checks = asked = 0
     for kind, name, said in _names([new, *known], scope):
         rules = index.rules(kind, name)[1]
         if not any(not rule.denies for rule in rules):
@@ -64,7 +66,8 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
         held = [other.rules(kind, name)[1] for other in indexes]
         addresses = _addresses([rules, *held])
         checks += len(addresses)
-        if checks > _MAX_CHECKS:
+        asked += len(addresses) * (len(rules) + sum(map(len, held)))
+        if checks > _MAX_CHECKS or asked > _MAX_RULES:
             raise _too_large()
         for address in addresses:
             excess = _allowed(rules, address) & ~_union(held, address)

@@ -40,9 +40,9 @@ def containing(acl: Acl, text: str) -> Acl | None:
 
 
 def _merge(stored: tuple[Entry, ...], given: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    said: dict[Resource, tuple[Entry, ...]] = {}
+    said: dict[Resource, list[Entry]] = {}
     for entry in given:
-        said[entry.resource] = (*said.get(entry.resource, ()), entry)
+        said.setdefault(entry.resource, []).append(entry)
     # A resource keeps its place; its entries are taken out of `said` where it first stands, the rest is new.
     merged: list[Entry] = []
     replaced = set(said)

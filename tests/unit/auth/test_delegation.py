@@ -198,3 +198,13 @@ def test_prefixes_too_many_to_look_up_are_left_to_super_users(manager):
     assert "ask a Super user" in refused(manager.create_acl, acl("bob", *nested))
     manager.create_acl(acl("bob", *nested[:100]), by="boss")
     manager.create_acl(acl("bob", *nested), by="root")
+
+
+def test_entries_too_many_for_one_resource_are_left_to_super_users(manager):
+    split = [
+        entry("Topic:order-1", "Pub", f"10.0.{number // 250}.{number % 250}", ("Allow", "Deny")[number % 3 == 0])
+        for number in range(3000)
+    ]
+    assert "ask a Super user" in refused(manager.create_acl, acl("bob", *split))
+    manager.create_acl(acl("bob", *split[:500]), by="boss")
+    manager.create_acl(acl("bob", *split), by="root")
