@@ -100,6 +100,9 @@ class _Nobody:
         """Refuse."""
         raise _unasked(access, need.key)
 
+    def renew(self) -> None:
+        """Nothing was found out."""
+
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Refuse."""
         raise _unasked(access, f"{what} of {owner}")

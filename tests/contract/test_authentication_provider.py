@@ -1,0 +1,80 @@
+"""Authentication plugins under their contract: our signatures as a plugin, and a handler."""
+
+import pytest
+
+from mqguard.auth.authenticator import Credentials, authenticate
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.signature import sign
+from mqguard.auth.user import Secret
+from mqguard.guard.extension import Claim, Step, Unproven
+from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.testing.authentication_contract import AuthenticationHandlerContract, AuthenticationProviderContract
+
+CONTENT = b"what is signed"
+
+
+def claim(secret: str, user: str = "alice", *, tls: bool = True) -> Claim:
+    return Claim(user, sign(Secret(secret), CONTENT), "", CONTENT, 310, "10.1.2.3", tls)
+
+
+class Signatures:
+    """Our own signatures as a plugin."""
+
+    quick = True
+
+    def __init__(self) -> None:
+        self.users = MetadataManager(MemoryMetadataStore())
+        self.users.create_user("alice", "right")
+
+    def authenticate(self, claim: Claim) -> str | Unproven:
+        try:
+            shown = Credentials(claim.user or None, claim.signature or None, claim.content)
+            return authenticate(shown, self.users.snapshot, 0).name
+        except AuthenticationFailed:
+            return Unproven.REFUSED
+
+
+class Encrypted:
+    """A handler that wants everybody to come encrypted."""
+
+    quick = True
+
+    def check(self, claim: Claim, user: str) -> Step:
+        return Step.NEXT if claim.tls else Step.REFUSE
+
+
+class TestSignatures(AuthenticationProviderContract):
+    @pytest.fixture
+    def provider(self) -> Signatures:
+        return Signatures()
+
+    @pytest.fixture
+    def broken(self, provider: Signatures) -> Signatures:
+        return provider
+
+    @pytest.fixture
+    def right(self) -> tuple[Claim, str]:
+        return claim("right"), "alice"
+
+    @pytest.fixture
+    def wrong(self) -> Claim:
+        return claim("wrong")
+
+
+class TestEncrypted(AuthenticationHandlerContract):
+    @pytest.fixture
+    def handler(self) -> Encrypted:
+        return Encrypted()
+
+    @pytest.fixture
+    def broken(self, handler: Encrypted) -> Encrypted:
+        return handler
+
+    @pytest.fixture
+    def passed(self) -> tuple[Claim, str]:
+        return claim("right"), "alice"
+
+    @pytest.fixture
+    def refused(self) -> tuple[Claim, str]:
+        return claim("right", tls=False), "alice"

@@ -1,0 +1,29 @@
+"""Strategies under their contract: ours as plugins, one that raises, and one by age."""
+
+import pytest
+
+from mqguard.guard.extension import Remembered
+from mqguard.testing.strategy_contract import StrategyContract
+
+
+class Stateless:
+    def relies(self, on: Remembered) -> bool:
+        return False
+
+
+class Stateful:
+    def relies(self, on: Remembered) -> bool:
+        return True
+
+
+class Young:
+    """Relies on what is younger than five seconds."""
+
+    def relies(self, on: Remembered) -> bool:
+        return on.age_ms < 5_000
+
+
+class TestStrategies(StrategyContract):
+    @pytest.fixture(params=[Stateless, Stateful, Young])
+    def strategy(self, request: pytest.FixtureRequest) -> object:
+        return request.param()
