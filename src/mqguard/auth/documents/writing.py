@@ -13,6 +13,8 @@ from mqguard.auth.user import User
 SecretOf = Callable[[str], SecretReference | None]
 """Where the secret of a user is to be looked up, None to leave it out."""
 
+_LINE_ENDS = "\x85\u2028\u2029"
+
 
 class _Flow(list[str]):
     """A list that is written in one line."""
@@ -29,7 +31,14 @@ def _flow(dumper: yaml.SafeDumper, data: _Flow) -> yaml.Node:
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    # YAML takes these for ends of lines, and single-quoted lines are read back joined by blanks.
+    style = '"' if any(end in data for end in _LINE_ENDS) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
 _Dumper.add_representer(_Flow, _flow)
+_Dumper.add_representer(str, _text)
 
 
 def write_document(directory: Directory, secret_of: SecretOf | None = None) -> str:

@@ -33,6 +33,8 @@ def meaning(found: Acl):
 @given(names, st.sampled_from(UserType), st.sampled_from(UserStatus), acls())
 @example("null", UserType.NORMAL, UserStatus.ENABLE, acl([]))
 @example("*&!", UserType.NORMAL, UserStatus.ENABLE, acl([]))
+@example("0\x85", UserType.NORMAL, UserStatus.ENABLE, acl([]))
+@example("a\u2028b", UserType.NORMAL, UserStatus.ENABLE, acl([]))
 @example("a: b # c", UserType.SUPER, UserStatus.DISABLE, acl([]))
 @effort(60)
 def test_a_state_reads_back_as_itself(name, kind, status, policies):
