@@ -103,9 +103,11 @@ class TestHttpPdp(AuthorizationProviderContract):
         thread.join()
 
     @pytest.fixture
-    def provider(self, url: str) -> Any:
+    def provider(self, url: str) -> Iterator[Any]:
         module = loaded("mqguard_http_pdp", EXAMPLE / "src" / "mqguard_http_pdp" / "__init__.py")
-        return module.HttpPdp({"http_pdp.url": url, "http_pdp.timeout_ms": "2000"})
+        provider = module.HttpPdp({"http_pdp.url": url, "http_pdp.timeout_ms": "2000"})
+        yield provider
+        provider.close()
 
     @pytest.fixture
     def broken(self, provider: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-import threading
+import queue
 import urllib.parse
 from collections.abc import Mapping
 
@@ -41,8 +41,8 @@ class HttpPdp:
         self._host, self._port = url.hostname, url.port
         self._path = url.path or "/"
         self._timeout = int(timeout) / 1000
-        # Each thread keeps a connection open.
-        self._mine = threading.local()
+        # Connections that are open and not in use, at most as many as there are threads.
+        self._open: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
 
     def decide(self, question: AccessQuestion) -> Ruling:
         """Ask.
@@ -62,7 +62,7 @@ class HttpPdp:
         try:
             answer = json.loads(self._post(body))
         except (OSError, http.client.HTTPException) as exc:
-            raise PdpFailed(f"the PDP cannot be asked: {exc or type(exc).__name__}") from None
+            raise PdpFailed(f"the PDP cannot be asked: {str(exc) or type(exc).__name__}") from None
         except ValueError:
             raise PdpFailed("the answer of the PDP is not JSON") from None
         word = answer.get("decision") if isinstance(answer, dict) else None
@@ -72,26 +72,38 @@ class HttpPdp:
                 return ruling
         raise PdpFailed('the answer of the PDP has no "decision" of "allow", "deny" or "silent"')
 
-    def _post(self, body: bytes) -> bytes:
-        connection = getattr(self._mine, "connection", None)
-        if connection is not None:
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while True:
             try:
-                return self._exchange(connection, body)
-            except (ConnectionError, http.client.RemoteDisconnected, http.client.CannotSendRequest):
-                # The PDP has closed a connection that was not used for a while: once more over a new one.
-                connection.close()
-        connection = self._mine.connection = self._kind(self._host, self._port, timeout=self._timeout)
-        return self._exchange(connection, body)
+                self._open.get_nowait().close()
+            except queue.Empty:
+                return
+
+    def _post(self, body: bytes) -> bytes:
+        try:
+            connection = self._open.get_nowait()
+        except queue.Empty:
+            return self._exchange(self._connection(), body)
+        try:
+            return self._exchange(connection, body)
+        except (ConnectionError, http.client.CannotSendRequest):
+            # The PDP has closed a connection that was not used for a while: once more over a new one.
+            return self._exchange(self._connection(), body)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return self._kind(self._host, self._port, timeout=self._timeout)
 
     def _exchange(self, connection: http.client.HTTPConnection, body: bytes) -> bytes:
         try:
             connection.request("POST", self._path, body, {"Content-Type": "application/json"})
-            return _read(connection.getresponse())
+            answer = _read(connection.getresponse())
         except BaseException:
             # What comes over this connection next might be the answer to this question.
             connection.close()
-            self._mine.connection = None
             raise
+        self._open.put(connection)
+        return answer
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
