@@ -8,29 +8,26 @@ Rule 5: of several actions, each is judged by itself, and one that is allowed is
 """
 
 from mqguard.auth.errors import RecordCorrupt
-from mqguard.auth.index import Index, mask_of
+from mqguard.auth.index import Place, mask_of
 from mqguard.auth.policy import Decision, Entry
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Question, Rights
+from mqguard.auth.rights import Rights
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
 
 # A member looked up in its class costs as much as a step of the decision.
 _ALLOW, _DENY = Decision.ALLOW, Decision.DENY
-_ALLOWED, _DENIED, _UNMATCHED = Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH
+_ALLOWED, _DENIED = Reason.ALLOWED, Reason.DENIED
 _ENABLED, _IS_SUPER, _ANY = UserStatus.ENABLE, UserType.SUPER, ResourceType.ANY
 
-_SUPER = Verdict(Decision.ALLOW, Reason.SUPER)
-_UNKNOWN_USER = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
-_DISABLED = Verdict(Decision.DENY, Reason.DISABLED)
-_MISSING_NAME = Verdict(Decision.DENY, Reason.MISSING_NAME)
-_NO_RESOURCE = Verdict(Decision.DENY, Reason.NO_RESOURCE)
-_NO_ACTION = Verdict(Decision.DENY, Reason.NO_ACTION)
-_NO_MATCH = Verdict(Decision.DENY, Reason.NO_MATCH)
-_BARE = 3
-"""Parts of a question without an address."""
-_UNREADABLE = Verdict(Decision.DENY, Reason.UNREADABLE)
+_SUPER = Verdict(_ALLOW, Reason.SUPER)
+_UNKNOWN_USER = Verdict(_DENY, Reason.UNKNOWN_USER)
+_DISABLED = Verdict(_DENY, Reason.DISABLED)
+_MISSING_NAME = Verdict(_DENY, Reason.MISSING_NAME)
+_NO_RESOURCE = Verdict(_DENY, Reason.NO_RESOURCE)
+_NO_ACTION = Verdict(_DENY, Reason.NO_ACTION)
+_UNREADABLE = Verdict(_DENY, Reason.UNREADABLE)
 
 
 def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
@@ -45,30 +42,26 @@ def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
     """
     if rights is None:
         return _UNKNOWN_USER
-    address = request.address
-    if rights.by_address and address is not None:
-        # The number and the family: addresses themselves are hashed in Python, which costs more than a decision.
-        question: Question = (request.type, request.name, request.actions, int(address), address.__class__)
-    else:
-        question = (request.type, request.name, request.actions)
-    verdict = rights.answers.get(question)
-    return _answer(request, rights, question) if verdict is None else verdict
+    names = rights.names.get(request.type)
+    name = request.name
+    if names is None or not name or name.isspace():
+        return _decide_rest(request, rights)
+    # As `names.find`, without its call.
+    place = names.literals.get(name) or names.around(name)
+    verdict = place.answers.get(request.actions)
+    return _answer(request, place) if verdict is None else verdict
 
 
-def _answer(request: AccessRequest, rights: Rights, question: Question) -> Verdict:
+def _decide_rest(request: AccessRequest, rights: Rights) -> Verdict:
+    """Decide what policies need not be asked for, and what is asked before they are compiled."""
     settled = _settle(rights.user, request)
     if settled is not None:
-        # Users whose policies are not asked need no memory: that would hold every name they ever used.
         return settled
     try:
-        index = rights.index
+        rights.compile()
     except RecordCorrupt:
         return _UNREADABLE
-    verdict = _NO_MATCH if index is None else _judge(index, request)
-    if not rights.by_address or len(question) > _BARE or request.address is None:
-        rights.remember(question, verdict)
-    # Else the policies were compiled just now, and only now is it known that addresses matter: remember the next time.
-    return verdict
+    return _answer(request, rights.names[request.type].find(request.name))
 
 
 def _settle(user: User, request: AccessRequest) -> Verdict | None:
@@ -85,21 +78,29 @@ def _settle(user: User, request: AccessRequest) -> Verdict | None:
     return None if request.actions else _NO_ACTION
 
 
-def _judge(index: Index, request: AccessRequest) -> Verdict:
-    policy, rules = index.rules(request.type, request.name)
-    if policy is None:
-        return _NO_MATCH
+def _answer(request: AccessRequest, place: Place) -> Verdict:
+    """Ask the rules, and remember what they say to those actions at that place, whatever the name."""
+    if not request.actions:
+        return _NO_ACTION
+    verdict = _judge(request, place)
+    if not place.by_address:
+        place.answers[request.actions] = verdict
+    return verdict
+
+
+def _judge(request: AccessRequest, place: Place) -> Verdict:
     undecided = mask_of(request.actions)
     considered: list[Entry] = []
     # INVARIANT: rules come best first, so the first that matches an action decides that action.
-    for rule in rules:
+    rule = place.rule
+    policy = None if rule is None else place.policy
+    while rule is not None and undecided:
         if rule.bits & undecided and (rule.ranges is None or rule.ranges.hold(request.address)):
             considered.append(rule.entry)
             if not rule.denies:
                 return Verdict(_ALLOW, _ALLOWED, rule.entry, policy, tuple(considered))
             undecided &= ~rule.bits
-            if not undecided:
-                break
+        rule = rule.next
     if not considered:
-        return Verdict(_DENY, _UNMATCHED, None, policy)
+        return Verdict(_DENY, Reason.NO_MATCH, None, policy)
     return Verdict(_DENY, _DENIED, considered[0], policy, tuple(considered))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
 from mqguard.auth.records import AclRecord
-from mqguard.auth.rights import Budget, Rights
+from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 
 _MAX_OVERLAY = 512
@@ -22,7 +22,7 @@ class Snapshot:
         live_supers: How many Super users are enabled.
     """
 
-    __slots__ = ("_base", "_budget", "_orphans", "_overlay", "live_supers", "version")
+    __slots__ = ("_base", "_orphans", "_overlay", "live_supers", "version")
 
     def __init__(
         self,
@@ -31,7 +31,6 @@ class Snapshot:
         overlay: dict[str, Rights | None],
         orphans: Mapping[str, Acl | AclRecord],
         live_supers: int,
-        budget: Budget,
     ) -> None:
         """Put the parts together; `of` and `after` are the ways to a snapshot."""
         self.version = version
@@ -40,15 +39,13 @@ class Snapshot:
         self._overlay = overlay
         # Policies without a user decide nothing, but an administrator must be able to see and remove them.
         self._orphans = orphans
-        self._budget = budget
 
     @classmethod
     def of(cls, metadata: Metadata, version: int = 0) -> "Snapshot":
         """The snapshot of all that a store holds."""
-        budget = Budget()
         orphans = {acl.subject.name: acl for acl in metadata.acls}
-        base = {user.name: Rights(user, orphans.pop(user.name, None), budget) for user in metadata.users}
-        return cls(version, base, {}, orphans, sum(_is_live_super(user) for user in metadata.users), budget)
+        base = {user.name: Rights(user, orphans.pop(user.name, None)) for user in metadata.users}
+        return cls(version, base, {}, orphans, sum(_is_live_super(user) for user in metadata.users))
 
     def rights(self, name: str) -> Rights | None:
         """The user of that name with its policies, None if there is none."""
@@ -109,14 +106,13 @@ class Snapshot:
         for name, (user, acl) in touched.items():
             before = self.rights(name)
             if before is not None:
-                before.forget()
                 supers -= _is_live_super(before.user)
             if user is not None:
                 supers += _is_live_super(user)
-            overlay[name] = None if user is None else Rights(user, acl, self._budget)
+            overlay[name] = None if user is None else Rights(user, acl)
             orphans = _replace_orphan(orphans, name, acl if user is None else None)
         base, overlay = _fold(self._base, overlay)
-        return Snapshot(self.version + 1, base, overlay, orphans, supers, self._budget)
+        return Snapshot(self.version + 1, base, overlay, orphans, supers)
 
     def _sorted(self) -> Iterator[_Holding]:
         names = {*self._base, *self._overlay, *self._orphans}

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision, Entry, PolicyType
 from mqguard.auth.records import encode_acl
 from mqguard.auth.request import AccessRequest
-from mqguard.auth.rights import Budget, Rights
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 from mqguard.auth.verdict import Reason
 from tests.property.auth import oracle
@@ -87,9 +89,30 @@ def agree_on(chosen, requests):
 
 
 @quick
+@given(st.lists(st.text("ab", min_size=1, max_size=20), max_size=40), st.lists(st.text("ab", max_size=24), max_size=40))
+def test_the_longest_prefix_is_found_however_many_lengths_there_are(prefixes, names):
+    """Each prefix allows what the next shorter one denies; names that go on from a prefix are asked as well."""
+    acl = acl_of(
+        tuple(
+            Entry(
+                Resource(ResourceType.TOPIC, prefix, Pattern.PREFIXED),
+                (Action.PUB,),
+                (),
+                list(Decision)[len(prefix) % 2],
+            )
+            for prefix in prefixes
+        )
+    )
+    rights = Rights(NORMAL, acl)
+    for name in (*names, *prefixes, *(prefix + "a" for prefix in prefixes)):
+        request = AccessRequest(ResourceType.TOPIC, name, frozenset({Action.PUB}))
+        assert decide(request, rights).allowed == oracle.allowed(NORMAL, acl, request), name
+
+
+@quick
 @given(acls, request_lists)
 def test_what_was_asked_before_changes_nothing(acl, requests):
-    remembering = Rights(NORMAL, acl, Budget(7))
+    remembering = Rights(NORMAL, acl)
     for request in (*requests, *reversed(requests)):
         assert decide(request, remembering) == decide(request, Rights(NORMAL, acl))
 
