@@ -12,6 +12,10 @@ class ClusterUnknown(MqguardError):
     """The name server knows no such cluster, or several and none was named."""
 
 
+class RotationUnknown(MqguardError):
+    """The broker does not know how to keep the secret that is replaced."""
+
+
 class AnswerInvalid(MqguardError):
     """The server answered something that no RocketMQ server answers."""
 

@@ -3,10 +3,15 @@
 from mqguard.admin.client import read
 from mqguard.admin.session import Session
 from mqguard.auth.user import Secret
-from mqguard.remoting.bodies.access import UserInfo
+from mqguard.remoting.bodies.access import UserInfo, UserSecretsInfo
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import RequestCode
-from mqguard.remoting.headers.access import UserFilterHeader, UserHeader
+from mqguard.remoting.headers.access import (
+    RotationHeader,
+    UserHeader,
+    UserSecretsHeader,
+    UsersSecretsHeader,
+)
 
 
 def create(session: Session, name: str, secret: Secret, user_type: str = "Normal") -> None:
@@ -41,6 +46,24 @@ def update(
     session.call(RequestCode.AUTH_UPDATE_USER, UserHeader(username=name), encode(body))
 
 
+def rotate(session: Session, name: str, secret: Secret, keep_ms: int) -> None:
+    """Give a user a new secret, while the one that it replaces is still accepted for a time.
+
+    Brokers that are none of mqguard know no such time and end the old secret at once: look at `get` before.
+
+    Args:
+        session: The broker.
+        name: Whose.
+        secret: The new one. Doing it again with the same one changes nothing.
+        keep_ms: For how long the old one is accepted, in milliseconds; 0 ends it at once.
+
+    Raises:
+        PeerRefused: There is no such user, or the caller may not.
+    """
+    header = RotationHeader(username=name, keep_old_secret_ms=keep_ms)
+    session.call(RequestCode.AUTH_UPDATE_USER, header, encode(UserInfo(username=name, password=secret.reveal())))
+
+
 def delete(session: Session, name: str) -> None:
     """Remove a user and its policies; no error if there is none.
 
@@ -50,21 +73,21 @@ def delete(session: Session, name: str) -> None:
     session.call(RequestCode.AUTH_DELETE_USER, UserHeader(username=name))
 
 
-def get(session: Session, name: str) -> UserInfo | None:
-    """A user, None if there is none.
+def get(session: Session, name: str) -> UserSecretsInfo | None:
+    """A user, None if there is none; `live_secrets` is None at brokers that are none of mqguard.
 
     Raises:
         PeerRefused: The caller may not.
     """
-    answer = session.call(RequestCode.AUTH_GET_USER, UserHeader(username=name))
-    return read(answer, UserInfo) if answer.body else None
+    answer = session.call(RequestCode.AUTH_GET_USER, UserSecretsHeader(username=name, mqguard_secrets="1"))
+    return read(answer, UserSecretsInfo) if answer.body else None
 
 
-def find(session: Session, text: str = "") -> list[UserInfo]:
+def find(session: Session, text: str = "") -> list[UserSecretsInfo]:
     """The users whose name holds a text, all if it is empty.
 
     Raises:
         PeerRefused: The caller may not.
     """
-    answer = session.call(RequestCode.AUTH_LIST_USER, UserFilterHeader(filter=text))
-    return read(answer, list[UserInfo]) if answer.body else []
+    answer = session.call(RequestCode.AUTH_LIST_USER, UsersSecretsHeader(filter=text, mqguard_secrets="1"))
+    return read(answer, list[UserSecretsInfo]) if answer.body else []

@@ -96,7 +96,8 @@ class MetadataManager:
             user_type: The new kind.
             status: The new status.
             keep_old_until: With a new secret: milliseconds since the epoch until which the one it replaces is still
-                accepted, so that clients can move over; None ends it at once.
+                accepted, so that clients can move over; None ends it at once. With the secret that is current already
+                it can only bring that end nearer, so that asking twice is asking once.
             force: Also when no enabled Super user is left.
             by: Who asks for the change.
 
@@ -265,9 +266,15 @@ def _replace_secret(
     secrets: tuple[LiveSecret, ...], secret: Secret, keep_old_until: int | None
 ) -> tuple[LiveSecret, ...]:
     current = LiveSecret(secret)
-    if keep_old_until is None or not secrets or secrets[0].secret.equals(secret):
+    if keep_old_until is None or not secrets:
         return (current,)
+    if secrets[0].secret.equals(secret):
+        return (current, *(_ended_by(live, keep_old_until) for live in secrets[1:]))
     return current, LiveSecret(secrets[0].secret, keep_old_until)
+
+
+def _ended_by(live: LiveSecret, latest: int) -> LiveSecret:
+    return LiveSecret(live.secret, latest if live.not_after is None else min(live.not_after, latest))
 
 
 def _name_of(change: Change) -> str:

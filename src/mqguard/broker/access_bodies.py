@@ -2,12 +2,25 @@
 
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.user import User
-from mqguard.remoting.bodies.access import AclInfo, EntryInfo, PolicyInfo, UserInfo
+from mqguard.remoting.bodies.access import AclInfo, EntryInfo, PolicyInfo, UserInfo, UserSecretsInfo
 
 
 def user_info(user: User, password: str | None) -> UserInfo:
     """A user, with what is shown in place of its secret."""
     return UserInfo(username=user.name, password=password, user_type=user.type.value, user_status=user.status.value)
+
+
+def user_secrets_info(user: User, password: str | None, now_ms: int) -> UserSecretsInfo:
+    """The same, and how many secrets the user has."""
+    ends = [live.not_after for live in user.secrets if live.not_after is None or live.not_after >= now_ms]
+    return UserSecretsInfo(
+        username=user.name,
+        password=password,
+        user_type=user.type.value,
+        user_status=user.status.value,
+        live_secrets=len(ends),
+        old_secret_until=min((end for end in ends if end is not None), default=None),
+    )
 
 
 def acl_info(acl: Acl) -> AclInfo:

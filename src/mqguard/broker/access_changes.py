@@ -91,7 +91,7 @@ def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
     secret = take(name, info.password)
     secrets = () if there is None else there.secrets
     if secret is not None and not is_blank(secret):
-        secrets = (LiveSecret(Secret(secret)),)
+        secrets = _set_secret(secrets, Secret(secret))
     if not secrets:
         raise MetadataRejected("password can not be blank")
     kind = UserType.NORMAL if there is None else there.type
@@ -102,6 +102,12 @@ def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
         UserType.parse(info.user_type) if info.user_type else kind,
         UserStatus.parse(info.user_status) if info.user_status else status,
     )
+
+
+def _set_secret(secrets: tuple[LiveSecret, ...], secret: Secret) -> tuple[LiveSecret, ...]:
+    """A user who has the secret already stays in its rotation. Another tuple all the same: a secret was set."""
+    same = bool(secrets) and secrets[0].secret.equals(secret)
+    return (LiveSecret(secret), *(secrets[1:] if same else ()))
 
 
 def _name(name: str | None) -> str:

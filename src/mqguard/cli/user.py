@@ -1,10 +1,18 @@
 """`mqguard user …`."""
 
+import datetime as dt
+from typing import TYPE_CHECKING
+
 import click
 
 from mqguard.cli.connection import Connection, connected
+from mqguard.cli.duration import Duration
 from mqguard.cli.exits import NothingThere
 from mqguard.cli.output import emit, json_option, table
+
+if TYPE_CHECKING:
+    from mqguard.admin.session import Session
+    from mqguard.remoting.bodies.access import UserSecretsInfo
 
 _KINDS = click.Choice(["Normal", "Super"], case_sensitive=False)
 _STATUSES = click.Choice(["enable", "disable"], case_sensitive=False)
@@ -64,6 +72,73 @@ def update(
 
 @user.command()
 @click.argument("name")
+@click.option("-p", "--secret", help="The new secret [default: a random one, printed].")
+@click.option(
+    "--keep", "keep_ms", type=Duration(), default="24h", show_default=True, help="How long the old secret is accepted."
+)
+@connected
+@json_option
+def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, *, as_json: bool) -> None:
+    """Give the user NAME a new secret, while its clients move over.
+
+    Both secrets are accepted until the time is up; with `--keep 0` the old one ends at once. A third that was still
+    being replaced ends. Doing it again with the same secret changes nothing.
+    """
+    from mqguard.admin import users
+    from mqguard.auth.user import Secret
+    from mqguard.errors import MqguardError
+    from mqguard.runtime.first_start import make_secret
+
+    chosen = make_secret() if secret is None else Secret(secret)
+    done: list[str] = []
+    with connection.client() as client:
+        brokers = client.brokers(connection.cluster)
+        if keep_ms:
+            for broker in brokers:
+                _check_rotates(client.at(broker.address), broker.name, name)
+        try:
+            for broker in brokers:
+                users.rotate(client.at(broker.address), name, chosen, keep_ms)
+                done.append(broker.name)
+        except MqguardError:
+            # The secret is in force at some: whoever made it random must hear it, to bring the others to it.
+            if done:
+                _tell_rotated(name, done, None if secret else chosen.reveal(), keep_ms, as_json=as_json)
+            raise
+    _tell_rotated(name, done, None if secret else chosen.reveal(), keep_ms, as_json=as_json)
+
+
+def _check_rotates(session: "Session", broker: str, name: str) -> None:
+    """Make sure that a broker has the user, and would keep its old secret.
+
+    Raises:
+        NothingThere: It has no such user.
+        RotationUnknown: It would end the old secret at once.
+    """
+    from mqguard.admin import users
+    from mqguard.admin.errors import RotationUnknown
+
+    found = users.get(session, name)
+    if found is None:
+        raise NothingThere(f"there is no user `{name}` at the broker `{broker}`")
+    if found.live_secrets is None:
+        raise RotationUnknown(
+            f"the broker `{broker}` is none of mqguard and would end the old secret at once: use `--keep 0` if that "
+            "is what you want"
+        )
+
+
+def _tell_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: int, *, as_json: bool) -> None:
+    value: dict[str, object] = {"username": name, "brokers": brokers, "keepOldSecretMs": keep_ms}
+    text = f"the user {name} has a new secret at {', '.join(brokers)}"
+    if secret is not None:
+        value["password"] = secret
+        text += f": {secret}"
+    emit(value, text, as_json=as_json)
+
+
+@user.command()
+@click.argument("name")
 @connected
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:
@@ -89,7 +164,7 @@ def get(connection: Connection, name: str, *, as_json: bool) -> None:
         found = users.get(client.at(broker.address), name)
     if found is None:
         raise NothingThere(f"there is no user `{name}`")
-    _show([(found.username or name, found.user_type or "", found.user_status or "")], as_json=as_json)
+    _show([found], as_json=as_json)
 
 
 @user.command("list")
@@ -103,12 +178,36 @@ def find(connection: Connection, text: str, *, as_json: bool) -> None:
     with connection.client() as client:
         broker = client.brokers(connection.cluster)[0]
         found = users.find(client.at(broker.address), text)
-    _show([(info.username or "", info.user_type or "", info.user_status or "") for info in found], as_json=as_json)
+    _show(found, as_json=as_json)
 
 
-def _show(rows: list[tuple[str, str, str]], *, as_json: bool) -> None:
+def _show(found: "list[UserSecretsInfo]", *, as_json: bool) -> None:
     if as_json:
-        for name, kind, status in rows:
-            emit({"username": name, "userType": kind, "userStatus": status}, "", as_json=True)
-    else:
-        click.echo(table(("#UserName", "#UserType", "#UserStatus"), rows))
+        for info in found:
+            emit(_user_json(info), "", as_json=True)
+        return
+    rows = [(info.username or "", info.user_type or "", info.user_status or "", _secrets(info)) for info in found]
+    click.echo(table(("#UserName", "#UserType", "#UserStatus", "#Secrets"), rows))
+
+
+def _user_json(info: "UserSecretsInfo") -> dict[str, object]:
+    value: dict[str, object] = {
+        "username": info.username or "",
+        "userType": info.user_type or "",
+        "userStatus": info.user_status or "",
+    }
+    if info.live_secrets is not None:
+        value["liveSecrets"] = info.live_secrets
+        value["oldSecretUntil"] = _moment(info.old_secret_until)
+    return value
+
+
+def _secrets(info: "UserSecretsInfo") -> str:
+    until = _moment(info.old_secret_until)
+    if info.live_secrets is None:
+        return "-"
+    return f"{info.live_secrets}, the old one until {until}" if until else str(info.live_secrets)
+
+
+def _moment(ms: int | None) -> str | None:
+    return None if ms is None else f"{dt.datetime.fromtimestamp(ms // 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -137,7 +137,9 @@ def test_an_old_secret_lives_on_as_long_as_is_asked(manager):
         LiveSecret(Secret("b")),
         LiveSecret(Secret("a"), 99),
     )
-    assert manager.update_user("alice", "b", keep_old_until=99).secrets == (LiveSecret(Secret("b")),)
+    both = (LiveSecret(Secret("b")), LiveSecret(Secret("a"), 99))
+    assert manager.update_user("alice", "b", keep_old_until=199).secrets == both
+    assert manager.update_user("alice", "b", keep_old_until=50).secrets == (both[0], LiveSecret(Secret("a"), 50))
     manager.update_user("alice", "c", keep_old_until=100)
     assert manager.update_user("alice", "d").secrets == (LiveSecret(Secret("d")),)
 

@@ -6,15 +6,16 @@ Rule 3: secrets leave in the form that the operator chose. What hides a secret i
 Rule 4: every change goes on record, refused ones too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mqguard.auth.acl_text import read_acl, read_policy_type, read_resource, read_subject
+from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.broker.access_bodies import acl_info, user_info
+from mqguard.broker.access_bodies import acl_info, user_info, user_secrets_info
 from mqguard.broker.access_changes import FIELD, acl_details, changes_details, policy_texts, read_changes
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import Exposure
@@ -30,14 +31,19 @@ from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.access import (
     AclFilterHeader,
     DeleteAclHeader,
+    RotationHeader,
     SubjectHeader,
     UserFilterHeader,
     UserHeader,
+    UserSecretsHeader,
 )
 from mqguard.remoting.headers.codec import read
 
 DONE = "not set any response code"
 """The remark of every success: Apache's handlers set the code and leave this default standing (`acl2_semantics` 5)."""
+
+LONGEST_KEPT_MS = 366 * 24 * 3600 * 1000
+"""For how long a secret that was replaced may be kept at most: a rotation that never ends is none."""
 
 
 class AccessAdministration:
@@ -94,14 +100,18 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def update_user(self, request: Request) -> Reply:
-        """Change what is given of a user (3002)."""
+        """Change what is given of a user (3002). With a field of our own, the secret that is replaced lives on."""
         name = _username(request)
         info = decode(request.command.body, UserInfo)
+        keep_ms = _keep_ms(request, info)
+        until = self._clock.now_ms() + keep_ms if keep_ms else None
 
         def change(by: str | None) -> None:
-            self._manager.update_user(name, self._secret(request, name, info), _type(info), _status(info), by=by)
+            secret = self._secret(request, name, info)
+            self._manager.update_user(name, secret, _type(info), _status(info), keep_old_until=until, by=by)
 
-        self._change(request, "update-user", f"User:{name}", _user_details(info), change)
+        details = _user_details(info) if keep_ms is None else {**_user_details(info), "keepOldMs": str(keep_ms)}
+        self._change(request, "update-user", f"User:{name}", details, change)
         return Reply(remark=DONE)
 
     def delete_user(self, request: Request) -> Reply:
@@ -239,9 +249,11 @@ class AccessAdministration:
     def _secret(self, request: Request, name: str, info: UserInfo) -> str | None:
         return self._exposure.take(name, info.password, self._asker(request))
 
-    def _shown(self, request: Request, users: list[User]) -> list[UserInfo]:
-        asker = self._asker(request)
-        return [user_info(user, self._exposure.show(user, asker)) for user in users]
+    def _shown(self, request: Request, users: list[User]) -> Sequence[UserInfo]:
+        asker, now = self._asker(request), self._clock.now_ms()
+        if read(request.command.ext, UserSecretsHeader).mqguard_secrets is None:
+            return [user_info(user, self._exposure.show(user, asker)) for user in users]
+        return [user_secrets_info(user, self._exposure.show(user, asker), now) for user in users]
 
 
 def _username(request: Request) -> str:
@@ -249,6 +261,19 @@ def _username(request: Request) -> str:
     if not name:
         raise RequestRefused(ResponseCode.INVALID_PARAMETER, "The username is blank")
     return name
+
+
+def _keep_ms(request: Request, info: UserInfo) -> int | None:
+    keep = read(request.command.ext, RotationHeader).keep_old_secret_ms
+    if keep is None:
+        return None
+    if not 0 <= keep <= LONGEST_KEPT_MS:
+        raise RequestRefused(
+            ResponseCode.INVALID_PARAMETER, f"`keepOldSecretMs` is {keep}: use 0 to {LONGEST_KEPT_MS}, a year"
+        )
+    if info.password is None or is_blank(info.password):
+        raise RequestRefused(ResponseCode.INVALID_PARAMETER, "`keepOldSecretMs` needs a new password in the body")
+    return keep
 
 
 def _type(info: UserInfo) -> UserType | None:

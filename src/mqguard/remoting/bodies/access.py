@@ -22,6 +22,18 @@ class UserInfo(ExactBody, rename={
         return f"UserInfo(username={self.username!r}, user_type={self.user_type!r}, user_status={self.user_status!r})"
 
 
+class UserSecretsInfo(UserInfo, rename={"live_secrets": "liveSecrets", "old_secret_until": "oldSecretUntil"}):
+    """One user, and how many secrets it has; mqguard's own, answered to whoever asks for it.
+
+    Attributes:
+        live_secrets: How many secrets are accepted now.
+        old_secret_until: Milliseconds since the epoch until which the one that is being replaced is accepted.
+    """
+
+    live_secrets: int | None = None
+    old_secret_until: int | None = None
+
+
 class EntryInfo(ExactBody):
     """One entry of a policy; all texts as administrators write them.
 

@@ -9,10 +9,40 @@ class UserHeader(Header):
     username: str | None = None
 
 
+class RotationHeader(UserHeader):
+    """3002 that keeps the secret that is replaced for a while; mqguard's own.
+
+    Attributes:
+        keep_old_secret_ms: For how long, in milliseconds from now.
+    """
+
+    keep_old_secret_ms: int | None = None
+
+
 class UserFilterHeader(Header):
     """3005: users whose name holds a text."""
 
     filter: str | None = None
+
+
+class UserSecretsHeader(UserHeader):
+    """3004 that also asks how many secrets the user has; mqguard's own.
+
+    Attributes:
+        mqguard_secrets: `1`.
+    """
+
+    mqguard_secrets: str | None = None
+
+
+class UsersSecretsHeader(UserFilterHeader):
+    """3005 that also asks how many secrets the users have; mqguard's own.
+
+    Attributes:
+        mqguard_secrets: `1`.
+    """
+
+    mqguard_secrets: str | None = None
 
 
 class SubjectHeader(Header):
