@@ -6,6 +6,7 @@ from mqguard.auth.explain import Consideration, Explanation, Standing
 from mqguard.auth.policy import Entry
 from mqguard.auth.turning import Step, Turn
 from mqguard.auth.verdict import Reason
+from mqguard.model.text import visible
 
 _WHY = {
     Reason.SUPER: "a Super user may do everything",
@@ -38,7 +39,7 @@ def render(explanation: Explanation) -> str:
         lines.append("no entry covers the resource")
     if explanation.turn is not None:
         lines += _turn(explanation.user, explanation.turn)
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))
 
 
 def entry_text(entry: Entry) -> str:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from mqguard.errors import MqguardError
+from mqguard.model.text import visible
 
 
 class Exit(enum.IntEnum):
@@ -37,7 +38,8 @@ def report(exc: BaseException, *, as_json: bool) -> Exit:
         return Exit.USAGE
     code, text = _explain(exc)
     if text:
-        line = json.dumps({"error": text, "exit": int(code)}, ensure_ascii=False) if as_json else f"mqguard: {text}"
+        shown = "\n".join(map(visible, text.split("\n")))
+        line = json.dumps({"error": text, "exit": int(code)}, ensure_ascii=False) if as_json else f"mqguard: {shown}"
         print(line, file=sys.stderr)
     return code
 

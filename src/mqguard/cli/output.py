@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from mqguard.model.text import visible
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -14,21 +16,31 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(command)
 
 
-def emit(value: object, text: str, *, as_json: bool) -> None:
+def emit(value: object, text: str, *, as_json: bool, verbatim: bool = False) -> None:
     """Print a result and flush, so that a reader at the other end of a pipe sees it at once.
 
     Args:
         value: The result for scripts.
         text: The result for people; nothing is printed for them when it is empty.
         as_json: Which of the two.
+        verbatim: Whether the text goes out as it is. Otherwise what a terminal would obey is made visible: most texts
+            hold names that somebody else has chosen.
     """
-    line = json.dumps(value, ensure_ascii=False) if as_json else text
+    if as_json:
+        line = json.dumps(value, ensure_ascii=False)
+    else:
+        line = text if verbatim else "\n".join(map(_harmless, text.split("\n")))
     if line:
         click.echo(line)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a head, columns as wide as they need to be, no blanks at line ends."""
+    """Rows under a head, columns as wide as they need to be, no blanks at line ends; each row is one line."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _harmless(line: str) -> str:
+    return "\t".join(map(visible, line.split("\t")))

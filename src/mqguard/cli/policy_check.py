@@ -8,6 +8,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, load_document, sourced
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.documents.assertions import Outcome
@@ -35,7 +36,7 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
     directory, document = source.load()
     findings = [finding for finding in findings_of(directory) if finding.rule.value not in ignore]
     value = {"findings": [finding_json(finding, document, source.file) for finding in findings]}
-    lines = [finding_text(finding, document, source.file) for finding in findings]
+    lines = [visible(finding_text(finding, document, source.file)) for finding in findings]
     emit(value, "\n".join(lines) or "nothing found", as_json=as_json)
     end(Exit.FAILED if findings else Exit.DONE)
 

@@ -53,7 +53,7 @@ def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
 
     directory, _ = source.load()
     text = write_document(directory, _env_of if secrets == "env" else None)
-    emit({"document": text}, text.rstrip("\n"), as_json=as_json)
+    emit({"document": text}, text.rstrip("\n"), as_json=as_json, verbatim=True)
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import NothingThere
 from mqguard.cli.output import emit, json_option
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.errors import MqguardError
@@ -87,11 +88,12 @@ def _story(found: Mapping[str, object]) -> str:
         f"refused in {found['event']}: {found['reason']}",
         *_needs(found["needs"]),
     ]
+    lines = list(map(visible, lines))
     if found.get("explained"):
         return "\n".join([*lines, str(found["explained"])])
     if found.get("withheld"):
         lines.append(str(found["withheld"]))
-    return "\n".join([*lines, f"what would turn it: {_hint(found)}"])
+    return "\n".join([*lines, visible(f"what would turn it: {_hint(found)}")])
 
 
 def _needs(needs: object) -> Iterator[str]:

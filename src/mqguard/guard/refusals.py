@@ -13,6 +13,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.context import Need, Needs
+from mqguard.model.text import visible
 from mqguard.remoting.codes import CODE_NAMES
 
 _REMEDIES = {
@@ -101,6 +102,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         ]
         if self.needs:
             lines.append(f"it needed: {', '.join(need.text for need in self.needs)}")
+        lines = list(map(visible, lines))
         explanation = self.explanation()
         lines.append(render(explanation) if explanation is not None else f"to turn it: {self._remedy()}")
         return "\n".join(lines)

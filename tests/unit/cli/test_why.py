@@ -52,6 +52,23 @@ def test_a_guess_and_a_code_for_super_users(data, capsys):
     assert reading.endswith("what would turn it: send it as a Super user\n")
 
 
+def test_a_peer_adds_no_line_to_the_story(tmp_path, capsys):
+    """Topics are named by whoever sends."""
+    world = World()
+    world.allow("alice", "Topic:orders*", "Pub")
+    refusal = world.refusal(signed(310, b="t\x1b[2J\nreason: allowed"))
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(AuditLines().render(world.sink.records)[1])
+
+    out = run(capsys, "why", refusal.decision_id, "--log", log)[1]
+    story = world.guard.refusals.find(refusal.decision_id).story()
+
+    for told in (out, story):
+        assert "\x1b" not in told
+        assert "Topic:t\\x1b[2J\\nreason: allowed" in told
+        assert "reason: allowed" not in told.splitlines()
+
+
 def test_the_record_as_json(data, capsys):
     """As it stands in the log."""
     code, found = run_json(capsys, "why", "d1", "--data", data)

@@ -1,0 +1,35 @@
+"""What commands print of texts that others have chosen."""
+
+import json
+
+from mqguard.cli.exits import report
+from mqguard.cli.output import emit, table
+from mqguard.errors import MqguardError
+
+EVIL = "x\x1b]0;owned\x07\u202e"
+SEEN = "x\\x1b]0;owned\\x07\\u202e"
+
+
+def test_a_row_of_a_table_is_one_line():
+    shown = table(("#UserName", "#UserType"), [("eve\nroot  Super", "Normal"), (EVIL, "Normal")])
+    assert shown.splitlines() == [
+        f"{'#UserName':<23}  #UserType",
+        f"{'eve' + chr(92) + 'nroot  Super':<23}  Normal",
+        f"{SEEN:<23}  Normal",
+    ]
+
+
+def test_a_terminal_is_told_nothing_by_a_name(capsys):
+    emit({}, f"removed the user {EVIL}\n\tand more", as_json=False)
+    assert capsys.readouterr().out == f"removed the user {SEEN}\n\tand more\n"
+    report(MqguardError(f"no user `{EVIL}`"), as_json=False)
+    assert capsys.readouterr().err == f"mqguard: no user `{SEEN}`\n"
+
+
+def test_scripts_and_files_get_the_text_itself(capsys):
+    emit({"name": EVIL}, "", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"name": EVIL}
+    report(MqguardError(EVIL), as_json=True)
+    assert json.loads(capsys.readouterr().err)["error"] == EVIL
+    emit({}, "größe:\u00a0x", as_json=False, verbatim=True)
+    assert capsys.readouterr().out == "größe:\u00a0x\n"
