@@ -18,6 +18,7 @@ _TO_NAME_SERVER = "broker → name server"
 _TO_CONTROLLER = "broker → controller"
 _UNGUARDED = "Apache checks nothing here"
 _OPEN_SERVER = "Apache's name server and controller check nothing"
+_REPLACED = "the Cluster of every other broker with that name or at that address"
 
 _READ = Requirement(own_cluster=GET, because=_UNGUARDED)
 _WRITE = Requirement(own_cluster=UPDATE, because=_UNGUARDED)
@@ -87,11 +88,26 @@ NAME_SERVER: dict[int, Requirement] = {
     RequestCode.DELETE_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
     RequestCode.GET_KV_CONFIG: Requirement(own_cluster=GET, because=_OPEN_SERVER),
     RequestCode.GET_KVLIST_BY_NAMESPACE: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.REGISTER_BROKER: Requirement(named=(cluster(UPDATE),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
-    RequestCode.UNREGISTER_BROKER: Requirement(named=(cluster(UPDATE),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
-    RequestCode.QUERY_DATA_VERSION: Requirement(named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER),
+    RequestCode.REGISTER_BROKER: Requirement(
+        named=(cluster(UPDATE),),
+        touched=f"{_REPLACED}, or with a topic that the sender offers too: Update",
+        between=_TO_NAME_SERVER,
+        because=_OPEN_SERVER,
+    ),
+    RequestCode.UNREGISTER_BROKER: Requirement(
+        named=(cluster(UPDATE),), touched=f"{_REPLACED}: Update", between=_TO_NAME_SERVER, because=_OPEN_SERVER
+    ),
+    RequestCode.QUERY_DATA_VERSION: Requirement(
+        named=(cluster(GET),),
+        touched="the Cluster of the broker at that address: Get",
+        between=_TO_NAME_SERVER,
+        because=_OPEN_SERVER,
+    ),
     RequestCode.BROKER_HEARTBEAT: Requirement(
-        named=(cluster(UPDATE),), between="broker → name server, controller", because=_OPEN_SERVER
+        named=(cluster(UPDATE),),
+        touched="the Cluster of the broker at that address: Update",
+        between="broker → name server, controller",
+        because=_OPEN_SERVER,
     ),
     RequestCode.GET_BROKER_MEMBER_GROUP: Requirement(
         named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER

@@ -108,3 +108,45 @@ def test_registering_needs_the_permission_on_the_cluster(directory):
         assert directory.call(code, HEADER, body, user="alice").code == ResponseCode.NO_PERMISSION
     assert directory.call(205, {"brokerName": "broker-a"}, user="alice").code == ResponseCode.NO_PERMISSION
     assert directory.call(103, {**HEADER, "clusterName": "D"}, topics("t"), user="alice").code == 0
+
+
+@pytest.fixture
+def dev(directory):
+    """A name server with the broker `b` of cluster C at 10.0.0.1 with topic t; `dev` administers another cluster."""
+    register(directory)
+    return directory.user("dev", ("Cluster:dev", "Update,Get"))
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        (103, {}),
+        (103, {"brokerAddr": "10.6.6.6:1"}),
+        (103, {"brokerName": "x"}),
+        (104, {}),
+        (904, {}),
+        (322, {}),
+    ],
+)
+def test_a_broker_of_another_cluster_is_not_for_who_administers_one(directory, dev, code, change):
+    body = {103: topics(), 322: json.dumps(VERSION).encode()}.get(code, b"")
+    answer = directory.call(code, {**HEADER, "clusterName": "dev", **change}, body, user=dev)
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert "Cluster:C" in answer.remark
+    assert directory.routes.broker("b").addresses == {0: "10.0.0.1:10911"}
+    assert directory.routes.broker("b").cluster == "C"
+
+
+def test_nobody_draws_clients_of_topics_of_another_cluster_to_its_broker(directory, dev):
+    mine = {**HEADER, "clusterName": "dev", "brokerName": "x", "brokerAddr": "10.6.6.6:1"}
+    for taken in ("t", "TBW102"):
+        assert directory.call(103, mine, topics("new", taken), user=dev).code == ResponseCode.NO_PERMISSION
+        assert "x" not in directory.routes.route(taken).queues
+    assert directory.routes.route("new") is None
+    assert directory.call(103, mine, topics("new"), user=dev).code == 0
+    assert directory.call(103, mine, topics("new"), user=dev).code == 0
+    assert directory.call(904, mine, user=dev).code == 0
+    assert directory.call(104, mine, user=dev).code == 0
+    both = directory.user("both", ("Cluster:dev", "Update"), ("Cluster:C", "Update"))
+    assert directory.call(103, mine, topics("t"), user=both).code == 0
+    assert set(directory.routes.route("t").queues) == {"b", "x"}
