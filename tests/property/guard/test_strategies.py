@@ -6,7 +6,7 @@ user is not looked at, as long as no user and no policy has changed, the time is
 
 import dataclasses
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.errors import MetadataRejected
@@ -27,23 +27,29 @@ SETTINGS = GuardSettings(authentication_enabled=True, authorization_enabled=True
 USERS, SECRETS, TOPICS, CHANNELS = ("alice", "bob", "root"), ("one", "two"), ("orders", "bills"), ("c1", "c2")
 CODES = {310: "b", 105: "topic", 12: "topic", 34: "x"}
 
+# What comes first comes often: what is remembered shows only where the same is asked again.
+OFTEN_USERS = ("alice", "alice", "alice", *USERS)
+OFTEN_SECRETS = ("one", "one", "one", "two", "two", None)
+OFTEN_CODES = (310, 310, 310, 310, *CODES)
 requests = st.tuples(
     st.just("request"),
-    st.sampled_from(USERS),
-    st.sampled_from([*SECRETS, None]),
-    st.sampled_from(list(CODES)),
+    st.sampled_from(OFTEN_USERS),
+    st.sampled_from(OFTEN_SECRETS),
+    st.sampled_from(OFTEN_CODES),
     st.sampled_from(TOPICS),
     st.sampled_from(CHANNELS),
 )
 changes = st.one_of(
-    st.tuples(st.just("secret"), st.sampled_from(USERS), st.sampled_from(SECRETS)),
-    st.tuples(st.just("rotate"), st.sampled_from(USERS), st.sampled_from(SECRETS)),
-    st.tuples(st.just("status"), st.sampled_from(USERS), st.sampled_from(list(UserStatus))),
-    st.tuples(st.just("delete"), st.sampled_from(USERS)),
-    st.tuples(st.just("create"), st.sampled_from(USERS), st.sampled_from(SECRETS), st.sampled_from(list(UserType))),
-    st.tuples(st.just("allow"), st.sampled_from(USERS), st.sampled_from(TOPICS)),
-    st.tuples(st.just("deny"), st.sampled_from(USERS), st.sampled_from(TOPICS)),
-    st.tuples(st.just("forget"), st.sampled_from(USERS), st.sampled_from(TOPICS)),
+    st.tuples(st.just("secret"), st.sampled_from(OFTEN_USERS), st.sampled_from(SECRETS)),
+    st.tuples(st.just("rotate"), st.sampled_from(OFTEN_USERS), st.sampled_from(SECRETS)),
+    st.tuples(st.just("status"), st.sampled_from(OFTEN_USERS), st.sampled_from(list(UserStatus))),
+    st.tuples(st.just("delete"), st.sampled_from(OFTEN_USERS)),
+    st.tuples(
+        st.just("create"), st.sampled_from(OFTEN_USERS), st.sampled_from(SECRETS), st.sampled_from(list(UserType))
+    ),
+    st.tuples(st.just("allow"), st.sampled_from(OFTEN_USERS), st.sampled_from(TOPICS)),
+    st.tuples(st.just("deny"), st.sampled_from(OFTEN_USERS), st.sampled_from(TOPICS)),
+    st.tuples(st.just("forget"), st.sampled_from(OFTEN_USERS), st.sampled_from(TOPICS)),
     st.tuples(st.just("time"), st.sampled_from([1, KEEP_MS // 2, KEEP_MS])),
 )
 whitelists = st.frozensets(st.sampled_from([str(code) for code in CODES]), max_size=2)
@@ -120,7 +126,8 @@ def command(user, secret, code, topic):
     return signed(code, {CODES[code]: topic}, user=user, secret=secret)
 
 
-@given(st.lists(st.one_of(requests, requests, changes), max_size=24), whitelists, whitelists)
+@settings(max_examples=max(300, settings.default.max_examples))
+@given(st.lists(st.one_of(requests, requests, changes), min_size=12, max_size=30), whitelists, whitelists)
 def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, authentication, authorization):
     plain = world(Strategy.STATELESS, authentication, authorization)
     quick = world(Strategy.STATEFUL, authentication, authorization)
@@ -145,10 +152,13 @@ def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, auth
         assert secret is not None, "a request without a signature is never believed"
         since = [at for key, at in proven.items() if key == (channel, user, version)]
         assert since, (one, other)
-        assert one[1] in {"wrong-signature", "expired-secret"} or (one[0] == "admitted" and one[1] is None), one
+        # Where the code is excused from the proof, a wrong signature makes the sender nobody.
+        nobody = str(code) in authentication and (one[1] in {None, "unknown-user", "super-only", "missing-field"})
+        assert nobody or one[1] in {"wrong-signature", "expired-secret"}, one
 
 
-@given(st.lists(st.one_of(requests, changes), max_size=24), whitelists, whitelists)
+@settings(max_examples=max(300, settings.default.max_examples))
+@given(st.lists(st.one_of(requests, changes), min_size=12, max_size=30), whitelists, whitelists)
 def test_stateful_is_stateless_for_those_who_sign_rightly(events, authentication, authorization):
     plain = world(Strategy.STATELESS, authentication, authorization)
     quick = world(Strategy.STATEFUL, authentication, authorization)
@@ -186,14 +196,17 @@ class By:
         return on.age_ms < self.limit
 
 
+@settings(max_examples=max(300, settings.default.max_examples))
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("ask"), st.sampled_from(TOPICS)),
-            st.tuples(st.just("turn"), st.sampled_from(TOPICS)),
+            st.tuples(st.just("ask"), st.just("orders")),
+            st.tuples(st.just("ask"), st.just("orders")),
+            st.tuples(st.just("turn"), st.just("orders")),
             st.tuples(st.just("time"), st.sampled_from([1, 400, KEEP_MS])),
             st.tuples(st.just("user"), st.sampled_from(["disable", "enable", "policy"])),
         ),
+        min_size=8,
         max_size=20,
     ),
     st.sampled_from([None, By(0), By(500), By(10**9)]),
