@@ -15,6 +15,8 @@ _LOG = logging.getLogger(__name__)
 
 START_S = 60.0
 """How long a start waits for all users and policies."""
+CLOSE_S = 3.0
+"""How long the end waits for a store to let go."""
 
 
 class PluginStore:
@@ -29,6 +31,7 @@ class PluginStore:
         self._store = store
         self._limit = limit_ms / 1000
         self._doubtful = False
+        self._closed = False
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="metadata store", daemon=True).start()
 
@@ -49,11 +52,20 @@ class PluginStore:
 
     def close(self) -> None:
         """See `MetadataStore`."""
-        if not self._doubtful:
-            self._call(self._store.close, 3.0)
-        self._work.put(None)
+        if self._closed:
+            return
+        try:
+            if not self._doubtful:
+                self._call(self._store.close, CLOSE_S)
+        except MetadataStoreFailed:
+            _LOG.warning("the plugin that keeps users and policies could not be closed")
+        finally:
+            self._closed = True
+            self._work.put(None)
 
     def _call(self, call: Callable[[], object], limit: float) -> object:
+        if self._closed:
+            raise MetadataStoreFailed("the store of users and policies is closed")
         answer: queue.SimpleQueue[tuple[object, BaseException | None]] = queue.SimpleQueue()
 
         def work() -> None:

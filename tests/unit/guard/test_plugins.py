@@ -1,0 +1,220 @@
+"""The guard with plugins: what they are asked, what they may say, and what becomes of everything else."""
+
+import logging
+
+import pytest
+
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.guard.asking import Answers, Plug, PluginFailed, Waits
+from mqguard.guard.extension import AccessQuestion, Claim, Remembered, Ruling, Step, Unproven
+from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.settings import GuardSettings
+from mqguard.remoting.command import Command
+from mqguard.testing.plugin_guard import PEER, SECRET, PluginGuard, signed
+
+ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
+
+
+class Scripted:
+    """Answers what the test says, or raises it."""
+
+    def __init__(self, answer, quick=True):
+        self.answer = answer
+        self.quick = quick
+        self.asked = []
+
+    def _say(self, *question):
+        self.asked.append(question)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    authenticate = decide = check = _say
+
+
+def guarded(settings=ON, **plugins):
+    found = {
+        key: tuple(Installed(f"{key}{at}", plugin, plugin.quick) for at, plugin in enumerate(given))
+        if isinstance(given, tuple)
+        else Installed(key, given, given.quick)
+        for key, given in plugins.items()
+    }
+    world = PluginGuard(Extensions(**found), settings)
+    world.users.create_user("root", SECRET, UserType.SUPER)
+    world.users.create_user("alice", SECRET)
+    return world
+
+
+def reason(world):
+    return world.guard.refusals.last(1)[0].reason
+
+
+SEND = signed(310, {"b": "orders"})
+WRONG = [None, True, "allow", 1, object(), [Ruling.ALLOW], Ruling, Step.NEXT]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_provider_decides_in_place_of_policies(quick):
+    provider = Scripted(Ruling.ALLOW, quick)
+    world = guarded(authorization_provider=provider)
+    assert world.admits(SEND)
+    assert provider.asked == [(AccessQuestion("alice", "signature", "10.1.2.3", 310, "Topic", "orders", ("Pub",)),)]
+    provider.answer = Ruling.DENY
+    assert not world.admits(SEND)
+    assert reason(world) == "plugin-refused"
+    assert "alice" in world.guard.refusals.last(1)[0].story()
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("answer", WRONG, ids=str)
+def test_nothing_but_allow_allows(answer, quick):
+    world = guarded(authorization_provider=Scripted(answer, quick))
+    assert not world.admits(SEND)
+    assert reason(world) == "plugin-nonsense"
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(0), KeyboardInterrupt(), GeneratorExit(), MemoryError()])
+def test_whatever_is_raised_refuses(error, quick, caplog):
+    world = guarded(authorization_provider=Scripted(error, quick))
+    with caplog.at_level(logging.ERROR):
+        assert not world.admits(SEND)
+    assert reason(world) == "plugin-raised"
+    assert "authorization_provider" in caplog.text
+
+
+def test_a_failing_plugin_does_not_flood_the_log(caplog):
+    world = guarded(authorization_provider=Scripted(ValueError("x")))
+    for _ in range(50):
+        assert not world.admits(SEND)
+    assert caplog.text.count("gave no answer") == 1
+    world.clock.now += 1000
+    assert not world.admits(SEND)
+    assert "(50 times since last told)" in caplog.text
+
+
+def test_super_disabled_and_nobody_are_ours_to_judge():
+    provider = Scripted(Ruling.ALLOW)
+    world = guarded(authorization_provider=provider)
+    world.users.update_user("alice", status=UserStatus.DISABLE)
+    assert not world.admits(SEND)
+    assert not world.admits(Command(310, ext={"b": "orders"}))
+    provider.answer = Ruling.DENY
+    assert world.admits(signed(310, {"b": "orders"}, user="root"))
+    assert provider.asked == []
+
+
+def test_claims_to_be_super_are_nobody_for_a_provider_too():
+    settings = GuardSettings(authorization_enabled=True, trust_claimed_user=True)
+    world = guarded(settings, authorization_provider=Scripted(Ruling.ALLOW))
+    assert world.admits(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
+    assert not world.admits(Command(310, ext={"b": "orders", "AccessKey": "root"}))
+
+
+def test_silence_leaves_what_clients_touch_by_themselves():
+    world = guarded(authorization_provider=Scripted(Ruling.SILENT))
+    assert world.admits(signed(105, {"topic": "TBW102"}))
+    assert not world.admits(signed(105, {"topic": "orders"}))
+
+
+def test_all_resources_of_a_request_are_asked_about_at_once():
+    provider = Scripted(Ruling.ALLOW, quick=False)
+    world = guarded(authorization_provider=provider)
+    answers = Answers()
+    pull = signed(11, {"topic": "orders", "consumerGroup": "g"})
+    with pytest.raises(Waits) as waits:
+        world.guard.resume(pull, PEER, answers)
+    assert len(waits.value.calls) == 2
+    assert provider.asked == []
+    for call in waits.value.calls:
+        call.answer(call.run())
+    world.guard.resume(pull, PEER, answers)
+    assert {question.name for (question,) in provider.asked} == {"orders", "g"}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_handlers_narrow_and_come_last(quick):
+    first, second = Scripted(Step.NEXT, quick), Scripted(Step.REFUSE, quick)
+    world = guarded(authorization_handlers=(first, second))
+    assert not world.admits(SEND)
+    assert (first.asked, second.asked) == ([], []), "what is refused is nothing to narrow"
+    root = signed(310, {"b": "orders"}, user="root")
+    assert not world.admits(root), "handlers are asked about Super users too"
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+    second.answer = Step.NEXT
+    assert world.admits(root)
+    assert world.admits(signed(307, {"consumerGroup": "g"}, user="root"))
+    second.answer = Step.REFUSE
+    # Who needs no more than a user is narrowed too.
+    assert not world.admits(signed(106, {}))
+    assert second.asked[-1][0].name == ""
+
+
+@pytest.mark.parametrize("answer", [*WRONG[:-1], Ruling.ALLOW, Step.REFUSE], ids=str)
+def test_a_handler_that_says_anything_else_refuses(answer):
+    world = guarded(authorization_handlers=(Scripted(answer),))
+    assert not world.admits(signed(310, {"b": "orders"}, user="root"))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_provider_proves_who_sends(quick):
+    provider = Scripted("alice", quick)
+    world = guarded(authentication_provider=provider, authorization_provider=Scripted(Ruling.ALLOW))
+    access = world.admit(signed(310, {"b": "orders", "SecurityToken": "t"}, user="whoever", secret="x"))
+    assert access.identity is not None
+    assert (access.identity.user, access.identity.method, access.identity.is_super) == ("alice", "plugin", False)
+    (claim,) = provider.asked[0]
+    assert isinstance(claim, Claim)
+    assert (claim.user, claim.token, claim.code, claim.source) == ("whoever", "t", 310, "10.1.2.3")
+    assert "t'" not in repr(claim)
+    assert claim.signature not in repr(claim)
+    for wrong in (Unproven.REFUSED, "", " ", "a\nb", "x" * 256, None, 1, ["root"], b"root"):
+        provider.answer = wrong
+        assert not world.admits(SEND), wrong
+
+
+def test_a_provider_proves_nobody_who_is_disabled():
+    world = guarded(authentication_provider=Scripted("alice"), authorization_provider=Scripted(Ruling.ALLOW))
+    world.users.update_user("alice", status=UserStatus.DISABLE)
+    assert not world.admits(SEND)
+    assert reason(world) == "disabled"
+
+
+def test_an_authentication_handler_narrows_and_leaves_the_excused_nobody():
+    handler = Scripted(Step.REFUSE)
+    settings = GuardSettings(authentication_enabled=True, authentication_whitelist=frozenset({"105"}))
+    world = guarded(settings, authentication_handlers=(handler,))
+    assert not world.admits(SEND)
+    assert world.admit(signed(105, {"topic": "orders"})).identity is None
+    handler.answer = Step.NEXT
+    assert world.admit(signed(105, {"topic": "orders"})).identity.user == "alice"
+    handler.answer = ValueError("x")
+    assert world.admit(signed(105, {"topic": "orders"})).identity is None
+
+
+def test_whoever_keeps_failing_at_a_provider_is_not_asked_about():
+    provider = Scripted(Unproven.REFUSED)
+    world = guarded(authentication_provider=provider)
+    for _ in range(200):
+        world.admits(SEND)
+    assert len(provider.asked) < 100
+    assert reason(world) == "throttled"
+
+
+def test_a_strategy_that_fails_relies_on_nothing():
+    class Broken:
+        def relies(self, on: Remembered) -> bool:
+            raise SystemExit
+
+    world = PluginGuard(Extensions(authentication_strategy=Broken()), GuardSettings(authentication_enabled=True))
+    world.users.create_user("alice", SECRET)
+    assert world.admits(SEND)
+    assert not world.admits(signed(310, {"b": "orders"}, secret="wrong"))
+
+
+def test_a_quick_plugin_that_is_late_is_not_believed():
+    ticking = iter(range(0, 10_000, 600))
+    plug = Plug("slow", lambda: Ruling.ALLOW, lambda raw: raw, quick=True, limit_ms=500, now_ms=lambda: next(ticking))
+    with pytest.raises(PluginFailed) as failed:
+        plug.ask(Answers())
+    assert failed.value.reason == "plugin-late"

@@ -1,0 +1,148 @@
+"""Plugins as sinks and as the store, made safe."""
+
+import threading
+import time
+
+import pytest
+
+from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull
+from mqguard.guard.audit import AdminChange
+from mqguard.runtime import plugin_sinks
+from mqguard.runtime.plugin_sinks import EverySink, PluginSink
+from mqguard.runtime.plugin_store import PluginStore
+from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.testing.metadata_contract import MetadataStoreContract
+
+
+def change(number):
+    return AdminChange(1_700_000_000_000, "root", "10.1.2.3", "create-user", f"User:u{number}", {}, "done")
+
+
+class Taking:
+    """A sink that does as the test says."""
+
+    def __init__(self, fails=0):
+        self.fails = fails
+        self.lines = []
+        self.closed = False
+        self.free = None
+
+    def write(self, lines):
+        if self.free is not None:
+            self.free.wait(20)
+        if self.fails:
+            self.fails -= 1
+            raise SystemExit
+        self.lines += lines
+
+    def close(self):
+        self.closed = True
+        raise ValueError("cannot")
+
+
+@pytest.mark.parametrize("fails", [0, 1, 3])
+def test_a_sink_gets_everything_once_and_in_order(monkeypatch, fails, caplog):
+    monkeypatch.setattr(plugin_sinks, "RETRY_S", 0.01)
+    taking = Taking(fails)
+    sink = PluginSink("s", taking)
+    sink.start()
+    assert all(sink.put(change(number)) for number in range(3000))
+    end = time.monotonic() + 5
+    while len(taking.lines) < 3000 and time.monotonic() < end:
+        time.sleep(0.01)
+    sink.close()
+    assert [line.split(b'"User:u')[1].split(b'"')[0] for line in taking.lines] == [b"%d" % n for n in range(3000)]
+    assert taking.closed
+    assert ("does not take records" in caplog.text) is bool(fails)
+
+
+def test_what_waits_at_the_end_is_given():
+    taking = Taking()
+    sink = PluginSink("s", taking)
+    sink.start()
+    sink.put(change(1))
+    sink.close()
+    assert len(taking.lines) == 1
+
+
+def test_a_sink_that_hangs_fills_its_queue_and_does_not_hold_up_the_end(caplog):
+    taking = Taking()
+    taking.free = threading.Event()
+    sink = PluginSink("s", taking, limit=10)
+    sink.start()
+    found = [sink.put(change(number)) for number in range(20)]
+    assert found == [True] * 10 + [False] * 10
+    assert sink.dropped == 10
+    sink.close(0.1)
+    assert "did not take 10 records" in caplog.text
+    taking.free.set()
+
+
+def test_there_is_room_only_where_all_have_room():
+    class Room:
+        def __init__(self, room):
+            self.room, self.kept = room, []
+
+        def put(self, record):
+            self.kept.append(record)
+            return self.room
+
+    full, empty = Room(room=False), Room(room=True)
+    assert EverySink([empty, empty]).put(1)
+    assert not EverySink([full, empty]).put(2)
+    assert empty.kept == [1, 1, 2]
+
+
+class TestPluginStore(MetadataStoreContract):
+    """Behind the wrapping a store is a store."""
+
+    @pytest.fixture
+    def store(self):
+        return PluginStore(MemoryMetadataStore(), 5000)
+
+
+class Failing(MemoryMetadataStore):
+    error = None
+    free = None
+
+    def apply(self, changes):
+        if self.free is not None:
+            self.free.wait(20)
+        if self.error is not None:
+            raise self.error
+        super().apply(changes)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1)])
+def test_a_store_that_raises_anything_has_failed(error):
+    inner = Failing()
+    store = PluginStore(inner, 1000)
+    inner.error = error
+    with pytest.raises(MetadataStoreFailed, match="see the server's log"):
+        store.apply([])
+    inner.error = MetadataStoreFull("no room")
+    with pytest.raises(MetadataStoreFull):
+        store.apply([])
+
+
+def test_a_store_that_hangs_is_waited_for_once():
+    inner = Failing()
+    inner.free = threading.Event()
+    store = PluginStore(inner, 50)
+    with pytest.raises(MetadataStoreFailed, match="does not answer"):
+        store.apply([])
+    started = time.monotonic()
+    with pytest.raises(MetadataStoreFailed, match="until a restart"):
+        store.apply([])
+    store.close()
+    assert time.monotonic() - started < 0.05
+    inner.free.set()
+
+
+def test_a_store_that_loads_nonsense_has_failed():
+    class Odd(MemoryMetadataStore):
+        def load(self):
+            return {"users": []}
+
+    with pytest.raises(MetadataStoreFailed, match="something else"):
+        PluginStore(Odd(), 1000).load()
