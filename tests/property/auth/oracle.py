@@ -5,6 +5,7 @@ Nothing here is shared with the code that it judges but the values that are aske
 
 import functools
 import ipaddress
+from collections.abc import Sequence
 
 from mqguard.auth.action import Action
 from mqguard.auth.policy import Acl, Decision, Entry
@@ -16,14 +17,22 @@ PATTERN_ORDER = ["LITERAL", "PREFIXED", "ANY"]
 
 def allowed(user: User | None, acl: Acl | None, request: AccessRequest) -> bool:
     """Whether the request is allowed."""
+    return allowed_each(user, acl, request, [request.actions])[0]
+
+
+def allowed_each(
+    user: User | None, acl: Acl | None, request: AccessRequest, asked: Sequence[frozenset[Action]]
+) -> list[bool]:
+    """Whether the request would be allowed with these actions, with those, …"""
     if user is None or user.status.value == "disable":
-        return False
+        return [False] * len(asked)
     if user.type.value == "Super":
-        return True
+        return [True] * len(asked)
     if request.name.strip() == "" or request.type.value == "*":
-        return False
+        return [False] * len(asked)
     speaking = entries_that_speak(acl, request)
-    return any(allowed_alone(speaking, action, request) for action in request.actions)
+    alone = {action for action in frozenset().union(*asked) if allowed_alone(speaking, action, request)}
+    return [any(action in alone for action in actions) for actions in asked]
 
 
 def entries_that_speak(acl: Acl | None, request: AccessRequest) -> list[Entry]:

@@ -1,39 +1,35 @@
 """`decide` against the naive oracle, and rules that hold whatever the policies say."""
 
 import itertools
+import os
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Decision, Entry, PolicyType
+from mqguard.auth.policy import Decision, Entry
 from mqguard.auth.records import encode_acl
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.auth.user import User
 from mqguard.auth.verdict import Reason
 from tests.property.auth import oracle
+from tests.property.auth.agreement import NORMAL, PER_CHUNK, Differs, compare_chunks, compare_small
 from tests.property.auth.worlds import (
-    DECISIONS,
-    DEEP,
-    REQUESTS_PER_WORLD,
     acl_of,
     acls,
     entries,
     policies,
     quick,
-    random_world,
     request_lists,
     small_entries,
     small_requests,
     users,
 )
 
-NORMAL = User("u", ())
+DECISIONS = int(os.environ.get("MQGUARD_DECISIONS", "1_000_000"))
 
 
 @quick
@@ -44,48 +40,29 @@ def test_decide_agrees_with_the_oracle(user, acl, requests):
         assert decide(request, rights).allowed == oracle.allowed(user, acl, request), request
 
 
-@pytest.mark.timeout(0 if DEEP else 120)
-def test_decide_agrees_with_the_oracle_in_random_worlds():
-    """As many decisions as `MQGUARD_DEEP` asks for, in worlds that a printed seed makes again."""
-    seed = random.SystemRandom().getrandbits(32)
-    chosen = random.Random(seed)
-    for _ in range(DECISIONS // REQUESTS_PER_WORLD):
-        user, acl, requests = random_world(chosen)
-        rights = Rights(user, acl)
-        for request in requests:
-            assert decide(request, rights).allowed == oracle.allowed(user, acl, request), (seed, user, acl, request)
+def test_decide_agrees_with_the_oracle_a_million_times():
+    """In random worlds that the told seed makes again: `tools/deep.py --seed`, where more are compared."""
+    seed = int(os.environ.get("MQGUARD_SEED") or random.SystemRandom().getrandbits(32))
+    chunks = range(-(-DECISIONS // PER_CHUNK))
+    try:
+        assert sum(compare_chunks(seed, chunks)) >= DECISIONS
+    except Differs as error:
+        error.add_note(f"seed {seed}")
+        raise
 
 
 def test_decide_agrees_with_the_oracle_on_every_pair_of_entries_of_a_small_universe():
     universe, requests = small_entries(), small_requests()
-    checked = 0
-    for pair in itertools.combinations_with_replacement(universe, 2):
-        checked += agree_on(pair, requests)
+    checked = sum(compare_small(pair, requests) for pair in itertools.combinations_with_replacement(universe, 2))
     assert checked == len(universe) * (len(universe) + 1) // 2 * len(requests)
 
 
-@pytest.mark.timeout(0 if DEEP else 120)
 def test_decide_agrees_with_the_oracle_on_triples_of_entries_of_a_small_universe():
-    """A sample by default; every one of them when `MQGUARD_DEEP` asks for ten million or more."""
+    """A sample; `tools/deep.py` takes every one of them."""
     universe, requests = small_entries(), small_requests()
-    if DEEP >= 10_000_000:
-        triples = itertools.combinations(universe, 3)
-    else:
-        chosen = random.Random(3)
-        triples = (chosen.sample(universe, 3) for _ in range(50_000 // len(requests)))
-    for triple in triples:
-        agree_on(triple, requests)
-
-
-def agree_on(chosen, requests):
-    acl = acl_of(
-        tuple(entry for kind, entry in chosen if kind is PolicyType.CUSTOM),
-        tuple(entry for kind, entry in chosen if kind is PolicyType.DEFAULT),
-    )
-    rights = Rights(NORMAL, acl)
-    for request in requests:
-        assert decide(request, rights).allowed == oracle.allowed(NORMAL, acl, request), (chosen, request)
-    return len(requests)
+    chosen = random.Random(3)
+    for _ in range(3_000):
+        compare_small(chosen.sample(universe, 3), requests)
 
 
 @quick

@@ -15,11 +15,10 @@ from mqguard.auth.source import Source, parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 
-DEEP = int(os.environ.get("MQGUARD_DEEP", "0"))
-"""How many decisions to compare with the oracle, in random worlds; the quick default when it is not set."""
-DECISIONS = DEEP or 100_000
+EXAMPLES = int(os.environ.get("MQGUARD_EXAMPLES", "100"))
+"""How many worlds hypothesis makes for each property."""
 REQUESTS_PER_WORLD = 40
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=EXAMPLES, deadline=None)
 
 NAMES = ("a", "ab", "aba", "abab", "b", "ba", "é", "%RETRY%a", "A")
 PREFIXES = ("a", "ab", "aba", "b", "é", "%RETRY%")
@@ -34,6 +33,9 @@ SOURCES = tuple(
         ("10.0.0.1", "10.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "::1", "::/0", "2001:db8::/32", "::ffff:10.0.0.1"),
     )
 )
+
+SETS = tuple(frozenset(actions) for size in range(len(Action) + 1) for actions in itertools.combinations(Action, size))
+"""Every set of actions, none and all included."""
 
 
 def acl_of(custom: tuple[Entry, ...], default: tuple[Entry, ...] = ()) -> Acl:
@@ -95,13 +97,19 @@ def small_requests() -> list[AccessRequest]:
     return [AccessRequest(*parts) for parts in named]
 
 
-def random_world(chosen: random.Random) -> tuple[User, Acl, list[AccessRequest]]:
-    """A world as those above, made many times faster than hypothesis makes them."""
+def random_world(chosen: random.Random) -> tuple[User, Acl]:
+    """A user and policies as those above, made many times faster than hypothesis makes them."""
     status = UserStatus.DISABLE if chosen.random() < 0.02 else UserStatus.ENABLE
     user = User("u", (), UserType.SUPER if chosen.random() < 0.02 else UserType.NORMAL, status)
     custom = tuple(_random_entry(chosen) for _ in range(chosen.choice((0, 1, 2, 4, 8, 16))))
     default = tuple(_random_entry(chosen) for _ in range(chosen.choice((0, 0, 1, 2, 4))))
-    return user, acl_of(custom, default), [_random_request(chosen) for _ in range(REQUESTS_PER_WORLD)]
+    return user, acl_of(custom, default)
+
+
+def random_question(chosen: random.Random) -> AccessRequest:
+    """A resource and an address as those above, with any of the sets of actions."""
+    kind = chosen.choice((*TYPES, ResourceType.TOPIC, ResourceType.TOPIC))
+    return AccessRequest(kind, chosen.choice((*NAMES, "zz", " ")), chosen.choice(SETS), chosen.choice(ADDRESSES))
 
 
 def _random_entry(chosen: random.Random) -> Entry:
@@ -112,9 +120,3 @@ def _random_entry(chosen: random.Random) -> Entry:
     actions = tuple(chosen.choices(tuple(Action), k=chosen.choice((1, 1, 2, 3))))
     sources = tuple(chosen.choices(SOURCES, k=chosen.choice((0, 0, 0, 1, 2))))
     return Entry(resource, actions, sources, chosen.choice(tuple(Decision)))
-
-
-def _random_request(chosen: random.Random) -> AccessRequest:
-    kind = chosen.choice((*TYPES, ResourceType.TOPIC, ResourceType.TOPIC))
-    actions = frozenset(chosen.choices(tuple(Action), k=chosen.choice((1, 1, 1, 2, 3))))
-    return AccessRequest(kind, chosen.choice((*NAMES, "zz")), actions, chosen.choice(ADDRESSES))
