@@ -16,7 +16,7 @@ import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, expect, grant, pull, send, send_fields
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.fixtures.wire import SEND, User, Wire
+from tests.fixtures.wire import CREATE_USER, SEND, User, Wire
 from tests.system.command import run
 
 pytestmark = pytest.mark.system
@@ -196,6 +196,7 @@ def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.
 PLUGINS = """
 import threading, time
 from mqguard.guard.extension import Ruling, Step, Unproven
+from mqguard.store.access_memory import MemoryMetadataStore
 
 class Base:
     quick = False
@@ -243,6 +244,16 @@ class Sink:
     def close(self):
         with open(self.path, "ab") as file:
             file.write(b"closed\\n")
+
+class Store(MemoryMetadataStore):
+    def __init__(self, settings):
+        super().__init__()
+    def apply(self, changes):
+        if any("slow" in repr(change) for change in changes):
+            time.sleep(1000)
+        if any("bad" in repr(change) for change in changes):
+            raise RuntimeError("no")
+        super().apply(changes)
 
 class Asynchronous:
     def __init__(self, settings): pass
@@ -350,6 +361,26 @@ def test_an_audit_sink_gets_every_record(
     assert lines[-1] == "closed"
     assert lines[:-1] == ours
     assert "does not take records" in server.log()
+
+
+def test_users_in_a_plugin_and_one_that_fails_changes_nothing(
+    tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
+    kept = "some_plugins:Store"
+    settings = {"authenticationMetadataProvider": kept, "authorizationMetadataProvider": kept}
+    with serving(tmp_path, monkeypatch, plugins, **settings) as server:
+        admin, alice = wires(server, connect)
+        grant(admin, "alice", entry("Topic:orders", "Pub"))
+        expect(send(alice, "orders", b"x"))
+        assert admin.call(CREATE_USER, {"username": "bad"}, b'{"username":"bad","password":"x"}').code == 1
+        create_user(admin, "bob", "x")
+        started = time.monotonic()
+        assert admin.call(CREATE_USER, {"username": "slow"}, b'{"username":"slow","password":"x"}').code == 1
+        assert time.monotonic() - started < LIMIT_MS / 1000 + 1
+        expect(send(alice, "orders", b"requests are decided by what is in memory"))
+        late = admin.call(CREATE_USER, {"username": "carol"}, b'{"username":"carol","password":"x"}')
+        assert "nothing is changed until a restart" in (late.remark or "")
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_provider_decides_in_place_of_policies(quick):
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("answer", WRONG, ids=str)
+@pytest.mark.parametrize("answer", WRONG, ids=lambda value: type(value).__name__)
 def test_nothing_but_allow_allows(answer, quick):
     world = guarded(authorization_provider=Scripted(answer, quick))
     assert not world.admits(SEND)
@@ -150,7 +150,7 @@ def test_handlers_narrow_and_come_last(quick):
     assert second.asked[-1][0].name == ""
 
 
-@pytest.mark.parametrize("answer", [*WRONG[:-1], Ruling.ALLOW, Step.REFUSE], ids=str)
+@pytest.mark.parametrize("answer", [*WRONG[:-1], Ruling.ALLOW, Step.REFUSE], ids=lambda value: type(value).__name__)
 def test_a_handler_that_says_anything_else_refuses(answer):
     world = guarded(authorization_handlers=(Scripted(answer),))
     assert not world.admits(signed(310, {"b": "orders"}, user="root"))
