@@ -107,7 +107,8 @@ class RocksMetadataStore:
 
     def _open(self) -> None:
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
+            # RocksDB makes its files readable by everybody.
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = rocksdict.Rdict(str(self._path), _options())
         except OSError as exc:
             raise MetadataStoreFailed(f"the directory `{self._path}` cannot be made: {exc.strerror}") from exc

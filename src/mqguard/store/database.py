@@ -34,7 +34,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            # RocksDB makes its files readable by everybody.
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = _open(path)
             self._families = {name: self._db.get_column_family(name) for name in layout.FAMILIES}
             handle = self._db.get_column_family_handle

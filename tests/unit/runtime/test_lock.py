@@ -36,6 +36,16 @@ def test_a_held_directory_is_refused_with_the_holder_and_free_again_when_it_dies
     lock.release()
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mqguard.lock").symlink_to(precious)
+    with pytest.raises(StartFailed, match="cannot be used"):
+        DataLock(tmp_path / "data")
+    assert precious.read_text() == "keep me"
+
+
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_what_is_no_directory_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("")

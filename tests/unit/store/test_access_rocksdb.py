@@ -47,6 +47,11 @@ def test_no_secret_lies_on_the_disk(path):
     assert b"hunter" not in everything
 
 
+def test_its_directory_is_for_its_owner_alone(path):
+    RocksMetadataStore(path, KEY).close()
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_second_opening_is_refused_in_clear_words(path):
     store = RocksMetadataStore(path, KEY)
     with pytest.raises(MetadataStoreOccupied, match="in use by another process"):

@@ -35,6 +35,11 @@ def open_store(tmp_path, stores):
     return opening
 
 
+def test_its_directory_is_for_its_owner_alone(tmp_path):
+    RocksMessageStore(tmp_path / "messages").close()
+    assert (tmp_path / "messages").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_second_opening_is_refused_with_a_clear_word(open_store, tmp_path):
     open_store()
     with pytest.raises(StoreBusy, match="is in use by another process"):
