@@ -116,6 +116,11 @@ def remedy(reason: str) -> str:
     return _REMEDIES.get(reason, "correct the client: no policy turns this refusal")
 
 
+MOST_NEEDS_KEPT = 8
+"""Most needs that are remembered of one refusal, the refused one among them: peers may name thousands in one request,
+each with a name of a kilobyte, and memory must not follow."""
+
+
 class RefusalLog:
     """Remembers the last refusals; older ones are found in the audit log by their id."""
 
@@ -127,6 +132,12 @@ class RefusalLog:
     def add(self, refusal: Refusal) -> None:
         """Remember one, and forget the oldest if there are too many."""
         kept = self._kept
+        needs, refused = refusal.needs, refusal.refused
+        if len(needs) > MOST_NEEDS_KEPT:
+            first = needs[:MOST_NEEDS_KEPT]
+            if refused is not None and refused not in first:
+                first = (*first[:-1], refused)
+            refusal = msgspec.structs.replace(refusal, needs=first)
         kept[refusal.decision_id] = refusal
         while len(kept) > self._limit:
             kept.popitem(last=False)

@@ -2,8 +2,11 @@
 
 import pytest
 
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
-from mqguard.guard.refusals import Refusal, RefusalLog
+from mqguard.guard.context import Need
+from mqguard.guard.refusals import MOST_NEEDS_KEPT, Refusal, RefusalLog
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import World, signed
@@ -106,3 +109,16 @@ def test_only_the_last_are_remembered():
     assert log.find("d2") is not None
     assert [one.decision_id for one in log.last(2)] == ["d4", "d3"]
     assert [one.decision_id for one in log.last(10)] == ["d4", "d3", "d2"]
+
+
+@pytest.mark.parametrize("place", [0, 7, 8, 49])
+def test_a_refusal_takes_no_more_memory_for_naming_more(place):
+    """The one that was refused stays, behind those that were met."""
+    needs = tuple(Need(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(50))
+    log = RefusalLog(10)
+    log.add(Refusal("d", 0, "alice", True, "10.0.0.1", 18, "authorization", "no-match", "no", needs, needs[place]))
+
+    kept = log.find("d").needs
+    assert len(kept) == MOST_NEEDS_KEPT
+    assert kept.count(needs[place]) == 1
+    assert needs[place] in kept[: place + 1]
