@@ -85,7 +85,7 @@ def _story(found: Mapping[str, object]) -> str:
     proof = f", proven by {found['proven_by']}" if found["proven_by"] else ", not proven"
     lines = [
         f"{found['time']}: request {found['code']} {found['request']} of {who}{proof}, from {found['source']}",
-        f"refused in {found['event']}: {found['reason']}",
+        f"{_outcome(found)} in {found['event']}: {found['reason']}",
         *_needs(found["needs"]),
     ]
     lines = list(map(visible, lines))
@@ -94,6 +94,11 @@ def _story(found: Mapping[str, object]) -> str:
     if found.get("withheld"):
         lines.append(str(found["withheld"]))
     return "\n".join([*lines, visible(f"what would turn it: {_hint(found)}")])
+
+
+def _outcome(found: Mapping[str, object]) -> str:
+    is_shadow = found.get("verdict") == "shadow-deny"
+    return "let in, for policies are only watched; would be refused" if is_shadow else "refused"
 
 
 def _needs(needs: object) -> Iterator[str]:

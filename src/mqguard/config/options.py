@@ -115,6 +115,14 @@ AUTHORIZATION_ENABLED = Option(
     section="auth",
     apache_default="`false`",
 )
+AUTHORIZATION_ENFORCEMENT = Option(
+    "authorizationEnforcement",
+    kinds.choice("enforce", "shadow"),
+    "enforce",
+    "`shadow` lets in what policies would refuse an authenticated user, and only records it (see access-control.md).",
+    "auth",
+    ours=True,
+)
 AUTHORIZATION_PROVIDER = Option(
     "authorizationProvider",
     kinds.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
@@ -452,12 +460,7 @@ AUDIT_WHEN_FULL = Option(
     ours=True,
 )
 AUDIT_MAX_FILE = Option(
-    "auditMaxFileSize",
-    kinds.SIZE,
-    128 * 1024 * 1024,
-    "How big an audit file grows before a new one.",
-    "audit",
-    ours=True,
+    "auditMaxFileSize", kinds.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
 )
 AUDIT_FILES = Option(
     "auditMaxFiles", kinds.integer(1, 1000), 10, "How many audit files of each form are kept.", "audit", ours=True

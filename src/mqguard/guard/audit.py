@@ -46,7 +46,8 @@ class Decision(msgspec.Struct, gc=False):
         stage: The step that spoke last.
         verdicts: One for each need that was judged, in order.
         reason: Machine word.
-        decision_id: Under which a refusal can be found; empty for an admission.
+        decision_id: Under which a refusal can be found, in shadow mode also what would be one; empty for an admission.
+        shadow: Whether it was let in although it would be refused.
         when_ms: Milliseconds since the epoch.
         latency_ns: How long the guard took.
     """
@@ -66,6 +67,7 @@ class Decision(msgspec.Struct, gc=False):
     decision_id: str = ""
     when_ms: int = 0
     latency_ns: int = 0
+    shadow: bool = False
 
     @property
     def user(self) -> str:
@@ -90,7 +92,7 @@ class Decision(msgspec.Struct, gc=False):
     @property
     def refused(self) -> bool:
         """Whether it is a refusal."""
-        return bool(self.decision_id)
+        return bool(self.decision_id) and not self.shadow
 
 
 class AdminChange(msgspec.Struct, frozen=True, gc=False):

@@ -23,6 +23,10 @@ _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
 """Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
 
 _REMEMBERED = 4096
+
+SHADOW_DENY = "shadow-deny"
+"""The verdict about a request that was let in, and would be refused if policies were enforced."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -130,10 +134,17 @@ def hash_of(signature: str) -> str:
     return f"sha256:{digest[:_HASHED]}"
 
 
+def verdict_of(record: Decision) -> str:
+    """What became of a request, in a word."""
+    if record.refused:
+        return "deny"
+    return SHADOW_DENY if record.shadow else "allow"
+
+
 def _parts_of(record: Decision) -> _Parts:
     line: dict[str, object] = {
         "event": record.stage.value,
-        "verdict": "deny" if record.refused else "allow",
+        "verdict": verdict_of(record),
         "reason": str(record.reason),
         "user": record.user,
         "proven_by": record.method,
@@ -145,7 +156,7 @@ def _parts_of(record: Decision) -> _Parts:
             for at, need in enumerate(record.needs)
         ],
     }
-    if record.refused:
+    if record.decision_id:
         line["decision"] = record.decision_id
     return _Parts(
         authentication=_authentication(record),

@@ -18,11 +18,11 @@ from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authenticate import LONGEST_CLAIM, Authentication, Identifier
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Access, Judge, Need
+from mqguard.guard.context import Access, Judge
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
-from mqguard.guard.refusing import Refuser, refusal_of
+from mqguard.guard.refusing import Refuser
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.guard.touching import NoJudge, TouchJudge
@@ -63,7 +63,7 @@ class Guard:
         self._authentication = Authentication(settings, ports.clock, Throttle())
         self._authorization = Authorization(BuiltinGrants(settings))
         self._requirements = Requirements(settings.cluster)
-        self._refuser = Refuser(ports, self.refusals)
+        self._refuser = Refuser(ports, self.refusals, settings.enforcement)
         self._judge = TouchJudge(ports, self._authorization, self._refuser)
         self._no_judge = NoJudge()
 
@@ -133,7 +133,7 @@ class Guard:
             verdict = judge(identity, rights, needs[0], code, ip)
             case.verdicts = (verdict,)
             if verdict.decision is not Word.ALLOW:
-                raise self._deny(case, needs[0], verdict)
+                self._refuser.deny(case, Stage.AUTHORIZATION, needs[0], verdict)
             return verdict.reason
         authorization.foresee(identity, rights, needs, code, ip)
         verdicts: list[Verdict] = []
@@ -142,13 +142,9 @@ class Guard:
             verdicts.append(verdict)
             if verdict.decision is not Word.ALLOW:
                 case.verdicts = tuple(verdicts)
-                raise self._deny(case, need, verdict)
+                self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
         case.verdicts = tuple(verdicts)
-        return verdicts[-1].reason
-
-    def _deny(self, case: Decision, need: Need, verdict: Verdict) -> Refused:
-        remark = refusal_of(case, need, verdict)
-        return self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, remark, refused=need)
+        return verdicts[-1].reason if not case.shadow else case.reason
 
     def _let_in(self, case: Decision, access: Access) -> Access:
         case.when_ms = self._now_ms()

@@ -13,7 +13,7 @@ from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
 from mqguard.guard.connections import VerifiedConnections
 from mqguard.guard.context import Access, Need
-from mqguard.guard.errors import Parked, Refused
+from mqguard.guard.errors import GuardMisconfigured, Parked, Refused
 from mqguard.guard.extensions import (
     Extensions,
     SelectedConnections,
@@ -26,7 +26,7 @@ from mqguard.guard.plugged_authentication import REFUSED, AskedAuthentication, P
 from mqguard.guard.plugged_authorization import DENIED, AskedAuthorization, NotAllowed, Rulings
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusing import Refuser
-from mqguard.guard.settings import GuardSettings, Strategy
+from mqguard.guard.settings import Enforcement, GuardSettings, Strategy
 from mqguard.guard.touching import TouchJudge
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
@@ -44,6 +44,7 @@ class PluggedGuard(Guard):
             GuardMisconfigured: The settings would open what they seem to close.
         """
         super().__init__(settings, ports)
+        _check_enforcement(settings, extensions)
         limit, throttle = extensions.limit_ms, Throttle()
         verified = _verified(settings, extensions)
         provider = extensions.authentication_provider
@@ -168,6 +169,15 @@ def refuse(refuser: Refuser, case: Decision, stage: Stage, no: NotAllowed) -> Re
     # The story must not be told by our policies, which were not asked.
     case.rights = None
     return refuser.refuse(case, stage, no.reason, remark)
+
+
+def _check_enforcement(settings: GuardSettings, extensions: Extensions) -> None:
+    # What our policies deny, authorization plugins are not asked about: letting it in would pass them by.
+    plugged = extensions.authorization_provider is not None or extensions.authorization_handlers
+    if plugged and settings.enforcement is Enforcement.SHADOW:
+        raise GuardMisconfigured(
+            "`authorizationEnforcement = shadow` does not go together with authorization plugins: remove one of them"
+        )
 
 
 def _verified(settings: GuardSettings, extensions: Extensions) -> VerifiedConnections | None:

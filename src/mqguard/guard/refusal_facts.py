@@ -6,7 +6,7 @@ from mqguard.auth.explain_facts import explanation_facts
 from mqguard.auth.explain_text import render
 from mqguard.auth.policy import Decision as Word
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit_lines import need_facts
+from mqguard.guard.audit_lines import SHADOW_DENY, need_facts
 from mqguard.guard.context import Need
 from mqguard.guard.refusals import Refusal
 from mqguard.remoting.codes import CODE_NAMES
@@ -23,15 +23,15 @@ def facts_of(refusal: Refusal, *, with_entries: bool) -> dict[str, object]:
         with_entries: Whether entries of policies are told; else `withheld` says why they are not.
 
     Returns:
-        The members of its line in the audit log, but for how long it took; `told`, what the peer heard; `version` of
-        users and policies; and where entries were asked `story`, see `explanation_facts`, and `explained`, the same in
-        words.
+        The members of its line in the audit log, but for how long it took; `told`, what the peer heard, or would hear;
+        `version` of users and policies; and where entries were asked `story`, see `explanation_facts`, and `explained`,
+        the same in words.
     """
     moment = dt.datetime.fromtimestamp(refusal.when_ms / 1000, dt.UTC)
     facts: dict[str, object] = {
         "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{refusal.when_ms % 1000:03d}Z",
         "event": refusal.stage,
-        "verdict": "deny",
+        "verdict": SHADOW_DENY if refusal.shadow else "deny",
         "reason": str(refusal.reason),
         "user": refusal.user,
         "proven_by": refusal.method,

@@ -58,6 +58,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         rights: The user's rights at that moment, None if nobody's were looked at.
         version: Version of users and policies.
         method: What proved the user, empty if nothing did.
+        shadow: Whether it was let in all the same, because policies are only watched.
     """
 
     decision_id: str
@@ -75,6 +76,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     rights: Rights | None = None
     version: int = 0
     method: str = ""
+    shadow: bool = False
 
     def explanation(self) -> Explanation | None:
         """The entries that were considered, the one that decided and what would turn it, as of that moment.
@@ -94,11 +96,12 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         """Everything about it in lines, for an administrator."""
         moment = dt.datetime.fromtimestamp(self.when_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
         who = f"User:{self.user}{'' if self.proven else ' (claimed, not proven)'}" if self.user else "nobody"
+        outcome = "let in, for policies are only watched; would be refused" if self.shadow else "refused"
         lines = [
             f"decision {self.decision_id} of {moment}",
             f"request {self.code} {CODE_NAMES.get(self.code, 'unknown')} of {who} from {self.source or 'nowhere'}",
-            f"refused in {self.stage}: {self.reason}",
-            f"the peer was told: {self.remark}",
+            f"{outcome} in {self.stage}: {self.reason}",
+            f"the peer {'would be' if self.shadow else 'was'} told: {self.remark}",
         ]
         if self.needs:
             lines.append(f"it needed: {', '.join(need.text for need in self.needs)}")

@@ -33,6 +33,14 @@ class Strategy(enum.Enum):
         raise GuardMisconfigured(f"unknown strategy `{name}`: use Stateless or Stateful")
 
 
+class Enforcement(enum.Enum):
+    """What becomes of a request that policies do not allow."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+    """It is let in, and put on record as one that would be refused."""
+
+
 class WhenAuditFull(enum.Enum):
     """What happens to requests while the audit queue is full."""
 
@@ -61,6 +69,7 @@ class GuardSettings:
         authentication_strategy: Whether each request is verified, or a connection once per version of the users.
         authorization_strategy: Of either name: verdicts are remembered with the rights that they were made from, which
             a change replaces, so that there is nothing to trade and both decide alike.
+        enforcement: Whether what policies do not allow is refused. See `refusing.Refuser.deny` for what always is.
         trust_claimed_user: Authorize by the name that clients send, although nothing proves it; only with
             authentication off, and never as Super.
         cluster: The name in `Cluster:<name>`.
@@ -81,6 +90,7 @@ class GuardSettings:
     authorization_whitelist: frozenset[str] = frozenset()
     authentication_strategy: Strategy = Strategy.STATELESS
     authorization_strategy: Strategy = Strategy.STATELESS
+    enforcement: Enforcement = Enforcement.ENFORCE
     trust_claimed_user: bool = False
     cluster: str = "DefaultCluster"
     brokers: frozenset[str] = frozenset()
@@ -103,6 +113,11 @@ class GuardSettings:
             raise GuardMisconfigured(
                 "`authorizationEnabled` without `authenticationEnabled` would trust any name that a client sends: "
                 "switch authentication on, or set `authorizationTrustsClaimedUser = true` if that is what you want"
+            )
+        if self.enforcement is Enforcement.SHADOW and self.authorization_enabled and not self.authentication_enabled:
+            raise GuardMisconfigured(
+                "`authorizationEnforcement = shadow` overlooks refusals of authenticated users only: switch "
+                "`authenticationEnabled` on, or remove it"
             )
         if self.trust_claimed_user and self.authentication_enabled:
             raise GuardMisconfigured(

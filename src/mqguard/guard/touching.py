@@ -9,7 +9,7 @@ from mqguard.guard.authorize import Authorization
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.refusing import Refuser, refusal_of
+from mqguard.guard.refusing import Refuser
 from mqguard.guard.requirements.owned import missing, topic_need
 
 
@@ -46,7 +46,10 @@ class TouchJudge:
         except NeedUnclear:
             return _is_super(access)
         verdict = self._authorization.judge(access.identity, self._rights(access), owned, access.code, access.peer.ip)
-        return verdict.allowed
+        if verdict.decision is Word.ALLOW or not self._refuser.overlooks(access.identity, access.code, verdict):
+            return verdict.allowed
+        self._refuser.count_overlooked(Stage.TOUCHED, verdict)
+        return True
 
     def require(self, access: Access, need: Need) -> None:
         """Let pass or raise, and record which.
@@ -66,8 +69,7 @@ class TouchJudge:
         verdict = self._authorization.judge(access.identity, case.rights, owned, access.code, access.peer.ip)
         case.verdicts = (verdict,)
         if verdict.decision is not Word.ALLOW:
-            remark = refusal_of(case, owned, verdict)
-            raise self._refuser.refuse(case, Stage.TOUCHED, verdict.reason, remark, refused=owned)
+            self._refuser.deny(case, Stage.TOUCHED, owned, verdict)
         self._record(case, verdict.reason)
 
     def renew(self) -> None:

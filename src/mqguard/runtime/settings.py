@@ -11,7 +11,7 @@ from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
-from mqguard.guard.settings import GuardSettings, Strategy, WhenAuditFull
+from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
@@ -33,9 +33,14 @@ def bind_address(config: Configuration) -> str:
 def cautions(config: Configuration) -> list[str]:
     """What an operator probably did not mean, in sentences for the log."""
     host, reachable = bind_address(config), config.get(options.BROKER_IP)
-    if host.startswith(_LOOPBACK):
-        return []
     found = []
+    if config.get(options.AUTHORIZATION_ENABLED) and config.get(options.AUTHORIZATION_ENFORCEMENT) == "shadow":
+        found.append(
+            "POLICIES ARE NOT ENFORCED: authorizationEnforcement = shadow lets every authenticated user in and only "
+            "records what would be refused, as shadow-deny in the audit log"
+        )
+    if host.startswith(_LOOPBACK):
+        return found
     if reachable.startswith(_LOOPBACK):
         found.append(
             f"others can connect at {host}, but routes send them to {reachable}, their own machine: set brokerIP1"
@@ -79,6 +84,7 @@ def guard_settings(config: Configuration) -> GuardSettings:
         authorization_whitelist=get(options.AUTHORIZATION_WHITELIST),
         authentication_strategy=_strategy(get(options.AUTHENTICATION_STRATEGY)),
         authorization_strategy=_strategy(get(options.AUTHORIZATION_STRATEGY)),
+        enforcement=Enforcement(get(options.AUTHORIZATION_ENFORCEMENT)),
         trust_claimed_user=get(options.TRUST_CLAIMED_USER),
         cluster=get(options.CLUSTER_NAME),
         brokers=frozenset({get(options.BROKER_NAME)}),

@@ -60,7 +60,7 @@ USUAL = {
     "subject": "User:t",
     "resource": "Topic:t",
     "policyType": "Custom",
-    "decisionId": "d1",
+    "decisionId": "d0",
 }
 """A value for every field of every header, so that a request of any code is a good one before it is spoilt."""
 NAMES = sorted(

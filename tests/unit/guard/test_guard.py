@@ -415,6 +415,7 @@ def test_decisions_are_counted(world):
     assert counted == {
         "mqguard_requests_admitted_total": {(): 1},
         "mqguard_requests_refused_total": {("authorization", "no-match"): 1, ("authentication", "wrong-signature"): 1},
+        "mqguard_requests_shadowed_total": {},
     }
 
 

@@ -1,0 +1,42 @@
+"""A server that only watches its policies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.system.command import run
+
+pytestmark = pytest.mark.system
+
+
+def test_what_would_be_refused_goes_through_and_is_found(tmp_path: Path) -> None:
+    """A loud start, a request let in, its record with an id, and the story to that id; administration stays closed."""
+    with Server(tmp_path, settings={"authorizationEnforcement": "shadow"}) as server:
+        assert "POLICIES ARE NOT ENFORCED" in server.log()
+        asked = {"MQGUARD_NAMESRV": server.namesrv, "MQGUARD_DATA": str(tmp_path / "elsewhere")}
+        admin = {**asked, "MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
+        user = {**asked, "MQGUARD_ACCESS_KEY": "watched", "MQGUARD_SECRET_KEY": "watched-secret"}
+        assert run("user", "create", "watched", "-p", "watched-secret", **admin).code == 0
+        assert run("topic", "create", "watched-topic", **user).code == 0
+        assert run("user", "create", "accomplice", **user).code == 1
+        server.stop()
+        records = [json.loads(line) for line in (server.data / "audit" / "audit.jsonl").read_text().splitlines()]
+        [shadow] = [one for one in records if one.get("verdict") == "shadow-deny" and one["code"] == 17]
+
+    told = run("why", shadow["decision"], "--log", str(server.data / "audit" / "audit.jsonl"))
+    assert "let in, for policies are only watched; would be refused in authorization: no-match" in told.out
+    assert "what would turn it: mqguard explain --user watched --action Create" in told.out
+
+
+def test_a_word_that_is_none(tmp_path: Path) -> None:
+    """Anything but the two words stops the start."""
+    config = tmp_path / "broker.conf"
+    config.write_text("authorizationEnforcement = off\n")
+    ended = run("standalone", "--config", str(config), "--data", str(tmp_path / "data"))
+
+    assert ended.code == 2
+    assert "authorizationEnforcement" in ended.err

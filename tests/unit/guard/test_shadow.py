@@ -1,0 +1,193 @@
+"""Shadow mode: what policies would refuse is let in and put on record; everything else is refused as ever."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.user import UserStatus
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.errors import GuardMisconfigured, Refused
+from mqguard.guard.extensions import Extensions
+from mqguard.guard.plugged import PluggedGuard
+from mqguard.guard.ports import GuardPorts
+from mqguard.guard.refusal_facts import facts_of
+from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.table import TABLE
+from mqguard.guard.settings import Enforcement, GuardSettings
+from mqguard.remoting.command import Command
+from tests.unit.guard.world import ON, SECRET, World, signed
+
+SHADOW = dataclasses.replace(ON, enforcement=Enforcement.SHADOW)
+
+
+@pytest.fixture(name="world")
+def a_world():
+    world = World(SHADOW)
+    world.allow("alice", "Topic:orders", "Pub", "Sub")
+    world.deny("alice", "Topic:secret", "Pub")
+    return world
+
+
+def lines(world):
+    """What the audit log tells."""
+    return [json.loads(line) for line in AuditLines().render(world.sink.records)[1].splitlines()]
+
+
+def counted(world):
+    return {family.name: dict(family) for family in world.metrics}
+
+
+@pytest.mark.parametrize(("topic", "reason"), [("secret", "denied"), ("other", "no-match")])
+def test_what_a_policy_would_refuse_is_let_in_on_record_and_counted(world, topic, reason):
+    access = world.admit(signed(310, b=topic))
+    [line] = lines(world)
+
+    assert (access.user, access.pending) == ("alice", False)
+    assert (line["event"], line["verdict"], line["reason"], line["decision"]) == (
+        "authorization",
+        "shadow-deny",
+        reason,
+        "d1",
+    )
+    assert line["needs"][0]["verdict"] == "Deny"
+    assert counted(world)["mqguard_requests_shadowed_total"] == {("authorization", reason): 1}
+    assert counted(world)["mqguard_requests_refused_total"] == {}
+    assert counted(world)["mqguard_requests_admitted_total"] == {(): 1}
+
+
+def test_what_is_allowed_is_plainly_allowed(world):
+    world.admit(signed(310, b="orders"))
+    [line] = lines(world)
+
+    assert line["verdict"] == "allow"
+    assert "decision" not in line
+    assert len(world.guard.refusals) == 0
+
+
+def test_why_tells_the_story(world):
+    world.admit(signed(310, b="secret"))
+    refusal = world.guard.refusals.find("d1")
+    story = refusal.story()
+
+    assert "let in, for policies are only watched; would be refused in authorization: denied" in story
+    assert "the peer would be told: " in story
+    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in story
+    assert facts_of(refusal, with_entries=True)["verdict"] == "shadow-deny"
+
+
+def test_several_needs_are_one_record_with_the_first_reason(world):
+    """A pull needs the topic and the group; both are judged, and the last one that is allowed hides nothing."""
+    world.allow("alice", "Group:g", "Sub")
+    world.admit(signed(11, topic="other", consumerGroup="g"))
+    world.admit(signed(11, topic="other", consumerGroup="h"))
+    first, second = lines(world)
+
+    assert (first["verdict"], first["reason"], first["decision"]) == ("shadow-deny", "no-match", "d1")
+    assert [need["verdict"] for need in first["needs"]] == ["Deny", "Allow"]
+    assert [need["verdict"] for need in second["needs"]] == ["Deny", "Deny"]
+    assert len(world.guard.refusals) == 2
+    assert counted(world)["mqguard_requests_shadowed_total"] == {("authorization", "no-match"): 3}
+
+
+def test_what_is_touched_is_let_in_too(world):
+    access = world.admit(signed(33, offset="0"))
+    access.require(ResourceType.TOPIC, "secret", Action.PUB)
+    _, line = lines(world)
+
+    assert (line["event"], line["verdict"], line["reason"]) == ("touched", "shadow-deny", "denied")
+    assert access.allows(ResourceType.TOPIC, "other", Action.GET)
+    with pytest.raises(Refused):
+        access.require_owner("bob", "the client id `c`")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        signed(310, b="orders", secret="wrong"),
+        signed(310, b="orders", user="nobody"),
+        Command(310, ext={"b": "orders"}),
+        Command(310, ext={"b": "orders", "AccessKey": "alice"}),
+        signed(310),
+        signed(25),
+        signed(26),
+        signed(318),
+        signed(999_999),
+        signed(11, topic="%RETRY%h", consumerGroup="g"),
+        signed(103, clusterName="DefaultCluster"),
+    ],
+)
+def test_what_is_no_policys_word_is_refused(world, command):
+    """Who is not proven, what is unclear, what needs a Super user, what brokers say among each other."""
+    world.refusal(command)
+    assert [line["verdict"] for line in lines(world)] == ["deny"]
+
+
+@pytest.mark.parametrize("code", sorted({*range(3001, 3011), 7_700_001}))
+def test_users_policies_and_decisions_are_never_open(world, code):
+    world.refusal(signed(code, username="root", subject="User:root"))
+
+
+def test_every_code_that_needs_a_super_user_still_does(world):
+    for code, row in TABLE.items():
+        if row.level in {Level.SUPER, Level.DEAD} or row.between:
+            world.refusal(signed(code, clusterName="DefaultCluster", brokerName="b", topic="t", consumerGroup="g"))
+
+
+def test_a_disabled_user_is_refused(world):
+    world.metadata.update_user("alice", status=UserStatus.DISABLE)
+    for command in (signed(310, b="orders"), signed(310, b="secret"), signed(106)):
+        world.refusal(command)
+
+
+def test_an_excused_code_of_nobody_is_refused():
+    """The whitelist of authentication makes nobody a user."""
+    world = World(dataclasses.replace(SHADOW, authentication_whitelist=frozenset({"105"})))
+    world.refusal(Command(105, ext={"topic": "orders"}))
+
+
+@given(st.lists(st.sampled_from(["orders", "secret", "other", ""]), min_size=1, max_size=6))
+def test_shadow_admits_just_what_enforcement_refuses_by_policy(topics):
+    """Beside a guard that enforces: it admits more, but only where a policy spoke, and each of these is on record."""
+    worlds = World(ON), World(SHADOW)
+    for world in worlds:
+        world.allow("alice", "Topic:orders", "Pub")
+        world.deny("alice", "Topic:secret", "Pub")
+    for topic in topics:
+        outcomes = []
+        for world in worlds:
+            try:
+                world.admit(signed(310, b=topic))
+                outcomes.append(lines(world)[-1]["verdict"])
+            except Refused:
+                outcomes.append("deny")
+        expected = {"orders": ["allow", "allow"], "": ["deny", "deny"]}
+        assert outcomes == expected.get(topic, ["deny", "shadow-deny"])
+
+
+def test_it_needs_authentication():
+    with pytest.raises(GuardMisconfigured, match="authenticated users only"):
+        GuardSettings(authorization_enabled=True, trust_claimed_user=True, enforcement=Enforcement.SHADOW).check()
+
+
+def test_it_does_not_pass_by_plugins_for_authorization():
+    """Handlers are not asked about what our policies deny, so letting that in would be without them."""
+    world = World()
+    ports = GuardPorts(
+        metadata=world.metadata, clock=world.clock, ticks=lambda: 0, new_id=lambda: "d", audit=world.audit
+    )
+
+    class Handler:
+        """Any handler."""
+
+    with pytest.raises(GuardMisconfigured, match="authorization plugins"):
+        PluggedGuard(SHADOW, ports, Extensions(authorization_handlers=[Handler()]))
+
+
+def test_no_secret_is_told(world):
+    world.admit(signed(310, b="secret"))
+    assert SECRET not in json.dumps(facts_of(world.guard.refusals.find("d1"), with_entries=True))
