@@ -22,6 +22,10 @@ def refusal_of(case: Decision, need: Need, verdict: Verdict) -> str:
     return wording.refusal(case.user, need.type, need.name, case.source, verdict)
 
 
+UNJUDGED_KEPT = 8
+"""How many needs behind the refused one are put on record. Nobody has judged them, and a peer may name thousands: the
+record of it must not push the records of others out of the log."""
+
 _OVERLOOKED = frozenset({Reason.DENIED, Reason.NO_MATCH})
 """The reasons that are a policy's word, or its silence. All others are refused in shadow mode too."""
 
@@ -118,6 +122,8 @@ class Refuser:
         case.stage = stage
         case.reason = reason
         case.shadow = False
+        if refused is not None:
+            case.needs = case.needs[: len(case.verdicts) + UNJUDGED_KEPT]
         case.decision_id = ports.new_id()
         case.when_ms = ports.clock.now_ms()
         case.latency_ns = ports.ticks() - case.started

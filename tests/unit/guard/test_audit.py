@@ -146,6 +146,17 @@ def test_a_refusal_about_many_resources_is_on_record_in_parts(world):
     assert [need.get("verdict") for need in parts[2]["needs"]] == ["Allow"] * 6 + ["Deny", None]
 
 
+def test_what_nobody_judged_does_not_fill_the_record(world):
+    """Whoever may do nothing cannot push the records of others out of the log by naming very much."""
+    body = json.dumps({"topicConfigList": [{"topicName": f"{number:0255}"} for number in range(9000)]}).encode()
+    world.refusal(signed(18, {}, body))
+
+    written = AuditLines().render(world.sink.records)
+
+    assert sum(map(len, written)) < 5000
+    assert len(json.loads(written[1])["needs"]) == 9
+
+
 def test_what_is_missing_is_said():
     """Both files say how many records found no room."""
     apache, line = AuditLines().lost(7, 1_700_000_000_000)

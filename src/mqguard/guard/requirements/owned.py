@@ -17,7 +17,7 @@ from mqguard.model.names import RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
 
 LITE_PREFIX = "%LMQ%$"
 
-LONGEST_NAME = 1024
+LONGEST_NAME = 512
 """Longest names that are looked at: no legal name has more than 255 characters, and peers sign whatever they like."""
 
 ALL_MESSAGES = frozenset(
