@@ -233,6 +233,10 @@ class Clients:
         """How many groups a connection is in, as consumer and as producer."""
         return len(self._consumer_channels.get(channel, ())) + len(self._producer_channels.get(channel, ()))
 
+    def ids_on(self, channel: str) -> set[str]:
+        """The client ids that a connection has registered."""
+        return self._ids_of.get(channel, set())
+
     def owner_of(self, client_id: str) -> str | None:
         """The user that a live client id belongs to: the first that registered it. None if it is nobody's."""
         claims = self._ids.get(client_id)

@@ -26,8 +26,12 @@ from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.clients import ConsumerGroupHeader, UnregisterClientHeader
 from mqguard.remoting.headers.codec import read
 
-MAX_GROUPS = 5_000
+MAX_GROUPS = 1_000
 """Most groups of one connection: a process has a handful, and each costs memory here."""
+
+
+MAX_IDS = 100
+"""Most client ids of one connection: an honest client has one, and nobody else can use those that are taken."""
 
 
 class Membership:
@@ -78,6 +82,7 @@ class Membership:
         client = Client(beat.client_id, link, command.language, command.version, user)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
+        self._require_room_for_id(link.peer.channel, beat.client_id)
         for consumer in beat.consumer_data_set:
             self._consume(client, consumer, now, keep=beat.without_sub)
         for producer in beat.producer_data_set:
@@ -152,6 +157,11 @@ class Membership:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER, f"one connection is a member of at most {MAX_GROUPS} groups"
             )
+
+    def _require_room_for_id(self, channel: str, client_id: str) -> None:
+        ids = self._clients.ids_on(channel)
+        if len(ids) >= MAX_IDS and client_id not in ids:
+            raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"one connection has at most {MAX_IDS} client ids")
 
     def _require_own(self, request: Request, client_id: str) -> None:
         request.access.require_owner(self._clients.owner_of(client_id), f"the client id `{client_id}`")

@@ -11,7 +11,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import read_body
-from mqguard.guard.requirements.owned import consumed, group_need, missing
+from mqguard.guard.requirements.owned import consumed, fit, group_need, missing
 from mqguard.guard.requirements.row import SUB, Requirement
 from mqguard.remoting.bodies.assignment import QueryAssignment
 from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
@@ -20,12 +20,15 @@ from mqguard.remoting.command import Command
 
 
 def heartbeat(command: Command) -> Needs:
-    """Sub on every consumer's group and on the topics that it subscribes to."""
+    """Sub on every consumer's group and on the topics that it subscribes to.
+
+    What needs no right is remembered all the same while the client lives, so it must be no longer than it may be.
+    """
     beat = read_body(command, HeartbeatData)
-    if is_blank(beat.client_id):
+    if is_blank(fit(beat.client_id)):
         raise missing("clientID", "client id")
     for producer in beat.producer_data_set:
-        if is_blank(producer.group_name):
+        if is_blank(fit(producer.group_name)):
             raise missing("producerDataSet[].groupName", "producer group")
     needs: dict[Need, None] = {}
     for consumer in beat.consumer_data_set:
@@ -44,6 +47,7 @@ def _consumer(consumer: ConsumerData) -> Needs:
 def queues(command: Command) -> Needs:
     """Sub on the group and on the topic of every queue."""
     body = read_body(command, LockBatch)
+    fit(body.client_id)
     group = _named(body.consumer_group)
     needs: dict[Need, None] = {group_need(group, SUB, "consumerGroup"): None}
     for queue in body.mq_set:

@@ -236,6 +236,26 @@ def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
     assert house.call(34, body=beat(producers=["t"], groups=()), wire=wire).code == 29
 
 
+def test_a_connection_takes_no_client_ids_without_end(house, monkeypatch):
+    monkeypatch.setattr(membership, "MAX_IDS", 2)
+    wire = house.connect()
+    answers = [
+        house.call(34, body=beat(client, producers=["p"], groups=()), wire=wire) for client in ("a", "b", "a", "c")
+    ]
+    assert [answer.code for answer in answers] == [0, 0, 0, 29]
+    assert house.call(34, body=beat("c", producers=["p"], groups=())).code == 0
+
+
+@pytest.mark.parametrize("change", [{"client": "x" * 600}, {"producers": ["x" * 600]}])
+def test_what_is_remembered_without_a_right_is_short(house, change):
+    house.user("alice")
+    body = beat(**{"client": "c", "producers": ["p"], "groups": (), **change})
+    answer = house.call(34, body=body, user="alice")
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert "names nothing" in answer.remark
+    assert house.broker.clients.owner_of("x" * 600) is None
+
+
 def test_a_lock_that_is_not_renewed_ends(house):
     house.call(41, body=lock("c1"))
     house.tick(LOCK_LIFE_MS)
