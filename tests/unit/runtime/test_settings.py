@@ -111,6 +111,7 @@ OFF = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
         ({"bindAddress": "0.0.0.0"}, ["set brokerIP1"]),
         ({"brokerIP1": "10.1.2.3", **OFF}, ["authentication is off", "authorization is off"]),
         ({"brokerIP1": "10.1.2.3", "authorizationEnabled": "false"}, ["authorization is off"]),
+        ({"authorizationEnforcement": "shadow"}, ["POLICIES ARE NOT ENFORCED"]),
     ],
 )
 def test_an_operator_is_told_what_was_probably_not_meant(values, words):
