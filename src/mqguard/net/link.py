@@ -17,12 +17,19 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.errors import RemoteProtocolError
 from mqguard.remoting.frame import FrameReader
 
+MOST_ANSWERS = 64 * 1024 * 1024
+"""Bytes of answers that one turn makes: whatever more was asked waits for the next, when it is known who reads."""
+_AT_ONCE = 16
+"""Frames that are served before it is looked how much their answers are: a pull may answer megabytes."""
+
 
 class Hub(Protocol):
     """What a link needs of the server it belongs to."""
 
     settings: NetSettings
     context: ssl.SSLContext | None
+    queued: int
+    """Bytes of answers, all connections together, that this turn has made so far."""
 
     def entered(self, link: "ServerLink") -> str | None:
         """A connection was accepted; why it must go at once, None if it may stay."""
@@ -114,6 +121,7 @@ class ServerLink(asyncio.Protocol):
         if self.closed:
             return
         self._out.append(frame)
+        self._hub.queued += len(frame)
         if not self._woken:
             self._woken = True
             self._hub.wake(self)
@@ -317,22 +325,25 @@ class ServerLink(asyncio.Protocol):
     def _serve(self, commands: list[Command]) -> None:
         if self._backlog:
             self._backlog += commands
-        elif len(commands) <= self._hub.settings.frames_per_turn:
+        elif len(commands) <= _AT_ONCE and self._hub.queued < MOST_ANSWERS:
             self._hub.deliver(self, commands)
         else:
             self._backlog = commands
-            self._steer()
             self._drain()
 
     def _drain(self) -> None:
         """Serve a turn's worth of the backlog, unless the peer does not read."""
         if self.closed or self._blocked or not self._backlog:
             return
-        most = self._hub.settings.frames_per_turn
-        commands = self._backlog[:most]
-        del self._backlog[:most]
-        self._hub.deliver(self, commands)
-        if self._backlog:
+        backlog = self._backlog
+        left = self._hub.settings.frames_per_turn
+        while left > 0 and backlog and self._hub.queued < MOST_ANSWERS:
+            commands = backlog[: min(_AT_ONCE, left)]
+            del backlog[: len(commands)]
+            left -= len(commands)
+            self._hub.deliver(self, commands)
+        if backlog:
+            self._steer()
             self._loop.call_soon(self._drain)
             return
         self._steer()

@@ -62,6 +62,7 @@ class RemotingServer:
         self._listeners: list[asyncio.Server] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: limits.LogGate | None = None
+        self.queued = 0
         self._awake: list[ServerLink] = []
         self._turn_is_due = False
         self._channels = 0
@@ -241,6 +242,7 @@ class RemotingServer:
         except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
             _log.exception("the end of a turn failed inside")
         self._turn_is_due = False
+        self.queued = 0
         awake, self._awake = self._awake, []
         for link in awake:
             link.flush()

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mqguard.net import link
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.server import RemotingServer
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
@@ -288,6 +289,25 @@ def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> 
             client.send(b"".join(asking(n, BIG) for n in range(200)))
         assert eventually(lambda: "slow readers hold too much memory" in caplog.text)
         assert sum(link.unsent for link in list(running.server.links) if not link.closed) < 2_000_000
+
+
+def test_the_answers_of_a_turn_are_bounded_and_all_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many large answers are asked for at once: the rest waits until it is known who reads."""
+    monkeypatch.setattr(link, "MOST_ANSWERS", 1_000_000)
+    most: list[int] = []
+
+    class Watched(Echo):
+        def end_of_turn(self) -> None:
+            most.append(running.server.queued)
+            super().end_of_turn()
+
+    with serving(Watched(), settings()) as running:
+        clients = [running.connect() for _ in range(4)]
+        for client in clients:
+            client.send(b"".join(asking(n, BIG) for n in range(100)))
+        for client in clients:
+            assert len(client.read(100)) == 100
+    assert 1_000_000 < max(most) < 1_000_000 + 17 * len(BIG_BODY)
 
 
 def test_unfinished_frames_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
