@@ -1,7 +1,7 @@
 """A broker's face, put together: its handlers, what it remembers of its clients, and what it does by the clock."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
@@ -72,6 +72,7 @@ class BrokerPorts:
         refusals: The last refusals, for who asks why.
         parking: Where requests wait for plugins; None if there are none.
         announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
+        at_turn_end: What else is to be done at the end of each turn.
     """
 
     guard: Admission
@@ -83,6 +84,7 @@ class BrokerPorts:
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
     parking: Parking | None = None
+    at_turn_end: Sequence[Callable[[], None]] = ()
 
 
 class Broker:
@@ -123,7 +125,7 @@ class Broker:
             questions=self._questions,
             parking=ports.parking,
             at_close=[self._closed],
-            at_turn_end=[self._commit, self._tell],
+            at_turn_end=[self._commit, self._tell, *ports.at_turn_end],
         )
 
     def advertise(self, address: str) -> None:

@@ -78,7 +78,7 @@ class Parts:
             opened.callback(users.close)
             manager = MetadataManager(users)
             prepare_users(manager, config, data, first_start)
-            audit = _open_audit(config, data, clock, opened)
+            writer, audit = _open_audit(config, data, clock, opened)
             guard, parking = self._guard(
                 config,
                 GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
@@ -103,12 +103,18 @@ class Parts:
                     sealing_key=key,
                     announcer=routes,
                     parking=parking,
+                    at_turn_end=[writer.end_turn],
                 ),
             )
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
             self.broker = self._broker.application
             self.namesrv = Router(
-                guard, self._namesrv.handlers(), explain, parking=parking, at_close=[self._namesrv.closed]
+                guard,
+                self._namesrv.handlers(),
+                explain,
+                parking=parking,
+                at_close=[self._namesrv.closed],
+                at_turn_end=[writer.end_turn],
             )
             self._host = config.get(options.BROKER_IP)
             self._ip = settings.resolve(self._host, config.source(options.BROKER_IP))
@@ -151,7 +157,9 @@ class Parts:
         self._opened.close()
 
 
-def _open_audit(config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack) -> AuditTrail:
+def _open_audit(
+    config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack
+) -> tuple[AuditWriter, AuditTrail]:
     directory = config.get(options.AUDIT_PATH) or data / "audit"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,12 +172,12 @@ def _open_audit(config: Configuration, data: Path, clock: Clock, opened: context
     opened.callback(writer.close)
     found = plugins.load_sinks(config)
     if not found:
-        return AuditTrail(writer)
+        return writer, AuditTrail(writer)
     sinks = [PluginSink(name, sink) for name, sink in found]
     for sink in sinks:
         sink.start()
         opened.callback(sink.close)
-    return AuditTrail(EverySink([writer, *sinks]))
+    return writer, AuditTrail(EverySink([writer, *sinks]))
 
 
 def _decision_id() -> str:

@@ -1,9 +1,11 @@
 """Takes audit records without ever blocking, and writes their lines from a thread of its own.
 
-Rule 1: the thread that puts a record only appends it to a bounded queue.
+Rule 1: the thread that puts records never touches the disk.
 Rule 2: nothing is lost silently: records that found no room are counted, and a line says how many are missing where.
 Rule 3: a disk that takes no more is said once; what was taken is kept and tried again until it is written.
-Rule 4: lines are made in batches no bigger than the backlog demands, for while they are made other threads wait.
+Rule 4: load alone loses nothing. A busy thread that puts records makes their lines itself, at the end of each turn of
+its loop (`end_turn`): a thread beside a busy one gets its turn only every few milliseconds, so the writer has little to
+do in each, and does it in few steps. It makes the lines of what is put outside of turns.
 """
 
 import collections
@@ -17,12 +19,9 @@ from mqguard.telemetry.rotating_file import RotatingFile
 _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
-"""Most records that wait to be written: about three seconds of the busiest broker, some 30 MB."""
-BATCH = 128
-"""Records that are made into lines at once while few wait: a small part of a millisecond."""
-BIG_BATCH = 1024
-"""Records that are made into lines at once while many wait. A busy process lets this thread run only every few
-milliseconds, so it must do much when its turn comes, or it falls behind for ever."""
+"""Most records that wait to be written: about two seconds of the busiest broker, some 30 MB."""
+BATCH = 256
+"""Most records that are made into lines at once."""
 LINGER_S = 0.02
 """How long the writer waits for company of the first record."""
 RETRY_S = 1.0
@@ -69,6 +68,11 @@ class AuditWriter:
         self._now_ms = now_ms
         self._limit = limit
         self._queue: collections.deque[object] = collections.deque()
+        # Lines that are made, with the number of records they are of; they go before what is still in the queue.
+        self._made: collections.deque[tuple[int, Sequence[bytes]]] = collections.deque()
+        self._making = threading.Lock()
+        self._put = 0
+        self._done = 0
         self._told_dropped = 0
         self._failing = False
         self._resting = False
@@ -79,23 +83,34 @@ class AuditWriter:
     @property
     def is_full(self) -> bool:
         """Whether the next record would find no room."""
-        return len(self._queue) >= self._limit
+        return self._put - self._done >= self._limit
 
     @property
     def waiting(self) -> int:
         """How many records wait to be written."""
-        return len(self._queue)
+        return self._put - self._done
 
     def put(self, record: object) -> bool:
         """Take a record; False if there is no room, which is counted and said in the files."""
-        if len(self._queue) >= self._limit:
+        if self._put - self._done >= self._limit:
             self.dropped += 1
             return False
+        self._put += 1
         self._queue.append(record)
         if self._resting:
             self._resting = False
             self._wake.set()
         return True
+
+    def end_turn(self) -> None:
+        """Make lines of what was put in this turn. To be called by the thread that puts."""
+        # Where the writer is at it this moment, it has begun to do the same.
+        if self._queue and self._making.acquire(blocking=False):
+            try:
+                while self._queue:
+                    self._made.append(self._make())
+            finally:
+                self._making.release()
 
     def start(self) -> None:
         """Begin to write."""
@@ -107,47 +122,73 @@ class AuditWriter:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        if self._queue:
-            self.broken += len(self._queue)
-            _LOG.error("%d audit records were not written", len(self._queue))
+        if self.waiting:
+            self._give_up()
 
     def _run(self) -> None:
         while True:
             try:
-                if not self._queue:
+                if not self.waiting:
+                    self._tell_dropped()
                     if self._closing.is_set():
                         break
                     self._rest()
+                # Company is waited for: a few big writes cost the other threads less than many small ones.
+                self._closing.wait(LINGER_S)
                 self._drain()
             except Exception:  # noqa: BLE001 - rule 2: the thread must not die and leave a queue that fills for ever
                 _LOG.exception("the audit writer stumbled")
-        self._tell_dropped()
         for file in self._files:
             file.close()
 
     def _rest(self) -> None:
         self._resting = True
         # A record that came before the line above found nobody resting; it must not be slept through.
-        if not self._queue and not self._closing.is_set():
+        if not self.waiting and not self._closing.is_set():
             self._wake.wait()
         self._resting = False
         self._wake.clear()
-        self._closing.wait(LINGER_S)
 
     def _drain(self) -> None:
+        made = self._next()
+        if made is None:
+            return
+        count, chunks = made
+        written = False
+        try:
+            written = self._write(chunks)
+        finally:
+            self._done += count
+            if written:
+                self.written += count
+            else:
+                self._give_up(count)
+
+    def _next(self) -> tuple[int, Sequence[bytes]] | None:
+        """The next lines in order, None if nothing waits."""
+        with self._making:
+            if not self._made:
+                return self._make() if self._queue else None
+            made = [*self._made]
+            self._made.clear()
+        chunks = [b"".join(parts) for parts in zip(*(parts for _, parts in made), strict=True)]
+        return sum(count for count, _ in made), chunks
+
+    def _make(self) -> tuple[int, Sequence[bytes]]:
+        """The lines of the next records. Only for who holds `_making`."""
         queue = self._queue
-        while queue:
-            waiting = len(queue)
-            size = BATCH if waiting < BIG_BATCH else BIG_BATCH
-            batch = [queue.popleft() for _ in range(min(size, waiting))]
-            chunks = self._render(batch)
-            if not self._write(chunks):
-                self.broken += len(batch) + len(queue)
-                _LOG.error("%d audit records were not written", len(batch) + len(queue))
-                queue.clear()
-                return
-            self.written += len(batch)
-        self._tell_dropped()
+        batch = [queue.popleft() for _ in range(min(BATCH, len(queue)))]
+        return len(batch), self._render(batch)
+
+    def _give_up(self, lost: int = 0) -> None:
+        """Count what is not written: what waits, and what was `lost` on the way."""
+        with self._making:
+            missing = self.waiting
+            self._queue.clear()
+            self._made.clear()
+        self._done += missing
+        self.broken += missing + lost
+        _LOG.error("%d audit records were not written", missing + lost)
 
     def _tell_dropped(self) -> None:
         missing = self.dropped - self._told_dropped

@@ -191,4 +191,53 @@ def test_a_writer_that_was_never_started_closes(disks):
     audit.close()
 
     assert audit.broken == 1
-    assert audit.waiting == 1
+    assert audit.waiting == 0
+
+
+def test_lines_keep_their_order_whoever_makes_them(disks):
+    """Turns that end and records between turns come in the order in which they were put."""
+    audit = writer(disks, limit=100_000)
+    audit.start()
+    for number in range(5000):
+        audit.put(str(number))
+        if number % 7 == 0:
+            audit.end_turn()
+    audit.close()
+
+    assert disks[0].data.decode().splitlines() == [f"a {number}" for number in range(5000)]
+    assert disks[1].data.decode().splitlines() == [f"b {number}" for number in range(5000)]
+    assert (audit.written, audit.waiting, audit.dropped, audit.broken) == (5000, 0, 0, 0)
+
+
+def test_lines_that_wait_for_the_disk_count_as_waiting(disks):
+    """Records whose lines are made still take room until they are written."""
+    for disk in disks:
+        disk.full.set()
+    audit = writer(disks, limit=10)
+    audit.start()
+    for _ in range(10):
+        assert audit.put("one")
+        audit.end_turn()
+
+    assert audit.is_full
+    assert not audit.put("one too many")
+    for disk in disks:
+        disk.full.clear()
+    eventually(lambda: not audit.is_full)
+    audit.close()
+    assert disks[0].data.count(b"a one\n") == 10
+
+
+def test_a_record_without_lines_does_not_stop_a_turn(disks, caplog):
+    """The end of a turn goes on past a record that cannot be told, which is counted."""
+    audit = writer(disks)
+    for text in ("one", "bad", "two"):
+        audit.put(text)
+
+    audit.end_turn()
+
+    audit.start()
+    audit.close()
+    assert disks[0].data == b"a one\na two\n"
+    assert (audit.written, audit.broken) == (2, 1)
+    assert "has no lines" in caplog.text
