@@ -27,6 +27,10 @@ class _Header(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Header).decode
 _encode = msgspec.json.encode
 
+MAX_LENIENT: Final = 128 * 1024
+"""Longest header in bytes that is read leniently. Anybody may send one, before any signature is looked at, and this reader
+takes a second for a megabyte; a header that only it can read is a few KB, or 32 KB of properties with escapes."""
+
 _LANGUAGES: Final = {language.name: int(language) for language in LanguageCode}
 _UNKNOWN_LANGUAGE: Final = int(LanguageCode.OTHER)
 _NAMES: Final = {int(language): language.name for language in LanguageCode}
@@ -102,7 +106,7 @@ def _tail(ext: dict[str, str] | None, remark: str | None) -> bytes:
 
 def _read_leniently(data: bytes, body: bytes) -> Command:
     try:
-        header = lenient_json.parse(data)
+        header = lenient_json.parse(data, MAX_LENIENT)
     except lenient_json.LenientJsonError as exc:
         raise RemoteProtocolError(f"the frame's header is no JSON: {exc}") from None
 

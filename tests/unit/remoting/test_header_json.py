@@ -5,7 +5,7 @@ import pytest
 from mqguard.remoting.codes import LanguageCode
 from mqguard.remoting.command import NO_EXT, Command
 from mqguard.remoting.errors import RemoteProtocolError
-from mqguard.remoting.header_json import read, write
+from mqguard.remoting.header_json import MAX_LENIENT, read, write
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,12 @@ def test_an_unknown_language_number_is_written_as_other() -> None:
 def test_a_request_is_written_with_all_that_it_says() -> None:
     command = Command(310, 5, 2, 513, LanguageCode.GO, "é", {"a": "\x01\x02"})
     assert read(write(command), b"") == command
+
+
+def test_a_long_header_is_not_read_leniently() -> None:
+    """What only the slow reader could read is bounded more tightly; strict JSON of that size is read."""
+    value = "x" * MAX_LENIENT
+
+    assert read(b'{"code":1,"extFields":{"a":"%s"}}' % value.encode(), b"").ext == {"a": value}
+    with pytest.raises(RemoteProtocolError, match="over the"):
+        read(b'{\'code\':1,"extFields":{"a":"%s"}}' % value.encode(), b"")
