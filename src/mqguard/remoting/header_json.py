@@ -28,8 +28,9 @@ _decode = msgspec.json.Decoder(_Header).decode
 _encode = msgspec.json.encode
 
 MAX_LENIENT: Final = 128 * 1024
-"""Longest header in bytes that is read leniently. Anybody may send one, before any signature is looked at, and this reader
-takes a second for a megabyte; a header that only it can read is a few KB, or 32 KB of properties with escapes."""
+"""Longest header in bytes that is read leniently. Anybody may send one, before any signature is looked at, and this
+reader takes a second for a megabyte; a header that only it can read is a few KB, or 32 KB of properties with escapes.
+"""
 
 _LANGUAGES: Final = {language.name: int(language) for language in LanguageCode}
 _UNKNOWN_LANGUAGE: Final = int(LanguageCode.OTHER)

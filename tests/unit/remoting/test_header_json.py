@@ -64,8 +64,8 @@ def test_what_peers_send_is_read(header: bytes, command: Command) -> None:
         (b'{"code":1} x', "the frame's header is no JSON: text after the end at character 11"),
         (b'{"code":' + b"[" * 100 + b"1", "the frame's header is no JSON: more than 64 levels at character 72"),
         (b'{"code":1,"x":' + b"[" * 100_000, "the frame's header is no JSON: more than 64 levels at character 78"),
-        (b'{"code":1,"x":' + b"[" * 524_288, ("the frame's header is no JSON: it is not strict JSON, and over the "
-         "524288 bytes that are read leniently")),
+        (b'{"code":1,"x":' + b"[" * 131_072, ("the frame's header is no JSON: it is not strict JSON, and over the "
+         "131072 bytes that are read leniently")),
     ],
 )  # fmt: skip
 def test_what_nobody_can_read_is_refused(header: bytes, message: str) -> None:
