@@ -3,9 +3,10 @@
 Rule 1: the thread that puts records never touches the disk.
 Rule 2: nothing is lost silently: records that found no room are counted, and a line says how many are missing where.
 Rule 3: a disk that takes no more is said once; what was taken is kept and tried again until it is written.
-Rule 4: load alone loses nothing. A busy thread that puts records makes their lines itself, at the end of each turn of
-its loop (`end_turn`): a thread beside a busy one gets its turn only every few milliseconds, so the writer has little to
-do in each, and does it in few steps. It makes the lines of what is put outside of turns.
+Rule 4: load alone loses nothing. The thread that puts records makes their lines too, at the end of each turn of its
+loop (`end_turn`), so that the writer has little to do, in few big steps. Still a busy thread can keep the interpreter
+from another for most of a second: where many records wait, it gives way for some milliseconds, unless it is the disk
+that they wait for.
 """
 
 import collections
@@ -20,8 +21,10 @@ _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
 """Most records that wait to be written: about two seconds of the busiest broker, some 30 MB."""
-BATCH = 256
-"""Most records that are made into lines at once."""
+MANY = 4_096
+"""Records that wait when the thread that puts them gives way."""
+GIVE_WAY_S = 0.005
+"""How long it gives way at most, in each turn of its loop."""
 LINGER_S = 0.02
 """How long the writer waits for company of the first record."""
 RETRY_S = 1.0
@@ -67,16 +70,18 @@ class AuditWriter:
         self._lines = lines
         self._now_ms = now_ms
         self._limit = limit
-        self._queue: collections.deque[object] = collections.deque()
-        # Lines that are made, with the number of records they are of; they go before what is still in the queue.
+        self._turn: list[object] = []
+        # Lines of whole turns, with the number of records they are of: what one thread appends and the other takes.
         self._made: collections.deque[tuple[int, Sequence[bytes]]] = collections.deque()
-        self._making = threading.Lock()
         self._put = 0
         self._done = 0
         self._told_dropped = 0
         self._failing = False
         self._resting = False
+        self._stuck = False
         self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._caught_up = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
 
@@ -96,30 +101,41 @@ class AuditWriter:
             self.dropped += 1
             return False
         self._put += 1
-        self._queue.append(record)
-        if self._resting:
-            self._resting = False
-            self._wake.set()
+        self._turn.append(record)
         return True
 
     def end_turn(self) -> None:
-        """Make lines of what was put in this turn. To be called by the thread that puts."""
-        # Where the writer is at it this moment, it has begun to do the same.
-        if self._queue and self._making.acquire(blocking=False):
-            try:
-                while self._queue:
-                    self._made.append(self._make())
-            finally:
-                self._making.release()
+        """Hand over what was put in this turn. To be called by the thread that puts, before it waits for anything."""
+        turn = self._turn
+        if not turn:
+            return
+        self._turn = []
+        self._made.append((len(turn), self._render(turn)))
+        if self._resting:
+            self._resting = False
+            self._wake.set()
+        if self._put - self._done >= MANY and not self._stuck:
+            self._give_way()
+
+    def _give_way(self) -> None:
+        done = self._done
+        self._caught_up.clear()
+        self._hurry.set()
+        self._caught_up.wait(GIVE_WAY_S)
+        # Nothing was written although the writer had the processor: it waits for the disk, and nobody is helped by
+        # waiting with it.
+        self._stuck = self._done == done
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Write what waits and stop. What the disk does not take is counted and logged."""
+        """Write what waits and stop. What the disk does not take is counted and logged. Ends the turn of the caller."""
+        self.end_turn()
         self._closing.set()
         self._wake.set()
+        self._hurry.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         if self.waiting:
@@ -128,13 +144,14 @@ class AuditWriter:
     def _run(self) -> None:
         while True:
             try:
-                if not self.waiting:
+                if not self._made:
                     self._tell_dropped()
                     if self._closing.is_set():
                         break
                     self._rest()
                 # Company is waited for: a few big writes cost the other threads less than many small ones.
-                self._closing.wait(LINGER_S)
+                self._hurry.wait(LINGER_S)
+                self._hurry.clear()
                 self._drain()
             except Exception:  # noqa: BLE001 - rule 2: the thread must not die and leave a queue that fills for ever
                 _LOG.exception("the audit writer stumbled")
@@ -143,49 +160,33 @@ class AuditWriter:
 
     def _rest(self) -> None:
         self._resting = True
-        # A record that came before the line above found nobody resting; it must not be slept through.
-        if not self.waiting and not self._closing.is_set():
+        # Lines that came before the line above found nobody resting; they must not be slept through.
+        if not self._made and not self._closing.is_set():
             self._wake.wait()
         self._resting = False
         self._wake.clear()
 
     def _drain(self) -> None:
-        made = self._next()
-        if made is None:
+        made = [self._made.popleft() for _ in range(len(self._made))]
+        if not made:
             return
-        count, chunks = made
+        count = sum(records for records, _ in made)
         written = False
         try:
-            written = self._write(chunks)
+            written = self._write([b"".join(parts) for parts in zip(*(parts for _, parts in made), strict=True)])
         finally:
             self._done += count
+            self._stuck = False
+            self._caught_up.set()
             if written:
                 self.written += count
             else:
                 self._give_up(count)
 
-    def _next(self) -> tuple[int, Sequence[bytes]] | None:
-        """The next lines in order, None if nothing waits."""
-        with self._making:
-            if not self._made:
-                return self._make() if self._queue else None
-            made = [*self._made]
-            self._made.clear()
-        chunks = [b"".join(parts) for parts in zip(*(parts for _, parts in made), strict=True)]
-        return sum(count for count, _ in made), chunks
-
-    def _make(self) -> tuple[int, Sequence[bytes]]:
-        """The lines of the next records. Only for who holds `_making`."""
-        queue = self._queue
-        batch = [queue.popleft() for _ in range(min(BATCH, len(queue)))]
-        return len(batch), self._render(batch)
-
     def _give_up(self, lost: int = 0) -> None:
         """Count what is not written: what waits, and what was `lost` on the way."""
-        with self._making:
-            missing = self.waiting
-            self._queue.clear()
-            self._made.clear()
+        missing = self.waiting
+        self._made.clear()
         self._done += missing
         self.broken += missing + lost
         _LOG.error("%d audit records were not written", missing + lost)

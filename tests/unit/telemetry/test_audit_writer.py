@@ -88,6 +88,7 @@ def test_records_are_written_while_it_runs(disks):
     audit.start()
     for text in ("one", "two"):
         audit.put(text)
+        audit.end_turn()
         eventually(lambda text=text: f"a {text}\n".encode() in disks[0].data)
     audit.close()
 
@@ -97,6 +98,7 @@ def test_a_full_queue_turns_records_away_and_says_so(disks, caplog):
     audit = writer(disks, limit=3)
     assert [audit.put(str(number)) for number in range(5)] == [True, True, True, False, False]
     assert audit.is_full
+    audit.end_turn()
     with caplog.at_level(logging.WARNING):
         audit.start()
         audit.close()
@@ -114,8 +116,10 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
     with caplog.at_level(logging.WARNING):
         audit.start()
         audit.put("one")
+        audit.end_turn()
         assert disks[1].tried.wait(10)
         audit.put("two")
+        audit.end_turn()
         time.sleep(0.05)
         disks[1].full.clear()
         eventually(lambda: audit.written == 2)
@@ -134,6 +138,7 @@ def test_a_disk_that_stays_full_does_not_keep_us_from_closing(disks, caplog):
     audit.start()
     for number in range(3):
         audit.put(str(number))
+    audit.end_turn()
     assert disks[0].tried.wait(10)
     with caplog.at_level(logging.ERROR):
         audit.close(timeout_s=5)
@@ -169,13 +174,15 @@ def test_a_record_without_lines_does_not_take_others_with_it(disks, caplog):
 
 
 def test_putting_never_waits_for_the_disk(disks):
-    """However slow the disk, a record is only appended to the queue."""
+    """However slow the disk, a record is only appended, and a turn gives way once and not again."""
     disks[0].full.set()
     audit = writer(disks, limit=100_000)
     audit.start()
     began = time.perf_counter()
     for number in range(50_000):
         audit.put(str(number))
+        if number % 10 == 0:
+            audit.end_turn()
     took = time.perf_counter() - began
     disks[0].full.clear()
     audit.close(timeout_s=30)
@@ -194,8 +201,8 @@ def test_a_writer_that_was_never_started_closes(disks):
     assert audit.waiting == 0
 
 
-def test_lines_keep_their_order_whoever_makes_them(disks):
-    """Turns that end and records between turns come in the order in which they were put."""
+def test_lines_keep_their_order_over_turns(disks):
+    """Turns come in their order, and what is put after the last is written when the writer closes."""
     audit = writer(disks, limit=100_000)
     audit.start()
     for number in range(5000):
@@ -241,3 +248,16 @@ def test_a_record_without_lines_does_not_stop_a_turn(disks, caplog):
     assert disks[0].data == b"a one\na two\n"
     assert (audit.written, audit.broken) == (2, 1)
     assert "has no lines" in caplog.text
+
+
+def test_a_busy_thread_gives_way_to_the_writer(disks):
+    """A thread that puts without pause loses nothing, however many records it puts beyond the limit."""
+    audit = writer(disks, limit=10_000)
+    audit.start()
+    put = 0
+    for _ in range(1000):
+        put += sum(audit.put("x") for _ in range(100))
+        audit.end_turn()
+    audit.close(timeout_s=30)
+
+    assert (put, audit.written, audit.dropped) == (100_000, 100_000, 0)
