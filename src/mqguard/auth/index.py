@@ -25,8 +25,13 @@ _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _EVERY_ACTION = (1 << len(Action)) - 1
 
 
-def mask_of(actions: Iterable[Action]) -> int:
+@functools.lru_cache(maxsize=1 << len(Action))
+def mask_of(actions: frozenset[Action]) -> int:
     """The actions of a request as bits. `ALL` is a bit of its own: only an entry for `ALL` answers it."""
+    return _bits(actions)
+
+
+def _bits(actions: Iterable[Action]) -> int:
     bits = 0
     for action in actions:
         bits |= _BITS[action]
@@ -109,7 +114,7 @@ class Place:
     def put(self, entry: Entry) -> None:
         """Let an entry speak before all those that speak already."""
         ranges = _ranges(entry.sources) if entry.sources else None
-        bits = _EVERY_ACTION if Action.ALL in entry.actions else mask_of(entry.actions)
+        bits = _EVERY_ACTION if Action.ALL in entry.actions else _bits(entry.actions)
         self.rule = Rule(bits, entry.decision is Decision.DENY, ranges, entry, self.rule)
         self.by_address = self.by_address or ranges is not None
 
