@@ -20,7 +20,9 @@ def test_the_page_tells_what_the_tests_pin() -> None:
     page = (ROOT / "docs" / "assurance.md").read_text()
     told = {
         (kind, tag): (int(agree.replace(",", "")), int(differ.replace(",", "")))
-        for kind, tag, agree, differ in re.findall(r"^\| (\w+) \| `([\w-]+)` \| ([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE)
+        for kind, tag, agree, differ in re.findall(
+            r"^\| (\w+) \| `([\w-]+)` \| ([\d,]+) \| ([\d,]+) \|$", page, re.MULTILINE
+        )
     }
     kinds = ("decisions", "parsing", "contexts", "admin", "wire")
 
