@@ -11,7 +11,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import read_body
-from mqguard.guard.requirements.owned import consumed, fit, group_need, missing
+from mqguard.guard.requirements.owned import consumed, fit, given, given_group, given_topic, group_need
 from mqguard.guard.requirements.row import SUB, Requirement
 from mqguard.remoting.bodies.assignment import QueryAssignment
 from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
@@ -25,11 +25,9 @@ def heartbeat(command: Command) -> Needs:
     What needs no right is remembered all the same while the client lives, so it must be no longer than it may be.
     """
     beat = read_body(command, HeartbeatData)
-    if is_blank(fit(beat.client_id)):
-        raise missing("clientID", "client id")
+    given(fit(beat.client_id), "clientID", "client id")
     for producer in beat.producer_data_set:
-        if is_blank(fit(producer.group_name)):
-            raise missing("producerDataSet[].groupName", "producer group")
+        given(fit(producer.group_name), "producerDataSet[].groupName", "producer group")
     needs: dict[Need, None] = {}
     for consumer in beat.consumer_data_set:
         needs.update(dict.fromkeys(_consumer(consumer)))
@@ -37,10 +35,10 @@ def heartbeat(command: Command) -> Needs:
 
 
 def _consumer(consumer: ConsumerData) -> Needs:
-    group = _named(consumer.group_name)
+    group = given_group(consumer.group_name, "groupName")
     needs = [group_need(group, SUB, "groupName")]
     for subscription in consumer.subscription_data_set:
-        needs += consumed(_topic(subscription.topic), group, SUB, SUB)
+        needs += consumed(given_topic(subscription.topic), group, SUB, SUB)
     return tuple(needs)
 
 
@@ -48,30 +46,29 @@ def queues(command: Command) -> Needs:
     """Sub on the group and on the topic of every queue."""
     body = read_body(command, LockBatch)
     fit(body.client_id)
-    group = _named(body.consumer_group)
+    group = given_group(body.consumer_group)
     needs: dict[Need, None] = {group_need(group, SUB, "consumerGroup"): None}
     for queue in body.mq_set:
-        needs.update(dict.fromkeys(consumed(_topic(queue.topic), group, SUB, SUB)))
+        needs.update(dict.fromkeys(consumed(given_topic(queue.topic), group, SUB, SUB)))
     return tuple(needs)
 
 
 def assignment(command: Command) -> Needs:
     """Sub on topic and group."""
     body = read_body(command, QueryAssignment)
-    return consumed(_topic(body.topic), _named(body.consumer_group), SUB, SUB)
+    return consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
 
 
 def check_client(command: Command) -> Needs:
     """Sub on the group, and on the topic whose filter is tried."""
     body = read_body(command, CheckClient)
-    return consumed(_topic(body.subscription_data.topic), _named(body.group), SUB, SUB)
+    return consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB)
 
 
 def unregister(command: Command) -> Needs:
     """Sub on the consumer group, if one is named; the client id must be the sender's own."""
     ext = command.ext
-    if is_blank(ext.get("clientID")):
-        raise missing("clientID", "client id")
+    given(ext.get("clientID"), "clientID", "client id")
     group = ext.get("consumerGroup")
     if group is not None and not is_blank(group):
         return (group_need(group, SUB, "consumerGroup"),)
@@ -80,18 +77,6 @@ def unregister(command: Command) -> Needs:
             "missing-field", "a group is missing: both `consumerGroup` and `producerGroup` are absent or empty"
         )
     return ()
-
-
-def _named(name: str) -> str:
-    if is_blank(name):
-        raise missing("consumerGroup", "group")
-    return name
-
-
-def _topic(name: str) -> str:
-    if is_blank(name):
-        raise missing("topic", "topic")
-    return name
 
 
 _QUEUES = Requirement(

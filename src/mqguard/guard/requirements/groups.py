@@ -1,9 +1,8 @@
 """Requests about consumer groups: configuration, positions, statistics, what their clients are doing."""
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
 from mqguard.guard.requirements.body import read_body
-from mqguard.guard.requirements.owned import consumed, group_need, missing
+from mqguard.guard.requirements.owned import consumed, given_group, given_topic, group_need, missing
 from mqguard.guard.requirements.row import (
     CREATE_UPDATE,
     DELETE,
@@ -25,7 +24,11 @@ from mqguard.remoting.command import Command
 
 def put_group(command: Command) -> Needs:
     """Create or Update on the group of the body: whether it exists is not for the guard to know."""
-    return (group_need(_named(read_body(command, GroupConfigBody).group_name), CREATE_UPDATE, "groupName"),)
+    return (
+        group_need(
+            given_group(read_body(command, GroupConfigBody).group_name, "groupName"), CREATE_UPDATE, "groupName"
+        ),
+    )
 
 
 def put_groups(command: Command) -> Needs:
@@ -33,21 +36,15 @@ def put_groups(command: Command) -> Needs:
     configs = read_body(command, GroupConfigs).group_config_list
     if not configs:
         raise missing("groupConfigList", "list of groups")
-    return tuple(group_need(_named(config.group_name), CREATE_UPDATE, "groupName") for config in configs)
+    return tuple(
+        group_need(given_group(config.group_name, "groupName"), CREATE_UPDATE, "groupName") for config in configs
+    )
 
 
 def set_request_mode(command: Command) -> Needs:
     """Update on the topic and on the group whose way of consuming is changed."""
     body = read_body(command, RequestMode)
-    if is_blank(body.topic):
-        raise missing("topic", "topic")
-    return consumed(body.topic, _named(body.consumer_group), UPDATE, UPDATE)
-
-
-def _named(name: str) -> str:
-    if is_blank(name):
-        raise missing("groupName", "group")
-    return name
+    return consumed(given_topic(body.topic), given_group(body.consumer_group), UPDATE, UPDATE)
 
 
 ROWS: dict[int, Requirement] = {

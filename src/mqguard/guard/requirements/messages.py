@@ -4,7 +4,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.memory import LONGEST, Memory
-from mqguard.guard.requirements.owned import consumed, fit, missing, topic_need
+from mqguard.guard.requirements.owned import consumed, fit, given_group, given_topic, topic_need
 from mqguard.guard.requirements.row import (
     GET,
     PUB,
@@ -42,8 +42,7 @@ def send(field: str) -> Rule:
         found = known.get(name)
         if found is not None:
             return found
-        if name is None or is_blank(name):
-            raise missing(field, "topic")
+        name = given_topic(name, field)
         found = (topic_need(name, PUB),)
         if len(name) <= LONGEST:
             known.put(name, found)
@@ -62,10 +61,8 @@ def as_group(actions: Actions) -> Rule:
         found = known.get(pair)
         if found is not None:
             return found
-        if name is None or is_blank(name):
-            raise missing("topic", "topic")
-        if consumers is None or is_blank(consumers):
-            raise missing("consumerGroup", "group")
+        name = given_topic(name)
+        consumers = given_group(consumers)
         found = consumed(name, consumers, actions, actions)
         if len(name) <= LONGEST and len(consumers) <= LONGEST:
             known.put(pair, found)
@@ -78,9 +75,7 @@ def reply(field: str) -> Rule:
     """The rule of a reply whose topic stands in `field`: Pub on the topic, which must be one for replies."""
 
     def needs(command: Command) -> Needs:
-        name = command.ext.get(field)
-        if name is None or is_blank(name):
-            raise missing(field, "topic")
+        name = given_topic(command.ext.get(field), field)
         if not fit(name).endswith(REPLY_SUFFIX):
             raise NeedUnclear(
                 "no-reply-topic", f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}"

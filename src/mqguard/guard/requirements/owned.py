@@ -41,6 +41,27 @@ def missing(field: str, what: str) -> NeedUnclear:
     return NeedUnclear("missing-field", f"the {what} is missing: the field `{field}` is absent or empty")
 
 
+def given(name: str | None, field: str, what: str) -> str:
+    """The name that a request must give.
+
+    Raises:
+        NeedUnclear: It is absent or blank: it would name nothing, and must not skip its check.
+    """
+    if name is None or is_blank(name):
+        raise missing(field, what)
+    return name
+
+
+def given_topic(name: str | None, field: str = "topic") -> str:
+    """The topic that a request must give; see `given`."""
+    return given(name, field, "topic")
+
+
+def given_group(name: str | None, field: str = "consumerGroup") -> str:
+    """The group that a request must give; see `given`."""
+    return given(name, field, "group")
+
+
 def fit(name: str) -> str:
     """The name, if it is no longer than any that could be meant.
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.requirements.body import LiteSubscriptions, read_body
 from mqguard.guard.requirements.memory import LONGEST, Memory
-from mqguard.guard.requirements.owned import consumed, missing, popped
+from mqguard.guard.requirements.owned import consumed, given_group, given_topic, missing, popped
 from mqguard.guard.requirements.row import (
     CLUSTER_GET,
     GET,
@@ -43,10 +42,8 @@ def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
         found = known.get(pair)
         if found is not None:
             return found
-        if consumers is None or is_blank(consumers):
-            raise missing("consumerGroup", "group")
-        if name is None or is_blank(name):
-            raise missing("topic", "topic")
+        consumers = given_group(consumers)
+        name = given_topic(name)
         found = work_out(name, consumers, actions, actions)[::-1]
         if len(name) <= LONGEST and len(consumers) <= LONGEST:
             known.put(pair, found)
@@ -62,7 +59,7 @@ def batch_ack(command: Command) -> Needs:
         raise missing("acks", "list of acknowledgements")
     needs: dict[Need, None] = {}
     for ack in acks:
-        needs.update(dict.fromkeys(popped(_topic(ack.topic), _group(ack.group), SUB, SUB)))
+        needs.update(dict.fromkeys(popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB)))
     return tuple(needs)
 
 
@@ -73,20 +70,8 @@ def lite_subscriptions(command: Command) -> Needs:
         raise missing("subscriptionSet", "set of subscriptions")
     needs: dict[Need, None] = {}
     for entry in entries:
-        needs.update(dict.fromkeys(consumed(_topic(entry.topic), _group(entry.group), SUB, SUB)))
+        needs.update(dict.fromkeys(consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB)))
     return tuple(needs)
-
-
-def _topic(name: str) -> str:
-    if is_blank(name):
-        raise missing("topic", "topic")
-    return name
-
-
-def _group(name: str) -> str:
-    if is_blank(name):
-        raise missing("consumerGroup", "group")
-    return name
 
 
 _READING = Requirement(

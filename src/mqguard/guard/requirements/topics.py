@@ -1,10 +1,9 @@
 """Requests about topics and queues: routes, configuration, positions, statistics."""
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import TopicMapping, read_body
-from mqguard.guard.requirements.owned import missing, topic_need
+from mqguard.guard.requirements.owned import given_topic, missing, topic_need
 from mqguard.guard.requirements.row import (
     CREATE,
     DELETE,
@@ -24,9 +23,7 @@ TOPIC_FILTERS = frozenset({"SINGLE_TAG", "MULTI_TAG"})
 def create_topic(command: Command) -> Needs:
     """Create on the topic. A topic without a known kind of filter is refused, as Apache does while it decodes."""
     ext = command.ext
-    name = ext.get("topic")
-    if name is None or is_blank(name):
-        raise missing("topic", "topic")
+    name = given_topic(ext.get("topic"))
     if ext.get("topicFilterType") not in TOPIC_FILTERS:
         raise NeedUnclear("missing-field", "the field `topicFilterType` must be SINGLE_TAG or MULTI_TAG")
     return (topic_need(name, CREATE),)
@@ -37,25 +34,17 @@ def create_topics(command: Command) -> Needs:
     topics = read_body(command, TopicConfigs).topic_config_list
     if not topics:
         raise missing("topicConfigList", "list of topics")
-    return tuple(topic_need(_named(config.topic_name), CREATE) for config in topics)
+    return tuple(topic_need(given_topic(config.topic_name, "topicName"), CREATE) for config in topics)
 
 
 def create_static_topic(command: Command) -> Needs:
     """Create on the topic of the header and on that of the mapping in the body; they are written both."""
-    name = command.ext.get("topic")
-    if name is None or is_blank(name):
-        raise missing("topic", "topic")
-    mapped = _named(read_body(command, TopicMapping).topic)
+    name = given_topic(command.ext.get("topic"))
+    mapped = given_topic(read_body(command, TopicMapping).topic)
     needs = [topic_need(name, CREATE)]
     if mapped != name:
         needs.append(topic_need(mapped, CREATE))
     return tuple(needs)
-
-
-def _named(name: str) -> str:
-    if is_blank(name):
-        raise missing("topicName", "topic")
-    return name
 
 
 _ONE_GET = Requirement(named=(topic(GET),))

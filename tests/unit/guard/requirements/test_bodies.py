@@ -116,6 +116,22 @@ def test_a_body_that_leaves_a_name_out_refuses(code, body):
         needs(code, body, {"topic": "t"} if code == 513 else None)
 
 
+@pytest.mark.parametrize(
+    ("code", "body", "field"),
+    [
+        (34, {"clientID": "c", "consumerDataSet": [{"groupName": ""}]}, "groupName"),
+        (401, {"topic": "t", "consumerGroup": "", "mode": "POP"}, "consumerGroup"),
+        (46, {"clientId": "c", "group": "", "subscriptionData": {"topic": "t"}}, "group"),
+        (200071, {"subscriptionSet": [{"group": "", "topic": "t"}]}, "group"),
+        (200151, {"brokerName": "b", "acks": [{"c": "", "t": "t", **ACK}]}, "c"),
+        (200, {"groupName": " "}, "groupName"),
+    ],
+)
+def test_the_field_that_is_told_is_one_of_that_body(code, body, field):
+    with pytest.raises(NeedUnclear, match=f"the field `{field}` is absent or empty"):
+        needs(code, body)
+
+
 @pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"7", b"{", b"\xff", b"[" * 50_000, b'{"a":' * 50_000])
 def test_a_body_that_is_none_refuses(code, body):
