@@ -1,4 +1,4 @@
-"""Policies from the texts that administrators send, refused with Apache's sentences (`acl2_semantics` 2.5).
+"""Policies from the texts that administrators send, refused with Apache's sentences.
 
 Stricter than there: nothing that is unknown is left out or taken for something else. Where Apache's sentence does not
 say what was wrong, the detail follows in brackets.

@@ -19,9 +19,9 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import User
 
 ONLY_SUPER_CREATES = "The super user can only be create by super user"
-"""Apache's sentence (`acl2_semantics` 5)."""
+"""Apache's sentence (`AdminBrokerProcessor`)."""
 ONLY_SUPER_UPDATES = "The super user can only be update by super user"
-"""Apache's sentence (`acl2_semantics` 5)."""
+"""Apache's sentence (`AdminBrokerProcessor`)."""
 
 
 def check_delegation(by: str, before: Snapshot, after: Snapshot, names: Iterable[str]) -> None:

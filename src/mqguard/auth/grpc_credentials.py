@@ -1,4 +1,4 @@
-"""The credentials of gRPC calls: the `authorization` header, and the time that it signs (`acl2_semantics` 3.2)."""
+"""The credentials of gRPC calls: the `authorization` header, and the time that it signs."""
 
 import base64
 import datetime as dt

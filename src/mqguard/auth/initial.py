@@ -1,4 +1,4 @@
-"""The users that configuration names: made Super at the first start, not changed afterwards (`acl2_semantics` 2.4)."""
+"""The users that configuration names: made Super at the first start, not changed afterwards."""
 
 import msgspec
 

@@ -1,7 +1,7 @@
 """Changing users and policies: checked, stored, then in force for the very next decision.
 
-The operations and their sentences are those of Apache RocketMQ (`acl2_semantics` 2.3 to 2.5, `apache_5_5` 1); what is
-stricter here: nothing unknown is ignored, and the last enabled Super user stays.
+The operations and their sentences are those of Apache RocketMQ (as of 5.5.0); what is stricter here: nothing
+unknown is ignored, and the last enabled Super user stays.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them (`acl2_semantics` 3.1, 3.2)."""
+"""Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them."""
 
 import base64
 import enum

@@ -1,4 +1,4 @@
-"""The sentences that refused peers hear, in Apache's words (`acl2_semantics` 3.3, 4.2; `apache_5_5` 1)."""
+"""The sentences that refused peers hear, in Apache's words (as of 5.5.0)."""
 
 from typing import assert_never
 

@@ -1,4 +1,4 @@
-"""Delayed messages: they wait in a queue per level, then go where they were meant to (`protocol_surface` 5.7).
+"""Delayed messages: they wait in a queue per level, then go where they were meant to.
 
 A waiting message is stored under `SCHEDULE_TOPIC_XXXX`, queue level - 1, with its real place in REAL_TOPIC and
 REAL_QID; its queue entry remembers when it is due. As all messages of a level wait equally long, the queue is in order

@@ -1,4 +1,4 @@
-"""Taking in messages: every check that Apache's broker makes, then a place in a queue (`protocol_surface` 2.4)."""
+"""Taking in messages: every check that Apache's broker makes, then a place in a queue."""
 
 from mqguard.engine.delay import Delays
 from mqguard.engine.errors import (

@@ -1,4 +1,4 @@
-"""Messages for a time of choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS (`protocol_surface` 5.7).
+"""Messages for a time of choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS.
 
 A waiting message is stored in `rmq_sys_wheel_timer`, which gives it its id, and a second time in a small table in order
 of due times, so that neither its delivery nor the deletion of old messages depends on the other.

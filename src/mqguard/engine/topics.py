@@ -25,7 +25,7 @@ _BENCHMARK_QUEUES = 16
 
 
 def built_in_topics(settings: EngineSettings) -> list[TopicConfig]:
-    """The topics that always exist (`protocol_surface` 5.1)."""
+    """The topics that always exist (Apache: `TopicConfigManager`)."""
     template = PERM_BOTH | (PERM_INHERIT if settings.auto_create_topic else 0)
     return [
         *(TopicConfig(name, 1, 1) for name in ONE_QUEUE_TOPICS),

@@ -1,4 +1,4 @@
-"""Turns audit records into lines: Apache's two formats (`acl2_semantics` 10), and one JSON object per record.
+"""Turns audit records into lines: Apache's two formats, and one JSON object per record.
 
 Runs in the writer's thread, a batch at a time. What repeats from record to record is remembered.
 """

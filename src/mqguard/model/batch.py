@@ -1,4 +1,4 @@
-"""The body of a batch send: several messages of one topic in one frame (`protocol_surface` 3.7)."""
+"""The body of a batch send: several messages of one topic in one frame (Apache: `MessageDecoder`)."""
 
 import struct
 

@@ -7,7 +7,7 @@ MAX_RETRY_TIMES = 16
 
 
 class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One consumer group (`protocol_surface` 2.3, group config).
+    """One consumer group (Apache: `SubscriptionGroupConfig`).
 
     Attributes:
         name: The group.

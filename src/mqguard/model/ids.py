@@ -1,4 +1,4 @@
-"""Message ids: the broker's offset id and the client's unique id (`protocol_surface` 3.3)."""
+"""Message ids: the broker's offset id and the client's unique id."""
 
 import struct
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Names of topics and groups: which are legal, which are reserved, which belong to whom.
 
-The rules are those of Apache RocketMQ's broker (`protocol_surface`: letters, digits, `%`, `|`, `_`, `-`).
+The rules are those of Apache RocketMQ's broker (letters, digits, `%`, `|`, `_`, `-`).
 """
 
 import re

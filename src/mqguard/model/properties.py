@@ -1,4 +1,4 @@
-"""A message's properties: the text form of the wire and what the names mean (`protocol_surface` 3.4, 3.5).
+"""A message's properties: the text form of the wire and what the names mean (Apache: `MessageConst`).
 
 The text is `key SOH value STX key SOH value STX …`; the last STX may be missing. Pairs without a key are dropped, as
 Java readers do.

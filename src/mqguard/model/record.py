@@ -1,4 +1,4 @@
-"""The message record: the one binary form in which messages are stored, pulled and viewed (`protocol_surface` 3.1).
+"""The message record: the one binary form in which messages are stored, pulled and viewed (Apache: `MessageDecoder`).
 
 Records stand one after the other without padding. V1 has a 1-byte topic length, V2 a 2-byte one for topics longer than
 127 bytes. Hosts take 4 or 16 address bytes, as bits of the system flag say.

@@ -1,4 +1,4 @@
-"""The bits of a message's system flag (`protocol_surface` 3.2)."""
+"""The bits of a message's system flag (Apache: `MessageSysFlag`)."""
 
 COMPRESSED = 0x1
 """The body is compressed; the broker never looks inside."""

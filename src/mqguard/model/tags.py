@@ -1,4 +1,4 @@
-"""Tags: the code under which a queue remembers them, and what a subscription asks for (`protocol_surface` 3.6)."""
+"""Tags: the code under which a queue remembers them, and what a subscription asks for."""
 
 import functools
 

@@ -1,7 +1,7 @@
 """Frames: bytes in, commands out, and back.
 
 A frame is: length i32 of all that follows, one byte for the header's form (0 JSON, 1 binary), header length u24,
-header, body. All numbers are big-endian (`protocol_surface` 1.1).
+header, body. All numbers are big-endian (Apache: `RemotingCommand`).
 """
 
 # Rule 1: what `feed` does depends on the bytes of the connection so far, never on how they were split.

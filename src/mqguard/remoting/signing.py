@@ -1,4 +1,4 @@
-"""What a request signs: the text that both sides compute (`acl2_semantics` 3.1)."""
+"""What a request signs: the text that both sides compute."""
 
 import functools
 import operator

@@ -10,7 +10,7 @@ from mqguard.model import record
 from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
 
-# Made and read by Apache's own decoder (protocol_surface 3.1): topic `T`, body `hi`, queue 1, offset 5, physical 1000.
+# Made and read by Apache's own decoder: topic `T`, body `hi`, queue 1, offset 5, physical 1000.
 FIXTURE = bytes.fromhex(
     "0000006a daa320a7 58932aac 00000001 00000000 0000000000000005 00000000000003e8 00000000 0000018bcfe56800"
     "7f000001 00001388 0000018bcfe56801 7f000001 00002a9f 00000000 0000000000000000 00000002 6869 01 54 000c"

@@ -40,7 +40,7 @@ from mqguard.remoting.headers.access import (
 from mqguard.remoting.headers.codec import read
 
 DONE = "not set any response code"
-"""The remark of every success: Apache's handlers set the code and leave this default standing (`acl2_semantics` 5)."""
+"""The remark of every success: Apache's handlers set the code and leave this default standing."""
 
 LONGEST_KEPT_MS = 366 * 24 * 3600 * 1000
 """For how long a secret that was replaced may be kept at most: a rotation that never ends is none."""
