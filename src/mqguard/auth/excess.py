@@ -2,6 +2,10 @@
 
 Entries tell two names apart only by a literal name or a prefix, and two addresses only by an end of a range. So one
 name for each literal, one for each prefix, and one address for each end of a range stand for all others.
+
+`analysis.comparison` proves the same for people to read: whole regions, and no bound on the work. This one runs inside
+a change, while everybody waits, so it stops at the first right that is too much and refuses what is too large. A
+property holds the two together.
 """
 
 import ipaddress

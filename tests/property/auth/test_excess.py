@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.comparison import Direction, compare
+from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.excess import find_excess
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
@@ -49,3 +51,15 @@ def test_nothing_is_too_much_for_who_holds_the_same(acl):
     assert find_excess(acl, acl) is None
     assert find_excess(None, acl) is None
     assert ResourceType.ANY not in {excess.resource.type for excess in [find_excess(acl)] if excess is not None}
+
+
+@quick
+@given(acls, acls)
+def test_the_analysis_proves_the_same(old, new):
+    """Two ways to compare, one for a change that waits and one for people who read: neither finds more than the other."""
+    gained = [
+        change
+        for change in compare(Directory.of([USER], [old]), Directory.of([USER], [new])).rights
+        if change.direction is Direction.GAINED
+    ]
+    assert (find_excess(new, old) is not None) == bool(gained)
