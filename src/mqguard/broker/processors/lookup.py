@@ -10,8 +10,8 @@ from mqguard.engine.messages import SendBack
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.lookup import QueryMessageHeader, ViewMessageHeader
+from mqguard.remoting.headers.codec import read, write
+from mqguard.remoting.headers.lookup import QueryMessageAnswer, QueryMessageHeader, ViewMessageHeader
 from mqguard.remoting.headers.send import SendBackHeader
 
 
@@ -50,7 +50,7 @@ class Finding:
         if not found:
             raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, "can not find message, maybe time range not correct")
         # The index is part of the store: it is never behind it.
-        ext = {"indexLastUpdateTimestamp": str(self._clock.now_ms()), "indexLastUpdatePhyoffset": "0"}
+        ext = write(QueryMessageAnswer(index_last_update_timestamp=self._clock.now_ms(), index_last_update_phyoffset=0))
         return Reply(ext=ext, body=b"".join(found))
 
     def view(self, request: Request) -> Reply:

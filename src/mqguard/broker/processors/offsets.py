@@ -7,12 +7,13 @@ from mqguard.broker.resets import Resets
 from mqguard.engine.engine import Engine
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.offsets import (
     MaxOffsetHeader,
     QueryOffsetHeader,
     QueueHeader,
     SearchOffsetHeader,
+    TimestampAnswer,
     UpdateOffsetHeader,
 )
 
@@ -93,7 +94,8 @@ class Positions:
     def earliest(self, request: Request) -> Reply:
         """When the first message of a queue was stored (32); -1 for an empty queue, as Java brokers answer."""
         header = read(request.command.ext, QueueHeader)
-        return Reply(ext={"timestamp": str(self._engine.earliest_store_time(header.topic, header.queue_id))})
+        earliest = self._engine.earliest_store_time(header.topic, header.queue_id)
+        return Reply(ext=write(TimestampAnswer(timestamp=earliest)))
 
     def _is_small(self, topic: str, queue_id: int) -> bool:
         engine = self._engine

@@ -11,8 +11,8 @@ from mqguard.remoting.bodies.tables import GroupList, TopicList
 from mqguard.remoting.bodies.topics import QueueStats, TopicConfigBody, TopicConfigs, TopicStats, TopicTable
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader, TopicSeqHeader
+from mqguard.remoting.headers.codec import read, write
+from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader, TopicSeqAnswer, TopicSeqHeader
 
 
 class TopicAdministration:
@@ -93,7 +93,7 @@ class TopicAdministration:
         header = read(request.command.ext, TopicSeqHeader)
         topics, total = page_of(self._engine.topics.all(), header.topic_seq, header.max_topic_num)
         body = encode(TopicTable.of(topics, self._engine.topics.data_version))
-        return Reply(ext={} if total is None else {"totalTopicNum": str(total)}, body=body)
+        return Reply(ext=write(TopicSeqAnswer(total_topic_num=total)), body=body)
 
     def get(self, request: Request) -> Reply:
         """One topic (351)."""

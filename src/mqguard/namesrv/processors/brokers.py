@@ -21,12 +21,15 @@ from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.route import (
+    AddedAnswer,
     BrokerHeader,
     BrokerHeartbeatHeader,
     BrokerNameHeader,
+    DataVersionAnswer,
     MemberGroupHeader,
     RegisterBrokerAnswer,
     RegisterBrokerHeader,
+    WipedAnswer,
 )
 
 ZONE = "zoneName"
@@ -110,17 +113,17 @@ class Registry:
         ours = self._table.version_of(header.broker_addr)
         changed = ours != theirs
         body = encode(DataVersionBody.of(ours)) if ours is not None else b""
-        return Reply(ext={"changed": "true" if changed else "false"}, body=body)
+        return Reply(ext=write(DataVersionAnswer(changed=changed)), body=body)
 
     def wipe(self, request: Request) -> Reply:
         """Let no producer find a broker any more (205)."""
         name = read(request.command.ext, BrokerNameHeader).broker_name
-        return Reply(ext={"wipeTopicCount": str(self._table.forbid_writes(name))})
+        return Reply(ext=write(WipedAnswer(wipe_topic_count=self._table.forbid_writes(name))))
 
     def unwipe(self, request: Request) -> Reply:
         """Let producers find a broker again (327)."""
         name = read(request.command.ext, BrokerNameHeader).broker_name
-        return Reply(ext={"addTopicCount": str(self._table.permit_writes(name))})
+        return Reply(ext=write(AddedAnswer(add_topic_count=self._table.permit_writes(name))))
 
     def members(self, request: Request) -> Reply:
         """A master and its slaves (901)."""

@@ -6,8 +6,8 @@ from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.tables import KvBody
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.route import KeyHeader, KeysHeader, PutKeyHeader
+from mqguard.remoting.headers.codec import read, write
+from mqguard.remoting.headers.route import KeyAnswer, KeyHeader, KeysHeader, PutKeyHeader
 
 
 class KeyValues:
@@ -40,7 +40,7 @@ class KeyValues:
         if value is None:
             remark = f"No config item, Namespace: {header.namespace} Key: {header.key}"
             return Reply(ResponseCode.QUERY_NOT_FOUND, remark=remark)
-        return Reply(ext={"value": value})
+        return Reply(ext=write(KeyAnswer(value=value)))
 
     def delete(self, request: Request) -> Reply:
         """Remove a value (102)."""
