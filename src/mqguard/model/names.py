@@ -13,8 +13,6 @@ TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC"
 SCHEDULE_TOPIC = "SCHEDULE_TOPIC_XXXX"
 TIMER_TOPIC = "rmq_sys_wheel_timer"
 """Where messages for a time of choice wait."""
-INNER_PRODUCER_GROUP = "CLIENT_INNER_PRODUCER"
-"""The producer group that every Java client registers beside its own."""
 
 MAX_TOPIC_BYTES = 127
 MAX_GROUP_BYTES = 120

@@ -62,13 +62,6 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         return max(self.read_queues, self.write_queues)
 
 
-def perm_text(perm: int) -> str:
-    """The form in which permissions are shown: `RW-`, `R--`, `-W-`, `---`, with `X` for inherit."""
-    return (
-        ("R" if perm & PERM_READ else "-") + ("W" if perm & PERM_WRITE else "-") + ("X" if perm & PERM_INHERIT else "-")
-    )
-
-
 def perm_fault(perm: int) -> str | None:
     """What is wrong with a permission number, None if it is legal."""
     legal = PERM_BOTH | PERM_INHERIT | PERM_PRIORITY

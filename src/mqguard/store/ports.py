@@ -19,7 +19,6 @@ class Table(enum.Enum):
     GROUPS = b"g"
     OFFSETS = b"o"
     COUNTERS = b"c"
-    SETTINGS = b"s"
     TIMERS = b"w"
 
 
