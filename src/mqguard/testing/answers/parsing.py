@@ -1,5 +1,6 @@
 """Lines of the kind `parsing`: one text for one parser."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.auth.source import Source, parse_address
+from mqguard.auth.source import Address, Source, parse_address
 from mqguard.auth.subject import Subject, SubjectType
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.guard.settings import parse_whitelist
@@ -153,8 +154,14 @@ def _ip(line: Json) -> object:
     return {"accepted": True, "ip": single4 or v6, "ipv4": single4, "ipv6": v6, "cidr4": cidr4, "cidr6": cidr6}
 
 
+def _address(text: str) -> Address | None:
+    """The request's address as Java reads the text: a bare number is one of IPv4."""
+    shorthand = text.isascii() and text.isdigit() and int(text) < 1 << 32
+    return parse_address(str(ipaddress.IPv4Address(int(text))) if shorthand else text)
+
+
 def _ip_match(line: Json) -> object:
-    address = parse_address(line["in"] or "")
+    address = _address(line["in"] or "")
     try:
         source = Source.parse(line["range"] or "")
     except PolicyInvalid as exc:
