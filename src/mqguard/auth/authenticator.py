@@ -5,7 +5,7 @@ import msgspec
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.signature import Match, match
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.user import User
+from mqguard.auth.user import User, UserStatus
 
 NO_USER_NAME = "username cannot be null."
 """Apache's sentence for a request without credentials."""
@@ -13,6 +13,9 @@ WRONG_SIGNATURE = "check signature failed."
 """Apache's sentence for a wrong signature; here also for an unknown user, so that names cannot be probed."""
 AUTHENTICATION_FAILED = "Authentication failed. Please verify the credentials and try again."
 """Apache's sentence for everything else that goes wrong."""
+
+# A member looked up in its class costs as much as a step of the comparison.
+_RIGHT, _ENABLED = Match.RIGHT, UserStatus.ENABLE
 
 
 class Credentials(msgspec.Struct, frozen=True, gc=False):
@@ -50,9 +53,9 @@ def authenticate(credentials: Credentials, snapshot: Snapshot, now_ms: int) -> U
     found = match(user, credentials.content, signature or "", now_ms)
     if user is None:
         raise AuthenticationFailed("unknown-user", WRONG_SIGNATURE)
-    if found is not Match.RIGHT:
+    if found is not _RIGHT:
         raise AuthenticationFailed(_reason(signature, found), WRONG_SIGNATURE)
-    if not user.is_enabled:
+    if user.status is not _ENABLED:
         raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
     return user
 

@@ -98,35 +98,45 @@ class Authentication:
             if found is not None:
                 return found
         known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
-        slowed = (known is None or known.user != claimed) and peer.channel in self._failed
-        user = self._signer(command, peer, snapshot, now, slowed=slowed)
+        if known is None or known.user != claimed:
+            self._check_pace(claimed or "", peer, now)
+        try:
+            content = signed_content(ext, command.body, command.version)
+            user = authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now)
+        except AuthenticationFailed as failure:
+            user = self._look_again(command, peer, failure, snapshot, now)
         # The same user object: nothing about the user has changed since.
         identity = known if known is not None and known_user is user else self._remember(user, peer)
         if self._verified is not None:
             self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
         return identity
 
-    def _signer(self, command: Command, peer: Peer, snapshot: Snapshot, now_ms: int, *, slowed: bool) -> User:
-        """The user who signed, unless too many have failed before.
+    def _check_pace(self, claimed: str, peer: Peer, now_ms: int) -> None:
+        """Refuse who has not proved to be that user and has failed too often before.
 
         Raises:
-            AuthenticationFailed: As `authenticate` does, or with the reason `throttled`.
+            AuthenticationFailed: With the reason `throttled`.
         """
-        ext = command.ext
-        claimed = ext.get(ACCESS_KEY)
-        if slowed and claimed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
+        slowed = claimed and peer.channel in self._failed
+        if slowed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
             raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
+
+    def _look_again(
+        self, command: Command, peer: Peer, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
+    ) -> User:
+        """The user who signed as Go clients do, after the first look failed; counts the failure if there is none.
+
+        Raises:
+            AuthenticationFailed: As `authenticate` does.
+        """
         try:
-            content = signed_content(ext, command.body, command.version)
-            return authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now_ms)
-        except AuthenticationFailed as failure:
-            try:
-                return _signer_without_token(command, failure, snapshot, now_ms)
-            except AuthenticationFailed as final:
-                if final.reason in GUESSES:
-                    self._throttle.failed((claimed or "")[:LONGEST_CLAIM], peer.ip, now_ms)
-                    self._mark_failed(peer)
-                raise
+            return _signer_without_token(command, failure, snapshot, now_ms)
+        except AuthenticationFailed as final:
+            if final.reason in GUESSES:
+                claimed = command.ext.get(ACCESS_KEY, "")
+                self._throttle.failed(claimed[:LONGEST_CLAIM], peer.ip, now_ms)
+                self._mark_failed(peer)
+            raise
 
     def _mark_failed(self, peer: Peer) -> None:
         failed = self._failed

@@ -34,6 +34,9 @@ from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE
 
 _LOG = logging.getLogger(__name__)
 
+# A member looked up in its class costs as much as a step of the decision.
+_ALLOW = Word.ALLOW
+
 
 class Guard:
     """Lets requests in, or not.
@@ -125,14 +128,14 @@ class Guard:
         rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
             verdict = authorization.judge_sender(identity, rights)
-            if verdict.decision is not Word.ALLOW:
+            if verdict.decision is not _ALLOW:
                 raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
             return Reason.SUPER if case.is_super else "authenticated"
         judge, code, ip = authorization.judge, case.code, case.peer.ip
         if len(needs) == 1:
             verdict = judge(identity, rights, needs[0], code, ip)
             case.verdicts = (verdict,)
-            if verdict.decision is not Word.ALLOW:
+            if verdict.decision is not _ALLOW:
                 self._refuser.deny(case, Stage.AUTHORIZATION, needs[0], verdict)
             return verdict.reason
         authorization.foresee(identity, rights, needs, code, ip)
@@ -140,7 +143,7 @@ class Guard:
         for need in needs:
             verdict = judge(identity, rights, need, code, ip)
             verdicts.append(verdict)
-            if verdict.decision is not Word.ALLOW:
+            if verdict.decision is not _ALLOW:
                 case.verdicts = tuple(verdicts)
                 self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
         case.verdicts = tuple(verdicts)

@@ -1,6 +1,5 @@
 """What a request signs: the text that both sides compute."""
 
-import functools
 import operator
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +11,17 @@ SIGNATURE: Final = "Signature"
 SECURITY_TOKEN: Final = "SecurityToken"  # noqa: S105, the field's name
 UNIQUE_KEY_QUERY: Final = "_UNIQUE_KEY_QUERY"
 
-_MAX_CACHED_NAMES: Final = 512
+_LONGEST_NAMES: Final = 512
 """Longest field names, all together, whose order is remembered: a peer chooses the names, so memory must be bounded."""
+_MOST_PICKERS: Final = 512
+"""Most sets of names whose order is remembered; when there are more, remembering starts anew."""
+
+_Picker = Callable[[dict[str, str]], tuple[str, ...]]
+
+# How to take the values in order, by the names as they came: of clients up to 4.9.3, and of all others. Clients send
+# few sets of names, so the sorting is done once for each.
+_legacy_pickers: dict[tuple[str, ...], _Picker] = {}
+_pickers: dict[tuple[str, ...], _Picker] = {}
 
 
 def signed_content(ext: dict[str, str], body: bytes, version: int) -> bytes:
@@ -27,25 +35,25 @@ def signed_content(ext: dict[str, str], body: bytes, version: int) -> bytes:
         version: The sender's version; up to 4.9.3 `_UNIQUE_KEY_QUERY` is left out too.
     """
     names = tuple(ext)
-    joined = "".join(names)
-    if len(joined) > _MAX_CACHED_NAMES or not joined.isascii():
-        values: tuple[str, ...] = tuple([ext[name] for name in _order(names, version <= VERSION_4_9_3)])
-    else:
-        values = _picker(names, version <= VERSION_4_9_3)(ext)
-    return "".join(values).encode("utf-8", "surrogatepass") + body
+    pick = (_legacy_pickers if version <= VERSION_4_9_3 else _pickers).get(names)
+    if pick is None:
+        pick = _learn(names, legacy=version <= VERSION_4_9_3)
+    return "".join(pick(ext)).encode("utf-8", "surrogatepass") + body
 
 
-def _order(names: tuple[str, ...], legacy: bool) -> list[str]:  # noqa: FBT001
+def _learn(names: tuple[str, ...], *, legacy: bool) -> _Picker:
+    order = _order(names, legacy=legacy)
+    pick: _Picker = operator.itemgetter(*order) if len(order) > 1 else lambda ext: tuple([ext[name] for name in order])
+    if sum(map(len, names)) <= _LONGEST_NAMES:
+        pickers = _legacy_pickers if legacy else _pickers
+        if len(pickers) >= _MOST_PICKERS:
+            pickers.clear()
+        pickers[names] = pick
+    return pick
+
+
+def _order(names: tuple[str, ...], *, legacy: bool) -> list[str]:
     # Java compares UTF-16 code units; for ASCII names that is the order of the code points.
     skipped = (SIGNATURE, UNIQUE_KEY_QUERY) if legacy else (SIGNATURE,)
     kept = [name for name in names if name not in skipped]
     return sorted(kept, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
-
-
-@functools.lru_cache(maxsize=512)
-def _picker(names: tuple[str, ...], legacy: bool) -> Callable[[dict[str, str]], tuple[str, ...]]:  # noqa: FBT001
-    """How to take the values in order. Clients send few sets of names, so the sorting is done once for each."""
-    order = _order(names, legacy)
-    if len(order) > 1:
-        return operator.itemgetter(*order)
-    return lambda ext: tuple([ext[name] for name in order])

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,18 @@ def test_it_agrees_with_every_recorded_signature() -> None:
         assert signed_content(ext, body, version) == base64.b64decode(result["content"]), case
         compared += 1
     assert compared > 600
+
+
+@pytest.mark.parametrize("version", [399, 513])
+def test_what_is_remembered_of_peers_field_names_is_bounded(version: int) -> None:
+    def traced(count: int, name: str) -> int:
+        tracemalloc.start()
+        try:
+            for number in range(count):
+                signed_content({f"{number:x}{name}": "v", "b": "w"}, b"", version)
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    assert traced(20_000, "short") < 512 * 1024
+    assert traced(1_000, "long" * 200) < 512 * 1024
