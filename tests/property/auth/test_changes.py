@@ -28,7 +28,7 @@ policies = st.builds(Policy, st.sampled_from(PolicyType), st.lists(entries, min_
 acls = st.builds(
     Acl, users.map(Subject), st.lists(policies, min_size=1, max_size=2, unique_by=lambda policy: policy.type).map(tuple)
 )
-secrets = st.sampled_from(["s", "t", "", None])
+secrets = st.sampled_from(["s", "t", "u", None])
 types = st.none() | st.sampled_from(UserType)
 statuses = st.none() | st.sampled_from(UserStatus)
 operations = st.one_of(
@@ -61,6 +61,8 @@ def everything(manager: MetadataManager) -> object:
 
 def check(store: MetadataStore, history: list[tuple[str, tuple[object, ...]]]) -> None:
     manager = MetadataManager(store)
+    for name in USERS[:2]:
+        manager.create_user(name, "s")
     # Decisions are asked between the changes too: what is remembered of them must not outlive a change.
     seen = everything(manager)
     for name, arguments in history:
