@@ -12,7 +12,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,11 +83,29 @@ def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: C
 
 def java_driver(version: str, home: Path) -> list[str]:
     """The command that starts the driver on the official Java client of a version."""
+    places = java_classes(version, "classes", (HERE / "java" / "src").glob("*.java"))
+    return ["java", *JAVA_FLAGS, *java_places(home, places), "Driver"]
+
+
+def java_auth_module(home: Path) -> list[str]:
+    """The command that starts Apache's auth module, which `mqadmin` brings along; its stores are in `home`."""
+    sources = [*(HERE / "java" / "auth").glob("*.java"), HERE / "java" / "src" / "Json.java"]
+    places = java_classes(JAVA_CLIENTS[0], "auth-classes", sources)
+    return ["java", "-Xmx256m", "-XX:+UseSerialGC", *java_places(home, places), "AuthModule"]
+
+
+def java_places(home: Path, classes: str) -> list[str]:
+    """Where a Java process keeps its files, and where its classes are."""
+    return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]
+
+
+def java_classes(version: str, name: str, sources: Iterable[Path]) -> str:
+    """The class path of programs that are compiled against the official Java client of a version."""
     need("java", "javac", "mvn")
     pom = HERE / "java" / f"rocketmq-{version}.xml"
-    sources = sorted((HERE / "java" / "src").glob("*.java"))
+    files = sorted(sources)
     with alone(f"java-{version}") as directory:
-        jars, classes = directory / "jars", directory / "classes"
+        jars, classes = directory / "jars", directory / name
 
         def fetch() -> None:
             shutil.rmtree(jars, ignore_errors=True)
@@ -96,14 +114,13 @@ def java_driver(version: str, home: Path) -> list[str]:
                 where=directory,
             )
 
-        def compile_driver() -> None:
+        def compile_all() -> None:
             shutil.rmtree(classes, ignore_errors=True)
-            run(["javac", "-nowarn", "-d", str(classes), "-cp", f"{jars}/*", *map(str, sources)], where=directory)
+            run(["javac", "-nowarn", "-d", str(classes), "-cp", f"{jars}/*", *map(str, files)], where=directory)
 
         build_once(directory, "jars.stamp", [pom], fetch)
-        build_once(directory, "classes.stamp", [pom, *sources], compile_driver)
-    places = [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", f"{classes}:{jars}/*"]
-    return ["java", *JAVA_FLAGS, *places, "Driver"]
+        build_once(directory, f"{name}.stamp", [pom, *files], compile_all)
+    return f"{classes}:{jars}/*"
 
 
 def go_driver() -> list[str]:

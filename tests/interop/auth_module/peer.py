@@ -1,0 +1,105 @@
+"""Apache's auth module in a process of its own: scenarios in, its answers out, as many as wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+Json = dict[str, Any]
+
+MEMORY = Path("/dev/shm")
+"""Files that need not outlive the run: the module waits for the disk at every change of a user or policy."""
+
+AHEAD = 64
+"""Scenarios that are sent before the first of their answers is read."""
+
+
+class PeerFailed(AssertionError):
+    """The module died or said something else than answers: nothing can be said about differences."""
+
+
+class Unexplained(AssertionError):
+    """An answer, Apache's or ours, that is not what the rules say: one of the three is wrong."""
+
+
+class AuthModule:
+    """The running module."""
+
+    def __init__(self, command: list[str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
+            )
+
+    def answers(self, kind: str, scenarios: Iterable[Json]) -> Iterator[tuple[Json, Any]]:
+        """Every scenario with the module's answer.
+
+        Raises:
+            PeerFailed: It has none.
+        """
+        batch: list[Json] = []
+        for scenario in scenarios:
+            batch.append(scenario)
+            if len(batch) == AHEAD:
+                yield from self._ask(kind, batch)
+                batch = []
+        yield from self._ask(kind, batch)
+
+    def _ask(self, kind: str, batch: list[Json]) -> Iterator[tuple[Json, Any]]:
+        lines = "".join(f"{json.dumps({'kind': kind, **scenario})}\n" for scenario in batch)
+        # Pipes hold less than a batch: it is written while its answers are read.
+        writer = threading.Thread(target=self._write, args=(lines,))
+        writer.start()
+        try:
+            for scenario in batch:
+                yield scenario, self._read()
+        finally:
+            writer.join()
+
+    def _write(self, lines: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it died: whoever reads says so
+            self._process.stdin.write(lines)
+            self._process.stdin.flush()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise PeerFailed(f"the module ended: {self._log.read_text(errors='replace')[-3000:]}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+        with suppress(OSError):
+            self._process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def quick_directory() -> Iterator[str]:
+    """A directory for the module's stores, in memory where the system has such a place."""
+    where = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="auth-module-", dir=where, ignore_cleanup_errors=True) as home:
+        yield home
