@@ -40,7 +40,7 @@ def standalone(
     On its first start it makes a super user with a random secret, prints it once and keeps it in the data directory.
     Stop it with Ctrl-C or SIGTERM.
     """
-    from mqguard.config import options
+    from mqguard.config import server_options
     from mqguard.config.loader import Flag, load
     from mqguard.runtime.standalone import Standalone
     from mqguard.telemetry import log
@@ -54,7 +54,9 @@ def standalone(
     flags = [Flag(flag, key, text) for flag, key, text in named if text is not None]
     flags += [Flag("--set", *_pair(setting)) for setting in settings]
     configuration = load(path, os.environ, flags)
-    log.configure(configuration.get(options.LOG_LEVEL).upper(), as_json=configuration.get(options.LOG_JSON))
+    log.configure(
+        configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
+    )
     server = Standalone(configuration)
     server.run(
         first_start=lambda found: _say_first_start(found, as_json=as_json),

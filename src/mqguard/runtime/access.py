@@ -8,7 +8,7 @@ from pathlib import Path
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.migrating import migrate
-from mqguard.config import options
+from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials
@@ -36,21 +36,21 @@ def prepare_users(manager: MetadataManager, config: Configuration, data: Path, f
         ConfigInvalid: The files of ACL 1.0 cannot be found.
         StartFailed: Nobody could administer, and the administrator's name is taken; or its file cannot be written.
     """
-    for option in (options.INIT_AUTHENTICATION_USER, options.INNER_CLIENT_CREDENTIALS):
+    for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
         found = config.get(option)
         if found is not None:
             manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
-    if config.get(options.MIGRATE_V1):
+    if config.get(access_options.MIGRATE_V1):
         _migrate(manager, config)
-    if config.get(options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
+    if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
         _make_administrator(manager, data, first_start)
 
 
 def _migrate(manager: MetadataManager, config: Configuration) -> None:
-    home = config.get(options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
+    home = config.get(access_options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
     if not home:
         raise config.refusal(
-            options.MIGRATE_V1,
+            access_options.MIGRATE_V1,
             "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
         )
     done = migrate(read_acl_v1(Path(home)), manager)

@@ -15,7 +15,7 @@ from mqguard.broker.failures import explain
 from mqguard.broker.parking import ParkedRequests
 from mqguard.broker.router import Router
 from mqguard.broker.server import Broker, BrokerPorts
-from mqguard.config import options
+from mqguard.config import access_options, options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.engine.engine import Engine
 from mqguard.guard.audit import AuditTrail
@@ -73,7 +73,7 @@ class Parts:
             users: MetadataStore = (
                 RocksMetadataStore(data / "access", key)
                 if plugged is None
-                else PluginStore(plugged, config.get(options.PLUGIN_TIMEOUT))
+                else PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT))
             )
             opened.callback(users.close)
             manager = MetadataManager(users)
@@ -116,8 +116,8 @@ class Parts:
                 at_close=[self._namesrv.closed],
                 at_turn_end=[writer.end_turn],
             )
-            self._host = config.get(options.BROKER_IP)
-            self._ip = settings.resolve(self._host, config.source(options.BROKER_IP))
+            self._host = config.get(server_options.BROKER_IP)
+            self._ip = settings.resolve(self._host, config.source(server_options.BROKER_IP))
             self._opened = opened.pop_all()
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
@@ -143,7 +143,7 @@ class Parts:
             self._threads = None
             return Guard(settings.guard_settings(config), ports), None
         guard = PluggedGuard(settings.guard_settings(config), ports, extensions)
-        self._threads = PluginThreads(extensions.limit_ms, config.get(options.PLUGIN_THREADS))
+        self._threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
         opened.callback(self._threads.close)
         return guard, ParkedRequests(self._threads, guard.resume)
 
@@ -160,12 +160,12 @@ class Parts:
 def _open_audit(
     config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack
 ) -> tuple[AuditWriter, AuditTrail]:
-    directory = config.get(options.AUDIT_PATH) or data / "audit"
+    directory = config.get(server_options.AUDIT_PATH) or data / "audit"
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise StartFailed(f"the audit directory `{directory}` cannot be made: {exc.strerror}") from None
-    most, parts = config.get(options.AUDIT_MAX_FILE), config.get(options.AUDIT_FILES)
+    most, parts = config.get(server_options.AUDIT_MAX_FILE), config.get(server_options.AUDIT_FILES)
     files = [RotatingFile(directory / name, most, parts) for name in ("auth_audit.log", "audit.jsonl")]
     writer = AuditWriter(files, AuditLines(), clock.now_ms)
     writer.start()

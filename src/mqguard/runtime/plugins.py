@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mqguard.auth.ports import MetadataStore
-from mqguard.config import options
+from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.config.option import Option
 from mqguard.guard.extension import RecordSink
@@ -23,14 +23,14 @@ from mqguard.guard.extensions import Extensions, Installed
 _LOG = logging.getLogger(__name__)
 
 GROUPS: Mapping[str, str] = {
-    options.AUTHENTICATION_PROVIDER.name: "mqguard.authentication_providers",
-    options.AUTHORIZATION_PROVIDER.name: "mqguard.authorization_providers",
-    options.AUTHENTICATION_METADATA_PROVIDER.name: "mqguard.metadata_stores",
-    options.AUTHENTICATION_STRATEGY.name: "mqguard.strategies",
-    options.AUTHORIZATION_STRATEGY.name: "mqguard.strategies",
-    options.AUTHENTICATION_HANDLERS.name: "mqguard.authentication_handlers",
-    options.AUTHORIZATION_HANDLERS.name: "mqguard.authorization_handlers",
-    options.AUDIT_SINKS.name: "mqguard.audit_sinks",
+    access_options.AUTHENTICATION_PROVIDER.name: "mqguard.authentication_providers",
+    access_options.AUTHORIZATION_PROVIDER.name: "mqguard.authorization_providers",
+    access_options.AUTHENTICATION_METADATA_PROVIDER.name: "mqguard.metadata_stores",
+    access_options.AUTHENTICATION_STRATEGY.name: "mqguard.strategies",
+    access_options.AUTHORIZATION_STRATEGY.name: "mqguard.strategies",
+    access_options.AUTHENTICATION_HANDLERS.name: "mqguard.authentication_handlers",
+    access_options.AUTHORIZATION_HANDLERS.name: "mqguard.authorization_handlers",
+    server_options.AUDIT_SINKS.name: "mqguard.audit_sinks",
 }
 """The group in which plugins for an option are registered."""
 
@@ -56,13 +56,13 @@ def load_extensions(config: Configuration) -> Extensions:
         ConfigInvalid: One cannot be found, cannot be made, or is not what it must be.
     """
     return Extensions(
-        authentication_provider=_one(config, options.AUTHENTICATION_PROVIDER),
-        authentication_handlers=_many(config, options.AUTHENTICATION_HANDLERS),
-        authentication_strategy=_strategy(config, options.AUTHENTICATION_STRATEGY),
-        authorization_provider=_one(config, options.AUTHORIZATION_PROVIDER),
-        authorization_handlers=_many(config, options.AUTHORIZATION_HANDLERS),
-        authorization_strategy=_strategy(config, options.AUTHORIZATION_STRATEGY),
-        limit_ms=config.get(options.PLUGIN_TIMEOUT),
+        authentication_provider=_one(config, access_options.AUTHENTICATION_PROVIDER),
+        authentication_handlers=_many(config, access_options.AUTHENTICATION_HANDLERS),
+        authentication_strategy=_strategy(config, access_options.AUTHENTICATION_STRATEGY),
+        authorization_provider=_one(config, access_options.AUTHORIZATION_PROVIDER),
+        authorization_handlers=_many(config, access_options.AUTHORIZATION_HANDLERS),
+        authorization_strategy=_strategy(config, access_options.AUTHORIZATION_STRATEGY),
+        limit_ms=config.get(access_options.PLUGIN_TIMEOUT),
     )
 
 
@@ -72,7 +72,7 @@ def load_sinks(config: Configuration) -> list[tuple[str, RecordSink]]:
     Raises:
         ConfigInvalid: As for `load_extensions`.
     """
-    return [(found.name, found.plugin) for found in _many(config, options.AUDIT_SINKS)]
+    return [(found.name, found.plugin) for found in _many(config, server_options.AUDIT_SINKS)]
 
 
 def load_store(config: Configuration) -> MetadataStore | None:
@@ -81,7 +81,7 @@ def load_store(config: Configuration) -> MetadataStore | None:
     Raises:
         ConfigInvalid: As for `load_extensions`; or users and policies are to be in two places.
     """
-    users, policies = options.AUTHENTICATION_METADATA_PROVIDER, options.AUTHORIZATION_METADATA_PROVIDER
+    users, policies = access_options.AUTHENTICATION_METADATA_PROVIDER, access_options.AUTHORIZATION_METADATA_PROVIDER
     if config.get(users) != config.get(policies):
         raise config.refusal(
             policies if config.is_set(policies) else users,

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from mqguard.broker.settings import BrokerSettings, SecretExposure
-from mqguard.config import options
+from mqguard.config import access_options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
 from mqguard.engine.settings import EngineSettings
@@ -21,10 +21,10 @@ _LOOPBACK = ("127.", "localhost", "::1")
 
 def bind_address(config: Configuration) -> str:
     """What to listen at: what is said, else this machine alone, unless routes name an address that others reach."""
-    said = config.get(options.BIND_ADDRESS)
+    said = config.get(server_options.BIND_ADDRESS)
     if said:
         return said
-    reachable = config.get(options.BROKER_IP)
+    reachable = config.get(server_options.BROKER_IP)
     if reachable.startswith(_LOOPBACK):
         return "::1" if ":" in reachable else "127.0.0.1"
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
@@ -32,9 +32,12 @@ def bind_address(config: Configuration) -> str:
 
 def cautions(config: Configuration) -> list[str]:
     """What an operator probably did not mean, in sentences for the log."""
-    host, reachable = bind_address(config), config.get(options.BROKER_IP)
+    host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = []
-    if config.get(options.AUTHORIZATION_ENABLED) and config.get(options.AUTHORIZATION_ENFORCEMENT) == "shadow":
+    if (
+        config.get(access_options.AUTHORIZATION_ENABLED)
+        and config.get(access_options.AUTHORIZATION_ENFORCEMENT) == "shadow"
+    ):
         found.append(
             "POLICIES ARE NOT ENFORCED: authorizationEnforcement = shadow lets every authenticated user in and only "
             "records what would be refused, as shadow-deny in the audit log"
@@ -45,9 +48,9 @@ def cautions(config: Configuration) -> list[str]:
         found.append(
             f"others can connect at {host}, but routes send them to {reachable}, their own machine: set brokerIP1"
         )
-    if not config.get(options.AUTHENTICATION_ENABLED):
+    if not config.get(access_options.AUTHENTICATION_ENABLED):
         found.append(f"authentication is off: whoever reaches {host} is served, whatever name it claims")
-    if not config.get(options.AUTHORIZATION_ENABLED):
+    if not config.get(access_options.AUTHORIZATION_ENABLED):
         found.append(f"authorization is off: whoever is let in at {host} may do everything")
     return found
 
@@ -78,28 +81,28 @@ def guard_settings(config: Configuration) -> GuardSettings:
     """
     get = config.get
     settings = GuardSettings(
-        authentication_enabled=get(options.AUTHENTICATION_ENABLED),
-        authorization_enabled=get(options.AUTHORIZATION_ENABLED),
-        authentication_whitelist=get(options.AUTHENTICATION_WHITELIST),
-        authorization_whitelist=get(options.AUTHORIZATION_WHITELIST),
-        authentication_strategy=_strategy(get(options.AUTHENTICATION_STRATEGY)),
-        authorization_strategy=_strategy(get(options.AUTHORIZATION_STRATEGY)),
-        enforcement=Enforcement(get(options.AUTHORIZATION_ENFORCEMENT)),
-        trust_claimed_user=get(options.TRUST_CLAIMED_USER),
-        cluster=get(options.CLUSTER_NAME),
-        brokers=frozenset({get(options.BROKER_NAME)}),
-        trace_topic=get(options.TRACE_TOPIC),
-        trace_topic_open=get(options.TRACE_TOPIC_OPEN),
-        stateful_entries=get(options.STATEFUL_ENTRIES),
-        stateful_ms=get(options.STATEFUL_SECONDS) * 1000,
-        stateful_rulings=get(options.STATEFUL_RULINGS),
-        stateful_rulings_ms=get(options.STATEFUL_RULINGS_SECONDS) * 1000,
-        when_audit_full=WhenAuditFull(get(options.AUDIT_WHEN_FULL)),
+        authentication_enabled=get(access_options.AUTHENTICATION_ENABLED),
+        authorization_enabled=get(access_options.AUTHORIZATION_ENABLED),
+        authentication_whitelist=get(access_options.AUTHENTICATION_WHITELIST),
+        authorization_whitelist=get(access_options.AUTHORIZATION_WHITELIST),
+        authentication_strategy=_strategy(get(access_options.AUTHENTICATION_STRATEGY)),
+        authorization_strategy=_strategy(get(access_options.AUTHORIZATION_STRATEGY)),
+        enforcement=Enforcement(get(access_options.AUTHORIZATION_ENFORCEMENT)),
+        trust_claimed_user=get(access_options.TRUST_CLAIMED_USER),
+        cluster=get(server_options.CLUSTER_NAME),
+        brokers=frozenset({get(server_options.BROKER_NAME)}),
+        trace_topic=get(access_options.TRACE_TOPIC),
+        trace_topic_open=get(access_options.TRACE_TOPIC_OPEN),
+        stateful_entries=get(access_options.STATEFUL_ENTRIES),
+        stateful_ms=get(access_options.STATEFUL_SECONDS) * 1000,
+        stateful_rulings=get(access_options.STATEFUL_RULINGS),
+        stateful_rulings_ms=get(access_options.STATEFUL_RULINGS_SECONDS) * 1000,
+        when_audit_full=WhenAuditFull(get(server_options.AUDIT_WHEN_FULL)),
     )
     try:
         settings.check()
     except GuardMisconfigured as exc:
-        raise ConfigInvalid(f"{config.source(options.AUTHENTICATION_ENABLED)}: {exc}") from None
+        raise ConfigInvalid(f"{config.source(access_options.AUTHENTICATION_ENABLED)}: {exc}") from None
     return settings
 
 
@@ -115,26 +118,26 @@ def engine_settings(config: Configuration) -> EngineSettings:
         ConfigInvalid: Messages would be bigger than what the protocol carries.
     """
     get = config.get
-    if get(options.MAX_MESSAGE_SIZE) > MAX_MESSAGE_SIZE:
-        raise config.refusal(options.MAX_MESSAGE_SIZE, "frames of the protocol hold no more than `15M`")
+    if get(server_options.MAX_MESSAGE_SIZE) > MAX_MESSAGE_SIZE:
+        raise config.refusal(server_options.MAX_MESSAGE_SIZE, "frames of the protocol hold no more than `15M`")
     return EngineSettings(
-        cluster=get(options.CLUSTER_NAME),
-        broker=get(options.BROKER_NAME),
-        address=get(options.BROKER_IP),
-        port=get(options.LISTEN_PORT),
-        region=get(options.REGION_ID),
-        trace_on=get(options.TRACE_ON),
-        auto_create_topic=get(options.AUTO_CREATE_TOPIC),
-        auto_create_group=get(options.AUTO_CREATE_GROUP),
-        default_queues=get(options.DEFAULT_QUEUES),
-        max_message_bytes=get(options.MAX_MESSAGE_SIZE),
-        max_fetch_messages=get(options.MAX_FETCH_MESSAGES),
-        max_fetch_bytes=get(options.MAX_FETCH_BYTES),
-        sync_flush=get(options.FLUSH_DISK_TYPE) == "SYNC_FLUSH",
-        delay_levels=get(options.MESSAGE_DELAY_LEVELS),
-        reserved_hours=get(options.FILE_RESERVED_TIME),
-        max_bytes=get(options.MAX_BYTES),
-        max_disk_ratio=get(options.DISK_FULL_RATIO) / 100,
+        cluster=get(server_options.CLUSTER_NAME),
+        broker=get(server_options.BROKER_NAME),
+        address=get(server_options.BROKER_IP),
+        port=get(server_options.LISTEN_PORT),
+        region=get(server_options.REGION_ID),
+        trace_on=get(server_options.TRACE_ON),
+        auto_create_topic=get(server_options.AUTO_CREATE_TOPIC),
+        auto_create_group=get(server_options.AUTO_CREATE_GROUP),
+        default_queues=get(server_options.DEFAULT_QUEUES),
+        max_message_bytes=get(server_options.MAX_MESSAGE_SIZE),
+        max_fetch_messages=get(server_options.MAX_FETCH_MESSAGES),
+        max_fetch_bytes=get(server_options.MAX_FETCH_BYTES),
+        sync_flush=get(server_options.FLUSH_DISK_TYPE) == "SYNC_FLUSH",
+        delay_levels=get(server_options.MESSAGE_DELAY_LEVELS),
+        reserved_hours=get(server_options.FILE_RESERVED_TIME),
+        max_bytes=get(server_options.MAX_BYTES),
+        max_disk_ratio=get(server_options.DISK_FULL_RATIO) / 100,
         process=os.getpid(),
     )
 
@@ -146,17 +149,17 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         ConfigInvalid: It is meant to be a slave.
     """
     get = config.get
-    if get(options.BROKER_ID) != 0:
-        raise config.refusal(options.BROKER_ID, "a slave cannot be served here: write 0, which is the master")
+    if get(server_options.BROKER_ID) != 0:
+        raise config.refusal(server_options.BROKER_ID, "a slave cannot be served here: write 0, which is the master")
     return BrokerSettings(
-        cluster=get(options.CLUSTER_NAME),
-        name=get(options.BROKER_NAME),
-        broker_id=get(options.BROKER_ID),
-        region=get(options.REGION_ID),
-        trace_on=get(options.TRACE_ON),
-        long_polling=get(options.LONG_POLLING),
-        secret_exposure=SecretExposure(get(options.SECRET_EXPOSURE)),
-        nobody_administers=not get(options.AUTHENTICATION_ENABLED),
+        cluster=get(server_options.CLUSTER_NAME),
+        name=get(server_options.BROKER_NAME),
+        broker_id=get(server_options.BROKER_ID),
+        region=get(server_options.REGION_ID),
+        trace_on=get(server_options.TRACE_ON),
+        long_polling=get(server_options.LONG_POLLING),
+        secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
+        nobody_administers=not get(access_options.AUTHENTICATION_ENABLED),
     )
 
 
@@ -164,28 +167,30 @@ def net_settings(config: Configuration) -> NetSettings:
     """The settings of a listener."""
     return dataclasses.replace(
         NetSettings(),
-        idle_seconds=float(config.get(options.IDLE_SECONDS)),
-        max_connections=config.get(options.MAX_CONNECTIONS),
-        proxy_protocol_peers=config.get(options.PROXY_PROTOCOL_PEERS),
+        idle_seconds=float(config.get(server_options.IDLE_SECONDS)),
+        max_connections=config.get(server_options.MAX_CONNECTIONS),
+        proxy_protocol_peers=config.get(server_options.PROXY_PROTOCOL_PEERS),
         tls=_tls_settings(config),
     )
 
 
 def _tls_settings(config: Configuration) -> TlsSettings:
-    mode = TlsMode(config.get(options.TLS_MODE))
-    certificate, key = config.get(options.TLS_CERTIFICATE), config.get(options.TLS_KEY)
-    password = config.get(options.TLS_KEY_PASSWORD)
-    if certificate is None and not config.get(options.TLS_TEST_MODE):
+    mode = TlsMode(config.get(server_options.TLS_MODE))
+    certificate, key = config.get(server_options.TLS_CERTIFICATE), config.get(server_options.TLS_KEY)
+    password = config.get(server_options.TLS_KEY_PASSWORD)
+    if certificate is None and not config.get(server_options.TLS_TEST_MODE):
         if mode is TlsMode.ENFORCING:
-            raise config.refusal(options.TLS_MODE, "`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`")
+            raise config.refusal(
+                server_options.TLS_MODE, "`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`"
+            )
         mode = TlsMode.DISABLED
-    shown = config.get(options.TLS_CLIENT_AUTH)
+    shown = config.get(server_options.TLS_CLIENT_AUTH)
     return TlsSettings(
         mode=mode,
         certificate=_text(certificate),
         key=_text(key),
         key_password=None if password is None else password.reveal(),
-        client_ca=None if shown == "none" else _text(config.get(options.TLS_TRUST)),
+        client_ca=None if shown == "none" else _text(config.get(server_options.TLS_TRUST)),
         require_client_certificate=shown == "require",
     )
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 if sys.platform != "win32":
     import uvloop
 
-from mqguard.config import options
+from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration, Level
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
@@ -84,7 +84,7 @@ class Standalone:
 
     def __init__(self, config: Configuration) -> None:
         self._config = config
-        self._data = config.get(options.STORE_PATH)
+        self._data = config.get(server_options.STORE_PATH)
         self._net = settings.net_settings(config)
         self._guard = settings.guard_settings(config)
 
@@ -130,10 +130,10 @@ class Standalone:
         loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
         parts.attach(loop, lambda: _end_turns(broker, namesrv))
         try:
-            port = await _listen(broker, host, self._config.get(options.LISTEN_PORT), "broker", "--port")
+            port = await _listen(broker, host, self._config.get(server_options.LISTEN_PORT), "broker", "--port")
             parts.advertise(port)
             namesrv_port = await _listen(
-                namesrv, host, self._config.get(options.NAMESRV_LISTEN_PORT), "name server", "--namesrv-port"
+                namesrv, host, self._config.get(server_options.NAMESRV_LISTEN_PORT), "name server", "--namesrv-port"
             )
             _Ticker(loop, parts, (broker, namesrv)).start()
             found = self._ready(port, namesrv_port)
@@ -151,16 +151,16 @@ class Standalone:
                     ends.create_task(server.stop(GRACE_SECONDS))
 
     def _ready(self, port: int, namesrv_port: int) -> Ready:
-        ip = self._config.get(options.BROKER_IP)
+        ip = self._config.get(server_options.BROKER_IP)
         host = f"[{ip}]" if ":" in ip else ip
         return Ready(
-            cluster=self._config.get(options.CLUSTER_NAME),
+            cluster=self._config.get(server_options.CLUSTER_NAME),
             namesrv=f"{host}:{namesrv_port}",
             broker=f"{host}:{port}",
             data=self._data,
             authentication=self._guard.authentication_enabled,
             authorization=self._guard.authorization_enabled,
-            administrator=self._config.get(options.INIT_AUTHENTICATION_USER) or read_credentials(self._data),
+            administrator=self._config.get(access_options.INIT_AUTHENTICATION_USER) or read_credentials(self._data),
         )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.config import options
+from mqguard.config import access_options, options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import MAX_FILE_BYTES, Flag, Level, load
 
@@ -36,12 +36,12 @@ def conf(tmp_path, text):
 
 def test_the_keys_of_an_apache_broker_work_unchanged(tmp_path):
     found = load(conf(tmp_path, SEED))
-    assert found.get(options.AUTHENTICATION_STRATEGY) == "stateful"
-    assert found.get(options.AUTHORIZATION_STRATEGY) == "stateless"
-    assert found.get(options.AUTHORIZATION_WHITELIST) == {"105", "106"}
-    user = found.get(options.INIT_AUTHENTICATION_USER)
+    assert found.get(access_options.AUTHENTICATION_STRATEGY) == "stateful"
+    assert found.get(access_options.AUTHORIZATION_STRATEGY) == "stateless"
+    assert found.get(access_options.AUTHORIZATION_WHITELIST) == {"105", "106"}
+    user = found.get(access_options.INIT_AUTHENTICATION_USER)
     assert (user.name, user.secret.reveal()) == ("rocketmq", "12345678")
-    inner = found.get(options.INNER_CLIENT_CREDENTIALS)
+    inner = found.get(access_options.INNER_CLIENT_CREDENTIALS)
     assert (inner.name, inner.secret.reveal()) == ("inner", "in:ner=1")
     assert "12345678" not in repr(user)
     assert [(notice.level, notice.text) for notice in found.notices] == [
@@ -55,20 +55,25 @@ def test_the_later_source_wins_and_is_named(tmp_path):
     found = load(
         path, {"MQGUARD_BROKER_NAME": "environment", "MQGUARD_LISTEN_PORT": "2"}, [Flag("--port", "listenPort", "3")]
     )
-    assert [(found.get(option), found.source(option)) for option in (options.LISTEN_PORT, options.BROKER_NAME)] == [
+    assert [
+        (found.get(option), found.source(option)) for option in (server_options.LISTEN_PORT, server_options.BROKER_NAME)
+    ] == [
         (3, "flag --port"),
         ("environment", "environment MQGUARD_BROKER_NAME"),
     ]
-    assert (found.get(options.BROKER_ID), found.source(options.BROKER_ID)) == (7, "broker.conf:3")
-    assert (found.get(options.CLUSTER_NAME), found.source(options.CLUSTER_NAME)) == ("DefaultCluster", "default")
-    assert found.is_set(options.BROKER_ID)
-    assert not found.is_set(options.CLUSTER_NAME)
+    assert (found.get(server_options.BROKER_ID), found.source(server_options.BROKER_ID)) == (7, "broker.conf:3")
+    assert (found.get(server_options.CLUSTER_NAME), found.source(server_options.CLUSTER_NAME)) == (
+        "DefaultCluster",
+        "default",
+    )
+    assert found.is_set(server_options.BROKER_ID)
+    assert not found.is_set(server_options.CLUSTER_NAME)
 
 
 def test_with_nothing_said_everybody_is_checked():
     found = load()
-    assert found.get(options.AUTHENTICATION_ENABLED)
-    assert found.get(options.AUTHORIZATION_ENABLED)
+    assert found.get(access_options.AUTHENTICATION_ENABLED)
+    assert found.get(access_options.AUTHORIZATION_ENABLED)
     assert found.notices == ()
 
 
@@ -162,7 +167,7 @@ def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(tmp_path, key, m
 
 def test_a_repeated_key_is_said_and_the_last_one_used(tmp_path):
     found = load(conf(tmp_path, "listenPort=1\nlistenPort=2\n"))
-    assert found.get(options.LISTEN_PORT) == 2
+    assert found.get(server_options.LISTEN_PORT) == 2
     assert [notice.text for notice in found.notices] == [
         "broker.conf:2: `listenPort` stands also in line 1: this one is used"
     ]
@@ -180,7 +185,7 @@ def test_an_unknown_variable_is_a_warning_and_the_command_lines_own_are_not():
 def test_a_secret_can_be_referred_to(tmp_path):
     (tmp_path / "user.json").write_text('{"username":"a","password":"b"}\n')
     found = load(conf(tmp_path, f"initAuthenticationUser=file:{tmp_path}/user.json\n"))
-    assert found.get(options.INIT_AUTHENTICATION_USER).secret.reveal() == "b"
+    assert found.get(access_options.INIT_AUTHENTICATION_USER).secret.reveal() == "b"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,240 @@
+"""Options about what is served, where messages lie, connections, and what is put on record.
+
+Names and meanings are Apache RocketMQ's (`BrokerConfig`, `MessageStoreConfig`, `NettyServerConfig`, `TlsSystemConfig`
+of release 5.5.0) where Apache has one.
+"""
+
+from pathlib import Path
+
+from mqguard.auth.user import Secret
+from mqguard.config import kinds
+from mqguard.config.option import Option
+
+DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
+
+CLUSTER_NAME = Option(
+    "brokerClusterName", kinds.NAME, "DefaultCluster", "The name of the cluster, as in `Cluster:NAME`.", "broker"
+)
+BROKER_NAME = Option(
+    "brokerName", kinds.NAME, "broker-a", "The name of the broker.", "broker", apache_default="the host's name"
+)
+BROKER_ID = Option("brokerId", kinds.integer(0, 2**31 - 1), 0, "The number of the broker; 0 is the master.", "broker")
+BROKER_IP = Option(
+    "brokerIP1",
+    kinds.HOST,
+    "127.0.0.1",
+    "The address under which clients reach the broker; routes name it.",
+    "broker",
+    apache_default="an address of the host",
+)
+LISTEN_PORT = Option("listenPort", kinds.PORT, 10911, "The broker's port; 0 takes any free one.", "broker")
+BIND_ADDRESS = Option(
+    "bindAddress",
+    kinds.HOST,
+    "",
+    "The address that is listened on; `0.0.0.0` or `::` for all.",
+    "broker",
+    says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
+    apache_default="`0.0.0.0`",
+)
+REGION_ID = Option("regionId", kinds.NAME, "DefaultRegion", "The name of the region, told to clients.", "broker")
+TRACE_ON = Option(
+    "traceOn", kinds.BOOLEAN, default=True, help="Whether clients are told to send traces.", section="broker"
+)
+NAMESRV_LISTEN_PORT = Option(
+    "namesrvListenPort", kinds.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
+)
+
+AUTO_CREATE_TOPIC = Option(
+    "autoCreateTopicEnable",
+    kinds.BOOLEAN,
+    default=True,
+    help="Whether sending to a new topic creates it, if the user may.",
+    section="engine",
+)
+AUTO_CREATE_GROUP = Option(
+    "autoCreateSubscriptionGroup",
+    kinds.BOOLEAN,
+    default=True,
+    help="Whether consuming as a new group creates it.",
+    section="engine",
+)
+DEFAULT_QUEUES = Option(
+    "defaultTopicQueueNums",
+    kinds.integer(1, 1024),
+    8,
+    "The most queues that an automatically created topic gets.",
+    "engine",
+)
+MAX_MESSAGE_SIZE = Option(
+    "maxMessageSize", kinds.SIZE, 4 * 1024 * 1024, "The biggest message that is taken.", "engine", says_default="`4M`"
+)
+MESSAGE_DELAY_LEVELS = Option(
+    "messageDelayLevel", kinds.DELAY_LEVELS, DELAY_LEVELS, "The delays that the levels 1, 2, 3, … stand for.", "engine"
+)
+MAX_FETCH_MESSAGES = Option(
+    "maxTransferCountOnMessageInMemory", kinds.integer(1, 1024), 32, "The most messages that one pull gets.", "engine"
+)
+MAX_FETCH_BYTES = Option(
+    "maxTransferBytesOnMessageInMemory", kinds.SIZE, 256 * 1024, "The most bytes that one pull gets.", "engine"
+)
+LONG_POLLING = Option(
+    "longPollingEnable",
+    kinds.BOOLEAN,
+    default=True,
+    help="Whether a pull waits for messages as long as its client says.",
+    section="engine",
+)
+
+STORE_PATH = Option(
+    "storePathRootDir",
+    kinds.PATH,
+    Path("mqguard-data"),
+    "The data directory. Only one process uses it at a time.",
+    "store",
+    says_default="`mqguard-data` in the directory of the start",
+    apache_default="`$HOME/store`",
+)
+FLUSH_DISK_TYPE = Option(
+    "flushDiskType",
+    kinds.choice("ASYNC_FLUSH", "SYNC_FLUSH"),
+    "ASYNC_FLUSH",
+    "When a message counts as stored: `ASYNC_FLUSH` survives the end of the process, `SYNC_FLUSH` that of the machine.",
+    "store",
+)
+FILE_RESERVED_TIME = Option(
+    "fileReservedTime", kinds.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
+)
+MAX_BYTES = Option(
+    "maxStoreBytes",
+    kinds.SIZE,
+    0,
+    "The oldest messages are deleted when more than this is kept; 0 sets no limit.",
+    "store",
+    ours=True,
+)
+DISK_FULL_RATIO = Option(
+    "diskSpaceWarningLevelRatio",
+    kinds.integer(10, 100),
+    95,
+    "How full the disk may be, in percent, before messages are refused.",
+    "store",
+    apache_default="`90`",
+)
+
+TLS_MODE = Option(
+    "tls.server.mode",
+    kinds.choice("disabled", "permissive", "enforcing"),
+    "permissive",
+    "Whether TLS is refused, possible beside plain connections on the same port, or the only way in.",
+    "net",
+)
+TLS_CERTIFICATE = Option(
+    "tls.server.certPath", kinds.OPTIONAL_PATH, None, "The certificate chain, PEM.", "net", says_default="none"
+)
+TLS_KEY = Option("tls.server.keyPath", kinds.OPTIONAL_PATH, None, "The private key, PEM.", "net", says_default="none")
+TLS_KEY_PASSWORD: Option[Secret | None] = Option(
+    "tls.server.keyPassword",
+    kinds.SECRET,
+    None,
+    "What the private key is encrypted with.",
+    "net",
+    says_default="none",
+    secret=True,
+)
+TLS_TRUST = Option(
+    "tls.server.trustCertPath",
+    kinds.OPTIONAL_PATH,
+    None,
+    "The certificates that clients' certificates must come from, PEM.",
+    "net",
+    says_default="none",
+)
+TLS_CLIENT_AUTH = Option(
+    "tls.server.need.client.auth",
+    kinds.choice("none", "optional", "require"),
+    "none",
+    "Whether clients show a certificate.",
+    "net",
+)
+TLS_TEST_MODE = Option(
+    "tls.test.mode.enable",
+    kinds.BOOLEAN,
+    default=True,
+    help="Whether a throw-away certificate is made when none is given; otherwise there is no TLS without one.",
+    section="net",
+)
+PROXY_PROTOCOL_PEERS = Option(
+    "proxyProtocolPeers",
+    kinds.NETWORKS,
+    (),
+    "The balancers whose PROXY protocol header is believed.",
+    "net",
+    says_default="none",
+    apache_default="everybody's is believed",
+    ours=True,
+)
+IDLE_SECONDS = Option(
+    "serverChannelMaxIdleTimeSeconds",
+    kinds.integer(1, 86_400),
+    120,
+    "How long a connection may be silent before it is closed.",
+    "net",
+)
+MAX_CONNECTIONS = Option(
+    "maxConnections",
+    kinds.integer(1, 1_000_000),
+    16_384,
+    "How many connections a port serves at a time.",
+    "net",
+    ours=True,
+)
+
+AUDIT_PATH = Option(
+    "auditPath",
+    kinds.OPTIONAL_PATH,
+    None,
+    "The directory of the audit log.",
+    "audit",
+    says_default="`audit` in the data directory",
+    ours=True,
+)
+AUDIT_WHEN_FULL = Option(
+    "auditWhenFull",
+    kinds.choice("drop", "refuse"),
+    "drop",
+    "What happens while the audit log cannot keep up: lines are dropped and counted, or requests are refused.",
+    "audit",
+    ours=True,
+)
+AUDIT_MAX_FILE = Option(
+    "auditMaxFileSize", kinds.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
+)
+AUDIT_FILES = Option(
+    "auditMaxFiles", kinds.integer(1, 1000), 10, "How many audit files of each form are kept.", "audit", ours=True
+)
+AUDIT_SINKS = Option(
+    "auditSinks",
+    kinds.PLUGINS,
+    (),
+    "Plugins that get every audit record, beside the files.",
+    "audit",
+    says_default="none",
+    ours=True,
+)
+LOG_JSON = Option(
+    "logJson",
+    kinds.BOOLEAN,
+    default=False,
+    help="Whether log lines on standard error are JSON objects.",
+    section="audit",
+    ours=True,
+)
+LOG_LEVEL = Option(
+    "logLevel",
+    kinds.choice("debug", "info", "warning", "error"),
+    "info",
+    "What is said on standard error.",
+    "audit",
+    ours=True,
+)
