@@ -46,7 +46,7 @@ _METHODS: Mapping[str, dict[str, int]] = {
 """What a plugin of a group must have: methods, and how many arguments each is called with."""
 
 _OURS = frozenset({"default", "local", "stateless", "stateful"})
-"""The words for built-ins; the only mapping from Apache's class names to them is in `config/options.py`."""
+"""The words for built-ins; the only mapping from Apache's class names to them is in `config/access_options.py`."""
 
 
 def load_extensions(config: Configuration) -> Extensions:
