@@ -63,16 +63,25 @@ def compose(text: str) -> Node | None:
         DocumentInvalid: It is no YAML, or uses what is refused; the first such place.
     """
     try:
-        events = iter(yaml.parse(text, Loader=_Loader))
-        return _Composer(events).document()
+        return _Composer(_events(text)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Mark(1, 1) if mark is None else Mark(mark.line + 1, mark.column + 1)
-        raise DocumentInvalid([Problem(place, f"this is no YAML: {_one_line(error.problem)}")]) from None
+        raise DocumentInvalid([Problem(place, f"this is no YAML: {_reason(text, place, error.problem)}")]) from None
     except yaml.reader.ReaderError as error:
         raise DocumentInvalid([_unreadable(text, error)]) from None
     except (yaml.YAMLError, UnicodeError):
         raise DocumentInvalid([Problem(Mark(1, 1), "this is no YAML")]) from None
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    # What `yaml.parse` does, with half its calls: a large file has a million events.
+    loader = _Loader(text)
+    try:
+        while (event := loader.get_event()) is not None:
+            yield event
+    finally:
+        loader.dispose()
 
 
 class _Composer:
@@ -97,7 +106,7 @@ class _Composer:
 
     def _node(self, event: yaml.NodeEvent, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise _refused(event, "anchors and aliases are not read: write the value out, or use an entry group")
+            raise _refused(event, "anchors and aliases are not read: write the value out wherever it is meant")
         if depth > MAX_DEPTH:
             raise _refused(event, f"nested deeper than {MAX_DEPTH} levels")
         build: Callable[[yaml.NodeEvent, int], Node]
@@ -163,5 +172,10 @@ def _unreadable(text: str, error: yaml.reader.ReaderError) -> Problem:
     return Problem(place, "a character that YAML does not allow stands here")
 
 
-def _one_line(problem: str | None) -> str:
+def _reason(text: str, place: Mark, problem: str | None) -> str:
+    """What the parser says, but for tabs, of which it speaks in riddles."""
+    lines = text.split("\n", place.line)
+    line = lines[place.line - 1] if place.line <= len(lines) else ""
+    if "\t" in line[place.column - 1 : place.column] or "\t" in line[: len(line) - len(line.lstrip())]:
+        return "a tab stands where blanks must: indent with blanks"
     return " ".join((problem or "it cannot be read").split())

@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Iterable
 
 from mqguard.auth.errors import PolicyInvalid
+from mqguard.model.text import visible
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +40,9 @@ class DocumentInvalid(PolicyInvalid):
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.mark))
+        # What somebody wrote is in the messages, ends of lines too: each stays one line.
+        shown = (Problem(problem.mark, visible(problem.message)) for problem in problems)
+        self.problems = tuple(sorted(shown, key=lambda problem: problem.mark))
         first = self.problems[0]
         more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
         super().__init__(f"{first.mark}: {first.message}{more}")

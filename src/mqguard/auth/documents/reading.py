@@ -24,6 +24,8 @@ _user_status = choice("user status", {status.value: status for status in UserSta
 _must = choice("outcome", {"allow": Decision.ALLOW, "deny": Decision.DENY})
 _reason = choice("reason", {reason.value: reason for reason in Reason})
 
+_SECRET_KEYS = frozenset(place.value for place in SecretPlace)
+
 T = TypeVar("T")
 _MarkedEntry = tuple[Mark, Entry]
 
@@ -81,9 +83,15 @@ class _Reader:
                 "`secret: {file: PATH}`",
             )
             return None
-        found = self.walk.fields(node, "`secret`", shape.SECRET)
+        for key, _ in node.pairs:
+            if key.text not in _SECRET_KEYS:
+                # Not what was written: the secret itself may stand here, as in `{s3cret}`.
+                self.walk.note(key.mark, "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`")
+                return None
         if len(node.pairs) != 1:
             self.walk.note(node.mark, "a secret is in one place: write `{env: NAME}` or `{file: PATH}`")
+            return None
+        found = self.walk.fields(node, "`secret`", shape.SECRET)
         for place in SecretPlace:
             if place.value in found:
                 name = self.walk.text(found[place.value], f"`{place.value}`")
@@ -99,7 +107,7 @@ class _Reader:
     def _acls(self, node: Node | None) -> dict[str, Acl]:
         acls: dict[str, Acl] = {}
         for key, value in self.walk.pairs(node, "`policies`") if node is not None else ():
-            subject = self.walk.parsed(key, "a subject of `policies`", Subject.parse)
+            subject = self.walk.parsed(key, "a subject of `policies`", _subject)
             if subject is None:
                 continue
             if subject.name in acls:
@@ -138,9 +146,9 @@ class _Reader:
     def _entry(self, node: Node, what: str) -> list[_MarkedEntry]:
         """The entries of one item, one for each resource that it names."""
         found = self.walk.fields(node, what, shape.ENTRY)
-        resources = self.walk.one_or_more(found.get("resource"), "a resource", Resource.parse)
-        actions = self.walk.one_or_more(found.get("actions"), "an action", Action.parse)
-        sources = self.walk.one_or_more(found.get("sources"), "a source", Source.parse)
+        resources = self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse)
+        actions = self.walk.one_or_more(found.get("actions"), "`actions`", Action.parse)
+        sources = self.walk.one_or_more(found.get("sources"), "`sources`", Source.parse, optional=True)
         decision = self._choice(found.get("decision"), "`decision`", Decision.parse, Decision.DENY)
         if not actions:
             return []
@@ -153,10 +161,10 @@ class _Reader:
     def _test(self, node: Node) -> Assertion:
         found = self.walk.fields(node, "a test", shape.TEST)
         return Assertion(
-            self.walk.one_or_more(found.get("user"), "a user", _name),
-            self.walk.one_or_more(found.get("action"), "an action", Action.parse),
-            self.walk.one_or_more(found.get("resource"), "a resource", Resource.parse),
-            self.walk.one_or_more(found.get("from"), "an address", Source.parse),
+            self.walk.one_or_more(found.get("user"), "`user`", _name),
+            self.walk.one_or_more(found.get("action"), "`action`", Action.parse),
+            self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse),
+            self.walk.one_or_more(found.get("from"), "`from`", Source.parse, optional=True),
             self._choice(found.get("must"), "`must`", _must, Decision.DENY),
             self._choice(found.get("reason"), "`reason`", _reason, None),
             node.mark,
@@ -175,3 +183,10 @@ class _Reader:
 
 def _name(text: str) -> str:
     return text
+
+
+def _subject(key: str) -> Subject:
+    subject = Subject.parse(key)
+    if is_blank(subject.name):
+        raise PolicyInvalid(f"`{key}` names no user: write `User:name`")
+    return subject

@@ -1,5 +1,7 @@
 """The JSON Schema of policy documents, for editors and other tools."""
 
+from mqguard.auth.action import Action
+from mqguard.auth.documents.patterns import NOT_BLANK, RESOURCE, SOURCE
 from mqguard.auth.documents.shape import (
     DOCUMENT,
     ENTRY,
@@ -10,6 +12,7 @@ from mqguard.auth.documents.shape import (
     USER,
     Fields,
     Schema,
+    one_of,
     reference,
 )
 
@@ -27,12 +30,18 @@ def schema() -> Schema:
             "uses": {"type": "array", "items": {"oneOf": [reference("entry"), _object(USE)]}},
             "policies": _optional(POLICIES),
             "test": _object(TEST),
+            "action": one_of(action.value for action in Action),
+            "text": {
+                "type": ["string", "number", "boolean"],
+                "pattern": NOT_BLANK,
+                "description": "a text; what YAML takes for a number or a truth value is read as it is written",
+            },
             "resource": {
                 "type": "string",
-                "pattern": r"^(\*|[A-Za-z]+:[^*]*[^*]\*?|[A-Za-z]+:\*)$",
+                "pattern": RESOURCE,
                 "description": "a literal name, a prefix with a last `*`, all of a type, or `*`",
             },
-            "source": {"type": "string", "minLength": 2, "description": "an address or a CIDR range, IPv4 or IPv6"},
+            "source": {"type": "string", "pattern": SOURCE, "description": "an address or a CIDR range, IPv4 or IPv6"},
         },
     }
 

@@ -1,8 +1,9 @@
 """What keys each part of a policy document has. The reader and the JSON Schema are both made from these tables."""
 
 import dataclasses
+from collections.abc import Iterable
 
-from mqguard.auth.action import Action
+from mqguard.auth.documents.patterns import NOT_BLANK, SUBJECT, any_case, whole
 from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.auth.verdict import Reason
@@ -16,7 +17,13 @@ VERSION = "1"
 
 def one_or_more(item: Schema) -> Schema:
     """The schema of one item or a list of items."""
-    return {"oneOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+    return {"oneOf": [item, {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}]}
+
+
+def one_of(words: Iterable[str]) -> Schema:
+    """The schema of one of these words: as they are written, for editors to offer, or in any letter case."""
+    words = list(words)
+    return {"anyOf": [{"enum": words}, {"type": "string", "pattern": whole("|".join(map(any_case, words)))}]}
 
 
 def reference(name: str) -> Schema:
@@ -43,15 +50,17 @@ class Field:
 
 Fields = tuple[Field, ...]
 
-_TEXT: Schema = {"type": "string", "minLength": 1}
-
 SECRET: Fields = (
-    Field("env", _TEXT, "the environment variable that holds the secret"),
-    Field("file", _TEXT, "the file that holds the secret and nothing else; a last line break is not part of it"),
+    Field("env", reference("text"), "the environment variable that holds the secret"),
+    Field(
+        "file",
+        reference("text"),
+        "the file that holds the secret and nothing else; a last line break is not part of it",
+    ),
 )
 USER: Fields = (
-    Field("type", {"enum": [kind.value for kind in UserType]}, "Super may do everything; Normal when left out"),
-    Field("status", {"enum": [status.value for status in UserStatus]}, "enable when left out"),
+    Field("type", one_of(kind.value for kind in UserType), "Super may do everything; Normal when left out"),
+    Field("status", one_of(status.value for status in UserStatus), "enable when left out"),
     Field("secret", reference("secret"), "where the secret key is; left out: a user that exists keeps its own"),
 )
 ENTRY: Fields = (
@@ -63,23 +72,25 @@ ENTRY: Fields = (
     ),
     Field(
         "actions",
-        one_or_more({"enum": [action.value for action in Action]}),
+        one_or_more(reference("action")),
         "what the entry speaks of; `All` is every action",
         required=True,
     ),
     Field("sources", one_or_more(reference("source")), "from where; anywhere when left out"),
-    Field("decision", {"enum": [decision.value for decision in Decision]}, "what the entry says", required=True),
+    Field("decision", one_of(decision.value for decision in Decision), "what the entry says", required=True),
 )
-USE: Fields = (Field("use", one_or_more(_TEXT), "the entry groups whose entries stand here", required=True),)
+USE: Fields = (
+    Field("use", one_or_more(reference("text")), "the entry groups whose entries stand here", required=True),
+)
 POLICIES: Fields = (
     Field("custom", reference("uses"), "entries that speak first"),
     Field("default", reference("uses"), "entries for resources that no custom entry is about"),
 )
 TEST: Fields = (
-    Field("user", one_or_more(_TEXT), "who; each of them is tested", required=True),
+    Field("user", one_or_more(reference("text")), "who; each of them is tested", required=True),
     Field(
         "action",
-        one_or_more({"enum": [action.value for action in Action]}),
+        one_or_more(reference("action")),
         "what; each of them is tested, `All` is every action",
         required=True,
     ),
@@ -90,12 +101,16 @@ TEST: Fields = (
         required=True,
     ),
     Field("from", one_or_more(reference("source")), "from where; every address of a range; anywhere when left out"),
-    Field("must", {"enum": ["allow", "deny"]}, "what the decision must be for every such request", required=True),
-    Field("reason", {"enum": [reason.value for reason in Reason]}, "why it must be so"),
+    Field("must", one_of(["allow", "deny"]), "what the decision must be for every such request", required=True),
+    Field("reason", one_of(reason.value for reason in Reason), "why it must be so"),
 )
 DOCUMENT: Fields = (
-    Field("version", {"enum": [1]}, "the version of this format", required=True),
-    Field("users", {"type": "object", "additionalProperties": reference("user")}, "users by name"),
+    Field("version", {"enum": [1, VERSION]}, "the version of this format, which is 1", required=True),
+    Field(
+        "users",
+        {"type": "object", "propertyNames": {"pattern": NOT_BLANK}, "additionalProperties": reference("user")},
+        "users by name",
+    ),
     Field(
         "entry_groups",
         {"type": "object", "additionalProperties": {"type": "array", "items": reference("entry")}},
@@ -105,7 +120,7 @@ DOCUMENT: Fields = (
         "policies",
         {
             "type": "object",
-            "propertyNames": {"pattern": "^[Uu][Ss][Ee][Rr]:."},
+            "propertyNames": {"pattern": SUBJECT},
             "additionalProperties": reference("policies"),
         },
         "policies by subject, which is written `User:name`",

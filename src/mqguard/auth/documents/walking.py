@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.nodes import Listing, MappingNode, Node, Scalar
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem, nearest
 from mqguard.auth.documents.shape import Fields
@@ -64,7 +65,7 @@ class Walk:
 
     def text(self, node: Node, what: str) -> str | None:
         """A text that is not blank."""
-        if isinstance(node, Scalar) and not node.is_null and node.text.strip():
+        if isinstance(node, Scalar) and not node.is_null and not is_blank(node.text):
             return node.text
         self.note(node.mark, f"{what} must be a text, not {_kind(node)}")
         return None
@@ -80,20 +81,32 @@ class Walk:
             self.note(node.mark, str(error))
             return None
 
-    def one_or_more(self, node: Node | None, what: str, parse: Callable[[str], T]) -> tuple[T, ...]:
-        """One text, or a list of at least one, each read by a function that raises PolicyInvalid."""
+    def one_or_more(
+        self, node: Node | None, what: str, parse: Callable[[str], T], *, optional: bool = False
+    ) -> tuple[T, ...]:
+        """One text, or a list of at least one, each read by a function that raises PolicyInvalid.
+
+        Args:
+            node: The value; None is one that `fields` left out.
+            what: The key, for messages.
+            parse: Reads one.
+            optional: Whether the key may be left out, for messages.
+        """
         if node is None:
             return ()
-        if isinstance(node, Listing) and not node.items:
-            self.note(node.mark, f"{what} is an empty list: name at least one, or leave the key out")
-        nodes = node.items if isinstance(node, Listing) else (node,)
-        values = [(one, self.parsed(one, what, parse)) for one in nodes]
-        found: list[T] = []
-        for one, value in values:
-            if value is not None and value in found:
-                self.note(one.mark, f"{what} is repeated")
+        if not isinstance(node, Listing):
+            value = self.parsed(node, what, parse)
+            return () if value is None else (value,)
+        if not node.items:
+            remedy = "name at least one, or leave the key out" if optional else "name at least one"
+            self.note(node.mark, f"{what} is an empty list: {remedy}")
+        found: dict[T, None] = {}
+        for item in node.items:
+            value = self.parsed(item, f"an item of {what}", parse)
+            if value is not None and value in found and isinstance(item, Scalar):
+                self.note(item.mark, f"{what} names `{item.text}` twice")
             elif value is not None:
-                found.append(value)
+                found[value] = None
         return tuple(found)
 
 
@@ -102,9 +115,10 @@ def choice(what: str, values: Mapping[str, T]) -> Callable[[str], T]:
     known = {word.lower(): value for word, value in values.items()}
 
     def parse(text: str) -> T:
-        if text.lower() not in known:
+        found = known.get(text.lower()) if text.isascii() else None
+        if found is None:
             raise PolicyInvalid(f"unknown {what} `{text}`: use " + " or ".join(values))
-        return known[text.lower()]
+        return found
 
     return parse
 
@@ -115,4 +129,4 @@ def _kind(node: Node) -> str:
         return "a list"
     if isinstance(node, MappingNode):
         return "a mapping"
-    return "nothing" if node.is_null or not node.text.strip() else "a text"
+    return "nothing" if node.is_null or is_blank(node.text) else "a text"
