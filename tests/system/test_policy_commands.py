@@ -106,3 +106,14 @@ def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
     assert [one["user"] for one in json.loads(first.out)["accounts"]] == ["account1"]
     assert json.loads(again.out)["accounts"] == []
     assert [note["topic"] for note in json.loads(again.out)["notes"]] == ["existing-user"]
+
+
+def test_more_than_a_broker_takes_is_told(admin: Run, tmp_path: Path) -> None:
+    """A broker closes a connection whose frame is too long; the command says why, and what to do."""
+    name = "x" * (17 << 20)
+    (tmp_path / "policy.yaml").write_text(POLICY.replace("Topic:order-secret", f"Topic:{name}"))
+    refused = admin("apply", "-f", "policy.yaml")
+
+    assert refused.code == 1
+    assert "the changes are 17 MiB, and brokers take no more than 16 MiB at once by default" in refused.err
+    assert name[:100] not in admin("export").out

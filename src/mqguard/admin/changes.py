@@ -2,13 +2,22 @@
 
 from collections.abc import Sequence
 
+from mqguard.admin.errors import ChangesTooMany
 from mqguard.admin.session import Session
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
+from mqguard.net.errors import LinkClosed
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, EntryInfo, PolicyInfo, UserInfo
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.headers.access import ChangesHeader
+
+_MIB = 1 << 20
+_MANY = 16 * _MIB - 1024
+"""Bytes of a body that may not fit into the longest frame that brokers take, which is 16 MiB by default."""
+
+_SECONDS_PER_MIB = 5.0
+"""How much longer a broker may take for a large change, on a slow machine that has other work."""
 
 
 def apply(session: Session, changes: Sequence[Change]) -> None:
@@ -20,6 +29,8 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
 
     Raises:
         PeerRefused: The caller may not, or a change cannot be made; nothing has changed.
+        ChangesTooMany: They are more than the broker takes in one request; nothing has changed.
+        LinkError: There is no answer, so it is not known whether they were made.
     """
     body = ChangesInfo(
         put_users=[_user(change) for change in changes if isinstance(change, PutUser)],
@@ -27,7 +38,20 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
         delete_acls=[change.subject.key for change in changes if isinstance(change, DeleteAcl)],
         delete_users=[change.name for change in changes if isinstance(change, DeleteUser)],
     )
-    session.call(RequestCode.AUTH_UPDATE_ACL, ChangesHeader(mqguard_changes="1"), encode(body))
+    data = encode(body)
+    size = len(data) / _MIB
+    try:
+        session.call(
+            RequestCode.AUTH_UPDATE_ACL, ChangesHeader(mqguard_changes="1"), data, more_seconds=size * _SECONDS_PER_MIB
+        )
+    except LinkClosed as error:
+        if len(data) < _MANY:
+            raise
+        # A broker closes a connection whose frame is too long, without a word.
+        raise ChangesTooMany(
+            f"{error}: the changes are {size:.0f} MiB, and brokers take no more than 16 MiB at once by default: divide "
+            "the file by users, or give the changes to a stopped server with `--store`"
+        ) from None
 
 
 def _user(change: PutUser) -> UserInfo:

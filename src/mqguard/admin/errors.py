@@ -16,6 +16,10 @@ class RotationUnknown(MqguardError):
     """The broker does not know how to keep the secret that is replaced."""
 
 
+class ChangesTooMany(MqguardError):
+    """More changes than the broker takes in one request."""
+
+
 class AnswerInvalid(MqguardError):
     """The server answered something that no RocketMQ server answers."""
 

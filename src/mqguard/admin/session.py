@@ -42,6 +42,7 @@ class Session:
     def __init__(self, address: str, manner: Manner) -> None:
         self.address = address
         host, port = split(address)
+        self._timeout = manner.timeout
         self._link = RemotingClient(host, port, manner.credentials, manner.tls, manner.timeout)
 
     def call(
@@ -51,6 +52,7 @@ class Session:
         body: bytes = b"",
         *,
         accept: frozenset[int] = frozenset({0}),
+        more_seconds: float = 0.0,
     ) -> Command:
         """Ask and wait for the answer.
 
@@ -59,13 +61,15 @@ class Session:
             header: Its typed header.
             body: Its body.
             accept: Response codes that are no error.
+            more_seconds: How much longer than usual the answer may take.
 
         Raises:
             PeerRefused: The answer has another code.
             LinkError: There is no answer.
         """
         ext = {} if header is None else write(header)
-        answer = self._link.call(Command(code, 0, 0, SERVER_VERSION, LanguageCode.PYTHON, None, ext, body))
+        command = Command(code, 0, 0, SERVER_VERSION, LanguageCode.PYTHON, None, ext, body)
+        answer = self._link.call(command, self._timeout + more_seconds)
         if answer.code not in accept:
             raise PeerRefused(answer.code, answer.remark or "")
         return answer

@@ -10,7 +10,9 @@ import click
 from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option, table
+from mqguard.cli.policy_changes import apply_at
 from mqguard.cli.policy_source import end, open_brokers, open_manager
+from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
     from mqguard.auth.documents.document import SecretReference
@@ -34,6 +36,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", type=_PATH, help="Write policy.yaml and a file for each secret into this new directory.")
 @connected
 @json_option
+@uncollected
 def migrate(
     connection: Connection,
     files: tuple[Path, ...],
@@ -89,7 +92,6 @@ def _run(texts: "Texts", store: Path | None, *, carry_out: bool) -> "Migration":
 
 
 def _run_at_server(texts: "Texts", connection: Connection) -> "Migration":
-    from mqguard.admin import changes
     from mqguard.auth.migration.migrating import plan_migration
     from mqguard.auth.migration.plain import read_plain
 
@@ -97,9 +99,7 @@ def _run_at_server(texts: "Texts", connection: Connection) -> "Migration":
     with open_brokers(connection) as brokers:
         # An account that one broker has and another lacks is made where it is lacking.
         migrations = [plan_migration(files, broker.directory.names) for broker in brokers]
-        for broker, migration in zip(brokers, migrations, strict=True):
-            if migration.changes:
-                changes.apply(broker.session, migration.changes)
+        apply_at(brokers, [migration.changes for migration in migrations])
     return max(migrations, key=lambda migration: len(migration.converted))
 
 

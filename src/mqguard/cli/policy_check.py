@@ -8,6 +8,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, load_document, sourced
+from mqguard.cli.uncollected import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def diff(old: Path, new: Path, *, as_json: bool) -> None:
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
 @sourced
 @json_option
+@uncollected
 def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> None:
     """Run the tests of a policy file, and those of further files TESTS, on its policies.
 

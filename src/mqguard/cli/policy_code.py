@@ -1,6 +1,5 @@
 """`mqguard export`, `mqguard plan`, `mqguard apply`: users and policies as a document under version control."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import click
 from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
+from mqguard.cli.policy_changes import apply_at
 from mqguard.cli.policy_source import (
     PolicySource,
     directory_of,
@@ -17,14 +17,17 @@ from mqguard.cli.policy_source import (
     located,
     open_brokers,
     open_manager,
-    resolver,
     sourced,
 )
+from mqguard.cli.secret_places import resolver, variables
+from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.directory import Directory
-    from mqguard.auth.documents.document import SecretReference
     from mqguard.auth.documents.planning import Plan
+
+_MANY_USERS = 5
+"""Users that are named in a line; of more, the number is told."""
 
 _file = click.option("-f", "--file", type=click.Path(path_type=Path), required=True, help="The policy file.")
 _prune = click.option("--prune", is_flag=True, help="Also delete users and policies that the file does not name.")
@@ -44,6 +47,7 @@ _set_secrets = click.option(
     help="How to refer to secrets: keep those that users have, or name an environment variable for each.",
 )
 @json_option
+@uncollected
 def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
     """Print users and policies as a policy file, without any secret.
 
@@ -52,7 +56,7 @@ def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
     from mqguard.auth.documents.writing import write_document
 
     directory, _ = source.load()
-    text = write_document(directory, _env_of if secrets == "env" else None)
+    text = write_document(directory, variables(directory.users) if secrets == "env" else None)
     emit({"document": text}, text.rstrip("\n"), as_json=as_json, verbatim=True)
 
 
@@ -64,6 +68,7 @@ def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
 @_prune
 @_set_secrets
 @json_option
+@uncollected
 def plan(
     connection: Connection,
     file: Path,
@@ -78,6 +83,8 @@ def plan(
 
     Ends with exit code 1 if there is something to do.
     """
+    if against is not None and store is not None:
+        raise click.UsageError("a file is compared with one state: give `--against` or `--store`, not both")
     stored, _ = PolicySource(connection, against, store).load()
     found = _plan(file, stored, prune=prune, set_secrets=set_secrets)
     emit(_plan_json(found), _plan_text(found), as_json=as_json)
@@ -91,6 +98,7 @@ def plan(
 @_prune
 @_set_secrets
 @json_option
+@uncollected
 def apply(
     connection: Connection, file: Path, store: Path | None, *, prune: bool, set_secrets: bool, as_json: bool
 ) -> None:
@@ -119,14 +127,10 @@ def _apply_at_brokers(
     connection: Connection, file: Path, *, prune: bool, set_secrets: bool
 ) -> "list[tuple[str, Plan]]":
     """Bring each broker to the file. A broker that cannot be reached in the middle is brought to it by the next run."""
-    from mqguard.admin import changes
-
     with open_brokers(connection) as brokers:
         # Every plan is made before the first is carried out, so that what is wrong is wrong before anything changes.
         plans = [_plan(file, broker.directory, prune=prune, set_secrets=set_secrets) for broker in brokers]
-        for broker, found in zip(brokers, plans, strict=True):
-            if found.changes:
-                changes.apply(broker.session, found.changes)
+        apply_at(brokers, [found.without_kept_secrets() for found in plans])
         return [(broker.name, found) for broker, found in zip(brokers, plans, strict=True)]
 
 
@@ -147,23 +151,23 @@ def _plan_json(found: "Plan") -> dict[str, object]:
     steps = [
         {"verb": step.verb, "what": step.what, "name": step.name, "details": list(step.details)} for step in found.steps
     ]
-    return {"steps": steps, **comparison_json(found.comparison)}
+    return {"steps": steps, **comparison_json(found.comparison), "secretsNotCompared": list(found.uncompared)}
 
 
 def _plan_text(found: "Plan") -> str:
     from mqguard.cli.policy_view import comparison_text
 
-    if found.is_empty:
-        return "nothing to do"
+    blocks = [_steps_text(found), comparison_text(found.comparison)] if not found.is_empty else ["nothing to do"]
+    if found.uncompared:
+        first, more = found.uncompared[:_MANY_USERS], len(found.uncompared) - _MANY_USERS
+        names = ", ".join(f"`{name}`" for name in first) + (f" and {more} more" if more > 0 else "")
+        blocks.append(f"not compared: the secrets of {names}, which the server hides: `--set-secrets` sets them")
+    return "\n\n".join(blocks)
+
+
+def _steps_text(found: "Plan") -> str:
     lines = []
     for step in found.steps:
         lines.append(f"{step.verb} {step.what} {step.name}")
         lines += [f"    {detail}" for detail in step.details]
-    return "\n".join(lines) + "\n\n" + comparison_text(found.comparison)
-
-
-def _env_of(name: str) -> "SecretReference":
-    from mqguard.auth.documents.document import SecretPlace, SecretReference
-
-    word = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-    return SecretReference(SecretPlace.ENV, f"MQGUARD_SECRET_{word}")
+    return "\n".join(lines)

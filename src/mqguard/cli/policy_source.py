@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mqguard.admin.session import Session
     from mqguard.auth.analysis.directory import Directory
     from mqguard.auth.documents.document import Document
-    from mqguard.auth.documents.planning import Resolve
     from mqguard.auth.manager import MetadataManager
     from mqguard.auth.snapshot import Snapshot
     from mqguard.auth.user import Secret
@@ -245,34 +244,3 @@ def directory_of(snapshot: "Snapshot") -> "Directory":
     from mqguard.auth.analysis.directory import Directory
 
     return Directory.of(snapshot.users(), snapshot.acls())
-
-
-def resolver(beside: Path) -> "Resolve":
-    """Finds secrets that a document refers to: in the environment, or in files beside the document.
-
-    Args:
-        beside: The document; relative paths count from its directory.
-    """
-    from mqguard.auth.documents.document import SecretPlace, SecretReference
-    from mqguard.auth.errors import PolicyInvalid
-    from mqguard.auth.user import Secret
-
-    def resolve(reference: SecretReference) -> Secret:
-        if reference.place is SecretPlace.ENV:
-            text = os.environ.get(reference.name, "")
-            if not text:
-                raise PolicyInvalid(f"the environment has no `{reference.name}`")
-            return Secret(text)
-        path = beside.parent / reference.name
-        try:
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise PolicyInvalid(f"the file `{path}` cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise PolicyInvalid(f"the file `{path}` is no UTF-8") from None
-        text = text.removesuffix("\n").removesuffix("\r")
-        if not text or "\n" in text:
-            raise PolicyInvalid(f"the file `{path}` must hold the secret in one line and nothing else")
-        return Secret(text)
-
-    return resolve

@@ -1,5 +1,7 @@
 """Export, plan and apply on the data directory of a stopped server."""
 
+import gc
+
 import pytest
 
 from mqguard.auth.manager import MetadataManager
@@ -65,13 +67,13 @@ def test_apply_does_what_plan_says_once(store, policy, capsys):
 
 
 def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monkeypatch):
-    """A missing secret is told with the place of the user, and not even the rest is done."""
+    """A missing secret is told with its place, and not even the rest is done."""
     monkeypatch.delenv("SHOP_SECRET")
     code, _, err = run(capsys, "apply", "-f", policy, "--store", store)
 
     assert (code, err) == (
         2,
-        f"mqguard: {policy}:4:3: the secret of `shop` is not there: the environment has no `SHOP_SECRET`\n",
+        f"mqguard: {policy}:4:18: the secret of `shop` is not there: the environment has no `SHOP_SECRET`\n",
     )
     with open_manager(store) as manager:
         assert [user.name for user in manager.snapshot.users()] == ["admin", "old"]
@@ -100,3 +102,37 @@ def test_an_export_applies_as_nothing(store, policy, tmp_path, capsys):
     assert "secret" not in out
     assert run(capsys, "plan", "-f", again, "--store", store, "--prune")[:2] == (0, "nothing to do\n")
     assert run_json(capsys, "export", "-f", again)[1] == {"document": out}
+
+
+def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
+    """What was not compared is no proof that nothing is to do, and the line says how to set it."""
+    state = tmp_path / "state.yaml"
+    state.write_text(POLICY.replace(" {secret: {env: SHOP_SECRET}}", ""))
+    code, out, _ = run(capsys, "plan", "-f", policy, "--against", state)
+
+    hidden = "not compared: the secrets of `shop`, which the server hides: `--set-secrets` sets them"
+    assert (code, out) == (0, f"nothing to do\n\n{hidden}\n")
+    assert run_json(capsys, "plan", "-f", policy, "--against", state)[1]["secretsNotCompared"] == ["shop"]
+    many = "".join(f"  u{at}: {{secret: {{env: SHOP_SECRET}}}}\n" for at in range(7))
+    (tmp_path / "many.yaml").write_text("version: 1\nusers:\n" + many)
+    state.write_text("version: 1\nusers:\n" + many.replace("secret: {env: SHOP_SECRET}", ""))
+    out = run(capsys, "plan", "-f", tmp_path / "many.yaml", "--against", state)[1]
+    assert "the secrets of `u0`, `u1`, `u2`, `u3`, `u4` and 2 more, which" in out
+    out = run(capsys, "plan", "-f", tmp_path / "many.yaml", "--against", state, "--set-secrets")[1]
+    assert "not compared" not in out
+    assert out.count("the secret changes") == 7
+
+
+def test_one_state_to_compare_with(store, policy, capsys):
+    """Two of them are a mistake, told in the words of the options."""
+    code, _, err = run(capsys, "plan", "-f", policy, "--store", store, "--against", policy)
+
+    assert code == 2
+    assert "give `--against` or `--store`, not both" in err
+
+
+def test_the_collector_is_on_again_afterwards(policy, capsys):
+    """A command does without it and leaves it as it was, whether it ends well or not."""
+    for path in (policy, "none.yaml"):
+        run(capsys, "plan", "-f", path, "--against", path)
+        assert gc.isenabled()

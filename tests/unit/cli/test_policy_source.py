@@ -2,13 +2,12 @@
 
 import pytest
 
-from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
-from mqguard.auth.user import Secret, UserType
+from mqguard.auth.user import UserType
 from mqguard.cli import policy_source
-from mqguard.cli.policy_source import open_manager, read_text, resolver
+from mqguard.cli.policy_source import open_manager, read_text
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.access_rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run
@@ -104,24 +103,3 @@ def test_every_problem_has_a_line(tmp_path, capsys):
         f"mqguard: {path}:2:1: unknown key `user` in the document: did you mean `users`?\n"
         f"{path}:3:13: unknown key `typ` in user `a`: did you mean `type`?\n"
     )
-
-
-def test_secrets_are_looked_up(tmp_path, monkeypatch):
-    """In the environment, or in a file beside the document; what is found is never told."""
-    monkeypatch.setenv("SHOP_SECRET", "from-env")
-    (tmp_path / "secret").write_text("from-file\r\n")
-    (tmp_path / "two").write_text("hush\nhush\n")
-    (tmp_path / "latin").write_bytes(b"hush\xe9")
-    resolve = resolver(tmp_path / "policy.yaml")
-
-    assert resolve(SecretReference(SecretPlace.ENV, "SHOP_SECRET")) == Secret("from-env")
-    assert resolve(SecretReference(SecretPlace.FILE, "secret")) == Secret("from-file")
-    for place, name, message in (
-        (SecretPlace.ENV, "NO_SUCH_SECRET", "the environment has no `NO_SUCH_SECRET`"),
-        (SecretPlace.FILE, "none", "cannot be read: No such file"),
-        (SecretPlace.FILE, "two", "must hold the secret in one line"),
-        (SecretPlace.FILE, "latin", "is no UTF-8"),
-    ):
-        with pytest.raises(PolicyInvalid, match=message) as caught:
-            resolve(SecretReference(place, name))
-        assert "hush" not in str(caught.value)

@@ -29,10 +29,12 @@ class SecretReference:
     Attributes:
         place: In the environment or in a file.
         name: The variable, or the path as it was written.
+        mark: Where the document says so, None if no document does.
     """
 
     place: SecretPlace
     name: str
+    mark: Mark | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """What it takes to bring stored users and policies to what a document says."""
 
 import dataclasses
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
@@ -49,16 +48,32 @@ class Plan:
         steps: What is done.
         changes: The same for `MetadataManager.apply`, which does all of it or nothing. Empty: there is nothing to do.
         comparison: What it means for rights.
+        keeping: Users in `changes` whose secrets stay as they are.
+        uncompared: Users whose secret the document names but that is hidden here, so that it stays as it is.
     """
 
     steps: tuple[Step, ...]
     changes: tuple[Change, ...]
     comparison: Comparison
+    keeping: frozenset[str] = frozenset()
+    uncompared: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether the stored state is what the document says."""
         return not self.changes
+
+    def without_kept_secrets(self) -> tuple[Change, ...]:
+        """The changes for a server, where users without secrets keep what they have.
+
+        What is not sent is not undone: a secret that somebody replaces after this plan was made stays replaced.
+        """
+        return tuple(self._bare(change) for change in self.changes)
+
+    def _bare(self, change: Change) -> Change:
+        if isinstance(change, PutUser) and change.user.name in self.keeping:
+            return PutUser(dataclasses.replace(change.user, secrets=()))
+        return change
 
 
 def plan(
@@ -98,6 +113,8 @@ class _Planner:
         self._acls = dict(stored.acls)
         self._steps: list[Step] = []
         self._changes: list[Change] = []
+        self._keeping: set[str] = set()
+        self._uncompared: list[str] = []
 
     def plan(self) -> Plan:
         for user in self._document.users.values():
@@ -113,7 +130,13 @@ class _Planner:
                 "no enabled Super user would be left, and nobody could administer users and policies: keep one"
             )
         after = Directory(self._users, self._acls)
-        return Plan(tuple(self._steps), tuple(self._changes), compare(self._stored, after))
+        return Plan(
+            tuple(self._steps),
+            tuple(self._changes),
+            compare(self._stored, after),
+            frozenset(self._keeping),
+            tuple(self._uncompared),
+        )
 
     def _put_user(self, wanted: DocumentUser) -> None:
         there = self._users.get(wanted.name)
@@ -134,18 +157,21 @@ class _Planner:
         if secret is not None and self._is_new(secret, there):
             secrets = (LiveSecret(secret),)
             details.append("the secret changes")
+        elif secret is not None and not secrets:
+            self._uncompared.append(wanted.name)
         if there.type is not wanted.type:
             details.append(f"type {there.type.value} becomes {wanted.type.value}")
         if there.status is not wanted.status:
             details.append(f"status {there.status.value} becomes {wanted.status.value}")
         if details:
+            if secrets is there.secrets:
+                self._keeping.add(wanted.name)
             self._store_user(User(wanted.name, secrets, wanted.type, wanted.status), "change", tuple(details))
 
     def _is_new(self, secret: Secret, there: User) -> bool:
         if not there.secrets:
             return self._set_secrets
-        current = there.secrets[0].secret
-        return not hmac.compare_digest(current.reveal().encode(), secret.reveal().encode())
+        return not there.secrets[0].secret.equals(secret)
 
     def _secret(self, wanted: DocumentUser) -> Secret | None:
         if wanted.secret is None:
@@ -153,16 +179,18 @@ class _Planner:
         try:
             return self._resolve(wanted.secret)
         except PolicyInvalid as error:
-            self._note(wanted.mark, f"the secret of `{wanted.name}` is not there: {error}")
+            place = wanted.secret.mark or wanted.mark
+            self._note(place, f"the secret of `{wanted.name}` is not there: {error}")
             return None
 
     def _put_acl(self, name: str, wanted: Acl) -> None:
-        mark = self._document.subjects[name]
-        if name not in self._users and name not in self._document.users:
-            self._note(mark, f"`{wanted.subject.key}` is no user: write it under `users` as well")
-            return
         there = self._acls.get(name)
         details = tuple(_entry_changes(there, wanted))
+        is_left_alone = there is not None and not (details and wanted.policies)
+        if not self._will_be(name) and (name in self._stored.users or not is_left_alone):
+            mark = self._document.subjects[name]
+            self._note(mark, f"`{wanted.subject.key}` is no user: write it under `users` as well")
+            return
         if not details:
             return
         if wanted.policies:
@@ -171,6 +199,10 @@ class _Planner:
             self._steps.append(Step("change" if there else "create", "policies", name, details))
         else:
             self._delete_acl(name, details)
+
+    def _will_be(self, name: str) -> bool:
+        """Whether there is such a user afterwards."""
+        return name in self._document.users or (name in self._stored.users and not self._prune)
 
     def _delete_unnamed(self) -> None:
         for name in self._stored.names:

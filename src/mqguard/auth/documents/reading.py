@@ -95,7 +95,7 @@ class _Reader:
         for place in SecretPlace:
             if place.value in found:
                 name = self.walk.text(found[place.value], f"`{place.value}`")
-                return None if name is None else SecretReference(place, name)
+                return None if name is None else SecretReference(place, name, node.mark)
         return None
 
     def _read_groups(self, node: Node | None) -> None:

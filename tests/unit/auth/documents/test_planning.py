@@ -144,7 +144,7 @@ def test_empty_policies_are_taken_away():
         ),
         (
             "version: 1\nusers:\n  new: {secret: {env: MISSING}}\n",
-            "3:3: the secret of `new` is not there: the environment has no `MISSING`",
+            "3:17: the secret of `new` is not there: the environment has no `MISSING`",
         ),
         (
             "version: 1\npolicies:\n  User:bob:\n    custom:\n      - {resource: '*', actions: Pub, decision: Allow}\n",
@@ -158,6 +158,58 @@ def test_a_document_that_cannot_be_applied_names_the_place(text, message):
         plan(read_document(text), EMPTY, resolve)
 
     assert str(caught.value) == message
+
+
+def test_policies_of_nobody_stay_as_they_are():
+    """Policies of a subject that is no user can be exported, and applying the export is no change; they can go."""
+    state = Directory.of([], list(carried_out(plan(read_document(BASE), EMPTY, resolve)).acls.values()))
+
+    assert plan(read_document(write_document(state)), state, resolve).is_empty
+    gone = plan(read_document("version: 1\npolicies:\n  User:alice:\n"), state, resolve)
+    assert gone.changes == (DeleteAcl(Subject("alice")),)
+    for text in (BASE.replace("Pub, Sub", "Pub"), "version: 1\npolicies: {User:bob: }\n"):
+        with pytest.raises(DocumentInvalid, match="is no user: write it under `users` as well"):
+            plan(read_document(text.replace("  alice: {secret: {env: ALICE}}\n", "")), state, resolve)
+
+
+def test_pruning_a_user_whose_policies_are_written_is_a_slip():
+    """The document says what the user may do, and would delete it: it belongs under `users`."""
+    state = carried_out(plan(read_document(BASE), EMPTY, resolve))
+    text = BASE.replace("  alice: {secret: {env: ALICE}}\n", "")
+
+    assert plan(read_document(text), state, resolve).is_empty
+    with pytest.raises(DocumentInvalid, match="`User:alice` is no user"):
+        plan(read_document(text), state, resolve, prune=True)
+
+
+def test_what_a_plan_does_not_change_it_does_not_send():
+    """A secret that stays is not sent to a server: there it may be another one by now."""
+    state = carried_out(plan(read_document(BASE), EMPTY, resolve))
+    text = "version: 1\nusers:\n  alice: {status: disable}\n  admin: {type: Super, secret: {env: NEW}}\n"
+    found = plan(read_document(text), state, resolve)
+
+    sent = {change.user.name: change.user for change in found.without_kept_secrets()}
+    assert sent["alice"] == User("alice", (), UserType.NORMAL, UserStatus.DISABLE)
+    assert sent["admin"].secrets == (LiveSecret(Secret("secret-of-NEW")),)
+    assert all(change.user.secrets for change in found.changes)
+
+
+def test_secrets_that_were_not_compared_are_told():
+    """Where a server hides secrets, a plan that is empty says nothing about them, and names the users."""
+    state = Directory.of([User("alice", ()), User("bob", ())], [])
+    document = read_document("version: 1\nusers:\n  alice: {secret: {env: A}}\n  bob: {}\n")
+
+    assert plan(document, state, resolve).uncompared == ("alice",)
+    assert plan(document, state, resolve, set_secrets=True).uncompared == ()
+
+
+def test_a_secret_of_any_text_is_compared():
+    """Half a surrogate pair too, which has no bytes in UTF-8."""
+    state = Directory.of([User("alice", (LiveSecret(Secret("a\udc80")),))], [])
+    document = read_document("version: 1\nusers:\n  alice: {secret: {env: A}}\n")
+
+    assert plan(document, state, lambda _: Secret("a\udc80")).is_empty
+    assert not plan(document, state, lambda _: Secret("a\udc81")).is_empty
 
 
 @pytest.mark.parametrize("admin", ["{type: Normal}", "{type: Super, status: disable}"])

@@ -1,0 +1,52 @@
+"""Changes of users and policies carried out at the brokers of a running cluster."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mqguard.errors import MqguardError
+
+if TYPE_CHECKING:
+    from mqguard.auth.ports import Change
+    from mqguard.cli.policy_source import BrokerState
+
+
+class ChangesIncomplete(MqguardError):
+    """A broker refused its changes after others had made theirs."""
+
+
+def apply_at(brokers: "Sequence[BrokerState]", changes_of: "Sequence[Sequence[Change]]") -> None:
+    """Make the changes of each broker, one broker after the other: at each of them all or none.
+
+    Args:
+        brokers: The brokers.
+        changes_of: What is changed at each of them; nothing is sent to a broker without changes.
+
+    Raises:
+        PeerRefused: The first broker refused; nothing has changed.
+        ChangesTooMany: They are more than a broker takes at once; nothing has changed.
+        ChangesIncomplete: Another broker refused; the message says which brokers have changed.
+        LinkError: A broker did not answer; the message says what is known.
+    """
+    from mqguard.admin import changes
+    from mqguard.admin.errors import PeerRefused
+    from mqguard.net.errors import LinkError
+
+    done: list[str] = []
+    for broker, wanted in zip(brokers, changes_of, strict=True):
+        if not wanted:
+            continue
+        try:
+            changes.apply(broker.session, wanted)
+        except LinkError as error:
+            unknown = f"whether `{broker.name}` has made the changes is not known, so look before doing it again"
+            raise type(error)(f"{error}: {unknown}{_told(done)}") from None
+        except PeerRefused as error:
+            if not done:
+                raise
+            raise ChangesIncomplete(f"`{broker.name}` refuses: {error}{_told(done)}") from None
+        done.append(broker.name)
+
+
+def _told(done: list[str]) -> str:
+    names = ", ".join(f"`{name}`" for name in done)
+    return f"; changed already: {names}" if done else ""
