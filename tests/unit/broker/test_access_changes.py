@@ -1,5 +1,6 @@
 """Several changes of users and policies as one request: all of them or none."""
 
+import gc
 import json
 
 import pytest
@@ -64,6 +65,8 @@ def test_policies_go_alone(house):
         ({"putUsers": [{"username": " ", "password": "x"}]}, "username can not be blank"),
         ({"putUsers": [{"username": "new", "password": "x", "userType": "King"}]}, "King"),
         ({"putUsers": [{"username": "new", "password": MASK}]}, "mask"),
+        ({"putUsers": [{"username": "bob", "password": " "}]}, "password can not be blank"),
+        ({"putUsers": [{"username": "bob", "password": ""}]}, "password can not be blank"),
         ({"putAcls": [acl("User:nobody", ENTRY)]}, "The subject of User:nobody is not exist."),
         ({"putAcls": [{"subject": "User:bob", "policies": []}]}, "The policies is empty."),
         ({"putAcls": [acl("User:bob", {**ENTRY, "actions": ["Publish"]})]}, "Publish"),
@@ -84,6 +87,9 @@ def test_one_wrong_change_stops_all(house, wrong, remark):
     assert remark in answer.remark
     assert house.manager.snapshot.version == version
     assert house.manager.snapshot.user("alice") is None
+    if "removeUsers" not in wrong:
+        (record,) = [one for one in house.records.kept if isinstance(one, AdminChange)]
+        assert (record.operation, record.outcome) == ("apply-changes", answer.remark)
 
 
 def test_who_may_not_may_not(house):
@@ -112,9 +118,29 @@ def test_changes_are_on_record_without_secrets(house):
     (record,) = [one for one in house.records.kept if isinstance(one, AdminChange)]
     assert (record.operation, record.outcome) == ("apply-changes", "done")
     assert record.details == {
-        "put alice": "Normal, enable",
-        "put User:alice": "Custom: Allow Pub on Topic:t*",
-        "delete User:x": "policies",
-        "delete y": "user",
+        "1": "put user alice: Normal, enable, secret set",
+        "2": "put policies of User:alice: Custom: Allow Pub on Topic:t*",
+        "3": "delete policies of User:x",
+        "4": "delete user y",
     }
     assert "alice-secret" not in repr(record)
+
+
+def test_a_record_tells_whatever_users_are_called(house):
+    """A name that sounds like a secret hides nothing; a secret that stays is not told as set."""
+    house.user("token-secret")
+    apply(house, putUsers=[{"username": "token-secret", "userStatus": "disable"}])
+    apply(house, putUsers=[{"username": "token-secret", "password": SECRET}])
+
+    told = [one.details["1"] for one in house.records.kept if isinstance(one, AdminChange)]
+    assert told == [
+        "put user token-secret: Normal, disable",
+        "put user token-secret: Normal, disable, secret set",
+    ]
+
+
+def test_the_collector_is_on_again_after_a_change(house):
+    """Whether it was made or refused."""
+    for body in (b'{"deleteUsers": ["y"]}', b'{"deleteUsers": [""]}', b"{", b""):
+        house.call(3007, {"mqguardChanges": "1"}, body, user="root")
+        assert gc.isenabled()

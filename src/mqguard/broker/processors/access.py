@@ -16,7 +16,14 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.broker.access_bodies import acl_info, user_info, user_secrets_info
-from mqguard.broker.access_changes import FIELD, acl_details, changes_details, policy_texts, read_changes
+from mqguard.broker.access_changes import (
+    FIELD,
+    acl_details,
+    changes_details,
+    policy_texts,
+    read_changes,
+    uncollected,
+)
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import Exposure
 from mqguard.broker.request import Handler, Request
@@ -184,14 +191,17 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def _change_together(self, request: Request) -> Reply:
-        info = decode(request.command.body, ChangesInfo)
-        asker = self._asker(request)
-        changes = read_changes(info, self._manager.snapshot, lambda name, text: self._exposure.take(name, text, asker))
+        with uncollected():
+            info = decode(request.command.body, ChangesInfo)
+            details: dict[str, str] = {}
 
-        def change(by: str | None) -> None:
-            self._manager.apply(changes, by=by)
+            def change(by: str | None) -> None:
+                before, asker = self._manager.snapshot, self._asker(request)
+                changes = read_changes(info, before, lambda name, text: self._exposure.take(name, text, asker))
+                details.update(changes_details(changes, before))
+                self._manager.apply(changes, by=by)
 
-        self._change(request, "apply-changes", "several", changes_details(changes), change)
+            self._change(request, "apply-changes", "several", details, change)
         return Reply(remark=DONE)
 
     # Who asks, secrets, records
