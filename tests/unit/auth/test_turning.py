@@ -1,0 +1,146 @@
+"""The smallest change that turns a verdict, by example; that it turns every verdict stands in the properties."""
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.explain_text import entry_text
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.turning import Step, Turn, changed, find_turn
+from mqguard.auth.user import User, UserStatus, UserType
+
+CUSTOM, DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
+
+
+def entry(text):
+    """Read what `entry_text` writes."""
+    decision, actions, _, resource, _, sources = text.split(" ")
+    return Entry(
+        Resource.parse(resource),
+        tuple(map(Action.parse, actions.split(","))),
+        () if sources == "anywhere" else tuple(map(Source.parse, sources.split(","))),
+        Decision.parse(decision),
+    )
+
+
+def acl(*custom, default=()):
+    texts = {CUSTOM: custom, DEFAULT: default}
+    return Acl(Subject("u"), tuple(Policy(kind, tuple(map(entry, found))) for kind, found in texts.items() if found))
+
+
+def ask(actions="Pub", address="10.0.0.1", name="orders"):
+    asked = frozenset(map(Action.parse, actions.split(",")))
+    return AccessRequest(ResourceType.TOPIC, name, asked, parse_address(address))
+
+
+def told(turn):
+    """The policy, then each entry with `-` or `+`."""
+    assert turn.step is Step.CHANGE_ENTRIES
+    lines = [*(f"- {entry_text(one)}" for one in turn.removed), *(f"+ {entry_text(one)}" for one in turn.added)]
+    assert turn.size == len(lines)
+    return (turn.policy, *lines)
+
+
+NO_PUB, NO_PUB_HERE = "Deny Pub on Topic:orders from anywhere", "Deny Pub on Topic:orders from 10.0.0.1"
+NO_SUB, NO_SUB_HERE = "Deny Sub on Topic:orders from anywhere", "Deny Sub on Topic:orders from 10.0.0.1"
+NO_PREFIX, NO_TOPIC = "Deny Pub on Topic:ord* from anywhere", "Deny Pub on Topic:* from anywhere"
+PUB, SUB, TOPIC = (
+    f"Allow {rest} from anywhere" for rest in ("Pub on Topic:orders", "Sub on Topic:orders", "Pub on Topic:*")
+)
+PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on Topic:orders from 10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "expected"),
+    [
+        # Allowed by one entry: it goes. By several: the very name is denied, for just what was asked and from there.
+        (acl(TOPIC), ask(), (CUSTOM, f"- {TOPIC}")),
+        (acl(TOPIC, PUB), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl(TOPIC, PUB), ask(address=""), (CUSTOM, f"+ {NO_PUB}")),
+        (acl(PUB, SUB), ask("Sub,Pub"), (CUSTOM, "+ Deny Pub,Sub on Topic:orders from 10.0.0.1")),
+        (acl(TOPIC, PUB), ask("Pub,Get"), (CUSTOM, "+ Deny Pub,Get on Topic:orders from 10.0.0.1")),
+        (acl(default=[TOPIC]), ask(), (DEFAULT, f"- {TOPIC}")),
+        (acl(default=[TOPIC, PUB]), ask(), (DEFAULT, f"+ {NO_PUB_HERE}")),
+        (acl(PUB, PUB), ask(), (CUSTOM, f"- {PUB}")),
+        (acl(TOPIC, NO_SUB, PUB_HERE), ask(address="10.0.0.2"), (CUSTOM, f"- {TOPIC}")),
+        (acl(TOPIC, "Allow Pub on Topic:other from anywhere"), ask(), (CUSTOM, f"- {TOPIC}")),
+        # Refused by no entry: what is missing is added, for the first of the asked actions.
+        (acl(), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(), ask("Sub,Pub"), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(SUB), ask(address=""), (CUSTOM, f"+ {PUB}")),
+        (acl(SUB, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(default=[SUB]), ask(), (DEFAULT, f"+ {PUB_HERE}")),
+        # Refused by an entry: it goes where something is allowed without it, else what it beats is put before it.
+        (acl(NO_PUB, TOPIC), ask(), (CUSTOM, f"- {NO_PUB}")),
+        (acl(NO_PREFIX), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(NO_PREFIX, NO_TOPIC, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        # Without the only Custom entry Default speaks.
+        (acl(NO_PUB, default=[PUB]), ask(), (CUSTOM, f"- {NO_PUB}")),
+        # Nothing stands against a Deny of the very name: all of those go, and those alone where that is enough.
+        (acl(NO_PUB, NO_PUB_HERE, NO_SUB, PUB), ask(), (CUSTOM, f"- {NO_PUB}", f"- {NO_PUB_HERE}")),
+        (acl(NO_PUB, NO_PREFIX), ask(), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
+        (
+            acl(NO_PUB, NO_PUB_HERE, NO_PREFIX),
+            ask(),
+            (CUSTOM, f"- {NO_PUB}", f"- {NO_PUB_HERE}", f"+ {PUB_HERE}"),
+        ),
+        # Of several actions the one that takes least, of equal ones the first.
+        (acl(NO_PUB, NO_PUB_HERE, TOPIC), ask("Pub,Sub"), (CUSTOM, f"+ {SUB_HERE}")),
+        (acl(NO_PUB, NO_SUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
+        (acl(NO_PUB, NO_PUB_HERE, NO_SUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_SUB}", f"+ {SUB_HERE}")),
+        (acl(NO_SUB, NO_SUB_HERE, NO_PUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
+    ],
+)
+def test_the_smallest_change_of_entries(given, request_, expected):
+    assert told(find_turn("u", request_, Rights(User("u", ()), given))) == expected
+
+
+def test_a_user_without_policies_is_given_some():
+    """The first entry makes the policy that it belongs to."""
+    turn = find_turn("u", ask(), Rights(User("u", ()), None))
+
+    assert told(turn) == (CUSTOM, f"+ {PUB_HERE}")
+    assert changed(Acl(Subject("u"), ()), turn) == acl(PUB_HERE)
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "expected"),
+    [
+        (acl(PUB), ask(name="*"), None),
+        (acl(NO_TOPIC), ask(name="or*"), None),
+        (acl(TOPIC), ask(name="or*"), (CUSTOM, f"- {TOPIC}")),
+        (acl(NO_PREFIX, TOPIC), ask(name="ord*"), (CUSTOM, f"- {NO_PREFIX}")),
+    ],
+)
+def test_a_name_that_no_entry_can_say_is_turned_by_taking_away_alone(given, request_, expected):
+    turn = find_turn("u", request_, Rights(User("u", ()), given))
+    assert (told(turn) if turn else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("rights", "step"),
+    [
+        (None, Step.CREATE_USER),
+        (Rights(User("u", (), status=UserStatus.DISABLE), acl(PUB)), Step.ENABLE_USER),
+        (Rights(User("u", (), UserType.SUPER), None), Step.MAKE_NORMAL),
+    ],
+)
+def test_what_policies_are_not_asked_for_is_one_step(rights, step):
+    turn = find_turn("u", ask(), rights)
+
+    assert turn == Turn(step)
+    assert turn.size == 1
+
+
+def test_a_change_leaves_the_rest_as_it_is():
+    """Every equal entry goes; the other policy stays; what is added comes last."""
+    given = acl(PUB, TOPIC, PUB, SUB, default=[PUB, SUB])
+
+    turn = Turn(Step.CHANGE_ENTRIES, CUSTOM, (entry(PUB),), (entry(NO_PUB), entry(NO_SUB)))
+    assert changed(given, turn) == acl(TOPIC, SUB, NO_PUB, NO_SUB, default=[PUB, SUB])
+    turn = Turn(Step.CHANGE_ENTRIES, DEFAULT, (entry(SUB),))
+    assert changed(given, turn) == acl(PUB, TOPIC, PUB, SUB, default=[PUB])
