@@ -1,0 +1,76 @@
+"""Replayed decisions are those that `decide` makes, whatever the policies."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.replay import Question, Times, replay
+from mqguard.auth.decide import decide
+from mqguard.auth.policy import Acl, Decision, Policy, PolicyType
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User
+from tests.property.auth.worlds import entries, quick, requests
+
+NAMES = ("a", "b", "c")
+policies = st.lists(entries, min_size=1, max_size=4).map(tuple)
+acls = st.builds(
+    lambda name, custom, default: Acl(
+        Subject(name), (Policy(PolicyType.CUSTOM, custom), *([Policy(PolicyType.DEFAULT, default)] if default else []))
+    ),
+    st.sampled_from(NAMES),
+    policies,
+    st.lists(entries, max_size=2).map(tuple),
+)
+directories = st.builds(
+    Directory.of,
+    st.sets(st.sampled_from(NAMES[:2])).map(lambda names: [User(name, ()) for name in names]),
+    st.lists(acls),
+)
+asked = st.dictionaries(
+    st.builds(Question, st.sampled_from(NAMES), requests, st.booleans()),
+    st.integers(1, 9).map(lambda count: Times(count, "now")),
+    max_size=20,
+)
+
+
+@quick
+@given(directories, asked)
+def test_what_turns_is_what_decide_says_otherwise(directory, asked):
+    found = replay(asked, directory)
+    verdicts = {one: decide(one.request, directory.rights(one.user)) for one in asked}
+    assert {one.question: one.verdict for one in found.turned} == {
+        one: verdict for one, verdict in verdicts.items() if verdict.allowed != one.allowed
+    }
+    order = [(one.verdict.allowed, -one.times.count) for one in found.turned]
+    assert order == sorted(order)
+
+
+@quick
+@given(directories, asked)
+def test_without_what_is_unused_nothing_is_refused_that_was_allowed(directory, asked):
+    """All of it can go at once. (What was refused may then be allowed: by a Default that a Custom entry kept silent.)"""
+    decided = {
+        Question(one.user, one.request, decide(one.request, directory.rights(one.user)).allowed): times
+        for one, times in asked.items()
+    }
+    unused = {(place.subject, place.policy, place.number) for place, _ in replay(decided, directory).unused}
+    kept = [
+        Acl(
+            acl.subject,
+            tuple(
+                Policy(policy.type, left)
+                for policy in acl.policies
+                if (
+                    left := tuple(
+                        entry
+                        for number, entry in enumerate(policy.entries, 1)
+                        if (name, policy.type, number) not in unused
+                    )
+                )
+            ),
+        )
+        for name, acl in directory.acls.items()
+    ]
+    assert all(entry.decision is Decision.ALLOW for _, entry in replay(decided, directory).unused)
+    turned = replay(decided, Directory.of(directory.users.values(), kept)).turned
+    assert all(one.verdict.allowed for one in turned)

@@ -1,0 +1,126 @@
+"""`mqguard replay`, for people and for scripts."""
+
+import json
+
+import pytest
+
+from tests.unit.cli.policy_run import run, run_json
+
+POLICY = """\
+version: 1
+users: {shop: {}, admin: {type: Super}}
+policies:
+  User:shop:
+    custom:
+      - {resource: "Topic:orders*", actions: Pub, decision: Allow}
+      - {resource: Topic:orders-secret, actions: Pub, decision: Deny}
+      - {resource: Group:g, actions: Sub, decision: Allow}
+"""
+
+
+def record(second, resource, verdict, user="shop", **more):
+    """A line of the audit log."""
+    line = {
+        "time": f"2026-01-02T03:04:{second:02}.000Z",
+        "event": "authorization",
+        "verdict": verdict.lower(),
+        "reason": "allowed",
+        "user": user,
+        "proven_by": "signature",
+        "source": "10.1.2.3",
+        "code": 310,
+        "needs": [
+            {"resource": resource, "actions": ["Pub"], "verdict": verdict, "decided_by": {"resource": "Topic:*"}}
+        ],
+    }
+    return json.dumps(line | more) + "\n"
+
+
+@pytest.fixture(name="policy")
+def a_policy(tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture(name="logs")
+def some_logs(tmp_path):
+    """Two parts in a directory; the first ends in half a record."""
+    directory = tmp_path / "audit"
+    directory.mkdir()
+    (directory / "audit.jsonl.1").write_text(
+        record(1, "Topic:orders-secret", "Allow") * 3
+        + record(2, "Topic:new", "Allow")
+        + record(3, "Topic:x", "Allow")[:40]
+    )
+    (directory / "audit.jsonl").write_text(
+        record(4, "Topic:orders-1", "Deny")
+        + record(5, "Topic:orders-2", "Allow")
+        + record(6, "Topic:a", "Allow", "admin")
+    )
+    (directory / "auth_audit.log").write_text("not this one\n")
+    return directory
+
+
+def test_changes_are_told_the_most_frequent_refusal_first(policy, logs, capsys):
+    code, out, err = run(capsys, "replay", logs, "-f", policy, "--unused")
+    assert (code, err) == (1, "")
+    assert (
+        out
+        == f"""\
+7 decisions in 2 files, 2026-01-02T03:04:01.000Z to 2026-01-02T03:04:06.000Z
+1 line left out: no records
+would be refused: 2 different, would be let in: 1 different
+- shop Pub on Topic:orders-secret from 10.1.2.3
+    3 times, last 2026-01-02T03:04:01.000Z: was allowed, would be denied by `Deny Pub on Topic:orders-secret from anywhere`
+- shop Pub on Topic:new from 10.1.2.3
+    1 time, last 2026-01-02T03:04:02.000Z: was allowed, would be denied (no-match)
++ shop Pub on Topic:orders-1 from 10.1.2.3
+    1 time, last 2026-01-02T03:04:04.000Z: was denied, would be allowed by `Allow Pub on Topic:orders* from anywhere`
+{policy}:8:9: unused: Allow Sub on Group:g from anywhere of User:shop
+"""
+    )
+
+
+def test_scripts_get_the_same(policy, logs, capsys):
+    code, found = run_json(capsys, "replay", logs / "audit.jsonl", logs, "-f", policy, "--unused")
+    assert code == 1
+    assert (found["decisions"], found["unreadable"], found["lost"]) == (7, 1, 0)
+    assert found["files"] == [str(logs / "audit.jsonl"), str(logs / "audit.jsonl.1")]
+    assert found["changes"][0] == {
+        "user": "shop",
+        "actions": ["Pub"],
+        "resource": "Topic:orders-secret",
+        "from": "10.1.2.3",
+        "times": 3,
+        "last": "2026-01-02T03:04:01.000Z",
+        "old": "Allow",
+        "new": {"decision": "Deny", "reason": "denied", "entry": "Deny Pub on Topic:orders-secret from anywhere"},
+    }
+    assert found["unused"] == [
+        {"subject": "User:shop", "policy": "Custom", "number": 3, "entry": "Allow Sub on Group:g from anywhere"}
+    ]
+
+
+def test_nothing_turns(policy, tmp_path, capsys):
+    log = tmp_path / "log"
+    log.write_text(record(1, "Topic:orders", "Allow") + json.dumps({"time": "t", "event": "lost", "count": 5}) + "\n")
+    code, out, _ = run(capsys, "replay", log, "-f", policy)
+    assert code == 0
+    assert out.endswith(
+        "5 records missing in the log: there was no room for them\nevery one of them would be the same\n"
+    )
+    (tmp_path / "empty").touch()
+    assert run(capsys, "replay", tmp_path / "empty", "-f", policy)[0] == 0
+
+
+def test_what_is_no_log_is_refused(policy, tmp_path, capsys):
+    for path, told in (
+        (tmp_path / "none", "cannot be read: No such file or directory"),
+        (policy, "is no audit log with JSON lines: give `audit.jsonl`"),
+        (tmp_path, "has no `audit.jsonl`"),
+    ):
+        code, out, err = run(capsys, "replay", path, "-f", policy)
+        assert (code, out) == (2, "")
+        assert told in err
+    assert run(capsys, "replay", "-f", policy)[0] == 2

@@ -1,0 +1,124 @@
+"""What the audit log says is read back as it was decided."""
+
+import json
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.replay import replay
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import parse_address
+from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit_reading import AuditReader
+from mqguard.guard.settings import Enforcement, GuardSettings
+from mqguard.model.peer import Peer
+from tests.unit.guard.world import World, signed
+
+
+def read(world: World) -> AuditReader:
+    """Everything on record, written and read back."""
+    reader = AuditReader()
+    for line in AuditLines().render(world.sink.records)[1].splitlines(keepends=True):
+        reader.take(line)
+    return reader
+
+
+@pytest.fixture(name="world")
+def a_world() -> World:
+    world = World()
+    world.allow("alice", "Topic:orders*", "Pub", sources=("10.0.0.0/8",))
+    world.allow("alice", "Group:g", "Sub")
+    return world
+
+
+def test_every_judged_resource_is_one_question(world: World) -> None:
+    """Users, resources, actions, addresses; admissions and refusals; a repeat is counted."""
+    world.admit(signed(310, b="orders-1"))
+    world.clock.ms += 1000
+    world.admit(signed(310, b="orders-1"))
+    world.refusal(signed(310, b="orders-1"), Peer("192.168.0.1", 1, "c"))
+    world.refusal(signed(11, topic="orders*:é", consumerGroup="g"))
+
+    reader = read(world)
+
+    orders = AccessRequest(ResourceType.TOPIC, "orders-1", frozenset({Action.PUB}), parse_address("10.1.2.3"))
+    far = AccessRequest(ResourceType.TOPIC, "orders-1", frozenset({Action.PUB}), parse_address("192.168.0.1"))
+    starred = AccessRequest(ResourceType.TOPIC, "orders*:é", frozenset({Action.SUB}), parse_address("10.1.2.3"))
+    assert [(one.user, one.request, one.allowed, times.count) for one, times in reader.asked.items()] == [
+        ("alice", orders, True, 2),
+        ("alice", far, False, 1),
+        ("alice", starred, False, 1),
+    ]
+    assert reader.asked[next(iter(reader.asked))].last == reader.last == "2023-11-14T22:13:21.000Z"
+    assert (reader.first, reader.decisions, reader.unreadable) == ("2023-11-14T22:13:20.000Z", 4, 0)
+
+
+def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:
+    """Super users, what clients touch by themselves, several resources, refusals before any resource: nothing turns."""
+    world.admit(signed(310, user="root", b="anything"))
+    world.admit(signed(105, topic="TBW102"))
+    world.refusal(signed(105, topic="secret"))
+    world.refusal(signed(310, b="orders", secret="wrong"))
+    world.refusal(signed(310, b=""))
+    world.refusal(signed(29))
+    world.admit(signed(310, b="orders"))
+    snapshot = world.metadata.snapshot
+
+    reader = read(world)
+
+    assert reader.decisions == 4
+    assert replay(reader.asked, Directory.of(snapshot.users(), snapshot.acls())).turned == ()
+    turned = replay(reader.asked, Directory({}, {})).turned
+    assert {one.question.user for one in turned} == {"root", "alice"}
+    assert {one.verdict.reason for one in turned} == {"unknown-user"}
+
+
+def test_what_would_be_refused_is_read_as_refused() -> None:
+    """Where policies are only watched, the verdict of the policies counts."""
+    world = World(
+        GuardSettings(authentication_enabled=True, authorization_enabled=True, enforcement=Enforcement.SHADOW)
+    )
+    world.admit(signed(310, b="orders"))
+    (question,) = read(world).asked
+    assert not question.allowed
+
+
+def test_the_log_says_what_is_missing() -> None:
+    reader = AuditReader()
+    reader.take(AuditLines().lost(17, 1_700_000_000_000)[1])
+    assert (reader.lost, reader.asked, reader.first) == (17, {}, "2023-11-14T22:13:20.000Z")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b'{"time":"2023-11-14T22:1',
+        b"\xff\xfe",
+        b"[]",
+        b'{"event":"authorization"}',
+        json.dumps(
+            {
+                "time": "t",
+                "event": "e",
+                "proven_by": "s",
+                "needs": [{"resource": "Shop:x", "actions": [], "verdict": "Allow"}],
+            }
+        ).encode(),
+        json.dumps(
+            {
+                "time": "t",
+                "event": "e",
+                "proven_by": "s",
+                "needs": [{"resource": "Topic:x", "actions": ["Fly"], "verdict": "Allow"}],
+            }
+        ).encode(),
+    ],
+)
+def test_what_is_no_record_is_counted(line: bytes) -> None:
+    reader = AuditReader()
+    reader.take(line)
+    assert (reader.unreadable, reader.asked, reader.first) == (1, {}, "")
