@@ -1,5 +1,6 @@
 """What commands about policies show: regions, findings, changes, as text and as JSON."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from mqguard.auth.analysis.cells import Region, Witness
     from mqguard.auth.analysis.comparison import Comparison, RightChange
     from mqguard.auth.analysis.findings import Finding, Place
+    from mqguard.auth.analysis.origins import Origins
     from mqguard.auth.documents.document import Document
     from mqguard.auth.verdict import Verdict
 
@@ -22,15 +24,26 @@ def region_json(region: "Region") -> Json:
         "resource": region.resource.key,
         "except": [hole.key for hole in region.holes],
         "actions": list(region.action_names),
-        "from": list(region.origins.ranges()),
-        "anywhere": region.origins.text == "anywhere",
+        "from": list(_ranges(region.origins)),
+        "anywhere": _origins_text(region.origins) == "anywhere",
         "example": witness_json(region.witness),
     }
 
 
 def region_row(region: "Region") -> tuple[str, str, str]:
     """Resource, actions and origin of a set of requests."""
-    return region.names, ",".join(region.action_names), region.origins.text
+    return region.names, ",".join(region.action_names), _origins_text(region.origins)
+
+
+# Thousands of regions share few sets of places, and each takes long to write.
+@functools.lru_cache(maxsize=4096)
+def _origins_text(origins: "Origins") -> str:
+    return origins.text
+
+
+@functools.lru_cache(maxsize=4096)
+def _ranges(origins: "Origins") -> tuple[str, ...]:
+    return origins.ranges()
 
 
 def regions_text(regions: "Iterable[Region]") -> str:
