@@ -107,6 +107,13 @@ def test_a_grid_answers_for_each_forest_by_itself():
     assert outcome(grid, wider, ("b", True), Action.SUB) == EVERYTHING
     assert outcome(grid, acl, ("b", True), Action.PUB) == SILENT
     assert outcome(grid, acl, WIDEST, Action.PUB) == EVERYTHING
+    covered = acl_of(
+        "resource: 'Topic:*', actions: Sub, decision: Allow", "resource: Topic:b, actions: Pub, decision: Allow"
+    )
+    grid = Grid(User("u", ()), covered)
+    assert outcome(grid, covered, ("b", True), Action.PUB) == EVERYTHING
+    assert outcome(grid, wider, ("a", True), Action.PUB) == SILENT
+    assert outcome(grid, wider, ("b", True), Action.PUB) == EVERYTHING
 
 
 def test_entries_of_one_resource_are_a_layer():

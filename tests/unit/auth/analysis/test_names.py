@@ -1,5 +1,7 @@
 """Classes of names: a tree in which each class has what its narrower ones leave over."""
 
+import pytest
+
 from mqguard.auth.analysis.names import NameTree, trees
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 
@@ -39,6 +41,24 @@ def test_samples_are_of_their_class():
         "Topic:b-*": "b-any",
         "Topic:o*": "o",
     }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "endings"),
+    [
+        ("p", ["", "-1", "-other", "any", "other", "1", "x", "a", "b", "0", "_", "2", "3"]),
+        ("p-", ["any", "other", "1", "x", "a", "b", "0", "_", "", "2", "3"]),
+        ("", ["any", "other", "1", "x", "a", "b", "0", "_", "2", "3"]),
+    ],
+)
+def test_the_plainest_name_that_is_left_is_taken(prefix, endings):
+    """A word, then single letters; with a dash only where the prefix does not end with one."""
+    taken = [f"Topic:{prefix}*"]
+    for ending in endings:
+        found = tree(*taken)
+        place = next(one for one in found.classes if one.resource.key == f"Topic:{prefix}*")
+        assert place.sample() == prefix + ending
+        taken.append(f"Topic:{prefix}{ending}")
 
 
 def test_a_class_full_of_holes_still_has_a_name():

@@ -59,6 +59,12 @@ def test_mapped_addresses_are_no_places_of_their_own():
         (of("10.0.0.0/8"), "10.0.0.1"),
         (of("10.0.0.5"), "10.0.0.5"),
         (of("fd00::/8"), "fd00::1"),
+        # The example stands at an end of a range, and elsewhere than in the first one.
+        (of("192.0.2.0/24") - of("192.0.2.0"), "192.0.2.1"),
+        (of("10.0.0.0/8", "192.0.2.0/31"), "192.0.2.1"),
+        (of("10.0.0.0/8", "192.0.2.1"), "192.0.2.1"),
+        (of("10.0.0.0/8", "192.0.2.2"), "10.0.0.1"),
+        (of("fd00::/8", "2001:db8::/32") - of("2001:db8::/128"), "2001:db8::1"),
         (Origins(unknown=True), "None"),
     ],
 )
