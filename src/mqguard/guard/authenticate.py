@@ -10,26 +10,20 @@ one user. Failures and excuses are never remembered.
 
 from typing import Protocol
 
-from mqguard.auth.authenticator import AUTHENTICATION_FAILED, Credentials, authenticate
+from mqguard.auth.authenticator import Credentials, authenticate
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.user import User
 from mqguard.guard.connections import VerifiedConnections
-from mqguard.guard.context import Identity
+from mqguard.guard.context import BY_CLAIM, BY_SIGNATURE, Identity
+from mqguard.guard.pace import MOST_CHANNELS, Pace
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.guard.whitelist import codes_of
 from mqguard.model.clock import Clock
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
-
-BY_SIGNATURE = "signature"
-BY_CLAIM = "claim"
-LONGEST_CLAIM = 256
-"""How much of a claimed user name is remembered: whoever proves nothing shall fill neither memory nor disk."""
-PROVEN_LIMIT = 100_000
-"""Most connections of which it is remembered who they proved to be."""
 
 GUESSES = frozenset({"unknown-user", "wrong-signature", "no-signature", "expired-secret"})
 """Failures that may be guesses, and so slow down who makes them. Sending no credentials at all guesses nothing: some
@@ -61,13 +55,10 @@ class Authentication:
         self._trusting = settings.trust_claimed_user and settings.authorization_enabled
         self._excused = codes_of(settings.authentication_whitelist)
         self._now_ms = clock.now_ms
-        self._throttle = throttle
+        self._pace = Pace(throttle)
         # Who a connection proved to be last: exempt from being slowed by others' failures at its address. This saves
         # no proof, it only remembers that there was one.
         self._proven: dict[str, tuple[Identity, User]] = {}
-        # Connections that have failed: only they are slowed. A new connection's first attempt is always looked at, so
-        # that a client that keeps failing does not hold up the rightful one beside it at the same address.
-        self._failed: dict[str, None] = {}
         self._verified = verified
         if verified is None and settings.authentication_strategy is Strategy.STATEFUL:
             self._verified = VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
@@ -99,7 +90,7 @@ class Authentication:
                 return found
         known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
         if known is None or known.user != claimed:
-            self._check_pace(claimed or "", peer, now)
+            self._pace.check(claimed or "", peer, now)
         try:
             content = signed_content(ext, command.body, command.version)
             user = authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now)
@@ -110,16 +101,6 @@ class Authentication:
         if self._verified is not None:
             self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
         return identity
-
-    def _check_pace(self, claimed: str, peer: Peer, now_ms: int) -> None:
-        """Refuse who has not proved to be that user and has failed too often before.
-
-        Raises:
-            AuthenticationFailed: With the reason `throttled`.
-        """
-        slowed = claimed and peer.channel in self._failed
-        if slowed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
-            raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
 
     def _look_again(
         self, command: Command, peer: Peer, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
@@ -133,25 +114,16 @@ class Authentication:
             return _signer_without_token(command, failure, snapshot, now_ms)
         except AuthenticationFailed as final:
             if final.reason in GUESSES:
-                claimed = command.ext.get(ACCESS_KEY, "")
-                self._throttle.failed(claimed[:LONGEST_CLAIM], peer.ip, now_ms)
-                self._mark_failed(peer)
+                self._pace.failed(command.ext.get(ACCESS_KEY, ""), peer, now_ms)
             raise
-
-    def _mark_failed(self, peer: Peer) -> None:
-        failed = self._failed
-        if len(failed) >= PROVEN_LIMIT:
-            del failed[next(iter(failed))]
-        failed[peer.channel] = None
 
     def _remember(self, user: User, peer: Peer) -> Identity:
         proven = self._proven
-        if len(proven) >= PROVEN_LIMIT:
+        if len(proven) >= MOST_CHANNELS:
             proven.clear()
         identity = Identity(user.name, BY_SIGNATURE, user.is_super)
         proven[peer.channel] = (identity, user)
-        # Only a connection's first proof forgives: else the owner's traffic would forgive a guesser beside it for ever.
-        self._throttle.succeeded(user.name[:LONGEST_CLAIM], peer.ip)
+        self._pace.proved(user.name, peer)
         return identity
 
 

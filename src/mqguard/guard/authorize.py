@@ -13,9 +13,8 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.authenticate import BY_CLAIM
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Identity, Need, Needs
+from mqguard.guard.context import BY_CLAIM, Identity, Need, Needs
 
 NOBODY = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
 """The verdict about a sender without a name."""

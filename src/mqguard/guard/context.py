@@ -44,12 +44,22 @@ def action_names(need: Need) -> list[str]:
     return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
 
 
+BY_SIGNATURE = "signature"
+BY_CLAIM = "claim"
+BY_PLUGIN = "plugin"
+"""What proved who sent a request."""
+
+LONGEST_CLAIM = 256
+"""How much of a claimed user name is remembered: whoever proves nothing shall fill neither memory nor disk."""
+
+
 class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who sent a request, and how we know.
 
     Attributes:
         user: The user's name.
-        method: What proved it: `signature`; or `claim` where the operator trusts the name that clients send.
+        method: What proved it: `BY_SIGNATURE`, `BY_PLUGIN`, or `BY_CLAIM` where the operator trusts the name that
+            clients send.
         is_super: Whether policies are not asked. Never for a mere claim.
     """
 

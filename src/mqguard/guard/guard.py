@@ -15,10 +15,10 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
-from mqguard.guard.authenticate import LONGEST_CLAIM, Authentication, Identifier
+from mqguard.guard.authenticate import Authentication, Identifier
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Access, Judge
+from mqguard.guard.context import LONGEST_CLAIM, Access, Judge
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog

@@ -7,10 +7,11 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.guard.asking import Answers, Plug, PluginFailed
-from mqguard.guard.authenticate import BY_CLAIM, LONGEST_CLAIM, Authentication
+from mqguard.guard.authenticate import Authentication
 from mqguard.guard.connections import VerifiedConnections
-from mqguard.guard.context import Identity
+from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.extension import Claim, Step, Unproven
+from mqguard.guard.pace import MOST_CHANNELS, Pace
 from mqguard.guard.settings import GuardSettings
 from mqguard.guard.whitelist import codes_of
 from mqguard.model.clock import Clock
@@ -18,9 +19,7 @@ from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 
-BY_PLUGIN = "plugin"
 REFUSED = "plugin-refused"
-PROVEN_LIMIT = 100_000
 
 
 class PluggedAuthentication:
@@ -49,11 +48,10 @@ class PluggedAuthentication:
         self._provider = provider
         self._handlers = tuple(handlers)
         self._verified = verified
-        self._throttle = throttle
+        self._pace = Pace(throttle)
         self._now_ms = clock.now_ms
-        # As in `authenticate.py`: who a connection proved to be, and which connections have failed.
+        # What a connection claimed when it last proved to be somebody.
         self._proven: dict[str, str] = {}
-        self._failed: dict[str, None] = {}
 
     def identify(self, command: Command, peer: Peer, snapshot: Snapshot, answers: Answers) -> Identity | None:
         """As `Authentication.identify`.
@@ -94,25 +92,21 @@ class PluggedAuthentication:
             found = self._verified.find(peer.channel, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        shown = claimed[:LONGEST_CLAIM]
-        slowed = self._proven.get(peer.channel) != claimed and peer.channel in self._failed
-        if slowed and shown and self._throttle.wait_ms(shown, peer.ip, now):
-            raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
+        is_known = self._proven.get(peer.channel) == claimed
+        if not is_known:
+            self._pace.check(claimed, peer, now)
         name = provider.ask(answers, _claim(command, peer))
         if isinstance(name, Unproven):
-            self._throttle.failed(shown, peer.ip, now)
-            if len(self._failed) >= PROVEN_LIMIT:
-                del self._failed[next(iter(self._failed))]
-            self._failed[peer.channel] = None
+            self._pace.failed(claimed, peer, now)
             raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
         user = snapshot.user(name)
         if user is not None and not user.is_enabled:
             raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
-        if len(self._proven) >= PROVEN_LIMIT:
-            self._proven.clear()
-        if self._proven.get(peer.channel) != claimed:
+        if not is_known:
+            if len(self._proven) >= MOST_CHANNELS:
+                self._proven.clear()
             self._proven[peer.channel] = claimed
-            self._throttle.succeeded(shown, peer.ip)
+            self._pace.proved(claimed, peer)
         # Rule 2 of `extension.py`: who is Super stands in our users alone.
         identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)
         if self._verified is not None:

@@ -7,10 +7,9 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.errors import MqguardError
 from mqguard.guard.asking import Answers, Call, Plug, PluginFailed, Waits
-from mqguard.guard.authenticate import BY_CLAIM
 from mqguard.guard.authorize import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import Identity, Need, Needs, action_names
+from mqguard.guard.context import BY_CLAIM, Identity, Need, Needs, action_names
 from mqguard.guard.extension import AccessQuestion, Remembered, Ruling, Step, Strategy
 from mqguard.guard.extensions import relies
 from mqguard.guard.plugged_authentication import REFUSED

@@ -3,9 +3,8 @@
 from mqguard.auth import wording
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
-from mqguard.guard.authenticate import BY_CLAIM
 from mqguard.guard.authorize import NOBODY
-from mqguard.guard.context import Identity, Need
+from mqguard.guard.context import BY_CLAIM, Identity, Need
 from mqguard.guard.errors import Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import Refusal, RefusalLog
