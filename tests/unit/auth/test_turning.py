@@ -121,6 +121,14 @@ def test_a_name_that_no_entry_can_say_is_turned_by_taking_away_alone(given, requ
     assert (told(turn) if turn else None) == expected
 
 
+def test_no_entry_that_nobody_could_write_is_told():
+    """Nor is it tried: where more than one entry allows such a name, adding a Deny for it is no way."""
+    rights = Rights(User("u", ()), acl(TOPIC, "Allow Pub on Topic:ord* from anywhere"))
+    turn = find_turn("u", ask(name="ord*"), rights)
+
+    assert turn is None or not turn.added
+
+
 @pytest.mark.parametrize(
     ("rights", "step"),
     [

@@ -3,8 +3,10 @@
 import pytest
 
 from mqguard.auth.analysis.findings import Rule
-from mqguard.auth.analysis.lint import lint
+from mqguard.auth.analysis.lint import lint, lint_acl
 from mqguard.auth.documents.reading import read_document
+from mqguard.auth.policy import Acl, Policy, PolicyType
+from mqguard.auth.subject import Subject
 
 
 def findings(*entries, default=(), user="{}"):
@@ -41,6 +43,22 @@ def test_a_shadowed_entry_names_what_comes_first():
     (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
     assert shadowed.witness.text == "Pub Topic:a from 10.0.0.1"
     assert [other.number for other in shadowed.others] == [1]
+    # It is told once: what never decides changes nothing, but that is not said again.
+    assert [one.place.number for one in found if one.rule is not Rule.CONTRADICTORY] == [2]
+
+
+def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
+    """From where it speaks."""
+    found = findings(
+        f"resource: Topic:a, actions: Pub, {ALLOW}",
+        f"resource: Topic:b, actions: Pub, {ALLOW}",
+        *(f"resource: '{kind}:*', actions: All, {ALLOW}" for kind in ("Cluster", "Namespace", "Topic", "Group")),
+        f"resource: '*', actions: Sub, sources: 10.0.0.0/8, {DENY}",
+    )
+
+    (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+    assert (shadowed.place.number, shadowed.witness.text) == (7, "Sub Cluster:any from 10.0.0.1")
+    assert [other.number for other in shadowed.others] == [3]
 
 
 def test_a_default_entry_can_be_kept_silent_in_part():
@@ -72,6 +90,23 @@ def test_a_silent_default_entry_names_what_covers_it():
     ]
 
 
+def test_a_silent_default_entry_shows_what_covers_it_and_a_request():
+    """Other entries, Custom or Default, have nothing to do with it."""
+    found = findings(
+        f"resource: Topic:zz, actions: Pub, {ALLOW}",
+        f"resource: 'Topic:a*', actions: Sub, {ALLOW}",
+        default=(
+            f"resource: 'Group:*', actions: Pub, {ALLOW}",
+            f"resource: 'Topic:ab*', actions: Pub, sources: 10.0.0.0/8, {ALLOW}",
+        ),
+    )
+
+    (silent,) = [one for one in found if one.rule is Rule.DEFAULT_SILENT]
+    assert (silent.place.text, silent.witness.text) == ("User:u Default entry 2", "Pub Topic:ab from 10.0.0.1")
+    assert [other.text for other in silent.others] == ["User:u Custom entry 2"]
+    assert "such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab*`" in silent.message
+
+
 def test_of_two_equal_entries_the_later_is_redundant():
     """One of them can go, not both; an entry that only keeps Default silent cannot go."""
     twice = f"resource: Topic:a, actions: Pub, {ALLOW}"
@@ -80,6 +115,35 @@ def test_of_two_equal_entries_the_later_is_redundant():
         f"resource: Topic:a, actions: Pub, {DENY}", default=(f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",)
     )
     assert told(keeping, Rule.REDUNDANT) == []
+    # Also where Default speaks of other actions than the entry.
+    for actions in ("Sub", "List", "All"):
+        default = (f"resource: 'Topic:*', actions: {actions}, {ALLOW}",)
+        keeping = findings(f"resource: Topic:a, actions: Pub, {DENY}", default=default)
+        assert told(keeping, Rule.REDUNDANT) == []
+
+
+def test_one_entry_that_stands_twice_is_one_place():
+    """What is left when one of them goes is the first."""
+    (entry,) = (
+        read_document(
+            "version: 1\npolicies: {'User:u': {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}"
+        )
+        .acls["u"]
+        .entries(PolicyType.CUSTOM)
+    )
+    found = lint_acl(Acl(Subject("u"), (Policy(PolicyType.CUSTOM, (entry, entry, entry)),)))
+
+    redundant = [one for one in found if one.rule is Rule.REDUNDANT]
+    assert [one.place.number for one in redundant] == [2, 3]
+    assert [[other.number for other in one.others] for one in redundant] == [[1], [1]]
+
+
+def test_what_only_goes_together_with_another_is_not_redundant():
+    """The Deny could go if the Allow that never decides went as well, but not alone."""
+    found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:a, actions: Pub, {ALLOW}")
+
+    assert [number for number, _ in told(found, Rule.SHADOWED)] == [2]
+    assert told(found, Rule.REDUNDANT) == []
 
 
 def test_a_deny_of_nothing_is_redundant():
@@ -92,12 +156,18 @@ def test_a_deny_of_nothing_is_redundant():
             "`Deny Pub on Topic:a from anywhere` changes nothing: without it the same requests are refused as no entry matches",
         )
     ]
+    (redundant,) = [one for one in found if one.rule is Rule.REDUNDANT]
+    assert redundant.others == ()
+    assert redundant.witness.text == "Pub Topic:a from 192.0.2.1"
 
 
 def test_an_exception_is_no_contradiction():
     """A Deny within the Allow is how addresses and actions are taken out; one that reaches beyond it is not."""
     wide = f"resource: Topic:a, actions: [Pub, Sub], {ALLOW}"
     assert told(findings(wide, f"resource: Topic:a, actions: Pub, {DENY}"), Rule.CONTRADICTORY) == []
+    inside = f"resource: Topic:a, actions: [Sub, Pub], sources: 10.0.0.0/8, {DENY}"
+    assert told(findings(wide, inside), Rule.CONTRADICTORY) == []
+    assert [number for number, _ in told(findings(inside.replace(DENY, ALLOW), inside), Rule.CONTRADICTORY)] == [1]
     assert told(findings(wide, f"resource: Topic:a, actions: All, sources: '::/0', {DENY}"), Rule.CONTRADICTORY) == [
         (
             1,
@@ -124,6 +194,14 @@ def test_a_wide_right_says_how_far_it_reaches(entry, message):
     assert wide.witness is not None
 
 
+def test_a_right_to_administer_is_shown_by_a_request_to_do_so():
+    """And is none where something better takes it away."""
+    entry = f"resource: 'Cluster:*', actions: [Get, Update], {ALLOW}"
+    (wide,) = [one for one in findings(entry) if one.rule is Rule.WIDE]
+    assert wide.witness.text == "Update Cluster:any from 192.0.2.1"
+    assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), Rule.WIDE) == []
+
+
 def test_a_right_that_never_comes_to_speak_is_not_wide():
     """A Deny of the same rank takes all of it."""
     found = findings(f"resource: '*', actions: Pub, {ALLOW}", f"resource: '*', actions: All, {DENY}")
@@ -142,6 +220,12 @@ def test_a_deny_for_one_family_lets_the_other_in():
     )
     assert leak.witness.text == "Pub Topic:a from 2001:db8::1"
     assert told(findings(deny), Rule.WIDE) == []
+    # Once, however many actions and names it is for.
+    deny = f"resource: 'Topic:a*', actions: All, sources: '::/0', {DENY}"
+    found = findings(deny, f"resource: Topic:ab, actions: Pub, {ALLOW}", f"resource: 'Topic:*', actions: All, {ALLOW}")
+    assert [message for number, message in told(found, Rule.WIDE) if number == 1] == [
+        "`Deny All on Topic:a* from ::/0` names every IPv6 address, but IPv4 addresses get in: leave the sources out to deny from everywhere"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +243,14 @@ def test_names_that_no_request_has(resource, reason):
     ((_, message),) = told(findings(f"resource: {resource}, actions: Sub, {ALLOW}"), Rule.UNREACHABLE)
 
     assert reason in message
+
+
+@pytest.mark.parametrize(
+    "resource", ["'*'", "'Topic:*'", "'Group:*'", "Cluster:a b", "'Cluster:%RETRY%*'", "Topic:a-b_1"]
+)
+def test_names_that_a_request_can_have(resource):
+    """Only names of topics and groups have rules, and what is for all of them breaks none."""
+    assert told(findings(f"resource: {resource}, actions: Get, {ALLOW}"), Rule.UNREACHABLE) == []
 
 
 def test_facts_about_subjects():
