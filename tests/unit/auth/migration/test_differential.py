@@ -1,0 +1,159 @@
+"""The differences of a migration are all there are: every account, decided once more by brute force."""
+
+import dataclasses
+from collections import Counter
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.decide import decide
+from mqguard.auth.migration.conversion import AccountUnfit, convert
+from mqguard.auth.migration.differential import differences
+from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.subject import Subject
+from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements.owned import group_need, topic_need
+from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
+from tests.property.analysis.universe import acls
+from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
+
+TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER
+TOLD_ONCE = {Action.GET, Action.LIST}
+ELSE = {TOPIC: "any other topic", GROUP: "any other group", CLUSTER: "any cluster"}
+UNLISTED = "surely-not-listed"
+OWNED, LEFT_OUT = "the topic belongs to its group here", "the item is left out"
+EVERYTHING = Acl(
+    Subject("account1"),
+    (Policy(PolicyType.CUSTOM, (Entry(Resource.parse("*"), (Action.ALL,), (), Decision.ALLOW),)),),
+)
+
+
+def converted(lines):
+    """The account with these lines; given up where it is kept out."""
+    (account,) = read_plain("plain_acl.yml", account_text(*lines)).accounts
+    try:
+        return convert(account)
+    except AccountUnfit:
+        assume(False)
+
+
+def is_allowed_here(kind, name, action, rights):
+    """As the guard asks."""
+    try:
+        need = topic_need(name, frozenset({action})) if kind is TOPIC else group_need(name, frozenset({action}))
+    except NeedUnclear:
+        return False
+    kind = CLUSTER if kind is CLUSTER else need.type
+    return decide(AccessRequest(kind, need.name, need.actions), rights).allowed
+
+
+def was_allowed(lines, kind, name, action):
+    """As 1.0 asks; giving back needs no more than the right to consume, and writes to topics of the group."""
+    if action is Action.PUB and name.startswith(DLQ_PREFIX):
+        group = name.removeprefix(DLQ_PREFIX)
+        return allows(*lines, TOPIC, name, Action.PUB) or allows(*lines, GROUP, group, Action.SUB)
+    return allows(*lines, kind, name, action)
+
+
+def listed(lines):
+    """What an account lists, by the line of the item that counts; without what no client can name."""
+    _, topics, groups, *_ = lines
+    table = {}
+    written = [("", 9 + at, item) for at, item in enumerate(topics)]
+    written = [(RETRY_PREFIX, 10 + len(topics) + at, item) for at, item in enumerate(groups)] + written
+    for prefix, line, item in written:
+        table[prefix + item.partition("=")[0].strip()] = line
+    for key, line in table.items():
+        if not key.startswith(RETRY_PREFIX):
+            if topic_fault(key) is None:
+                yield TOPIC, key, line
+        elif group_fault(name := key.removeprefix(RETRY_PREFIX)) is None and not name.startswith(
+            (RETRY_PREFIX, DLQ_PREFIX)
+        ):
+            yield GROUP, name, line
+
+
+def expected(lines, rights):
+    """Every difference but those of white lists and of reading."""
+    asked = [(kind, name, f"{kind.value}:{name}", line) for kind, name, line in listed(lines)]
+    for kind, name, told, line in [*asked, *((kind, UNLISTED, told, 2) for kind, told in ELSE.items())]:
+        for before in (True, False):
+            actions = tuple(
+                action
+                for action in REQUEST_ACTIONS
+                if action not in TOLD_ONCE
+                and was_allowed(lines, kind, name, action) is before
+                and is_allowed_here(kind, name, action, rights) is not before
+            )
+            if actions:
+                why = OWNED if name.startswith(DLQ_PREFIX) else LEFT_OUT
+                yield "account1", told, actions, before, not before, why, "plain_acl.yml", line
+
+
+def found(done):
+    """The same as they are told."""
+    told = [
+        (one.account, one.resource, one.actions, one.before, one.after, one.why, one.file, one.mark.line)
+        for one in differences(done)
+    ]
+    reading = [one for one in told if set(one[2]) == TOLD_ONCE]
+    return reading, Counter(one for one in told if one not in reading)
+
+
+accounts = st.tuples(st.booleans(), items, items, defaults, defaults)
+
+
+@given(accounts)
+@example((False, ["%DLQ%a=PUB"], [], None, None))
+@example((False, ["%DLQ%a=SUB"], ["a=SUB"], None, None))
+@example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"))
+def test_every_difference_is_told_and_none_gives_more(lines):
+    """What an account lists and what it does not, decided under both rules, for each action."""
+    done = converted(lines)
+    reading, told = found(done)
+
+    assert told == Counter(expected(lines, Rights(done.user, done.acl)))
+    assert not any(after for *_, after, _, _, _ in told)
+    # Reading is a right to be given here; administrators have it.
+    is_admin = lines[0]
+    assert [one[1:5] for one in reading] == [
+        ("every topic, group and cluster", (Action.GET, Action.LIST), True, False) for _ in range(not is_admin)
+    ]
+    assert {one[-1] for one in reading} <= {2}
+
+
+@given(accounts, st.one_of(st.none(), st.just(EVERYTHING), acls("account1")))
+@example((False, ["a=PUB"], ["a=SUB"], None, None), None)
+@example((False, [], [], None, None), EVERYTHING)
+@example((True, ["%DLQ%a=PUB"], ["%DLQ%a=PUB", "a*=SUB"], None, "PUB"), EVERYTHING)
+def test_no_conversion_is_trusted(lines, acl):
+    """Whatever policies an account got: where they give more than 1.0 did, that is told, and where they give less."""
+    done = converted(lines)
+    assume(not done.user.is_super)
+    done = dataclasses.replace(done, acl=acl)
+
+    reading, told = found(done)
+    rights = Rights(done.user, acl)
+    assert told == Counter(expected(lines, rights))
+    kept = all(is_allowed_here(kind, UNLISTED, action, rights) for kind in ELSE for action in TOLD_ONCE)
+    assert len(reading) == (not kept)
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_white_list_is_told_first_with_its_line(admin):
+    """From there 1.0 asked for no signature, whoever the account is."""
+    done = converted((admin, [], [], None, None, "192.168.1.*"))
+
+    first, *rest = differences(done)
+    assert first.resource == "everything, from `192.168.1.*` without a signature"
+    assert (first.account, first.before, first.after, first.mark.line) == ("account1", True, False, 7)
+    assert first.actions == REQUEST_ACTIONS
+    assert first.why == "1.0 asked nothing of requests from there, not even a signature"
+    assert len(rest) == (not admin)
