@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.migration.plain import PlainFileInvalid, read_plain
+from mqguard.auth.migration.plain import PlainFile, PlainFileInvalid, read_plain
 from mqguard.auth.user import Secret
 
 
@@ -26,7 +26,7 @@ def test_scalars_keep_their_text():
 
 def test_an_empty_file_has_no_accounts():
     """As in 1.0's migrator, which makes the file when it is missing."""
-    assert read_plain("f.yml", "").accounts == ()
+    assert read_plain("f.yml", "") == PlainFile("f.yml", (), ())
     assert read_plain("f.yml", "accounts:\n").accounts == ()
 
 
@@ -51,7 +51,13 @@ def test_permissions_are_those_of_1_0(text, actions):
             "f.yml:2:18: unknown key `topicPerm` in an account: did you mean `topicPerms`?",
         ),
         ("accounts:\n- {admin: 1}", "f.yml:2:11: `admin` must be true or false"),
+        ("accounts:\n- {admin: [true]}", "f.yml:2:11: `admin` must be true or false"),
         ("accounts:\n- {topicPerms: a=PUB}", "f.yml:2:16: `topicPerms` must be a list of `- item` lines"),
+        ("accounts:\n- {groupPerms: a=PUB}", "f.yml:2:16: `groupPerms` must be a list of `- item` lines"),
+        (
+            "globalWhiteRemoteAddresses: 10.0.0.1",
+            "f.yml:1:29: `globalWhiteRemoteAddresses` must be a list of `- item` lines",
+        ),
         ("accounts:\n- {topicPerms: [{a: PUB}]}", "f.yml:2:17: an item of `topicPerms` must be a text"),
         ("accounts:\n- {secretKey: [hush]}", "f.yml:2:15: `secretKey` must be a text, not a list"),
         ("accounts:\n- a\n", "f.yml:2:3: an account must be a mapping of `key: value` lines, not a text"),
@@ -64,3 +70,24 @@ def test_what_is_no_acl_file_is_refused_where_it_stands(text, message):
         read_plain("f.yml", text)
 
     assert str(caught.value) == message
+    assert caught.value.file == "f.yml"
+
+
+@pytest.mark.parametrize("quote", ["", "'"])
+@pytest.mark.parametrize(
+    ("word", "flag"), [("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False)]
+)
+def test_flags_are_the_words_of_yaml(word, flag, quote):
+    """In any letter case, quoted or not; a slip of the pen makes nobody an admin, and is told."""
+    for written in (word, word.upper(), word.capitalize()):
+        (account,) = read_plain("f", f"accounts:\n- {{admin: {quote}{written}{quote}}}\n").accounts
+        assert account.admin is flag
+    with pytest.raises(PlainFileInvalid, match="`admin` must be true or false"):
+        read_plain("f", f"accounts:\n- {{admin: {word}x}}\n")
+
+
+def test_an_item_of_nothing_is_a_text_of_nothing():
+    """It has its line, so that the report can name it."""
+    (account,) = read_plain("f", "accounts:\n- topicPerms:\n  - a=PUB\n  -\n  - ~\n").accounts
+
+    assert [(item.text, str(item.mark)) for item in account.topics] == [("a=PUB", "3:5"), ("", "4:4"), ("", "5:5")]

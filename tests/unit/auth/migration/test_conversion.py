@@ -1,0 +1,60 @@
+"""One account as a user and policies: what is said about it, and why it is kept out."""
+
+import pytest
+
+from mqguard.auth.migration.conversion import AccountUnfit, convert
+from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.migration.report import Topic
+
+
+def only_account(text):
+    """The one account of a file that begins in its second line."""
+    (account,) = read_plain("plain_acl.yml", f"accounts:\n- {text}\n").accounts
+    return account
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "short"),
+    [
+        ("seven77", "seven77", []),
+        ("six666", "seven77", ["name"]),
+        ("seven77", "six666", ["secret"]),
+        ("s", "s", ["name", "secret"]),
+    ],
+)
+def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, short):
+    """As 1.0 counts; what is shorter is told at the account, and no secret is in it."""
+    found = convert(only_account(f"{{accessKey: {name}, secretKey: {secret}}}")).notes
+
+    assert [(note.topic, str(note.mark), note.account) for note in found] == [(Topic.SHORT_KEY, "2:3", name)] * len(
+        short
+    )
+    for note, what in zip(found, short, strict=True):
+        assert note.message.startswith(f"the {what} of `{name}` is shorter")
+
+
+@pytest.mark.parametrize(
+    ("account", "name", "place", "reason"),
+    [
+        ("{secretKey: 12345678}", "", "2:3", "the account has no `accessKey`"),
+        ("{accessKey: account1}", "account1", "2:3", "the account `account1` has no `secretKey`"),
+        ("{accessKey: account1, secretKey: 12345678, topicPerms: [a]}", "account1", "2:59", "`a` is no permission"),
+        (
+            "{accessKey: account1, secretKey: 12345678, groupPerms: [g=SUB], topicPerms: ['%DLQ%g=PUB']}",
+            "account1",
+            "2:80",
+            "`%DLQ%g=PUB` cannot be kept",
+        ),
+    ],
+)
+def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
+    """The error is a sentence of its own, and what a report says has the account and the line."""
+    with pytest.raises(AccountUnfit, match=reason) as caught:
+        convert(only_account(account))
+
+    assert "12345678" not in str(caught.value)
+    error = caught.value
+    notes = error.notes if hasattr(error, "notes") else [error.note]
+    (note,) = [note for note in notes if note.topic is Topic.SKIPPED_ACCOUNT]
+    assert (note.account, str(note.mark), note.file) == (name, place, "plain_acl.yml")
+    assert note.message.startswith(reason)
