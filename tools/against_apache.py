@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Compares what we decide with Apache's own auth module, live, as often as asked for.
+"""Compares what we answer with Apache's own auth module, live, as often as asked for.
 
-    .venv/bin/python tools/against_apache.py --decisions 1e6                      a new seed, which is told
-    .venv/bin/python tools/against_apache.py --decisions 1e6 --seed 7 --first 900 goes on where another run was stopped
+    .venv/bin/python tools/against_apache.py                                      a million decisions, and the rest
+    .venv/bin/python tools/against_apache.py decisions --many 1e7                 of one kind, a new seed, which is told
+    .venv/bin/python tools/against_apache.py contexts --seed 7 --first 900        goes on where another run was stopped
 
-Needs Java, the JDK's compiler and Maven; `tests/interop/toolchain.py` fetches the module once. Prints how many outcomes
-differ and by which rules. Ends with 0 when every difference is one of these, with 1 at the first that is not.
+Needs Java, the JDK's compiler and Maven; `tests/interop/toolchain.py` fetches the module once. Prints how many answers
+differ and by which rules. Ends with 0 when every difference is one of these, with 1 at the first that is not, with 2
+where something is missing.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,49 +26,71 @@ sys.path.insert(0, str(ROOT))
 
 import pytest  # noqa: E402
 
-from tests.interop.auth_module.decisions import compare_decisions, scenarios_of  # noqa: E402
+from tests.interop.auth_module.decisions import compare_decisions  # noqa: E402
+from tests.interop.auth_module.needs import codes, compare_contexts  # noqa: E402
 from tests.interop.auth_module.peer import AuthModule, Unexplained, quick_directory  # noqa: E402
+from tests.interop.auth_module.signatures import compare_signatures  # noqa: E402
+from tests.interop.auth_module.worlds import REQUESTS  # noqa: E402
 from tests.interop.toolchain import java_auth_module  # noqa: E402
 
 AT_ONCE = 500
 """Scenarios between two words of progress."""
 
+Compare = Callable[[AuthModule, int, Iterable[int]], Counter[str]]
+
+KINDS: dict[str, tuple[Compare, int, int]] = {
+    "decisions": (compare_decisions, 1_000_000, REQUESTS),
+    "contexts": (lambda module, seed, numbers: compare_contexts(module, codes(module), seed, numbers), 200_000, 1),
+    "signatures": (compare_signatures, 200_000, 1),
+}
+"""How a kind is compared, how many by default, and how many one scenario holds."""
+
 
 def main() -> int:
     """Compare, print progress and counts; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--decisions", type=float, default=1e6, help="how many, at least (1e6)")
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="what to compare (all)")
+    parser.add_argument("--many", type=float, help="how many of each, at least (1e6 decisions, 2e5 of the others)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of the scenarios")
     parser.add_argument("--first", type=int, default=0, help="the first scenario: where a stopped run goes on")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    found: Counter[str] = Counter()
     try:
         with (
             tempfile.TemporaryDirectory() as logs,
             quick_directory() as home,
             AuthModule(java_auth_module(Path(home)), Path(logs) / "module.log") as module,
         ):
-            compare(module, options, found)
+            for kind in options.kinds or KINDS:
+                tell(kind, compare(module, kind, options))
     except Unexplained as error:
         print(error, file=sys.stderr)
         return 1
     except pytest.skip.Exception as missing:
         print(missing, file=sys.stderr)
         return 2
-    for name, count in found.most_common():
-        print(f"{count:>12,}  {name}")
     return 0
 
 
-def compare(module: AuthModule, options: argparse.Namespace, found: Counter[str]) -> None:
-    """Compare piece by piece, adding to what was found."""
-    started, last = time.monotonic(), options.first + scenarios_of(options.decisions)
+def compare(module: AuthModule, kind: str, options: argparse.Namespace) -> Counter[str]:
+    """Compare piece by piece; what was found."""
+    compare_some, many, held = KINDS[kind]
+    started, last = time.monotonic(), options.first + -(-int(options.many or many) // held)
+    found: Counter[str] = Counter()
     for first in range(options.first, last, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, last))
-        found.update(compare_decisions(module, options.seed, numbers))
+        found.update(compare_some(module, options.seed, numbers))
         passed = time.monotonic() - started
-        print(f"{found['all']:,} decisions after {passed:,.0f} s; go on with --first {numbers.stop}", flush=True)
+        print(f"{found['all']:,} {kind} after {passed:,.0f} s; go on with --first {numbers.stop}", flush=True)
+    return found
+
+
+def tell(kind: str, found: Counter[str]) -> None:
+    """Print what was found."""
+    print(f"\n{kind}:")
+    for name, count in found.most_common():
+        print(f"{count:>12,}  {name}")
+    print(flush=True)
 
 
 if __name__ == "__main__":

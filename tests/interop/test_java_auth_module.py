@@ -5,20 +5,30 @@ A failure names the seed and the scenario; `tools/against_apache.py` tries them 
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.interop.auth_module.decisions import compare_decisions, scenarios_of
+from tests.interop.auth_module.named import RULES
+from tests.interop.auth_module.needs import UNORDERED, codes, compare_contexts
 from tests.interop.auth_module.peer import AuthModule, quick_directory
 from tests.interop.auth_module.rules import OURS
+from tests.interop.auth_module.signatures import ALONE, compare_signatures
 from tests.interop.toolchain import java_auth_module
+from tests.vectors.reading import lines
 
 pytestmark = pytest.mark.xdist_group("java-auth-module")
 
 DECISIONS = 20_000
+CONTEXTS = 6_000
+SIGNATURES = 4_000
+REPLAYED = 4
+"""One of so many recorded lines is replayed."""
 SEED = random.SystemRandom().getrandbits(32)
 
 
@@ -38,3 +48,49 @@ def test_every_difference_of_decisions_is_one_of_the_named_rules(module: AuthMod
     # The scenarios are worth something: both outcomes are common, and every rule makes a difference somewhere.
     assert DECISIONS // 10 < found["allow"] < DECISIONS // 2
     assert {name for name in found if name in OURS} == OURS
+
+
+def test_every_request_leads_to_apaches_checks_or_to_others_by_named_rules(module: AuthModule) -> None:
+    """What is checked of a request is worked out from what Apache checks, and is what the guard asks for."""
+    found = compare_contexts(module, codes(module), SEED, range(CONTEXTS))
+
+    assert found["all"] == CONTEXTS
+    assert found["same"] > CONTEXTS // 2
+    assert set(found) - {"all", "same"} <= RULES.keys()
+    assert {"no-check", "missing-field", "owned-topic", "foreign-retry-topic", "topic-for-group"} <= set(found)
+
+
+def test_signatures_are_made_read_and_believed_alike(module: AuthModule) -> None:
+    """What a client signs is the same to the byte, and so is whom a server believes; a refusal may say less."""
+    found = compare_signatures(module, SEED, range(SIGNATURES))
+
+    assert found["all"] == SIGNATURES
+    assert SIGNATURES // 5 < found["believed"] < SIGNATURES // 2
+    assert found[ALONE]
+
+
+@pytest.mark.parametrize("kind", ["decisions", "contexts", "signatures"])
+def test_the_module_says_what_was_recorded_of_it(module: AuthModule, kind: str) -> None:
+    """The recorded outcomes are this module's, and the way it is asked here is the one in which it was asked then."""
+    recorded = [line for line in lines(kind) if _is_askable(kind, line)][SEED % REPLAYED :: REPLAYED]
+    assert len(recorded) > 100
+
+    for line, answer in module.answers(kind, recorded):
+        match kind:
+            case "decisions":
+                assert answer["requests"] == [request["outcome"] for request in line["requests"]], line["id"]
+            case "contexts":
+                assert _in_order(line, answer) == _in_order(line, line["out"]), line
+            case _:
+                assert answer == {part: line[part] for part in answer}, line
+
+
+def _is_askable(kind: str, line: dict[str, Any]) -> bool:
+    """Whether it is about remoting; clients sign without a typed header here."""
+    return kind == "decisions" or (line["what"] in {"remoting", "client"} and line.get("header") is None)
+
+
+def _in_order(line: dict[str, Any], checks: Any) -> Any:
+    if line["code"] not in UNORDERED or not isinstance(checks, list):
+        return checks
+    return sorted(checks, key=lambda check: json.dumps(check, sort_keys=True))

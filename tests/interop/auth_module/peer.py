@@ -50,18 +50,18 @@ class AuthModule:
         for scenario in scenarios:
             batch.append(scenario)
             if len(batch) == AHEAD:
-                yield from self._ask(kind, batch)
+                yield from zip(batch, self._ask(kind, batch), strict=True)
                 batch = []
-        yield from self._ask(kind, batch)
+        yield from zip(batch, self._ask(kind, batch), strict=True)
 
-    def _ask(self, kind: str, batch: list[Json]) -> Iterator[tuple[Json, Any]]:
+    def _ask(self, kind: str, batch: list[Json]) -> list[Any]:
+        """All answers at once, so that whoever stops half-way leaves nothing behind for the next."""
         lines = "".join(f"{json.dumps({'kind': kind, **scenario})}\n" for scenario in batch)
         # Pipes hold less than a batch: it is written while its answers are read.
         writer = threading.Thread(target=self._write, args=(lines,))
         writer.start()
         try:
-            for scenario in batch:
-                yield scenario, self._read()
+            return [self._read() for _ in batch]
         finally:
             writer.join()
 

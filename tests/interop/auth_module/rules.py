@@ -179,7 +179,8 @@ def _matches(entry: Entry, request: Json, actions: list[str], rules: Rules) -> b
 
 
 def _covers(entry: Entry, request: Json) -> bool:
-    key, name = entry.key, request["name"]
+    key = entry.key
+    name: str | None = request["name"]
     if key.type == "Any":
         return True
     if key.type != request["type"]:

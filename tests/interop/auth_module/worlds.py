@@ -113,7 +113,7 @@ def _rarely(chosen: random.Random, rare: str, usual: str) -> str:
 
 def _policies(scene: _Scene) -> list[Json]:
     chosen = scene.chosen
-    kinds = chosen.choice(
+    kinds: tuple[str, ...] = chosen.choice(
         (("Custom",), ("Custom", "Default"), ("Default", "Custom"), ("Default",), ("Custom", "Default"), ("Custom",))
     )
     if chosen.random() < 0.1:

@@ -7,7 +7,6 @@ from mqguard.guard.requirements.body import LiteSubscriptions, read_body
 from mqguard.guard.requirements.memory import LONGEST, Memory
 from mqguard.guard.requirements.owned import consumed, given_group, given_topic, missing, popped
 from mqguard.guard.requirements.row import (
-    CLUSTER_GET,
     GET,
     SUB,
     Actions,
@@ -59,7 +58,8 @@ def batch_ack(command: Command) -> Needs:
         raise missing("acks", "list of acknowledgements")
     needs: dict[Need, None] = {}
     for ack in acks:
-        needs.update(dict.fromkeys(popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB)))
+        named = popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB, "c")
+        needs.update(dict.fromkeys(named))
     return tuple(needs)
 
 
@@ -70,7 +70,8 @@ def lite_subscriptions(command: Command) -> Needs:
         raise missing("subscriptionSet", "set of subscriptions")
     needs: dict[Need, None] = {}
     for entry in entries:
-        needs.update(dict.fromkeys(consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB)))
+        named = consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB, "group")
+        needs.update(dict.fromkeys(named))
     return tuple(needs)
 
 
@@ -109,7 +110,7 @@ ROWS: dict[int, Requirement] = {
         because=_NOT_AT_APACHE,
     ),
     RequestCode.NOTIFY_UNSUBSCRIBE_LITE: Requirement(named=(group(SUB, "consumerGroup"),), between="broker → proxy"),
-    RequestCode.GET_BROKER_LITE_INFO: CLUSTER_GET,
+    RequestCode.GET_BROKER_LITE_INFO: Requirement(own_cluster=GET, because=_NOT_AT_APACHE),
     RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), because=_NOT_AT_APACHE),
     RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), because=_NOT_AT_APACHE),
     RequestCode.GET_LITE_CLIENT_INFO: Requirement(

@@ -1,0 +1,149 @@
+"""The checks that a request leads to: what Apache's module says, and what is ours by the rules in which we differ.
+
+From Apache's checks and the names in the request ours are worked out, rule by rule, in words of these files alone; then
+they are compared with what the guard really asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.table import TABLE
+from mqguard.testing.answers.contexts import answer
+from tests.interop.auth_module.named import Check, Named, Refused
+from tests.interop.auth_module.peer import AuthModule, Unexplained
+from tests.interop.auth_module.requests import HEARTBEAT, LOCK, UNLOCK, Asked, Code, codes_of, request
+
+Json = dict[str, Any]
+Checks = list[Check]
+
+UNCHECKED = {106, HEARTBEAT}
+"""Codes that need no right with us either, or not always."""
+UNORDERED = {HEARTBEAT, LOCK, UNLOCK}
+"""Codes whose checks Apache makes in an order of chance."""
+
+MAY_BE_ABSENT = {
+    33: {"topic"},
+    35: {"consumerGroup"},
+    36: {"originTopic"},
+    37: {"topic"},
+    208: {"topic", "topicList"},
+    308: {"filterGroups"},
+    309: {"topic"},
+    314: {"topic"},
+    321: {"consumerGroup"},
+    323: {"topic"},
+}
+"""Declared names, by code, without which a request is not refused: what is touched is checked where it is found."""
+
+
+def codes(module: AuthModule) -> list[Code]:
+    """Every request code of the module's release."""
+    ((_, told),) = module.answers("headers", [{}])
+    return codes_of(told)
+
+
+def compare_contexts(module: AuthModule, known: list[Code], seed: int, numbers: Iterable[int]) -> Counter[str]:
+    """Compare the requests with these numbers; the same seed always makes the same ones.
+
+    Returns:
+        How many requests there were (`all`), how many lead to the same checks (`same`), and by the names of rules how
+        many lead to others.
+
+    Raises:
+        Unexplained: At the first whose checks are not those that follow from Apache's by the rules.
+    """
+    found: Counter[str] = Counter()
+    numbers = list(numbers)
+    asked = [request(random.Random(f"{seed}/{number}"), known) for number in numbers]
+    answers = module.answers("contexts", (each.line for each in asked))
+    for number, each, (_, theirs) in zip(numbers, asked, answers, strict=True):
+        try:
+            found.update(("all", *_compare(each, theirs)))
+        except Unexplained as error:
+            raise Unexplained(f"contexts, seed {seed}, request {number}: {error}") from None
+    return found
+
+
+def _compare(asked: Asked, theirs: Any) -> set[str]:
+    """The rules by which our checks are others than Apache's, or the word `same`."""
+    out = answer(asked.line)["out"]
+    mine = None if isinstance(out, dict) else [_check(each) for each in out]
+    if isinstance(theirs, dict):
+        raise Unexplained(f"Apache cannot read the request: {_shown(theirs)} {_shown(asked.line)}")
+    checks = [_check(each) for each in theirs or ()]
+    rules: set[str] = set()
+    try:
+        wanted = _wanted(asked, checks, rules)
+    except Refused as refused:
+        rules, wanted = {refused.rule}, None
+    if wanted == [] and not theirs and mine != []:
+        _demand_reason(asked)
+        return {"no-check"}
+    unchecked = (
+        mine == [] and asked.blanked is None and asked.line["code"] not in UNCHECKED and "half-topic" not in rules
+    )
+    if unchecked or not _alike(asked, mine, wanted):
+        raise Unexplained(
+            f"{_shown(asked.line)}: Apache checks {_shown(theirs)}, which makes {wanted} by the rules {sorted(rules)}, "
+            f"and mqguard {_shown(out)}"
+        )
+    if wanted is not None and theirs and out:
+        _compare_rest(theirs[0], out[0])
+    if _alike(asked, mine, checks):
+        return {"same"}
+    if not rules:
+        raise Unexplained(f"no rule is known to make {wanted} of {_shown(theirs)}")
+    return rules
+
+
+def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
+    """Our checks, as the rules have it.
+
+    Raises:
+        Refused: The request is refused at once.
+    """
+    code, ext, named = asked.line["code"], asked.line["ext"], Named(asked)
+    if asked.blanked is not None:
+        if asked.blanked not in MAY_BE_ABSENT.get(code, ()):
+            raise Refused("missing-field")
+        if (ext.get(asked.blanked) or "x").isspace() and code == 321:
+            raise Refused("missing-field")
+        checks = [check for check in checks if (named.topic_of(check) or check.name or "").strip()]
+        rules.add("missing-field")
+    named.refuse_topics_for_groups()
+    return list(dict.fromkeys(named.translate(checks, rules)))
+
+
+def _demand_reason(asked: Asked) -> None:
+    """Demand that the documents say so, where we check what Apache lets through."""
+    row = TABLE[asked.line["code"]]
+    if asked.line["ext"] and asked.blanked is None and not row.because and row.level is not Level.DEAD:
+        raise Unexplained(f"Apache checks nothing for the code {asked.line['code']}, and our row does not say so")
+
+
+def _alike(asked: Asked, one: Checks | None, other: Checks | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    if asked.line["code"] in UNORDERED:
+        return set(one) == set(other)
+    return list(dict.fromkeys(one)) == list(dict.fromkeys(other))
+
+
+def _compare_rest(theirs: Json, mine: Json) -> None:
+    for part in ("subject", "ip", "rpc_code"):
+        if theirs[part] != mine[part]:
+            raise Unexplained(f"`{part}` is {theirs[part]!r} for Apache, and {mine[part]!r} for mqguard")
+
+
+def _check(said: Json) -> Check:
+    return Check(said["type"], said["name"], frozenset(said["actions"]))
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

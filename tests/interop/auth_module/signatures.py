@@ -1,0 +1,176 @@
+"""Signatures compared: what a client signs, what a server reads of a request, and whether it believes it.
+
+What must be signed is worked out here once more, so that three agree: Apache's module, mqguard and these few lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from mqguard.testing.answers.signatures import answer
+from tests.interop.auth_module.peer import AuthModule, Unexplained
+
+Json = dict[str, Any]
+
+ACCESS_KEY, SIGNATURE, TOKEN, UNIQUE = "AccessKey", "Signature", "SecurityToken", "_UNIQUE_KEY_QUERY"
+LAST_WITHOUT_UNIQUE = 399
+"""The last version, 4.9.3, of which `_UNIQUE_KEY_QUERY` is not covered."""
+
+NAMES = (
+    "a", "b", "c", "A", "B", "topic", "bname", "queueId", "_x", "~", "", " ", "é", "e\u0301", "主", "\uff5a", "😀", "\uffff", "\ue000", "signature",
+    "accessKey", "Signature2", "AccessKe", UNIQUE, TOKEN,
+)  # fmt: skip
+VALUES = ("", "0", "x", "true", "TopicTest", "主题", "😀", "é", "e\u0301", "a\nb", "\x01\x02", " ", "null", "x" * 300)
+SECRETS = ("12345678", "s", "sécret", "密钥", "s" * 64, "s" * 65, " ", "00123")
+KEYS = ("alice", "bob", "é", "with space", "a/b", "😀", "0")
+VERSIONS = (0, 1, 317, 398, 399, 400, 401, 455, 501, 2**31 - 1)
+CODES = (10, 11, 34, 310, 3001)
+
+ALONE = "one answer"
+"""The rule by which an unknown user, a wrong secret and a user without a secret hear the same."""
+
+
+def compare_signatures(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
+    """Compare the requests with these numbers; the same seed always makes the same ones.
+
+    Returns:
+        How many there were (`all`), how many of them were believed (`believed`), and how many refusals say something
+        else than Apache's (`one answer`).
+
+    Raises:
+        Unexplained: At the first that is signed, read or believed otherwise than it must be.
+    """
+    found: Counter[str] = Counter()
+    numbers = list(numbers)
+    lines = (_line(random.Random(f"{seed}/{number}")) for number in numbers)
+    for number, (line, theirs) in zip(numbers, module.answers("signatures", lines), strict=True):
+        ours = answer(line)
+        try:
+            found["all"] += 1
+            found.update(_signed(line, theirs, ours) if line["what"] == "client" else _believed(line, theirs, ours))
+        except Unexplained as error:
+            shown = json.dumps(line, ensure_ascii=False)
+            raise Unexplained(f"signatures, seed {seed}, request {number}: {error}: {shown}") from None
+    return found
+
+
+def content(ext: dict[str, str | None], body: bytes, version: int) -> bytes:
+    """What a signature covers: the values in the order in which Java has their names, and the body."""
+    skipped = {SIGNATURE, UNIQUE} if version <= LAST_WITHOUT_UNIQUE else {SIGNATURE}
+    names = sorted(set(ext) - skipped, key=lambda name: name.encode("utf-16-be"))
+    values = ("null" if ext[name] is None else str(ext[name]) for name in names)
+    return "".join(values).encode() + body
+
+
+def signature(secret: str, signed: bytes) -> str:
+    """The signature of that."""
+    return base64.b64encode(hmac.digest(secret.encode(), signed, "sha1")).decode()
+
+
+def _line(chosen: random.Random) -> Json:
+    ext: dict[str, str | None] = {
+        name: None if chosen.random() < 0.01 else chosen.choice(VALUES)
+        for name in chosen.sample(NAMES, chosen.randint(0, 8))
+    }
+    body = chosen.choice((None, b"", b"x", bytes(range(256)), chosen.randbytes(20)))
+    line = {
+        "code": chosen.choice(CODES),
+        "version": chosen.choice(VERSIONS),
+        "ext": ext,
+        "body": None if body is None else base64.b64encode(body).decode(),
+    }
+    if chosen.random() < 0.4:
+        secret = chosen.choice(SECRETS) if chosen.random() < 0.95 else chosen.choice((None, ""))
+        token = chosen.choice((None, None, "sts", ""))
+        who = {"access_key": chosen.choice(KEYS), "secret": secret, "token": token}
+        return {"what": "client", **who, "header": None, **line}
+    return _sent(chosen, line, body or b"")
+
+
+def _sent(chosen: random.Random, line: Json, body: bytes) -> Json:
+    """A request as it comes in: signed rightly or spoilt afterwards, by a user who is stored or not."""
+    name, secret, ext = chosen.choice(KEYS), chosen.choice(SECRETS), line["ext"]
+    ext[ACCESS_KEY] = name
+    ext[SIGNATURE] = signature(secret, content(ext, body, line["version"]))
+    user: Json | None = {"name": name, "password": secret, "type": "Normal", "status": chosen.choice(("enable", None))}
+    assert user is not None
+    match chosen.randrange(24):
+        case 0:
+            user["password"] = chosen.choice(SECRETS)
+        case 1:
+            user["status"] = "disable"
+        case 2:
+            user |= {"status": "disable", "password": "another"}
+        case 3:
+            user = chosen.choice((None, {**user, "name": "somebody"}))
+        case 4:
+            user["password"] = chosen.choice((None, ""))
+        case 5:
+            line["body"] = base64.b64encode(body + b"!").decode()
+        case 6 | 7:
+            line["version"] = chosen.choice(VERSIONS)
+        case 8:
+            ext[chosen.choice(NAMES)] = chosen.choice(VALUES)
+        case 9:
+            ext[SIGNATURE] = chosen.choice((None, "", "x", ext[SIGNATURE].lower(), ext[SIGNATURE] + "=", "é"))
+        case 10:
+            del ext[chosen.choice((SIGNATURE, ACCESS_KEY))]
+        case 11:
+            ext[ACCESS_KEY] = chosen.choice(("", None, "nobody"))
+        case _:
+            pass
+    return {"what": "remoting", **line, "user": user}
+
+
+def _signed(line: Json, theirs: Json, ours: Json) -> list[str]:
+    apache, mqguard = theirs["out"], ours["out"]
+    if not line["secret"]:
+        if "error" not in apache or "error" not in mqguard:
+            raise Unexplained(f"without a secret nothing can be signed, and it was: {apache} {mqguard}")
+        return []
+    _demand_equal("what is signed", apache, mqguard)
+    ext = {**line["ext"], ACCESS_KEY: line["access_key"]}
+    if line["token"] is not None:
+        ext[TOKEN] = line["token"]
+    signed = content(ext, _body(line), LAST_WITHOUT_UNIQUE + 1)  # a client leaves nothing out
+    _demand_equal("the content", base64.b64encode(signed).decode(), apache["content"])
+    _demand_equal("the signature", signature(line["secret"], signed), apache["signature"])
+    return []
+
+
+def _believed(line: Json, theirs: Json, ours: Json) -> list[str]:
+    # Where there is nothing to sign, for Apache there is no content.
+    read, mine = ({**each["context"], "content": each["context"]["content"] or None} for each in (theirs, ours))
+    _demand_equal("what is read", read, mine)
+    if theirs["verify"] == "ok" or ours["verify"] == "ok":
+        _demand_equal("what is believed", theirs["verify"], ours["verify"])
+        return ["believed"]
+    apache, mqguard = theirs["verify"]["message"], ours["verify"]["message"]
+    wanted = _words(line, apache)
+    _demand_equal("what a refused peer hears", wanted, mqguard)
+    return [] if wanted == apache else [ALONE]
+
+
+def _words(line: Json, apache: str) -> str:
+    """What we say where Apache says that: only who signed rightly hears more than that it was wrong."""
+    if apache == "username cannot be null.":
+        return apache
+    user, ext = line["user"], line["ext"]
+    stored = user is not None and user["name"] == ext[ACCESS_KEY] and user["password"]
+    right = stored and signature(user["password"], content(ext, _body(line), line["version"])) == ext.get(SIGNATURE)
+    return apache if right else "check signature failed."
+
+
+def _body(line: Json) -> bytes:
+    return base64.b64decode(line["body"] or "")
+
+
+def _demand_equal(what: str, one: Any, other: Any) -> None:
+    if one != other:
+        raise Unexplained(f"{what} differs: {one!r} and {other!r}")
