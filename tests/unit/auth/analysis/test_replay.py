@@ -1,0 +1,115 @@
+"""Recorded decisions by other policies, by example."""
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.replay import Question, Times, replay
+from mqguard.auth.documents.reading import read_document
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import parse_address
+
+POLICY = """\
+version: 1
+users: {alice: {}, bob: {}, root: {type: Super}}
+policies:
+  User:alice:
+    custom:
+      - {resource: "Topic:a*", actions: Pub, decision: Allow}
+      - {resource: Topic:ab, actions: Pub, decision: Deny}
+      - {resource: Topic:ac, actions: Pub, decision: Allow}
+    default:
+      - {resource: "Topic:*", actions: Sub, decision: Allow}
+      - {resource: "Topic:a*", actions: Pub, decision: Allow}
+  User:bob:
+    custom:
+      - {resource: "Topic:*", actions: [Pub, Sub], decision: Allow}
+      - {resource: Topic:secret, actions: All, decision: Deny}
+  User:gone:
+    custom:
+      - {resource: "Topic:*", actions: Pub, decision: Allow}
+"""
+DIRECTORY = read_document(POLICY).directory
+
+
+def asked(user, name, *, allowed, action=Action.PUB, kind=ResourceType.TOPIC, granted=False):
+    request = AccessRequest(kind, name, frozenset({action}), parse_address("10.0.0.1"))
+    return Question(user, request, allowed, granted)
+
+
+def told(questions):
+    found = replay({question: Times(count, "") for question, count in questions}, DIRECTORY)
+    return [
+        (one.question.user, one.question.request.name, one.times.count, one.verdict.allowed) for one in found.turned
+    ]
+
+
+def test_what_would_be_refused_comes_first_and_the_frequent_before_the_rare():
+    """Then by user and resource, so that the same records are always told the same way."""
+    questions = [
+        (asked("root", "x", allowed=False), 9),
+        (asked("bob", "secret", allowed=True), 2),
+        (asked("alice", "x", allowed=True), 2),
+        (asked("alice", "g", allowed=True, kind=ResourceType.GROUP), 2),
+        (asked("alice", "ab", allowed=True), 7),
+        (asked("alice", "a", allowed=False), 1),
+        (asked("alice", "b", allowed=True), 2),
+        (asked("alice", "aa", allowed=True), 5),
+        (asked("bob", "secret", allowed=False), 5),
+    ]
+    expected = [
+        ("alice", "ab", 7, False),
+        ("alice", "g", 2, False),
+        ("alice", "b", 2, False),
+        ("alice", "x", 2, False),
+        ("bob", "secret", 2, False),
+        ("root", "x", 9, True),
+        ("alice", "a", 1, True),
+    ]
+    assert told(questions) == told(reversed(questions)) == expected
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize(
+    ("user", "name", "now"),
+    [
+        ("alice", "nothing", None),
+        ("alice", "ab", False),
+        ("alice", "a", True),
+        ("gone", "a", False),
+        ("root", "x", True),
+    ],
+)
+def test_what_needs_no_entry_turns_only_where_something_speaks(user, name, now, allowed):
+    """Where no entry matches, what clients touch by themselves is decided as it was."""
+    question = asked(user, name, allowed=allowed, granted=True)
+
+    assert bool(told([(question, 1)])) is (now is not None and now is not allowed)
+
+
+def test_an_entry_that_allowed_nothing_is_unused():
+    """Whoever else has such an entry, in whatever policy; a Deny is no right that could go."""
+    questions = {
+        asked("alice", "ab", allowed=False): Times(1),
+        asked("alice", "a", allowed=True): Times(1),
+        asked("gone", "a", allowed=False): Times(1),
+        asked("root", "secret", allowed=True): Times(1),
+        asked("bob", "secret", allowed=False): Times(1),
+    }
+    found = replay(questions, DIRECTORY)
+
+    assert found.turned == ()
+    assert [(place.text, entry.resource.key) for place, entry in found.unused] == [
+        ("User:alice Custom entry 3", "Topic:ac"),
+        ("User:alice Default entry 1", "Topic:*"),
+        ("User:alice Default entry 2", "Topic:a*"),
+        ("User:bob Custom entry 1", "Topic:*"),
+        ("User:gone Custom entry 1", "Topic:*"),
+    ]
+    assert [
+        place.text for place, _ in replay({**questions, asked("bob", "x", allowed=True): Times(1)}, DIRECTORY).unused
+    ][3:] == ["User:gone Custom entry 1"]
+
+
+def test_a_question_never_asked_was_asked_no_times():
+    assert (Times().count, Times().last) == (0, "")
