@@ -6,19 +6,13 @@ from pathlib import Path
 import pytest
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.migrating import migrate
 from mqguard.auth.migration.report import Topic
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.access_key import load_sealing_key
+from mqguard.store.access_rocksdb import RocksMetadataStore
+from tests.unit.cli.policy_run import run_json
 
 MANUAL = Path(__file__).resolve().parents[4] / "docs" / "migration.md"
 KEYS = "accessKey: account1, secretKey: 12345678"
-
-
-def words_of(text, existing=()):
-    manager = MetadataManager(MemoryMetadataStore())
-    for name in existing:
-        manager.create_user(name, "12345678")
-    return [note.topic.value for note in migrate([("plain_acl.yml", text)], manager).notes]
 
 
 @pytest.mark.parametrize(
@@ -34,14 +28,25 @@ def words_of(text, existing=()):
         (f"{{{KEYS}}}, {{{KEYS}}}", "repeated-account"),
     ],
 )
-def test_each_thing_to_note_has_its_word(accounts, word):
+def test_each_thing_to_note_has_its_word(accounts, word, tmp_path, capsys):
     """One thing, one word."""
-    assert words_of(f"accounts: [{accounts}]") == [word]
+    path = tmp_path / "plain_acl.yml"
+    path.write_text(f"accounts: [{accounts}]\n")
+
+    _, found = run_json(capsys, "migrate", path)
+    assert [note["topic"] for note in found["notes"]] == [word]
 
 
-def test_users_that_exist_have_their_word():
+def test_a_user_that_exists_has_its_word(tmp_path, capsys):
     """As above."""
-    assert words_of(f"accounts: [{{{KEYS}}}]", ["account1"]) == ["existing-user"]
+    path = tmp_path / "plain_acl.yml"
+    path.write_text(f"accounts: [{{{KEYS}}}]\n")
+    store = RocksMetadataStore(tmp_path / "access", load_sealing_key(tmp_path / "sealing.key", None))
+    MetadataManager(store).create_user("account1", "12345678")
+    store.close()
+
+    _, found = run_json(capsys, "migrate", path, "--store", tmp_path)
+    assert [note["topic"] for note in found["notes"]] == ["existing-user"]
 
 
 def test_the_manual_has_each_word():
