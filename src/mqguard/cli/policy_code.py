@@ -161,7 +161,7 @@ def _plan_text(found: "Plan") -> str:
     if found.uncompared:
         first, more = found.uncompared[:_MANY_USERS], len(found.uncompared) - _MANY_USERS
         names = ", ".join(f"`{name}`" for name in first) + (f" and {more} more" if more > 0 else "")
-        blocks.append(f"not compared: the secrets of {names}, which the server hides: `--set-secrets` sets them")
+        blocks.append(f"not compared: the secrets of {names}, which cannot be seen there: `--set-secrets` sets them")
     return "\n\n".join(blocks)
 
 

@@ -65,7 +65,7 @@ def _variable(name: str) -> str:
     text = os.environ.get(name)
     if text is None:
         raise PolicyInvalid(f"the environment has no `{name}`")
-    if not _is_secret(text):
+    if not is_secret(text):
         raise PolicyInvalid(f"`{name}` of the environment must hold the secret in one line and nothing else")
     return text
 
@@ -85,7 +85,7 @@ def _only_line(path: Path) -> str:
     except UnicodeDecodeError:
         raise PolicyInvalid(f"the file `{path}` is no UTF-8") from None
     text = text.removesuffix("\n").removesuffix("\r")
-    if not _is_secret(text):
+    if not is_secret(text):
         raise PolicyInvalid(f"the file `{path}` must hold the secret in one line and nothing else")
     return text
 
@@ -103,8 +103,8 @@ def _read_regular(path: Path) -> bytes:
     return data
 
 
-def _is_secret(text: str) -> bool:
-    """Whether the text is one line that a server takes for a secret: not blank, and no piece of something else."""
+def is_secret(text: str) -> bool:
+    """Whether a place can hold the text: one line, not blank, and nothing that is no text."""
     from mqguard.auth.blank import is_blank
 
     is_utf8 = not any("\ud800" <= sign <= "\udfff" for sign in text)

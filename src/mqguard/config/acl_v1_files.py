@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from mqguard.config.errors import ConfigInvalid
 
@@ -13,8 +14,22 @@ _ENDINGS = (".yml", ".yaml")
 _MAX_FILE = 64 << 20
 
 
-def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[tuple[str, str]]:
-    """Name and text of every ACL 1.0 file, ready for `auth.migration.migrating.migrate`.
+class AclV1Text(NamedTuple):
+    """What one file holds.
+
+    Attributes:
+        name: The file.
+        text: All of it.
+        unordered: Whether ACL 1.0 reads it in the order in which a directory happens to list its files.
+    """
+
+    name: str
+    text: str
+    unordered: bool
+
+
+def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[AclV1Text]:
+    """Every ACL 1.0 file, ready for `auth.migration.plain.read_plain`.
 
     First all YAML files under `conf/acl`, by their path, then the plain file. Files that are missing are none.
 
@@ -27,7 +42,8 @@ def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[tuple[str, s
     """
     if not home.is_dir():
         raise ConfigInvalid(f"the RocketMQ home `{home}` is no directory")
-    return [(str(path), read_acl_v1_file(path)) for path in _paths(home, plain_file)]
+    plain = home / plain_file
+    return [AclV1Text(str(path), read_acl_v1_file(path), path != plain) for path in _paths(home, plain)]
 
 
 def read_acl_v1_file(path: Path) -> str:
@@ -49,8 +65,7 @@ def read_acl_v1_file(path: Path) -> str:
         raise ConfigInvalid(f"the ACL file `{path}` is no UTF-8") from None
 
 
-def _paths(home: Path, plain_file: str) -> Iterator[Path]:
-    plain = home / plain_file
+def _paths(home: Path, plain: Path) -> Iterator[Path]:
     for path in sorted((home / _DIRECTORY).rglob("*")):
         if path.suffix in _ENDINGS and path.is_file() and path != plain:
             yield path

@@ -8,6 +8,8 @@ from pathlib import Path
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.migrating import migrate
+from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.migration.report import Topic
 from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
@@ -53,9 +55,16 @@ def _migrate(manager: MetadataManager, config: Configuration) -> None:
             access_options.MIGRATE_V1,
             "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
         )
-    done = migrate(read_acl_v1(Path(home)), manager)
+    files = [read_plain(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
+    done = migrate(files, manager)
     _LOG.info("ACL 1.0: %d accounts of %s were carried over", len(done.converted), home)
+    existing = sum(note.topic is Topic.EXISTING_USER for note in done.notes)
+    if existing:
+        # As at every start but the first.
+        _LOG.info("ACL 1.0: %d accounts of %s exist as users, which stay as they are", existing, home)
     for note in done.notes:
+        if note.topic is Topic.EXISTING_USER:
+            continue
         _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, note.message)
     for found in done.differences:
         _LOG.warning(

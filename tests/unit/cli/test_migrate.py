@@ -1,6 +1,9 @@
 """`mqguard migrate`: dry run, into a store, into a policy file."""
 
+import errno
+import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,73 @@ def test_a_call_that_cannot_be_answered(words, message, tmp_path, capsys, monkey
 
     assert code == 2
     assert message in err
+
+
+def test_accounts_go_to_one_place(plain, store, tmp_path, capsys):
+    """Stored or written, not both: nothing is done."""
+    code, _, err = run(capsys, "migrate", plain, "--store", store, "--apply", "--out", tmp_path / "out")
+
+    assert code == 2
+    assert "give `--apply` or `--out`, not both" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_policy_file_is_written_whole_or_not_at_all(tmp_path, capsys, monkeypatch):
+    """A secret that no file can hold, or a disk that is full, leaves nothing behind."""
+    path = tmp_path / "plain_acl.yml"
+    path.write_text(PLAIN.replace("secret-two", '"secret\\ntwo"'))
+    code, _, err = run(capsys, "migrate", path, "--out", tmp_path / "out")
+    assert (code, err) == (
+        2,
+        "mqguard: the secret of `operator` is no line of text, so no file can hold it: `--apply` stores it\n",
+    )
+    path.write_text(PLAIN)
+    whole = Path.write_text
+    monkeypatch.setattr(Path, "write_text", no_room)
+    code, _, err = run(capsys, "migrate", path, "--out", tmp_path / "out")
+    assert (code, err) == (2, f"mqguard: `{tmp_path}/out` cannot be written: No space left on device\n")
+    assert [one.name for one in tmp_path.iterdir()] == ["plain_acl.yml"]
+    monkeypatch.setattr(Path, "write_text", whole)
+    assert run(capsys, "migrate", path, "--out", tmp_path / "out")[0] == 0
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
+    assert sorted(one.name for one in (tmp_path / "out").iterdir()) == ["policy.yaml", "secrets"]
+
+
+def no_room(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_users_that_exist_are_told_apart(plain, store, capsys):
+    """Where they differ from their accounts is in a block of its own."""
+    _, out, _ = run(capsys, "migrate", plain, "--store", store)
+    block = out.split("users that exist and stay, where they differ from their accounts:\n")[1]
+
+    assert block.splitlines()[1] == (
+        f"{plain}:3:5: operator: Pub,Sub,Create,Update,Delete on any other topic: allowed in 1.0, denied here: "
+        "the user that exists says otherwise"
+    )
+
+
+def test_a_name_forges_no_line(tmp_path, capsys):
+    """What an account is called is shown in one line."""
+    path = tmp_path / "plain_acl.yml"
+    path.write_text(
+        'accounts:\n- {accessKey: "a\\nplain: all is well", secretKey: 12345678, topicPerms: ["b\\n=PUB"]}\n'
+    )
+    _, out, _ = run(capsys, "migrate", path)
+
+    assert not [line for line in out.splitlines() if line.startswith("plain")]
+    assert "a\\nplain: all is well" in out
+
+
+def test_a_directory_has_no_order(tmp_path, capsys):
+    """Two files under conf/acl that differ about an account keep it out; conf/plain_acl.yml comes surely last."""
+    (tmp_path / "conf" / "acl").mkdir(parents=True)
+    (tmp_path / "conf" / "acl" / "a.yml").write_text(PLAIN)
+    (tmp_path / "conf" / "acl" / "b.yml").write_text(PLAIN.replace("a=PUB", "a=SUB"))
+    (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN.replace("admin: true", "admin: false"))
+    code, found = run_json(capsys, "migrate", "--home", tmp_path)
+
+    assert code == 1
+    assert [(one["user"], one["type"]) for one in found["accounts"]] == [("operator", "Super")]
+    assert {note["account"] for note in found["notes"] if note["topic"] == "skipped-account"} == {"account1"}

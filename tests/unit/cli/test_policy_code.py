@@ -110,7 +110,7 @@ def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
     state.write_text(POLICY.replace(" {secret: {env: SHOP_SECRET}}", ""))
     code, out, _ = run(capsys, "plan", "-f", policy, "--against", state)
 
-    hidden = "not compared: the secrets of `shop`, which the server hides: `--set-secrets` sets them"
+    hidden = "not compared: the secrets of `shop`, which cannot be seen there: `--set-secrets` sets them"
     assert (code, out) == (0, f"nothing to do\n\n{hidden}\n")
     assert run_json(capsys, "plan", "-f", policy, "--against", state)[1]["secretsNotCompared"] == ["shop"]
     many = "".join(f"  u{at}: {{secret: {{env: SHOP_SECRET}}}}\n" for at in range(7))

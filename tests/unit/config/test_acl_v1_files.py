@@ -16,9 +16,10 @@ def test_files_come_in_the_order_in_which_they_count(tmp_path):
     (tmp_path / "conf" / "plain_acl.yml").write_text("plain")
     (tmp_path / "conf" / "tools.yml").write_text("tools")
 
-    assert [text for _, text in read_acl_v1(tmp_path)] == ["a.yaml", "b.yml", "z/c.yml", "plain"]
-    assert [text for _, text in read_acl_v1(tmp_path, "conf/acl/b.yml")] == ["a.yaml", "z/c.yml", "b.yml"]
-    assert read_acl_v1(tmp_path)[0][0] == str(acl / "a.yaml")
+    assert [file.text for file in read_acl_v1(tmp_path)] == ["a.yaml", "b.yml", "z/c.yml", "plain"]
+    assert [file.text for file in read_acl_v1(tmp_path, "conf/acl/b.yml")] == ["a.yaml", "z/c.yml", "b.yml"]
+    assert [file.unordered for file in read_acl_v1(tmp_path)] == [True, True, True, False]
+    assert read_acl_v1(tmp_path)[0].name == str(acl / "a.yaml")
 
 
 def test_a_home_without_files_has_none(tmp_path):

@@ -107,8 +107,15 @@ def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
     }
     assert house.made == []
     assert f"ACL 1.0: 2 accounts of {tmp_path} were carried over" in caplog.messages
-    house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
-    assert len(house.users()) == 2
+    before = house.users()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+    assert house.users() == before
+    assert caplog.messages == [
+        f"ACL 1.0: 0 accounts of {tmp_path} were carried over",
+        f"ACL 1.0: 2 accounts of {tmp_path} exist as users, which stay as they are",
+    ]
 
 
 def test_a_migration_needs_to_know_where_from(house, monkeypatch):

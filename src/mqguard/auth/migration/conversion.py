@@ -7,7 +7,7 @@ leaving it out would give some.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
@@ -28,11 +28,17 @@ _ADMIN_ACTIONS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.GET, Actio
 
 
 class AccountUnfit(Exception):
-    """An account that is kept out; the note says why."""
+    """An account that is kept out.
 
-    def __init__(self, note: Note) -> None:
-        super().__init__(note.message)
-        self.note = note
+    Attributes:
+        notes: Why, everything that stands in its way; and what else there is to say about it.
+        refused: Whether 1.0 refuses a file with such an account, so that nobody had its rights.
+    """
+
+    def __init__(self, notes: Iterable[Note], *, refused: bool) -> None:
+        self.notes = tuple(notes)
+        self.refused = refused
+        super().__init__("; ".join(note.message for note in self.notes))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,14 +49,12 @@ class Converted:
         account: The account.
         user: The user.
         acl: Its policies, None when it has none.
-        items: The items that count in 1.0, by 1.0's key.
         notes: What was left out or read in a way that may surprise.
     """
 
     account: PlainAccount
     user: User
     acl: Acl | None
-    items: Mapping[str, Item]
     notes: tuple[Note, ...]
 
 
@@ -84,19 +88,29 @@ class _Conversion:
 
     def result(self) -> Converted:
         account = self._account
-        name = account.access_key
+        name, secret = account.access_key, account.secret
         if name is None:
-            raise AccountUnfit(self._note(account.mark, Topic.SKIPPED_ACCOUNT, "the account has no `accessKey`"))
-        if account.secret is None:
-            message = f"the account `{name}` has no `secretKey`"
-            raise AccountUnfit(self._note(account.mark, Topic.SKIPPED_ACCOUNT, message))
-        self._check_lengths(name, account.secret.reveal())
+            self._skip(account.mark, "the account has no `accessKey`")
+        elif secret is None:
+            self._skip(account.mark, f"the account `{name}` has no `secretKey`")
+        self._read_items()
+        if name is None or secret is None or self._is_skipped:
+            raise AccountUnfit(self._notes, refused=True)
         self._note_white_list()
-        self._read_items(name)
+        self._check_lengths(name, secret.reveal())
         kind = UserType.SUPER if account.admin and self._rights.table is None else UserType.NORMAL
-        user = User(name, (LiveSecret(account.secret),), kind)
+        user = User(name, (LiveSecret(secret),), kind)
         acl = None if kind is UserType.SUPER else self._acl(name)
-        return Converted(account, user, acl, self._items, tuple(self._notes))
+        if self._is_skipped:
+            raise AccountUnfit(self._notes, refused=False)
+        return Converted(account, user, acl, tuple(self._notes))
+
+    @property
+    def _is_skipped(self) -> bool:
+        return any(note.topic is Topic.SKIPPED_ACCOUNT for note in self._notes)
+
+    def _skip(self, mark: Mark, message: str) -> None:
+        self._add(mark, Topic.SKIPPED_ACCOUNT, message)
 
     def _check_lengths(self, name: str, secret: str) -> None:
         for what, text in (("name", name), ("secret", secret)):
@@ -117,17 +131,17 @@ class _Conversion:
                 "ends: the account needs its signature and its rights everywhere",
             )
 
-    def _read_items(self, name: str) -> None:
+    def _read_items(self) -> None:
+        name = self._account.access_key
+        called = "" if name is None else f" `{name}`"
         for item in items_of(self._account):
             if item.key is None:
-                raise AccountUnfit(
-                    self._note(
-                        item.mark,
-                        Topic.SKIPPED_ACCOUNT,
-                        f"`{item.source.text}` is no permission, and 1.0 refuses a file that has it: write "
-                        f"`name=PERM`; the account `{name}` is left out",
-                    )
+                self._skip(
+                    item.mark,
+                    f"`{item.source.text}` is no permission, and 1.0 refuses a file that has it: write `name=PERM`; "
+                    f"the account{called} is left out",
                 )
+                continue
             if not item.known:
                 self._add(item.mark, Topic.UNKNOWN_PERMISSION, _unknown(item.source.text))
             if item.key in self._items:
@@ -166,26 +180,25 @@ class _Conversion:
         elif kind is ResourceType.GROUP and owner_of(name) is not None:
             reason = f"1.0 puts `{RETRY_PREFIX}` before it once more, so it stands for no group that a client names"
         elif key.startswith(DLQ_PREFIX):
-            self._check_dead_letters(key, item)
             group = key[len(DLQ_PREFIX) :]
+            if self._would_gain(group, item):
+                return False
             reason = f"a dead-letter topic belongs to its group here: whoever may `Sub` to `Group:{group}` reads it"
         else:
             return True
         self._add(item.mark, Topic.SKIPPED_ITEM, f"`{text}` is left out: {reason}")
         return False
 
-    def _check_dead_letters(self, key: str, item: Item) -> None:
-        group = key[len(DLQ_PREFIX) :]
+    def _would_gain(self, group: str, item: Item) -> bool:
+        """Whether the item keeps dead letters from somebody who would read them here, which is noted."""
         if Action.SUB in item.permission or not self._rights.allows(ResourceType.GROUP, group, Action.SUB):
-            return
-        raise AccountUnfit(
-            self._note(
-                item.mark,
-                Topic.SKIPPED_ACCOUNT,
-                f"`{item.source.text}` cannot be kept: a dead-letter topic belongs to its group, and the account "
-                f"`{self._account.access_key}` may consume as `{group}`; it is left out",
-            )
+            return False
+        self._skip(
+            item.mark,
+            f"`{item.source.text}` cannot be kept: a dead-letter topic belongs to its group, and the account "
+            f"`{self._account.access_key}` may consume as `{group}`; it is left out",
         )
+        return True
 
     def _defaults(self) -> Iterator[Entry]:
         account = self._account
@@ -213,10 +226,7 @@ class _Conversion:
         yield Entry(Resource(ResourceType.CLUSTER, "", Pattern.ANY), (Action.ALL,), (), Decision.ALLOW)
 
     def _add(self, mark: Mark, topic: Topic, message: str) -> None:
-        self._notes.append(self._note(mark, topic, message))
-
-    def _note(self, mark: Mark, topic: Topic, message: str) -> Note:
-        return Note(topic, self._account.file, mark, self._account.access_key or "", message)
+        self._notes.append(Note(topic, self._account.file, mark, self._account.access_key or "", message))
 
 
 def _entries(items: Mapping[str, Item]) -> Iterator[Entry]:

@@ -8,7 +8,8 @@ from mqguard.auth.analysis.grid import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.problems import Mark
 from mqguard.auth.migration.conversion import Converted, target_of
-from mqguard.auth.migration.evaluation import PlainRights
+from mqguard.auth.migration.evaluation import PlainRights, items_of
+from mqguard.auth.migration.plain import PlainAccount
 from mqguard.auth.migration.report import Difference
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
@@ -21,24 +22,35 @@ _REST = tuple(action for action in REQUEST_ACTIONS if action not in _READING)
 
 
 def differences(converted: Converted) -> Iterator[Difference]:
+    """Where 1.0 and mqguard decide differently about an account that is carried over; see `differences_of`."""
+    return differences_of(converted.account, Rights(converted.user, converted.acl))
+
+
+def differences_of(account: PlainAccount, after: Rights | None, *, exists: bool = False) -> Iterator[Difference]:
     """Where 1.0 and mqguard decide differently about an account: its white list, what it lists, and all else.
 
     Reading is told once for the account and not again for each resource.
+
+    Args:
+        account: The account, which has a name.
+        after: What there is of it here; None if it is left out.
+        exists: Whether that was there before, and is none of the migration's.
     """
-    return _Differential(converted).found()
+    return _Differential(account, after, exists=exists).found()
 
 
 class _Differential:
-    def __init__(self, converted: Converted) -> None:
-        self._converted = converted
-        self._account = converted.account
-        self._before = PlainRights.of(converted.account)
-        self._after = Rights(converted.user, converted.acl)
+    def __init__(self, account: PlainAccount, after: Rights | None, *, exists: bool) -> None:
+        self._account = account
+        self._exists = exists
+        self._before = PlainRights.of(account)
+        self._items = {item.key: item for item in items_of(account) if item.key is not None}
+        self._after = after
 
     def found(self) -> Iterator[Difference]:
         yield from self._white_list()
         yield from self._reading()
-        for key, item in self._converted.items.items():
+        for key, item in self._items.items():
             kind, name = target_of(key)
             if _can_be_named(kind, name):
                 yield from self._of_resource(kind, name, f"{kind.value}:{name}", item.mark)
@@ -87,17 +99,21 @@ class _Differential:
 
     def _unlisted(self, kind: ResourceType) -> str:
         """A name that the account does not list, to stand for all of them."""
-        listed = set(map(target_of, self._converted.items))
+        listed = set(map(target_of, self._items))
         return next(name for name in map("other{}".format, itertools.count()) if (kind, name) not in listed)
 
     def _why(self, name: str) -> str:
+        if self._exists:
+            return "the user that exists says otherwise" if self._after else "there are policies, but no such user"
+        if self._after is None:
+            return "the account is left out"
         if owner_of(name) is not None:
             return "the topic belongs to its group here"
         return "the item is left out"
 
     def _difference(self, told: str, actions: tuple[Action, ...], mark: Mark, why: str, *, before: bool) -> Difference:
         account = self._account
-        return Difference(self._converted.user.name, told, actions, before, not before, why, account.file, mark)
+        return Difference(account.access_key or "", told, actions, before, not before, why, account.file, mark)
 
 
 def _can_be_named(kind: ResourceType, name: str) -> bool:

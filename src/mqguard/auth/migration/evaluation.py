@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
-from mqguard.auth.migration.plain import DENY, Permission, PlainAccount, PlainText
+from mqguard.auth.migration.plain import DENY, Permission, PlainAccount, PlainText, trimmed
 from mqguard.auth.resource import ResourceType
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 
@@ -92,7 +92,7 @@ def items_of(account: PlainAccount) -> tuple[Item, ...]:
 def _item(source: PlainText, kind: ResourceType) -> Item:
     # 1.0 splits as StringUtils.split does: signs that stand together count as one.
     pieces = [piece for piece in source.text.split("=") if piece]
-    name = pieces[0].strip() if pieces else ""
+    name = trimmed(pieces[0]) if pieces else ""
     if len(pieces) != 2:
         return Item(source, kind, None, name, DENY, known=False)
     right = PlainText(source.mark, pieces[1])

@@ -1,16 +1,19 @@
 """A whole migration: files in; users, policies and a report out. Nothing that exists is ever changed."""
 
 import dataclasses
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.conversion import AccountUnfit, Converted, convert
-from mqguard.auth.migration.differential import differences
-from mqguard.auth.migration.plain import PlainAccount, PlainFile, read_plain
+from mqguard.auth.migration.differential import differences, differences_of
+from mqguard.auth.migration.evaluation import PlainRights, items_of
+from mqguard.auth.migration.plain import PlainAccount, PlainFile
 from mqguard.auth.migration.report import Difference, Note, Topic
 from mqguard.auth.ports import Change, PutAcl, PutUser
-from mqguard.auth.snapshot import Snapshot
+
+NOBODY = Directory({}, {})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,82 +25,137 @@ class Migration:
         changes: The same for `MetadataManager.apply`; empty when there is nothing to carry over.
         notes: What a person should know, in the order of the files.
         differences: Where 1.0 and mqguard decide differently; never a right more than before.
+        standing: Where users that exist and their accounts differ; what these may do beyond 1.0 they may already.
     """
 
     converted: tuple[Converted, ...]
     changes: tuple[Change, ...]
     notes: tuple[Note, ...]
     differences: tuple[Difference, ...]
+    standing: tuple[Difference, ...] = ()
 
 
-def plan_migration(files: Sequence[PlainFile], taken: Container[str]) -> Migration:
+def plan_migration(files: Sequence[PlainFile], existing: Directory = NOBODY) -> Migration:
     """Work out what the files come to, without changing anything.
 
     Args:
         files: In the order in which they count: of several accounts of one name, the first is taken.
-        taken: Names of users and subjects that exist; their accounts are left out.
+        existing: Users and policies that exist; accounts of their names are left out.
     """
-    converted: list[Converted] = []
-    notes: list[Note] = []
-    found: list[Difference] = []
-    first: dict[str, PlainAccount] = {}
-    for file in files:
-        notes += _white_list_notes(file)
-        found += _white_list_differences(file)
-        for account in file.accounts:
-            note = _reason_to_skip(account, first, taken)
-            if note is not None:
-                notes.append(note)
-                continue
-            try:
-                done = convert(account)
-            except AccountUnfit as error:
-                notes.append(error.note)
-                continue
-            converted.append(done)
-            notes += done.notes
-            found += differences(done)
-    return Migration(tuple(converted), tuple(_changes(converted)), tuple(notes), tuple(found))
+    return _Planner(files, existing).migration()
 
 
-def migrate(texts: Iterable[tuple[str, str]], manager: MetadataManager) -> Migration:
+def migrate(files: Iterable[PlainFile], manager: MetadataManager) -> Migration:
     """Carry accounts over into the stored users and policies: all of them at once, or nothing when something fails.
 
     Running it again does nothing, since the users exist then. This is what `migrateAuthFromV1Enabled` runs at start.
 
     Args:
-        texts: Name and content of each file, in the order in which they count.
+        files: In the order in which they count.
         manager: Holds what is stored.
 
     Raises:
-        PlainFileInvalid: A file cannot be read; nothing has changed.
         MetadataStoreFailed: The store failed; nothing has changed.
     """
-    files = [read_plain(name, text) for name, text in texts]
-    migration = plan_migration(files, taken_names(manager.snapshot))
+    snapshot = manager.snapshot
+    migration = plan_migration(list(files), Directory.of(snapshot.users(), snapshot.acls()))
     if migration.changes:
         manager.apply(migration.changes)
     return migration
 
 
-def taken_names(snapshot: Snapshot) -> frozenset[str]:
-    """The names of all users and subjects that exist, which no migration touches."""
-    return frozenset(user.name for user in snapshot.users()) | {acl.subject.name for acl in snapshot.acls()}
+class _Planner:
+    def __init__(self, files: Sequence[PlainFile], existing: Directory) -> None:
+        self._files = files
+        self._existing = existing
+        self._taken = frozenset(existing.names)
+        self._doubtful = frozenset(_doubtful(files))
+        self._first: dict[str, PlainAccount] = {}
+        self._converted: list[Converted] = []
+        self._notes: list[Note] = []
+        self._found: list[Difference] = []
+        self._standing: list[Difference] = []
+
+    def migration(self) -> Migration:
+        for file in self._files:
+            self._notes += _white_list_notes(file)
+            self._found += _white_list_differences(file)
+            for account in file.accounts:
+                self._take(account)
+        return Migration(
+            tuple(self._converted),
+            tuple(_changes(self._converted)),
+            tuple(self._notes),
+            tuple(self._found),
+            tuple(self._standing),
+        )
+
+    def _take(self, account: PlainAccount) -> None:
+        name = account.access_key
+        if name is not None:
+            first = self._first.setdefault(name, account)
+            if name in self._taken and first is account:
+                self._note(account, Topic.EXISTING_USER, f"`{name}` exists and stays as it is")
+                self._standing += differences_of(account, self._existing.rights(name), exists=True)
+                return
+            if name in self._doubtful and name not in self._taken:
+                self._note(account, Topic.SKIPPED_ACCOUNT, self._why_doubtful(name))
+                self._found += differences_of(account, None)
+                return
+            if first is not account:
+                where = f"`{first.file}` line {first.mark.line}"
+                self._note(
+                    account, Topic.REPEATED_ACCOUNT, f"the account `{name}` is repeated: {where} comes first and counts"
+                )
+                return
+        self._convert(account)
+
+    def _convert(self, account: PlainAccount) -> None:
+        try:
+            done = convert(account)
+        except AccountUnfit as error:
+            self._notes += error.notes
+            # Nobody had the rights of an account that 1.0 refuses.
+            self._found += () if error.refused else differences_of(account, None)
+            return
+        self._converted.append(done)
+        self._notes += done.notes
+        self._found += differences(done)
+
+    def _why_doubtful(self, name: str) -> str:
+        places = [
+            f"`{account.file}` line {account.mark.line}"
+            for file in self._files
+            for account in file.accounts
+            if account.access_key == name
+        ]
+        return (
+            f"the account `{name}` is written differently in {' and in '.join(places)}, and 1.0 takes the one whose "
+            "file the directory lists first, which nobody can know here: it is left out; leave one of them"
+        )
+
+    def _note(self, account: PlainAccount, topic: Topic, message: str) -> None:
+        self._notes.append(Note(topic, account.file, account.mark, account.access_key or "", message))
 
 
-def _reason_to_skip(account: PlainAccount, first: dict[str, PlainAccount], taken: Container[str]) -> Note | None:
-    name = account.access_key
-    if name is None:
-        return None
-    if name in first:
-        other = first[name]
-        message = f"the account `{name}` is repeated: `{other.file}` line {other.mark.line} comes first and counts"
-        return Note(Topic.REPEATED_ACCOUNT, account.file, account.mark, name, message)
-    first[name] = account
-    if name in taken:
-        message = f"`{name}` exists and stays as it is"
-        return Note(Topic.EXISTING_USER, account.file, account.mark, name, message)
-    return None
+def _doubtful(files: Iterable[PlainFile]) -> Iterator[str]:
+    """Names of accounts that files without an order say different things about, so that either may count."""
+    said: dict[str, object] = {}
+    for file in files:
+        own: dict[str, object] = {}
+        for account in file.accounts if file.unordered else ():
+            if account.access_key is not None:
+                own.setdefault(account.access_key, _meaning(account))
+        for name, meaning in own.items():
+            if said.setdefault(name, meaning) != meaning:
+                yield name
+
+
+def _meaning(account: PlainAccount) -> object:
+    """What must be the same for two accounts to be one."""
+    items = items_of(account)
+    unreadable = frozenset(item.source.text for item in items if item.key is None)
+    return account.secret, PlainRights.of(account), unreadable
 
 
 def _white_list_notes(file: PlainFile) -> Iterable[Note]:

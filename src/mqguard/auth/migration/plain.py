@@ -7,6 +7,7 @@ Permissions mean what 1.0 enforced (`Permission`, `PlainPermissionManager` of Ro
 import dataclasses
 
 from mqguard.auth.action import Action
+from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.nodes import Listing, Node, Scalar, compose
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, nearest
 from mqguard.auth.documents.walking import Walk
@@ -39,6 +40,14 @@ _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 
 
+_TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
+
+
+def trimmed(text: str) -> str:
+    """The text as Java's `trim` leaves it, as 1.0 does: a no-break space at an end is part of it."""
+    return text.strip(_TRIMMED)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlainText:
     """A text and where it stands."""
@@ -49,12 +58,12 @@ class PlainText:
     @property
     def permission(self) -> Permission:
         """The text as 1.0 reads a permission."""
-        return _PERMISSIONS.get(self.text.strip(), DENY)
+        return _PERMISSIONS.get(trimmed(self.text), DENY)
 
     @property
     def is_permission(self) -> bool:
         """Whether the text is one of the permissions that 1.0 knows."""
-        return self.text.strip() in _PERMISSIONS
+        return trimmed(self.text) in _PERMISSIONS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,11 +103,13 @@ class PlainFile:
         name: How messages call it.
         white_addresses: Addresses from which 1.0 let everybody do everything.
         accounts: In the order of the file.
+        unordered: Whether 1.0 reads it in the order in which a directory happens to list its files.
     """
 
     name: str
     white_addresses: tuple[PlainText, ...]
     accounts: tuple[PlainAccount, ...]
+    unordered: bool = False
 
 
 class PlainFileInvalid(DocumentInvalid):
@@ -114,27 +125,31 @@ class PlainFileInvalid(DocumentInvalid):
         self.args = (f"{file}:{self.args[0]}",)
 
 
-def read_plain(name: str, text: str) -> PlainFile:
+def read_plain(name: str, text: str, *, unordered: bool = False) -> PlainFile:
     """Read an ACL 1.0 file; an empty one has no accounts.
 
     Args:
         name: The file, for messages.
         text: What it holds.
+        unordered: See `PlainFile`.
 
     Raises:
         PlainFileInvalid: It is no YAML, or has keys or values of another shape.
     """
     try:
         root = compose(text)
-        return PlainFile(name, (), ()) if root is None else _read(name, root)
+        read = PlainFile(name, (), ()) if root is None else _read(name, root)
     except DocumentInvalid as error:
         raise PlainFileInvalid(name, error) from None
+    return dataclasses.replace(read, unordered=unordered)
 
 
 def _read(name: str, root: Node) -> PlainFile:
     walk = Walk()
     found = _keys(walk, root, "the file", _FILE_KEYS)
-    white = _texts(walk, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
+    listed = _texts(walk, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
+    # A blank address is no address to 1.0 either.
+    white = tuple(address for address in listed if not is_blank(address.text))
     accounts = found.get("accounts")
     items = walk.items(accounts, "`accounts`") if accounts is not None else ()
     read = tuple(_account(walk, name, item) for item in items)
@@ -173,7 +188,7 @@ def _keys(walk: Walk, node: Node, what: str, known: tuple[str, ...]) -> dict[str
 
 def _text(walk: Walk, found: dict[str, Node], key: str) -> PlainText | None:
     node = found.get(key)
-    if node is None or (isinstance(node, Scalar) and not node.text.strip()):
+    if node is None or (isinstance(node, Scalar) and is_blank(node.text)):
         return None
     text = walk.text(node, f"`{key}`")
     return None if text is None else PlainText(node.mark, text)

@@ -43,4 +43,4 @@ def test_an_acl_file_or_its_problems(text):
     file, problems = attempt(lambda given: read_plain("f", given), text)
     assert (file is None) is bool(problems)
     if file is not None:
-        assert not any(found.after for found in plan_migration([file], ()).differences)
+        assert not any(found.after for found in plan_migration([file]).differences)

@@ -4,18 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.decide import decide
 from mqguard.auth.explain_text import entry_text
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.evaluation import PlainRights
-from mqguard.auth.migration.migrating import migrate, plan_migration
+from mqguard.auth.migration.migrating import NOBODY, migrate, plan_migration
 from mqguard.auth.migration.plain import read_plain
 from mqguard.auth.migration.report import Topic
 from mqguard.auth.policy import PolicyType
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.auth.user import Secret, UserType
+from mqguard.auth.user import Secret, User, UserType
 from mqguard.store.access_memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
 
@@ -49,8 +50,8 @@ accounts:
 """
 
 
-def planned(text, taken=()):
-    return plan_migration([read_plain("plain_acl.yml", text)], taken)
+def planned(text, existing=NOBODY):
+    return plan_migration([read_plain("plain_acl.yml", text)], existing)
 
 
 def entries(acl):
@@ -203,7 +204,7 @@ def test_the_first_account_of_a_name_counts_and_existing_users_stay():
         "the account `account1` is repeated: `plain_acl.yml` line 3 comes first and counts"
     ]
 
-    found = planned(text, taken={"account1"})
+    found = planned(text, Directory.of([User("account1", ())], []))
     assert found.changes == ()
     assert [note.topic for note in found.notes] == [Topic.EXISTING_USER, Topic.REPEATED_ACCOUNT]
 
@@ -225,12 +226,12 @@ def test_migrating_at_start_stores_once():
     manager = MetadataManager(store)
     manager.create_user("rocketmq2", "already-there")
 
-    first = migrate([("plain_acl.yml", SHIPPED)], manager)
+    first = migrate([read_plain("plain_acl.yml", SHIPPED)], manager)
     assert [done.user.name for done in first.converted] == ["RocketMQ"]
     assert manager.snapshot.user("rocketmq2").secrets[0].secret == Secret("already-there")
     assert manager.snapshot.user("rocketmq2").type is UserType.NORMAL
     version = manager.snapshot.version
-    again = migrate([("plain_acl.yml", SHIPPED)], manager)
+    again = migrate([read_plain("plain_acl.yml", SHIPPED)], manager)
     assert again.changes == ()
     assert manager.snapshot.version == version
     assert len(MetadataManager(store).snapshot.acl("RocketMQ").entries(PolicyType.CUSTOM)) == 6

@@ -1,0 +1,268 @@
+"""Whole trees of ACL 1.0 files: which accounts count, what is left out and why, and that nobody gains a right."""
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.decide import decide
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.migration.migrating import NOBODY, migrate, plan_migration
+from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.migration.report import Topic
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, Secret, User, UserType
+from mqguard.store.access_memory import MemoryMetadataStore
+from tests.property.analysis.universe import effort
+
+HEAD = "accounts:\n"
+TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
+
+
+def account(name="account1", secret="12345678", **lines):
+    shown = {"accessKey": name, "secretKey": secret, **lines}
+    return "- {" + ", ".join(f"{key}: {value}" for key, value in shown.items() if value is not None) + "}\n"
+
+
+def planned(*texts, unordered=False, existing=NOBODY):
+    files = [read_plain(f"{name}.yml", text, unordered=unordered) for name, text in zip("abc", texts, strict=False)]
+    return plan_migration(files, existing)
+
+
+def told(found, topic=None):
+    return [
+        (note.file, note.mark.line, note.account, note.message) for note in found.notes if topic in (None, note.topic)
+    ]
+
+
+def test_everything_that_keeps_an_account_out_is_told():
+    """Each item with its line, so that one look suffices."""
+    text = HEAD + "- accessKey: account1\n  topicPerms:\n  - a\n  - b=PUB\n  - c=PUB=SUB\n  groupPerms: ['g=']\n"
+    found = planned(text)
+
+    assert [(line, message.split(" is no ")[0].split(":")[0]) for _, line, _, message in told(found)] == [
+        (2, "the account `account1` has no `secretKey`"),
+        (7, "`g=`"),
+        (4, "`a`"),
+        (6, "`c=PUB=SUB`"),
+    ]
+    assert {note.topic for note in found.notes} == {Topic.SKIPPED_ACCOUNT}
+    assert (found.changes, found.differences) == ((), ())
+
+
+def test_what_an_account_loses_that_is_left_out_is_told():
+    """1.0 took it, so it had rights and a white list; each of them ends."""
+    found = planned(
+        HEAD
+        + "- accessKey: account1\n  secretKey: 12345678\n  whiteRemoteAddress: 10.0.0.1\n  defaultTopicPerm: PUB\n"
+        + "  groupPerms:\n  - g=SUB\n  topicPerms:\n  - '%DLQ%g=DENY'\n  - '%DLQ%h=SUB'\n  - t=PUB|SUB\n"
+    )
+
+    assert found.changes == ()
+    assert [(line, message[:30]) for _, line, _, message in told(found)] == [
+        (4, "1.0 lets `account1` do everyth"),
+        (9, "`%DLQ%g=DENY` cannot be kept: "),
+        (10, "`%DLQ%h=SUB` is left out: a de"),
+    ]
+    assert [
+        (one.resource, [action.value for action in one.actions], one.mark.line, one.before, one.after)
+        for one in found.differences[2:]
+    ] == [
+        ("Group:g", ["Sub"], 7, True, False),
+        ("Topic:%DLQ%g", ["Pub"], 9, True, False),
+        ("Topic:%DLQ%h", ["Sub"], 10, True, False),
+        ("Topic:t", ["Pub", "Sub"], 11, True, False),
+        ("any other topic", ["Pub"], 2, True, False),
+    ]
+    assert {one.why for one in found.differences[2:]} == {"the account is left out"}
+    assert [one.resource for one in found.differences[:2]] == [
+        "everything, from `10.0.0.1` without a signature",
+        "every topic, group and cluster",
+    ]
+
+
+def test_files_of_one_directory_have_no_order():
+    """An account that two of them write differently is in neither place; written alike, it is one account."""
+    one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
+    found = planned(one, other, unordered=True)
+
+    assert found.changes == ()
+    message = (
+        "the account `account1` is written differently in `a.yml` line 2 and in `b.yml` line 2, and 1.0 takes the one "
+        "whose file the directory lists first, which nobody can know here: it is left out; leave one of them"
+    )
+    assert told(found, Topic.SKIPPED_ACCOUNT) == [("a.yml", 2, "account1", message), ("b.yml", 2, "account1", message)]
+    assert [(one.account, one.resource) for one in found.differences if one.resource.startswith("Topic:")] == [
+        ("account1", "Topic:a"),
+        ("account1", "Topic:a"),
+    ]
+    for change in ({"secret": "another8"}, {"admin": "true"}, {"groupPerms": "[g=SUB]"}, {"defaultTopicPerm": "SUB"}):
+        assert planned(HEAD + account(), HEAD + account(**change), unordered=True).changes == ()
+
+    alike = planned(one, HEAD + account(topicPerms="[a=SUB, ' a = PUB ']"), unordered=True)
+    assert [done.user.name for done in alike.converted] == ["account1"]
+    assert [note.topic for note in alike.notes if note.file == "b.yml"] == [Topic.REPEATED_ACCOUNT]
+
+
+def test_the_order_that_is_known_counts():
+    """Within a file, between a directory and the plain file after it, and of files that the operator names."""
+    one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
+    plain_last = [read_plain("x.yml", one, unordered=True), read_plain("plain_acl.yml", other)]
+    within = [read_plain("x.yml", one + account(topicPerms="[a=SUB]"), unordered=True)]
+
+    for found in (plan_migration(plain_last), plan_migration(within), planned(one, other)):
+        (done,) = found.converted
+        assert done.acl.entries(PolicyType.CUSTOM)[0].actions == (Action.PUB,)
+        assert len(told(found, Topic.REPEATED_ACCOUNT)) == 1
+
+
+def test_users_that_exist_are_compared_and_left_alone():
+    """Where they may do more or less than 1.0 gave is told apart: the migration changes nothing of it."""
+    wide = Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.ALLOW)
+    acl = Acl(Subject("account1"), (Policy(PolicyType.CUSTOM, (wide,)),))
+    existing = Directory.of([User("account1", (LiveSecret(Secret("other")),))], [acl])
+    found = planned(HEAD + account(topicPerms="[a=PUB, b=SUB]"), existing=existing)
+
+    assert (found.changes, found.differences) == ((), ())
+    assert [(one.resource, one.actions, one.before, one.after) for one in found.standing[1:]] == [
+        ("Topic:a", (Action.SUB,), False, True),
+        ("Topic:b", (Action.SUB,), True, False),
+    ]
+    assert found.standing[1].why == "the user that exists says otherwise"
+    orphan = planned(HEAD + account(topicPerms="[b=SUB]"), existing=Directory({}, {"account1": acl}))
+    assert orphan.changes == ()
+    told_of = ("Topic:b", True, False, "there are policies, but no such user")
+    assert told_of in [(one.resource, one.before, one.after, one.why) for one in orphan.standing]
+
+
+def test_only_what_java_trims_is_trimmed():
+    """A no-break space is part of a permission, which 1.0 then does not know, and of a name, which is another topic."""
+    found = planned(HEAD + account(topicPerms="['a=PUB\u00a0', 'b\u00a0=PUB', '\tc\x20= SUB ', 'd=\u3000PUB']"))
+    (done,) = found.converted
+    rights = Rights(done.user, done.acl)
+
+    def may(action, name):
+        return decide(AccessRequest(TOPIC, name, frozenset({action})), rights).allowed
+
+    assert not may(Action.PUB, "a")
+    assert not may(Action.PUB, "b")
+    assert not may(Action.PUB, "d")
+    assert may(Action.SUB, "c")
+    assert [message for *_, message in told(found, Topic.UNKNOWN_PERMISSION)] == [
+        "`a=PUB\u00a0` is no permission that 1.0 knows, which made it DENY: it stays DENY",
+        "`d=\u3000PUB` is no permission that 1.0 knows, which made it DENY: it stays DENY",
+    ]
+
+
+def test_white_lists_of_any_form_are_reported_and_blank_ones_are_none():
+    """What they match matters to nobody any more; a blank one matched nothing."""
+    forms = ["*", "*.*.*.*", "192.168.0.1-10", "10.0.{1,2}.*", "1.1.1.1,2.2.2.2", "fe80:0:0:*", "nonsense"]
+    lines = "".join(f"- '{form}'\n" for form in [*forms, "", " "])
+    found = planned(f"globalWhiteRemoteAddresses:\n{lines}-\n{HEAD}{account(whiteRemoteAddress=repr(' '))}")
+
+    assert [line for _, line, *_ in told(found, Topic.WHITE_LIST)] == list(range(2, 2 + len(forms)))
+    assert [one.resource for one in found.differences if not one.account] == [
+        f"everything, from `{form}` without an account" for form in forms
+    ]
+
+
+names = st.sampled_from(["account1", "account2", "account3"])
+topics = st.sampled_from(
+    ["a=PUB", "a=SUB", "b=PUB|SUB", "b=DENY", "a=pub", "%RETRY%a=SUB", "%DLQ%a=DENY", "b", "c=PUB\u00a0"]
+)
+groups = st.sampled_from(["a=SUB", "a=DENY", "b=SUB|PUB", "b=x", "a=="])
+permissions = st.sampled_from([None, "PUB", "SUB", "PUB|SUB", "DENY", "ANY", "nonsense", "'SUB\u00a0'"])
+written = st.builds(
+    account,
+    names,
+    st.sampled_from(["12345678", "87654321", None]),
+    admin=st.sampled_from([None, "true", "false", "yes"]),
+    topicPerms=st.one_of(st.none(), st.lists(topics.map(repr), max_size=2).map(lambda found: f"[{', '.join(found)}]")),
+    groupPerms=st.one_of(st.none(), st.lists(groups.map(repr), max_size=2).map(lambda found: f"[{', '.join(found)}]")),
+    defaultTopicPerm=permissions,
+    defaultGroupPerm=permissions,
+)
+trees = st.lists(st.lists(written, max_size=3).map(lambda found: HEAD + "".join(found) if found else ""), max_size=3)
+KNOWN = {"PUB": "P", "SUB": "S", "PUB|SUB": "PS", "SUB|PUB": "PS"}
+REQUESTS = [
+    (kind, name, action)
+    for kind in (TOPIC, GROUP, ResourceType.CLUSTER)
+    for name in ("a", "b", "c", "z")
+    for action in Action
+    if action is not Action.ALL
+]
+
+
+def may_in_1_0(found, kind, name, action):
+    """What 1.0 lets one account do, read from its rules once more; an account that it refuses may do nothing."""
+    items = [*(("%RETRY%", item.text) for item in found.groups), *(("", item.text) for item in found.topics)]
+    table = {}
+    for prefix, item in items:
+        pieces = [piece for piece in item.split("=") if piece]
+        if len(pieces) != 2:
+            return False
+        table[prefix + pieces[0].strip(" \t")] = KNOWN.get(pieces[1].strip(" \t"), "")
+    if found.secret is None:
+        return False
+    if action in (Action.GET, Action.LIST):
+        return True
+    if action not in (Action.PUB, Action.SUB) or kind is ResourceType.CLUSTER or (found.admin and not table):
+        return found.admin
+    default = found.group_default if kind is GROUP else found.topic_default
+    said = "" if default is None else KNOWN.get(default.text.strip(" \t"), "")
+    return action.value[0] in table.get("%RETRY%" + name if kind is GROUP else name, said)
+
+
+def orders(files):
+    """Every order in which 1.0 may read a directory of such files, the last file being the plain one."""
+    return [[*some, *files[-1:]] for some in itertools.permutations(files[:-1])]
+
+
+@given(trees)
+@effort(150)
+def test_nobody_gains_a_right_whatever_the_tree(texts):
+    """In whatever order a directory lists its files: who may do something here might do it in 1.0, with that secret."""
+    files = [read_plain(f"{at}.yml", text, unordered=at < len(texts) - 1) for at, text in enumerate(texts)]
+    store = MemoryMetadataStore()
+    manager = MetadataManager(store)
+    found = migrate(files, manager)
+
+    counted = []
+    for order in orders(files):
+        first = {}
+        for one in (account for file in order for account in file.accounts):
+            first.setdefault(one.access_key, one)
+        counted.append(first)
+    for user in manager.snapshot.users():
+        rights = manager.snapshot.rights(user.name)
+        for first in counted:
+            assert first[user.name].secret == user.secrets[0].secret
+            for kind, name, action in REQUESTS:
+                if decide(AccessRequest(kind, name, frozenset({action})), rights).allowed:
+                    assert may_in_1_0(first[user.name], kind, name, action), (user.name, kind, name, action)
+    assert not any(one.after for one in found.differences)
+    every = {one.access_key for file in files for one in file.accounts}
+    left_out = every - {user.name for user in manager.snapshot.users()}
+    assert left_out <= {note.account for note in found.notes if note.topic is Topic.SKIPPED_ACCOUNT}
+    version = manager.snapshot.version
+    again = migrate(files, manager)
+    assert again.changes == ()
+    assert manager.snapshot.version == version
+
+
+def test_existing_users_and_policies_are_never_touched():
+    """Neither a user, nor the policies of one that is gone, whatever the account says; a second run does nothing."""
+    store = MemoryMetadataStore()
+    manager = MetadataManager(store)
+    manager.create_user("account1", "my-own-secret", UserType.NORMAL)
+    found = migrate([read_plain("a.yml", HEAD + account(admin="true") + account("account2"))], manager)
+
+    assert [user.name for user in (done.user for done in found.converted)] == ["account2"]
+    assert manager.snapshot.user("account1").type is UserType.NORMAL
+    assert manager.snapshot.user("account1").secrets[0].secret == Secret("my-own-secret")
