@@ -49,9 +49,10 @@ def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, sho
 )
 def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
     """The error is a sentence of its own, and what a report says has the account and the line."""
-    with pytest.raises(AccountUnfit, match=reason) as caught:
+    with pytest.raises(AccountUnfit) as caught:
         convert(only_account(account))
 
+    assert str(caught.value).startswith(reason)
     assert "12345678" not in str(caught.value)
     error = caught.value
     notes = error.notes if hasattr(error, "notes") else [error.note]
