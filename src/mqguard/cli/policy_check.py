@@ -100,7 +100,7 @@ def _failure_lines(path: Path, outcome: "Outcome") -> list[str]:
     if outcome.holds:
         return []
     head = f"{path}:{outcome.assertion.mark}: failed: {describe(outcome.assertion)}"
-    return [head, *(f"    {failure.message}" for failure in outcome.failures)]
+    return [visible(line) for line in (head, *(f"    {failure.message}" for failure in outcome.failures))]
 
 
 def _outcome_json(path: Path, outcome: "Outcome") -> dict[str, object]:

@@ -21,6 +21,7 @@ from mqguard.cli.policy_source import (
 )
 from mqguard.cli.secret_places import resolver, variables
 from mqguard.cli.uncollected import uncollected
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.directory import Directory
@@ -160,7 +161,7 @@ def _plan_text(found: "Plan") -> str:
     blocks = [_steps_text(found), comparison_text(found.comparison)] if not found.is_empty else ["nothing to do"]
     if found.uncompared:
         first, more = found.uncompared[:_MANY_USERS], len(found.uncompared) - _MANY_USERS
-        names = ", ".join(f"`{name}`" for name in first) + (f" and {more} more" if more > 0 else "")
+        names = ", ".join(f"`{visible(name)}`" for name in first) + (f" and {more} more" if more > 0 else "")
         blocks.append(f"not compared: the secrets of {names}, which cannot be seen there: `--set-secrets` sets them")
     return "\n\n".join(blocks)
 
@@ -168,6 +169,6 @@ def _plan_text(found: "Plan") -> str:
 def _steps_text(found: "Plan") -> str:
     lines = []
     for step in found.steps:
-        lines.append(f"{step.verb} {step.what} {step.name}")
-        lines += [f"    {detail}" for detail in step.details]
+        lines.append(visible(f"{step.verb} {step.what} {step.name}"))
+        lines += [visible(f"    {detail}") for detail in step.details]
     return "\n".join(lines)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_FILE = 64 << 20
 """Bytes of the longest file that is read: a million entries fit."""
 
+MOST_PROBLEMS = 100
+"""Problems of a file that are told; of those beyond, the number is."""
+
 _FILE = click.option("-f", "--file", type=click.Path(path_type=Path), help="A policy file, instead of the server.")
 _STORE = click.option(
     "--store", type=click.Path(path_type=Path), help="The data directory of a stopped server, instead of the server."
@@ -181,7 +184,9 @@ def located(path: Path, error: Exception) -> Exception:
 
     if not isinstance(error, DocumentInvalid):
         return error
-    return PolicyInvalid("\n".join(f"{path}:{problem.mark}: {problem.message}" for problem in error.problems))
+    lines = [f"{path}:{problem.mark}: {problem.message}" for problem in error.problems[:MOST_PROBLEMS]]
+    more = len(error.problems) - len(lines)
+    return PolicyInvalid("\n".join([*lines, f"and {more} more"] if more else lines))
 
 
 def read_text(path: Path) -> str:

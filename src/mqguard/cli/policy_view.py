@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mqguard.cli.output import table
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.cells import Region, Witness
@@ -143,9 +144,9 @@ def comparison_text(comparison: "Comparison") -> str:
     lines = []
     for change in comparison.users:
         value = " -> ".join(text for text in (change.old, change.new) if text)
-        lines.append(f"user {change.user}: {change.what} ({value})")
+        lines.append(visible(f"user {change.user}: {change.what} ({value})"))
     lines += [_right_text(change) for change in comparison.rights]
-    lines += [f"User:{name}: written differently, same rights" for name in comparison.rewritten]
+    lines += [visible(f"User:{name}: written differently, same rights") for name in comparison.rewritten]
     if not comparison.rights:
         lines.append("no right changes: every request gets the same decision")
     return "\n".join(lines)
@@ -155,7 +156,5 @@ def _right_text(change: "RightChange") -> str:
     sign = "+" if change.direction.value == "gained" else "-"
     names, actions, origin = region_row(change.region)
     old, new = verdict_text(change.old), verdict_text(change.new)
-    return (
-        f"{sign} {change.user} {change.direction.value} {actions} on {names} from {origin}\n"
-        f"    e.g. {change.region.witness.text}: was {old}, is {new}"
-    )
+    head = visible(f"{sign} {change.user} {change.direction.value} {actions} on {names} from {origin}")
+    return head + "\n" + visible(f"    e.g. {change.region.witness.text}: was {old}, is {new}")

@@ -136,3 +136,26 @@ def test_the_collector_is_on_again_afterwards(policy, capsys):
     for path in (policy, "none.yaml"):
         run(capsys, "plan", "-f", path, "--against", path)
         assert gc.isenabled()
+
+
+def test_a_name_forges_no_line(tmp_path, capsys, monkeypatch):
+    """Users and resources are called what others like; each line says what the command says."""
+    monkeypatch.setenv("SHOP_SECRET", "shop-secret")
+    path, before = tmp_path / "policy.yaml", tmp_path / "before.yaml"
+    name = r"a\nnothing to do\e[2J"
+    before.write_text("version: 1\n")
+    path.write_text(
+        "version: 1\n"
+        f'users: {{"{name}": {{secret: {{env: SHOP_SECRET}}}}}}\n'
+        f'policies: {{"User:{name}": {{custom: [{{resource: "Topic:{name}", actions: Pub, decision: Allow}}]}}}}\n'
+        f'tests: [{{user: "{name}", action: Pub, resource: "Topic:{name}", must: deny}}]\n'
+    )
+    for words in (["plan", "-f", path, "--against", before], ["diff", before, path], ["test", "-f", path]):
+        code, out, _ = run(capsys, *words)
+        assert code == 1
+        assert not [line for line in out.splitlines() if line.startswith("nothing")]
+        assert "\x1b" not in out
+        assert r"a\nnothing to do\x1b[2J" in out
+    out = run(capsys, "export", "-f", path)[1]
+    assert "\x1b" not in out
+    assert f'"{name}"' in out

@@ -103,3 +103,16 @@ def test_every_problem_has_a_line(tmp_path, capsys):
         f"mqguard: {path}:2:1: unknown key `user` in the document: did you mean `users`?\n"
         f"{path}:3:13: unknown key `typ` in user `a`: did you mean `type`?\n"
     )
+
+
+def test_no_flood_of_problems(tmp_path, capsys):
+    """The first hundred are told, and how many more there are."""
+    path = tmp_path / "bad.yaml"
+    path.write_text("version: 1\nusers:\n" + "".join(f"  u{at}: {{typ: Super}}\n" for at in range(103)))
+    _, _, err = run(capsys, "lint", "-f", path)
+
+    assert len(err.splitlines()) == 101
+    assert err.splitlines()[-2:] == [
+        f"{path}:102:9: unknown key `typ` in user `u99`: did you mean `type`?",
+        "and 3 more",
+    ]

@@ -13,8 +13,6 @@ from mqguard.auth.user import User
 SecretOf = Callable[[str], SecretReference | None]
 """Where the secret of a user is to be looked up, None to leave it out."""
 
-_LINE_ENDS = "\x85\u2028\u2029"
-
 
 class _Flow(list[str]):
     """A list that is written in one line."""
@@ -32,8 +30,8 @@ def _flow(dumper: yaml.SafeDumper, data: _Flow) -> yaml.Node:
 
 
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-    # YAML takes these for ends of lines, and single-quoted lines are read back joined by blanks.
-    style = '"' if any(end in data for end in _LINE_ENDS) else None
+    # Ends of lines would be folded, some of them into blanks, and whatever else cannot be seen would not be seen.
+    style = None if data.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
 
 
