@@ -28,6 +28,7 @@ import pytest  # noqa: E402
 
 from tests.interop.auth_module.decisions import compare_decisions  # noqa: E402
 from tests.interop.auth_module.needs import codes, compare_contexts  # noqa: E402
+from tests.interop.auth_module.operations import OPERATIONS, compare_changes  # noqa: E402
 from tests.interop.auth_module.peer import AuthModule, Unexplained, quick_directory  # noqa: E402
 from tests.interop.auth_module.signatures import compare_signatures  # noqa: E402
 from tests.interop.auth_module.worlds import REQUESTS  # noqa: E402
@@ -41,6 +42,7 @@ Compare = Callable[[AuthModule, int, Iterable[int]], Counter[str]]
 KINDS: dict[str, tuple[Compare, int, int]] = {
     "decisions": (compare_decisions, 1_000_000, REQUESTS),
     "contexts": (lambda module, seed, numbers: compare_contexts(module, codes(module), seed, numbers), 200_000, 1),
+    "changes": (compare_changes, 100_000, OPERATIONS),
     "signatures": (compare_signatures, 200_000, 1),
 }
 """How a kind is compared, how many by default, and how many one scenario holds."""
@@ -50,7 +52,9 @@ def main() -> int:
     """Compare, print progress and counts; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="what to compare (all)")
-    parser.add_argument("--many", type=float, help="how many of each, at least (1e6 decisions, 2e5 of the others)")
+    parser.add_argument(
+        "--many", type=float, help="how many of each, at least (1e6 decisions, 1e5 or 2e5 of the others)"
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of the scenarios")
     parser.add_argument("--first", type=int, default=0, help="the first scenario: where a stopped run goes on")
     options = parser.parse_args()

@@ -9,12 +9,13 @@ import java.util.Map;
  * Asks the unmodified auth module of Apache RocketMQ what it decides: one scenario a line in, its answers a line out.
  *
  * <p>A scenario is a JSON object whose {@code kind} says which part of the module answers: {@code decisions}, {@code
- * contexts}, {@code signatures} or {@code headers}. The process ends when its input does. What it keeps, it keeps under
+ * admin}, {@code contexts}, {@code signatures} or {@code headers}. The process ends when its input does. What it keeps, it keeps under
  * the directory of the property {@code user.home}.
  */
 public final class AuthModule {
     private final Parts module = new Parts();
     private final Decisions decisions = new Decisions(module);
+    private final Changes changes = new Changes(module);
     private final Contexts contexts = new Contexts(module);
     private final Signatures signatures = new Signatures(module);
 
@@ -37,6 +38,7 @@ public final class AuthModule {
     private Object answer(Scenario scenario) throws Exception {
         switch (scenario.text("kind")) {
             case "decisions": return decisions.answer(scenario);
+            case "admin": return changes.answer(scenario);
             case "contexts": return contexts.answer(scenario);
             case "signatures": return signatures.answer(scenario);
             case "headers": return Headers.all();

@@ -86,7 +86,7 @@ final class Decisions {
         }
     }
 
-    private static Policy policy(Scenario said) {
+    static Policy policy(Scenario said) {
         PolicyType type = PolicyType.getByName(said.text("policyType"));
         List<PolicyEntry> entries = new ArrayList<>();
         for (Scenario entry : said.objects("entries")) {
