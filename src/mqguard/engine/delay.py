@@ -123,6 +123,10 @@ class Delays:
         """
         return sum(self._deliver_level(queue_id, now) for queue_id in range(MAX_LEVELS))
 
+    def restart(self) -> None:
+        """Look at every level again: a commit has failed, and with it some of what seemed delivered."""
+        self._next_due = [0] * MAX_LEVELS
+
     def position(self, level: int) -> int:
         """How far a level is delivered: the queue offset of the next message to be."""
         return self._offsets.get(DELAY_GROUP, names.SCHEDULE_TOPIC, level - 1) or 0

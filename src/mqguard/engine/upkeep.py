@@ -81,6 +81,7 @@ class Upkeep:
 
     def _failed(self, reason: str) -> None:
         self._producer.down = reason
+        self._delays.restart()
         self._retention.restart()
 
     def _watch(self) -> None:

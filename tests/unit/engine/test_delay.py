@@ -160,3 +160,19 @@ def test_a_disk_that_can_not_be_read_for_a_while_delivers_each_message_once(engi
     monkeypatch.setattr(engine._store, "record", reading)
     ticked(engine, clock, 1_500)
     assert [one.body for one in read(engine, queue_id=1)] == [b"%d" % n for n in range(10)]
+
+
+def test_what_was_due_in_a_turn_that_failed_is_delivered_as_soon_as_the_store_works_again(clock):
+    store = MemoryMessageStore()
+    engine = make_engine(store, clock)
+    send(engine, topic="orders")
+    send(engine, b"due", pairs={"DELAY": "18"}, queue_id=1)
+    clock.now += 3_600_000
+    send(engine, b"later", pairs={"DELAY": "18"}, queue_id=1)
+    clock.now += 3_600_000
+    engine.tick()
+    store.failure = "cable pulled"
+    assert not engine.turn.commit()
+    ticked(engine, clock, 2_000)
+    assert store.failure is None
+    assert [one.body for one in read(engine, queue_id=1)] == [b"due"]
