@@ -51,5 +51,8 @@ _TYPES = "|".join(any_case(kind.value) for kind in ResourceType if kind is not R
 RESOURCE = whole(rf"\*|(?:{_TYPES}):(?:\*|[^*]+\*?)")
 """`*`, or a type with a name, a prefix, or all of it."""
 
+VARIABLE = whole("[A-Za-z_][A-Za-z0-9_]*")
+"""The name of a variable of the environment."""
+
 SOURCE = whole(f"{_V4}(?:{_V4_PREFIX})?|{_v6()}(?:{_V6_PREFIX})?")
 """An address or a CIDR range. It also fits ranges of IPv4-mapped addresses that mean nothing (`::ffff:10.0.0.0/40`)."""

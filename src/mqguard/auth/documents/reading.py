@@ -1,5 +1,6 @@
 """Reading a policy document: YAML text in, values out, or everything that is wrong with its place."""
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.auth.documents import shape
 from mqguard.auth.documents.document import Assertion, Document, DocumentUser, SecretPlace, SecretReference
 from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, compose
+from mqguard.auth.documents.patterns import VARIABLE
 from mqguard.auth.documents.problems import Mark, nearest
 from mqguard.auth.documents.walking import Walk, choice
 from mqguard.auth.errors import PolicyInvalid
@@ -94,7 +96,8 @@ class _Reader:
         found = self.walk.fields(node, "`secret`", shape.SECRET)
         for place in SecretPlace:
             if place.value in found:
-                name = self.walk.text(found[place.value], f"`{place.value}`")
+                parse = _variable if place is SecretPlace.ENV else _name
+                name = self.walk.parsed(found[place.value], f"`{place.value}`", parse)
                 return None if name is None else SecretReference(place, name, node.mark)
         return None
 
@@ -179,6 +182,13 @@ class _Reader:
     def _choice(self, node: Node | None, what: str, parse: Callable[[str], T], otherwise: T) -> T:
         found = None if node is None else self.walk.parsed(node, what, parse)
         return otherwise if found is None else found
+
+
+def _variable(text: str) -> str:
+    if re.fullmatch(VARIABLE, text) is None:
+        # Not what was written: the secret itself may stand here.
+        raise PolicyInvalid("`env` must be the name of a variable: letters, digits and `_`")
+    return text
 
 
 def _name(text: str) -> str:

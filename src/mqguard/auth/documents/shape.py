@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-from mqguard.auth.documents.patterns import NOT_BLANK, SUBJECT, any_case, whole
+from mqguard.auth.documents.patterns import NOT_BLANK, SUBJECT, VARIABLE, any_case, whole
 from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.auth.verdict import Reason
@@ -51,7 +51,7 @@ class Field:
 Fields = tuple[Field, ...]
 
 SECRET: Fields = (
-    Field("env", reference("text"), "the environment variable that holds the secret"),
+    Field("env", {"type": "string", "pattern": VARIABLE}, "the environment variable that holds the secret"),
     Field(
         "file",
         reference("text"),

@@ -12,6 +12,7 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.auth.verdict import Reason
 
 SECRET_KEYS = "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`"
+VARIABLE = "`env` must be the name of a variable: letters, digits and `_`"
 TEST = "version: 1\ntests:\n- {user: u, action: Pub, resource: Topic:a, must: allow, "
 WHOLE = """\
 version: 1
@@ -158,6 +159,9 @@ tests:
         ("version: 1\nusers: {a: {type: 'x\n\n y'}}", "2:19: unknown user type `x\\ny`: use Super or Normal"),
         ("version: 1\nusers: {a: {secret: {hush22}}}", f"2:22: {SECRET_KEYS}"),
         ("version: 1\nusers: {a: {secret: {env: A, hush22: B}}}", f"2:30: {SECRET_KEYS}"),
+        ("version: 1\nusers: {a: {secret: {env: hush-22!}}}", f"2:27: {VARIABLE}"),
+        ("version: 1\nusers: {a: {secret: {env: 22hush}}}", f"2:27: {VARIABLE}"),
+        ('version: 1\nusers: {a: {secret: {env: "HUSH\\n"}}}', f"2:27: {VARIABLE}"),
         ("version: 1\npolicies:\n  'User: ': {}", "3:3: `User: ` names no user: write `User:name`"),
         ("version: 1\npolicies:\n  User: {}", "3:3: `User` names no user: write `User:name`"),
         (f"{TEST}from: []}}", "3:64: `from` is an empty list: name at least one, or leave the key out"),

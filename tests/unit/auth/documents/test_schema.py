@@ -126,7 +126,7 @@ def with_entry(**changed):
         {**BASE, "entry_groups": {"g": [ENTRY]}, "policies": {"User:u": {"custom": [{"use": "g"}, ENTRY]}}},
         {**BASE, "policies": {"User:u": {"default": []}, "user:v": None}, "users": {"u": None}},
         {**BASE, "tests": [TEST, {**TEST, "from": "10.0.0.0/8", "reason": "super", "user": ["u", "v"]}]},
-        {"version": "1", "users": {"u": {"type": "SUPER", "status": "Disable", "secret": {"env": 5}}}},
+        {"version": "1", "users": {"u": {"type": "SUPER", "status": "Disable", "secret": {"file": 5}}}},
         with_entry(resource="topic:a", actions=["PUB", "sub"], decision="ALLOW"),
         with_entry(sources=["0.0.0.0/032", "1:2::3/0", "::ffff:10.0.0.1", "1::", "::", "::1.2.3.4"]),
         {**BASE, "tests": [{**TEST, "user": [True, 1.5, "null"], "must": "DENY", "reason": "NO-MATCH"}]},
@@ -157,6 +157,9 @@ def test_what_the_reader_takes_fits_the_schema(document):
         {**BASE, "users": {" ": {}}},
         {**BASE, "users": {"u": {"secret": {"env": " "}}}},
         {**BASE, "users": {"u": {"secret": {"env": None}}}},
+        {**BASE, "users": {"u": {"secret": {"env": 5}}}},
+        {**BASE, "users": {"u": {"secret": {"env": "A-B"}}}},
+        {**BASE, "users": {"u": {"secret": {"env": "AB\n"}}}},
         {**BASE, "policies": {"User:u": {"custom": ENTRY}}},
         with_entry(resource=...),
         with_entry(actions=...),
@@ -224,7 +227,14 @@ entries = mapping({"resource": few(keys), "actions": few(words), "decision": wor
 uses = mapping({"use": few(st.sampled_from(["g", "h"]))}, {})
 users = st.one_of(
     st.none(),
-    mapping({}, {"type": words, "status": words, "secret": mapping({}, {"env": scalars, "file": scalars})}),
+    mapping(
+        {},
+        {
+            "type": words,
+            "status": words,
+            "secret": mapping({}, {"env": st.one_of(st.just("ENV_1"), scalars), "file": scalars}),
+        },
+    ),
 )
 policies = mapping(
     {}, {"custom": st.lists(st.one_of(entries, uses), max_size=2), "default": st.lists(entries, max_size=2)}
