@@ -1,8 +1,9 @@
 """Finding the files of ACL 1.0 under a RocketMQ home, in the order in which its migrator counts them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from mqguard.config.errors import ConfigInvalid
 
@@ -38,7 +39,7 @@ def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[AclV1Text]:
         plain_file: The plain file, relative to the home.
 
     Raises:
-        ConfigInvalid: The home is no directory, or a file cannot be read.
+        ConfigInvalid: The home is no directory, or a file or directory cannot be read.
     """
     if not home.is_dir():
         raise ConfigInvalid(f"the RocketMQ home `{home}` is no directory")
@@ -66,8 +67,30 @@ def read_acl_v1_file(path: Path) -> str:
 
 
 def _paths(home: Path, plain: Path) -> Iterator[Path]:
-    for path in sorted((home / _DIRECTORY).rglob("*")):
-        if path.suffix in _ENDINGS and path.is_file() and path != plain:
+    for path in sorted(_listed(home / _DIRECTORY)):
+        if path != plain:
             yield path
-    if plain.is_file():
+    if os.path.lexists(plain):
         yield plain
+
+
+def _listed(directory: Path) -> Iterator[Path]:
+    """Every YAML file below a directory; links are followed, as Java does, and each place is visited once."""
+    if not os.path.lexists(directory):
+        return
+    visited: set[str] = set()
+    for at, below, names in os.walk(directory, onerror=_refuse, followlinks=True):
+        place = os.path.realpath(at)
+        if place in visited:
+            below.clear()
+            continue
+        visited.add(place)
+        for path in (Path(at, name) for name in names):
+            # A link to nothing is not passed over: reading it says that it cannot be read.
+            if path.suffix in _ENDINGS and (path.is_file() or not path.exists()):
+                yield path
+
+
+def _refuse(error: OSError) -> NoReturn:
+    # What cannot be listed may hold accounts, and would be left out without a word.
+    raise ConfigInvalid(f"the ACL directory `{error.filename}` cannot be read: {error.strerror}") from None

@@ -1,5 +1,8 @@
 """Finding ACL 1.0 files."""
 
+import errno
+import os
+
 import pytest
 
 from mqguard.config import acl_v1_files
@@ -42,3 +45,45 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(acl_v1_files, "_MAX_FILE", 1)
     with pytest.raises(ConfigInvalid, match="is longer than"):
         read_acl_v1_file(path)
+
+
+def test_links_are_followed_and_lead_nowhere_twice(tmp_path):
+    """A mounted volume is made of links: what they lead to is read, a circle ends, and a dead one is told."""
+    acl, volume = tmp_path / "conf" / "acl", tmp_path / "volume"
+    for directory in (acl, volume):
+        directory.mkdir(parents=True)
+    (volume / "a.yml").write_text("a")
+    (acl / "team").symlink_to(volume)
+    (volume / "circle").symlink_to(volume)
+    (acl / "b.yml").symlink_to("../../volume/a.yml")
+    assert [(file.name, file.text) for file in read_acl_v1(tmp_path)] == [
+        (str(acl / "b.yml"), "a"),
+        (str(acl / "team" / "a.yml"), "a"),
+    ]
+    for dead in (acl / "dead.yml", tmp_path / "conf" / "plain_acl.yml"):
+        dead.symlink_to("nowhere")
+        with pytest.raises(ConfigInvalid, match=f"`{dead}` cannot be read: No such file"):
+            read_acl_v1(tmp_path)
+        dead.unlink()
+
+
+def test_what_cannot_be_listed_is_told(tmp_path, monkeypatch):
+    """Accounts in it would be left out without a word; so would those of a plain file that is a directory."""
+    acl = tmp_path / "conf" / "acl"
+    acl.mkdir(parents=True)
+
+    def scandir(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        with pytest.raises(ConfigInvalid, match=f"the ACL directory `{acl}` cannot be read: Permission denied"):
+            read_acl_v1(tmp_path)
+    acl.rmdir()
+    acl.write_text("no directory")
+    with pytest.raises(ConfigInvalid, match=f"the ACL directory `{acl}` cannot be read: Not a directory"):
+        read_acl_v1(tmp_path)
+    acl.unlink()
+    (tmp_path / "conf" / "plain_acl.yml").mkdir()
+    with pytest.raises(ConfigInvalid, match="cannot be read: Is a directory"):
+        read_acl_v1(tmp_path)
