@@ -14,6 +14,7 @@ from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials
+from mqguard.model.text import visible
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
 
@@ -65,15 +66,11 @@ def _migrate(manager: MetadataManager, config: Configuration) -> None:
     for note in done.notes:
         if note.topic is Topic.EXISTING_USER:
             continue
-        _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, note.message)
+        _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, visible(note.message))
     for found in done.differences:
+        account, resource = visible(found.account or "everybody"), visible(found.resource)
         _LOG.warning(
-            "ACL 1.0: %s:%s: `%s` on %s is decided differently: %s",
-            found.file,
-            found.mark,
-            found.account or "everybody",
-            found.resource,
-            found.why,
+            "ACL 1.0: %s:%s: decided differently: `%s` on %s (%s)", found.file, found.mark, account, resource, found.why
         )
 
 

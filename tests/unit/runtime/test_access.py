@@ -12,6 +12,7 @@ from mqguard.runtime.access import prepare_users
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.telemetry.log import redact
 
 PLAIN_ACL = """\
 accounts:
@@ -23,6 +24,9 @@ accounts:
   defaultTopicPerm: DENY
   topicPerms: [orders=PUB]
 """
+SO_IT_ENDS = "this ends: the account needs its signature and its rights everywhere"
+NOTHING_ASKED = "1.0 asked nothing of requests from there, not even a signature"
+READING = "1.0 let every account read statistics and configuration; here reading is a right to be given"
 
 
 class House:
@@ -115,6 +119,25 @@ def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
     assert caplog.messages == [
         f"ACL 1.0: 0 accounts of {tmp_path} were carried over",
         f"ACL 1.0: 2 accounts of {tmp_path} exist as users, which stay as they are",
+    ]
+
+
+def test_what_a_migration_notes_is_in_the_log_whole(house, tmp_path, caplog):
+    """A line for each note and each difference, whatever accounts are called; nothing in it is taken for a secret."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plain_acl.yml").write_text(
+        'accounts:\n- {accessKey: "old\\nuser", secretKey: "12345678", whiteRemoteAddress: 10.0.0.1, topicPerms: [t=x]}\n'
+    )
+    with caplog.at_level(logging.WARNING):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+    path = tmp_path / "conf" / "plain_acl.yml"
+    told = [redact(message).removeprefix(f"ACL 1.0: {path}:") for message in caplog.messages]
+    user = r"`old\nuser`"
+    assert told == [
+        f"2:71: white-list: 1.0 lets {user} do everything from `10.0.0.1`, without a signature; {SO_IT_ENDS}",
+        "2:94: unknown-permission: `t=x` is no permission that 1.0 knows, which made it DENY: it stays DENY",
+        f"2:71: decided differently: {user} on everything, from `10.0.0.1` without a signature ({NOTHING_ASKED})",
+        f"2:3: decided differently: {user} on every topic, group and cluster ({READING})",
     ]
 
 

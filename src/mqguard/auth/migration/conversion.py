@@ -122,14 +122,14 @@ class _Conversion:
                 )
 
     def _note_white_list(self) -> None:
-        white = self._account.white_address
+        white, name = self._account.white_address, self._account.access_key or ""
         if white is not None:
-            self._add(
-                white.mark,
-                Topic.WHITE_LIST,
-                f"1.0 lets `{self._account.access_key}` do everything from `{white.text}`, without a signature; this "
-                "ends: the account needs its signature and its rights everywhere",
+            message = (
+                f"1.0 lets `{name}` do everything from `{white.text}`, without a signature; this ends: the account "
+                "needs its signature and its rights everywhere"
             )
+            # It stands before the items, though it is noted only once they are known not to be refused.
+            self._notes.insert(0, Note(Topic.WHITE_LIST, self._account.file, white.mark, name, message))
 
     def _read_items(self) -> None:
         name = self._account.access_key
