@@ -41,8 +41,8 @@ class Throttle:
 
     def __init__(self, limits: ThrottleLimits | None = None) -> None:
         self._limits = limits or ThrottleLimits()
-        # By (user, address), and by ("", address) for the address alone: level of failures and when it was so.
-        self._counts: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        # By user and address, and by the address alone: level of failures and when it was so.
+        self._counts: OrderedDict[tuple[str, str] | str, tuple[float, int]] = OrderedDict()
 
     def wait_ms(self, user: str, address: str, now_ms: int) -> int:
         """How long until an attempt of `user` from `address` is looked at; 0 is now.
@@ -54,15 +54,14 @@ class Throttle:
             return 0
         limits = self._limits
         return max(
-            _wait_ms(self._level((user, address), now_ms), limits.user_burst, limits.per_second),
-            _wait_ms(self._level(("", address), now_ms), limits.address_burst, limits.address_per_second),
+            self._wait_ms((user, address), limits.user_burst, limits.per_second, now_ms),
+            self._wait_ms(address, limits.address_burst, limits.address_per_second, now_ms),
         )
 
     def failed(self, user: str, address: str, now_ms: int) -> None:
-        """Count a failed attempt."""
-        self._add((user, address), now_ms)
-        if user:
-            self._add(("", address), now_ms)
+        """Count a failed attempt; one that claims no user, as one of the user without a name."""
+        self._add((user, address), self._limits.per_second, now_ms)
+        self._add(address, self._limits.address_per_second, now_ms)
 
     def succeeded(self, user: str, address: str) -> None:
         """Forget the failures of the user at the address; those of the address over all users stay."""
@@ -72,27 +71,25 @@ class Throttle:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def _level(self, key: tuple[str, str], now_ms: int) -> float:
+    def _wait_ms(self, key: tuple[str, str] | str, burst: int, per_second: float, now_ms: int) -> int:
+        over = self._level(key, per_second, now_ms) - burst
+        # A level at its limit bears no further failure until one whole failure is forgotten.
+        return 0 if over <= -1 else int((over + 1) / per_second * 1000) + 1
+
+    def _level(self, key: tuple[str, str] | str, per_second: float, now_ms: int) -> float:
         count = self._counts.get(key)
         if count is None:
             return 0.0
         level, then_ms = count
-        rate = self._limits.per_second if key[0] else self._limits.address_per_second
-        level -= max(0, now_ms - then_ms) / 1000 * rate
+        level -= max(0, now_ms - then_ms) / 1000 * per_second
         if level > 0:
             return level
         del self._counts[key]
         return 0.0
 
-    def _add(self, key: tuple[str, str], now_ms: int) -> None:
+    def _add(self, key: tuple[str, str] | str, per_second: float, now_ms: int) -> None:
         counts = self._counts
-        counts[key] = (self._level(key, now_ms) + 1, now_ms)
+        counts[key] = (self._level(key, per_second, now_ms) + 1, now_ms)
         counts.move_to_end(key)
         if len(counts) > self._limits.max_counts:
             counts.popitem(last=False)
-
-
-def _wait_ms(level: float, burst: int, per_second: float) -> int:
-    over = level - burst
-    # A level at its limit bears no further failure until one whole failure is forgotten.
-    return 0 if over <= -1 else int((over + 1) / per_second * 1000) + 1

@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ LIMITS = ThrottleLimits(user_burst=3, address_burst=6, per_second=1.0, max_count
 
 
 def failing(times, user="alice", address="10.0.0.1", now_ms=0, throttle=None):
-    throttle = throttle or Throttle(LIMITS)
+    throttle = Throttle(LIMITS) if throttle is None else throttle
     for _ in range(times):
         throttle.failed(user, address, now_ms)
     return throttle
@@ -65,10 +67,14 @@ def test_clients_that_are_set_up_wrongly_do_not_shut_the_address():
         assert throttle.wait_ms("alice", "10.0.0.1", now_ms) == 0, now_ms
 
 
-def test_failures_without_a_name_count_once():
+def test_failures_without_a_name_are_those_of_a_user_without_one():
     throttle = failing(5, user="")
-    assert throttle.wait_ms("", "10.0.0.1", 0) > 0
+    assert throttle.wait_ms("", "10.0.0.1", 0) > 1000
     assert throttle.wait_ms("alice", "10.0.0.1", 0) == 0
+    throttle.succeeded("", "10.0.0.1")
+    assert throttle.wait_ms("", "10.0.0.1", 0) == 0
+    throttle.failed("alice", "10.0.0.1", 0)
+    assert throttle.wait_ms("bob", "10.0.0.1", 0) > 0
 
 
 def test_memory_is_bounded():
@@ -115,3 +121,81 @@ def test_the_counts_that_were_touched_longest_ago_are_forgotten_first():
     throttle.failed("y", "b", 3)
     assert len(throttle) == 4
     assert throttle.wait_ms("x", "b", 3) > 0
+
+
+def test_a_count_is_forgotten_as_soon_as_it_has_run_down():
+    throttle = failing(1)
+    assert throttle.wait_ms("alice", "10.0.0.1", 999) == 0
+    assert len(throttle) == 1
+    assert throttle.wait_ms("alice", "10.0.0.1", 1000) == 0
+    assert len(throttle) == 0
+
+
+def test_ten_failures_of_a_user_and_a_hundred_of_an_address_are_borne_unless_said_otherwise():
+    throttle = failing(9, throttle=Throttle())
+    assert throttle.wait_ms("alice", "10.0.0.1", 0) == 0
+    throttle.failed("alice", "10.0.0.1", 0)
+    assert throttle.wait_ms("alice", "10.0.0.1", 0) == 1001
+    for number in range(89):
+        throttle.failed(f"user{number}", "10.0.0.1", 0)
+    assert throttle.wait_ms("bob", "10.0.0.1", 0) == 0
+    throttle.failed("user89", "10.0.0.1", 0)
+    assert throttle.wait_ms("bob", "10.0.0.1", 0) == 51
+
+
+class Plain:
+    """The rules in fractions, with no bound of memory."""
+
+    def __init__(self, limits):
+        self.limits = limits
+        self.counts = {}
+
+    def level(self, key, now_ms):
+        level, then_ms = self.counts.get(key, (Fraction(0), now_ms))
+        rate = self.limits.address_per_second if key in ("x", "y") else self.limits.per_second
+        return max(Fraction(0), level - max(0, now_ms - then_ms) * Fraction(rate) / 1000)
+
+    def failed(self, user, address, now_ms):
+        for key in ((user, address), address):
+            self.counts[key] = self.level(key, now_ms) + 1, now_ms
+
+    def succeeded(self, user, address):
+        self.counts.pop((user, address), None)
+
+    def wait_ms(self, user, address, now_ms):
+        """Exactly how long until each count is a whole failure below its limit."""
+        limits = self.limits
+        over_user = (self.level((user, address), now_ms) + 1 - limits.user_burst) / Fraction(limits.per_second)
+        over_address = (self.level(address, now_ms) + 1 - limits.address_burst) / Fraction(limits.address_per_second)
+        return 1000 * max(0, over_user, over_address)
+
+
+attempts = st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from("xy"), st.integers(-50, 3000), st.integers(0, 9))
+
+
+@given(
+    st.builds(
+        ThrottleLimits,
+        user_burst=st.integers(1, 4),
+        address_burst=st.integers(1, 8),
+        per_second=st.sampled_from([0.25, 1.0, 3.0]),
+        address_per_second=st.sampled_from([0.5, 1.0, 20.0]),
+    ),
+    st.lists(attempts, max_size=40),
+)
+def test_a_wait_ends_within_a_millisecond_of_when_the_rules_say(limits, history):
+    throttle, plain = Throttle(limits), Plain(limits)
+    now = 1_000_000
+    for user, address, later, kind in history:
+        now += later
+        if kind == 0:
+            throttle.succeeded(user, address)
+            plain.succeeded(user, address)
+        elif kind < 8:
+            throttle.failed(user, address, now)
+            plain.failed(user, address, now)
+        for who in ("a", "b", ""):
+            exact, wait = float(plain.wait_ms(who, address, now)), throttle.wait_ms(who, address, now)
+            assert exact - 1e-6 <= wait <= exact + 1 + 1e-6
+            assert wait > 0 or exact < 1e-6
+            assert exact > 0 or wait <= 1
