@@ -75,7 +75,7 @@ def _settle(user: User, request: AccessRequest) -> Verdict | None:
         return _MISSING_NAME
     if request.type is _ANY:
         return _NO_RESOURCE
-    return None if request.actions else _NO_ACTION
+    return None
 
 
 def _answer(request: AccessRequest, place: Place) -> Verdict:

@@ -64,10 +64,10 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
     indexes = [Index(acl) for acl in known]
     checks = asked = 0
     for kind, name, said in _names([new, *known], scope):
-        rules = index.rules(kind, name)[1]
+        rules = index.rules(kind, name)
         if not any(not rule.denies for rule in rules):
             continue
-        held = [other.rules(kind, name)[1] for other in indexes]
+        held = [other.rules(kind, name) for other in indexes]
         addresses = _addresses([rules, *held])
         checks += len(addresses)
         asked += len(addresses) * (len(rules) + sum(map(len, held)))
@@ -123,7 +123,7 @@ def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, 
         fresh = _fresh_names(named)
         for resource in (*named, Resource(kind, "", Pattern.ANY)):
             name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
-            if within.rules(kind, name)[1]:
+            if within.rules(kind, name):
                 yield kind, name, resource
 
 

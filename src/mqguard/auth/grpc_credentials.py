@@ -77,7 +77,7 @@ def _parse(text: str) -> tuple[int, bool] | None:
             when, has_zone = dt.datetime.strptime(text, "%Y%m%dT%H%M%SZ"), False  # noqa: DTZ007
         else:
             # Nanoseconds, as Rust writes them, are cut to what Python keeps.
-            when = dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+            when = dt.datetime.fromisoformat(text)
             has_zone = when.tzinfo is not None
     except ValueError:
         return None

@@ -22,10 +22,10 @@ from mqguard.auth.verdict import Verdict
 _BITS = {action: 1 << place for place, action in enumerate(Action)}
 _CUSTOM, _DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
 _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
-_EVERY_ACTION = (1 << len(Action)) - 1
 
 
-@functools.lru_cache(maxsize=1 << len(Action))
+# There are no more keys than sets of actions.
+@functools.cache
 def mask_of(actions: frozenset[Action]) -> int:
     """The actions of a request as bits. `ALL` is a bit of its own: only an entry for `ALL` answers it."""
     return _bits(actions)
@@ -36,6 +36,9 @@ def _bits(actions: Iterable[Action]) -> int:
     for action in actions:
         bits |= _BITS[action]
     return bits
+
+
+_EVERY_ACTION = _bits(Action)
 
 
 class Ranges(msgspec.Struct, frozen=True, gc=False):
@@ -221,10 +224,9 @@ class Index:
         silent = _cut(_DEFAULT, default, {}) if default else {}
         self.names = _cut(_CUSTOM, acl.entries(_CUSTOM), silent)
 
-    def rules(self, kind: ResourceType, name: str) -> tuple[PolicyType | None, list[Rule]]:
-        """Every rule that speaks about the resource, best first, and the policy they belong to."""
-        place = self.names[kind].find(name)
-        return (place.policy if place.rule is not None else None), list(place)
+    def rules(self, kind: ResourceType, name: str) -> list[Rule]:
+        """Every rule that speaks about the resource, best first."""
+        return list(self.names[kind].find(name))
 
 
 def _cut(

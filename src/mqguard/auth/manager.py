@@ -168,8 +168,6 @@ class MetadataManager:
             raise MetadataRejected("The policies is empty.")
         if not all(policy.entries for policy in acl.policies):
             raise MetadataRejected("The policy entries is empty.")
-        if self._snapshot.user(acl.subject.name) is None:
-            raise MetadataRejected(f"The subject of {acl.subject.key} is not exist.")
         merged = merge(self._snapshot.acl(acl.subject.name), acl)
         self.apply([PutAcl(merged)], by=by)
         return merged

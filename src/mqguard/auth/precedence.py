@@ -7,10 +7,11 @@ one; Deny before Allow. Entries that are equal in all of these say the same.
 from mqguard.auth.policy import Decision, Entry
 from mqguard.auth.resource import Pattern, ResourceType
 
-_PATTERNS = {Pattern.LITERAL: 0, Pattern.PREFIXED: 1, Pattern.ANY: 2}
+_PATTERNS = (Pattern.LITERAL, Pattern.PREFIXED, Pattern.ANY)
+_PLACES = {pattern: place for place, pattern in enumerate(_PATTERNS)}
 
 Rank = tuple[bool, int, int, bool]
-"""Type is `*`, pattern, negative prefix length, is Allow. The smallest speaks."""
+"""Type is `*`, pattern, negative length, is Allow. The smallest speaks."""
 
 
 def rank(entry: Entry) -> Rank:
@@ -18,7 +19,8 @@ def rank(entry: Entry) -> Rank:
     resource = entry.resource
     return (
         resource.type is ResourceType.ANY,
-        _PATTERNS[resource.pattern],
-        -len(resource.name) if resource.pattern is Pattern.PREFIXED else 0,
+        _PLACES[resource.pattern],
+        # Literals that match one request are equally long.
+        -len(resource.name),
         entry.decision is Decision.ALLOW,
     )

@@ -1,7 +1,6 @@
 """Secrets at rest and on the move between mqguards: sealed with AES-256-GCM, bound to the name of their user."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import Final
@@ -71,8 +70,8 @@ class SealingKey:
         key_id, _, body = text[len(PREFIX) :].partition(":")
         if key_id != self.id:
             raise SealInvalid(f"the secret of `{user}` is sealed with the key `{key_id[:8]}`, this key is `{self.id}`")
-        data = _decode(body)
         try:
+            data = _decode(body)
             opened = self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _binding(user))
             return Secret(opened.decode("utf-8", "surrogatepass"))
         except (InvalidTag, ValueError):
@@ -97,9 +96,7 @@ def _binding(user: str) -> bytes:
 
 
 def _decode(body: str) -> bytes:
-    """The bytes of a body, none where it is not exactly what encoding writes (spare bits that say something)."""
-    try:
-        data = base64.b64decode(body.encode("ascii"), b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return b""
-    return data if base64.urlsafe_b64encode(data).decode("ascii") == body else b""
+    data = base64.urlsafe_b64decode(body)
+    if base64.urlsafe_b64encode(data).decode("ascii") != body:
+        raise ValueError("not what encoding writes: other letters, or spare bits that say something")
+    return data

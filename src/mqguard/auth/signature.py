@@ -25,10 +25,10 @@ def sign(secret: Secret, content: bytes) -> str:
 class Match(enum.Enum):
     """How a signature compares with those that a user's secrets make."""
 
-    RIGHT = "right"
-    EXPIRED = "expired"
+    RIGHT = enum.auto()
+    EXPIRED = enum.auto()
     """Made with a secret of the user that is no longer accepted."""
-    WRONG = "wrong"
+    WRONG = enum.auto()
 
 
 # A member looked up in its class costs as much as a step of the comparison.

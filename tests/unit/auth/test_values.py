@@ -3,6 +3,7 @@
 import copy
 import ipaddress
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -210,7 +211,16 @@ def test_a_secret_is_never_shown():
     assert secret.reveal() == "hunter2"
     assert copy.copy(secret) == secret == Secret("hunter2") != Secret("x")
     assert secret != "hunter2"
+    assert repr(secret) == str(secret) == "Secret(…)"
     assert len({secret, Secret("hunter2")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("s", "t"), ("s", "ss"), ("\ud800", "\udc00"), ("\ud800", "?"), ("é", "e\u0301")]
+)
+def test_secrets_are_equal_as_texts_whatever_they_hold(one, other):
+    assert Secret(one).equals(Secret(one))
+    assert not Secret(one).equals(Secret(other))
 
 
 def test_entries_and_policies_that_say_nothing_clear_cannot_be_made():
@@ -247,13 +257,21 @@ def test_an_entry_speaks_of_its_actions_and_from_its_sources(actions, sources, a
 
 def test_precedence_orders_entries_from_first_to_last():
     first_to_last = [
-        ("Topic:a", Decision.DENY), ("Topic:abc", Decision.ALLOW), ("Topic:abc*", Decision.DENY), ("Topic:abd*", Decision.ALLOW),
+        ("Topic:abc", Decision.DENY), ("Topic:abc", Decision.ALLOW), ("Topic:abc*", Decision.DENY), ("Topic:abd*", Decision.ALLOW),
         ("Topic:a*", Decision.DENY), ("Group:b*", Decision.ALLOW), ("Topic:*", Decision.DENY), ("Group:*", Decision.ALLOW),
         ("*", Decision.DENY), ("*", Decision.ALLOW),
     ]  # fmt: skip
     ranks = [rank(Entry(Resource.parse(key), (Action.PUB,), (), decision)) for key, decision in first_to_last]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == len(ranks)
+
+
+def test_each_character_is_blank_where_java_says_so():
+    """`Character.isWhitespace`: separators that may break a line, and nine controls."""
+    for code in range(0x10000):
+        char = chr(code)
+        breaks = unicodedata.category(char) in ("Zs", "Zl", "Zp") and char not in "\u00a0\u2007\u202f"
+        assert is_blank(char) is (breaks or char in "\t\n\v\f\r\x1c\x1d\x1e\x1f"), hex(code)
 
 
 @pytest.mark.parametrize("text", [None, "", " ", "\t\n\x1c", "\u2003\u3000"])
