@@ -91,5 +91,8 @@ def test_subjects_resources_and_types_of_requests_are_read_alike():
     for read_one, text in ((read_subject, None), (read_subject, "alice"), (read_resource, ""), (read_resource, "**")):
         with pytest.raises(MetadataRejected, match=r"The (subject|resource) is null\."):
             read_one(text)
+    with pytest.raises(MetadataRejected) as caught:
+        read_subject("alice")
+    assert str(caught.value) == "The subject is null. [`alice` is no subject: write `User:name`]"
     with pytest.raises(MetadataRejected):
         read_policy_type("")

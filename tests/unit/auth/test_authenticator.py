@@ -19,6 +19,7 @@ def shown(user, secret, content=b"content"):
 def refusal(credentials, now_ms=0):
     with pytest.raises(AuthenticationFailed) as caught:
         authenticate(credentials, SNAPSHOT, now_ms)
+    assert str(caught.value) == caught.value.message
     return caught.value.reason, caught.value.message
 
 

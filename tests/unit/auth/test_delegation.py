@@ -63,6 +63,8 @@ def test_a_disabled_author_changes_nothing(manager):
 
 
 def test_super_users_are_made_and_changed_by_super_users_alone(manager):
+    assert ONLY_SUPER_CREATES == "The super user can only be create by super user"
+    assert ONLY_SUPER_UPDATES == "The super user can only be update by super user"
     assert refused(manager.create_user, "new", "s", UserType.SUPER) == ONLY_SUPER_CREATES
     assert refused(manager.update_user, "bob", user_type=UserType.SUPER) == ONLY_SUPER_UPDATES
     assert refused(manager.update_user, "boss", user_type=UserType.SUPER) == ONLY_SUPER_UPDATES
@@ -179,6 +181,9 @@ def test_who_enables_a_user_gives_what_it_holds(manager):
 def test_a_refusal_says_what_is_too_much(manager):
     assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub", "10.9.0.0/16"))) == (
         "User:boss can not let User:bob have Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
+    )
+    assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub"))) == (
+        "User:boss can not let User:bob have Pub on `Topic:pay`: it does not hold that right itself"
     )
 
 

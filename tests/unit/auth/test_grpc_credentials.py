@@ -1,17 +1,22 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mqguard.auth.authenticator import Credentials
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.grpc_credentials import is_fresh, read
+from mqguard.auth.grpc_credentials import AUTHORIZATION, DATE_TIME, is_fresh, read
 
 G1 = "MQv2-HMAC-SHA1 Credential=rocketmq2, SignedHeaders=x-mq-date-time, Signature=0183EC6E9BF0753CA4402ACB305F8E39D222458F"
 WHEN = "20240102T030405Z"
 WHEN_MS = 1_704_164_645_000
 HOUR_MS = 3_600_000
+ZONES_MS = [quarters * HOUR_MS // 4 for quarters in range(-14 * 4, 14 * 4 + 1)]
+
+
+def test_the_headers_have_the_names_that_clients_send():
+    assert (AUTHORIZATION, DATE_TIME) == ("authorization", "x-mq-date-time")
 
 
 def test_the_header_of_a_java_client_is_read():
@@ -28,6 +33,8 @@ def test_the_header_of_a_java_client_is_read():
         ("/x", ""),
         (" a", " a"),
         ("a=b", "a=b"),
+        ("X/", "X"),
+        ("X", "X"),
     ],
 )
 def test_the_user_is_what_stands_before_the_first_slash(credential, user):
@@ -76,6 +83,20 @@ def test_a_malformed_header_is_refused_in_apaches_words(authorization, date_time
 def test_any_text_gives_credentials_or_the_documented_error(authorization, date_time):
     with contextlib.suppress(AuthenticationFailed):
         assert isinstance(read(authorization, date_time), Credentials)
+
+
+def test_what_is_signed_is_signed_whatever_it_holds():
+    assert read(G1, "2024\ud800").content == b"2024\xed\xa0\x80"
+
+
+@given(st.integers(-15 * HOUR_MS, 15 * HOUR_MS), st.integers(0, HOUR_MS // 8))
+@example(14 * HOUR_MS + HOUR_MS // 8, HOUR_MS // 8)
+@example(14 * HOUR_MS + HOUR_MS // 8 + 1, HOUR_MS // 8)
+@example(-14 * HOUR_MS - HOUR_MS // 8 - 1, HOUR_MS // 8)
+def test_a_time_without_an_offset_is_fresh_when_some_zone_makes_it_so(apart_ms, window_ms):
+    some = any(abs(apart_ms - zone_ms) <= window_ms for zone_ms in ZONES_MS)
+    assert is_fresh(WHEN, WHEN_MS + apart_ms, window_ms) is some
+    assert is_fresh("2024-01-02T03:04:05", WHEN_MS + apart_ms, window_ms) is some
 
 
 @pytest.mark.parametrize("zone_hours", [-12, -3.5, 0, 1, 5.75, 8, 14])

@@ -9,6 +9,43 @@ from mqguard.auth.user import Secret
 KEY = SealingKey(bytes(range(32)))
 OTHER = SealingKey(bytes(32))
 NONCE = bytes(12)
+# User, secret, sealed with twelve zero bytes, sealed steadily. What is stored once must be opened for ever.
+VECTORS = [
+    (
+        "alice",
+        "s3cret",
+        "mqguard:sealed:1:d7e2bc0a:AAAAAAAAAAAAAAAAfY_WrNBYoqmoWNbimAaDFM8kq2h5Xw==",
+        "mqguard:sealed:1:d7e2bc0a:S6wszz9P05VmTGTshMhN0pjv2JuFFQR8ZB8ky2Dt8XPtFg==",
+    ),
+    (
+        "主题",
+        "sécret",
+        "mqguard:sealed:1:d7e2bc0a:AAAAAAAAAAAAAAAAfX8cvcdJ9_jXDoSk7LKsdEyPUgxJykI=",
+        "mqguard:sealed:1:d7e2bc0a:SCqsheuwbf09WAfvyPSnOGt-2A8TS7H7qvuQ2ySBF4MbMVk=",
+    ),
+    (
+        "\ud800",
+        "\udfff",
+        "mqguard:sealed:1:d7e2bc0a:AAAAAAAAAAAAAAAA4wMKFYC_e9Bn0HIvOdPjUWJEEQ==",
+        "mqguard:sealed:1:d7e2bc0a:IgvHZstFBD9WGLp4ultbVUaQilI8pw9CWuAUpOccOw==",
+    ),
+]
+
+
+@pytest.mark.parametrize(("user", "secret", "sealed", "steady"), VECTORS)
+def test_the_sealed_form_does_not_change(user, secret, sealed, steady):
+    assert KEY.seal(user, Secret(secret), NONCE) == sealed
+    assert KEY.seal_steadily(user, Secret(secret)) == steady
+    assert KEY.open(user, sealed).reveal() == KEY.open(user, steady).reveal() == secret
+
+
+@pytest.mark.parametrize("other", ["k=", "kI", "kI=\n", "kI==", "k I=", "kI=A", "k!I="])
+def test_another_way_to_write_the_same_bytes_is_refused(other):
+    sealed = VECTORS[1][2]
+    with pytest.raises(SealInvalid, match="is damaged"):
+        KEY.open("主题", sealed.removesuffix("kI=") + other)
+    with pytest.raises(SealInvalid, match="is damaged"):
+        KEY.open("主题", sealed.removesuffix("kI=") + "kJ=")
 
 
 @given(st.text(), st.text(min_size=1), st.binary(min_size=12, max_size=12))

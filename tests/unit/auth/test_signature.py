@@ -2,7 +2,7 @@ import base64
 import hmac
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mqguard.auth import signature
@@ -99,6 +99,7 @@ def test_every_refusal_makes_as_many_signatures(who, monkeypatch):
 
 
 @given(st.text(min_size=1, max_size=200), st.binary(max_size=200))
+@example("\ud800", b"")
 def test_the_prepared_hmac_is_the_hmac(secret, content):
     key = secret.encode("utf-8", "surrogatepass")
     assert base64.b64decode(sign(Secret(secret), content)) == hmac.digest(key, content, "sha1")
