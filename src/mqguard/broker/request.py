@@ -25,6 +25,11 @@ class Request(msgspec.Struct, gc=False):
     link: Link
     access: Access
 
+    def kept(self) -> "Request":
+        """The same without its fields and body, for a request that waits: many wait, and each may be of megabytes."""
+        command = self.command
+        return Request(Command(command.code, command.opaque, command.flag), self.link, self.access)
+
     def respond(self, reply: Reply) -> None:
         """Answer a request whose handler has answered None; a one-way request is not answered."""
         opaque = self.command.opaque

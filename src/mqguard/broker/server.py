@@ -184,6 +184,7 @@ class Broker:
 
     def _commit(self) -> None:
         self._engine.turn.commit()
+        self._pulling.answer_ready()
 
     def _tell(self) -> None:
         for link, group in self._notices.take(self.clients):

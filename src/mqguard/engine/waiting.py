@@ -40,14 +40,19 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
         return next_offset > self.offset and (self.tags is None or tag_code in self.tags)
 
 
+_SHARE = 8
+"""One connection may have an eighth of all places: whoever takes more must not leave others without."""
+
+
 class Waiting(Generic[T]):
-    """All parked requests of a server, bounded in number.
+    """All parked requests of a server, bounded in number, altogether and for each connection.
 
     INVARIANT: a waiter stands in `_queues`, `_channels` and `_live` or in none of them; the heap may hold dead ones.
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
+        self._share = max(1, capacity // _SHARE)
         self._queues: dict[tuple[str, int], dict[int, Waiter[T]]] = {}
         self._channels: dict[str, dict[int, Waiter[T]]] = {}
         self._live: dict[int, Waiter[T]] = {}
@@ -58,14 +63,17 @@ class Waiting(Generic[T]):
         return len(self._live)
 
     def park(self, waiter: Waiter[T]) -> bool:
-        """Keep a request; False if the server is full of waiting requests, which then must be answered at once."""
-        if len(self._live) >= self._capacity:
+        """Keep a request; False if the server or its connection is full of them: it must be answered at once."""
+        of_channel = self._channels.get(waiter.channel)
+        if len(self._live) >= self._capacity or (of_channel is not None and len(of_channel) >= self._share):
             return False
+        if of_channel is None:
+            of_channel = self._channels[waiter.channel] = {}
         self._parked += 1
         number = waiter.number = self._parked
         self._live[number] = waiter
         self._queues.setdefault((waiter.topic, waiter.queue_id), {})[number] = waiter
-        self._channels.setdefault(waiter.channel, {})[number] = waiter
+        of_channel[number] = waiter
         heapq.heappush(self._heap, (waiter.deadline_ms, number))
         return True
 

@@ -48,12 +48,20 @@ def test_a_closed_connection_waits_no_more():
 
 def test_it_is_bounded():
     waiting: Waiting[str] = Waiting(capacity=2)
-    assert waiting.park(waiter("a"))
-    assert waiting.park(waiter("b"))
+    assert waiting.park(waiter("a", channel="a"))
+    assert waiting.park(waiter("b", channel="b"))
     assert not waiting.park(waiter("c"))
     assert len(waiting.take_topic("t")) == 2
     assert waiting.park(waiter("d"))
     assert waiting.count("t", 0) == 1
+
+
+def test_one_connection_does_not_take_the_places_of_all():
+    waiting: Waiting[int] = Waiting(capacity=80)
+    assert [waiting.park(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
+    assert waiting.park(waiter(99, channel="other"))
+    waiting.arrived("t", 0, 6, 0)
+    assert waiting.park(waiter(100, channel="greedy"))
 
 
 def test_the_heap_does_not_grow_with_what_has_been_answered():

@@ -1,5 +1,6 @@
 """Pulling (11, 361): at once, or as soon as there is something."""
 
+import collections
 import functools
 
 from mqguard.broker.errors import RequestRefused
@@ -29,6 +30,12 @@ MAX_WAIT_MS = 60_000
 """Longest wait granted; Java clients ask for 15 or 20 s and give up on the answer after 30."""
 FILTERED_ONLY = 512
 """Longest filter expression whose tag codes are remembered."""
+MOST_TAGS = 512
+"""A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
+MOST_WOKEN = 4_096
+"""Pulls that waited and are answered in one turn, some 40 ms; the others follow in the next turns."""
+MOST_WOKEN_BYTES = 64 * 1024 * 1024
+"""Bytes of their answers after which the others follow: thousands may wait for one big message."""
 
 _CODES = {
     FetchStatus.FOUND: ResponseCode.SUCCESS,
@@ -41,6 +48,10 @@ _CODES = {
     FetchStatus.NO_MATCHED_LOGIC_QUEUE: ResponseCode.PULL_NOT_FOUND,
     FetchStatus.NO_MESSAGE_IN_QUEUE: ResponseCode.PULL_NOT_FOUND,
 }
+
+
+Parked = Waiter[tuple[Request, PullHeader]]
+"""A pull that waits, with as much of it as its answer needs."""
 
 
 class Pulling:
@@ -73,6 +84,7 @@ class Pulling:
         self._resets = resets
         self._traffic = traffic
         self._clock = clock
+        self._ready: collections.deque[tuple[Parked, bool]] = collections.deque()
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
 
@@ -108,19 +120,24 @@ class Pulling:
     # Waiting
 
     def arrived(self, topic: str, queue_id: int, next_offset: int, tag_code: int) -> None:
-        """Answer the pulls that a stored message ends the wait of."""
-        for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_code):
-            self._resume(waiter, last=False)
+        """Take note of the pulls that a stored message ends the wait of."""
+        self._ready.extend((waiter, False) for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_code))
 
     def expire(self) -> None:
-        """Answer the pulls whose time is up."""
-        for waiter in self._waiting.expired(self._clock.now_ms()):
-            self._resume(waiter, last=True)
+        """Take note of the pulls whose time is up."""
+        self._ready.extend((waiter, True) for waiter in self._waiting.expired(self._clock.now_ms()))
 
     def wake(self, topic: str) -> None:
-        """Answer all pulls that wait on a topic."""
-        for waiter in self._waiting.take_topic(topic):
-            self._resume(waiter, last=True)
+        """Take note of all pulls that wait on a topic: they have waited long enough."""
+        self._ready.extend((waiter, True) for waiter in self._waiting.take_topic(topic))
+
+    def answer_ready(self) -> None:
+        """Answer the pulls that were taken note of, as many as are fit for one turn; call it at the end of each."""
+        ready, size = self._ready, 0
+        for _ in range(min(len(ready), MOST_WOKEN)):
+            size += self._resume(*ready.popleft())
+            if size >= MOST_WOKEN_BYTES:
+                return
 
     def topic_changed(self, topic: str) -> None:
         """Answer the pulls that wait on a topic that was deleted or may not be read any more."""
@@ -130,8 +147,10 @@ class Pulling:
 
     def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
-        if wait <= 0:
+        if wait <= 0 or (wanted is not None and len(wanted) > MOST_TAGS):
             return False
+        # INVARIANT: `_outcome` needs nothing of the pull that a peer could make long.
+        header.subscription = header.expression_type = header.proxy_froward_client_id = header.bname = None
         return self._waiting.park(
             Waiter(
                 header.topic,
@@ -140,22 +159,25 @@ class Pulling:
                 wanted,
                 self._clock.now_ms() + min(wait, MAX_WAIT_MS),
                 request.link.peer.channel,
-                (request, header),
+                (request.kept(), header),
             )
         )
 
-    def _resume(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> None:
+    def _resume(self, waiter: Parked, last: bool) -> int:  # noqa: FBT001 - as it stands in `_ready`
+        """Answer a pull that waited, or let it wait on; says how many bytes of messages it was given."""
         request = waiter.what[0]
         if request.link.closed:
-            return
+            return 0
         try:
             reply = self._outcome(waiter, last=last)
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
             reply = explain(request.command.code, exc)
-        if reply is not None:
-            request.respond(reply)
+        if reply is None:
+            return 0
+        request.respond(reply)
+        return len(reply.body)
 
-    def _outcome(self, waiter: Waiter[tuple[Request, PullHeader]], *, last: bool) -> Reply | None:
+    def _outcome(self, waiter: Parked, *, last: bool) -> Reply | None:
         """What a pull that waited is answered, None if it goes on waiting."""
         request, header = waiter.what
         if not request.access.still_allowed() or not self._still_consumes(header):

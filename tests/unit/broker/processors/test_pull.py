@@ -4,6 +4,7 @@ import pytest
 
 from mqguard.auth.subject import Subject
 from mqguard.broker.forbidden import with_forbidden
+from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.clients import Client, Consuming, Subscription
 from mqguard.model import record
 from mqguard.model.group import SubscriptionGroupConfig
@@ -298,3 +299,51 @@ def test_a_lite_pull_is_guarded_as_a_pull(house):
     send(house)
     house.user("mallory", ("Group:mine", "Sub"))
     assert house.call(361, pulling(consumerGroup="mine"), user="mallory").code == ResponseCode.NO_PERMISSION
+
+
+def test_a_pull_that_waits_keeps_nothing_of_what_was_sent_with_it(house):
+    wire = house.connect()
+    ext = pulling(sysFlag=SUBSCRIPTION | SUSPEND, bname="b" * 5000, subscription="A" * 5000, more="m" * 5000)
+    command = house.command(11, ext, bytes(100_000))
+    house.give(wire, command)
+    (kept,) = house.broker._waiting._live.values()
+    request, header = kept.what
+    assert (request.command.ext, request.command.body) == ({}, b"")
+    assert len(repr(header)) < 1000
+    send(house, b"here", tag="A" * 5000)
+    assert bodies(answer_to(wire, command)) == [b"here"]
+
+
+def test_a_pull_for_more_tags_than_anybody_has_does_not_wait(house):
+    many = " || ".join(f"T{number}" for number in range(pull_module.MOST_TAGS + 1))
+    assert park(house, subscription=many)().code == ResponseCode.PULL_NOT_FOUND
+    assert len(house.broker._waiting) == 0
+
+
+def test_one_message_for_thousands_who_wait_is_given_out_over_several_turns(house, monkeypatch):
+    monkeypatch.setattr(pull_module, "MOST_WOKEN_BYTES", 10_000)
+    answers = [park(house) for _ in range(10)]
+    send(house, bytes(4_000))
+    assert [answer() is not None for answer in answers] == [True] * 3 + [False] * 7
+    for _ in range(3):
+        house.tick(50)
+    assert all(bodies(answer()) == [bytes(4_000)] for answer in answers)
+
+
+def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypatch):
+    monkeypatch.setattr(pull_module, "MOST_WOKEN", 4)
+    answers = [park(house) for _ in range(10)]
+    house.tick(15_000)
+    assert [answer() is not None for answer in answers] == [True] * 4 + [False] * 6
+    house.tick(50)
+    house.tick(50)
+    assert {answer().code for answer in answers} == {ResponseCode.PULL_NOT_FOUND}
+
+
+def test_who_goes_on_waiting_is_looked_at_once_a_turn(house):
+    answer = park(house)
+    waiter = next(iter(house.broker._waiting._live.values()))
+    house.broker._pulling._ready.append((waiter, False))
+    house.broker._waiting._remove(waiter)
+    house.broker._pulling.answer_ready()
+    assert (answer(), len(house.broker._waiting), len(house.broker._pulling._ready)) == (None, 1, 0)
