@@ -108,6 +108,8 @@ def tests_of(module: str) -> list[str]:
         found += sorted((ROOT / "tests" / "property" / "auth").glob("test_*.py"))
     if package == "auth/analysis":
         found += sorted((ROOT / "tests" / "property" / "analysis").glob("test_*.py"))
+    if package == "guard/requirements":
+        found += [ROOT / "tests" / "vectors" / "test_contexts.py", ROOT / "tests" / "house" / "test_requirements.py"]
     found += [ROOT / "tests" / "unit" / user.parent / f"test_{user.stem}.py" for user in users_of(module)]
     return [str(path.relative_to(ROOT)) for path in dict.fromkeys(found) if path.is_file()]
 

@@ -28,8 +28,6 @@ def read_body(command: Command, kind: type[T]) -> T:
         return decode(command.body, kind)
     except BodyInvalid as exc:
         raise NeedUnclear("unreadable-body", str(exc)) from None
-    except RecursionError:
-        raise NeedUnclear("unreadable-body", "body: nested too deeply") from None
 
 
 class TopicMapping(Body):

@@ -62,7 +62,7 @@ def assignment(command: Command) -> Needs:
 def check_client(command: Command) -> Needs:
     """Sub on the group, and on the topic whose filter is tried."""
     body = read_body(command, CheckClient)
-    return consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB)
+    return consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB, "group")
 
 
 def unregister(command: Command) -> Needs:

@@ -119,9 +119,9 @@ def _need(named: Named, name: str) -> Need:
 def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
     group = ext.get(row.follows)
     for named in row.named:
-        if named.type is not ResourceType.TOPIC:
+        value = ext.get(named.field)
+        if named.type is not ResourceType.TOPIC or not value:
             continue
-        value = ext.get(named.field) or ""
         for name in value.split(named.split) if named.split else (value,):
             if fit(name).startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
                 raise foreign(name, group)

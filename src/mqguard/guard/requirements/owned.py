@@ -103,13 +103,22 @@ def group_need(group: str, actions: Actions, field: str = "group") -> Need:
     return Need(ResourceType.GROUP, group, actions)
 
 
-def consumed(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tuple[Need, ...]:
+def consumed(
+    topic: str, group: str, on_topic: Actions, on_group: Actions, field: str = "consumerGroup"
+) -> tuple[Need, ...]:
     """What is needed to use a topic as a group: topic first, then group, as Apache checks them.
 
+    Args:
+        topic: The topic.
+        group: The group.
+        on_topic: What is done to the topic; any one suffices.
+        on_group: What is done to the group; any one suffices.
+        field: Where the group stands, for refusals.
+
     Raises:
-        NeedUnclear: The topic is the retry topic of another group.
+        NeedUnclear: The topic is the retry topic of another group; or the group is named by one of its topics.
     """
-    owner = group_need(group, on_group, "consumerGroup")
+    owner = group_need(group, on_group, field)
     if fit(topic).startswith(RETRY_PREFIX):
         own = RETRY_PREFIX + group
         if topic == own:
@@ -121,7 +130,9 @@ def consumed(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tu
     return (topic_need(topic, on_topic), owner)
 
 
-def popped(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tuple[Need, ...]:
+def popped(
+    topic: str, group: str, on_topic: Actions, on_group: Actions, field: str = "consumerGroup"
+) -> tuple[Need, ...]:
     """As `consumed`, for requests about messages that were popped: their retry topic may be named in the older form.
 
     `%RETRY%g_t` may also be the retry topic of a group `g_t`; that is harmless here, as what was popped is found by
@@ -129,8 +140,8 @@ def popped(topic: str, group: str, on_topic: Actions, on_group: Actions) -> tupl
     """
     own = RETRY_PREFIX + fit(group) + "_"
     if fit(topic).startswith(own):
-        return (topic_need(_named(topic, len(own)), on_topic), group_need(group, on_group, "consumerGroup"))
-    return consumed(topic, group, on_topic, on_group)
+        return (topic_need(_named(topic, len(own)), on_topic), group_need(group, on_group, field))
+    return consumed(topic, group, on_topic, on_group, field)
 
 
 def foreign(topic: str, group: str) -> NeedUnclear:

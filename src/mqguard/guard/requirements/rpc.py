@@ -76,13 +76,13 @@ def route(message: Any) -> Needs:
 def consume(message: Any) -> Needs:
     """Sub on group and topic."""
     group = _group(message.group)
-    return consumed(_topic(message.topic), group, SUB, SUB)[::-1]
+    return consumed(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
 def settle(message: Any) -> Needs:
     """Sub on group and topic of what was received."""
     group = _group(message.group)
-    return popped(_topic(message.topic), group, SUB, SUB)[::-1]
+    return popped(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
 def receive(message: Any) -> Needs:
@@ -137,7 +137,7 @@ def telemetry(message: Any) -> Needs:
 
 def _on_queue(message: Any, actions: Actions) -> Needs:
     group = _group(message.group)
-    return consumed(_queue_topic(message), group, actions, actions)[::-1]
+    return consumed(_queue_topic(message), group, actions, actions, "group")[::-1]
 
 
 def _queue_topic(message: Any) -> str:

@@ -116,20 +116,84 @@ def test_a_body_that_leaves_a_name_out_refuses(code, body):
         needs(code, body, {"topic": "t"} if code == 513 else None)
 
 
+NAMING = [
+    (18, {"topicConfigList": [{"topicName": "t"}, {"topicName": "@"}]}, "topic", "topicName"),
+    (200, {"groupName": "@"}, "group", "groupName"),
+    (225, {"groupConfigList": [{"groupName": "g"}, {"groupName": "@"}]}, "group", "groupName"),
+    (34, {"clientID": "@"}, "client id", "clientID"),
+    (34, {"clientID": "c", "producerDataSet": [{"groupName": "@"}]}, "producer group", "producerDataSet[].groupName"),
+    (34, {"clientID": "c", "consumerDataSet": [{"groupName": "@"}]}, "group", "groupName"),
+    (
+        34,
+        {"clientID": "c", "consumerDataSet": [{"groupName": "g", "subscriptionDataSet": [{"topic": "@"}]}]},
+        "topic",
+        "topic",
+    ),
+    (41, {"consumerGroup": "@", "clientId": "c", "mqSet": []}, "group", "consumerGroup"),
+    (42, {"consumerGroup": "g", "clientId": "c", "mqSet": [{"topic": "@", **QUEUE}]}, "topic", "topic"),
+    (400, {"topic": "@", "consumerGroup": "g", "clientId": "c"}, "topic", "topic"),
+    (400, {"topic": "t", "consumerGroup": "@", "clientId": "c"}, "group", "consumerGroup"),
+    (401, {"topic": "@", "consumerGroup": "g", "mode": "POP"}, "topic", "topic"),
+    (401, {"topic": "t", "consumerGroup": "@", "mode": "POP"}, "group", "consumerGroup"),
+    (46, {"clientId": "c", "group": "@", "subscriptionData": {"topic": "t", **SUBSCRIPTION}}, "group", "group"),
+    (46, {"clientId": "c", "group": "g", "subscriptionData": {"topic": "@", **SUBSCRIPTION}}, "topic", "topic"),
+    (200151, {"brokerName": "b", "acks": [{"c": "@", "t": "t", **ACK}]}, "group", "c"),
+    (200151, {"brokerName": "b", "acks": [{"c": "g", "t": "@", **ACK}]}, "topic", "t"),
+    (200071, {"subscriptionSet": [{"group": "@", "topic": "t"}]}, "group", "group"),
+    (200071, {"subscriptionSet": [{"group": "g", "topic": "@"}]}, "topic", "topic"),
+    (513, {"topic": "@"}, "topic", "topic"),
+]
+"""Every name in a body: the code, a body with `@` in its place, what it names, and how its field is told."""
+LISTS = [
+    (18, {"topicConfigList": []}, "topicConfigList"),
+    (225, {"groupConfigList": []}, "groupConfigList"),
+    (200151, {"brokerName": "b", "acks": []}, "acks"),
+    (200071, {"subscriptionSet": []}, "subscriptionSet"),
+]
+
+
+def refusal(code, body):
+    with pytest.raises(NeedUnclear) as refused:
+        needs(code, body, {"topic": "t"})
+    return refused.value
+
+
+def named(body, name):
+    return json.loads(json.dumps(body).replace('"@"', json.dumps(name)))
+
+
+@pytest.mark.parametrize(("code", "body", "what", "field"), NAMING)
+def test_the_field_that_is_told_is_one_of_that_body(code, body, what, field):
+    for blank in ("", "  "):
+        refused = refusal(code, named(body, blank))
+        assert str(refused) == f"the {what} is missing: the field `{field}` is absent or empty"
+        assert refused.reason == "missing-field"
+
+
+@pytest.mark.parametrize(("code", "body", "field"), LISTS)
+def test_a_list_that_names_nothing_is_told(code, body, field):
+    assert f"the field `{field}` is absent or empty" in str(refusal(code, body))
+
+
 @pytest.mark.parametrize(
-    ("code", "body", "field"),
-    [
-        (34, {"clientID": "c", "consumerDataSet": [{"groupName": ""}]}, "groupName"),
-        (401, {"topic": "t", "consumerGroup": "", "mode": "POP"}, "consumerGroup"),
-        (46, {"clientId": "c", "group": "", "subscriptionData": {"topic": "t"}}, "group"),
-        (200071, {"subscriptionSet": [{"group": "", "topic": "t"}]}, "group"),
-        (200151, {"brokerName": "b", "acks": [{"c": "", "t": "t", **ACK}]}, "c"),
-        (200, {"groupName": " "}, "groupName"),
-    ],
+    ("code", "body", "field"), [(code, body, field) for code, body, what, field in NAMING if what == "group"]
 )
-def test_the_field_that_is_told_is_one_of_that_body(code, body, field):
-    with pytest.raises(NeedUnclear, match=f"the field `{field}` is absent or empty"):
-        needs(code, body)
+@pytest.mark.parametrize("name", ["%RETRY%g", "%DLQ%g"])
+def test_a_group_in_a_body_is_not_named_by_its_topics(code, body, field, name):
+    """What is refused is told where it stands."""
+    refused = refusal(code, named(body, name))
+
+    assert str(refused) == f"`{name}` in the field `{field}` is the name of a topic, not of a group"
+    assert refused.reason == "topic-for-group"
+
+
+LOCKING = [(code, {"consumerGroup": "g", "clientId": "@", "mqSet": []}) for code in (41, 42)]
+
+
+@pytest.mark.parametrize(("code", "body"), [*((code, body) for code, body, _, _ in NAMING), *LOCKING])
+def test_a_name_in_a_body_that_nothing_has_is_refused(code, body):
+    """Names that need no right as well, such as those of clients: they are remembered."""
+    assert refusal(code, named(body, "n" * 600)).reason == "long-name"
 
 
 @pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
@@ -139,7 +203,9 @@ def test_a_body_that_is_none_refuses(code, body):
     with pytest.raises(NeedUnclear) as refused:
         REQUIREMENTS.needs(Command(code, ext={"topic": "t"}, body=body))
 
-    assert refused.value.reason in {"missing-body", "unreadable-body", "missing-field"}
+    assert (refused.value.reason, str(refused.value)) == ("missing-body", "the body is missing") or (
+        body and refused.value.reason in {"unreadable-body", "missing-field"}
+    )
 
 
 def test_creating_topics_needs_names_in_the_header_too():

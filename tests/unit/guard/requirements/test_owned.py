@@ -5,7 +5,7 @@ import pytest
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import consumed, group_need, popped, topic_need
+from mqguard.guard.requirements.owned import LONGEST_NAME, consumed, group_need, popped, topic_need
 from mqguard.guard.requirements.row import CREATE, DELETE, GET, PUB, PUB_SUB_GET, SUB, SUB_GET
 
 
@@ -47,10 +47,25 @@ def test_a_lite_topic_stands_for_its_parent_and_what_that_belongs_to():
 @pytest.mark.parametrize("group", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_is_not_named_by_its_topics(group):
     """The name of a retry topic is no group: what is checked must be what the handler uses."""
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(NeedUnclear, match="in the field `group`") as refused:
         group_need(group, SUB)
 
     assert refused.value.reason == "topic-for-group"
+
+
+@pytest.mark.parametrize("group", ["%SYS%g", "%retry%g", "%", "g%RETRY%"])
+def test_other_percent_signs_mean_nothing_in_groups_either(group):
+    assert told(group_need(group, SUB)) == [(ResourceType.GROUP, group, SUB)]
+
+
+@pytest.mark.parametrize("use", [consumed, popped])
+def test_the_field_of_the_group_is_told(use):
+    """Most requests name it `consumerGroup`."""
+    for topic in ("t", "%RETRY%%DLQ%g_t"):
+        with pytest.raises(NeedUnclear, match="in the field `consumerGroup`"):
+            use(topic, "%DLQ%g", SUB, SUB)
+        with pytest.raises(NeedUnclear, match="in the field `c`"):
+            use(topic, "%DLQ%g", SUB, SUB, "c")
 
 
 def test_consuming_a_topic_needs_both():
@@ -92,16 +107,28 @@ def test_a_dead_letter_topic_needs_its_group_and_the_reading_one():
     assert told(*consumed("%DLQ%g", "h", SUB, SUB)) == [(ResourceType.GROUP, "g", SUB), (ResourceType.GROUP, "h", SUB)]
 
 
-def test_positions_of_a_store_of_all_messages_may_be_asked():
+ALL_MESSAGES = [
+    "SCHEDULE_TOPIC_XXXX",
+    "RMQ_SYS_TRANS_HALF_TOPIC",
+    "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+    "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
+    "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+    "TRANS_CHECK_MAX_TIME_TOPIC",
+    "rmq_sys_wheel_timer",
+]
+
+
+@pytest.mark.parametrize("topic", ALL_MESSAGES)
+def test_positions_of_a_store_of_all_messages_may_be_asked(topic):
     """Only reading it is for Super users; its positions say nothing of anybody's messages."""
-    assert told(topic_need("SCHEDULE_TOPIC_XXXX", frozenset({Action.GET}))) == [
-        (ResourceType.TOPIC, "SCHEDULE_TOPIC_XXXX", GET)
-    ]
-    with pytest.raises(NeedUnclear, match="only a Super user"):
-        topic_need("SCHEDULE_TOPIC_XXXX", SUB_GET)
+    assert told(topic_need(topic, frozenset({Action.GET}))) == [(ResourceType.TOPIC, topic, GET)]
+    for reading in (SUB, SUB_GET, PUB_SUB_GET):
+        with pytest.raises(NeedUnclear, match=f"only a Super user may read the topic `{topic}`") as refused:
+            topic_need(topic, reading)
+        assert refused.value.reason == "super-only"
 
 
-LONG = "t" * 1025
+LONG = "t" * (LONGEST_NAME + 1)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +149,9 @@ def test_a_name_that_nothing_has_is_refused_without_repeating_it(ask):
 
     assert refused.value.reason == "long-name"
     assert len(str(refused.value)) < 100
+
+
+def test_the_longest_names_that_are_looked_at():
+    """They are longer than any legal one."""
+    assert LONGEST_NAME > 255
+    assert told(topic_need(LONG[:-1], PUB)) == [(ResourceType.TOPIC, LONG[:-1], PUB)]

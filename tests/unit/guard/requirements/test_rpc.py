@@ -1,5 +1,7 @@
 """What RPCs need, closed where Apache has holes. (`tests/vectors` compares them with what Apache checks.)"""
 
+import json
+
 import pytest
 
 from mqguard.guard.errors import NeedUnclear
@@ -9,6 +11,68 @@ from tests.unit.guard.requirements.shape import Message
 
 def told(needs):
     return [(need.type.value, need.name, tuple(sorted(action.value for action in need.actions))) for need in needs]
+
+
+GROUP, TOPIC = {"group": {"name": "g"}}, {"topic": {"name": "t"}}
+QUEUE = {"messageQueue": TOPIC}
+READS = ["Sub on Group:g", "Sub on Topic:t"]
+
+PROMISED = [
+    ("QueryRoute", TOPIC, ["Pub or Sub on Topic:t"]),
+    ("Heartbeat", {**GROUP, "clientType": "PUSH_CONSUMER"}, ["Sub on Group:g"]),
+    ("SendMessage", {"messages": [TOPIC]}, ["Pub on Topic:t"]),
+    ("QueryAssignment", GROUP | TOPIC, READS),
+    ("ReceiveMessage", GROUP | QUEUE, READS),
+    ("PullMessage", GROUP | QUEUE, READS),
+    ("AckMessage", GROUP | TOPIC, READS),
+    ("ForwardMessageToDeadLetterQueue", GROUP | TOPIC, READS),
+    ("ChangeInvisibleDuration", GROUP | TOPIC, READS),
+    ("SyncLiteSubscription", GROUP | TOPIC, READS),
+    ("GetOffset", GROUP | QUEUE, ["Sub or Get on Group:g", "Sub or Get on Topic:t"]),
+    ("UpdateOffset", GROUP | QUEUE, ["Sub or Update on Group:g", "Sub or Update on Topic:t"]),
+    ("QueryOffset", QUEUE, ["Sub or Get on Topic:t"]),
+    ("EndTransaction", TOPIC, ["Pub on Topic:t"]),
+    ("RecallMessage", TOPIC, ["Pub on Topic:t"]),
+    ("Telemetry", {"settings": {"publishing": {"topics": [TOPIC["topic"]]}}}, ["Pub on Topic:t"]),
+    ("Telemetry", {"settings": {"subscription": {**GROUP, "subscriptions": [TOPIC]}}}, READS),
+    ("NotifyClientTermination", GROUP, ["Sub on Group:g"]),
+]
+"""What each call needs that names everything, in order: the promise, written down a second time."""
+OPTIONAL = {("NotifyClientTermination", "group")}
+
+
+@pytest.mark.parametrize(("rpc", "message", "promised"), PROMISED)
+def test_a_call_needs_what_is_promised(rpc, message, promised):
+    """Its request is of that name, and whatever is missing refuses it: a message, a name, a name that is blank."""
+    assert RPC_TABLE[rpc].request == ("TelemetryCommand" if rpc == "Telemetry" else rpc + "Request")
+    assert [need.text for need in rpc_needs(rpc, Message(message))] == promised
+    for part in message.keys() - {"clientType", "settings"}:
+        absent = {name: value for name, value in message.items() if name != part}
+        blank = [{}, {"name": ""}, {"name": " "}]
+        parts = blank if part in {"group", "topic"} else [[{"topic": name}] for name in blank] + [[]]
+        for message_without in (absent, *({**absent, part: value} for value in parts if part != "messageQueue")):
+            if (rpc, part) in OPTIONAL:
+                assert rpc_needs(rpc, Message(message_without)) == ()
+                continue
+            with pytest.raises(NeedUnclear) as refused:
+                rpc_needs(rpc, Message(message_without))
+            assert refused.value.reason == "missing-field"
+
+
+@pytest.mark.parametrize(
+    ("rpc", "message"), [(rpc, message) for rpc, message, _ in PROMISED if '"g"' in json.dumps(message)]
+)
+def test_a_group_is_not_named_by_its_topics(rpc, message):
+    """What is refused is told where it stands."""
+    named = json.loads(json.dumps(message).replace('"g"', '"%RETRY%g"'))
+
+    with pytest.raises(NeedUnclear, match="`%RETRY%g` in the field `group` is the name of a topic") as refused:
+        rpc_needs(rpc, Message(named))
+    assert refused.value.reason == "topic-for-group"
+
+
+def test_every_call_is_promised_something():
+    assert {rpc for rpc, _, _ in PROMISED} == set(RPC_TABLE)
 
 
 def test_every_message_of_a_send_is_checked():
