@@ -4,7 +4,7 @@ The operations and their sentences are those of Apache RocketMQ (as of 5.5.0); w
 unknown is ignored, and the last enabled Super user stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.delegation import check_delegation
@@ -127,7 +127,7 @@ class MetadataManager:
             MetadataRejected: No name, `by` may not, or the last enabled Super user would be gone.
         """
         _require_name(name)
-        self.apply([DeleteUser(name), DeleteAcl(Subject(name))], force=force, by=by)
+        self.apply([DeleteUser(name)], force=force, by=by)
 
     def get_user(self, name: str) -> User | None:
         """The user of that name, None if there is none.
@@ -225,7 +225,7 @@ class MetadataManager:
         """Make several changes as one: all are stored and in force together, or none.
 
         Args:
-            changes: In the order in which they count.
+            changes: In the order in which they count; a user goes with its policies.
             force: Also when no enabled Super user is left.
             by: Who asks for the changes, for the rules of `delegation`; None where nobody has to be asked, such as
                 offline and at the first start.
@@ -235,13 +235,8 @@ class MetadataManager:
             MetadataStoreFailed: The store failed; nothing has changed.
         """
         before = self._snapshot
-        # Policies go with their user, or the next user of that name would inherit them.
-        gone = [change.name for change in changes if isinstance(change, DeleteUser)]
+        changes = tuple(_with_policies(changes))
         after = before.after(changes)
-        left = [DeleteAcl(Subject(name)) for name in gone if after.user(name) is None and after.acl(name) is not None]
-        if left:
-            changes = (*changes, *left)
-            after = after.after(left)
         for change in changes:
             if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
                 raise MetadataRejected(f"The subject of {change.acl.subject.key} is not exist.")
@@ -253,6 +248,14 @@ class MetadataManager:
             )
         self._store.apply(changes)
         self._snapshot = after
+
+
+def _with_policies(changes: Iterable[Change]) -> Iterator[Change]:
+    """Policies go with their user, or the next user of that name would inherit them."""
+    for change in changes:
+        yield change
+        if isinstance(change, DeleteUser):
+            yield DeleteAcl(Subject(change.name))
 
 
 def _require_name(name: str) -> None:

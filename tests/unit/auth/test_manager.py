@@ -156,6 +156,19 @@ def test_policies_go_with_their_user(manager):
     assert not manager._store.load().acls
 
 
+def test_a_user_who_is_made_anew_at_once_inherits_nothing_either(manager):
+    manager.create_acl(acl("Topic:t"))
+    manager.apply([DeleteUser("alice"), PutUser(User("alice", ()))])
+    assert manager.get_acl(ALICE) is None
+    assert not manager._store.load().acls
+    assert not allowed(manager)
+    manager.apply([DeleteUser("alice"), PutUser(User("alice", ())), PutAcl(acl("Topic:t"))])
+    assert allowed(manager)
+    with pytest.raises(MetadataRejected, match="The subject of User:alice is not exist"):
+        manager.apply([PutAcl(acl("Topic:other")), DeleteUser("alice")])
+    assert allowed(manager)
+
+
 def test_the_last_enabled_super_user_stays(manager):
     for change in (
         lambda **force: manager.delete_user("root", **force),
