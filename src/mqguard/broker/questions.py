@@ -8,8 +8,6 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-import msgspec
-
 from mqguard.remoting.codes import FLAG_ONEWAY, SERVER_VERSION, LanguageCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_request
@@ -22,18 +20,13 @@ MAX_PER_LINK = 1000
 """Open questions to one client; more than that are not asked: the client does not answer."""
 
 
-class _Question(msgspec.Struct, eq=False):
-    channel: str
-    opaque: int
-    answered: Answered
-
-
 class Questions:
     """Open questions, by connection and number."""
 
     def __init__(self) -> None:
-        self._open: dict[str, dict[int, _Question]] = {}
-        self._heap: list[tuple[int, int, _Question]] = []
+        self._open: dict[str, dict[int, Answered]] = {}
+        # Of a question that was answered nothing but this is kept until its time is up.
+        self._heap: list[tuple[int, int, str]] = []
         self._opaques = itertools.count(1)
 
     def __len__(self) -> int:
@@ -50,8 +43,8 @@ class Questions:
                 del self._open[channel]
             return False
         opaque = next(self._opaques) & 0x7FFFFFFF
-        question = questions[opaque] = _Question(channel, opaque, answered)
-        heapq.heappush(self._heap, (deadline_ms, opaque, question))
+        questions[opaque] = answered
+        heapq.heappush(self._heap, (deadline_ms, opaque, channel))
         link.send(encode_request(_command(code, opaque, 0, ext, body)))
         return True
 
@@ -61,26 +54,26 @@ class Questions:
 
     def answer(self, link: Link, command: Command) -> bool:
         """Take a frame that says it answers us; False if nothing was asked, and the frame is to be dropped."""
-        question = self._take(link.peer.channel, command.opaque)
-        if question is None:
+        answered = self._take(link.peer.channel, command.opaque)
+        if answered is None:
             return False
-        question.answered(command)
+        answered(command)
         return True
 
     def leave(self, channel: str) -> None:
         """Give up the questions to a closed connection."""
-        for question in list(self._open.get(channel, {}).values()):
-            self._take(channel, question.opaque)
-            question.answered(None)
+        for answered in self._open.pop(channel, {}).values():
+            answered(None)
 
     def expire(self, now_ms: int) -> None:
         """Give up the questions whose time is up."""
         while self._heap and self._heap[0][0] <= now_ms:
-            question = heapq.heappop(self._heap)[2]
-            if self._take(question.channel, question.opaque) is not None:
-                question.answered(None)
+            _, opaque, channel = heapq.heappop(self._heap)
+            answered = self._take(channel, opaque)
+            if answered is not None:
+                answered(None)
 
-    def _take(self, channel: str, opaque: int) -> _Question | None:
+    def _take(self, channel: str, opaque: int) -> Answered | None:
         questions = self._open.get(channel)
         found = questions.pop(opaque, None) if questions else None
         if questions is not None and not questions:

@@ -74,13 +74,14 @@ class Relaying:
         client = found.find(client_id) if found else None
         if client is None:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> not online")
+        waits = request.kept()
         asked = self._questions.ask(
             client.link,
             request.command.code,
             write(header),
             body,
             self._clock.now_ms() + self._patience_ms,
-            lambda answer: _pass_back(request, answer, f"consumer <{group}> <{client_id}> Timeout"),
+            lambda answer: _pass_back(waits, answer, f"consumer <{group}> <{client_id}> Timeout"),
         )
         if not asked:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")

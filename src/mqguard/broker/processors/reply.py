@@ -66,7 +66,7 @@ class Replying:
         now = self._clock.now_ms()
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request, header.queue_id, client, self._ext())
+        answer = _Answer(request.kept(), header.queue_id, client.client_id, self._ext())
         asked = self._questions.ask(
             client.link,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
@@ -116,10 +116,10 @@ class Replying:
 class _Answer:
     """What the sender of a reply hears when the asker has taken it, or has not."""
 
-    def __init__(self, request: Request, queue_id: int, client: Client, ext: dict[str, str]) -> None:
+    def __init__(self, request: Request, queue_id: int, client_id: str, ext: dict[str, str]) -> None:
         self._request = request
         self._queue_id = queue_id
-        self._client = client
+        self._client_id = client_id
         self._ext = ext
 
     def take(self, answer: Command | None) -> None:
@@ -128,7 +128,7 @@ class _Answer:
             self._request.respond(Reply(ext=ext))
             return
         why = "does not answer" if answer is None else f"answers {answer.code}"
-        remark = f"push reply message to {self._client.client_id} fail: the client {why}"
+        remark = f"push reply message to {self._client_id} fail: the client {why}"
         self._request.respond(Reply(ResponseCode.SYSTEM_ERROR, self._ext, remark=remark))
 
 

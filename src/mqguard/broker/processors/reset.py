@@ -117,7 +117,7 @@ class Resetting:
             raise RequestRefused(
                 ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
             )
-        gathering = _Gathering(request, len(asked))
+        gathering = _Gathering(request.kept(), len(asked))
         deadline = self._clock.now_ms() + self._patience_ms
         for client in asked:
             take = gathering.taker(client)

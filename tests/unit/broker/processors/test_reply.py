@@ -1,5 +1,7 @@
 """Request and reply."""
 
+import weakref
+
 import pytest
 
 from mqguard.model import properties
@@ -94,3 +96,13 @@ def test_a_reply_goes_to_the_connection_that_registered_the_client_id(house):
     assert house.call(34, body=beat(groups=(), producers=["q"]), wire=thief, user="mallory").code == 16
     reply(house)
     assert [frame.code for frame in thief.frames] == [16]
+
+
+def test_neither_a_reply_that_waits_nor_one_that_was_answered_is_kept(house):
+    _, pushed = reply(house)
+    (waits,) = house.broker._questions._open[house.asker.peer.channel].values()
+    assert (waits.__self__._request.command.ext, waits.__self__._request.command.body) == ({}, b"")
+    house.give(house.asker, Command(0, pushed.opaque, FLAG_RESPONSE))
+    gone = weakref.ref(waits.__self__)
+    del waits
+    assert gone() is None
