@@ -1,0 +1,173 @@
+"""Each step of a plan says what its change does, and all of them together are what a document asks for."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.documents.document import SecretPlace, SecretReference
+from mqguard.auth.documents.planning import Step, plan
+from mqguard.auth.documents.problems import DocumentInvalid
+from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.writing import write_document
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.explain_text import entry_text
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.ports import DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
+from mqguard.auth.resource import Resource
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from tests.property.analysis.universe import effort
+
+# Few entries, so that the same one often stands on both sides, and more than once.
+ENTRIES = [
+    Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.ALLOW),
+    Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.DENY),
+    Entry(Resource.parse("Topic:a"), (Action.PUB,), (), Decision.ALLOW),
+    Entry(Resource.parse("Topic:a*"), (Action.PUB,), (), Decision.ALLOW),
+    Entry(Resource.parse("Topic:a"), (Action.PUB,), (Source.parse("10.0.0.0/8"),), Decision.ALLOW),
+]
+listed = st.lists(st.sampled_from(ENTRIES), max_size=4)
+ROOT = User("root", (LiveSecret(Secret("secret_of_root")),), UserType.SUPER)
+
+
+def policies(name):
+    """Policies of a subject, with no policy that is empty."""
+    return st.tuples(listed, listed).map(
+        lambda both: Acl(
+            Subject(name),
+            tuple(Policy(kind, tuple(found)) for kind, found in zip(PolicyType, both, strict=True) if found),
+        )
+    )
+
+
+def users(name):
+    """A user with one of two secrets, or with one that is not known here."""
+    return st.builds(
+        User,
+        st.just(name),
+        st.sampled_from([(LiveSecret(Secret(f"secret_of_{name}")),), (LiveSecret(Secret("another")),), ()]),
+        st.sampled_from(UserType),
+        st.sampled_from(UserStatus),
+    )
+
+
+@st.composite
+def states(draw):
+    """A stored state: beside a Super user, two users that may be there, and policies that may be somebody's."""
+    names = ["ann", "bob"]
+    found = [draw(st.one_of(st.none(), users(name))) for name in names]
+    acls = [draw(st.one_of(st.none(), policies(name))) for name in names]
+    return Directory.of([ROOT, *filter(None, found)], [acl for acl in acls if acl is not None and acl.policies])
+
+
+THRICE, ONCE = (ENTRIES[0], ENTRIES[2], ENTRIES[0], ENTRIES[0]), (ENTRIES[0],)
+
+
+def state(*entries):
+    """Users who have one policy each, of these entries."""
+    found = list(zip(["ann", "bob"], entries, strict=False))
+    users = [User(name, ROOT.secrets) for name, _ in found]
+    return Directory.of(
+        [ROOT, *users], [Acl(Subject(name), (Policy(PolicyType.CUSTOM, one),)) for name, one in found if one]
+    )
+
+
+def resolve(reference):
+    return Secret(reference.name)
+
+
+def lines(sign, kind, there, other):
+    """What one policy has more than another, each entry as often as it is too many."""
+    for at, entry in enumerate(there):
+        if there[:at].count(entry) < there.count(entry) - other.count(entry):
+            yield f"{sign} {kind.value}: {entry_text(entry)}"
+
+
+def step_of(change, stored):
+    """What a person is told of a change."""
+    match change:
+        case PutUser(user):
+            old = stored.users.get(user.name)
+            if old is None:
+                return Step("create", "user", user.name, (f"{user.type.value}, {user.status.value}",))
+            told = ["the secret changes"] if user.secrets != old.secrets else []
+            if user.type != old.type:
+                told.append(f"type {old.type.value} becomes {user.type.value}")
+            if user.status != old.status:
+                told.append(f"status {old.status.value} becomes {user.status.value}")
+            return Step("change", "user", user.name, tuple(told))
+        case DeleteUser(name):
+            return Step("delete", "user", name, ())
+        case PutAcl(acl):
+            name, new, verb = acl.subject.name, acl, "change" if acl.subject.name in stored.acls else "create"
+        case DeleteAcl(subject):
+            name, new, verb = subject.name, Acl(subject, ()), "delete"
+    old = stored.acls.get(name, Acl(Subject(name), ()))
+    return Step(
+        verb,
+        "policies",
+        name,
+        tuple(
+            line
+            for kind in PolicyType
+            for sign, one, other in (("-", old, new), ("+", new, old))
+            for line in lines(sign, kind, one.entries(kind), other.entries(kind))
+        ),
+    )
+
+
+def entries_of(acl):
+    return {kind: sorted(map(entry_text, acl.entries(kind))) for kind in PolicyType}
+
+
+@given(states(), states(), st.booleans(), st.booleans())
+@example(state(THRICE, ()), state(ONCE, ONCE), False, False)
+@example(state(ONCE, THRICE), state(THRICE), True, True)
+@effort(50)
+def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wanted, prune, set_secrets):
+    """From any state to any other: no step without its change, and afterwards everything is as it was written."""
+    wanted = Directory(wanted.users, {name: acl for name, acl in wanted.acls.items() if name in wanted.users})
+    text = write_document(wanted, lambda name: SecretReference(SecretPlace.ENV, f"secret_of_{name}"))
+    found = plan(read_document(text), stored, resolve, prune=prune, set_secrets=set_secrets)
+
+    assert found.steps == tuple(step_of(change, stored) for change in found.changes)
+    snapshot = Snapshot.of(Metadata(list(stored.users.values()), list(stored.acls.values()))).after(found.changes)
+    after = Directory.of(snapshot.users(), snapshot.acls())
+    kept = set() if prune else set(stored.users) - set(wanted.users)
+    assert set(after.users) == set(wanted.users) | kept
+    for name, user in after.users.items():
+        like = stored if name in kept else wanted
+        assert (user.type, user.status) == (like.users[name].type, like.users[name].status)
+        if name in kept:
+            assert user == stored.users[name]
+        elif set_secrets or name not in stored.users or stored.users[name].secrets:
+            assert user.secrets == (LiveSecret(Secret(f"secret_of_{name}")),)
+        else:
+            assert user.secrets == ()
+    kept = set() if prune else set(stored.acls) - set(wanted.acls)
+    assert set(after.acls) == set(wanted.acls) | kept
+    for name, acl in after.acls.items():
+        assert entries_of(acl) == entries_of((stored if name in kept else wanted).acls[name])
+    changed = [step for step in found.steps if (step.verb, step.what) == ("change", "user")]
+    assert found.keeping == {step.name for step in changed if "the secret changes" not in step.details}
+    assert found.uncompared == tuple(
+        name
+        for name in sorted(wanted.users)
+        if name in stored.users and not stored.users[name].secrets and not set_secrets
+    )
+
+
+def test_a_user_that_is_given_up_keeps_nothing():
+    """A secret that is not there is the one problem told, whatever else the document says of that user."""
+    text = "version: 1\nusers:\n  ann: {secret: {env: A}}\npolicies:\n  User:ann:\n"
+
+    def nowhere(_):
+        raise PolicyInvalid("it is nowhere")
+
+    with pytest.raises(DocumentInvalid) as caught:
+        plan(read_document(text), Directory.of([ROOT], []), nowhere)
+    assert [problem.message for problem in caught.value.problems] == ["the secret of `ann` is not there: it is nowhere"]
