@@ -12,7 +12,7 @@ from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Need
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.row import PUB, PUB_SUB_GET, SUB, SUB_GET, Actions
+from mqguard.guard.requirements.row import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions
 from mqguard.model.names import RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
 
 LITE_PREFIX = "%LMQ%$"
@@ -33,7 +33,7 @@ ALL_MESSAGES = frozenset(
 )
 """Where messages of any topic wait: for their time, or for the end of their transaction."""
 
-_ON_GROUP = {PUB: SUB, PUB_SUB_GET: SUB_GET}
+_ON_GROUP = {PUB: SUB, PUB_SUB: SUB, PUB_SUB_GET: SUB_GET}
 
 
 def missing(field: str, what: str) -> NeedUnclear:

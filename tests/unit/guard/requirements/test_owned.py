@@ -6,7 +6,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.owned import LONGEST_NAME, consumed, group_need, popped, topic_need
-from mqguard.guard.requirements.row import CREATE, DELETE, GET, PUB, PUB_SUB_GET, SUB, SUB_GET
+from mqguard.guard.requirements.row import CREATE, DELETE, GET, PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET
 
 
 def told(*needs):
@@ -15,7 +15,7 @@ def told(*needs):
 
 @pytest.mark.parametrize(
     ("asked", "on_group"),
-    [(PUB, SUB), (SUB, SUB), (PUB_SUB_GET, SUB_GET), (GET, GET), (CREATE, CREATE), (DELETE, DELETE)],
+    [(PUB, SUB), (SUB, SUB), (PUB_SUB, SUB), (PUB_SUB_GET, SUB_GET), (GET, GET), (CREATE, CREATE), (DELETE, DELETE)],
 )
 @pytest.mark.parametrize("prefix", ["%RETRY%", "%DLQ%"])
 def test_retry_and_dead_letter_topics_stand_for_their_group(prefix, asked, on_group):
