@@ -1,19 +1,23 @@
 """Tests of policies: what must be allowed and denied, decided for every request that a test speaks of."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 
 from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid
-from mqguard.auth.analysis.names import trees
+from mqguard.auth.analysis.names import NameTree, trees
 from mqguard.auth.analysis.origins import Origins
 from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.document import Assertion
 from mqguard.auth.resource import Resource
 from mqguard.auth.verdict import Reason, Verdict
+
+_JUDGES = 64
+"""Users whose policies are kept taken apart: tests of one user mostly stand together."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +56,8 @@ def check(assertions: Iterable[Assertion], directory: Directory) -> tuple[Outcom
     Returns:
         The outcome of each test; of each user, resource and action that fails, one request that shows it.
     """
-    return tuple(Outcome(assertion, tuple(_failures(assertion, directory))) for assertion in assertions)
+    judges = functools.lru_cache(maxsize=_JUDGES)(functools.partial(_Judge, directory))
+    return tuple(Outcome(assertion, tuple(_failures(assertion, directory, judges))) for assertion in assertions)
 
 
 def describe(assertion: Assertion) -> str:
@@ -65,47 +70,59 @@ def describe(assertion: Assertion) -> str:
     return f"{users} must be {_word(assertion)}{reason}: {actions} on {resources} from {origin}"
 
 
-def _failures(assertion: Assertion, directory: Directory) -> Iterator[Failure]:
+class _Judge:
+    """Decides about one user's requests; what is made from its policies is made once."""
+
+    def __init__(self, directory: Directory, user: str) -> None:
+        acl = directory.acls.get(user)
+        self._user = user
+        self._rights = directory.rights(user)
+        self._grid = Grid(directory.users.get(user), acl)
+        self._resources = frozenset(resources_of(acl))
+        self._own = trees(self._resources)
+
+    def failures(self, assertion: Assertion, resource: Resource, actions: Iterable[Action]) -> Iterator[Failure]:
+        """The first request of each action that is not decided as it must be."""
+        forest = self._own if resource in self._resources else trees((*self._resources, resource))
+        for action in actions:
+            failure = self._first_failure(assertion, forest, resource, action)
+            if failure is not None:
+                yield failure
+
+    def _first_failure(
+        self, assertion: Assertion, forest: Iterable[NameTree], resource: Resource, action: Action
+    ) -> Failure | None:
+        for witness in self._samples(assertion, forest, resource, action):
+            verdict = decide(witness.request, self._rights)
+            if verdict.decision is assertion.must and assertion.reason in (None, verdict.reason):
+                continue
+            decided = "allowed" if verdict.allowed else "denied"
+            message = f"`{self._user}` {witness.text} is {decided} ({verdict.reason.value})"
+            return Failure(self._user, witness, verdict, message)
+        return None
+
+    def _samples(
+        self, assertion: Assertion, forest: Iterable[NameTree], resource: Resource, action: Action
+    ) -> Iterator[Witness]:
+        """One request of each set that is decided the same way for the same reason; together they are all requests."""
+        asked = Origins.of(assertion.sources)
+        for tree in forest:
+            for place in tree.within(resource):
+                name = tree.classes[place].sample()
+                outcome = self._grid.outcome(tree, place, action)
+                for origins in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.spoken):
+                    if name is not None and not origins.is_empty:
+                        yield Witness(tree.type, name, action, origins.sample())
+
+
+def _failures(assertion: Assertion, directory: Directory, judges: Callable[[str], _Judge]) -> Iterator[Failure]:
     actions = REQUEST_ACTIONS if Action.ALL in assertion.actions else assertion.actions
     for user in assertion.users:
         if user not in directory.users and assertion.reason is not Reason.UNKNOWN_USER:
             yield Failure(user, None, None, f"there is no user `{user}`")
             continue
         for resource in assertion.resources:
-            for action in actions:
-                failure = _first_failure(assertion, directory, user, resource, action)
-                if failure is not None:
-                    yield failure
-
-
-def _first_failure(
-    assertion: Assertion, directory: Directory, user: str, resource: Resource, action: Action
-) -> Failure | None:
-    rights = directory.rights(user)
-    for witness in _samples(assertion, directory, user, resource, action):
-        verdict = decide(witness.request, rights)
-        if verdict.decision is assertion.must and assertion.reason in (None, verdict.reason):
-            continue
-        decided = "allowed" if verdict.allowed else "denied"
-        message = f"`{user}` {witness.text} is {decided} ({verdict.reason.value})"
-        return Failure(user, witness, verdict, message)
-    return None
-
-
-def _samples(
-    assertion: Assertion, directory: Directory, user: str, resource: Resource, action: Action
-) -> Iterator[Witness]:
-    """One request of each set that is decided the same way for the same reason; together they are all requests."""
-    acl = directory.acls.get(user)
-    grid = Grid(directory.users.get(user), acl)
-    asked = Origins.of(assertion.sources)
-    for tree in trees((*resources_of(acl), resource)):
-        for place in tree.within(resource):
-            name = tree.classes[place].sample()
-            outcome = grid.outcome(tree, place, action)
-            for origins in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.spoken):
-                if name is not None and not origins.is_empty:
-                    yield Witness(tree.type, name, action, origins.sample())
+            yield from judges(user).failures(assertion, resource, actions)
 
 
 def _word(assertion: Assertion) -> str:
