@@ -122,7 +122,8 @@ def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
             raise MetadataRejected("password can not be blank")
         secrets = _set_secret(secrets, Secret(secret))
     if not secrets:
-        raise MetadataRejected("password can not be blank")
+        # Perhaps it was there when the sender looked.
+        raise MetadataRejected(f"password can not be blank [there is no User:{name}, and a new one needs a secret]")
     kind = UserType.NORMAL if there is None else there.type
     status = UserStatus.ENABLE if there is None else there.status
     return User(

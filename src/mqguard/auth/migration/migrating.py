@@ -69,7 +69,10 @@ class _Planner:
         self._files = files
         self._existing = existing
         self._taken = frozenset(existing.names)
-        self._doubtful = frozenset(_doubtful(files))
+        self._doubtful: dict[str, list[PlainAccount]] = {name: [] for name in _doubtful(files)}
+        for account in (account for file in files for account in file.accounts):
+            if account.access_key in self._doubtful:
+                self._doubtful[account.access_key].append(account)
         self._first: dict[str, PlainAccount] = {}
         self._converted: list[Converted] = []
         self._notes: list[Note] = []
@@ -123,12 +126,7 @@ class _Planner:
         self._found += differences(done)
 
     def _why_doubtful(self, name: str) -> str:
-        places = [
-            f"`{account.file}` line {account.mark.line}"
-            for file in self._files
-            for account in file.accounts
-            if account.access_key == name
-        ]
+        places = [f"`{one.file}` line {one.mark.line}" for one in self._doubtful[name]]
         return (
             f"the account `{name}` is written differently in {' and in '.join(places)}, and 1.0 takes the one whose "
             "file the directory lists first, which nobody can know here: it is left out; leave one of them"
