@@ -1,8 +1,10 @@
 """YAML as a tree with places: what is read, and what is refused where."""
 
+import dataclasses
+
 import pytest
 
-from mqguard.auth.documents.nodes import Listing, MappingNode, Scalar, compose
+from mqguard.auth.documents.nodes import MAX_DEPTH, Listing, MappingNode, Scalar, compose
 from mqguard.auth.documents.problems import DocumentInvalid, Mark
 
 
@@ -55,3 +57,49 @@ def test_what_is_refused_is_refused_where_it_stands(text, place, words):
 
     assert str(caught.value).startswith(place)
     assert words in str(caught.value)
+
+
+NESTED = {
+    "lists": ("[", "x", "]"),
+    "values": ("{a: ", "x", "}"),
+    "keys": ("{", "x", "}"),
+    "lists of mappings": ("[a: ", "x", "]"),
+    "lines": ("- ", "x", ""),
+    "lines of keys": ("? ", "x", ""),
+}
+
+
+def depth_of(node):
+    """How deep a tree is nested; a text is no deeper than where it stands."""
+    match node:
+        case Listing(_, items):
+            return 1 + max(map(depth_of, items), default=0)
+        case MappingNode(_, pairs):
+            return 1 + max((depth_of(value) for _, value in pairs), default=0)
+    return 0
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_depth_has_a_bound_whatever_is_nested(kind):
+    """Up to the bound everything is read, and beyond it nothing, however deep it goes."""
+    before, inside, after = NESTED[kind]
+    levels = MAX_DEPTH // 2 if kind == "lists of mappings" else MAX_DEPTH
+    whole = before * levels + inside + after * levels
+
+    if "keys" not in kind:
+        assert depth_of(compose(whole)) == MAX_DEPTH
+    else:
+        with pytest.raises(DocumentInvalid, match="a key is a text"):
+            compose(whole)
+    for more in (1, 2, 400):
+        with pytest.raises(DocumentInvalid, match=f"nested deeper than {MAX_DEPTH} levels"):
+            compose(before * more + whole + after * more)
+
+
+@pytest.mark.parametrize("text", ["! x", "! 'x'", "! [x]", "! {x: y}"])
+def test_the_sign_for_no_tag_is_no_tag(text):
+    """`!` alone says only that a value is one, and is where the value begins."""
+    ((_, marked),) = compose(f"a: {text}").pairs
+    ((_, plain),) = compose(f"a: {text.replace('!', ' ')}").pairs
+
+    assert marked == dataclasses.replace(plain, mark=Mark(1, 4))
