@@ -16,6 +16,7 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.guard.errors import Refused
 from mqguard.guard.extension import AccessQuestion, Remembered, Ruling
 from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.pace import Pace
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
@@ -77,7 +78,7 @@ def world(strategy, authentication, authorization):
             authorization_whitelist=authorization,
         )
     )
-    found.guard._authentication._throttle = Unhurried()
+    found.guard._authentication._pace = Pace(Unhurried())
     for user in ("root", "alice"):
         found.metadata.update_user(user, secret="one")
     found.metadata.create_user("super", "kept, for one must be", UserType.SUPER)
