@@ -30,6 +30,7 @@ from tests.interop.auth_module.decisions import compare_decisions  # noqa: E402
 from tests.interop.auth_module.needs import codes, compare_contexts  # noqa: E402
 from tests.interop.auth_module.operations import OPERATIONS, compare_changes  # noqa: E402
 from tests.interop.auth_module.peer import AuthModule, Unexplained, quick_directory  # noqa: E402
+from tests.interop.auth_module.rpcs import compare_calls  # noqa: E402
 from tests.interop.auth_module.signatures import compare_signatures  # noqa: E402
 from tests.interop.auth_module.worlds import REQUESTS  # noqa: E402
 from tests.interop.toolchain import java_auth_module  # noqa: E402
@@ -42,6 +43,7 @@ Compare = Callable[[AuthModule, int, Iterable[int]], Counter[str]]
 KINDS: dict[str, tuple[Compare, int, int]] = {
     "decisions": (compare_decisions, 1_000_000, REQUESTS),
     "contexts": (lambda module, seed, numbers: compare_contexts(module, codes(module), seed, numbers), 200_000, 1),
+    "calls": (compare_calls, 200_000, 1),
     "changes": (compare_changes, 100_000, OPERATIONS),
     "signatures": (compare_signatures, 200_000, 1),
 }

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.interop.auth_module.belonging import RULES
 from tests.interop.auth_module.decisions import compare_decisions, scenarios_of
-from tests.interop.auth_module.named import RULES
 from tests.interop.auth_module.needs import UNORDERED, codes, compare_contexts
 from tests.interop.auth_module.operations import OPERATIONS, compare_changes
 from tests.interop.auth_module.peer import AuthModule, quick_directory
+from tests.interop.auth_module.rpcs import compare_calls
 from tests.interop.auth_module.rules import OURS
 from tests.interop.auth_module.signatures import ALONE, compare_signatures
 from tests.interop.toolchain import java_auth_module
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.xdist_group("java-auth-module")
 
 DECISIONS = 20_000
 CONTEXTS = 6_000
+CALLS = 3_000
 CHANGES = 3_000
 SIGNATURES = 4_000
 REPLAYED = 10
@@ -60,6 +62,16 @@ def test_every_request_leads_to_apaches_checks_or_to_others_by_named_rules(modul
     assert found["same"] > CONTEXTS // 2
     assert set(found) - {"all", "same"} <= RULES.keys()
     assert {"no-check", "missing-field", "owned-topic", "foreign-retry-topic", "topic-for-group"} <= set(found)
+
+
+def test_every_call_leads_to_apaches_checks_or_to_others_by_named_rules(module: AuthModule) -> None:
+    """The same for gRPC."""
+    found = compare_calls(module, SEED, range(CALLS))
+
+    assert found["all"] == CALLS
+    assert found["same"] > CALLS // 3
+    assert set(found) - {"all", "same"} <= RULES.keys()
+    assert {"no-check", "owned-topic", "unchecked-topic", "every-client", "every-message"} <= set(found)
 
 
 def test_users_and_policies_change_alike(module: AuthModule) -> None:
@@ -96,11 +108,11 @@ def test_the_module_says_what_was_recorded_of_it(module: AuthModule, kind: str) 
 
 
 def _is_askable(kind: str, line: dict[str, Any]) -> bool:
-    """Whether it is about remoting; clients sign without a typed header here."""
-    return kind == "decisions" or (line["what"] in {"remoting", "client"} and line.get("header") is None)
+    """Whether it can be asked here: clients sign without a typed header."""
+    return kind == "decisions" or (line["what"] != "signer" and line.get("header") is None)
 
 
 def _in_order(line: dict[str, Any], checks: Any) -> Any:
-    if line["code"] not in UNORDERED or not isinstance(checks, list):
+    if line.get("code") not in UNORDERED or not isinstance(checks, list):
         return checks
     return sorted(checks, key=lambda check: json.dumps(check, sort_keys=True))

@@ -1,17 +1,16 @@
-"""What the names of a request mean by our rules: topics that belong to groups, and groups that must agree with them."""
+"""What the names of a remoting request mean by our rules."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from tests.interop.auth_module.belonging import HALF_TOPIC, RETRY, Check, owned, refuse_topics_for_groups
 from tests.interop.auth_module.requests import HEARTBEAT, LOCK, UNLOCK, Asked, Field
 
 Json = dict[str, Any]
-
-RETRY, DLQ, LITE = "%RETRY%", "%DLQ%", "%LMQ%$"
 
 END_TRANSACTION, CLONE, SEND_BACK, PUSH_REPLY = 37, 314, 36, 326
 SKIPPING = {11, 14, 15}
@@ -22,40 +21,6 @@ CONSUMING = {*SKIPPING, *SETTLING, 200050, 200054, 200055, HEARTBEAT, LOCK, UNLO
 """Codes for which a retry topic of pop stands for the topic that it was popped from."""
 APART = {CLONE, SEND_BACK, PUSH_REPLY}
 """Codes whose topic and group need not belong together."""
-
-HALF_TOPIC = "RMQ_SYS_TRANS_HALF_TOPIC"
-ALL_MESSAGES = {"SCHEDULE_TOPIC_XXXX", HALF_TOPIC, "rmq_sys_wheel_timer"}
-
-RULES = {
-    "no-check": "Apache lets it through unchecked",
-    "missing-field": "a request without a name that it needs is refused, or checked where it is served",
-    "topic-for-group": "the name of a retry or dead-letter topic is no group's",
-    "owned-topic": "a retry or dead-letter topic belongs to its group",
-    "foreign-retry-topic": "a retry topic that is used as a group must be the group's own",
-    "retry-topic-of-pop": "it stands for the topic that was popped from as well",
-    "lite-topic": "a lite queue belongs to its parent topic",
-    "topic-of-nobody": "such a topic that names nobody is refused",
-    "everybodys-messages": "topics that hold messages of all topics are read by Super users only",
-    "half-topic": "the end of a transaction is checked where the half message is found",
-    "source-group": "the group that positions are copied from is checked too",
-}
-"""By which rules a request leads to other checks than Apache's."""
-
-
-class Check(NamedTuple):
-    """One resource, and the actions of which any suffices."""
-
-    type: str
-    name: str | None
-    actions: frozenset[str]
-
-
-class Refused(Exception):
-    """A request that we refuse at once."""
-
-    def __init__(self, rule: str) -> None:
-        super().__init__(rule)
-        self.rule = rule
 
 
 class Named:
@@ -77,8 +42,7 @@ class Named:
         groups = [*self._declared("Group"), *(group for group, _ in self._consumers())]
         if self._code == CLONE:
             groups.append(self._ext["srcGroup"])
-        if any(group.startswith((RETRY, DLQ)) for group in groups):
-            raise Refused("topic-for-group")
+        refuse_topics_for_groups(*groups)
 
     def translate(self, checks: list[Check], rules: set[str]) -> Iterator[Check]:
         """Our checks in place of Apache's; the rules that make them other ones are added to `rules`.
@@ -138,34 +102,5 @@ class Named:
         return value.split(field.splitter) if field.splitter else [value]
 
     def _owned(self, topic: str, actions: frozenset[str], group: str | None, rules: set[str]) -> Check:
-        """The check of a topic, or of what it belongs to."""
-        if topic.startswith(RETRY) and group is not None and topic != RETRY + group:
-            return self._popped(topic, actions, group, rules)
-        if topic.startswith((RETRY, DLQ)):
-            owner = topic.removeprefix(RETRY) if topic.startswith(RETRY) else topic.removeprefix(DLQ)
-            if not owner.strip():
-                raise Refused("topic-of-nobody")
-            rules.add("owned-topic")
-            return Check("Group", owner, _on_group(actions))
-        if topic.startswith(LITE):
-            parent, _, lite = topic.removeprefix(LITE).partition("$")
-            if not lite:
-                raise Refused("topic-of-nobody")
-            rules.add("lite-topic")
-            return Check("Topic", parent, actions)
-        if topic in ALL_MESSAGES and "Sub" in actions:
-            raise Refused("everybodys-messages")
-        return Check("Topic", topic, actions)
-
-    def _popped(self, topic: str, actions: frozenset[str], group: str, rules: set[str]) -> Check:
-        marks = "+_" if self._code in SETTLING else "+"
-        own = topic.removeprefix(RETRY + group)
-        if self._code not in CONSUMING or own == topic or own[:1] not in marks:
-            raise Refused("foreign-retry-topic")
-        rules.add("retry-topic-of-pop")
-        return self._owned(own[1:], actions, None, rules)
-
-
-def _on_group(actions: frozenset[str]) -> frozenset[str]:
-    """To write to a group's topic is to consume as the group."""
-    return frozenset("Sub" if action == "Pub" else action for action in actions)
+        marks = "+_" if self._code in SETTLING else "+" if self._code in CONSUMING else ""
+        return owned(topic, actions, group, marks, rules)

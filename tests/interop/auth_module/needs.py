@@ -15,7 +15,8 @@ from typing import Any
 from mqguard.guard.requirements.row import Level
 from mqguard.guard.requirements.table import TABLE
 from mqguard.testing.answers.contexts import answer
-from tests.interop.auth_module.named import Check, Named, Refused
+from tests.interop.auth_module.belonging import Check, Refused
+from tests.interop.auth_module.named import Named
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 from tests.interop.auth_module.requests import HEARTBEAT, LOCK, UNLOCK, Asked, Code, codes_of, request
 

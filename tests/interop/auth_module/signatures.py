@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mqguard.testing.answers.signatures import answer
+from tests.interop.auth_module.calls import call
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 
 Json = dict[str, Any]
@@ -40,15 +41,16 @@ def compare_signatures(module: AuthModule, seed: int, numbers: Iterable[int]) ->
     """Compare the requests with these numbers; the same seed always makes the same ones.
 
     Returns:
-        How many there were (`all`), how many of them were believed (`believed`), and how many refusals say something
-        else than Apache's (`one answer`).
+        How many there were (`all`), how many of them were believed (`believed`), how many were no credentials at all
+        (`unreadable`), and how many refusals say something else than Apache's (`one answer`).
 
     Raises:
         Unexplained: At the first that is signed, read or believed otherwise than it must be.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
-    lines = (_line(random.Random(f"{seed}/{number}")) for number in numbers)
+    chosen = (random.Random(f"{seed}/{number}") for number in numbers)
+    lines = (call(each) if each.random() < 0.3 else _line(each) for each in chosen)
     for number, (line, theirs) in zip(numbers, module.answers("signatures", lines), strict=True):
         ours = answer(line)
         try:
@@ -145,25 +147,38 @@ def _signed(line: Json, theirs: Json, ours: Json) -> list[str]:
 
 
 def _believed(line: Json, theirs: Json, ours: Json) -> list[str]:
-    # Where there is nothing to sign, for Apache there is no content.
-    read, mine = ({**each["context"], "content": each["context"]["content"] or None} for each in (theirs, ours))
+    read, mine = _read(theirs), _read(ours)
     _demand_equal("what is read", read, mine)
+    if isinstance(read, str):
+        return ["unreadable"]
     if theirs["verify"] == "ok" or ours["verify"] == "ok":
         _demand_equal("what is believed", theirs["verify"], ours["verify"])
         return ["believed"]
     apache, mqguard = theirs["verify"]["message"], ours["verify"]["message"]
-    wanted = _words(line, apache)
+    wanted = _words(line["user"], read, apache)
     _demand_equal("what a refused peer hears", wanted, mqguard)
     return [] if wanted == apache else [ALONE]
 
 
-def _words(line: Json, apache: str) -> str:
+def _read(answered: Json) -> Json | str:
+    """What was read of a request, or what is said where it cannot be."""
+    context: Json = answered["context"]
+    if "error" in context:
+        return str(context["message"])
+    # Where there is nothing to sign, for Apache there is no content.
+    return {**context, "content": context["content"] or None}
+
+
+def _words(user: Json | None, read: Json, apache: str) -> str:
     """What we say where Apache says that: only who signed rightly hears more than that it was wrong."""
     if apache == "username cannot be null.":
         return apache
-    user, ext = line["user"], line["ext"]
-    stored = user is not None and user["name"] == ext[ACCESS_KEY] and user["password"]
-    right = stored and signature(user["password"], content(ext, _body(line), line["version"])) == ext.get(SIGNATURE)
+    right = (
+        user is not None
+        and user["name"] == read["username"]
+        and user["password"]
+        and signature(user["password"], base64.b64decode(read["content"] or "")) == read["signature"]
+    )
     return apache if right else "check signature failed."
 
 

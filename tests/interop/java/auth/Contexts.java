@@ -27,6 +27,18 @@ final class Contexts {
 
     /** The checks, or an error. */
     Object answer(Scenario scenario) throws Exception {
+        return scenario.text("what").equals("grpc") ? call(scenario) : request(scenario);
+    }
+
+    private Object call(Scenario scenario) throws Exception {
+        try {
+            return checks(AuthorizationFactory.newContexts(module.config, Rpc.headers(scenario), Rpc.message(scenario)));
+        } catch (RuntimeException error) {
+            return Parts.error(error);
+        }
+    }
+
+    private Object request(Scenario scenario) throws Exception {
         Channel channel = new Channel(scenario.object("remote"));
         try {
             Scenario proxy = scenario.object("proxy");

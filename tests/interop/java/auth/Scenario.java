@@ -21,6 +21,10 @@ final class Scenario {
         return members.containsKey(name);
     }
 
+    Object value(String name) {
+        return members.get(name);
+    }
+
     String text(String name) {
         return (String) members.get(name);
     }

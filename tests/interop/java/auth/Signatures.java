@@ -1,4 +1,3 @@
-import io.netty.channel.ChannelHandlerContext;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -6,6 +5,7 @@ import java.util.TreeMap;
 import org.apache.rocketmq.acl.common.AclClientRPCHook;
 import org.apache.rocketmq.acl.common.AclUtils;
 import org.apache.rocketmq.acl.common.SessionCredentials;
+import org.apache.rocketmq.auth.authentication.context.AuthenticationContext;
 import org.apache.rocketmq.auth.authentication.context.DefaultAuthenticationContext;
 import org.apache.rocketmq.auth.authentication.enums.UserStatus;
 import org.apache.rocketmq.auth.authentication.enums.UserType;
@@ -29,6 +29,7 @@ final class Signatures {
                 answer.put("out", signed(scenario));
                 return answer;
             case "remoting":
+            case "grpc":
                 authenticate(scenario, answer);
                 return answer;
             default:
@@ -55,28 +56,24 @@ final class Signatures {
     }
 
     private void authenticate(Scenario scenario, Map<String, Object> answer) throws Exception {
-        RemotingCommand command = Contexts.command(scenario);
-        command.setVersion(scenario.number("version"));
         Scenario stored = scenario.object("user");
         if (stored != null) {
             module.userStore.createUser(user(stored)).join(); // as it is, even what the manager would not make
         }
-        Contexts.Channel channel = new Contexts.Channel(null);
         try {
-            believe(channel.context, command, answer);
+            believe(scenario, answer);
         } finally {
-            channel.close();
             if (stored != null) {
                 module.userStore.deleteUser(stored.text("name")).join();
             }
         }
     }
 
-    private void believe(ChannelHandlerContext channel, RemotingCommand command, Map<String, Object> answer) {
+    private void believe(Scenario scenario, Map<String, Object> answer) throws Exception {
         DefaultAuthenticationContext context;
         try {
-            context = (DefaultAuthenticationContext) AuthenticationFactory.newContext(module.config, channel, command);
-        } catch (Exception error) {
+            context = (DefaultAuthenticationContext) read(scenario);
+        } catch (RuntimeException error) {
             answer.put("context", Parts.error(error));
             answer.put("verify", null);
             return;
@@ -92,6 +89,20 @@ final class Signatures {
             answer.put("verify", "ok");
         } catch (Exception error) {
             answer.put("verify", Parts.error(error));
+        }
+    }
+
+    private AuthenticationContext read(Scenario scenario) throws Exception {
+        if (scenario.text("what").equals("grpc")) {
+            return AuthenticationFactory.newContext(module.config, Rpc.headers(scenario), Rpc.message(scenario));
+        }
+        RemotingCommand command = Contexts.command(scenario);
+        command.setVersion(scenario.number("version"));
+        Contexts.Channel channel = new Contexts.Channel(null);
+        try {
+            return AuthenticationFactory.newContext(module.config, channel.context, command);
+        } finally {
+            channel.close();
         }
     }
 
