@@ -102,6 +102,13 @@ FLUSH_DISK_TYPE = Option(
     "When a message counts as stored: `ASYNC_FLUSH` survives the end of the process, `SYNC_FLUSH` that of the machine.",
     "store",
 )
+FLUSH_INTERVAL = Option(
+    "flushIntervalCommitLog",
+    kinds.integer(10, 60_000),
+    500,
+    "With `ASYNC_FLUSH`: every how many milliseconds what was stored is synced, to survive the end of the machine too.",
+    "store",
+)
 FILE_RESERVED_TIME = Option(
     "fileReservedTime", kinds.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
 )

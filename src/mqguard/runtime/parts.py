@@ -84,7 +84,7 @@ class Parts:
                 GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
                 opened,
             )
-            store = RocksMessageStore(data / "messages")
+            store = RocksMessageStore(data / "messages", settings.sync_interval_ms(config))
             opened.callback(store.close)
             self._engine = Engine(store, settings.engine_settings(config), clock)
             opened.callback(self._engine.turn.commit)

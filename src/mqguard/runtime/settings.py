@@ -142,6 +142,13 @@ def engine_settings(config: Configuration) -> EngineSettings:
     )
 
 
+def sync_interval_ms(config: Configuration) -> int | None:
+    """How often the log of messages is synced in the background; None where every commit is."""
+    if config.get(server_options.FLUSH_DISK_TYPE) == "SYNC_FLUSH":
+        return None
+    return config.get(server_options.FLUSH_INTERVAL)
+
+
 def broker_settings(config: Configuration) -> BrokerSettings:
     """The broker's settings; its address is told when its port is known.
 

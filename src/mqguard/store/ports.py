@@ -126,6 +126,8 @@ class MessageStore(Protocol):
     def commit(self, *, sync: bool) -> None:
         """Make what is staged durable and visible: against kill -9 always, against loss of power with `sync`.
 
+        Without `sync` a store may have it reach the disk some time later.
+
         Raises:
             StoreFailed: nothing of it is visible; queues are as before the turn.
         """

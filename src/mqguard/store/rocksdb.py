@@ -18,6 +18,7 @@ from mqguard.store.database import Database, log_bytes
 from mqguard.store.doubt import Doubt
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
 from mqguard.store.loading import load
+from mqguard.store.log_sync import LogSync
 from mqguard.store.ports import Entry, Space, Table
 from mqguard.store.queues import Queue, QueueTable
 from mqguard.store.reading import Reader
@@ -40,6 +41,8 @@ class RocksMessageStore:
 
     Args:
         path: The directory.
+        sync_ms: How often what was committed without `sync` is synced in the background; None leaves that to the
+            system.
 
     Raises:
         StoreBusy: another process holds it.
@@ -47,8 +50,9 @@ class RocksMessageStore:
         StoreFailed: it can not be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sync_ms: int | None = None) -> None:
         self._path = path
+        self._log_sync: LogSync | None = None
         self.failure: str | None = None
         self._closed = False
         self._queues = QueueTable()
@@ -68,6 +72,9 @@ class RocksMessageStore:
         if loaded.is_new:
             self._put(layout.FORMAT_KEY, layout.FORMAT)
             self.commit(sync=True)
+        if sync_ms is not None:
+            self._log_sync = LogSync(path, sync_ms)
+            self._log_sync.start()
 
     # Staging
 
@@ -259,6 +266,9 @@ class RocksMessageStore:
                 self._db.flush()
         self._closed = True
         self._detach()
+        if self._log_sync is not None:
+            self._log_sync.close()
+            self._log_sync = None
 
     def _repair(self) -> None:
         """Make the disk agree with memory after a write whose fate is unknown."""

@@ -47,6 +47,12 @@ def test_authorization_without_authentication_must_be_meant():
     ).trust_claimed_user
 
 
+def test_the_log_is_synced_by_time_where_not_every_commit_is():
+    assert settings.sync_interval_ms(config()) == 500
+    assert settings.sync_interval_ms(config(flushIntervalCommitLog="20")) == 20
+    assert settings.sync_interval_ms(config(flushDiskType="SYNC_FLUSH", flushIntervalCommitLog="20")) is None
+
+
 def test_strategies_come_by_apache_class_name():
     name = "org.apache.rocketmq.auth.authentication.strategy.StatefulAuthenticationStrategy"
     assert settings.guard_settings(config(authenticationStrategy=name)).authentication_strategy.value == "Stateful"

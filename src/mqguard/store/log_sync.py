@@ -1,0 +1,94 @@
+"""Has the write-ahead log reach the disk from time to time, from a thread of its own.
+
+What was written survives the end of the process at once, that of the machine from here on. The files are opened anew
+each time: nothing here knows whether the database is open, closed or being opened again, and nobody waits for the disk.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+
+
+class LogSync:
+    """Syncs the logs of a database. One thread does it, and whoever closes it at the end.
+
+    Args:
+        path: The directory of the database.
+        interval_ms: Time between two looks at it.
+
+    Attributes:
+        failure: Why the last sync failed, None if it did not.
+    """
+
+    def __init__(self, path: Path, interval_ms: int) -> None:
+        self._path = path
+        self._interval = interval_ms / 1000
+        self._synced: dict[str, int] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
+        self.failure: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Sync what is left, and stop. Call it when nothing is written any more."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._attempt()
+
+    def sync(self) -> None:
+        """Sync what has been written since the last time, the oldest log first: a start reads them in that order.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        found: dict[str, int] = {}
+        for log in sorted(self._path.glob("*.log")):
+            # What a log held has gone to other files, and was synced there, before it is deleted.
+            with contextlib.suppress(FileNotFoundError):
+                found[log.name] = self._sync_file(log)
+        if found.keys() - self._synced.keys():
+            _sync(self._path)
+        self._synced = found
+
+    def _sync_file(self, log: Path) -> int:
+        descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # The size first: what is written meanwhile counts for the next time.
+            size = os.fstat(descriptor).st_size
+            if size != self._synced.get(log.name):
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return size
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._interval):
+            self._attempt()
+
+    def _attempt(self) -> None:
+        try:
+            self.sync()
+        except OSError as exc:
+            if self.failure is None:
+                _LOG.error("the log of messages in `%s` cannot be synced: %s", self._path, exc.strerror)
+            self.failure = exc.strerror or str(exc)
+            return
+        if self.failure is not None:
+            _LOG.warning("the log of messages in `%s` can be synced again", self._path)
+            self.failure = None
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,164 @@
+"""The log of messages reaches the disk by time, whoever opens, closes and reopens the database meanwhile."""
+
+import errno
+import logging
+import os
+import shutil
+import time
+
+import pytest
+
+from mqguard.store.log_sync import LogSync
+from mqguard.store.ports import Table
+from mqguard.store.rocksdb import RocksMessageStore
+from mqguard.testing.store_contract import bodies, put, queue_of
+
+
+class Disk:
+    """Remembers how much of each file was synced; the real disk does the work."""
+
+    def __init__(self, root, monkeypatch):
+        self.root = root
+        self.synced = {}
+        self.calls = []
+        self.broken = None
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self.fsync)
+
+    def fsync(self, descriptor):
+        if self.broken is not None:
+            raise OSError(self.broken, os.strerror(self.broken))
+        size = os.fstat(descriptor).st_size
+        self._fsync(descriptor)
+        inode = os.fstat(descriptor).st_ino
+        name = next(path.name for path in (self.root, *self.root.rglob("*")) if path.stat().st_ino == inode)
+        self.calls.append(name)
+        self.synced[name] = size
+
+    def cut(self, source, target):
+        """What a loss of power leaves of the logs at the worst: nothing but what was synced."""
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("LOCK"))
+        for log in target.glob("*.log"):
+            os.truncate(log, self.synced.get(log.name, 0))
+
+
+@pytest.fixture
+def disk(tmp_path, monkeypatch):
+    return Disk(tmp_path, monkeypatch)
+
+
+def wait_for(what):
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def log_bytes(path):
+    return {log.name: log.stat().st_size for log in path.glob("*.log")}
+
+
+def is_synced(disk, path):
+    return lambda: all(disk.synced.get(name) == size for name, size in log_bytes(path).items())
+
+
+def test_what_was_committed_survives_a_loss_of_power_soon_after(tmp_path, disk):
+    store = RocksMessageStore(tmp_path / "live", 10)
+    put(store, b"kept")
+    store.stage_value(Table.OFFSETS, b"o", b"1")
+    store.commit(sync=False)
+    wait_for(is_synced(disk, tmp_path / "live"))
+    disk.cut(tmp_path / "live", tmp_path / "left")
+    store.close()
+
+    left = RocksMessageStore(tmp_path / "left")
+    assert bodies(left, queue_of(left)) == [b"kept"]
+    assert left.value(Table.OFFSETS, b"o") == b"1"
+    left.close()
+
+
+def test_without_it_a_loss_of_power_may_take_everything(tmp_path, disk):
+    store = RocksMessageStore(tmp_path / "live")
+    put(store, b"gone")
+    store.commit(sync=False)
+    disk.cut(tmp_path / "live", tmp_path / "left")
+    store.close()
+    left = RocksMessageStore(tmp_path / "left")
+    assert left.queues() == []
+    left.close()
+
+
+def test_nothing_new_is_not_synced_again(tmp_path, disk):
+    store = RocksMessageStore(tmp_path)
+    sync = LogSync(tmp_path, 10_000)
+    sync.sync()
+    (log,) = log_bytes(tmp_path)
+    assert disk.calls == [log, tmp_path.name]
+    sync.sync()
+    assert len(disk.calls) == 2
+    put(store, b"x")
+    store.commit(sync=False)
+    sync.sync()
+    assert disk.calls[2:] == [log]
+    store.close()
+
+
+def test_older_logs_are_synced_first_and_those_that_are_gone_left_out(tmp_path, disk, monkeypatch):
+    for name in ("000011.log", "000009.log", "000010.log"):
+        (tmp_path / name).write_bytes(b"x")
+    opening = os.open
+
+    def deleting(path, flags, *mode):
+        if str(path).endswith("000010.log"):
+            path.unlink()
+        return opening(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", deleting)
+    LogSync(tmp_path, 10_000).sync()
+    assert disk.calls == ["000009.log", "000011.log", tmp_path.name]
+
+
+def test_it_goes_on_while_the_database_is_opened_anew(tmp_path, disk):
+    store = RocksMessageStore(tmp_path, 1)
+    for turn in range(20):
+        put(store, b"%d" % turn)
+        store.commit(sync=False)
+        store.failure = "cable pulled"
+        assert store.recover()
+    wait_for(is_synced(disk, tmp_path))
+    assert store._log_sync.failure is None
+    assert bodies(store, queue_of(store)) == [b"%d" % turn for turn in range(20)]
+    store.close()
+
+
+def test_closing_ends_the_thread_and_leaves_nothing_for_a_loss_of_power(tmp_path, disk):
+    store = RocksMessageStore(tmp_path / "live", 60_000)
+    thread = store._log_sync._thread
+    put(store, b"kept")
+    store.commit(sync=False)
+    store.failure = "the disk was full"
+    store.close()
+    store.close()
+    assert not thread.is_alive()
+    assert is_synced(disk, tmp_path / "live")()
+    disk.cut(tmp_path / "live", tmp_path / "left")
+    left = RocksMessageStore(tmp_path / "left")
+    assert bodies(left, queue_of(left)) == [b"kept"]
+    left.close()
+
+
+def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, caplog):
+    store = RocksMessageStore(tmp_path, 1)
+    sync = store._log_sync
+    wait_for(is_synced(disk, tmp_path))
+    disk.broken = errno.EIO
+    put(store, b"x")
+    store.commit(sync=False)
+    wait_for(lambda: sync.failure is not None)
+    time.sleep(0.02)
+    disk.broken = None
+    wait_for(lambda: sync.failure is None)
+    assert is_synced(disk, tmp_path)()
+    store.close()
+    told = [record.levelno for record in caplog.records if record.name == "mqguard.store.log_sync"]
+    assert told == [logging.ERROR, logging.WARNING]
