@@ -14,8 +14,12 @@ from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore
 
 MAX_FOUND = 64
+MAX_FOUND_BYTES = 15 * 1024 * 1024
+"""Records of one query, all together: clients read no frame over 16 MiB. One is given whatever its size."""
 _CANDIDATES = 256
 """Records looked at per query at most."""
+_CANDIDATE_BYTES = 64 * 1024 * 1024
+"""Bytes of records looked at per query at most: keys can be made to collide, and everybody else waits meanwhile."""
 
 
 class Lookup:
@@ -58,12 +62,20 @@ class Lookup:
             raise StoreDown(str(error)) from error
 
         matches: list[bytes] = []
+        size = looked_at = 0
         for physical in dict.fromkeys(places):
             found = self._live(physical)
-            if found is not None and found[1].topic == topic and _carries(found[1], key, unique=unique):
-                matches.append(found[0])
-                if len(matches) == limit:
+            if found is None:
+                continue
+            data, message = found
+            looked_at += len(data)
+            if message.topic == topic and _carries(message, key, unique=unique):
+                size += len(data)
+                if matches and size > MAX_FOUND_BYTES:
                     break
+                matches.append(data)
+            if len(matches) == limit or looked_at >= _CANDIDATE_BYTES:
+                break
         return matches
 
     def _live(self, physical_offset: int) -> tuple[bytes, Record] | None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqguard.engine import lookup
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.log import key_hash, key_hashes
 from mqguard.model import record
@@ -107,3 +108,26 @@ def test_keys_have_hashes_and_there_is_an_end_to_them():
     assert key_hashes("t", "U", "U") == (key_hash("t", "U"),)
     assert len(key_hashes("t", "U", " ".join(map(str, range(10_000))))) == 129
     assert key_hash("t", "a") != key_hash("u", "a")
+
+
+def test_no_more_is_found_than_fits_a_frame(engine, monkeypatch):
+    for n in range(5):
+        send(engine, b"%d" % n + bytes(1000), pairs={"KEYS": "k"})
+    monkeypatch.setattr(lookup, "MAX_FOUND_BYTES", 3_500)
+    assert [found[:1] for found in bodies(engine.query("orders", "k", 64, *FOR_EVER))] == [b"4", b"3", b"2"]
+    monkeypatch.setattr(lookup, "MAX_FOUND_BYTES", 10)
+    assert [found[:1] for found in bodies(engine.query("orders", "k", 64, *FOR_EVER))] == [b"4"]
+
+
+def test_what_collides_is_not_looked_at_without_end(engine, monkeypatch):
+    send(engine, b"old" + bytes(1000), pairs={"KEYS": "k"})
+    for _ in range(5):
+        send(engine, bytes(1000), pairs={"KEYS": "other"})
+    collision = key_hash("orders", "other")
+    monkeypatch.setattr(lookup, "key_hash", lambda topic, key: collision)
+    looked_at = []
+    live = engine._lookup._live
+    monkeypatch.setattr(engine._lookup, "_live", lambda place: looked_at.append(place) or live(place))
+    monkeypatch.setattr(lookup, "_CANDIDATE_BYTES", 2_000)
+    assert bodies(engine.query("orders", "k", 64, *FOR_EVER)) == []
+    assert len(looked_at) == 2
