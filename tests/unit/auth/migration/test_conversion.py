@@ -54,8 +54,7 @@ def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
 
     assert str(caught.value).startswith(reason)
     assert "12345678" not in str(caught.value)
-    error = caught.value
-    notes = error.notes if hasattr(error, "notes") else [error.note]
-    (note,) = [note for note in notes if note.topic is Topic.SKIPPED_ACCOUNT]
+    (note,) = caught.value.notes
+    assert note.topic is Topic.SKIPPED_ACCOUNT
     assert (note.account, str(note.mark), note.file) == (name, place, "plain_acl.yml")
     assert note.message.startswith(reason)

@@ -11,17 +11,18 @@ from mqguard.auth.action import Action
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.migration.conversion import AccountUnfit, convert
-from mqguard.auth.migration.differential import differences
+from mqguard.auth.migration.differential import differences, differences_of
 from mqguard.auth.migration.plain import read_plain
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserType
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.owned import group_need, topic_need
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
-from tests.property.analysis.universe import acls
+from tests.property.analysis.universe import acls, effort
 from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
 
 TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER
@@ -45,11 +46,11 @@ def converted(lines):
 
 
 def is_allowed_here(kind, name, action, rights):
-    """As the guard asks."""
+    """As the guard asks; only Super users may ask what does not say whom it is about."""
     try:
         need = topic_need(name, frozenset({action})) if kind is TOPIC else group_need(name, frozenset({action}))
     except NeedUnclear:
-        return False
+        return rights is not None and rights.user.is_super
     kind = CLUSTER if kind is CLUSTER else need.type
     return decide(AccessRequest(kind, need.name, need.actions), rights).allowed
 
@@ -80,8 +81,8 @@ def listed(lines):
             yield GROUP, name, line
 
 
-def expected(lines, rights):
-    """Every difference but those of white lists and of reading."""
+def expected(lines, rights, why=None):
+    """Every difference but those of white lists and of reading; `why` is the reason of all, if there is one."""
     asked = [(kind, name, f"{kind.value}:{name}", line) for kind, name, line in listed(lines)]
     for kind, name, told, line in [*asked, *((kind, UNLISTED, told, 2) for kind, told in ELSE.items())]:
         for before in (True, False):
@@ -93,15 +94,15 @@ def expected(lines, rights):
                 and is_allowed_here(kind, name, action, rights) is not before
             )
             if actions:
-                why = OWNED if name.startswith(DLQ_PREFIX) else LEFT_OUT
-                yield "account1", told, actions, before, not before, why, "plain_acl.yml", line
+                reason = why or (OWNED if name.startswith(DLQ_PREFIX) else LEFT_OUT)
+                yield "account1", told, actions, before, not before, reason, "plain_acl.yml", line
 
 
-def found(done):
-    """The same as they are told."""
+def found(told):
+    """The same as they are told, those of reading apart."""
     told = [
         (one.account, one.resource, one.actions, one.before, one.after, one.why, one.file, one.mark.line)
-        for one in differences(done)
+        for one in told
     ]
     reading = [one for one in told if set(one[2]) == TOLD_ONCE]
     return reading, Counter(one for one in told if one not in reading)
@@ -114,10 +115,11 @@ accounts = st.tuples(st.booleans(), items, items, defaults, defaults)
 @example((False, ["%DLQ%a=PUB"], [], None, None))
 @example((False, ["%DLQ%a=SUB"], ["a=SUB"], None, None))
 @example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"))
+@effort(60)
 def test_every_difference_is_told_and_none_gives_more(lines):
     """What an account lists and what it does not, decided under both rules, for each action."""
     done = converted(lines)
-    reading, told = found(done)
+    reading, told = found(differences(done))
 
     assert told == Counter(expected(lines, Rights(done.user, done.acl)))
     assert not any(after for *_, after, _, _, _ in told)
@@ -133,17 +135,45 @@ def test_every_difference_is_told_and_none_gives_more(lines):
 @example((False, ["a=PUB"], ["a=SUB"], None, None), None)
 @example((False, [], [], None, None), EVERYTHING)
 @example((True, ["%DLQ%a=PUB"], ["%DLQ%a=PUB", "a*=SUB"], None, "PUB"), EVERYTHING)
+@effort(60)
 def test_no_conversion_is_trusted(lines, acl):
     """Whatever policies an account got: where they give more than 1.0 did, that is told, and where they give less."""
     done = converted(lines)
     assume(not done.user.is_super)
     done = dataclasses.replace(done, acl=acl)
 
-    reading, told = found(done)
+    reading, told = found(differences(done))
     rights = Rights(done.user, acl)
     assert told == Counter(expected(lines, rights))
     kept = all(is_allowed_here(kind, UNLISTED, action, rights) for kind in ELSE for action in TOLD_ONCE)
     assert len(reading) == (not kept)
+
+
+rights_here = st.one_of(
+    st.none(),
+    st.builds(
+        lambda kind, acl: Rights(User("account1", (), kind), acl),
+        st.sampled_from(UserType),
+        st.one_of(st.none(), st.just(EVERYTHING), acls("account1")),
+    ),
+)
+
+
+@given(accounts, rights_here)
+@example((True, [], [], None, None), Rights(User("account1", ()), None))
+@example((False, ["a=PUB", "%DLQ%a=PUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
+@effort(60)
+def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
+    """A user that exists, whatever it may do; policies of nobody; and an account that is left out, with every right."""
+    assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
+    (account,) = read_plain("plain_acl.yml", account_text(*lines)).accounts
+    why = "the user that exists says otherwise" if rights else "there are policies, but no such user"
+    _, told = found(differences_of(account, rights, exists=True))
+    assert told == Counter(expected(lines, rights, why))
+
+    reading, told = found(differences_of(account, None))
+    assert told == Counter(expected(lines, None, "the account is left out"))
+    assert len(reading) == 1
 
 
 @pytest.mark.parametrize("admin", [False, True])
