@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.action import Action
 from mqguard.auth.documents.patterns import SOURCE
 from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reading import read_document
 from mqguard.auth.documents.schema import schema
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.source import Source
+from mqguard.auth.verdict import Reason
 from tests.property.analysis.universe import effort
 
 PUBLISHED = Path(__file__).resolve().parents[4] / "docs" / "policy.schema.json"
@@ -200,59 +202,103 @@ BEYOND_SCHEMA = re.compile(
     "unknown entry group|is repeated: put|names `.*` twice|`::ffff:.* is no source address", re.IGNORECASE
 )
 
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), max_size=3)
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Co"]), min_size=1, max_size=3)
 scalars = st.one_of(
     texts, st.sampled_from(["", " ", "\u3000", "null", "~"]), st.integers(0, 99), st.booleans(), st.none()
 )
-words = st.sampled_from(["Pub", "sub", "ALL", "Any", "allow", "Allow", "deny", "Super", "normal", "enable", "Disable"])
-keys = st.sampled_from(
-    ["*", "Topic:a", "topic:a*", "GROUP:*", "Topic:", "Topic", "Any:a", "*a", "Cluster:a:b", "Topic:a\n"]
+names = st.sampled_from(["a", "b", "null", "0123", "*"])
+
+
+def one_or_more(item):
+    return st.one_of(item, st.lists(item, min_size=1, max_size=2))
+
+
+def cased(*words):
+    return st.sampled_from([form(word) for word in words for form in (str, str, str.upper, str.lower)])
+
+
+keys = st.sampled_from(["*", "Topic:a", "topic:a*", "GROUP:*", "Cluster:a:b", "Topic:a\n", "Namespace: "])
+addresses = st.sampled_from(["10.0.0.0/8", "::1", "10.0.0.1", "::/0", "::ffff:10.0.0.0/104", "1:2::3:4/64"])
+actions = cased(*(action.value for action in Action))
+entries = st.fixed_dictionaries(
+    {"resource": one_or_more(keys), "actions": one_or_more(actions), "decision": cased("Allow", "Deny")},
+    optional={"sources": one_or_more(addresses)},
 )
-addresses = st.sampled_from(["10.0.0.0/8", "::1", "10.0.0.1", "10.0.0.1-9", "*", "::ffff:10.0.0.0/40", "::/0", "1.2.3"])
-
-
-def few(item):
-    return st.one_of(item, item, st.lists(item, max_size=2))
-
-
-def mapping(required, optional):
-    """A mapping that is mostly right: sometimes a key is missing, unknown, or holds something else."""
-    known = {key: st.one_of(value, value, value, value, scalars) for key, value in (required | optional).items()}
-    right = st.fixed_dictionaries({key: known[key] for key in required}, optional={key: known[key] for key in optional})
-    any_of_them = st.fixed_dictionaries({}, optional=known | {"other": scalars})
-    return st.one_of(right, right, right, any_of_them)
-
-
-entries = mapping({"resource": few(keys), "actions": few(words), "decision": words}, {"sources": few(addresses)})
-uses = mapping({"use": few(st.sampled_from(["g", "h"]))}, {})
+uses = st.fixed_dictionaries({"use": one_or_more(st.sampled_from(["g", "h"]))})
+secrets = st.one_of(
+    st.fixed_dictionaries({"env": st.sampled_from(["A", "_a1"])}), st.fixed_dictionaries({"file": st.integers(0, 9)})
+)
 users = st.one_of(
     st.none(),
-    mapping(
-        {},
-        {
-            "type": words,
-            "status": words,
-            "secret": mapping({}, {"env": st.one_of(st.just("ENV_1"), scalars), "file": scalars}),
-        },
+    st.fixed_dictionaries(
+        {}, optional={"type": cased("Super", "Normal"), "status": cased("enable", "disable"), "secret": secrets}
     ),
 )
-policies = mapping(
-    {}, {"custom": st.lists(st.one_of(entries, uses), max_size=2), "default": st.lists(entries, max_size=2)}
+policies = st.fixed_dictionaries(
+    {}, optional={key: st.lists(st.one_of(entries, uses), max_size=2) for key in ("custom", "default")}
 )
-tests = mapping(
-    {"user": few(scalars), "action": few(words), "resource": few(keys), "must": words},
-    {"from": few(addresses), "reason": st.sampled_from(["super", "NO-MATCH", "denied", "because"])},
-)
-subjects = st.sampled_from(["User:a", "user:b", "User:a:b", "User:", "User", "a", "Group:a", "User: "])
-documents = mapping(
-    {"version": st.sampled_from([1, 1, 1, "1", 2])},
+tests = st.fixed_dictionaries(
     {
-        "users": st.dictionaries(texts, users, max_size=2),
+        "user": one_or_more(st.one_of(names, st.integers(0, 9), st.booleans())),
+        "action": one_or_more(actions),
+        "resource": one_or_more(keys),
+        "must": cased("allow", "deny"),
+    },
+    optional={"from": one_or_more(addresses), "reason": cased(*(reason.value for reason in Reason))},
+)
+documents = st.fixed_dictionaries(
+    {"version": st.sampled_from([1, "1"])},
+    optional={
+        "users": st.dictionaries(names, users, max_size=2),
         "entry_groups": st.dictionaries(st.sampled_from(["g", "h"]), st.lists(entries, max_size=2), max_size=2),
-        "policies": st.dictionaries(subjects, st.one_of(st.none(), policies), max_size=2),
+        "policies": st.dictionaries(names.map("User:{}".format), st.one_of(st.none(), policies), max_size=2),
         "tests": st.lists(tests, max_size=2),
     },
 )
+WRONG_KEYS = ["other", "User", "User:", "user:a", "Group:a", "a", " ", "use", "env", "reason", "resource"]
+WRONG = [
+    "Any",
+    "All",
+    "Pub",
+    "allow",
+    "Topic",
+    "Topic:",
+    "Any:a",
+    "*a",
+    "Topic:**",
+    "10.0.0.1-9",
+    "::ffff:10.0.0.0/40",
+    "1.2.3",
+]
+
+
+def places(value):
+    """Every mapping and list in a document, with the keys and numbers of what is in it."""
+    pairs = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
+    for key, one in pairs:
+        yield value, key
+        yield from places(one)
+
+
+@st.composite
+def mutated(draw):
+    """A document with one slip in it: something else in a place, something missing, or something too much."""
+    document = draw(documents)
+    holder, key = draw(st.sampled_from(list(places(document))))
+    slip = draw(st.sampled_from(["other", "missing", "more", "listed", "alone"]))
+    if slip == "missing":
+        del holder[key]
+    elif slip == "more" and isinstance(holder, dict):
+        holder[draw(st.sampled_from(WRONG_KEYS))] = draw(st.one_of(scalars, st.just({}), st.just([])))
+    elif slip == "more":
+        holder.append(draw(st.one_of(scalars, st.just(holder[0]))))
+    elif slip == "listed":
+        holder[key] = [holder[key]]
+    elif slip == "alone" and isinstance(holder[key], list) and holder[key]:
+        holder[key] = holder[key][0]
+    else:
+        holder[key] = draw(st.one_of(scalars, st.sampled_from(WRONG), st.just([]), st.just({})))
+    return document
 
 
 def problems_of(text):
@@ -263,7 +309,7 @@ def problems_of(text):
     return ()
 
 
-@given(documents)
+@given(st.one_of(documents, mutated()))
 @effort(300)
 def test_reader_and_schema_take_the_same(document):
     """Whatever is written: one says yes where the other does, but for what a schema cannot say."""
