@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Compares what we answer with Apache's own auth module, live, as often as asked for.
 
+Kinds: decisions; contexts and calls, the checks that requests and gRPC calls lead to; changes of users and policies;
+readings, the texts of policies; signatures, of requests and calls.
+
     .venv/bin/python tools/against_apache.py                                      a million decisions, and the rest
     .venv/bin/python tools/against_apache.py decisions --many 1e7                 of one kind, a new seed, which is told
     .venv/bin/python tools/against_apache.py contexts --seed 7 --first 900        goes on where another run was stopped
@@ -30,6 +33,7 @@ from tests.interop.auth_module.decisions import compare_decisions  # noqa: E402
 from tests.interop.auth_module.needs import codes, compare_contexts  # noqa: E402
 from tests.interop.auth_module.operations import OPERATIONS, compare_changes  # noqa: E402
 from tests.interop.auth_module.peer import AuthModule, Unexplained, quick_directory  # noqa: E402
+from tests.interop.auth_module.readings import compare_readings  # noqa: E402
 from tests.interop.auth_module.rpcs import compare_calls  # noqa: E402
 from tests.interop.auth_module.signatures import compare_signatures  # noqa: E402
 from tests.interop.auth_module.worlds import REQUESTS  # noqa: E402
@@ -45,6 +49,7 @@ KINDS: dict[str, tuple[Compare, int, int]] = {
     "contexts": (lambda module, seed, numbers: compare_contexts(module, codes(module), seed, numbers), 200_000, 1),
     "calls": (compare_calls, 200_000, 1),
     "changes": (compare_changes, 100_000, OPERATIONS),
+    "readings": (compare_readings, 200_000, 1),
     "signatures": (compare_signatures, 200_000, 1),
 }
 """How a kind is compared, how many by default, and how many one scenario holds."""

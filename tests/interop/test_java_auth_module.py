@@ -18,6 +18,8 @@ from tests.interop.auth_module.decisions import compare_decisions, scenarios_of
 from tests.interop.auth_module.needs import UNORDERED, codes, compare_contexts
 from tests.interop.auth_module.operations import OPERATIONS, compare_changes
 from tests.interop.auth_module.peer import AuthModule, quick_directory
+from tests.interop.auth_module.readings import RULES as READING
+from tests.interop.auth_module.readings import compare_readings
 from tests.interop.auth_module.rpcs import compare_calls
 from tests.interop.auth_module.rules import OURS
 from tests.interop.auth_module.signatures import ALONE, compare_signatures
@@ -30,6 +32,7 @@ DECISIONS = 20_000
 CONTEXTS = 6_000
 CALLS = 3_000
 CHANGES = 3_000
+READINGS = 6_000
 SIGNATURES = 4_000
 REPLAYED = 10
 """One of so many recorded lines is replayed."""
@@ -72,6 +75,15 @@ def test_every_call_leads_to_apaches_checks_or_to_others_by_named_rules(module: 
     assert found["same"] > CALLS // 3
     assert set(found) - {"all", "same"} <= RULES.keys()
     assert {"no-check", "owned-topic", "unchecked-topic", "every-client", "every-message"} <= set(found)
+
+
+def test_texts_are_read_alike_or_by_named_rules_not(module: AuthModule) -> None:
+    """Resources, subjects, source addresses and words mean what they mean there, or nothing by a rule of ours."""
+    found = compare_readings(module, SEED, range(READINGS))
+
+    assert found["all"] == READINGS
+    assert READINGS // 2 < found["read"] < found["same"]
+    assert set(found) - {"all", "same", "read"} == READING.keys()
 
 
 def test_users_and_policies_change_alike(module: AuthModule) -> None:

@@ -91,7 +91,8 @@ def java_auth_module(home: Path) -> list[str]:
     """The command that starts Apache's auth module, which `mqadmin` brings along; its stores are in `home`."""
     sources = [*(HERE / "java" / "auth").glob("*.java"), HERE / "java" / "src" / "Json.java"]
     places = java_classes(JAVA_CLIENTS[0], "auth-classes", sources)
-    return ["java", "-Xmx256m", "-XX:+UseSerialGC", *java_places(home, places), "AuthModule"]
+    nowhere = f"-Djdk.net.hosts.file={os.devnull}"  # what is no address would be looked up by name
+    return ["java", "-Xmx256m", "-XX:+UseSerialGC", nowhere, *java_places(home, places), "AuthModule"]
 
 
 def java_places(home: Path, classes: str) -> list[str]:

@@ -8,9 +8,9 @@ import java.util.Map;
 /**
  * Asks the unmodified auth module of Apache RocketMQ what it decides: one scenario a line in, its answers a line out.
  *
- * <p>A scenario is a JSON object whose {@code kind} says which part of the module answers: {@code decisions}, {@code
- * admin}, {@code contexts}, {@code signatures} or {@code headers}. The process ends when its input does. What it keeps, it keeps under
- * the directory of the property {@code user.home}.
+ * <p>A scenario is a JSON object whose {@code kind} says which part of the module answers: {@code decisions}, {@code admin},
+ * {@code contexts}, {@code signatures}, {@code parsing} or {@code headers}. The process ends when its input does. What it
+ * keeps, it keeps under the directory of the property {@code user.home}.
  */
 public final class AuthModule {
     private final Parts module = new Parts();
@@ -41,6 +41,7 @@ public final class AuthModule {
             case "admin": return changes.answer(scenario);
             case "contexts": return contexts.answer(scenario);
             case "signatures": return signatures.answer(scenario);
+            case "parsing": return Texts.answer(scenario);
             case "headers": return Headers.all();
             default: throw new IllegalArgumentException("unknown kind " + scenario.text("kind"));
         }
