@@ -29,7 +29,7 @@ WORDS = {
     "user-status": ("enable", "disable"),
     "subject-type": ("User",),
 }
-LIKE = str.maketrans({"i": "ı", "I": "İ", "s": "ſ", "k": "K"})
+LIKE = str.maketrans("iIsS", "\u0131\u0130\u017f\u017f")
 """Letters that Java takes for others where case does not count."""
 
 RULES = {
@@ -130,7 +130,7 @@ _COMPARE: dict[str, Callable[[Json, Any, Any], set[str] | None]] = {
 def _alike(word: str, text: str) -> bool:
     """As Java compares without case: letter by letter, upper case or lower case of upper case."""
     return len(word) == len(text) and all(
-        a.upper() == b.upper() or a.upper().lower() == b.upper().lower() or {a, b} <= {"i", "I", "İ", "ı"}
+        a.upper() == b.upper() or a.upper().lower() == b.upper().lower() or {a, b} <= set("iI\u0130\u0131")
         for a, b in zip(word, text, strict=True)
     )
 
