@@ -18,13 +18,20 @@ class Resets:
         """Note an offset that the group has to be told of."""
         self._points[group, topic, queue_id] = offset
 
-    def take(self, group: str, topic: str, queue_id: int) -> int | None:
-        """The offset to tell a group now, None if there is none."""
-        return self._points.pop((group, topic, queue_id), None)
+    def put_back(self, group: str, topic: str, queue_id: int, before: int | None) -> None:
+        """Undo a `set`, which came to nothing; `before` is what `due` said until then."""
+        if before is None:
+            self._points.pop((group, topic, queue_id), None)
+        else:
+            self._points[group, topic, queue_id] = before
 
-    def holds(self, group: str, topic: str, queue_id: int) -> bool:
-        """Whether what the group commits does not count yet."""
-        return (group, topic, queue_id) in self._points
+    def due(self, group: str, topic: str, queue_id: int) -> int | None:
+        """The offset that a group has to be told of, None if there is none."""
+        return self._points.get((group, topic, queue_id))
+
+    def take(self, group: str, topic: str, queue_id: int) -> int | None:
+        """The offset to tell a group now, None if there is none; from then on what it commits counts again."""
+        return self._points.pop((group, topic, queue_id), None)
 
     def forget(self, *, group: str | None = None, topic: str | None = None) -> None:
         """Drop what concerns a group or a topic that is deleted."""

@@ -117,6 +117,7 @@ class Broker:
         self._pulling = Pulling(engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
         engine.topics.on_change(self._topic_changed)
+        engine.groups.on_change(self._group_changed)
         self.application = Router(
             ports.guard,
             self._handlers(),
@@ -170,7 +171,7 @@ class Broker:
             Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
             Replying(engine, self.clients, self._questions, address, settings, clock).handlers(),
             TopicAdministration(engine, progress).handlers(),
-            GroupAdministration(engine, self._locks).handlers(),
+            GroupAdministration(engine).handlers(),
             Connections(self.clients).handlers(),
             Reports(engine, self.clients, progress, address, clock).handlers(),
             Resetting(
@@ -202,3 +203,8 @@ class Broker:
         if self._engine.topics.get(name) is None:
             self._resets.forget(topic=name)
         self._pulling.topic_changed(name)
+
+    def _group_changed(self, name: str) -> None:
+        if self._engine.groups.get(name) is None:
+            self._resets.forget(group=name)
+            self._locks.forget_group(name)

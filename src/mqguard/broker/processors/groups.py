@@ -8,7 +8,6 @@ from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
-from mqguard.engine.locks import Locks
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.remoting.bodies.codec import Body, decode, encode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs, GroupTable
@@ -31,12 +30,10 @@ class GroupAdministration:
 
     Args:
         engine: The groups.
-        locks: Lose those of a deleted group.
     """
 
-    def __init__(self, engine: Engine, locks: Locks) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._locks = locks
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""
@@ -73,7 +70,6 @@ class GroupAdministration:
         header = read(request.command.ext, DeleteGroupHeader)
         refuse_reserved(header.group_name)
         self._engine.groups.delete(header.group_name, clean_offsets=header.clean_offset)
-        self._locks.forget_group(header.group_name)
         return Reply(stored=True)
 
     def get(self, request: Request) -> Reply:

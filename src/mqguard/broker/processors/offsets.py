@@ -70,7 +70,7 @@ class Positions:
             )
         refuse_reserved(header.consumer_group)
         self._engine.groups.find(header.consumer_group)
-        if self._resets and self._resets.holds(header.consumer_group, header.topic, header.queue_id):
+        if self._resets and self._resets.due(header.consumer_group, header.topic, header.queue_id) is not None:
             return Reply(remark="Offset has been previously reset")
         self._engine.offsets.set(header.consumer_group, header.topic, header.queue_id, header.commit_offset)
         return Reply(stored=True)

@@ -93,6 +93,27 @@ def test_a_running_consumer_is_told_and_its_old_commits_do_not_count(house):
     assert house.engine.offsets.get("g", "t", 0) == 3
 
 
+def test_a_reset_that_was_not_stored_is_told_to_nobody(house):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    reset(house, queueId=0, offset=2)
+    house.store.failure = "cable pulled"
+    assert reset(house, queueId=0, offset=1).code == ResponseCode.SYSTEM_ERROR
+    assert reset(house, queueId=1, offset=0).code == ResponseCode.SYSTEM_ERROR
+    house.tick(1000)
+    assert house.engine.offsets.get("g", "t", 0) == 2
+    assert house.call(11, pulling(queueOffset=4), wire=wire).ext["nextBeginOffset"] == "2"
+    assert house.call(11, pulling(queueId=1), wire=wire).code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_a_new_group_hears_nothing_of_the_resets_of_an_old_one(house):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    reset(house, queueId=0, offset=1)
+    house.call(207, {"groupName": "g", "cleanOffset": "true"})
+    assert house.call(11, pulling(queueOffset=3), wire=wire).code == 0
+
+
 def test_messages_are_there_again_after_a_reset(house):
     reset(house)
     answer = house.call(11, pulling(queueOffset=0))
