@@ -145,3 +145,47 @@ def test_denied_and_not_mentioned_are_told_apart():
         document = read_document(text.replace("RANGE", block))
         (found,) = check(document.tests, document.directory)
         assert [str(failure.witness.address) for failure in found.failures] == [block.replace("0/8", "1")]
+
+
+@pytest.mark.parametrize(
+    ("test", "line"),
+    [
+        (
+            "{user: alice, action: Pub, resource: Topic:a, must: deny}",
+            "alice must be denied: Pub on Topic:a from anywhere",
+        ),
+        (
+            "{user: [alice, dora], action: [Pub, Sub], resource: ['*', 'Group:g*'], from: [10.0.0.1, '::1'], must: allow}",
+            "alice,dora must be allowed: Pub,Sub on *,Group:g* from 10.0.0.1,::1",
+        ),
+        (
+            "{user: nobody, action: All, resource: '*', must: deny, reason: unknown-user}",
+            "nobody must be denied (unknown-user): All on * from anywhere",
+        ),
+    ],
+)
+def test_a_test_is_told_in_a_line(test, line):
+    """Everything that it speaks of."""
+    assert describe(outcome(test).assertion) == line
+
+
+def test_a_user_that_is_not_there_fails_once():
+    """There is no request to show, and nothing more to ask about that user; the others are asked all the same."""
+    nobody, *rest = outcome("{user: [alcie, alice], action: [Pub, Sub], resource: Topic:a, must: allow}").failures
+
+    assert (nobody.user, nobody.witness, nobody.verdict) == ("alcie", None, None)
+    assert nobody.message == "there is no user `alcie`"
+    assert [(failure.user, failure.verdict.reason) for failure in rest] == [("alice", Reason.NO_MATCH)] * 2
+
+
+@given(directories, st.lists(st.tuples(resources, st.sampled_from(Decision)), min_size=2, max_size=4))
+@effort(30)
+def test_tests_do_not_change_each_other(directory, claims):
+    """Many tests at once fail as each of them does alone."""
+    assertions = [
+        Assertion((name,), tuple(ACTIONS), (resource,), (), must, None, Mark(1, 1))
+        for resource, must in claims
+        for name in ("u", "nobody")
+    ]
+
+    assert check(assertions, directory) == tuple(check([one], directory)[0] for one in assertions)
