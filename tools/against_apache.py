@@ -32,7 +32,7 @@ import pytest  # noqa: E402
 from tests.interop.auth_module.decisions import compare_decisions  # noqa: E402
 from tests.interop.auth_module.needs import codes, compare_contexts  # noqa: E402
 from tests.interop.auth_module.operations import OPERATIONS, compare_changes  # noqa: E402
-from tests.interop.auth_module.peer import AuthModule, Unexplained, quick_directory  # noqa: E402
+from tests.interop.auth_module.peer import AuthModule, PeerFailed, Unexplained, quick_directory  # noqa: E402
 from tests.interop.auth_module.readings import compare_readings  # noqa: E402
 from tests.interop.auth_module.rpcs import compare_calls  # noqa: E402
 from tests.interop.auth_module.signatures import compare_signatures  # noqa: E402
@@ -74,10 +74,10 @@ def main() -> int:
         ):
             for kind in options.kinds or KINDS:
                 tell(kind, compare(module, kind, options))
-    except Unexplained as error:
+    except (Unexplained, PeerFailed) as error:
         print(error, file=sys.stderr)
         return 1
-    except pytest.skip.Exception as missing:
+    except (pytest.skip.Exception, pytest.fail.Exception) as missing:
         print(missing, file=sys.stderr)
         return 2
     return 0
