@@ -82,7 +82,8 @@ def fits(value, rule, root):
     if isinstance(value, str):
         return matches(rule.get("pattern", ""), value)
     if isinstance(value, list):
-        if rule.get("uniqueItems") and any(one in value[:at] for at, one in enumerate(value)):
+        # As JSON: there 0 and false are two things.
+        if rule.get("uniqueItems") and len({json.dumps(one) for one in value}) < len(value):
             return False
         return len(value) >= rule.get("minItems", 0) and all(fits(one, rule.get("items", {}), root) for one in value)
     if isinstance(value, dict):
