@@ -7,6 +7,7 @@ import click
 from mqguard.cli.exits import Exit, NothingThere
 from mqguard.cli.output import emit, json_option, table
 from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.origins import Origins
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("user")
 @sourced
 @json_option
+@uncollected
 def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     """Show everything that USER may do: rights, not entries.
 
@@ -48,6 +50,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
 @click.option("--from", "origin", metavar="ADDRESS", help="Only from this address or CIDR range.")
 @sourced
 @json_option
+@uncollected
 def who_can(source: PolicySource, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Show every user that may do ACTION to RESOURCE, such as `who-can Pub Topic:orders`.
 

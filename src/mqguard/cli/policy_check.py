@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @sourced
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave out findings of this rule; repeatable.")
 @json_option
+@uncollected
 def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
     """Find entries that do not do what they seem to, each with a request that shows it.
 
@@ -46,6 +47,7 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
+@uncollected
 def diff(old: Path, new: Path, *, as_json: bool) -> None:
     """Show each right gained or lost from policy file OLD to NEW, with a request that shows it.
 

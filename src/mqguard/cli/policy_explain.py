@@ -7,6 +7,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
     from mqguard.auth.request import AccessRequest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--from", "origin", metavar="ADDRESS", help="From where; without it from an unknown address.")
 @sourced
 @json_option
+@uncollected
 def explain(source: PolicySource, user: str, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Decide a request and say why: the entry that decided, the entries it beat, and what would turn the verdict.
 

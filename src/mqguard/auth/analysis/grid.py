@@ -8,7 +8,7 @@ for sets of requests instead of one.
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mqguard.auth.action import Action
 from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of
@@ -44,6 +44,8 @@ class Outcome:
         return Outcome(self.allowed | (below.allowed - spoken), self.denied | (below.denied - spoken))
 
 
+Cell = tuple[ResourceType, int, Action]
+"""A class of names of one type, by its place in the tree, and an action."""
 SILENT = Outcome()
 EVERYTHING = Outcome(allowed=ANYWHERE)
 
@@ -56,14 +58,11 @@ def origins_of(entry: Entry) -> Origins:
 
 def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
     """What entries about one and the same resource say of an action; Deny wins among them."""
-    allowed = denied = NOWHERE
+    said: dict[Decision, list[Origins]] = {Decision.ALLOW: [], Decision.DENY: []}
     for entry in entries:
-        if not entry.speaks_of(action):
-            continue
-        if entry.decision is Decision.DENY:
-            denied |= origins_of(entry)
-        else:
-            allowed |= origins_of(entry)
+        if entry.speaks_of(action):
+            said[entry.decision].append(origins_of(entry))
+    allowed, denied = Origins.union(said[Decision.ALLOW]), Origins.union(said[Decision.DENY])
     if allowed.is_empty and denied.is_empty:
         return SILENT
     return Outcome(allowed - denied, denied)
@@ -72,35 +71,42 @@ def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
 class Layers:
     """The entries of one policy, by the resource that they are about."""
 
-    __slots__ = ("_entries", "_outcomes")
+    __slots__ = ("_base", "_entries", "_outcomes")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries: dict[tuple[ResourceType, Key], list[Entry]] = {}
         self._outcomes: dict[tuple[ResourceType, Key, Action], Outcome] = {}
+        # What is asked where nothing is said here: most of what is asked of policies less an entry.
+        self._base: Layers | None = None
         for entry in entries:
             self._entries.setdefault(_place(entry.resource), []).append(entry)
 
     def without(self, entry: Entry) -> "Layers":
         """The same less one entry, which must be in it; of two equal ones only one goes."""
-        kind, key = _place(entry.resource)
-        rest = list(self._entries[kind, key])
+        place = _place(entry.resource)
+        rest = list(self.about(*place))
         rest.remove(entry)
         less = Layers(())
-        less._entries = {**self._entries, (kind, key): rest}
-        if not rest:
-            del less._entries[kind, key]
-        less._outcomes = {asked: said for asked, said in self._outcomes.items() if asked[:2] != (kind, key)}
+        less._base = self if self._base is None else self._base
+        less._entries = {place: rest} if self._base is None else {**self._entries, place: rest}
         return less
+
+    def about(self, kind: ResourceType, key: Key) -> Sequence[Entry]:
+        """The entries about exactly that resource."""
+        entries = self._entries.get((kind, key))
+        if entries is None:
+            return () if self._base is None else self._base.about(kind, key)
+        return entries
 
     def has(self, kind: ResourceType, key: Key) -> bool:
         """Whether an entry is about exactly that resource; the kind `ANY` has one key, the widest."""
-        return (kind, key) in self._entries
+        return bool(self.about(kind, key))
 
     def outcome(self, kind: ResourceType, key: Key, action: Action) -> Outcome:
         """What the entries about exactly that resource say."""
         entries = self._entries.get((kind, key))
         if entries is None:
-            return SILENT
+            return SILENT if self._base is None else self._base.outcome(kind, key, action)
         question = (kind, key, action)
         known = self._outcomes.get(question)
         if known is None:
@@ -121,7 +127,7 @@ class Grid:
     def __init__(self, user: User | None, acl: Acl | None) -> None:
         self._constant = _constant(user)
         self._layers = {kind: Layers(acl.entries(kind) if acl else ()) for kind in PolicyType}
-        self._answers: dict[tuple[PolicyType, ResourceType, int, Action], tuple[NameTree, Outcome]] = {}
+        self._answers: dict[PolicyType, dict[Cell, tuple[NameTree, Outcome]]] = {kind: {} for kind in PolicyType}
         self._covered: dict[tuple[ResourceType, int], tuple[NameTree, bool]] = {}
 
     def without(self, policy: PolicyType, entry: Entry) -> "Grid":
@@ -150,30 +156,45 @@ class Grid:
 
     def is_covered(self, tree: NameTree, place: int) -> bool:
         """Whether a Custom entry covers the names of that class, so that Default entries do not speak of them."""
-        known = self._covered.get((tree.type, place))
-        if known is not None and known[0] is tree:
-            return known[1]
-        found, custom = tree.classes[place], self._layers[PolicyType.CUSTOM]
-        covered = custom.has(found.type, (found.base, found.exact)) or (
-            self.is_covered(tree, found.parent) if found.parent >= 0 else custom.has(ResourceType.ANY, WIDEST)
-        )
-        self._covered[tree.type, place] = tree, covered
+        custom = self._layers[PolicyType.CUSTOM]
+        # Up to the first class that is known, then down again: prefixes may lie within each other a thousand deep.
+        asked: list[int] = []
+        covered = False
+        while not covered:
+            known = self._covered.get((tree.type, place))
+            if known is not None and known[0] is tree:
+                covered = known[1]
+                break
+            asked.append(place)
+            found = tree.classes[place]
+            covered = custom.has(found.type, (found.base, found.exact))
+            if found.parent < 0:
+                covered = covered or custom.has(ResourceType.ANY, WIDEST)
+                break
+            place = found.parent
+        for one in asked:
+            self._covered[tree.type, one] = tree, covered
         return covered
 
     def _policy_outcome(self, policy: PolicyType, tree: NameTree, place: int, action: Action) -> Outcome:
-        question = (policy, tree.type, place, action)
-        known = self._answers.get(question)
-        if known is not None and known[0] is tree:
-            return known[1]
-        layers = self._layers[policy]
-        found = tree.classes[place]
-        if found.parent >= 0:
-            below = self._policy_outcome(policy, tree, found.parent, action)
-        else:
-            below = layers.outcome(ResourceType.ANY, WIDEST, action)
-        own = layers.outcome(found.type, (found.base, found.exact), action)
-        answer = below if own is SILENT else own.over(below)
-        self._answers[question] = tree, answer
+        answers, layers = self._answers[policy], self._layers[policy]
+        asked: list[int] = []
+        answer: Outcome | None = None
+        while answer is None:
+            known = answers.get((tree.type, place, action))
+            if known is not None and known[0] is tree:
+                answer = known[1]
+                break
+            asked.append(place)
+            place = tree.classes[place].parent
+            if place < 0:
+                answer = layers.outcome(ResourceType.ANY, WIDEST, action)
+        for one in reversed(asked):
+            found = tree.classes[one]
+            own = layers.outcome(found.type, (found.base, found.exact), action)
+            if own is not SILENT:
+                answer = own.over(answer)
+            answers[tree.type, one, action] = tree, answer
         return answer
 
 

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Finding, Place, Rule
+from mqguard.auth.analysis.findings import Finding, Rule
 from mqguard.auth.analysis.grid import origins_of
 from mqguard.auth.analysis.overlap import contradictions
-from mqguard.auth.analysis.rights import rights_of
-from mqguard.auth.analysis.scene import Line, Scene
+from mqguard.auth.analysis.rights import may_do_nothing
+from mqguard.auth.analysis.scene import Cell, Line, Scene
 from mqguard.auth.analysis.width import never_asked, too_wide
-from mqguard.auth.decide import decide
 from mqguard.auth.explain_text import entry_text
-from mqguard.auth.policy import Acl, Entry, PolicyType
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy import Acl, PolicyType
 from mqguard.auth.verdict import Verdict
 
 
@@ -58,7 +56,7 @@ def _subject_findings(directory: Directory, name: str) -> Iterator[Finding]:
         yield Finding(Rule.NO_USER, name, f"`User:{name}` has policies, but there is no such user")
     elif user.is_super and acl is not None and acl.policies:
         yield Finding(Rule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never asked")
-    elif user.is_enabled and not user.is_super and not rights_of(directory, name):
+    elif user.is_enabled and may_do_nothing(directory, name):
         yield Finding(Rule.NO_RIGHTS, name, f"`{name}` is enabled and may do nothing")
 
 
@@ -68,36 +66,30 @@ def _silent(scene: Scene, line: Line) -> Finding | None:
     spots = list(scene.spots(line.entry))
     if not spots or not all(scene.grid.is_covered(tree, place) for tree, place in spots):
         return None
-    tree, place = spots[0]
-    name = tree.classes[place].sample() or ""
-    covering = next(
-        other
-        for other in scene.lines
-        if other.place.policy is PolicyType.CUSTOM and other.entry.resource.covers(tree.type, name)
-    )
+    cell = Cell(*spots[0], line.actions[0])
+    covering = next(other for other in scene.covering(cell) if other.place.policy is PolicyType.CUSTOM)
     message = (
         f"`{entry_text(line.entry)}` never speaks: Custom entries such as `{entry_text(covering.entry)}` cover all of "
         f"`{line.entry.resource.key}`"
     )
-    witness = next((cell.witness(origins_of(line.entry)) for cell in scene.cells(line)), None)
-    if origins_of(line.entry).is_empty:
-        witness = None
+    origins = origins_of(line.entry)
+    witness = None if origins.is_empty else cell.witness(origins)
     return Finding(Rule.DEFAULT_SILENT, line.place.subject, message, line.place, (covering.place,), witness)
 
 
 def _shadowed(scene: Scene, line: Line) -> Finding | None:
-    witness: Witness | None = None
+    shown: tuple[Cell, Witness] | None = None
     for cell in scene.cells(line):
         if not scene.live(line, cell).is_empty:
             return None
-        if witness is None:
+        if shown is None:
             turned = scene.turned(line, cell)
-            witness = None if turned.is_empty else cell.witness(turned)
-    if witness is None:
+            shown = None if turned.is_empty else (cell, cell.witness(turned))
+    if shown is None:
         return None
-    verdict = decide(witness.request, scene.rights)
+    verdict = scene.judge(*shown)
     message = f"`{entry_text(line.entry)}` never decides: {_said(verdict)}"
-    return Finding(Rule.SHADOWED, line.place.subject, message, line.place, _places(scene, verdict.decided_by), witness)
+    return Finding(Rule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
 
 
 def _redundant(scene: Scene, dead: list[Line]) -> Iterator[Finding]:
@@ -124,20 +116,14 @@ def _redundancy(scene: Scene, line: Line) -> Finding:
         (next(scene.cells(line)), origins_of(line.entry)),
     )
     witness = cell.witness(origins)
-    verdict = decide(witness.request, Rights(scene.rights.user, scene.without(line)))
+    verdict = scene.judge(cell, witness, without=line)
     decision = "allowed" if verdict.allowed else "refused"
     why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "as no entry matches"
     message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are {decision} {why}"
-    return Finding(Rule.REDUNDANT, line.place.subject, message, line.place, _places(scene, verdict.decided_by), witness)
+    return Finding(Rule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
 
 
 def _said(verdict: Verdict) -> str:
     if verdict.decided_by is None:
         return "Custom entries about the same names keep it silent"
     return f"`{entry_text(verdict.decided_by)}` comes first"
-
-
-def _places(scene: Scene, entry: Entry | None) -> tuple[Place, ...]:
-    if entry is None:
-        return ()
-    return tuple(line.place for line in scene.lines if line.entry is entry)[:1]

@@ -51,6 +51,20 @@ class Origins:
         return cls(_merge(spans[4]), _subtract(_merge(spans[6]), (_MAPPED,)))
 
     @classmethod
+    def union(cls, parts: Iterable["Origins"]) -> "Origins":
+        """All places of any of the sets, joined at once: thousands of single addresses are sorted once."""
+        joined = list(parts)
+        if len(joined) == 1:
+            return joined[0]
+        if any(part is ANYWHERE for part in joined):
+            return ANYWHERE
+        return cls(
+            _merge(span for part in joined for span in part.v4),
+            _merge(span for part in joined for span in part.v6),
+            any(part.unknown for part in joined),
+        )
+
+    @classmethod
     def single(cls, address: Address | None) -> "Origins":
         """The one place that a request comes from."""
         if address is None:

@@ -46,6 +46,19 @@ def rights_of(directory: Directory, name: str) -> tuple[Region, ...]:
     )
 
 
+def may_do_nothing(directory: Directory, name: str) -> bool:
+    """Whether `rights_of` would be empty, which is known sooner than what it holds."""
+    acl = directory.acls.get(name)
+    grid = Grid(directory.users.get(name), acl)
+    return all(
+        grid.outcome(tree, place, action).allowed.is_empty
+        for tree in trees(resources_of(acl))
+        for place in range(len(tree.classes))
+        if tree.classes[place].sample() is not None
+        for action in REQUEST_ACTIONS
+    )
+
+
 def who_can(
     directory: Directory, actions: frozenset[Action], resource: Resource, origins: Origins = ANYWHERE
 ) -> tuple[Holder, ...]:

@@ -7,13 +7,15 @@ from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.findings import Place
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of
-from mqguard.auth.analysis.names import NameTree, key_of, trees
+from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of, trees
 from mqguard.auth.analysis.origins import NOWHERE, Origins
 from mqguard.auth.analysis.rights import resources_of
+from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
+from mqguard.auth.verdict import Verdict
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,37 +51,52 @@ class Scene:
     Attributes:
         lines: Every entry, Custom before Default.
         grid: The verdicts.
-        rights: The same for `decide`.
     """
 
-    __slots__ = ("_forest", "_subject", "grid", "lines", "rights")
+    __slots__ = ("_by_place", "_forest", "_places", "_subject", "_user", "grid", "lines")
 
     def __init__(self, acl: Acl) -> None:
         name = acl.subject.name
         self._subject = acl.subject
-        user = User(name, ())
+        self._user = User(name, ())
         self.lines = tuple(
             Line(Place(name, policy, number), entry)
             for policy in PolicyType
             for number, entry in enumerate(acl.entries(policy), 1)
         )
-        self.grid = Grid(user, acl)
-        self.rights = Rights(user, acl)
+        self.grid = Grid(self._user, acl)
         self._forest = trees(resources_of(acl))
+        self._by_place: dict[tuple[ResourceType, Key], list[Line]] = {}
+        self._places: dict[tuple[PolicyType | None, int], Place] = {}
+        for line in self.lines:
+            resource = line.entry.resource
+            self._by_place.setdefault((resource.type, key_of(resource)), []).append(line)
+            self._places.setdefault((line.place.policy, id(line.entry)), line.place)
 
-    def without(self, line: Line) -> Acl:
-        """The policies less one entry."""
-        place = line.place
-        return Acl(
-            self._subject,
-            tuple(
-                Policy(
-                    kind,
-                    tuple(other.entry for other in self.lines if other.place.policy is kind and other.place != place),
-                )
-                for kind in PolicyType
-            ),
+    def covering(self, cell: Cell) -> list[Line]:
+        """The lines about the names of the cell, in the order of `lines`: no others bear on its requests."""
+        found = list(self._by_place.get((ResourceType.ANY, WIDEST), ()))
+        place = cell.place
+        while place >= 0:
+            around = cell.tree.classes[place]
+            found += self._by_place.get((around.type, (around.base, around.exact)), ())
+            place = around.parent
+        order = list(PolicyType)
+        return sorted(found, key=lambda line: (order.index(line.place.policy), line.place.number))
+
+    def judge(self, cell: Cell, witness: Witness, without: Line | None = None) -> Verdict:
+        """What is decided about a request of the cell, by all lines or by all but one."""
+        lines = [line for line in self.covering(cell) if without is None or line.place != without.place]
+        policies = tuple(
+            Policy(kind, tuple(line.entry for line in lines if line.place.policy is kind)) for kind in PolicyType
         )
+        return decide(witness.request, Rights(self._user, Acl(self._subject, policies)))
+
+    def place_of(self, verdict: Verdict) -> tuple[Place, ...]:
+        """Where the entry stands that decided: the first place, if it is used again. Nothing if none did."""
+        if verdict.decided_by is None:
+            return ()
+        return (self._places[verdict.policy, id(verdict.decided_by)],)
 
     def spots(self, entry: Entry) -> Iterator[tuple[NameTree, int]]:
         """The classes of names that an entry is about and that a request can name."""

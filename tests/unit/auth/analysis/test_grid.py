@@ -134,3 +134,32 @@ def test_entries_of_one_resource_are_a_layer():
     assert not less.without(entries[0]).has(ResourceType.TOPIC, key)
     assert layers.has(ResourceType.TOPIC, key)
     assert layers.outcome(ResourceType.GROUP, key, Action.PUB) is SILENT
+
+
+def test_entries_can_be_taken_out_one_after_another():
+    """The others say what they said, whether of the same resource or not."""
+    acl = acl_of(
+        "resource: Topic:a, actions: Pub, decision: Allow",
+        "resource: Topic:b, actions: Pub, decision: Allow",
+        "resource: Topic:b, actions: Sub, decision: Allow",
+        "resource: Topic:c, actions: Pub, decision: Allow",
+    )
+    first, second, third, _ = acl.entries(PolicyType.CUSTOM)
+
+    less = Layers(acl.entries(PolicyType.CUSTOM)).without(first).without(second)
+    said = {
+        name: (less.has(ResourceType.TOPIC, (name, True)), less.outcome(ResourceType.TOPIC, (name, True), Action.PUB))
+        for name in "abc"
+    }
+    assert said == {"a": (False, SILENT), "b": (True, SILENT), "c": (True, EVERYTHING)}
+    assert less.about(ResourceType.TOPIC, ("b", True)) == [third]
+
+
+def test_prefixes_may_lie_within_each_other_a_thousand_deep():
+    """Each is looked at once, from whichever one is asked first."""
+    entries = [f"resource: 'Topic:{'a' * length}*', actions: Pub, decision: Allow" for length in range(2, 1500)]
+    acl = acl_of(*entries, "resource: 'Topic:a*', actions: Sub, decision: Deny")
+    grid = Grid(User("u", ()), acl)
+
+    assert outcome(grid, acl, ("a" * 1499, False), Action.PUB) == EVERYTHING
+    assert outcome(grid, acl, ("a" * 1499, False), Action.SUB).denied == ANYWHERE

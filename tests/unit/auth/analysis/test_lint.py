@@ -310,3 +310,27 @@ def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
         1,
         "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are allowed by `Allow Pub on Topic:a* from anywhere`",
     )
+
+
+def test_an_entry_used_twice_is_told_at_its_later_use():
+    """With the place of the first, which does the same."""
+    entry = read_document(
+        "version: 1\nusers: {u: {}}\npolicies: {User:u: {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}"
+    )
+    (used,) = entry.directory.acls["u"].entries(PolicyType.CUSTOM)
+    acl = Acl(Subject("u"), (Policy(PolicyType.CUSTOM, (used, used)),))
+
+    (found,) = lint_acl(acl)
+    assert (found.rule, found.place.number, [other.number for other in found.others]) == (Rule.REDUNDANT, 2, [1])
+
+
+def test_what_stands_in_both_policies_is_told_where_it_is_silent():
+    """The Custom one speaks."""
+    entry = "resource: Topic:a, actions: Pub, decision: Allow"
+
+    (found,) = findings(entry, default=[entry])
+    assert (found.rule, found.place.policy, found.others[0].policy) == (
+        Rule.DEFAULT_SILENT,
+        PolicyType.DEFAULT,
+        PolicyType.CUSTOM,
+    )

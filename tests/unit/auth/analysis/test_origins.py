@@ -98,3 +98,20 @@ def test_the_gap_is_as_wide_as_ipv4():
     assert ipaddress.IPv6Address("::1:0:0:0") in everywhere
     assert ANYWHERE.v6 == everywhere.v6
     assert ANYWHERE.v4 == ((0, 2**32 - 1),)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([], "nowhere"),
+        (["10.0.0.0/8"], "10.0.0.0/8"),
+        (["10.0.0.2", "::1", "10.0.0.3", "10.0.0.0/31"], "10.0.0.0/30, ::1"),
+    ],
+)
+def test_many_sets_are_joined_at_once(parts, text):
+    """As one by one."""
+    sets = [of(part) for part in parts]
+
+    assert Origins.union(sets).text == text
+    assert Origins.union([*sets, ANYWHERE]) is ANYWHERE
+    assert Origins.union([*sets, Origins.single(None)]) == Origins.union(sets) | Origins.single(None)
