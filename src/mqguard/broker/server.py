@@ -1,6 +1,7 @@
 """A broker's face, put together: its handlers, what it remembers of its clients, and what it does by the clock."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -44,8 +45,12 @@ from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.headers.pull import PullHeader
 from mqguard.remoting.link import Link
 
+_LOG = logging.getLogger(__name__)
+
 EXPIRY_MS = 5_000
 """How often silent clients and dead locks are looked for."""
+TELL_MS = 60_000
+"""How often trouble with the store that lasts is told."""
 
 
 class Announcer(Protocol):
@@ -111,11 +116,13 @@ class Broker:
         self._questions = Questions()
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
+        self._told: tuple[str, int] = ("", 0)
         self._address = settings.address
         self._resets = Resets()
         self._traffic = Traffic(ports.clock.now_ms())
         self._pulling = Pulling(engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock)
         engine.on_arrival(self._pulling.arrived)
+        engine.turn.on_failure(self._complain)
         engine.topics.on_change(self._topic_changed)
         engine.groups.on_change(self._group_changed)
         self.application = Router(
@@ -152,6 +159,8 @@ class Broker:
                 link.close("no heartbeat")
         # Last: a store that cannot work must not keep clients from their answers.
         self._engine.tick()
+        if self._engine.trouble is not None:
+            self._complain(self._engine.trouble)
 
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports
@@ -186,6 +195,14 @@ class Broker:
     def _commit(self) -> None:
         self._engine.turn.commit()
         self._pulling.answer_ready()
+
+    def _complain(self, reason: str) -> None:
+        """Tell the operator; clients are told anyway, but who runs the server does not see their errors."""
+        now = self._clock.now_ms()
+        what, when = self._told
+        if reason != what or now - when >= TELL_MS:
+            self._told = reason, now
+            _LOG.error("the store gives trouble: %s", reason)
 
     def _tell(self) -> None:
         for link, group in self._notices.take(self.clients):

@@ -242,8 +242,8 @@ class Engine:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last tick could not do all it should, for people; None if it could."""
-        return self._upkeep.trouble
+        """Why the last tick could not do all it should, or why messages are refused; None if all is well."""
+        return self._upkeep.trouble or self._producer.full
 
     def on_arrival(self, callback: Arrival) -> None:
         """Call back for every message once it is stored: `(topic, queue_id, next_offset, tag_code)`."""

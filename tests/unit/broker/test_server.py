@@ -1,0 +1,52 @@
+"""What a broker does by the clock, beside what its handlers do."""
+
+import pytest
+
+from mqguard.store.ports import Space
+from tests.unit.broker.conftest import House
+from tests.unit.broker.processors.test_pull import TopicConfig, pulling
+
+SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+
+
+@pytest.fixture
+def house():
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    return house
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == "mqguard.broker.server"]
+
+
+def test_a_commit_that_failed_is_told_to_the_operator_though_the_store_works_again_at_once(house, caplog):
+    house.store.failure = "cable pulled"
+    assert house.call(310, SEND, b"x").code != 0
+    house.tick(1000)
+    assert house.store.failure is None
+    assert told(caplog) == ["the store gives trouble: the store can not be written: cable pulled"]
+
+
+def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
+    monkeypatch.setattr(house.store, "recover", lambda: False)
+    house.store.failure = "cable pulled"
+    for _ in range(100):
+        house.tick(900)
+    assert told(caplog) == ["the store gives trouble: cable pulled"] * 2
+
+
+def test_a_full_disk_is_told(house, caplog, monkeypatch):
+    monkeypatch.setattr(house.store, "space", lambda: Space(100, 3))
+    house.tick(1000)
+    house.tick(50)
+    assert told(caplog) == ["the store gives trouble: 97% of the disk is in use, 95% is the limit"]
+    assert house.call(310, SEND, b"x").code == 14
+    assert house.call(11, pulling()).code == 19
+
+
+def test_all_is_well(house, caplog):
+    house.call(310, SEND, b"x")
+    house.tick(70_000)
+    assert told(caplog) == []
