@@ -1,3 +1,6 @@
+import itertools
+
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -56,3 +59,29 @@ def test_anything_else_is_corrupt_and_never_shown(data):
             read()
         assert str(caught.value) == "the stored policies of `User:alice` cannot be read"
         assert caught.value.__cause__ is None
+
+
+def test_a_check_says_what_decoding_would():
+    """Every mixture of parts that are right alone, or wrong in one way."""
+    types, patterns, names = ("*", "Topic"), ("LITERAL", "PREFIXED", "ANY"), ("", "t", "*", "t*", "*t")
+    mixed = itertools.product(types, patterns, names, ([], ["Pub"], ["Pub", "Pub"]), ([], ["::1"], ["::1/129"]))
+    entries = [[*parts, "Deny"] for parts in mixed]
+    one_policy = [[["Custom", [entry]]] for entry in entries]
+    good = [form for form in one_policy if outcomes(form) == {None}]
+    assert len(good) == (2 + 2) * 2 * 2
+    two_policies = [[[kind, []], ["Default", entries]] for kind in ("Custom", "Default") for ((_, entries),) in good]
+    for form in (*one_policy, *two_policies, [], [["Custom", []]]):
+        assert len(outcomes(form)) == 1, form
+
+
+def outcomes(form):
+    """What checking and decoding say of it: the sentence, or None where nothing is wrong."""
+    record = AclRecord(Subject("alice"), msgspec.json.encode(form))
+    said = set()
+    for read in (record.check, record.decode):
+        try:
+            read()
+            said.add(None)
+        except RecordCorrupt as exc:
+            said.add(str(exc))
+    return said
