@@ -2,7 +2,11 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from mqguard.model.peer import Peer
 
 _OTHER_FILES = 1024
 """Files that are open beside the connections: the store, logs, connections of our own."""
@@ -48,6 +52,35 @@ class Admission:
             self._by_address[ip] = count
         else:
             del self._by_address[ip]
+
+
+class Holder(Protocol):
+    """A connection that holds memory."""
+
+    peer: Peer
+
+
+H = TypeVar("H", bound=Holder)
+
+
+def greediest(links: Iterable[H], weight: Callable[[H], int]) -> H | None:
+    """Who must go where all together hold too much: the heaviest connection of the address that holds most.
+
+    Never the one that happens to come last: then few who hold nearly everything would have all others dropped.
+
+    Args:
+        links: The connections.
+        weight: What a connection holds.
+
+    Returns:
+        None if nobody holds anything.
+    """
+    heavy = [link for link in links if weight(link) > 0]
+    by_ip: Counter[str] = Counter()
+    for link in heavy:
+        by_ip[link.peer.ip] += weight(link)
+    worst = max(by_ip, key=by_ip.__getitem__, default=None)
+    return max((link for link in heavy if link.peer.ip == worst), key=weight, default=None)
 
 
 class LogGate:

@@ -49,11 +49,11 @@ class Hub(Protocol):
     def wake(self, link: "ServerLink") -> None:
         """Have `flush` called at the end of this turn."""
 
-    def hold(self, change: int) -> bool:
-        """Count bytes of unfinished frames; whether all together are still within the limit."""
+    def hold(self, change: int) -> None:
+        """Count bytes of unfinished frames; where all together are too many, links are cut, maybe the caller."""
 
-    def blocked(self, link: "ServerLink") -> bool:
-        """A peer does not read; whether all that waits for such peers is still within the limit."""
+    def blocked(self, link: "ServerLink") -> None:
+        """A peer does not read; where too much waits for such peers, links are cut, maybe this one."""
 
     def unblocked(self, link: "ServerLink") -> None:
         """The peer reads again, or is gone."""
@@ -78,14 +78,15 @@ class ServerLink(asyncio.Protocol):
         announced: Whether the application knows it.
         counted: Whether it is among the open connections.
         counted_address: The address under which it is counted, None before the client's address is known.
+        held: Bytes of a frame that has not ended.
         quiet: Sweeps since the last byte either way.
         slow: Sweeps since a frame, a handshake or the end began that has not ended.
     """
 
     __slots__ = (
-        "_backlog", "_blocked", "_ending", "_first", "_grace", "_held", "_hub", "_loop", "_out", "_peer_ended",
+        "_backlog", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
         "_reader", "_reading", "_session", "_take", "_transport", "_woken",
-        "announced", "certificate_subject", "closed", "counted", "counted_address", "peer", "quiet", "slow",
+        "announced", "certificate_subject", "closed", "counted", "counted_address", "held", "peer", "quiet", "slow",
     )  # fmt: skip
 
     def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop, channel: str) -> None:
@@ -96,7 +97,7 @@ class ServerLink(asyncio.Protocol):
         self._session: tls.TlsSession | None = None
         self._take: Callable[[bytes], None] = self._take_first
         self._first = b""
-        self._held = 0
+        self.held = 0
         self._backlog: list[Command] = []
         self._out: list[bytes] = []
         self._woken = False
@@ -162,6 +163,7 @@ class ServerLink(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection without a word."""
         self.closed = self._ending = True
+        self._release()
         if self._transport is not None:
             self._transport.abort()
 
@@ -199,8 +201,8 @@ class ServerLink(asyncio.Protocol):
         """The peer does not read what we send."""
         self._blocked = True
         self._steer()
-        if not self._hub.blocked(self):
-            self.cut("answers that wait for slow readers hold too much memory")
+        self._hub.blocked(self)
+        if self.closed:
             return
         seconds = self._hub.settings.slow_reader_seconds
         self._grace = self._loop.call_later(seconds, self.cut, f"it read nothing of its answers for {seconds:g} s")
@@ -222,9 +224,7 @@ class ServerLink(asyncio.Protocol):
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
-        self._hub.hold(-self._held)
-        self._held = 0
-        self._hub.unblocked(self)
+        self._release()
         self._out.clear()
         self._backlog.clear()
         self._take = _ignore
@@ -303,22 +303,17 @@ class ServerLink(asyncio.Protocol):
             commands = exc.commands
             failure = str(exc)
         pending = self._reader.pending
-        if pending != self._held and not self._hold(pending):
-            return
+        if pending != self.held:
+            change, self.held = pending - self.held, pending
+            self._hub.hold(change)
+            if self.closed:
+                return
         if commands:
             self.slow = 0
             self._serve(commands)
         if failure is not None and not self.closed:
             self._hub.complain(self, failure)
             self.finish()
-
-    def _hold(self, pending: int) -> bool:
-        change = pending - self._held
-        self._held = pending
-        if self._hub.hold(change) or change < 0:
-            return True
-        self.cut(f"unfinished frames of all connections hold more than {self._hub.settings.input_limit} bytes")
-        return False
 
     # Commands, and those that must wait for the next turn
 
@@ -384,7 +379,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def is_unfinished(self) -> bool:
         """Whether a header, a handshake or a frame has begun and not ended."""
-        return bool(self._first or self._held or self.is_shaking_hands)
+        return bool(self._first or self.held or self.is_shaking_hands)
 
     @property
     def is_shaking_hands(self) -> bool:
@@ -434,6 +429,12 @@ class ServerLink(asyncio.Protocol):
         else:
             transport.write_eof()
             self._steer()
+
+    def _release(self) -> None:
+        """Hold nothing any more that counts."""
+        held, self.held = self.held, 0
+        self._hub.hold(-held)
+        self._hub.unblocked(self)
 
     def _depart(self) -> None:
         """Tell the application, once."""

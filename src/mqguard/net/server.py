@@ -193,15 +193,21 @@ class RemotingServer:
         if not self._turn_is_due:
             self.end_turn_soon()
 
-    def hold(self, change: int) -> bool:
-        """Count bytes of unfinished frames."""
+    def hold(self, change: int) -> None:
+        """Count bytes of unfinished frames; who holds most of too many is cut."""
         self._held += change
-        return self._held <= self.settings.input_limit
+        limit = self.settings.input_limit
+        while self._held > limit and (link := limits.greediest(self.links, lambda link: link.held)) is not None:
+            link.cut(f"unfinished frames of all connections hold more than {limit} bytes")
 
-    def blocked(self, link: ServerLink) -> bool:
-        """Count a peer that does not read."""
+    def blocked(self, link: ServerLink) -> None:
+        """Count a peer that does not read; for whom most waits of too much is cut."""
         self._blocked.add(link)
-        return sum(other.unsent for other in self._blocked) <= self.settings.output_total_limit
+        while sum(other.unsent for other in self._blocked) > self.settings.output_total_limit:
+            worst = limits.greediest(self._blocked, lambda link: link.unsent)
+            if worst is None:
+                return
+            worst.cut("answers that wait for slow readers hold too much memory")
 
     def unblocked(self, link: ServerLink) -> None:
         """Forget a peer that does not read."""

@@ -47,9 +47,9 @@ class NetSettings:
         frames_per_turn: Most frames of one connection that are handled before others have their turn.
         output_high_water: Unsent bytes of one connection from which on it is not read any more.
         output_limit: Unsent bytes of one connection at which it is cut.
-        output_total_limit: Unsent bytes of all connections above their high-water mark together.
+        output_total_limit: Unsent bytes of all connections above their high-water mark together; who has most is cut.
         slow_reader_seconds: How long a connection may stay above the high-water mark before it is cut.
-        input_limit: Bytes of unfinished frames, all connections together; who adds above it is cut.
+        input_limit: Bytes of unfinished frames, all connections together; who holds most is cut.
         proxy_protocol_peers: Addresses and CIDR ranges whose PROXY protocol headers are believed.
         tls: TLS on the same port.
         backlog: Connections that the system queues before they are accepted.

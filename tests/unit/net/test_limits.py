@@ -5,7 +5,8 @@ import resource
 
 import pytest
 
-from mqguard.net.limits import Admission, LogGate, allow_files
+from mqguard.model.peer import Peer
+from mqguard.net.limits import Admission, LogGate, allow_files, greediest
 
 
 def test_connections_are_counted_in_and_out() -> None:
@@ -57,3 +58,23 @@ def test_the_file_limit_is_raised_and_never_lowered() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= (hard if hard >= 0 else 10**9 + 1024)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+class Holding:
+    def __init__(self, ip: str, size: int) -> None:
+        self.peer = Peer(ip, 1, "c")
+        self.size = size
+
+
+@pytest.mark.parametrize(
+    ("held", "worst"),
+    [
+        ([], None),
+        ([("a", 0), ("b", 0)], None),
+        ([("a", 5), ("b", 9), ("a", 3)], 1),
+        ([("a", 5), ("b", 9), ("a", 6)], 2),
+    ],
+)
+def test_the_heaviest_connection_of_the_heaviest_address_goes(held: list[tuple[str, int]], worst: int | None) -> None:
+    links = [Holding(ip, size) for ip, size in held]
+    assert greediest(links, lambda link: link.size) is (None if worst is None else links[worst])

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mqguard.model.peer import Peer
 from mqguard.net import link
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.server import RemotingServer
@@ -291,6 +292,24 @@ def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> 
         assert sum(link.unsent for link in list(running.server.links) if not link.closed) < 2_000_000
 
 
+def test_of_slow_readers_the_one_for_whom_most_waits_is_cut() -> None:
+    class Reader:
+        def __init__(self, unsent: int) -> None:
+            self.peer = Peer("10.0.0.1", 1, "c")
+            self.unsent = unsent
+            self.reason = ""
+
+        def cut(self, reason: str) -> None:
+            self.reason = reason
+            server.unblocked(self)  # type: ignore[arg-type]
+
+    server = RemotingServer(Echo(), settings(output_total_limit=1_000))
+    deaf, slow = Reader(950), Reader(60)
+    server.blocked(deaf)  # type: ignore[arg-type]
+    server.blocked(slow)  # type: ignore[arg-type]
+    assert (deaf.reason, slow.reason) == ("answers that wait for slow readers hold too much memory", "")
+
+
 def test_the_answers_of_a_turn_are_bounded_and_all_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many large answers are asked for at once: the rest waits until it is known who reads."""
     monkeypatch.setattr(link, "MOST_ANSWERS", 1_000_000)
@@ -322,6 +341,35 @@ def test_unfinished_frames_together_are_bounded(caplog: pytest.LogCaptureFixture
         assert eventually(lambda: len(running.server.links) == 1)
         with running.connect() as again:
             assert len(again.call(1, body=bytes(900_000)).body) == 900_000
+
+
+def test_who_holds_most_of_too_much_is_cut_and_not_who_comes_last() -> None:
+    with serving(Echo(), settings(input_limit=1_000_000)) as running, running.connect() as good:
+        many = [running.connect() for _ in range(6)]
+        for client in many:
+            client.send(asking(1, body=bytes(200_000))[:160_000])
+        assert eventually(lambda: running.server._held > 950_000)
+        frame = asking(2, body=bytes(80_000))
+        good.send(frame[:60_000])
+        assert eventually(lambda: len(running.server.links) == 6)
+        good.send(frame[60_000:])
+        assert len(good.read()[0].body) == 80_000
+        assert running.server._held <= 1_000_000
+
+
+def test_an_address_that_holds_most_is_cut_though_each_of_its_connections_holds_little() -> None:
+    limits = settings(input_limit=1_000_000, proxy_protocol_peers=("127.0.0.1",))
+    with serving(Echo(), limits) as running:
+        many = [running.connect(first=proxy_v2("10.0.0.1", n)) for n in range(1, 20)]
+        for client in many:
+            client.send(asking(1, body=bytes(200_000))[:50_000])
+        assert eventually(lambda: running.server._held > 930_000)
+        good = running.connect(first=proxy_v2("10.0.0.2", 1))
+        frame = asking(2, body=bytes(300_000))
+        good.send(frame[:250_000])
+        assert eventually(lambda: len(running.server.links) < 20)
+        good.send(frame[250_000:])
+        assert len(good.read()[0].body) == 300_000
 
 
 def test_connections_are_counted(caplog: pytest.LogCaptureFixture) -> None:
