@@ -68,10 +68,10 @@ def changes_details(changes: Sequence[Change], snapshot: Snapshot) -> dict[str, 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """A time without the collector of cycles, for a change of many thousand entries.
+    """A time without the collector of cycles, for reading or writing many thousand entries.
 
-    It would look through all of them again and again while they are read, which more than doubles the time that
-    everybody else waits, and find nothing: entries hold no cycles.
+    It would look through all of them again and again, which more than doubles the time that everybody else waits, and
+    find nothing: entries hold no cycles.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -176,8 +176,9 @@ class AccessAdministration:
     def list_acls(self, request: Request) -> Reply:
         """The policies whose subject and resources hold texts; a body only if there are any (3010)."""
         header = read(request.command.ext, AclFilterHeader)
-        found = self._manager.list_acls(header.subject_filter, header.resource_filter)
-        return Reply(body=encode([acl_info(acl) for acl in found]) if found else b"", remark=DONE)
+        with uncollected():
+            found = self._manager.list_acls(header.subject_filter, header.resource_filter)
+            return Reply(body=encode([acl_info(acl) for acl in found]) if found else b"", remark=DONE)
 
     def _put_acl(self, request: Request, operation: str) -> Reply:
         header = read(request.command.ext, SubjectHeader)
