@@ -81,3 +81,15 @@ def test_an_export_is_plain_to_read():
         "      sources: [10.0.0.0/8]\n"
         "      decision: Allow\n"
     )
+
+
+def test_an_export_is_for_readers_of_any_language():
+    """Letters stay letters; what is quoted needs to be, and no more."""
+    document = read_document(
+        "version: 1\nusers: {Zo\u00eb X: {}, '007': {}}\n"
+        "policies: {User:\u5c0f\u660e: {custom: [{resource: Topic:\u65e5\u672cX, actions: Pub, decision: Deny}]}}\n"
+    )
+    text = write_document(document.directory)
+
+    for line in ("  Zo\u00eb X:", "  '007':", "  User:\u5c0f\u660e:", "    - resource: Topic:\u65e5\u672cX"):
+        assert f"\n{line}\n" in text
