@@ -51,7 +51,9 @@ class Field:
 Fields = tuple[Field, ...]
 
 SECRET: Fields = (
-    Field("env", {"type": "string", "pattern": VARIABLE}, "the environment variable that holds the secret"),
+    Field(
+        "env", {"type": ["string", "boolean"], "pattern": VARIABLE}, "the environment variable that holds the secret"
+    ),
     Field(
         "file",
         reference("text"),

@@ -130,6 +130,7 @@ def with_entry(**changed):
         {**BASE, "policies": {"User:u": {"default": []}, "user:v": None}, "users": {"u": None}},
         {**BASE, "tests": [TEST, {**TEST, "from": "10.0.0.0/8", "reason": "super", "user": ["u", "v"]}]},
         {"version": "1", "users": {"u": {"type": "SUPER", "status": "Disable", "secret": {"file": 5}}}},
+        {**BASE, "users": {"u": {"secret": {"env": True}}}},
         with_entry(resource="topic:a", actions=["PUB", "sub"], decision="ALLOW"),
         with_entry(sources=["0.0.0.0/032", "1:2::3/0", "::ffff:10.0.0.1", "1::", "::", "::1.2.3.4"]),
         {**BASE, "tests": [{**TEST, "user": [True, 1.5, "null"], "must": "DENY", "reason": "NO-MATCH"}]},
