@@ -117,3 +117,18 @@ def test_more_than_a_broker_takes_is_told(admin: Run, tmp_path: Path) -> None:
     assert refused.code == 1
     assert "the changes are 17 MiB, and brokers take no more than 16 MiB at once by default" in refused.err
     assert name[:100] not in admin("export").out
+
+
+def test_who_signs_in_is_warned_of_what_becomes_of_it(admin: Run, tmp_path: Path) -> None:
+    """A plan that changes the very user in whose name it is carried out says so, and so does carrying it out."""
+    (tmp_path / "policy.yaml").write_text(
+        f"version: 1\nusers:\n  {SUPER}: {{type: Super, secret: {{env: NEXT}}}}\n  root: {{type: Super, secret: {{env: NEXT}}}}\n"
+    )
+    mind = f"mind that you sign in as `{SUPER}` (change: the secret changes)"
+    assert mind in admin("plan", "-f", "policy.yaml", NEXT="another-secret").out.splitlines()
+    assert "mind" not in admin("plan", "-f", "policy.yaml", NEXT=SUPER_SECRET).out
+    assert mind in admin("apply", "-f", "policy.yaml", NEXT="another-secret").out.splitlines()
+
+    assert admin("plan", "-f", "policy.yaml", NEXT="another-secret").code != 0, "the old secret is none any more"
+    back = admin("apply", "-f", "policy.yaml", NEXT=SUPER_SECRET, MQGUARD_SECRET_KEY="another-secret")
+    assert back.code == 0, back.err

@@ -1,5 +1,6 @@
 """`mqguard export`, `mqguard plan`, `mqguard apply`: users and policies as a document under version control."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from mqguard.model.text import visible
 if TYPE_CHECKING:
     from mqguard.auth.analysis.directory import Directory
     from mqguard.auth.documents.planning import Plan
+    from mqguard.config.secret import Credentials
 
 _MANY_USERS = 5
 """Users that are named in a line; of more, the number is told."""
@@ -86,10 +88,20 @@ def plan(
     """
     if against is not None and store is not None:
         raise click.UsageError("a file is compared with one state: give `--against` or `--store`, not both")
-    stored, _ = PolicySource(connection, against, store).load()
-    found = _plan(file, stored, prune=prune, set_secrets=set_secrets)
-    emit(_plan_json(found), _plan_text(found), as_json=as_json)
-    end(Exit.DONE if found.is_empty else Exit.FAILED)
+    if against is not None or store is not None:
+        stored, _ = PolicySource(connection, against, store).load()
+        plans = {"": _plans(file, [stored], prune=prune, set_secrets=set_secrets)[0]}
+        sender = None
+    else:
+        with open_brokers(connection) as brokers:
+            states = [broker.directory for broker in brokers]
+            found = _plans(file, states, prune=prune, set_secrets=set_secrets)
+            plans = {broker.name: one for broker, one in zip(brokers, found, strict=True)}
+        sender = connection.credentials()
+    shown = list(map(_plan_json, plans.values()))
+    value = shown[0] if all(one == shown[0] for one in shown) else {"plans": dict(zip(plans, shown, strict=True))}
+    emit(value, _plans_text(plans, sender), as_json=as_json)
+    end(Exit.DONE if all(one.is_empty for one in plans.values()) else Exit.FAILED)
 
 
 @click.command()
@@ -107,43 +119,59 @@ def apply(
 
     Applying twice is applying once. Refuses to leave no enabled Super user. At a server it needs one of mqguard.
     """
+    sender = None
     if store is not None:
         with open_manager(store) as manager:
-            found = _plan(file, directory_of(manager.snapshot), prune=prune, set_secrets=set_secrets)
+            found = _plans(file, [directory_of(manager.snapshot)], prune=prune, set_secrets=set_secrets)[0]
             if found.changes:
                 manager.apply(found.changes)
-        plans = [(str(store), found)]
+        plans = {str(store): found}
     else:
         plans = _apply_at_brokers(connection, file, prune=prune, set_secrets=set_secrets)
-    told = {_plan_text(found): None for _, found in plans}
-    text = next(iter(told)) if len(told) == 1 else "\n\n".join(f"{name}:\n{_plan_text(found)}" for name, found in plans)
+        sender = connection.credentials()
     emit(
-        {"applied": [name for name, _ in plans], "plans": {name: _plan_json(found) for name, found in plans}},
-        text,
+        {"applied": list(plans), "plans": {name: _plan_json(found) for name, found in plans.items()}},
+        _plans_text(plans, sender),
         as_json=as_json,
     )
 
 
-def _apply_at_brokers(
-    connection: Connection, file: Path, *, prune: bool, set_secrets: bool
-) -> "list[tuple[str, Plan]]":
+def _apply_at_brokers(connection: Connection, file: Path, *, prune: bool, set_secrets: bool) -> "dict[str, Plan]":
     """Bring each broker to the file. A broker that cannot be reached in the middle is brought to it by the next run."""
     with open_brokers(connection) as brokers:
         # Every plan is made before the first is carried out, so that what is wrong is wrong before anything changes.
-        plans = [_plan(file, broker.directory, prune=prune, set_secrets=set_secrets) for broker in brokers]
+        plans = _plans(file, [broker.directory for broker in brokers], prune=prune, set_secrets=set_secrets)
         apply_at(brokers, [found.without_kept_secrets() for found in plans])
-        return [(broker.name, found) for broker, found in zip(brokers, plans, strict=True)]
+        return {broker.name: found for broker, found in zip(brokers, plans, strict=True)}
 
 
-def _plan(file: Path, stored: "Directory", *, prune: bool, set_secrets: bool) -> "Plan":
+def _plans(file: Path, states: "Iterable[Directory]", *, prune: bool, set_secrets: bool) -> "list[Plan]":
+    """The way to the file from each of these states."""
     from mqguard.auth.documents.planning import plan as plan_of
     from mqguard.auth.documents.problems import DocumentInvalid
 
-    document = load_document(file)
+    document, resolve = load_document(file), resolver(file)
     try:
-        return plan_of(document, stored, resolver(file), prune=prune, set_secrets=set_secrets)
+        return [plan_of(document, state, resolve, prune=prune, set_secrets=set_secrets) for state in states]
     except DocumentInvalid as error:
         raise located(file, error) from None
+
+
+def _plans_text(plans: "Mapping[str, Plan]", sender: "Credentials | None") -> str:
+    """Plans that are the same are shown once, others by the name of the broker."""
+    texts = [_plan_text(found) for found in plans.values()]
+    blocks = (
+        texts[:1] if len(set(texts)) == 1 else [f"{visible(n)}:\n{text}" for n, text in zip(plans, texts, strict=True)]
+    )
+    if sender is not None:
+        steps = {
+            f"{step.verb}: {', '.join(step.details)}" if step.details else step.verb
+            for found in plans.values()
+            for step in found.steps
+            if (step.what, step.name) == ("user", sender.name)
+        }
+        blocks += [visible(f"mind that you sign in as `{sender.name}` ({step})") for step in sorted(steps)]
+    return "\n\n".join(blocks)
 
 
 def _plan_json(found: "Plan") -> dict[str, object]:
