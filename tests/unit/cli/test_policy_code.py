@@ -1,12 +1,15 @@
 """Export, plan and apply on the data directory of a stopped server."""
 
 import gc
+from contextlib import contextmanager
 
 import pytest
 
+from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.user import Secret, UserType
-from mqguard.cli.policy_source import open_manager
+from mqguard.auth.user import LiveSecret, Secret, User, UserType
+from mqguard.cli import policy_code
+from mqguard.cli.policy_source import BrokerState, open_manager
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.access_rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run, run_json
@@ -121,6 +124,31 @@ def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
     out = run(capsys, "plan", "-f", tmp_path / "many.yaml", "--against", state, "--set-secrets")[1]
     assert "not compared" not in out
     assert out.count("the secret changes") == 7
+
+
+def test_each_broker_has_its_way_to_the_file(policy, capsys, monkeypatch):
+    """Where brokers differ, plan tells them apart; where they do not, it tells it once."""
+    secret = (LiveSecret(Secret("shop-secret")),)
+    admin = User("admin", (LiveSecret(Secret("admin-secret")),), UserType.SUPER)
+    states = [Directory.of([admin], []), Directory.of([admin, User("shop", secret)], [])]
+
+    @contextmanager
+    def brokers(_connection):
+        yield [BrokerState(f"broker-{at}", None, state) for at, state in enumerate(states)]
+
+    monkeypatch.setattr(policy_code, "open_brokers", brokers)
+    code, out, _ = run(capsys, "plan", "-f", policy)
+    assert code == 1
+    first, second = out.split("broker-1:\n")
+    assert first.startswith("broker-0:\ncreate user shop\n")
+    assert second.startswith("create policies shop\n")
+    code, found = run_json(capsys, "plan", "-f", policy)
+    assert [len(found["plans"][name]["steps"]) for name in ("broker-0", "broker-1")] == [2, 1]
+
+    states[0] = states[1]
+    code, out, _ = run(capsys, "plan", "-f", policy)
+    assert (code, out.count("create policies shop")) == (1, 1)
+    assert [step["name"] for step in run_json(capsys, "plan", "-f", policy)[1]["steps"]] == ["shop"]
 
 
 def test_one_state_to_compare_with(store, policy, capsys):
