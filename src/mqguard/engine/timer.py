@@ -13,6 +13,7 @@ from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Turn
 from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
+from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
 from mqguard.store.ports import MessageStore, Table
 
@@ -32,7 +33,7 @@ class Timers:
         max_ms: How far ahead a time may lie.
 
     Attributes:
-        undeliverable: Messages dropped because their real topic was gone when they were due.
+        undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
     """
 
     def __init__(
@@ -104,10 +105,18 @@ class Timers:
         self._turn.after(self._delivered)
         self._turn.undo(self._delivered)
         for key, data in waiting:
-            if not bring_back(record.decode(data), self._log, self._topics):
+            if not self._deliver_record(data):
                 self.undeliverable += 1
             self._store.stage_removal(Table.TIMERS, key)
         return len(waiting)
+
+    def _deliver_record(self, data: bytes) -> bool:
+        """Stage a message where it belongs; False if it is damaged: one lost message must not hold up all others."""
+        try:
+            message = record.decode(data)
+        except RecordInvalid:
+            return False
+        return bring_back(message, self._log, self._topics)
 
     def _delivered(self) -> None:
         self._delivering = False

@@ -8,6 +8,7 @@ from mqguard.model import batch, properties
 from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.store.memory import MemoryMessageStore
+from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
 from tests.fixtures.engine import START, HandClock, make_engine, message, pairs_of, read, send, ticked
 
@@ -160,6 +161,15 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
     ticked(engine, clock, 1_100)
     assert engine.timers.undeliverable == 1
     assert len(read(engine)) == 1
+
+
+def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
+    engine._store.stage_value(Table.TIMERS, (clock.now + 500).to_bytes(8, "big") + bytes(8), b"no record")
+    engine.turn.commit()
+    send(engine, b"sound", pairs={"TIMER_DELAY_SEC": "1"}, queue_id=1)
+    ticked(engine, clock, 1_100)
+    assert engine.timers.undeliverable == 1
+    assert [one.body for one in read(engine, queue_id=1)] == [b"sound"]
 
 
 def test_a_batch_can_not_wait(engine):
