@@ -34,14 +34,14 @@ class Offsets:
         Raises:
             ConfigIllegal: the offset, queue or a name is none.
         """
+        if not 0 <= offset <= _MAX_OFFSET or not 0 <= queue_id <= _MAX_QUEUE:
+            raise ConfigIllegal(f"offset `{offset}` of queue `{queue_id}` can not be committed; both must be 0 or more")
         queues = self._table.get((group, topic))
         if queues is None:
             fault = names.group_fault(group) or names.topic_fault(topic)
             if fault:
                 raise ConfigIllegal(fault)
             queues = self._table[group, topic] = {}
-        if not 0 <= offset <= _MAX_OFFSET or not 0 <= queue_id <= _MAX_QUEUE:
-            raise ConfigIllegal(f"offset `{offset}` of queue `{queue_id}` can not be committed; both must be 0 or more")
 
         before = queues.get(queue_id)
         if before == offset:

@@ -100,3 +100,11 @@ def test_what_was_pulled_is_not_what_was_consumed(engine, store):
     assert engine.offsets.pulled("g", "t", 1) is None
     assert engine.offsets.get("g", "t", 0) is None
     assert not engine.turn.pending
+
+
+def test_what_can_not_be_committed_leaves_nothing(engine):
+    for offset, queue_id in ((-1, 0), (1 << 63, 0), (5, -1)):
+        with pytest.raises(ConfigIllegal):
+            engine.offsets.set("g", "orders", queue_id, offset)
+    assert engine.offsets.topics_of("g") == []
+    assert engine.offsets.everything() == {}
