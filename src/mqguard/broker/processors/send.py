@@ -77,7 +77,7 @@ class Sending:
         except NoSuchTopic as exc:
             sent = self._create_and_send(request, message, exc)
         traffic = self._traffic
-        traffic.put += 1
+        traffic.put += sent.message_id.count(",") + 1 if message.batch else 1
         traffic.put_bytes += len(command.body)
         # Clients read MSG_REGION and TRACE_ON without looking whether they are there.
         ext = {
