@@ -15,7 +15,7 @@ from mqguard.remoting.link import Link
 MOST_WAITING = 4_096
 MOST_OF_ONE = 1_024
 MOST_BYTES = 64 * 1024 * 1024
-"""Bodies of all requests that wait together."""
+"""Bodies and fields of all requests that wait together."""
 
 
 class Parking(Protocol):
@@ -66,7 +66,7 @@ class ParkedRequests:
 
     def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:
         """See `Parking`. Where there is no room, `go_on` is called at once."""
-        channel, size = link.peer.channel, len(command.body)
+        channel, size = link.peer.channel, len(command.body) + sum(map(len, command.ext.values()))
         if (
             self._waiting >= MOST_WAITING
             or self._of[channel] >= MOST_OF_ONE

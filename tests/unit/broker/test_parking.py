@@ -239,6 +239,16 @@ def test_no_room_refuses(bound, monkeypatch):
     assert house.records.kept[-1].reason == "plugin-busy"
 
 
+def test_what_stands_in_the_fields_counts_as_bodies_do(monkeypatch):
+    monkeypatch.setattr(parking, "MOST_BYTES", 50_000)
+    house = ParkedHouse()
+    house.user("alice", ("Topic:t", "Pub"))
+    wire = house.connect()
+    for _ in range(3):
+        house.app.commands(wire, [house.command(310, {**SEND, "i": "x" * 20_000}, user="alice")])
+    assert (len(house.parking), len(wire.frames)) == (2, 1)
+
+
 def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_once():
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Sub,Pub"), ("Group:g", "Sub"))
