@@ -246,9 +246,9 @@ class Clients:
         """A live producer by its client id, the one heard of last if several claim it."""
         found = [
             member
-            for members in self._producers.values()
-            for member in members.values()
-            if member.client.client_id == client_id
+            for channel in self._ids.get(client_id, ())
+            for group in self._producer_channels.get(channel, ())
+            if (member := self._producers[group][channel]).client.client_id == client_id
         ]
         return max(found, key=lambda member: member.seen_ms).client if found else None
 
