@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from mqguard.model import names
+from mqguard.model.topic import MAX_QUEUES, perm_fault
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.request import Handler, Request
 from mqguard.namesrv.routes import (
@@ -81,6 +83,9 @@ class Routing:
         """Put a topic on brokers that are known (217)."""
         topic = read(request.command.ext, TopicHeader).topic
         data = decode(request.command.body, TopicRouteData)
+        fault = names.topic_fault(topic) or next(filter(None, map(_queues_fault, data.queue_datas)), None)
+        if fault is not None:
+            return Reply(ResponseCode.INVALID_PARAMETER, remark=fault)
         self._table.place(
             topic,
             {
@@ -100,16 +105,26 @@ class Routing:
         """Names that tools ask routes of although nobody made them as topics: clusters and brokers (304)."""
         del request
         clusters = self._table.clusters()
-        names = [*clusters, *(name for brokers in clusters.values() for name in brokers)]
+        known = [*clusters, *(name for brokers in clusters.values() for name in brokers)]
         address = next((next(iter(broker.addresses.values())) for broker in self._table.brokers()), None)
-        return Reply(body=encode(TopicList(topic_list=names, broker_addr=address)))
+        return Reply(body=encode(TopicList(topic_list=known, broker_addr=address)))
 
     def _flagged(self, wanted: Callable[[int], bool]) -> Handler:
         return lambda _: _topics(self._table.topics_flagged(wanted))
 
 
-def _topics(names: list[str]) -> Reply:
-    return Reply(body=encode(TopicList(topic_list=names)))
+def _queues_fault(data: QueueData) -> str | None:
+    """Why clients must not be told of such queues: they make as many of their own."""
+    if 0 <= data.read_queue_nums <= MAX_QUEUES and 0 <= data.write_queue_nums <= MAX_QUEUES:
+        return perm_fault(data.perm)
+    return (
+        f"{data.read_queue_nums} and {data.write_queue_nums} queues of broker `{data.broker_name}`: "
+        f"both must be 0 to {MAX_QUEUES}"
+    )
+
+
+def _topics(topics: list[str]) -> Reply:
+    return Reply(body=encode(TopicList(topic_list=topics)))
 
 
 def _broker_data(broker: BrokerRoute) -> BrokerData:

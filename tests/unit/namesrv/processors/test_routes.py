@@ -90,6 +90,26 @@ def test_a_topic_is_forgotten_and_placed(directory):
     assert directory.call(217, {"topic": "t"}, b"nonsense").code == ResponseCode.INVALID_PARAMETER
 
 
+@pytest.mark.parametrize(
+    ("topic", "change"),
+    [
+        ("t", {"readQueueNums": -1}),
+        ("t", {"writeQueueNums": 1 << 31}),
+        ("t", {"perm": 99}),
+        ("a b", {}),
+    ],
+)
+def test_no_topic_is_placed_that_clients_could_not_bear(directory, topic, change):
+    before = directory.routes.route("t")
+    queue = {"brokerName": "broker-a", "readQueueNums": 2, "writeQueueNums": 2, "perm": 6, **change}
+    body = json.dumps({"brokerDatas": [], "queueDatas": [queue]}).encode()
+    answer = directory.call(217, {"topic": topic}, body)
+    assert answer.code == ResponseCode.INVALID_PARAMETER
+    assert answer.remark
+    assert directory.routes.route("t") == before
+    assert directory.routes.route("a b") is None
+
+
 def test_a_route_needs_a_right_on_its_topic(directory):
     directory.user("alice", ("Topic:mine", "Pub"))
     assert directory.call(105, {"topic": "t"}, user="alice").code == ResponseCode.NO_PERMISSION
