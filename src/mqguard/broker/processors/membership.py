@@ -28,10 +28,14 @@ from mqguard.remoting.headers.codec import read
 
 MAX_GROUPS = 1_000
 """Most groups of one connection: a process has a handful, and each costs memory here."""
-
-
 MAX_IDS = 100
 """Most client ids of one connection: an honest client has one, and nobody else can use those that are taken."""
+MAX_TOPICS = 1_000
+"""Most topics that a group subscribes to."""
+MAX_WORD = 255
+"""Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
+MAX_EXPRESSION = 16 * 1024
+"""Longest filter expression that is remembered."""
 
 
 class Membership:
@@ -77,6 +81,7 @@ class Membership:
         """A client says what it produces and consumes (34)."""
         command, link = request.command, request.link
         beat = decode(command.body, HeartbeatData)
+        _require_short(beat)
         self._require_own(request, beat.client_id)
         user = request.access.user or None
         client = Client(beat.client_id, link, command.language, command.version, user)
@@ -111,6 +116,7 @@ class Membership:
     def lock(self, request: Request) -> Reply:
         """Lock queues for a client, so that only it consumes them (41)."""
         body = decode(request.command.body, LockBatch)
+        _require_words(body.client_id)
         self._require_own(request, body.client_id)
         queues = {_key(queue): queue for queue in body.mq_set if self._exists(queue)}
         held = self._locks.lock(body.consumer_group, body.client_id, queues, self._clock.now_ms())
@@ -165,6 +171,31 @@ class Membership:
 
     def _require_own(self, request: Request, client_id: str) -> None:
         request.access.require_owner(self._clients.owner_of(client_id), f"the client id `{client_id}`")
+
+
+def _require_short(beat: HeartbeatData) -> None:
+    """Refuse what honest clients are far from: a heartbeat is kept as long as its connection."""
+    _require_words(beat.client_id, *(producer.group_name for producer in beat.producer_data_set))
+    for consumer in beat.consumer_data_set:
+        _require_words(consumer.group_name, consumer.consume_type, consumer.message_model, consumer.consume_from_where)
+        if len(consumer.subscription_data_set) > MAX_TOPICS:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"group `{consumer.group_name}` subscribes to more than {MAX_TOPICS} topics",
+            )
+        for subscription in consumer.subscription_data_set:
+            _require_words(subscription.topic, subscription.expression_type)
+            if len(subscription.sub_string) > MAX_EXPRESSION:
+                raise RequestRefused(
+                    ResponseCode.INVALID_PARAMETER,
+                    f"the filter of topic `{subscription.topic}` is longer than {MAX_EXPRESSION} characters",
+                )
+
+
+def _require_words(*words: str) -> None:
+    for word in words:
+        if len(word) > MAX_WORD:
+            raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"`{word[:32]}…` is longer than {MAX_WORD} characters")
 
 
 def _subscription(data: SubscriptionData) -> Subscription:

@@ -292,3 +292,35 @@ def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters
     assert house.call(310, back, b"again").code == 0
     assert len(house.engine.fetch("%RETRY%g", 0, 0, 32, 0).records) == 2
     assert len(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"client": "c" * 256},
+        {"groups": ["g" * 256]},
+        {"topics": ["t" * 256]},
+        {"topics": [f"t{number}" for number in range(1_001)]},
+        {"expression": "A" * 17_000},
+        {"producers": ["p", "p" * 256]},
+    ],
+)
+def test_a_heartbeat_that_would_fill_memory_is_refused_whole(house, said):
+    answer = house.call(34, body=beat(**said))
+    assert answer.code == ResponseCode.INVALID_PARAMETER
+    assert len(answer.remark) < 200
+    assert list(house.broker.clients.groups()) == []
+    assert house.broker.clients.all_producers() == {}
+
+
+def test_the_words_of_a_consumer_are_short_too(house):
+    for member in ("consumeType", "messageModel", "consumeFromWhere"):
+        said = json.loads(beat())
+        said["consumerDataSet"][0][member] = "x" * 256
+        assert house.call(34, body=json.dumps(said).encode()).code == ResponseCode.INVALID_PARAMETER
+
+
+def test_no_lock_is_held_under_a_name_of_megabytes(house):
+    queue = {"topic": "t", "brokerName": "broker-a", "queueId": 0}
+    body = json.dumps({"consumerGroup": "g", "clientId": "c" * 256, "mqSet": [queue]}).encode()
+    assert house.call(41, body=body).code == ResponseCode.INVALID_PARAMETER
