@@ -119,22 +119,23 @@ class SelectedConnections(VerifiedConnections):
         found = super().find(channel, user, version, now_ms)
         if found is None:
             return None
-        age = now_ms - self._since.get((channel, user), 0)
+        age = now_ms - self._since[channel, user]
         return found if relies(self._strategy, Remembered(found.user, channel, None, age)) else None
 
     def add(self, channel: str, identity: Identity, version: int, now_ms: int, not_after: int | None) -> None:
         """As the base, with the time."""
         super().add(channel, identity, version, now_ms, not_after)
-        if len(self._since) > len(self._known) + 1:
-            self._since.clear()
-        self._since[channel, identity.user] = now_ms
+        since = self._since
+        since[channel, identity.user] = now_ms
+        if len(since) > len(self._known):
+            self._since = {key: since[key] for key in self._known}
 
 
 def _read_user(raw: object) -> str | Unproven | None:
     if isinstance(raw, Unproven):
         return raw
     # Not a subclass, which might compare as it likes.
-    return raw if type(raw) is str and 0 < len(raw) <= LONGEST_USER and raw.isprintable() and raw.strip() else None
+    return raw if type(raw) is str and len(raw) <= LONGEST_USER and raw.isprintable() and raw.strip() else None
 
 
 def _read_ruling(raw: object) -> Ruling | None:

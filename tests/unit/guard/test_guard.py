@@ -85,6 +85,7 @@ def test_bad_credentials_are_refused(world, command, reason, sentence):
     assert refused.remark == f"{sentence} [decision {refused.decision_id}]"
     story = world.guard.refusals.find(refused.decision_id)
     assert (story.stage, story.reason, story.proven) == ("authentication", reason, False)
+    assert story.user == command.ext.get("AccessKey", "")
 
 
 def test_a_changed_body_breaks_the_signature(world):
@@ -284,8 +285,10 @@ def test_with_everything_off_everybody_is_let_in():
     access = world.admit(Command(25))
 
     assert access.identity is None
+    assert not access.pending
     access.require_owner("somebody", "it")
     assert world.sink.records[-1].reason == "authorization-off"
+    assert world.sink.records[-1].signature is None
 
 
 def test_authentication_alone_lets_every_user_do_everything():
@@ -334,10 +337,15 @@ def test_a_code_on_the_authentication_whitelist_needs_no_proof_but_has_no_rights
     world.allow("alice", "Topic:orders", "Pub")
 
     assert world.admit(signed(310, b="orders")).identity.user == "alice"
-    world.refusal(Command(310, ext={"b": "orders"}))
-    world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
-    world.refusal(signed(310, b="orders", secret="wrong"))
-    world.refusal(Command(106))
+    for nobody in (
+        Command(310, ext={"b": "orders"}),
+        Command(310, ext={"b": "orders", "AccessKey": "alice"}),
+        signed(310, b="orders", secret="wrong"),
+        Command(106),
+    ):
+        refused = world.refusal(nobody)
+        assert refused.remark.startswith("Authorization failed.")
+        assert world.guard.refusals.find(refused.decision_id).reason == "unknown-user"
 
 
 def test_both_whitelists_open_a_code_to_everybody():
@@ -352,7 +360,9 @@ def test_both_whitelists_open_a_code_to_everybody():
         )
     )
 
-    assert world.admit(Command(105)).identity is None
+    access = world.admit(Command(105))
+    assert (access.identity, access.needs, access.pending) == (None, (), False)
+    assert world.sink.records[-1].reason == "excused"
     for code in (106, 107, 310):
         world.refusal(Command(code))
 
@@ -363,6 +373,8 @@ def test_both_whitelists_open_a_code_to_everybody():
 def test_an_admission_is_on_record(world):
     """With who, where from, what, why, the entry that decided and how long it took."""
     world.admit(signed(310, b="orders"))
+    command = signed(310, b="orders")
+    world.admit(command)
 
     record = world.sink.records[-1]
     assert (record.stage, record.user, record.method, record.source, record.code) == (
@@ -375,8 +387,45 @@ def test_an_admission_is_on_record(world):
     assert record.reason == "allowed"
     assert not record.refused
     assert record.verdicts[0].decided_by.resource.key == "Topic:orders"
-    assert record.latency_ns > 0
+    assert record.latency_ns == 1000
+    assert record.signature == command.ext["Signature"]
+    assert record.version == world.metadata.snapshot.version > 0
     assert record.when_ms == world.clock.ms
+
+
+def test_why_somebody_is_let_in_is_on_record(world):
+    """A Super user for being one, however clear its request is; who needs no right for being somebody."""
+    world.allow("alice", "Group:g", "Sub")
+    world.allow("alice", "Topic:orders", "Sub")
+    for command, reason, judged in (
+        (signed(310, b="orders", user="root"), "super", 1),
+        (signed(25, user="root"), "super", 0),
+        (signed(106, user="root"), "super", 0),
+        (signed(106), "authenticated", 0),
+        (signed(11, topic="orders", consumerGroup="g"), "allowed", 2),
+    ):
+        world.admit(command)
+        record = world.sink.records[-1]
+        assert (record.reason, len(record.verdicts), len(record.needs)) == (reason, judged, judged)
+
+
+def test_what_was_judged_until_a_refusal_is_on_record(world):
+    """What nobody judged any more is told as that."""
+    world.allow("alice", "Topic:orders", "Sub")
+    world.refusal(signed(11, topic="orders", consumerGroup="g"))
+    record = world.sink.records[-1]
+
+    assert [verdict.allowed for verdict in record.verdicts] == [True, False]
+    world.refusal(signed(11, topic="other", consumerGroup="g"))
+    assert [verdict.allowed for verdict in world.sink.records[-1].verdicts] == [False]
+    assert len(world.sink.records[-1].needs) == 2
+
+
+def test_a_refusal_for_want_of_a_signature_has_none_on_record(world):
+    """Which is not the same as one that was not looked at."""
+    world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
+
+    assert world.sink.records[-1].signature == ""
 
 
 def test_a_refusal_is_on_record_under_its_id(world):
@@ -440,7 +489,8 @@ def test_a_fault_refuses_and_is_logged(world, caplog):
     assert refused.code == 16
     assert refused.remark.startswith("Authorization failed. Please verify your access rights and try again.")
     assert "on fire" not in refused.remark
-    assert "the guard failed" in caplog.text
+    assert world.guard.refusals.find(refused.decision_id).reason == "fault"
+    assert "the guard failed at request code 310 of 10.1.2.3" in caplog.text
 
 
 def test_a_fault_while_refusing_refuses_too(world, caplog):
@@ -455,7 +505,9 @@ def test_a_fault_while_refusing_refuses_too(world, caplog):
         refused = world.refusal(signed(310, b="other"))
 
     assert isinstance(refused, Refused)
-    assert refused.decision_id == ""
+    assert (refused.code, refused.decision_id) == (16, "")
+    assert refused.remark == "Authorization failed. Please verify your access rights and try again."
+    assert "a refusal could not be put on record" in caplog.text
 
 
 def test_a_rule_that_fails_refuses(world, monkeypatch):

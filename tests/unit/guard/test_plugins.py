@@ -4,50 +4,15 @@ import logging
 
 import pytest
 
-from mqguard.auth.user import UserStatus, UserType
-from mqguard.guard.asking import Answers, Plug, PluginFailed, Waits
+from mqguard.auth.user import UserStatus
+from mqguard.guard.asking import BUSY, LATE, NONSENSE, RAISED, Answers, Plug, PluginFailed, Waits
 from mqguard.guard.extension import AccessQuestion, Claim, Remembered, Ruling, Step, Unproven
-from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.extensions import Extensions
+from mqguard.guard.refusals import remedy
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
 from mqguard.testing.plugin_guard import PEER, SECRET, PluginGuard, signed
-
-ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
-
-
-class Scripted:
-    """Answers what the test says, or raises it."""
-
-    def __init__(self, answer, quick=True):
-        self.answer = answer
-        self.quick = quick
-        self.asked = []
-
-    def _say(self, *question):
-        self.asked.append(question)
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return self.answer
-
-    authenticate = decide = check = _say
-
-
-def guarded(settings=ON, **plugins):
-    found = {
-        key: tuple(Installed(f"{key}{at}", plugin, plugin.quick) for at, plugin in enumerate(given))
-        if isinstance(given, tuple)
-        else Installed(key, given, given.quick)
-        for key, given in plugins.items()
-    }
-    world = PluginGuard(Extensions(**found), settings)
-    world.users.create_user("root", SECRET, UserType.SUPER)
-    world.users.create_user("alice", SECRET)
-    return world
-
-
-def reason(world):
-    return world.guard.refusals.last(1)[0].reason
-
+from tests.unit.guard.plugins import Scripted, guarded, reason
 
 SEND = signed(310, {"b": "orders"})
 WRONG = [None, True, "allow", 1, object(), [Ruling.ALLOW], Ruling, Step.NEXT]
@@ -80,7 +45,10 @@ def test_whatever_is_raised_refuses(error, quick, caplog):
     with caplog.at_level(logging.ERROR):
         assert not world.admits(SEND)
     assert reason(world) == "plugin-raised"
-    assert "authorization_provider" in caplog.text
+    [told] = [record for record in caplog.records if record.name == "mqguard.guard.asking"]
+    assert "`authorization_provider`" in told.getMessage()
+    assert told.getMessage().endswith("plugin-raised (1 times since last told)")
+    assert told.exc_info[1] is error
 
 
 def test_a_failing_plugin_does_not_flood_the_log(caplog):
@@ -212,9 +180,29 @@ def test_a_strategy_that_fails_relies_on_nothing():
     assert not world.admits(signed(310, {"b": "orders"}, secret="wrong"))
 
 
+def plug_of(reads, took=0):
+    ticking = iter(range(0, 1_000_000, took) if took else [0] * 10)
+    return Plug("slow", lambda: Ruling.ALLOW, reads, quick=True, limit_ms=500, now_ms=lambda: next(ticking))
+
+
 def test_a_quick_plugin_that_is_late_is_not_believed():
-    ticking = iter(range(0, 10_000, 600))
-    plug = Plug("slow", lambda: Ruling.ALLOW, lambda raw: raw, quick=True, limit_ms=500, now_ms=lambda: next(ticking))
-    with pytest.raises(PluginFailed) as failed:
-        plug.ask(Answers())
+    assert plug_of(lambda raw: raw, took=500).ask(Answers()) is Ruling.ALLOW
+    with pytest.raises(PluginFailed, match="the plugin `slow` gave no answer: plugin-late") as failed:
+        plug_of(lambda raw: raw, took=501).ask(Answers())
     assert failed.value.reason == "plugin-late"
+
+
+def test_an_answer_that_cannot_even_be_read_is_nonsense():
+    def unreadable(_raw):
+        raise ZeroDivisionError
+
+    with pytest.raises(PluginFailed) as failed:
+        plug_of(unreadable).ask(Answers())
+    assert failed.value.reason == "plugin-nonsense"
+
+
+@pytest.mark.parametrize(
+    ("word", "told"), [(RAISED, "mend"), (LATE, "pluginTimeoutMs"), (NONSENSE, "returned"), (BUSY, "pluginThreads")]
+)
+def test_every_way_to_fail_has_a_remedy(word, told):
+    assert told in remedy(word)

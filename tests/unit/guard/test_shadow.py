@@ -101,6 +101,8 @@ def test_what_is_touched_is_let_in_too(world):
 
     assert (line["event"], line["verdict"], line["reason"]) == ("touched", "shadow-deny", "denied")
     assert access.allows(ResourceType.TOPIC, "other", Action.GET)
+    assert access.allows(ResourceType.TOPIC, "orders", Action.SUB)
+    assert counted(world)["mqguard_requests_shadowed_total"] == {("touched", "denied"): 1, ("touched", "no-match"): 1}
     with pytest.raises(Refused):
         access.require_owner("bob", "the client id `c`")
 

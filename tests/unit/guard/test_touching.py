@@ -4,6 +4,7 @@ import pytest
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.guard.audit import Stage
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
@@ -51,6 +52,21 @@ def test_a_refusal_has_an_id_and_a_story(world, access):
     story = world.guard.refusals.find(refused.value.decision_id)
     assert (story.stage, story.reason, story.code, story.user) == ("touched", "no-match", 33, "alice")
     assert "Topic:other" in refused.value.remark
+
+
+def test_what_is_touched_is_on_record(world, access):
+    """What it stood for, when, how long that took, and the entry that decided."""
+    world.clock.ms += 5
+
+    access.require(TOPIC, "%RETRY%g", Action.PUB)
+
+    record = world.sink.records[-1]
+    assert (record.stage, record.reason, record.refused) == (Stage.TOUCHED, "allowed", False)
+    assert (record.code, record.user, record.source, record.when_ms) == (33, "alice", "10.1.2.3", world.clock.ms)
+    assert [need.text for need in record.needs] == ["Sub on Group:g"]
+    assert [verdict.decided_by.resource.key for verdict in record.verdicts] == ["Group:g"]
+    assert record.latency_ns == 1000
+    assert record.version == world.metadata.snapshot.version
 
 
 def test_retry_topics_stand_for_their_group_here_too(access):
