@@ -96,26 +96,27 @@ class Router:
 
     def commands(self, link: Link, commands: list[Command]) -> None:
         """Serve frames in order."""
-        peer = link.peer
         admit = self._guard.admit
-        handlers = self._handlers
         for command in commands:
-            flag = command.flag
-            if flag & FLAG_RESPONSE:
+            if command.flag & FLAG_RESPONSE:
                 self._answered(link, command)
-                continue
-            try:
-                access = admit(command, peer)
-                handler = handlers.get(command.code)
-                reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
-                if access.pending and (reply is None or reply.code == 0):
-                    reply = _unchecked(command)
-            except Waits as waits:
-                reply = self._park(link, command, waits)
-            except Exception as exc:  # noqa: BLE001, rule 2
-                reply = self._explain(command.code, exc)
-            if reply is not None and not flag & FLAG_ONEWAY:
-                self._send(link, command, reply)
+            else:
+                self._serve(link, command, admit)
+
+    def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], Access]) -> None:
+        """Let a request in or not, have it handled, and answer it."""
+        try:
+            access = admit(command, link.peer)
+            handler = self._handlers.get(command.code)
+            reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
+            if access.pending and (reply is None or reply.code == 0):
+                reply = _unchecked(command)
+        except Waits as waits:
+            reply = self._park(link, command, waits)
+        except Exception as exc:  # noqa: BLE001, rule 2
+            reply = self._explain(command.code, exc)
+        if reply is not None and not command.flag & FLAG_ONEWAY:
+            self._send(link, command, reply)
 
     def _park(self, link: Link, command: Command, waits: Waits) -> Reply | None:
         """Go on with a request when the plugins that it waits for have answered, or their time is up."""
@@ -129,20 +130,11 @@ class Router:
         """Look at a request from its beginning, or serve it from its beginning if it was let in."""
         if link.closed:
             return
-        try:
-            access = answers.access
-            if access is None:
-                access = self._parking.resume(command, link.peer, answers)
-            handler = self._handlers.get(command.code)
-            reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
-            if access.pending and (reply is None or reply.code == 0):
-                reply = _unchecked(command)
-        except Waits as waits:
-            reply = self._park(link, command, waits)
-        except Exception as exc:  # noqa: BLE001, rule 2
-            reply = self._explain(command.code, exc)
-        if reply is not None and not command.is_oneway:
-            self._send(link, command, reply)
+
+        def admit(command: Command, peer: Peer) -> Access:
+            return self._parking.resume(command, peer, answers) if answers.access is None else answers.access
+
+        self._serve(link, command, admit)
 
     def closed(self, link: Link) -> None:
         """Forget a connection."""
