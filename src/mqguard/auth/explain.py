@@ -11,7 +11,10 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.turning import Turn, find_turn
-from mqguard.auth.verdict import Verdict
+from mqguard.auth.verdict import Reason, Verdict
+
+_ASKED = (Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH)
+"""The verdicts of policies."""
 
 
 class Standing(enum.StrEnum):
@@ -27,6 +30,8 @@ class Standing(enum.StrEnum):
     """It does not speak about requests from that address."""
     SILENT_DEFAULT = "silent-default"
     """It is of the Default policy, and a Custom entry covers the resource."""
+    NOT_ASKED = "not-asked"
+    """No entry was asked: who or what asked decides it."""
     AGREES = "agrees"
     """It was first for one of several asked actions and says the same as the verdict."""
 
@@ -65,21 +70,22 @@ class Explanation(msgspec.Struct, frozen=True):
     turn: Turn | None
 
 
-def explain(user: str, request: AccessRequest, rights: Rights | None) -> Explanation:
+def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Explanation:
     """Decide, and say why.
 
     Args:
         user: The name that was used, which need not be a user's.
         request: What is asked.
         rights: Of that user; None when there is no such user.
+        orphan: Policies under that name, when there is no such user.
 
     Raises:
         RecordCorrupt: The user's stored policies cannot be read.
     """
     verdict = decide(request, rights)
-    acl = rights.acl if rights is not None else None
+    acl = rights.acl if rights is not None else orphan
     considered = _considered(acl, request, verdict) if acl is not None else ()
-    return Explanation(user, request, verdict, considered, find_turn(user, request, rights))
+    return Explanation(user, request, verdict, considered, find_turn(user, request, rights, orphan))
 
 
 def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Consideration, ...]:
@@ -91,7 +97,9 @@ def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Con
         )
         first: dict[object, Entry] = {}
         for entry in covering:
-            if spoken:
+            if verdict.reason not in _ASKED:
+                found.append(Consideration(entry, kind, Standing.NOT_ASKED, "policies are not asked"))
+            elif spoken:
                 why = "a Custom entry covers the resource, so Default does not speak"
                 found.append(Consideration(entry, kind, Standing.SILENT_DEFAULT, why))
             else:

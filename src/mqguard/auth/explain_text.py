@@ -55,17 +55,26 @@ def _considered(one: Consideration) -> str:
 
 
 def _turn(user: str, turn: Turn) -> list[str]:
-    match turn.step:
+    kind = turn.policy.value
+    entries = [f"  remove from User:{user} {kind}: {entry_text(entry)}" for entry in turn.removed]
+    entries += [f"  add to User:{user} {kind}: {entry_text(entry)}" for entry in turn.added]
+    step = _step(user, turn.step)
+    if entries:
+        return ["to turn it:", *([f"  {step}"] if step else []), *entries]
+    return [f"to turn it: {step}"]
+
+
+def _step(user: str, step: Step) -> str:
+    match step:
         case Step.CREATE_USER:
-            return [f"to turn it: create the user `{user}` and allow it what it needs"]
+            return f"create the user `{user}`"
         case Step.ENABLE_USER:
-            return [f"to turn it: enable the user `{user}`, if its policies allow the rest"]
+            return f"enable the user `{user}`"
         case Step.MAKE_NORMAL:
-            return [f"to turn it: make the user `{user}` Normal, or disable it"]
+            return f"make the user `{user}` Normal, or disable it"
+        case Step.DISABLE_USER:
+            return f"disable the user `{user}`: made Normal, its policies would allow it"
         case Step.CHANGE_ENTRIES:
-            kind = turn.policy.value
-            removed = [f"  remove from User:{user} {kind}: {entry_text(entry)}" for entry in turn.removed]
-            added = [f"  add to User:{user} {kind}: {entry_text(entry)}" for entry in turn.added]
-            return ["to turn it:", *removed, *added]
+            return ""
         case _:
-            assert_never(turn.step)
+            assert_never(step)

@@ -13,7 +13,7 @@ from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import User
+from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason
 
 
@@ -23,7 +23,9 @@ class Step(enum.StrEnum):
     CREATE_USER = "create-user"
     ENABLE_USER = "enable-user"
     MAKE_NORMAL = "make-normal"
-    """A Super user is denied nothing: make it Normal; without policies it is then refused."""
+    """A Super user is denied nothing: made Normal, it is refused by its policies."""
+    DISABLE_USER = "disable-user"
+    """Made Normal, it would be allowed by its policies."""
     CHANGE_ENTRIES = "change-entries"
 
 
@@ -31,7 +33,7 @@ class Turn(msgspec.Struct, frozen=True):
     """A change that turns a verdict.
 
     Attributes:
-        step: What is to be done.
+        step: What is to be done; a user that is created or enabled may need entries as well.
         policy: Of which policy entries are changed.
         removed: Entries to take away.
         added: Entries to put in.
@@ -45,11 +47,17 @@ class Turn(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """How many things change."""
-        return len(self.removed) + len(self.added) if self.step is Step.CHANGE_ENTRIES else 1
+        return len(self.removed) + len(self.added) + (self.step is not Step.CHANGE_ENTRIES)
 
 
-def find_turn(user: str, request: AccessRequest, rights: Rights | None) -> Turn | None:
-    """The smallest change that turns the verdict on a request; of equal ones, the one that touches least else.
+def find_turn(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Turn | None:
+    """The smallest change that turns the verdict on a request; of equal ones, one that touches nothing else if any.
+
+    Args:
+        user: The name that was used, which need not be a user's.
+        request: What was asked.
+        rights: Of that user; None when there is no such user.
+        orphan: Policies under that name, when there is no such user.
 
     Returns:
         None where no change of users or policies turns it: a request that names nothing stays refused.
@@ -58,18 +66,30 @@ def find_turn(user: str, request: AccessRequest, rights: Rights | None) -> Turn 
         RecordCorrupt: The user's stored policies cannot be read.
     """
     verdict = decide(request, rights)
+    acl = rights.acl if rights is not None else orphan
     match verdict.reason:
         case Reason.UNKNOWN_USER:
-            return Turn(Step.CREATE_USER)
+            return _let_in(Step.CREATE_USER, User(user, ()), request, acl)
         case Reason.DISABLED:
-            return Turn(Step.ENABLE_USER)
+            kind = rights.user.type if rights is not None else UserType.NORMAL
+            return _let_in(Step.ENABLE_USER, User(user, (), kind), request, acl)
         case Reason.SUPER:
-            return Turn(Step.MAKE_NORMAL)
+            stays = decide(request, Rights(User(user, ()), acl)).allowed
+            return Turn(Step.DISABLE_USER if stays else Step.MAKE_NORMAL)
         case Reason.MISSING_NAME | Reason.NO_RESOURCE | Reason.NO_ACTION | Reason.UNREADABLE:
             return None
         case Reason.ALLOWED | Reason.DENIED | Reason.NO_MATCH:
-            acl = (rights.acl if rights is not None else None) or Acl(Subject(user), ())
-            return _try_changes(acl, request, verdict.policy or PolicyType.CUSTOM, verdict.allowed)
+            kept = acl or Acl(Subject(user), ())
+            return _try_changes(kept, request, verdict.policy or PolicyType.CUSTOM, verdict.allowed)
+
+
+def _let_in(step: Step, user: User, request: AccessRequest, acl: Acl | None) -> Turn | None:
+    """A step that makes policies asked, with the change of entries that is needed then."""
+    rights = Rights(user, acl)
+    if decide(request, rights).allowed:
+        return Turn(step)
+    rest = find_turn(user.name, request, rights)
+    return None if rest is None else Turn(step, rest.policy, rest.removed, rest.added)
 
 
 def changed(acl: Acl, turn: Turn) -> Acl:
@@ -83,6 +103,15 @@ def changed(acl: Acl, turn: Turn) -> Acl:
             entries = (*(entry for entry in entries if entry not in turn.removed), *turn.added)
         policies.append(Policy(kind, entries))
     return Acl(acl.subject, tuple(policies))
+
+
+def stepped(name: str, user: User | None, turn: Turn) -> User:
+    """The user after a change, without its secrets."""
+    if user is None:
+        return User(name, ())
+    kind = UserType.NORMAL if turn.step is Step.MAKE_NORMAL else user.type
+    status = {Step.ENABLE_USER: UserStatus.ENABLE, Step.DISABLE_USER: UserStatus.DISABLE}.get(turn.step, user.status)
+    return User(name, (), kind, status)
 
 
 def _try_changes(acl: Acl, request: AccessRequest, kind: PolicyType, allowed: bool) -> Turn | None:  # noqa: FBT001
@@ -100,31 +129,54 @@ def _try_changes(acl: Acl, request: AccessRequest, kind: PolicyType, allowed: bo
 
 
 def _to_deny(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Turn]:
-    for entry in _speaking(acl, request, kind, Decision.ALLOW):
-        yield Turn(Step.CHANGE_ENTRIES, kind, removed=(entry,))
-    if "*" in request.name:
-        return  # no entry can say this name
-    # Nothing comes before a Deny for the very name.
-    actions = tuple(action for action in Action if action in request.actions)
-    yield Turn(Step.CHANGE_ENTRIES, kind, added=(_entry(request, actions, Decision.DENY),))
+    allowing = _speaking(acl, request, kind, Decision.ALLOW)
+    removals = [Turn(Step.CHANGE_ENTRIES, kind, removed=(entry,)) for entry in allowing]
+    exact = [turn for turn in removals if _is_exact(acl, request, turn)]
+    yield from exact
+    if "*" not in request.name:  # else no entry can say this name
+        rights = Rights(User(acl.subject.name, ()), acl)
+        actions = tuple(
+            one for one in Action if one in request.actions and decide(_alone(request, one), rights).allowed
+        )
+        # Nothing comes before a Deny for the very name.
+        yield Turn(Step.CHANGE_ENTRIES, kind, added=(_entry(request, actions, Decision.DENY),))
+    yield from removals
 
 
 def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Turn]:
-    for entry in _speaking(acl, request, kind, Decision.DENY):
-        yield Turn(Step.CHANGE_ENTRIES, kind, removed=(entry,))
+    removals = [
+        Turn(Step.CHANGE_ENTRIES, kind, removed=(entry,)) for entry in _speaking(acl, request, kind, Decision.DENY)
+    ]
+    yield from (turn for turn in removals if _is_exact(acl, request, turn))
     for action in Action:
         if action not in request.actions or "*" in request.name:
             continue
-        alone = AccessRequest(request.type, request.name, frozenset({action}), request.address)
         added = _entry(request, (action,), Decision.ALLOW)
         yield Turn(Step.CHANGE_ENTRIES, kind, added=(added,))
         # Only a Deny for the very name can stand against that.
-        literal = tuple(
-            entry for entry in _speaking(acl, alone, kind, Decision.DENY) if entry.resource.pattern is Pattern.LITERAL
-        )
+        speaking = _speaking(acl, _alone(request, action), kind, Decision.DENY)
+        literal = tuple(entry for entry in speaking if entry.resource.pattern is Pattern.LITERAL)
         if literal:
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal)
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal, added=(added,))
+    yield from removals
+
+
+def _is_exact(acl: Acl, request: AccessRequest, turn: Turn) -> bool:
+    """Whether the entry that goes speaks of nothing but what was asked, and keeps no Default entry silent."""
+    (entry,) = turn.removed
+    resource, networks = entry.resource, [source.network for source in entry.sources]
+    if (resource.type, resource.name, resource.pattern) != (request.type, request.name, Pattern.LITERAL):
+        return False
+    if networks != [source.network for source in _sources(request)] or not request.actions >= {*entry.actions}:
+        return False
+    return turn.policy is PolicyType.DEFAULT or not any(
+        other.resource.covers(request.type, request.name) for other in acl.entries(PolicyType.DEFAULT)
+    )
+
+
+def _alone(request: AccessRequest, action: Action) -> AccessRequest:
+    return AccessRequest(request.type, request.name, frozenset({action}), request.address)
 
 
 def _speaking(acl: Acl, request: AccessRequest, kind: PolicyType, decision: Decision) -> list[Entry]:
@@ -142,6 +194,9 @@ def _speaking(acl: Acl, request: AccessRequest, kind: PolicyType, decision: Deci
 
 
 def _entry(request: AccessRequest, actions: tuple[Action, ...], decision: Decision) -> Entry:
-    # From this address alone: that touches least else.
-    sources = (Source.parse(str(request.address)),) if request.address is not None else ()
-    return Entry(Resource(request.type, request.name, Pattern.LITERAL), actions, sources, decision)
+    return Entry(Resource(request.type, request.name, Pattern.LITERAL), actions, _sources(request), decision)
+
+
+def _sources(request: AccessRequest) -> tuple[Source, ...]:
+    # From this address alone: that touches least else. No range holds an unknown one.
+    return (Source.parse(str(request.address)),) if request.address is not None else ()

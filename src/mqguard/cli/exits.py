@@ -75,4 +75,4 @@ def _code_of(exc: MqguardError) -> Exit:
     names = {kind.__name__ for kind in type(exc).__mro__}
     if names & {"ConfigInvalid", "GuardMisconfigured", "PolicyInvalid", "AddressInvalid", "NetSettingsInvalid"}:
         return Exit.USAGE
-    return Exit.UNREACHABLE if names & {"Unreachable", "LinkError"} else Exit.FAILED
+    return Exit.UNREACHABLE if names & {"Unreachable", "LinkError", "SourceUnavailable"} else Exit.FAILED

@@ -1,6 +1,7 @@
 """What commands print: text for people, JSON for scripts."""
 
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -37,9 +38,22 @@ def emit(value: object, text: str, *, as_json: bool, verbatim: bool = False) -> 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a head, columns as wide as they need to be, no blanks at line ends; each row is one line."""
     rows = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+    widths = [max(_width(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = ["  ".join(map(_filled, row, widths)) for row in (head, *rows)]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _filled(cell: str, width: int) -> str:
+    return cell + " " * (width - _width(cell))
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal it takes: East Asian characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
 
 
 def _harmless(line: str) -> str:

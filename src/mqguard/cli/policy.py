@@ -1,5 +1,6 @@
 """`mqguard can`, `mqguard who-can`: who may do what."""
 
+import difflib
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,11 @@ from mqguard.cli.policy_source import PolicySource, end, sourced
 from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
+    from mqguard.auth.analysis.directory import Directory
     from mqguard.auth.analysis.origins import Origins
+
+_SHOWN = 10
+"""Users that an error names."""
 
 
 @click.command()
@@ -29,9 +34,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     directory, _ = source.load()
     found = directory.users.get(user)
     if found is None:
-        from mqguard.auth.documents.problems import nearest
-
-        raise NothingThere(f"there is no user `{user}`: {nearest(user, directory.users)}")
+        raise NothingThere(_unknown(user, directory))
     regions = rights_of(directory, user)
     why = "it is disabled" if not found.is_enabled else "no entry allows it anything"
     value = {
@@ -54,6 +57,8 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
 def who_can(source: PolicySource, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Show every user that may do ACTION to RESOURCE, such as `who-can Pub Topic:orders`.
 
+    Several actions with commas: any of them. `All` is any action.
+
     A prefix (`Topic:order*`), a type (`Topic:*`) or `*` asks about every name; then users are shown with the part that
     they may. Ends with exit code 1 if nobody may.
     """
@@ -62,7 +67,8 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
     from mqguard.auth.resource import Resource
     from mqguard.cli.policy_view import region_json, region_row
 
-    asked = frozenset({Action.parse(action)}), Resource.parse(resource), _origins(origin)
+    actions = frozenset(Action.parse(name.strip()) for name in action.split(","))
+    asked = actions, Resource.parse(resource), _origins(origin)
     directory, _ = source.load()
     holders = holders_of(directory, *asked)
     value = {
@@ -86,6 +92,17 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
     text = table(("#User", "#By", "#Resource", "#Actions", "#From"), rows) if rows else "nobody"
     emit(value, text, as_json=as_json)
     end(Exit.DONE if holders else Exit.FAILED)
+
+
+def _unknown(user: str, directory: "Directory") -> str:
+    if user in directory.acls:
+        return f"there is no user `{user}`, only policies of that name: nobody has them until the user is created"
+    close = difflib.get_close_matches(user, directory.users, n=1)
+    if close:
+        return f"there is no user `{user}`: did you mean `{close[0]}`?"
+    known = ", ".join(f"`{name}`" for name in sorted(directory.users)[:_SHOWN])
+    more = f" and {len(directory.users) - _SHOWN} more" if len(directory.users) > _SHOWN else ""
+    return f"there is no user `{user}`: " + (f"known are {known}{more}" if known else "there are none")
 
 
 def _origins(text: str | None) -> "Origins":

@@ -13,6 +13,7 @@ from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.documents.assertions import Outcome
+    from mqguard.auth.documents.problems import Mark
 
 
 @click.command()
@@ -29,7 +30,7 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
     from mqguard.auth.analysis.findings import Rule
     from mqguard.auth.analysis.lint import lint as findings_of
     from mqguard.auth.documents.problems import nearest
-    from mqguard.cli.policy_view import finding_json, finding_text
+    from mqguard.cli.policy_view import finding_json, finding_mark, finding_text
 
     known = [rule.value for rule in Rule]
     for name in ignore:
@@ -37,10 +38,16 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
             raise click.UsageError(f"unknown rule `{name}`: {nearest(name, known)}")
     directory, document = source.load()
     findings = [finding for finding in findings_of(directory) if finding.rule.value not in ignore]
+    if document is not None:
+        findings.sort(key=lambda finding: _order(finding_mark(finding, document)))
     value = {"findings": [finding_json(finding, document, source.file) for finding in findings]}
     lines = [visible(finding_text(finding, document, source.file)) for finding in findings]
     emit(value, "\n".join(lines) or "nothing found", as_json=as_json)
     end(Exit.FAILED if findings else Exit.DONE)
+
+
+def _order(mark: "Mark | None") -> tuple[int, int]:
+    return (mark.line, mark.column) if mark is not None else (0, 0)
 
 
 @click.command()

@@ -7,10 +7,15 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.cli.policy_view import MOST, right_json, right_text
 from mqguard.cli.uncollected import uncollected
 
 if TYPE_CHECKING:
+    from mqguard.auth.analysis.cells import Region
+    from mqguard.auth.analysis.comparison import RightChange
+    from mqguard.auth.analysis.directory import Directory
     from mqguard.auth.request import AccessRequest
+    from mqguard.auth.turning import Turn
 
 
 @click.command()
@@ -32,9 +37,53 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
 
     request = _request(action, resource, origin)
     directory, _ = source.load()
-    found = explanation_of(user, request, directory.rights(user))
-    emit(explanation_facts(found), render(found), as_json=as_json)
+    rights = directory.rights(user)
+    orphan = directory.acls.get(user) if rights is None else None
+    found = explanation_of(user, request, rights, orphan)
+    facts, text = explanation_facts(found), render(found)
+    if found.turn is not None:
+        changes = _changes(directory, user, found.turn)
+        facts["turn"] = {**_object(facts["turn"]), "changes": [right_json(change) for change in changes]}
+        text += "\n" + _changes_text(changes, request)
+    emit(facts, text, as_json=as_json)
     end(Exit.DONE if found.verdict.allowed else Exit.FAILED)
+
+
+def _changes(directory: "Directory", user: str, turn: "Turn") -> "tuple[RightChange, ...]":
+    """Every right that turning the verdict gives or takes: the one that was asked about, and all others."""
+    from mqguard.auth.analysis.comparison import compare
+    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.policy import Acl
+    from mqguard.auth.subject import Subject
+    from mqguard.auth.turning import changed, stepped
+
+    known, acl = directory.users.get(user), directory.acls.get(user)
+    old = Directory.of([known] if known else [], [acl] if acl else [])
+    new = Directory.of([stepped(user, known, turn)], [changed(acl or Acl(Subject(user), ()), turn)])
+    return compare(old, new).rights
+
+
+def _changes_text(changes: "tuple[RightChange, ...]", request: "AccessRequest") -> str:
+    """What else changes, a few lines of it."""
+    if all(_is_asked(change.region, request) for change in changes):
+        return "that changes nothing else"
+    lines = [f"  {right_text(change)}" for change in changes[:MOST]]
+    more = [f"  and {len(changes) - MOST} more (--json names all)"] if len(changes) > MOST else []
+    return "\n".join(["all that changes then:", *lines, *more])
+
+
+def _is_asked(region: "Region", request: "AccessRequest") -> bool:
+    from mqguard.auth.analysis.origins import Origins
+
+    return (
+        (region.resource.type, region.resource.name) == (request.type, request.name)
+        and request.actions >= {*region.actions}
+        and region.origins == Origins.single(request.address)
+    )
+
+
+def _object(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _request(action: str, resource: str, origin: str | None) -> "AccessRequest":

@@ -12,6 +12,7 @@ import click
 
 from mqguard.cli.connection import Connection, connected
 from mqguard.cli.exits import Exit
+from mqguard.errors import MqguardError
 
 if TYPE_CHECKING:
     from mqguard.admin.session import Session
@@ -34,6 +35,22 @@ _STORE = click.option(
 )
 
 
+class SourceUnavailable(MqguardError):
+    """Users and policies cannot be read where they are; ends with `Exit.UNREACHABLE`, never like a verdict."""
+
+
+@contextmanager
+def _reading() -> "Iterator[None]":
+    """Tell apart what a command finds from what it cannot look at."""
+    from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
+    from mqguard.auth.errors import MetadataStoreFailed
+
+    try:
+        yield
+    except (AnswerInvalid, ClusterUnknown, MetadataStoreFailed, PeerRefused) as error:
+        raise SourceUnavailable(str(error)) from error
+
+
 class PolicySource(NamedTuple):
     """Where users and policies are: in a file, in the data directory of a stopped server, else at a running server."""
 
@@ -47,7 +64,7 @@ class PolicySource(NamedTuple):
         Raises:
             click.UsageError: Both places were given.
             PolicyInvalid: The file cannot be read, or something in it is wrong.
-            MetadataStoreFailed: The data directory cannot be read.
+            SourceUnavailable: The data directory cannot be read, or the server does not answer with them.
             Unreachable: There is no server.
         """
         if self.file is not None and self.store is not None:
@@ -56,7 +73,7 @@ class PolicySource(NamedTuple):
             document = load_document(self.file)
             return document.directory, document
         if self.store is not None:
-            with open_manager(self.store) as manager:
+            with open_manager(self.store) as manager, _reading():
                 return directory_of(manager.snapshot), None
         with open_brokers(self.connection) as brokers:
             return _agreed(brokers), None
@@ -98,12 +115,14 @@ def open_brokers(connection: Connection) -> "Iterator[list[BrokerState]]":
 
     Raises:
         Unreachable: There is no server.
-        PeerRefused: The user may not read them.
+        SourceUnavailable: The server does not answer with them, such as to a user that may not read them.
     """
     credentials = connection.credentials()
     with connection.client() as client:
-        sessions = [(broker.name, client.at(broker.address)) for broker in client.brokers(connection.cluster)]
-        yield [BrokerState(name, session, _read_broker(session, credentials)) for name, session in sessions]
+        with _reading():
+            sessions = [(broker.name, client.at(broker.address)) for broker in client.brokers(connection.cluster)]
+            found = [BrokerState(name, session, _read_broker(session, credentials)) for name, session in sessions]
+        yield found
 
 
 def _agreed(brokers: list[BrokerState]) -> "Directory":
@@ -223,7 +242,7 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
 
     Raises:
         PolicyInvalid: It is no data directory.
-        MetadataStoreFailed: It is in use, or cannot be read.
+        SourceUnavailable: It is in use, or cannot be read.
     """
     from mqguard.auth.errors import PolicyInvalid
     from mqguard.auth.manager import MetadataManager
@@ -237,9 +256,12 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
         # A key made here would open nothing, and would hide that the right one is elsewhere.
         raise PolicyInvalid(f"`{data}` has no `sealing.key`: give the key of its secrets in MQGUARD_SEALING_KEY")
     key = load_sealing_key(data / "sealing.key", given)
-    store = RocksMetadataStore(data / "access", key)
+    with _reading():
+        store = RocksMetadataStore(data / "access", key)
     try:
-        yield MetadataManager(store)
+        with _reading():
+            manager = MetadataManager(store)
+        yield manager
     finally:
         store.close()
 

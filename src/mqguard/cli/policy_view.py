@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from mqguard.auth.analysis.findings import Finding, Place
     from mqguard.auth.analysis.origins import Origins
     from mqguard.auth.documents.document import Document
+    from mqguard.auth.documents.problems import Mark
     from mqguard.auth.verdict import Verdict
 
 Json = dict[str, object]
+MOST = 8
+"""Names, ranges or rights that are shown to a person in one place; JSON has all of them."""
 
 
 def region_json(region: "Region") -> Json:
@@ -33,13 +36,19 @@ def region_json(region: "Region") -> Json:
 
 def region_row(region: "Region") -> tuple[str, str, str]:
     """Resource, actions and origin of a set of requests."""
-    return region.names, ",".join(region.action_names), _origins_text(region.origins)
+    return _names_text(region), ",".join(region.action_names), _origins_text(region.origins)
+
+
+def _names_text(region: "Region") -> str:
+    holes = [hole.key for hole in region.holes[:MOST]]
+    more = [f"{len(region.holes) - MOST} more"] if len(region.holes) > MOST else []
+    return f"{region.resource.key} but {', '.join([*holes, *more])}" if holes else region.resource.key
 
 
 # Thousands of regions share few sets of places, and each takes long to write.
 @functools.lru_cache(maxsize=4096)
 def _origins_text(origins: "Origins") -> str:
-    return origins.text
+    return origins.brief(MOST)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -88,9 +97,16 @@ def place_text(place: "Place", document: "Document | None", path: Path | None) -
     return f"{path}:{mark}" if mark else place.text
 
 
+def finding_mark(finding: "Finding", document: "Document | None") -> "Mark | None":
+    """Where in the file a finding is, None without a file."""
+    if document is None:
+        return None
+    return document.mark(finding.place) if finding.place else document.subject_mark(finding.subject)
+
+
 def finding_json(finding: "Finding", document: "Document | None", path: Path | None) -> Json:
     """A finding."""
-    mark = document.mark(finding.place) if document and finding.place else None
+    mark = finding_mark(finding, document)
     return {
         "rule": finding.rule.value,
         "subject": f"User:{finding.subject}",
@@ -106,15 +122,34 @@ def finding_json(finding: "Finding", document: "Document | None", path: Path | N
 
 
 def finding_text(finding: "Finding", document: "Document | None", path: Path | None) -> str:
-    """A finding in a line, with its place before it."""
-    place = finding.place
-    if place is not None:
-        where = place_text(place, document, path)
-    else:
-        mark = document.subject_mark(finding.subject) if document else None
-        where = f"{path}:{mark}" if mark else f"User:{finding.subject}"
-    example = f" (e.g. {finding.witness.text})" if finding.witness else ""
-    return f"{where}: {finding.rule.value}: {finding.message}{example}"
+    """A finding in a line, with its place before it.
+
+    An entry of a group has one place for all who use it, so the line says of whom it speaks.
+    """
+    mark = finding_mark(finding, document)
+    subject = f"User:{finding.subject}"
+    where = f"{path}:{mark}" if mark else finding.place.text if finding.place else subject
+    whose = f"{subject}: " if mark and finding.place else ""
+    shown = [f"e.g. {finding.witness.text}"] if finding.witness else []
+    shown += [f"see {_other_text(other, document)}" for other in finding.others[:1]]
+    return f"{where}: {finding.rule.value}: {whose}{finding.message}" + (f" ({'; '.join(shown)})" if shown else "")
+
+
+def _other_text(other: "Place", document: "Document | None") -> str:
+    mark = document.mark(other) if document else None
+    return f"line {mark.line}" if mark else f"{other.policy.value} entry {other.number}"
+
+
+def right_json(change: "RightChange") -> Json:
+    """A right that is gained or lost."""
+    return {"user": change.user, "change": change.direction.value, **region_json(change.region)}
+
+
+def right_text(change: "RightChange") -> str:
+    """A right that is gained or lost, in a line."""
+    sign = "+" if change.direction.value == "gained" else "-"
+    names, actions, origin = region_row(change.region)
+    return f"{sign} {change.user} {change.direction.value} {actions} on {names} from {origin}"
 
 
 def comparison_json(comparison: "Comparison") -> Json:
@@ -126,13 +161,7 @@ def comparison_json(comparison: "Comparison") -> Json:
             for change in comparison.users
         ],
         "rights": [
-            {
-                "user": change.user,
-                "change": change.direction.value,
-                **region_json(change.region),
-                "old": verdict_json(change.old),
-                "new": verdict_json(change.new),
-            }
+            {**right_json(change), "old": verdict_json(change.old), "new": verdict_json(change.new)}
             for change in comparison.rights
         ],
         "rewritten": list(comparison.rewritten),
@@ -153,8 +182,5 @@ def comparison_text(comparison: "Comparison") -> str:
 
 
 def _right_text(change: "RightChange") -> str:
-    sign = "+" if change.direction.value == "gained" else "-"
-    names, actions, origin = region_row(change.region)
     old, new = verdict_text(change.old), verdict_text(change.new)
-    head = visible(f"{sign} {change.user} {change.direction.value} {actions} on {names} from {origin}")
-    return head + "\n" + visible(f"    e.g. {change.region.witness.text}: was {old}, is {new}")
+    return visible(right_text(change)) + "\n" + visible(f"    e.g. {change.region.witness.text}: was {old}, is {new}")

@@ -5,12 +5,17 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.comparison import compare
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.origins import ANYWHERE, Origins
 from mqguard.auth.decide import decide
 from mqguard.auth.explain import Standing, explain
 from mqguard.auth.policy import Decision
+from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.rights import Rights
 from mqguard.auth.turning import Step, changed, find_turn
-from mqguard.auth.user import User
+from mqguard.auth.user import User, UserStatus, UserType
 from tests.property.auth import oracle
 from tests.property.auth.worlds import acls, quick, requests
 
@@ -46,6 +51,52 @@ def test_no_smaller_change_turns_it(acl, request):
     for added in turn.added:
         alone = type(turn)(Step.CHANGE_ENTRIES, turn.policy, added=(added,))
         assert oracle.allowed(USER, changed(acl, alone), request) is allowed
+
+
+@quick
+@given(acls, requests)
+def test_a_change_of_one_entry_touches_nothing_else_where_that_can_be(acl, request):
+    """What is added is about the request alone; an entry goes if it is, or if nothing that is added turns the verdict."""
+    rights = Rights(USER, acl)
+    turn = find_turn("u", request, rights)
+    if turn is None or turn.size > 1 or "*" in request.name or Action.ALL in request.actions:
+        return
+    found = compare(Directory.of([USER], [acl]), Directory.of([USER], [changed(acl, turn)]))
+    place = Origins.single(request.address) if request.address is not None else ANYWHERE
+    exact = all(
+        change.region.resource == Resource(request.type, request.name, Pattern.LITERAL)
+        and set(change.region.actions) <= request.actions
+        and (change.region.origins - place).is_empty
+        for change in found.rights
+    )
+    if turn.added:
+        assert exact
+    elif not exact:
+        denied = [entry for entry in acl.entries(turn.policy) if entry in turn.removed]
+        assert all(entry.decision is Decision.DENY and entry.resource.name == request.name for entry in denied)
+
+
+@quick
+@given(acls, requests, st.sampled_from(UserType), st.sampled_from(UserStatus), st.booleans())
+def test_a_change_of_the_user_turns_the_verdict(acl, request, kind, status, exists):
+    """With the entries that it needs, and not without them."""
+    user = User("u", (), kind, status)
+    rights = Rights(user, acl) if exists else None
+    verdict = decide(request, rights)
+    turn = find_turn("u", request, rights, acl)
+    if turn is None or turn.step is Step.CHANGE_ENTRIES:
+        return
+    becomes = {
+        Step.CREATE_USER: USER,
+        Step.ENABLE_USER: User("u", (), kind),
+        Step.MAKE_NORMAL: USER,
+        Step.DISABLE_USER: User("u", (), kind, UserStatus.DISABLE),
+    }[turn.step]
+    assert decide(request, Rights(becomes, changed(acl, turn))).allowed is not verdict.allowed
+    if turn.size > 1:
+        assert decide(request, Rights(becomes, acl)).allowed is verdict.allowed
+    if turn.step is Step.DISABLE_USER:
+        assert decide(request, Rights(USER, acl)).allowed
 
 
 @quick

@@ -136,7 +136,7 @@ def test_the_text_says_it_all():
         " => Custom: Deny Pub,Sub on Topic:order* from anywhere (decided: it comes first of those that match)\n"
         "    Custom: Allow All on * from 10.0.0.0/8,::1 (overruled: `Topic:order*` names a type, which comes before `*`)\n"
         "to turn it:\n"
-        "  remove from User:alice Custom: Deny Pub,Sub on Topic:order* from anywhere"
+        "  add to User:alice Custom: Allow Pub on Topic:orders from 10.1.2.3"
     )
 
 
@@ -177,16 +177,24 @@ def test_the_text_marks_who_decided_and_who_agrees():
             [
                 "Deny: User:alice Pub Topic:orders from 10.1.2.3",
                 "reason: unknown-user, there is no such user",
-                "to turn it: create the user `alice` and allow it what it needs",
+                "to turn it:",
+                "  create the user `alice`",
+                "  add to User:alice Custom: Allow Pub on Topic:orders from 10.1.2.3",
             ],
         ),
         (
-            rights(status=UserStatus.DISABLE),
+            rights(entry("Topic:*"), status=UserStatus.DISABLE),
             ask(),
             [
                 "reason: disabled, the user is disabled",
-                "to turn it: enable the user `alice`, if its policies allow the rest",
+                "    Custom: Allow Pub on Topic:* from anywhere (not-asked: policies are not asked)",
+                "to turn it: enable the user `alice`",
             ],
+        ),
+        (
+            rights(entry("Topic:*"), kind=UserType.SUPER),
+            ask(),
+            ["to turn it: disable the user `alice`: made Normal, its policies would allow it"],
         ),
         (
             rights(kind=UserType.SUPER),

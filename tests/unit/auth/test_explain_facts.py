@@ -107,7 +107,7 @@ def test_a_right_for_one_of_several_actions():
         ("overruled", "it comes first for another of the asked actions, and one allowed action is enough"),
         ("decided", "it comes first of those that match"),
     ]
-    assert found["turn"]["remove"] == ["Allow Sub on Topic:* from anywhere"]
+    assert found["turn"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
 
 
 def test_what_is_missing_is_told_as_an_addition():
@@ -126,15 +126,16 @@ def test_what_is_missing_is_told_as_an_addition():
 @pytest.mark.parametrize(
     ("user", "decision", "reason", "step"),
     [
-        (User("alice", (), UserType.SUPER), "Allow", "super", "make-normal"),
+        (User("alice", (), UserType.SUPER), "Allow", "super", "disable-user"),
         (User("alice", (), status=UserStatus.DISABLE), "Deny", "disabled", "enable-user"),
     ],
 )
 def test_what_a_user_is_decides_alone(user, decision, reason, step):
-    """No entry does, so the change is one of the user."""
-    found = facts(PUB_OR_SUB, user=user)
+    """No entry does, so the change is one of the user; the entries are told all the same."""
+    found = facts(PUB_OR_SUB, entry("Topic:*", "Sub", "Allow"), user=user)
 
     assert (found["decision"], found["reason"], found["entry"]) == (decision, reason, None)
+    assert [(one["standing"], one["why"]) for one in found["considered"]] == [("not-asked", "policies are not asked")]
     assert found["turn"] == {"step": step, "policy": "Custom", "remove": [], "add": []}
 
 

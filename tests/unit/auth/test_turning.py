@@ -57,24 +57,38 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
 @pytest.mark.parametrize(
     ("given", "request_", "expected"),
     [
-        # Allowed by one entry: it goes. By several: the very name is denied, for just what was asked and from there.
-        (acl(TOPIC), ask(), (CUSTOM, f"- {TOPIC}")),
+        # Allowed: the very name is denied, for just what is allowed of what was asked and from there.
+        (acl(TOPIC), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl(TOPIC, PUB), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl(TOPIC, PUB), ask(address=""), (CUSTOM, f"+ {NO_PUB}")),
         (acl(PUB, SUB), ask("Sub,Pub"), (CUSTOM, "+ Deny Pub,Sub on Topic:orders from 10.0.0.1")),
-        (acl(TOPIC, PUB), ask("Pub,Get"), (CUSTOM, "+ Deny Pub,Get on Topic:orders from 10.0.0.1")),
-        (acl(default=[TOPIC]), ask(), (DEFAULT, f"- {TOPIC}")),
+        (acl(TOPIC, PUB), ask("Pub,Get"), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl(default=[TOPIC]), ask(), (DEFAULT, f"+ {NO_PUB_HERE}")),
         (acl(default=[TOPIC, PUB]), ask(), (DEFAULT, f"+ {NO_PUB_HERE}")),
-        (acl(PUB, PUB), ask(), (CUSTOM, f"- {PUB}")),
-        (acl(TOPIC, NO_SUB, PUB_HERE), ask(address="10.0.0.2"), (CUSTOM, f"- {TOPIC}")),
-        (acl(TOPIC, "Allow Pub on Topic:other from anywhere"), ask(), (CUSTOM, f"- {TOPIC}")),
+        (acl(TOPIC, NO_SUB, PUB_HERE), ask(address="10.0.0.2"), (CUSTOM, "+ Deny Pub on Topic:orders from 10.0.0.2")),
+        # Allowed by an entry that says nothing else: it goes.
+        (acl(PUB), ask(address=""), (CUSTOM, f"- {PUB}")),
+        (acl(PUB, PUB), ask(address=""), (CUSTOM, f"- {PUB}")),
+        (acl(PUB_HERE), ask(), (CUSTOM, f"- {PUB_HERE}")),
+        (acl(f"{PUB_HERE}/32"), ask("Pub,Sub"), (CUSTOM, f"- {PUB_HERE}/32")),
+        (acl(default=[PUB_HERE]), ask(), (DEFAULT, f"- {PUB_HERE}")),
+        (acl(PUB_HERE, TOPIC), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl("Allow Pub,Sub on Topic:orders from 10.0.0.1"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl("Allow Pub on Topic:orders from 10.0.0.1,10.0.0.2"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl("Allow Pub on Topic:orders* from 10.0.0.1"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        # Not where it keeps a Default entry silent.
+        (acl(PUB_HERE, default=[SUB]), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
+        (acl(PUB_HERE, default=["Allow Sub on Topic:other from anywhere"]), ask(), (CUSTOM, f"- {PUB_HERE}")),
         # Refused by no entry: what is missing is added, for the first of the asked actions.
         (acl(), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(), ask("Sub,Pub"), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(SUB), ask(address=""), (CUSTOM, f"+ {PUB}")),
         (acl(SUB, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(default=[SUB]), ask(), (DEFAULT, f"+ {PUB_HERE}")),
-        # Refused by an entry: it goes where something is allowed without it, else what it beats is put before it.
+        # Refused by an entry for more than the name: a better one is put before it.
+        (acl(NO_PREFIX, TOPIC), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        # By one for the name: it goes where something is allowed without it.
+        (acl(NO_PUB_HERE, TOPIC), ask("Pub,Get"), (CUSTOM, f"- {NO_PUB_HERE}")),
         (acl(NO_PUB, TOPIC), ask(), (CUSTOM, f"- {NO_PUB}")),
         (acl(NO_PREFIX), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(NO_PREFIX, NO_TOPIC, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
@@ -129,19 +143,42 @@ def test_no_entry_that_nobody_could_write_is_told():
     assert turn is None or not turn.added
 
 
+OFF = User("u", (), status=UserStatus.DISABLE)
+
+
 @pytest.mark.parametrize(
-    ("rights", "step"),
+    ("rights", "turn"),
     [
-        (None, Step.CREATE_USER),
-        (Rights(User("u", (), status=UserStatus.DISABLE), acl(PUB)), Step.ENABLE_USER),
-        (Rights(User("u", (), UserType.SUPER), None), Step.MAKE_NORMAL),
+        (None, Turn(Step.CREATE_USER, added=(entry(PUB_HERE),))),
+        (Rights(OFF, acl(PUB)), Turn(Step.ENABLE_USER)),
+        (Rights(OFF, None), Turn(Step.ENABLE_USER, added=(entry(PUB_HERE),))),
+        (Rights(OFF, acl(default=[NO_PUB, PUB])), Turn(Step.ENABLE_USER, DEFAULT, (entry(NO_PUB),))),
+        (Rights(User("u", (), UserType.SUPER, UserStatus.DISABLE), acl(NO_PUB)), Turn(Step.ENABLE_USER)),
+        (Rights(User("u", (), UserType.SUPER), None), Turn(Step.MAKE_NORMAL)),
+        (Rights(User("u", (), UserType.SUPER), acl(NO_PUB)), Turn(Step.MAKE_NORMAL)),
+        (Rights(User("u", (), UserType.SUPER), acl(PUB)), Turn(Step.DISABLE_USER)),
     ],
 )
-def test_what_policies_are_not_asked_for_is_one_step(rights, step):
-    turn = find_turn("u", ask(), rights)
+def test_what_policies_are_not_asked_for_is_a_step_of_its_own(rights, turn):
+    """And what policies need beside it, which they are asked about then."""
+    found = find_turn("u", ask(), rights)
 
-    assert turn == Turn(step)
-    assert turn.size == 1
+    assert found == turn
+    assert found.size == 1 + len(turn.added) + len(turn.removed)
+
+
+def test_policies_wait_for_their_user():
+    """A user that is created has those of its name."""
+    assert find_turn("u", ask(), None, acl(PUB)) == Turn(Step.CREATE_USER)
+    assert find_turn("u", ask(), None, acl(NO_PUB, TOPIC)) == Turn(Step.CREATE_USER, removed=(entry(NO_PUB),))
+
+
+def test_no_user_turns_a_request_that_names_nothing():
+    """Creating or enabling one leaves it refused; but a Super user is asked nothing."""
+    assert find_turn("u", ask(name=" "), None) is None
+    assert find_turn("u", ask(name=" "), Rights(OFF, acl(PUB))) is None
+    disabled = User("u", (), UserType.SUPER, UserStatus.DISABLE)
+    assert find_turn("u", ask(name=" "), Rights(disabled, None)) == Turn(Step.ENABLE_USER)
 
 
 def test_a_change_leaves_the_rest_as_it_is():

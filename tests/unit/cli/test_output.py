@@ -19,6 +19,16 @@ def test_a_row_of_a_table_is_one_line():
     ]
 
 
+def test_columns_are_as_wide_as_they_look():
+    """Some characters take two places, some none."""
+    shown = table(("#Resource", "#From"), [("Topic:日本語*", "a"), ("Topic:Gru\u0308n*", "b")])
+    assert shown.splitlines() == [
+        f"{'#Resource':<13}  #From",
+        "Topic:日本語*  a",
+        "Topic:Gru\u0308n*    b",
+    ]
+
+
 def test_a_terminal_is_told_nothing_by_a_name(capsys):
     emit({}, f"removed the user {EVIL}\n\tand more", as_json=False)
     assert capsys.readouterr().out == f"removed the user {SEEN}\n\tand more\n"

@@ -1,5 +1,7 @@
 """Can and who-can, for scripts."""
 
+import re
+
 import pytest
 
 from tests.unit.cli.policy_run import run, run_json
@@ -76,3 +78,50 @@ def test_a_question_that_is_none(words, message, policy, capsys):
 
     assert code == 2
     assert message in err
+
+
+def test_any_of_several_actions(policy, capsys):
+    """As `explain` takes them."""
+    code, found = run_json(capsys, "who-can", "Pub, Get", "Topic:ab", "-f", policy)
+
+    assert code == 0
+    assert [(one["user"], one["rights"][0]["actions"]) for one in found["holders"]] == [
+        ("root", ["Pub", "Get"]),
+        ("shop", ["Get"]),
+    ]
+
+
+def test_of_many_users_an_error_names_a_few(policy, capsys):
+    """And says when a name has policies alone."""
+    policy.write_text(
+        POLICY.replace("shop: {}, ", "").replace("root:", ", ".join(f"n{n:02}: {{}}" for n in range(20)) + ", root:")
+    )
+
+    code, _, err = run(capsys, "can", "zzz", "-f", policy)
+    assert code == 4
+    assert err.startswith("mqguard: there is no user `zzz`: known are `dora`, `idle`, `n00`")
+    assert err.endswith("`n07` and 13 more\n")
+    assert run(capsys, "can", "shop", "-f", policy)[2] == (
+        "mqguard: there is no user `shop`, only policies of that name: nobody has them until the user is created\n"
+    )
+    policy.write_text("version: 1\n")
+    assert run(capsys, "can", "zzz", "-f", policy)[2] == "mqguard: there is no user `zzz`: there are none\n"
+
+
+def test_a_line_names_a_few_of_many(policy, capsys):
+    """What is left out, and addresses; JSON has all of them."""
+    names = ", ".join(f"Topic:a{n}" for n in range(20))
+    ranges = ", ".join(f"10.{2 * n}.0.0/16" for n in range(10))
+    policy.write_text(
+        POLICY.replace("Topic:ab, actions", f"[{names}], actions").replace('10.0.0.0/8, "2001:db8::/32"', ranges)
+    )
+
+    _, out, _ = run(capsys, "can", "shop", "-f", policy)
+    assert re.split("  +", out.splitlines()[1]) == [
+        "Topic:a* but Topic:a0, Topic:a1, Topic:a10, Topic:a11, Topic:a12, Topic:a13, Topic:a14, Topic:a15, 12 more",
+        "All",
+        ", ".join([*(f"10.{2 * n}.0.0/16" for n in range(8)), "2 more"]),
+    ]
+    _, found = run_json(capsys, "can", "shop", "-f", policy)
+    assert len(found["rights"][0]["except"]) == 20
+    assert len(found["rights"][0]["from"]) == 10

@@ -31,7 +31,7 @@ def test_findings_have_their_place(policy, capsys):
 
     assert code == 1
     assert [(one["rule"], one["line"], one["column"]) for one in found["findings"]] == [
-        ("no-rights", None, None),
+        ("no-rights", 2, 19),
         ("wide", 6, 9),
         ("redundant", 7, 9),
     ]
@@ -78,3 +78,36 @@ def test_diff_names_each_right(policy, tmp_path, capsys):
         ("shop", "gained", "*", ["Sub"]),
     ]
     assert run_json(capsys, "diff", new, new) == (0, {"changed": False, "users": [], "rights": [], "rewritten": []})
+
+
+def test_findings_come_in_the_order_of_the_file(policy, capsys):
+    """Each with whose entry it is, for a group has one place for all who use it, and with the line of the other one."""
+    policy.write_text(
+        """\
+version: 1
+users: {b: {}, a: {}}
+entry_groups:
+  all:
+    - {resource: "Topic:*", actions: All, decision: Allow}
+policies:
+  User:b: {custom: [{use: all}]}
+  User:a:
+    custom:
+      - {resource: Topic:x, actions: Pub, decision: Allow}
+      - {use: all}
+"""
+    )
+
+    wide = "`Allow All on Topic:* from anywhere`"
+    told = run(capsys, "lint", "-f", policy)[1].splitlines()
+    assert told == [
+        *(
+            f"{policy}:5:7: wide: User:{user}: {wide} allows all actions on every topic "
+            "(e.g. Pub Topic:any from 192.0.2.1)"
+            for user in "ab"
+        ),
+        (
+            f"{policy}:10:9: redundant: User:a: `Allow Pub on Topic:x from anywhere` changes nothing: without it the "
+            f"same requests are allowed by {wide} (e.g. Pub Topic:x from 192.0.2.1; see line 5)"
+        ),
+    ]

@@ -61,3 +61,63 @@ def test_a_question_that_is_none(action, resource, origin, message, policy, caps
 
     assert code == 2
     assert message in err
+
+
+def turned(policy, capsys, *words):
+    """What is told from the change on."""
+    _, out, _ = run(capsys, "explain", *words, "-f", policy)
+    return out[out.index("to turn it:") :].splitlines()
+
+
+def test_what_a_change_would_do_is_told(policy, capsys):
+    """Nothing else, or every right that is gained or lost with it."""
+    here = ("--user", "shop", "--action", "Pub", "--from", "10.1.2.3")
+
+    assert turned(policy, capsys, *here, "--resource", "Topic:ac") == [
+        "to turn it:",
+        "  add to User:shop Custom: Deny Pub on Topic:ac from 10.1.2.3",
+        "that changes nothing else",
+    ]
+    assert turned(policy, capsys, *here, "--resource", "Topic:ab") == [
+        "to turn it:",
+        "  remove from User:shop Custom: Deny Pub on Topic:ab from anywhere",
+        "all that changes then:",
+        "  + shop gained Pub on Topic:ab from anywhere",
+    ]
+
+
+def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
+    """By the policies that it has, also those that wait for their user."""
+    asked = ("--user", "shop", "--action", "Pub", "--resource", "Topic:ac")
+    told = "to turn it: {}\nall that changes then:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
+
+    for users, step in (("{}", "create the user `shop`"), ("{shop: {status: disable}}", "enable the user `shop`")):
+        policy.write_text(POLICY.replace("{shop: {}}", users))
+        assert "\n".join(turned(policy, capsys, *asked)) == told.format(step)
+    policy.write_text(POLICY.replace("{shop: {}}", "{shop: {type: Super}}"))
+    assert turned(policy, capsys, *asked) == [
+        "to turn it: disable the user `shop`: made Normal, its policies would allow it",
+        "all that changes then:",
+        "  - shop lost All on * from anywhere",
+    ]
+
+
+def test_changes_are_facts_for_scripts(policy, capsys):
+    """Each with a request; none where nothing turns it."""
+    _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic:ab", "-f", policy)
+
+    assert [(one["change"], one["resource"], one["actions"]) for one in found["turn"]["changes"]] == [
+        ("gained", "Topic:ab", ["Pub"])
+    ]
+    _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic: ", "-f", policy)
+    assert found["turn"] is None
+
+
+def test_of_many_changes_the_first_are_shown(policy, capsys):
+    """A disabled user with many rights."""
+    lines = "".join(f"      - {{resource: Topic:t{n}, actions: Pub, decision: Allow}}\n" for n in range(20))
+    policy.write_text(POLICY.replace("shop: {}", "shop: {status: disable}") + lines)
+
+    told = turned(policy, capsys, "--user", "shop", "--action", "Pub", "--resource", "Topic:t1")
+    assert len(told) == 11
+    assert told[-1] == "  and 13 more (--json names all)"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Finding, Rule
+from mqguard.auth.analysis.findings import Finding, Place, Rule
 from mqguard.auth.analysis.grid import origins_of
 from mqguard.auth.analysis.overlap import contradictions
 from mqguard.auth.analysis.rights import may_do_nothing
@@ -35,17 +35,21 @@ def lint_acl(acl: Acl) -> tuple[Finding, ...]:
     scene = Scene(acl)
     found: list[Finding] = []
     dead: list[Line] = []
+    unasked: set[Place] = set()
     for line in scene.lines:
-        fault = _silent(scene, line) or _shadowed(scene, line)
+        fault = never_asked(line)
+        if fault is not None:
+            unasked.add(line.place)
+        else:
+            fault = _silent(scene, line) or _shadowed(scene, line)
+            if fault is not None:
+                dead.append(line)
         if fault is not None:
             found.append(fault)
-            dead.append(line)
-        unasked = never_asked(line)
-        if unasked is not None:
-            found.append(unasked)
-    found += _redundant(scene, dead)
-    found += contradictions(scene)
-    found += [wide for line in scene.lines for wide in too_wide(scene, line)]
+    others = [*_redundant(scene, dead, unasked), *contradictions(scene)]
+    others += [wide for line in scene.lines for wide in too_wide(scene, line)]
+    # What no request matches is wrong in no other way that matters.
+    found += [one for one in others if one.place not in unasked]
     order = {line.place: at for at, line in enumerate(scene.lines)}
     return tuple(sorted(found, key=lambda finding: order[finding.place] if finding.place else -1))
 
@@ -92,13 +96,13 @@ def _shadowed(scene: Scene, line: Line) -> Finding | None:
     return Finding(Rule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
 
 
-def _redundant(scene: Scene, dead: list[Line]) -> Iterator[Finding]:
-    rest, gone = scene.grid, {line.place for line in dead}
+def _redundant(scene: Scene, dead: list[Line], kept: set[Place]) -> Iterator[Finding]:
+    rest, spared = scene.grid, {line.place for line in dead} | kept
     for line in dead:
         rest = rest.without(line.place.policy, line.entry)
     # From the last entry on: of two that say the same, the later one is told.
     for line in reversed(scene.lines):
-        if line.place in gone or origins_of(line.entry).is_empty or not any(scene.spots(line.entry)):
+        if line.place in spared or origins_of(line.entry).is_empty or not any(scene.spots(line.entry)):
             continue
         alone = scene.grid.without(line.place.policy, line.entry)
         if scene.differs(line, scene.grid, alone):

@@ -5,7 +5,7 @@ An IPv4-mapped IPv6 address reaches the decision as the IPv4 address, so `::ffff
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mqguard.auth.source import Address, Source
 
@@ -127,14 +127,18 @@ class Origins:
     @property
     def text(self) -> str:
         """The set for a person: `anywhere`, the ranges, or what is left out, whichever is shorter."""
+        return self.brief(None)
+
+    def brief(self, most: int | None) -> str:
+        """As `text`, but of more ranges than `most` only the first, and how many more there are."""
         if self == ANYWHERE:
             return "anywhere"
         if self.is_empty:
             return "nowhere"
         inside, outside = self.ranges(), (ANYWHERE - self).ranges()
         if self.unknown and len(outside) <= len(inside):
-            return "anywhere but " + ", ".join(outside)
-        return ", ".join("an unknown address" if text == "unknown" else text for text in inside)
+            return "anywhere but " + _listed(outside, most)
+        return _listed(["an unknown address" if text == "unknown" else text for text in inside], most)
 
 
 NOWHERE = Origins()
@@ -202,3 +206,9 @@ def _networks(
 
 def _text(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
     return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def _listed(texts: Sequence[str], most: int | None) -> str:
+    if most is None or len(texts) <= most:
+        return ", ".join(texts)
+    return ", ".join([*texts[:most], f"{len(texts) - most} more"])

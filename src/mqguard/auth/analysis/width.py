@@ -85,6 +85,7 @@ def _unasked_name(line: Line) -> str | None:
         return None
     for prefix in (RETRY_PREFIX, DLQ_PREFIX):
         if resource.name.startswith(prefix):
-            group = resource.name[len(prefix) :] or "name"
+            star = "*" if resource.pattern is Pattern.PREFIXED else ""
+            group = resource.name[len(prefix) :] + star or "name"
             return f"a `{prefix}` topic belongs to its group, so write `Group:{group}`"
     return topic_fault(resource.name) if resource.type is ResourceType.TOPIC else group_fault(resource.name)

@@ -232,7 +232,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
     ("resource", "reason"),
     [
         ("'Group:%RETRY%g'", "a `%RETRY%` topic belongs to its group, so write `Group:g`"),
-        ("'Topic:%DLQ%*'", "a `%DLQ%` topic belongs to its group, so write `Group:name`"),
+        ("'Topic:%DLQ%*'", "a `%DLQ%` topic belongs to its group, so write `Group:*`"),
         ("'Topic:a b'", "the topic `a b` holds characters other than"),
         ("'Group:a.b*'", "the group `a.b` holds characters other than"),
         ("Namespace:n", "requests name topics, groups and clusters, no namespaces"),
@@ -334,3 +334,30 @@ def test_what_stands_in_both_policies_is_told_where_it_is_silent():
         PolicyType.DEFAULT,
         PolicyType.CUSTOM,
     )
+
+
+@pytest.mark.parametrize(
+    ("resource", "advice"),
+    [
+        ("Topic:%RETRY%g", "write `Group:g`"),
+        ("'Topic:%RETRY%g*'", "write `Group:g*`"),
+        ("'Topic:%DLQ%*'", "write `Group:*`"),
+        ("Topic:%DLQ%", "write `Group:name`"),
+        ("Namespace:n", "no namespaces"),
+    ],
+)
+def test_what_no_request_matches_is_told_once(resource, advice):
+    """It is redundant, shadowed and more besides, but that is not said; what else is needless can go all the same."""
+    found = findings(
+        f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",
+        f"resource: {resource}, actions: Sub, {ALLOW}",
+        f"resource: {resource}, actions: Sub, sources: 10.0.0.0/8, {DENY}",
+        f"resource: Topic:b, actions: Sub, {ALLOW}",
+    )
+
+    assert [(one.rule, one.place.number) for one in found] == [
+        (Rule.UNREACHABLE, 2),
+        (Rule.UNREACHABLE, 3),
+        (Rule.REDUNDANT, 4),
+    ]
+    assert found[0].message.endswith(advice)
