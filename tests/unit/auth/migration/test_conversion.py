@@ -58,3 +58,34 @@ def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
     assert note.topic is Topic.SKIPPED_ACCOUNT
     assert (note.account, str(note.mark), note.file) == (name, place, "plain_acl.yml")
     assert note.message.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "called"), [("accessKey: account1, secretKey: 12345678, ", " `account1`"), ("secretKey: 12345678, ", "")]
+)
+def test_everything_that_keeps_an_account_out_is_told(name, called):
+    """Each item with its place, and all of it is the error's sentence; what has no effect then is not told."""
+    text = f"{{{name}whiteRemoteAddress: 10.0.0.1, groupPerms: [g], topicPerms: [a=pub, b=]}}"
+    with pytest.raises(AccountUnfit) as caught:
+        convert(only_account(text))
+
+    refused = "is no permission, and 1.0 refuses a file that has it: write `name=PERM`; the account"
+    notes = [
+        note for note in caught.value.notes if note.topic is Topic.SKIPPED_ACCOUNT and "accessKey" not in note.message
+    ]
+    assert [note.message for note in notes] == [f"`{item}` {refused}{called} is left out" for item in ("g", "b=")]
+    assert [note.mark.column for note in notes] == [text.index(item) + 3 for item in ("g]", "b=")]
+    assert str(caught.value) == "; ".join(note.message for note in caught.value.notes)
+    assert Topic.WHITE_LIST not in {note.topic for note in caught.value.notes}
+
+
+def test_a_white_list_is_noted_before_what_an_account_lists():
+    """It stands before it, and weighs more."""
+    text = "{accessKey: account1, secretKey: 12345678, whiteRemoteAddress: 10.0.0.1, topicPerms: [a=pub, a=pub]}"
+
+    notes = convert(only_account(text)).notes
+    assert [note.topic for note in notes] == [
+        *(Topic.WHITE_LIST, Topic.UNKNOWN_PERMISSION, Topic.UNKNOWN_PERMISSION, Topic.REPLACED_ITEM),
+    ]
+    assert (notes[0].account, notes[0].mark.column) == ("account1", text.index("10.0.0.1") + 3)
+    assert notes[0].message.startswith("1.0 lets `account1` do everything from `10.0.0.1`, without a signature")
