@@ -4,7 +4,6 @@ from mqguard.broker.reserved import RESERVED_GROUPS
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import EngineError
-from mqguard.model import record
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import MessageQueue
 from mqguard.remoting.bodies.groups import ConsumeStats, QueueProgress, QueueTimeSpan
@@ -56,14 +55,11 @@ class Progress:
         return [self._span(group, topic.name, queue_id, now_ms) for queue_id in range(topic.write_queues)]
 
     def store_time_at(self, topic: str, queue_id: int, offset: int) -> int:
-        """When the message at an offset was stored, 0 if it cannot be read."""
-        if offset < 0:
-            return 0
+        """When the message at an offset was stored, 0 if that cannot be found out."""
         try:
-            records = self._engine.fetch(topic, queue_id, offset, 1, 0).records
+            return self._engine.time_of(topic, queue_id, offset)
         except EngineError:
             return 0
-        return record.decode(records[0]).store_timestamp if records else 0
 
     def _queue_progress(self, group: str, topic: str, queue_id: int) -> QueueProgress:
         consumed = self._engine.offsets.get(group, topic, queue_id) or 0

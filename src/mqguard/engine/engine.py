@@ -185,6 +185,10 @@ class Engine:
         """When the last message of a queue was stored, 0 if it has none; raises as `earliest_store_time`."""
         return max(0, self._fetcher.store_time(topic, queue_id, first=False))
 
+    def time_of(self, topic: str, queue_id: int, offset: int) -> int:
+        """When the message at an offset was stored, 0 if there is none (any more); raises as `earliest_store_time`."""
+        return self._fetcher.time_of(topic, queue_id, offset)
+
     def record_at(self, physical_offset: int) -> bytes | None:
         """The live record at a physical offset, None if there is none (any more).
 

@@ -132,6 +132,13 @@ class Fetcher:
             return -1
         return self._stored(queue, queue.min_offset if first else queue.max_offset - 1)
 
+    def time_of(self, topic: str, queue_id: int, offset: int) -> int:
+        """When the message at an offset was stored, 0 if there is none; see `Engine.time_of`."""
+        queue = self.queue(topic, queue_id)
+        if queue is None or not queue.min_offset <= offset < queue.max_offset:
+            return 0
+        return max(0, self._stored(queue, offset))
+
     def _stored(self, queue: Queue, offset: int) -> int:
         try:
             entries = self._store.entries(queue, offset, 1)

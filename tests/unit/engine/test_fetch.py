@@ -198,3 +198,15 @@ def test_queues_of_a_shrunken_topic_can_still_be_read_up_to_the_larger_number(en
     engine.topics.put(TopicConfig("orders", 2, 1))
     engine.turn.commit()
     assert len(read(engine, queue_id=1)) == 1
+
+
+def test_the_time_of_a_message_is_known_without_reading_it(engine, clock, monkeypatch):
+    for _ in range(2):
+        clock.now += 100
+        send(engine)
+    monkeypatch.setattr(engine._store, "records", None)
+    monkeypatch.setattr(engine._store, "record", None)
+    assert [engine.time_of("orders", 0, offset) for offset in (-1, 0, 1, 2)] == [0, clock.now - 100, clock.now, 0]
+    assert engine.time_of("orders", 1, 0) == 0
+    with pytest.raises(NoSuchQueue):
+        engine.time_of("orders", 99, 0)
