@@ -73,18 +73,7 @@ class Producer:
         )
 
     def send(self, request: SendRequest) -> Sent:
-        """Check a message or a batch and stage it.
-
-        Raises:
-            NoSuchTopic: the topic is missing and must not be made by this request.
-            NoSuchGroup: it is the retry topic of a group that does not exist.
-            NotWritable: the topic takes no messages.
-            NoSuchQueue: the topic has no such queue.
-            MessageIllegal: the message is too large or malformed.
-            NotSupported: it asks for a feature that is not served.
-            StoreFull: the disk is nearly full.
-            StoreDown: the store takes no writes now.
-        """
+        """Check a message or a batch and stage it; see `Engine.send`."""
         self.check_room()
         if len(request.body) > self._max_bytes:
             raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
