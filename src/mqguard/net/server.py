@@ -203,6 +203,9 @@ class RemotingServer:
     def blocked(self, link: ServerLink) -> None:
         """Count a peer that does not read; for whom most waits of too much is cut."""
         self._blocked.add(link)
+        self._bound_output()
+
+    def _bound_output(self) -> None:
         while sum(other.unsent for other in self._blocked) > self.settings.output_total_limit:
             worst = limits.greediest(self._blocked, lambda link: link.unsent)
             if worst is None:
@@ -252,6 +255,9 @@ class RemotingServer:
         awake, self._awake = self._awake, []
         for link in awake:
             link.flush()
+        if self._blocked:
+            # What was written just now may wait for peers that did not read before.
+            self._bound_output()
 
     def _sweep(self) -> None:
         """Drop connections that have been idle, or slow with a frame or a handshake, for too long."""

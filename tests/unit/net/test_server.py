@@ -15,6 +15,7 @@ from mqguard.net.server import RemotingServer
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.tls import client_context
 from mqguard.remoting.command import Command
+from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 from tests.unit.net.serving import (
     BIG,
@@ -290,6 +291,25 @@ def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> 
             client.send(b"".join(asking(n, BIG) for n in range(200)))
         assert eventually(lambda: "slow readers hold too much memory" in caplog.text)
         assert sum(link.unsent for link in list(running.server.links) if not link.closed) < 2_000_000
+
+
+def test_what_waits_for_slow_readers_stays_bounded_while_more_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    class Late(Echo):
+        def end_of_turn(self) -> None:
+            for waiting, opaque in self.late:
+                waiting.send(encode_reply(opaque, 0, body=bytes(200_000)))
+
+    limits = settings(output_high_water=50_000, output_total_limit=20_000_000)
+    with serving(Late(), limits) as running, running.connect() as good:
+        for _ in range(8):
+            running.connect().ask(1, LATE)
+        assert eventually(lambda: len(running.app.late) == 8)
+        for n in range(400):
+            good.send(asking(n))
+            assert good.read()
+            unsent = sum(link.unsent for link in list(running.server._blocked))
+            assert unsent < 25_000_000
+        assert "slow readers hold too much memory" in caplog.text
 
 
 def test_of_slow_readers_the_one_for_whom_most_waits_is_cut() -> None:
