@@ -71,8 +71,9 @@ class AuditWriter:
         self._now_ms = now_ms
         self._limit = limit
         self._turn: list[object] = []
-        # Lines of whole turns, with the number of records they are of: what one thread appends and the other takes.
-        self._made: collections.deque[tuple[int, Sequence[bytes]]] = collections.deque()
+        # Lines of whole turns, with the number of records they are of and of those that have none: what one thread
+        # appends and the other takes. INVARIANT: only `dropped` and `_put` are counted by the thread that puts.
+        self._made: collections.deque[tuple[int, int, Sequence[bytes]]] = collections.deque()
         self._put = 0
         self._done = 0
         self._told_dropped = 0
@@ -110,7 +111,7 @@ class AuditWriter:
         if not turn:
             return
         self._turn = []
-        self._made.append((len(turn), self._render(turn)))
+        self._made.append((len(turn), *self._render(turn)))
         if self._resting:
             self._resting = False
             self._wake.set()
@@ -170,18 +171,20 @@ class AuditWriter:
         made = [self._made.popleft() for _ in range(len(self._made))]
         if not made:
             return
-        count = sum(records for records, _ in made)
+        count = sum(records for records, _, _ in made)
+        lineless = sum(records for _, records, _ in made)
         written = False
         try:
-            written = self._write([b"".join(parts) for parts in zip(*(parts for _, parts in made), strict=True)])
+            written = self._write([b"".join(parts) for parts in zip(*(parts for _, _, parts in made), strict=True)])
         finally:
             self._done += count
             self._stuck = False
             self._caught_up.set()
+            self.broken += lineless
             if written:
-                self.written += count
+                self.written += count - lineless
             else:
-                self._give_up(count)
+                self._give_up(count - lineless)
 
     def _give_up(self, lost: int = 0) -> None:
         """Count what is not written: what waits, and what was `lost` on the way."""
@@ -198,20 +201,21 @@ class AuditWriter:
             _LOG.warning("%d audit records found no room and are missing", missing)
             self._write(self._lines.lost(missing, self._now_ms()))
 
-    def _render(self, batch: list[object]) -> Sequence[bytes]:
+    def _render(self, batch: list[object]) -> tuple[int, Sequence[bytes]]:
+        """The lines of records, and how many have none."""
         try:
-            return self._lines.render(batch)
+            return 0, self._lines.render(batch)
         except Exception:  # noqa: BLE001 - one bad record must not take its batch with it
             _LOG.exception("an audit record has no lines")
+        lineless = 0
         parts: list[list[bytes]] = [[] for _ in self._files]
         for record in batch:
             try:
                 for lines, line in zip(parts, self._lines.render([record]), strict=True):
                     lines.append(line)
             except Exception:  # noqa: BLE001 - said above; the others must be written
-                self.broken += 1
-                self.written -= 1
-        return [b"".join(lines) for lines in parts]
+                lineless += 1
+        return lineless, [b"".join(lines) for lines in parts]
 
     def _write(self, chunks: Sequence[bytes]) -> bool:
         """Write to every file; False if the writer was closed while the disk took no more."""

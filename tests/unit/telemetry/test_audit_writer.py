@@ -159,6 +159,18 @@ def test_a_disk_may_take_a_line_in_pieces(disks):
     assert disks[0].data == b"a a longer record\n"
 
 
+def test_only_the_writer_counts_what_is_written(disks):
+    """Two threads that add to one number lose some of it."""
+    audit = writer(disks)
+    for text in ("one", "bad"):
+        audit.put(text)
+    audit.end_turn()
+    assert (audit.written, audit.broken) == (0, 0)
+    audit.start()
+    audit.close()
+    assert (audit.written, audit.broken) == (1, 1)
+
+
 def test_a_record_without_lines_does_not_take_others_with_it(disks, caplog):
     """It is counted and logged; the rest of its batch is written."""
     audit = writer(disks)
