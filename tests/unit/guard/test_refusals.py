@@ -6,7 +6,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.context import Need
-from mqguard.guard.refusals import MOST_NEEDS_KEPT, Refusal, RefusalLog
+from mqguard.guard.refusals import MOST_NEEDS_KEPT, Refusal, RefusalLog, remedy
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import World, signed
@@ -94,6 +94,61 @@ def test_a_claim_is_told_as_one(world):
     assert "of User:alice (claimed, not proven)" in story(world, signed(310, b="orders", secret="wrong"))
 
 
+REMEDIES = {
+    "no-credentials": "sign its requests with an access key and a secret",
+    "no-signature": "must sign its requests with its secret",
+    "unknown-user": "create the user",
+    "wrong-signature": "correct the secret",
+    "expired-secret": "the user's new secret",
+    "disabled": "enable the user",
+    "throttled": "wait, and correct the credentials",
+    "missing-field": "correct the client, or send it as a Super user",
+    "foreign-retry-topic": "as the group that it belongs to",
+    "foreign-owner": "use another client id",
+    "super-only": "send it as a Super user",
+    "unmapped-code": "send it as a Super user",
+    "audit-full": "make room for the audit log",
+    "plugin-refused": "the plugin that decides must decide otherwise",
+    "plugin-raised": "has its error",
+    "plugin-late": "pluginTimeoutMs",
+    "plugin-nonsense": "tells what it returned",
+    "plugin-busy": "pluginThreads",
+    "fault": "the server's log of that moment",
+    "long-name": "correct the client: no policy turns this refusal",
+}
+
+
+@pytest.mark.parametrize(("reason", "told"), REMEDIES.items())
+def test_every_reason_has_its_remedy(reason, told):
+    """What no list has is the client's fault."""
+    assert told in remedy(reason)
+
+
+def test_what_is_not_known_of_a_refusal():
+    """Nothing was needed, nobody's rights were looked at, nothing was proven, and it was a refusal."""
+    told = refusal(7)
+
+    assert (told.needs, told.refused, told.verdict, told.rights) == ((), None, None, None)
+    assert (told.version, told.method, told.shadow) == (0, "", False)
+    assert told.explanation() is None
+    assert told.story().splitlines() == [
+        "decision d7 of 1970-01-01T00:00:00.000+00:00",
+        "request 310 SEND_MESSAGE_V2 of User:alice from 10.1.2.3",
+        "refused in guard: fault",
+        "the peer was told: no",
+        "to turn it: see the server's log of that moment",
+    ]
+
+
+def test_many_needs_of_which_none_was_refused_are_cut_as_well():
+    """Such as where the audit log had no room."""
+    needs = tuple(Need(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(50))
+    log = RefusalLog(10)
+    log.add(Refusal("d", 0, "alice", True, "10.0.0.1", 18, "guard", "audit-full", "no", needs))
+
+    assert log.find("d").needs == needs[:8]
+
+
 def refusal(number):
     return Refusal(f"d{number}", 0, "alice", True, "10.1.2.3", 310, "guard", "fault", "no")
 
@@ -119,6 +174,6 @@ def test_a_refusal_takes_no_more_memory_for_naming_more(place):
     log.add(Refusal("d", 0, "alice", True, "10.0.0.1", 18, "authorization", "no-match", "no", needs, needs[place]))
 
     kept = log.find("d").needs
-    assert len(kept) == MOST_NEEDS_KEPT
+    assert len(kept) == MOST_NEEDS_KEPT == 8
     assert kept.count(needs[place]) == 1
     assert needs[place] in kept[: place + 1]
