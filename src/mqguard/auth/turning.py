@@ -159,6 +159,8 @@ def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Tu
         if literal:
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal)
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal, added=(added,))
+            # Nothing in Default stands against Custom; but it is silent about that name then, whatever is asked.
+            yield Turn(Step.CHANGE_ENTRIES, PolicyType.CUSTOM, added=(added,))
     yield from removals
 
 

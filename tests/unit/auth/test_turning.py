@@ -102,6 +102,10 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
             ask(),
             (CUSTOM, f"- {NO_PUB}", f"- {NO_PUB_HERE}", f"+ {PUB_HERE}"),
         ),
+        # Where Default denies the very name, a Custom entry is less than taking that away and adding another.
+        (acl(default=[NO_PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(default=[NO_PUB, NO_PUB_HERE, PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
+        (acl(default=[NO_PUB, TOPIC]), ask(), (DEFAULT, f"- {NO_PUB}")),
         # Of several actions the one that takes least, of equal ones the first.
         (acl(NO_PUB, NO_PUB_HERE, TOPIC), ask("Pub,Sub"), (CUSTOM, f"+ {SUB_HERE}")),
         (acl(NO_PUB, NO_SUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
