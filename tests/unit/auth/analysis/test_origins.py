@@ -115,3 +115,36 @@ def test_many_sets_are_joined_at_once(parts, text):
     assert Origins.union(sets).text == text
     assert Origins.union([*sets, ANYWHERE]) is ANYWHERE
     assert Origins.union([*sets, Origins.single(None)]) == Origins.union(sets) | Origins.single(None)
+
+
+TEN = of(*(f"10.0.0.{2 * number}" for number in range(10)))
+
+
+@pytest.mark.parametrize(
+    ("origins", "most", "text"),
+    [
+        (TEN, 2, "10.0.0.0, 10.0.0.2, 8 more"),
+        (TEN, 9, ", ".join([*(f"10.0.0.{2 * number}" for number in range(9)), "1 more"])),
+        (TEN, 10, TEN.text),
+        (TEN, None, ", ".join(f"10.0.0.{2 * number}" for number in range(10))),
+        (ANYWHERE - TEN, 1, "anywhere but 10.0.0.0, 9 more"),
+        (Origins(unknown=True), 1, "an unknown address"),
+        (of("10.0.0.0/8", "::1") | Origins(unknown=True), 1, "10.0.0.0/8, 2 more"),
+        (ANYWHERE, 1, "anywhere"),
+        (NOWHERE, 1, "nowhere"),
+    ],
+)
+def test_a_long_list_is_cut(origins, most, text):
+    """And says how much is left out."""
+    assert origins.brief(most) == text
+
+
+def test_a_union_holds_what_any_of_the_sets_holds():
+    """Of one or many, of either family, and the unknown address if one of them has it."""
+    parts = [of("10.0.0.0/8"), of("::1"), Origins.single(None), of("11.0.0.0/8", "::2"), NOWHERE]
+    for size in range(len(parts) + 1):
+        one_by_one = NOWHERE
+        for part in parts[:size]:
+            one_by_one |= part
+        assert Origins.union(parts[:size]) == Origins.union(iter(parts[:size])) == one_by_one
+    assert Origins.union(parts).ranges() == ("10.0.0.0/7", "::1", "::2", "unknown")
