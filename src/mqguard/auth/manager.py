@@ -235,8 +235,8 @@ class MetadataManager:
             MetadataStoreFailed: The store failed; nothing has changed.
         """
         before = self._snapshot
-        changes = tuple(_with_policies(changes))
-        after = before.after(changes)
+        every = tuple(_with_policies(changes))
+        after = before.after(every)
         for change in changes:
             if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
                 raise MetadataRejected(f"The subject of {change.acl.subject.key} is not exist.")
@@ -246,7 +246,7 @@ class MetadataManager:
             raise MetadataRejected(
                 "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
             )
-        self._store.apply(changes)
+        self._store.apply(every)
         self._snapshot = after
 
 
