@@ -22,6 +22,7 @@ from tests.interop.auth_module.rules import (
     World,
     apache_stores,
 )
+from tests.interop.auth_module.texts import TYPES
 from tests.interop.auth_module.worlds import REQUESTS, world
 
 Json = dict[str, Any]
@@ -83,11 +84,26 @@ def _compare(line: Json, theirs: Json, found: Counter[str]) -> None:
                     f"{who} answers {_shown(outcome)} where its rules say `{wanted}`: {_shown(request)} "
                     f"{_shown(line['users'])} {_shown(policies)}"
                 )
+        _compare_words(request, apache, mqguard["outcome"])
         found["all"] += 1
         found["allow"] += apache == "allow"
         rules_that_turn = by_rules.attribute(request)
         found["differ"] += bool(rules_that_turn)
         found.update(rules_that_turn)
+
+
+def _compare_words(request: Json, apache: Any, mqguard: Any) -> None:
+    """Demand that a request that both refuse for the same reason is refused in the same words.
+
+    Words of a fault, and names that no request has, are each one's own.
+    """
+    kind = kind_of(apache)
+    if kind in {ALLOW, FAULT} or kind_of(mqguard) != kind or request["name"] is None or request["type"] not in TYPES:
+        return
+    if apache["message"] != mqguard["message"]:
+        raise Unexplained(
+            f"refused in other words: Apache {_shown(apache)}, mqguard {_shown(mqguard)}: {_shown(request)}"
+        )
 
 
 def _shown(value: Any) -> str:
