@@ -27,6 +27,11 @@ _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTE
 _SPECIAL = _OURS | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
+MAX_BATCH = 32_768
+"""Most messages of one batch: 190,000 empty ones would fit, and everybody waits while they are stored, some 20 us each.
+
+Clients give every message an id: honest batches of 4 MiB come near this only where bodies are of a few bytes.
+"""
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
 
@@ -159,6 +164,8 @@ class Producer:
             raise MessageIllegal(f"the batch can not be read: {error}") from error
         if not parts:
             raise MessageIllegal("the batch holds no message")
+        if len(parts) > MAX_BATCH:
+            raise MessageIllegal(f"the batch holds {len(parts)} messages, {MAX_BATCH} is the most")
         return parts
 
     def _batch_part(
