@@ -3,6 +3,9 @@
 from mqguard.broker.errors import RequestRefused
 from mqguard.remoting.codes import ResponseCode
 
+MAX_EXPRESSION = 16 * 1024
+"""Longest expression: it is hashed character by character, and remembered as long as its consumer lives."""
+
 
 def require_tags(expression_type: str | None) -> None:
     """Let pass the tag language, which is also meant where none is named.

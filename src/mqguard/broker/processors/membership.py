@@ -1,7 +1,7 @@
 """Clients that come, stay and go, and what they share (34, 35, 38, 41, 42, 46)."""
 
 from mqguard.broker.errors import RequestRefused
-from mqguard.broker.filters import require_tags
+from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.clients import Client, Clients, Consuming, Subscription
@@ -34,8 +34,6 @@ MAX_TOPICS = 1_000
 """Most topics that a group subscribes to."""
 MAX_WORD = 255
 """Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
-MAX_EXPRESSION = 16 * 1024
-"""Longest filter expression that is remembered."""
 
 
 class Membership:

@@ -5,7 +5,7 @@ import functools
 
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.failures import explain
-from mqguard.broker.filters import require_tags
+from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.forbidden import is_forbidden
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
@@ -216,7 +216,13 @@ class Pulling:
         """The tag codes that a pull lets through, None for all."""
         if header.sys_flag & SUBSCRIPTION:
             require_tags(header.expression_type)
-            return _codes(header.subscription or "")
+            expression = header.subscription or ""
+            if len(expression) > MAX_EXPRESSION:
+                raise RequestRefused(
+                    ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+                    f"parse the consumer's subscription failed: it is longer than {MAX_EXPRESSION} characters",
+                )
+            return _codes(expression)
 
         group = self._clients.group(header.consumer_group)
         if group is None:

@@ -225,6 +225,7 @@ def test_no_offset_is_kept_for_what_does_not_exist(house):
         ({"consumerGroup": "a b"}, ResponseCode.INVALID_PARAMETER),
         ({"expressionType": "SQL92"}, ResponseCode.SYSTEM_ERROR),
         ({"expressionType": "REGEX"}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+        ({"subscription": "A" * 17_000}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
         ({"sysFlag": 0}, ResponseCode.SUBSCRIPTION_NOT_EXIST),
         ({"liteTopic": "l"}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
     ],
