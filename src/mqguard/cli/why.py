@@ -1,5 +1,6 @@
 """`mqguard why`: the story of a refusal, from a running server or from the audit log of one on this machine."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from mqguard.errors import MqguardError
 
 Facts = dict[str, object]
+_ID = re.compile(r"([A-Za-z0-9_-]{1,64})")
+_TOLD = re.compile(r"\[decision ([A-Za-z0-9_-]{1,64})\]")
 
 
 @click.command()
@@ -26,14 +29,24 @@ Facts = dict[str, object]
 def why(connection: Connection, decision_id: str, log: Path | None, *, as_json: bool) -> None:
     """Tell why a request was refused, by the DECISION id that its sender was told.
 
-    Asks every broker of the cluster. What none of them knows, or can be asked for, is looked for in the audit log in
-    the data directory: in the one that is being written and in those that were set aside.
+    DECISION may be the whole refusal, as it was logged. Asks every broker of the cluster. What none of them knows, or
+    can be asked for, is looked for in the audit log in the data directory: in the one that is being written and in
+    those that were set aside.
     """
+    decision_id = _id_in(decision_id)
     found, failed = (None, None) if log is not None else _ask(connection, decision_id)
     if found is None:
         place = log if log is not None else connection.data / "audit" / "audit.jsonl"
         found = _look(place, decision_id, failed)
     emit(found, _story(found), as_json=as_json)
+
+
+def _id_in(text: str) -> str:
+    """The id of a decision, alone or in the refusal that tells it."""
+    found = _ID.fullmatch(text.strip()) or _TOLD.search(text)
+    if found is None:
+        raise click.UsageError(f"`{visible(text)}` is no decision: give what a refusal says in `[decision ...]`")
+    return found[1]
 
 
 def _ask(connection: Connection, decision_id: str) -> "tuple[Facts | None, MqguardError | None]":
@@ -74,10 +87,12 @@ def _look(place: Path, decision_id: str, failed: "MqguardError | None") -> Facts
         raise click.ClickException(f"the audit log `{place}` cannot be read: {exc.strerror}") from None
     if found is not None:
         return found
-    if failed is not None and not place.exists():
+    is_there = place.exists()
+    if failed is not None and not is_there:
         raise failed
     unasked = f"; not every broker could be asked: {failed}" if failed is not None else ""
-    raise NothingThere(f"no decision `{decision_id}` in `{place}`, nor in what was set aside beside it{unasked}")
+    where = f"in `{place}`, nor in what was set aside beside it" if is_there else f"and no audit log `{place}`"
+    raise NothingThere(f"no decision `{decision_id}` {where}{unasked}")
 
 
 def _story(found: Mapping[str, object]) -> str:

@@ -91,4 +91,21 @@ def test_no_server_is_asked_where_a_log_is_named(data, capsys):
     code, _, err = run(capsys, "why", "d1", "--log", data / "none.jsonl")
 
     assert code == 4
-    assert "could be asked" not in err
+    assert err == f"mqguard: no decision `d1` and no audit log `{data / 'none.jsonl'}`\n"
+
+
+@pytest.mark.parametrize(
+    "told", ["d1", " d1\n", "[decision d1]", "no permission: User:alice has no permission [decision d1]"]
+)
+def test_the_id_may_be_given_with_the_refusal_around_it(told, data, capsys):
+    """As it is copied from a client's log."""
+    assert run_json(capsys, "why", told, "--data", data)[1]["decision"] == "d1"
+
+
+@pytest.mark.parametrize("text", ["", "no permission", "../d1", "[decision ]", "d" * 65])
+def test_what_is_no_id_is_a_mistake(text, data, capsys):
+    """Exit code 2, and nobody is asked."""
+    code, _, err = run(capsys, "why", text, "--data", data)
+
+    assert code == 2
+    assert err.startswith(f"mqguard: `{text}` is no decision: give what a refusal says in `[decision ...]`")
