@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.migration.plain import PlainFile, PlainFileInvalid, read_plain
+from mqguard.auth.migration.plain import PlainFile, PlainFileInvalid, read_plain, trimmed
 from mqguard.auth.user import Secret
 
 
@@ -91,3 +91,10 @@ def test_an_item_of_nothing_is_a_text_of_nothing():
     (account,) = read_plain("f", "accounts:\n- topicPerms:\n  - a=PUB\n  -\n  - ~\n").accounts
 
     assert [(item.text, str(item.mark)) for item in account.topics] == [("a=PUB", "3:5"), ("", "4:4"), ("", "5:5")]
+
+
+def test_what_is_trimmed_is_what_java_trims():
+    """The blank and the control characters before it, at both ends and nowhere else; every other sign is a text."""
+    for sign in map(chr, range(0x3100)):
+        text = f"{sign}a{sign}b{sign}"
+        assert trimmed(text) == (f"a{sign}b" if sign <= " " else text)
