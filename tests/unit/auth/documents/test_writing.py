@@ -1,15 +1,18 @@
 """What is written reads back as the same, and holds no secret."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mqguard.auth.action import Action
 from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.reading import read_document
 from mqguard.auth.documents.writing import write_document
-from mqguard.auth.policy import Acl
+from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
+from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from tests.property.analysis.universe import acl, acls, effort
@@ -93,3 +96,21 @@ def test_an_export_is_for_readers_of_any_language():
 
     for line in ("  Zo\u00eb X:", "  '007':", "  User:\u5c0f\u660e:", "    - resource: Topic:\u65e5\u672cX"):
         assert f"\n{line}\n" in text
+
+
+@pytest.mark.parametrize(
+    "sign", ["\n", "\x1b", "\x85", "\xa0", "\xad", "\u200b", "\u202e", "\u2028", "\ufeff", "\U000e0001"]
+)
+def test_an_export_hides_nothing(sign):
+    """What cannot be seen is written as an escape, in names and in resources, and reads back as it was."""
+    name = f"Zo\u00eb{sign}b"
+    entry = Entry(Resource(ResourceType.TOPIC, name, Pattern.LITERAL), (Action.PUB,), (), Decision.ALLOW)
+    state = Directory.of([User(name, ()), User("Zo\u00eb", ())], [acl([entry], name=name)])
+
+    text = write_document(state, lambda _: SecretReference(SecretPlace.FILE, name))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "\n  Zo\u00eb:\n" in text
+    document = read_document(text)
+    assert document.directory.users == state.users
+    assert document.acls[name].entries(PolicyType.CUSTOM) == (entry,)
+    assert document.users[name].secret == SecretReference(SecretPlace.FILE, name)
