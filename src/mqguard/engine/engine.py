@@ -250,5 +250,5 @@ class Engine:
         return self._upkeep.trouble or self._producer.full
 
     def on_arrival(self, callback: Arrival) -> None:
-        """Call back for every message once it is stored: `(topic, queue_id, next_offset, tag_code)`."""
+        """Call back for every queue once messages are stored: `(topic, queue_id, next_offset, tag_codes)`."""
         self.turn.on_arrival(callback)

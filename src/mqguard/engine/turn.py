@@ -7,8 +7,8 @@ from mqguard.store.errors import StoreError
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
-Arrival = Callable[[str, int, int, int], None]
-"""`(topic, queue_id, next_offset, tag_code)`: a message is there; it can be fetched up to `next_offset`."""
+Arrival = Callable[[str, int, int, set[int]], None]
+"""`(topic, queue_id, next_offset, tag_codes)`: messages with these tag codes can be fetched up to `next_offset`."""
 FailedFrame = bytes | Callable[[str], bytes]
 """The frame that tells of a failure, or what makes it from the reason."""
 
@@ -36,7 +36,10 @@ class Turn:
         self._deferred.append((link, stored, failed))
 
     def on_arrival(self, callback: Arrival) -> None:
-        """Call back for every message, after the commit that stored it."""
+        """Call back for every queue that has got messages, after the commit that stored them.
+
+        Once for each queue, whatever it has got: thousands may wait for it.
+        """
         self._arrival.append(callback)
 
     def on_failure(self, callback: Callable[[str], None]) -> None:
@@ -88,9 +91,20 @@ class Turn:
 
         if self._arrived:
             arrived, self._arrived = self._arrived, []
-            for callback in self._arrival:
-                for queue, next_offset, tag_code in arrived:
-                    callback(queue.topic, queue.queue_id, next_offset, tag_code)
+            self._tell_arrivals(arrived)
+
+    def _tell_arrivals(self, arrived: list[tuple[Queue, int, int]]) -> None:
+        ends: dict[Queue, int] = {}
+        codes: dict[Queue, set[int]] = {}
+        for queue, next_offset, tag_code in arrived:
+            if queue in ends:
+                codes[queue].add(tag_code)
+            else:
+                codes[queue] = {tag_code}
+            ends[queue] = next_offset
+        for callback in self._arrival:
+            for queue, next_offset in ends.items():
+                callback(queue.topic, queue.queue_id, next_offset, codes[queue])
 
     def _fail(self, reason: str) -> None:
         undo, self._undo = self._undo, []

@@ -35,9 +35,9 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
     what: T
     number: int = -1
 
-    def wants(self, next_offset: int, tag_code: int) -> bool:
-        """Whether a message stored just before `next_offset` with this tag code ends the wait."""
-        return next_offset > self.offset and (self.tags is None or tag_code in self.tags)
+    def wants(self, next_offset: int, tag_codes: set[int]) -> bool:
+        """Whether messages stored up to `next_offset`, with these tag codes, may end the wait."""
+        return next_offset > self.offset and (self.tags is None or not self.tags.isdisjoint(tag_codes))
 
 
 _SHARE = 8
@@ -77,19 +77,19 @@ class Waiting(Generic[T]):
         heapq.heappush(self._heap, (waiter.deadline_ms, number))
         return True
 
-    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_code: int) -> list[Waiter[T]]:
-        """Take out the requests that a stored message satisfies.
+    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> list[Waiter[T]]:
+        """Take out the requests that stored messages may satisfy.
 
         Args:
-            topic: Where it was stored.
-            queue_id: Where it was stored.
-            next_offset: The queue's end after it.
-            tag_code: Its tag code, 0 for none.
+            topic: Where they were stored.
+            queue_id: Where they were stored.
+            next_offset: The queue's end after them.
+            tag_codes: Their tag codes, 0 for none.
         """
         parked = self._queues.get((topic, queue_id))
         if parked is None:
             return []
-        woken = [waiter for waiter in parked.values() if waiter.wants(next_offset, tag_code)]
+        woken = [waiter for waiter in parked.values() if waiter.wants(next_offset, tag_codes)]
         for waiter in woken:
             self._remove(waiter)
         return woken

@@ -59,7 +59,7 @@ def test_of_a_failed_turn_every_answer_is_a_failure(engine, store):
     engine.turn.defer(first, b"stored", b"failed")
     assert engine.turn.commit()
     assert first.frames == [b"failed", b"stored"]
-    assert arrivals == [("orders", 0, 1, 0)]
+    assert arrivals == [("orders", 0, 1, {0})]
 
 
 def test_arrivals_are_told_after_the_answers_in_order(engine):
@@ -74,7 +74,17 @@ def test_arrivals_are_told_after_the_answers_in_order(engine):
         engine.send(message(pairs={"TAGS": "TagA"}, queue_id=n))
         engine.turn.defer(TellingLink(), b"%d" % n, b"")
     engine.turn.commit()
-    assert happened == [b"0", b"1", ("orders", 0, 1, 2598919), ("orders", 1, 1, 2598919)]
+    assert happened == [b"0", b"1", ("orders", 0, 1, {2598919}), ("orders", 1, 1, {2598919})]
+
+
+def test_a_queue_is_told_of_once_whatever_it_has_got(engine):
+    """Thousands may wait for it, with tags that nobody sends."""
+    told = []
+    engine.on_arrival(lambda *arrival: told.append(arrival))
+    for tag in ("TagA", "TagB", "TagA", ""):
+        engine.send(message(pairs={"TAGS": tag}))
+    engine.turn.commit()
+    assert told == [("orders", 0, 4, {2598919, 2598920, 0})]
 
 
 def test_what_an_arrival_stages_belongs_to_the_next_turn(engine):

@@ -16,16 +16,16 @@ def test_an_arrival_wakes_those_who_wait_for_it():
     waiting.park(waiter("other queue", queue_id=1))
     waiting.park(waiter("other topic", topic="u"))
     waiting.park(waiter("ahead", offset=9))
-    assert [w.what for w in waiting.arrived("t", 0, 6, 0)] == ["here"]
-    assert waiting.arrived("t", 0, 6, 0) == []
+    assert [w.what for w in waiting.arrived("t", 0, 6, {0})] == ["here"]
+    assert waiting.arrived("t", 0, 6, {0}) == []
     assert len(waiting) == 3
 
 
 def test_tags_are_respected():
     waiting: Waiting[str] = Waiting()
     waiting.park(waiter("tagged", tags=frozenset({7})))
-    assert waiting.arrived("t", 0, 6, 8) == []
-    assert [w.what for w in waiting.arrived("t", 0, 7, 7)] == ["tagged"]
+    assert waiting.arrived("t", 0, 6, {8}) == []
+    assert [w.what for w in waiting.arrived("t", 0, 7, {7})] == ["tagged"]
 
 
 def test_time_runs_out_in_order():
@@ -42,7 +42,7 @@ def test_a_closed_connection_waits_no_more():
     waiting.park(waiter("a", channel="gone"))
     waiting.park(waiter("b", channel="stays"))
     assert waiting.leave("gone") == 1
-    assert [w.what for w in waiting.arrived("t", 0, 6, 0)] == ["b"]
+    assert [w.what for w in waiting.arrived("t", 0, 6, {0})] == ["b"]
     assert waiting.leave("gone") == 0
 
 
@@ -60,7 +60,7 @@ def test_one_connection_does_not_take_the_places_of_all():
     waiting: Waiting[int] = Waiting(capacity=80)
     assert [waiting.park(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
     assert waiting.park(waiter(99, channel="other"))
-    waiting.arrived("t", 0, 6, 0)
+    waiting.arrived("t", 0, 6, {0})
     assert waiting.park(waiter(100, channel="greedy"))
 
 
@@ -68,7 +68,7 @@ def test_the_heap_does_not_grow_with_what_has_been_answered():
     waiting: Waiting[int] = Waiting()
     for number in range(1000):
         waiting.park(waiter(number, deadline=1_000_000))
-        waiting.arrived("t", 0, 6, 0)
+        waiting.arrived("t", 0, 6, {0})
         waiting.expired(number)
     assert len(waiting._heap) <= 65
 
@@ -101,11 +101,11 @@ class WaitingAgainstModel(RuleBasedStateMachine):
         assert self.waiting.park(parked)
         self.model.append(parked)
 
-    @rule(queue=st.integers(0, 1), end=st.integers(0, 4), tag=st.integers(0, 2))
-    def arrive(self, queue, end, tag):
+    @rule(queue=st.integers(0, 1), end=st.integers(0, 4), tags=st.sets(st.integers(0, 2), min_size=1))
+    def arrive(self, queue, end, tags):
         self.take(
-            self.waiting.arrived("t", queue, end, tag),
-            lambda w: w.queue_id == queue and end > w.offset and (w.tags is None or tag in w.tags),
+            self.waiting.arrived("t", queue, end, tags),
+            lambda w: w.queue_id == queue and end > w.offset and (w.tags is None or w.tags & tags),
         )
 
     @rule(step=st.integers(0, 30))

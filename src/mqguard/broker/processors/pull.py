@@ -119,9 +119,9 @@ class Pulling:
 
     # Waiting
 
-    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_code: int) -> None:
-        """Take note of the pulls that a stored message ends the wait of."""
-        self._ready.extend((waiter, False) for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_code))
+    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> None:
+        """Take note of the pulls that stored messages end the wait of."""
+        self._ready.extend((waiter, False) for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_codes))
 
     def expire(self) -> None:
         """Take note of the pulls whose time is up."""
