@@ -4,8 +4,11 @@ import json
 import logging
 import re
 import sys
+import textwrap
 import time
-from typing import TextIO
+from typing import Any, TextIO
+
+from mqguard.model.text import visible
 
 HIDDEN = "…"
 
@@ -26,7 +29,10 @@ def redact(text: str) -> str:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-02T03:04:05.678Z WARNING mqguard.net.server what happened`."""
+    """`2026-01-02T03:04:05.678Z WARNING mqguard.net.server what happened`.
+
+    Whatever a peer calls itself, an event is one line; the trace of an error follows it on lines that are set in.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
@@ -35,6 +41,15 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, redacted."""
         return redact(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line without the trace."""
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """The trace, set in, so that no message of an error passes for an event."""
+        return textwrap.indent(super().formatException(ei), "    ", lambda _: True)
 
 
 class JsonFormatter(logging.Formatter):

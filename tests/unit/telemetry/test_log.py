@@ -79,3 +79,17 @@ def test_logging_is_set_up_for_the_process(as_json):
     assert len(lines) == 1
     assert "hunter2" not in lines[0]
     assert (json.loads(lines[0])["message"] if as_json else lines[0]).endswith("secret=…")
+
+
+def test_no_name_forges_a_line_of_text():
+    """Neither in a message nor in an error; the trace stays readable."""
+    forged = "x\n2026-01-02T03:04:05.678Z INFO mqguard.guard all is well\u2028\x1b[2J"
+    error = ValueError(forged)
+    told = TextFormatter().format(event("the user `%s` is odd", forged, exc_info=(ValueError, error, None)))
+
+    first, *others = told.split("\n")
+
+    assert "`x\\n2026-01-02T03:04:05.678Z INFO mqguard.guard all is well\\u2028\\x1b[2J` is odd" in first
+    assert others
+    assert all(line.startswith("    ") for line in others)
+    assert any(line.startswith("    ValueError: x") for line in others)
