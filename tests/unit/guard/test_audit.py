@@ -1,13 +1,16 @@
 """What goes on record, and the lines that it becomes."""
 
+import hashlib
 import json
 
 import pytest
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.audit import AuditTrail
+from mqguard.guard.audit import AuditTrail, Decision, Stage
 from mqguard.guard.audit_lines import AuditLines, hash_of
+from mqguard.guard.context import Need
+from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, Sink, World, signed
 
 WHEN = "2023-11-15 06:13:20"
@@ -97,6 +100,9 @@ def test_what_is_remembered_between_records_changes_no_line(world):
     """Rendering record by record with fresh memory gives the same bytes as one batch."""
     for _ in range(3):
         world.admit(signed(310, b="orders-1"))
+        for user in ("alice", "root"):
+            # The same connection and need, and neither is decided by an entry.
+            world.admit(signed(310, b="RMQ_SYS_TRACE_TOPIC", user=user))
         world.clock.ms += 1500
         world.refusal(signed(310, b="other"))
         world.admit(signed(310, b="orders-2"))
@@ -157,11 +163,74 @@ def test_what_nobody_judged_does_not_fill_the_record(world):
     assert len(json.loads(written[1])["needs"]) == 9
 
 
+def test_what_is_remembered_between_records_is_bounded():
+    """Peers may ask for as many different things as they like."""
+    lines = AuditLines()
+    lines.render([Decision(code, PEER, 0) for code in range(4100)])
+
+    assert 0 < max(len(kept) for kept in vars(lines).values() if isinstance(kept, dict)) <= 4096
+
+
+def test_a_record_in_parts_needs_room_for_all_of_them():
+    """As many parts as there is room for are kept."""
+    needs = tuple(Need(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(65))
+    for count, limit, kept in ((32, 1, [32]), (33, 2, [32, 1]), (65, 3, [32, 32, 1])):
+        case = Decision(310, PEER, 0, needs=needs[:count])
+        roomy, tight = Sink(limit), Sink(limit - 1)
+
+        assert AuditTrail(roomy).record(case) is True
+        assert AuditTrail(tight).record(case) is False
+        assert [len(part.needs) for part in roomy.records] == kept
+        assert [len(part.needs) for part in tight.records] == kept[:-1]
+
+
+def test_what_is_not_known_of_a_request_yet():
+    """Nobody in particular, nothing judged, nothing refused."""
+    case = Decision(310, PEER, 0)
+
+    assert (case.user, case.method, case.source, case.is_super, case.refused) == ("", "", "10.1.2.3", False, False)
+    assert (case.signature, case.reason, case.decision_id, case.shadow) == (None, "", "", False)
+    assert (case.version, case.when_ms, case.latency_ns, case.stage) == (0, 0, 0, Stage.AUTHORIZATION)
+
+
+def test_the_steps_have_names_that_searches_are_built_on():
+    assert [stage.value for stage in Stage] == ["authentication", "requirements", "authorization", "touched", "guard"]
+
+
+def test_a_code_without_a_name_is_on_record(world):
+    world.refusal(signed(4242))
+    _, (line,) = lines_of(world)
+
+    assert (line["code"], line["request"], line["event"], line["reason"]) == (
+        4242,
+        "unknown",
+        "requirements",
+        "unmapped-code",
+    )
+
+
+def test_who_shows_nothing_has_no_line_of_authentication(world):
+    """Apache's log is about users; the JSON line is there all the same."""
+    world.refusal(Command(310, ext={"b": "orders"}))
+    apache, (line,) = lines_of(world)
+
+    assert apache == []
+    assert (line["user"], line["proven_by"], line["reason"]) == ("", "", "no-credentials")
+
+
+@pytest.mark.parametrize("signature", ["", "AAAA", "é"])
+def test_what_stands_for_a_signature_is_of_its_sha256(signature):
+    """Anybody can work it out from a signature that was received, whatever it was."""
+    assert hash_of(signature) == f"sha256:{hashlib.sha256(signature.encode()).hexdigest()[:12]}"
+    assert hash_of(signature) != hash_of("\ud800")
+
+
 def test_what_is_missing_is_said():
     """Both files say how many records found no room."""
     apache, line = AuditLines().lost(7, 1_700_000_000_000)
 
-    assert b"7 records are missing" in apache
+    assert apache == f"{WHEN} WARN mqguard - [AUDIT] 7 records are missing here: there was no room.\n".encode()
+    assert line.endswith(b"}\n")
     assert json.loads(line) == {"time": "2023-11-14T22:13:20.000Z", "event": "lost", "count": 7}
 
 
@@ -191,6 +260,26 @@ def test_a_change_of_users_is_on_record_without_secrets():
         "details": {"password": "changed", "newSecretKey": "changed", "userStatus": "disable"},
         "outcome": "done",
     }
+
+
+@pytest.mark.parametrize("name", ["secretKey", "newPassword", "SIGNATURE", "SecurityToken"])
+def test_what_sounds_secret_is_not_on_record(name):
+    sink = Sink()
+    AuditTrail(sink).admin_change(
+        when_ms=0, user="", source="", operation="create-user", subject="User:x", details={name: "hunter2", "a": "b"}
+    )
+
+    assert sink.records[0].details == {name: "changed", "a": "b"}
+
+
+def test_the_refusal_of_a_change_is_on_record():
+    sink = Sink()
+    AuditTrail(sink).admin_change(
+        when_ms=7, user="bob", source="::1", operation="delete-user", subject="User:x", outcome="no such user"
+    )
+
+    [change] = sink.records
+    assert (change.details, change.outcome) == ({}, "no such user")
 
 
 def test_a_touched_resource_is_on_record(world):
