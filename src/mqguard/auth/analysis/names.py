@@ -79,8 +79,12 @@ class NameTree:
         """The places of the classes that the resource covers; it must be one of those that made the tree."""
         if resource.type not in (ResourceType.ANY, self.type):
             return range(0)
-        place = self._places[key_of(resource)]
+        place = self.place_of(resource)
         return range(place, self.classes[place].end)
+
+    def place_of(self, resource: Resource) -> int:
+        """The place of the class that the resource makes; it must be one of those that made the tree."""
+        return self._places[key_of(resource)]
 
 
 def key_of(resource: Resource) -> Key:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mqguard.auth.action import Action
 from mqguard.auth.analysis.cells import Witness
 from mqguard.auth.analysis.findings import Place
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid, origins_of
+from mqguard.auth.analysis.grid import REQUEST_ACTIONS, SILENT, Grid, origins_of
 from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of, trees
 from mqguard.auth.analysis.origins import NOWHERE, Origins
 from mqguard.auth.analysis.rights import resources_of
@@ -116,8 +116,8 @@ class Scene:
         policy, entry = line.place.policy, line.entry
         if policy is PolicyType.DEFAULT and self.grid.is_covered(cell.tree, cell.place):
             return NOWHERE
-        left = origins_of(entry) - self._narrower(policy, entry, cell)
-        if entry.decision is Decision.ALLOW:
+        left = self._beyond_narrower(policy, entry, cell)
+        if entry.decision is Decision.ALLOW and not left.is_empty:
             kind = entry.resource.type
             left -= self.grid.layer(policy, kind, key_of(entry.resource), cell.action).denied
         return left
@@ -138,17 +138,17 @@ class Scene:
                     return True
         return False
 
-    def _narrower(self, policy: PolicyType, entry: Entry, cell: Cell) -> Origins:
-        """From where an entry for a narrower resource decides requests of the cell."""
-        spoken = NOWHERE
+    def _beyond_narrower(self, policy: PolicyType, entry: Entry, cell: Cell) -> Origins:
+        """From where no entry for a narrower resource decides requests of the cell that this one matches."""
+        left = origins_of(entry)
+        classes, layer, kind, action = cell.tree.classes, self.grid.layer, cell.tree.type, cell.action
         place = cell.place
-        own = key_of(entry.resource)
-        any_type = entry.resource.type is ResourceType.ANY
-        while place >= 0:
-            found = cell.tree.classes[place]
-            key = found.base, found.exact
-            if key == own and not any_type:
-                break
-            spoken |= self.grid.layer(policy, cell.tree.type, key, cell.action).spoken
+        # The class of the entry's own resource is the first around the cell that is not narrower; `*` has none.
+        own = -1 if entry.resource.type is ResourceType.ANY else cell.tree.place_of(entry.resource)
+        while place != own and not left.is_empty:
+            found = classes[place]
+            said = layer(policy, kind, (found.base, found.exact), action)
+            if said is not SILENT:
+                left = left - said.allowed - said.denied
             place = found.parent
-        return spoken
+        return left
