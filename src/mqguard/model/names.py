@@ -18,19 +18,20 @@ MAX_TOPIC_BYTES = 127
 MAX_GROUP_BYTES = 120
 MAX_SYSTEM_TOPIC_BYTES = 255
 
-UNWRITABLE_TOPICS = frozenset(
+ALL_MESSAGES = frozenset(
     {
         SCHEDULE_TOPIC,
-        TIMER_TOPIC,
         "RMQ_SYS_TRANS_HALF_TOPIC",
         "RMQ_SYS_TRANS_OP_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
         "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
         "TRANS_CHECK_MAX_TIME_TOPIC",
-        "SELF_TEST_TOPIC",
-        "OFFSET_MOVED_EVENT",
+        TIMER_TOPIC,
     }
 )
+"""Where messages of any topic wait: for their time, or for the end of their transaction."""
+
+UNWRITABLE_TOPICS = ALL_MESSAGES | {"SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"}
 """Topics that no client may send to, whatever its rights."""
 
 SYSTEM_TOPICS = UNWRITABLE_TOPICS | {TEMPLATE_TOPIC, TRACE_TOPIC, "BenchmarkTest"}

@@ -96,7 +96,7 @@ class _Conversion:
         self._read_items()
         if name is None or secret is None or self._is_skipped:
             raise AccountUnfit(self._notes, refused=True)
-        self._note_white_list()
+        self._note_white_list(name)
         self._check_lengths(name, secret.reveal())
         kind = UserType.SUPER if account.admin and self._rights.table is None else UserType.NORMAL
         user = User(name, (LiveSecret(secret),), kind)
@@ -121,8 +121,8 @@ class _Conversion:
                     f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 demands",
                 )
 
-    def _note_white_list(self) -> None:
-        white, name = self._account.white_address, self._account.access_key or ""
+    def _note_white_list(self, name: str) -> None:
+        white = self._account.white_address
         if white is not None:
             message = (
                 f"1.0 lets `{name}` do everything from `{white.text}`, without a signature; this ends: the account "

@@ -14,7 +14,7 @@ from mqguard.auth.migration.report import Difference
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.model.names import owner_of
+from mqguard.model.names import ALL_MESSAGES, owner_of
 
 _READING = (Action.GET, Action.LIST)
 _KINDS = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER)
@@ -79,7 +79,7 @@ class _Differential:
                 if self._was_allowed(kind, name, action) is before and self._allowed(kind, name, action) is not before
             )
             if actions:
-                yield self._difference(told, actions, mark, self._why(name), before=before)
+                yield self._difference(told, actions, mark, self._why(kind, name), before=before)
 
     def _was_allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
         owner = owner_of(name)
@@ -90,9 +90,12 @@ class _Differential:
         return self._before.allows(kind, name, action)
 
     def _allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
+        # As the guard asks, in all three.
+        if action is Action.SUB and _holds_all(kind, name):
+            return self._after is not None and self._after.user.is_super and self._after.user.is_enabled
         owner = owner_of(name) if kind is ResourceType.TOPIC else None
         if owner is not None:
-            # As the guard asks: such a topic belongs to its group, and giving messages back is the consumer's right.
+            # Such a topic belongs to its group, and giving messages back is the consumer's right.
             kind, name = ResourceType.GROUP, owner
             action = Action.SUB if action is Action.PUB else action
         return decide(AccessRequest(kind, name, frozenset({action})), self._after).allowed
@@ -102,13 +105,15 @@ class _Differential:
         listed = set(map(target_of, self._items))
         return next(name for name in map("other{}".format, itertools.count()) if (kind, name) not in listed)
 
-    def _why(self, name: str) -> str:
+    def _why(self, kind: ResourceType, name: str) -> str:
         if self._exists:
             return "the user that exists says otherwise" if self._after else "there are policies, but no such user"
         if self._after is None:
             return "the account is left out"
         if owner_of(name) is not None:
             return "the topic belongs to its group here"
+        if _holds_all(kind, name):
+            return "the topic holds messages of all topics, and only Super users read it here"
         return "the item is left out"
 
     def _difference(self, told: str, actions: tuple[Action, ...], mark: Mark, why: str, *, before: bool) -> Difference:
@@ -120,3 +125,7 @@ def _can_be_named(kind: ResourceType, name: str) -> bool:
     """Whether a request can be about it; what no name can be is left out with a note, and no difference."""
     is_nobody = kind is ResourceType.GROUP and owner_of(name) is not None
     return bool(name) and "*" not in name and not is_nobody
+
+
+def _holds_all(kind: ResourceType, name: str) -> bool:
+    return kind is ResourceType.TOPIC and name in ALL_MESSAGES

@@ -99,7 +99,8 @@ class _Planner:
             first = self._first.setdefault(name, account)
             if name in self._taken and first is account:
                 self._note(account, Topic.EXISTING_USER, f"`{name}` exists and stays as it is")
-                self._standing += differences_of(account, self._existing.rights(name), exists=True)
+                if not _is_refused(account):
+                    self._standing += differences_of(account, self._existing.rights(name), exists=True)
                 return
             if name in self._doubtful and name not in self._taken:
                 self._note(account, Topic.SKIPPED_ACCOUNT, self._why_doubtful(name))
@@ -134,6 +135,15 @@ class _Planner:
 
     def _note(self, account: PlainAccount, topic: Topic, message: str) -> None:
         self._notes.append(Note(topic, account.file, account.mark, account.access_key or "", message))
+
+
+def _is_refused(account: PlainAccount) -> bool:
+    """Whether 1.0 refuses a file with such an account, so that it could do nothing."""
+    try:
+        convert(account)
+    except AccountUnfit as error:
+        return error.refused
+    return False
 
 
 def _doubtful(files: Iterable[PlainFile]) -> Iterator[str]:

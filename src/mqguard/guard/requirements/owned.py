@@ -13,25 +13,12 @@ from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions
-from mqguard.model.names import RETRY_PREFIX, SCHEDULE_TOPIC, owner_of
+from mqguard.model.names import ALL_MESSAGES, RETRY_PREFIX, owner_of
 
 LITE_PREFIX = "%LMQ%$"
 
 LONGEST_NAME = 512
 """Longest names that are looked at: no legal name has more than 255 characters, and peers sign whatever they like."""
-
-ALL_MESSAGES = frozenset(
-    {
-        SCHEDULE_TOPIC,
-        "RMQ_SYS_TRANS_HALF_TOPIC",
-        "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-        "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
-        "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
-        "TRANS_CHECK_MAX_TIME_TOPIC",
-        "rmq_sys_wheel_timer",
-    }
-)
-"""Where messages of any topic wait: for their time, or for the end of their transaction."""
 
 _ON_GROUP = {PUB: SUB, PUB_SUB: SUB, PUB_SUB_GET: SUB_GET}
 

@@ -8,7 +8,21 @@ from mqguard.auth.resource import ResourceType
 KNOWN = {"PUB": "P", "SUB": "S", "PUB|SUB": "PS", "SUB|PUB": "PS"}
 
 names = st.sampled_from(
-    ["a", "b", "%RETRY%a", "%DLQ%a", "%DLQ%c", "a*", " a ", "", "other0", "%RETRY%", "%DLQ%", "%DLQ%other0"]
+    [
+        "a",
+        "b",
+        "%RETRY%a",
+        "%DLQ%a",
+        "%DLQ%c",
+        "a*",
+        " a ",
+        "",
+        "other0",
+        "%RETRY%",
+        "%DLQ%",
+        "%DLQ%other0",
+        "SCHEDULE_TOPIC_XXXX",
+    ]
 )
 permissions = st.sampled_from(["PUB", "SUB", "PUB|SUB", "SUB|PUB", "DENY", "ANY", "pub", " SUB"])
 items = st.lists(st.builds("{}={}".format, names, permissions), max_size=4)

@@ -18,7 +18,7 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserType
+from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.owned import group_need, topic_need
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
@@ -30,6 +30,7 @@ TOLD_ONCE = {Action.GET, Action.LIST}
 ELSE = {TOPIC: "any other topic", GROUP: "any other group", CLUSTER: "any cluster"}
 UNLISTED = "surely-not-listed"
 OWNED, LEFT_OUT = "the topic belongs to its group here", "the item is left out"
+NOT_READ = {(TOPIC, "SCHEDULE_TOPIC_XXXX"): "the topic holds messages of all topics, and only Super users read it here"}
 EVERYTHING = Acl(
     Subject("account1"),
     (Policy(PolicyType.CUSTOM, (Entry(Resource.parse("*"), (Action.ALL,), (), Decision.ALLOW),)),),
@@ -50,7 +51,7 @@ def is_allowed_here(kind, name, action, rights):
     try:
         need = topic_need(name, frozenset({action})) if kind is TOPIC else group_need(name, frozenset({action}))
     except NeedUnclear:
-        return rights is not None and rights.user.is_super
+        return rights is not None and rights.user.is_super and rights.user.is_enabled
     kind = CLUSTER if kind is CLUSTER else need.type
     return decide(AccessRequest(kind, need.name, need.actions), rights).allowed
 
@@ -94,7 +95,7 @@ def expected(lines, rights, why=None):
                 and is_allowed_here(kind, name, action, rights) is not before
             )
             if actions:
-                reason = why or (OWNED if name.startswith(DLQ_PREFIX) else LEFT_OUT)
+                reason = why or (OWNED if name.startswith(DLQ_PREFIX) else NOT_READ.get((kind, name), LEFT_OUT))
                 yield "account1", told, actions, before, not before, reason, "plain_acl.yml", line
 
 
@@ -114,6 +115,7 @@ accounts = st.tuples(st.booleans(), items, items, defaults, defaults)
 @given(accounts)
 @example((False, ["%DLQ%a=PUB"], [], None, None))
 @example((False, ["%DLQ%a=SUB"], ["a=SUB"], None, None))
+@example((False, ["SCHEDULE_TOPIC_XXXX=PUB|SUB"], ["SCHEDULE_TOPIC_XXXX=SUB"], None, None))
 @example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"))
 @effort(60)
 def test_every_difference_is_told_and_none_gives_more(lines):
@@ -149,11 +151,13 @@ def test_no_conversion_is_trusted(lines, acl):
     assert len(reading) == (not kept)
 
 
+DISABLED = Rights(User("account1", (), UserType.SUPER, UserStatus.DISABLE), None)
 rights_here = st.one_of(
     st.none(),
     st.builds(
-        lambda kind, acl: Rights(User("account1", (), kind), acl),
+        lambda kind, status, acl: Rights(User("account1", (), kind, status), acl),
         st.sampled_from(UserType),
+        st.sampled_from(UserStatus),
         st.one_of(st.none(), st.just(EVERYTHING), acls("account1")),
     ),
 )
@@ -161,6 +165,8 @@ rights_here = st.one_of(
 
 @given(accounts, rights_here)
 @example((True, [], [], None, None), Rights(User("account1", ()), None))
+@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
+@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), DISABLED)
 @example((False, ["a=PUB", "%DLQ%a=PUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
 @effort(60)
 def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
