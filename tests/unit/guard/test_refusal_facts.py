@@ -7,7 +7,7 @@ import pytest
 from mqguard.auth.explain_facts import explanation_facts
 from mqguard.auth.explain_text import render
 from mqguard.guard.refusal_facts import facts_of
-from mqguard.guard.settings import Enforcement
+from mqguard.guard.settings import Enforcement, WhenAuditFull
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import ON, World, signed
 
@@ -74,6 +74,19 @@ def test_what_was_never_judged_has_no_verdict(world):
     told = facts(world, signed(11, topic="other", consumerGroup="g"))
 
     assert [need.get("verdict") for need in told["needs"]] == ["Deny", None]
+
+
+def test_where_no_need_was_refused_none_has_a_verdict():
+    """What was judged is in the audit log, where there is room."""
+    world = World(dataclasses.replace(ON, when_audit_full=WhenAuditFull.REFUSE))
+    world.allow("alice", "*", "All")
+    world.sink.limit = 0
+    told = facts(world, signed(11, topic="orders", consumerGroup="g"))
+
+    assert told["needs"] == [
+        {"resource": "Topic:orders", "actions": ["Sub"]},
+        {"resource": "Group:g", "actions": ["Sub"]},
+    ]
 
 
 @pytest.mark.parametrize("with_entries", [True, False])
