@@ -11,6 +11,8 @@ from mqguard.model import names, properties, tags
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.record import Record
 
+_MOST_TIMES = (1 << 31) - 1
+"""A record holds no higher number, and clients may say any."""
 _FIRST_LEVEL = 3
 """The first redelivery waits at this delay level (10 s); each further one a level longer."""
 
@@ -75,7 +77,7 @@ class Retries:
     def _store(self, message: Record, pairs: dict[str, str], topic: str, level: int) -> None:
         message.topic = topic
         message.queue_id = self._next_queue if level else 0
-        message.reconsume_times += 1
+        message.reconsume_times = min(message.reconsume_times + 1, _MOST_TIMES)
         tags_text = pairs.get(properties.TAGS)
         tag_code = tags.code_of(tags_text) if tags_text else 0
         if level:

@@ -112,3 +112,11 @@ def test_a_message_of_a_deleted_topic_can_not_be_given_back(engine):
     engine.turn.commit()
     with pytest.raises(NoSuchMessage):
         back(engine, 0)
+
+
+def test_a_message_that_claims_to_have_failed_as_often_as_can_be_said_is_given_back_too(engine):
+    send(engine, b"tired", queue_id=1, reconsume_times=(1 << 31) - 1)
+    (tired,) = read(engine, queue_id=1)
+    back(engine, tired.physical_offset)
+    (dead,) = read(engine, "%DLQ%g")
+    assert (dead.body, dead.reconsume_times) == (b"tired", (1 << 31) - 1)
