@@ -1,5 +1,7 @@
 """The name server's key-value file: whole or not at all."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,3 +38,17 @@ def test_a_place_that_cannot_be_written_keeps_the_old_values(tmp_path):
     with pytest.raises(StoreFailed, match="cannot be written"):
         KvFile(path).save({})
     assert KvFile(path).load() == {"a": {"b": "c"}}
+
+
+def test_the_new_file_survives_a_loss_of_power(tmp_path, monkeypatch):
+    synced = []
+    syncing = os.fsync
+
+    def fsync(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        syncing(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    path = tmp_path / "kv.json"
+    KvFile(path).save({"a": {"b": "c"}})
+    assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
