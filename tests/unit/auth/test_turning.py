@@ -10,7 +10,7 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.subject import Subject
-from mqguard.auth.turning import Step, Turn, changed, find_turn
+from mqguard.auth.turning import Step, Turn, changed, find_turn, stepped
 from mqguard.auth.user import User, UserStatus, UserType
 
 CUSTOM, DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
@@ -193,3 +193,25 @@ def test_a_change_leaves_the_rest_as_it_is():
     assert changed(given, turn) == acl(TOPIC, SUB, NO_PUB, NO_SUB, default=[PUB, SUB])
     turn = Turn(Step.CHANGE_ENTRIES, DEFAULT, (entry(SUB),))
     assert changed(given, turn) == acl(PUB, TOPIC, PUB, SUB, default=[PUB])
+
+
+ON, SUPER = User("u", ()), User("u", (), UserType.SUPER)
+SUPER_OFF = User("u", (), UserType.SUPER, UserStatus.DISABLE)
+
+
+@pytest.mark.parametrize(
+    ("user", "step", "expected"),
+    [
+        (None, Step.CREATE_USER, ON),
+        (OFF, Step.ENABLE_USER, ON),
+        (SUPER_OFF, Step.ENABLE_USER, SUPER),
+        (SUPER, Step.MAKE_NORMAL, ON),
+        (SUPER, Step.DISABLE_USER, SUPER_OFF),
+        (ON, Step.CHANGE_ENTRIES, ON),
+        (SUPER, Step.CHANGE_ENTRIES, SUPER),
+        (SUPER_OFF, Step.CHANGE_ENTRIES, SUPER_OFF),
+    ],
+)
+def test_a_user_after_a_step(user, step, expected):
+    """Of the user, a step changes what it says and nothing else."""
+    assert stepped("u", user, Turn(step)) == expected
