@@ -36,8 +36,8 @@ CLUSTER = "CLUSTER"
 POP_CK = "POP_CK"
 INNER_NUM = "INNER_NUM"
 
-TIMER_KEYS = (TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS)
-"""What asks for delivery at any time, other than by level."""
+TIMER_KEYS = (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS)
+"""What asks for delivery at any time, other than by level; of several the first counts (Apache: `HookUtils`)."""
 
 
 def parse(text: str) -> dict[str, str]:

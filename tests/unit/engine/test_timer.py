@@ -85,6 +85,12 @@ def test_a_delay_level_wins_over_a_time(engine, clock):
     assert "TIMER_DELAY_SEC" not in pairs_of(found)
 
 
+def test_of_two_times_the_delay_counts(engine, clock):
+    send(engine, pairs={"TIMER_DELIVER_MS": str(clock.now + 60_000), "TIMER_DELAY_SEC": "1"})
+    ticked(engine, clock, 1_100)
+    assert len(read(engine)) == 1
+
+
 def test_messages_come_in_order_of_their_times_not_of_their_sending(engine, clock):
     for seconds in (5, 1, 3, 2, 4):
         send(engine, b"%d" % seconds, pairs={"TIMER_DELAY_SEC": str(seconds)})
