@@ -196,6 +196,8 @@ class RemotingServer:
     def hold(self, change: int) -> None:
         """Count bytes of unfinished frames; who holds most of too many is cut."""
         self._held += change
+        if change < 0:
+            return
         limit = self.settings.input_limit
         while self._held > limit and (link := limits.greediest(self.links, lambda link: link.held)) is not None:
             link.cut(f"unfinished frames of all connections hold more than {limit} bytes")
