@@ -6,6 +6,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -20,7 +21,9 @@ from mqguard.remoting.frame import FrameReader
 MOST_ANSWERS = 64 * 1024 * 1024
 """Bytes of answers that one turn makes: whatever more was asked waits for the next, when it is known who reads."""
 _AT_ONCE = 16
-"""Frames that are served before it is looked how much their answers are: a pull may answer megabytes."""
+"""Frames that are served before it is looked what they cost: a pull may answer megabytes, or search for long."""
+_PATIENCE = 0.02
+"""Seconds for which one connection is served before others have their turn, however few frames that are."""
 
 
 class Hub(Protocol):
@@ -332,7 +335,8 @@ class ServerLink(asyncio.Protocol):
             return
         backlog = self._backlog
         left = self._hub.settings.frames_per_turn
-        while left > 0 and backlog and self._hub.queued < MOST_ANSWERS:
+        end = time.monotonic() + _PATIENCE
+        while left > 0 and backlog and self._hub.queued < MOST_ANSWERS and time.monotonic() < end:
             commands = backlog[: min(_AT_ONCE, left)]
             del backlog[: len(commands)]
             left -= len(commands)

@@ -283,6 +283,23 @@ def test_notices_to_a_peer_that_does_not_read_are_bounded() -> None:
         assert eventually(lambda: link.closed)
 
 
+def test_frames_that_take_long_to_serve_starve_nobody() -> None:
+    class Slow(Echo):
+        def commands(self, link: Link, commands: list[Command]) -> None:
+            time.sleep(0.001 * len(commands))
+            super().commands(link, commands)
+
+    app = Slow()
+    with serving(app, settings()) as running, running.connect() as good:
+        assert good.call(1)
+        greedy = running.connect()
+        greedy.send(b"".join(asking(n) for n in range(256)))
+        assert eventually(lambda: len(app.served) > 16)
+        assert good.call(2)
+        assert len(app.served) < 200
+        assert len(greedy.read(256)) == 256
+
+
 def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     limits = settings(output_high_water=50_000, output_total_limit=1_000_000, frames_per_turn=8)
     with serving(Echo(), limits) as running:
