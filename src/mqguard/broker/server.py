@@ -51,6 +51,10 @@ EXPIRY_MS = 5_000
 """How often silent clients and dead locks are looked for."""
 TELL_MS = 60_000
 """How often trouble with the store that lasts is told."""
+PAUSE_MS = 1_000
+"""How often any trouble is told at all: what lasts comes again."""
+_KINDS = 16
+"""Troubles that are remembered to have been told."""
 
 
 class Announcer(Protocol):
@@ -116,7 +120,8 @@ class Broker:
         self._questions = Questions()
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
-        self._told: tuple[str, int] = ("", 0)
+        self._told: dict[str, int] = {}
+        self._told_ms = 0
         self._address = settings.address
         self._resets = Resets()
         self._traffic = Traffic(ports.clock.now_ms())
@@ -199,10 +204,12 @@ class Broker:
     def _complain(self, reason: str) -> None:
         """Tell the operator; clients are told anyway, but who runs the server does not see their errors."""
         now = self._clock.now_ms()
-        what, when = self._told
-        if reason != what or now - when >= TELL_MS:
-            self._told = reason, now
-            _LOG.error("the store gives trouble: %s", reason)
+        if now - self._told_ms < PAUSE_MS or now - self._told.get(reason, 0) < TELL_MS:
+            return
+        if len(self._told) >= _KINDS:
+            self._told.clear()
+        self._told[reason] = self._told_ms = now
+        _LOG.error("the store gives trouble: %s", reason)
 
     def _tell(self) -> None:
         for link, group in self._notices.take(self.clients):

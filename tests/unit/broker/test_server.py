@@ -37,6 +37,20 @@ def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
     assert told(caplog) == ["the store gives trouble: cable pulled"] * 2
 
 
+def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypatch):
+    monkeypatch.setattr(house.store, "recover", lambda: False)
+    house.store.failure = "cable pulled"
+    for number in range(1_000):
+        offset = {"consumerGroup": "g", "topic": "t", "queueId": 0, "commitOffset": number + 1}
+        assert house.call(15, offset).code != 0
+        house.tick(50)
+    assert set(told(caplog)) == {
+        "the store gives trouble: cable pulled",
+        "the store gives trouble: the store can not be written: cable pulled",
+    }
+    assert len(told(caplog)) <= 4
+
+
 def test_a_full_disk_is_told(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "space", lambda: Space(100, 3))
     house.tick(1000)
