@@ -12,6 +12,7 @@ from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.clients import Client, Clients
 from mqguard.engine.engine import Engine
+from mqguard.engine.errors import MessageIllegal
 from mqguard.model import properties
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -61,6 +62,10 @@ class Replying:
         command = request.command
         header = read_send(command.code, command.ext)
         self._engine.topics.writable(header.topic)
+        most = self._engine.settings.max_message_bytes
+        if len(command.body) > most:
+            # The asker could not read a frame much larger, and would lose its connection.
+            raise MessageIllegal(f"message body size exceeded, max: {most}, is: {len(command.body)}")
         pairs = properties.parse(header.properties or "")
         client = self._asker(pairs.get(REPLY_TO_CLIENT))
         now = self._clock.now_ms()

@@ -98,6 +98,14 @@ def test_a_reply_goes_to_the_connection_that_registered_the_client_id(house):
     assert [frame.code for frame in thief.frames] == [16]
 
 
+def test_a_reply_is_no_larger_than_a_message():
+    house = House(engine={"max_message_bytes": 5})
+    house.asker = house.connect()
+    house.call(34, body=beat(groups=(), producers=["p"]), wire=house.asker)
+    answer, pushed = reply(house)
+    assert (answer().code, pushed) == (ResponseCode.MESSAGE_ILLEGAL, None)
+
+
 def test_neither_a_reply_that_waits_nor_one_that_was_answered_is_kept(house):
     _, pushed = reply(house)
     (waits,) = house.broker._questions._open[house.asker.peer.channel].values()
