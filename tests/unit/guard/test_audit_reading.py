@@ -122,3 +122,18 @@ def test_what_is_no_record_is_counted(line: bytes) -> None:
     reader = AuditReader()
     reader.take(line)
     assert (reader.unreadable, reader.asked, reader.first) == (1, {}, "")
+
+
+def test_what_a_line_does_not_say_is_nothing() -> None:
+    """No count of what was lost, nobody who was proven, no name."""
+    need = {"resource": "Topic:x", "actions": ["Pub"], "verdict": "Allow"}
+    line = {"time": "2023", "event": "authorization", "needs": [need]}
+    reader = AuditReader()
+    reader.take(b'{"time":"2023","event":"lost"}')
+    reader.take(json.dumps(line).encode())
+    assert (reader.lost, reader.decisions, reader.asked) == (0, 0, {})
+
+    reader.take(json.dumps({**line, "proven_by": "signature"}).encode())
+
+    (question,) = reader.asked
+    assert (question.user, question.request.address, question.allowed, question.granted) == ("", None, True, True)

@@ -140,7 +140,7 @@ def test_what_is_touched_and_not_allowed_is_refused(ruling, expected):
     told = world.guard.refusals.find(refused.value.decision_id)
     assert (told.stage, told.reason, told.code) == ("touched", expected, 33)
     assert [need.text for need in told.needs] == ["Get on Topic:orders"]
-    assert told.explanation() is None
+    assert (told.rights, told.explanation()) == (None, None)
     named = "User:alice has no permission to access Topic:orders from 10.1.2.3"
     assert told.remark.startswith(named if expected == "plugin-refused" else "Authorization failed.")
 
@@ -151,7 +151,7 @@ def test_the_story_of_a_refusal_is_not_told_by_policies_that_were_not_asked():
         world.admit(SEND)
     told = world.guard.refusals.last(1)[0]
 
-    assert told.explanation() is None
+    assert (told.rights, told.explanation()) == (None, None)
     assert "the plugin that decides must decide otherwise" in told.story()
 
 
