@@ -34,6 +34,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
+from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
 from mqguard.engine.notices import Notices
 from mqguard.engine.waiting import Waiting
@@ -42,6 +43,7 @@ from mqguard.guard.refusals import RefusalLog
 from mqguard.model.clock import Clock
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.pull import PullHeader
 from mqguard.remoting.link import Link
 
@@ -133,7 +135,7 @@ class Broker:
         self.application = Router(
             ports.guard,
             self._handlers(),
-            explain,
+            self._explain,
             defer=engine.turn.defer,
             questions=self._questions,
             parking=ports.parking,
@@ -200,6 +202,11 @@ class Broker:
     def _commit(self) -> None:
         self._engine.turn.commit()
         self._pulling.answer_ready()
+
+    def _explain(self, code: int, exc: Exception) -> Reply:
+        if isinstance(exc, StoreDown):
+            self._complain(str(exc))
+        return explain(code, exc)
 
     def _complain(self, reason: str) -> None:
         """Tell the operator; clients are told anyway, but who runs the server does not see their errors."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import Space
 from tests.unit.broker.conftest import House
 from tests.unit.broker.processors.test_pull import TopicConfig, pulling
@@ -58,6 +59,17 @@ def test_a_full_disk_is_told(house, caplog, monkeypatch):
     assert told(caplog) == ["the store gives trouble: 97% of the disk is in use, 95% is the limit"]
     assert house.call(310, SEND, b"x").code == 14
     assert house.call(11, pulling()).code == 19
+
+
+def test_a_disk_that_cannot_be_read_is_told(house, caplog, monkeypatch):
+    def broken(*_):
+        raise StoreFailed("the store in `x` failed: IO error")
+
+    house.call(310, SEND, b"x")
+    monkeypatch.setattr(house.store, "entries", broken)
+    for _ in range(3):
+        assert house.call(11, pulling()).code == 1
+    assert told(caplog) == ["the store gives trouble: the store in `x` failed: IO error"]
 
 
 def test_all_is_well(house, caplog):
