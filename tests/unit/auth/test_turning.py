@@ -215,3 +215,14 @@ SUPER_OFF = User("u", (), UserType.SUPER, UserStatus.DISABLE)
 def test_a_user_after_a_step(user, step, expected):
     """Of the user, a step changes what it says and nothing else."""
     assert stepped("u", user, Turn(step)) == expected
+
+
+def test_steps_are_machine_words():
+    """They stand in explanations for programs, so none may change unnoticed."""
+    assert [str(step) for step in Step] == [
+        "create-user",
+        "enable-user",
+        "make-normal",
+        "disable-user",
+        "change-entries",
+    ]
