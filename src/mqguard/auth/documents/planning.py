@@ -210,7 +210,8 @@ class _Planner:
                 del self._users[name]
                 self._changes.append(DeleteUser(name))
                 self._steps.append(Step("delete", "user", name, ()))
-            if name in self._acls and (name not in self._document.acls or name not in self._users):
+            # What is named stays, also policies of nobody: an export that is applied is no change.
+            if name in self._acls and name not in self._document.acls:
                 self._delete_acl(name, tuple(_entry_changes(self._acls[name], None)))
 
     def _delete_acl(self, name: str, details: tuple[str, ...]) -> None:

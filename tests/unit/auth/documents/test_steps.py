@@ -127,6 +127,7 @@ def entries_of(acl):
 @given(states(), states(), st.booleans(), st.booleans())
 @example(state(THRICE, ()), state(ONCE, ONCE), False, False)
 @example(state(ONCE, THRICE), state(THRICE), True, True)
+@example(state(ONCE, ONCE), state(THRICE, ()), True, False)
 @effort(50)
 def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wanted, prune, set_secrets):
     """From any state to any other: no step without its change, and afterwards everything is as it was written."""
@@ -159,6 +160,16 @@ def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wante
         for name in sorted(wanted.users)
         if name in stored.users and not stored.users[name].secrets and not set_secrets
     )
+
+
+@given(states(), st.booleans())
+@example(Directory.of([ROOT], state(ONCE).acls.values()), True)
+@effort(30)
+def test_an_export_that_is_applied_is_no_change(stored, prune):
+    """Whatever is stored, policies of nobody too: the document names all of it, so that nothing goes."""
+    document = read_document(write_document(stored))
+
+    assert plan(document, stored, resolve, prune=prune).is_empty
 
 
 def test_a_user_that_is_given_up_keeps_nothing():
