@@ -7,7 +7,7 @@ import pytest
 
 from mqguard.guard.asking import Waits
 from mqguard.guard.context import Identity
-from mqguard.guard.extension import Remembered, Ruling, Unproven
+from mqguard.guard.extension import Remembered, Ruling, Step, Unproven
 from mqguard.guard.extensions import Extensions, Installed, SelectedConnections, relies
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.testing.plugin_guard import PEER, SECRET, PluginGuard, signed
@@ -32,6 +32,13 @@ def test_whether_there_is_any_plugin():
     assert not Extensions(limit_ms=7)
     for port, plugin in PORTS.items():
         assert Extensions(**{port: plugin})
+
+
+def test_the_words_of_what_plugins_answer():
+    """Plugins may keep them as texts, and make answers of them again."""
+    assert [Ruling(word) for word in ("allow", "deny", "silent")] == [Ruling.ALLOW, Ruling.DENY, Ruling.SILENT]
+    assert [Step(word) for word in ("next", "refuse")] == [Step.NEXT, Step.REFUSE]
+    assert Unproven("refused") is Unproven.REFUSED
 
 
 def test_a_plugin_counts_as_one_that_may_wait_unless_it_is_said_to_be_quick():
