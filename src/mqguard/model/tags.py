@@ -5,17 +5,27 @@ import functools
 ANY_TAG = "*"
 
 
-@functools.lru_cache(maxsize=4096)
+_LONGEST_KNOWN = 255
+"""Longest tag texts whose codes are remembered: a peer chooses them, so memory must be bounded."""
+
+
 def code_of(tags: str) -> int:
     """Java's `String.hashCode` of the whole tag text: a signed 32-bit number, 0 for the empty text.
 
     Java hashes UTF-16 code units, so a character outside the basic plane counts as two.
     """
+    return _known_code(tags) if len(tags) <= _LONGEST_KNOWN else _code(tags)
+
+
+def _code(tags: str) -> int:
     code = 0
     data = tags.encode("utf-16-be", "surrogatepass")
     for at in range(0, len(data), 2):
         code = (31 * code + (data[at] << 8 | data[at + 1])) & 0xFFFFFFFF
     return code - 0x100000000 if code & 0x80000000 else code
+
+
+_known_code = functools.lru_cache(maxsize=4096)(_code)
 
 
 def split(subscription: str) -> frozenset[str]:

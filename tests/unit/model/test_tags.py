@@ -1,5 +1,7 @@
 """Tags and their codes."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,3 +54,13 @@ def test_codes_are_signed_32_bit_numbers_by_javas_rule(text):
 def test_subscriptions_name_tags(subscription, found):
     assert tags.split(subscription) == found
     assert tags.codes_of(subscription) == ({tags.code_of(tag) for tag in found} if found else None)
+
+
+def test_long_tags_are_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            tags.code_of(f"{number}" + "x" * 30_000)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()
