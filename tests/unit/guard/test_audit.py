@@ -1,15 +1,19 @@
 """What goes on record, and the lines that it becomes."""
 
 import hashlib
+import itertools
 import json
 
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.resource import ResourceType
+from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy import Entry
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import AuditTrail, Decision, Stage
 from mqguard.guard.audit_lines import AuditLines, hash_of
-from mqguard.guard.context import Need
+from mqguard.guard.context import Identity, Need
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, Sink, World, signed
 
@@ -161,6 +165,24 @@ def test_what_nobody_judged_does_not_fill_the_record(world):
 
     assert sum(map(len, written)) < 5000
     assert len(json.loads(written[1])["needs"]) == 9
+
+
+def test_every_entry_that_decided_is_told_apart():
+    """Records of the same user, needs and code that differ in one entry alone, whichever."""
+    needs = tuple(Need(ResourceType.TOPIC, name, frozenset({Action.PUB})) for name in ("t", "u"))
+    entries = [Entry(Resource.parse(name), (Action.PUB,), (), Word.ALLOW) for name in ("Topic:*", "Topic:t", "*")]
+    told = [Verdict(Word.ALLOW, Reason.ALLOWED, entry) for entry in entries]
+    alice = Identity("alice", "signature")
+    for count in (1, 2):
+        asked = needs[:count]
+        records = [
+            Decision(310, PEER, 0, identity=alice, needs=asked, verdicts=verdicts)
+            for verdicts in itertools.product(told, repeat=count)
+        ]
+        together = AuditLines().render(records)[1].splitlines()
+
+        assert together == [AuditLines().render([record])[1].rstrip() for record in records]
+        assert len(set(together)) == len(records) == 3**count
 
 
 def test_what_is_remembered_between_records_is_bounded():
