@@ -88,9 +88,7 @@ class NameTree:
 
 
 def key_of(resource: Resource) -> Key:
-    """The class that a resource makes."""
-    if resource.pattern is Pattern.ANY or resource.type is ResourceType.ANY:
-        return WIDEST
+    """The class that a resource makes: the widest where it is about every name, since it has none then."""
     return resource.name, resource.pattern is Pattern.LITERAL
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.analysis.names import NameTree, trees
+from mqguard.auth.analysis.names import WIDEST, NameTree, key_of, trees
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 
 
@@ -23,7 +23,7 @@ def test_classes_nest():
         ("Topic:b", 0, 6),
     ]
     assert list(found.within(Resource.parse("Topic:a*"))) == [1, 2, 3, 4]
-    assert list(found.within(Resource.parse("*"))) == list(range(6))
+    assert list(found.within(Resource.parse("*"))) == list(found.within(Resource.parse("Topic:*"))) == list(range(6))
     assert list(found.within(Resource.parse("Group:x"))) == []
 
 
@@ -93,3 +93,9 @@ def test_there_is_a_tree_for_each_type():
         ResourceType.GROUP,
     ]
     assert all(len(one.classes) == 1 for one in trees([Resource.parse("*")]))
+
+
+def test_what_is_about_every_name_makes_the_widest_class():
+    """Whatever the type; a name and a prefix make classes of their own."""
+    assert [key_of(Resource.parse(key)) for key in ("*", "Topic:*", "Group:*")] == [WIDEST] * 3
+    assert [key_of(Resource.parse(key)) for key in ("Topic:a", "Topic:a*")] == [("a", True), ("a", False)]
