@@ -360,7 +360,7 @@ def test_both_whitelists_open_a_code_to_everybody():
     )
 
     access = world.admit(Command(105))
-    assert (access.identity, access.needs, access.pending) == (None, (), False)
+    assert (access.identity, access.user, access.needs, access.pending) == (None, "", (), False)
     assert world.sink.records[-1].reason == "excused"
     for code in (106, 107, 310):
         world.refusal(Command(code))

@@ -43,6 +43,15 @@ def test_a_refusal_is_on_record_with_its_step_reason_and_time(world, command, st
     assert (story.when_ms, story.remark) == (world.clock.ms, refused.remark)
 
 
+def test_a_request_that_does_not_say_what_it_must_hears_what_that_is(world):
+    refused = world.refusal(signed(310))
+
+    assert refused.remark == (
+        f"the topic is missing: the field `b` is absent or empty [decision {refused.decision_id}]"
+    )
+    assert (refused.code, str(refused)) == (16, refused.remark)
+
+
 def test_what_nobody_judged_is_on_record_in_small_number(world):
     """What was judged is, all of it; so is all that was needed where nothing came to be judged."""
     topics = [{"topicName": "orders"}, *({"topicName": f"t{number}"} for number in range(UNJUDGED_KEPT + 5))]

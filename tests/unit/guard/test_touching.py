@@ -102,6 +102,16 @@ def test_rights_are_those_of_the_moment(world, access):
         access.require(TOPIC, "mine", Action.GET)
 
 
+@pytest.mark.parametrize("owner", [None, "alice"])
+def test_asking_whose_a_thing_is_settles_too(world, owner):
+    access = world.admit(signed(35, clientID="c", producerGroup="p"))
+    assert access.pending
+
+    access.require_owner(owner, "the client id `c`")
+
+    assert not access.pending
+
+
 def test_super_users_own_everything(world):
     """A client id of another user is no obstacle for them."""
     world.admit(signed(35, clientID="c", producerGroup="p", user="root")).require_owner("alice", "the client id `c`")
