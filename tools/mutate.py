@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Mutation testing of `auth/`: makes small mistakes in a module, one at a time, and sees that its tests notice.
+"""Mutation testing of `auth/` and `guard/`: makes small mistakes in a module, one at a time, and sees that its tests notice.
 
-    .venv/bin/python tools/mutate.py                             all of auth/ and of guard/requirements/
+    .venv/bin/python tools/mutate.py                             all of auth/ and of guard/
     .venv/bin/python tools/mutate.py --module auth/index auth/decide
     .venv/bin/python tools/mutate.py --module auth/index --add   list new survivors; their reasons are to be written
 
@@ -29,7 +29,7 @@ from mutants import Mutant, find_mutants
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "mqguard"
 LIST = ROOT / "tools" / "mutation_survivors.toml"
-PACKAGES = ("auth", "auth/analysis", "auth/documents", "auth/migration", "guard/requirements")
+PACKAGES = ("auth", "auth/analysis", "auth/documents", "auth/migration", "guard", "guard/requirements")
 
 DECISION = ("action", "decide", "excess", "explain", "index", "policy", "precedence", "records", "request", "resource")
 """Modules of `auth/` that the properties of decisions are about, with those below."""
