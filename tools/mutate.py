@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Mutation testing of `auth/` and `guard/`: makes small mistakes in a module, one at a time, and sees that its tests notice.
+"""Mutation testing of `auth/` and `guard/`: makes small mistakes in a module, one at a time; its tests must notice.
 
     .venv/bin/python tools/mutate.py                             all of auth/ and of guard/
     .venv/bin/python tools/mutate.py --module auth/index auth/decide
