@@ -105,11 +105,12 @@ def test_an_export_hides_nothing(sign):
     """What cannot be seen is written as an escape, in names and in resources, and reads back as it was."""
     name = f"Zo\u00eb{sign}b"
     entry = Entry(Resource(ResourceType.TOPIC, name, Pattern.LITERAL), (Action.PUB,), (), Decision.ALLOW)
-    state = Directory.of([User(name, ()), User("Zo\u00eb", ())], [acl([entry], name=name)])
+    state = Directory.of([User(one, ()) for one in ("Zo\u00eb", name, "\u00e9")], [acl([entry], name=name)])
 
     text = write_document(state, lambda _: SecretReference(SecretPlace.FILE, name))
     assert all(line.isprintable() for line in text.split("\n"))
     assert "\n  Zo\u00eb:\n" in text
+    assert "\n  \u00e9:\n" in text
     document = read_document(text)
     assert document.directory.users == state.users
     assert document.acls[name].entries(PolicyType.CUSTOM) == (entry,)
