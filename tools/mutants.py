@@ -2,8 +2,8 @@
 
 What is changed: comparisons, `and`/`or`/`not`, conditions, arithmetic and bits, numbers, truth values and plain
 strings, what a function returns, the order of two arguments; and single statements are left out. What is not:
-docstrings, annotations, `__slots__`, the settings of a class (`frozen=True`), and the words of messages (f-strings,
-texts of several words, and what a `raise` raises).
+docstrings, annotations and their variables, `__slots__`, the settings of a class (`frozen=True`), and the words of
+messages (f-strings, texts of several words, and what a `raise` raises).
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ def _is_fixed(node: ast.AST) -> bool:
             return True
         case ast.Assign([ast.Name("__slots__")]):
             return True
+        case ast.Call(ast.Name("TypeVar")):
+            return True
     return False
 
 
@@ -167,7 +169,7 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield from map(ast.Constant, _other_constants(node.value))
         case ast.Return(value) if value is not None and not isinstance(value, ast.Constant):
             yield ast.Return(ast.Constant(None))
-        case ast.Call(_, [first, second, *rest]) if not isinstance(first, ast.Starred | ast.Constant):
+        case ast.Call(_, [first, second, *rest]) if _can_swap(first, second):
             yield ast.Call(node.func, [second, first, *rest], node.keywords)
     yield from _negated(node)
     if _can_go(node):
@@ -192,6 +194,10 @@ def _other_constants(value: object) -> Iterator[bool | int | float | str | bytes
             yield value + "X"
         case bytes():
             yield value + b"X"
+
+
+def _can_swap(first: ast.AST, second: ast.AST) -> bool:
+    return not isinstance(first, ast.Starred | ast.Constant) and ast.dump(first) != ast.dump(second)
 
 
 def _negated(node: ast.AST) -> Iterator[ast.AST]:
