@@ -41,7 +41,11 @@ def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[AclV1Text]:
     Raises:
         ConfigInvalid: The home is no directory, or a file or directory cannot be read.
     """
-    if not home.is_dir():
+    try:
+        is_directory = home.is_dir()
+    except OSError as error:
+        raise ConfigInvalid(f"the RocketMQ home `{home}` cannot be read: {error.strerror}") from None
+    if not is_directory:
         raise ConfigInvalid(f"the RocketMQ home `{home}` is no directory")
     plain = home / plain_file
     return [AclV1Text(str(path), read_acl_v1_file(path), path != plain) for path in _paths(home, plain)]
@@ -70,13 +74,13 @@ def _paths(home: Path, plain: Path) -> Iterator[Path]:
     for path in sorted(_listed(home / _DIRECTORY)):
         if path != plain:
             yield path
-    if os.path.lexists(plain):
+    if _is_there(plain):
         yield plain
 
 
 def _listed(directory: Path) -> Iterator[Path]:
     """Every YAML file below a directory; links are followed, as Java does, and each place is visited once."""
-    if not os.path.lexists(directory):
+    if not _is_there(directory):
         return
     visited: set[str] = set()
     for at, below, names in os.walk(directory, onerror=_refuse, followlinks=True):
@@ -86,9 +90,31 @@ def _listed(directory: Path) -> Iterator[Path]:
             continue
         visited.add(place)
         for path in (Path(at, name) for name in names):
-            # A link to nothing is not passed over: reading it says that it cannot be read.
-            if path.suffix in _ENDINGS and (path.is_file() or not path.exists()):
+            if path.suffix in _ENDINGS and _is_to_be_read(path):
                 yield path
+
+
+def _is_to_be_read(path: Path) -> bool:
+    # A link to nothing is not passed over, nor what cannot be looked at: reading it says that it cannot be read.
+    try:
+        return path.is_file() or not path.exists()
+    except OSError:
+        return True
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file, directory or link.
+
+    Raises:
+        ConfigInvalid: That cannot be known, such as below a directory that may not be searched.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ConfigInvalid(f"`{path}` cannot be read: {error.strerror}") from None
+    return True
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -87,3 +87,29 @@ def test_what_cannot_be_listed_is_told(tmp_path, monkeypatch):
     (tmp_path / "conf" / "plain_acl.yml").mkdir()
     with pytest.raises(ConfigInvalid, match="cannot be read: Is a directory"):
         read_acl_v1(tmp_path)
+
+
+def test_what_cannot_be_looked_for_is_told(tmp_path, monkeypatch):
+    """It may be there, and its accounts would be left out without a word: at a start nobody would notice."""
+    acl, plain = tmp_path / "conf" / "acl", tmp_path / "conf" / "plain_acl.yml"
+    (tmp_path / "conf").symlink_to("conf")
+    with pytest.raises(ConfigInvalid, match=f"`{acl}` cannot be read: Too many levels of symbolic links"):
+        read_acl_v1(tmp_path)
+    (tmp_path / "conf").unlink()
+    acl.mkdir(parents=True)
+    (acl / "a.yml").write_text("a")
+    stat, hidden = os.stat, set()
+
+    def closed(path, *arguments, **named):
+        if str(path) in hidden:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "stat", closed)
+    monkeypatch.setattr(os, "lstat", lambda path, **named: closed(path, follow_symlinks=False, **named))
+    for path, told in ((tmp_path, f"the RocketMQ home `{tmp_path}`"), (plain, f"`{plain}`")):
+        hidden = {str(path)}
+        with pytest.raises(ConfigInvalid, match=f"^{told} cannot be read: Permission denied$"):
+            read_acl_v1(tmp_path)
+    hidden = {str(acl / "a.yml")}
+    assert [file.text for file in read_acl_v1(tmp_path)] == ["a"], "reading says whether it can be read"
