@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ChangesIncomplete(MqguardError):
-    """A broker refused its changes after others had made theirs."""
+    """A broker refused its changes, or took no more of them, after others had made theirs."""
 
 
 def apply_at(brokers: "Sequence[BrokerState]", changes_of: "Sequence[Sequence[Change]]") -> None:
@@ -23,12 +23,12 @@ def apply_at(brokers: "Sequence[BrokerState]", changes_of: "Sequence[Sequence[Ch
 
     Raises:
         PeerRefused: The first broker refused; nothing has changed.
-        ChangesTooMany: They are more than a broker takes at once; nothing has changed.
-        ChangesIncomplete: Another broker refused; the message says which brokers have changed.
+        ChangesTooMany: They are more than the first broker takes at once; nothing has changed.
+        ChangesIncomplete: Another broker refused or took no more; the message says which brokers have changed.
         LinkError: A broker did not answer; the message says what is known.
     """
     from mqguard.admin import changes
-    from mqguard.admin.errors import PeerRefused
+    from mqguard.admin.errors import ChangesTooMany, PeerRefused
     from mqguard.net.errors import LinkError
 
     done: list[str] = []
@@ -40,7 +40,7 @@ def apply_at(brokers: "Sequence[BrokerState]", changes_of: "Sequence[Sequence[Ch
         except LinkError as error:
             unknown = f"whether `{broker.name}` has made the changes is not known, so look before doing it again"
             raise type(error)(f"{error}: {unknown}{_told(done)}") from None
-        except PeerRefused as error:
+        except (ChangesTooMany, PeerRefused) as error:
             if not done:
                 raise
             raise ChangesIncomplete(f"`{broker.name}` refuses: {error}{_told(done)}") from None
