@@ -23,7 +23,7 @@ MOST_ANSWERS = 64 * 1024 * 1024
 _AT_ONCE = 16
 """Frames that are served before it is looked what they cost: a pull may answer megabytes, or search for long."""
 _PATIENCE = 0.02
-"""Seconds for which one connection is served before others have their turn, however few frames that are."""
+"""Seconds after which no more frames of one connection are begun before others have their turn."""
 
 
 class Hub(Protocol):
@@ -87,7 +87,7 @@ class ServerLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_backlog", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
+        "_backlog", "_blocked", "_drain_is_due", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
         "_reader", "_reading", "_session", "_take", "_transport", "_woken",
         "announced", "certificate_subject", "closed", "counted", "counted_address", "held", "peer", "quiet", "slow",
     )  # fmt: skip
@@ -102,6 +102,7 @@ class ServerLink(asyncio.Protocol):
         self._first = b""
         self.held = 0
         self._backlog: list[Command] = []
+        self._drain_is_due = False
         self._out: list[bytes] = []
         self._woken = False
         self._reading = True
@@ -219,7 +220,7 @@ class ServerLink(asyncio.Protocol):
             self._grace = None
         self._steer()
         if self._backlog:
-            self._loop.call_soon(self._drain)
+            self._drain_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
         """The connection is gone."""
@@ -341,13 +342,21 @@ class ServerLink(asyncio.Protocol):
             del backlog[: len(commands)]
             left -= len(commands)
             self._hub.deliver(self, commands)
-        if backlog:
-            self._steer()
-            self._loop.call_soon(self._drain)
-            return
         self._steer()
-        if self._ending:
+        if backlog:
+            self._drain_soon()
+        elif self._ending:
             self._wake()
+
+    def _drain_soon(self) -> None:
+        """Go on in the next turn; once, however often the peer stops and begins to read, or it had several shares."""
+        if not self._drain_is_due:
+            self._drain_is_due = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._drain_is_due = False
+        self._drain()
 
     # Output and the end
 

@@ -300,6 +300,30 @@ def test_frames_that_take_long_to_serve_starve_nobody() -> None:
         assert len(greedy.read(256)) == 256
 
 
+def test_who_stops_and_begins_to_read_has_no_more_of_a_turn_than_others() -> None:
+    class Turns(Echo):
+        def __init__(self) -> None:
+            super().__init__()
+            self.most = self.before = 0
+
+        def commands(self, link: Link, commands: list[Command]) -> None:
+            super().commands(link, commands)
+            if link._backlog and len(self.served) < 100:  # type: ignore[attr-defined]
+                for _ in range(5):
+                    link.pause_writing()  # type: ignore[attr-defined]
+                    link.resume_writing()  # type: ignore[attr-defined]
+
+        def end_of_turn(self) -> None:
+            self.most = max(self.most, len(self.served) - self.before)
+            self.before = len(self.served)
+
+    app = Turns()
+    with serving(app, settings(frames_per_turn=16)) as running, running.connect() as client:
+        client.send(b"".join(asking(n) for n in range(400)))
+        assert [answer.opaque for answer in client.read(400)] == list(range(400))
+    assert 16 <= app.most <= 32
+
+
 def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     limits = settings(output_high_water=50_000, output_total_limit=1_000_000, frames_per_turn=8)
     with serving(Echo(), limits) as running:
