@@ -12,6 +12,7 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Reason
+from mqguard.guard.context import BY_CLAIM
 
 
 class _Need(msgspec.Struct, gc=False):
@@ -39,7 +40,7 @@ class AuditReader:
     """Collects what was decided, from any number of lines in any order.
 
     Attributes:
-        asked: Every decision about a resource and a proven user, with how often it was made.
+        asked: Every decision about a resource and a user, proven or trusted by its word, with how often it was made.
         decisions: How many these are.
         lost: Records that the log itself says are missing.
         unreadable: Lines that are no records; a process that was killed leaves half a one.
@@ -88,4 +89,4 @@ def _question(record: _Line, need: _Need) -> Question:
     )
     allowed = need.verdict == Decision.ALLOW.value
     granted = allowed and need.decided_by is None and record.reason != Reason.SUPER
-    return Question(record.user, request, allowed, granted)
+    return Question(record.user, request, allowed, granted, claimed=record.proven_by == BY_CLAIM)

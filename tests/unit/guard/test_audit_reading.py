@@ -75,6 +75,23 @@ def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:
     assert {one.verdict.reason for one in turned} == {"unknown-user"}
 
 
+def test_a_claim_is_never_super_when_it_is_read_back() -> None:
+    """Where the operator trusts names, those of Super users are refused: by the same policies they are refused again."""
+    world = World(GuardSettings(authentication_enabled=False, authorization_enabled=True, trust_claimed_user=True))
+    world.allow("alice", "Topic:orders", "Pub")
+    world.refusal(signed(310, user="root", b="orders"))
+    world.admit(signed(310, b="orders"))
+    snapshot = world.metadata.snapshot
+
+    reader = read(world)
+
+    assert [(one.user, one.allowed, one.claimed) for one in reader.asked] == [
+        ("root", False, True),
+        ("alice", True, True),
+    ]
+    assert replay(reader.asked, Directory.of(snapshot.users(), snapshot.acls())).turned == ()
+
+
 def test_what_would_be_refused_is_read_as_refused() -> None:
     """Where policies are only watched, the verdict of the policies counts."""
     world = World(

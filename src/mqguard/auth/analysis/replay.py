@@ -21,16 +21,18 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """A recorded decision about one resource; equal ones are counted together.
 
     Attributes:
-        user: Who asked, proven.
+        user: Who asked.
         request: For what.
         allowed: How it was decided.
         granted: Whether it was allowed without an entry, because clients touch it by themselves.
+        claimed: Whether nothing proved the user: such a name is trusted where the operator says so, but never Super.
     """
 
     user: str
     request: AccessRequest
     allowed: bool
     granted: bool = False
+    claimed: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -73,19 +75,26 @@ def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
 
     What was allowed without an entry stays allowed where no entry speaks about it: that is not in the policies.
     """
-    rights: dict[str, Rights | None] = {}
+    rights: dict[tuple[str, bool], Rights | None] = {}
     turned: list[Turned] = []
     used: set[tuple[str, PolicyType | None, Entry]] = set()
     for question, times in asked.items():
-        if question.user not in rights:
-            rights[question.user] = directory.rights(question.user)
-        verdict = decide(question.request, rights[question.user])
+        sender = question.user, question.claimed
+        if sender not in rights:
+            rights[sender] = _rights(directory, *sender)
+        verdict = decide(question.request, rights[sender])
         if verdict.allowed and verdict.decided_by is not None:
             used.add((question.user, verdict.policy, verdict.decided_by))
         if verdict.allowed != question.allowed and not (question.granted and verdict.reason is Reason.NO_MATCH):
             turned.append(Turned(question, times, verdict))
     turned.sort(key=_order)
     return Replay(tuple(turned), tuple(_unused(directory, used)))
+
+
+def _rights(directory: Directory, user: str, claimed: bool) -> Rights | None:  # noqa: FBT001
+    found = directory.rights(user)
+    # As the guard judges a mere claim.
+    return None if claimed and found is not None and found.user.is_super else found
 
 
 def _order(turned: Turned) -> tuple[object, ...]:

@@ -32,9 +32,9 @@ policies:
 DIRECTORY = read_document(POLICY).directory
 
 
-def asked(user, name, *, allowed, action=Action.PUB, kind=ResourceType.TOPIC, granted=False):
+def asked(user, name, *, allowed, action=Action.PUB, kind=ResourceType.TOPIC, granted=False, claimed=False):
     request = AccessRequest(kind, name, frozenset({action}), parse_address("10.0.0.1"))
-    return Question(user, request, allowed, granted)
+    return Question(user, request, allowed, granted, claimed)
 
 
 def told(questions):
@@ -113,3 +113,11 @@ def test_an_entry_that_allowed_nothing_is_unused():
 
 def test_a_question_never_asked_was_asked_no_times():
     assert (Times().count, Times().last) == (0, "")
+
+
+def test_a_name_that_is_merely_claimed_is_never_super():
+    """Whichever is read first: the same name may be proven in one record and claimed in another."""
+    claimed = [asked(user, "a", allowed=True, claimed=True) for user in ("root", "alice", "nobody")]
+    proven = asked("root", "a", allowed=True)
+    for questions in ([*claimed, proven], [proven, *claimed]):
+        assert told([(one, 1) for one in questions]) == [("nobody", "a", 1, False), ("root", "a", 1, False)]
