@@ -12,6 +12,8 @@ from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
+_DOUBT = "; what was stored before may be lost with the machine, until a restart has written it anew"
+
 
 class LogSync:
     """Syncs the logs of a database. One thread does it, and whoever closes it at the end.
@@ -28,6 +30,7 @@ class LogSync:
         self._path = path
         self._interval = interval_ms / 1000
         self._synced: dict[str, int] = {}
+        self._refused = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
         self.failure: str | None = None
@@ -50,7 +53,8 @@ class LogSync:
             OSError: The disk does not take it.
         """
         found: dict[str, int] = {}
-        for log in sorted(self._path.glob("*.log")):
+        # By number: they have six digits, and seven after the millionth.
+        for log in sorted(self._path.glob("*.log"), key=lambda log: (len(log.name), log.name)):
             # What a log held has gone to other files, and was synced there, before it is deleted.
             with contextlib.suppress(FileNotFoundError):
                 found[log.name] = self._sync_file(log)
@@ -64,7 +68,11 @@ class LogSync:
             # The size first: what is written meanwhile counts for the next time.
             size = os.fstat(descriptor).st_size
             if size != self._synced.get(log.name):
-                os.fsync(descriptor)
+                try:
+                    os.fsync(descriptor)
+                except OSError:
+                    self._refused = True
+                    raise
         finally:
             os.close(descriptor)
         return size
@@ -77,13 +85,16 @@ class LogSync:
         try:
             self.sync()
         except OSError as exc:
-            if self.failure is None:
-                _LOG.error("the log of messages in `%s` cannot be synced: %s", self._path, exc.strerror)
-            self.failure = exc.strerror or str(exc)
+            told, self.failure = self.failure, exc.strerror or str(exc)
+            if told is None:
+                _LOG.error("the log of messages in `%s` cannot be synced: %s", self._path, self.failure)
             return
         if self.failure is not None:
-            _LOG.warning("the log of messages in `%s` can be synced again", self._path)
+            # Of what one sync did not bring to the disk the next may know nothing: Linux tells of it once, and forgets.
+            what = _DOUBT if self._refused else ""
+            _LOG.warning("the log of messages in `%s` can be synced again%s", self._path, what)
             self.failure = None
+            self._refused = False
 
 
 def _sync(directory: Path) -> None:

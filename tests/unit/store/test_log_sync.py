@@ -104,7 +104,7 @@ def test_nothing_new_is_not_synced_again(tmp_path, disk):
 
 
 def test_older_logs_are_synced_first_and_those_that_are_gone_left_out(tmp_path, disk, monkeypatch):
-    for name in ("000011.log", "000009.log", "000010.log"):
+    for name in ("000011.log", "1000000.log", "000009.log", "000010.log"):
         (tmp_path / name).write_bytes(b"x")
     opening = os.open
 
@@ -115,7 +115,7 @@ def test_older_logs_are_synced_first_and_those_that_are_gone_left_out(tmp_path, 
 
     monkeypatch.setattr(os, "open", deleting)
     LogSync(tmp_path, 10_000).sync()
-    assert disk.calls == ["000009.log", "000011.log", tmp_path.name]
+    assert disk.calls == ["000009.log", "000011.log", "1000000.log", tmp_path.name]
 
 
 def test_it_goes_on_while_the_database_is_opened_anew(tmp_path, disk):
@@ -160,5 +160,29 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, 
     wait_for(lambda: sync.failure is None)
     assert is_synced(disk, tmp_path)()
     store.close()
-    told = [record.levelno for record in caplog.records if record.name == "mqguard.store.log_sync"]
-    assert told == [logging.ERROR, logging.WARNING]
+    told = [record for record in caplog.records if record.name == "mqguard.store.log_sync"]
+    assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
+    assert told[0].getMessage() == f"the log of messages in `{tmp_path}` cannot be synced: Input/output error"
+    assert (
+        told[1]
+        .getMessage()
+        .endswith(
+            "can be synced again; what was stored before may be lost with the machine, until a restart has written it anew"
+        )
+    )
+
+
+def test_a_disk_that_was_not_asked_leaves_no_doubt(tmp_path, disk, monkeypatch, caplog):
+    (tmp_path / "000009.log").write_bytes(b"x")
+    sync = LogSync(tmp_path, 10_000)
+
+    def full(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        sync.close()
+    assert sync.failure == "Too many open files"
+    sync.close()
+    assert sync.failure is None
+    assert caplog.messages[-1] == f"the log of messages in `{tmp_path}` can be synced again"
