@@ -15,7 +15,7 @@ from mqguard.remoting.link import Link
 MOST_WAITING = 4_096
 MOST_OF_ONE = 1_024
 MOST_BYTES = 64 * 1024 * 1024
-"""Bodies and fields of all requests that wait together."""
+"""Bodies, fields with their names, and remarks of all requests that wait together."""
 
 
 class Parking(Protocol):
@@ -66,7 +66,7 @@ class ParkedRequests:
 
     def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:
         """See `Parking`. Where there is no room, `go_on` is called at once."""
-        channel, size = link.peer.channel, len(command.body) + sum(map(len, command.ext.values()))
+        channel, size = link.peer.channel, _size(command)
         if (
             self._waiting >= MOST_WAITING
             or self._of[channel] >= MOST_OF_ONE
@@ -89,6 +89,11 @@ class ParkedRequests:
             go_on()
 
         self._asker.ask(waits.calls, waits.answers, done)
+
+
+def _size(command: Command) -> int:
+    fields = sum(len(name) + len(value) for name, value in command.ext.items())
+    return len(command.body) + fields + len(command.remark or "")
 
 
 class NoParking:

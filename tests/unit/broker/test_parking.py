@@ -239,13 +239,17 @@ def test_no_room_refuses(bound, monkeypatch):
     assert house.records.kept[-1].reason == "plugin-busy"
 
 
-def test_what_stands_in_the_fields_counts_as_bodies_do(monkeypatch):
+@pytest.mark.parametrize("place", ["value", "name", "remark"])
+def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
     monkeypatch.setattr(parking, "MOST_BYTES", 50_000)
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
+    fields = {"value": {"i": "x" * 20_000}, "name": {"x" * 20_000: "1"}, "remark": {}}[place]
     for _ in range(3):
-        house.app.commands(wire, [house.command(310, {**SEND, "i": "x" * 20_000}, user="alice")])
+        command = house.command(310, SEND | fields, user="alice")
+        command.remark = "x" * 20_000 if place == "remark" else None
+        house.app.commands(wire, [command])
     assert (len(house.parking), len(wire.frames)) == (2, 1)
 
 
