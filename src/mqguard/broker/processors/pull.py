@@ -85,6 +85,7 @@ class Pulling:
         self._traffic = traffic
         self._clock = clock
         self._ready: collections.deque[tuple[Parked, bool]] = collections.deque()
+        self._most_ready = settings.waiting_pulls
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
 
@@ -148,6 +149,9 @@ class Pulling:
     def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
         if wait <= 0 or (wanted is not None and len(wanted) > MOST_TAGS):
+            return False
+        if len(self._ready) >= self._most_ready:
+            # Those have left their places: whoever fills and wakes them faster than a turn answers must not go on.
             return False
         # INVARIANT: `_outcome` needs nothing of the pull that a peer could make long.
         header.subscription = header.expression_type = header.proxy_froward_client_id = header.bname = None

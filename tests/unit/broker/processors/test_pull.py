@@ -341,6 +341,28 @@ def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypat
     assert {answer().code for answer in answers} == {ResponseCode.PULL_NOT_FOUND}
 
 
+def test_those_who_are_to_be_answered_are_no_more_than_those_who_may_wait(monkeypatch):
+    monkeypatch.setattr(pull_module, "MOST_WOKEN", 1)
+    house = House(waiting_pulls=24)
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    for _ in range(8):
+        wire = house.connect()
+        for _ in range(3):
+            park(house, wire)
+    house.broker._pulling.arrived("t", 0, 1, {0})
+    assert (len(house.broker._waiting), len(house.broker._pulling._ready)) == (0, 24)
+
+    wire = house.connect()
+    pull = house.command(11, pulling(sysFlag=SUBSCRIPTION | SUSPEND))
+    house.app.commands(wire, [pull])
+    assert (answer_to(wire, pull).code, len(house.broker._waiting)) == (ResponseCode.PULL_NOT_FOUND, 0)
+    house.app.end_of_turn()
+    later = house.command(11, pulling(sysFlag=SUBSCRIPTION | SUSPEND))
+    house.app.commands(wire, [later])
+    assert (answer_to(wire, later), len(house.broker._pulling._ready)) == (None, 23)
+
+
 def test_who_goes_on_waiting_is_looked_at_once_a_turn(house):
     answer = park(house)
     waiter = next(iter(house.broker._waiting._live.values()))
