@@ -1,0 +1,44 @@
+"""The page tells the limits that clients may meet as they are."""
+
+from pathlib import Path
+
+from mqguard.broker import parking
+from mqguard.broker.filters import MAX_EXPRESSION
+from mqguard.broker.processors import membership, pull
+from mqguard.broker.settings import BrokerSettings
+from mqguard.engine import lookup, produce, waiting
+from mqguard.net import link
+from mqguard.net.settings import NetSettings
+from mqguard.remoting import frame
+from mqguard.remoting.codes import ResponseCode
+
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "getting-started.md").read_text()
+MIB = 1024 * 1024
+
+
+def rows() -> dict[str, list[str]]:
+    """The cells under the heading, by the first of their row."""
+    part = PAGE.split("\n## Limits\n", 1)[1].split("\n## ", 1)[0]
+    cells = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    return {first: rest for first, *rest in cells[1:]}
+
+
+def test_the_page_tells_the_limits() -> None:
+    net = NetSettings()
+    pulls = BrokerSettings().waiting_pulls
+    assert {name: most for name, (most, _) in rows().items()} == {
+        "a frame": f"{net.max_frame // MIB} MiB, of which {frame.MAX_HEADER // MIB} MiB is the header",
+        "messages of a batch": f"{produce.MAX_BATCH:,}",
+        "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
+        "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
+        "tags of a pull that waits": f"{pull.MOST_TAGS}",
+        "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
+        "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
+        "groups and client ids of a connection": f"{membership.MAX_GROUPS:,} and {membership.MAX_IDS}",
+        "a name in a heartbeat": f"{membership.MAX_WORD} characters",
+        "requests of a connection that wait for [plugins](plugins.md)": f"{parking.MOST_OF_ONE:,}",
+        "connections from one address": f"{net.max_connections_per_address:,}",
+        "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",
+    }
+    assert f"served for {link._PATIENCE * 1000:g} ms at a time" in PAGE
+    assert rows()["messages of a batch"][1] == f"refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"
