@@ -89,8 +89,8 @@ class Authentication:
             if found is not None:
                 return found
         known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
-        if known is None or known.user != claimed:
-            self._pace.check(claimed or "", peer, now)
+        if claimed and (known is None or known.user != claimed):
+            self._pace.check(claimed, peer, now)
         try:
             content = signed_content(ext, command.body, command.version)
             user = authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now)

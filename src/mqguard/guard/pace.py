@@ -3,7 +3,7 @@
 Rule 1: a new connection's first attempt is always looked at, so that a client that keeps failing does not hold up the
 rightful one beside it at the same address. Only connections that have failed are slowed.
 Rule 2: only a connection's first proof forgives failures: else the owner's traffic would forgive a guesser beside it
-for ever. Whoever asks here asks only about connections that have not proved to be that user.
+for ever. Whoever asks here asks only about connections that have not proved to be that user, and about what names none.
 """
 
 from mqguard.auth.authenticator import AUTHENTICATION_FAILED
@@ -29,11 +29,15 @@ class Pace:
     def check(self, claimed: str, peer: Peer, now_ms: int) -> None:
         """Refuse a connection that has failed too often, without looking at what it shows.
 
+        Args:
+            claimed: Who it says it is; empty where it shows something that names nobody, such as a token.
+            peer: The connection.
+            now_ms: Milliseconds since the epoch.
+
         Raises:
             AuthenticationFailed: With the reason `throttled`.
         """
-        slowed = claimed and peer.channel in self._failed
-        if slowed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
+        if peer.channel in self._failed and self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
             raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
 
     def failed(self, claimed: str, peer: Peer, now_ms: int) -> None:

@@ -93,11 +93,14 @@ class PluggedAuthentication:
             if found is not None:
                 return found
         is_known = self._proven.get(peer.channel) == claimed
-        if not is_known:
+        # A token may prove a user without naming one: what was proved before says nothing about the next token then.
+        is_guess = bool(claimed) or SECURITY_TOKEN in command.ext
+        if is_guess and not (claimed and is_known):
             self._pace.check(claimed, peer, now)
         name = provider.ask(answers, _claim(command, peer))
         if isinstance(name, Unproven):
-            self._pace.failed(claimed, peer, now)
+            if is_guess:
+                self._pace.failed(claimed, peer, now)
             raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
         user = snapshot.user(name)
         if user is not None and not user.is_enabled:

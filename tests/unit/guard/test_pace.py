@@ -27,7 +27,7 @@ def is_slowed(paced, claimed, at):
 
 
 def test_only_the_connection_that_failed_is_slowed(paced):
-    """As that user, at that address; who claims nobody guesses nothing."""
+    """As that user, at that address; who claims nobody is told apart from all who claim somebody."""
     paced.failed("alice", peer("a"), 0)
 
     assert is_slowed(paced, "alice", peer("a"))
@@ -35,6 +35,10 @@ def test_only_the_connection_that_failed_is_slowed(paced):
     assert not is_slowed(paced, "bob", peer("a"))
     assert not is_slowed(paced, "alice", peer("a", "10.9.9.9"))
     assert not is_slowed(paced, "", peer("a"))
+
+    paced.failed("", peer("a"), 0)
+    assert is_slowed(paced, "", peer("a"))
+    assert not is_slowed(paced, "", peer("b"))
 
 
 def test_a_proof_forgives_the_user_at_the_address(paced):

@@ -210,6 +210,22 @@ def test_who_names_nobody_is_always_asked_about(world, provider):
     assert len(provider.asked) == asked + 1
 
 
+def test_who_shows_nothing_guesses_nothing(world, provider):
+    """Some clients send no credentials with what they ask a name server; it makes nobody beside them wait."""
+    assert keep_failing(world, provider, times=150, command=Command(310)) == "plugin-refused"
+    assert keep_failing(world, provider, times=2) == "plugin-refused"
+
+
+def test_tokens_that_name_nobody_are_guesses(world, provider):
+    """Also of a connection that has proved to be somebody by another token."""
+    token = Command(310, ext={"SecurityToken": "t"})
+    other = Command(310, ext={"SecurityToken": "u"})
+    assert outcome(world, command=token) is None
+    assert keep_failing(world, provider, command=other) == "throttled"
+    assert outcome(world, command=other) == "throttled"
+    assert outcome(world, beside("rightful"), token) is None
+
+
 def test_a_connection_that_has_proved_is_slowed_for_other_names_only(world, provider):
     world.admit(SEND)
 
