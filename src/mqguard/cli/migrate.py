@@ -55,8 +55,8 @@ def migrate(
 ) -> None:
     """Show what ACL 1.0 FILES come to: users, policies, what cannot be kept, and what is decided differently.
 
-    No account gains a right. Without `--apply` or `--out` this is a dry run, which ends with exit code 1 if there is
-    anything to note. Users that exist are never changed.
+    No account gains a right, but that dead letters belong to their group. Without `--apply` or `--out` this is a dry
+    run, which ends with exit code 1 if there is anything to note. Users that exist are never changed.
     """
     if carry_out and out is not None:
         raise click.UsageError("accounts go to one place: give `--apply` or `--out`, not both")
