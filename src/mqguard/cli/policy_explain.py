@@ -9,6 +9,7 @@ from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
 from mqguard.cli.policy_view import MOST, right_json, right_text
 from mqguard.cli.uncollected import uncollected
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.cells import Region
@@ -67,7 +68,7 @@ def _changes_text(changes: "tuple[RightChange, ...]", request: "AccessRequest") 
     """What else changes, a few lines of it."""
     if all(_is_asked(change.region, request) for change in changes):
         return "that changes nothing else"
-    lines = [f"  {right_text(change)}" for change in changes[:MOST]]
+    lines = [f"  {visible(right_text(change))}" for change in changes[:MOST]]
     more = [f"  and {len(changes) - MOST} more (--json names all)"] if len(changes) > MOST else []
     return "\n".join(["all that changes then:", *lines, *more])
 

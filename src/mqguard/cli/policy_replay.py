@@ -9,6 +9,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.findings import Place
@@ -43,11 +44,9 @@ def replay(source: PolicySource, logs: tuple[Path, ...], *, unused: bool, as_jso
         _read(path, reader)
     found = replayed(reader.asked, directory)
     rights = found.unused if unused else ()
-    emit(
-        _json(reader, files, found, unused=unused),
-        "\n".join([*_head(reader, files), *_changes(found), *_rights(rights, document, source.file)]),
-        as_json=as_json,
-    )
+    lines = [*_head(reader, files), *_changes(found), *_rights(rights, document, source.file)]
+    # Whoever sent a request chose the names in it.
+    emit(_json(reader, files, found, unused=unused), "\n".join(map(visible, lines)), as_json=as_json)
     end(Exit.FAILED if found.turned else Exit.DONE)
 
 

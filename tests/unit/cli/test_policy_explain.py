@@ -121,3 +121,17 @@ def test_of_many_changes_the_first_are_shown(policy, capsys):
     told = turned(policy, capsys, "--user", "shop", "--action", "Pub", "--resource", "Topic:t1")
     assert len(told) == 11
     assert told[-1] == "  and 13 more (--json names all)"
+
+
+def test_a_name_forges_no_change(policy, capsys):
+    policy.write_text(
+        POLICY.replace("shop: {}", '"shop\\n+ root": {status: disable}').replace("User:shop", '"User:shop\\n+ root"')
+    )
+
+    told = turned(policy, capsys, "--user", "shop\n+ root", "--action", "Pub", "--resource", "Topic:ac")
+
+    assert told == [
+        r"to turn it: enable the user `shop\n+ root`",
+        "all that changes then:",
+        r"  + shop\n+ root gained Pub on Topic:a* but Topic:ab from anywhere",
+    ]

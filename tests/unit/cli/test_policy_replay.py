@@ -124,3 +124,17 @@ def test_what_is_no_log_is_refused(policy, tmp_path, capsys):
         assert (code, out) == (2, "")
         assert told in err
     assert run(capsys, "replay", "-f", policy)[0] == 2
+
+
+def test_what_peers_called_things_forges_no_line(policy, tmp_path, capsys):
+    """Senders choose the names of topics; a refused one is on record as well."""
+    log = tmp_path / "log"
+    log.write_text(record(1, "Topic:new\n+ admin All on *\x1b[2K", "Allow"))
+
+    code, out, _ = run(capsys, "replay", log, "-f", policy)
+
+    assert code == 1
+    assert out.splitlines()[2:] == [
+        r"- shop Pub on Topic:new\n+ admin All on *\x1b[2K from 10.1.2.3",
+        "    1 time, last 2026-01-02T03:04:01.000Z: was allowed, would be denied (no-match)",
+    ]
