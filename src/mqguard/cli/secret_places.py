@@ -17,6 +17,9 @@ MAX_SECRET = 64 << 10
 """Bytes of the longest file that can hold a secret."""
 
 _PREFIX = "MQGUARD_SECRET_"
+_DIGEST = 8
+"""Hex digits of a digest that tell names of the same letters apart."""
+_LIKE_DIGESTED = re.compile(f"_[0-9A-F]{{{_DIGEST}}}$")
 
 
 def resolver(beside: Path) -> "Resolve":
@@ -39,8 +42,8 @@ def resolver(beside: Path) -> "Resolve":
 def variables(names: Iterable[str]) -> "Callable[[str], SecretReference]":
     """Gives each user an environment variable of its own, named after it.
 
-    Names that come to the same letters get a few letters of a digest behind them, so that no user is ever given the
-    secret of another one.
+    Names that come to the same letters get a few letters of a digest behind them, and so do names that look as if they
+    had them already, so that no user is ever given the secret of another one.
     """
     from mqguard.auth.documents.document import SecretPlace, SecretReference
 
@@ -48,8 +51,8 @@ def variables(names: Iterable[str]) -> "Callable[[str], SecretReference]":
 
     def variable(name: str) -> "SecretReference":
         word = _word(name)
-        if shared[word] > 1 or not word.strip("_"):
-            word += "_" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8].upper()
+        if shared[word] > 1 or not word.strip("_") or _LIKE_DIGESTED.search(word):
+            word += "_" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST].upper()
         return SecretReference(SecretPlace.ENV, _PREFIX + word)
 
     return variable

@@ -103,6 +103,17 @@ def test_no_two_users_share_a_variable():
     assert all(name.replace("_", "").isalnum() and name.isascii() for name in found.values())
 
 
+def test_no_name_can_be_made_to_come_to_the_variable_of_another():
+    """Whoever may create users knows how names are told apart."""
+    names = ["order-a", "order_a"]
+    made = variables(names)("order-a").name.removeprefix("MQGUARD_SECRET_")
+    variable = variables([*names, made, made.lower()])
+
+    assert len({variable(name).name for name in (*names, made, made.lower())}) == 4
+    assert variable("order-a").name == f"MQGUARD_SECRET_{made}"
+    assert variables([made])(made).name.startswith(f"MQGUARD_SECRET_{made}_")
+
+
 def test_an_export_gives_each_user_its_variable(tmp_path, capsys):
     """Two users of almost one name do not get each other's secret."""
     path = tmp_path / "policy.yaml"
