@@ -31,6 +31,7 @@ def test_the_page_tells_the_limits() -> None:
         "messages of a batch": f"{produce.MAX_BATCH:,}",
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
+        "all filters of a client together": f"{membership.MAX_FILTERS:,} characters",
         "tags of a pull that waits": f"{pull.MOST_TAGS}",
         "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",

@@ -32,6 +32,8 @@ MAX_IDS = 100
 """Most client ids of one connection: an honest client has one, and nobody else can use those that are taken."""
 MAX_TOPICS = 1_000
 """Most topics that a group subscribes to."""
+MAX_FILTERS = 256 * 1024
+"""Longest filters of a heartbeat, all together: each character of tags costs some 30 bytes, and 0.2 us to hash."""
 MAX_WORD = 255
 """Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
 
@@ -188,6 +190,12 @@ def _require_short(beat: HeartbeatData) -> None:
                     ResponseCode.INVALID_PARAMETER,
                     f"the filter of topic `{subscription.topic}` is longer than {MAX_EXPRESSION} characters",
                 )
+    wanted = (subscription for consumer in beat.consumer_data_set for subscription in consumer.subscription_data_set)
+    if sum(len(subscription.sub_string) for subscription in wanted) > MAX_FILTERS:
+        raise RequestRefused(
+            ResponseCode.INVALID_PARAMETER,
+            f"the filters of all topics together are longer than {MAX_FILTERS} characters",
+        )
 
 
 def _require_words(*words: str) -> None:

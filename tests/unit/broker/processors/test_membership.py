@@ -302,6 +302,8 @@ def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters
         {"topics": ["t" * 256]},
         {"topics": [f"t{number}" for number in range(1_001)]},
         {"expression": "A" * 17_000},
+        {"expression": "A" * 16_384, "topics": [f"t{number}" for number in range(17)]},
+        {"expression": "A" * 16_384, "groups": [f"g{number}" for number in range(17)]},
         {"producers": ["p", "p" * 256]},
     ],
 )
@@ -311,6 +313,13 @@ def test_a_heartbeat_that_would_fill_memory_is_refused_whole(house, said):
     assert len(answer.remark) < 200
     assert list(house.broker.clients.groups()) == []
     assert house.broker.clients.all_producers() == {}
+
+
+def test_a_group_of_hundreds_of_topics_with_filters_is_welcome(house):
+    topics = [f"t{number}" for number in range(900)]
+    answer = house.call(34, body=beat(topics=topics, expression=" || ".join(["some-tag-of-ours"] * 13)))
+    assert answer.code == 0
+    assert len(house.broker.clients.group("g").subscriptions) == 900
 
 
 def test_the_words_of_a_consumer_are_short_too(house):
