@@ -28,7 +28,7 @@ SHORT_POLL_MS = 1000
 """How long a pull waits that may wait, where long polling is off (Java brokers: `shortPollingTimeMills`)."""
 MAX_WAIT_MS = 60_000
 """Longest wait granted; Java clients ask for 15 or 20 s and give up on the answer after 30."""
-FILTERED_ONLY = 512
+LONGEST_REMEMBERED = 512
 """Longest filter expression whose tag codes are remembered."""
 MOST_TAGS = 512
 """A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
@@ -301,4 +301,4 @@ _remembered = functools.lru_cache(maxsize=4096)(tags.codes_of)
 def _codes(expression: str) -> frozenset[int] | None:
     if not expression or expression == "*":
         return None
-    return _remembered(expression) if len(expression) <= FILTERED_ONLY else tags.codes_of(expression)
+    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else tags.codes_of(expression)
