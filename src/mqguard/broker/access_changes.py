@@ -4,9 +4,7 @@ The request is 3007 with the ext field `mqguardChanges`, so that it needs what e
 that does not know the field finds no policies in the body, refuses, and has changed nothing.
 """
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_subject
 from mqguard.auth.blank import is_blank
@@ -64,22 +62,6 @@ def changes_details(changes: Sequence[Change], snapshot: Snapshot) -> dict[str, 
         snapshot: Users as they were for it.
     """
     return {str(number): _detail(change, snapshot) for number, change in enumerate(changes, 1)}
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """A time without the collector of cycles, for reading or writing many thousand entries.
-
-    It would look through all of them again and again, which more than doubles the time that everybody else waits, and
-    find nothing: entries hold no cycles.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _detail(change: Change, snapshot: Snapshot) -> str:

@@ -15,7 +15,7 @@ from mqguard.cli.output import emit, json_option, table
 from mqguard.cli.policy_changes import apply_at
 from mqguard.cli.policy_source import directory_of, end, open_brokers, open_manager
 from mqguard.cli.secret_places import is_secret
-from mqguard.cli.uncollected import uncollected
+from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", type=_PATH, help="Write policy.yaml and a file for each secret into this new directory.")
 @connected
 @json_option
-@uncollected
+@uncollected()
 def migrate(
     connection: Connection,
     files: tuple[Path, ...],

@@ -8,7 +8,7 @@ import click
 from mqguard.cli.exits import Exit, NothingThere
 from mqguard.cli.output import emit, json_option, table
 from mqguard.cli.policy_source import PolicySource, end, sourced
-from mqguard.cli.uncollected import uncollected
+from mqguard.model.collector import uncollected
 
 if TYPE_CHECKING:
     from mqguard.auth.analysis.directory import Directory
@@ -22,7 +22,7 @@ _SHOWN = 10
 @click.argument("user")
 @sourced
 @json_option
-@uncollected
+@uncollected()
 def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     """Show everything that USER may do: rights, not entries.
 
@@ -53,7 +53,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
 @click.option("--from", "origin", metavar="ADDRESS", help="Only from this address or CIDR range.")
 @sourced
 @json_option
-@uncollected
+@uncollected()
 def who_can(source: PolicySource, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Show every user that may do ACTION to RESOURCE, such as `who-can Pub Topic:orders`.
 

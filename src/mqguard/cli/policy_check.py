@@ -8,7 +8,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, load_document, sourced
-from mqguard.cli.uncollected import uncollected
+from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @sourced
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave out findings of this rule; repeatable.")
 @json_option
-@uncollected
+@uncollected()
 def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
     """Find entries that do not do what they seem to, each with a request that shows it.
 
@@ -54,7 +54,7 @@ def _order(mark: "Mark | None") -> tuple[int, int]:
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
-@uncollected
+@uncollected()
 def diff(old: Path, new: Path, *, as_json: bool) -> None:
     """Show each right gained or lost from policy file OLD to NEW, with a request that shows it.
 
@@ -73,7 +73,7 @@ def diff(old: Path, new: Path, *, as_json: bool) -> None:
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
 @sourced
 @json_option
-@uncollected
+@uncollected()
 def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> None:
     """Run the tests of a policy file, and those of further files TESTS, on its policies.
 

@@ -21,7 +21,7 @@ from mqguard.cli.policy_source import (
     sourced,
 )
 from mqguard.cli.secret_places import resolver, variables
-from mqguard.cli.uncollected import uncollected
+from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _set_secrets = click.option(
     help="How to refer to secrets: keep those that users have, or name an environment variable for each.",
 )
 @json_option
-@uncollected
+@uncollected()
 def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
     """Print users and policies as a policy file, without any secret.
 
@@ -71,7 +71,7 @@ def export(source: PolicySource, secrets: str, *, as_json: bool) -> None:
 @_prune
 @_set_secrets
 @json_option
-@uncollected
+@uncollected()
 def plan(
     connection: Connection,
     file: Path,
@@ -111,7 +111,7 @@ def plan(
 @_prune
 @_set_secrets
 @json_option
-@uncollected
+@uncollected()
 def apply(
     connection: Connection, file: Path, store: Path | None, *, prune: bool, set_secrets: bool, as_json: bool
 ) -> None:

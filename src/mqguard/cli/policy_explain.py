@@ -8,7 +8,7 @@ from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
 from mqguard.cli.policy_view import MOST, right_json, right_text
-from mqguard.cli.uncollected import uncollected
+from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--from", "origin", metavar="ADDRESS", help="From where; without it from an unknown address.")
 @sourced
 @json_option
-@uncollected
+@uncollected()
 def explain(source: PolicySource, user: str, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Decide a request and say why: the entry that decided, the entries it beat, and what would turn the verdict.
 

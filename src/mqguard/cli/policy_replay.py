@@ -9,6 +9,7 @@ import click
 from mqguard.cli.exits import Exit
 from mqguard.cli.output import emit, json_option
 from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ LOG = "audit.jsonl"
 @sourced
 @click.option("--unused", is_flag=True, help="Also list the entries that allow something and that no request used.")
 @json_option
+@uncollected()
 def replay(source: PolicySource, logs: tuple[Path, ...], *, unused: bool, as_json: bool) -> None:
     """Decide once more what the audit log recorded, by other policies.
 

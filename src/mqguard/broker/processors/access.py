@@ -22,7 +22,6 @@ from mqguard.broker.access_changes import (
     changes_details,
     policy_texts,
     read_changes,
-    uncollected,
 )
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import Exposure
@@ -31,6 +30,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import AuditTrail
 from mqguard.model.clock import Clock
+from mqguard.model.collector import uncollected
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
