@@ -112,7 +112,7 @@ class Pulling:
                 return moved
         # The fetch first: it refuses topics and queues that do not exist, for which no offset must be kept.
         fetched = self._read(header, wanted)
-        if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0:
+        if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0 and not self._is_reset(header):
             self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
             return None
@@ -260,6 +260,10 @@ class Pulling:
         low = self._engine.min_offset(header.topic, header.queue_id)
         high = self._engine.max_offset(header.topic, header.queue_id)
         return Reply(ResponseCode.PULL_OFFSET_MOVED, self._position(offset, low, high), remark="OFFSET_RESET")
+
+    def _is_reset(self, header: PullHeader) -> bool:
+        """Whether a group's offset was set in this very turn, so that what it commits does not count."""
+        return bool(self._resets) and self._resets.due(header.consumer_group, header.topic, header.queue_id) is not None
 
     def _broadcast_allowed(self, group: str) -> bool:
         return self._engine.groups.find(group).consume_broadcast_enable

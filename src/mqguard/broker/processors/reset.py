@@ -88,6 +88,7 @@ class Resetting:
         """Have a running consumer told of its new offset, unless it comes to nothing."""
         before = self._resets.due(group, topic, queue_id)
         self._resets.set(group, topic, queue_id, offset)
+        self._engine.turn.after(lambda: self._resets.stored(group, topic, queue_id))
         self._engine.turn.undo(lambda: self._resets.put_back(group, topic, queue_id, before))
 
     def clone(self, request: Request) -> Reply:

@@ -8,6 +8,7 @@ from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 from mqguard.remoting.bodies.groups import ConsumerStatus, ResetOffsets
 from mqguard.remoting.codes import FLAG_RESPONSE, RequestCode, ResponseCode
 from mqguard.remoting.command import Command
+from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
 from tests.unit.broker.conftest import House, answer_to
 from tests.unit.broker.processors.test_membership import beat
 from tests.unit.broker.processors.test_pull import pulling
@@ -104,6 +105,27 @@ def test_a_reset_that_was_not_stored_is_told_to_nobody(house):
     assert house.engine.offsets.get("g", "t", 0) == 2
     assert house.call(11, pulling(queueOffset=4), wire=wire).ext["nextBeginOffset"] == "2"
     assert house.call(11, pulling(queueId=1), wire=wire).code == ResponseCode.PULL_NOT_FOUND
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_pull_that_comes_with_the_reset_is_told_once_it_is_stored(house, is_stored):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    asked = {"group": "g", "topic": "t", "timestamp": -1, "isForce": "true", "queueId": 0, "offset": 1}
+    pull = house.command(11, pulling(queueOffset=4, sysFlag=SUBSCRIPTION | SUSPEND | COMMIT_OFFSET, commitOffset=4))
+    house.app.commands(wire, [house.command(222, asked), pull])
+    assert answer_to(wire, pull) is None
+    if not is_stored:
+        house.store.failure = "cable pulled"
+    house.app.end_of_turn()
+    if is_stored:
+        assert (answer_to(wire, pull).code, answer_to(wire, pull).ext["nextBeginOffset"]) == (21, "1")
+        assert house.engine.offsets.get("g", "t", 0) == 1
+    else:
+        assert answer_to(wire, pull) is None
+        assert house.engine.offsets.get("g", "t", 0) == 3
+        house.tick(1000)
+        assert house.call(11, pulling(queueOffset=4), wire=wire).code == ResponseCode.PULL_NOT_FOUND
 
 
 def test_a_new_group_hears_nothing_of_the_resets_of_an_old_one(house):
