@@ -8,10 +8,13 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
+TELL_S = 60.0
+"""How often trouble that lasts is told."""
 _DOUBT = "; what was stored before may be lost with the machine, until a restart has written it anew"
 
 
@@ -31,6 +34,7 @@ class LogSync:
         self._interval = interval_ms / 1000
         self._synced: dict[str, int] = {}
         self._refused = False
+        self._told_s = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
         self.failure: str | None = None
@@ -85,8 +89,10 @@ class LogSync:
         try:
             self.sync()
         except OSError as exc:
-            told, self.failure = self.failure, exc.strerror or str(exc)
-            if told is None:
+            now, is_new = time.monotonic(), self.failure is None
+            self.failure = exc.strerror or str(exc)
+            if is_new or now - self._told_s >= TELL_S:
+                self._told_s = now
                 _LOG.error("the log of messages in `%s` cannot be synced: %s", self._path, self.failure)
             return
         if self.failure is not None:

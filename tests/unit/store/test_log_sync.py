@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from mqguard.store import log_sync
 from mqguard.store.log_sync import LogSync
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
@@ -170,6 +171,17 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, 
             "can be synced again; what was stored before may be lost with the machine, until a restart has written it anew"
         )
     )
+
+
+@pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 3)])
+def test_a_disk_that_goes_on_refusing_is_told_again_after_a_while(tmp_path, disk, monkeypatch, caplog, every, lines):
+    monkeypatch.setattr(log_sync, "TELL_S", every)
+    (tmp_path / "000009.log").write_bytes(b"x")
+    disk.broken = errno.ENOSPC
+    sync = LogSync(tmp_path, 10_000)
+    for _ in range(3):
+        sync.close()
+    assert caplog.messages == [f"the log of messages in `{tmp_path}` cannot be synced: No space left on device"] * lines
 
 
 def test_a_disk_that_was_not_asked_leaves_no_doubt(tmp_path, disk, monkeypatch, caplog):
