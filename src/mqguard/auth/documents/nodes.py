@@ -14,6 +14,9 @@ from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
 MAX_DEPTH = 32
 """Deeper than any document needs; bounds the recursion of those who walk the tree."""
 
+# Not what was written: it may be a secret that begins with `!`.
+_NO_TAGS = "tags are not read: leave out what begins with `!`, or write the text in quotes if it is one that does"
+
 _NULLS = ("", "~", "null", "Null", "NULL")
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -113,7 +116,7 @@ class _Composer:
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.CollectionStartEvent) and event.tag not in (None, "!"):
-            raise _refused(event, f"tags are not read: leave `{event.tag}` out")
+            raise _refused(event, _NO_TAGS)
         build = self._listing if isinstance(event, yaml.SequenceStartEvent) else self._mapping
         return build(event, depth)
 
@@ -152,7 +155,7 @@ class _Composer:
 
 def _scalar(event: yaml.ScalarEvent) -> Scalar:
     if event.tag not in (None, "!"):
-        raise _refused(event, f"tags are not read: leave `{event.tag}` out")
+        raise _refused(event, _NO_TAGS)
     return Scalar(_mark(event), event.value, quoted=event.style not in (None, ""))
 
 

@@ -37,6 +37,11 @@ def test_nothing_is_nothing():
         ("a: 1\nb: 2\na: 2", "3:1", "the key `a` is repeated: it stands at 1:1 already"),
         ("a: !!python/object:os.system 1", "1:4", "tags are not read"),
         ("!!map {a: b}", "1:1", "tags are not read"),
+        (
+            "secretKey: !hush22",
+            "1:12",
+            "tags are not read: leave out what begins with `!`, or write the text in quotes",
+        ),
         ("--- a\n--- b", "2:1", "second document"),
         ("[a, b]: c", "1:1", "a key is a text"),
         ("a:\n\t- b", "2:1", "this is no YAML: a tab stands where blanks must: indent with blanks"),
@@ -106,3 +111,16 @@ def test_the_sign_for_no_tag_is_no_tag(text):
     ((_, plain),) = compose(f"a: {text.replace('!', ' ')}").pairs
 
     assert marked == dataclasses.replace(plain, mark=Mark(1, 4))
+
+
+@pytest.mark.parametrize(
+    "text", ["secretKey: !hush22", "secretKey: !hush22 {}", "secretKey: !<hush22> x", "a: !!hush22 x"]
+)
+def test_what_is_taken_for_a_tag_is_not_told(text):
+    """A secret may begin with `!`, and whoever forgot the quotes has it in no log."""
+    with pytest.raises(DocumentInvalid) as caught:
+        compose(text)
+
+    assert "tags are not read" in str(caught.value)
+    assert "hush22" not in str(caught.value)
+    assert compose('secretKey: "!hush22"') is not None
