@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from mqguard.store.directory import sync_directory
 from mqguard.store.errors import StoreCorrupt, StoreFailed
 
 
@@ -49,15 +50,6 @@ class KvFile:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._path)
-            _sync_directory(self._path.parent)
+            sync_directory(self._path.parent)
         except OSError as exc:
             raise StoreFailed(f"the file `{self._path}` cannot be written: {exc.strerror}") from None
-
-
-def _sync_directory(path: Path) -> None:
-    # Until then the old file may be there again after a loss of power.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

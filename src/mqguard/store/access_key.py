@@ -10,6 +10,7 @@ from typing import Final
 
 from mqguard.auth.sealing import KEY_BYTES, SealingKey
 from mqguard.errors import MqguardError
+from mqguard.store.directory import sync_directory
 
 _RIGHT: Final = f"{KEY_BYTES} random bytes in Base64 or hex"
 
@@ -71,16 +72,8 @@ def _make(path: Path) -> SealingKey:
         path.hardlink_to(aside)
     finally:
         aside.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
     return SealingKey(key)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse(text: str, what: str) -> SealingKey:

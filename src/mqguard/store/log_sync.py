@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from mqguard.store.directory import sync_directory
+
 _LOG = logging.getLogger(__name__)
 
 TELL_S = 60.0
@@ -63,7 +65,7 @@ class LogSync:
             with contextlib.suppress(FileNotFoundError):
                 found[log.name] = self._sync_file(log)
         if found.keys() - self._synced.keys():
-            _sync(self._path)
+            sync_directory(self._path)
         self._synced = found
 
     def _sync_file(self, log: Path) -> int:
@@ -101,11 +103,3 @@ class LogSync:
             _LOG.warning("the log of messages in `%s` can be synced again%s", self._path, what)
             self.failure = None
             self._refused = False
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
