@@ -1,5 +1,6 @@
 """The log of messages reaches the disk by time, whoever opens, closes and reopens the database meanwhile."""
 
+import contextlib
 import errno
 import logging
 import os
@@ -32,9 +33,13 @@ class Disk:
         size = os.fstat(descriptor).st_size
         self._fsync(descriptor)
         inode = os.fstat(descriptor).st_ino
-        name = next(path.name for path in (self.root, *self.root.rglob("*")) if path.stat().st_ino == inode)
-        self.calls.append(name)
-        self.synced[name] = size
+        for path in (self.root, *self.root.rglob("*")):
+            # Files come and go meanwhile: a database that is opened anew deletes its old log.
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == inode:
+                    self.calls.append(path.name)
+                    self.synced[path.name] = size
+                    return
 
     def cut(self, source, target):
         """What a loss of power leaves of the logs at the worst: nothing but what was synced."""

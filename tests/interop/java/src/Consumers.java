@@ -60,6 +60,7 @@ final class Consumers {
         consumer.setUseTLS(step.is("tls"));
         consumer.setConsumeFromWhere(ConsumeFromWhere.valueOf(step.get("from", "CONSUME_FROM_FIRST_OFFSET")));
         consumer.setMessageModel(Enum.valueOf(modelType(), step.get("model", "CLUSTERING")));
+        consumer.setAwaitTerminationMillisWhenShutdown(5000); // else it may end before it has noted what it consumed last
         consumer.setConsumeMessageBatchMaxSize(1);
         consumer.setConsumeThreadMin(2);
         consumer.setConsumeThreadMax(4);
