@@ -62,8 +62,11 @@ class Questions:
 
     def leave(self, channel: str) -> None:
         """Give up the questions to a closed connection."""
-        for answered in self._open.pop(channel, {}).values():
-            answered(None)
+        # One after the other: where one fails, the rest is given up when its time is up.
+        for opaque in list(self._open.get(channel, ())):
+            answered = self._take(channel, opaque)
+            if answered is not None:
+                answered(None)
 
     def expire(self, now_ms: int) -> None:
         """Give up the questions whose time is up."""

@@ -1,5 +1,7 @@
 """Requests of ours to clients."""
 
+import pytest
+
 from mqguard.broker.questions import MAX_PER_LINK, Questions
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_RESPONSE
@@ -79,4 +81,19 @@ def test_telling_needs_no_answer():
     (sent,) = link.sent
     assert sent.is_oneway
     assert (sent.code, sent.ext) == (40, {"consumerGroup": "g"})
+    assert len(questions) == 0
+
+
+def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time():
+    questions, link, answers = Questions(), Wire(), []
+
+    def fail(_):
+        raise RuntimeError("a fault of ours")
+
+    questions.ask(link, 307, {}, b"", 100, fail)
+    ask(questions, link, answers)
+    with pytest.raises(RuntimeError):
+        questions.leave("a")
+    questions.expire(100)
+    assert answers == [None]
     assert len(questions) == 0
