@@ -1,10 +1,10 @@
 """Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them."""
 
-import base64
 import enum
 import functools
 import hashlib
 import hmac
+from binascii import b2a_base64
 
 from mqguard.auth.user import LiveSecret, Secret, User
 
@@ -12,14 +12,15 @@ _BLOCK = hashlib.sha1().block_size  # noqa: S324
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
-_NOBODY = Secret("of nobody: compared with for the time it takes, never believed")
-_NOBODIES = tuple(Secret(f"of nobody, number {number}: as above") for number in range(512))
+_NOBODIES = tuple(
+    Secret(f"of nobody, number {number}: compared with for the time it takes, never believed") for number in range(512)
+)
 """Many, because the prepared halves of one would always be at hand, and those of a user are not."""
 
 
 def sign(secret: Secret, content: bytes) -> str:
     """The signature of `content`, in Base64 with padding (28 characters)."""
-    return base64.b64encode(_digest(secret, content)).decode("ascii")
+    return b2a_base64(_digest(secret, content), newline=False).decode("ascii")
 
 
 class Match(enum.Enum):
@@ -49,11 +50,10 @@ def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Mat
     """
     presented = signature.encode("utf-8", "surrogatepass")
     secrets = user.secrets if user is not None else ()
-    nobody = _NOBODIES[hash(presented) % len(_NOBODIES)]
-    first = _match(secrets[0] if secrets else None, nobody, content, presented, now_ms)
+    first = _match(secrets[0] if secrets else None, content, presented, now_ms)
     if first is _RIGHT:
         return first
-    second = _match(secrets[1] if len(secrets) > 1 else None, _NOBODY, content, presented, now_ms)
+    second = _match(secrets[1] if len(secrets) > 1 else None, content, presented, now_ms)
     return second if first is _WRONG else first
 
 
@@ -62,9 +62,9 @@ def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bo
     return match(user, content, signature, now_ms) is _RIGHT
 
 
-def _match(live: LiveSecret | None, nobody: Secret, content: bytes, presented: bytes, now_ms: int) -> Match:
-    secret = nobody if live is None else live.secret
-    equal = hmac.compare_digest(base64.b64encode(_digest(secret, content)), presented)
+def _match(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> Match:
+    secret = _NOBODIES[hash(presented) % len(_NOBODIES)] if live is None else live.secret
+    equal = hmac.compare_digest(b2a_base64(_digest(secret, content), newline=False), presented)
     if not equal or live is None:
         return _WRONG
     return _RIGHT if live.not_after is None or now_ms <= live.not_after else _EXPIRED

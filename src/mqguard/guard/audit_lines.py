@@ -27,6 +27,7 @@ _REMEMBERED = 4096
 SHADOW_DENY = "shadow-deny"
 """The verdict about a request that was let in, and would be refused if policies were enforced."""
 
+_sha256 = hashlib.sha256
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,7 +36,7 @@ class _Parts(msgspec.Struct, gc=False):
 
     Attributes:
         authentication: Apache's line between the time and the hash; empty if there is none.
-        authorizations: Apache's lines after the time, one for each need.
+        authorizations: Apache's lines between the times: nothing before the first, then one for each need.
         head: The JSON line between the time and the latency.
         tail: The JSON line after the latency.
         record: One of the records. It keeps alive what the key knows by its id.
@@ -94,8 +95,7 @@ class AuditLines:
         time = self._apache_time
         if parts.authentication:
             apache.append(f"{time}{parts.authentication}{hash_of(record.signature or '')}.\n")
-        for authorization in parts.authorizations:
-            apache += (time, authorization)
+        apache.append(time.join(parts.authorizations))
         lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
 
     def _parts(self, record: Decision) -> _Parts:
@@ -130,8 +130,7 @@ class AuditLines:
 
 def hash_of(signature: str) -> str:
     """What stands for a signature on record."""
-    digest = hashlib.sha256(signature.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"sha256:{digest[:_HASHED]}"
+    return f"sha256:{_sha256(signature.encode('utf-8', 'surrogatepass')).hexdigest()[:_HASHED]}"
 
 
 def verdict_of(record: Decision) -> str:
@@ -160,8 +159,12 @@ def _parts_of(record: Decision) -> _Parts:
         line["decision"] = record.decision_id
     return _Parts(
         authentication=_authentication(record),
-        authorizations=tuple(
-            _authorization(record, need, verdict) for need, verdict in zip(record.needs, record.verdicts, strict=False)
+        authorizations=(
+            "",
+            *(
+                _authorization(record, need, verdict)
+                for need, verdict in zip(record.needs, record.verdicts, strict=False)
+            ),
         ),
         head=_json(line)[1:-1] + ',"micros":',
         tail="}\n",
