@@ -121,3 +121,8 @@ def test_a_name_that_is_merely_claimed_is_never_super():
     proven = asked("root", "a", allowed=True)
     for questions in ([*claimed, proven], [proven, *claimed]):
         assert told([(one, 1) for one in questions]) == [("nobody", "a", 1, False), ("root", "a", 1, False)]
+
+
+def test_a_question_is_proven_unless_it_says_otherwise():
+    request = asked("root", "x", allowed=True).request
+    assert replay({Question("root", request, True): Times(1, "")}, DIRECTORY).turned == ()
