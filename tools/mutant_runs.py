@@ -62,9 +62,13 @@ class Run:
     seconds: float
 
 
-def preload() -> None:
-    """Load what every process needs and no mutant changes."""
-    os.environ |= ENVIRONMENT
+def preload(directory: str) -> None:
+    """Load what every process needs and no mutant changes.
+
+    Args:
+        directory: Where the tests put their files, beside those of nobody else.
+    """
+    os.environ |= ENVIRONMENT | {"PYTEST_DEBUG_TEMPROOT": directory}
     for name in TOOLS:
         importlib.import_module(name)
     hypothesis = importlib.import_module("hypothesis")

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Survivor:
 
 
 def main() -> int:
-    """Run the mutants and compare; returns the exit status."""
+    """Read the command line and do it; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--module", nargs="+", metavar="M", help="such as auth/index; all of them when left out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once (one per processor)")
@@ -69,7 +70,13 @@ def main() -> int:
     os.nice(10)
     options.list = options.list.absolute()
     os.chdir(ROOT)
-    preload()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+        preload(directory)
+        return run(modules, options)
+
+
+def run(modules: list[str], options: argparse.Namespace) -> int:
+    """Run the mutants of the modules and compare; returns the exit status."""
     listed = {survivor.key: survivor for survivor in read_list(options.list)}
     failed = False
     total = survived = 0

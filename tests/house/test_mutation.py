@@ -57,15 +57,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_mistake_in_a_small_module_is_noticed():
-    done = run("--module", "auth/ports", "--jobs", "1")
+    done = run("--module", "guard/whitelist", "--jobs", "1")
     assert done.stdout.splitlines()[-1] == "3 mutants, 3 noticed, 0 survived", done.stdout + done.stderr
     assert done.returncode == 0
 
 
 def test_a_listed_survivor_that_is_noticed_now_is_told(tmp_path):
     listed = tmp_path / "list.toml"
-    listed.write_text('[[survivor]]\nmodule = "auth/ports"\nplace = "P"\nchange = "1 → 2"\nreason = "none"\n')
-    done = run("--module", "auth/ports", "--jobs", "1", "--list", str(listed))
+    listed.write_text('[[survivor]]\nmodule = "guard/whitelist"\nplace = "P"\nchange = "1 → 2"\nreason = "none"\n')
+    done = run("--module", "guard/whitelist", "--jobs", "1", "--list", str(listed))
     assert "listed, but noticed or gone: P: 1 → 2" in done.stdout
     assert done.returncode == 1
 
