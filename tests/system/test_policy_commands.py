@@ -132,3 +132,4 @@ def test_who_signs_in_is_warned_of_what_becomes_of_it(admin: Run, tmp_path: Path
     assert admin("plan", "-f", "policy.yaml", NEXT="another-secret").code != 0, "the old secret is none any more"
     back = admin("apply", "-f", "policy.yaml", NEXT=SUPER_SECRET, MQGUARD_SECRET_KEY="another-secret")
     assert back.code == 0, back.err
+    assert admin("user", "delete", "root").code == 0, "others here count on one Super user"
