@@ -81,7 +81,7 @@ def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
     for question, times in asked.items():
         sender = question.user, question.claimed
         if sender not in rights:
-            rights[sender] = _rights(directory, *sender)
+            rights[sender] = _rights(question, directory)
         verdict = decide(question.request, rights[sender])
         if verdict.allowed and verdict.decided_by is not None:
             used.add((question.user, verdict.policy, verdict.decided_by))
@@ -91,10 +91,10 @@ def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
     return Replay(tuple(turned), tuple(_unused(directory, used)))
 
 
-def _rights(directory: Directory, user: str, claimed: bool) -> Rights | None:  # noqa: FBT001
-    found = directory.rights(user)
+def _rights(question: Question, directory: Directory) -> Rights | None:
+    found = directory.rights(question.user)
     # As the guard judges a mere claim.
-    return None if claimed and found is not None and found.user.is_super else found
+    return None if question.claimed and found is not None and found.user.is_super else found
 
 
 def _order(turned: Turned) -> tuple[object, ...]:
