@@ -11,8 +11,8 @@ UNORDERED = {34, 41, 42}
 # By tag: requests that lead to the checks that Apache makes, requests that lead to others or are refused.
 BY_TAG = {
     "missing-field": (31, 443),
-    "no-check": (84, 1315),
-    "no-identity": (207, 307),
+    "no-check": (73, 1326),
+    "no-identity": (206, 308),
     "odd-body": (42, 17),
     "retry-topic": (104, 462),
     "touched": (204, 259),

@@ -161,7 +161,7 @@ TLS_CLIENT_AUTH = Option(
     "tls.server.need.client.auth",
     kinds.choice("none", "optional", "require"),
     "none",
-    "Whether clients show a certificate.",
+    "Whether clients show a certificate. `require` needs `tls.server.mode = enforcing`.",
     "net",
 )
 TLS_TEST_MODE = Option(

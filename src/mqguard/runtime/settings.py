@@ -171,7 +171,11 @@ def broker_settings(config: Configuration) -> BrokerSettings:
 
 
 def net_settings(config: Configuration) -> NetSettings:
-    """The settings of a listener."""
+    """The settings of a listener.
+
+    Raises:
+        ConfigInvalid: TLS is demanded and something that it needs is missing.
+    """
     return dataclasses.replace(
         NetSettings(),
         idle_seconds=float(config.get(server_options.IDLE_SECONDS)),
@@ -192,6 +196,12 @@ def _tls_settings(config: Configuration) -> TlsSettings:
             )
         mode = TlsMode.DISABLED
     shown = config.get(server_options.TLS_CLIENT_AUTH)
+    if shown == "require" and mode is not TlsMode.ENFORCING:
+        raise config.refusal(
+            server_options.TLS_CLIENT_AUTH,
+            f"`require` contradicts `tls.server.mode = {mode.value}`, under which plain connections need no certificate: "
+            "set `tls.server.mode = enforcing`, or write `optional` here",
+        )
     return TlsSettings(
         mode=mode,
         certificate=_text(certificate),

@@ -19,7 +19,7 @@ SEND = signed(310, {"b": "orders"})
 PULL = signed(11, {"topic": "orders", "consumerGroup": "g"})
 TOPIC = AccessQuestion("alice", "signature", "10.1.2.3", 11, "Topic", "orders", ("Sub",))
 GROUP = AccessQuestion("alice", "signature", "10.1.2.3", 11, "Group", "g", ("Sub",))
-SENDER = AccessQuestion("alice", "signature", "10.1.2.3", 106, "", "", ())
+SENDER = AccessQuestion("alice", "signature", "10.1.2.3", 323, "", "", ())
 
 
 def outcome(world, command=SEND):
@@ -136,11 +136,11 @@ def test_without_a_strategy_every_request_is_asked_about():
 def test_nobody_is_not_asked_about():
     """Who is excused from the proof and gives none has no rights, whatever a provider would say."""
     provider, handler = Scripted(Ruling.ALLOW), Scripted(Step.NEXT)
-    settings = dataclasses.replace(ON, authentication_whitelist=frozenset({"310", "106"}))
+    settings = dataclasses.replace(ON, authentication_whitelist=frozenset({"310", "323"}))
     world = guarded(settings, authorization_provider=provider, authorization_handlers=(handler,))
 
     assert outcome(world, Command(310, ext={"b": "orders"})) == "unknown-user"
-    assert outcome(world, Command(106)) == "unknown-user"
+    assert outcome(world, Command(323)) == "unknown-user"
     assert provider.asked == handler.asked == []
 
 
@@ -150,11 +150,11 @@ def test_a_request_that_needs_no_more_than_a_user(provided):
     plugins = {"authorization_provider": Scripted(Ruling.DENY)} if provided else {}
     world = guarded(CLAIMING, authorization_handlers=(Scripted(Step.NEXT),), **plugins)
     world.users.create_user("carol", "x", status=UserStatus.DISABLE)
-    outcomes = {name: outcome(world, Command(106, ext={"AccessKey": name})) for name in ("alice", "dave", "carol")}
+    outcomes = {name: outcome(world, Command(323, ext={"AccessKey": name})) for name in ("alice", "dave", "carol")}
 
     assert outcomes == {"alice": None, "dave": None if provided else "unknown-user", "carol": "disabled"}
-    assert outcome(world, Command(106, ext={"AccessKey": "root"})) == "unknown-user"
-    assert outcome(world, Command(106)) == "unknown-user"
+    assert outcome(world, Command(323, ext={"AccessKey": "root"})) == "unknown-user"
+    assert outcome(world, Command(323)) == "unknown-user"
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -174,12 +174,12 @@ def test_handlers_hear_of_everything_that_is_touched():
     handler = Scripted(Step.NEXT)
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW), authorization_handlers=(handler,))
     world.admit(PULL)
-    world.admit(signed(106, {}))
+    world.admit(signed(323, {}))
 
     assert handler.asked == [(TOPIC,), (GROUP,), (SENDER,)]
 
 
-@pytest.mark.parametrize("command", [SEND, signed(106, {})])
+@pytest.mark.parametrize("command", [SEND, signed(323, {})])
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [(Step.REFUSE, "plugin-refused"), (ValueError("x"), "plugin-raised"), (None, "plugin-nonsense")],
@@ -202,7 +202,7 @@ def test_a_handler_that_refuses_or_fails_refuses(command, answer, expected, quic
 def test_what_is_let_in_is_on_record_with_its_reason():
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW))
     world.admit(SEND)
-    world.admit(signed(106, {}))
+    world.admit(signed(323, {}))
 
     assert [(record.reason, len(record.verdicts)) for record in records(world)] == [
         ("allowed", 1),

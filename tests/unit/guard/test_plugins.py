@@ -114,7 +114,7 @@ def test_handlers_narrow_and_come_last(quick):
     assert world.admits(signed(307, {"consumerGroup": "g"}, user="root"))
     second.answer = Step.REFUSE
     # Who needs no more than a user is narrowed too.
-    assert not world.admits(signed(106, {}))
+    assert not world.admits(signed(323, {}))
     assert second.asked[-1][0].name == ""
 
 

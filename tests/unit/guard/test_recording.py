@@ -45,8 +45,8 @@ def test_why_somebody_is_let_in_is_on_record(world):
     for command, reason, judged in (
         (signed(310, b="orders", user="root"), "super", 1),
         (signed(25, user="root"), "super", 0),
-        (signed(106, user="root"), "super", 0),
-        (signed(106), "authenticated", 0),
+        (signed(323, user="root"), "super", 0),
+        (signed(323), "authenticated", 0),
         (signed(11, topic="orders", consumerGroup="g"), "allowed", 2),
     ):
         world.admit(command)

@@ -101,8 +101,26 @@ def test_what_cannot_be_is_refused_with_its_place(read, values, message):
     ("word", "asked", "required"), [("none", None, False), ("optional", "ca.pem", False), ("require", "ca.pem", True)]
 )
 def test_client_certificates_are_asked_for_as_the_word_says(word, asked, required):
-    found = settings.net_settings(config(tls__server__trustCertPath="ca.pem", tls__server__need__client__auth=word)).tls
+    found = settings.net_settings(
+        config(
+            tls__server__mode="enforcing",
+            tls__server__trustCertPath="ca.pem",
+            tls__server__need__client__auth=word,
+        )
+    ).tls
     assert (found.client_ca, found.require_client_certificate) == (asked, required)
+
+
+@pytest.mark.parametrize("more", [{}, {"tls__server__mode": "permissive"}, {"tls__server__mode": "disabled"}])
+def test_client_certificates_are_not_required_beside_plain_connections(more):
+    """A plain connection shows no certificate, so `require` is refused unless every connection is encrypted."""
+    with pytest.raises(ConfigInvalid) as caught:
+        settings.net_settings(
+            config(tls__server__trustCertPath="ca.pem", tls__server__need__client__auth="require", **more)
+        )
+    mode = more.get("tls__server__mode", "permissive")
+    assert f"`require` contradicts `tls.server.mode = {mode}`" in str(caught.value)
+    assert "set `tls.server.mode = enforcing`" in str(caught.value)
 
 
 OFF = {"authenticationEnabled": "false", "authorizationEnabled": "false"}

@@ -6,7 +6,6 @@ from mqguard.guard.requirements.row import (
     DEAD,
     GET,
     GET_LIST,
-    IDENTITY,
     SUPER,
     UPDATE,
     Requirement,
@@ -113,7 +112,8 @@ NAME_SERVER: dict[int, Requirement] = {
         named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER
     ),
     RequestCode.GET_BROKER_CLUSTER_INFO: Requirement(
-        level=IDENTITY.level, because="routes, which every client asks for, tell the same; Apache checks nothing"
+        own_cluster=GET,
+        because="no producer or consumer asks for it, only `mqadmin` and `mqguard`; Apache checks nothing",
     ),
     RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
     RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),

@@ -114,7 +114,6 @@ def cluster(actions: Actions, field: str = "clusterName") -> Named:
     return Named(field, ResourceType.CLUSTER, actions)
 
 
-IDENTITY = Requirement(level=Level.IDENTITY)
 SUPER = Requirement(level=Level.SUPER)
 DEAD = Requirement(level=Level.DEAD)
 CLUSTER_GET = Requirement(own_cluster=GET)

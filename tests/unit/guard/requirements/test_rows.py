@@ -138,7 +138,7 @@ PROMISE = """
 322  clusterName=d → Get on Cluster:d; always
 904  clusterName=d → Update on Cluster:d; always
 901  clusterName=d → Get on Cluster:d
-106  →
+106  → Get on Cluster:c
 205  → Update on Cluster:c
 327  → Update on Cluster:c
 216  clusterName=d → Update on Cluster:d
