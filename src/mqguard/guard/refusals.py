@@ -28,6 +28,7 @@ _REMEDIES = {
     "foreign-retry-topic": "use the retry topic as the group that it belongs to, or as a Super user",
     "foreign-owner": "use another client id, or connect as the user that it belongs to",
     "super-only": "send it as a Super user",
+    "broker-only": "sign it with `innerClientAuthenticationCredentials`, or send it as a Super user",
     "unmapped-code": "send it as a Super user",
     "audit-full": "make room for the audit log, or set `auditFull = drop`",
     "plugin-refused": "the plugin that decides must decide otherwise: see its own log",

@@ -186,21 +186,6 @@ class RouteTable:
             live.life_ms is None and (live.broker == broker or known == address) for known, live in self._live.items()
         )
 
-    def clusters_at(self, address: str, broker: str | None = None, topics: Iterable[str] = ()) -> set[str]:
-        """The clusters whose clients feel what a broker says of itself.
-
-        Args:
-            address: Where it is; whoever stands there now is meant, or would be replaced.
-            broker: Its name; likewise.
-            topics: What it offers; their clients would be sent to it too.
-        """
-        found = {self._brokers[holder].cluster for topic in topics for holder in self._topics.get(topic, ())}
-        if address in self._live:
-            found.add(self._brokers[self._live[address].broker].cluster)
-        if broker is not None and broker in self._brokers:
-            found.add(self._brokers[broker].cluster)
-        return found
-
     def expire(self, now_ms: int) -> list[str]:
         """Remove the brokers that fell silent; answers their addresses."""
         silent = [

@@ -106,6 +106,7 @@ REMEDIES = {
     "foreign-retry-topic": "as the group that it belongs to",
     "foreign-owner": "use another client id",
     "super-only": "send it as a Super user",
+    "broker-only": "sign it with `innerClientAuthenticationCredentials`, or send it as a Super user",
     "unmapped-code": "send it as a Super user",
     "audit-full": "make room for the audit log",
     "plugin-refused": "the plugin that decides must decide otherwise",

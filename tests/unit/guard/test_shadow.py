@@ -136,7 +136,7 @@ def test_users_policies_and_decisions_are_never_open(world, code):
 
 def test_every_code_that_needs_a_super_user_still_does(world):
     for code, row in TABLE.items():
-        if row.level in {Level.SUPER, Level.DEAD} or row.between:
+        if row.level in {Level.SUPER, Level.BROKER, Level.DEAD} or row.between:
             world.refusal(signed(code, clusterName="DefaultCluster", brokerName="b", topic="t", consumerGroup="g"))
 
 

@@ -59,10 +59,8 @@ class Requirements:
 def _compile(row: Requirement, cluster: str) -> _Evaluate:
     if row.rule is not None:
         return row.rule
-    if row.level is Level.IDENTITY:
-        return _nothing
     if row.level is not Level.RESOURCES:
-        return _only_super
+        return {Level.IDENTITY: _nothing, Level.BROKER: _only_brokers}.get(row.level, _only_super)
     if not row.named:
         fixed = (Need(ResourceType.CLUSTER, cluster, row.own_cluster),)
         return lambda _command: fixed
@@ -86,11 +84,22 @@ def _nothing(_command: Command) -> Needs:
 
 
 def _only_super(command: Command) -> Needs:
+    raise NeedUnclear("super-only", f"only a Super user may send the request code {_code_text(command.code)}")
+
+
+def _only_brokers(command: Command) -> Needs:
+    raise NeedUnclear(
+        "broker-only",
+        f"only a broker with the inner credentials, or a Super user, may send the request code "
+        f"{_code_text(command.code)}",
+    )
+
+
+def _code_text(code: int) -> str:
     try:
-        name = RequestCode(command.code).name
+        return f"{code} {RequestCode(code).name}"
     except ValueError:
-        name = "of an unknown name"
-    raise NeedUnclear("super-only", f"only a Super user may send the request code {command.code} {name}")
+        return f"{code} of an unknown name"
 
 
 def _names(named: Named, ext: dict[str, str]) -> list[str]:

@@ -8,12 +8,12 @@ from mqguard.guard.requirements.row import (
     DELETE,
     GET,
     INVENTORY,
-    SUB,
     SUB_GET,
     UPDATE,
     Absent,
     Requirement,
     group,
+    internal,
     topic,
 )
 from mqguard.remoting.bodies.assignment import RequestMode
@@ -60,8 +60,8 @@ ROWS: dict[int, Requirement] = {
     RequestCode.GET_CONSUMER_LIST_BY_GROUP: Requirement(named=(group(SUB_GET, "consumerGroup"),)),
     RequestCode.GET_CONSUMER_CONNECTION_LIST: Requirement(named=(group(GET, "consumerGroup"),)),
     RequestCode.GET_CONSUMER_RUNNING_INFO: Requirement(named=(group(GET, "consumerGroup"),)),
-    RequestCode.NOTIFY_CONSUMER_IDS_CHANGED: Requirement(
-        named=(group(SUB, "consumerGroup"),), between="broker → consumer"
+    RequestCode.NOTIFY_CONSUMER_IDS_CHANGED: internal(
+        "broker → consumer", "only a broker sends it, so no right of a client covers it"
     ),
     RequestCode.GET_CONSUME_STATS: Requirement(
         named=(

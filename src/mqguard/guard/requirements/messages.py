@@ -17,6 +17,7 @@ from mqguard.guard.requirements.row import (
     Requirement,
     Rule,
     group,
+    internal,
     topic,
 )
 from mqguard.remoting.codes import RequestCode
@@ -102,6 +103,7 @@ _SEND_BECAUSE = (
     "a dead-letter topic belongs to its group; sending to the trace topic needs no grant unless a policy speaks "
     "against it (`traceTopicOpen`)"
 )
+_BROKER_BECAUSE = "only a broker sends it, so no right of a client covers it"
 _AS_GROUP_BECAUSE = (
     "`%RETRY%g` only as group `g`; `%DLQ%g` needs Group `g` as well as the group that reads; topics that hold "
     "messages of all topics are read by Super users only"
@@ -155,15 +157,13 @@ ROWS: dict[int, Requirement] = {
         touched="Topic of the half message found: Pub",
         because="Apache never compares the topic named with the half message; older clients name none",
     ),
-    RequestCode.CHECK_TRANSACTION_STATE: Requirement(named=(topic(PUB),), between="broker → producer"),
+    RequestCode.CHECK_TRANSACTION_STATE: internal("broker → producer", _BROKER_BECAUSE),
     RequestCode.RESUME_CHECK_HALF_MESSAGE: Requirement(
         named=(topic(UPDATE, absent=Absent.TOUCHED),),
         touched="Topic of the half message found: Update",
         because="Apache never compares the topic named with the message",
     ),
-    RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: Requirement(
-        named=(group(SUB, "producerGroup"), topic(SUB)), between="broker → producer"
-    ),
+    RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_BECAUSE),
     RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),
     RequestCode.CONSUME_MESSAGE_DIRECTLY: Requirement(
         named=(group(SUB, "consumerGroup"), topic(SUB, absent=Absent.TOUCHED)),

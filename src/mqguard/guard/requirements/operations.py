@@ -10,6 +10,7 @@ from mqguard.guard.requirements.row import (
     UPDATE,
     Requirement,
     cluster,
+    internal,
 )
 from mqguard.remoting.codes import OwnCode, RequestCode
 
@@ -17,7 +18,9 @@ _TO_NAME_SERVER = "broker → name server"
 _TO_CONTROLLER = "broker → controller"
 _UNGUARDED = "Apache checks nothing here"
 _OPEN_SERVER = "Apache's name server and controller check nothing"
-_REPLACED = "the Cluster of every other broker with that name or at that address"
+_NOT_AN_OPERATOR = "Apache checks nothing here; `Cluster` Update administers a cluster and is no broker of it"
+_ROUTES = "Apache's name server checks nothing; it decides which broker clients find, for every topic and user"
+_ELECTION = "Apache's controller checks nothing; it decides which broker is the master"
 
 _READ = Requirement(own_cluster=GET, because=_UNGUARDED)
 _WRITE = Requirement(own_cluster=UPDATE, because=_UNGUARDED)
@@ -49,13 +52,15 @@ BROKER: dict[int, Requirement] = {
     RequestCode.POP_ROLLBACK: _WRITE,
     RequestCode.GET_BROKER_HA_STATUS: _READ,
     RequestCode.GET_BROKER_EPOCH_CACHE: _READ,
-    RequestCode.NOTIFY_MIN_BROKER_ID_CHANGE: Requirement(own_cluster=UPDATE, between="name server → broker"),
-    RequestCode.NOTIFY_BROKER_ROLE_CHANGED: Requirement(own_cluster=UPDATE, between="controller → broker"),
-    RequestCode.EXCHANGE_BROKER_HA_INFO: Requirement(own_cluster=UPDATE, between="broker → broker"),
-    RequestCode.RESET_MASTER_FLUSH_OFFSET: Requirement(own_cluster=UPDATE, between="broker → broker"),
-    RequestCode.ADD_BROKER: Requirement(own_cluster=UPDATE, because="Apache's container checks nothing"),
+    RequestCode.NOTIFY_MIN_BROKER_ID_CHANGE: internal("name server → broker", _NOT_AN_OPERATOR),
+    RequestCode.NOTIFY_BROKER_ROLE_CHANGED: internal("controller → broker", _NOT_AN_OPERATOR),
+    RequestCode.EXCHANGE_BROKER_HA_INFO: internal("broker → broker", _NOT_AN_OPERATOR),
+    RequestCode.RESET_MASTER_FLUSH_OFFSET: internal("broker → broker", _NOT_AN_OPERATOR),
+    RequestCode.ADD_BROKER: Requirement(
+        level=SUPER.level, because="Apache's container checks nothing; it starts a broker from any file"
+    ),
     RequestCode.REMOVE_BROKER: Requirement(
-        named=(cluster(UPDATE, "brokerClusterName"),), because="Apache's container checks nothing"
+        level=SUPER.level, because="Apache's container checks nothing; it stops a broker with all its topics"
     ),
 }
 """Rows of requests to brokers and their containers."""
@@ -83,30 +88,18 @@ OWN: dict[int, Requirement] = {
 """Rows of requests that mqguard alone serves."""
 
 NAME_SERVER: dict[int, Requirement] = {
-    RequestCode.PUT_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
-    RequestCode.DELETE_KV_CONFIG: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.PUT_KV_CONFIG: Requirement(level=SUPER.level, because=_ROUTES),
+    RequestCode.DELETE_KV_CONFIG: Requirement(level=SUPER.level, because=_ROUTES),
     RequestCode.GET_KV_CONFIG: Requirement(own_cluster=GET, because=_OPEN_SERVER),
     RequestCode.GET_KVLIST_BY_NAMESPACE: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.REGISTER_BROKER: Requirement(
-        named=(cluster(UPDATE),),
-        touched=f"{_REPLACED}, or with a topic that the sender offers too: Update",
-        between=_TO_NAME_SERVER,
-        because=_OPEN_SERVER,
+    RequestCode.REGISTER_BROKER: internal(_TO_NAME_SERVER, _ROUTES),
+    RequestCode.UNREGISTER_BROKER: internal(_TO_NAME_SERVER, _ROUTES),
+    RequestCode.QUERY_DATA_VERSION: internal(
+        _TO_NAME_SERVER, "Apache's name server checks nothing; it keeps a broker in the routes as a heartbeat does"
     ),
-    RequestCode.UNREGISTER_BROKER: Requirement(
-        named=(cluster(UPDATE),), touched=f"{_REPLACED}: Update", between=_TO_NAME_SERVER, because=_OPEN_SERVER
-    ),
-    RequestCode.QUERY_DATA_VERSION: Requirement(
-        named=(cluster(GET),),
-        touched="the Cluster of the broker at that address: Get",
-        between=_TO_NAME_SERVER,
-        because=_OPEN_SERVER,
-    ),
-    RequestCode.BROKER_HEARTBEAT: Requirement(
-        named=(cluster(UPDATE),),
-        touched="the Cluster of the broker at that address: Update",
-        between="broker → name server, controller",
-        because=_OPEN_SERVER,
+    RequestCode.BROKER_HEARTBEAT: internal(
+        "broker → name server, controller",
+        "Apache's name server and controller check nothing; it keeps a broker in the routes",
     ),
     RequestCode.GET_BROKER_MEMBER_GROUP: Requirement(
         named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER
@@ -115,10 +108,10 @@ NAME_SERVER: dict[int, Requirement] = {
         own_cluster=GET,
         because="no producer or consumer asks for it, only `mqadmin` and `mqguard`; Apache checks nothing",
     ),
-    RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
-    RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
-    RequestCode.DELETE_TOPIC_IN_NAMESRV: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
-    RequestCode.REGISTER_TOPIC_IN_NAMESRV: Requirement(own_cluster=UPDATE, because=_OPEN_SERVER),
+    RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, because=_ROUTES),
+    RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, because=_ROUTES),
+    RequestCode.DELETE_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, because=_ROUTES),
+    RequestCode.REGISTER_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, because=_ROUTES),
     RequestCode.GET_TOPICS_BY_CLUSTER: Requirement(named=(cluster(GET_LIST, "cluster"),), because=_OPEN_SERVER),
     RequestCode.UPDATE_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
     RequestCode.GET_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
@@ -126,25 +119,17 @@ NAME_SERVER: dict[int, Requirement] = {
 """Rows of requests to name servers."""
 
 CONTROLLER: dict[int, Requirement] = {
-    RequestCode.CONTROLLER_ALTER_SYNC_STATE_SET: Requirement(
-        own_cluster=UPDATE, between=_TO_CONTROLLER, because=_OPEN_SERVER
-    ),
-    RequestCode.CONTROLLER_ELECT_MASTER: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
-    RequestCode.CONTROLLER_REGISTER_BROKER: Requirement(
-        named=(cluster(UPDATE),), between=_TO_CONTROLLER, because=_OPEN_SERVER
-    ),
+    RequestCode.CONTROLLER_ALTER_SYNC_STATE_SET: internal(_TO_CONTROLLER, _ELECTION),
+    RequestCode.CONTROLLER_ELECT_MASTER: internal("tool, broker → controller", _ELECTION),
+    RequestCode.CONTROLLER_REGISTER_BROKER: internal(_TO_CONTROLLER, _ELECTION),
     RequestCode.CONTROLLER_GET_REPLICA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
     RequestCode.CONTROLLER_GET_METADATA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
     RequestCode.CONTROLLER_GET_SYNC_STATE_DATA: Requirement(own_cluster=GET, because=_OPEN_SERVER),
     RequestCode.UPDATE_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
     RequestCode.GET_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
-    RequestCode.CLEAN_BROKER_DATA: Requirement(named=(cluster(UPDATE),), because=_OPEN_SERVER),
-    RequestCode.CONTROLLER_GET_NEXT_BROKER_ID: Requirement(
-        named=(cluster(GET),), between=_TO_CONTROLLER, because=_OPEN_SERVER
-    ),
-    RequestCode.CONTROLLER_APPLY_BROKER_ID: Requirement(
-        named=(cluster(UPDATE),), between=_TO_CONTROLLER, because=_OPEN_SERVER
-    ),
+    RequestCode.CLEAN_BROKER_DATA: Requirement(level=SUPER.level, because=_ELECTION),
+    RequestCode.CONTROLLER_GET_NEXT_BROKER_ID: internal(_TO_CONTROLLER, _ELECTION),
+    RequestCode.CONTROLLER_APPLY_BROKER_ID: internal(_TO_CONTROLLER, _ELECTION),
 }
 """Rows of requests to controllers."""
 

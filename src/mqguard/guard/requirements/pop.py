@@ -13,6 +13,7 @@ from mqguard.guard.requirements.row import (
     Requirement,
     Rule,
     group,
+    internal,
     topic,
 )
 from mqguard.remoting.bodies.assignment import BatchAck
@@ -109,7 +110,7 @@ ROWS: dict[int, Requirement] = {
         touched="every client id must be the sender's own",
         because=_NOT_AT_APACHE,
     ),
-    RequestCode.NOTIFY_UNSUBSCRIBE_LITE: Requirement(named=(group(SUB, "consumerGroup"),), between="broker → proxy"),
+    RequestCode.NOTIFY_UNSUBSCRIBE_LITE: internal("broker → proxy", _NOT_AT_APACHE),
     RequestCode.GET_BROKER_LITE_INFO: Requirement(own_cluster=GET, because=_NOT_AT_APACHE),
     RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), because=_NOT_AT_APACHE),
     RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), because=_NOT_AT_APACHE),

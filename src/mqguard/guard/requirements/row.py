@@ -30,6 +30,7 @@ class Level(enum.Enum):
 
     RESOURCES = "rights on the resources it touches"
     IDENTITY = "an authenticated sender"
+    BROKER = "the inner credentials, or a Super user"
     SUPER = "a Super user"
     DEAD = "a Super user, who then hears that nobody serves it"
 
@@ -112,6 +113,14 @@ def group(actions: Actions, field: str = "group", *, split: str = "", absent: Ab
 def cluster(actions: Actions, field: str = "clusterName") -> Named:
     """A field that names a cluster. Absent it is refused: the sender chooses which cluster, but not whether."""
     return Named(field, ResourceType.CLUSTER, actions)
+
+
+def internal(between: str, because: str = "") -> Requirement:
+    """A request that lets its sender act as a broker, a name server or a controller.
+
+    No policy grants it. `innerClientAuthenticationCredentials` names the user that brokers sign with.
+    """
+    return Requirement(level=Level.BROKER, between=between, because=because)
 
 
 SUPER = Requirement(level=Level.SUPER)

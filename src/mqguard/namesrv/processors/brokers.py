@@ -1,14 +1,11 @@
 """Brokers that come, stay and go (103, 104, 205, 322, 327, 901, 904).
 
-A broker names the cluster that it belongs to. What it says may reach others: it may take the name or the address of
-their brokers, and clients of their topics are sent to whoever offers these. Each cluster reached is asked about.
+A registration decides which broker clients find, for topics of every cluster. So only the inner credentials or a Super
+user reach these handlers, except for `members`: see `guard.requirements.operations`.
 """
 
 import zlib
 
-from mqguard.auth.action import Action
-from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Access
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.registration import read_registration
@@ -65,9 +62,6 @@ class Registry:
         if self._table.is_own(header.broker_name, header.broker_addr):
             return _own(header.broker_name, header.broker_addr)
         body = read_registration(command.body, compressed=header.compressed)
-        topics = [topic.name for topic in body.topics]
-        reached = self._table.clusters_at(header.broker_addr, header.broker_name, topics)
-        _require(request.access, header.cluster_name, reached, Action.UPDATE)
         master, ha_address = self._table.register(
             Registration(
                 cluster=header.cluster_name,
@@ -92,22 +86,18 @@ class Registry:
         header = read(request.command.ext, BrokerHeader)
         if self._table.is_own(header.broker_name, header.broker_addr):
             return _own(header.broker_name, header.broker_addr)
-        reached = self._table.clusters_at(header.broker_addr, header.broker_name)
-        _require(request.access, header.cluster_name, reached, Action.UPDATE)
         self._table.unregister(header.broker_name, header.broker_addr)
         return Reply()
 
     def heartbeat(self, request: Request) -> Reply:
         """A broker that is still there (904)."""
         header = read(request.command.ext, BrokerHeartbeatHeader)
-        _require(request.access, header.cluster_name, self._table.clusters_at(header.broker_addr), Action.UPDATE)
         self._table.heard_of(header.broker_addr, self._clock.now_ms())
         return Reply()
 
     def query_version(self, request: Request) -> Reply:
         """Whether the topics of a broker are others than those that it registered (322)."""
         header = read(request.command.ext, BrokerHeader)
-        _require(request.access, header.cluster_name, self._table.clusters_at(header.broker_addr), Action.GET)
         theirs = decode(request.command.body, DataVersionBody).value()
         self._table.heard_of(header.broker_addr, self._clock.now_ms())
         ours = self._table.version_of(header.broker_addr)
@@ -132,14 +122,6 @@ class Registry:
         addresses = found.addresses if found is not None and found.cluster == header.cluster_name else {}
         group = MemberGroup(cluster=header.cluster_name, broker_name=header.broker_name, broker_addrs=addresses)
         return Reply(body=encode(MemberGroupBody(broker_member_group=group)))
-
-
-def _require(access: Access, named: str, reached: set[str], action: Action) -> None:
-    """Let pass who may do that to every cluster that is reached beyond the one named."""
-    # Where nothing else is reached nothing more is touched.
-    access.pending = False
-    for cluster in sorted(reached - {named}):
-        access.require(ResourceType.CLUSTER, cluster, action)
 
 
 def _own(name: str, address: str) -> Reply:

@@ -69,7 +69,9 @@ def test_retry_topics_follow_the_group_named():
         needs(row, topic="%RETRY%h", group="g")
 
 
-@pytest.mark.parametrize(("level", "reason"), [(Level.SUPER, "super-only"), (Level.DEAD, "super-only")])
+@pytest.mark.parametrize(
+    ("level", "reason"), [(Level.SUPER, "super-only"), (Level.BROKER, "broker-only"), (Level.DEAD, "super-only")]
+)
 def test_levels_that_only_super_users_reach(level, reason):
     """They are unclear to everybody else, whatever fields there are."""
     with pytest.raises(NeedUnclear) as refused:

@@ -1,5 +1,7 @@
 """The table is whole, and what it leaves open is known by name. (`tests/vectors` compares it with what Apache checks.)"""
 
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Level
 from mqguard.guard.requirements.table import TABLE
@@ -20,8 +22,22 @@ def test_every_code_needs_a_right():
     assert free == set()
 
 
-def test_only_super_users_touch_configuration():
-    """Reading and writing the configuration of a broker, a name server or a controller is for Super users."""
+def test_only_super_users_touch_configuration_and_routes():
+    """Configuration of servers, and what decides which broker clients of all topics find."""
     supers = {int(code) for code, row in TABLE.items() if row.level is Level.SUPER}
 
-    assert supers == {25, 26, 318, 319, 1009, 1010}
+    configuration = {25, 26, 318, 319, 1009, 1010}
+    routes = {100, 102, 205, 216, 217, 327, 902, 903, 1011}
+    assert supers == configuration | routes
+
+
+def test_no_right_of_an_operator_acts_as_a_broker():
+    """`Cluster` Update is left to maintenance: it neither registers, elects nor replicates."""
+    maintenance = {int(code) for code, row in TABLE.items() if row.own_cluster == frozenset({Action.UPDATE})}
+
+    access = {3001, 3002, 3003, 3006, 3007, 3008}
+    assert maintenance == access | {306, 316, 329, 2001, 2002, 2004, 5001, 200056}
+    named = [one for row in TABLE.values() for one in row.named if one.type is ResourceType.CLUSTER]
+    assert named
+    assert not any(Action.UPDATE in one.actions for one in named)
+    assert {code for code, row in TABLE.items() if row.between and row.level is not Level.BROKER} == {901}
