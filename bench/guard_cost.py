@@ -26,6 +26,7 @@ from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
@@ -72,7 +73,7 @@ def send(number: int) -> Command:
 
 def measure(guard: Guard, writer: AuditWriter) -> tuple[float, float]:
     """CPU microseconds per send: to admit it, and of the whole process until its audit lines are written."""
-    peer = Peer("10.1.2.3", 40_000, "channel-1")
+    peer = Peer("10.1.2.3", 40_000, Channel("channel-1"))
     sends = [send(number) for number in range(256)]
     thread, process, lines = time.thread_time(), time.process_time(), 0.0
     for number in range(SENDS):

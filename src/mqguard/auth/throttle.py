@@ -1,82 +1,103 @@
-"""Slows down who fails to authenticate, without locking out whose name is used.
+"""Bounds how many secrets can be guessed, by name and by address.
 
-Rule 1: failures are counted for a user at an address, and for an address over all users; never for a user alone, so
-nobody can lock a user out from elsewhere.
-Rule 2: over the limit, attempts are refused unseen until the count has run down, which takes seconds; guesses are
-limited, and the answer says nothing. The count of an address runs down faster: behind one address there may be many
-honest clients beside one that is set up wrongly, and they must find the door open.
-Rule 3: a connection that has authenticated as the user before is exempt, and so is the first attempt of a connection
-(the caller sees to both): a guess then costs a connection, and the rightful user beside a failing one gets in. A
-success forgives the user's failures there.
-Rule 4: memory is bounded; the counts that were touched longest ago are forgotten first.
+Rule 1: failed attempts are counted for a name at an address, for an address over all names, and for a name over all
+addresses. An attempt that any of the three has no room for is refused without verifying it, so it is no guess, and it
+is not counted.
+Rule 2: each count has a maximum, so whatever an attacker does, a source is open again `max_wait_s` after it stops.
+Rule 3: a name that has authenticated from an address before is exempt from the counts of others: from those of the
+address, which others at the address may fill, and from those of the name, which others may fill from elsewhere.
+Rule 4: memory is bounded. The counts that were used longest ago are dropped first.
+
+An IPv6 address counts with its /64 network.
 """
 
 import dataclasses
 from collections import OrderedDict
 
+from mqguard.model.address import address_block
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThrottleLimits:
-    """How many failures are borne.
+    """How many failed attempts are verified. Each rate is the number of failures that are forgotten each second.
 
     Attributes:
-        user_burst: Failures of one user at one address before it is slowed.
-        address_burst: Failures at one address, whoever is claimed, before it is slowed.
-        per_second: How many failures of a user at an address are forgotten each second.
-        address_per_second: How many failures of an address are forgotten each second.
-        max_counts: Most counts that are kept.
+        pair_burst: Failures of one name at one address.
+        pair_per_second: Rate of these.
+        address_burst: Failures at one address, over all names.
+        address_per_second: Rate of these.
+        name_burst: Failures of one name, over all addresses.
+        name_per_second: Rate of these.
+        max_wait_s: Longest time in seconds for which a count refuses attempts after the last failure.
+        max_counts: Maximum number of counts, and of names with addresses that are known.
     """
 
-    user_burst: int = 10
-    address_burst: int = 100
-    per_second: float = 1.0
-    address_per_second: float = 20.0
+    pair_burst: int = 50
+    pair_per_second: float = 10.0
+    address_burst: int = 200
+    address_per_second: float = 50.0
+    name_burst: int = 500
+    name_per_second: float = 100.0
+    max_wait_s: float = 2.0
     max_counts: int = 65_536
 
 
-class Throttle:
-    """Counts failures and says who has to wait. Time is an argument."""
+_Key = tuple[str | None, str | None]
+"""A name and an address; None stands for all."""
 
-    __slots__ = ("_counts", "_limits")
+
+class Throttle:
+    """Counts failed attempts and answers how long to wait. Time is an argument."""
+
+    __slots__ = ("_counts", "_known", "_limits")
 
     def __init__(self, limits: ThrottleLimits | None = None) -> None:
         self._limits = limits or ThrottleLimits()
-        # By user and address, and by the address alone: level of failures and when it was so.
-        self._counts: OrderedDict[tuple[str, str] | str, tuple[float, int]] = OrderedDict()
+        # Level of failures, and when it was so in milliseconds.
+        self._counts: OrderedDict[_Key, tuple[float, int]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def wait_ms(self, user: str, address: str, now_ms: int) -> int:
-        """How long until an attempt of `user` from `address` is looked at; 0 is now.
-
-        A caller refuses without checking when this is not 0, unless the connection has authenticated as the user
-        before.
-        """
+        """Return how long until an attempt of `user` from `address` is verified, in milliseconds; 0 is now."""
         if not self._counts:
             return 0
+        block = address_block(address)
         limits = self._limits
+        wait = self._wait_ms((user, block), limits.pair_burst, limits.pair_per_second, now_ms)
+        if (user, block) in self._known:
+            return wait
         return max(
-            self._wait_ms((user, address), limits.user_burst, limits.per_second, now_ms),
-            self._wait_ms(address, limits.address_burst, limits.address_per_second, now_ms),
+            wait,
+            self._wait_ms((None, block), limits.address_burst, limits.address_per_second, now_ms),
+            self._wait_ms((user, None), limits.name_burst, limits.name_per_second, now_ms),
         )
 
     def failed(self, user: str, address: str, now_ms: int) -> None:
-        """Count a failed attempt; one that claims no user, as one of the user without a name."""
-        self._add((user, address), self._limits.per_second, now_ms)
-        self._add(address, self._limits.address_per_second, now_ms)
+        """Count a failed attempt; an attempt that claims no name counts for the empty name."""
+        block = address_block(address)
+        limits = self._limits
+        self._add((user, block), limits.pair_burst, limits.pair_per_second, now_ms)
+        self._add((None, block), limits.address_burst, limits.address_per_second, now_ms)
+        self._add((user, None), limits.name_burst, limits.name_per_second, now_ms)
 
     def succeeded(self, user: str, address: str) -> None:
-        """Forget the failures of the user at the address; those of the address over all users stay."""
-        if self._counts:
-            self._counts.pop((user, address), None)
+        """Note that a name has authenticated from an address. Failures that were counted stay."""
+        known = self._known
+        key = (user, address_block(address))
+        known[key] = None
+        known.move_to_end(key)
+        if len(known) > self._limits.max_counts:
+            known.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def _wait_ms(self, key: tuple[str, str] | str, burst: int, per_second: float, now_ms: int) -> int:
+    def _wait_ms(self, key: _Key, burst: int, per_second: float, now_ms: int) -> int:
         over = self._level(key, per_second, now_ms) - burst
-        # A level at its limit bears no further failure until one whole failure is forgotten.
+        # A level at its burst has no room for a further failure until one whole failure is forgotten.
         return 0 if over <= -1 else int((over + 1) / per_second * 1000) + 1
 
-    def _level(self, key: tuple[str, str] | str, per_second: float, now_ms: int) -> float:
+    def _level(self, key: _Key, per_second: float, now_ms: int) -> float:
         count = self._counts.get(key)
         if count is None:
             return 0.0
@@ -87,9 +108,10 @@ class Throttle:
         del self._counts[key]
         return 0.0
 
-    def _add(self, key: tuple[str, str] | str, per_second: float, now_ms: int) -> None:
+    def _add(self, key: _Key, burst: int, per_second: float, now_ms: int) -> None:
         counts = self._counts
-        counts[key] = (self._level(key, per_second, now_ms) + 1, now_ms)
+        highest = burst - 1 + self._limits.max_wait_s * per_second
+        counts[key] = (min(self._level(key, per_second, now_ms) + 1, highest), now_ms)
         counts.move_to_end(key)
         if len(counts) > self._limits.max_counts:
             counts.popitem(last=False)

@@ -7,6 +7,7 @@ from typing import Protocol
 from mqguard.broker.errors import RequestRefused
 from mqguard.guard.asking import BUSY, Answers, Call, Waits
 from mqguard.guard.context import Access
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
@@ -59,7 +60,7 @@ class ParkedRequests:
         self.resume: Resume = resume
         self._waiting = 0
         self._bytes = 0
-        self._of: collections.Counter[str] = collections.Counter()
+        self._of: collections.Counter[Channel] = collections.Counter()
 
     def __len__(self) -> int:
         return self._waiting

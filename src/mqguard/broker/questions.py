@@ -8,6 +8,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from mqguard.model.channel import Channel
 from mqguard.remoting.codes import FLAG_ONEWAY, SERVER_VERSION, LanguageCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_request
@@ -24,9 +25,9 @@ class Questions:
     """Open questions, by connection and number."""
 
     def __init__(self) -> None:
-        self._open: dict[str, dict[int, Answered]] = {}
+        self._open: dict[Channel, dict[int, Answered]] = {}
         # Of a question that was answered nothing but this is kept until its time is up.
-        self._heap: list[tuple[int, int, str]] = []
+        self._heap: list[tuple[int, int, Channel]] = []
         self._opaques = itertools.count(1)
 
     def __len__(self) -> int:
@@ -60,7 +61,7 @@ class Questions:
         answered(command)
         return True
 
-    def leave(self, channel: str) -> None:
+    def leave(self, channel: Channel) -> None:
         """Give up the questions to a closed connection."""
         # One after the other: where one fails, the rest is given up when its time is up.
         for opaque in list(self._open.get(channel, ())):
@@ -76,7 +77,7 @@ class Questions:
             if answered is not None:
                 answered(None)
 
-    def _take(self, channel: str, opaque: int) -> Answered | None:
+    def _take(self, channel: Channel, opaque: int) -> Answered | None:
         questions = self._open.get(channel)
         found = questions.pop(opaque, None) if questions else None
         if questions is not None and not questions:

@@ -148,7 +148,7 @@ STATEFUL_ENTRIES = Option(
     "statefulAuthenticationCacheMaxNum",
     kinds.integer(1, 10_000_000),
     10_000,
-    "How many connections the stateful strategy remembers.",
+    "How many users the stateful strategy caches for one connection; 16 at most. They end with the connection.",
     "auth",
 )
 STATEFUL_SECONDS = Option(

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mqguard.model.channel import Channel
 from mqguard.remoting.link import Link
 
 CLIENT_LIFE_MS = 120_000
@@ -100,7 +101,7 @@ class ConsumerGroup(msgspec.Struct):
     consume_type: str
     message_model: str
     consume_from: str
-    members: dict[str, Member]
+    members: dict[Channel, Member]
     subscriptions: dict[str, Subscription]
 
     def client_ids(self) -> list[str]:
@@ -119,11 +120,11 @@ class Clients:
     def __init__(self, life_ms: int = CLIENT_LIFE_MS) -> None:
         self._life_ms = life_ms
         self._consumers: dict[str, ConsumerGroup] = {}
-        self._producers: dict[str, dict[str, Member]] = {}
-        self._consumer_channels: dict[str, set[str]] = {}
-        self._producer_channels: dict[str, set[str]] = {}
-        self._ids: dict[str, dict[str, str | None]] = {}
-        self._ids_of: dict[str, set[str]] = {}
+        self._producers: dict[str, dict[Channel, Member]] = {}
+        self._consumer_channels: dict[Channel, set[str]] = {}
+        self._producer_channels: dict[Channel, set[str]] = {}
+        self._ids: dict[str, dict[Channel, str | None]] = {}
+        self._ids_of: dict[Channel, set[str]] = {}
 
     # Heard of
 
@@ -156,7 +157,7 @@ class Clients:
 
     # Gone
 
-    def stop_consuming(self, channel: str, client_id: str, group: str) -> bool:
+    def stop_consuming(self, channel: Channel, client_id: str, group: str) -> bool:
         """Take a consumer out of a group; whether it was there under this id on this very connection."""
         found = self._consumers.get(group)
         member = found.members.get(channel) if found else None
@@ -165,7 +166,7 @@ class Clients:
         self._drop_consumer(group, channel)
         return True
 
-    def stop_producing(self, channel: str, client_id: str, group: str) -> bool:
+    def stop_producing(self, channel: Channel, client_id: str, group: str) -> bool:
         """Take a producer out of a group; whether it was there under this id on this very connection."""
         member = self._producers.get(group, {}).get(channel)
         if member is None or member.client.client_id != client_id:
@@ -173,7 +174,7 @@ class Clients:
         self._drop_producer(group, channel)
         return True
 
-    def leave(self, channel: str) -> list[str]:
+    def leave(self, channel: Channel) -> list[str]:
         """Take out everything of a closed connection; answers the consumer groups that lost a member."""
         for group in list(self._producer_channels.get(channel, ())):
             self._drop_producer(group, channel)
@@ -188,7 +189,7 @@ class Clients:
         Returns:
             The consumer groups that lost a member, and the connections that should be closed.
         """
-        dead: dict[str, Link] = {}
+        dead: dict[Channel, Link] = {}
         for members in [*(group.members for group in self._consumers.values()), *self._producers.values()]:
             for channel, member in members.items():
                 if now_ms - member.seen_ms >= self._life_ms:
@@ -229,11 +230,11 @@ class Clients:
         """Live producers by group."""
         return {group: list(members.values()) for group, members in self._producers.items()}
 
-    def groups_on(self, channel: str) -> int:
+    def groups_on(self, channel: Channel) -> int:
         """How many groups a connection is in, as consumer and as producer."""
         return len(self._consumer_channels.get(channel, ())) + len(self._producer_channels.get(channel, ()))
 
-    def ids_on(self, channel: str) -> set[str]:
+    def ids_on(self, channel: Channel) -> set[str]:
         """The client ids that a connection has registered."""
         return self._ids_of.get(channel, set())
 
@@ -259,7 +260,7 @@ class Clients:
         self._ids.setdefault(client.client_id, {})[channel] = client.user
         self._ids_of.setdefault(channel, set()).add(client.client_id)
 
-    def _release(self, channel: str) -> None:
+    def _release(self, channel: Channel) -> None:
         """Give up the client ids of a connection that is in no group any more."""
         if channel in self._consumer_channels or channel in self._producer_channels:
             return
@@ -269,14 +270,14 @@ class Clients:
             if not claims:
                 del self._ids[client_id]
 
-    def _silent(self, channel: str, now_ms: int) -> bool:
+    def _silent(self, channel: Channel, now_ms: int) -> bool:
         return all(now_ms - member.seen_ms >= self._life_ms for member in self._members_on(channel))
 
-    def _members_on(self, channel: str) -> list[Member]:
+    def _members_on(self, channel: Channel) -> list[Member]:
         consumers = [self._consumers[group].members[channel] for group in self._consumer_channels.get(channel, ())]
         return consumers + [self._producers[group][channel] for group in self._producer_channels.get(channel, ())]
 
-    def _drop_silent(self, channel: str, now_ms: int) -> list[str]:
+    def _drop_silent(self, channel: Channel, now_ms: int) -> list[str]:
         for group in list(self._producer_channels.get(channel, ())):
             if now_ms - self._producers[group][channel].seen_ms >= self._life_ms:
                 self._drop_producer(group, channel)
@@ -289,7 +290,7 @@ class Clients:
             self._drop_consumer(group, channel)
         return silent
 
-    def _drop_consumer(self, group: str, channel: str) -> None:
+    def _drop_consumer(self, group: str, channel: Channel) -> None:
         found = self._consumers[group]
         del found.members[channel]
         if not found.members:
@@ -297,7 +298,7 @@ class Clients:
         _discard(self._consumer_channels, channel, group)
         self._release(channel)
 
-    def _drop_producer(self, group: str, channel: str) -> None:
+    def _drop_producer(self, group: str, channel: Channel) -> None:
         members = self._producers[group]
         del members[channel]
         if not members:
@@ -325,7 +326,7 @@ def _subscribe(known: dict[str, Subscription], wanted: tuple[Subscription, ...])
     return changed
 
 
-def _discard(table: dict[str, set[str]], channel: str, group: str) -> None:
+def _discard(table: dict[Channel, set[str]], channel: Channel, group: str) -> None:
     groups = table[channel]
     groups.discard(group)
     if not groups:

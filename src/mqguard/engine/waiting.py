@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from mqguard.model.channel import Channel
+
 T = TypeVar("T")
 
 
@@ -31,7 +33,7 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
     offset: int
     tags: frozenset[int] | None
     deadline_ms: int
-    channel: str
+    channel: Channel
     what: T
     number: int = -1
 
@@ -54,7 +56,7 @@ class Waiting(Generic[T]):
         self._capacity = capacity
         self._share = max(1, capacity // _SHARE)
         self._queues: dict[tuple[str, int], dict[int, Waiter[T]]] = {}
-        self._channels: dict[str, dict[int, Waiter[T]]] = {}
+        self._channels: dict[Channel, dict[int, Waiter[T]]] = {}
         self._live: dict[int, Waiter[T]] = {}
         self._heap: list[tuple[int, int]] = []
         self._parked = 0
@@ -109,7 +111,7 @@ class Waiting(Generic[T]):
             heapq.heapify(self._heap)
         return late
 
-    def leave(self, channel: str) -> int:
+    def leave(self, channel: Channel) -> int:
         """Drop the requests of a closed connection; answers how many."""
         parked = list(self._channels.get(channel, {}).values())
         for waiter in parked:

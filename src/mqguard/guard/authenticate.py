@@ -15,9 +15,9 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.user import User
-from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.authentication_cache import AuthenticationCache, ChannelAuthentication
+from mqguard.guard.connection_throttle import ConnectionThrottle
 from mqguard.guard.context import BY_CLAIM, BY_SIGNATURE, Identity
-from mqguard.guard.pace import MOST_CHANNELS, Pace
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.guard.whitelist import codes_of
 from mqguard.model.clock import Clock
@@ -28,8 +28,6 @@ from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, sign
 GUESSES = frozenset({"unknown-user", "wrong-signature", "no-signature", "expired-secret"})
 """Failures that may be guesses, and so slow down who makes them. Sending no credentials at all guesses nothing: some
 clients never sign what they ask a name server."""
-
-_NOT_PROVEN = (None, None)
 
 
 class Identifier(Protocol):
@@ -48,20 +46,17 @@ class Authentication:
     """Finds out who sent a request."""
 
     def __init__(
-        self, settings: GuardSettings, clock: Clock, throttle: Throttle, verified: VerifiedConnections | None = None
+        self, settings: GuardSettings, clock: Clock, throttle: Throttle, cache: AuthenticationCache | None = None
     ) -> None:
-        """Take the operator's decisions, and what connections have proved if the strategy remembers it its own way."""
+        """Take the operator's decisions, and the cache of the strategy where it has one of its own."""
         self._enabled = settings.authentication_enabled
         self._trusting = settings.trust_claimed_user and settings.authorization_enabled
         self._excused = codes_of(settings.authentication_whitelist)
         self._now_ms = clock.now_ms
-        self._pace = Pace(throttle)
-        # Who a connection proved to be last: exempt from being slowed by others' failures at its address. This saves
-        # no proof, it only remembers that there was one.
-        self._proven: dict[str, tuple[Identity, User]] = {}
-        self._verified = verified
-        if verified is None and settings.authentication_strategy is Strategy.STATEFUL:
-            self._verified = VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
+        self._throttle = ConnectionThrottle(throttle)
+        self._cache = cache
+        if cache is None and settings.authentication_strategy is Strategy.STATEFUL:
+            self._cache = AuthenticationCache(settings.stateful_ms, settings.stateful_entries)
 
     def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
         """The sender, None for nobody in particular.
@@ -84,22 +79,23 @@ class Authentication:
         ext = command.ext
         claimed = ext.get(ACCESS_KEY)
         now = self._now_ms()
-        if self._verified is not None and claimed and ext.get(SIGNATURE):
-            found = self._verified.find(peer.channel, claimed, snapshot.version, now)
+        state = self._throttle.state(peer)
+        if self._cache is not None and claimed and ext.get(SIGNATURE):
+            found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        known, known_user = self._proven.get(peer.channel, _NOT_PROVEN)
-        if claimed and (known is None or known.user != claimed):
-            self._pace.check(claimed, peer, now)
+        known, known_user = state.identity, state.user
+        if claimed and (known is None or known.user != claimed or snapshot.user(claimed) is not known_user):
+            self._throttle.check(claimed, peer, now)
         try:
             content = signed_content(ext, command.body, command.version)
             user = authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now)
         except AuthenticationFailed as failure:
             user = self._look_again(command, peer, failure, snapshot, now)
         # The same user object: nothing about the user has changed since.
-        identity = known if known is not None and known_user is user else self._remember(user, peer)
-        if self._verified is not None:
-            self._verified.add(peer.channel, identity, snapshot.version, now, _next_end(user, now))
+        identity = known if known is not None and known_user is user else self._remember(user, peer, state)
+        if self._cache is not None:
+            self._cache.add(state, identity, snapshot.version, now, _next_end(user, now))
         return identity
 
     def _look_again(
@@ -114,16 +110,13 @@ class Authentication:
             return _signer_without_token(command, failure, snapshot, now_ms)
         except AuthenticationFailed as final:
             if final.reason in GUESSES:
-                self._pace.failed(command.ext.get(ACCESS_KEY, ""), peer, now_ms)
+                self._throttle.failed(command.ext.get(ACCESS_KEY, ""), peer, now_ms)
             raise
 
-    def _remember(self, user: User, peer: Peer) -> Identity:
-        proven = self._proven
-        if len(proven) >= MOST_CHANNELS:
-            proven.clear()
-        identity = Identity(user.name, BY_SIGNATURE, user.is_super)
-        proven[peer.channel] = (identity, user)
-        self._pace.proved(user.name, peer)
+    def _remember(self, user: User, peer: Peer, state: ChannelAuthentication) -> Identity:
+        identity = state.identity = Identity(user.name, BY_SIGNATURE, user.is_super)
+        state.user = user
+        self._throttle.succeeded(user.name, user.name, peer)
         return identity
 
 

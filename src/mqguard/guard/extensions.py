@@ -4,8 +4,7 @@ import dataclasses
 from typing import Generic, TypeVar
 
 from mqguard.guard.asking import Plug
-from mqguard.guard.connections import VerifiedConnections
-from mqguard.guard.context import Identity
+from mqguard.guard.authentication_cache import AuthenticationCache, CachedAuthentication, ChannelAuthentication
 from mqguard.guard.extension import (
     AuthenticationHandler,
     AuthenticationProvider,
@@ -106,29 +105,16 @@ def relies(strategy: Strategy, on: Remembered) -> bool:
         return False
 
 
-class SelectedConnections(VerifiedConnections):
-    """What connections have proved, as far as a strategy relies on it."""
+class SelectiveAuthenticationCache(AuthenticationCache):
+    """A cache of authentications, as far as the operator's strategy accepts its entries."""
 
-    def __init__(self, limit: int, keep_ms: int, strategy: Strategy) -> None:
-        super().__init__(limit, keep_ms)
+    def __init__(self, keep_ms: int, limit: int, strategy: Strategy) -> None:
+        super().__init__(keep_ms, limit)
         self._strategy = strategy
-        self._since: dict[tuple[str, str], int] = {}
 
-    def find(self, channel: str, user: str, version: int, now_ms: int) -> Identity | None:
-        """As the base, if the strategy relies on it."""
-        found = super().find(channel, user, version, now_ms)
-        if found is None:
-            return None
-        age = now_ms - self._since[channel, user]
-        return found if relies(self._strategy, Remembered(found.user, channel, None, age)) else None
-
-    def add(self, channel: str, identity: Identity, version: int, now_ms: int, not_after: int | None) -> None:
-        """As the base, with the time."""
-        super().add(channel, identity, version, now_ms, not_after)
-        since = self._since
-        since[channel, identity.user] = now_ms
-        if len(since) > len(self._known):
-            self._since = {key: since[key] for key in self._known}
+    def accepts(self, state: ChannelAuthentication, found: CachedAuthentication, now_ms: int) -> bool:
+        """Ask the strategy."""
+        return relies(self._strategy, Remembered(found.identity.user, state.name, None, now_ms - found.since_ms))
 
 
 def _read_user(raw: object) -> str | Unproven | None:

@@ -9,14 +9,14 @@ from mqguard.auth.throttle import Throttle
 from mqguard.guard.asking import Answers
 from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authenticate import Authentication
+from mqguard.guard.authentication_cache import AuthenticationCache
 from mqguard.guard.authorize import Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.connections import VerifiedConnections
 from mqguard.guard.context import Access, Need
 from mqguard.guard.errors import GuardMisconfigured, Parked, Refused
 from mqguard.guard.extensions import (
     Extensions,
-    SelectedConnections,
+    SelectiveAuthenticationCache,
     checking_plug,
     proving_plug,
     ruling_plug,
@@ -46,14 +46,14 @@ class PluggedGuard(Guard):
         super().__init__(settings, ports)
         _check_enforcement(settings, extensions)
         limit, throttle = extensions.limit_ms, Throttle()
-        verified = _verified(settings, extensions)
+        cache = _cache(settings, extensions)
         provider = extensions.authentication_provider
         self._asked_authentication = PluggedAuthentication(
             settings,
-            Authentication(settings, ports.clock, throttle, None if provider else verified),
+            Authentication(settings, ports.clock, throttle, None if provider else cache),
             proving_plug(provider, limit, ports) if provider else None,
             [checking_plug(handler, limit, ports) for handler in extensions.authentication_handlers],
-            verified,
+            cache,
             throttle,
             ports.clock,
         )
@@ -180,9 +180,11 @@ def _check_enforcement(settings: GuardSettings, extensions: Extensions) -> None:
         )
 
 
-def _verified(settings: GuardSettings, extensions: Extensions) -> VerifiedConnections | None:
+def _cache(settings: GuardSettings, extensions: Extensions) -> AuthenticationCache | None:
     if extensions.authentication_strategy is not None:
-        return SelectedConnections(settings.stateful_entries, settings.stateful_ms, extensions.authentication_strategy)
+        return SelectiveAuthenticationCache(
+            settings.stateful_ms, settings.stateful_entries, extensions.authentication_strategy
+        )
     if settings.authentication_strategy is Strategy.STATEFUL:
-        return VerifiedConnections(settings.stateful_entries, settings.stateful_ms)
+        return AuthenticationCache(settings.stateful_ms, settings.stateful_entries)
     return None

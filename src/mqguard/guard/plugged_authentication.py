@@ -8,10 +8,10 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.guard.asking import Answers, Plug, PluginFailed
 from mqguard.guard.authenticate import Authentication
-from mqguard.guard.connections import VerifiedConnections
+from mqguard.guard.authentication_cache import AuthenticationCache
+from mqguard.guard.connection_throttle import ConnectionThrottle
 from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.extension import Claim, Step, Unproven
-from mqguard.guard.pace import MOST_CHANNELS, Pace
 from mqguard.guard.settings import GuardSettings
 from mqguard.guard.whitelist import codes_of
 from mqguard.model.clock import Clock
@@ -29,7 +29,7 @@ class PluggedAuthentication:
         ours: What is asked where there is no provider, and where authentication is off.
         provider: What finds out who sent a request, None for ours.
         handlers: What is asked afterwards.
-        verified: What connections have proved, None if the strategy forgets it.
+        cache: Cache of the strategy, None if it has none.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class PluggedAuthentication:
         ours: Authentication,
         provider: Plug[str | Unproven] | None,
         handlers: Sequence[Plug[Step]],
-        verified: VerifiedConnections | None,
+        cache: AuthenticationCache | None,
         throttle: Throttle,
         clock: Clock,
     ) -> None:
@@ -47,11 +47,9 @@ class PluggedAuthentication:
         self._ours = ours
         self._provider = provider
         self._handlers = tuple(handlers)
-        self._verified = verified
-        self._pace = Pace(throttle)
+        self._cache = cache
+        self._throttle = ConnectionThrottle(throttle)
         self._now_ms = clock.now_ms
-        # What a connection claimed when it last proved to be somebody.
-        self._proven: dict[str, str] = {}
 
     def identify(self, command: Command, peer: Peer, snapshot: Snapshot, answers: Answers) -> Identity | None:
         """As `Authentication.identify`.
@@ -88,32 +86,32 @@ class PluggedAuthentication:
     ) -> Identity:
         claimed = command.ext.get(ACCESS_KEY, "")
         now = self._now_ms()
-        if self._verified is not None and claimed:
-            found = self._verified.find(peer.channel, claimed, snapshot.version, now)
+        state = self._throttle.state(peer)
+        if self._cache is not None and claimed:
+            found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        is_known = self._proven.get(peer.channel) == claimed
+        is_known = state.claimed == claimed
         # A token may prove a user without naming one: what was proved before says nothing about the next token then.
         is_guess = bool(claimed) or SECURITY_TOKEN in command.ext
         if is_guess and not (claimed and is_known):
-            self._pace.check(claimed, peer, now)
+            self._throttle.check(claimed, peer, now)
         name = provider.ask(answers, _claim(command, peer))
         if isinstance(name, Unproven):
             if is_guess:
-                self._pace.failed(claimed, peer, now)
+                self._throttle.failed(claimed, peer, now)
             raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
         user = snapshot.user(name)
         if user is not None and not user.is_enabled:
             raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
         if not is_known:
-            if len(self._proven) >= MOST_CHANNELS:
-                self._proven.clear()
-            self._proven[peer.channel] = claimed
-            self._pace.proved(claimed, peer)
+            # A provider may name another user than the request claims. The claim is not authenticated then.
+            state.claimed = claimed if claimed == name else None
+            self._throttle.succeeded(claimed, name, peer)
         # Rule 2 of `extension.py`: who is Super stands in our users alone.
         identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)
-        if self._verified is not None:
-            self._verified.add(peer.channel, identity, snapshot.version, now, None)
+        if self._cache is not None:
+            self._cache.add(state, identity, snapshot.version, now, None)
         return identity
 
     def _check(self, command: Command, peer: Peer, identity: Identity, answers: Answers) -> None:

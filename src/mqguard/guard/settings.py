@@ -76,7 +76,7 @@ class GuardSettings:
         brokers: Names of the brokers served, whose routes tools ask for as if they were topics.
         trace_topic: Where clients send traces.
         trace_topic_open: Whether any authenticated user may send traces unless a policy speaks against it.
-        stateful_entries: Most verified connections to remember.
+        stateful_entries: Maximum number of users that are cached for one connection; 16 at most.
         stateful_ms: How long a connection counts as verified, in milliseconds.
         stateful_rulings: Most rulings of an authorization plugin to remember, where the strategy is Stateful.
         stateful_rulings_ms: How long they are remembered, in milliseconds.

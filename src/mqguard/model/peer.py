@@ -2,6 +2,8 @@
 
 import msgspec
 
+from mqguard.model.channel import Channel
+
 
 class Peer(msgspec.Struct, frozen=True, gc=False):
     """The source of a connection, as the sockets (or a trusted PROXY header) proved it.
@@ -9,13 +11,13 @@ class Peer(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         ip: Source address as text, without brackets or zone (`10.1.2.3`, `2001:db8::1`); empty if there is none.
         port: Source port.
-        channel: Unique name of the connection within this process.
+        channel: The connection itself; compared by identity.
         tls: Whether the connection is encrypted.
     """
 
     ip: str
     port: int
-    channel: str
+    channel: Channel
     tls: bool = False
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from mqguard.model.channel import Channel
 from mqguard.model.topic import PERM_WRITE, TopicConfig
 from mqguard.model.version import DataVersion
 
@@ -55,7 +56,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     topics: Mapping[str, TopicShape] | None = None
     version: DataVersion = DataVersion()
     life_ms: int | None = BROKER_LIFE_MS
-    channel: str | None = None
+    channel: Channel | None = None
     acting_master: bool = False
     zone: str | None = None
 
@@ -85,7 +86,7 @@ class _Live:
     ha_address: str
     version: DataVersion
     life_ms: int | None
-    channel: str | None
+    channel: Channel | None
     seen_ms: int
 
 
@@ -197,9 +198,9 @@ class RouteTable:
             self._remove(address)
         return silent
 
-    def leave(self, channel: str) -> list[str]:
+    def leave(self, channel: Channel) -> list[str]:
         """Remove the brokers that registered over a connection that closed; answers their addresses."""
-        gone = [address for address, live in self._live.items() if live.channel == channel]
+        gone = [address for address, live in self._live.items() if live.channel is channel]
         for address in gone:
             self._remove(address)
         return gone

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
@@ -92,7 +93,7 @@ class ServerLink(asyncio.Protocol):
         "announced", "certificate_subject", "closed", "counted", "counted_address", "held", "peer", "quiet", "slow",
     )  # fmt: skip
 
-    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop, channel: str) -> None:
+    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
         self._hub = hub
         self._loop = loop
         self._transport: asyncio.Transport | None = None
@@ -110,7 +111,7 @@ class ServerLink(asyncio.Protocol):
         self._ending = False
         self._peer_ended = False
         self._grace: asyncio.TimerHandle | None = None
-        self.peer = Peer("", 0, channel)
+        self.peer = Peer("", 0, Channel())
         self.certificate_subject: str | None = None
         self.closed = False
         self.announced = False

@@ -65,7 +65,6 @@ class RemotingServer:
         self.queued = 0
         self._awake: list[ServerLink] = []
         self._turn_is_due = False
-        self._channels = 0
         self._held = 0
         self._blocked: set[ServerLink] = set()
         self._stopping = False
@@ -244,8 +243,7 @@ class RemotingServer:
 
     def _accept(self) -> ServerLink:
         assert self._loop is not None  # noqa: S101, connections come after `start`
-        self._channels += 1
-        return ServerLink(self, self._loop, f"{self._channels:08x}")
+        return ServerLink(self, self._loop)
 
     def _end_turn(self) -> None:
         try:

@@ -15,12 +15,13 @@ from mqguard.guard.extensions import Extensions
 from mqguard.guard.plugged import PluggedGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 
 SECRET = "a secret of usual length"  # noqa: S105 - of users that exist in tests alone
-PEER = Peer("10.1.2.3", 40_000, "channel-1")
+PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
 
 
 class HandClock:

@@ -14,6 +14,7 @@ from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.row import Absent
 from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.settings import GuardSettings, Strategy
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
@@ -173,7 +174,7 @@ def outcomes(world, script):
             world.deny(who, what, "Pub")
         else:
             try:
-                world.admit(signed(310, b=what, user=who), Peer(PEER.ip, 1, f"channel of {who}"))
+                world.admit(signed(310, b=what, user=who), Peer(PEER.ip, 1, Channel(f"channel of {who}")))
                 heard.append("in")
             except Refused as refused:
                 heard.append(refused.remark)

@@ -13,14 +13,15 @@ from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
+from mqguard.guard.connection_throttle import ConnectionThrottle
 from mqguard.guard.errors import Refused
 from mqguard.guard.extension import AccessQuestion, Remembered, Ruling
 from mqguard.guard.extensions import Extensions, Installed
-from mqguard.guard.pace import Pace
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.testing.plugin_guard import PluginGuard
+from tests.fixtures.channels import channel as channel_of
 from tests.unit.guard.world import World, signed
 
 KEEP_MS = 1_000
@@ -78,7 +79,7 @@ def world(strategy, authentication, authorization):
             authorization_whitelist=authorization,
         )
     )
-    found.guard._authentication._pace = Pace(Unhurried())
+    found.guard._authentication._throttle = ConnectionThrottle(Unhurried())
     for user in ("root", "alice"):
         found.metadata.update_user(user, secret="one")
     found.metadata.create_user("super", "kept, for one must be", UserType.SUPER)
@@ -139,7 +140,7 @@ def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, auth
             change(quick, kind, *what)
             continue
         user, secret, code, topic, channel = what
-        peer, asked = Peer("10.1.2.3", 4000, channel), command(user, secret, code, topic)
+        peer, asked = Peer("10.1.2.3", 4000, channel_of(channel)), command(user, secret, code, topic)
         one, other = outcome(plain, asked, peer), outcome(quick, asked, peer)
         version, now = plain.metadata.snapshot.version, plain.clock.ms
         if one == other:
@@ -171,7 +172,7 @@ def test_stateful_is_stateless_for_those_who_sign_rightly(events, authentication
         user, _, code, topic, channel = what
         known = plain.metadata.snapshot.user(user)
         secret = known.secrets[0].secret.reveal() if known else "one"
-        peer, asked = Peer("10.1.2.3", 4000, channel), command(user, secret, code, topic)
+        peer, asked = Peer("10.1.2.3", 4000, channel_of(channel)), command(user, secret, code, topic)
         assert outcome(plain, asked, peer) == outcome(quick, asked, peer)
 
 

@@ -22,6 +22,7 @@ from mqguard.guard.audit import AuditTrail
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
+from tests.fixtures.channels import channel
 from mqguard.model.peer import Peer
 from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.command import Command
@@ -61,7 +62,7 @@ class Wire:
     """The far end of a connection: frames that the broker sent, decoded."""
 
     def __init__(self, number, ip="127.0.0.1"):
-        self.peer = Peer(ip, 50_000 + number, f"channel-{number}")
+        self.peer = Peer(ip, 50_000 + number, channel(f"channel-{number}"))
         self.closed = False
         self.frames = []
         self._reader = FrameReader()

@@ -113,7 +113,7 @@ def everything(house):
     offsets = [engine.max_offset(topic.name, queue) for topic in topics for queue in range(topic.read_queues)]
     kept = [(topic, engine.offsets.of("g", topic)) for topic in engine.offsets.topics_of("g")]
     clients = house.broker.clients.group("g")
-    members = sorted(clients.members) if clients else []
+    members = sorted(channel.name for channel in clients.members) if clients else []
     told = (house.routes.topics(), len(house.broker._questions), house.broker._waiting.__len__())
     return users, house.manager.list_acls(), topics, engine.groups.all(), offsets, kept, members, told
 

@@ -13,6 +13,7 @@ from mqguard.auth.source import parse_address
 from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.audit_reading import AuditReader
 from mqguard.guard.settings import Enforcement, GuardSettings
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from tests.unit.guard.world import World, signed
 
@@ -38,7 +39,7 @@ def test_every_judged_resource_is_one_question(world: World) -> None:
     world.admit(signed(310, b="orders-1"))
     world.clock.ms += 1000
     world.admit(signed(310, b="orders-1"))
-    world.refusal(signed(310, b="orders-1"), Peer("192.168.0.1", 1, "c"))
+    world.refusal(signed(310, b="orders-1"), Peer("192.168.0.1", 1, Channel("c")))
     world.refusal(signed(11, topic="orders*:é", consumerGroup="g"))
 
     reader = read(world)

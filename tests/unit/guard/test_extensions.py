@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from mqguard.guard.asking import Waits
+from mqguard.guard.authentication_cache import ChannelAuthentication
 from mqguard.guard.context import Identity
 from mqguard.guard.extension import Remembered, Ruling, Step, Unproven
-from mqguard.guard.extensions import Extensions, Installed, SelectedConnections, relies
+from mqguard.guard.extensions import Extensions, Installed, SelectiveAuthenticationCache, relies
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.testing.plugin_guard import PEER, SECRET, PluginGuard, signed
+from tests.fixtures.channels import channel
 from tests.unit.guard.plugins import Relying, Scripted, guarded
 
 ALICE = Identity("alice", "signature")
@@ -59,65 +61,45 @@ def test_nothing_but_true_is_relied_on(answer, relied):
     assert strategy.asked == [remembered]
 
 
-def ages(known, strategy, channels, version, now_ms):
-    """How old a strategy is told that the proofs of connections are; None where there is none."""
-    found = {}
-    for channel in channels:
-        strategy.asked.clear()
-        known.find(channel, "alice", version, now_ms)
-        found[channel] = strategy.asked[0].age_ms if strategy.asked else None
-    return found
-
-
-def test_a_strategy_is_told_how_old_a_proof_is():
-    """Whatever else was proved, forgotten and proved again meanwhile."""
+def test_a_strategy_hears_how_old_an_authentication_is():
     strategy = Relying(answer=False)
-    known = SelectedConnections(4, 10_000, strategy)
-    for now, (channel, version) in enumerate([("a", 0), ("b", 0), ("c", 1), ("d", 1), ("e", 1), ("e", 1)]):
-        known.add(channel, ALICE, version, now * 100, None)
+    cache, state = SelectiveAuthenticationCache(10_000, 4, strategy), ChannelAuthentication("a", object())
+    for now, version in enumerate([0, 1, 1]):
+        cache.add(state, ALICE, version, now * 100, None)
 
-    assert ages(known, strategy, "abcde", 1, 1_000) == {"a": None, "b": None, "c": 800, "d": 700, "e": 500}
-
-
-def test_what_a_strategy_is_asked_about_is_bounded():
-    known = SelectedConnections(3, 10_000, Relying())
-    for at in range(50):
-        known.add(f"channel-{at % 7}-{at}", ALICE, at // 10, at, None)
-        assert all(len(kept) <= 3 for kept in vars(known).values() if isinstance(kept, dict))
+    assert cache.find(state, "alice", 1, 1_000) is None
+    assert strategy.asked == [Remembered("alice", "a", None, 800)]
 
 
-def test_only_what_the_base_believes_is_asked_about():
+def test_a_strategy_hears_only_of_entries_that_are_valid():
     strategy = Relying()
-    known = SelectedConnections(3, 1_000, strategy)
-    known.add("a", ALICE, 0, 0, 500)
+    cache, state = SelectiveAuthenticationCache(1_000, 3, strategy), ChannelAuthentication("a", object())
+    cache.add(state, ALICE, 0, 0, 500)
 
-    assert known.find("a", "bob", 0, 0) is None
-    assert known.find("b", "alice", 0, 0) is None
-    assert known.find("a", "alice", 0, 501) is None
+    assert cache.find(state, "bob", 0, 0) is None
+    assert cache.find(state, "alice", 0, 501) is None
     assert strategy.asked == []
-    assert known.find("a", "alice", 0, 500) is ALICE
+    assert cache.find(state, "alice", 0, 500) is ALICE
     assert strategy.asked == [Remembered("alice", "a", None, 500)]
 
 
 @pytest.mark.parametrize("strategies", [{}, {"authentication_strategy": Relying()}])
-def test_how_many_proofs_are_believed_and_how_long_are_the_operators_numbers(strategies):
+def test_how_long_an_authentication_is_cached_is_the_number_of_the_operator(strategies):
     settings = GuardSettings(
         authentication_enabled=True,
         authentication_strategy=Strategy.STATELESS if strategies else Strategy.STATEFUL,
-        stateful_entries=1,
         stateful_ms=50,
     )
     provider = Scripted("alice")
     world = guarded(settings, authentication_provider=provider, **strategies)
-    for channel in ("a", "b"):
-        world.admit(signed(310, {}), msgspec.structs.replace(PEER, channel=channel))
+    world.admit(signed(310, {}))
     provider.answer = Unproven.REFUSED
     world.clock.now += 49
 
-    assert not world.admits(signed(310, {}), msgspec.structs.replace(PEER, channel="a"))
-    assert world.admits(signed(310, {}), msgspec.structs.replace(PEER, channel="b"))
+    assert world.admits(signed(310, {}))
+    assert not world.admits(signed(310, {}), msgspec.structs.replace(PEER, channel=channel("another")))
     world.clock.now += 1
-    assert not world.admits(signed(310, {}), msgspec.structs.replace(PEER, channel="b"))
+    assert not world.admits(signed(310, {}))
 
 
 @pytest.mark.parametrize("name", ["x", "x" * 255, "Ünïcode", "a b"])

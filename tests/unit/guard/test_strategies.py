@@ -3,10 +3,10 @@
 import pytest
 
 from mqguard.auth.user import UserStatus
-from mqguard.guard.connections import VerifiedConnections
 from mqguard.guard.context import Identity
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import GuardSettings, Strategy, parse_whitelist
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, World, signed
@@ -44,7 +44,7 @@ def test_another_connection_or_another_user_is_not_believed(world):
     """What one connection proved holds for it and for that user alone."""
     world.admit(signed(310, b="orders"))
 
-    world.refusal(altered(signed(310, b="orders")), Peer(PEER.ip, PEER.port, "channel-2"))
+    world.refusal(altered(signed(310, b="orders")), Peer(PEER.ip, PEER.port, Channel("channel-2")))
     world.refusal(altered(signed(310, b="orders", user="root")))
     world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
 
@@ -118,18 +118,6 @@ def test_the_whitelist_leaves_nothing_behind():
     world.refusal(altered(signed(310, b="orders")))
     world.refusal(altered(signed(310, b="orders", user="root")))
     world.refusal(signed(12, topic="orders"))
-
-
-def test_memory_is_bounded():
-    """At the limit everything is forgotten, and proved again."""
-    known = VerifiedConnections(limit=2, keep_ms=1000)
-    for channel in ("a", "b", "c"):
-        known.add(channel, ALICE, version=1, now_ms=0, not_after=None)
-
-    assert known.find("a", "alice", 1, 0) is None
-    assert known.find("c", "alice", 1, 0) is ALICE
-    assert known.find("c", "alice", 2, 0) is None
-    assert known.find("c", "alice", 1, 0) is None
 
 
 @pytest.mark.parametrize(

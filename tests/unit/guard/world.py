@@ -17,12 +17,13 @@ from mqguard.guard.errors import Refused
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 from mqguard.telemetry.metrics import Metrics
 
-PEER = Peer("10.1.2.3", 40_000, "channel-1")
+PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
 SECRET = "correct horse"
 ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 

@@ -29,7 +29,7 @@ class Echo:
     def __init__(self) -> None:
         self.served: list[tuple[str, int]] = []
         self.open: dict[str, Link] = {}
-        self.gone: list[str] = []
+        self.gone: list[int] = []
         self.turns = 0
         self.late: list[tuple[Link, int]] = []
 
@@ -51,7 +51,7 @@ class Echo:
 
     def closed(self, link: Link) -> None:
         del self.open[link.peer.channel]
-        self.gone.append(link.peer.channel)
+        self.gone.append(link.peer.port)
 
     def end_of_turn(self) -> None:
         self.turns += 1

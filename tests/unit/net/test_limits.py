@@ -5,6 +5,7 @@ import resource
 
 import pytest
 
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net.limits import Admission, LogGate, allow_files, greediest
 
@@ -62,7 +63,7 @@ def test_the_file_limit_is_raised_and_never_lowered() -> None:
 
 class Holding:
     def __init__(self, ip: str, size: int) -> None:
-        self.peer = Peer(ip, 1, "c")
+        self.peer = Peer(ip, 1, Channel("c"))
         self.size = size
 
 

@@ -10,6 +10,7 @@ from mqguard.engine.errors import NoSuchGroup
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.engine.notices import Notices
 from mqguard.model import tags
+from mqguard.model.channel import Channel
 from mqguard.model.clock import Clock
 from mqguard.remoting.bodies.clients import (
     CheckClient,
@@ -158,13 +159,13 @@ class Membership:
         if config is None or config.notify_changes:
             self._notices.changed(group)
 
-    def _require_room(self, channel: str, more: int) -> None:
+    def _require_room(self, channel: Channel, more: int) -> None:
         if max(more, self._clients.groups_on(channel)) > MAX_GROUPS:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER, f"one connection is a member of at most {MAX_GROUPS} groups"
             )
 
-    def _require_room_for_id(self, channel: str, client_id: str) -> None:
+    def _require_room_for_id(self, channel: Channel, client_id: str) -> None:
         ids = self._clients.ids_on(channel)
         if len(ids) >= MAX_IDS and client_id not in ids:
             raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"one connection has at most {MAX_IDS} client ids")

@@ -16,6 +16,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import Access, Identity, Need
 from mqguard.guard.errors import Refused
+from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
@@ -24,7 +25,7 @@ from mqguard.store.access_memory import MemoryMetadataStore
 
 Json = dict[str, Any]
 
-_PEER = Peer("127.0.0.1", 1, "vectors")
+_PEER = Peer("127.0.0.1", 1, Channel("vectors"))
 
 
 def answer(line: Json) -> Json:
