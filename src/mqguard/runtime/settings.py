@@ -199,8 +199,8 @@ def _tls_settings(config: Configuration) -> TlsSettings:
     if shown == "require" and mode is not TlsMode.ENFORCING:
         raise config.refusal(
             server_options.TLS_CLIENT_AUTH,
-            f"`require` contradicts `tls.server.mode = {mode.value}`, under which plain connections need no certificate: "
-            "set `tls.server.mode = enforcing`, or write `optional` here",
+            f"`require` contradicts `tls.server.mode = {mode.value}`, under which plain connections "
+            "show no certificate: set `tls.server.mode = enforcing`, or write `optional` here",
         )
     return TlsSettings(
         mode=mode,

@@ -22,7 +22,6 @@ from mqguard.guard.audit import AuditTrail
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
-from tests.fixtures.channels import channel
 from mqguard.model.peer import Peer
 from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.command import Command
@@ -30,6 +29,7 @@ from mqguard.remoting.frame import FrameReader
 from mqguard.remoting.signing import signed_content
 from mqguard.store.access_memory import MemoryMetadataStore
 from mqguard.store.memory import MemoryMessageStore
+from tests.fixtures.channels import channel
 
 SECRET = "12345678"
 SECRET_KEYS = frozenset({"initAuthenticationUser"})
