@@ -28,6 +28,7 @@ class Request(msgspec.Struct, gc=False):
     def kept(self) -> "Request":
         """The same without its fields and body, for a request that waits: many wait, and each may be of megabytes."""
         command = self.command
+        self.access.hold()
         return Request(Command(command.code, command.opaque, command.flag), self.link, self.access)
 
     def respond(self, reply: Reply) -> None:

@@ -27,7 +27,8 @@ class BrokerSettings:
         region: Told to producers, which write it into traces (`regionId`).
         trace_on: Whether clients are to send traces (`traceOn`).
         long_polling: Whether a pull without a message waits (`longPollingEnable`).
-        waiting_pulls: Most pulls that wait at a time; one connection has an eighth of the places at most.
+        waiting_pulls: Maximum number of pulls that wait at a time. One connection has an eighth of the places at most;
+            if all are taken, the user with most of them gives way.
         secret_exposure: See `SecretExposure` (`secretExposure`).
         nobody_administers: Whether requests without an identity may change users and policies: only where
             authentication is off.

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from mqguard.engine.places import Places
 from mqguard.model.channel import Channel
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
         tags: Tag codes let through, None for all.
         deadline_ms: When to give up, on the clock's scale.
         channel: Connection of the requester; the waiter dies with it.
+        owner: User or address of the requester, for the shares of places.
         what: What the owner needs to resume the request.
         number: Set by `Waiting`; order of parking.
     """
@@ -34,6 +36,7 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
     tags: frozenset[int] | None
     deadline_ms: int
     channel: Channel
+    owner: str
     what: T
     number: int = -1
 
@@ -49,12 +52,15 @@ _SHARE = 8
 class Waiting(Generic[T]):
     """All parked requests of a server, bounded in number, altogether and for each connection.
 
-    INVARIANT: a waiter stands in `_queues`, `_channels` and `_live` or in none of them; the heap may hold dead ones.
+    If all places are taken, the owner that has most of them gives way: see `displace`.
+
+    INVARIANT: a waiter stands in `_queues`, `_channels`, `_places` and `_live` or in none of them; the heap may hold
+    dead ones.
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
-        self._capacity = capacity
         self._share = max(1, capacity // _SHARE)
+        self._places: Places[int] = Places(capacity)
         self._queues: dict[tuple[str, int], dict[int, Waiter[T]]] = {}
         self._channels: dict[Channel, dict[int, Waiter[T]]] = {}
         self._live: dict[int, Waiter[T]] = {}
@@ -67,7 +73,7 @@ class Waiting(Generic[T]):
     def park(self, waiter: Waiter[T]) -> bool:
         """Keep a request; False if the server or its connection is full of them: it must be answered at once."""
         of_channel = self._channels.get(waiter.channel)
-        if len(self._live) >= self._capacity or (of_channel is not None and len(of_channel) >= self._share):
+        if self._places.is_full or (of_channel is not None and len(of_channel) >= self._share):
             return False
         if of_channel is None:
             of_channel = self._channels[waiter.channel] = {}
@@ -76,8 +82,21 @@ class Waiting(Generic[T]):
         self._live[number] = waiter
         self._queues.setdefault((waiter.topic, waiter.queue_id), {})[number] = waiter
         of_channel[number] = waiter
+        self._places.take(waiter.owner, number)
         heapq.heappush(self._heap, (waiter.deadline_ms, number))
         return True
+
+    def displace(self, waiter: Waiter[T]) -> Waiter[T] | None:
+        """Take out the request that gives its place to `waiter`; None if places are free or nobody has to give way."""
+        of_channel = self._channels.get(waiter.channel)
+        if not self._places.is_full or (of_channel is not None and len(of_channel) >= self._share):
+            return None
+        number = self._places.yielding(waiter.owner)
+        if number is None:
+            return None
+        displaced = self._live[number]
+        self._remove(displaced)
+        return displaced
 
     def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> list[Waiter[T]]:
         """Take out the requests that stored messages may satisfy.
@@ -132,6 +151,7 @@ class Waiting(Generic[T]):
     def _remove(self, waiter: Waiter[T]) -> None:
         number = waiter.number
         del self._live[number]
+        self._places.free(waiter.owner, number)
         queue = (waiter.topic, waiter.queue_id)
         _discard(self._queues, queue, number)
         _discard(self._channels, waiter.channel, number)

@@ -84,6 +84,12 @@ class Judge(Protocol):
     def renew(self) -> None:
         """Time has passed: what was found out for this request before counts no more."""
 
+    def sender(self, access: "Access") -> object | None:
+        """Return the sender's account as of now, None if it has none; the same object as long as nothing changed."""
+
+    def admits(self, access: "Access") -> bool:
+        """Return whether the sender would be let in now, whatever it asks for."""
+
     def require_owner(self, access: "Access", owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
 
@@ -102,6 +108,7 @@ class Access(msgspec.Struct, gc=False):
         needs: What was checked, empty if nothing had to be.
         pending: Whether the handler has yet to ask about what is touched. An answer of success must not leave before.
         judge: Who decides.
+        held: Account of the sender when the request began to wait; None if the sender has none.
     """
 
     identity: Identity | None
@@ -110,6 +117,7 @@ class Access(msgspec.Struct, gc=False):
     needs: Needs
     pending: bool
     judge: Judge
+    held: object | None = None
 
     @property
     def user(self) -> str:
@@ -143,13 +151,30 @@ class Access(msgspec.Struct, gc=False):
         self.pending = False
         self.judge.require_owner(self, owner, what)
 
-    def still_allowed(self) -> bool:
-        """Whether the request would be let in by the users and policies of this moment; for requests that waited.
+    @property
+    def owner(self) -> str:
+        """Return what the places that a request takes are counted under: its user, else its source address."""
+        # A space cannot be part of an address, and keeps addresses apart from users of the same name.
+        return self.identity.user if self.identity is not None else f"from {self.peer.ip}"
 
-        Where that cannot be said at once, no: who asks again is looked at in full.
+    def hold(self) -> None:
+        """Remember the sender's account, for a request that begins to wait."""
+        self.held = self.judge.sender(self)
+
+    def still_allowed(self) -> bool:
+        """Return whether a request that waited would be let in by the users and policies of this moment.
+
+        A sender whose account changed in any way is not allowed, even if the new account could send the same request:
+        the account may be a new one of the same name, or may have been Super before. If the answer needs a plugin
+        first, it is no. The client asks again in all these cases, and the guard decides about that request in full.
         """
-        self.judge.renew()
+        judge = self.judge
+        judge.renew()
         try:
-            return all(self.judge.allows(self, need) for need in self.needs)
+            return (
+                judge.sender(self) is self.held
+                and judge.admits(self)
+                and all(judge.allows(self, need) for need in self.needs)
+            )
         except Parked:
             return False

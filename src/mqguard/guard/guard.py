@@ -11,6 +11,7 @@ import logging
 from mqguard.auth import wording
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.policy import Decision as Word
+from mqguard.auth.rights import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
@@ -68,7 +69,7 @@ class Guard:
         self._requirements = Requirements(settings.cluster)
         self._refuser = Refuser(ports, self.refusals, settings.enforcement)
         self._judge = TouchJudge(ports, self._authorization, self._refuser)
-        self._no_judge = NoJudge()
+        self._no_judge = NoJudge(self._rights_of)
 
     def admit(self, command: Command, peer: Peer) -> Access:
         """Let a request in.
@@ -89,6 +90,9 @@ class Guard:
             # Rule 1: the outermost stage, where a fault of ours becomes a refusal.
             _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
             raise self._fault(case) from exc
+
+    def _rights_of(self, user: str) -> Rights | None:
+        return self._metadata.snapshot.rights(user)
 
     def _admit(
         self, command: Command, case: Decision, authentication: Identifier, authorization: Authorization, judge: Judge

@@ -155,6 +155,23 @@ class AskedJudge(TouchJudge):
             access.pending = self.pending
             raise
 
+    def admits(self, access: Access) -> bool:
+        """As `TouchJudge.admits`; a request that names nothing needs the word of the plugins as well.
+
+        Raises:
+            Waits: A plugin is to be asked first.
+        """
+        if not super().admits(access):
+            return False
+        authorization = self._authorization
+        if access.needs or access.identity is None or not isinstance(authorization, AskedAuthorization):
+            return True
+        try:
+            authorization.check_sender(access.identity, access.code, access.peer.ip)
+        except NotAllowed:
+            return False
+        return True
+
     def renew(self) -> None:
         """Forget what plugins have answered."""
         self._answers.renew()

@@ -1,12 +1,14 @@
 """Decides about what a request turns out to touch, after it was let in."""
 
+from collections.abc import Callable
+
 from mqguard.auth.blank import is_blank
 from mqguard.auth.policy import Decision as Word
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authorize import Authorization
-from mqguard.guard.context import Access, Need
+from mqguard.guard.context import BY_SIGNATURE, Access, Need
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusing import Refuser
@@ -14,7 +16,14 @@ from mqguard.guard.requirements.owned import missing, topic_need
 
 
 class NoJudge:
-    """Judges nothing: authorization is off, or not asked for this code."""
+    """Judges nothing: authorization is off, or not asked for this code.
+
+    Args:
+        users: Return the rights of a user as of now, None if there is no such user.
+    """
+
+    def __init__(self, users: Callable[[str], Rights | None] = lambda _name: None) -> None:
+        self._users = users
 
     def allows(self, access: Access, need: Need) -> bool:  # noqa: ARG002 - the port's signature
         """Always."""
@@ -25,6 +34,17 @@ class NoJudge:
 
     def renew(self) -> None:
         """Nothing was found out."""
+
+    def sender(self, access: Access) -> object | None:
+        """See `Judge.sender`."""
+        return _account(access, self._users)
+
+    def admits(self, access: Access) -> bool:
+        """Return False only for a user who signed and is disabled or gone; claims are not checked."""
+        if access.identity is None or access.identity.method is not BY_SIGNATURE:
+            return True
+        rights = self._users(access.user)
+        return rights is not None and rights.user.is_enabled
 
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Lets pass."""
@@ -75,6 +95,15 @@ class TouchJudge:
     def renew(self) -> None:
         """Every question is judged anew as it is."""
 
+    def sender(self, access: Access) -> object | None:
+        """See `Judge.sender`."""
+        return _account(access, self._ports.metadata.snapshot.rights)
+
+    def admits(self, access: Access) -> bool:
+        """See `Judge.admits`."""
+        verdict = self._authorization.judge_sender(access.identity, self._rights(access))
+        return verdict.decision is Word.ALLOW
+
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
 
@@ -111,6 +140,11 @@ def _owned(need: Need) -> Need:
     if is_blank(need.name):
         raise missing(need.type.value.lower(), need.type.value.lower())
     return topic_need(need.name, need.actions) if need.type is ResourceType.TOPIC else need
+
+
+def _account(access: Access, users: Callable[[str], Rights | None]) -> object | None:
+    rights = users(access.user) if access.identity is not None else None
+    return None if rights is None else rights.user
 
 
 def _is_super(access: Access) -> bool:

@@ -6,8 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mqguard.engine.waiting import Waiter, Waiting
 
 
-def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, channel="c"):
-    return Waiter(topic, queue_id, offset, tags, deadline, channel, what)
+def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, channel="c", owner="u"):
+    return Waiter(topic, queue_id, offset, tags, deadline, channel, owner, what)
 
 
 def test_an_arrival_wakes_those_who_wait_for_it():
@@ -96,7 +96,7 @@ class WaitingAgainstModel(RuleBasedStateMachine):
         channel=st.sampled_from("ab"),
     )
     def park(self, queue, offset, tags, life, channel):
-        parked = Waiter("t", queue, offset, tags, self.now + life, channel, self.next)
+        parked = Waiter("t", queue, offset, tags, self.now + life, channel, "u", self.next)
         self.next += 1
         assert self.waiting.park(parked)
         self.model.append(parked)

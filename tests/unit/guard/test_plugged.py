@@ -160,6 +160,7 @@ def test_a_request_that_waited_is_judged_anew():
     provider = Scripted(Ruling.ALLOW)
     world = guarded(authorization_provider=provider)
     access = world.admit(SEND)
+    access.hold()
     assert access.still_allowed()
 
     provider.answer = Ruling.DENY

@@ -92,6 +92,7 @@ def test_what_cannot_be_named_is_refused(world, access, name):
 def test_rights_are_those_of_the_moment(world, access):
     """A request that waits does not keep rights that were taken away."""
     pull = world.admit(signed(11, topic="mine", consumerGroup="g"))
+    pull.hold()
     assert pull.still_allowed()
     world.deny("alice", "Group:g", "Sub")
 
@@ -124,6 +125,7 @@ def test_nothing_is_asked_where_authorization_is_off():
 
     access.require(TOPIC, "anything", Action.GET)
     assert access.allows(TOPIC, "", Action.GET)
+    access.hold()
     assert access.still_allowed()
     access.require_owner("root", "the client id `c`")
 

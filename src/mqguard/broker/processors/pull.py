@@ -1,6 +1,5 @@
 """Pulling (11, 361): at once, or as soon as there is something."""
 
-import collections
 import functools
 
 from mqguard.broker.errors import RequestRefused
@@ -16,6 +15,7 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NotReadable
 from mqguard.engine.fetch import Fetched, FetchStatus
+from mqguard.engine.places import Rounds
 from mqguard.engine.waiting import Waiter, Waiting
 from mqguard.model import names, tags
 from mqguard.model.clock import Clock
@@ -32,10 +32,15 @@ LONGEST_REMEMBERED = 512
 """Longest filter expression whose tag codes are remembered."""
 MOST_TAGS = 512
 """A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
-MOST_WOKEN = 4_096
+MAX_WOKEN = 4_096
 """Pulls that waited and are answered in one turn, some 40 ms; the others follow in the next turns."""
-MOST_WOKEN_BYTES = 64 * 1024 * 1024
+MAX_WOKEN_OF_ONE = 1_024
+"""Of these, the maximum for one user: a user with many waiting pulls must not delay the turns of all."""
+MAX_WOKEN_BYTES = 64 * 1024 * 1024
 """Bytes of their answers after which the others follow: thousands may wait for one big message."""
+
+_READY_SHARE = 8
+"""One user may have an eighth as many pulls that were woken and are not answered yet as pulls may wait at all."""
 
 _CODES = {
     FetchStatus.FOUND: ResponseCode.SUCCESS,
@@ -84,8 +89,9 @@ class Pulling:
         self._resets = resets
         self._traffic = traffic
         self._clock = clock
-        self._ready: collections.deque[tuple[Parked, bool]] = collections.deque()
-        self._most_ready = settings.waiting_pulls
+        self._ready: Rounds[tuple[Parked, bool]] = Rounds()
+        self._max_ready = max(1, settings.waiting_pulls // _READY_SHARE)
+        self._max_all_ready = 2 * settings.waiting_pulls
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
 
@@ -122,22 +128,25 @@ class Pulling:
 
     def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> None:
         """Take note of the pulls that stored messages end the wait of."""
-        self._ready.extend((waiter, False) for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_codes))
+        for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_codes):
+            self._ready.add(waiter.owner, (waiter, False))
 
     def expire(self) -> None:
         """Take note of the pulls whose time is up."""
-        self._ready.extend((waiter, True) for waiter in self._waiting.expired(self._clock.now_ms()))
+        for waiter in self._waiting.expired(self._clock.now_ms()):
+            self._ready.add(waiter.owner, (waiter, True))
 
     def wake(self, topic: str) -> None:
         """Take note of all pulls that wait on a topic: they have waited long enough."""
-        self._ready.extend((waiter, True) for waiter in self._waiting.take_topic(topic))
+        for waiter in self._waiting.take_topic(topic):
+            self._ready.add(waiter.owner, (waiter, True))
 
     def answer_ready(self) -> None:
         """Answer the pulls that were taken note of, as many as are fit for one turn; call it at the end of each."""
-        ready, size = self._ready, 0
-        for _ in range(min(len(ready), MOST_WOKEN)):
-            size += self._resume(*ready.popleft())
-            if size >= MOST_WOKEN_BYTES:
+        size = 0
+        for waiter, last in self._ready.take(MAX_WOKEN, MAX_WOKEN_OF_ONE):
+            size += self._resume(waiter, last=last)
+            if size >= MAX_WOKEN_BYTES:
                 return
 
     def topic_changed(self, topic: str) -> None:
@@ -150,12 +159,12 @@ class Pulling:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
         if wait <= 0 or (wanted is not None and len(wanted) > MOST_TAGS):
             return False
-        if len(self._ready) >= self._most_ready:
-            # Those have left their places: whoever fills and wakes them faster than a turn answers must not go on.
+        if self._ready.count(request.access.owner) >= self._max_ready or len(self._ready) >= self._max_all_ready:
+            # These pulls have left their places: who fills and wakes places faster than turns answer must not go on.
             return False
         # INVARIANT: `_outcome` needs nothing of the pull that a peer could make long.
         header.subscription = header.expression_type = header.proxy_froward_client_id = header.bname = None
-        return self._waiting.park(
+        return self._keep(
             Waiter(
                 header.topic,
                 header.queue_id,
@@ -163,11 +172,19 @@ class Pulling:
                 wanted,
                 self._clock.now_ms() + min(wait, MAX_WAIT_MS),
                 request.link.peer.channel,
+                request.access.owner,
                 (request.kept(), header),
             )
         )
 
-    def _resume(self, waiter: Parked, last: bool) -> int:  # noqa: FBT001 - as it stands in `_ready`
+    def _keep(self, waiter: Parked) -> bool:
+        """Keep a pull that waits, if need be in the place of one whose owner has more of them."""
+        displaced = self._waiting.displace(waiter)
+        if displaced is not None:
+            self._ready.add(displaced.owner, (displaced, True))
+        return self._waiting.park(waiter)
+
+    def _resume(self, waiter: Parked, *, last: bool) -> int:
         """Answer a pull that waited, or let it wait on; says how many bytes of messages it was given."""
         request = waiter.what[0]
         if request.link.closed:
@@ -192,7 +209,7 @@ class Pulling:
             if moved is not None:
                 return moved
         fetched = self._read(header, waiter.tags)
-        if not last and _is_at_end(header, fetched) and self._waiting.park(waiter):
+        if not last and _is_at_end(header, fetched) and self._keep(waiter):
             return None
         return self._reply(header, fetched)
 

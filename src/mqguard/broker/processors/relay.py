@@ -88,7 +88,10 @@ class Relaying:
 
 
 def _pass_back(request: Request, answer: Command | None, late: str) -> None:
-    if answer is None:
+    if not request.access.still_allowed():
+        remark = "the rights of the sender changed while the consumer was asked; ask again"
+        request.respond(Reply(ResponseCode.NO_PERMISSION, remark=remark))
+    elif answer is None:
         request.respond(Reply(ResponseCode.CONSUME_MSG_TIMEOUT, remark=late))
     else:
         request.respond(Reply(answer.code, answer.ext or None, answer.body, answer.remark))

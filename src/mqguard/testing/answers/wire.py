@@ -104,6 +104,14 @@ class _Nobody:
     def renew(self) -> None:
         """Nothing was found out."""
 
+    def sender(self, access: Access) -> object | None:
+        """Refuse."""
+        raise _unasked(access, "its sender")
+
+    def admits(self, access: Access) -> bool:
+        """Refuse."""
+        raise _unasked(access, "its sender")
+
     def require_owner(self, access: Access, owner: str | None, what: str) -> None:
         """Refuse."""
         raise _unasked(access, f"{what} of {owner}")

@@ -3,6 +3,7 @@
 import pytest
 
 from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.forbidden import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.clients import Client, Consuming, Subscription
@@ -11,7 +12,7 @@ from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
-from tests.unit.broker.conftest import House, answer_to
+from tests.unit.broker.conftest import SECRET, House, answer_to
 
 POSITION = {"suggestWhichBrokerId", "nextBeginOffset", "minOffset", "maxOffset"}
 
@@ -322,7 +323,7 @@ def test_a_pull_for_more_tags_than_anybody_has_does_not_wait(house):
 
 
 def test_one_message_for_thousands_who_wait_is_given_out_over_several_turns(house, monkeypatch):
-    monkeypatch.setattr(pull_module, "MOST_WOKEN_BYTES", 10_000)
+    monkeypatch.setattr(pull_module, "MAX_WOKEN_BYTES", 10_000)
     answers = [park(house) for _ in range(10)]
     send(house, bytes(4_000))
     assert [answer() is not None for answer in answers] == [True] * 3 + [False] * 7
@@ -332,7 +333,7 @@ def test_one_message_for_thousands_who_wait_is_given_out_over_several_turns(hous
 
 
 def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypatch):
-    monkeypatch.setattr(pull_module, "MOST_WOKEN", 4)
+    monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
     answers = [park(house) for _ in range(10)]
     house.tick(15_000)
     assert [answer() is not None for answer in answers] == [True] * 4 + [False] * 6
@@ -341,8 +342,9 @@ def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypat
     assert {answer().code for answer in answers} == {ResponseCode.PULL_NOT_FOUND}
 
 
-def test_those_who_are_to_be_answered_are_no_more_than_those_who_may_wait(monkeypatch):
-    monkeypatch.setattr(pull_module, "MOST_WOKEN", 1)
+def test_pulls_of_one_user_that_are_to_be_answered_are_bounded(monkeypatch):
+    monkeypatch.setattr(pull_module, "MAX_WOKEN", 1)
+    monkeypatch.setattr(pull_module, "_READY_SHARE", 1)
     house = House(waiting_pulls=24)
     house.engine.topics.put(TopicConfig("t", 4, 4))
     house.engine.turn.commit()
@@ -366,7 +368,90 @@ def test_those_who_are_to_be_answered_are_no_more_than_those_who_may_wait(monkey
 def test_who_goes_on_waiting_is_looked_at_once_a_turn(house):
     answer = park(house)
     waiter = next(iter(house.broker._waiting._live.values()))
-    house.broker._pulling._ready.append((waiter, False))
+    house.broker._pulling._ready.add(waiter.owner, (waiter, False))
     house.broker._waiting._remove(waiter)
     house.broker._pulling.answer_ready()
     assert (answer(), len(house.broker._waiting), len(house.broker._pulling._ready)) == (None, 1, 0)
+
+
+def places(user, house, count, ip="127.0.0.1"):
+    """Pulls that wait, each over a connection of its own."""
+    return [park(house, house.connect(ip), user=user) for _ in range(count)]
+
+
+def consumers(*names, waiting_pulls=8):
+    house = House(waiting_pulls=waiting_pulls)
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    for name in names:
+        house.user(name, ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    return house
+
+
+def test_a_user_with_many_waiting_pulls_gives_way_to_others():
+    house = consumers("greedy", "alice", "bob")
+    greedy = places("greedy", house, 8)
+    others = places("alice", house, 2) + places("bob", house, 1)
+    assert [answer() for answer in others] == [None] * 3
+    codes = [answer().code if answer() else None for answer in greedy]
+    assert codes == [ResponseCode.PULL_NOT_FOUND] * 3 + [None] * 5
+    assert places("greedy", house, 1)[0]().code == ResponseCode.PULL_NOT_FOUND
+    house.tick(14_999)
+    assert [answer() for answer in others] == [None] * 3
+
+
+def test_an_even_share_is_kept_from_users_who_come_later():
+    house = consumers("alice", "bob", waiting_pulls=2)
+    (first,), (second,) = places("alice", house, 1), places("bob", house, 1)
+    assert places("bob", house, 1)[0]().code == ResponseCode.PULL_NOT_FOUND
+    assert (first(), second()) == (None, None)
+
+
+def test_addresses_share_places_where_there_are_no_users():
+    house = House(auth=False, waiting_pulls=8)
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    places("", house, 8, ip="10.0.0.1")
+    assert places("", house, 1, ip="10.0.0.2")[0]() is None
+
+
+def test_woken_pulls_of_one_user_do_not_hold_up_those_of_others(monkeypatch):
+    monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
+    house = consumers("greedy", "alice", waiting_pulls=100)
+    places("greedy", house, 20)
+    (answer,) = places("alice", house, 1)
+    send(house, b"for all")
+    assert bodies(answer()) == [b"for all"]
+
+
+@pytest.mark.parametrize("change", ["demoted", "disabled", "made anew", "deleted"])
+@pytest.mark.parametrize("topic", ["t", "SCHEDULE_TOPIC_XXXX"])
+def test_a_super_user_who_is_none_any_more_gets_nothing(house, change, topic):
+    house.manager.create_user("boss", SECRET, UserType.SUPER)
+    house.user("bob", ("Topic:t", "Pub"))
+    answer = park(house, user="boss", topic=topic)
+    assert answer() is None
+    if change == "demoted":
+        house.manager.update_user("boss", user_type=UserType.NORMAL)
+    elif change == "disabled":
+        house.manager.update_user("boss", status=UserStatus.DISABLE)
+    else:
+        house.manager.delete_user("boss")
+        if change == "made anew":
+            house.manager.create_user("boss", SECRET, UserType.SUPER)
+    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
+    if topic != "t":
+        ext["i"] = "DELAY\x011\x02"
+    assert house.call(310, ext, b"secret", user="bob").code == 0
+    assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
+
+
+def test_a_signed_pull_ends_with_its_user_where_authorization_is_off():
+    house = House(guard={"authorization_enabled": False})
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.turn.commit()
+    house.user("alice")
+    answer = park(house, user="alice")
+    house.manager.update_user("alice", status=UserStatus.DISABLE)
+    send(house, b"secret")
+    assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
