@@ -7,7 +7,8 @@ both for one port that serves both.
 # Rule 1: nothing reaches a handler that the guard has not let in, and no success leaves while `access.pending`.
 # Rule 2: whatever a handler raises becomes an answer; what it was goes to the log, never to the peer.
 # Rule 3: a one-way request is served and never answered.
-# Rule 4: a request that waits for plugins holds up no other. It may be served after later ones of its connection.
+# Rule 4: a handler of a request of a fixed form (`remoting.exact`) sees no other form of it.
+# Rule 5: a request that waits for plugins holds up no other. It may be served after later ones of its connection.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from mqguard.guard.context import Access
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.exact import FORMS, check_exact
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 
@@ -78,7 +80,7 @@ class Router:
         at_turn_end: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._guard = guard
-        self._handlers = dict(handlers)
+        self._handlers = {code: _exact(code, handler) for code, handler in handlers.items()}
         self._explain = explain
         self._defer = defer
         self._questions = Questions() if questions is None else questions
@@ -173,6 +175,18 @@ class Router:
             return
         if not known:
             _LOG.debug("%s answers request %d, which nobody sent", link.peer.address, command.opaque)
+
+
+def _exact(code: int, handler: Handler) -> Handler:
+    """The handler, or one that checks the request's form first. Other requests pay nothing for it."""
+    if code not in FORMS:
+        return handler
+
+    def serve(request: Request) -> Reply | None:
+        check_exact(request.command)
+        return handler(request)
+
+    return serve
 
 
 def _unsupported(code: int) -> Reply:

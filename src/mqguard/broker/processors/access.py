@@ -52,6 +52,9 @@ DONE = "not set any response code"
 LONGEST_KEPT_MS = 366 * 24 * 3600 * 1000
 """For how long a secret that was replaced may be kept at most: a rotation that never ends is none."""
 
+MAX_BARE_NAME = 20
+"""Characters of a new user's name that the header alone may give: the values of a message's fields are longer."""
+
 
 class AccessAdministration:
     """Changes and shows users and policies.
@@ -98,7 +101,7 @@ class AccessAdministration:
     def create_user(self, request: Request) -> Reply:
         """Make a user (3001)."""
         name = _username(request)
-        info = decode(request.command.body, UserInfo)
+        info = _new_user(request, name)
 
         def change(by: str | None) -> None:
             self._manager.create_user(name, self._secret(request, name, info), _type(info), _status(info), by=by)
@@ -146,6 +149,8 @@ class AccessAdministration:
     def update_acl(self, request: Request) -> Reply:
         """The same (3007): Apache makes no difference. With the field of `access_changes`: several changes as one."""
         if FIELD in request.command.ext:
+            if read(request.command.ext, SubjectHeader).subject is not None:
+                raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"`subject` does not go together with `{FIELD}`")
             return self._change_together(request)
         return self._put_acl(request, "update-acl")
 
@@ -274,6 +279,19 @@ def _username(request: Request) -> str:
     return name
 
 
+def _new_user(request: Request, name: str) -> UserInfo:
+    """The body of 3001, which names the same user as the header if the name is long.
+
+    Otherwise the name could be what is left of another request's signed text. A user that exists has no such name.
+    """
+    info = decode(request.command.body, UserInfo)
+    if info.username != name and len(name) > MAX_BARE_NAME:
+        raise RequestRefused(
+            ResponseCode.INVALID_PARAMETER, "`username` is not the same in the header and in the body: give it in both"
+        )
+    return info
+
+
 def _keep_ms(request: Request, info: UserInfo) -> int | None:
     keep = read(request.command.ext, RotationHeader).keep_old_secret_ms
     if keep is None:
@@ -296,7 +314,11 @@ def _status(info: UserInfo) -> UserStatus | None:
 
 
 def _subject(in_body: str | None, in_header: str | None) -> Subject:
-    """The body's subject; the header's where the body names none that is one, as Apache has it."""
+    """The subject of the body, or of the header if the body has no valid one, as Apache reads it.
+
+    The header's must be valid in any case: else it could hold what is left of another request's signed text.
+    """
+    in_header = None if in_header is None else read_subject(in_header).key
     try:
         return read_subject(in_body)
     except MetadataRejected:

@@ -6,6 +6,7 @@ None is left out when writing, and null means the default when reading.
 """
 
 import functools
+import json
 import math
 import types
 import typing
@@ -24,7 +25,7 @@ class Body(msgspec.Struct, rename="camel", gc=False):
 
 
 class ExactBody(Body):
-    """A body that is read to the letter: no leniency, and an unknown member is an error, for it may be misspelt."""
+    """A body that is read to the letter: no leniency, and an unknown member or a repeated one is an error."""
 
 
 class MessageQueue(msgspec.Struct, rename="camel", frozen=True, order=True, gc=False):
@@ -105,7 +106,23 @@ def _decode_exactly(data: bytes, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BodyInvalid("", f"is no JSON: {exc}") from None
     _refuse_unknown(raw, body, "")
+    _refuse_repeated(data)
     return body
+
+
+def _refuse_repeated(data: bytes) -> None:
+    """Two members of one name would let two readers see two bodies."""
+    try:
+        json.loads(data, object_pairs_hook=_members_once)
+    except (ValueError, RecursionError) as exc:  # such as a number of more digits than Python reads
+        raise BodyInvalid("", f"is no JSON: {str(exc)[:_MAX_VALUE]}") from None
+
+
+def _members_once(pairs: list[tuple[str, object]]) -> None:
+    if len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BodyInvalid(twice[:_MAX_VALUE], "is repeated: write it once")
 
 
 def _refuse_unknown(raw: object, body: object, path: str) -> None:

@@ -14,9 +14,10 @@ from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.guard.audit import AdminChange
 from mqguard.guard.context import Access, Identity
 from mqguard.guard.touching import NoJudge
+from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
-from tests.unit.broker.conftest import SECRET, House, acl
+from tests.unit.broker.conftest import SECRET, House, acl, answer_to
 
 POLICY = {
     "policies": [
@@ -69,7 +70,7 @@ def test_users_come_change_and_go(house):
 def test_a_change_is_in_force_for_the_very_next_request(house):
     send = {"a": "p", "b": "BenchmarkTest", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
     wire = house.connect("192.168.1.7")
-    make = house.command(3001, {"username": "alice"}, body({"password": SECRET}))
+    make = house.command(3001, {"username": "alice"}, body({"username": "alice", "password": SECRET}))
     grant = house.command(3006, {"subject": "User:alice"}, body(POLICY))
     first, second, third = (house.command(310, send, b"x", user="alice") for _ in range(3))
     revoke = house.command(3008, {"subject": "User:alice", "resource": "Topic:*"})
@@ -127,10 +128,22 @@ def test_a_resource_that_is_none_never_deletes_everything(house, resource):
     ("code", "ext", "value", "answer", "hint"),
     [
         (3001, {}, {"password": "x"}, ResponseCode.INVALID_PARAMETER, "The username is blank"),
-        (3001, {"username": "u"}, {}, ResponseCode.NO_PERMISSION, "password can not be blank"),
-        (3001, {"username": "u"}, {"password": "x", "userType": "Boss"}, ResponseCode.INVALID_PARAMETER, "`Boss`"),
-        (3001, {"username": "u"}, {"password": "x", "userStatus": "off"}, ResponseCode.INVALID_PARAMETER, "`off`"),
-        (3001, {"username": "u"}, {"passwort": "x"}, ResponseCode.INVALID_PARAMETER, "passwort"),
+        (3001, {"username": "u"}, {"username": "u"}, ResponseCode.NO_PERMISSION, "password can not be blank"),
+        (
+            3001,
+            {"username": "u"},
+            {"username": "u", "password": "x", "userType": "Boss"},
+            ResponseCode.INVALID_PARAMETER,
+            "`Boss`",
+        ),
+        (
+            3001,
+            {"username": "u"},
+            {"username": "u", "password": "x", "userStatus": "off"},
+            ResponseCode.INVALID_PARAMETER,
+            "`off`",
+        ),
+        (3001, {"username": "u"}, {"username": "u", "passwort": "x"}, ResponseCode.INVALID_PARAMETER, "passwort"),
         (3001, {"username": "u"}, None, ResponseCode.INVALID_PARAMETER, "body"),
         (3002, {"username": "nobody"}, {"password": "x"}, ResponseCode.NO_PERMISSION, "The user is not exist"),
         (3006, {"subject": "User:root"}, None, ResponseCode.INVALID_PARAMETER, "The body of acl is null"),
@@ -158,16 +171,16 @@ def test_the_cluster_permission_makes_nobody_super(house):
     house.user("clerk", ("Cluster:DefaultCluster", "Get,Update"))
     create(house)
     for code, ext, value in [
-        (3001, {"username": "boss"}, {"password": "x", "userType": "Super"}),
+        (3001, {"username": "boss"}, {"username": "boss", "password": "x", "userType": "Super"}),
         (3002, {"username": "clerk"}, {"userType": "Super"}),
         (3002, {"username": "root"}, {"password": "x"}),
-        (3003, {"username": "root"}, {}),
+        (3003, {"username": "root"}, None),
         (3006, {"subject": "User:clerk"}, {**POLICY, "subject": "User:clerk"}),
         (3006, {"subject": "User:alice"}, POLICY),
     ]:
-        answer = house.call(code, ext, body(value), user="clerk")
+        answer = house.call(code, ext, b"" if value is None else body(value), user="clerk")
         assert answer.code == ResponseCode.NO_PERMISSION, (code, ext)
-    assert house.call(3001, {"username": "new"}, body({"password": "x"}), user="clerk").code == 0
+    assert house.call(3001, {"username": "new"}, body({"username": "new", "password": "x"}), user="clerk").code == 0
     assert house.call(3003, {"username": "new"}, user="clerk").code == 0
 
 
@@ -196,7 +209,7 @@ def test_a_copied_user_works_elsewhere():
     assert source.call(3002, {"username": "alice"}, body(shown)).code == 0
     assert source.manager.get_user("alice").secrets[0].secret.reveal() == "very secret"
     for name, password in [("alice2", shown["password"][:-4] + "AAAA"), ("mallory", shown["password"])]:
-        refused = target.call(3001, {"username": name}, body({"password": password}))
+        refused = target.call(3001, {"username": name}, body({"username": name, "password": password}))
         assert refused.code == ResponseCode.INVALID_PARAMETER
         assert "sealed" in refused.remark
         assert target.manager.get_user(name) is None
@@ -230,7 +243,7 @@ def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
 
 def test_without_any_key_a_secret_is_masked(open_house):
     house = House(auth=False, sealing_key=None)
-    house.call(3001, {"username": "u"}, body({"password": "very secret"}), user=None)
+    house.call(3001, {"username": "u"}, body({"username": "u", "password": "very secret"}), user=None)
     assert json.loads(house.call(3004, {"username": "u"}, user=None).body)["password"] == MASK
 
 
@@ -263,15 +276,25 @@ def test_every_change_is_on_record_and_no_secret_is(house):
 
 
 def test_nobody_administers_only_where_authentication_is_off(open_house, house):
-    assert open_house.call(3001, {"username": "u"}, body({"password": "x", "userType": "Super"}), user=None).code == 0
-    assert house.call(3001, {"username": "u"}, body({"password": "x"}), user=None).code == ResponseCode.NO_PERMISSION
+    assert (
+        open_house.call(
+            3001, {"username": "u"}, body({"username": "u", "password": "x", "userType": "Super"}), user=None
+        ).code
+        == 0
+    )
+    assert (
+        house.call(3001, {"username": "u"}, body({"username": "u", "password": "x"}), user=None).code
+        == ResponseCode.NO_PERMISSION
+    )
 
 
 def test_an_excused_code_makes_nobody_super():
     house = House(
         guard={"authentication_whitelist": frozenset({"3001"}), "authorization_whitelist": frozenset({"3001"})}
     )
-    answer = house.call(3001, {"username": "boss"}, body({"password": "x", "userType": "Super"}), user=None)
+    answer = house.call(
+        3001, {"username": "boss"}, body({"username": "boss", "password": "x", "userType": "Super"}), user=None
+    )
     assert answer.code == ResponseCode.NO_PERMISSION
     assert house.manager.get_user("boss") is None
 
@@ -280,7 +303,7 @@ def test_a_super_user_by_its_word_alone_changes_nothing():
     guard = {"authentication_enabled": False, "authorization_enabled": True, "trust_claimed_user": True}
     house = House(auth=False, guard=guard)
     house.manager.create_acl(acl("root", ("Cluster:*", "All")))
-    answer = house.call(3001, {"username": "boss"}, body({"password": "x", "userType": "Super"}))
+    answer = house.call(3001, {"username": "boss"}, body({"username": "boss", "password": "x", "userType": "Super"}))
     assert answer.code == ResponseCode.NO_PERMISSION
     assert house.manager.get_user("boss") is None
 
@@ -289,9 +312,77 @@ def test_a_super_user_by_its_word_alone_changes_nothing():
 def test_even_past_the_guard_an_unproven_name_changes_nothing(house, user):
     administration = AccessAdministration(house.manager, house.audit, None, BrokerSettings(), house.clock)
     wire = house.connect()
-    command = Command(3001, ext={"username": "boss"}, body=body({"password": "x", "userType": "Super"}))
+    command = Command(
+        3001, ext={"username": "boss"}, body=body({"username": "boss", "password": "x", "userType": "Super"})
+    )
     access = Access(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=NoJudge())
     with pytest.raises(RequestRefused, match="has not proven who it is"):
         administration.create_user(Request(command, wire, access))
     assert house.manager.get_user("boss") is None
     assert changes(house)[-1].outcome != "done"
+
+
+MESSAGE = {"a": "forms", "b": "comments", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1790000000000", "h": "0"}
+"""Fields of a message without properties, which is easier to cut anew than any that official clients send."""
+
+
+def resplit(house, text, code, fields, body):
+    """Replay the signature of a Super user's message as another request, whose fields and body make the same text."""
+    house.engine.topics.put(TopicConfig("comments", 2, 2))
+    house.engine.turn.commit()
+    sent = house.command(310, {**MESSAGE, "j": "0", "k": "false", "m": "false"}, text.encode())
+    honest = sent.ext
+    signed = "".join(honest[name] for name in sorted(honest) if name != "Signature") + text
+    ext = {name: honest[name] for name in ("AccessKey", "Signature")}
+    rest = signed.removeprefix(honest["AccessKey"])
+    assert rest.endswith(body)
+    ext |= fields(rest.removesuffix(body))
+    assert "".join(ext[name] for name in sorted(ext) if name != "Signature") + body == signed
+    wire = house.connect()
+    command = Command(code, sent.opaque, version=sent.version, ext=ext, body=body.encode())
+    house.give(wire, command)
+    return answer_to(wire, command)
+
+
+USER_BODY = '{"username":"evil","password":"p","userType":"Super"}'
+NAMELESS = '{"password":"p","userType":"Super"}'
+ACL_BODY = (
+    '{"subject":"User:alice","policies":[{"policyType":"Custom","entries":'
+    '[{"resource":"*","actions":["All"],"decision":"Allow"}]}]}'
+)
+CHANGES_BODY = '{"putUsers":[{"username":"evil","password":"p","userType":"Super"}]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "fields", "sent"),
+    [
+        ("evil" + USER_BODY, 3001, lambda rest: {"padding": rest[:-4], "username": "evil"}, USER_BODY),
+        ("evil" + USER_BODY, 3001, lambda rest: {"SecurityToken": rest[:-4], "username": "evil"}, USER_BODY),
+        ("evil" + USER_BODY, 3001, lambda rest: {"__ZONE_NAME": rest[:-4], "username": "evil"}, USER_BODY),
+        (USER_BODY, 3001, lambda rest: {"username": rest}, USER_BODY),
+        (NAMELESS, 3001, lambda rest: {"username": rest}, NAMELESS),
+        (ACL_BODY, 3006, lambda rest: {"subject": rest}, ACL_BODY),
+        (ACL_BODY, 3007, lambda rest: {"subject": rest}, ACL_BODY),
+        (CHANGES_BODY, 3007, lambda rest: {"mqguardChanges": rest}, CHANGES_BODY),
+        ("1" + CHANGES_BODY, 3007, lambda rest: {"bname": rest[:-1], "mqguardChanges": "1"}, CHANGES_BODY),
+        (
+            "",
+            3003,
+            lambda _rest: {"username": "forms"},
+            "comments" + "TBW102" + "400" + "1790000000000" + "00" + "falsefalse",
+        ),
+    ],
+)
+def test_the_signature_of_a_message_makes_no_other_request(house, text, code, fields, sent):
+    """A signature covers values without their names, so the values of a message fit nowhere in these requests."""
+    create(house)
+    create(house, name="forms")
+    before = house.manager.list_users(), house.manager.list_acls()
+    assert resplit(house, text, code, fields, sent).code in {ResponseCode.INVALID_PARAMETER, ResponseCode.NO_PERMISSION}
+    assert (house.manager.list_users(), house.manager.list_acls()) == before
+
+
+def test_a_repeated_member_is_refused(house):
+    """Two readers of one body must see the same body."""
+    refused = house.call(3001, {"username": "u"}, b'{"username": "u", "password": "x", "password": "y"}')
+    assert (refused.code, refused.remark) == (29, "body at `password`: is repeated: write it once")

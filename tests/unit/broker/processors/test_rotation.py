@@ -61,7 +61,7 @@ def test_both_work_until_the_end_and_the_old_one_not_after(house):
     assert may_act(house, NEW)
 
 
-@pytest.mark.parametrize("ext", [{"none": ""}, {"keepOldSecretMs": 0}])
+@pytest.mark.parametrize("ext", [{"nsd": "false"}, {"keepOldSecretMs": 0}])
 def test_without_a_time_the_old_one_ends_at_once(house, ext):
     assert rotate(house).code == 0
     assert rotate(house, ext, "a third one").code == 0
