@@ -33,7 +33,13 @@ _address_of = functools.lru_cache(maxsize=4096)(parse_address)
 
 
 class Authorization:
-    """Judges needs by users and policies."""
+    """Judges needs by users and policies.
+
+    Attributes:
+        foresees: True if `foresee` has to be called with all needs before any of them is judged.
+    """
+
+    foresees = False
 
     def __init__(self, builtin: BuiltinGrants) -> None:
         """Take what needs no grant."""

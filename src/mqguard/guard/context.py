@@ -1,5 +1,6 @@
 """What the guard knows about a request that it has let in."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -35,6 +36,9 @@ class Need(msgspec.Struct, frozen=True, gc=False):
 
 
 Needs = tuple[Need, ...]
+
+NeedsFound = Needs | Iterator[Need]
+"""All needs of a request at once, or one after the other for a request whose body names them."""
 
 _ORDER = {action: place for place, action in enumerate(Action)}
 

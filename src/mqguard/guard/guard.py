@@ -6,7 +6,9 @@ Rule 3: every decision is put on record, admissions included. Where the record f
 whether requests go on.
 """
 
+import itertools
 import logging
+from collections.abc import Iterator
 
 from mqguard.auth import wording
 from mqguard.auth.errors import AuthenticationFailed
@@ -17,13 +19,13 @@ from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import Decision, Stage
 from mqguard.guard.authenticate import Authentication, Identifier
-from mqguard.guard.authorize import Authorization
+from mqguard.guard.authorize import NOBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import LONGEST_CLAIM, Access, Judge
+from mqguard.guard.context import LONGEST_CLAIM, Access, Judge, Need, Needs
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.refusals import RefusalLog
-from mqguard.guard.refusing import Refuser
+from mqguard.guard.refusing import UNJUDGED_KEPT, Refuser
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.guard.touching import NoJudge, TouchJudge
@@ -124,17 +126,17 @@ class Guard:
         """
         identity = case.identity
         try:
-            needs = case.needs = self._requirements.needs(command)
+            needs = self._requirements.find(command)
+            if not isinstance(needs, tuple):
+                return self._authorize_body(needs, case, snapshot, authorization)
         except NeedUnclear as unclear:
             if case.is_super:
                 return Reason.SUPER
             raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
+        case.needs = needs
         rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
-            verdict = authorization.judge_sender(identity, rights)
-            if verdict.decision is not _ALLOW:
-                raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
-            return Reason.SUPER if case.is_super else "authenticated"
+            return self._authorize_sender(case, authorization)
         judge, code, ip = authorization.judge, case.code, case.peer.ip
         if len(needs) == 1:
             verdict = judge(identity, rights, needs[0], code, ip)
@@ -153,6 +155,54 @@ class Guard:
         case.verdicts = tuple(verdicts)
         return verdicts[-1].reason if not case.shadow else case.reason
 
+    def _authorize_sender(self, case: Decision, authorization: Authorization) -> str:
+        """Judge the sender of a request that needs no more; the reason why it is let in.
+
+        Raises:
+            Refused: It is not.
+        """
+        verdict = authorization.judge_sender(case.identity, case.rights)
+        if verdict.decision is not _ALLOW:
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
+        return Reason.SUPER if case.is_super else "authenticated"
+
+    def _authorize_body(
+        self, needs: Iterator[Need], case: Decision, snapshot: Snapshot, authorization: Authorization
+    ) -> str:
+        """Judge what a body names, one after the other; the reason why the request is let in.
+
+        The first need that is not met refuses, so the rest of the body costs nothing. Nothing is read for a sender
+        without an identity.
+
+        Raises:
+            Refused: It is not let in.
+            NeedUnclear: The body does not say what it must say.
+        """
+        identity, code, ip = case.identity, case.code, case.peer.ip
+        if identity is None:
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, wording.AUTHORIZATION_FAILED)
+        rights = case.rights = snapshot.rights(identity.user)
+        if authorization.foresees:
+            found = tuple(needs)
+            authorization.foresee(identity, rights, found, code, ip)
+            needs = iter(found)
+        judged: list[Need] = []
+        verdicts: list[Verdict] = []
+        for need in needs:
+            verdict = authorization.judge(identity, rights, need, code, ip)
+            judged.append(need)
+            verdicts.append(verdict)
+            if verdict.decision is not _ALLOW:
+                watched = self._refuser.overlooks(identity, code, verdict)
+                case.needs = tuple(judged) if watched else (*judged, *_some(needs))
+                case.verdicts = tuple(verdicts)
+                self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
+        case.needs = tuple(judged)
+        case.verdicts = tuple(verdicts)
+        if not judged:
+            return self._authorize_sender(case, authorization)
+        return verdicts[-1].reason if not case.shadow else case.reason
+
     def _let_in(self, case: Decision, access: Access) -> Access:
         case.when_ms = self._now_ms()
         case.latency_ns = self._ticks() - case.started
@@ -168,3 +218,11 @@ class Guard:
         except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
             _LOG.exception("a refusal could not be put on record")
             return Refused(ResponseCode.NO_PERMISSION, wording.AUTHORIZATION_FAILED, "")
+
+
+def _some(needs: Iterator[Need]) -> Needs:
+    """Return the next needs, as many as a refusal puts on record."""
+    try:
+        return tuple(itertools.islice(needs, UNJUDGED_KEPT))
+    except NeedUnclear:
+        return ()

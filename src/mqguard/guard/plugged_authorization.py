@@ -81,6 +81,7 @@ class AskedAuthorization(Authorization):
         answers: Answers,
     ) -> None:
         super().__init__(builtin)
+        self.foresees = provider is not None
         self._provider = provider
         self._handlers = handlers
         self._rulings = rulings

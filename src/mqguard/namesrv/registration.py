@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 from mqguard.model.topic import MAX_QUEUES, TopicConfig
 from mqguard.model.version import DataVersion
-from mqguard.remoting.bodies.codec import decode
+from mqguard.remoting.bodies.codec import decode, decode_table
 from mqguard.remoting.bodies.route import RegisterBrokerBody
 from mqguard.remoting.bodies.tables import DataVersionBody
 from mqguard.remoting.errors import BodyInvalid
 
-MAX_INFLATED = 64 * 1024 * 1024
-"""Most bytes that a body may become: some 500,000 topics."""
+MAX_INFLATED = 4 * 1024 * 1024
+"""Maximum bytes that a body is inflated to: `MAX_TOPICS` of 200 bytes each."""
+MAX_TOPICS = 20_000
+"""Maximum topics of one registration, as many as a broker has (`maxTopics`). They are read in one go, in some 80 ms."""
 
 _INT = struct.Struct(">i")
 
@@ -39,7 +41,8 @@ def read_registration(data: bytes, *, compressed: bool) -> RegisteredTopics:
         return RegisteredTopics(DataVersion(), [])
     if compressed:
         return _Inflated(_inflate(data)).read()
-    wrapper = decode(data, RegisterBrokerBody).topic_config_serialize_wrapper
+    wrapper = decode_table(data, RegisterBrokerBody).topic_config_serialize_wrapper
+    _check_count(len(wrapper.topic_config_table))
     topics = [topic.value() for topic in wrapper.topic_config_table.values()]
     return RegisteredTopics(wrapper.data_version.value(), [_checked(topic) for topic in topics])
 
@@ -67,8 +70,9 @@ class _Inflated:
     def read(self) -> RegisteredTopics:
         version = decode(self._bytes(), DataVersionBody).value()
         count = self._int()
-        if not 0 <= count <= len(self._data):
+        if count < 0:
             raise BodyInvalid("", f"claims {count} topics")
+        _check_count(count)
         return RegisteredTopics(version, [_topic(self._bytes()) for _ in range(count)])
 
     def _int(self) -> int:
@@ -86,6 +90,11 @@ class _Inflated:
         found = self._data[self._at : end]
         self._at = end
         return found
+
+
+def _check_count(topics: int) -> None:
+    if topics > MAX_TOPICS:
+        raise BodyInvalid("", f"has {topics} topics, and one registration at most {MAX_TOPICS}")
 
 
 def _topic(line: bytes) -> TopicConfig:

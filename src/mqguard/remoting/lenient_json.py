@@ -60,12 +60,14 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _STEP = re.compile(r"\.([A-Za-z0-9_$-]+)|\[(\d+)\]|\[[\"']([^\"']*)[\"']\]")
 
 
-def parse(data: bytes, max_size: int = MAX_SIZE) -> Json:
+def parse(data: bytes, max_size: int = MAX_SIZE, max_values: int | None = None) -> Json:
     """Read one value; numbers come as `Number`.
 
     Args:
         data: The text in UTF-8.
         max_size: Most bytes that are read.
+        max_values: Maximum number of values, for text that strangers chose: `0,` costs more than most bytes. None sets
+            no maximum.
 
     Raises:
         LenientJsonError: It is not readable, or too long for that.
@@ -77,21 +79,25 @@ def parse(data: bytes, max_size: int = MAX_SIZE) -> Json:
     except UnicodeDecodeError as exc:
         raise LenientJsonError(f"byte {exc.start} is no UTF-8") from None
 
-    reader = _Reader(text)
+    reader = _Reader(text, max_values)
     value = reader.value(0)
     reader.skip()
     if reader.at != len(text):
         raise reader.fault("text after the end")
 
-    return _References(value).resolve(value) if '"$ref"' in text or "'$ref'" in text else value
+    if '"$ref"' not in text and "'$ref'" not in text:
+        return value
+    return _References(value, max_values or _MAX_REPEATED).resolve(value)
 
 
 class _Reader:
     """A cursor over the text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_values: int | None) -> None:
         self.text = text
         self.at = 0
+        self.left = len(text) + 1 if max_values is None else max_values
+        self.max_values = max_values
 
     def fault(self, what: str) -> LenientJsonError:
         return LenientJsonError(f"{what} at character {self.at}")
@@ -106,6 +112,9 @@ class _Reader:
     def value(self, depth: int) -> Json:
         if depth > MAX_DEPTH:
             raise self.fault(f"more than {MAX_DEPTH} levels")
+        self.left -= 1
+        if self.left < 0:
+            raise self.fault(f"more than {self.max_values} values, which are read leniently,")
         char = self.skip()
         if char == "{":
             return self.object(depth)
@@ -230,15 +239,16 @@ class _References:
     A reference within what a reference points at is null: so no loop runs for ever.
     """
 
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, most: int) -> None:
         self._root = root
+        self._most = most
         self._repeated = 0
 
     def resolve(self, value: Json, *, repeating: bool = False) -> Json:
         if repeating:
             self._repeated += 1
-            if self._repeated > _MAX_REPEATED:
-                raise LenientJsonError(f"its references repeat more than {_MAX_REPEATED} values")
+            if self._repeated > self._most:
+                raise LenientJsonError(f"its references repeat more than {self._most} values")
         if isinstance(value, list):
             return [self.resolve(item, repeating=repeating) for item in value]
         if not isinstance(value, dict):

@@ -69,6 +69,28 @@ def test_a_bomb_is_not_inflated(monkeypatch):
         read_registration(zlib.compress(bytes(100_000)), compressed=True)
 
 
+def test_what_a_registration_is_inflated_to_is_bounded():
+    """A frame of some kilobytes must not become minutes of work, not even for a broker."""
+    data = zlib.compress(bytes(5 * 1024 * 1024))
+    assert len(data) < 8 * 1024
+    with pytest.raises(BodyInvalid, match="more than 4194304 bytes"):
+        read_registration(data, compressed=True)
+
+
+def test_the_topics_of_a_registration_are_bounded(monkeypatch):
+    """They are counted before the first is read."""
+    monkeypatch.setattr(registration, "MAX_TOPICS", 2)
+    line = struct.pack(">i", 7) + b"a 1 1 6"
+    for count, lines in ((3, line * 3), (2_000_000, b"")):
+        body = struct.pack(">i", 2) + b"{}" + struct.pack(">i", count) + lines
+        with pytest.raises(BodyInvalid, match=f"has {count} topics, and one registration at most 2"):
+            read_registration(zlib.compress(body), compressed=True)
+    table = {name: {"topicName": name} for name in ("a", "b", "c")}
+    body = json.dumps({"topicConfigSerializeWrapper": {"topicConfigTable": table}}).encode()
+    with pytest.raises(BodyInvalid, match="has 3 topics"):
+        read_registration(body, compressed=False)
+
+
 @given(st.binary(max_size=200), st.booleans(), st.booleans())
 def test_any_bytes_are_read_or_refused(data, deflate, compressed):
     with contextlib.suppress(BodyInvalid):

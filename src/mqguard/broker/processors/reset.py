@@ -16,7 +16,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.model import names
 from mqguard.model.clock import Clock
-from mqguard.remoting.bodies.codec import MessageQueue, decode_leniently, encode
+from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode
 from mqguard.remoting.bodies.groups import ConsumerStatus, ResetOffsets
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command, Reply
@@ -165,7 +165,7 @@ class _Gathering:
     def _take(self, client_id: str, answer: Command | None) -> None:
         if answer is not None and answer.code == 0:
             try:
-                self._found[client_id] = decode_leniently(answer.body, ConsumerStatus).message_queue_table
+                self._found[client_id] = decode_table(answer.body, ConsumerStatus).message_queue_table
             except BodyInvalid:
                 self._found[client_id] = {}
         self._missing -= 1

@@ -7,10 +7,13 @@ on the message's topic, a reply goes only to the connection that registered the 
 the user that registered it.
 """
 
+import itertools
+from collections.abc import Iterator
+
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.body import read_body
+from mqguard.guard.requirements.body import bounded, each_once, read_body
 from mqguard.guard.requirements.owned import consumed, fit, given, given_group, given_topic, group_need
 from mqguard.guard.requirements.row import SUB, Requirement
 from mqguard.remoting.bodies.assignment import QueryAssignment
@@ -18,20 +21,27 @@ from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, Heartbeat
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
+MAX_GROUPS = 1_000
+"""Maximum groups of a heartbeat: a process has a handful."""
+MAX_SUBSCRIPTIONS = 1_000
+"""Maximum subscriptions of a heartbeat, all groups together: a process has some tens."""
+MAX_QUEUES = 1_000
+"""Maximum queues to lock at once: a client locks those that one broker has for one of its groups."""
 
-def heartbeat(command: Command) -> Needs:
+
+def heartbeat(command: Command) -> Iterator[Need]:
     """Sub on every consumer's group and on the topics that it subscribes to.
 
     What needs no right is remembered all the same while the client lives, so it must be no longer than it may be.
     """
     beat = read_body(command, HeartbeatData)
     given(fit(beat.client_id), "clientID", "client id")
+    consumers = beat.consumer_data_set
+    bounded((beat.producer_data_set, consumers), MAX_GROUPS, "producer and consumer groups")
+    bounded((one.subscription_data_set for one in consumers), MAX_SUBSCRIPTIONS, "subscriptions")
     for producer in beat.producer_data_set:
         given(fit(producer.group_name), "producerDataSet[].groupName", "producer group")
-    needs: dict[Need, None] = {}
-    for consumer in beat.consumer_data_set:
-        needs.update(dict.fromkeys(_consumer(consumer)))
-    return tuple(needs)
+    yield from each_once(_consumer(consumer) for consumer in consumers)
 
 
 def _consumer(consumer: ConsumerData) -> Needs:
@@ -42,27 +52,27 @@ def _consumer(consumer: ConsumerData) -> Needs:
     return tuple(needs)
 
 
-def queues(command: Command) -> Needs:
+def queues(command: Command) -> Iterator[Need]:
     """Sub on the group and on the topic of every queue."""
     body = read_body(command, LockBatch)
     fit(body.client_id)
+    bounded((body.mq_set,), MAX_QUEUES, "queues")
     group = given_group(body.consumer_group)
-    needs: dict[Need, None] = {group_need(group, SUB, "consumerGroup"): None}
-    for queue in body.mq_set:
-        needs.update(dict.fromkeys(consumed(given_topic(queue.topic), group, SUB, SUB)))
-    return tuple(needs)
+    owner = (group_need(group, SUB, "consumerGroup"),)
+    topics = dict.fromkeys(queue.topic for queue in body.mq_set)
+    yield from each_once(itertools.chain((owner,), (consumed(given_topic(topic), group, SUB, SUB) for topic in topics)))
 
 
-def assignment(command: Command) -> Needs:
+def assignment(command: Command) -> Iterator[Need]:
     """Sub on topic and group."""
     body = read_body(command, QueryAssignment)
-    return consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
+    yield from consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
 
 
-def check_client(command: Command) -> Needs:
+def check_client(command: Command) -> Iterator[Need]:
     """Sub on the group, and on the topic whose filter is tried."""
     body = read_body(command, CheckClient)
-    return consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB, "group")
+    yield from consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB, "group")
 
 
 def unregister(command: Command) -> Needs:

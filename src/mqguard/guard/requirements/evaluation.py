@@ -4,22 +4,22 @@ from collections.abc import Callable, Mapping
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import Need, Needs, NeedsFound
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import fit, foreign, group_need, missing, topic_need
+from mqguard.guard.requirements.owned import fit, foreign, group_need, missing, too_many, topic_need
 from mqguard.guard.requirements.row import Absent, Level, Named, Requirement
 from mqguard.guard.requirements.table import TABLE
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
-_Evaluate = Callable[[Command], Needs]
+_Evaluate = Callable[[Command], NeedsFound]
 _Pending = Callable[[Command], bool]
 
 _NOTHING: Needs = ()
 
-MOST_NEEDS = 10_000
-"""Most resources that one request may name: each costs a decision and a line on record, while others wait."""
+MAX_LISTED = 256
+"""Maximum names in one ext field, such as `topicList` of 208. Each costs a decision, and its handler more."""
 
 
 class Requirements:
@@ -35,8 +35,10 @@ class Requirements:
         self._evaluate = {code: _compile(row, cluster) for code, row in table.items()}
         self._pending = {code: _pending(row) for code, row in table.items() if row.touched or row.unnamed}
 
-    def needs(self, command: Command) -> Needs:
-        """What a request needs; all of it. Empty where an authenticated sender is enough.
+    def find(self, command: Command) -> NeedsFound:
+        """Find what a request needs. Empty where an authenticated sender is enough.
+
+        An iterator reads the body only when it is asked for the first need. It may raise `NeedUnclear` at any need.
 
         Raises:
             NeedUnclear: It does not say what it must say, or says too much; only a Super user may send it; its code has
@@ -45,10 +47,15 @@ class Requirements:
         evaluate = self._evaluate.get(command.code)
         if evaluate is None:
             raise NeedUnclear("unmapped-code", f"only a Super user may send the request code {command.code}")
-        needs = evaluate(command)
-        if len(needs) > MOST_NEEDS:
-            raise NeedUnclear("too-many-resources", f"the request names more than {MOST_NEEDS} resources: split it")
-        return needs
+        return evaluate(command)
+
+    def needs(self, command: Command) -> Needs:
+        """Return all that a request needs; see `find`.
+
+        Raises:
+            NeedUnclear: As `find`.
+        """
+        return tuple(self.find(command))
 
     def is_pending(self, command: Command) -> bool:
         """Whether the request reaches more than it names, so that its handler must ask about what it touches."""
@@ -108,12 +115,19 @@ def _names(named: Named, ext: dict[str, str]) -> list[str]:
         if named.absent is Absent.REFUSE or (named.absent is Absent.NARROWS and value):
             raise missing(named.field, named.type.value.lower())
         return []
-    if not named.split:
-        return [value]
-    names = value.split(named.split)
+    names = _split(named, value)
     # An empty part is not skipped: handlers might read it otherwise.
     if any(is_blank(name) for name in names):
         raise missing(named.field, named.type.value.lower())
+    return names
+
+
+def _split(named: Named, value: str) -> list[str]:
+    if not named.split:
+        return [value]
+    names = value.split(named.split, MAX_LISTED)
+    if len(names) > MAX_LISTED:
+        raise too_many(MAX_LISTED, f"names in the field `{named.field}`")
     return names
 
 
@@ -131,7 +145,7 @@ def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
         value = ext.get(named.field)
         if named.type is not ResourceType.TOPIC or not value:
             continue
-        for name in value.split(named.split) if named.split else (value,):
+        for name in _split(named, value):
             if fit(name).startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
                 raise foreign(name, group)
 

@@ -1,7 +1,9 @@
 """Requests about consumer groups: configuration, positions, statistics, what their clients are doing."""
 
-from mqguard.guard.context import Needs
-from mqguard.guard.requirements.body import read_body
+from collections.abc import Iterator
+
+from mqguard.guard.context import Need
+from mqguard.guard.requirements.body import bounded, each_once, read_body
 from mqguard.guard.requirements.owned import consumed, given_group, given_topic, group_need, missing
 from mqguard.guard.requirements.row import (
     CREATE_UPDATE,
@@ -21,30 +23,32 @@ from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
+MAX_CONFIGS = 256
+"""Maximum groups to create or change at once: each is a write of its own while others wait."""
 
-def put_group(command: Command) -> Needs:
+
+def put_group(command: Command) -> Iterator[Need]:
     """Create or Update on the group of the body: whether it exists is not for the guard to know."""
-    return (
-        group_need(
-            given_group(read_body(command, GroupConfigBody).group_name, "groupName"), CREATE_UPDATE, "groupName"
-        ),
-    )
+    yield _put(read_body(command, GroupConfigBody))
 
 
-def put_groups(command: Command) -> Needs:
+def put_groups(command: Command) -> Iterator[Need]:
     """Create or Update on every group of the body."""
     configs = read_body(command, GroupConfigs).group_config_list
     if not configs:
         raise missing("groupConfigList", "list of groups")
-    return tuple(
-        group_need(given_group(config.group_name, "groupName"), CREATE_UPDATE, "groupName") for config in configs
-    )
+    bounded((configs,), MAX_CONFIGS, "groups")
+    yield from each_once((_put(config),) for config in configs)
 
 
-def set_request_mode(command: Command) -> Needs:
+def _put(config: GroupConfigBody) -> Need:
+    return group_need(given_group(config.group_name, "groupName"), CREATE_UPDATE, "groupName")
+
+
+def set_request_mode(command: Command) -> Iterator[Need]:
     """Update on the topic and on the group whose way of consuming is changed."""
     body = read_body(command, RequestMode)
-    return consumed(given_topic(body.topic), given_group(body.consumer_group), UPDATE, UPDATE)
+    yield from consumed(given_topic(body.topic), given_group(body.consumer_group), UPDATE, UPDATE)
 
 
 ROWS: dict[int, Requirement] = {

@@ -28,6 +28,11 @@ def missing(field: str, what: str) -> NeedUnclear:
     return NeedUnclear("missing-field", f"the {what} is missing: the field `{field}` is absent or empty")
 
 
+def too_many(most: int, what: str) -> NeedUnclear:
+    """Return the refusal of a request that names more than one request may."""
+    return NeedUnclear("too-many-resources", f"one request has at most {most} {what}: split it")
+
+
 def given(name: str | None, field: str, what: str) -> str:
     """The name that a request must give.
 

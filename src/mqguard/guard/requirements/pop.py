@@ -1,9 +1,9 @@
 """Requests of pop consumers, and of lite topics, which only pop reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from mqguard.guard.context import Need, Needs
-from mqguard.guard.requirements.body import LiteSubscriptions, read_body
+from mqguard.guard.requirements.body import LiteSubscriptions, bounded, each_once, read_body
 from mqguard.guard.requirements.memory import LONGEST, Memory
 from mqguard.guard.requirements.owned import consumed, given_group, given_topic, missing, popped
 from mqguard.guard.requirements.row import (
@@ -52,28 +52,32 @@ def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
     return needs
 
 
-def batch_ack(command: Command) -> Needs:
+MAX_ACKS = 1_000
+"""Maximum parts of a batch of acknowledgements: a proxy collects some tens, and each part has a bit per message."""
+MAX_LITE_SUBSCRIPTIONS = 1_000
+"""Maximum entries of a change of lite subscriptions: a client has some hundreds of lite topics in one entry."""
+
+
+def batch_ack(command: Command) -> Iterator[Need]:
     """Sub on group and topic of every part of the batch."""
     acks = read_body(command, BatchAck).acks
     if not acks:
         raise missing("acks", "list of acknowledgements")
-    needs: dict[Need, None] = {}
-    for ack in acks:
-        named = popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB, "c")
-        needs.update(dict.fromkeys(named))
-    return tuple(needs)
+    bounded((acks,), MAX_ACKS, "acknowledgements")
+    yield from each_once(
+        popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB, "c") for ack in acks
+    )
 
 
-def lite_subscriptions(command: Command) -> Needs:
+def lite_subscriptions(command: Command) -> Iterator[Need]:
     """Sub on group and parent topic of every entry, whatever its action."""
     entries = read_body(command, LiteSubscriptions).subscription_set
     if not entries:
         raise missing("subscriptionSet", "set of subscriptions")
-    needs: dict[Need, None] = {}
-    for entry in entries:
-        named = consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB, "group")
-        needs.update(dict.fromkeys(named))
-    return tuple(needs)
+    bounded((entries,), MAX_LITE_SUBSCRIPTIONS, "subscriptions")
+    yield from each_once(
+        consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB, "group") for entry in entries
+    )
 
 
 _READING = Requirement(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Needs
+from mqguard.guard.context import NeedsFound
 from mqguard.remoting.command import Command
 
 Actions = frozenset[Action]
@@ -62,8 +62,12 @@ class Named:
     absent: Absent = Absent.REFUSE
 
 
-Rule = Callable[[Command], Needs]
-"""A hand-written rule. Raises `NeedUnclear` for a request that does not say what it must say."""
+Rule = Callable[[Command], NeedsFound]
+"""A hand-written rule. Raises `NeedUnclear` for a request that does not say what it must say.
+
+A rule that reads a body is a generator. It reads the body when the first need is asked for, and yields each need once,
+so that the guard refuses at the first one that is not met.
+"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,10 @@
 """Requests about topics and queues: routes, configuration, positions, statistics."""
 
-from mqguard.guard.context import Needs
+from collections.abc import Iterator
+
+from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.body import TopicMapping, read_body
+from mqguard.guard.requirements.body import TopicMapping, bounded, each_once, read_body
 from mqguard.guard.requirements.owned import given_topic, missing, topic_need
 from mqguard.guard.requirements.row import (
     CREATE,
@@ -29,22 +31,26 @@ def create_topic(command: Command) -> Needs:
     return (topic_need(name, CREATE),)
 
 
-def create_topics(command: Command) -> Needs:
+MAX_TOPICS = 256
+"""Maximum topics to create or change at once: each is a write of its own while others wait."""
+
+
+def create_topics(command: Command) -> Iterator[Need]:
     """Create on every topic of the body."""
     topics = read_body(command, TopicConfigs).topic_config_list
     if not topics:
         raise missing("topicConfigList", "list of topics")
-    return tuple(topic_need(given_topic(config.topic_name, "topicName"), CREATE) for config in topics)
+    bounded((topics,), MAX_TOPICS, "topics")
+    yield from each_once((topic_need(given_topic(config.topic_name, "topicName"), CREATE),) for config in topics)
 
 
-def create_static_topic(command: Command) -> Needs:
+def create_static_topic(command: Command) -> Iterator[Need]:
     """Create on the topic of the header and on that of the mapping in the body; they are written both."""
     name = given_topic(command.ext.get("topic"))
+    yield topic_need(name, CREATE)
     mapped = given_topic(read_body(command, TopicMapping).topic)
-    needs = [topic_need(name, CREATE)]
     if mapped != name:
-        needs.append(topic_need(mapped, CREATE))
-    return tuple(needs)
+        yield topic_need(mapped, CREATE)
 
 
 _ONE_GET = Requirement(named=(topic(GET),))

@@ -39,6 +39,17 @@ class MessageQueue(msgspec.Struct, rename="camel", frozen=True, order=True, gc=F
 T = TypeVar("T")
 _MAX_VALUE: Final = 64
 
+MAX_LENIENT: Final = 16 * 1024
+"""Maximum bytes of a peer's body that are read leniently, which takes up to 5 ms.
+
+Lists of clients, groups and topics are strict JSON at every client. Only maps with keys of other types need leniency,
+and in requests these are short.
+"""
+MAX_LENIENT_VALUES: Final = 2_000
+"""Maximum values of a peer's body that are read leniently: a queue as a key takes 4 of them, and some 100 bytes."""
+MAX_LENIENT_TABLE: Final = 64 * 1024
+"""Maximum bytes, read leniently, of a body with a table keyed by queues: 600 queues."""
+
 _dump = msgspec.json.encode
 
 
@@ -52,7 +63,16 @@ def decode(data: bytes, kind: type[T]) -> T:
     Raises:
         BodyInvalid: There is none, it is no JSON, or a member is not of its type.
     """
-    return _decode_exactly(data, kind) if _is_exact(kind) else _decode(data, kind, lenient_json.MAX_SIZE)
+    return _decode_exactly(data, kind) if _is_exact(kind) else _decode(data, kind, MAX_LENIENT, MAX_LENIENT_VALUES)
+
+
+def decode_table(data: bytes, kind: type[T]) -> T:
+    """Read a body that may hold a long table keyed by queues: a client's answer, or a broker's registration.
+
+    Raises:
+        BodyInvalid: There is none, it is no JSON, or a member is not of its type.
+    """
+    return _decode(data, kind, MAX_LENIENT_TABLE, 4 * MAX_LENIENT_VALUES)
 
 
 def decode_leniently(data: bytes, kind: type[T]) -> T:
@@ -61,7 +81,7 @@ def decode_leniently(data: bytes, kind: type[T]) -> T:
     Raises:
         BodyInvalid: There is none, it is no JSON, or a member is not of its type.
     """
-    return _decode(data, kind, len(data))
+    return _decode(data, kind, len(data), None)
 
 
 def encode(body: object) -> bytes:
@@ -76,23 +96,35 @@ def encode(body: object) -> bytes:
         raise LocalProtocolError("a body's text holds half a surrogate pair, which has no bytes in UTF-8") from None
 
 
-def _decode(data: bytes, kind: type[T], max_size: int) -> T:
+def _decode(data: bytes, kind: type[T], max_size: int, max_values: int | None) -> T:
     if not data:
         raise BodyInvalid("", "there is none")
     key = cast("Hashable", kind)
+    failure: Exception | None = None
     if not _has_queue_keys(key):
         try:
             return cast("T", _decoder(key).decode(data))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # the lenient reader says what is wrong, if it finds anything wrong
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            failure = exc  # the lenient reader says what is wrong, if it finds anything wrong
+    if len(data) > max_size:
+        raise _strictly_wrong(failure, len(data), max_size)
     try:
-        value = _tidy(lenient_json.parse(data, max_size))
+        value = _tidy(lenient_json.parse(data, max_size, max_values))
     except LenientJsonError as exc:
         raise BodyInvalid("", f"is no JSON: {exc}") from None
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as exc:
         raise _explain(exc) from None
+
+
+def _strictly_wrong(failure: Exception | None, size: int, max_size: int) -> BodyInvalid:
+    """Return what keeps a body that is too long for the lenient reader from being read."""
+    if isinstance(failure, msgspec.ValidationError):
+        return _explain(failure)
+    if failure is not None:
+        return BodyInvalid("", f"is no JSON: {failure}; a body of over {max_size} bytes must be strict JSON")
+    return BodyInvalid("", f"has {size} bytes, and at most {max_size} are read")
 
 
 def _decode_exactly(data: bytes, kind: type[T]) -> T:

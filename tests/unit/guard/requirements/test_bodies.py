@@ -229,10 +229,87 @@ def test_replies_name_a_reply_topic(code):
             needs(code, {}, topic)
 
 
-def test_a_request_that_names_too_much_refuses():
-    """Each resource costs a decision, and others wait for it."""
-    topics = [{"topicName": f"t{number}"} for number in range(10_001)]
+def many(form, count):
+    return [json.loads(json.dumps(form).replace("@", str(number))) for number in range(count)]
 
-    assert len(needs(18, {"topicConfigList": topics[:10_000]})) == 10_000
-    with pytest.raises(NeedUnclear, match="more than 10000 resources"):
-        needs(18, {"topicConfigList": topics})
+
+TOO_MANY = [
+    (18, lambda n: {"topicConfigList": many({"topicName": "t@"}, n)}, 256, "topics"),
+    (225, lambda n: {"groupConfigList": many({"groupName": "g@"}, n)}, 256, "groups"),
+    (
+        34,
+        lambda n: {"clientID": "c", "consumerDataSet": many({"groupName": "g@"}, n)},
+        1_000,
+        "producer and consumer groups",
+    ),
+    (
+        34,
+        lambda n: {
+            "clientID": "c",
+            "consumerDataSet": [
+                {"groupName": "g", "subscriptionDataSet": many({"topic": "t@"}, n - 1)},
+                {"groupName": "h", "subscriptionDataSet": [{"topic": "t"}]},
+            ],
+        },
+        1_000,
+        "subscriptions",
+    ),
+    (
+        41,
+        lambda n: {"consumerGroup": "g", "clientId": "c", "mqSet": many({"topic": "t@", **QUEUE}, n)},
+        1_000,
+        "queues",
+    ),
+    (
+        42,
+        lambda n: {"consumerGroup": "g", "clientId": "c", "mqSet": many({"topic": "t@", **QUEUE}, n)},
+        1_000,
+        "queues",
+    ),
+    (
+        200151,
+        lambda n: {"brokerName": "b", "acks": many({"c": "g", "t": "t@", **ACK}, n)},
+        1_000,
+        "acknowledgements",
+    ),
+    (200071, lambda n: {"subscriptionSet": many({"group": "g", "topic": "t@"}, n)}, 1_000, "subscriptions"),
+]
+
+
+@pytest.mark.parametrize(("code", "body", "most", "what"), TOO_MANY)
+def test_a_request_that_names_too_much_refuses(code, body, most, what):
+    """Each resource costs a decision, and others wait for it. The refusal tells how many there may be."""
+    assert len(needs(code, body(most))) >= most
+    with pytest.raises(NeedUnclear, match=f"^one request has at most {most} {what}: split it$") as refused:
+        needs(code, body(most + 1))
+    assert refused.value.reason == "too-many-resources"
+
+
+@pytest.mark.parametrize(("code", "field", "sign"), [(208, "topicList", ";"), (308, "filterGroups", ",")])
+def test_a_field_that_names_too_much_refuses(code, field, sign):
+    """Names in one ext field are as costly as those in a body."""
+    ext = {"consumerGroup": "g", "compareGroup": "g", "topic": "t"}
+
+    assert len(needs(code, {}, {**ext, field: sign.join(f"n{number}" for number in range(256))})) > 256
+    for many_names in (257, 100_000):
+        with pytest.raises(NeedUnclear, match=f"at most 256 names in the field `{field}`"):
+            needs(code, {}, {**ext, field: sign.join(f"n{number}" for number in range(many_names))})
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
+def test_a_body_that_is_too_long_is_not_read(code):
+    """Reading it is work that others wait for, before anybody knows whether its sender may send it."""
+    body = b"{" + b" " * (256 * 1024)
+
+    with pytest.raises(NeedUnclear, match="a request of this code at most 262144") as refused:
+        REQUIREMENTS.needs(Command(code, ext={"topic": "t"}, body=body))
+    assert refused.value.reason == "long-body"
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
+def test_a_body_is_not_read_before_a_need_is_asked_for(code):
+    """So the guard looks at the sender first, and stops at the first need that is not met."""
+    found = REQUIREMENTS.find(Command(code, ext={"topic": "t"}, body=b"nonsense"))
+
+    with pytest.raises(NeedUnclear, match="is no JSON"):
+        list(found)

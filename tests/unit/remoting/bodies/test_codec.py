@@ -6,7 +6,17 @@ import pytest
 
 from mqguard.remoting.bodies.access import AclInfo, UserInfo
 from mqguard.remoting.bodies.clients import HeartbeatData, LockedQueues
-from mqguard.remoting.bodies.codec import Body, ExactBody, MessageQueue, decode, decode_leniently, encode
+from mqguard.remoting.bodies.codec import (
+    MAX_LENIENT,
+    Body,
+    ExactBody,
+    MessageQueue,
+    decode,
+    decode_leniently,
+    decode_table,
+    encode,
+)
+from mqguard.remoting.bodies.groups import ConsumerStatus
 from mqguard.remoting.errors import BodyInvalid, LocalProtocolError
 
 
@@ -74,8 +84,54 @@ def test_what_is_wrong_is_said_with_its_place(text: bytes, message: str) -> None
 
 def test_deep_nesting_is_bad_input() -> None:
     for kind in (Outer, HeartbeatData, Strict):
-        with pytest.raises(BodyInvalid, match="is no JSON"):
+        with pytest.raises(BodyInvalid, match=r"is no JSON|at most 16384 are read"):
             decode(b'{"parts":' + b"[" * 100_000, kind)
+        with pytest.raises(BodyInvalid, match="is no JSON"):
+            decode(b'{"parts":' + b"[" * 10_000, kind)
+
+
+def lenient_heartbeat(size: int) -> bytes:
+    """A heartbeat that only the lenient reader reads: single quotes, and one long text."""
+    head, tail = b"{'clientID':\"", b'"}'
+    return head + b"x" * (size - len(head) - len(tail)) + tail
+
+
+def test_a_long_body_is_read_strictly_only() -> None:
+    """The lenient reader takes a millisecond a kilobyte, and whoever sends a body keeps others waiting."""
+    longest = lenient_heartbeat(MAX_LENIENT)
+    assert len(decode(longest, HeartbeatData).client_id) > 16_000
+    with pytest.raises(BodyInvalid, match="a body of over 16384 bytes must be strict JSON"):
+        decode(lenient_heartbeat(MAX_LENIENT + 1), HeartbeatData)
+    assert len(decode(lenient_heartbeat(MAX_LENIENT + 1).replace(b"'", b'"'), HeartbeatData).client_id) > 16_000
+    with pytest.raises(BodyInvalid, match="`clientID`: expected a text, got an object"):
+        decode(b'{"clientID":{}' + b" " * MAX_LENIENT + b"}", HeartbeatData)
+
+
+def test_a_body_of_many_values_is_read_strictly_only() -> None:
+    """A value of two bytes costs as much as one of fifty."""
+    few = b'{\'clientID\':"c","x":[' + b"0," * 1_900 + b"]}"
+    assert decode(few, HeartbeatData).client_id == "c"
+    with pytest.raises(BodyInvalid, match="more than 2000 values, which are read leniently"):
+        decode(few.replace(b"[", b"[" + b"0," * 200), HeartbeatData)
+
+
+def test_references_repeat_no_more_than_that() -> None:
+    """A short text could stand for very many values."""
+    shared = b'{"clientID":"c","a":[' + b"0," * 500 + b'],"b":[' + b'{"$ref":"$.a"},' * 5 + b"]}"
+    with pytest.raises(BodyInvalid, match="its references repeat more than 2000 values"):
+        decode(shared.replace(b'"c"', b"'c'"), HeartbeatData)
+
+
+def test_a_table_keyed_by_queues_may_be_longer() -> None:
+    """A client answers with the positions of some hundred queues."""
+    queue = '{"brokerName":"broker-a","queueId":%d,"topic":"a-topic-with-a-name-of-usual-length"}:5'
+    body = ("{" + '"messageQueueTable":{' + ",".join(queue % number for number in range(500)) + "}}").encode()
+    assert len(body) > MAX_LENIENT
+    assert len(decode_table(body, ConsumerStatus).message_queue_table) == 500
+    with pytest.raises(BodyInvalid, match="at most 16384 are read"):
+        decode(body, ConsumerStatus)
+    with pytest.raises(BodyInvalid, match="at most 65536 are read"):
+        decode_table(body * 2, ConsumerStatus)
 
 
 def test_a_list_of_bodies_is_a_body() -> None:
