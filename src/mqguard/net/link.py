@@ -16,11 +16,12 @@ from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
 from mqguard.net.settings import NetSettings, TlsMode
 from mqguard.remoting.command import Command
-from mqguard.remoting.errors import RemoteProtocolError
-from mqguard.remoting.frame import FrameReader
+from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
+from mqguard.remoting.frame import FrameReader, encode_reply
 
 MOST_ANSWERS = 64 * 1024 * 1024
 """Bytes of answers that one turn makes: whatever more was asked waits for the next, when it is known who reads."""
+_ALL = 1 << 30
 _AT_ONCE = 16
 """Frames that are served before it is looked what they cost: a pull may answer megabytes, or search for long."""
 _PATIENCE = 0.02
@@ -97,7 +98,7 @@ class ServerLink(asyncio.Protocol):
         self._hub = hub
         self._loop = loop
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(hub.settings.max_frame)
+        self._reader = FrameReader(hub.settings.max_frame, hub.anonymous_limits)
         self._session: tls.TlsSession | None = None
         self._take: Callable[[bytes], None] = self._take_first
         self._first = b""
@@ -301,12 +302,14 @@ class ServerLink(asyncio.Protocol):
             self.finish()
 
     def _take_frames(self, data: bytes) -> None:
-        failure = None
-        try:
-            commands = self._reader.feed(data)
-        except RemoteProtocolError as exc:
-            commands = exc.commands
-            failure = str(exc)
+        self._reader.push(data)
+        commands, refused, failure = self._decode()
+        while refused is not None:
+            self._serve(commands)
+            self._refuse(refused)
+            if self.closed:
+                return
+            commands, refused, failure = self._decode()
         pending = self._reader.pending
         if pending != self.held:
             change, self.held = pending - self.held, pending
@@ -319,6 +322,20 @@ class ServerLink(asyncio.Protocol):
         if failure is not None and not self.closed:
             self._hub.complain(self, failure)
             self.finish()
+
+    def _decode(self) -> tuple[list[Command], FrameRefused | None, str | None]:
+        try:
+            return self._reader.take(_ALL), None, None
+        except FrameRefused as exc:
+            return exc.commands, exc, None
+        except RemoteProtocolError as exc:
+            return exc.commands, None, str(exc)
+
+    def _refuse(self, refused: FrameRefused) -> None:
+        """Answer a request that is over a limit."""
+        self._hub.complain(self, str(refused))
+        if not refused.request.is_response and not refused.request.is_oneway:
+            self.send(encode_reply(refused.request.opaque, refused.code, remark=str(refused)))
 
     # Commands, and those that must wait for the next turn
 

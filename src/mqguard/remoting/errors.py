@@ -1,8 +1,19 @@
 """What can be wrong with bytes, headers and bodies of the remoting protocol."""
 
 from mqguard.errors import MqguardError
-from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command
+
+_SENDS = frozenset(
+    {
+        RequestCode.SEND_MESSAGE,
+        RequestCode.SEND_MESSAGE_V2,
+        RequestCode.SEND_BATCH_MESSAGE,
+        RequestCode.SEND_REPLY_MESSAGE,
+        RequestCode.SEND_REPLY_MESSAGE_V2,
+    }
+)
+"""Producers show the code of a refused message to their users, and do not send it again."""
 
 
 class ProtocolError(MqguardError):
@@ -16,7 +27,7 @@ class LocalProtocolError(ProtocolError):
 class RemoteProtocolError(ProtocolError):
     """The peer sent bytes that are no frame of the protocol.
 
-    The connection cannot go on: where the next frame begins is unknown.
+    The connection cannot go on, since the beginning of the next frame is unknown.
 
     Attributes:
         code: Response code to answer with, should an answer be possible.
@@ -27,6 +38,19 @@ class RemoteProtocolError(ProtocolError):
         super().__init__(message)
         self.code = code
         self.commands: list[Command] = []
+
+
+class FrameRefused(RemoteProtocolError):
+    """A frame is over a limit of its request code. Its header was read, and the connection can go on.
+
+    Attributes:
+        request: The frame without its body.
+    """
+
+    def __init__(self, message: str, request: Command) -> None:
+        is_send = request.code in _SENDS
+        super().__init__(message, ResponseCode.MESSAGE_ILLEGAL if is_send else ResponseCode.INVALID_PARAMETER)
+        self.request = request
 
 
 class HeaderInvalid(ProtocolError):

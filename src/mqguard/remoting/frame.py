@@ -4,16 +4,18 @@ A frame is: length i32 of all that follows, one byte for the header's form (0 JS
 header, body. All numbers are big-endian (Apache: `RemotingCommand`).
 """
 
-# Rule 1: what `feed` does depends on the bytes of the connection so far, never on how they were split.
+# Rule 1: what `take` gives depends on the bytes of the connection and on the limits, never on how they were split.
 # Rule 2: any bytes give commands or a RemoteProtocolError, and nothing else.
 # Rule 3: a frame is decoded once; of its bytes only the body (and the small header) is copied.
+# Rule 4: a limit is checked before the bytes that it bounds are collected.
 
 import struct
 from typing import Final
 
 from mqguard.remoting import header_binary, header_json
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.body_limits import FrameLimits
+from mqguard.remoting.command import NO_EXT, Command
+from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
 
 DEFAULT_MAX_FRAME: Final = 16 * 1024 * 1024
 """Largest frame in bytes that Java peers accept by default (`com.rocketmq.remoting.frameMaxLength`)."""
@@ -28,6 +30,8 @@ _PREFIX: Final = struct.Struct(">II")
 _LENGTH: Final = struct.Struct(">i")
 _LONGEST_HEADER: Final = 0xFFFFFF
 _MAX_LENGTH: Final = 0x7FFFFFFF
+_NO_LIMITS: Final = FrameLimits(MAX_HEADER, _LONGEST_HEADER, _MAX_LENGTH, {}, _MAX_LENGTH, _MAX_LENGTH)
+_ALL: Final = _MAX_LENGTH
 
 _unpack_prefix = _PREFIX.unpack_from
 _pack_prefix = _PREFIX.pack
@@ -36,102 +40,238 @@ _pack_prefix = _PREFIX.pack
 class FrameReader:
     """Turns the bytes of one connection into commands.
 
+    `push` takes bytes, and `take` decodes so many frames of them. `feed` does both for all that there is.
+
     Args:
         max_frame: Largest frame in bytes that is accepted; a longer one is refused by its length field, unread.
+        limits: Limits by request code; without them only those of the format hold.
+
+    Attributes:
+        limits: The limits now. They may be changed between two calls.
+        has_input: True if there are bytes that `take` has not looked at.
     """
 
-    __slots__ = ("_broken", "_held", "_max_frame", "_need")
+    __slots__ = ("_at", "_broken", "_data", "_head", "_held", "_max_frame", "_need", "_skip", "has_input", "limits")
 
-    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
+    def __init__(self, max_frame: int = DEFAULT_MAX_FRAME, limits: FrameLimits | None = None) -> None:
         self._max_frame = max_frame
+        self.limits = _NO_LIMITS if limits is None else limits
+        self._data = b""
+        self._at = 0
+        self.has_input = False
+        # A frame of which a part has arrived: first its prefix and header, then, once `_head` is known, its body.
         self._held = bytearray()
-        self._need = 4
+        self._need = 0
+        self._head: Command | None = None
+        self._skip = 0
         self._broken = False
 
     @property
     def pending(self) -> int:
-        """Bytes held of a frame that has not ended."""
-        return len(self._held)
+        """Bytes that are held: of a frame that has not ended, and of those that were not decoded."""
+        return len(self._held) + len(self._data) - self._at
 
-    def feed(self, data: bytes) -> list[Command]:
-        """Take the next bytes of the connection.
+    @property
+    def is_unfinished(self) -> bool:
+        """True if a frame has begun and not ended."""
+        return bool(self._need or self._skip)
+
+    def push(self, data: bytes) -> None:
+        """Keep the next bytes of the connection for `take`."""
+        if self._broken:
+            return
+        self._data = self._data[self._at :] + data if self.has_input else data
+        self._at = 0
+        self.has_input = bool(self._data)
+
+    def take(self, count: int) -> list[Command]:
+        """Decode the next frames.
+
+        Args:
+            count: Maximum number of frames.
 
         Returns:
-            The commands that are complete now, in order.
+            The commands that are complete, in order.
 
         Raises:
-            RemoteProtocolError: The bytes are no frame. Its `commands` holds those that were complete before.
-                The reader is of no use afterwards: every further call raises.
+            FrameRefused: A frame is over a limit of its code; the next call goes on after it.
+            RemoteProtocolError: The bytes are not a frame. The reader is of no use afterwards: every further call
+                raises. The `commands` of both hold those that were complete before.
         """
         if self._broken:
             raise RemoteProtocolError("bytes after a frame that could not be read")
         commands: list[Command] = []
         try:
-            at = self._complete(data, commands) if self._held else 0
-            if at < len(data):
-                self._read(data, at, commands)
+            self._take(commands, count)
+        except FrameRefused as exc:
+            self.has_input = self._at < len(self._data)
+            exc.commands = commands
+            raise
         except RemoteProtocolError as exc:
             self._broken = True
             self._held.clear()
+            self._data, self._at, self.has_input = b"", 0, False
+            self._need = self._skip = 0
             exc.commands = commands
             raise
         return commands
 
-    def _complete(self, data: bytes, commands: list[Command]) -> int:
-        """Give the held beginning of a frame what it needs; the position in `data` up to which that went."""
-        held = self._held
-        at = 0
-        while True:
-            missing = self._need - len(held)
-            held += data[at : at + missing]
-            at = min(len(data), at + missing)
-            if len(held) < self._need:
-                return at
-            if self._need > 4:
-                commands.append(self._one(bytes(held), 0, self._need))
-                held.clear()
-                self._need = 4
-                return at
-            self._need = 4 + self._length(held, 0)
+    def feed(self, data: bytes) -> list[Command]:
+        """Take the next bytes of the connection, and decode all frames that are complete.
 
-    def _read(self, data: bytes, at: int, commands: list[Command]) -> None:
-        """Read all whole frames from `at` on and hold the rest."""
-        size = len(data)
-        while at + 4 <= size:
-            end = at + 4 + self._length(data, at)
-            if end > size:
-                self._need = end - at
+        Raises:
+            RemoteProtocolError: See `take`.
+        """
+        self.push(data)
+        return self.take(_ALL)
+
+    def _take(self, commands: list[Command], count: int) -> None:
+        if self._need or self._skip:
+            self._go_on(commands)
+            if self._need or self._skip:
+                return
+        data = self._data
+        at, size, max_frame = self._at, len(data), self._max_frame
+        max_header = self.limits.header
+        while at + 8 <= size and len(commands) < count:
+            length, word = _unpack_prefix(data, at)
+            split = at + 8 + (word & _LONGEST_HEADER)
+            end = at + 4 + length
+            if end > size or split > end or not 4 <= length <= max_frame or split - at - 8 > max_header:
                 break
-            commands.append(self._one(data, at, end))
+            self._at = end
+            commands.append(self._one(word >> 24, data[at + 8 : split], data[split:end]))
             at = end
-        if at < size:
-            self._held += data[at:]
+        if at >= size:
+            self._data, self._at, self.has_input = b"", 0, False
+        elif len(commands) < count:
+            # What is not whole, or not right.
+            self._need = 4
+            self._go_on(commands)
 
-    def _length(self, data: bytes | bytearray, at: int) -> int:
-        length: int = _LENGTH.unpack_from(data, at)[0]
+    def _one(self, form: int, header: bytes, body: bytes) -> Command:
+        command = self._decode(form, header, body)
+        if len(body) > self.limits.unchecked:
+            self._check_body(command, len(body))
+        return command
+
+    def _decode(self, form: int, header: bytes, body: bytes) -> Command:
+        """Decode a header.
+
+        Raises:
+            FrameRefused: It has too many fields.
+            RemoteProtocolError: It cannot be read.
+        """
+        max_fields = self.limits.fields
+        if form == JSON:
+            command = header_json.read(header, body)
+            if len(command.ext) > max_fields:
+                command.ext, command.body = NO_EXT, b""
+                raise FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
+            return command
+        if form == BINARY:
+            return header_binary.read(header, body, max_fields)
+        raise RemoteProtocolError(f"unknown header form {form}: 0 is JSON, 1 is binary")
+
+    def _check_body(self, command: Command, size: int) -> None:
+        limit = self.limits.body(command.code, is_response=command.is_response)
+        if size > limit:
+            what = "answer" if command.is_response else "request"
+            command.body = b""
+            raise FrameRefused(
+                f"the body of {what} {command.code} has {size} bytes, over its limit of {limit} bytes", command
+            )
+
+    # A frame that arrives in parts
+
+    def _go_on(self, commands: list[Command]) -> None:
+        """Give the frame that has begun what it needs, as far as it is there; check each part before the next."""
+        while self._need or self._skip:
+            if self._skip:
+                self._skip -= self._move(self._skip, None)
+                if self._skip:
+                    return
+                continue
+            self._move(self._need - len(self._held), self._held)
+            if len(self._held) < self._need:
+                return
+            if self._head is not None:
+                self._head.body = bytes(self._held)
+                commands.append(self._head)
+                self._begin_next()
+            elif self._need == 4:
+                self._length(_LENGTH.unpack_from(self._held)[0])
+                self._need = 8
+            elif self._need == 8:
+                self._need += self._header_size()
+                if self._need == 8:
+                    self._end_header(commands)
+            else:
+                self._end_header(commands)
+
+    def _move(self, wanted: int, to: bytearray | None) -> int:
+        """Use up bytes of the input; the number that there was of those wanted."""
+        data, at = self._data, self._at
+        found = min(wanted, len(data) - at)
+        if to is not None:
+            to += data[at : at + found]
+        self._at = at + found
+        self.has_input = self._at < len(data)
+        if not self.has_input:
+            self._data, self._at = b"", 0
+        return found
+
+    def _begin_next(self) -> None:
+        self._held = bytearray()
+        self._head = None
+        self._need = 0
+
+    def _length(self, length: int) -> None:
+        """Check the length of a frame.
+
+        Raises:
+            RemoteProtocolError: It is not one, or too large.
+        """
         if 4 <= length <= self._max_frame:
-            return length
+            return
         if length < 0:
             raise RemoteProtocolError(f"the frame's length {length} is negative")
         if length < 4:
             raise RemoteProtocolError(f"the frame's length {length} leaves no room for its header length")
         raise RemoteProtocolError(f"the frame's length {length} is over the limit of {self._max_frame} bytes")
 
-    def _one(self, data: bytes, at: int, end: int) -> Command:
-        word: int = _unpack_prefix(data, at)[1]
-        start = at + 8
-        size = word & _LONGEST_HEADER
-        split = start + size
-        if split > end:
-            raise RemoteProtocolError(f"the frame's header length {size} is over the {end - start} bytes of the frame")
-        if size > MAX_HEADER:
-            raise RemoteProtocolError(f"the frame's header length {size} is over the limit of {MAX_HEADER} bytes")
-        form = word >> 24
-        if form == JSON:
-            return header_json.read(data[start:split], data[split:end])
-        if form == BINARY:
-            return header_binary.read(data[start:split], data[split:end])
-        raise RemoteProtocolError(f"unknown header form {form}: 0 is JSON, 1 is binary")
+    def _header_size(self) -> int:
+        length, word = _unpack_prefix(self._held)
+        size: int = word & _LONGEST_HEADER
+        if size > length - 4:
+            raise RemoteProtocolError(f"the frame's header length {size} is over the {length - 4} bytes of the frame")
+        if size > self.limits.header:
+            raise RemoteProtocolError(
+                f"the frame's header length {size} is over the limit of {self.limits.header} bytes"
+            )
+        return size
+
+    def _end_header(self, commands: list[Command]) -> None:
+        """Decode the header that has arrived, and check its body before any of it is collected.
+
+        Raises:
+            FrameRefused: The body is to be skipped.
+            RemoteProtocolError: The header cannot be read.
+        """
+        length, word = _unpack_prefix(self._held)
+        header = bytes(self._held[8:])
+        size = length - 4 - len(header)
+        self._begin_next()
+        self._skip = size
+        command = self._decode(word >> 24, header, b"")
+        if size > self.limits.unchecked:
+            self._check_body(command, size)
+        self._skip = 0
+        if size:
+            self._head = command
+            self._need = size
+        else:
+            commands.append(command)
 
 
 def encode_reply(

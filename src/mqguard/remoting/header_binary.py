@@ -9,23 +9,26 @@ from typing import Final
 
 from mqguard.remoting.codes import LanguageCode
 from mqguard.remoting.command import NO_EXT, Command
-from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
 
 _FIXED: Final = struct.Struct(">hBhii")
 _INT: Final = struct.Struct(">i")
 _SHORT: Final = struct.Struct(">h")
+_NO_LIMIT: Final = 0xFFFFFF
 _KNOWN: Final = frozenset(int(language) for language in LanguageCode)
 
 
-def read(data: bytes, body: bytes) -> Command:
+def read(data: bytes, body: bytes, max_fields: int = _NO_LIMIT) -> Command:
     """Decode a header.
 
     Args:
         data: The header's bytes alone.
         body: The body that goes into the command.
+        max_fields: Maximum number of ext fields.
 
     Raises:
-        RemoteProtocolError: A length points past the end or is negative, or a text is no UTF-8.
+        RemoteProtocolError: A length points past the end or is negative, or a text is not UTF-8.
+        FrameRefused: There are too many ext fields; those that follow are not read.
     """
     if len(data) < _FIXED.size:
         raise RemoteProtocolError(f"the binary header has {len(data)} bytes, fewer than the fixed {_FIXED.size}")
@@ -38,11 +41,12 @@ def read(data: bytes, body: bytes) -> Command:
         fields, at = _slice(data, at, _INT, "ext fields")
         if at != len(data):
             raise RemoteProtocolError(f"the binary header has {len(data) - at} bytes after its ext fields")
-        return Command(
-            code, opaque, flag, version, language, remark.decode() if remark else None, _read_ext(fields), body
-        )
+        command = Command(code, opaque, flag, version, language, remark.decode() if remark else None, NO_EXT, body)
+        if fields:
+            command.ext = _read_ext(fields, command, max_fields)
     except UnicodeDecodeError:
         raise RemoteProtocolError("the binary header holds a text that is no UTF-8") from None
+    return command
 
 
 def write(command: Command) -> bytes:
@@ -68,12 +72,13 @@ def _write_field(key: bytes, value: bytes) -> bytes:
     return _SHORT.pack(len(key)) + key + _INT.pack(len(value)) + value
 
 
-def _read_ext(data: bytes) -> dict[str, str]:
-    if not data:
-        return NO_EXT
+def _read_ext(data: bytes, command: Command, max_fields: int) -> dict[str, str]:
     ext: dict[str, str] = {}
-    at = 0
+    at = count = 0
     while at < len(data):
+        if count >= max_fields:
+            raise FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
+        count += 1
         key, at = _slice(data, at, _SHORT, "name of an ext field")
         value, at = _slice(data, at, _INT, "value of an ext field")
         ext[key.decode()] = value.decode()

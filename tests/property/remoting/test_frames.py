@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.remoting.body_limits import FrameLimits
 from mqguard.remoting.command import Command
-from mqguard.remoting.errors import RemoteProtocolError
+from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_binary, encode_reply, encode_request
 
 MAX_FRAME = 4096
@@ -91,6 +92,55 @@ def test_any_split_gives_the_same(data: bytes, cuts: list[int]) -> None:
 @given(streams)
 def test_byte_by_byte_gives_the_same(data: bytes) -> None:
     assert outcome([data[at : at + 1] for at in range(len(data))]) == outcome([data])
+
+
+tight = st.builds(
+    FrameLimits,
+    header=st.integers(60, 200),
+    fields=st.integers(0, 4),
+    answer=st.integers(0, 30),
+    bodies=st.dictionaries(st.integers(0, 5), st.integers(10, 40)),
+    unknown=st.integers(5, 30),
+    unchecked=st.just(5),
+)
+limited_streams = st.lists(
+    st.one_of(
+        commands(st.integers(0, 6)).map(encode_request), commands(st.integers(0, 6)).map(encode_binary), near_frames()
+    ),
+    max_size=6,
+).map(b"".join)
+
+
+def limited_outcome(pieces: list[bytes], limits: FrameLimits, count: int) -> tuple[list[Command | str], str | None]:
+    """All commands and refusals in order, and the error that ended them."""
+    reader = FrameReader(MAX_FRAME, limits)
+    found: list[Command | str] = []
+    for piece in pieces:
+        reader.push(piece)
+        while reader.has_input:
+            try:
+                taken = reader.take(count)
+                assert len(taken) <= count
+                found += taken
+            except FrameRefused as exc:
+                found += [*exc.commands, f"{exc} {exc.request.opaque}"]
+            except RemoteProtocolError as exc:
+                return found + exc.commands, str(exc)
+    return found, None
+
+
+@given(limited_streams, tight, st.lists(st.integers(0, 600)), st.integers(1, 4))
+def test_limits_hold_for_any_split(data: bytes, limits: FrameLimits, cuts: list[int], count: int) -> None:
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    pieces = [data[start:end] for start, end in itertools.pairwise(places)]
+    whole, error = limited_outcome([data], limits, 1_000)
+    assert limited_outcome(pieces, limits, count) == (whole, error)
+    assert limited_outcome([data[at : at + 1] for at in range(len(data))], limits, count) == (whole, error)
+    for event in whole:
+        if isinstance(event, Command):
+            limit = limits.body(event.code, is_response=event.is_response)
+            assert len(event.body) <= max(limit, limits.unchecked)
+            assert len(event.ext) <= limits.fields
 
 
 @given(st.lists(commands(int32), max_size=4))

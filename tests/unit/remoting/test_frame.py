@@ -1,11 +1,13 @@
 """Frames, vector by vector."""
 
 import struct
+from collections.abc import Callable
 
 import pytest
 
+from mqguard.remoting.body_limits import FrameLimits, anonymous_limits, authenticated_limits
 from mqguard.remoting.command import Command
-from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_binary, encode_reply, encode_request
 
 BINARY_105 = bytes.fromhex(
@@ -76,6 +78,73 @@ def test_the_limit_itself_is_allowed() -> None:
     assert len(FrameReader(size).feed(frame)) == 1
     with pytest.raises(RemoteProtocolError, match=f"over the limit of {size - 1} bytes"):
         FrameReader(size - 1).feed(frame)
+
+
+LIMITS = FrameLimits(header=200, fields=2, answer=10, bodies={105: 20}, unknown=5, unchecked=5)
+
+
+@pytest.mark.parametrize("encode", [encode_request, encode_binary], ids=["json", "binary"])
+def test_a_body_over_the_limit_of_its_code_is_refused_and_skipped(encode: Callable[[Command], bytes]) -> None:
+    reader = FrameReader(limits=LIMITS)
+    reader.push(encode(Command(105, 1, body=bytes(20))) + encode(Command(105, 2, body=bytes(21))) + encode(Command(3)))
+    with pytest.raises(FrameRefused) as caught:
+        reader.take(100)
+    assert str(caught.value) == "the body of request 105 has 21 bytes, over its limit of 20 bytes"
+    assert (caught.value.request.opaque, caught.value.request.body, caught.value.code) == (2, b"", 29)
+    assert [command.opaque for command in caught.value.commands] == [1]
+    assert [command.code for command in reader.take(100)] == [3]
+
+
+def test_a_body_over_its_limit_is_refused_before_it_arrives() -> None:
+    frame = encode_request(Command(310, 7, body=bytes(1_000_000)))
+    reader = FrameReader(limits=LIMITS)
+    reader.push(frame[:-999_999])
+    with pytest.raises(FrameRefused, match="over its limit of 5 bytes") as caught:
+        reader.take(1)
+    assert caught.value.code == 13
+    for at in range(len(frame) - 999_999, len(frame), 65_536):
+        reader.push(frame[at : at + 65_536])
+        assert reader.take(1) == []
+        assert reader.pending == 0
+    assert len(reader.feed(BINARY_105)) == 1
+
+
+def test_an_answer_has_a_limit_of_its_own() -> None:
+    with pytest.raises(FrameRefused, match="the body of answer 105 has 11 bytes, over its limit of 10 bytes"):
+        FrameReader(limits=LIMITS).feed(encode_reply(1, 105, body=bytes(11)))
+
+
+@pytest.mark.parametrize("encode", [encode_request, encode_binary], ids=["json", "binary"])
+def test_a_header_of_many_fields_is_refused_and_skipped(encode: Callable[[Command], bytes]) -> None:
+    reader = FrameReader(limits=LIMITS)
+    frame = encode(Command(105, 9, ext={"a": "", "b": "", "c": ""}, body=b"abc"))
+    reader.push(frame + BINARY_105)
+    with pytest.raises(FrameRefused, match="the header of request 105 has over 2 ext fields") as caught:
+        reader.take(1)
+    assert (caught.value.request.opaque, caught.value.request.ext) == (9, {})
+    assert len(reader.take(1)) == 1
+
+
+def test_fields_of_one_name_are_counted_each() -> None:
+    field = b"\x00\x01a\x00\x00\x00\x00"
+    header = struct.pack(">hBhiiii", 105, 0, 0, 7, 0, 0, 3 * len(field)) + 3 * field
+    assert FrameReader().feed(framed(header, form=1))[0].ext == {"a": ""}
+    with pytest.raises(FrameRefused, match="has over 2 ext fields"):
+        FrameReader(limits=LIMITS).feed(framed(header, form=1))
+
+
+def test_a_header_over_its_limit_is_refused_before_it_arrives() -> None:
+    with pytest.raises(RemoteProtocolError, match="header length 201 is over the limit of 200 bytes"):
+        FrameReader(limits=LIMITS).feed(struct.pack(">II", 1_000, 201))
+
+
+def test_limits_may_change_between_frames() -> None:
+    reader = FrameReader(limits=LIMITS)
+    reader.limits = authenticated_limits()
+    assert len(reader.feed(encode_request(Command(34, body=bytes(1_000_000))))) == 1
+    reader.limits = anonymous_limits()
+    with pytest.raises(FrameRefused, match="over its limit of 131072 bytes"):
+        reader.feed(encode_request(Command(34, body=bytes(1_000_000))))
 
 
 def test_what_is_pending_is_known() -> None:
