@@ -15,6 +15,7 @@ from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
 from mqguard.net.settings import NetSettings, TlsMode
+from mqguard.remoting.body_limits import FrameLimits
 from mqguard.remoting.command import Command
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
@@ -33,6 +34,8 @@ class Hub(Protocol):
 
     settings: NetSettings
     context: ssl.SSLContext | None
+    anonymous_limits: FrameLimits
+    authenticated_limits: FrameLimits
     queued: int
     """Bytes of answers, all connections together, that this turn has made so far."""
 
@@ -65,6 +68,9 @@ class Hub(Protocol):
 
     def complain(self, link: "ServerLink", reason: str) -> None:
         """Log why a link is being dropped."""
+
+    def refused(self, link: "ServerLink", reason: str) -> None:
+        """Log why a frame is refused."""
 
     def departed(self, link: "ServerLink") -> None:
         """A link that was ready for frames is not any more."""
@@ -333,7 +339,7 @@ class ServerLink(asyncio.Protocol):
 
     def _refuse(self, refused: FrameRefused) -> None:
         """Answer a request that is over a limit."""
-        self._hub.complain(self, str(refused))
+        self._hub.refused(self, str(refused))
         if not refused.request.is_response and not refused.request.is_oneway:
             self.send(encode_reply(refused.request.opaque, refused.code, remark=str(refused)))
 
@@ -344,9 +350,15 @@ class ServerLink(asyncio.Protocol):
             self._backlog += commands
         elif len(commands) <= _AT_ONCE and self._hub.queued < MOST_ANSWERS:
             self._hub.deliver(self, commands)
+            self._update_limits()
         else:
             self._backlog = commands
             self._drain()
+
+    def _update_limits(self) -> None:
+        """Take the wider limits once the connection has authenticated."""
+        if self.peer.channel.user and self._reader.limits is self._hub.anonymous_limits:
+            self._reader.limits = self._hub.authenticated_limits
 
     def _drain(self) -> None:
         """Serve a turn's worth of the backlog, unless the peer does not read."""
@@ -360,6 +372,7 @@ class ServerLink(asyncio.Protocol):
             del backlog[: len(commands)]
             left -= len(commands)
             self._hub.deliver(self, commands)
+        self._update_limits()
         self._steer()
         if backlog:
             self._drain_soon()

@@ -15,6 +15,7 @@ from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.link import ServerLink
 from mqguard.net.proxy_protocol import MAX_FRAME_BESIDE
 from mqguard.net.settings import NetSettings
+from mqguard.remoting import body_limits
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 
@@ -55,6 +56,10 @@ class RemotingServer:
             )
         self.settings = settings
         self.context: ssl.SSLContext | None = tls.server_context(settings.tls)
+        self.authenticated_limits = body_limits.authenticated_limits(settings.max_message)
+        self.anonymous_limits = (
+            body_limits.anonymous_limits(settings.max_message) if settings.authentication else self.authenticated_limits
+        )
         self.links: set[ServerLink] = set()
         self._app = app
         self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
@@ -221,6 +226,11 @@ class RemotingServer:
         """Log why a link is being dropped."""
         if self._gate is not None:
             self._gate.warn("connection from %s dropped: %s", link.peer.address, reason)
+
+    def refused(self, link: ServerLink, reason: str) -> None:
+        """Log why a frame is refused."""
+        if self._gate is not None:
+            self._gate.warn("frame from %s refused: %s", link.peer.address, reason)
 
     def left(self, link: ServerLink) -> None:
         """Forget a connection and tell the application."""

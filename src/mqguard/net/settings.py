@@ -3,6 +3,8 @@
 import dataclasses
 import enum
 
+from mqguard.remoting import body_limits
+
 
 class TlsMode(enum.Enum):
     """Who may speak: only plain peers, both, or only encrypted ones (Java's `tls.server.mode`)."""
@@ -39,6 +41,8 @@ class NetSettings:
 
     Attributes:
         max_frame: Largest frame that is accepted.
+        max_message: Largest body of a message; its frame has room for a header beside it.
+        authentication: True if clients can authenticate. If not, the limits of authenticated connections hold for all.
         idle_seconds: A connection without a byte either way for this long is closed.
         handshake_seconds: Longest that a TLS handshake or a PROXY header may take.
         frame_seconds: Longest that one frame may take to arrive.
@@ -57,6 +61,8 @@ class NetSettings:
     """
 
     max_frame: int = 16 * 1024 * 1024
+    max_message: int = body_limits.MAX_MESSAGE
+    authentication: bool = True
     idle_seconds: float = 120.0
     handshake_seconds: float = 10.0
     frame_seconds: float = 120.0

@@ -122,6 +122,8 @@ def authenticated_limits(max_message: int = MAX_MESSAGE) -> FrameLimits:
 
 def _rows(max_message: int) -> dict[int, _Row]:
     send = _Row(max_message + _MESSAGE_ROOM, max_message + _MESSAGE_ROOM)
-    return dict.fromkeys(CODE_NAMES, _NO_BODY) | {int(code): row for code, row in TABLE.items()} | dict.fromkeys(
-        map(int, _SENDS), send
+    return (
+        dict.fromkeys(CODE_NAMES, _NO_BODY)
+        | {int(code): row for code, row in TABLE.items()}
+        | dict.fromkeys(map(int, _SENDS), send)
     )

@@ -178,6 +178,8 @@ def net_settings(config: Configuration) -> NetSettings:
     """
     return dataclasses.replace(
         NetSettings(),
+        max_message=config.get(server_options.MAX_MESSAGE_SIZE),
+        authentication=config.get(access_options.AUTHENTICATION_ENABLED),
         idle_seconds=float(config.get(server_options.IDLE_SECONDS)),
         max_connections=config.get(server_options.MAX_CONNECTIONS),
         proxy_protocol_peers=config.get(server_options.PROXY_PROTOCOL_PEERS),

@@ -18,7 +18,7 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.frame import FrameReader, encode_reply, encode_request
 from mqguard.remoting.link import Link
 
-ECHO, BIG, FAIL, CLOSE, LATE, ONEWAY = 1, 2, 3, 4, 5, 6
+ECHO, BIG, FAIL, CLOSE, LATE, ONEWAY = 310, 2, 3, 4, 5, 6
 """Codes of the application below."""
 BIG_BODY = bytes(100_000)
 

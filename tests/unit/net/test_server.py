@@ -123,6 +123,33 @@ def test_junk_ends_its_connection_only(junk: bytes, caplog: pytest.LogCaptureFix
     assert "dropped: the frame's" in caplog.text or "dropped: the ext field" in caplog.text or "form" in caplog.text
 
 
+def test_a_request_over_its_limit_is_answered_and_its_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Echo(), settings(max_message=100_000)) as running, running.connect() as client:
+        client.send(asking(1) + asking(2, LATE, bytes(5_000)) + asking(3, body=bytes(2_000_000)) + asking(4))
+        answers = client.read(4)
+        assert [answer.opaque for answer in answers if answer.code == 0] == [1, 4]
+        remarks = {answer.opaque: (answer.code, answer.remark) for answer in answers if answer.code}
+        assert remarks == {
+            2: (29, "the body of request 5 has 5000 bytes, over its limit of 4096 bytes"),
+            3: (13, "the body of request 310 has 2000000 bytes, over its limit of 165536 bytes"),
+        }
+    assert "refused: the body of request 5" in caplog.text
+
+
+@pytest.mark.parametrize("authentication", [True, False])
+def test_more_is_taken_from_a_connection_that_has_authenticated(authentication: bool) -> None:
+    class Open(Echo):
+        def commands(self, link: Link, commands: list[Command]) -> None:
+            link.peer.channel.user = "alice"
+            super().commands(link, commands)
+
+    with serving(Open(), settings(authentication=authentication)) as running, running.connect() as client:
+        assert client.call(1, 34, bytes(500_000)).code == (29 if authentication else 0)
+        assert client.call(2).code == 0
+        assert client.call(3, 34, bytes(500_000)).code == 0
+        assert client.call(4, 34, bytes(1_500_000)).code == 29
+
+
 def send_on(client: Client) -> None:
     for _ in range(500):
         client.send(bytes(1000))

@@ -98,5 +98,5 @@ def test_a_long_header_is_not_read_leniently() -> None:
 
 def test_a_header_of_many_parts_is_not_read_leniently() -> None:
     assert read(b"{'code':1,x:[%s]}" % (b"0," * 900), b"").code == 1
-    with pytest.raises(RemoteProtocolError, match="has more than 1000 values"):
+    with pytest.raises(RemoteProtocolError, match="more than 1000 values"):
         read(b"{'code':1,x:[%s]}" % (b"0," * 2_000), b"")
