@@ -87,9 +87,11 @@ class Authentication:
         known, known_user = state.identity, state.user
         if claimed and (known is None or known.user != claimed or snapshot.user(claimed) is not known_user):
             self._throttle.check(claimed, peer, now)
+        signature = ext.get(SIGNATURE)
+        # Sorting the fields is work. A request that shows no signature, whoever it claims to be, is not worth it.
+        content = signed_content(ext, command.body, command.version) if claimed and signature else b""
         try:
-            content = signed_content(ext, command.body, command.version)
-            user = authenticate(Credentials(claimed, ext.get(SIGNATURE), content), snapshot, now)
+            user = authenticate(Credentials(claimed, signature, content), snapshot, now)
         except AuthenticationFailed as failure:
             user = self._look_again(command, peer, failure, snapshot, now)
         # The same user object: nothing about the user has changed since.
@@ -127,6 +129,8 @@ def _signer_without_token(command: Command, failure: AuthenticationFailed, snaps
     """
     ext = command.ext
     if SECURITY_TOKEN not in ext or failure.reason not in GUESSES:
+        raise failure
+    if not ext.get(SIGNATURE):
         raise failure
     bare = {name: value for name, value in ext.items() if name != SECURITY_TOKEN}
     content = signed_content(bare, command.body, command.version)

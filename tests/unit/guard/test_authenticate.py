@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mqguard.auth.user import UserStatus
+from mqguard.guard import authenticate
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.channel import Channel
@@ -176,3 +177,23 @@ def test_a_secret_that_ends_in_this_very_millisecond_proves_nothing_for_the_next
     world.clock.ms += 1
 
     assert reason(world, WRONG) == "wrong-signature"
+
+
+def test_what_shows_no_signature_is_not_worth_sorting(world, monkeypatch):
+    """Very many fields are sorted only for a request that shows credentials, whether there is such a user or not."""
+    built = []
+    monkeypatch.setattr(authenticate, "signed_content", lambda ext, *_: built.append(len(ext)) or b"")
+    fields = {f"f{number}": "" for number in range(1_000)} | {"SecurityToken": "t"}
+
+    for shown in (
+        {},
+        {"AccessKey": "alice"},
+        {"AccessKey": "nobody"},
+        {"Signature": "s"},
+        {"AccessKey": "alice", "Signature": ""},
+    ):
+        assert reason(world, Command(310, ext={**fields, **shown}))
+    assert built == []
+    for name in ("alice", "nobody"):
+        assert reason(world, Command(310, ext={**fields, "AccessKey": name, "Signature": "s"}))
+    assert built == [1_003, 1_002, 1_003, 1_002]
