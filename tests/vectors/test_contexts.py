@@ -19,7 +19,7 @@ BY_TAG = {
     "no-check": (73, 1326),
     "no-identity": (175, 339),
     "odd-body": (42, 17),
-    "retry-topic": (81, 485),
+    "retry-topic": (71, 495),
     "touched": (197, 266),
 }
 

@@ -41,5 +41,34 @@ def _require(access: Access, message: Record, action: Action) -> None:
         return
     access.require(ResourceType.GROUP, owner, action)
     origin = pairs.get(properties.RETRY_TOPIC)
-    if origin is not None and names.owner_of(origin) is None:
+    if origin is not None:
         access.require(ResourceType.TOPIC, origin, action)
+
+
+def readable(access: Access, topic: str, records: list[bytes], *actions: Action) -> list[bytes]:
+    """Return those records that the reader of a topic may have.
+
+    These are all, except in a retry or dead-letter topic, which holds messages of many topics. A reader with rights on
+    its group does not get those of topics that are closed to it.
+
+    Args:
+        access: The reader, which the guard has admitted to the topic.
+        topic: The topic that is read.
+        records: Records of the topic.
+        actions: Actions of which the reader needs one on the original topic.
+    """
+    if names.owner_of(topic) is None:
+        return records
+    allowed: dict[str, bool] = {}
+    kept = []
+    for data in records:
+        pairs = properties.parse(decode(data).properties.decode(errors="replace"))
+        origin = pairs.get(properties.RETRY_TOPIC)
+        if origin is None:
+            kept.append(data)
+            continue
+        if origin not in allowed:
+            allowed[origin] = access.allows(ResourceType.TOPIC, origin, *actions)
+        if allowed[origin]:
+            kept.append(data)
+    return kept

@@ -24,7 +24,24 @@ from mqguard.model.topic import PERM_WRITE, TopicConfig
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
 """Properties that only the broker writes; what a client sends under these names is dropped."""
 
-_SPECIAL = _OURS | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
+_ORIGINS = frozenset(
+    {
+        properties.REAL_TOPIC,
+        properties.REAL_QID,
+        properties.RETRY_TOPIC,
+        properties.ORIGIN_MESSAGE_ID,
+        properties.DLQ_ORIGIN_TOPIC,
+        properties.DLQ_ORIGIN_MESSAGE_ID,
+    }
+)
+"""Properties that say which message of which topic a copy is. Only messages in retry and dead-letter topics are copies.
+
+On other messages they are dropped: kept, they would still be there when a consumer gives the message back, and its
+group would take the copy for a message of a topic that its sender chose.
+"""
+
+_OF_NO_CLIENT = _OURS | _ORIGINS
+_SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
 MAX_BATCH = 32_768
@@ -121,6 +138,10 @@ class Producer:
         """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
         topic = request.topic
         text: str | None = request.properties
+        if names.owner_of(topic) is None and not _ORIGINS.isdisjoint(pairs):
+            text = None
+            for name in _ORIGINS:
+                pairs.pop(name, None)
         if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
 
@@ -182,7 +203,7 @@ class Producer:
             raise MessageIllegal("a batch can not hold delayed messages")
         message = record_of(request, request.topic, queue_id)
         message.body, message.flag = part.body, part.flag
-        unique_id, message.properties = self._complete(pairs, text)
+        unique_id, message.properties = self._complete(pairs, text, _OF_NO_CLIENT)
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))
         return message, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
@@ -235,10 +256,10 @@ class Producer:
             pairs.pop(name, None)
         return dead
 
-    def _complete(self, pairs: dict[str, str], text: str | None) -> tuple[str, bytes]:
+    def _complete(self, pairs: dict[str, str], text: str | None, ours: frozenset[str] = _OURS) -> tuple[str, bytes]:
         """Add the broker's properties; `text` is what the client sent, None if `pairs` has been changed since."""
-        if text is None or not _OURS.isdisjoint(pairs):
-            for name in _OURS:
+        if text is None or not ours.isdisjoint(pairs):
+            for name in ours:
                 pairs.pop(name, None)
             text = properties.text_of(pairs)
         elif text and text[-1] != properties.PAIR_END:

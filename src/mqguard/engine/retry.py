@@ -48,8 +48,7 @@ class Retries:
         if message is None:
             raise NoSuchMessage(f"look message by offset failed, {request.physical_offset}")
         pairs = properties.parse(message.properties.decode(errors="replace"))
-        origin = pairs.setdefault(properties.ORIGIN_MESSAGE_ID, self._log.message_id(request.physical_offset))
-        pairs.setdefault(properties.RETRY_TOPIC, message.topic)
+        origin = self._note_origin(message, pairs, self._log.message_id(request.physical_offset))
         pairs.pop(properties.DELAY, None)
 
         level = self._level(request, group, message)
@@ -61,6 +60,20 @@ class Retries:
             queues = group.retry_queues
             self._next_queue = (self._next_queue + 1) % queues
             self._store(message, pairs, self._writable(names.retry_topic(group.name), queues), level)
+
+    def _note_origin(self, message: Record, pairs: dict[str, str], message_id: str) -> str:
+        """Note in the properties which message of which topic is copied; return the id of that message."""
+        waits_for = pairs.pop(properties.REAL_TOPIC, message.topic)
+        pairs.pop(properties.REAL_QID, None)
+        if names.owner_of(message.topic) is not None:
+            pairs.setdefault(properties.RETRY_TOPIC, message.topic)
+            return pairs.setdefault(properties.ORIGIN_MESSAGE_ID, message_id)
+        # Properties of a message that is not a copy itself are words of its sender, and do not count here.
+        for name in (properties.DLQ_ORIGIN_TOPIC, properties.DLQ_ORIGIN_MESSAGE_ID):
+            pairs.pop(name, None)
+        pairs[properties.RETRY_TOPIC] = waits_for if message.topic in names.ALL_MESSAGES else message.topic
+        pairs[properties.ORIGIN_MESSAGE_ID] = message_id
+        return message_id
 
     def _level(self, request: SendBack, group: SubscriptionGroupConfig, message: Record) -> int:
         """The delay level of the next delivery, negative for none."""

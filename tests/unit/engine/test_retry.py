@@ -4,9 +4,11 @@ import pytest
 
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.messages import SendBack
+from mqguard.model import batch
+from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
-from tests.fixtures.engine import HandClock, make_engine, pairs_of, read, send, ticked
+from tests.fixtures.engine import HandClock, make_engine, message, pairs_of, read, send, ticked
 
 
 @pytest.fixture
@@ -120,3 +122,32 @@ def test_a_message_that_claims_to_have_failed_as_often_as_can_be_said_is_given_b
     back(engine, tired.physical_offset)
     (dead,) = read(engine, "%DLQ%g")
     assert (dead.body, dead.reconsume_times) == (b"tired", (1 << 31) - 1)
+
+
+def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_message(engine, clock):
+    """Consumers take a copy for a message of the topic in RETRY_TOPIC."""
+    forged = {
+        "RETRY_TOPIC": "payments",
+        "ORIGIN_MESSAGE_ID": "1",
+        "DLQ_ORIGIN_TOPIC": "payments",
+        "DLQ_ORIGIN_MESSAGE_ID": "1",
+        "REAL_TOPIC": "payments",
+    }
+    sent = send(engine, b"pay", pairs=forged)
+    message = read(engine, offset=sent.queue_offset)[0]
+    assert not forged.keys() & pairs_of(message).keys()
+
+    back(engine, message.physical_offset, delay_level=-1)
+    pairs = pairs_of(read(engine, "%DLQ%g")[0])
+    assert (pairs["RETRY_TOPIC"], pairs["DLQ_ORIGIN_TOPIC"]) == ("orders", "orders")
+    assert pairs["ORIGIN_MESSAGE_ID"] == pairs["DLQ_ORIGIN_MESSAGE_ID"] == sent.message_id
+    assert "REAL_TOPIC" not in pairs
+
+
+def test_a_batch_says_nothing_of_an_origin(engine):
+    parts = [BatchMessage(b"x", b"RETRY_TOPIC\x01payments\x02KEYS\x01k\x02")]
+    engine.send(message(batch.encode(parts), batch=True))
+    engine.turn.commit()
+    pairs = pairs_of(read(engine)[-1])
+    assert "RETRY_TOPIC" not in pairs
+    assert pairs["KEYS"] == "k"

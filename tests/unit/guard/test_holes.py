@@ -104,6 +104,9 @@ CONTROLLER = [
     (903, {"brokerClusterName": "DefaultCluster", "brokerName": "b"}),
 ]
 
+OF_MINE = "RETRY_TOPIC\x01mine\x02"
+"""Properties of a message that came from a topic of the sender."""
+
 
 @pytest.fixture(name="world")
 def a_world():
@@ -218,15 +221,28 @@ def test_hc5_resume_check_is_decided_by_the_message(world, topic):
 @pytest.mark.parametrize(
     ("code", "ext"),
     [
-        (10, {"topic": "%RETRY%victim", "group": "mine", "producerGroup": "mine"}),
-        (310, {"b": "%RETRY%victim", "a": "mine"}),
-        (320, {"b": "%RETRY%victim", "a": "mine"}),
-        (310, {"b": "%DLQ%victim", "a": "mine"}),
+        (10, {"topic": "%RETRY%victim", "group": "mine", "producerGroup": "mine", "properties": OF_MINE}),
+        (310, {"b": "%RETRY%victim", "a": "mine", "i": OF_MINE}),
+        (320, {"b": "%RETRY%victim", "a": "mine", "i": OF_MINE}),
+        (310, {"b": "%DLQ%victim", "a": "mine", "i": OF_MINE}),
     ],
 )
 def test_hr1_a_retry_topic_is_written_by_its_own_group_only(world, code, ext):
     """The group named does not matter: the retry topic says whose it is."""
     assert "Group:victim" in world.refusal(signed(code, ext, b"x")).remark
+
+
+@pytest.mark.parametrize("topic", ["%RETRY%mine", "%DLQ%mine"])
+@pytest.mark.parametrize(("code", "name", "text"), [(10, "topic", "properties"), (310, "b", "i"), (320, "b", "i")])
+def test_a_message_for_a_retry_topic_claims_no_topic_that_is_closed_to_its_sender(world, topic, code, name, text):
+    """Consumers of the group take it for a message of the topic in RETRY_TOPIC; of two such properties the last one."""
+    for claimed in ("RETRY_TOPIC\x01victim\x02", "RETRY_TOPIC\x01mine\x02RETRY_TOPIC\x01victim"):
+        assert "Topic:victim" in world.refusal(signed(code, {name: topic, text: claimed}, b"x")).remark
+    for nothing in ({}, {text: ""}, {text: "KEYS\x01k\x02"}, {text: "RETRY_TOPIC\x01 \x02"}):
+        assert "RETRY_TOPIC" in world.refusal(signed(code, {name: topic, **nothing}, b"x")).remark
+    for system in ("SCHEDULE_TOPIC_XXXX", "%RETRY%victim"):
+        world.refusal(signed(code, {name: topic, text: f"RETRY_TOPIC\x01{system}\x02"}, b"x"))
+    world.admit(signed(code, {name: topic, text: OF_MINE}, b"x"))
 
 
 @pytest.mark.parametrize("code", [11, 361, 14, 15, 200050, 200051, 200052, 200053, 200054, 200055])

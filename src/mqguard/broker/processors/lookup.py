@@ -3,7 +3,7 @@
 from mqguard.auth.action import Action
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.request import Handler, Request
-from mqguard.broker.touched import require_message
+from mqguard.broker.touched import readable, require_message
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack
@@ -47,6 +47,7 @@ class Finding:
             header.end_timestamp,
             unique=kind == "U",
         )
+        found = readable(request.access, header.topic, found, Action.SUB, Action.GET)
         if not found:
             raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, "can not find message, maybe time range not correct")
         # The index is part of the store: it is never behind it.

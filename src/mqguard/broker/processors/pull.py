@@ -2,6 +2,7 @@
 
 import functools
 
+from mqguard.auth.action import Action
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.failures import explain
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
@@ -10,6 +11,7 @@ from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.touched import readable
 from mqguard.broker.traffic import Traffic
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -17,6 +19,7 @@ from mqguard.engine.errors import NotReadable
 from mqguard.engine.fetch import Fetched, FetchStatus
 from mqguard.engine.places import Rounds
 from mqguard.engine.waiting import Waiter, Waiting
+from mqguard.guard.errors import Parked as GuardParked
 from mqguard.model import names, tags
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -117,7 +120,7 @@ class Pulling:
             if moved is not None:
                 return moved
         # The fetch first: it refuses topics and queues that do not exist, for which no offset must be kept.
-        fetched = self._read(header, wanted)
+        fetched = self._read(request, header, wanted)
         if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0 and not self._is_reset(header):
             self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
@@ -191,6 +194,9 @@ class Pulling:
             return 0
         try:
             reply = self._outcome(waiter, last=last)
+        except GuardParked:
+            # The answer needs plugins: the client asks again, and that request can wait for them.
+            reply = self._again(waiter.what[1])
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
             reply = explain(request.command.code, exc)
         if reply is None:
@@ -203,12 +209,12 @@ class Pulling:
         request, header = waiter.what
         if not request.access.still_allowed() or not self._still_consumes(header):
             # Taken away meanwhile: the client asks again, and is refused with all that belongs to it.
-            return Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
+            return self._again(header)
         if self._resets:
             moved = self._reset(header)
             if moved is not None:
                 return moved
-        fetched = self._read(header, waiter.tags)
+        fetched = self._read(request, header, waiter.tags)
         if not last and _is_at_end(header, fetched) and self._keep(waiter):
             return None
         return self._reply(header, fetched)
@@ -219,7 +225,7 @@ class Pulling:
 
     # What is wanted, and what is answered
 
-    def _read(self, header: PullHeader, wanted: frozenset[int] | None) -> Fetched:
+    def _read(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> Fetched:
         fetched = self._fetch(
             header.topic,
             header.queue_id,
@@ -228,6 +234,10 @@ class Pulling:
             header.max_msg_bytes or 0,
             wanted,
         )
+        if header.topic[:1] == "%" and fetched.records:
+            fetched.records = readable(request.access, header.topic, fetched.records, Action.SUB)
+            if not fetched.records:
+                fetched.status = FetchStatus.NO_MATCHED_MESSAGE
         if fetched.records:
             self._traffic.got += len(fetched.records)
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
@@ -268,6 +278,10 @@ class Pulling:
             )
         require_tags(subscription.expression_type)
         return _codes(subscription.expression)
+
+    def _again(self, header: PullHeader) -> Reply:
+        """Return the answer that makes a client send its pull once more."""
+        return Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
 
     def _reset(self, header: PullHeader) -> Reply | None:
         """What a group is told whose offset was set under it, None if it was not."""

@@ -1,7 +1,7 @@
 """Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
 
 from mqguard.auth.blank import is_blank
-from mqguard.guard.context import Needs
+from mqguard.guard.context import Need, Needs
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.memory import LONGEST, Memory
 from mqguard.guard.requirements.owned import consumed, fit, given_group, given_topic, topic_need
@@ -20,6 +20,8 @@ from mqguard.guard.requirements.row import (
     internal,
     topic,
 )
+from mqguard.model import properties
+from mqguard.model.names import owner_of
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
@@ -30,11 +32,12 @@ REPLY_SUFFIX = "_REPLY_TOPIC"
 """Replies travel through one topic per cluster, `<cluster>_REPLY_TOPIC`."""
 
 
-def send(field: str) -> Rule:
-    """The rule of a send whose topic stands in `field`.
+def send(field: str, properties_field: str) -> Rule:
+    """Return the rule of a send whose topic and properties are the values of these fields.
 
-    The producer group is no resource and says nothing about who may write to a retry topic: clients give messages
-    back to `%RETRY%g` under the group of their inner producer.
+    The producer group is not a resource and does not decide who may write to a retry topic: clients give messages
+    back to `%RETRY%g` under the group of their inner producer. Consumers of group g take such a message for one of
+    the topic in its property RETRY_TOPIC, so the sender needs Sub on that topic as well.
     """
     known: Memory[str | None, Needs] = Memory()
 
@@ -45,11 +48,24 @@ def send(field: str) -> Rule:
             return found
         name = given_topic(name, field)
         found = (topic_need(name, PUB),)
+        if owner_of(name) is not None:
+            return (*found, _origin(name, command.ext.get(properties_field)))
         if len(name) <= LONGEST:
             known.put(name, found)
         return found
 
     return needs
+
+
+def _origin(name: str, text: str | None) -> Need:
+    """Return the permission that is required for what a message claims to be, which is sent to a retry topic."""
+    origin = properties.parse(text or "").get(properties.RETRY_TOPIC)
+    if origin is None or is_blank(origin):
+        raise NeedUnclear(
+            "missing-origin",
+            f"a message for `{name}` must name the topic that it came from in its property {properties.RETRY_TOPIC}",
+        )
+    return topic_need(origin, SUB)
 
 
 def as_group(actions: Actions) -> Rule:
@@ -98,9 +114,10 @@ def end_transaction(command: Command) -> Needs:
     return (topic_need(name, PUB),)
 
 
-_SEND_SAYS = "Topic: Pub; on `%RETRY%g` and `%DLQ%g` instead Group `g`: Sub"
+_SEND_SAYS = "Topic: Pub; on `%RETRY%g` and `%DLQ%g` instead Group `g`: Sub, Topic in the property RETRY_TOPIC: Sub"
 _SEND_BECAUSE = (
-    "a dead-letter topic belongs to its group; sending to the trace topic needs no grant unless a policy speaks "
+    "a dead-letter topic belongs to its group; consumers take what is sent to a retry topic for a message of the topic "
+    "in RETRY_TOPIC, which Apache does not look at; sending to the trace topic needs no grant unless a policy speaks "
     "against it (`traceTopicOpen`)"
 )
 _BROKER_BECAUSE = "only a broker sends it, so no right of a client covers it"
@@ -110,13 +127,22 @@ _AS_GROUP_BECAUSE = (
 )
 
 
-def _sending(field: str) -> Requirement:
-    return Requirement(rule=send(field), says=f"{_SEND_SAYS} (field `{field}`)", because=_SEND_BECAUSE)
-
-
-def _consuming(actions: Actions, words: str, because: str = _AS_GROUP_BECAUSE) -> Requirement:
+def _sending(field: str, properties_field: str) -> Requirement:
     return Requirement(
-        rule=as_group(actions), says=f"Topic (`topic`): {words}; Group (`consumerGroup`): {words}", because=because
+        rule=send(field, properties_field), says=f"{_SEND_SAYS} (field `{field}`)", because=_SEND_BECAUSE
+    )
+
+
+_READ_FROM_RETRY = (
+    "; from `%RETRY%g` and `%DLQ%g` only those messages are given out on whose original topic the reader has {}"
+)
+
+
+def _consuming(actions: Actions, words: str, because: str = _AS_GROUP_BECAUSE, more: str = "") -> Requirement:
+    return Requirement(
+        rule=as_group(actions),
+        says=f"Topic (`topic`): {words}; Group (`consumerGroup`): {words}{more}",
+        because=because,
     )
 
 
@@ -129,18 +155,27 @@ def _replying(field: str) -> Requirement:
 
 
 ROWS: dict[int, Requirement] = {
-    RequestCode.SEND_MESSAGE: _sending("topic"),
-    RequestCode.SEND_MESSAGE_V2: _sending("b"),
-    RequestCode.SEND_BATCH_MESSAGE: _sending("b"),
+    RequestCode.SEND_MESSAGE: _sending("topic", "properties"),
+    RequestCode.SEND_MESSAGE_V2: _sending("b", "i"),
+    RequestCode.SEND_BATCH_MESSAGE: _sending("b", "i"),
     RequestCode.SEND_REPLY_MESSAGE: _replying("topic"),
     RequestCode.SEND_REPLY_MESSAGE_V2: _replying("b"),
-    RequestCode.PULL_MESSAGE: _consuming(SUB, "Sub"),
+    RequestCode.PULL_MESSAGE: _consuming(SUB, "Sub", more=_READ_FROM_RETRY.format("Sub")),
     RequestCode.LITE_PULL_MESSAGE: _consuming(
-        SUB, "Sub", "as code 11; Apache checks nothing here, so that any topic can be read"
+        SUB,
+        "Sub",
+        "as code 11; Apache checks nothing here, so that any topic can be read",
+        _READ_FROM_RETRY.format("Sub"),
     ),
     RequestCode.QUERY_CONSUMER_OFFSET: _consuming(SUB_GET, "Sub or Get"),
     RequestCode.UPDATE_CONSUMER_OFFSET: _consuming(SUB_UPDATE, "Sub or Update"),
-    RequestCode.QUERY_MESSAGE: Requirement(named=(topic(SUB_GET),)),
+    RequestCode.QUERY_MESSAGE: Requirement(
+        named=(topic(SUB_GET),),
+        because=(
+            "from `%RETRY%g` and `%DLQ%g` only those messages are given out on whose original topic the reader has Sub "
+            "or Get"
+        ),
+    ),
     RequestCode.VIEW_MESSAGE_BY_ID: Requirement(
         named=(topic(GET, absent=Absent.TOUCHED),),
         touched="Topic of the message found: Get",

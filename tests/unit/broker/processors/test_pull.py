@@ -455,3 +455,53 @@ def test_a_signed_pull_ends_with_its_user_where_authorization_is_off():
     house.manager.update_user("alice", status=UserStatus.DISABLE)
     send(house, b"secret")
     assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
+
+
+def dead_letters_of(house, *topics):
+    """One message in `%DLQ%g` of each topic."""
+    for topic in topics:
+        house.engine.topics.put(TopicConfig(topic, 1, 1))
+        house.engine.groups.with_retry_topic("g")
+        house.engine.turn.commit()
+        ext = {"a": "p", "b": topic, "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "i": "KEYS\x01k\x02"}
+        sent = house.call(310, ext, topic.encode())
+        place = int(sent.ext["msgId"][16:], 16)
+        assert house.call(36, {"offset": place, "group": "g", "delayLevel": -1}).code == 0
+
+
+@pytest.mark.parametrize("code", [11, 361])
+def test_dead_letters_are_read_by_who_may_read_the_topics_that_they_came_from(house, code):
+    dead_letters_of(house, "payments", "news", "payments", "news")
+    house.user("alice", ("Topic:news", "Sub"), ("Group:g", "Sub"))
+    house.user("bob", ("Group:g", "Sub"))
+    house.user("carol", ("Topic:*", "Sub"), ("Group:g", "Sub"))
+    dlq = pulling(topic="%DLQ%g")
+    answer = house.call(code, dlq, user="alice")
+    assert (bodies(answer), answer.ext["nextBeginOffset"]) == ([b"news", b"news"], "4")
+    answer = house.call(code, dlq, user="bob")
+    assert (answer.code, answer.body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
+    assert answer.ext["nextBeginOffset"] == "4"
+    assert len(bodies(house.call(code, dlq, user="carol"))) == 4
+
+
+def test_a_pull_that_waits_on_a_retry_topic_is_given_no_message_of_a_closed_topic(house):
+    house.engine.groups.with_retry_topic("g")
+    house.engine.topics.put(TopicConfig("payments", 1, 1))
+    house.engine.turn.commit()
+    house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    answer = park(house, user="bob", topic="%RETRY%g")
+    ext = {"a": "p", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0}
+    assert house.call(310, {**ext, "i": "RETRY_TOPIC\x01payments\x02"}, b"secret").code == 0
+    assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
+    answer = park(house, user="bob", topic="%RETRY%g", queueOffset=1)
+    assert house.call(310, {**ext, "i": "RETRY_TOPIC\x01t\x02"}, b"mine", user="bob").code == 0
+    assert bodies(answer()) == [b"mine"]
+
+
+def test_dead_letters_are_found_by_key_by_who_may_read_the_topics_that_they_came_from(house):
+    dead_letters_of(house, "payments", "news")
+    house.user("alice", ("Topic:news", "Get"), ("Group:g", "Get"))
+    house.user("bob", ("Group:g", "Get,Sub"))
+    query = {"topic": "%DLQ%g", "key": "k", "maxNum": 9, "beginTimestamp": 0, "endTimestamp": 1 << 60}
+    assert bodies(house.call(12, query, user="alice")) == [b"news"]
+    assert house.call(12, query, user="bob").code == ResponseCode.QUERY_NOT_FOUND
