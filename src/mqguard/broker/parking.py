@@ -7,16 +7,17 @@ from typing import Protocol
 from mqguard.broker.errors import RequestRefused
 from mqguard.guard.asking import BUSY, Answers, Call, Waits
 from mqguard.guard.context import Access
-from mqguard.model.channel import Channel
+from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 
-MOST_WAITING = 4_096
-MOST_OF_ONE = 1_024
-MOST_BYTES = 64 * 1024 * 1024
+MAX_WAITING = 4_096
+MAX_BYTES = 64 * 1024 * 1024
 """Bodies, fields with their names, and remarks of all requests that wait together."""
+_SHARE = 4
+"""One user, or one address whose connections have not authenticated, may have a quarter of all places and bytes."""
 
 
 class Parking(Protocol):
@@ -60,36 +61,49 @@ class ParkedRequests:
         self.resume: Resume = resume
         self._waiting = 0
         self._bytes = 0
-        self._of: collections.Counter[Channel] = collections.Counter()
+        # By user and no address, or by no user and the address before the connection has authenticated.
+        self._waiting_of: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._bytes_of: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def __len__(self) -> int:
         return self._waiting
 
     def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:
         """See `Parking`. Where there is no room, `go_on` is called at once."""
-        channel, size = link.peer.channel, _size(command)
-        if (
-            self._waiting >= MOST_WAITING
-            or self._of[channel] >= MOST_OF_ONE
-            or (self._waiting and self._bytes + size > MOST_BYTES)
-        ):
+        sender, size = _sender(link.peer), _size(command)
+        if not self._has_room(sender, size):
             # The guard makes a refusal of it, with a record and an id, as of whatever a plugin fails in.
             waits.answers.over = BUSY
             go_on()
             return
         self._waiting += 1
         self._bytes += size
-        self._of[channel] += 1
+        self._waiting_of[sender] += 1
+        self._bytes_of[sender] += size
 
         def done() -> None:
             self._waiting -= 1
             self._bytes -= size
-            self._of[channel] -= 1
-            if not self._of[channel]:
-                del self._of[channel]
+            self._waiting_of[sender] -= 1
+            self._bytes_of[sender] -= size
+            if not self._waiting_of[sender]:
+                del self._waiting_of[sender], self._bytes_of[sender]
             go_on()
 
         self._asker.ask(waits.calls, waits.answers, done)
+
+    def _has_room(self, sender: tuple[str, str], size: int) -> bool:
+        if self._waiting >= MAX_WAITING or self._waiting_of.get(sender, 0) >= MAX_WAITING // _SHARE:
+            return False
+        # A request that is bigger than a share finds room where its sender has no other.
+        held = self._bytes_of.get(sender, 0)
+        fits_share = not held or held + size <= MAX_BYTES // _SHARE
+        return fits_share and (not self._waiting or self._bytes + size <= MAX_BYTES)
+
+
+def _sender(peer: Peer) -> tuple[str, str]:
+    user = peer.channel.user
+    return (user, "") if user else ("", address_block(peer.ip))
 
 
 def _size(command: Command) -> int:

@@ -12,7 +12,7 @@ from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 
 
-class Request(msgspec.Struct, gc=False):
+class Request(msgspec.Struct):
     """One admitted request.
 
     Attributes:

@@ -107,6 +107,7 @@ class Router:
 
     def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], Access]) -> None:
         """Let a request in or not, have it handled, and answer it."""
+        access: Access | None = None
         try:
             access = admit(command, link.peer)
             handler = self._handlers.get(command.code)
@@ -114,27 +115,33 @@ class Router:
             if access.pending and (reply is None or reply.code == 0):
                 reply = _unchecked(command)
         except Waits as waits:
-            reply = self._park(link, command, waits)
+            reply = self._park(link, command, waits, access)
         except Exception as exc:  # noqa: BLE001, rule 2
             reply = self._explain(command.code, exc)
         if reply is not None and not command.flag & FLAG_ONEWAY:
             self._send(link, command, reply)
 
-    def _park(self, link: Link, command: Command, waits: Waits) -> Reply | None:
-        """Go on with a request when the plugins that it waits for have answered, or their time is up."""
+    def _park(self, link: Link, command: Command, waits: Waits, access: Access | None) -> Reply | None:
+        """Go on with a request when the plugins that it waits for have answered, or their time is up.
+
+        `access` is what the guard gave if the handler waits, None if the guard itself waits.
+        """
+        answers = waits.answers
+        # The frames of the traceback hold the request: nothing that waits shall keep them.
+        waits.__traceback__ = None
         try:
-            self._parking.park(link, command, waits, lambda: self._go_on(link, command, waits.answers))
+            self._parking.park(link, command, waits, lambda: self._go_on(link, command, answers, access))
         except Exception as exc:  # noqa: BLE001, rule 2
             return self._explain(command.code, exc)
         return None
 
-    def _go_on(self, link: Link, command: Command, answers: Answers) -> None:
+    def _go_on(self, link: Link, command: Command, answers: Answers, access: Access | None) -> None:
         """Look at a request from its beginning, or serve it from its beginning if it was let in."""
         if link.closed:
             return
 
         def admit(command: Command, peer: Peer) -> Access:
-            return self._parking.resume(command, peer, answers) if answers.access is None else answers.access
+            return self._parking.resume(command, peer, answers) if access is None else access
 
         self._serve(link, command, admit)
 

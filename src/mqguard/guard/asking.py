@@ -6,16 +6,22 @@ with the answers at hand.
 """
 
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from mqguard.errors import MqguardError
-from mqguard.guard.context import Access
 from mqguard.guard.errors import Parked
 
 _LOG = logging.getLogger(__name__)
 
 A = TypeVar("A")
+SLOW_NS = 5_000_000
+"""A call of a quick plugin that takes longer, in nanoseconds, is slow: everybody waits for it."""
+MAX_SLOW_CALLS = 3
+"""Slow calls, among `CALLS_PER_SLOW_CALL` each, after which a plugin is quick no more."""
+CALLS_PER_SLOW_CALL = 1_000
+"""Calls in time that forgive one slow call."""
 LOG_EVERY_MS = 1_000
 """A plugin that fails at every request is logged once in that time, with the number of failures."""
 
@@ -40,6 +46,12 @@ class Failure:
     def __init__(self, reason: str, error: BaseException | None = None) -> None:
         self.reason = reason
         self.error = error
+
+    def forget(self) -> None:
+        """Drop the error once it is logged: the frames of its traceback hold the request, and this failure."""
+        error, self.error = self.error, None
+        if error is not None:
+            traceback.clear_frames(error.__traceback__)
 
 
 RAISED, LATE, NONSENSE, BUSY = "plugin-raised", "plugin-late", "plugin-nonsense", "plugin-busy"
@@ -77,16 +89,14 @@ class Answers:
 
     Attributes:
         known: Raw answers and failures, by plugin and question.
-        access: Set once the request was let in; only its handler is then run again.
         deadline: When all answers must be there, by the clock of whoever asks; None before the first question.
         over: Why nothing more is asked, None while there is time.
     """
 
-    __slots__ = ("access", "deadline", "known", "over")
+    __slots__ = ("deadline", "known", "over")
 
     def __init__(self) -> None:
         self.known: dict[object, object] = {}
-        self.access: Access | None = None
         self.deadline: float | None = None
         self.over: str | None = None
 
@@ -117,9 +127,10 @@ class Plug(Generic[A]):
         name: How operators know it.
         ask: Asks it.
         reads: Makes an answer of whatever it returned; None if it may not answer that.
-        quick: Whether it is asked where it stands.
+        quick: Whether it is called inline. One that is slow nevertheless is called on worker threads from then on.
         limit_ms: How long a quick one may take until its answer counts no more.
         now_ms: The time, for the log and for quick plugins.
+        ticks: A clock for durations, in nanoseconds.
     """
 
     def __init__(
@@ -131,6 +142,7 @@ class Plug(Generic[A]):
         quick: bool,
         limit_ms: int,
         now_ms: Callable[[], int],
+        ticks: Callable[[], int],
     ) -> None:
         self.name = name
         self._ask = ask
@@ -138,6 +150,9 @@ class Plug(Generic[A]):
         self._quick = quick
         self._limit_ms = limit_ms
         self._now_ms = now_ms
+        self._ticks = ticks
+        self._slow_calls = 0
+        self._calls_in_time = 0
         self._told_ms = -LOG_EVERY_MS
         self._untold = 0
 
@@ -175,13 +190,32 @@ class Plug(Generic[A]):
         return answer
 
     def _ask_here(self, *question: object) -> object:
-        started = self._now_ms()
+        started, began = self._now_ms(), self._ticks()
         try:
             answer = self._ask(*question)
         except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, `SystemExit` too
-            return Failure(RAISED, exc)
+            answer = Failure(RAISED, exc)
+        self._measure(self._ticks() - began)
         # Too late to help those who have waited, but an operator hears of it, and its user does not get used to it.
         return Failure(LATE) if self._now_ms() - started > self._limit_ms else answer
+
+    def _measure(self, took_ns: int) -> None:
+        """Call the plugin on worker threads from now on if it was slow too often."""
+        if took_ns <= SLOW_NS:
+            self._calls_in_time += 1
+            if self._calls_in_time >= CALLS_PER_SLOW_CALL:
+                self._calls_in_time = self._slow_calls = 0
+            return
+        self._slow_calls += 1
+        # One call that is as slow as many together is enough.
+        if self._slow_calls >= MAX_SLOW_CALLS or took_ns >= SLOW_NS * MAX_SLOW_CALLS * 4:
+            self._quick = False
+            _LOG.warning(
+                "the plugin `%s` says that it is quick and took %.1f ms while all requests waited: it is called on "
+                "worker threads from now on",
+                self.name,
+                took_ns / 1e6,
+            )
 
     def _failed(self, failure: Failure) -> PluginFailed:
         now = self._now_ms()
@@ -196,4 +230,5 @@ class Plug(Generic[A]):
                 exc_info=error if isinstance(error, BaseException) else None,
             )
             self._told_ms, self._untold = now, 0
+        failure.forget()
         return PluginFailed(failure.reason, self.name)

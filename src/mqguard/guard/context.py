@@ -102,7 +102,7 @@ class Judge(Protocol):
         """
 
 
-class Access(msgspec.Struct, gc=False):
+class Access(msgspec.Struct):
     """A request that was let in. Handlers ask it about everything that the request reaches beyond what it names.
 
     Attributes:

@@ -78,13 +78,20 @@ def proving_plug(found: Installed[AuthenticationProvider], limit_ms: int, ports:
         quick=found.quick,
         limit_ms=limit_ms,
         now_ms=ports.clock.now_ms,
+        ticks=ports.ticks,
     )
 
 
 def ruling_plug(found: Installed[AuthorizationProvider], limit_ms: int, ports: GuardPorts) -> Plug[Ruling]:
     """An authorization provider, made safe."""
     return Plug(
-        found.name, found.plugin.decide, _read_ruling, quick=found.quick, limit_ms=limit_ms, now_ms=ports.clock.now_ms
+        found.name,
+        found.plugin.decide,
+        _read_ruling,
+        quick=found.quick,
+        limit_ms=limit_ms,
+        now_ms=ports.clock.now_ms,
+        ticks=ports.ticks,
     )
 
 
@@ -93,7 +100,13 @@ def checking_plug(
 ) -> Plug[Step]:
     """A handler, made safe."""
     return Plug(
-        found.name, found.plugin.check, _read_step, quick=found.quick, limit_ms=limit_ms, now_ms=ports.clock.now_ms
+        found.name,
+        found.plugin.check,
+        _read_step,
+        quick=found.quick,
+        limit_ms=limit_ms,
+        now_ms=ports.clock.now_ms,
+        ticks=ports.ticks,
     )
 
 

@@ -99,7 +99,6 @@ class PluggedGuard(Guard):
             _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
             raise self._fault(case) from exc
         judge.pending = access.pending
-        answers.access = access
         return access
 
     def _authorize(self, command: Command, case: Decision, snapshot: Snapshot, authorization: Authorization) -> str:

@@ -25,6 +25,7 @@ from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.runtime.lock import DataLock
 from mqguard.runtime.parts import Parts
+from mqguard.runtime.stall_watch import StallWatch
 
 _LOG = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ class Standalone:
 
     async def _serve(self, parts: Parts, ready: Callable[[Ready], None], then: Beside | None) -> None:
         loop = asyncio.get_running_loop()
+        watch = StallWatch()
         stop, stopping = asyncio.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, stop, stopping)
@@ -135,7 +137,8 @@ class Standalone:
             namesrv_port = await _listen(
                 namesrv, host, self._config.get(server_options.NAMESRV_LISTEN_PORT), "name server", "--namesrv-port"
             )
-            _Ticker(loop, parts, (broker, namesrv)).start()
+            watch.start()
+            _Ticker(loop, parts, (broker, namesrv), watch).start()
             found = self._ready(port, namesrv_port)
             # What is here now stays until the end: the collector need not look at it again and again.
             gc.collect()
@@ -146,6 +149,7 @@ class Standalone:
             if beside is not None:
                 await beside
         finally:
+            watch.close()
             async with asyncio.TaskGroup() as ends:
                 for server in (namesrv, broker):
                     ends.create_task(server.stop(GRACE_SECONDS))
@@ -167,8 +171,11 @@ class Standalone:
 class _Ticker:
     """Does what is due by the clock, and ends the turn in which it did."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, parts: Parts, servers: tuple[RemotingServer, ...]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, parts: Parts, servers: tuple[RemotingServer, ...], watch: StallWatch
+    ) -> None:
         self._loop = loop
+        self._watch = watch
         self._parts = parts
         self._servers = servers
 
@@ -177,6 +184,7 @@ class _Ticker:
         self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        self._watch.tick()
         try:
             self._parts.tick()
         except Exception:  # noqa: BLE001 - the next tick must come

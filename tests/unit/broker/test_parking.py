@@ -225,9 +225,10 @@ def test_what_is_late_is_refused_with_an_id_on_record():
     assert "pluginTimeoutMs" in house.guard.refusals.last(1)[0].story()
 
 
-@pytest.mark.parametrize("bound", ["MOST_WAITING", "MOST_OF_ONE", "MOST_BYTES"])
-def test_no_room_refuses(bound, monkeypatch):
-    monkeypatch.setattr(parking, bound, 1)
+@pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 4), ("MAX_BYTES", 4)])
+def test_no_room_refuses(bound, most, monkeypatch):
+    """One user has a quarter of all places and bytes."""
+    monkeypatch.setattr(parking, bound, most)
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
@@ -239,9 +240,29 @@ def test_no_room_refuses(bound, monkeypatch):
     assert house.records.kept[-1].reason == "plugin-busy"
 
 
+def test_one_user_leaves_places_for_others(monkeypatch):
+    """However many connections it uses."""
+    monkeypatch.setattr(parking, "MAX_WAITING", 8)
+    house = ParkedHouse()
+    for name in ("alice", "bob"):
+        house.user(name, ("Topic:t", "Pub"))
+    wires = [house.connect() for _ in range(6)]
+    for wire in wires:
+        wire.peer.channel.user = "alice"
+        house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
+    assert sum(len(wire.frames) for wire in wires) == 4
+    other = house.connect()
+    other.peer.channel.user = "bob"
+    house.app.commands(other, [house.command(310, SEND, b"x", user="bob")])
+    assert other.frames == []
+    while house.asker.asked < 100 and len(house.parking):
+        house.asker.step()
+    assert (house.parking._waiting_of, house.parking._bytes_of) == ({}, {})
+
+
 @pytest.mark.parametrize("place", ["value", "name", "remark"])
 def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
-    monkeypatch.setattr(parking, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(parking, "MAX_BYTES", 200_000)
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()

@@ -37,7 +37,7 @@ def test_the_page_tells_the_limits() -> None:
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
         "groups and client ids of a connection": f"{membership.MAX_GROUPS:,} and {membership.MAX_IDS}",
         "a name in a heartbeat": f"{membership.MAX_WORD} characters",
-        "requests of a connection that wait for [plugins](plugins.md)": f"{parking.MOST_OF_ONE:,}",
+        "requests of a user that wait for [plugins](plugins.md)": f"{parking.MAX_WAITING // parking._SHARE:,}",
         "connections from one address": f"{net.max_connections_per_address:,}",
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",
     }

@@ -1,5 +1,6 @@
 """The guard with plugins: what they are asked, what they may say, and what becomes of everything else."""
 
+import itertools
 import logging
 
 import pytest
@@ -182,7 +183,9 @@ def test_a_strategy_that_fails_relies_on_nothing():
 
 def plug_of(reads, took=0):
     ticking = iter(range(0, 1_000_000, took) if took else [0] * 10)
-    return Plug("slow", lambda: Ruling.ALLOW, reads, quick=True, limit_ms=500, now_ms=lambda: next(ticking))
+    return Plug(
+        "slow", lambda: Ruling.ALLOW, reads, quick=True, limit_ms=500, now_ms=lambda: next(ticking), ticks=lambda: 0
+    )
 
 
 def test_a_quick_plugin_that_is_late_is_not_believed():
@@ -190,6 +193,57 @@ def test_a_quick_plugin_that_is_late_is_not_believed():
     with pytest.raises(PluginFailed, match="the plugin `slow` gave no answer: plugin-late") as failed:
         plug_of(lambda raw: raw, took=501).ask(Answers())
     assert failed.value.reason == "plugin-late"
+
+
+def timed_plug(durations_ns):
+    """A plugin that says that it is quick, whose calls take these times."""
+    ticks = itertools.chain.from_iterable((0, took) for took in durations_ns)
+    return Plug(
+        "slow",
+        lambda: Ruling.ALLOW,
+        lambda raw: raw,
+        quick=True,
+        limit_ms=500,
+        now_ms=lambda: 0,
+        ticks=lambda: next(ticks),
+    )
+
+
+def calls_until_moved(durations_ns):
+    plug = timed_plug(durations_ns)
+    for number in range(len(durations_ns)):
+        try:
+            assert plug.ask(Answers()) is Ruling.ALLOW
+        except Waits:
+            return number
+    return None
+
+
+@pytest.mark.parametrize(
+    ("durations", "calls"),
+    [
+        ([5_000_000] * 10, None),
+        ([5_000_001] * 10, 3),
+        ([60_000_000] * 10, 1),
+        ([5_000_001] * 2 + [0] * 1_000 + [5_000_001] * 2 + [0] * 10, None),
+        ([5_000_001] * 2 + [0] * 999 + [5_000_001] * 2 + [0] * 10, 1_002),
+    ],
+)
+def test_a_quick_plugin_that_is_slow_is_called_on_threads_from_then_on(durations, calls, caplog):
+    assert calls_until_moved(durations) == calls
+    assert ("worker threads" in caplog.text) == (calls is not None)
+
+
+def test_a_quick_plugin_that_raises_late_is_measured_as_well():
+    def late():
+        raise OSError("no connection")
+
+    ticks = iter([0, 60_000_000])
+    plug = Plug("p", late, lambda raw: raw, quick=True, limit_ms=500, now_ms=lambda: 0, ticks=lambda: next(ticks))
+    with pytest.raises(PluginFailed):
+        plug.ask(Answers())
+    with pytest.raises(Waits):
+        plug.ask(Answers())
 
 
 def test_an_answer_that_cannot_even_be_read_is_nonsense():

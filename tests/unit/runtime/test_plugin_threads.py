@@ -16,7 +16,7 @@ class Asked:
 
     def __init__(self, ask, *, limit_ms=200, threads=2):
         self.threads = PluginThreads(limit_ms, threads)
-        self.plug = Plug("p", ask, lambda raw: raw, quick=False, limit_ms=limit_ms, now_ms=lambda: 0)
+        self.plug = Plug("p", ask, lambda raw: raw, quick=False, limit_ms=limit_ms, now_ms=lambda: 0, ticks=lambda: 0)
         self.turns = 0
 
     def attach(self):
