@@ -12,7 +12,7 @@ from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, TopicRouteDat
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.errors import BodyInvalid
-from mqguard.remoting.headers.route import RouteHeader
+from mqguard.remoting.headers.route import OWN_BROKERS, OwnBrokersHeader, OwnRouteHeader
 
 MASTER = 0
 
@@ -59,21 +59,40 @@ class Client:
         self._namesrv = namesrv
         self._manner = manner
         self._sessions: dict[str, Session] = {}
+        self._own: frozenset[str] = frozenset()
 
     def as_user(self, credentials: Credentials) -> "Client":
         """A client of the same cluster in the name of another user."""
-        return Client(self._namesrv, self._manner._replace(credentials=credentials))
+        other = Client(self._namesrv, self._manner._replace(credentials=credentials))
+        other._own = self._own
+        return other
 
     def at(self, address: str) -> Session:
         """The connection to a server, made at its first use.
 
+        Args:
+            address: As the operator or the caller names it, or of what `brokers` and `route` return: what a name
+                server answers is checked there.
+
         Raises:
-            LinkRefused: It cannot be made.
+            LinkRefused: It cannot be made, or the broker shows another certificate than the one that it is known by.
         """
         session = self._sessions.get(address)
         if session is None:
-            session = self._sessions[address] = Session(address, self._manner)
+            pin = self._manner.known.pin(address)
+            if pin and self._manner.tls is None:
+                raise LinkRefused(f"`{address}` is known by its certificate: use `--tls`")
+            session = self._sessions[address] = Session(address, self._manner, pin)
         return session
+
+    def _check(self, broker: Broker) -> None:
+        """Refuse a broker that is only registered: it would hear secrets, and signatures that it could send again.
+
+        Raises:
+            BrokerUnknown: It is neither named, nor pinned, nor of the name server's own process.
+        """
+        if broker.address not in self._own:
+            self._manner.known.check(broker.address, broker.name, self._manner.tls)
 
     @property
     def namesrv(self) -> Session:
@@ -90,13 +109,18 @@ class Client:
         return self.at(addresses[-1])
 
     def brokers(self, cluster: str | None = None) -> list[Broker]:
-        """The master brokers of a cluster, of the only cluster if none is named.
+        """The brokers that the operator has named, else the masters of a cluster, of the only one if none is named.
 
         Raises:
+            BrokerUnknown: Nothing may be sent to one of them, so nothing is sent to any.
             ClusterUnknown: There is no such cluster, or several and none was named.
             PeerRefused: The name server refuses to tell.
         """
-        info = read(self.namesrv.call(RequestCode.GET_BROKER_CLUSTER_INFO), ClusterInfo)
+        if self._manner.known.named:
+            return [Broker(cluster or "", address, address) for address in self._manner.known.named]
+        answer = self.namesrv.call(RequestCode.GET_BROKER_CLUSTER_INFO, OwnBrokersHeader(mqguard_own_brokers="1"))
+        self._note_own(answer)
+        info = read(answer, ClusterInfo)
         known = sorted(info.cluster_addr_table)
         if cluster is None and len(known) > 1:
             raise ClusterUnknown(f"the name server knows the clusters {', '.join(known)}: name one with --cluster")
@@ -109,17 +133,24 @@ class Client:
             raise ClusterUnknown(
                 f"the name server {self._namesrv} knows {what}; clusters: {', '.join(known) or 'none'}"
             )
+        for master in masters:
+            self._check(master)
         return masters
 
     def route(self, topic: str) -> list[Place]:
         """Where a topic is.
 
         Raises:
+            BrokerUnknown: Nothing may be sent to one of its brokers.
             PeerRefused: The topic does not exist, or the user may not know.
         """
-        answer = self.namesrv.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, RouteHeader(topic=topic))
+        header = OwnRouteHeader(topic=topic, mqguard_own_brokers="1")
+        answer = self.namesrv.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, header)
+        self._note_own(answer)
         found = read(answer, TopicRouteData)
         brokers = {data.broker_name: _broker(data) for data in found.broker_datas if MASTER in data.broker_addrs}
+        for broker in brokers.values():
+            self._check(broker)
         return [
             Place(
                 brokers[queues.broker_name],
@@ -129,6 +160,11 @@ class Client:
             for queues in found.queue_datas
             if queues.broker_name in brokers
         ]
+
+    def _note_own(self, answer: Command) -> None:
+        """Trust the brokers of the process that the operator has named as the name server."""
+        own = answer.ext.get(OWN_BROKERS, "")
+        self._own |= frozenset(own.split(";")) if own else frozenset()
 
     def close(self) -> None:
         """Close every connection."""

@@ -12,6 +12,10 @@ class ClusterUnknown(MqguardError):
     """The name server knows no such cluster, or several and none was named."""
 
 
+class BrokerUnknown(MqguardError):
+    """The name server names a broker that neither the operator nor a known process vouches for."""
+
+
 class RotationUnknown(MqguardError):
     """The broker does not know how to keep the secret that is replaced."""
 

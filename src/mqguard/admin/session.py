@@ -4,6 +4,7 @@ import ssl
 from typing import NamedTuple
 
 from mqguard.admin.errors import AddressInvalid, PeerRefused
+from mqguard.admin.known_brokers import KnownBrokers
 from mqguard.config.secret import Credentials
 from mqguard.net.client import RemotingClient
 from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, OwnCode, RequestCode
@@ -20,11 +21,13 @@ class Manner(NamedTuple):
         credentials: Whose name to sign in; None signs nothing.
         tls: The context of encrypted connections; None speaks plainly.
         timeout: Seconds to wait for a connection and for each answer.
+        known: The brokers that secrets and signatures may be sent to.
     """
 
     credentials: Credentials | None = None
     tls: ssl.SSLContext | None = None
     timeout: float = TIMEOUT_SECONDS
+    known: KnownBrokers = KnownBrokers()
 
 
 class Session:
@@ -33,17 +36,18 @@ class Session:
     Args:
         address: `host:port` of the server.
         manner: How to connect.
+        fingerprint: The SHA-256 of the certificate that the server must show, in hex; None takes any.
 
     Raises:
         AddressInvalid: The address is none.
         LinkRefused: The server cannot be reached.
     """
 
-    def __init__(self, address: str, manner: Manner) -> None:
+    def __init__(self, address: str, manner: Manner, fingerprint: str | None = None) -> None:
         self.address = address
         host, port = split(address)
         self._timeout = manner.timeout
-        self._link = RemotingClient(host, port, manner.credentials, manner.tls, manner.timeout)
+        self._link = RemotingClient(host, port, manner.credentials, manner.tls, manner.timeout, fingerprint=fingerprint)
 
     def call(
         self,

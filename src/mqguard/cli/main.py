@@ -12,6 +12,7 @@ import click
 
 from mqguard.cli import (
     acl,
+    broker,
     completion,
     config,
     demo,
@@ -39,6 +40,7 @@ COMMANDS: tuple[click.Command, ...] = (
     user.user,
     acl.acl,
     topic.topic,
+    broker.broker,
     policy_explain.explain,
     why.why,
     policy.can,

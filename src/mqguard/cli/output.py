@@ -35,6 +35,14 @@ def emit(value: object, text: str, *, as_json: bool, verbatim: bool = False) -> 
         click.echo(line)
 
 
+def warn(text: str) -> None:
+    """Print a warning on standard error, as JSON if the command prints JSON."""
+    context = click.get_current_context(silent=True)
+    as_json = context is not None and bool(context.params.get("as_json"))
+    line = json.dumps({"warning": text}, ensure_ascii=False) if as_json else f"mqguard: warning: {_harmless(text)}"
+    click.echo(line, err=True)
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a head, columns as wide as they need to be, no blanks at line ends; each row is one line."""
     rows = [[visible(cell) for cell in row] for row in rows]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mqguard import __version__
-from mqguard.cli.output import json_option
+from mqguard.cli.output import json_option, warn
 
 if TYPE_CHECKING:
+    from mqguard.config.loader import Flag
     from mqguard.runtime.standalone import FirstStart, Ready
 
 
@@ -53,6 +54,7 @@ def standalone(
     )
     flags = [Flag(flag, key, text) for flag, key, text in named if text is not None]
     flags += [Flag("--set", *_pair(setting)) for setting in settings]
+    _warn_of_literal_secrets(flags)
     configuration = load(path, os.environ, flags)
     log.configure(
         configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
@@ -63,6 +65,18 @@ def standalone(
         ready=lambda found: _say_ready(found, as_json=as_json),
         then=(lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None,
     )
+
+
+def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
+    from mqguard.config.options import OPTIONS
+
+    secret = {option.name for option in OPTIONS if option.secret}
+    for flag in flags:
+        if flag.key in secret and not flag.text.startswith(("env:", "file:")):
+            warn(
+                f"`{flag.name} {flag.key}=…` shows a secret to every process here and to the shell's history: "
+                "use `env:NAME` or `file:PATH` for its value, or the configuration file"
+            )
 
 
 def _pair(setting: str) -> tuple[str, str]:

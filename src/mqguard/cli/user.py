@@ -9,6 +9,7 @@ from mqguard.cli.connection import Connection, connected
 from mqguard.cli.duration import Duration
 from mqguard.cli.exits import NothingThere
 from mqguard.cli.output import emit, json_option, table
+from mqguard.cli.secret_places import FORMS, new_secret
 
 if TYPE_CHECKING:
     from mqguard.admin.session import Session
@@ -25,23 +26,23 @@ def user() -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("-p", "--secret", help="The user's secret [default: a random one, printed].")
+@click.option("-p", "--secret", help=f"The user's secret: {FORMS} [default: typed, or random and printed].")
 @click.option("-t", "--type", "kind", type=_KINDS, default="Normal", show_default=True, help="Super may do everything.")
 @connected
 @json_option
 def create(connection: Connection, name: str, secret: str | None, kind: str, *, as_json: bool) -> None:
     """Make the user NAME at every broker of the cluster."""
     from mqguard.admin import users
-    from mqguard.auth.user import Secret
     from mqguard.runtime.first_start import make_secret
 
-    chosen = make_secret() if secret is None else Secret(secret)
+    given = new_secret(name, secret)
+    chosen = given or make_secret()
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
             users.create(client.at(broker.address), name, chosen, kind)
     value = {"username": name, "userType": kind}
     text = f"made the user {name}"
-    if secret is None:
+    if given is None:
         value["password"] = chosen.reveal()
         text += f" with the secret {chosen.reveal()}"
     emit(value, text, as_json=as_json)
@@ -49,7 +50,7 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
 
 @user.command()
 @click.argument("name")
-@click.option("-p", "--secret", help="A new secret.")
+@click.option("-p", "--secret", help=f"A new secret: {FORMS}.")
 @click.option("-t", "--type", "kind", type=_KINDS, help="Another kind.")
 @click.option("-s", "--status", type=_STATUSES, help="Let in, or not.")
 @connected
@@ -59,20 +60,19 @@ def update(
 ) -> None:
     """Change a secret, kind or status of the user NAME."""
     from mqguard.admin import users
-    from mqguard.auth.user import Secret
 
     if secret is None and kind is None and status is None:
         raise click.UsageError("nothing to change: give --secret, --type or --status")
+    chosen = None if secret is None else new_secret(name, secret)
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
-            chosen = None if secret is None else Secret(secret)
             users.update(client.at(broker.address), name, secret=chosen, user_type=kind, status=status)
     emit({"username": name}, f"changed the user {name}", as_json=as_json)
 
 
 @user.command()
 @click.argument("name")
-@click.option("-p", "--secret", help="The new secret [default: a random one, printed].")
+@click.option("-p", "--secret", help=f"The new secret: {FORMS} [default: typed, or random and printed].")
 @click.option(
     "--keep", "keep_ms", type=Duration(), default="24h", show_default=True, help="How long the old secret is accepted."
 )
@@ -85,11 +85,11 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
     being replaced ends. Doing it again with the same secret changes nothing.
     """
     from mqguard.admin import users
-    from mqguard.auth.user import Secret
     from mqguard.errors import MqguardError
     from mqguard.runtime.first_start import make_secret
 
-    chosen = make_secret() if secret is None else Secret(secret)
+    given = new_secret(name, secret)
+    chosen = given or make_secret()
     done: list[str] = []
     with connection.client() as client:
         brokers = client.brokers(connection.cluster)
@@ -103,9 +103,9 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
         except MqguardError:
             # The secret is in force at some: whoever made it random must hear it, to bring the others to it.
             if done:
-                _tell_rotated(name, done, None if secret else chosen.reveal(), keep_ms, as_json=as_json)
+                _tell_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
             raise
-    _tell_rotated(name, done, None if secret else chosen.reveal(), keep_ms, as_json=as_json)
+    _tell_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
 
 
 def _check_rotates(session: "Session", broker: str, name: str) -> None:

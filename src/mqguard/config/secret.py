@@ -67,6 +67,54 @@ def resolve_secret(text: str) -> Secret:
     return Secret(content)
 
 
+MIN_LENGTH = 12
+"""Characters of the shortest secret that nobody guesses in time, if they are random."""
+
+_NOTORIOUS = frozenset(
+    {
+        "12345678",
+        "123456789",
+        "1234567890",
+        "123456789012",
+        "password",
+        "password1",
+        "password123",
+        "rocketmq",
+        "rocketmq2",
+        "secretkey",
+        "changeme",
+        "admin",
+        "adminadmin",
+        "administrator",
+        "qwertyuiop",
+        "letmein",
+        "default",
+        "yoursecretkey",
+        "your-secret-key",
+    }
+)
+"""Secrets of examples and of every list of guesses, in small letters."""
+
+
+def weakness(name: str, secret: Secret) -> str | None:
+    """What makes a user's secret easy to guess, None if nothing obvious does.
+
+    Args:
+        name: The user's name.
+        secret: Its secret; nothing of it is in the answer.
+    """
+    text = secret.reveal()
+    if text.lower() in _NOTORIOUS:
+        return "it is among those that are tried first"
+    if name and name.lower() in text.lower() and len(text) < len(name) + MIN_LENGTH:
+        return "it is the user's name, or little more"
+    if len(set(text)) < MIN_LENGTH // 3:
+        return "it has few different characters"
+    if len(text) < MIN_LENGTH:
+        return f"it has fewer than {MIN_LENGTH} characters"
+    return None
+
+
 def _read(path: Path) -> str:
     try:
         content = path.read_text(encoding="utf-8")

@@ -110,6 +110,7 @@ class RouteTable:
         self._topics: dict[str, dict[str, TopicShape]] = {}
         self._live: dict[str, _Live] = {}
         self._read_only: set[str] = set()
+        self._own: dict[str, str] = {}
 
     # Brokers come and go
 
@@ -118,10 +119,16 @@ class RouteTable:
         self.register(
             Registration(cluster=cluster, broker=broker, address=address, broker_id=MASTER_ID, life_ms=None), now_ms=0
         )
+        self._own[broker] = address
         shapes = {topic.name: shape_of(topic) for topic in topics}
         for topic in [topic for topic, offers in self._topics.items() if broker in offers and topic not in shapes]:
             self._withdraw(topic, broker)
         self._offer(broker, shapes)
+
+    @property
+    def own_addresses(self) -> list[str]:
+        """Addresses of the brokers in this process, whatever has registered beside them."""
+        return sorted(self._own.values())
 
     def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
         """Take what has become of one topic of a broker that is announced; None: it is deleted."""

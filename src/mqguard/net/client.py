@@ -1,6 +1,7 @@
 """A blocking client for one server: asks and waits. For the command line, the administrator and tests."""
 
 import collections
+import hashlib
 import socket
 import ssl
 import time
@@ -34,6 +35,7 @@ class RemotingClient:
         tls: The context of an encrypted connection (`tls.client_context`); None speaks plainly.
         timeout: Seconds to wait for a connection and for each answer.
         handler: Serves requests of the server's while we wait for answers; without one they are refused.
+        fingerprint: The SHA-256 of the certificate that the server must show, in hex; None takes any.
 
     Raises:
         LinkRefused: The server cannot be reached, or the TLS handshake fails.
@@ -47,6 +49,7 @@ class RemotingClient:
         tls: ssl.SSLContext | None = None,
         timeout: float = 5.0,
         handler: Handler | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         self._address = f"{host}:{port}"
         self._credentials = credentials
@@ -56,6 +59,9 @@ class RemotingClient:
         self._asked: collections.deque[Command] = collections.deque()
         self._answers: dict[int, Command] = {}
         self._socket = _connect(host.strip("[]"), port, tls, timeout)
+        if fingerprint is not None and _fingerprint(self._socket) != fingerprint:
+            self._socket.close()
+            raise LinkRefused(f"`{self._address}` does not show the certificate that it is known by")
 
     def call(self, command: Command, timeout: float | None = None) -> Command:
         """Ask and wait for the answer, whatever its code.
@@ -163,6 +169,22 @@ class RemotingClient:
                     self._answers[opaque] = command
                 case Asked(command):
                     self._asked.append(command)
+
+
+def certificate_fingerprint(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
+    """The SHA-256 in hex of the certificate that a server shows; nothing but the handshake is sent.
+
+    Raises:
+        LinkRefused: The server cannot be reached, or the TLS handshake fails.
+    """
+    with _connect(host.strip("[]"), port, tls, timeout) as link:
+        return _fingerprint(link)
+
+
+def _fingerprint(link: socket.socket) -> str | None:
+    """The SHA-256 of the peer's certificate; None on a plain connection."""
+    shown = link.getpeercert(binary_form=True) if isinstance(link, ssl.SSLSocket) else None
+    return None if shown is None else hashlib.sha256(shown).hexdigest()
 
 
 def _connect(host: str, port: int, context: ssl.SSLContext | None, timeout: float) -> socket.socket:

@@ -7,6 +7,7 @@ import pytest
 
 from mqguard.admin.client import Broker, Client
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
+from mqguard.admin.known_brokers import KnownBrokers
 from mqguard.admin.session import Manner
 from mqguard.admin.topics import create
 from mqguard.auth.user import Secret
@@ -58,7 +59,8 @@ def test_the_only_cluster_needs_no_name(admin, server):
 
 
 def test_of_several_clusters_one_must_be_named_and_slaves_are_no_masters():
-    with client_of(CLUSTERS) as canned, Client(canned.address, Manner()) as client:
+    known = KnownBrokers(pins={"10.0.0.1:1": ""})
+    with client_of(CLUSTERS) as canned, Client(canned.address, Manner(known=known)) as client:
         with pytest.raises(ClusterUnknown, match="knows the clusters C1, C2: name one with --cluster"):
             client.brokers()
         assert client.brokers("C1") == [Broker("C1", "a", "10.0.0.1:1")]

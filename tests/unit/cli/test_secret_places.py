@@ -1,13 +1,17 @@
 """Secrets are found where a policy file says, one line each, and never told."""
 
+import io
 import os
+import sys
 
+import click
 import pytest
 
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.user import Secret
-from mqguard.cli.secret_places import MAX_SECRET, resolver, variables
+from mqguard.cli.secret_places import MAX_SECRET, new_secret, read_secret, resolver, variables
+from mqguard.config.secret import weakness
 from tests.unit.cli.policy_run import run
 
 ONE_LINE = "must hold the secret in one line and nothing else"
@@ -124,3 +128,85 @@ def test_an_export_gives_each_user_its_variable(tmp_path, capsys):
     assert code == 0
     assert len(set(told)) == 3
     assert told[2] == "MQGUARD_SECRET_C"
+
+
+class Input(io.TextIOWrapper):
+    """Standard input that is not a terminal."""
+
+    def __init__(self, data):
+        super().__init__(io.BytesIO(data))
+
+
+def test_an_option_refers_to_a_secret_as_the_configuration_does(monkeypatch, tmp_path):
+    """The variable, the file and the first line of standard input hold the secret, never the reference itself."""
+    (tmp_path / "secret").write_text("from-file\n")
+    monkeypatch.setenv("HELD", "from-env")
+    monkeypatch.setattr(sys, "stdin", Input(b"from-input\nthe rest"))
+    found = [
+        read_secret(text, "secret", "x").reveal() for text in ("env:HELD", f"file:{tmp_path}/secret", "-", "plain")
+    ]
+    assert found == ["from-env", "from-file", "from-input", "plain"]
+    assert sys.stdin.buffer.read() == b"the rest"
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        ("env:NOT_SET_HERE", b"", "`--secret-key`: the environment variable `NOT_SET_HERE` is not set"),
+        ("file:/not/there", b"", "`--secret-key`: the file `/not/there` cannot be read"),
+        ("", b"", "`--secret-key`: a secret can not be empty"),
+        ("-", b"", "the first line of standard input must be the secret"),
+        ("-", b"\n", "the first line of standard input must be the secret"),
+        ("-", b"\xff\n", "the first line of standard input is not UTF-8"),
+        ("-", b"x" * (MAX_SECRET + 1), "the first line of standard input must be the secret"),
+    ],
+)
+def test_a_reference_to_nothing_is_refused(monkeypatch, text, given, message):
+    """The reference is never taken for the secret."""
+    monkeypatch.setattr(sys, "stdin", Input(given))
+    with pytest.raises(click.UsageError) as caught:
+        read_secret(text, "secret_key", "x")
+    assert message in str(caught.value.message)
+
+
+def test_without_a_terminal_a_secret_that_is_not_given_is_random(monkeypatch):
+    """The caller makes the random secret."""
+    monkeypatch.setattr(sys, "stdin", Input(b""))
+    assert new_secret("alice", None) is None
+
+
+@pytest.mark.parametrize("words", [["user", "create", "a"], ["user", "update", "a"], ["user", "rotate", "a"]])
+def test_a_secret_on_the_command_line_and_a_weak_one_are_warned_of(capsys, words):
+    """The warnings come before anything is sent, and do not repeat the secret."""
+    _, _, err = run(capsys, *words, "--secret", "hush-hush", "--namesrv", "127.0.0.1:1")
+    assert "mqguard: warning: `--secret` shows the secret to every process here and to the shell's history" in err
+    assert "mqguard: warning: the secret of `a` is easy to guess: it has few different characters" not in err
+    assert "mqguard: warning: the secret of `a` is easy to guess: it has fewer than 12 characters" in err
+    assert "hush-hush" not in err
+
+
+def test_the_secret_of_the_asker_on_the_command_line_is_warned_of(capsys, monkeypatch):
+    """A variable of the environment is not, since other users here do not see it."""
+    asking = ("topic", "list", "--access-key", "a", "--namesrv", "127.0.0.1:1")
+    assert "`--secret-key` shows the secret" in run(capsys, *asking, "--secret-key", "hush-hush")[2]
+    monkeypatch.setenv("MQGUARD_SECRET_KEY", "hush-hush")
+    assert "warning" not in run(capsys, *asking)[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "why"),
+    [
+        ("alice", "12345678", "tried first"),
+        ("alice", "RocketMQ", "tried first"),
+        ("alice", "alice", "the user's name"),
+        ("alice", "Alice-2024", "the user's name"),
+        ("alice", "aaaabbbbccccaaaa", "few different"),
+        ("alice", "k3!x9Qz", "fewer than 12"),
+        ("alice", "k3!x9Qz-77pW", None),
+        ("", "k3!x9Qz-77pW", None),
+    ],
+)
+def test_what_makes_a_secret_weak(name, secret, why):
+    """Only what is obvious: nobody measures how random a secret is."""
+    found = weakness(name, Secret(secret))
+    assert found is None if why is None else why in found

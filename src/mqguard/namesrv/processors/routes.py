@@ -20,8 +20,8 @@ from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, QueueData, To
 from mqguard.remoting.bodies.tables import TopicList
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.route import ClusterHeader, DeleteTopicHeader, RouteHeader
+from mqguard.remoting.headers.codec import read, write
+from mqguard.remoting.headers.route import ClusterHeader, DeleteTopicHeader, OwnBrokersHeader, RouteHeader
 from mqguard.remoting.headers.topics import TopicHeader
 
 ZONE_NAME = "__ZONE_NAME"
@@ -65,13 +65,20 @@ class Routing:
         brokers = found.brokers
         if ext.get(ZONE_MODE, "").lower() == "true" and ext.get(ZONE_NAME):
             brokers = in_zone(brokers, ext[ZONE_NAME])
-        return Reply(body=encode(_route_data(found, brokers, self._kv.get(ORDER_NAMESPACE, topic))))
+        data = _route_data(found, brokers, self._kv.get(ORDER_NAMESPACE, topic))
+        return Reply(ext=self._own(request), body=encode(data))
 
     def clusters(self, request: Request) -> Reply:
         """All brokers by cluster (106)."""
-        del request
         table = {broker.name: _broker_data(broker) for broker in self._table.brokers()}
-        return Reply(body=encode(ClusterInfo(broker_addr_table=table, cluster_addr_table=self._table.clusters())))
+        info = ClusterInfo(broker_addr_table=table, cluster_addr_table=self._table.clusters())
+        return Reply(ext=self._own(request), body=encode(info))
+
+    def _own(self, request: Request) -> dict[str, str] | None:
+        """The brokers of this process for a tool that asks, which sends secrets to no broker that only registered."""
+        if read(request.command.ext, OwnBrokersHeader).mqguard_own_brokers is None:
+            return None
+        return write(OwnBrokersHeader(mqguard_own_brokers=";".join(self._table.own_addresses)))
 
     def delete(self, request: Request) -> Reply:
         """Forget a topic, everywhere or in one cluster (216)."""

@@ -1,5 +1,7 @@
 """Ext fields of the name server (100 to 105, 205, 216, 217, 219, 224, 322, 327, 901, 904)."""
 
+from typing import Final
+
 from mqguard.remoting.headers.codec import Header, Int32, Int64
 
 
@@ -8,6 +10,30 @@ class RouteHeader(Header):
 
     topic: str
     accept_standard_json_only: bool | None = None
+
+
+OWN_BROKERS: Final = "mqguardOwnBrokers"
+"""The field of `OwnBrokersHeader` on the wire."""
+
+
+class OwnBrokersHeader(Header):
+    """105 and 106 and their answers: which brokers are in the name server's own process; mqguard's own.
+
+    Attributes:
+        mqguard_own_brokers: `1` in a request; in an answer the addresses, joined by `;`.
+    """
+
+    mqguard_own_brokers: str | None = None
+
+
+class OwnRouteHeader(RouteHeader):
+    """105 that also asks for the name server's own brokers.
+
+    Attributes:
+        mqguard_own_brokers: `1`.
+    """
+
+    mqguard_own_brokers: str | None = None
 
 
 class ClusterHeader(Header):

@@ -1,0 +1,110 @@
+"""`mqguard broker …`: the brokers that commands send secrets and signatures to."""
+
+import ssl
+from pathlib import Path
+
+import click
+
+from mqguard.cli.exits import NothingThere
+from mqguard.cli.output import emit, json_option
+
+TIMEOUT_SECONDS = 5.0
+
+
+@click.group()
+def broker() -> None:
+    """Pin the brokers that commands send secrets and signatures to.
+
+    A name server tells which brokers have registered, not whose they are. Commands use those of the process that is
+    named as the name server, those that are pinned, and those that `--broker` names.
+    """
+
+
+@broker.command()
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.option("--tls", is_flag=True, help="Pin the certificate that the broker shows now, too.")
+@click.option("--fingerprint", help="The SHA-256 of its certificate in hex, if known from elsewhere.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=TIMEOUT_SECONDS, show_default=True, help="In seconds."
+)
+@json_option
+def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, tls: bool, as_json: bool) -> None:
+    """Pin the brokers at ADDRESS, each written HOST:PORT."""
+    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
+    from mqguard.admin.session import split
+    from mqguard.net.tls import client_context
+
+    wanted = None if fingerprint is None else _fingerprint(fingerprint)
+    pins = read_pins(default_path())
+    context = client_context(None) if tls and wanted is None else None
+    for address in addresses:
+        split(address)
+        pins[address] = wanted or (_shown(address, context, timeout) if context else "")
+    write_pins(default_path(), pins)
+    for address in addresses:
+        emit(*_line(address, pins[address], "pinned "), as_json=as_json)
+
+
+@broker.command("list")
+@json_option
+def find(*, as_json: bool) -> None:
+    """List the pinned brokers."""
+    from mqguard.admin.known_brokers import default_path, read_pins
+
+    for address, shown in sorted(read_pins(default_path()).items()):
+        emit(*_line(address, shown), as_json=as_json)
+
+
+@broker.command()
+@click.argument("address")
+@json_option
+def unpin(address: str, *, as_json: bool) -> None:
+    """Forget the broker at ADDRESS; exit code 4 if it is not pinned."""
+    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
+
+    pins = read_pins(default_path())
+    if address not in pins:
+        raise NothingThere(f"`{address}` is not pinned")
+    del pins[address]
+    write_pins(default_path(), pins)
+    emit({"broker": address}, f"unpinned {address}", as_json=as_json)
+
+
+def ask_to_pin(address: str, name: str, tls: ssl.SSLContext | None) -> str | None:
+    """Ask at the terminal whether a broker that is not known is to be pinned.
+
+    Returns:
+        The fingerprint that it is pinned with, empty without TLS; None if it is not to be pinned.
+    """
+    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
+    from mqguard.model.text import visible
+
+    shown = ""
+    if tls is not None and tls.verify_mode is ssl.CERT_NONE:
+        shown = _shown(address, tls, TIMEOUT_SECONDS)
+    certificate = f", with the certificate sha256:{shown}," if shown else ""
+    question = f"the broker {visible(name)} at {visible(address)}{certificate} is not known: pin it"
+    if not click.confirm(question, err=True):
+        return None
+    path: Path = default_path()
+    write_pins(path, {**read_pins(path), address: shown})
+    return shown
+
+
+def _shown(address: str, context: ssl.SSLContext, timeout: float) -> str:
+    from mqguard.admin.session import split
+    from mqguard.net.client import certificate_fingerprint
+
+    return certificate_fingerprint(*split(address), context, timeout) or ""
+
+
+def _fingerprint(text: str) -> str:
+    plain = text.removeprefix("sha256:").replace(":", "").lower()
+    if len(plain) != 64 or set(plain) - set("0123456789abcdef"):
+        raise click.UsageError(f"`{text}` is not a SHA-256 in hex, which has 64 digits")
+    return plain
+
+
+def _line(address: str, shown: str, verb: str = "") -> tuple[dict[str, object], str]:
+    value: dict[str, object] = {"broker": address, "fingerprint": shown or None}
+    return value, f"{verb}{address}" + (f" sha256:{shown}" if shown else "")
