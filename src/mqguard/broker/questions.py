@@ -4,9 +4,12 @@ An administrator's question about a client (running info, consume this message) 
 answer comes as a frame on the client's own connection and is matched by connection and number.
 """
 
+import collections
 import heapq
 import itertools
 from collections.abc import Callable
+
+import msgspec
 
 from mqguard.model.channel import Channel
 from mqguard.remoting.codes import FLAG_ONEWAY, SERVER_VERSION, LanguageCode
@@ -19,13 +22,28 @@ Answered = Callable[[Command | None], None]
 
 MAX_PER_LINK = 1000
 """Open questions to one client; more than that are not asked: the client does not answer."""
+MAX_BYTES_PER_LINK = 8 * 1024 * 1024
+"""Bodies of open questions to one client. This is far less than a slow client may leave unread before it is cut."""
+MAX_PER_ASKER = 10_000
+"""Open questions for one user, to all clients together."""
+
+
+class _Open(msgspec.Struct, eq=False):
+    answered: Answered
+    asker: str
+    size: int
 
 
 class Questions:
-    """Open questions, by connection and number."""
+    """Open questions, by connection and number.
+
+    Every bound refuses the asker. A client is never cut because of what others ask of it.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[Channel, dict[int, Answered]] = {}
+        self._open: dict[Channel, dict[int, _Open]] = {}
+        self._bytes: collections.Counter[Channel] = collections.Counter()
+        self._asked: collections.Counter[str] = collections.Counter()
         # Of a question that was answered nothing but this is kept until its time is up.
         self._heap: list[tuple[int, int, Channel]] = []
         self._opaques = itertools.count(1)
@@ -34,17 +52,39 @@ class Questions:
         return sum(len(questions) for questions in self._open.values())
 
     def ask(
-        self, link: Link, code: int, ext: dict[str, str], body: bytes, deadline_ms: int, answered: Answered
+        self,
+        link: Link,
+        code: int,
+        ext: dict[str, str],
+        body: bytes,
+        deadline_ms: int,
+        answered: Answered,
+        asker: str = "",
     ) -> bool:
-        """Send a request to a client; False if it is gone or has too many open ones, and `answered` is not called."""
+        """Send a request to a client on behalf of a user.
+
+        Args:
+            link: Connection of the client.
+            code: Request code.
+            ext: Its fields.
+            body: Its body.
+            deadline_ms: When the client is late.
+            answered: Called with the answer, once.
+            asker: User or address on whose behalf the client is asked.
+
+        Returns:
+            False if the client is gone, or if it or the asker has too many open requests; `answered` is not called.
+        """
         channel = link.peer.channel
-        questions = self._open.setdefault(channel, {})
-        if link.closed or len(questions) >= MAX_PER_LINK:
-            if not questions:
-                del self._open[channel]
+        questions = self._open.get(channel, {})
+        full = questions and self._bytes[channel] + len(body) > MAX_BYTES_PER_LINK
+        if link.closed or full or len(questions) >= MAX_PER_LINK or self._asked[asker] >= MAX_PER_ASKER:
             return False
         opaque = next(self._opaques) & 0x7FFFFFFF
-        questions[opaque] = answered
+        questions[opaque] = _Open(answered, asker, len(body))
+        self._open[channel] = questions
+        self._bytes[channel] += len(body)
+        self._asked[asker] += 1
         heapq.heappush(self._heap, (deadline_ms, opaque, channel))
         link.send(encode_request(_command(code, opaque, 0, ext, body)))
         return True
@@ -80,9 +120,15 @@ class Questions:
     def _take(self, channel: Channel, opaque: int) -> Answered | None:
         questions = self._open.get(channel)
         found = questions.pop(opaque, None) if questions else None
-        if questions is not None and not questions:
-            del self._open[channel]
-        return found
+        if found is None:
+            return None
+        self._bytes[channel] -= found.size
+        self._asked[found.asker] -= 1
+        if not self._asked[found.asker]:
+            del self._asked[found.asker]
+        if not questions:
+            del self._open[channel], self._bytes[channel]
+        return found.answered
 
 
 def _command(code: int, opaque: int, flag: int, ext: dict[str, str], body: bytes) -> Command:

@@ -9,6 +9,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.failures import explain
+from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.parking import Parking
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
@@ -120,6 +121,7 @@ class Broker:
         self._locks = Locks()
         self._notices = Notices()
         self._questions = Questions()
+        self._requests = OpenRequests()
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
         self._told: dict[str, int] = {}
@@ -155,6 +157,7 @@ class Broker:
         now = self._clock.now_ms()
         self._pulling.expire()
         self._questions.expire(now)
+        self._requests.expire(now)
         self._traffic.sample(now)
         if now - self._expired_ms >= EXPIRY_MS:
             self._expired_ms = now
@@ -178,14 +181,19 @@ class Broker:
 
         parts: list[dict[int, Handler]] = [
             Sending(
-                engine, self._traffic, lambda group: self._locks.holds_any(group, clock.now_ms()), settings
+                engine,
+                self._traffic,
+                self._requests,
+                lambda group: self._locks.holds_any(group, clock.now_ms()),
+                settings,
+                clock,
             ).handlers(),
             self._pulling.handlers(),
             Positions(engine, self._resets).handlers(),
             Membership(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
             Finding(engine, clock).handlers(),
             Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
-            Replying(engine, self.clients, self._questions, address, settings, clock).handlers(),
+            Replying(engine, self._requests, self._questions, address, settings, clock).handlers(),
             TopicAdministration(engine, progress).handlers(),
             GroupAdministration(engine).handlers(),
             Connections(self.clients).handlers(),
@@ -225,6 +233,7 @@ class Broker:
     def _closed(self, link: Link) -> None:
         channel = link.peer.channel
         self._waiting.leave(channel)
+        self._requests.leave(channel)
         for group in self.clients.leave(channel):
             self._notices.changed(group)
 

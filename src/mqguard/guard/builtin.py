@@ -10,6 +10,7 @@ from mqguard.model.names import TEMPLATE_TOPIC
 from mqguard.remoting.codes import RequestCode
 
 SENDS = (RequestCode.SEND_MESSAGE, RequestCode.SEND_MESSAGE_V2, RequestCode.SEND_BATCH_MESSAGE)
+REPLIES = (RequestCode.SEND_REPLY_MESSAGE, RequestCode.SEND_REPLY_MESSAGE_V2)
 
 
 class BuiltinGrants:
@@ -18,6 +19,8 @@ class BuiltinGrants:
     * The route (105) of the template topic, which producers ask for when their own topic does not exist; of the
       cluster's and the brokers' names, which tools ask for; of the reply topic, which whoever answers a request asks
       for; and of the trace topic.
+    * Replying (324, 325) on the cluster's reply topic. The broker hands a reply over only if the replier may read the
+      request.
     * Sending to the trace topic, where `traceTopicOpen` says so: tracing is switched on in clients, not in policies.
       Reading it needs Sub, as any topic.
     """
@@ -29,6 +32,7 @@ class BuiltinGrants:
         self._topics: dict[int, frozenset[str]] = {
             RequestCode.GET_ROUTEINFO_BY_TOPIC: frozenset(routes) | traces,
             **dict.fromkeys(SENDS, traces),
+            **dict.fromkeys(REPLIES, frozenset({f"{settings.cluster}_REPLY_TOPIC"})),
         }
 
     def grants(self, code: int, need: Need) -> bool:

@@ -82,6 +82,7 @@ class Relaying:
             body,
             self._clock.now_ms() + self._patience_ms,
             lambda answer: _pass_back(waits, answer, f"consumer <{group}> <{client_id}> Timeout"),
+            request.access.owner,
         )
         if not asked:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")

@@ -1,18 +1,23 @@
-"""Request and reply (324, 325): an answer is handed to the very client that asked (326).
+"""Request and reply (324, 325): an answer is handed to the very connection that asked (326).
 
-The asker's message says which client it is (`REPLY_TO_CLIENT`); whoever consumed the message sends the answer with
-that name. It goes to the connection that registered the client id, and nowhere else; it is not kept.
+The broker remembers each request from its send (see `open_requests`). Whoever may read the topic of the request may
+answer it, once, on the cluster's reply topic. The answer goes to the connection that sent the request, and nowhere
+else; it is not stored. A sender whose answer fits no open request learns nothing, not even which clients are connected.
 """
 
 from collections.abc import Callable
 
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
 from mqguard.broker.errors import RequestRefused
+from mqguard.broker.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
 from mqguard.broker.questions import Questions
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
-from mqguard.engine.clients import Client, Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import MessageIllegal
+from mqguard.guard.context import Access
+from mqguard.guard.errors import Refused
 from mqguard.model import properties
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -21,7 +26,6 @@ from mqguard.remoting.headers.codec import write
 from mqguard.remoting.headers.send import PushReplyHeader, SendHeader, read_send
 from mqguard.remoting.link import Link
 
-REPLY_TO_CLIENT = "REPLY_TO_CLIENT"
 PUSH_REPLY_TIME = "PUSH_REPLY_TIME"
 
 
@@ -30,7 +34,7 @@ class Replying:
 
     Args:
         engine: Knows the topics.
-        clients: Finds the asker's connection.
+        requests: Requests that wait for a reply.
         questions: Open requests of ours to clients.
         address: Says at which `host:port` this broker is reached.
         settings: See `BrokerSettings`.
@@ -40,7 +44,7 @@ class Replying:
     def __init__(
         self,
         engine: Engine,
-        clients: Clients,
+        requests: OpenRequests,
         questions: Questions,
         address: Callable[[], str],
         settings: BrokerSettings,
@@ -48,7 +52,7 @@ class Replying:
     ) -> None:
         self._address = address
         self._engine = engine
-        self._clients = clients
+        self._requests = requests
         self._questions = questions
         self._settings = settings
         self._clock = clock
@@ -61,37 +65,55 @@ class Replying:
         """Hand a reply to the client that waits for it, and answer when it has taken it."""
         command = request.command
         header = read_send(command.code, command.ext)
+        if header.topic != f"{self._settings.cluster}_REPLY_TOPIC":
+            raise RequestRefused(
+                ResponseCode.NO_PERMISSION,
+                f"the topic `{header.topic}` is not for replies: send them to `{self._settings.cluster}_REPLY_TOPIC`",
+            )
         self._engine.topics.writable(header.topic)
-        most = self._engine.settings.max_message_bytes
-        if len(command.body) > most:
+        limit = self._engine.settings.max_message_bytes
+        if len(command.body) > limit:
             # The asker could not read a frame much larger, and would lose its connection.
-            raise MessageIllegal(f"message body size exceeded, max: {most}, is: {len(command.body)}")
+            raise MessageIllegal(f"message body size exceeded, max: {limit}, is: {len(command.body)}")
         pairs = properties.parse(header.properties or "")
-        client = self._asker(pairs.get(REPLY_TO_CLIENT))
         now = self._clock.now_ms()
+        asked = self._asked(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request.kept(), header.queue_id, client.client_id, self._ext())
-        asked = self._questions.ask(
-            client.link,
+        answer = _Answer(request.kept(), header.queue_id, asked, self._requests, self._ext())
+        is_sent = self._questions.ask(
+            asked.link,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
             write(push),
             command.body,
             now + self._settings.question_ms,
             answer.take,
+            request.access.owner,
         )
-        if not asked:
-            raise _gone(client.client_id)
-
-    def _asker(self, client_id: str | None) -> Client:
-        if not client_id:
+        if not is_sent:
             raise RequestRefused(
-                ResponseCode.SYSTEM_ERROR, f"reply message properties[{REPLY_TO_CLIENT}] is null: nobody to reply to"
+                ResponseCode.SYSTEM_BUSY, "push reply message fail: the client takes its replies too slowly, try again"
             )
-        found = self._clients.find_producer(client_id)
-        if found is None:
-            raise _gone(client_id)
-        return found
+        self._requests.close(asked)
+
+    def _asked(self, access: Access, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest:
+        """Return the request that is answered.
+
+        Raises:
+            RequestRefused: There is none, or the sender may not read its topic; the sender does not hear which.
+        """
+        asked = self._requests.find(client_id, correlation_id, now_ms)
+        if asked is not None:
+            try:
+                access.require(ResourceType.TOPIC, asked.topic, Action.SUB)
+            except Refused:
+                asked = None
+        if asked is None:
+            raise RequestRefused(
+                ResponseCode.SYSTEM_ERROR,
+                f"push reply message fail: no open request has these properties {REPLY_TO_CLIENT} and {CORRELATION_ID}",
+            )
+        return asked
 
     def _push(self, header: SendHeader, text: str, link: Link, now_ms: int) -> PushReplyHeader:
         return PushReplyHeader(
@@ -119,12 +141,15 @@ class Replying:
 
 
 class _Answer:
-    """What the sender of a reply hears when the asker has taken it, or has not."""
+    """Tells the sender of a reply whether the asker has taken it."""
 
-    def __init__(self, request: Request, queue_id: int, client_id: str, ext: dict[str, str]) -> None:
+    def __init__(
+        self, request: Request, queue_id: int, asked: OpenRequest, requests: OpenRequests, ext: dict[str, str]
+    ) -> None:
         self._request = request
         self._queue_id = queue_id
-        self._client_id = client_id
+        self._asked = asked
+        self._requests = requests
         self._ext = ext
 
     def take(self, answer: Command | None) -> None:
@@ -132,12 +157,7 @@ class _Answer:
             ext = {**self._ext, "msgId": "0", "queueId": str(max(0, self._queue_id)), "queueOffset": "0"}
             self._request.respond(Reply(ext=ext))
             return
+        self._requests.reopen(self._asked)
         why = "does not answer" if answer is None else f"answers {answer.code}"
-        remark = f"push reply message to {self._client_id} fail: the client {why}"
+        remark = f"push reply message to {self._asked.id[0]} fail: the client {why}"
         self._request.respond(Reply(ResponseCode.SYSTEM_ERROR, self._ext, remark=remark))
-
-
-def _gone(client_id: str) -> RequestRefused:
-    return RequestRefused(
-        ResponseCode.SYSTEM_ERROR, f"push reply message fail, channel of <{client_id}> not found: it is not connected"
-    )

@@ -129,7 +129,13 @@ class Resetting:
         for client in asked:
             take = gathering.taker(client)
             if not self._questions.ask(
-                client.link, RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT, write(header), b"", deadline, take
+                client.link,
+                RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
+                write(header),
+                b"",
+                deadline,
+                take,
+                request.access.owner,
             ):
                 take(None)
 

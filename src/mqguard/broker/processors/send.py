@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.broker.errors import RequestRefused
+from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
@@ -11,8 +13,9 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.guard.errors import Refused
-from mqguard.model import names
-from mqguard.remoting.codes import RequestCode
+from mqguard.model import names, properties
+from mqguard.model.clock import Clock
+from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.send import read_send
 
@@ -25,13 +28,22 @@ class Sending:
     Args:
         engine: Where they go.
         traffic: Counts them.
+        requests: Remembers messages that wait for a reply.
         in_order: Whether a group consumes in order now.
         settings: See `BrokerSettings`.
     """
 
     def __init__(
-        self, engine: Engine, traffic: Traffic, in_order: Callable[[str], bool], settings: BrokerSettings
+        self,
+        engine: Engine,
+        traffic: Traffic,
+        requests: OpenRequests,
+        in_order: Callable[[str], bool],
+        settings: BrokerSettings,
+        clock: Clock,
     ) -> None:
+        self._requests = requests
+        self._now_ms = clock.now_ms
         self._in_order = in_order
         self._traffic = traffic
         self._engine = engine
@@ -72,6 +84,8 @@ class Sending:
         )
         if header.topic.startswith(names.RETRY_PREFIX):
             message.in_order = self._in_order(header.topic.removeprefix(names.RETRY_PREFIX))
+        if REPLY_TO_CLIENT in message.properties:
+            self._remember(request, message)
         try:
             sent = self._send(message)
         except NoSuchTopic as exc:
@@ -89,6 +103,20 @@ class Sending:
             "TRACE_ON": self._trace_on,
         }
         return Reply(0, ext, b"", None, stored=True)
+
+    def _remember(self, request: Request, message: SendRequest) -> None:
+        """Remember a message that waits for a reply.
+
+        Raises:
+            RequestRefused: There is no room for it; no reply could be handed over.
+        """
+        if message.batch or names.owner_of(message.topic) is not None:
+            return
+        pairs = properties.parse(message.properties)
+        if not self._requests.add(pairs, message.topic, request.link, request.access, self._now_ms()):
+            raise RequestRefused(
+                ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before sending more"
+            )
 
     def _create_and_send(self, request: Request, message: SendRequest, missing: NoSuchTopic) -> Sent:
         """Make the missing topic, if topics are made by sending and this sender may."""

@@ -149,8 +149,12 @@ def _consuming(actions: Actions, words: str, because: str = _AS_GROUP_BECAUSE, m
 def _replying(field: str) -> Requirement:
     return Requirement(
         rule=reply(field),
-        says=f"Topic: Pub (field `{field}`); the name must end in `{REPLY_SUFFIX}`",
-        because="Apache checks nothing here, and stores the message in any topic",
+        says=(
+            f"Topic: Pub (field `{field}`), which on `<cluster>{REPLY_SUFFIX}` needs no grant unless a policy speaks "
+            "against it; no other topic is for replies"
+        ),
+        touched="Topic of the request that is answered: Sub; the request must be open and its connection alive",
+        because="Apache checks nothing here, stores the message in any topic, and pushes it to any client",
     )
 
 

@@ -4,11 +4,17 @@ import weakref
 
 import pytest
 
+from mqguard.auth.action import Action
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus
+from mqguard.broker import questions
 from mqguard.model import properties
-from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, RequestCode, ResponseCode
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command
 from tests.unit.broker.conftest import House, answer_to
-from tests.unit.broker.processors.test_membership import beat
 
 TOPIC = "DefaultCluster_REPLY_TOPIC"
 PROPERTIES = {"REPLY_TO_CLIENT": "c1", "CORRELATION_ID": "42", "MSG_TYPE": "reply"}
@@ -16,10 +22,22 @@ PROPERTIES = {"REPLY_TO_CLIENT": "c1", "CORRELATION_ID": "42", "MSG_TYPE": "repl
 
 @pytest.fixture
 def house():
-    house = House()
+    return asking(House())
+
+
+def asking(house):
+    """A house with an asker whose request on topic `questions` is open."""
+    house.engine.topics.put(TopicConfig("questions", 4, 4))
     house.asker = house.connect()
-    house.call(34, body=beat(groups=(), producers=["p"]), wire=house.asker)
+    assert ask(house).code == 0
     return house
+
+
+def ask(house, wire=None, client="c1", correlation="42", ttl="3000", topic="questions", user="root", **more):
+    pairs = {"REPLY_TO_CLIENT": client, "CORRELATION_ID": correlation, "TTL": ttl, **more}
+    ext = {"a": "p", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 9, "h": 3}
+    ext["i"] = properties.text_of(pairs)
+    return house.call(310, ext, b"question", wire=wire or house.asker, user=user)
 
 
 def reply(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
@@ -39,8 +57,10 @@ def reply(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
     ext = values if code == 325 else dict(zip([*long, "properties"], values.values(), strict=True))
     responder = house.connect()
     command = house.command(code, ext, b"answer", **more)
+    before = len(house.asker.frames)
     house.give(responder, command)
-    pushed = [f for f in house.asker.frames if f.code == RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT and not f.is_response]
+    frames = house.asker.frames[before:]
+    pushed = [f for f in frames if f.code == 326 and not f.is_response]
     return lambda: answer_to(responder, command), pushed[-1] if pushed else None
 
 
@@ -64,7 +84,8 @@ def test_a_client_that_does_not_take_it(house):
     answer, pushed = reply(house)
     house.give(house.asker, Command(1, pushed.opaque, FLAG_RESPONSE))
     assert answer().code == ResponseCode.SYSTEM_ERROR
-    answer, _ = reply(house)
+    answer, pushed = reply(house)
+    assert pushed is not None
     house.tick(10_000)
     assert "does not answer" in answer().remark
 
@@ -75,40 +96,147 @@ def test_a_one_way_reply_is_not_answered(house):
     assert answer() is None
 
 
-@pytest.mark.parametrize("pairs", [{}, {"REPLY_TO_CLIENT": "c9"}])
-def test_nobody_to_reply_to(house, pairs):
-    answer, pushed = reply(house, pairs=pairs)
+@pytest.mark.parametrize(
+    "change", [{"REPLY_TO_CLIENT": "c9"}, {"REPLY_TO_CLIENT": ""}, {"CORRELATION_ID": "43"}, {"CORRELATION_ID": ""}]
+)
+def test_a_reply_without_a_request_learns_nothing(house, change):
+    """The answer is the same for clients that are connected, clients that are not, and requests of other topics."""
+    house.user("mallory", ("Topic:Default*", "Pub"))
+    answer, pushed = reply(house, pairs={**PROPERTIES, **change})
     assert pushed is None
     assert answer().code == ResponseCode.SYSTEM_ERROR
+    foreign, pushed = reply(house, user="mallory")
+    assert pushed is None
+    assert (foreign().code, foreign().remark) == (answer().code, answer().remark)
 
 
-def test_a_reply_needs_pub_on_a_topic_for_replies(house):
-    house.user("alice", ("Topic:mine", "Pub"))
-    house.user("bob", ("Topic:*", "Pub"))
-    assert reply(house, user="alice")[0]().code == ResponseCode.NO_PERMISSION
-    assert reply(house, topic="BenchmarkTest", user="bob")[0]().code == ResponseCode.NO_PERMISSION
-    assert reply(house, user="bob")[1] is not None
+def test_a_request_is_answered_once(house):
+    _, pushed = reply(house)
+    assert len(house.asker.frames) == 2
+    again, _ = reply(house)
+    assert (again().code, len(house.asker.frames)) == (ResponseCode.SYSTEM_ERROR, 2)
+    house.give(house.asker, Command(0, pushed.opaque, FLAG_RESPONSE))
+    assert reply(house)[0]().code == ResponseCode.SYSTEM_ERROR
 
 
-def test_a_reply_goes_to_the_connection_that_registered_the_client_id(house):
-    house.user("mallory", ("Topic:*", "Pub"))
+@pytest.mark.parametrize(
+    ("ttl", "lives"), [("5000", 4_999), ("", 2_999), ("x", 2_999), ("9" * 20, 599_999), ("0", None)]
+)
+def test_a_request_is_open_until_its_asker_gives_up(ttl, lives):
+    house = House()
+    house.engine.topics.put(TopicConfig("questions", 4, 4))
+    house.asker = house.connect()
+    ask(house, ttl=ttl)
+    if lives is not None:
+        house.clock.now += lives
+        assert reply(house)[1] is not None
+        ask(house, ttl=ttl, correlation="43")
+        house.clock.now += lives + 1
+    assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "43"})[0]().code == ResponseCode.SYSTEM_ERROR
+    house.tick()
+    assert len(house.broker._requests) == 0
+
+
+def test_a_reader_of_a_request_does_not_take_its_reply(house):
+    house.user("mallory", ("Topic:questions", "Pub,Sub"))
     thief = house.connect()
-    assert house.call(34, body=beat(groups=(), producers=["q"]), wire=thief, user="mallory").code == 16
-    reply(house)
-    assert [frame.code for frame in thief.frames] == [16]
+    assert ask(house, thief, user="mallory").code == 0
+    _, pushed = reply(house)
+    assert pushed is not None
+    assert [frame.code for frame in thief.frames] == [0]
+
+
+def test_the_same_connection_may_send_its_request_again(house):
+    house.clock.now += 2_000
+    ask(house)
+    house.clock.now += 2_000
+    assert reply(house)[1] is not None
+
+
+def test_whoever_may_read_a_request_may_answer_it(house):
+    house.user("alice", ("Topic:questions", "Sub"))
+    house.user("bob", ("Topic:questions", "Pub,Get"))
+    assert reply(house, user="bob")[1] is None
+    assert reply(house, user="alice")[1] is not None
+
+
+def test_a_policy_may_forbid_replies(house):
+    house.user("alice", ("Topic:questions", "Sub"))
+    deny = Entry(Resource.parse(f"Topic:{TOPIC}"), (Action.PUB,), (), Decision.DENY)
+    allow = Entry(Resource.parse("Topic:questions"), (Action.SUB,), (), Decision.ALLOW)
+    house.manager.update_acl(Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, (deny, allow)),)))
+    answer, pushed = reply(house, user="alice")
+    assert (answer().code, pushed) == (ResponseCode.NO_PERMISSION, None)
+
+
+@pytest.mark.parametrize("change", ["closed", "disabled", "right"])
+def test_an_asker_who_may_not_ask_any_more_hears_nothing(house, change):
+    house.user("alice", ("Topic:questions", "Pub"))
+    house.asker = house.connect()
+    assert ask(house, correlation="7", user="alice").code == 0
+    if change == "closed":
+        house.disconnect(house.asker)
+    elif change == "disabled":
+        house.manager.update_user("alice", status=UserStatus.DISABLE)
+    else:
+        house.manager.delete_acl(Subject("alice"))
+    answer, pushed = reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "7"})
+    assert (answer().code, pushed) == (ResponseCode.SYSTEM_ERROR, None)
+
+
+def test_a_retried_request_is_still_that_of_its_asker(house):
+    """A consumer that gives a request back must not become the one who hears the reply."""
+    house.engine.groups.with_retry_topic("g")
+    other = house.connect()
+    ask(house, other, topic="%RETRY%g", correlation="8", RETRY_TOPIC="questions")
+    assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "8"})[1] is None
+
+
+def test_replies_that_a_slow_asker_leaves_unread_are_refused_and_the_asker_stays(house, monkeypatch):
+    monkeypatch.setattr(questions, "MAX_BYTES_PER_LINK", 15)
+    for number in range(3):
+        ask(house, correlation=f"n{number}")
+    answers = [reply(house, pairs={**PROPERTIES, "CORRELATION_ID": f"n{number}"})[0] for number in range(3)]
+    assert [answer().code if answer() else None for answer in answers] == [None, None, ResponseCode.SYSTEM_BUSY]
+    assert not house.asker.closed
+    for pushed in [frame for frame in house.asker.frames if frame.code == 326]:
+        house.give(house.asker, Command(0, pushed.opaque, FLAG_RESPONSE))
+    assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "n2"})[1] is not None
+
+
+def test_a_user_with_many_open_requests_gives_way_to_others(house):
+    house.broker._requests._places._capacity = 4
+    house.user("greedy", ("Topic:questions", "Pub"))
+    house.user("alice", ("Topic:questions", "Pub"))
+    codes = [ask(house, house.connect(), correlation=f"g{n}", user="greedy").code for n in range(4)]
+    assert codes == [0, 0, 0, ResponseCode.SYSTEM_BUSY]
+    house.asker = house.connect()
+    assert ask(house, correlation="a", user="alice").code == 0
+    assert len(house.broker._requests) == 4
+    assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "a"})[1] is not None
+    assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "g0"})[1] is None
+
+
+def test_a_reply_is_sent_to_the_reply_topic_of_the_cluster(house):
+    house.user("alice", ("Topic:mine", "Pub"))
+    house.user("bob", ("Topic:*", "Pub,Sub"))
+    house.engine.topics.put(TopicConfig("bob_REPLY_TOPIC", 1, 1))
+    assert reply(house, topic="mine", user="alice")[0]().code == ResponseCode.NO_PERMISSION
+    assert reply(house, topic="BenchmarkTest", user="bob")[0]().code == ResponseCode.NO_PERMISSION
+    assert reply(house, topic="bob_REPLY_TOPIC", user="bob")[0]().code == ResponseCode.NO_PERMISSION
+    assert reply(house, user="bob")[1] is not None
 
 
 def test_a_reply_is_no_larger_than_a_message():
     house = House(engine={"max_message_bytes": 5})
     house.asker = house.connect()
-    house.call(34, body=beat(groups=(), producers=["p"]), wire=house.asker)
     answer, pushed = reply(house)
     assert (answer().code, pushed) == (ResponseCode.MESSAGE_ILLEGAL, None)
 
 
 def test_neither_a_reply_that_waits_nor_one_that_was_answered_is_kept(house):
     _, pushed = reply(house)
-    (waits,) = house.broker._questions._open[house.asker.peer.channel].values()
+    waits = next(iter(house.broker._questions._open[house.asker.peer.channel].values())).answered
     assert (waits.__self__._request.command.ext, waits.__self__._request.command.body) == ({}, b"")
     house.give(house.asker, Command(0, pushed.opaque, FLAG_RESPONSE))
     gone = weakref.ref(waits.__self__)

@@ -20,8 +20,8 @@ PROMISE = """
 10   topic=t → Pub on Topic:t
 310  b=t → Pub on Topic:t
 320  b=t → Pub on Topic:t
-324  topic=c_REPLY_TOPIC → Pub on Topic:c_REPLY_TOPIC
-325  b=c_REPLY_TOPIC → Pub on Topic:c_REPLY_TOPIC
+324  topic=c_REPLY_TOPIC → Pub on Topic:c_REPLY_TOPIC; always
+325  b=c_REPLY_TOPIC → Pub on Topic:c_REPLY_TOPIC; always
 11   topic=t consumerGroup=g → Sub on Topic:t, Sub on Group:g; own
 361  topic=t consumerGroup=g → Sub on Topic:t, Sub on Group:g; own
 14   topic=t consumerGroup=g → Sub or Get on Topic:t, Sub or Get on Group:g; own

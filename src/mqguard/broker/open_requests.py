@@ -1,0 +1,161 @@
+"""Requests of producers that wait for a reply (Apache: request-reply), remembered from the send of each request.
+
+A reply names the client and the correlation id of its request. It is handed over only if such a request was sent and
+is still open, and only to the connection that sent it: names that clients choose decide nothing.
+"""
+
+import heapq
+from collections.abc import Mapping
+
+import msgspec
+
+from mqguard.engine.places import Places
+from mqguard.guard.context import Access
+from mqguard.model.channel import Channel
+from mqguard.remoting.link import Link
+
+REPLY_TO_CLIENT = "REPLY_TO_CLIENT"
+CORRELATION_ID = "CORRELATION_ID"
+TTL = "TTL"
+
+MAX_OPEN = 100_000
+"""Requests that are remembered; if there are more, the user with most of them gives way."""
+MAX_TTL_MS = 600_000
+DEFAULT_TTL_MS = 3_000
+"""What Java clients wait for a reply if the program does not say how long."""
+_MAX_ID = 255
+
+RequestId = tuple[str, str]
+"""Client id and correlation id, as the asker chose them."""
+
+
+class OpenRequest(msgspec.Struct, eq=False):
+    """One request that waits for its reply.
+
+    Attributes:
+        id: What a reply must name.
+        topic: Topic of the request: whoever may read it may reply.
+        link: Connection of the asker.
+        access: The asker, whose account must still be allowed what it was when the reply comes.
+        deadline_ms: When the asker gives up.
+        number: Order of asking.
+    """
+
+    id: RequestId
+    topic: str
+    link: Link
+    access: Access
+    deadline_ms: int
+    number: int
+
+
+class OpenRequests:
+    """All requests of a server that wait for a reply.
+
+    INVARIANT: a request is in `_open`, `_numbers`, `_channels` and `_places` or in none of them; the heap may hold
+    numbers of requests that are gone.
+
+    Args:
+        capacity: Maximum number of requests.
+    """
+
+    def __init__(self, capacity: int = MAX_OPEN) -> None:
+        self._open: dict[RequestId, OpenRequest] = {}
+        self._numbers: dict[int, OpenRequest] = {}
+        self._channels: dict[Channel, dict[int, OpenRequest]] = {}
+        self._places: Places[int] = Places(capacity)
+        self._heap: list[tuple[int, int]] = []
+        self._asked = 0
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, pairs: Mapping[str, str], topic: str, link: Link, access: Access, now_ms: int) -> bool:
+        """Remember a request that a client sends.
+
+        The first of several requests with one id counts, so that a reader of the request cannot take the reply.
+
+        Args:
+            pairs: Properties of the message.
+            topic: Topic of the message.
+            link: Connection of the sender.
+            access: The sender, as the guard has admitted it.
+            now_ms: The time.
+
+        Returns:
+            False if there is no room for it. True also if the message is not a request or its ids are too long.
+        """
+        request_id = pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, "")
+        if not all(0 < len(name) <= _MAX_ID for name in request_id):
+            return True
+        known = self._open.get(request_id)
+        if known is not None:
+            if known.link is not link:
+                return True
+            self._remove(known)
+        if self._places.is_full:
+            number = self._places.yielding(access.owner)
+            if number is None:
+                return False
+            self._remove(self._numbers[number])
+        self._asked += 1
+        access.hold()
+        self._insert(OpenRequest(request_id, topic, link, access, now_ms + _ttl(pairs.get(TTL)), self._asked))
+        return True
+
+    def find(self, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest | None:
+        """Return the open request with these ids, None if there is none or its asker may not ask any more."""
+        found = self._open.get((client_id, correlation_id))
+        if found is None or found.link.closed or found.deadline_ms <= now_ms or not found.access.still_allowed():
+            return None
+        return found
+
+    def close(self, request: OpenRequest) -> None:
+        """Forget a request whose reply is handed over."""
+        if self._numbers.get(request.number) is request:
+            self._remove(request)
+
+    def reopen(self, request: OpenRequest) -> None:
+        """Remember a request again whose reply was not taken."""
+        if request.id not in self._open and not request.link.closed and not self._places.is_full:
+            self._insert(request)
+
+    def leave(self, channel: Channel) -> None:
+        """Forget the requests of a closed connection."""
+        for request in list(self._channels.get(channel, {}).values()):
+            self._remove(request)
+
+    def expire(self, now_ms: int) -> None:
+        """Forget the requests whose askers have given up."""
+        heap = self._heap
+        while heap and heap[0][0] <= now_ms:
+            request = self._numbers.get(heapq.heappop(heap)[1])
+            if request is not None:
+                self._remove(request)
+        if len(heap) > 64 and len(heap) > 2 * len(self._numbers):
+            # Most requests are answered long before their deadline.
+            self._heap = [entry for entry in heap if entry[1] in self._numbers]
+            heapq.heapify(self._heap)
+
+    def _insert(self, request: OpenRequest) -> None:
+        self._open[request.id] = self._numbers[request.number] = request
+        self._channels.setdefault(request.link.peer.channel, {})[request.number] = request
+        self._places.take(request.access.owner, request.number)
+        heapq.heappush(self._heap, (request.deadline_ms, request.number))
+
+    def _remove(self, request: OpenRequest) -> None:
+        del self._open[request.id]
+        del self._numbers[request.number]
+        self._places.free(request.access.owner, request.number)
+        channel = request.link.peer.channel
+        of_channel = self._channels[channel]
+        del of_channel[request.number]
+        if not of_channel:
+            del self._channels[channel]
+
+
+def _ttl(text: str | None) -> int:
+    """Return for how long the asker waits, in milliseconds."""
+    if text is None or not text.isascii() or not text.isdigit():
+        return DEFAULT_TTL_MS
+    return min(int(text[:12]), MAX_TTL_MS)
