@@ -48,6 +48,9 @@ def test_every_recorded_request_without_a_tag_leads_to_the_same_checks():
             assert ours == REFUSED
             closed += 1
             continue
+        if line.get("code") == 17 and recorded != REFUSED:
+            # Apache lets Create change a topic that exists. Here the handler asks which of the two it needs.
+            recorded = [check.replace('["Create"]', '["Create", "Update"]') for check in recorded]
         agrees = ours == recorded
         if not agrees and not tags and ours == REFUSED and is_refused_anyway(line["out"]):
             nameless += 1

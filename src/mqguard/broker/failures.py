@@ -48,6 +48,7 @@ TABLE: dict[type[Exception], ResponseCode] = {
     engine.NotReadable: ResponseCode.NO_PERMISSION,
     engine.MessageIllegal: ResponseCode.MESSAGE_ILLEGAL,
     engine.ConfigIllegal: ResponseCode.INVALID_PARAMETER,
+    engine.LimitReached: ResponseCode.SERVICE_NOT_AVAILABLE,
     engine.NotSupported: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
     engine.StoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
     engine.StoreDown: ResponseCode.SYSTEM_ERROR,

@@ -30,6 +30,26 @@ def require_message(access: Access, data: bytes, action: Action) -> Record:
     return message
 
 
+def require_put(access: Access, type: ResourceType, name: str, *, exists: bool) -> None:  # noqa: A002 - see `Access`
+    """Let pass if the sender may create the resource, or change it where it exists.
+
+    Ask for all resources of a request before the first is put: a request that waits for a plugin is served again.
+
+    Raises:
+        Refused: It may not.
+    """
+    action = Action.UPDATE if exists else Action.CREATE
+    # What the guard let in is on record, so only a refusal is put there.
+    if access.allows(type, name, action):
+        return
+    try:
+        access.require(type, name, action)
+    except Refused as exc:
+        kind = type.value.lower()
+        reason = f"{kind}[{name}] exists, and changing it" if exists else f"{kind}[{name}] is new, and creating it"
+        raise Refused(exc.code, f"{reason} needs the action {action.value}: {exc.remark}", exc.decision_id) from None
+
+
 def _require(access: Access, message: Record, action: Action) -> None:
     pairs = properties.parse(message.properties.decode(errors="replace"))
     topic = (

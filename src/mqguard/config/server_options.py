@@ -59,6 +59,38 @@ AUTO_CREATE_GROUP = Option(
     help="Whether consuming as a new group creates it.",
     section="engine",
 )
+MAX_TOPICS = Option(
+    "maxTopics",
+    kinds.integer(1, 1_000_000),
+    20_000,
+    "The maximum number of topics, without those of the broker itself and of groups. Existing ones stay.",
+    "engine",
+    ours=True,
+)
+MAX_TOPICS_PER_USER = Option(
+    "maxTopicsPerUser",
+    kinds.integer(0, 1_000_000),
+    1_000,
+    "The maximum number of topics that a user has created and that exist. Super users have no such limit.",
+    "engine",
+    ours=True,
+)
+MAX_GROUPS = Option(
+    "maxSubscriptionGroups",
+    kinds.integer(1, 1_000_000),
+    20_000,
+    "The maximum number of consumer groups. Existing ones stay.",
+    "engine",
+    ours=True,
+)
+MAX_GROUPS_PER_USER = Option(
+    "maxSubscriptionGroupsPerUser",
+    kinds.integer(0, 1_000_000),
+    1_000,
+    "The maximum number of groups that a user has created and that exist. Super users have no such limit.",
+    "engine",
+    ours=True,
+)
 DEFAULT_QUEUES = Option(
     "defaultTopicQueueNums",
     kinds.integer(1, 1024),

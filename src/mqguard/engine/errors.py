@@ -42,6 +42,10 @@ class ConfigIllegal(EngineError):
     """A topic or group that can not be as asked for: name, numbers, attributes, a system topic (29)."""
 
 
+class LimitReached(EngineError):
+    """There are as many topics or groups as there may be, in all or of this user (14)."""
+
+
 class NotSupported(EngineError):
     """A feature that is not served yet (3)."""
 

@@ -25,6 +25,7 @@ class SendRequest(msgspec.Struct, gc=False):
         default_topic: Template for a missing topic.
         default_queues: Queues that the client wishes a missing topic to have.
         may_create: Whether a missing topic may be made. The caller grants this after asking the guard.
+        creator: The user that a topic made by this send counts for, None for nobody.
         in_order: Whether the group of the retry topic consumes in order now: it tries a message on the spot, so what
             it sends back has been tried enough.
     """
@@ -45,6 +46,7 @@ class SendRequest(msgspec.Struct, gc=False):
     default_topic: str = TEMPLATE_TOPIC
     default_queues: int = 4
     may_create: bool = False
+    creator: str | None = None
     in_order: bool = False
 
 

@@ -228,7 +228,7 @@ class Producer:
             return self._topics.ensure(name, max(1, group.retry_queues))
         if not request.may_create or name.startswith(names.DLQ_PREFIX):
             raise NoSuchTopic(f"topic[{name}] not exist, apply first please!")
-        return self._topics.create_for_send(name, request.default_topic, request.default_queues)
+        return self._topics.create_for_send(name, request.default_topic, request.default_queues, request.creator)
 
     def _queue_for(self, request: SendRequest, topic: TopicConfig) -> int:
         if request.queue_id < 0:

@@ -18,6 +18,10 @@ class EngineSettings:
         trace_on: Whether clients are told to trace (`traceOn`).
         auto_create_topic: Whether a send makes a missing topic (`autoCreateTopicEnable`).
         auto_create_group: Whether a consumer makes a missing group (`autoCreateSubscriptionGroup`).
+        max_topics: Maximum number of topics, without those of the broker itself and of groups (`maxTopics`).
+        max_topics_per_user: Maximum number of topics that one user has created (`maxTopicsPerUser`).
+        max_groups: Maximum number of consumer groups (`maxSubscriptionGroups`).
+        max_groups_per_user: Maximum number of groups that one user has created (`maxSubscriptionGroupsPerUser`).
         default_queues: Queues of the template topic (`defaultTopicQueueNums`).
         max_message_bytes: Largest body (`maxMessageSize`).
         max_fetch_messages: Most messages of one fetch (`maxTransferCountOnMessageInMemory`).
@@ -39,6 +43,10 @@ class EngineSettings:
     trace_on: bool = True
     auto_create_topic: bool = True
     auto_create_group: bool = True
+    max_topics: int = 20_000
+    max_topics_per_user: int = 1_000
+    max_groups: int = 20_000
+    max_groups_per_user: int = 1_000
     default_queues: int = 8
     max_message_bytes: int = 4 * 1024 * 1024
     max_fetch_messages: int = 32

@@ -1,10 +1,12 @@
 """A table of named configurations: in memory, staged with the turn, with a version."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from mqguard.engine.errors import LimitReached
 from mqguard.engine.turn import Turn
 from mqguard.model.clock import Clock
 from mqguard.model.version import DataVersion
@@ -21,6 +23,29 @@ class Named(Protocol):
         """The key in the table."""
         ...
 
+    @property
+    def creator(self) -> str | None:
+        """The user that it counts for, None for nobody."""
+        ...
+
+
+class Limits(NamedTuple):
+    """How many configurations clients may create.
+
+    Attributes:
+        total: Maximum number of all together.
+        per_user: Maximum number of those that one user created.
+        kind: What they are, in the plural, for the error.
+        total_key: Key of `broker.conf` that sets `total`.
+        per_user_key: Key of `broker.conf` that sets `per_user`.
+    """
+
+    total: int
+    per_user: int
+    kind: str
+    total_key: str
+    per_user_key: str
+
 
 C = TypeVar("C", bound=Named)
 
@@ -35,10 +60,18 @@ class ConfigTable(Generic[C]):
         table: Which of the store's tables.
         kind: The class of the configurations, a msgspec Struct.
         built_in: Configurations that exist without having been stored.
+        limits: How many others there may be.
     """
 
     def __init__(
-        self, store: MessageStore, turn: Turn, clock: Clock, table: Table, kind: type[C], built_in: Iterable[C]
+        self,
+        store: MessageStore,
+        turn: Turn,
+        clock: Clock,
+        table: Table,
+        kind: type[C],
+        built_in: Iterable[C],
+        limits: Limits,
     ) -> None:
         self._store = store
         self._turn = turn
@@ -47,9 +80,13 @@ class ConfigTable(Generic[C]):
         self._version_key = b"version-" + table.value
         self._listeners: list[Callable[[str], None]] = []
         self._by_name: dict[str, C] = {config.name: config for config in built_in}
+        self._uncounted = frozenset(self._by_name)
+        self._limits = limits
+        self._count = 0
+        self._count_by_creator: Counter[str] = Counter()
         decode = msgspec.json.Decoder(kind).decode
         for key, value in store.values(table):
-            self._by_name[key.decode()] = decode(value)
+            self._replace(key.decode(), decode(value))
 
         version = store.value(Table.COUNTERS, self._version_key)
         self.data_version = msgspec.json.decode(version, type=DataVersion) if version else DataVersion()
@@ -66,16 +103,58 @@ class ConfigTable(Generic[C]):
         """Call back with the name after each stored change, before its acknowledgement leaves."""
         self._listeners.append(callback)
 
+    def _counts(self, name: str) -> bool:
+        """Return True if the configuration counts for the limits."""
+        return name not in self._uncounted
+
+    def _require_room(self, name: str, creator: str | None) -> None:
+        """Refuse one more configuration where there are as many as there may be.
+
+        Raises:
+            LimitReached: There is no room.
+        """
+        if not self._counts(name):
+            return
+        limits = self._limits
+        if self._count >= limits.total:
+            raise LimitReached(
+                f"`{name}` cannot be created: there are {self._count} {limits.kind}, and at most {limits.total} are "
+                f"allowed (`{limits.total_key}`)"
+            )
+        if creator is not None and self._count_by_creator[creator] >= limits.per_user:
+            raise LimitReached(
+                f"`{name}` cannot be created: User:{creator} has created {self._count_by_creator[creator]} "
+                f"{limits.kind}, and at most {limits.per_user} are allowed for a user (`{limits.per_user_key}`)"
+            )
+
+    def _replace(self, name: str, config: C | None) -> None:
+        """Set or remove a configuration, and keep the counts."""
+        old = self._by_name.get(name)
+        if self._counts(name):
+            self._count += (config is not None) - (old is not None)
+            if old is not None and old.creator is not None:
+                self._count_by_creator[old.creator] -= 1
+                if not self._count_by_creator[old.creator]:
+                    del self._count_by_creator[old.creator]
+            if config is not None and config.creator is not None:
+                self._count_by_creator[config.creator] += 1
+        if config is None:
+            self._by_name.pop(name, None)
+        else:
+            self._by_name[name] = config
+
     def _put(self, config: C) -> None:
         name = config.name
+        if name not in self._by_name:
+            self._require_room(name, config.creator)
         self._remember(name)
-        self._by_name[name] = config
+        self._replace(name, config)
         self._store.stage_value(self._table, name.encode(), _ENCODER.encode(config))
         self._changed(name)
 
     def _remove(self, name: str) -> None:
         self._remember(name)
-        del self._by_name[name]
+        self._replace(name, None)
         self._store.stage_removal(self._table, name.encode())
         self._changed(name)
 
@@ -84,10 +163,7 @@ class ConfigTable(Generic[C]):
 
         def undo() -> None:
             self.data_version = version
-            if before is None:
-                self._by_name.pop(name, None)
-            else:
-                self._by_name[name] = before
+            self._replace(name, before)
 
         self._turn.undo(undo)
 

@@ -1,9 +1,11 @@
 """Topics: which there are, and how a missing one comes to be."""
 
+import msgspec
+
 from mqguard.engine.errors import ConfigIllegal, NoSuchTopic, NotReadable, NotWritable
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.table import ConfigTable
+from mqguard.engine.table import ConfigTable, Limits
 from mqguard.engine.turn import Turn
 from mqguard.model import names
 from mqguard.model.clock import Clock
@@ -46,7 +48,8 @@ class Topics(ConfigTable[TopicConfig]):
         self, store: MessageStore, turn: Turn, clock: Clock, settings: EngineSettings, offsets: Offsets
     ) -> None:
         built_in = built_in_topics(settings)
-        super().__init__(store, turn, clock, Table.TOPICS, TopicConfig, built_in)
+        limits = Limits(settings.max_topics, settings.max_topics_per_user, "topics", "maxTopics", "maxTopicsPerUser")
+        super().__init__(store, turn, clock, Table.TOPICS, TopicConfig, built_in, limits)
         self._offsets = offsets
         self._built_in = frozenset(topic.name for topic in built_in)
         self._auto_create = settings.auto_create_topic
@@ -92,18 +95,27 @@ class Topics(ConfigTable[TopicConfig]):
         """Whether the broker needs the topic for itself: it can not be deleted."""
         return name in self._built_in or name in names.SYSTEM_TOPICS or name.startswith("rmq_sys_")
 
-    def put(self, config: TopicConfig) -> None:
+    def put(self, config: TopicConfig, creator: str | None = None) -> None:
         """Make a topic or replace its configuration.
+
+        Args:
+            config: The topic. An existing one keeps its creator.
+            creator: The user that a new topic counts for, None for nobody.
 
         Raises:
             ConfigIllegal: its name, queues or permission are illegal, or it is a system topic.
+            LimitReached: it is new, and there are as many topics as there may be.
         """
         if self.is_system(config.name):
             raise ConfigIllegal(f"The topic[{config.name}] is conflict with system topic.")
         fault = names.topic_fault(config.name) or perm_fault(config.perm) or _queues_fault(config)
         if fault:
             raise ConfigIllegal(fault)
-        if self._by_name.get(config.name) != config:
+        old = self._by_name.get(config.name)
+        creator = creator if old is None else old.creator
+        if creator != config.creator:
+            config = msgspec.structs.replace(config, creator=creator)
+        if old != config:
             self._put(config)
 
     def delete(self, name: str) -> bool:
@@ -124,24 +136,30 @@ class Topics(ConfigTable[TopicConfig]):
         self._offsets.remove_topic(name)
         return True
 
-    def create_for_send(self, name: str, template: str, queues: int) -> TopicConfig:
+    def create_for_send(self, name: str, template: str, queues: int, creator: str | None = None) -> TopicConfig:
         """Make a missing topic after a template, as a send to it asks for.
 
         Args:
             name: The missing topic.
             template: Topic whose permissions and queues are taken over, normally `TBW102`.
             queues: Queues that the client wishes for; it gets at most as many as the template has.
+            creator: The user that the topic counts for, None for nobody.
 
         Raises:
             NoSuchTopic: topics are not made by sending, or the template forbids it.
             ConfigIllegal: the name is illegal.
+            LimitReached: there are as many topics as there may be.
         """
         source = self._by_name.get(template)
         if not self._auto_create or source is None or not source.perm & PERM_INHERIT:
             raise NoSuchTopic(f"topic[{name}] not exist, apply first please!")
         wished = max(1, min(queues, source.write_queues))
-        self.put(TopicConfig(name, wished, wished, source.perm & ~PERM_INHERIT))
+        self.put(TopicConfig(name, wished, wished, source.perm & ~PERM_INHERIT), creator)
         return self.require(name)
+
+    def _counts(self, name: str) -> bool:
+        # A retry or dead-letter topic comes and goes with its group, and groups are counted.
+        return super()._counts(name) and names.owner_of(name) is None
 
     def ensure(self, name: str, queues: int = 1) -> TopicConfig:
         """The configuration of a retry or dead-letter topic, made if it is missing."""

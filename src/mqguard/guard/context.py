@@ -128,6 +128,12 @@ class Access(msgspec.Struct):
         """The sender's name, empty for nobody in particular."""
         return self.identity.user if self.identity is not None else ""
 
+    @property
+    def creator(self) -> str | None:
+        """The user that what this request creates counts for; None for a Super user and for nobody in particular."""
+        identity = self.identity
+        return None if identity is None or identity.is_super else identity.user
+
     def require(self, type: ResourceType, name: str, *actions: Action) -> None:  # noqa: A002 - the contract's word
         """Let pass if the sender may do one of the actions.
 

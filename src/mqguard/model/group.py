@@ -6,6 +6,12 @@ MAX_RETRY_TIMES = 16
 """After so many failed deliveries a message goes to the dead-letter topic, unless the group says otherwise."""
 
 
+MAX_ATTRIBUTES = 16 * 1024
+"""Maximum characters of a group's attributes, names and values together: every group stays in memory."""
+MAX_RETRY_POLICY = 4 * 1024
+"""Maximum bytes of a group's retry policy."""
+
+
 class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     """One consumer group (Apache: `SubscriptionGroupConfig`).
 
@@ -24,6 +30,7 @@ class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         sys_flag: Bits of the unit mode.
         consume_timeout_minutes: How long one message may be worked on.
         attributes: Attributes by plain name.
+        creator: User whose request created it; None where it counts for nobody, as what Super users create does.
     """
 
     name: str
@@ -40,10 +47,11 @@ class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     sys_flag: int = 0
     consume_timeout_minutes: int = 15
     attributes: dict[str, str] = {}
+    creator: str | None = None
 
 
 def group_config_fault(group: SubscriptionGroupConfig) -> str | None:
-    """What is wrong with the numbers of a group, None if they are legal."""
+    """What is wrong with the numbers and sizes of a group, None if they are legal."""
     if not 0 <= group.retry_queues <= 128:
         return f"retryQueueNums of group `{group.name}` is `{group.retry_queues}`; it must be 0 to 128"
     if group.retry_max_times < -1:
@@ -52,4 +60,10 @@ def group_config_fault(group: SubscriptionGroupConfig) -> str | None:
         return (
             f"consumeTimeoutMinute of group `{group.name}` is `{group.consume_timeout_minutes}`; it must be 1 or more"
         )
+    attributes = sum(len(name) + len(value) for name, value in group.attributes.items())
+    if attributes > MAX_ATTRIBUTES:
+        return f"attributes of group `{group.name}` have {attributes} characters; at most {MAX_ATTRIBUTES} are kept"
+    policy = 0 if group.retry_policy is None else len(msgspec.json.encode(group.retry_policy))
+    if policy > MAX_RETRY_POLICY:
+        return f"groupRetryPolicy of group `{group.name}` has {policy} bytes; at most {MAX_RETRY_POLICY} are kept"
     return None

@@ -22,6 +22,9 @@ ATTRIBUTE_VALUES: dict[str, frozenset[str] | None] = {
 }
 """Attributes that a topic may have, with the values allowed; None is a whole number."""
 
+MAX_DIGITS = 20
+"""Maximum characters of an attribute that is a whole number."""
+
 
 class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     """One topic as the broker keeps it.
@@ -35,6 +38,7 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         sys_flag: Bits of the unit mode.
         order: Whether the topic is meant for ordered messages.
         attributes: Attributes by plain name, such as `message.type`.
+        creator: User whose request created it; None where it counts for nobody, as what Super users create does.
     """
 
     name: str
@@ -45,6 +49,7 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     sys_flag: int = 0
     order: bool = False
     attributes: dict[str, str] = {}
+    creator: str | None = None
 
     @property
     def readable(self) -> bool:
@@ -96,7 +101,7 @@ def _check_attribute(name: str, value: str) -> None:
 
     allowed = ATTRIBUTE_VALUES[name]
     if allowed is None:
-        if not value.removeprefix("-").isdecimal():
-            raise AttributesInvalid(f"topic attribute `{name}` must be a whole number, not `{value}`")
+        if len(value) > MAX_DIGITS or not value.removeprefix("-").isdecimal():
+            raise AttributesInvalid(f"topic attribute `{name}` must be a whole number, not `{value[:64]}`")
     elif value not in allowed:
         raise AttributesInvalid(f"topic attribute `{name}` must be one of {', '.join(sorted(allowed))}, not `{value}`")

@@ -2,10 +2,12 @@
 
 import msgspec
 
+from mqguard.auth.resource import ResourceType
 from mqguard.broker.forbidden import FORBIDDEN, is_forbidden, with_forbidden
 from mqguard.broker.pages import page_of
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
+from mqguard.broker.touched import require_put
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.model.group import SubscriptionGroupConfig
@@ -48,13 +50,12 @@ class GroupAdministration:
 
     def put(self, request: Request) -> Reply:
         """Make a group or change it (200)."""
-        self._put(decode(request.command.body, GroupConfigBody).value())
+        self._put_all(request, [decode(request.command.body, GroupConfigBody)])
         return Reply(stored=True)
 
     def put_all(self, request: Request) -> Reply:
         """Make or change several groups (225): up to the first that is refused, which the answer names."""
-        for body in decode(request.command.body, GroupConfigs).group_config_list:
-            self._put(body.value())
+        self._put_all(request, decode(request.command.body, GroupConfigs).group_config_list)
         return Reply(stored=True)
 
     def all(self, request: Request) -> Reply:
@@ -73,12 +74,13 @@ class GroupAdministration:
         return Reply(stored=True)
 
     def get(self, request: Request) -> Reply:
-        """One group (352); as consumers do, it makes a missing one where that is allowed.
+        """One group (352). A missing one is answered as consuming would create it, where that is allowed.
 
-        Proxies of 5.5 ask for every group that a client names, and refuse the client when there is none.
+        Proxies of 5.5 ask for every group that a client names, and refuse the client when there is none. Nothing is
+        created here: that takes a right to do so, and this is a read.
         """
-        group = self._engine.groups.find(read(request.command.ext, GroupHeader).group)
-        return Reply(body=encode(GroupConfigBody.of(_shown(group))), stored=True)
+        group = self._engine.groups.preview(read(request.command.ext, GroupHeader).group)
+        return Reply(body=encode(GroupConfigBody.of(_shown(group))))
 
     def forbid(self, request: Request) -> Reply:
         """Forbid or permit a group to read a topic, or tell which it is (353)."""
@@ -92,7 +94,14 @@ class GroupAdministration:
         answer = GroupForbidden(group=header.group, topic=header.topic, readable=not is_forbidden(group, header.topic))
         return Reply(body=encode(answer), stored=True)
 
-    def _put(self, group: SubscriptionGroupConfig) -> None:
+    def _put_all(self, request: Request, bodies: list[GroupConfigBody]) -> None:
+        for body in bodies:
+            exists = self._engine.groups.get(body.group_name) is not None
+            require_put(request.access, ResourceType.GROUP, body.group_name, exists=exists)
+        for body in bodies:
+            self._put(body.value(), request.access.creator)
+
+    def _put(self, group: SubscriptionGroupConfig, creator: str | None) -> None:
         refuse_reserved(group.name)
         old = self._engine.groups.get(group.name)
         attributes = dict(old.attributes) if old else {}
@@ -104,7 +113,7 @@ class GroupAdministration:
                 attributes.pop(name, None)
             else:
                 attributes[name] = value
-        self._engine.groups.put(msgspec.structs.replace(group, attributes=attributes))
+        self._engine.groups.put(msgspec.structs.replace(group, attributes=attributes), creator)
         # Tools take a group without a route to its retry topic for one that does not exist.
         self._engine.groups.with_retry_topic(group.name)
 

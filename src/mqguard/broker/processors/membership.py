@@ -6,7 +6,7 @@ from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.clients import Client, Clients, Consuming, Subscription
 from mqguard.engine.engine import Engine
-from mqguard.engine.errors import NoSuchGroup
+from mqguard.engine.errors import LimitReached, NoSuchGroup
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.engine.notices import Notices
 from mqguard.model import tags
@@ -90,7 +90,7 @@ class Membership:
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         self._require_room_for_id(link.peer.channel, beat.client_id)
         for consumer in beat.consumer_data_set:
-            self._consume(client, consumer, now, keep=beat.without_sub)
+            self._consume(client, consumer, now, request.access.creator, keep=beat.without_sub)
         for producer in beat.producer_data_set:
             self._clients.produce(client, producer.group_name, now)
         return Reply(stored=True)
@@ -140,12 +140,12 @@ class Membership:
         topic = self._engine.topics.get(queue.topic)
         return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
-    def _consume(self, client: Client, consumer: ConsumerData, now_ms: int, *, keep: bool) -> None:
+    def _consume(self, client: Client, consumer: ConsumerData, now_ms: int, creator: str | None, *, keep: bool) -> None:
         group = consumer.group_name
         try:
-            config = self._engine.groups.with_retry_topic(group)
-        except NoSuchGroup:
-            # As with Apache: the client hears of it with its first pull (26), its other groups go on.
+            config = self._engine.groups.with_retry_topic(group, creator)
+        except (NoSuchGroup, LimitReached):
+            # As with Apache: the client hears of it with its first pull, its other groups go on.
             return
         subscriptions = None if keep else tuple(map(_subscription, consumer.subscription_data_set))
         consuming = Consuming(

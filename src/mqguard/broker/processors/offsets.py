@@ -69,7 +69,7 @@ class Positions:
                 f"be 0 or more, the queue 0 to {config.queues - 1}",
             )
         refuse_reserved(header.consumer_group)
-        self._engine.groups.find(header.consumer_group)
+        self._engine.groups.find(header.consumer_group, request.access.creator)
         if self._resets and self._resets.due(header.consumer_group, header.topic, header.queue_id) is not None:
             return Reply(remark="Offset has been previously reset")
         self._engine.offsets.set(header.consumer_group, header.topic, header.queue_id, header.commit_offset)

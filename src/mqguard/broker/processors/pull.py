@@ -109,7 +109,7 @@ class Pulling:
             raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
         group = header.consumer_group
         refuse_reserved(group)
-        config = self._engine.groups.find(group)
+        config = self._engine.groups.find(group, request.access.creator)
         if not config.consume_enable:
             raise NotReadable(f"subscription group no permission, {group}")
         if is_forbidden(config, header.topic):

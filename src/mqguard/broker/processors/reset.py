@@ -104,7 +104,9 @@ class Resetting:
         for topic in topics:
             if not named:
                 request.access.require(ResourceType.TOPIC, topic, Action.UPDATE)
-        self._engine.groups.find(header.dest_group)
+        if self._engine.groups.get(header.dest_group) is None:
+            request.access.require(ResourceType.GROUP, header.dest_group, Action.CREATE)
+        self._engine.groups.find(header.dest_group, request.access.creator)
         for topic in topics:
             if self._engine.topics.get(topic) is not None:
                 for queue_id, offset in self._engine.offsets.of(header.src_group, topic).items():

@@ -131,4 +131,5 @@ class Sending:
                 exc.decision_id,
             ) from None
         message.may_create = True
+        message.creator = request.access.creator
         return self._send(message)

@@ -1,9 +1,11 @@
 """Topics: made, changed, deleted, shown (17, 18, 21, 202, 215, 300, 305, 351)."""
 
+from mqguard.auth.resource import ResourceType
 from mqguard.broker.errors import RequestRefused
 from mqguard.broker.pages import page_of
 from mqguard.broker.progress import Progress
 from mqguard.broker.request import Handler, Request
+from mqguard.broker.touched import require_put
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes
 from mqguard.remoting.bodies.codec import decode, encode
@@ -44,6 +46,7 @@ class TopicAdministration:
         """Make a topic or change it (17)."""
         header = read(request.command.ext, CreateTopicHeader)
         old = self._engine.topics.get(header.topic)
+        require_put(request.access, ResourceType.TOPIC, header.topic, exists=old is not None)
         attributes = change_attributes(old.attributes if old else {}, header.attributes or "")
         self._engine.topics.put(
             TopicConfig(
@@ -55,13 +58,18 @@ class TopicAdministration:
                 header.topic_sys_flag or 0,
                 header.order,
                 attributes,
-            )
+            ),
+            request.access.creator,
         )
         return Reply(stored=True)
 
     def put_all(self, request: Request) -> Reply:
         """Make or change several topics (18): up to the first that is refused, which the answer names."""
-        for body in decode(request.command.body, TopicConfigs).topic_config_list:
+        bodies = decode(request.command.body, TopicConfigs).topic_config_list
+        for body in bodies:
+            exists = self._engine.topics.get(body.topic_name) is not None
+            require_put(request.access, ResourceType.TOPIC, body.topic_name, exists=exists)
+        for body in bodies:
             topic = body.value()
             old = self._engine.topics.get(topic.name)
             change = ",".join(f"{name}={value}" if name[:1] == "+" else name for name, value in body.attributes.items())
@@ -76,7 +84,8 @@ class TopicAdministration:
                     topic.sys_flag,
                     topic.order,
                     attributes,
-                )
+                ),
+                request.access.creator,
             )
         return Reply(stored=True)
 

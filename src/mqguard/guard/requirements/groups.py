@@ -53,10 +53,16 @@ def set_request_mode(command: Command) -> Iterator[Need]:
 
 ROWS: dict[int, Requirement] = {
     RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: Requirement(
-        rule=put_group, says="Group (`groupName` of the body): Create or Update", because="Apache checks nothing here"
+        rule=put_group,
+        says="Group (`groupName` of the body): Create or Update",
+        touched="the Group: Update where it exists, Create where it does not",
+        because="Apache checks nothing here",
     ),
     RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: Requirement(
-        rule=put_groups, says="every Group of the body: Create or Update", because="Apache checks nothing here"
+        rule=put_groups,
+        says="every Group of the body: Create or Update",
+        touched="every Group: Update where it exists, Create where it does not",
+        because="Apache checks nothing here",
     ),
     RequestCode.DELETE_SUBSCRIPTIONGROUP: Requirement(named=(group(DELETE, "groupName"),)),
     RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG: Requirement(named=(group(GET),)),

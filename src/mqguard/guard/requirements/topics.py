@@ -8,6 +8,7 @@ from mqguard.guard.requirements.body import TopicMapping, bounded, each_once, re
 from mqguard.guard.requirements.owned import given_topic, missing, topic_need
 from mqguard.guard.requirements.row import (
     CREATE,
+    CREATE_UPDATE,
     DELETE,
     GET,
     INVENTORY,
@@ -23,12 +24,15 @@ TOPIC_FILTERS = frozenset({"SINGLE_TAG", "MULTI_TAG"})
 
 
 def create_topic(command: Command) -> Needs:
-    """Create on the topic. A topic without a known kind of filter is refused, as Apache does while it decodes."""
+    """Create or Update on the topic: whether it exists is not for the guard to know.
+
+    A topic without a known kind of filter is refused, as Apache does while it decodes.
+    """
     ext = command.ext
     name = given_topic(ext.get("topic"))
     if ext.get("topicFilterType") not in TOPIC_FILTERS:
         raise NeedUnclear("missing-field", "the field `topicFilterType` must be SINGLE_TAG or MULTI_TAG")
-    return (topic_need(name, CREATE),)
+    return (topic_need(name, CREATE_UPDATE),)
 
 
 MAX_TOPICS = 256
@@ -36,12 +40,12 @@ MAX_TOPICS = 256
 
 
 def create_topics(command: Command) -> Iterator[Need]:
-    """Create on every topic of the body."""
+    """Create or Update on every topic of the body."""
     topics = read_body(command, TopicConfigs).topic_config_list
     if not topics:
         raise missing("topicConfigList", "list of topics")
     bounded((topics,), MAX_TOPICS, "topics")
-    yield from each_once((topic_need(given_topic(config.topic_name, "topicName"), CREATE),) for config in topics)
+    yield from each_once((topic_need(given_topic(config.topic_name, "topicName"), CREATE_UPDATE),) for config in topics)
 
 
 def create_static_topic(command: Command) -> Iterator[Need]:
@@ -64,11 +68,15 @@ ROWS: dict[int, Requirement] = {
         ),
     ),
     RequestCode.UPDATE_AND_CREATE_TOPIC: Requirement(
-        rule=create_topic, says="Topic (`topic`): Create; `topicFilterType` must be given"
+        rule=create_topic,
+        says="Topic (`topic`): Create or Update; `topicFilterType` must be given",
+        touched="the Topic: Update where it exists, Create where it does not",
+        because="Apache lets Create change a topic that exists",
     ),
     RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: Requirement(
         rule=create_topics,
-        says="every Topic of the body: Create",
+        says="every Topic of the body: Create or Update",
+        touched="every Topic: Update where it exists, Create where it does not",
         because="Apache checks nothing here",
     ),
     RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC: Requirement(

@@ -21,7 +21,11 @@ def needs(code, body, ext=None):
 
 
 ASKED = [
-    (18, {"topicConfigList": [{"topicName": "t"}, {"topicName": "u"}]}, ["Create on Topic:t", "Create on Topic:u"]),
+    (
+        18,
+        {"topicConfigList": [{"topicName": "t"}, {"topicName": "u"}]},
+        ["Create or Update on Topic:t", "Create or Update on Topic:u"],
+    ),
     (200, {"groupName": "g"}, ["Create or Update on Group:g"]),
     (
         225,

@@ -34,7 +34,7 @@ PROMISE = """
 370  topic=t → Pub on Topic:t
 309  consumerGroup=g topic?=t → Sub on Group:g, Sub on Topic:t; own always
 
-17   topic=t topicFilterType=MULTI_TAG → Create on Topic:t
+17   topic=t topicFilterType=MULTI_TAG → Create or Update on Topic:t; always
 215  topic=t → Delete on Topic:t
 105  topic=t → Pub or Sub or Get on Topic:t
 351  topic=t → Get on Topic:t
@@ -355,6 +355,6 @@ def test_unregistering_needs_the_consumer_group_if_it_names_one():
     assert REQUIREMENTS.is_pending(Command(35, ext={"clientID": "c", "consumerGroup": "g"}))
 
 
-def test_of_the_requests_with_bodies_one_is_asked_about_when_it_is_served():
-    """It acts for client ids."""
-    assert {code for code in IN_BODIES if REQUIREMENTS.is_pending(Command(code))} == {200071}
+def test_of_the_requests_with_bodies_these_are_asked_about_when_they_are_served():
+    """One acts for client ids, three create or change."""
+    assert {code for code in IN_BODIES if REQUIREMENTS.is_pending(Command(code))} == {18, 200, 225, 200071}
