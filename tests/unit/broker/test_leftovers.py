@@ -1,0 +1,181 @@
+"""Requests leave nothing behind: no object and no byte stays once a request is answered, refused, or given up.
+
+Most objects on the hot path are hidden from the collector of cycles, which neither counts nor frees them. The number of
+allocated blocks counts them all.
+"""
+
+import gc
+import itertools
+import json
+import sys
+
+import pytest
+
+from mqguard.guard.extension import Step
+from mqguard.guard.extensions import Extensions, Installed
+from mqguard.model.channel import Channel
+from mqguard.model.peer import Peer
+from mqguard.model.topic import TopicConfig
+from mqguard.remoting.codes import FLAG_ONEWAY
+from tests.unit.broker.conftest import House
+from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL
+from tests.unit.broker.test_parking import ParkedHouse
+from tests.unit.namesrv.conftest import Directory
+
+ROUNDS = 4
+KEPT_REFUSALS = 10
+MEMORY_OF_MESSAGES_MS = 80 * 3_600_000
+USERS = ("rich", "some", "root", "stranger", None)
+BODIES = (json.dumps(GOOD).encode(), json.dumps(STRICT[1]).encode(), b"x")
+PULL = {
+    "consumerGroup": "g", "topic": "t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 6,
+    "commitOffset": 0, "suspendTimeoutMillis": 20_000, "subscription": "*", "subVersion": 0,
+}  # fmt: skip
+
+
+class MuteLink:
+    """A connection that keeps nothing of what it is sent."""
+
+    def __init__(self, number):
+        self.peer = Peer("127.0.0.1", number % 60_000, Channel())
+        self.closed = False
+
+    def send(self, frame):
+        pass
+
+    def close(self, reason):
+        self.closed = True
+
+
+class Agreeing:
+    """A plugin that has nothing against any request."""
+
+    def check(self, *_question):
+        return Step.NEXT
+
+
+def with_handler(*, quick):
+    plugin = Installed("agreeing", Agreeing(), quick)
+    return ParkedHouse(Extensions(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
+
+
+def served(house, link, command):
+    house.app.commands(link, [command])
+    while getattr(house, "asker", None) and house.asker.waiting:
+        house.asker.step()
+    house.app.end_of_turn()
+
+
+def too_late(house, link, command):
+    house.app.commands(link, [command])
+    while house.asker.waiting:
+        house.asker.step(answer=False)
+    house.app.end_of_turn()
+
+
+def given_up(house, link, command):
+    """The client leaves while its request waits for a plugin."""
+    house.app.commands(link, [command])
+    link.closed = True
+    house.app.closed(link)
+    while house.asker.waiting:
+        house.asker.step()
+    house.app.end_of_turn()
+
+
+KINDS = {
+    "without plugins": (House, served),
+    "name server": (Directory, served),
+    "plugin that answers at once": (lambda: with_handler(quick=True), served),
+    "plugin that is waited for": (lambda: with_handler(quick=False), served),
+    "plugin that is too late": (lambda: with_handler(quick=False), too_late),
+    "client that leaves meanwhile": (lambda: with_handler(quick=False), given_up),
+    "plugin that decides": (ParkedHouse, served),
+}
+
+
+def furnish(house):
+    """Make what the requests are about, as it was before others of them deleted it."""
+    for name, entries in (("rich", [("*", "All")]), ("some", [("Topic:t", "Pub,Sub"), ("Group:g", "Sub")])):
+        if name not in {user.name for user in house.manager.list_users()}:
+            house.user(name, *entries)
+    house.engine.topics.put(TopicConfig("t", 2, 2))
+    house.engine.groups.with_retry_topic("g")
+    house.engine.turn.commit()
+
+
+def tidy(house):
+    """Let everything pass that is kept on purpose: messages, refusals, audit records of the test's own sink."""
+    for _ in range(3):
+        house.tick(MEMORY_OF_MESSAGES_MS)
+    house.records.kept.clear()
+    house.guard.refusals._limit = KEPT_REFUSALS
+    furnish(house)
+
+
+def blocks():
+    gc.collect()
+    return sys.getallocatedblocks()
+
+
+@pytest.mark.parametrize(("make", "ask"), list(KINDS.values()), ids=list(KINDS))
+def test_requests_of_every_code_leave_nothing_behind(make, ask):
+    house = make()
+    furnish(house)
+    numbers = itertools.count(1)
+
+    def play():
+        count = 0
+        for code, user, body in itertools.product(sorted(house.app.codes), USERS, BODIES):
+            count += 1
+            link = MuteLink(next(numbers))
+            house.app.connected(link)
+            ask(house, link, house.command(code, USUAL, body, user=user, flag=FLAG_ONEWAY if count % 5 == 0 else 0))
+            link.closed = True
+            house.app.closed(link)
+        tidy(house)
+        return count
+
+    play()
+    play()
+    before = blocks()
+    requests = sum(play() for _ in range(ROUNDS))
+
+    assert blocks() - before < requests / 4
+
+
+@pytest.mark.parametrize("end", ["leaves", "times out", "is served"])
+@pytest.mark.parametrize("make", [House, lambda: with_handler(quick=True)], ids=["without plugins", "with a plugin"])
+def test_suspended_pulls_leave_nothing_behind(make, end):
+    house = make()
+    furnish(house)
+    numbers = itertools.count(1)
+
+    def play():
+        links = [MuteLink(next(numbers)) for _ in range(100)]
+        offset = house.engine.max_offset("t", 0)
+        for link in links:
+            house.app.connected(link)
+            served(house, link, house.command(11, {**PULL, "queueOffset": offset}, user="rich"))
+        assert len(house.broker._waiting) == 100
+        if end == "times out":
+            house.tick(21_000)
+        elif end == "is served":
+            sender = MuteLink(next(numbers))
+            served(house, sender, house.command(310, {**USUAL, "b": "t"}, b"x", user="root"))
+            house.app.closed(sender)
+        for link in links:
+            link.closed = True
+            house.app.closed(link)
+        house.app.end_of_turn()
+        assert len(house.broker._waiting) == 0
+        house.records.kept.clear()
+
+    play()
+    tidy(house)
+    before = blocks()
+    for _ in range(10):
+        play()
+    tidy(house)
+
+    assert blocks() - before < 100
