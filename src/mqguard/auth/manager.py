@@ -4,7 +4,8 @@ The operations and their sentences are those of Apache RocketMQ (as of 5.5.0); w
 unknown is ignored, and the last enabled Super user stays.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.delegation import check_delegation
@@ -12,11 +13,23 @@ from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.merging import containing, merge, without
 from mqguard.auth.policy import Acl, PolicyType
-from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataStore, PutAcl, PutUser
+from mqguard.auth.ports import (
+    Change,
+    ChangeRecord,
+    DeleteAcl,
+    DeleteUser,
+    MetadataStore,
+    PutAcl,
+    PutUser,
+    RecordingStore,
+)
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+
+MakeRecord = Callable[[Sequence[Change]], ChangeRecord]
+"""Makes the record of changes."""
 
 
 class MetadataManager:
@@ -36,12 +49,46 @@ class MetadataManager:
             MetadataStoreFailed: It cannot be read, or a record is corrupt.
         """
         self._store = store
+        self._recording = store if isinstance(store, RecordingStore) else None
+        self._make_record: MakeRecord | None = None
         self._snapshot = Snapshot.of(store.load())
 
     @property
     def snapshot(self) -> Snapshot:
         """All users and policies as they are now."""
         return self._snapshot
+
+    @contextlib.contextmanager
+    def recorded(self, make: MakeRecord) -> Iterator[None]:
+        """Store the record of each change that is made inside, in the same write as the change.
+
+        A store that cannot do that makes the changes without their records.
+
+        Args:
+            make: Makes the record of changes, right before these are stored.
+        """
+        before, self._make_record = self._make_record, make
+        try:
+            yield
+        finally:
+            self._make_record = before
+
+    def unwritten_records(self) -> Sequence[ChangeRecord]:
+        """Return the stored records of changes that the audit log may not have, oldest first.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be read.
+        """
+        return () if self._recording is None else self._recording.unwritten_records()
+
+    def records_written(self, ids: Sequence[str]) -> None:
+        """Remove stored records, because the audit log has them.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be written.
+        """
+        if self._recording is not None and ids:
+            self._recording.records_written(ids)
 
     def create_user(
         self,
@@ -246,7 +293,10 @@ class MetadataManager:
             raise MetadataRejected(
                 "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
             )
-        self._store.apply(every)
+        if self._recording is not None and self._make_record is not None:
+            self._recording.apply_recorded(every, self._make_record(every))
+        else:
+            self._store.apply(every)
         self._snapshot = after
 
 

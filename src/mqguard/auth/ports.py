@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mqguard.auth.policy import Acl
 from mqguard.auth.records import AclRecord
@@ -77,4 +77,48 @@ class MetadataStore(Protocol):
 
     def close(self) -> None:
         """Let go of the store. Closing twice is harmless; anything else after closing raises MetadataStoreFailed."""
+        ...  # pragma: no cover
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """The record of a change for the audit log, stored with the change until the log has it.
+
+    Attributes:
+        id: Unique; the line in the audit log has it too, so that a line that was written twice can be told.
+        data: The record as bytes. Stores do not look inside.
+    """
+
+    id: str
+    data: bytes
+
+
+@runtime_checkable
+class RecordingStore(MetadataStore, Protocol):
+    """A metadata store that can also store the record of a change, in the same write as the change."""
+
+    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
+        """Make all changes as `apply` does, and keep the record; both or none survive a crash.
+
+        Raises:
+            MetadataStoreFull: There is no room; nothing has changed.
+            MetadataStoreFailed: The store cannot be written; nothing has changed.
+        """
+        ...  # pragma: no cover
+
+    def unwritten_records(self) -> Sequence[ChangeRecord]:
+        """Return the records that `records_written` has not removed, oldest first.
+
+        Raises:
+            RecordCorrupt: A record cannot be read.
+            MetadataStoreFailed: The store cannot be read.
+        """
+        ...  # pragma: no cover
+
+    def records_written(self, ids: Sequence[str]) -> None:
+        """Remove records, because the audit log has them. A crash may bring them back.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be written.
+        """
         ...  # pragma: no cover

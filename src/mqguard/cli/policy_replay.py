@@ -97,6 +97,8 @@ def _head(reader: "AuditReader", files: list[Path]) -> Iterator[str]:
     yield f"{_count(reader.decisions, 'decision')} in {_count(len(files), 'file')}{span}"
     if reader.lost:
         yield f"{_count(reader.lost, 'record')} missing in the log: there was no room for them"
+    if reader.folded:
+        yield f"{_count(reader.folded, 'refusal')} not replayed: the log has only their number"
     if reader.unreadable:
         yield f"{_count(reader.unreadable, 'line')} left out: no records"
 
@@ -144,6 +146,7 @@ def _json(reader: "AuditReader", files: list[Path], found: "Replay", *, unused: 
         "files": [str(path) for path in files],
         "decisions": reader.decisions,
         "lost": reader.lost,
+        "folded": reader.folded,
         "unreadable": reader.unreadable,
         "first": reader.first or None,
         "last": reader.last or None,

@@ -242,7 +242,8 @@ AUDIT_WHEN_FULL = Option(
     "auditWhenFull",
     kinds.choice("drop", "refuse"),
     "drop",
-    "What happens while the audit log cannot keep up: lines are dropped and counted, or requests are refused.",
+    "What happens to admissions while the audit log cannot keep up: their lines are dropped and counted, or they are "
+    "refused. Denials are never dropped, and changes of users and policies are refused.",
     "audit",
     ours=True,
 )
@@ -250,7 +251,12 @@ AUDIT_MAX_FILE = Option(
     "auditMaxFileSize", kinds.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
 )
 AUDIT_FILES = Option(
-    "auditMaxFiles", kinds.integer(1, 1000), 10, "How many audit files of each form are kept.", "audit", ours=True
+    "auditMaxFiles",
+    kinds.integer(1, 1000),
+    10,
+    "How many full audit files of each form and stream are kept.",
+    "audit",
+    ours=True,
 )
 AUDIT_SINKS = Option(
     "auditSinks",

@@ -1,6 +1,10 @@
 """Turns audit records into lines: Apache's two formats, and one JSON object per record.
 
-Runs in the writer's thread, a batch at a time. What repeats from record to record is remembered.
+Runs in the writer's thread, a batch at a time. What repeats from record to record is cached.
+
+Rule 1: nothing that a peer chose can look like another line, or like another part of its line. In Apache's format its
+names have no spaces, quotes, backslashes or control characters; in JSON they are strings.
+Rule 2: what is cached holds no connection, no signature, and no name that is longer than a legal one.
 """
 
 import datetime as dt
@@ -12,8 +16,9 @@ import msgspec
 
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.audit import AdminChange, Decision, Record
-from mqguard.guard.context import Need, action_names
+from mqguard.guard.audit import MAX_NAME, MAX_SIGNATURE, AdminChange, Decision, Record, Stream
+from mqguard.guard.context import Identity, Need, Needs, action_names
+from mqguard.guard.denial_groups import Folded, Repeats
 from mqguard.remoting.codes import CODE_NAMES
 
 _HASHED = 12
@@ -23,6 +28,8 @@ _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
 """Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
 
 _REMEMBERED = 4096
+_REMEMBERED_NEEDS = 4
+"""Most resources of a record that is cached."""
 
 SHADOW_DENY = "shadow-deny"
 """The verdict about a request that was let in, and would be refused if policies were enforced."""
@@ -39,18 +46,18 @@ class _Parts(msgspec.Struct, gc=False):
         authorizations: Apache's lines between the times: nothing before the first, then one for each need.
         head: The JSON line between the time and the latency.
         tail: The JSON line after the latency.
-        record: One of the records. It keeps alive what the key knows by its id.
+        known: The objects that the key knows by their ids, which must not become the ids of others.
     """
 
     authentication: str
     authorizations: tuple[str, ...]
     head: str
     tail: str
-    record: Decision
+    known: tuple[Identity | Needs | Entry | None, ...] = ()
 
 
 class AuditLines:
-    """Renders records for two files: Apache's lines and JSON lines. Not for several threads."""
+    """Renders records as Apache's lines and as JSON lines. Not for several threads."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -61,20 +68,33 @@ class AuditLines:
         self._known: dict[tuple[object, ...], _Parts] = {}
 
     def render(self, records: Sequence[Record]) -> tuple[bytes, bytes]:
-        """The lines of a batch, for either file."""
+        """Return Apache's lines and the JSON lines of a batch, whichever files they go to."""
         apache: list[str] = []
         lines: list[str] = []
+        self._render(records, [(apache, lines)] * len(Stream))
+        return _bytes(apache), _bytes(lines)
+
+    def render_streams(self, records: Sequence[Record]) -> tuple[bytes, ...]:
+        """Return Apache's lines and the JSON lines of a batch for each stream, in the order of the streams."""
+        parts: list[tuple[list[str], list[str]]] = [([], []) for _ in Stream]
+        self._render(records, parts)
+        return tuple([_bytes(lines) for pair in parts for lines in pair])
+
+    def _render(self, records: Sequence[Record], parts: Sequence[tuple[list[str], list[str]]]) -> None:
         for record in records:
             if record.when_ms != self._ms:
                 self._tell(record.when_ms)
             if isinstance(record, Decision):
-                self._decision(record, apache, lines)
+                self._decision(record, *parts[record.stream])
+            elif isinstance(record, AdminChange):
+                parts[Stream.KEPT][1].append(self._change(record))
+            elif isinstance(record, Repeats):
+                self._repeats(record, parts)
             else:
-                lines.append(self._change(record))
-        return "".join(apache).encode("utf-8", "replace"), "".join(lines).encode("utf-8", "replace")
+                self._folded(record, *parts[record.stream])
 
     def lost(self, count: int, when_ms: int) -> tuple[bytes, bytes]:
-        """The lines that say how many records found no room."""
+        """Return the lines that say how many admissions found no room."""
         self._tell(when_ms)
         apache = f"{self._apache_time} WARN mqguard - [AUDIT] {count} records are missing here: there was no room.\n"
         line = {"time": self._stamp, "event": "lost", "count": count}
@@ -99,37 +119,100 @@ class AuditLines:
         lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
 
     def _parts(self, record: Decision) -> _Parts:
-        if record.decision_id:
+        identity, needs, verdicts = record.identity, record.needs, record.verdicts
+        if record.decision_id or len(needs) > _REMEMBERED_NEEDS:
             return _parts_of(record)
-        # What a connection proved (or else the connection's peer), needs and entries are the same objects again and
-        # again, so their ids tell them apart, and with the code they settle all else that the lines say. The record
-        # that is remembered keeps them alive, so that no other objects can get these ids.
-        verdicts = record.verdicts
+        # What a connection proved, needs and entries are the same objects again and again, so their ids tell them
+        # apart, and with address and code they settle all else that the lines say. What is cached keeps them alive, so
+        # that no other objects can get these ids.
         deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
-        key = (id(record.identity or record.peer), id(record.needs), record.code, deciders)
+        key = (id(identity), record.source, id(needs), record.code, deciders, record.reason)
         parts = self._known.get(key)
         if parts is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            parts = self._known[key] = _parts_of(record)
+            parts = _parts_of(record)
+            if all([len(need.name) <= MAX_NAME for need in needs]) and len(record.user) <= MAX_NAME:  # noqa: C419
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                parts.known = (identity, needs, *[verdict.decided_by for verdict in verdicts])
+                self._known[key] = parts
         return parts
 
-    def _change(self, record: AdminChange) -> str:
+    def _repeats(self, record: Repeats, parts: Sequence[tuple[list[str], list[str]]]) -> None:
+        case, span = record.case, {"count": record.count, "first": _iso(record.first_ms), "last": self._stamp}
+        if isinstance(case, AdminChange):
+            parts[Stream.KEPT][1].append(self._change(case, span))
+        elif isinstance(case, Decision):
+            apache, lines = parts[case.stream]
+            made, time = _parts_of(case), self._apache_time
+            more = f" This happened {record.count} more times since {_apache_time(record.first_ms)}.\n"
+            if made.authentication:
+                apache.append(f"{time}{made.authentication}{hash_of(case.signature or '')}.{more}")
+            apache.extend([f"{time}{line[:-1]}{more}" for line in made.authorizations[1:]])
+            told = _json(span)[1:-1]
+            lines.append(f'{{"time":"{self._stamp}",{made.head}{case.latency_ns // 1000},{told}{made.tail}')
+
+    def _folded(self, record: Folded, apache: list[str], lines: list[str]) -> None:
+        who = f"User:{_plain(record.user)}" if record.user else "several users"
+        apache.append(
+            f"{self._apache_time} WARN mqguard - [AUDIT] {record.count} more requests of {who} from sourceIp = "
+            f"{','.join(map(_plain, record.sources))} were refused since {_apache_time(record.first_ms)} for request = "
+            f"{','.join(map(str, record.codes))}, one line each would be too many.\n"
+        )
+        line: dict[str, object] = {
+            "time": self._stamp,
+            "event": "folded",
+            "verdict": "deny",
+            "reason": "",
+            "user": record.user,
+            "proven_by": record.method,
+            "source": record.sources[0] if len(record.sources) == 1 else "",
+            "count": record.count,
+            "first": _iso(record.first_ms),
+            "last": self._stamp,
+            "sources": record.sources,
+            "codes": record.codes,
+            "reasons": record.reasons,
+            "resources": record.resources,
+        }
+        if record.shadowed:
+            line["shadowed"] = record.shadowed
+        lines.append(_json(line) + "\n")
+
+    def _change(self, record: AdminChange, span: dict[str, object] | None = None) -> str:
         line: dict[str, object] = {
             "time": self._stamp,
             "event": "change",
             "user": record.user,
+            "proven_by": record.method,
             "source": record.source,
+            "code": record.code,
             "operation": record.operation,
             "subject": record.subject,
             "details": record.details,
             "outcome": record.outcome,
         }
-        return _json(line) + "\n"
+        if record.id:
+            line["id"] = record.id
+        if record.recovered:
+            line["recovered"] = True
+        return _json({**line, **(span or {})}) + "\n"
+
+
+class StreamLines(AuditLines):
+    """Renders records for the files of all streams (`telemetry.audit_writer.Lines`)."""
+
+    def render(self, records: Sequence[Record]) -> tuple[bytes, ...]:  # type: ignore[override]
+        """Return the lines of a batch, for each file."""
+        return self.render_streams(records)
+
+    def lost(self, count: int, when_ms: int) -> tuple[bytes, ...]:  # type: ignore[override]
+        """Return the lines that say how many admissions found no room, for each file."""
+        return (b"", b"", *super().lost(count, when_ms), b"", b"")
 
 
 def hash_of(signature: str) -> str:
-    """What stands for a signature on record."""
+    """Return what stands for a signature on record; of one that is too long to be valid, the beginning counts."""
+    signature = signature[:MAX_SIGNATURE]
     return f"sha256:{_sha256(signature.encode('utf-8', 'surrogatepass')).hexdigest()[:_HASHED]}"
 
 
@@ -145,7 +228,7 @@ def _parts_of(record: Decision) -> _Parts:
         "event": record.stage.value,
         "verdict": verdict_of(record),
         "reason": str(record.reason),
-        "user": record.user,
+        "user": _cut(record.user),
         "proven_by": record.method,
         "source": record.source,
         "code": record.code,
@@ -155,6 +238,8 @@ def _parts_of(record: Decision) -> _Parts:
             for at, need in enumerate(record.needs)
         ],
     }
+    if record.resources:
+        line["resources"] = record.resources
     if record.decision_id:
         line["decision"] = record.decision_id
     return _Parts(
@@ -168,7 +253,6 @@ def _parts_of(record: Decision) -> _Parts:
         ),
         head=_json(line)[1:-1] + ',"micros":',
         tail="}\n",
-        record=record,
     )
 
 
@@ -200,7 +284,7 @@ def _json(value: dict[str, object]) -> str:
 
 def need_facts(need: Need, verdict: Verdict | None) -> dict[str, object]:
     """A need, and what became of it, as they go on record."""
-    told: dict[str, object] = {"resource": need.key, "actions": action_names(need)}
+    told: dict[str, object] = {"resource": _cut(need.key), "actions": action_names(need)}
     if verdict is not None:
         told["verdict"] = verdict.decision.value
         if verdict.decided_by is not None:
@@ -217,6 +301,38 @@ def _entry(entry: Entry) -> dict[str, object]:
     }
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_KEY else f"{text[:_MAX_KEY]}...({len(text)} characters)"
+
+
+_MAX_KEY = MAX_NAME + 32
+"""The longest text of a record that is not cut: a name with the kind of its resource."""
+_UNSAFE = frozenset(" \\\"'=,")
+
+
 def _plain(text: str) -> str:
-    # A line per record, whatever a peer calls itself.
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    """Return a name as one word, whatever a peer calls itself: what could end the word is escaped."""
+    text = _cut(text)
+    if text.isalnum() or (text.isprintable() and _UNSAFE.isdisjoint(text)):
+        return text
+    return "".join([one if one.isprintable() and one not in _UNSAFE else _escape(one) for one in text])
+
+
+def _escape(one: str) -> str:
+    code = ord(one)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _bytes(lines: list[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def _iso(when_ms: int) -> str:
+    moment = dt.datetime.fromtimestamp(when_ms // 1000, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{when_ms % 1000:03d}Z"
+
+
+def _apache_time(when_ms: int) -> str:
+    return dt.datetime.fromtimestamp(when_ms // 1000, dt.UTC).astimezone(_APACHE_ZONE).strftime("%Y-%m-%d %H:%M:%S")

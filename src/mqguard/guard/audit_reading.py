@@ -43,6 +43,7 @@ class AuditReader:
         asked: Every decision about a resource and a user, proven or trusted by its word, with how often it was made.
         decisions: How many these are.
         lost: Records that the log itself says are missing.
+        folded: Refusals of which the log has only their number.
         unreadable: Lines that are no records; a process that was killed leaves half a one.
         first: When the earliest record was made (ISO 8601, UTC); empty while there is none.
         last: When the latest was made.
@@ -52,6 +53,7 @@ class AuditReader:
         self.asked: dict[Question, Times] = {}
         self.decisions = 0
         self.lost = 0
+        self.folded = 0
         self.unreadable = 0
         self.first = ""
         self.last = ""
@@ -70,9 +72,11 @@ class AuditReader:
             self.lost += record.count
         for question in questions:
             times = self.asked.setdefault(question, Times())
-            times.count += 1
+            times.count += max(1, record.count)
             times.last = max(times.last, record.time)
-        self.decisions += len(questions)
+        self.decisions += len(questions) * max(1, record.count)
+        if record.event == "folded":
+            self.folded += record.count
 
 
 def _questions(record: _Line) -> list[Question]:

@@ -2,8 +2,8 @@
 
 Rule 1: whatever goes wrong refuses. Nothing behind the guard can turn a refusal into an admission.
 Rule 2: a request sees one snapshot of users and policies, the newest when it came.
-Rule 3: every decision is put on record, admissions included. Where the record finds no room, the operator has said
-whether requests go on.
+Rule 3: every decision is put on record, admissions included. If an admission finds no room there, the operator has said
+whether requests go on. A change of users or policies that finds none is refused.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, Decision, Stage
 from mqguard.guard.authenticate import Authentication, Identifier
 from mqguard.guard.authorize import NOBODY, Authorization
 from mqguard.guard.builtin import BuiltinGrants
@@ -83,9 +83,9 @@ class Guard:
         Raises:
             Refused: It is not let in.
         """
-        case = Decision(command.code, peer, self._ticks())
+        case = Decision(command.code, peer.ip, self._ticks())
         try:
-            return self._admit(command, case, self._authentication, self._authorization, self._judge)
+            return self._admit(command, peer, case, self._authentication, self._authorization, self._judge)
         except Refused:
             raise
         except Exception as exc:
@@ -97,26 +97,32 @@ class Guard:
         return self._metadata.snapshot.rights(user)
 
     def _admit(
-        self, command: Command, case: Decision, authentication: Identifier, authorization: Authorization, judge: Judge
+        self,
+        command: Command,
+        peer: Peer,
+        case: Decision,
+        authentication: Identifier,
+        authorization: Authorization,
+        judge: Judge,
     ) -> Access:
         snapshot = self._metadata.snapshot
         case.version = snapshot.version
         if self._authenticating:
-            case.signature = command.ext.get(SIGNATURE, "")
+            case.signature = command.ext.get(SIGNATURE, "")[:MAX_SIGNATURE]
         try:
-            identity = case.identity = authentication.identify(command, case.peer, snapshot)
+            identity = case.identity = authentication.identify(command, peer, snapshot)
         except AuthenticationFailed as failure:
             case.claimed = command.ext.get(ACCESS_KEY, "")[:LONGEST_CLAIM]
             raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
 
         if not self._authorizing or case.code in self._excused:
             case.reason = "excused" if self._authorizing else "authorization-off"
-            return self._let_in(case, Access(identity, case.peer, case.code, (), False, self._no_judge))  # noqa: FBT003
+            return self._let_in(case, Access(identity, peer, case.code, (), False, self._no_judge))  # noqa: FBT003
 
         is_super = identity is not None and identity.is_super
         case.reason = self._authorize(command, case, snapshot, authorization)
         pending = not is_super and self._requirements.is_pending(command)
-        return self._let_in(case, Access(identity, case.peer, case.code, case.needs, pending, judge))
+        return self._let_in(case, Access(identity, peer, case.code, case.needs, pending, judge))
 
     def _authorize(self, command: Command, case: Decision, snapshot: Snapshot, authorization: Authorization) -> str:
         """Judge everything that the request needs; the reason why it is let in.
@@ -137,7 +143,7 @@ class Guard:
         rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
         if not needs:
             return self._authorize_sender(case, authorization)
-        judge, code, ip = authorization.judge, case.code, case.peer.ip
+        judge, code, ip = authorization.judge, case.code, case.source
         if len(needs) == 1:
             verdict = judge(identity, rights, needs[0], code, ip)
             case.verdicts = (verdict,)
@@ -178,7 +184,7 @@ class Guard:
             Refused: It is not let in.
             NeedUnclear: The body does not say what it must say.
         """
-        identity, code, ip = case.identity, case.code, case.peer.ip
+        identity, code, ip = case.identity, case.code, case.source
         if identity is None:
             raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, wording.AUTHORIZATION_FAILED)
         rights = case.rights = snapshot.rights(identity.user)
@@ -206,7 +212,7 @@ class Guard:
     def _let_in(self, case: Decision, access: Access) -> Access:
         case.when_ms = self._now_ms()
         case.latency_ns = self._ticks() - case.started
-        if not self._record(case) and self._refuses_when_full:
+        if not self._record(case) and (self._refuses_when_full or case.code in CHANGES):
             remark = "the audit log has no room, so the request is refused; try again later"
             raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
         self._admitted.value += 1

@@ -84,14 +84,14 @@ class PluggedGuard(Guard):
             Refused: It is not let in.
             Waits: More is to be asked.
         """
-        case = Decision(command.code, peer, self._ticks())
+        case = Decision(command.code, peer.ip, self._ticks())
         authorization = AskedAuthorization(
             self._builtin, self._ruler, self._handlers, self._rulings, self._ports.clock, answers
         )
         judge = AskedJudge(self._ports, authorization, self._refuser, answers)
         try:
             access = self._admit(
-                command, case, AskedAuthentication(self._asked_authentication, answers), authorization, judge
+                command, peer, case, AskedAuthentication(self._asked_authentication, answers), authorization, judge
             )
         except (Refused, Parked):
             raise
@@ -105,7 +105,7 @@ class PluggedGuard(Guard):
         try:
             reason = super()._authorize(command, case, snapshot, authorization)
             if not case.needs and case.identity is not None and isinstance(authorization, AskedAuthorization):
-                authorization.check_sender(case.identity, case.code, case.peer.ip)
+                authorization.check_sender(case.identity, case.code, case.source)
         except NotAllowed as no:
             raise refuse(self._refuser, case, Stage.AUTHORIZATION, no) from None
         return reason

@@ -8,7 +8,7 @@ from mqguard.auth.policy import Decision as Word
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit_lines import SHADOW_DENY, need_facts
 from mqguard.guard.context import Need
-from mqguard.guard.refusals import Refusal
+from mqguard.guard.refusals import FORGOTTEN, Refusal
 from mqguard.remoting.codes import CODE_NAMES
 
 WITHHELD = "the user or its policies have changed since: only a Super user is told the entries of that moment"
@@ -49,6 +49,8 @@ def facts_of(refusal: Refusal, *, with_entries: bool) -> dict[str, object]:
         facts["explained"] = render(explanation)
     elif explanation is not None:
         facts["withheld"] = WITHHELD
+    elif refusal.forgotten:
+        facts["withheld"] = FORGOTTEN
     return facts
 
 

@@ -8,6 +8,7 @@ import msgspec
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.explain import Explanation, explain
 from mqguard.auth.explain_text import render
+from mqguard.auth.records import AclRecord
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
@@ -40,6 +41,9 @@ _REMEDIES = {
 }
 
 
+FORGOTTEN = "the policies of that moment are not remembered any more: use `mqguard explain` for those of now"
+
+
 class Refusal(msgspec.Struct, frozen=True, gc=False):
     """One refusal.
 
@@ -60,6 +64,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         version: Version of users and policies.
         method: What proved the user, empty if nothing did.
         shadow: Whether it was let in all the same, because policies are only watched.
+        forgotten: True if the rights of that moment are not remembered any more.
     """
 
     decision_id: str
@@ -78,6 +83,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     version: int = 0
     method: str = ""
     shadow: bool = False
+    forgotten: bool = False
 
     def explanation(self) -> Explanation | None:
         """The entries that were considered, the one that decided and what would turn it, as of that moment.
@@ -108,6 +114,9 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
             lines.append(f"it needed: {', '.join(need.text for need in self.needs)}")
         lines = list(map(visible, lines))
         explanation = self.explanation()
+        if self.forgotten:
+            lines.append(FORGOTTEN)
+            return "\n".join(lines)
         lines.append(render(explanation) if explanation is not None else f"to turn it: {self._remedy()}")
         return "\n".join(lines)
 
@@ -123,36 +132,111 @@ def remedy(reason: str) -> str:
 MOST_NEEDS_KEPT = 8
 """Most needs that are remembered of one refusal, the refused one among them: peers may name thousands in one request,
 each with a name of a kilobyte, and memory must not follow."""
+MAX_REMARK = 1_024
+"""How much of what the peer was told is remembered."""
+MAX_ENTRIES = 20_000
+"""How many entries the policies have together that are remembered with refusals: each change makes others."""
+_UNAUTHENTICATED_SHARE = 4
+"""One refusal in so many may be of a peer that proved nothing."""
 
 
 class RefusalLog:
-    """Remembers the last refusals; older ones are found in the audit log by their id."""
+    """Remembers the last refusals; older ones are found in the audit log by their id.
+
+    Peers that did not prove who they are have a share of their own, so that their refusals displace no others.
+    """
 
     def __init__(self, limit: int) -> None:
-        """Keep at most `limit` refusals."""
-        self._limit = limit
-        self._kept: OrderedDict[str, Refusal] = OrderedDict()
+        """Keep at most `limit` refusals of users, and a part of that of peers that proved nothing."""
+        self._proven = _Kept(limit)
+        self._unproven = _Kept(max(1, limit // _UNAUTHENTICATED_SHARE))
 
     def add(self, refusal: Refusal) -> None:
         """Remember one, and forget the oldest if there are too many."""
-        kept = self._kept
         needs, refused = refusal.needs, refusal.refused
         if len(needs) > MOST_NEEDS_KEPT:
             first = needs[:MOST_NEEDS_KEPT]
             if refused is not None and refused not in first:
                 first = (*first[:-1], refused)
             refusal = msgspec.structs.replace(refusal, needs=first)
-        kept[refusal.decision_id] = refusal
-        while len(kept) > self._limit:
-            kept.popitem(last=False)
+        if len(refusal.remark) > MAX_REMARK or len(refusal.user) > MAX_REMARK:
+            refusal = msgspec.structs.replace(
+                refusal, remark=_shortened(refusal.remark), user=refusal.user[:MAX_REMARK]
+            )
+        (self._proven if refusal.proven else self._unproven).add(refusal)
 
     def find(self, decision_id: str) -> Refusal | None:
         """The refusal of that id, None if it is not remembered."""
-        return self._kept.get(decision_id)
+        return self._proven.refusals.get(decision_id) or self._unproven.refusals.get(decision_id)
 
     def last(self, count: int) -> list[Refusal]:
         """The latest refusals, newest first."""
-        return [refusal for _, refusal in zip(range(count), reversed(self._kept.values()), strict=False)]
+        every = [one for kept in (self._proven, self._unproven) for one in kept.last(count)]
+        return sorted(every, key=lambda refusal: refusal.when_ms, reverse=True)[:count]
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._proven.refusals) + len(self._unproven.refusals)
+
+
+class _Kept:
+    """Some refusals, of which only those with the newest rights keep them."""
+
+    def __init__(self, limit: int) -> None:
+        self.refusals: OrderedDict[str, Refusal] = OrderedDict()
+        self._limit = limit
+        # The ids of the refusals that share rights, by the id of the rights. The refusals keep the rights alive.
+        self._sharing: OrderedDict[int, set[str]] = OrderedDict()
+        self._weights: dict[int, int] = {}
+        self._weight = 0
+
+    def add(self, refusal: Refusal) -> None:
+        if refusal.decision_id in self.refusals:
+            self._forget(self.refusals.pop(refusal.decision_id))
+        self.refusals[refusal.decision_id] = refusal
+        if refusal.rights is not None:
+            self._share(refusal.decision_id, refusal.rights)
+        while len(self.refusals) > self._limit:
+            self._forget(self.refusals.popitem(last=False)[1])
+
+    def _share(self, decision_id: str, rights: Rights) -> None:
+        at = id(rights)
+        if at not in self._sharing:
+            self._sharing[at] = set()
+            self._weights[at] = _weight(rights)
+            self._weight += self._weights[at]
+        self._sharing[at].add(decision_id)
+        self._sharing.move_to_end(at)
+        while self._weight > MAX_ENTRIES and len(self._sharing) > 1:
+            oldest, sharing = self._sharing.popitem(last=False)
+            self._weight -= self._weights.pop(oldest)
+            for other in sharing:
+                self.refusals[other] = msgspec.structs.replace(self.refusals[other], rights=None, forgotten=True)
+
+    def _forget(self, refusal: Refusal) -> None:
+        at = id(refusal.rights)
+        if refusal.rights is None:
+            return
+        self._sharing[at].discard(refusal.decision_id)
+        if not self._sharing[at]:
+            del self._sharing[at]
+            self._weight -= self._weights.pop(at)
+
+    def last(self, count: int) -> list[Refusal]:
+        return [refusal for _, refusal in zip(range(count), reversed(self.refusals.values()), strict=False)]
+
+
+def _weight(rights: Rights) -> int:
+    acl = rights.stored_acl
+    if isinstance(acl, AclRecord):
+        return 1 + len(acl.data) // _BYTES_OF_ENTRY
+    return 1 if acl is None else 1 + sum(len(policy.entries) for policy in acl.policies)
+
+
+_BYTES_OF_ENTRY = 64
+"""How long a stored entry is at least, about."""
+
+
+def _shortened(remark: str) -> str:
+    # The id of the decision stands at the end.
+    half = MAX_REMARK // 2
+    return remark if len(remark) <= MAX_REMARK else f"{remark[:half]}...{remark[-half:]}"

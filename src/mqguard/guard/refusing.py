@@ -2,7 +2,7 @@
 
 from mqguard.auth import wording
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit import Decision, Stage
+from mqguard.guard.audit import Decision, Stage, denial_key
 from mqguard.guard.authorize import NOBODY
 from mqguard.guard.context import BY_CLAIM, Identity, Need
 from mqguard.guard.errors import Refused
@@ -77,8 +77,13 @@ class Refuser:
             return  # one request, one id: that of its first
         case.shadow = True
         case.reason = verdict.reason
-        case.decision_id = self._ports.new_id()
         case.when_ms = self._ports.clock.now_ms()
+        case.key = denial_key(case, verdict.reason, remark, shadow=True)
+        like = self._ports.audit.repeated(case, case.when_ms)
+        if like is not None:
+            case.decision_id, case.counted = like, True
+            return
+        case.decision_id = self._ports.new_id()
         told = f"{remark} [decision {case.decision_id}]"
         self._log.add(_refusal(case, stage, verdict.reason, told, need))
 
@@ -108,6 +113,8 @@ class Refuser:
     ) -> Refused:
         """Put a refusal on record and return the error to raise.
 
+        A refusal that is like one on record is counted with it, and has its id.
+
         Args:
             case: The request, as far as it was looked at.
             stage: The step that refuses.
@@ -123,8 +130,12 @@ class Refuser:
         case.shadow = False
         if refused is not None:
             case.needs = case.needs[: len(case.verdicts) + UNJUDGED_KEPT]
-        case.decision_id = ports.new_id()
         case.when_ms = ports.clock.now_ms()
+        case.key = denial_key(case, reason, remark)
+        like = ports.audit.repeated(case, case.when_ms)
+        if like is not None:
+            return Refused(code, f"{remark} [decision {like}]", like)
+        case.decision_id = ports.new_id()
         case.latency_ns = ports.ticks() - case.started
         told = f"{remark} [decision {case.decision_id}]"
         self._log.add(_refusal(case, stage, reason, told, refused))

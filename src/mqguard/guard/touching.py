@@ -121,7 +121,7 @@ class TouchJudge:
     def _case(self, access: Access) -> Decision:
         return Decision(
             code=access.code,
-            peer=access.peer,
+            source=access.peer.ip,
             started=self._ports.ticks(),
             identity=access.identity,
             version=self._ports.metadata.snapshot.version,

@@ -2,18 +2,22 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mqguard.auth.initial import InitialUser
-from mqguard.auth.manager import MetadataManager
+from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.migrating import migrate
 from mqguard.auth.migration.plain import read_plain
 from mqguard.auth.migration.report import Topic
+from mqguard.auth.ports import Change, ChangeRecord, PutUser
+from mqguard.broker.access_changes import changes_details
 from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials
+from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
+from mqguard.model.clock import Clock
 from mqguard.model.text import visible
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
@@ -24,7 +28,9 @@ FirstStart = Callable[[Credentials, Path], None]
 """Told of the super user that a first start makes, and of the file that keeps its secret."""
 
 
-def prepare_users(manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart) -> None:
+def prepare_users(
+    manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart, clock: Clock
+) -> None:
     """Make the users that are configured, those of ACL 1.0 if asked for, and an administrator where there is none.
 
     Users that exist are never changed, so all of it may run at every start.
@@ -34,6 +40,7 @@ def prepare_users(manager: MetadataManager, config: Configuration, data: Path, f
         config: What is configured.
         data: Where the secret of a new administrator is kept.
         first_start: Told of a new administrator.
+        clock: Tells the time of the records.
 
     Raises:
         ConfigInvalid: The files of ACL 1.0 cannot be found.
@@ -42,11 +49,37 @@ def prepare_users(manager: MetadataManager, config: Configuration, data: Path, f
     for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
         found = config.get(option)
         if found is not None:
-            manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
+            with manager.recorded(_recorder(manager, clock, "initial-user", option.name)):
+                manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
     if config.get(access_options.MIGRATE_V1):
-        _migrate(manager, config)
+        with manager.recorded(_recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
+            _migrate(manager, config)
     if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
-        _make_administrator(manager, data, first_start)
+        with manager.recorded(_recorder(manager, clock, "initial-user", "first start")):
+            _make_administrator(manager, data, first_start)
+
+
+def _recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -> MakeRecord:
+    """Return what makes the records of changes that nobody asked for but the configuration."""
+
+    def make(changes: Sequence[Change]) -> ChangeRecord:
+        now = clock.now_ms()
+        names = {change.user.name for change in changes if isinstance(change, PutUser)}
+        record = bounded(
+            AdminChange(
+                when_ms=now,
+                user="",
+                source="",
+                operation=operation,
+                subject=f"User:{names.pop()}" if len(names) == 1 else "several",
+                details={"by": why, **changes_details(changes, manager.snapshot)},
+                outcome=DONE,
+                id=new_change_id(now),
+            )
+        )
+        return ChangeRecord(record.id, record.encode())
+
+    return make
 
 
 def _migrate(manager: MetadataManager, config: Configuration) -> None:

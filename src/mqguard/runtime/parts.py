@@ -18,8 +18,6 @@ from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import access_options, options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.engine.engine import Engine
-from mqguard.guard.audit import AuditTrail
-from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.guard import Guard
 from mqguard.guard.plugged import PluggedGuard
 from mqguard.guard.ports import GuardPorts
@@ -30,16 +28,13 @@ from mqguard.namesrv.server import NameServer
 from mqguard.net.server import Application
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import FirstStart, prepare_users
-from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.kv_file import KvFile
-from mqguard.runtime.plugin_sinks import EverySink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.access_rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
-from mqguard.telemetry.audit_writer import AuditWriter
-from mqguard.telemetry.rotating_file import RotatingFile
 
 
 class Parts:
@@ -77,8 +72,12 @@ class Parts:
             )
             opened.callback(users.close)
             manager = MetadataManager(users)
-            prepare_users(manager, config, data, first_start)
-            writer, audit = _open_audit(config, data, clock, opened)
+            leftover = frozenset(record.id for record in manager.unwritten_records())
+            prepare_users(manager, config, data, first_start, clock)
+            self._audit = audit_log = AuditLog(config, data, manager, clock)
+            opened.callback(audit_log.close)
+            audit_log.recover(leftover)
+            audit = audit_log.trail
             guard, parking = self._guard(
                 config,
                 GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
@@ -103,7 +102,7 @@ class Parts:
                     sealing_key=key,
                     announcer=routes,
                     parking=parking,
-                    at_turn_end=[writer.end_turn],
+                    at_turn_end=[audit_log.end_turn],
                 ),
             )
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
@@ -114,7 +113,7 @@ class Parts:
                 explain,
                 parking=parking,
                 at_close=[self._namesrv.closed],
-                at_turn_end=[writer.end_turn],
+                at_turn_end=[audit_log.end_turn],
             )
             self._host = config.get(server_options.BROKER_IP)
             self._ip = settings.resolve(self._host, config.source(server_options.BROKER_IP))
@@ -151,33 +150,11 @@ class Parts:
         """Do what is due by the clock; the turn must be ended after it."""
         self._broker.tick()
         self._namesrv.tick()
+        self._audit.tick()
 
     def close(self) -> None:
         """Commit what is staged and let go of every file."""
         self._opened.close()
-
-
-def _open_audit(
-    config: Configuration, data: Path, clock: Clock, opened: contextlib.ExitStack
-) -> tuple[AuditWriter, AuditTrail]:
-    directory = config.get(server_options.AUDIT_PATH) or data / "audit"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StartFailed(f"the audit directory `{directory}` cannot be made: {exc.strerror}") from None
-    most, parts = config.get(server_options.AUDIT_MAX_FILE), config.get(server_options.AUDIT_FILES)
-    files = [RotatingFile(directory / name, most, parts) for name in ("auth_audit.log", "audit.jsonl")]
-    writer = AuditWriter(files, AuditLines(), clock.now_ms)
-    writer.start()
-    opened.callback(writer.close)
-    found = plugins.load_sinks(config)
-    if not found:
-        return writer, AuditTrail(writer)
-    sinks = [PluginSink(name, sink) for name, sink in found]
-    for sink in sinks:
-        sink.start()
-        opened.callback(sink.close)
-    return writer, AuditTrail(EverySink([writer, *sinks]))
 
 
 def _decision_id() -> str:

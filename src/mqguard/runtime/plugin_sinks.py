@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 
 from mqguard.guard.audit import AdminChange, AuditSink, Decision, Record
 from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.denial_groups import Folded, Repeats
 from mqguard.guard.extension import RecordSink
 
 _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
+RESERVED = 16_384
+"""Most records beyond that: denials and changes."""
 BATCH = 1_024
 RETRY_S = 1.0
 LINGER_S = 0.02
@@ -43,9 +46,11 @@ class PluginSink:
         """Begin to give records."""
         self._thread.start()
 
-    def put(self, record: object) -> bool:
-        """Take a record; False if there is no room."""
-        if not isinstance(record, (Decision, AdminChange)) or len(self._queue) >= self._limit:
+    def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:  # noqa: ARG002 - the port's
+        """Take a record; False if there is no room. A plugin gives no receipts."""
+        if not isinstance(record, (Decision, AdminChange, Repeats, Folded)):
+            return False
+        if len(self._queue) >= self._limit + (RESERVED if reserved else 0):
             self.dropped += 1
             return False
         self._queue.append(record)
@@ -119,14 +124,20 @@ class PluginSink:
 
 
 class EverySink:
-    """Gives each record to several sinks; there is room only where all have room."""
+    """Gives each record to several sinks, the first of which gives the receipts."""
 
-    def __init__(self, sinks: Sequence[AuditSink]) -> None:
-        self._puts: tuple[Callable[[object], bool], ...] = tuple(sink.put for sink in sinks)
+    def __init__(self, first: AuditSink, others: Sequence[AuditSink]) -> None:
+        self._first = first.put
+        self._others: tuple[Callable[..., bool], ...] = tuple(sink.put for sink in others)
 
-    def put(self, record: object) -> bool:
-        """Take a record; False if one of them has no room."""
-        found = True
-        for put in self._puts:
-            found = put(record) and found
+    def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:
+        """Take a record; False if one of the sinks has no room for one that is not reserved.
+
+        A reserved one is taken by whoever has room: what the first takes counts, or others would get it twice.
+        """
+        found = self._first(record, reserved=reserved, receipt=receipt)
+        if reserved and not found:
+            return False
+        for put in self._others:
+            found = (put(record, reserved=reserved) or reserved) and found
         return found

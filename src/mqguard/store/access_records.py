@@ -8,6 +8,7 @@ import msgspec
 
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.policy import Acl
+from mqguard.auth.ports import ChangeRecord
 from mqguard.auth.records import AclRecord, encode_acl
 from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid
 from mqguard.auth.subject import Subject
@@ -15,6 +16,7 @@ from mqguard.auth.user import LiveSecret, User, UserStatus, UserType
 
 USER: Final = b"u\0"
 ACL: Final = b"a\0"
+RECORD: Final = b"r\0"
 META: Final = b"m\0format"
 _VERSION: Final = b"\x01"
 _HEAD: Final = 5
@@ -52,7 +54,7 @@ def acl_key(subject: Subject) -> bytes:
 
 
 def name_of(key: bytes) -> str:
-    """The name of the user or subject that lies at a key.
+    """The name of the user, subject or change that lies at a key.
 
     Raises:
         RecordCorrupt: The key is none of ours.
@@ -102,6 +104,25 @@ def read_acl(at: bytes, record: bytes) -> AclRecord:
     found = AclRecord(Subject(name_of(at)), _value(at, record))
     found.check()
     return found
+
+
+def record_key(record_id: str) -> bytes:
+    """Return the key of the record of a change."""
+    return RECORD + record_id.encode("utf-8", "surrogatepass")
+
+
+def write_record(record: ChangeRecord) -> bytes:
+    """Return the stored form of the record of a change."""
+    return _framed(record_key(record.id), record.data)
+
+
+def read_record(at: bytes, stored: bytes) -> ChangeRecord:
+    """Return the record of a change in its stored form.
+
+    Raises:
+        RecordCorrupt: It cannot be read.
+    """
+    return ChangeRecord(name_of(at), _value(at, stored))
 
 
 def write_meta(meta: Meta) -> bytes:

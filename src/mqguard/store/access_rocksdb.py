@@ -13,7 +13,7 @@ from mqguard.auth.errors import (
     MetadataStoreOccupied,
     RecordCorrupt,
 )
-from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
+from mqguard.auth.ports import Change, ChangeRecord, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
 from mqguard.auth.records import AclRecord
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.user import User
@@ -79,11 +79,46 @@ class RocksMetadataStore:
             users.append(records.read_user(at, record, self._key))
         elif at.startswith(records.ACL):
             acls.append(records.read_acl(at, record))
-        elif at != records.META:
+        elif at != records.META and not at.startswith(records.RECORD):
             raise RecordCorrupt(f"the stored record `{at[:80]!r}` is none of mqguard's")
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Make all changes or none; see `MetadataStore`."""
+        values = self._values(changes)
+        if values:
+            self._write(values)
+
+    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
+        """Make all changes and keep their record, in one batch; see `RecordingStore`."""
+        self._write({**self._values(changes), records.record_key(record.id): records.write_record(record)})
+
+    def unwritten_records(self) -> list[ChangeRecord]:
+        """Return the records that are still kept; see `RecordingStore`."""
+        db = self._settled()
+        found: list[ChangeRecord] = []
+        try:
+            for at, stored in db.items(from_key=records.RECORD):
+                if not cast("bytes", at).startswith(records.RECORD):
+                    break
+                found.append(records.read_record(cast("bytes", at), cast("bytes", stored)))
+        except MetadataStoreFailed:
+            raise
+        except Exception as exc:  # rocksdict has no error class of its own
+            raise self._named(exc) from exc
+        return found
+
+    def records_written(self, ids: Sequence[str]) -> None:
+        """Remove records; see `RecordingStore`. Not synced: a crash of the machine may bring them back."""
+        db = self._settled()
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for record_id in ids:
+            batch.delete(records.record_key(record_id))
+        try:
+            db.write(batch)
+        except Exception as exc:
+            raise self._named(exc) from exc
+
+    def _values(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
         values: dict[bytes, bytes | None] = {}
         for change in changes:
             match change:
@@ -95,8 +130,7 @@ class RocksMetadataStore:
                     values[records.acl_key(acl.subject)] = records.write_acl(acl)
                 case DeleteAcl(subject):
                     values[records.acl_key(subject)] = None
-        if values:
-            self._write(values)
+        return values
 
     def close(self) -> None:
         """Let go of the directory."""

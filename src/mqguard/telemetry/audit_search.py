@@ -1,9 +1,9 @@
-"""Finds a decision in the audit log by its id, in the file that is written and in those that were set aside."""
+"""Finds a decision or a change in the audit log by its id, in the files that are written and in those that are full."""
 
 import json
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -13,7 +13,8 @@ def find_decision(log: Path, decision_id: str) -> dict[str, object] | None:
     """The record of a refusal.
 
     Args:
-        log: The JSON lines that are being written; parts that were set aside lie beside it as `log.1`, `log.2`, …
+        log: The JSON lines that are being written; full parts lie beside it as `log.1`, `log.2`, …, and so do the lines
+            about peers that did not prove who they are, as `log.unauthenticated` with parts of its own.
         decision_id: As the peer was told.
 
     Returns:
@@ -22,13 +23,33 @@ def find_decision(log: Path, decision_id: str) -> dict[str, object] | None:
     Raises:
         OSError: A file cannot be read.
     """
-    if not _ID.fullmatch(decision_id):
+    return _find(log, "decision", decision_id, ("", ".unauthenticated", ".admitted"))
+
+
+def find_change(log: Path, change_id: str) -> dict[str, object] | None:
+    """Return the record of a change of users or policies by its id.
+
+    Args:
+        log: As for `find_decision`.
+        change_id: The `id` in the record.
+
+    Returns:
+        The record, None if there is none of that id.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return _find(log, "id", change_id, ("",))
+
+
+def _find(log: Path, member: str, value: str, streams: Sequence[str]) -> dict[str, object] | None:
+    if not _ID.fullmatch(value):
         return None
-    wanted = f'"decision":"{decision_id}"'.encode()
-    for part in _parts(log):
-        line = _line_with(part, wanted)
-        if line is not None:
-            return line
+    for stream in streams:
+        for part in _parts(log.with_name(f"{log.name}{stream}")):
+            line = _line_with(part, member, value)
+            if line is not None:
+                return line
     return None
 
 
@@ -42,7 +63,8 @@ def _parts(log: Path) -> Iterator[Path]:
         number += 1
 
 
-def _line_with(path: Path, wanted: bytes) -> dict[str, object] | None:
+def _line_with(path: Path, member: str, value: str) -> dict[str, object] | None:
+    wanted = f'"{member}":"{value}"'.encode()
     if path.stat().st_size == 0:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -52,7 +74,7 @@ def _line_with(path: Path, wanted: bytes) -> dict[str, object] | None:
             end = text.find(b"\n", at)
             record = _read(text[start : end if end >= 0 else len(text)])
             # A name can hold anything, also what looks like a member: the member itself must be equal.
-            if record is not None and f'"decision":"{record.get("decision")}"'.encode() == wanted:
+            if record is not None and record.get(member) == value:
                 return record
             at = text.find(wanted, at + 1)
     return None

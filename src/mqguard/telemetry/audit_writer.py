@@ -7,13 +7,15 @@ Rule 4: load alone loses nothing. The thread that puts records makes their lines
 loop (`end_turn`), so that the writer has little to do, in few big steps. Still a busy thread can keep the interpreter
 from another for most of a second: where many records wait, it gives way for some milliseconds, unless it is the disk
 that they wait for.
+Rule 5: some room is reserved. A record that finds no room there is not counted as dropped: its owner keeps it.
+Rule 6: the receipt of a record is given back only after its line was synced to the disk.
 """
 
 import collections
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mqguard.telemetry.rotating_file import RotatingFile
 
@@ -21,6 +23,10 @@ _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
 """Most records that wait to be written: about two seconds of the busiest broker, some 30 MB."""
+RESERVED = 16_384
+"""Most records beyond that, of those that may use the reserved room."""
+PER_STEP = 1_024
+"""Records of one turn whose lines are made at a time."""
 MANY = 4_096
 """Records that wait when the thread that puts them gives way."""
 GIVE_WAY_S = 0.005
@@ -43,6 +49,22 @@ class Lines(Protocol):
         ...  # pragma: no cover
 
 
+class _Made(NamedTuple):
+    """The lines of a turn.
+
+    Attributes:
+        records: How many records they are of.
+        lineless: How many of these have no lines.
+        chunks: The lines for each file.
+        receipts: Receipts of some of the records.
+    """
+
+    records: int
+    lineless: int
+    chunks: Sequence[bytes]
+    receipts: Sequence[str]
+
+
 class AuditWriter:
     """A bounded queue and the thread that empties it. One thread puts, this one writes.
 
@@ -53,7 +75,12 @@ class AuditWriter:
     """
 
     def __init__(
-        self, files: Sequence[RotatingFile], lines: Lines, now_ms: Callable[[], int], limit: int = QUEUE_LIMIT
+        self,
+        files: Sequence[RotatingFile],
+        lines: Lines,
+        now_ms: Callable[[], int],
+        limit: int = QUEUE_LIMIT,
+        reserved: int = RESERVED,
     ) -> None:
         """Prepare to write.
 
@@ -62,6 +89,7 @@ class AuditWriter:
             lines: Makes the lines.
             now_ms: Milliseconds since the epoch.
             limit: Most records that wait.
+            reserved: Most records beyond that, of those that may use the reserved room.
         """
         self.written = 0
         self.dropped = 0
@@ -70,10 +98,14 @@ class AuditWriter:
         self._lines = lines
         self._now_ms = now_ms
         self._limit = limit
+        self._reserved_limit = limit + reserved
         self._turn: list[object] = []
+        self._turn_receipts: list[str] = []
+        # Receipts of records that are on the disk: what one thread appends and the other takes.
+        self._receipts: collections.deque[str] = collections.deque()
         # Lines of whole turns, with the number of records they are of and of those that have none: what one thread
         # appends and the other takes. INVARIANT: only `dropped` and `_put` are counted by the thread that puts.
-        self._made: collections.deque[tuple[int, int, Sequence[bytes]]] = collections.deque()
+        self._made: collections.deque[_Made] = collections.deque()
         self._put = 0
         self._done = 0
         self._told_dropped = 0
@@ -96,22 +128,44 @@ class AuditWriter:
         """How many records wait to be written."""
         return self._put - self._done
 
-    def put(self, record: object) -> bool:
-        """Take a record; False if there is no room, which is counted and said in the files."""
+    def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:
+        """Take a record; False if there is no room, which is counted and said in the files unless it is reserved.
+
+        Args:
+            record: What the lines are made of.
+            reserved: True if the record may use the reserved room.
+            receipt: What `take_receipts` gives back once the line is on the disk; empty for nothing.
+        """
         if self._put - self._done >= self._limit:
-            self.dropped += 1
-            return False
+            if not reserved:
+                self.dropped += 1
+                return False
+            if self._put - self._done >= self._reserved_limit:
+                return False
         self._put += 1
         self._turn.append(record)
+        if receipt:
+            self._turn_receipts.append(receipt)
+        if len(self._turn) >= PER_STEP:
+            # A turn may be long: its records must not wait for its end, neither in memory nor for the writer.
+            self.end_turn()
         return True
+
+    def take_receipts(self) -> list[str]:
+        """Return the receipts of records that came to the disk since the last call."""
+        taken = self._receipts
+        return [taken.popleft() for _ in range(len(taken))]
 
     def end_turn(self) -> None:
         """Hand over what was put in this turn. To be called by the thread that puts, before it waits for anything."""
         turn = self._turn
         if not turn:
             return
+        receipts = self._turn_receipts
         self._turn = []
-        self._made.append((len(turn), *self._render(turn)))
+        if receipts:
+            self._turn_receipts = []
+        self._made.append(_Made(len(turn), *self._render(turn), receipts))
         if self._resting:
             self._resting = False
             self._wake.set()
@@ -171,11 +225,16 @@ class AuditWriter:
         made = [self._made.popleft() for _ in range(len(self._made))]
         if not made:
             return
-        count = sum(records for records, _, _ in made)
-        lineless = sum(records for _, records, _ in made)
+        count = sum(one.records for one in made)
+        lineless = sum(one.lineless for one in made)
+        # A turn that has a record without lines keeps its receipts: nobody knows which record they are of.
+        receipts = [receipt for one in made if not one.lineless for receipt in one.receipts]
         written = False
         try:
-            written = self._write([b"".join(parts) for parts in zip(*(parts for _, _, parts in made), strict=True)])
+            chunks = [b"".join(parts) for parts in zip(*(one.chunks for one in made), strict=True)]
+            written = self._write(chunks)
+            if written and receipts and self._sync(chunks):
+                self._receipts.extend(receipts)
         finally:
             self._done += count
             self._stuck = False
@@ -236,6 +295,17 @@ class AuditWriter:
                         return False
                     # Who closes the writer gives the disk one more chance, not none.
                     last = self._closing.wait(RETRY_S)
+        return True
+
+    def _sync(self, chunks: Sequence[bytes]) -> bool:
+        """Bring what was just written to the disk; False if the disk cannot, so that nobody is told it is there."""
+        try:
+            for file, chunk in zip(self._files, chunks, strict=True):
+                if chunk:
+                    file.sync()
+        except OSError as exc:
+            _LOG.error("the audit log cannot be synced: %s", exc.strerror)
+            return False
         return True
 
     def _failed(self, file: RotatingFile, exc: OSError) -> None:

@@ -25,6 +25,7 @@ class RotatingFile:
         self._parts = parts
         self._fd = -1
         self._size = 0
+        self._is_line_ended = False
 
     def make_room(self) -> None:
         """Begin a new part if the file is full. Call it between lines.
@@ -51,6 +52,15 @@ class RotatingFile:
         self._size += written
         return written
 
+    def sync(self) -> None:
+        """Have what was written survive the end of the machine.
+
+        Raises:
+            OSError: The disk cannot do it.
+        """
+        if self._fd >= 0:
+            os.fsync(self._fd)
+
     def close(self) -> None:
         """Let go of the file; the next write opens it again."""
         if self._fd >= 0:
@@ -63,6 +73,19 @@ class RotatingFile:
         os.fchmod(fd, MODE)
         self._size = os.fstat(fd).st_size
         self._fd = fd
+        self._end_line()
+
+    def _end_line(self) -> None:
+        """End a line that a process left half written when it was killed, so that the next line is one of its own."""
+        if self._size == 0 or self._is_line_ended:
+            self._is_line_ended = True
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._size - 1)
+            is_ended = file.read(1) == b"\n"
+        if not is_ended:
+            self._size += os.write(self._fd, b"\n")
+        self._is_line_ended = True
 
     def _shift(self) -> None:
         if self._parts == 0:

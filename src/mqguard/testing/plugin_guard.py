@@ -50,7 +50,7 @@ class _Records:
     def __init__(self) -> None:
         self.kept: list[object] = []
 
-    def put(self, record: object) -> bool:
+    def put(self, record: object, **_room: object) -> bool:
         self.kept.append(record)
         return True
 

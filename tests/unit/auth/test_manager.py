@@ -2,11 +2,11 @@ import pytest
 
 from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed
+from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, MetadataStoreFull
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.ports import DeleteUser, PutAcl, PutUser
+from mqguard.auth.ports import ChangeRecord, DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.subject import Subject
@@ -266,3 +266,68 @@ def test_several_changes_are_one(manager):
     assert manager.snapshot.version == version + 1
     assert allowed(manager, "bob")
     assert manager.get_user("alice") is None
+
+
+class Recording(MemoryMetadataStore):
+    """A store that also keeps records of changes."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+        self.full = False
+
+    def apply_recorded(self, changes, record):
+        if self.full:
+            raise MetadataStoreFull("no room")
+        self.apply(changes)
+        self.kept.append((tuple(changes), record))
+
+    def unwritten_records(self):
+        return [record for _, record in self.kept]
+
+    def records_written(self, ids):
+        self.kept = [one for one in self.kept if one[1].id not in ids]
+
+
+def test_a_change_is_stored_with_its_record():
+    """The record is made of the very changes that are stored, and only inside `recorded`."""
+    store = Recording()
+    manager = MetadataManager(store)
+    told = []
+
+    def make(changes):
+        told.append(tuple(changes))
+        return ChangeRecord(str(len(told)), b"data")
+
+    with manager.recorded(make):
+        manager.create_user("alice", "secret")
+        manager.delete_user("alice")
+    manager.create_user("bob", "secret")
+
+    assert [changes for changes, _ in store.kept] == told
+    assert [type(change) for change in told[1]] == [DeleteUser, DeleteAcl]
+    assert [record.id for record in manager.unwritten_records()] == ["1", "2"]
+    manager.records_written(["1"])
+    manager.records_written([])
+    assert [record.id for record in manager.unwritten_records()] == ["2"]
+
+
+def test_a_change_that_is_refused_or_not_stored_leaves_no_record():
+    store = Recording()
+    manager = MetadataManager(store)
+    with manager.recorded(lambda _changes: ChangeRecord("1", b"data")):
+        with pytest.raises(MetadataRejected):
+            manager.create_user("alice", "")
+        store.full = True
+        with pytest.raises(MetadataStoreFull):
+            manager.create_user("alice", "secret")
+    assert manager.snapshot.user("alice") is None
+    assert not manager.unwritten_records()
+
+
+def test_a_store_without_records_stores_changes_alone():
+    manager = MetadataManager(MemoryMetadataStore())
+    with manager.recorded(lambda _changes: pytest.fail("nobody keeps it")):
+        manager.create_user("alice", "secret")
+    manager.records_written(["1"])
+    assert (manager.snapshot.user("alice").name, list(manager.unwritten_records())) == ("alice", [])

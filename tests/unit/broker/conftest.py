@@ -53,7 +53,7 @@ class Records:
     def __init__(self):
         self.kept = []
 
-    def put(self, record):
+    def put(self, record, *, reserved=False, receipt=""):
         self.kept.append(record)
         return True
 

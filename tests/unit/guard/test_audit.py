@@ -11,7 +11,7 @@ from mqguard.auth.policy import Decision as Word
 from mqguard.auth.policy import Entry
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit import AuditTrail, Decision, Stage
+from mqguard.guard.audit import AdminChange, AuditTrail, Decision, Stage, bounded
 from mqguard.guard.audit_lines import AuditLines, hash_of
 from mqguard.guard.context import Identity, Need
 from mqguard.remoting.command import Command
@@ -26,6 +26,21 @@ def a_world():
     world = World()
     world.allow("alice", "Topic:orders*", "Pub", sources=("10.0.0.0/8",))
     return world
+
+
+def change(**members):
+    return AdminChange(
+        **{
+            "when_ms": 1_700_000_000_000,
+            "user": "root",
+            "source": "",
+            "operation": "update-user",
+            "subject": "User:alice",
+            "details": {},
+            "outcome": "done",
+            **members,
+        }
+    )
 
 
 def lines_of(world):
@@ -142,18 +157,32 @@ def test_a_name_cannot_forge_a_line(world, name):
     assert json.loads(objects)["user"].startswith(name[0])
 
 
-def test_a_refusal_about_many_resources_is_on_record_in_parts(world):
-    """Each part under the same id; the need that was not met is in the last."""
+def test_a_refusal_about_many_resources_is_one_line(world):
+    """The need that was not met is in it, wherever it was."""
     world.allow("alice", "Topic:t*", "Create")
-    names = [f"t{number}" for number in range(70)] + ["other", "never-judged"]
+    names = [f"t{number}" for number in range(200)] + ["other", "never-judged"]
     body = json.dumps({"topicConfigList": [{"topicName": name} for name in names]}).encode()
     refused = world.refusal(signed(18, {}, body))
 
-    _, parts = lines_of(world)
+    _, (line,) = lines_of(world)
 
-    assert [len(part["needs"]) for part in parts] == [32, 32, 8]
-    assert {part["decision"] for part in parts} == {refused.decision_id}
-    assert [need.get("verdict") for need in parts[2]["needs"]] == ["Allow"] * 6 + ["Deny", None]
+    assert line["decision"] == refused.decision_id
+    assert line["resources"] == 202
+    assert [need["verdict"] for need in line["needs"]] == ["Allow"] * 31 + ["Deny"]
+    assert line["needs"][-1]["resource"] == "Topic:other"
+
+
+def test_an_admission_of_many_resources_is_one_line(world):
+    world.allow("alice", "Topic:t*", "Create")
+    names = [f"t{number:0250}" for number in range(250)]
+    body = json.dumps({"topicConfigList": [{"topicName": name} for name in names]}).encode()
+    world.admit(signed(18, {}, body))
+
+    apache, objects = AuditLines().render(world.sink.records)
+
+    assert json.loads(objects)["resources"] == 250
+    assert len(json.loads(objects)["needs"]) == 32
+    assert len(apache) + len(objects) < 30_000
 
 
 def test_what_nobody_judged_does_not_fill_the_record(world):
@@ -176,7 +205,7 @@ def test_every_entry_that_decided_is_told_apart():
     for count in (1, 2):
         asked = needs[:count]
         records = [
-            Decision(310, PEER, 0, identity=alice, needs=asked, verdicts=verdicts)
+            Decision(310, PEER.ip, 0, identity=alice, needs=asked, verdicts=verdicts)
             for verdicts in itertools.product(told, repeat=count)
         ]
         together = AuditLines().render(records)[1].splitlines()
@@ -188,27 +217,14 @@ def test_every_entry_that_decided_is_told_apart():
 def test_what_is_remembered_between_records_is_bounded():
     """Peers may ask for as many different things as they like."""
     lines = AuditLines()
-    lines.render([Decision(code, PEER, 0) for code in range(4100)])
+    lines.render([Decision(code, PEER.ip, 0) for code in range(4100)])
 
     assert 0 < max(len(kept) for kept in vars(lines).values() if isinstance(kept, dict)) <= 4096
 
 
-def test_a_record_in_parts_needs_room_for_all_of_them():
-    """As many parts as there is room for are kept."""
-    needs = tuple(Need(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(65))
-    for count, limit, kept in ((32, 1, [32]), (33, 2, [32, 1]), (65, 3, [32, 32, 1])):
-        case = Decision(310, PEER, 0, needs=needs[:count])
-        roomy, tight = Sink(limit), Sink(limit - 1)
-
-        assert AuditTrail(roomy).record(case) is True
-        assert AuditTrail(tight).record(case) is False
-        assert [len(part.needs) for part in roomy.records] == kept
-        assert [len(part.needs) for part in tight.records] == kept[:-1]
-
-
 def test_what_is_not_known_of_a_request_yet():
     """Nobody in particular, nothing judged, nothing refused."""
-    case = Decision(310, PEER, 0)
+    case = Decision(310, PEER.ip, 0)
 
     assert (case.user, case.method, case.source, case.is_super, case.refused) == ("", "", "10.1.2.3", False, False)
     assert (case.signature, case.reason, case.decision_id, case.shadow) == (None, "", "", False)
@@ -261,13 +277,16 @@ def test_a_change_of_users_is_on_record_without_secrets():
     sink = Sink()
     trail = AuditTrail(sink)
 
-    trail.admin_change(
-        when_ms=1_700_000_000_000,
-        user="root",
-        source=PEER.ip,
-        operation="update-user",
-        subject="User:alice",
-        details={"password": "hunter2", "newSecretKey": "hunter3", "userStatus": "disable"},
+    trail.put_change(
+        bounded(
+            change(
+                source=PEER.ip,
+                details={"password": "hunter2", "newSecretKey": "hunter3", "userStatus": "disable"},
+                method="signature",
+                code=3002,
+                id="0001",
+            )
+        )
     )
 
     _, line = AuditLines().render(sink.records)
@@ -276,32 +295,28 @@ def test_a_change_of_users_is_on_record_without_secrets():
         "time": "2023-11-14T22:13:20.000Z",
         "event": "change",
         "user": "root",
+        "proven_by": "signature",
         "source": "10.1.2.3",
+        "code": 3002,
         "operation": "update-user",
         "subject": "User:alice",
         "details": {"password": "changed", "newSecretKey": "changed", "userStatus": "disable"},
         "outcome": "done",
+        "id": "0001",
     }
 
 
 @pytest.mark.parametrize("name", ["secretKey", "newPassword", "SIGNATURE", "SecurityToken"])
 def test_what_sounds_secret_is_not_on_record(name):
-    sink = Sink()
-    AuditTrail(sink).admin_change(
-        when_ms=0, user="", source="", operation="create-user", subject="User:x", details={name: "hunter2", "a": "b"}
-    )
-
-    assert sink.records[0].details == {name: "changed", "a": "b"}
+    assert bounded(change(details={name: "hunter2", "a": "b"})).details == {name: "changed", "a": "b"}
 
 
 def test_the_refusal_of_a_change_is_on_record():
     sink = Sink()
-    AuditTrail(sink).admin_change(
-        when_ms=7, user="bob", source="::1", operation="delete-user", subject="User:x", outcome="no such user"
-    )
+    AuditTrail(sink).put_change(change(outcome="no such user"))
 
-    [change] = sink.records
-    assert (change.details, change.outcome) == ({}, "no such user")
+    [record] = sink.records
+    assert (record.details, record.outcome) == ({}, "no such user")
 
 
 def test_a_touched_resource_is_on_record(world):

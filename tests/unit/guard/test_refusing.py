@@ -99,7 +99,7 @@ def test_what_would_be_refused_is_remembered_with_its_time():
     world = World(SHADOW)
     world.admit(signed(310, b="orders"))
     world.clock.ms += 7
-    world.admit(signed(310, b="orders"))
+    world.admit(signed(310, b="others"))
 
     assert [refusal.when_ms for refusal in world.guard.refusals.last(2)] == [world.clock.ms, world.clock.ms - 7]
     assert [record.decision_id for record in world.sink.records] == ["d1", "d2"]

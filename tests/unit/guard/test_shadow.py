@@ -167,6 +167,7 @@ def test_shadow_admits_just_what_enforcement_refuses_by_policy(topics):
                 outcomes.append(lines(world)[-1]["verdict"])
             except Refused:
                 outcomes.append("deny")
+            world.forget_denials()
         expected = {"orders": ["allow", "allow"], "": ["deny", "deny"]}
         assert outcomes == expected.get(topic, ["deny", "shadow-deny"])
 

@@ -63,7 +63,7 @@ class Sink:
     def is_full(self):
         return len(self.records) >= self.limit
 
-    def put(self, record):
+    def put(self, record, *, reserved=False, receipt=""):
         if self.is_full:
             self.turned_away += 1
             return False
@@ -95,6 +95,12 @@ class World:
         )
         self.metadata.create_user("root", SECRET, UserType.SUPER)
         self.metadata.create_user("alice", SECRET)
+
+    def forget_denials(self):
+        """Let so much time pass that the next denial is not counted with earlier ones."""
+        for _ in range(2):
+            self.clock.ms += 600_000
+            self.audit.tick(self.clock.ms)
 
     def user(self, name, kind=UserType.NORMAL, status=UserStatus.ENABLE):
         self.metadata.create_user(name, SECRET, kind, status)

@@ -9,6 +9,7 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Flag, load
 from mqguard.runtime.access import prepare_users
+from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.store.access_memory import MemoryMetadataStore
@@ -40,7 +41,13 @@ class House:
     def start(self, **values):
         manager = MetadataManager(self.store)
         config = load(flags=[Flag("--set", key, str(value)) for key, value in values.items()])
-        prepare_users(manager, config, self.data, lambda credentials, path: self.made.append((credentials, path)))
+        prepare_users(
+            manager,
+            config,
+            self.data,
+            lambda credentials, path: self.made.append((credentials, path)),
+            SystemClock(),
+        )
         return manager
 
     def users(self):

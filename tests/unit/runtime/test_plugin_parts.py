@@ -15,7 +15,15 @@ from mqguard.testing.metadata_contract import MetadataStoreContract
 
 
 def change(number):
-    return AdminChange(1_700_000_000_000, "root", "10.1.2.3", "create-user", f"User:u{number}", {}, "done")
+    return AdminChange(
+        when_ms=1_700_000_000_000,
+        user="root",
+        source="10.1.2.3",
+        operation="create-user",
+        subject=f"User:u{number}",
+        details={},
+        outcome="done",
+    )
 
 
 class Taking:
@@ -78,19 +86,37 @@ def test_a_sink_that_hangs_fills_its_queue_and_does_not_hold_up_the_end(caplog):
     taking.free.set()
 
 
+class Room:
+    def __init__(self, *, room):
+        self.room, self.kept = room, []
+
+    def put(self, record, *, reserved=False, receipt=""):
+        self.kept.append((record, reserved, receipt))
+        return self.room
+
+
 def test_there_is_room_only_where_all_have_room():
-    class Room:
-        def __init__(self, room):
-            self.room, self.kept = room, []
+    first, full, other = Room(room=True), Room(room=False), Room(room=True)
+    assert EverySink(first, [other]).put(1)
+    assert not EverySink(first, [full, other]).put(2)
+    assert not EverySink(full, [other]).put(3)
+    assert [record for record, _, _ in other.kept] == [1, 2, 3]
 
-        def put(self, record):
-            self.kept.append(record)
-            return self.room
 
-    full, empty = Room(room=False), Room(room=True)
-    assert EverySink([empty, empty]).put(1)
-    assert not EverySink([full, empty]).put(2)
-    assert empty.kept == [1, 1, 2]
+def test_a_denial_that_the_files_take_is_given_to_no_sink_twice():
+    """The files decide, since a record that is tried again would come twice to all that had room."""
+    first, full, other = Room(room=True), Room(room=False), Room(room=True)
+    assert EverySink(first, [full, other]).put(1, reserved=True, receipt="r")
+    assert not EverySink(full, [other]).put(2, reserved=True, receipt="r")
+    assert first.kept == [(1, True, "r")]
+    assert other.kept == [(1, True, "")]
+
+
+def test_a_sink_has_room_of_its_own_for_denials_and_changes():
+    sink = PluginSink("s", Taking(), limit=1)
+    assert sink.put(change(1))
+    assert not sink.put(change(2))
+    assert sink.put(change(3), reserved=True)
 
 
 class TestPluginStore(MetadataStoreContract):

@@ -10,7 +10,7 @@ import pytest
 import rocksdict
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, MetadataStoreOccupied, RecordCorrupt
-from mqguard.auth.ports import DeleteUser, PutAcl, PutUser
+from mqguard.auth.ports import ChangeRecord, DeleteUser, PutAcl, PutUser
 from mqguard.auth.sealing import SealingKey
 from mqguard.store import access_records as records
 from mqguard.store.access_rocksdb import RocksMetadataStore
@@ -202,6 +202,53 @@ def test_what_was_acknowledged_is_there_after_kill_9(path):
         assert len(users) in (acknowledged + 1, acknowledged + 2)
         assert all(users[f"u{number}"] == user(f"u{number}") for number in range(acknowledged + 1))
     assert acknowledged > 0
+
+
+def test_the_record_of_a_change_stays_until_it_is_written(path):
+    """It is stored with the change, is no user, and survives until it is removed by its id."""
+    store = RocksMetadataStore(path, KEY)
+    store.apply_recorded([PutUser(user("alice"))], ChangeRecord("002", b"second"))
+    store.apply_recorded([], ChangeRecord("001", b"first"))
+    store.apply_recorded([PutUser(user("zoe"))], ChangeRecord("003", b"third"))
+    store.close()
+
+    store = RocksMetadataStore(path, KEY)
+    assert set(users_of(store)) == {"alice", "zoe"}
+    assert store.unwritten_records() == [
+        ChangeRecord("001", b"first"),
+        ChangeRecord("002", b"second"),
+        ChangeRecord("003", b"third"),
+    ]
+    store.records_written(["001", "003", "never-there"])
+    assert [record.id for record in store.unwritten_records()] == ["002"]
+    store.close()
+    store = RocksMetadataStore(path, KEY)
+    assert [record.id for record in store.unwritten_records()] == ["002"]
+    assert set(users_of(store)) == {"alice", "zoe"}
+    store.close()
+
+
+def test_a_damaged_record_of_a_change_is_named(path):
+    store = RocksMetadataStore(path, KEY)
+    store.apply_recorded([PutUser(user("alice"))], ChangeRecord("001", b"first"))
+    store.close()
+    change_raw(path, lambda db: db.put(b"r\x00001", db.get(b"r\x00001")[:-1]))
+
+    store = RocksMetadataStore(path, KEY)
+    with pytest.raises(RecordCorrupt, match="r:001"):
+        store.unwritten_records()
+    store.close()
+
+
+def test_a_closed_store_tells_no_records(path):
+    store = RocksMetadataStore(path, KEY)
+    store.close()
+    with pytest.raises(MetadataStoreFailed):
+        store.unwritten_records()
+    with pytest.raises(MetadataStoreFailed):
+        store.records_written(["001"])
+    with pytest.raises(MetadataStoreFailed):
+        store.apply_recorded([PutUser(user())], ChangeRecord("001", b"first"))
 
 
 FULL = """

@@ -3,7 +3,7 @@
 Rule 1: who asks is who authenticated. Only where authentication is off is nobody in particular everybody's equal.
 Rule 2: what an administrator may do beyond the `Cluster` permission stands in `auth.delegation`.
 Rule 3: secrets leave in the form that the operator chose. What hides a secret is never taken for one.
-Rule 4: every change goes on record, refused ones too.
+Rule 4: every change goes on record, refused ones too. The record of one that is made is part of its write.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from mqguard.auth.acl_text import read_acl, read_policy_type, read_resource, rea
 from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import Change, ChangeRecord
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
@@ -28,7 +29,8 @@ from mqguard.broker.exposure import Exposure
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.errors import MqguardError
-from mqguard.guard.audit import AuditTrail
+from mqguard.guard.audit import DONE as DONE_OUTCOME
+from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
 from mqguard.model.clock import Clock
 from mqguard.model.collector import uncollected
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
@@ -220,26 +222,46 @@ class AccessAdministration:
         details: dict[str, str],
         change: Callable[[str | None], object],
     ) -> None:
-        """Make a change in the name of the sender, and put it on record."""
-        outcome = "done"
+        """Make a change in the name of the sender, and put it on record.
+
+        The record is stored with the change, so that it is there whatever becomes of this process.
+        """
+        record: AdminChange | None = None
+
+        def make(outcome: str = "done") -> AdminChange:
+            now, identity = self._clock.now_ms(), request.access.identity
+            return bounded(
+                AdminChange(
+                    when_ms=now,
+                    user=request.access.user,
+                    method="" if identity is None else identity.method,
+                    source=request.link.peer.ip,
+                    code=request.command.code,
+                    operation=operation,
+                    subject=subject,
+                    details=details,
+                    outcome=outcome,
+                    id=new_change_id(now) if outcome == DONE_OUTCOME else "",
+                )
+            )
+
+        def stored(_changes: Sequence[Change]) -> ChangeRecord:
+            nonlocal record
+            record = make()
+            return ChangeRecord(record.id, record.encode())
+
+        outcome = DONE_OUTCOME
         try:
-            change(self._author(request))
+            with self._manager.recorded(stored):
+                change(self._author(request))
         except MqguardError as exc:
-            outcome = str(exc)
+            outcome = str(exc) or "failed"
             raise
         except Exception:
             outcome = "failed"
             raise
         finally:
-            self._audit.admin_change(
-                when_ms=self._clock.now_ms(),
-                user=request.access.user,
-                source=request.link.peer.ip,
-                operation=operation,
-                subject=subject,
-                details=details,
-                outcome=outcome,
-            )
+            self._audit.put_change(record if record is not None and outcome == DONE_OUTCOME else make(outcome))
 
     def _author(self, request: Request) -> str | None:
         """In whose name a change is made; None is whoever may do everything."""

@@ -49,4 +49,6 @@ class Decisions:
 
     def _is_in_force(self, refusal: Refusal) -> bool:
         """Whether the entries that the refusal was judged by are those of now: a change makes other rights."""
+        if refusal.forgotten:
+            return False
         return refusal.rights is None or self._manager.snapshot.rights(refusal.user) is refusal.rights

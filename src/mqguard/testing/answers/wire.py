@@ -77,7 +77,7 @@ class _Nowhere:
         """Never."""
         return False
 
-    def put(self, record: object) -> bool:
+    def put(self, record: object, **_room: object) -> bool:
         """Forget it."""
         return record is not None
 

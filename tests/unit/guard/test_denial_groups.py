@@ -1,0 +1,149 @@
+"""Denials that are alike are counted, and none is lost."""
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.guard import denial_groups
+from mqguard.guard.denial_groups import (
+    FIRST_INTERVAL_MS,
+    MAX_INTERVAL_MS,
+    MAX_LISTED,
+    USERS,
+    DenialGroups,
+    Folded,
+    Repeats,
+)
+
+SMALL = dataclasses.replace(USERS, groups=3, senders=2, burst=2, per_minute=6)
+NOW = 1_700_000_000_000
+
+
+def folded(now=NOW, user="alice", resource="Topic:t", code=310, source="10.1.2.3"):
+    return Folded(0, user, "signature", 1, now, now, [source], [code], ["denied"], [resource])
+
+
+def deny(groups, key, sender, now):
+    """Count one denial as the guard does; True if it has a line of its own."""
+    if groups.repeat(key, now) is not None:
+        return False
+    if groups.may_open(sender, now):
+        groups.open(key, f"case {key}", now, written=True)
+        return True
+    groups.fold(folded(now, sender), sender)
+    return False
+
+
+def test_what_is_alike_is_counted_and_told_with_its_first_and_last_time():
+    groups, written = DenialGroups(USERS), []
+    assert deny(groups, "k", "alice", NOW)
+    for later in (1, 2, 3):
+        assert not deny(groups, "k", "alice", NOW + later)
+    groups.write_due(NOW + FIRST_INTERVAL_MS - 1, lambda record: written.append(record) or True)
+    assert written == []
+    groups.write_due(NOW + FIRST_INTERVAL_MS, lambda record: written.append(record) or True)
+    assert written == [Repeats("case k", 3, NOW + 1, NOW + 3)]
+
+
+def test_the_interval_grows_while_they_go_on_and_ends_when_they_end():
+    """A client that is refused for ever costs a line each ten minutes; after a pause the next is a first one again."""
+    groups, written = DenialGroups(USERS), []
+    deny(groups, "k", "alice", NOW)
+    for second in range(3600):
+        now = NOW + second * 1000
+        groups.repeat("k", now)
+        groups.write_due(now, lambda record: written.append(record) or True)
+    assert sum(record.count for record in written) > 3600 - MAX_INTERVAL_MS // 1000
+    assert len(written) < 15
+    for _ in range(2):
+        now += MAX_INTERVAL_MS
+        groups.write_due(now, lambda record: written.append(record) or True)
+    assert sum(record.count for record in written) == 3600
+    assert groups.repeat("k", now) is None
+
+
+def test_a_line_that_finds_no_room_is_counted():
+    groups, written = DenialGroups(USERS), []
+    groups.open("k", "case", NOW, written=False)
+    groups.write_due(NOW + FIRST_INTERVAL_MS, lambda _record: False)
+    groups.write_due(NOW + FIRST_INTERVAL_MS + 1, lambda record: written.append(record) or True)
+    assert written == [Repeats("case", 1, NOW, NOW)]
+
+
+def test_a_budget_is_one_senders_and_comes_back():
+    groups = DenialGroups(dataclasses.replace(SMALL, groups=100))
+    told = [deny(groups, f"a{number}", "alice", NOW) for number in range(4)]
+    assert told == [True, True, False, False]
+    assert deny(groups, "b", "bob", NOW)
+    assert deny(groups, "a9", "alice", NOW + 10_000)
+    assert not deny(groups, "a10", "alice", NOW + 10_000)
+
+
+def test_all_senders_together_have_a_budget():
+    groups = DenialGroups(dataclasses.replace(USERS, burst_of_all=3, per_minute_of_all=6))
+    told = [deny(groups, f"k{number}", f"user{number}", NOW) for number in range(5)]
+    assert told == [True] * 3 + [False] * 2
+    assert deny(groups, "k", "carol", NOW + 10_000)
+
+
+def test_what_is_folded_names_some_of_everything():
+    one = folded(user="alice")
+    for number in range(100):
+        one.add(folded(NOW + number, "alice", f"Topic:{'x' * 500}{number}"[:128], number, f"10.1.2.{number}"))
+    assert (one.count, one.first_ms, one.when_ms, one.user) == (101, NOW, NOW + 99, "alice")
+    assert {len(one.sources), len(one.codes)} == {MAX_LISTED}
+    one.add(folded(user="bob"))
+    assert (one.user, one.method) == ("", "")
+
+
+def test_who_finds_no_place_is_folded_with_others():
+    groups, written = DenialGroups(SMALL), []
+    for number in range(10):
+        groups.fold(folded(user=f"user{number}"), f"user{number}")
+    groups.write_all(NOW, lambda record: written.append(record) or True)
+    assert sorted((record.user, record.count) for record in written) == [("", 8), ("user0", 1), ("user1", 1)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 12),
+            st.sampled_from(["alice", "bob", "carol", "dave"]),
+            st.sampled_from([0, 1, 100, 6_000, 700_000]),
+        ),
+        max_size=80,
+    ),
+    st.lists(st.booleans(), min_size=1, max_size=5),
+)
+def test_no_denial_is_lost_and_memory_is_bounded(denials, room):
+    """Whatever comes in whatever order, and whenever there is room: lines and counts together are all there were."""
+    groups, counted, now, turn = DenialGroups(SMALL), 0, NOW, 0
+
+    def write(record):
+        nonlocal counted, turn
+        turn += 1
+        if not room[turn % len(room)]:
+            return False
+        counted += record.count
+        return True
+
+    for key, sender, wait in denials:
+        now += wait
+        counted += deny(groups, (key, sender), sender, now)
+        groups.write_due(now, write)
+        assert len(groups._groups) <= SMALL.groups
+        assert len(groups._folded) <= SMALL.senders + 1
+        assert len(groups._budgets) <= SMALL.senders
+        assert len(groups._due) <= SMALL.groups + SMALL.senders + 1
+    room = [True]
+    groups.write_all(now, write)
+    assert counted == len(denials)
+
+
+def test_a_turn_writes_a_bounded_part():
+    groups, written = DenialGroups(USERS), []
+    for number in range(200):
+        groups.open(number, number, NOW, written=False)
+    groups.write_due(NOW + FIRST_INTERVAL_MS, lambda record: written.append(record) or True)
+    assert len(written) == denial_groups.MAX_PER_TICK
