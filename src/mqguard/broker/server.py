@@ -227,7 +227,9 @@ class Broker:
         _LOG.error("the store gives trouble: %s", reason)
 
     def _tell(self) -> None:
-        for link, group in self._notices.take(self.clients):
+        if not self._notices:
+            return
+        for link, group in self._notices.take(self.clients, self._clock.now_ms()):
             self._questions.tell(link, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
 
     def _closed(self, link: Link) -> None:

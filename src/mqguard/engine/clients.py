@@ -1,16 +1,28 @@
 """Who is connected: producers by group, consumers by group with what they subscribe to.
 
 A client appears with its first heartbeat and disappears when its connection closes, when it says goodbye, or 120 s
-after its last heartbeat. A client is told apart by its connection, never by the client id that it claims: nobody can
-unregister, replace or answer for a client of another connection.
+after its last heartbeat. Clients are distinguished by their connections, never by the client ids that they claim: a
+client cannot unregister, replace or answer for one of another connection. Client ids belong to users: two users may
+have the same id, and each one's lookups find its own client.
+
+What a group subscribes to is kept for each member. The group's own view is derived from it, for those who ask about
+the group. What a member pulls is filtered by its own subscriptions, so that other members cannot change it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from mqguard.engine.places import Shares
 from mqguard.model.channel import Channel
 from mqguard.remoting.link import Link
+
+MAX_PLACES = 1_000_000
+"""What all clients together may make this server remember, in places: one is some 150 bytes.
+
+A membership of a group is a place, and so is each subscription and each 64 characters of its filter.
+"""
+_CHARACTERS_PER_PLACE = 64
 
 CLIENT_LIFE_MS = 120_000
 """How long a client lives without a heartbeat (clients send one every 30 s)."""
@@ -59,6 +71,11 @@ class Client(msgspec.Struct, frozen=True):
     version: int
     user: str | None = None
 
+    @property
+    def owner(self) -> str:
+        """What its places are counted under: its user, else its address."""
+        return f"from {self.link.peer.ip}" if self.user is None else self.user
+
 
 class Consuming(msgspec.Struct, frozen=True):
     """What a heartbeat says about one consumer group.
@@ -79,81 +96,194 @@ class Consuming(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct):
-    """A live client within a group."""
+    """A live client within a group.
+
+    Attributes:
+        client: The client.
+        seen_ms: When its last heartbeat came.
+        since_ms: When its first heartbeat came over this connection.
+        places: What it takes of `MAX_PLACES`.
+    """
 
     client: Client
     seen_ms: int
+    since_ms: int
+    places: int = 1
 
 
-class ConsumerGroup(msgspec.Struct):
+class Consumer(Member, kw_only=True):
+    """A live consumer within a group.
+
+    Attributes:
+        consume_type: See `Consuming`.
+        message_model: See `Consuming`.
+        consume_from: See `Consuming`.
+        subscriptions: What it wants, by topic.
+    """
+
+    consume_type: str
+    message_model: str
+    consume_from: str
+    subscriptions: dict[str, Subscription]
+
+
+class ConsumerGroup:
     """The live side of a consumer group: gone when its last member is.
 
     Attributes:
         name: The group.
-        consume_type: See `Consuming`; the last heartbeat decides.
-        message_model: See `Consuming`.
-        consume_from: See `Consuming`.
-        members: Its clients by channel.
-        subscriptions: What it wants, by topic.
+        members: Its clients by connection.
     """
 
-    name: str
-    consume_type: str
-    message_model: str
-    consume_from: str
-    members: dict[Channel, Member]
-    subscriptions: dict[str, Subscription]
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.members: dict[Channel, Consumer] = {}
+        self._view: dict[str, Subscription] | None = None
+        # The last subscription of each topic. Equal ones of other members share its texts and tags.
+        self._shared: dict[str, Subscription] = {}
+
+    @property
+    def latest(self) -> Consumer:
+        """The member heard of last."""
+        return max(self.members.values(), key=lambda member: member.seen_ms)
+
+    @property
+    def subscriptions(self) -> dict[str, Subscription]:
+        """What the group wants, by topic: of all members' subscriptions to a topic the newest."""
+        if self._view is None:
+            view: dict[str, Subscription] = {}
+            for member in self.members.values():
+                for topic, subscription in member.subscriptions.items():
+                    known = view.get(topic)
+                    if known is None or known.version < subscription.version:
+                        view[topic] = subscription
+            self._view = view
+        return self._view
 
     def client_ids(self) -> list[str]:
         """The members' client ids, each once, in order."""
         return sorted({member.client.client_id for member in self.members.values()})
 
-    def find(self, client_id: str) -> Client | None:
-        """The client with this id, the one heard of last if several claim it."""
+    def find(self, client_id: str, user: str | None) -> Client | None:
+        """Return the client with this id that a user means.
+
+        The user's own client comes first, else that of the user who has had the id for longest: who takes the id of
+        another user later is not asked in its place. Of several clients of one user the one heard of last counts.
+        """
         found = [member for member in self.members.values() if member.client.client_id == client_id]
-        return max(found, key=lambda member: member.seen_ms).client if found else None
+        if not found:
+            return None
+        owners = {member.client.user for member in found}
+        owner = user if user in owners else min(found, key=lambda member: member.since_ms).client.user
+        return max((one for one in found if one.client.user == owner), key=lambda one: one.seen_ms).client
+
+    def consumer(self, channel: Channel, user: str | None) -> Consumer | None:
+        """Return the member whose subscriptions count for a pull: that of the connection, else the user's latest."""
+        found = self.members.get(channel)
+        if found is not None and found.client.user == user:
+            return found
+        own = (member for member in self.members.values() if member.client.user == user)
+        return max(own, key=lambda member: member.seen_ms, default=None)
+
+    def set_subscriptions(self, member: Consumer, wanted: tuple[Subscription, ...]) -> bool:
+        """Bring a member up to its heartbeat; return whether topics came or went, or a filter changed."""
+        known = member.subscriptions
+        changed = False
+        for subscription in wanted:
+            old = known.get(subscription.topic)
+            if old is None:
+                changed = True
+            elif old.version >= subscription.version:
+                continue
+            elif not old.same_filter(subscription):
+                changed = True
+            known[subscription.topic] = self._share(subscription)
+            self._view = None
+        topics = {subscription.topic for subscription in wanted}
+        for topic in [topic for topic in known if topic not in topics]:
+            del known[topic]
+            changed = True
+        self.forget_view()
+        return changed
+
+    def forget_view(self) -> None:
+        """Derive the group's subscriptions anew when they are asked for."""
+        self._view = None
+
+    def _share(self, subscription: Subscription) -> Subscription:
+        shared = self._shared.get(subscription.topic)
+        if shared is None or not shared.same_filter(subscription):
+            if len(self._shared) >= _MAX_SHARED:
+                self._shared.clear()
+            self._shared[subscription.topic] = subscription
+            return subscription
+        return msgspec.structs.replace(shared, version=subscription.version, class_filter=subscription.class_filter)
+
+
+_MAX_SHARED = 4_096
 
 
 class Clients:
     """All live clients of a broker."""
 
-    def __init__(self, life_ms: int = CLIENT_LIFE_MS) -> None:
+    def __init__(self, life_ms: int = CLIENT_LIFE_MS, places: int = MAX_PLACES) -> None:
         self._life_ms = life_ms
+        self._shares = Shares(places)
         self._consumers: dict[str, ConsumerGroup] = {}
         self._producers: dict[str, dict[Channel, Member]] = {}
         self._consumer_channels: dict[Channel, set[str]] = {}
         self._producer_channels: dict[Channel, set[str]] = {}
-        self._ids: dict[str, dict[Channel, str | None]] = {}
-        self._ids_of: dict[Channel, set[str]] = {}
 
     # Heard of
+
+    def has_room(self, client: Client, consuming: Iterable[Consuming], producing: Iterable[str]) -> bool:
+        """Return whether a heartbeat fits beside what its user and all others make this server remember."""
+        channel, more = client.link.peer.channel, 0
+        for one in consuming:
+            group = self._consumers.get(one.group)
+            member = group.members.get(channel) if group else None
+            before = member.places if member else 0
+            more += (before if one.subscriptions is None else _places(one.subscriptions)) - before
+        more += sum(channel not in self._producers.get(group, ()) for group in producing)
+        return self._shares.allows(client.owner, more)
 
     def consume(self, client: Client, consuming: Consuming, now_ms: int) -> bool:
         """Note a consumer's heartbeat; whether its group must be told (a new member, or other subscriptions)."""
         group = self._consumers.get(consuming.group)
         if group is None:
-            group = self._consumers[consuming.group] = ConsumerGroup(
-                consuming.group, consuming.consume_type, consuming.message_model, consuming.consume_from, {}, {}
-            )
-        group.consume_type = consuming.consume_type
-        group.message_model = consuming.message_model
-        group.consume_from = consuming.consume_from
+            group = self._consumers[consuming.group] = ConsumerGroup(consuming.group)
         channel = client.link.peer.channel
         known = group.members.get(channel)
-        group.members[channel] = Member(client, now_ms)
+        # Another user over the same connection does not take over what the first one subscribed to.
+        same = known is not None and known.client.user == client.user
+        member = Consumer(
+            client,
+            now_ms,
+            known.since_ms if known is not None and same else now_ms,
+            known.places if known is not None else 0,
+            consume_type=consuming.consume_type,
+            message_model=consuming.message_model,
+            consume_from=consuming.consume_from,
+            subscriptions=known.subscriptions if known is not None and same else {},
+        )
+        group.members[channel] = member
         self._consumer_channels.setdefault(channel, set()).add(consuming.group)
-        self._claim(client)
-        changed = known is None or known.client.client_id != client.client_id
-        if consuming.subscriptions is not None and _subscribe(group.subscriptions, consuming.subscriptions):
+        changed = known is None or not same or known.client.client_id != client.client_id
+        if consuming.subscriptions is not None and group.set_subscriptions(member, consuming.subscriptions):
             changed = True
+        elif not same:
+            group.forget_view()
+        self._count(member, known)
         return changed
 
     def produce(self, client: Client, group: str, now_ms: int) -> None:
         """Note a producer's heartbeat."""
         channel = client.link.peer.channel
-        self._producers.setdefault(group, {})[channel] = Member(client, now_ms)
+        members = self._producers.setdefault(group, {})
+        known = members.get(channel)
+        members[channel] = Member(client, now_ms, now_ms if known is None else known.since_ms)
         self._producer_channels.setdefault(channel, set()).add(group)
-        self._claim(client)
+        self._count(members[channel], known)
 
     # Gone
 
@@ -190,10 +320,10 @@ class Clients:
             The consumer groups that lost a member, and the connections that should be closed.
         """
         dead: dict[Channel, Link] = {}
-        for members in [*(group.members for group in self._consumers.values()), *self._producers.values()]:
-            for channel, member in members.items():
-                if now_ms - member.seen_ms >= self._life_ms:
-                    dead[channel] = member.client.link
+        for consumers in self._consumers.values():
+            dead.update(self._late(consumers.members, now_ms))
+        for producers in self._producers.values():
+            dead.update(self._late(producers, now_ms))
         # A connection serves one process: while one of its groups is heard of, the process lives.
         silent = {channel: link for channel, link in dead.items() if self._silent(channel, now_ms)}
         changed: set[str] = set()
@@ -214,13 +344,17 @@ class Clients:
         return self._consumers.values()
 
     def subscription(self, group: str, topic: str) -> Subscription | None:
-        """What a live group wants of a topic."""
+        """What a live group wants of a topic, the newest of its members' wishes."""
         found = self._consumers.get(group)
         return found.subscriptions.get(topic) if found else None
 
     def groups_of_topic(self, topic: str) -> list[str]:
         """Live groups that subscribe to a topic."""
-        return sorted(group.name for group in self._consumers.values() if topic in group.subscriptions)
+        return sorted(
+            group.name
+            for group in self._consumers.values()
+            if any(topic in member.subscriptions for member in group.members.values())
+        )
 
     def producers(self, group: str) -> list[Member]:
         """Live producers of a group."""
@@ -234,41 +368,25 @@ class Clients:
         """How many groups a connection is in, as consumer and as producer."""
         return len(self._consumer_channels.get(channel, ())) + len(self._producer_channels.get(channel, ()))
 
-    def ids_on(self, channel: Channel) -> set[str]:
-        """The client ids that a connection has registered."""
-        return self._ids_of.get(channel, set())
-
-    def owner_of(self, client_id: str) -> str | None:
-        """The user that a live client id belongs to: the first that registered it. None if it is nobody's."""
-        claims = self._ids.get(client_id)
-        return next(iter(claims.values())) if claims else None
-
-    def find_producer(self, client_id: str) -> Client | None:
-        """A live producer by its client id, the one heard of last if several claim it."""
-        found = [
-            member
-            for channel in self._ids.get(client_id, ())
-            for group in self._producer_channels.get(channel, ())
-            if (member := self._producers[group][channel]).client.client_id == client_id
-        ]
-        return max(found, key=lambda member: member.seen_ms).client if found else None
+    def users_on(self, channel: Channel, client_id: str) -> set[str | None]:
+        """The users that have registered a client id over a connection."""
+        return {member.client.user for member in self._members_on(channel) if member.client.client_id == client_id}
 
     # Bookkeeping
 
-    def _claim(self, client: Client) -> None:
-        channel = client.link.peer.channel
-        self._ids.setdefault(client.client_id, {})[channel] = client.user
-        self._ids_of.setdefault(channel, set()).add(client.client_id)
+    def _count(self, member: Member, known: Member | None) -> None:
+        """Count the places of a member in place of those that it had."""
+        if known is not None:
+            self._shares.change(known.client.owner, -known.places)
+        member.places = _places(member.subscriptions.values()) if isinstance(member, Consumer) else 1
+        self._shares.change(member.client.owner, member.places)
 
-    def _release(self, channel: Channel) -> None:
-        """Give up the client ids of a connection that is in no group any more."""
-        if channel in self._consumer_channels or channel in self._producer_channels:
-            return
-        for client_id in self._ids_of.pop(channel, ()):
-            claims = self._ids[client_id]
-            del claims[channel]
-            if not claims:
-                del self._ids[client_id]
+    def _late(self, members: Mapping[Channel, Member], now_ms: int) -> dict[Channel, Link]:
+        return {
+            channel: member.client.link
+            for channel, member in members.items()
+            if now_ms - member.seen_ms >= self._life_ms
+        }
 
     def _silent(self, channel: Channel, now_ms: int) -> bool:
         return all(now_ms - member.seen_ms >= self._life_ms for member in self._members_on(channel))
@@ -292,38 +410,24 @@ class Clients:
 
     def _drop_consumer(self, group: str, channel: Channel) -> None:
         found = self._consumers[group]
-        del found.members[channel]
+        member = found.members.pop(channel)
+        self._shares.change(member.client.owner, -member.places)
+        found.forget_view()
         if not found.members:
             del self._consumers[group]
         _discard(self._consumer_channels, channel, group)
-        self._release(channel)
 
     def _drop_producer(self, group: str, channel: Channel) -> None:
         members = self._producers[group]
-        del members[channel]
+        member = members.pop(channel)
+        self._shares.change(member.client.owner, -member.places)
         if not members:
             del self._producers[group]
         _discard(self._producer_channels, channel, group)
-        self._release(channel)
 
 
-def _subscribe(known: dict[str, Subscription], wanted: tuple[Subscription, ...]) -> bool:
-    """Bring the group's subscriptions up to a heartbeat's; whether topics came or went, or a filter changed."""
-    changed = False
-    for subscription in wanted:
-        old = known.get(subscription.topic)
-        if old is None:
-            changed = True
-        elif old.version >= subscription.version:
-            continue
-        elif not old.same_filter(subscription):
-            changed = True
-        known[subscription.topic] = subscription
-    topics = {subscription.topic for subscription in wanted}
-    for topic in [topic for topic in known if topic not in topics]:
-        del known[topic]
-        changed = True
-    return changed
+def _places(subscriptions: Iterable[Subscription]) -> int:
+    return 1 + sum(1 + len(one.expression) // _CHARACTERS_PER_PLACE for one in subscriptions)
 
 
 def _discard(table: dict[Channel, set[str]], channel: Channel, group: str) -> None:

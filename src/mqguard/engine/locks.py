@@ -8,35 +8,46 @@ from collections.abc import Iterable
 
 import msgspec
 
+from mqguard.engine.places import Shares
+
 LOCK_LIFE_MS = 60_000
 """How long a lock lives without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
 
+MAX_LOCKS = 200_000
+"""Locks of all groups together. If there are more, only users below an even share get new ones."""
+
 QueueKey = tuple[str, str, int]
 """Topic, broker name and queue id, as the client names a queue."""
+Holder = tuple[str, str]
+"""User, or address if there is none, and client id: two users may have the same client id."""
 
 
-class _Lock(msgspec.Struct, gc=False):
-    client_id: str
+class _Lock(msgspec.Struct):
+    holder: Holder
     renewed_ms: int
 
 
 class Locks:
     """The order locks of all groups."""
 
-    def __init__(self, life_ms: int = LOCK_LIFE_MS) -> None:
+    def __init__(self, life_ms: int = LOCK_LIFE_MS, capacity: int = MAX_LOCKS) -> None:
         self._life_ms = life_ms
+        self._shares = Shares(capacity)
         self._groups: dict[str, dict[QueueKey, _Lock]] = {}
 
-    def lock(self, group: str, client_id: str, queues: Iterable[QueueKey], now_ms: int) -> list[QueueKey]:
+    def lock(self, group: str, holder: Holder, queues: Iterable[QueueKey], now_ms: int) -> list[QueueKey]:
         """Lock or renew `queues` for a client; answers those that it holds now."""
         locks = self._groups.setdefault(group, {})
         held = []
         for queue in queues:
             lock = locks.get(queue)
-            if lock is None:
-                locks[queue] = _Lock(client_id, now_ms)
-            elif lock.client_id == client_id or not self._alive(lock, now_ms):
-                lock.client_id = client_id
+            if lock is None or (lock.holder != holder and not self._alive(lock, now_ms)):
+                if not self._shares.allows(holder[0], 1):
+                    continue
+                self._drop(locks, queue)
+                locks[queue] = _Lock(holder, now_ms)
+                self._shares.change(holder[0], 1)
+            elif lock.holder == holder:
                 lock.renewed_ms = now_ms
             else:
                 continue
@@ -45,22 +56,22 @@ class Locks:
             del self._groups[group]
         return held
 
-    def unlock(self, group: str, client_id: str, queues: Iterable[QueueKey]) -> None:
+    def unlock(self, group: str, holder: Holder, queues: Iterable[QueueKey]) -> None:
         """Give up those of `queues` that the client holds; those of others stay locked."""
         locks = self._groups.get(group)
         if locks is None:
             return
         for queue in queues:
             lock = locks.get(queue)
-            if lock is not None and lock.client_id == client_id:
-                del locks[queue]
+            if lock is not None and lock.holder == holder:
+                self._drop(locks, queue)
         if not locks:
             del self._groups[group]
 
-    def holder(self, group: str, queue: QueueKey, now_ms: int) -> str | None:
+    def holder(self, group: str, queue: QueueKey, now_ms: int) -> Holder | None:
         """The client that holds a queue's lock, None if it is free."""
         lock = self._groups.get(group, {}).get(queue)
-        return lock.client_id if lock is not None and self._alive(lock, now_ms) else None
+        return lock.holder if lock is not None and self._alive(lock, now_ms) else None
 
     def holds_any(self, group: str, now_ms: int) -> bool:
         """Whether any queue of a group is locked: the group consumes in order."""
@@ -68,16 +79,23 @@ class Locks:
 
     def forget_group(self, group: str) -> None:
         """Drop all locks of a group that is deleted."""
-        self._groups.pop(group, None)
+        locks = self._groups.pop(group, {})
+        for queue in list(locks):
+            self._drop(locks, queue)
 
     def expire(self, now_ms: int) -> None:
         """Drop dead locks, so that groups that are gone cost no memory."""
         for group in list(self._groups):
             locks = self._groups[group]
             for queue in [queue for queue, lock in locks.items() if not self._alive(lock, now_ms)]:
-                del locks[queue]
+                self._drop(locks, queue)
             if not locks:
                 del self._groups[group]
+
+    def _drop(self, locks: dict[QueueKey, _Lock], queue: QueueKey) -> None:
+        lock = locks.pop(queue, None)
+        if lock is not None:
+            self._shares.change(lock.holder[0], -1)
 
     def _alive(self, lock: _Lock, now_ms: int) -> bool:
         return now_ms - lock.renewed_ms < self._life_ms

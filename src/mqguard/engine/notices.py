@@ -3,6 +3,9 @@
 Clients rebalance at once when they are told (request 40), and only every 20 s by themselves. The newcomer is told too:
 Java's lite pull consumer does not rebalance by itself when it starts. Changes are collected and taken once per turn, so
 that a hundred consumers that connect together cost one notice per member, not a hundred.
+
+The first change of a group is told at once, further ones after a pause. Otherwise a member that comes and goes all the
+time would fill the connections of the others with notices.
 """
 
 from collections.abc import Iterator
@@ -10,12 +13,16 @@ from collections.abc import Iterator
 from mqguard.engine.clients import Clients
 from mqguard.remoting.link import Link
 
+PAUSE_MS = 200
+"""Minimum interval between two notices of one group."""
+
 
 class Notices:
     """Changes of membership that nobody has been told of yet."""
 
     def __init__(self) -> None:
         self._changed: set[str] = set()
+        self._told: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._changed)
@@ -24,11 +31,20 @@ class Notices:
         """Note a change of a group."""
         self._changed.add(group)
 
-    def take(self, clients: Clients) -> Iterator[tuple[Link, str]]:
-        """Whom to tell of which group: every member."""
-        changed, self._changed = self._changed, set()
-        for name in sorted(changed):
+    def take(self, clients: Clients, now_ms: int) -> Iterator[tuple[Link, str]]:
+        """Whom to tell of which group: every member. Groups that were told of a moment ago are left for later."""
+        if len(self._told) > _MAX_TOLD:
+            self._told = {name: at for name, at in self._told.items() if now_ms - at < PAUSE_MS}
+        due = sorted(name for name in self._changed if now_ms - self._told.get(name, -PAUSE_MS) >= PAUSE_MS)
+        self._changed.difference_update(due)
+        for name in due:
             group = clients.group(name)
-            if group is not None:
-                for member in group.members.values():
-                    yield member.client.link, name
+            if group is None:
+                self._told.pop(name, None)
+                continue
+            self._told[name] = now_ms
+            for member in group.members.values():
+                yield member.client.link, name
+
+
+_MAX_TOLD = 1_024

@@ -132,3 +132,43 @@ class Rounds(Generic[T]):
             self._queues[owner] = queue
         self._length -= 1
         return thing
+
+
+class Shares:
+    """How much each owner uses of something that is shared and that nobody has to give back.
+
+    One owner alone may use all of it. If all is used, owners below an even share still get more, so that the total
+    stays below twice the capacity.
+
+    Args:
+        capacity: How much there is.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._used = 0
+        self._of: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return self._used
+
+    def used_by(self, owner: str) -> int:
+        """Return how much an owner uses."""
+        return self._of.get(owner, 0)
+
+    def allows(self, owner: str, more: int) -> bool:
+        """Return whether an owner may use that much more."""
+        if more <= 0 or self._used + more <= self._capacity:
+            return True
+        used = self._of.get(owner, 0)
+        owners = len(self._of) + (not used)
+        return used + more <= self._capacity // owners
+
+    def change(self, owner: str, more: int) -> None:
+        """Note that an owner uses more, or less if `more` is negative."""
+        self._used += more
+        now = self._of.get(owner, 0) + more
+        if now:
+            self._of[owner] = now
+        else:
+            self._of.pop(owner, None)

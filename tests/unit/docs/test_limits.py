@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from mqguard.broker import parking
+from mqguard.broker import open_requests, parking
 from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull
 from mqguard.broker.settings import BrokerSettings
-from mqguard.engine import lookup, produce, waiting
+from mqguard.engine import clients, lookup, produce, waiting
 from mqguard.net import link
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import frame
@@ -35,7 +35,9 @@ def test_the_page_tells_the_limits() -> None:
         "tags of a pull that waits": f"{pull.MOST_TAGS}",
         "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
-        "groups and client ids of a connection": f"{membership.MAX_GROUPS:,} and {membership.MAX_IDS}",
+        "groups of a connection": f"{membership.MAX_GROUPS:,}",
+        "what all clients together subscribe to": f"{clients.MAX_PLACES:,} groups, topics and parts of filters",
+        "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "a name in a heartbeat": f"{membership.MAX_WORD} characters",
         "requests of a user that wait for [plugins](plugins.md)": f"{parking.MAX_WAITING // parking._SHARE:,}",
         "connections from one address": f"{net.max_connections_per_address:,}",

@@ -105,33 +105,53 @@ def test_a_connection_with_one_live_group_is_not_closed():
     clients.produce(client("c1", one), "p", CLIENT_LIFE_MS)
     assert clients.expire(CLIENT_LIFE_MS) == (["g"], [])
     assert list(clients.all_producers()) == ["p"]
-    assert clients.find_producer("c1").link is one
-    assert clients.find_producer("nobody") is None
 
 
-def test_of_two_that_claim_one_id_the_latest_is_found():
+def test_of_two_clients_of_one_user_with_one_id_the_latest_is_found():
     clients, one, two = Clients(), Wire("a"), Wire("b")
     clients.consume(client("c1", one), consuming("g"), 0)
     clients.consume(client("c1", two), consuming("g"), 1)
-    assert clients.group("g").find("c1").link is two
-    assert clients.group("g").find("c9") is None
+    assert clients.group("g").find("c1", None).link is two
+    assert clients.group("g").find("c9", None) is None
     assert clients.group("g").client_ids() == ["c1"]
 
 
-def test_a_client_id_belongs_to_who_registered_it_first_and_lives():
-    clients, one, two = Clients(), Wire("a"), Wire("b")
-    assert clients.owner_of("c1") is None
+def test_a_client_id_means_the_client_of_the_user_who_asks():
+    """To everybody else it means that of the user who has had it for longest."""
+    clients, one, again, two = Clients(), Wire("a"), Wire("b"), Wire("c")
     clients.consume(client("c1", one, "alice"), consuming("g"), 0)
-    clients.produce(client("c1", two, "mallory"), "p", 0)
-    assert clients.owner_of("c1") == "alice"
-    clients.produce(client("c1", one, "alice"), "p", 0)
-    clients.stop_consuming("a", "c1", "g")
-    assert clients.owner_of("c1") == "alice"
-    clients.leave("a")
-    assert clients.owner_of("c1") == "mallory"
-    clients.stop_producing("b", "c1", "p")
-    assert clients.owner_of("c1") is None
-    assert clients._ids_of == {}
+    clients.consume(client("c1", two, "mallory"), consuming("g"), 1)
+    clients.consume(client("c1", again, "alice"), consuming("g"), 2)
+    clients.consume(client("c1", two, "mallory"), consuming("g"), 3)
+    group = clients.group("g")
+    links = [group.find("c1", user).link for user in ("alice", "mallory", "root", None)]
+    assert links == [again, two, again, again]
+
+
+def test_the_subscriptions_of_a_member_are_its_own():
+    clients, one, two = Clients(), Wire("a"), Wire("b")
+    clients.consume(client("c1", one, "alice"), consuming("g", sub("t", "A", 1)), 0)
+    assert clients.consume(client("c2", two, "mallory"), consuming("g", sub("t", "B", 2), sub("u")), 1)
+    group = clients.group("g")
+    assert clients.subscription("g", "t").expression == "B"
+    assert group.consumer(one.peer.channel, "alice").subscriptions["t"].expression == "A"
+    assert group.consumer(Wire("d").peer.channel, "alice").subscriptions["t"].expression == "A"
+    assert group.consumer(one.peer.channel, "bob") is None
+
+    assert clients.consume(client("c2", two, "mallory"), consuming("g"), 2)
+    assert clients.subscription("g", "t").expression == "A"
+    assert clients.subscription("g", "u") is None
+    assert clients.groups_of_topic("t") == ["g"]
+
+
+def test_equal_subscriptions_of_many_members_share_their_texts():
+    clients, links = Clients(), [Wire(name) for name in "abc"]
+    for number, link in enumerate(links):
+        words = f"first || second {number}"
+        clients.consume(client(f"c{number}", link), consuming("g", sub("t", words[:15], number)), 0)
+    kept = [member.subscriptions["t"] for member in clients.group("g").members.values()]
+    assert len({id(one.expression) for one in kept}) == 1
+    assert [one.version for one in kept] == [0, 1, 2]
 
 
 def test_every_member_is_told_once_the_newcomer_too():
@@ -141,10 +161,10 @@ def test_every_member_is_told_once_the_newcomer_too():
     notices.changed("g")
     notices.changed("g")
     assert bool(notices)
-    assert [link.peer.channel for link, _ in notices.take(clients)] == ["a", "b", "c"]
+    assert [link.peer.channel for link, _ in notices.take(clients, 0)] == ["a", "b", "c"]
     assert not notices
     notices.changed("gone")
-    assert list(notices.take(clients)) == []
+    assert list(notices.take(clients, 1)) == []
 
 
 class ClientsAgainstModel(RuleBasedStateMachine):
@@ -197,9 +217,7 @@ class ClientsAgainstModel(RuleBasedStateMachine):
             member = found.members.get(channel) if found else None
             expected = self.model.get(("consume", group, channel))
             assert (member.client.client_id if member else None) == (expected[0] if expected else None)
-        known = {name for _, (name, _) in self.model.items()}
-        assert known <= set(self.clients._ids)
-        assert set(self.clients._ids_of) == {channel for _, _, channel in self.model}
+        assert len(self.clients._shares) == sum(2 if key[0] == "consume" else 1 for key in self.model)
         for group, channel in itertools.product("gh", "abc"):
             produced = {m.client.link.peer.channel for m in self.clients.producers(group)}
             assert (channel in produced) == (("produce", group, channel) in self.model)

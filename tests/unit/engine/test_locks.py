@@ -5,50 +5,69 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mqguard.engine.locks import LOCK_LIFE_MS, Locks
 
+C1, C2, C3 = ("alice", "c1"), ("alice", "c2"), ("bob", "c1")
 Q0, Q1 = ("orders", "broker-a", 0), ("orders", "broker-a", 1)
 
 
 def test_a_queue_has_one_owner():
     locks = Locks()
-    assert locks.lock("g", "c1", [Q0, Q1], 0) == [Q0, Q1]
-    assert locks.lock("g", "c2", [Q0, Q1], 1) == []
-    assert locks.holder("g", Q0, 1) == "c1"
+    assert locks.lock("g", C1, [Q0, Q1], 0) == [Q0, Q1]
+    assert locks.lock("g", C2, [Q0, Q1], 1) == []
+    assert locks.holder("g", Q0, 1) == C1
 
 
 def test_groups_do_not_disturb_each_other():
     locks = Locks()
-    locks.lock("g", "c1", [Q0], 0)
-    assert locks.lock("h", "c2", [Q0], 0) == [Q0]
+    locks.lock("g", C1, [Q0], 0)
+    assert locks.lock("h", C2, [Q0], 0) == [Q0]
 
 
 def test_a_lock_that_is_not_renewed_is_free_after_its_life():
     locks = Locks()
-    locks.lock("g", "c1", [Q0], 0)
-    assert locks.lock("g", "c2", [Q0], LOCK_LIFE_MS - 1) == []
-    assert locks.lock("g", "c2", [Q0], LOCK_LIFE_MS) == [Q0]
+    locks.lock("g", C1, [Q0], 0)
+    assert locks.lock("g", C2, [Q0], LOCK_LIFE_MS - 1) == []
+    assert locks.lock("g", C2, [Q0], LOCK_LIFE_MS) == [Q0]
 
 
 def test_only_the_owner_unlocks():
     locks = Locks()
-    locks.lock("g", "c1", [Q0], 0)
-    locks.unlock("g", "c2", [Q0])
-    assert locks.holder("g", Q0, 1) == "c1"
-    locks.unlock("g", "c1", [Q0])
+    locks.lock("g", C1, [Q0], 0)
+    locks.unlock("g", C2, [Q0])
+    assert locks.holder("g", Q0, 1) == C1
+    locks.unlock("g", C1, [Q0])
     assert locks.holder("g", Q0, 1) is None
-    locks.unlock("nobody", "c1", [Q0])
+    locks.unlock("nobody", C1, [Q0])
 
 
 def test_a_group_without_live_locks_costs_nothing():
     locks = Locks()
-    locks.lock("g", "c1", [Q0], 0)
+    locks.lock("g", C1, [Q0], 0)
     assert locks.holds_any("g", LOCK_LIFE_MS - 1)
     assert not locks.holds_any("g", LOCK_LIFE_MS)
     assert not locks.holds_any("h", 0)
     locks.expire(LOCK_LIFE_MS)
     assert not locks._groups
-    locks.lock("g", "c1", [Q0], 0)
+    locks.lock("g", C1, [Q0], 0)
     locks.forget_group("g")
     assert not locks._groups
+
+
+def test_two_users_with_one_client_id_do_not_share_locks():
+    locks = Locks()
+    assert locks.lock("g", C1, [Q0], 0) == [Q0]
+    assert locks.lock("g", C3, [Q0], 0) == []
+    locks.unlock("g", C3, [Q0])
+    assert locks.holder("g", Q0, 1) == C1
+
+
+def test_a_user_with_many_locks_leaves_others_their_share():
+    locks = Locks(capacity=4)
+    queues = [("orders", "broker-a", number) for number in range(8)]
+    assert len(locks.lock("g", C1, queues, 0)) == 4
+    assert len(locks.lock("h", C3, queues, 0)) == 2
+    assert locks.lock("h", C1, queues, 0) == []
+    locks.unlock("g", C1, queues)
+    assert len(locks.lock("h", C3, queues, 0)) == 4
 
 
 class LocksAgainstModel(RuleBasedStateMachine):
@@ -66,7 +85,7 @@ class LocksAgainstModel(RuleBasedStateMachine):
 
     @rule(
         group=st.sampled_from("gh"),
-        client=st.sampled_from(["c1", "c2", "c3"]),
+        client=st.sampled_from([C1, C2, C3]),
         queues=st.sets(st.sampled_from([Q0, Q1])),
     )
     def lock(self, group, client, queues):
@@ -76,7 +95,7 @@ class LocksAgainstModel(RuleBasedStateMachine):
 
     @rule(
         group=st.sampled_from("gh"),
-        client=st.sampled_from(["c1", "c2", "c3"]),
+        client=st.sampled_from([C1, C2, C3]),
         queues=st.sets(st.sampled_from([Q0, Q1])),
     )
     def unlock(self, group, client, queues):

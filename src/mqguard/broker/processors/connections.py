@@ -32,6 +32,7 @@ class Connections:
         group = self._clients.group(name)
         if group is None:
             raise RequestRefused(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{name}] not online")
+        latest = group.latest
         return Reply(
             body=encode(
                 ConsumerConnection(
@@ -39,9 +40,9 @@ class Connections:
                     subscription_table={
                         topic: subscription_data(subscription) for topic, subscription in group.subscriptions.items()
                     },
-                    consume_type=group.consume_type,
-                    message_model=group.message_model,
-                    consume_from_where=group.consume_from,
+                    consume_type=latest.consume_type,
+                    message_model=latest.message_model,
+                    consume_from_where=latest.consume_from,
                 )
             )
         )

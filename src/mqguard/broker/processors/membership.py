@@ -29,8 +29,6 @@ from mqguard.remoting.headers.codec import read
 
 MAX_GROUPS = 1_000
 """Most groups of one connection: a process has a handful, and each costs memory here."""
-MAX_IDS = 100
-"""Most client ids of one connection: an honest client has one, and nobody else can use those that are taken."""
 MAX_TOPICS = 1_000
 """Most topics that a group subscribes to."""
 MAX_FILTERS = 256 * 1024
@@ -83,23 +81,30 @@ class Membership:
         command, link = request.command, request.link
         beat = decode(command.body, HeartbeatData)
         _require_short(beat)
-        self._require_own(request, beat.client_id)
         user = request.access.user or None
         client = Client(beat.client_id, link, command.language, command.version, user)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
-        self._require_room_for_id(link.peer.channel, beat.client_id)
-        for consumer in beat.consumer_data_set:
-            self._consume(client, consumer, now, request.access.creator, keep=beat.without_sub)
-        for producer in beat.producer_data_set:
-            self._clients.produce(client, producer.group_name, now)
+        consuming = [_consuming(consumer, keep=beat.without_sub) for consumer in beat.consumer_data_set]
+        producing = {producer.group_name for producer in beat.producer_data_set}
+        if not self._clients.has_room(client, consuming, producing):
+            raise RequestRefused(
+                ResponseCode.SYSTEM_BUSY,
+                "too many groups, topics and filters of this user are remembered: stop some of its clients",
+            )
+        for one in consuming:
+            self._consume(client, one, now, request.access.creator)
+        for group in producing:
+            self._clients.produce(client, group, now)
         return Reply(stored=True)
 
     def unregister(self, request: Request) -> Reply:
         """A client leaves one of its groups (35)."""
         header = read(request.command.ext, UnregisterClientHeader)
-        self._require_own(request, header.client_id)
         channel = request.link.peer.channel
+        for user in self._clients.users_on(channel, header.client_id):
+            request.access.require_owner(user, f"the client id `{header.client_id}` of this connection")
+        request.access.pending = False
         if header.producer_group:
             self._clients.stop_producing(channel, header.client_id, header.producer_group)
         if header.consumer_group and self._clients.stop_consuming(channel, header.client_id, header.consumer_group):
@@ -118,16 +123,16 @@ class Membership:
         """Lock queues for a client, so that only it consumes them (41)."""
         body = decode(request.command.body, LockBatch)
         _require_words(body.client_id)
-        self._require_own(request, body.client_id)
         queues = {_key(queue): queue for queue in body.mq_set if self._exists(queue)}
-        held = self._locks.lock(body.consumer_group, body.client_id, queues, self._clock.now_ms())
+        held = self._locks.lock(
+            body.consumer_group, (request.access.owner, body.client_id), queues, self._clock.now_ms()
+        )
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
 
     def unlock(self, request: Request) -> Reply:
         """Give queues free (42)."""
         body = decode(request.command.body, LockBatch)
-        self._require_own(request, body.client_id)
-        self._locks.unlock(body.consumer_group, body.client_id, map(_key, body.mq_set))
+        self._locks.unlock(body.consumer_group, (request.access.owner, body.client_id), map(_key, body.mq_set))
         return Reply()
 
     def check(self, request: Request) -> Reply:
@@ -140,19 +145,14 @@ class Membership:
         topic = self._engine.topics.get(queue.topic)
         return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
-    def _consume(self, client: Client, consumer: ConsumerData, now_ms: int, creator: str | None, *, keep: bool) -> None:
-        group = consumer.group_name
+    def _consume(self, client: Client, consuming: Consuming, now_ms: int, creator: str | None) -> None:
         try:
-            config = self._engine.groups.with_retry_topic(group, creator)
+            config = self._engine.groups.with_retry_topic(consuming.group, creator)
         except (NoSuchGroup, LimitReached):
             # As with Apache: the client hears of it with its first pull, its other groups go on.
             return
-        subscriptions = None if keep else tuple(map(_subscription, consumer.subscription_data_set))
-        consuming = Consuming(
-            group, consumer.consume_type, consumer.message_model, consumer.consume_from_where, subscriptions
-        )
         if self._clients.consume(client, consuming, now_ms) and config.notify_changes:
-            self._notices.changed(group)
+            self._notices.changed(consuming.group)
 
     def _changed(self, group: str) -> None:
         config = self._engine.groups.get(group)
@@ -165,13 +165,15 @@ class Membership:
                 ResponseCode.INVALID_PARAMETER, f"one connection is a member of at most {MAX_GROUPS} groups"
             )
 
-    def _require_room_for_id(self, channel: Channel, client_id: str) -> None:
-        ids = self._clients.ids_on(channel)
-        if len(ids) >= MAX_IDS and client_id not in ids:
-            raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"one connection has at most {MAX_IDS} client ids")
 
-    def _require_own(self, request: Request, client_id: str) -> None:
-        request.access.require_owner(self._clients.owner_of(client_id), f"the client id `{client_id}`")
+def _consuming(consumer: ConsumerData, *, keep: bool) -> Consuming:
+    return Consuming(
+        consumer.group_name,
+        consumer.consume_type,
+        consumer.message_model,
+        consumer.consume_from_where,
+        None if keep else tuple(map(_subscription, consumer.subscription_data_set)),
+    )
 
 
 def _require_short(beat: HeartbeatData) -> None:

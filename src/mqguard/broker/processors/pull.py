@@ -114,7 +114,7 @@ class Pulling:
             raise NotReadable(f"subscription group no permission, {group}")
         if is_forbidden(config, header.topic):
             raise NotReadable(f"the consumer group[{group}] is forbidden for topic[{header.topic}]")
-        wanted = self._wanted(header)
+        wanted = self._wanted(request, header)
         if self._resets:
             moved = self._reset(header)
             if moved is not None:
@@ -243,7 +243,7 @@ class Pulling:
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
         return fetched
 
-    def _wanted(self, header: PullHeader) -> frozenset[int] | None:
+    def _wanted(self, request: Request, header: PullHeader) -> frozenset[int] | None:
         """The tag codes that a pull lets through, None for all."""
         if header.sys_flag & SUBSCRIPTION:
             require_tags(header.expression_type)
@@ -256,14 +256,15 @@ class Pulling:
             return _codes(expression)
 
         group = self._clients.group(header.consumer_group)
-        if group is None:
+        member = group.consumer(request.link.peer.channel, request.access.user or None) if group else None
+        if member is None:
             raise RequestRefused(
                 ResponseCode.SUBSCRIPTION_NOT_EXIST,
                 f"the consumer's group info not exist: no consumer of group {header.consumer_group} is connected",
             )
-        if group.message_model == "BROADCASTING" and not self._broadcast_allowed(header.consumer_group):
+        if member.message_model == "BROADCASTING" and not self._broadcast_allowed(header.consumer_group):
             raise NotReadable(f"the consumer group[{header.consumer_group}] can not consume by broadcast way")
-        subscription = group.subscriptions.get(header.topic)
+        subscription = member.subscriptions.get(header.topic)
         if subscription is None:
             if header.topic == names.retry_topic(header.consumer_group):
                 return None

@@ -71,7 +71,7 @@ class Relaying:
 
     def _pass_on(self, request: Request, group: str, client_id: str, header: Header, body: bytes) -> None:
         found = self._clients.group(group)
-        client = found.find(client_id) if found else None
+        client = found.find(client_id, request.access.user or None) if found else None
         if client is None:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> not online")
         waits = request.kept()

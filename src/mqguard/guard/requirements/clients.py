@@ -1,10 +1,10 @@
 """Requests with which clients announce themselves, share queues and lock them.
 
-A producer group is no resource: whoever may Pub on a topic needs no other right to produce, and every Java client also
+A producer group is not a resource: who may Pub on a topic needs no other right to produce, and every Java client also
 names `CLIENT_INNER_PRODUCER`. So a heartbeat's producers need an authenticated sender and no more. What a producer
 group could reach is checked where it is reached: a transaction is asked back only from connections whose user may Pub
-on the message's topic, a reply goes only to the connection that registered the client id, and a client id belongs to
-the user that registered it.
+on the message's topic, and a reply goes only to the connection that sent the request. Client ids belong to users: two
+users may have the same one, and neither reaches what the other has under it.
 """
 
 import itertools
@@ -105,7 +105,7 @@ ROWS: dict[int, Requirement] = {
     RequestCode.UNREGISTER_CLIENT: Requirement(
         rule=unregister,
         says="Group (`consumerGroup`): Sub, where one is named; else a `producerGroup` must be named",
-        touched="the client id must be one that the sender registered",
+        touched="what is taken out is registered over this connection, by the sender itself",
         because="Apache lets anybody unregister any client id",
     ),
     RequestCode.LOCK_BATCH_MQ: _QUEUES,

@@ -7,6 +7,7 @@ import pytest
 from mqguard.broker.processors import membership
 from mqguard.engine.clients import CLIENT_LIFE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
+from mqguard.engine.notices import PAUSE_MS
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from tests.unit.broker.conftest import House
@@ -81,11 +82,13 @@ def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     assert notices(first) == [{"consumerGroup": "g"}]
+    house.tick(PAUSE_MS)
     house.call(34, body=beat("c2"), wire=second)
     assert (len(notices(first)), len(notices(second))) == (2, 1)
     assert first.frames[-1].is_oneway
     house.call(34, body=beat("c2"), wire=second)
     assert len(notices(first)) == 2
+    house.tick(PAUSE_MS)
     assert house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second).code == 0
     assert (len(notices(first)), len(notices(second))) == (3, 1)
     assert members(house) == ["c1"]
@@ -94,7 +97,9 @@ def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
 def test_a_changed_subscription_is_told(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
+    house.tick(PAUSE_MS)
     house.call(34, body=beat("c2"), wire=second)
+    house.tick(PAUSE_MS)
     house.call(34, body=beat("c2", expression="A", version=2), wire=second)
     assert len(notices(first)) == 3
 
@@ -105,6 +110,19 @@ def test_many_who_come_together_cost_one_notice_each(house):
         house.app.commands(wire, [house.command(34, body=beat(f"c{number}"))])
     house.app.end_of_turn()
     assert [len(notices(wire)) for wire in wires] == [1] * 5
+
+
+def test_a_member_that_comes_and_goes_costs_the_others_few_notices(house):
+    """The last change is told as well, when the pause is over."""
+    first, second = house.connect(), house.connect()
+    house.call(34, body=beat("c1"), wire=first)
+    for _ in range(100):
+        house.call(34, body=beat("c2"), wire=second)
+        house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second)
+    assert len(notices(first)) == 1
+    house.tick(PAUSE_MS)
+    house.tick(10 * PAUSE_MS)
+    assert len(notices(first)) == 2
 
 
 def test_a_group_may_not_want_to_be_told(house):
@@ -119,7 +137,9 @@ def test_a_group_may_not_want_to_be_told(house):
 def test_a_closed_connection_is_a_member_that_left(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
+    house.tick(PAUSE_MS)
     house.call(34, body=beat("c2", producers=["p"]), wire=second)
+    house.tick(PAUSE_MS)
     house.disconnect(second)
     assert members(house) == ["c1"]
     assert len(notices(first)) == 3
@@ -171,23 +191,73 @@ def test_a_heartbeat_that_is_none_is_refused(house, open_house, body):
         assert answer.remark.startswith("body")
 
 
-def test_a_client_id_belongs_to_the_user_that_registered_it(house):
+def test_two_users_may_have_the_same_client_id(house):
+    """Neither takes, unregisters or locks out the client of the other."""
     for name in ("alice", "mallory"):
         house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
     mine, other = house.connect(), house.connect()
-    assert house.call(34, body=beat("c1"), wire=mine, user="alice").code == 0
+    assert house.call(34, body=beat("c1", groups=["mine"], producers=["p"]), wire=other, user="mallory").code == 0
+    assert house.call(34, body=beat("c1", producers=["p"]), wire=mine, user="alice").code == 0
+    assert locked(house.call(41, body=lock("c1"), wire=mine, user="alice")) == [0, 1]
     for code, ext, body in [
-        (34, {}, beat("c1", groups=["mine"])),
-        (34, {}, beat("c1", groups=(), producers=["p"])),
+        (34, {}, beat("c1")),
         (35, {"clientID": "c1", "consumerGroup": "g"}, b""),
         (35, {"clientID": "c1", "producerGroup": "p"}, b""),
         (41, {}, lock("c1")),
         (42, {}, lock("c1")),
     ]:
-        answer = house.call(code, ext, body, wire=other, user="mallory")
-        assert answer.code == ResponseCode.NO_PERMISSION, (code, ext)
+        assert house.call(code, ext, body, wire=other, user="mallory").code == 0
     assert members(house) == ["c1"]
-    assert house.call(34, body=beat("c1"), wire=mine, user="alice").code == 0
+    assert len(house.broker.clients.producers("p")) == 1
+    assert locked(house.call(41, body=lock("c1"), user="mallory")) == []
+    assert locked(house.call(41, body=lock("c1"), wire=mine, user="alice")) == [0, 1]
+
+
+def test_a_question_about_a_client_reaches_that_of_the_user_who_has_had_the_id_for_longest(house):
+    """Except that a user's question about an id of its own reaches its own client."""
+    for name in ("alice", "mallory"):
+        house.user(name, ("Topic:*", "Sub"), ("Group:g", "Sub,Get"))
+    mine, other = house.connect(), house.connect()
+    for wire, user in ((mine, "alice"), (other, "mallory")):
+        house.call(34, body=beat("c1"), wire=wire, user=user)
+        house.clock.now += 1
+    ext = {"consumerGroup": "g", "clientId": "c1", "jstackEnable": "false"}
+    for user, asked, silent in (("root", mine, other), ("alice", mine, other), ("mallory", other, mine)):
+        before = len(asked.frames), len(silent.frames)
+        assert house.call(307, ext, user=user) is None
+        assert (len(asked.frames), len(silent.frames)) == (before[0] + 1, before[1])
+        assert asked.frames[-1].code == 307
+
+
+def test_one_user_does_not_unregister_for_another_over_the_same_connection(house):
+    for name in ("alice", "mallory"):
+        house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
+    wire = house.connect()
+    house.call(34, body=beat("c1"), wire=wire, user="alice")
+    assert house.call(35, {"clientID": "c1", "consumerGroup": "g"}, wire=wire, user="mallory").code == 16
+    assert members(house) == ["c1"]
+
+
+def test_a_user_who_makes_the_server_remember_much_leaves_others_their_share(house):
+    house.broker.clients._shares._capacity = 100
+    for name in ("greedy", "alice"):
+        house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
+    topics = [f"t{number}" for number in range(24)]
+    codes = [house.call(34, body=beat(topics=topics, groups=[f"g{n}"]), user="greedy").code for n in range(5)]
+    assert codes == [0, 0, 0, 0, ResponseCode.SYSTEM_BUSY]
+    assert house.call(34, body=beat(topics=topics), user="alice").code == 0
+    assert house.call(34, body=beat(producers=["p"], groups=()), user="greedy").code == ResponseCode.SYSTEM_BUSY
+
+
+def test_a_heartbeat_that_does_not_fit_is_refused_whole_and_one_that_changes_nothing_is_not(house):
+    wire = house.connect()
+    house.broker.clients._shares._capacity = 3
+    assert house.call(34, body=beat("c1"), wire=wire).code == 0
+    assert house.call(34, body=beat("c1"), wire=wire).code == 0
+    assert house.call(34, body=beat("c1", groups=["g", "h"]), wire=wire).code == ResponseCode.SYSTEM_BUSY
+    assert [group.name for group in house.broker.clients.groups()] == ["g"]
+    house.disconnect(wire)
+    assert len(house.broker.clients._shares) == 0
 
 
 def test_nobody_unregisters_over_another_connection(house):
@@ -236,16 +306,6 @@ def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
     assert house.call(34, body=beat(producers=["t"], groups=()), wire=wire).code == 29
 
 
-def test_a_connection_takes_no_client_ids_without_end(house, monkeypatch):
-    monkeypatch.setattr(membership, "MAX_IDS", 2)
-    wire = house.connect()
-    answers = [
-        house.call(34, body=beat(client, producers=["p"], groups=()), wire=wire) for client in ("a", "b", "a", "c")
-    ]
-    assert [answer.code for answer in answers] == [0, 0, 0, 29]
-    assert house.call(34, body=beat("c", producers=["p"], groups=())).code == 0
-
-
 @pytest.mark.parametrize("change", [{"client": "x" * 600}, {"producers": ["x" * 600]}])
 def test_what_is_remembered_without_a_right_is_short(house, change):
     house.user("alice")
@@ -253,7 +313,7 @@ def test_what_is_remembered_without_a_right_is_short(house, change):
     answer = house.call(34, body=body, user="alice")
     assert answer.code == ResponseCode.NO_PERMISSION
     assert "names nothing" in answer.remark
-    assert house.broker.clients.owner_of("x" * 600) is None
+    assert house.broker.clients.all_producers() == {}
 
 
 def test_a_lock_that_is_not_renewed_ends(house):

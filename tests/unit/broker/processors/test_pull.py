@@ -13,6 +13,7 @@ from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
 from tests.unit.broker.conftest import SECRET, House, answer_to
+from tests.unit.broker.processors.test_membership import beat
 
 POSITION = {"suggestWhichBrokerId", "nextBeginOffset", "minOffset", "maxOffset"}
 
@@ -252,7 +253,7 @@ def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG
     wire = house.connect()
     subscription = Subscription(topic, expression, kind, version=version)
     consuming = Consuming("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
-    house.broker.clients.consume(Client("c", wire, 0, 513), consuming, house.clock.now)
+    house.broker.clients.consume(Client("c", wire, 0, 513, "root"), consuming, house.clock.now)
 
 
 def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
@@ -505,3 +506,26 @@ def test_dead_letters_are_found_by_key_by_who_may_read_the_topics_that_they_came
     query = {"topic": "%DLQ%g", "key": "k", "maxNum": 9, "beginTimestamp": 0, "endTimestamp": 1 << 60}
     assert bodies(house.call(12, query, user="alice")) == [b"news"]
     assert house.call(12, query, user="bob").code == ResponseCode.QUERY_NOT_FOUND
+
+
+def heartbeat(house, wire, user, expression, version=1, topics=("t",), client="c"):
+    body = beat(client, topics=topics, expression=expression, version=version)
+    assert house.call(34, body=body, wire=wire, user=user).code == 0
+
+
+def test_what_a_member_pulls_is_not_changed_by_other_members(house):
+    """Neither an empty heartbeat of another member nor a newer filter reaches it."""
+    for name in ("alice", "mallory"):
+        house.user(name, ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    send(house, b"a", tag="A")
+    send(house, b"b", tag="B")
+    mine, other = house.connect(), house.connect()
+    heartbeat(house, mine, "alice", "A")
+    pull = pulling(sysFlag=0, subscription="", subVersion=1)
+    for topics, expression, version in [((), "*", 9), (("t",), "B", 9), (("t",), "*", 1 << 62)]:
+        heartbeat(house, other, "mallory", expression, version, topics)
+        assert bodies(house.call(11, pull, wire=mine, user="alice")) == [b"a"]
+        assert bodies(house.call(11, pull, user="alice")) == [b"a"]
+    assert house.call(11, {**pull, "subVersion": 2}, wire=mine, user="alice").code == 25
+    heartbeat(house, other, "mallory", "*", 10, ())
+    assert house.call(11, pull, wire=other, user="mallory").code == ResponseCode.SUBSCRIPTION_NOT_EXIST
