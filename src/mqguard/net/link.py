@@ -1,82 +1,33 @@
-"""One connection to a client: first bytes, TLS, frames, backlog and output."""
+"""One connection to a client: first bytes, TLS, frames, what waits to be served, and output."""
 
 # Rule 1: what the peer sends can close this connection, and nothing else.
 # Rule 2: output leaves in one write at the end of the turn (`flush`), never from within a handler.
-# Rule 3: while there is a backlog, or the peer does not read, nothing more is read from it.
+# Rule 3: bytes that arrive are looked at in the turn of the scheduler, and decoded as far as they are served.
+# Rule 4: while bytes wait, or the peer does not read, nothing more is read from it.
 
 import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Final, cast
 
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
-from mqguard.net.settings import NetSettings, TlsMode
-from mqguard.remoting.body_limits import FrameLimits
-from mqguard.remoting.command import Command
+from mqguard.net.hub import Hub
+from mqguard.net.scheduler import MAX_ANSWERS
+from mqguard.net.settings import TlsMode
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
-MOST_ANSWERS = 64 * 1024 * 1024
-"""Bytes of answers that one turn makes: whatever more was asked waits for the next, when it is known who reads."""
-_ALL = 1 << 30
-_AT_ONCE = 16
-"""Frames that are served before it is looked what they cost: a pull may answer megabytes, or search for long."""
-_PATIENCE = 0.02
-"""Seconds after which no more frames of one connection are begun before others have their turn."""
+_BATCH_SIZE: Final = 16
+"""Frames that are decoded and served before the time is looked at: a pull may answer megabytes, or search for long."""
+_LARGE_WRITE: Final = 64 * 1024
+_SECONDS_PER_BYTE: Final = 1e-9
+"""What writing costs, encrypted or not; it is counted only for large answers."""
 
-
-class Hub(Protocol):
-    """What a link needs of the server it belongs to."""
-
-    settings: NetSettings
-    context: ssl.SSLContext | None
-    anonymous_limits: FrameLimits
-    authenticated_limits: FrameLimits
-    queued: int
-    """Bytes of answers, all connections together, that this turn has made so far."""
-
-    def entered(self, link: "ServerLink") -> str | None:
-        """A connection was accepted; why it must go at once, None if it may stay."""
-
-    def settled(self, link: "ServerLink") -> str | None:
-        """The client's address is known; why it must go at once, None if it may stay."""
-
-    def believes(self, ip: str) -> bool:
-        """Whether PROXY headers from this address are believed."""
-
-    def connected(self, link: "ServerLink") -> None:
-        """The link is ready for frames."""
-
-    def deliver(self, link: "ServerLink", commands: list[Command]) -> None:
-        """Serve commands; must not raise."""
-
-    def wake(self, link: "ServerLink") -> None:
-        """Have `flush` called at the end of this turn."""
-
-    def hold(self, change: int) -> None:
-        """Count bytes of unfinished frames; where all together are too many, links are cut, maybe the caller."""
-
-    def blocked(self, link: "ServerLink") -> None:
-        """A peer does not read; where too much waits for such peers, links are cut, maybe this one."""
-
-    def unblocked(self, link: "ServerLink") -> None:
-        """The peer reads again, or is gone."""
-
-    def complain(self, link: "ServerLink", reason: str) -> None:
-        """Log why a link is being dropped."""
-
-    def refused(self, link: "ServerLink", reason: str) -> None:
-        """Log why a frame is refused."""
-
-    def departed(self, link: "ServerLink") -> None:
-        """A link that was ready for frames is not any more."""
-
-    def left(self, link: "ServerLink") -> None:
-        """The connection is gone."""
+_clock = time.perf_counter
 
 
 class ServerLink(asyncio.Protocol):
@@ -84,34 +35,44 @@ class ServerLink(asyncio.Protocol):
 
     Attributes:
         peer: Who is at the other end.
+        account: Account that pays for what the connection uses.
+        user: User that the account belongs to; empty before the connection has authenticated.
         closed: Whether it is gone or going; sending is a no-op then.
         certificate_subject: Subject of the client's verified TLS certificate, None without one.
         announced: Whether the application knows it.
+        was_served: True once a turn has served it.
+        is_waiting: True while bytes wait for a turn to serve them.
         counted: Whether it is among the open connections.
         counted_address: The address under which it is counted, None before the client's address is known.
-        held: Bytes of a frame that has not ended.
+        held: Bytes that were received and not served.
+        received: Bytes that were received.
+        has_request: True once a whole request has arrived.
         quiet: Sweeps since the last byte either way.
+        stalled: Sweeps since the last byte of the peer.
         slow: Sweeps since a frame, a handshake or the end began that has not ended.
+        slow_from: Bytes that had been received when it began.
     """
 
     __slots__ = (
-        "_backlog", "_blocked", "_drain_is_due", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
-        "_reader", "_reading", "_session", "_take", "_transport", "_woken",
-        "announced", "certificate_subject", "closed", "counted", "counted_address", "held", "peer", "quiet", "slow",
+        "_answered", "_arrived", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
+        "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
+        "account", "announced", "certificate_subject", "closed", "counted", "counted_address", "has_request", "held",
+        "is_waiting", "peer", "quiet", "received", "slow", "slow_from", "stalled", "user", "was_served",
     )  # fmt: skip
 
-    def __init__(self, hub: Hub, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
         self._hub = hub
         self._loop = loop
+        self._scheduler = hub.scheduler
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader(hub.settings.max_frame, hub.anonymous_limits)
         self._session: tls.TlsSession | None = None
         self._take: Callable[[bytes], None] = self._take_first
         self._first = b""
-        self.held = 0
-        self._backlog: list[Command] = []
-        self._drain_is_due = False
+        self._arrived = b""
         self._out: list[bytes] = []
+        # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
+        self._answered = 0
         self._woken = False
         self._reading = True
         self._blocked = False
@@ -119,13 +80,23 @@ class ServerLink(asyncio.Protocol):
         self._peer_ended = False
         self._grace: asyncio.TimerHandle | None = None
         self.peer = Peer("", 0, Channel())
+        self.user = ""
+        self.account = hub.scheduler.account("", is_anonymous=True)
+        self.account.links += 1
         self.certificate_subject: str | None = None
         self.closed = False
         self.announced = False
+        self.was_served = False
+        self.is_waiting = False
+        self.has_request = False
         self.counted = False
         self.counted_address: str | None = None
+        self.held = 0
+        self.received = 0
         self.quiet = 0
+        self.stalled = 0
         self.slow = 0
+        self.slow_from = 0
 
     # What the application may do
 
@@ -134,7 +105,7 @@ class ServerLink(asyncio.Protocol):
         if self.closed:
             return
         self._out.append(frame)
-        self._hub.queued += len(frame)
+        self._scheduler.queued += len(frame)
         if not self._woken:
             self._woken = True
             self._hub.wake(self)
@@ -157,7 +128,11 @@ class ServerLink(asyncio.Protocol):
         if out:
             self._out = []
             self._write(out[0] if len(out) == 1 else b"".join(out))
-        if self._ending and not self._backlog and not self.closed:
+        if self._answered:
+            self._answered = 0
+            if self._has_input and not self._blocked and not self.is_waiting and not self.closed:
+                self._scheduler.add(self)
+        if self._ending and not self.is_waiting and not self._has_input and not self.closed:
             self._end()
 
     def finish(self) -> None:
@@ -197,9 +172,13 @@ class ServerLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived."""
-        self.quiet = 0
-        if not self._ending:
-            self._take(data)
+        self.quiet = self.stalled = 0
+        self.received += len(data)
+        if self._ending:
+            return
+        self._arrived = self._arrived + data if self._arrived else data
+        if not self.is_waiting and not self._blocked:
+            self._scheduler.add(self)
 
     def eof_received(self) -> bool:
         """The peer will send no more; what it has asked is still answered."""
@@ -226,9 +205,9 @@ class ServerLink(asyncio.Protocol):
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None
+        if self._has_input and not self.is_waiting and not self.closed:
+            self._scheduler.add(self)
         self._steer()
-        if self._backlog:
-            self._drain_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
         """The connection is gone."""
@@ -238,10 +217,54 @@ class ServerLink(asyncio.Protocol):
             self._grace = None
         self._release()
         self._out.clear()
-        self._backlog.clear()
+        self._arrived = b""
         self._take = _ignore
+        self.account.links -= 1
         self._depart()
         self._hub.left(self)
+
+    # What the scheduler calls
+
+    def serve(self, until: float) -> bool:
+        """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
+        self.was_served = True
+        if self._arrived:
+            data, self._arrived = self._arrived, b""
+            self._take(data)
+        if self._reader.has_input:
+            queued = self._scheduler.queued
+            is_left = self._serve_frames(until)
+            self._answered += self._scheduler.queued - queued
+            if is_left:
+                self._count_held()
+                return True
+        self.is_waiting = False
+        self._count_held()
+        if not self._reading or self._reader.has_input:
+            self._steer()
+        if self._ending or self._reader.has_input:
+            self._wake()  # `flush` goes on with it
+        return False
+
+    def stop_reading(self) -> None:
+        """Read no more until what has arrived was served."""
+        self._count_held()
+        self._steer()
+
+    @property
+    def _has_input(self) -> bool:
+        return bool(self._arrived) or self._reader.has_input
+
+    @property
+    def is_anonymous(self) -> bool:
+        """True until the connection has authenticated, where it can."""
+        return self._hub.has_authentication and not self.user
+
+    def _count_held(self) -> None:
+        held = len(self._arrived) + self._reader.pending
+        if held != self.held and not self.closed:
+            change, self.held = held - self.held, held
+            self._hub.hold(self, change)
 
     # First bytes: PROXY header, TLS or frames
 
@@ -309,85 +332,50 @@ class ServerLink(asyncio.Protocol):
 
     def _take_frames(self, data: bytes) -> None:
         self._reader.push(data)
-        commands, refused, failure = self._decode()
-        while refused is not None:
-            self._serve(commands)
-            self._refuse(refused)
-            if self.closed:
-                return
-            commands, refused, failure = self._decode()
-        pending = self._reader.pending
-        if pending != self.held:
-            change, self.held = pending - self.held, pending
-            self._hub.hold(change)
-            if self.closed:
-                return
+
+    def _serve_frames(self, until: float) -> bool:
+        """Decode and serve frames; True if more is left for another turn."""
+        reader = self._reader
+        settings, scheduler = self._hub.settings, self._scheduler
+        left = settings.frames_per_turn
+        most = scheduler.queued + settings.output_high_water - self._answered
+        while reader.has_input and not self.closed and not self._blocked:
+            if left <= 0 or scheduler.queued >= MAX_ANSWERS or scheduler.queued > most:
+                break
+            left -= self._serve_batch(min(_BATCH_SIZE, left))
+            if _clock() >= until:
+                break
+        # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
+        return reader.has_input and not self.closed and not self._blocked and scheduler.queued <= most
+
+    def _serve_batch(self, count: int) -> int:
+        """Decode and serve so many frames at most; how many there were."""
+        refused = failure = None
+        try:
+            commands = self._reader.take(count)
+        except FrameRefused as exc:
+            commands, refused = exc.commands, exc
+        except RemoteProtocolError as exc:
+            commands, failure = exc.commands, str(exc)
         if commands:
             self.slow = 0
-            self._serve(commands)
+            self.has_request = True
+            self._hub.deliver(self, commands)
+            if self.peer.channel.user != self.user:
+                self._hub.authenticated(self)
+                self._reader.limits = self._hub.authenticated_limits
+        if refused is not None and not self.closed:
+            self._refuse(refused)
         if failure is not None and not self.closed:
             self._hub.complain(self, failure)
             self.finish()
-
-    def _decode(self) -> tuple[list[Command], FrameRefused | None, str | None]:
-        try:
-            return self._reader.take(_ALL), None, None
-        except FrameRefused as exc:
-            return exc.commands, exc, None
-        except RemoteProtocolError as exc:
-            return exc.commands, None, str(exc)
+        return len(commands) + 1 if refused is not None else len(commands)
 
     def _refuse(self, refused: FrameRefused) -> None:
         """Answer a request that is over a limit."""
         self._hub.refused(self, str(refused))
         if not refused.request.is_response and not refused.request.is_oneway:
             self.send(encode_reply(refused.request.opaque, refused.code, remark=str(refused)))
-
-    # Commands, and those that must wait for the next turn
-
-    def _serve(self, commands: list[Command]) -> None:
-        if self._backlog:
-            self._backlog += commands
-        elif len(commands) <= _AT_ONCE and self._hub.queued < MOST_ANSWERS:
-            self._hub.deliver(self, commands)
-            self._update_limits()
-        else:
-            self._backlog = commands
-            self._drain()
-
-    def _update_limits(self) -> None:
-        """Take the wider limits once the connection has authenticated."""
-        if self.peer.channel.user and self._reader.limits is self._hub.anonymous_limits:
-            self._reader.limits = self._hub.authenticated_limits
-
-    def _drain(self) -> None:
-        """Serve a turn's worth of the backlog, unless the peer does not read."""
-        if self.closed or self._blocked or not self._backlog:
-            return
-        backlog = self._backlog
-        left = self._hub.settings.frames_per_turn
-        end = time.monotonic() + _PATIENCE
-        while left > 0 and backlog and self._hub.queued < MOST_ANSWERS and time.monotonic() < end:
-            commands = backlog[: min(_AT_ONCE, left)]
-            del backlog[: len(commands)]
-            left -= len(commands)
-            self._hub.deliver(self, commands)
-        self._update_limits()
-        self._steer()
-        if backlog:
-            self._drain_soon()
-        elif self._ending:
-            self._wake()
-
-    def _drain_soon(self) -> None:
-        """Go on in the next turn; once, however often the peer stops and begins to read, or it had several shares."""
-        if not self._drain_is_due:
-            self._drain_is_due = True
-            self._loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._drain_is_due = False
-        self._drain()
 
     # Output and the end
 
@@ -410,6 +398,8 @@ class ServerLink(asyncio.Protocol):
         if not data or transport is None or transport.is_closing():
             return
         self.quiet = 0
+        if len(data) > _LARGE_WRITE:
+            self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
         limit = self._hub.settings.output_limit
         if self._blocked and transport.get_write_buffer_size() > limit:
@@ -423,7 +413,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def is_unfinished(self) -> bool:
         """Whether a header, a handshake or a frame has begun and not ended."""
-        return bool(self._first or self.held or self.is_shaking_hands)
+        return bool(self._first or self._reader.is_unfinished or self.is_shaking_hands)
 
     @property
     def is_shaking_hands(self) -> bool:
@@ -438,7 +428,7 @@ class ServerLink(asyncio.Protocol):
     def _steer(self) -> None:
         """Read from the peer only while what it has sent can be served."""
         transport = self._transport
-        wanted = self.closed or not (self._backlog or self._blocked or self._ending)
+        wanted = self.closed or not (self._has_input or self._blocked or self._ending)
         if transport is None or wanted == self._reading or transport.is_closing():
             return
         self._reading = wanted
@@ -462,7 +452,7 @@ class ServerLink(asyncio.Protocol):
         self.closed = self._ending = True
         self.slow = 0
         self._take = _ignore
-        self._backlog.clear()
+        self._arrived = b""
         self._loop.call_soon(self._depart)
         if transport is None or transport.is_closing():
             return
@@ -477,7 +467,7 @@ class ServerLink(asyncio.Protocol):
     def _release(self) -> None:
         """Hold nothing any more that counts."""
         held, self.held = self.held, 0
-        self._hub.hold(-held)
+        self._hub.hold(self, -held)
         self._hub.unblocked(self)
 
     def _depart(self) -> None:

@@ -1,19 +1,22 @@
 """A listener: accepts connections, gives their commands to an application, and ends each turn of the event loop.
 
-A turn: every connection that has bytes is read and its commands are served; then, once, `end_of_turn` of the
-application (which commits its writes), and then every connection with answers gets one write.
+A turn: the scheduler serves the connections whose bytes have arrived, as far as its budget goes; then, once,
+`end_of_turn` of the application (which commits its writes), and then every connection with answers gets one write.
 """
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from typing import Protocol
 
 from mqguard.net import address, limits, tls
+from mqguard.net.acceptor import Acceptor
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.link import ServerLink
 from mqguard.net.proxy_protocol import MAX_FRAME_BESIDE
+from mqguard.net.scheduler import Account, Scheduler
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import body_limits
 from mqguard.remoting.command import Command
@@ -44,12 +47,13 @@ class RemotingServer:
     Args:
         app: What serves the commands.
         settings: Limits and manners.
+        scheduler: Divides the time of the event loop; listeners of one loop share it. None makes one.
 
     Raises:
         NetSettingsInvalid: A setting is none.
     """
 
-    def __init__(self, app: Application, settings: NetSettings) -> None:
+    def __init__(self, app: Application, settings: NetSettings, scheduler: Scheduler | None = None) -> None:
         if not 4 <= settings.max_frame <= MAX_FRAME_BESIDE:
             raise NetSettingsInvalid(
                 f"a largest frame of {settings.max_frame} bytes is not between 4 and {MAX_FRAME_BESIDE}"
@@ -60,16 +64,17 @@ class RemotingServer:
         self.anonymous_limits = (
             body_limits.anonymous_limits(settings.max_message) if settings.authentication else self.authenticated_limits
         )
+        self.has_authentication = settings.authentication
+        self.scheduler = Scheduler() if scheduler is None else scheduler
         self.links: set[ServerLink] = set()
         self._app = app
         self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
         self._admission = limits.Admission(settings.max_connections, settings.max_connections_per_address)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[asyncio.Server | Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: limits.LogGate | None = None
-        self.queued = 0
         self._awake: list[ServerLink] = []
-        self._turn_is_due = False
+        self.is_turn_due = False
         self._held = 0
         self._blocked: set[ServerLink] = set()
         self._stopping = False
@@ -92,6 +97,7 @@ class RemotingServer:
         """
         self._loop = loop = asyncio.get_running_loop()
         self._gate = limits.LogGate(_log, loop.time)
+        self.scheduler.attach(loop, self)
         self._empty = asyncio.Event()
         limits.allow_files(self.settings.max_connections)
         found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -107,11 +113,16 @@ class RemotingServer:
 
     async def _listen(self, ip: str, port: int) -> int:
         assert self._loop is not None  # noqa: S101, set by `start`
-        listener = await self._loop.create_server(
-            self._accept, ip, port, backlog=self.settings.backlog, reuse_port=self.settings.reuse_port or None
-        )
-        self._listeners.append(listener)
-        bound: int = listener.sockets[0].getsockname()[1]
+        listener = _bind(ip, port, self.settings)
+        bound: int = listener.getsockname()[1]
+        acceptor = Acceptor(self._loop, listener, self._accept, self._warn)
+        try:
+            acceptor.start()
+        except NotImplementedError:  # the event loop of Windows
+            server = await self._loop.create_server(self._accept, sock=listener, backlog=self.settings.backlog)
+            self._listeners.append(server)
+        else:
+            self._listeners.append(acceptor)
         return bound
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -146,9 +157,8 @@ class RemotingServer:
 
     def end_turn_soon(self) -> None:
         """Have `end_of_turn` called although nothing has arrived, for those who work by the clock."""
-        if not self._turn_is_due and self._loop is not None:
-            self._turn_is_due = True
-            self._loop.call_soon(self._end_turn)
+        self.is_turn_due = True
+        self.scheduler.wake()
 
     # What links ask for
 
@@ -167,7 +177,20 @@ class RemotingServer:
         reason = self._admission.enter_from(ip)
         if reason is None:
             link.counted_address = ip
+            self._charge(link, self.scheduler.account(ip, is_anonymous=self.has_authentication))
         return reason
+
+    def authenticated(self, link: ServerLink) -> None:
+        """Let the user pay for what the connection uses from now on."""
+        link.user = link.peer.channel.user
+        self._charge(link, self.scheduler.account(link.user, is_anonymous=False))
+
+    def _charge(self, link: ServerLink, account: Account) -> None:
+        link.account.held -= link.held
+        link.account.links -= 1
+        account.held += link.held
+        account.links += 1
+        link.account = account
 
     def believes(self, ip: str) -> bool:
         """Whether PROXY headers from this address are believed."""
@@ -188,23 +211,23 @@ class RemotingServer:
         except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
             _log.exception("serving %s failed inside", link.peer.address)
             link.close("a fault of ours")
-        if not self._turn_is_due:
-            self.end_turn_soon()
+        self.is_turn_due = True
 
     def wake(self, link: ServerLink) -> None:
         """Flush the link at the end of this turn."""
         self._awake.append(link)
-        if not self._turn_is_due:
+        if not self.is_turn_due:
             self.end_turn_soon()
 
-    def hold(self, change: int) -> None:
-        """Count bytes of unfinished frames; who holds most of too many is cut."""
+    def hold(self, link: ServerLink, change: int) -> None:
+        """Count bytes that were received and not served; the one that holds most of too many is cut."""
         self._held += change
+        link.account.held += change
         if change < 0:
             return
         limit = self.settings.input_limit
-        while self._held > limit and (link := limits.greediest(self.links, lambda link: link.held)) is not None:
-            link.cut(f"unfinished frames of all connections hold more than {limit} bytes")
+        while self._held > limit and (worst := limits.greediest(self.links, lambda link: link.held)) is not None:
+            worst.cut(f"unfinished frames of all connections hold more than {limit} bytes")
 
     def blocked(self, link: ServerLink) -> None:
         """Count a peer that does not read; for whom most waits of too much is cut."""
@@ -224,13 +247,15 @@ class RemotingServer:
 
     def complain(self, link: ServerLink, reason: str) -> None:
         """Log why a link is being dropped."""
-        if self._gate is not None:
-            self._gate.warn("connection from %s dropped: %s", link.peer.address, reason)
+        self._warn("connection from %s dropped: %s", link.peer.address, reason)
 
     def refused(self, link: ServerLink, reason: str) -> None:
         """Log why a frame is refused."""
+        self._warn("frame from %s refused: %s", link.peer.address, reason)
+
+    def _warn(self, message: str, *values: object) -> None:
         if self._gate is not None:
-            self._gate.warn("frame from %s refused: %s", link.peer.address, reason)
+            self._gate.warn(message, *values)
 
     def left(self, link: ServerLink) -> None:
         """Forget a connection and tell the application."""
@@ -255,13 +280,13 @@ class RemotingServer:
         assert self._loop is not None  # noqa: S101, connections come after `start`
         return ServerLink(self, self._loop)
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
+        """Commit, and write what was answered; called by the scheduler."""
         try:
             self._app.end_of_turn()
         except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
             _log.exception("the end of a turn failed inside")
-        self._turn_is_due = False
-        self.queued = 0
+        self.is_turn_due = False
         awake, self._awake = self._awake, []
         for link in awake:
             link.flush()
@@ -288,3 +313,26 @@ class RemotingServer:
                 link.finish()
         if self._loop is not None and not self._stopping:
             self._sweeper = self._loop.call_later(self._interval, self._sweep)
+
+
+def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if settings.reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((ip, port))
+        listener.listen(settings.backlog)
+        listener.setblocking(False)  # noqa: FBT003 - the interface of sockets
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -76,5 +76,5 @@ class NetSettings:
     input_limit: int = 256 * 1024 * 1024
     proxy_protocol_peers: tuple[str, ...] = ()
     tls: TlsSettings = TlsSettings()
-    backlog: int = 1024
+    backlog: int = 4096
     reuse_port: bool = False

@@ -18,6 +18,7 @@ from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration, Level
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
+from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime import settings
 from mqguard.runtime.clock import SystemClock
@@ -128,7 +129,9 @@ class Standalone:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, stop, stopping)
         host = settings.bind_address(self._config)
-        broker, namesrv = RemotingServer(parts.broker, self._net), RemotingServer(parts.namesrv, self._net)
+        scheduler = Scheduler()
+        broker = RemotingServer(parts.broker, self._net, scheduler)
+        namesrv = RemotingServer(parts.namesrv, self._net, scheduler)
         loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
         parts.attach(loop, lambda: _end_turns(broker, namesrv))
         try:

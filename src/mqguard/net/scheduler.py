@@ -1,0 +1,248 @@
+"""Divides the time of each turn of the event loop between those who send.
+
+A connection whose bytes have arrived waits here, undecoded, until the turn serves it. An account is a user, or the
+address block of connections that have not authenticated.
+"""
+
+# Rule 1: the requests of one connection are served in their order.
+# Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
+# Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
+# Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
+# Rule 5: a connection that has just been accepted does not wait behind the others of its account.
+
+import asyncio
+import collections
+import heapq
+import itertools
+import logging
+import time
+from typing import Final, Protocol
+
+from mqguard.model.address import address_block
+from mqguard.model.peer import Peer
+
+BUDGET_S: Final = 0.010
+"""Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
+ANONYMOUS_BUDGET_S: Final = 0.004
+"""Seconds of a turn for all others together, TLS handshakes included."""
+SLICE_S: Final = 0.002
+"""Seconds after which a connection waits until others were served."""
+ANONYMOUS_SLICE_S: Final = 0.0005
+
+MAX_ANSWERS: Final = 32 * 1024 * 1024
+"""Bytes of answers of one turn. The rest of the requests waits for the next one, when it is known which peers read."""
+_MAX_OVERDRAFT_S: Final = 0.2
+_MAX_ACCOUNTS: Final = 4_096
+
+_log = logging.getLogger(__name__)
+_clock = time.perf_counter
+
+
+class Account:
+    """Time and memory that one user, or one address block, uses.
+
+    Attributes:
+        key: Name of the user, or the address block.
+        lane: Accounts with which it shares a budget.
+        used: Seconds used, as compared with other accounts of the lane.
+        held: Bytes that the connections hold.
+        links: Number of connections.
+        fresh: Connections that wait and were never served.
+        waiting: Other connections that wait.
+        is_active: True while the lane knows that connections wait.
+    """
+
+    __slots__ = ("fresh", "held", "is_active", "key", "lane", "links", "used", "waiting")
+
+    def __init__(self, key: str, lane: "Lane") -> None:
+        self.key = key
+        self.lane = lane
+        self.used = 0.0
+        self.held = self.links = 0
+        self.fresh: collections.deque[Source] = collections.deque()
+        self.waiting: collections.deque[Source] = collections.deque()
+        self.is_active = False
+
+
+class Source(Protocol):
+    """A connection with bytes to be served."""
+
+    peer: Peer
+    account: Account
+    was_served: bool
+    is_waiting: bool
+    """True from `Scheduler.add` until all of its bytes were served."""
+
+    def serve(self, until: float) -> bool:
+        """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
+        ...  # pragma: no cover
+
+    def stop_reading(self) -> None:
+        """Read no more until what has arrived was served."""
+        ...  # pragma: no cover
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        ...  # pragma: no cover
+
+
+class Server(Protocol):
+    """A listener whose turns end with those of the scheduler."""
+
+    is_turn_due: bool
+
+    def end_turn(self) -> None:
+        """Commit, and write what was answered."""
+        ...  # pragma: no cover
+
+
+class Lane:
+    """Accounts that share a budget.
+
+    Attributes:
+        budget_s: Seconds of a turn.
+        slice_s: Seconds after which a connection waits until others were served.
+        overdraft_s: Seconds by which the budget was overdrawn and that later turns give back.
+        active: Accounts with connections that wait, as a heap by the time that they have used.
+    """
+
+    def __init__(self, budget_s: float, slice_s: float) -> None:
+        self.budget_s = budget_s
+        self.slice_s = slice_s
+        self.overdraft_s = 0.0
+        self.active: list[tuple[float, int, Account]] = []
+        self._accounts: dict[str, Account] = {}
+        self._max_accounts = _MAX_ACCOUNTS
+        self._floor = 0.0
+        self._numbers = itertools.count()
+
+    def account(self, key: str) -> Account:
+        """Return the account of a user or an address block."""
+        found = self._accounts.get(key)
+        if found is None:
+            if len(self._accounts) >= self._max_accounts:
+                self._forget()
+            found = self._accounts[key] = Account(key, self)
+        return found
+
+    def _forget(self) -> None:
+        """Forget accounts without connections; those that owe time only if there are too many."""
+        kept = {key: one for key, one in self._accounts.items() if one.links or one.used > self._floor}
+        if len(kept) > _MAX_ACCOUNTS // 2:
+            kept = {key: one for key, one in kept.items() if one.links}
+        self._accounts = kept
+        self._max_accounts = max(_MAX_ACCOUNTS, 2 * len(kept))
+
+    def activate(self, account: Account) -> None:
+        """Note that connections of an account wait."""
+        account.is_active = True
+        # An account that was idle saves up no time.
+        account.used = max(account.used, self._floor)
+        heapq.heappush(self.active, (account.used, next(self._numbers), account))
+
+    def next(self) -> Account:
+        """Take the account that has used least."""
+        self._floor, _, account = heapq.heappop(self.active)
+        account.is_active = False
+        return account
+
+
+class Scheduler:
+    """Serves connections in turns. Several listeners may share one, and so the time of the event loop.
+
+    Attributes:
+        queued: Bytes of answers that this turn has made.
+    """
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._servers: list[Server] = []
+        self._authenticated = Lane(BUDGET_S, SLICE_S)
+        self._anonymous = Lane(ANONYMOUS_BUDGET_S, ANONYMOUS_SLICE_S)
+        self._arrived: list[Source] = []
+        self._is_due = False
+
+    def attach(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        """Run the turns of a server in this loop."""
+        self._loop = loop
+        self._servers.append(server)
+
+    def account(self, key: str, *, is_anonymous: bool) -> Account:
+        """Return the account of a user or an address block.
+
+        Args:
+            key: Name of the user, or an address.
+            is_anonymous: True if it is an address of connections that have to authenticate.
+        """
+        if is_anonymous:
+            return self._anonymous.account(address_block(key))
+        return self._authenticated.account(key)
+
+    def add(self, source: Source) -> None:
+        """Serve a connection in this turn or a later one."""
+        source.is_waiting = True
+        self._arrived.append(source)
+        self._enqueue(source)
+        if not self._is_due:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have a turn, although nothing may have arrived."""
+        if not self._is_due and self._loop is not None:
+            self._is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _enqueue(self, source: Source) -> None:
+        account = source.account
+        (account.waiting if source.was_served else account.fresh).append(source)
+        if not account.is_active:
+            account.lane.activate(account)
+
+    def _turn(self) -> None:
+        if self._authenticated.active:
+            self._serve(self._authenticated, self._authenticated.budget_s)
+        if self._anonymous.active:
+            self._serve_anonymous()
+        self._is_due = False
+        for server in self._servers:
+            if server.is_turn_due:
+                server.end_turn()
+        self.queued = 0
+        arrived, self._arrived = self._arrived, []
+        if self._authenticated.active or self._anonymous.active:
+            for source in arrived:
+                if source.is_waiting:
+                    source.stop_reading()
+            self.wake()
+
+    def _serve_anonymous(self) -> None:
+        lane = self._anonymous
+        budget = lane.budget_s - lane.overdraft_s
+        if budget > 0:
+            lane.overdraft_s = min(self._serve(lane, budget), _MAX_OVERDRAFT_S)
+        else:
+            lane.overdraft_s -= lane.budget_s
+
+    def _serve(self, lane: Lane, budget_s: float) -> float:
+        """Serve accounts of a lane; the seconds by which the budget was overdrawn."""
+        now = _clock()
+        end = now + budget_s
+        while lane.active and now < end and self.queued < MAX_ANSWERS:
+            account = lane.next()
+            source = account.fresh.popleft() if account.fresh else account.waiting.popleft()
+            try:
+                is_left = source.serve(min(end, now + lane.slice_s))
+            except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+                _log.exception("serving %s failed inside", source.peer.address)
+                source.abort()
+                is_left = False
+            begun, now = now, _clock()
+            account.used += now - begun
+            if is_left:
+                self._enqueue(source)
+            else:
+                source.is_waiting = False
+            if not account.is_active and (account.waiting or account.fresh):
+                lane.activate(account)
+        return max(0.0, now - end)

@@ -1,0 +1,256 @@
+"""The time of a turn is divided by what each account has used."""
+
+import asyncio
+import collections
+from collections.abc import Callable
+
+import pytest
+
+from mqguard.model.channel import Channel
+from mqguard.model.peer import Peer
+from mqguard.net import scheduler as module
+from mqguard.net.scheduler import BUDGET_S, Account, Scheduler
+
+
+class Clock:
+    """A clock that moves only where a test moves it."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(module, "_clock", found)
+    return found
+
+
+class Loop:
+    """Runs what was called for soon, one turn after the other."""
+
+    def __init__(self) -> None:
+        self.due: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.due.append(callback)
+
+    def turn(self) -> None:
+        due, self.due = self.due, []
+        for callback in due:
+            callback()
+
+
+class Ends:
+    """Counts the ends of turns."""
+
+    is_turn_due = True
+
+    def __init__(self) -> None:
+        self.turns = 0
+
+    def end_turn(self) -> None:
+        self.turns += 1
+
+
+class Sender:
+    """A connection with so many requests; each takes its time."""
+
+    def __init__(self, world: "World", name: str, requests: int, seconds: float, account: Account) -> None:
+        self.world = world
+        self.name = name
+        self.requests = requests
+        self.seconds = seconds
+        self.peer = Peer("10.0.0.1", 1, Channel(name))
+        self.account = account
+        self.was_served = self.is_waiting = self.is_paused = self.is_gone = False
+
+    def serve(self, until: float) -> bool:
+        self.was_served = True
+        while self.requests:
+            self.requests -= 1
+            self.world.clock.now += self.seconds
+            self.world.served.append(self.name)
+            if self.seconds < 0:
+                raise ValueError("an internal error")
+            if self.world.clock.now >= until:
+                break
+        return self.requests > 0
+
+    def stop_reading(self) -> None:
+        self.is_paused = True
+
+    def abort(self) -> None:
+        self.is_gone = True
+
+
+class World:
+    """A scheduler with a loop and a server of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.loop = Loop()
+        self.ends = Ends()
+        self.scheduler = Scheduler()
+        self.scheduler.attach(self.loop, self.ends)  # type: ignore[arg-type]
+        self.served: list[str] = []
+
+    def send(self, name: str, requests: int, seconds: float, *, user: str = "", ip: str = "10.0.0.1") -> Sender:
+        account = self.scheduler.account(user or ip, is_anonymous=not user)
+        sender = Sender(self, name, requests, seconds, account)
+        self.scheduler.add(sender)
+        return sender
+
+    def turn(self) -> list[str]:
+        """Run one turn; the connections that it served."""
+        self.served.clear()
+        self.loop.turn()
+        return list(self.served)
+
+
+@pytest.fixture
+def world(clock: Clock) -> World:
+    return World(clock)
+
+
+def test_all_is_served_in_one_turn_where_there_is_time(world: World) -> None:
+    for number in range(20):
+        world.send(f"c{number}", 2, 0.0001, user=f"u{number % 3}")
+    assert collections.Counter(world.turn()) == {f"c{number}": 2 for number in range(20)}
+    assert world.ends.turns == 1
+    assert world.loop.due == []
+
+
+def test_a_turn_begins_nothing_after_its_budget(world: World) -> None:
+    sender = world.send("a", 1_000, 0.001, user="alice")
+    assert len(world.turn()) == round(BUDGET_S / 0.001)
+    assert sender.is_paused
+    assert world.loop.due
+    assert len(world.turn()) == round(BUDGET_S / 0.001)
+
+
+def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_connections(world: World) -> None:
+    for number in range(50):
+        world.send(f"many{number}", 1_000, 0.0005, user="many")
+    world.send("heavy", 1_000, 0.008, user="heavy")
+    world.send("light", 100_000, 0.0001, user="light")
+    times: collections.Counter[str] = collections.Counter()
+    for _ in range(300):
+        for name in world.turn():
+            kind = name.rstrip("0123456789")
+            times[kind] += {"many": 5, "heavy": 80, "light": 1}[kind]
+    assert max(times.values()) < 1.2 * min(times.values())
+
+
+def test_a_request_of_another_user_is_served_in_the_turn_after_it_came(world: World) -> None:
+    for number in range(200):
+        world.send(f"flood{number}", 1_000, 0.001, user="mallory")
+    for _ in range(10):
+        world.turn()
+        world.send("victim", 1, 0.0001, user="alice")
+        assert world.turn().index("victim") <= 1
+
+
+def test_idle_time_is_not_saved_up(world: World) -> None:
+    world.send("early", 1, 0.001, user="alice")
+    world.send("busy", 100_000, 0.001, user="bob")
+    for _ in range(50):
+        world.turn()
+    world.send("again", 100_000, 0.001, user="alice")
+    counts: collections.Counter[str] = collections.Counter()
+    for _ in range(20):
+        counts.update(world.turn())
+    assert counts["again"] <= counts["busy"] + 4
+
+
+def test_connections_of_a_user_take_turns(world: World) -> None:
+    for name in ("a", "b", "c"):
+        world.send(name, 1_000, 0.001, user="alice")
+    counts: collections.Counter[str] = collections.Counter()
+    for _ in range(30):
+        counts.update(world.turn())
+    assert max(counts.values()) - min(counts.values()) <= 4
+
+
+def test_anonymous_connections_have_a_small_part_of_a_turn(world: World) -> None:
+    for number in range(200):
+        world.send(f"x{number}", 1_000, 0.0005, ip=f"10.0.0.{number}")
+    world.send("alice", 100_000, 0.0005, user="alice")
+    for _ in range(50):
+        counts = collections.Counter("alice" if name == "alice" else "x" for name in world.turn())
+        assert counts["alice"] == 20
+        assert counts["x"] <= 8
+
+
+def test_what_anonymous_requests_overdraw_is_given_back(world: World) -> None:
+    for number in range(20):
+        world.send(f"x{number}", 100, 0.02, ip=f"10.0.0.{number}")
+    world.send("alice", 100_000, 0.001, user="alice")
+    counts: collections.Counter[str] = collections.Counter()
+    for _ in range(100):
+        counts.update("alice" if name == "alice" else "x" for name in world.turn())
+    assert counts["x"] * 0.02 <= 100 * 0.004 + 0.04
+
+
+def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: World) -> None:
+    for number in range(200):
+        world.send(f"x{number}", 1_000, 0.0005)
+    for _ in range(60):
+        world.turn()
+    world.send("newcomer", 1, 0.0005)
+    assert "newcomer" in world.turn()
+
+
+def test_addresses_of_one_network_share_an_account(world: World) -> None:
+    one, other, third = (
+        world.scheduler.account(ip, is_anonymous=True) for ip in ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:1::1")
+    )
+    assert one is other
+    assert one is not third
+
+
+def test_a_user_and_an_address_of_the_same_name_are_different_accounts(world: World) -> None:
+    assert world.scheduler.account("10.0.0.1", is_anonymous=True) is not world.scheduler.account(
+        "10.0.0.1", is_anonymous=False
+    )
+
+
+def test_accounts_that_are_not_used_are_forgotten(world: World) -> None:
+    kept = world.scheduler.account("10.1.1.1", is_anonymous=True)
+    kept.links = 1
+    for number in range(10_000):
+        world.scheduler.account(f"10.0.{number >> 8}.{number & 255}", is_anonymous=True)
+    lane = world.scheduler._anonymous
+    assert len(lane._accounts) <= 4_096
+    assert world.scheduler.account("10.1.1.1", is_anonymous=True) is kept
+
+
+def test_an_internal_error_costs_one_connection(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    bad = world.send("bad", 5, -0.0, user="mallory")
+    bad.seconds = -0.000001
+    good = world.send("good", 5, 0.0001, user="alice")
+    assert world.turn().count("good") == 5
+    assert (bad.is_gone, good.is_gone) == (True, False)
+    assert "serving 10.0.0.1" in caplog.text
+
+
+def test_large_answers_end_a_turn(world: World) -> None:
+    class Large(Sender):
+        def serve(self, until: float) -> bool:
+            self.world.scheduler.queued += module.MAX_ANSWERS
+            return super().serve(until)
+
+    for name in ("a", "b"):
+        account = world.scheduler.account(name, is_anonymous=False)
+        world.scheduler.add(Large(world, name, 1, 0.0001, account))
+    assert len(world.turn()) == 1
+    assert len(world.turn()) == 1
+
+
+def test_a_scheduler_without_a_loop_waits_for_one() -> None:
+    scheduler = Scheduler()
+    scheduler.wake()
+    asyncio.run(asyncio.sleep(0))
+    assert scheduler.queued == 0
