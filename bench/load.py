@@ -18,6 +18,7 @@ import time
 
 import uvloop
 
+Request = tuple[dict[str, str], bytes]
 OPAQUE = b"1234567890"
 FIRST = 1_000_000_000
 
@@ -39,7 +40,7 @@ class Load:
     """
 
     port: int
-    requests: list[tuple[dict[str, str], bytes]]
+    requests: list[Request]
     code: int = 310
     access_key: str = ""
     secret_key: str = ""
@@ -143,7 +144,7 @@ def run(load: Load) -> Outcome:
     return uvloop.run(drive(load))
 
 
-def sends(topic: str, size: int = 1024, queues: int = 4) -> list[tuple[dict[str, str], bytes]]:
+def sends(topic: str, size: int = 1024, queues: int = 4) -> list[Request]:
     """SEND_MESSAGE_V2 requests as Java's producer writes them, one per queue."""
     body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     common = {"a": "bench_pg", "b": topic, "c": "TBW102", "d": "4", "f": "0", "g": "1700000000000", "h": "0"}
@@ -154,8 +155,21 @@ def sends(topic: str, size: int = 1024, queues: int = 4) -> list[tuple[dict[str,
     ]
 
 
-def pulls(topic: str, group: str, count: int = 32, queues: int = 4) -> list[tuple[dict[str, str], bytes]]:
-    """PULL_MESSAGE requests from the start of each queue."""
-    common = {"consumerGroup": group, "topic": topic, "queueOffset": "0", "maxMsgNums": str(count), "sysFlag": "4"}
+def pulls(topic: str, group: str, ends: list[int], count: int = 32, places: int = 64) -> list[Request]:
+    """PULL_MESSAGE requests, spread evenly over queues that have at least so many messages each."""
+    common = {"consumerGroup": group, "topic": topic, "maxMsgNums": str(count), "sysFlag": "4"}
     rest = {"commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "*", "subVersion": "0"}
-    return [({**common, "queueId": str(q), **rest, "expressionType": "TAG"}, b"") for q in range(queues)]
+    return [
+        (
+            {
+                **common,
+                "queueOffset": str(end * place // places),
+                "queueId": str(queue),
+                **rest,
+                "expressionType": "TAG",
+            },
+            b"",
+        )
+        for place in range(places)
+        for queue, end in enumerate(ends)
+    ]

@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """The figures of `bench/README.md`: mqguard and Apache RocketMQ 5.5.0 in turn, in one run, on one machine.
 
-    python bench/run.py sends pulls acl startup   # or any of them; --rounds N, --seconds S
+    python bench/run.py sends pulls acl startup   # or any of them; --rounds N, --seconds S, --warm W
 
-Each figure is a ratio of medians over rounds in which the two take turns, so that a slow minute hits both.
+All servers live through the whole run. A Java virtual machine is slow until it has compiled what is hot, so the
+peer has `--warm` seconds of load first, and its rate is printed for each five of them. Then the servers
+take turns: each figure is a ratio of medians over rounds, so that a slow minute hits all of them. Beside each rate
+stands the processor time of the server and of the load generator for one request.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+import os
 import socket
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apache
@@ -22,81 +27,160 @@ import load
 import psutil
 import server
 
+CURVE_SECONDS = 5.0
+STORED_BYTES = 400 * 1024 * 1024
+"""What pulls are spread over: several times what either server keeps of its newest messages."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One running server.
+
+    Attributes:
+        name: For the lines that are printed.
+        port: Where the broker listens.
+        pid: Its process.
+        acl: True if requests must be signed.
+    """
+
+    name: str
+    port: int
+    pid: int
+    acl: bool = True
+
+
+@dataclasses.dataclass
+class Measured:
+    """What rounds gave for one server: answers per second, and times for one answer.
+
+    Attributes:
+        rates: Answers of success per second.
+        server_us: Processor microseconds of the server.
+        generator_us: Processor microseconds of the load generator.
+        tails_ms: The 99th percentile of the latency, in milliseconds.
+    """
+
+    rates: list[float] = dataclasses.field(default_factory=list)
+    server_us: list[float] = dataclasses.field(default_factory=list)
+    generator_us: list[float] = dataclasses.field(default_factory=list)
+    tails_ms: list[float] = dataclasses.field(default_factory=list)
+
+    def line(self) -> str:
+        """Return the medians in words."""
+        rate, ours, generator, tail = map(
+            statistics.median, (self.rates, self.server_us, self.generator_us, self.tails_ms)
+        )
+        return f"{rate:,.0f}/s, {ours:.1f} µs of the server and {generator:.1f} of the load each, p99 {tail:.1f} ms"
+
 
 def cpu(pid: int) -> float:
-    """Processor seconds that the process has used."""
+    """Return the processor seconds that a process has used."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 
 
-def measure(port: int, pid: int, work: load.Load) -> tuple[float, float, load.Outcome]:
-    """Rate, processor microseconds per answer, and the outcome."""
-    before = cpu(pid)
+def measure(side: Side, work: load.Load, into: Measured) -> None:
+    """Run a load and keep what it gave."""
+    before, own = cpu(side.pid), cpu(os.getpid())
     outcome = load.run(work)
-    used = cpu(pid) - before
+    used, generated = cpu(side.pid) - before, cpu(os.getpid()) - own
+    assert outcome.rate > 0, f"{side.name} answered {dict(outcome.codes)}"
     total = outcome.rate * (work.seconds + work.warm)
-    assert outcome.rate > 0, f"port {port} answered {dict(outcome.codes)}"
-    return outcome.rate, 1e6 * used / total, outcome
+    into.rates.append(outcome.rate)
+    into.server_us.append(1e6 * used / total)
+    into.generator_us.append(1e6 * generated / total)
+    into.tails_ms.append(outcome.quantile(0.99))
 
 
-def sending(port: int, seconds: float, *, acl: bool) -> load.Load:
-    """1 KB sends over 16 connections, 8 in flight on each."""
-    key, secret = (server.ACCESS_KEY, server.SECRET_KEY) if acl else ("", "")
-    return load.Load(port, load.sends("bench"), access_key=key, secret_key=secret, seconds=seconds)
-
-
-def pulling(port: int, seconds: float) -> load.Load:
-    """Pulls of 32 messages over 16 connections, 2 in flight on each."""
-    work = load.Load(port, load.pulls("bench", "bench_group"), 11, server.ACCESS_KEY, server.SECRET_KEY, depth=2)
-    work.seconds = seconds
+def sending(side: Side, seconds: float, warm: float = 1.0) -> load.Load:
+    """Return a load of 1 KB sends over 16 connections, 8 in flight on each."""
+    key, secret = (server.ACCESS_KEY, server.SECRET_KEY) if side.acl else ("", "")
+    work = load.Load(side.port, load.sends("bench"), access_key=key, secret_key=secret, seconds=seconds)
+    work.warm = warm
     return work
 
 
-def fill(port: int) -> None:
-    """Put some hundreds of messages into every queue, by the user who will pull."""
-    load.run(load.Load(port, load.sends("bench"), 310, server.ACCESS_KEY, server.SECRET_KEY, warm=0, seconds=1))
+def pulling(side: Side, seconds: float, ends: list[int], warm: float = 1.0) -> load.Load:
+    """Return a load of pulls of 32 messages over 16 connections, 2 in flight on each, all over the queues."""
+    requests = load.pulls("bench_pull", "bench_group", ends)
+    work = load.Load(side.port, requests, 11, server.ACCESS_KEY, server.SECRET_KEY, depth=2, seconds=seconds)
+    work.warm = warm
+    return work
 
 
-def say(what: str, ours: list[float], theirs: list[float]) -> None:
-    """One line: medians and their ratio."""
-    a, b = statistics.median(ours), statistics.median(theirs)
-    print(f"{what}: mqguard {a:,.1f}, Apache {b:,.1f}, ratio {a / b:.2f}", flush=True)
+def store_messages(side: Side) -> list[int]:
+    """Store `STORED_BYTES` of messages; return how many each queue surely has."""
+    stored = 0.0
+    while stored * 1024 < STORED_BYTES:
+        work = load.Load(side.port, load.sends("bench_pull"), 310, server.ACCESS_KEY, server.SECRET_KEY, warm=0)
+        work.seconds = CURVE_SECONDS
+        stored += load.run(work).rate * CURVE_SECONDS
+    queues = 4
+    return [int(stored * 0.9 / queues)] * queues
 
 
-def compare(name: str, rounds: int, prepare: Callable[[int], None], work: Callable[[int], load.Load]) -> None:
-    """The same load against both, in turn."""
-    rates: tuple[list[float], list[float]] = ([], [])
-    costs: tuple[list[float], list[float]] = ([], [])
-    tails: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for side in (0, 1):
-            context = server.standalone() if side == 0 else apache.broker(acl=True)
-            with context as started:
-                port, pid = started[0], started[-1]
-                prepare(port)
-                rate, cost, outcome = measure(port, pid, work(port))
-                rates[side].append(rate)
-                costs[side].append(cost)
-                tails[side].append(outcome.quantile(0.99))
-    say(f"{name} per second", *rates)
-    say(f"{name}: processor µs each", *costs)
-    say(f"{name}: p99 ms", *tails)
+def warm_up(side: Side, seconds: float) -> None:
+    """Load a server with sends, and print its rate as it goes."""
+    parts = max(1, round(seconds / CURVE_SECONDS))
+    rates = [load.run(sending(side, CURVE_SECONDS, warm=0)).rate for _ in range(parts)]
+    print(f"{side.name} while it warms, sends/s every {CURVE_SECONDS:g} s: " + " ".join(f"{r:,.0f}" for r in rates))
+
+
+def say(what: str, ours: Measured, theirs: Measured) -> None:
+    """Print what two sides gave, and their ratios."""
+
+    def ratio(mine: list[float], other: list[float]) -> str:
+        return f"{statistics.median(mine) / statistics.median(other):.2f}"
+
+    print(f"{what}: mqguard {ours.line()}")
+    print(f"{what}: Apache {theirs.line()}")
+    print(
+        f"{what}: ratio of rates {ratio(ours.rates, theirs.rates)}, of processor time "
+        f"{ratio(ours.server_us, theirs.server_us)}, of p99 {ratio(ours.tails_ms, theirs.tails_ms)}",
+        flush=True,
+    )
+
+
+def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
+    """Load mqguard and the peer in turn."""
+    with contextlib.ExitStack() as stack:
+        port, _, pid = stack.enter_context(server.standalone())
+        ours = Side("mqguard", port, pid)
+        port, pid = stack.enter_context(apache.broker(acl=True))
+        theirs = Side("Apache", port, pid)
+        warm_up(ours, CURVE_SECONDS)
+        warm_up(theirs, warm)
+        for name in what:
+            found = {ours: Measured(), theirs: Measured()}
+            ends = {side: store_messages(side) if name == "pulls" else [] for side in found}
+            if name == "pulls":
+                for side in found:  # the peer has been warmed with sends alone
+                    load.run(pulling(side, warm if side is theirs else CURVE_SECONDS, ends[side]))
+            for _ in range(rounds):
+                for side, into in found.items():
+                    work = pulling(side, seconds, ends[side]) if name == "pulls" else sending(side, seconds)
+                    measure(side, work, into)
+            say(name, found[ours], found[theirs])
 
 
 def acl_cost(rounds: int, seconds: float) -> None:
-    """What authentication, authorization and audit cost us: sends with ACL on against off."""
-    rates: dict[bool, list[float]] = {True: [], False: []}
-    costs: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(rounds):
+    """Measure what authentication, authorization and audit cost in the whole server: sends with ACL on, and off."""
+    with contextlib.ExitStack() as stack:
+        found: dict[Side, Measured] = {}
         for acl in (True, False):
-            with server.standalone(acl=acl) as (port, _, pid):
-                rate, cost, _ = measure(port, pid, sending(port, seconds, acl=acl))
-                rates[acl].append(rate)
-                costs[acl].append(cost)
-    on, off = statistics.median(rates[True]), statistics.median(rates[False])
-    print(f"ACL on: {on:,.0f} sends/s, off: {off:,.0f}, ratio {on / off:.2f}")
-    guard = statistics.median(costs[True]) - statistics.median(costs[False])
-    print(f"ACL: processor µs per send {guard:.1f} (on {statistics.median(costs[True]):.1f})")
+            port, _, pid = stack.enter_context(server.standalone(acl=acl))
+            side = Side(f"ACL {'on' if acl else 'off'}", port, pid, acl)
+            warm_up(side, CURVE_SECONDS)
+            found[side] = Measured()
+        for _ in range(rounds):
+            for side, into in found.items():
+                measure(side, sending(side, seconds), into)
+    for side, into in found.items():
+        print(f"{side.name}: {into.line()}")
+    on, off = found.values()
+    print(
+        f"ACL: {statistics.median(on.server_us) - statistics.median(off.server_us):.1f} µs of processor time per send"
+    )
 
 
 def startup(rounds: int) -> None:
@@ -141,17 +225,14 @@ def main() -> None:
     parser.add_argument("what", nargs="+", choices=["sends", "pulls", "acl", "startup"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--warm", type=float, default=30, help="seconds of load that the peer has first")
     options = parser.parse_args()
-    for what in options.what:
-        match what:
-            case "sends":
-                compare("sends", options.rounds, lambda _: None, lambda p: sending(p, options.seconds, acl=True))
-            case "pulls":
-                compare("pulls of 32", options.rounds, fill, lambda p: pulling(p, options.seconds))
-            case "acl":
-                acl_cost(options.rounds, options.seconds)
-            case "startup":
-                startup(options.rounds)
+    if compared := [name for name in options.what if name in ("sends", "pulls")]:
+        compare(compared, options.rounds, options.seconds, options.warm)
+    if "acl" in options.what:
+        acl_cost(options.rounds, options.seconds)
+    if "startup" in options.what:
+        startup(options.rounds)
 
 
 if __name__ == "__main__":
