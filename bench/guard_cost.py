@@ -4,7 +4,7 @@
     .venv/bin/python bench/guard_cost.py
 
 Prints one JSON object: CPU microseconds per request of the thread that serves requests, and of the whole process with
-the audit writer, which makes lines and writes them to two files. The best of several runs counts: what else the machine
+the audit writer, which makes lines and writes them to files. The best of several runs counts: what else the machine
 does only adds.
 """
 
@@ -21,8 +21,8 @@ from mqguard.auth.resource import Resource
 from mqguard.auth.signature import sign
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret
-from mqguard.guard.audit import AuditTrail
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit import AuditTrail, Stream
+from mqguard.guard.audit_lines import StreamLines
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
@@ -92,9 +92,10 @@ def measure(guard: Guard, writer: AuditWriter) -> tuple[float, float]:
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as directory:
-        files = [RotatingFile(Path(directory) / name, 1 << 30, 1) for name in ("auth_audit.log", "audit.jsonl")]
+        names = [f"{name}.{stream}" for stream in Stream for name in ("auth_audit.log", "audit.jsonl")]
+        files = [RotatingFile(Path(directory) / name, 1 << 30, 1) for name in names]
         clock = SystemClock()
-        writer = AuditWriter(files, AuditLines(), clock.now_ms)
+        writer = AuditWriter(files, StreamLines(), clock.now_ms)
         writer.start()
         guard = Guard(
             GuardSettings(authentication_enabled=True, authorization_enabled=True),

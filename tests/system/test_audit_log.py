@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import collections
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.access import create_topic, create_user, entry, grant, send_fields
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.fixtures.wire import CREATE_USER, DELETE_USER, User, Wire
+from tests.fixtures.wire import CREATE_USER, DELETE_USER, SEND, User, Wire, request
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -75,3 +78,149 @@ def test_what_the_first_start_makes_is_on_record(tmp_path: Path) -> None:
     (change,) = changes_in(server)
     assert (change["operation"], change["subject"], change["user"]) == ("initial-user", f"User:{SUPER}", "")
     assert SUPER_SECRET not in json.dumps(change)
+
+
+def flood(port: int, requests: list[bytes], *, links: int = 4, at_once: int = 200) -> None:
+    """Send requests over several connections, and read every answer."""
+    wires = [Wire(port, timeout=60) for _ in range(links)]
+    try:
+        for start in range(0, len(requests), links * at_once):
+            share = requests[start : start + links * at_once]
+            parts = [share[number::links] for number in range(links)]
+            for wire, part in zip(wires, parts, strict=True):
+                wire.socket.sendall(b"".join(part))
+            for wire, part in zip(wires, parts, strict=True):
+                for _ in part:
+                    wire.read()
+    finally:
+        for wire in wires:
+            wire.close()
+
+
+def counted(lines: list[dict[str, object]]) -> int:
+    """How many decisions lines stand for: one each, or the number that they tell."""
+    return sum(int(str(line.get("count", 1))) for line in lines)
+
+
+def size(server: Server, name: str) -> int:
+    return sum(path.stat().st_size for path in (server.data / "audit").glob(name))
+
+
+def sends(user: User | None, topics: list[str], claimed: str = "") -> list[bytes]:
+    found = []
+    for number, topic in enumerate(topics):
+        fields = send_fields(topic)
+        if user is None and claimed:
+            fields["AccessKey"] = f"{claimed}{number}"
+        found.append(request(SEND, fields, b"x", user=user, opaque=number))
+    return found
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    with Server(tmp_path) as started, Wire(started.broker_port, ADMIN) as admin:
+        create_user(admin, "alice", "secret-of-alice")
+        create_user(admin, "mallory", "secret-of-mallory")
+        create_topic(admin, "orders")
+        grant(admin, "alice", entry("Topic:orders", "Pub"))
+        yield started
+
+
+ALICE, MALLORY = User("alice", "secret-of-alice"), User("mallory", "secret-of-mallory")
+BAD_NAME = "\x01" * 250
+
+
+def test_a_flood_without_credentials_loses_and_displaces_nothing(server: Server) -> None:
+    """It costs some lines in files of its own, in which every request is counted; a change beside it is on record."""
+    with Wire(server.broker_port, ALICE) as alice:
+        refused = alice.call(SEND, send_fields("secret"))
+        assert refused.code == 16
+    several = sends(None, ["orders"] * 20_000, BAD_NAME)
+    same = sends(None, ["orders"] * 20_000)
+    flood(server.broker_port, several)
+    with Wire(server.broker_port, ADMIN) as admin:
+        create_user(admin, "beside", "secret-of-beside")
+    flood(server.broker_port, same)
+    server.stop()
+
+    found = lines_in(server, "audit.jsonl.unauthenticated*")
+    assert counted(found) == len(several) + len(same)
+    assert size(server, "*.unauthenticated*") < 512 * 1024
+    kept = lines_in(server, "audit.jsonl")
+    assert [line["event"] for line in lines_in(server) if line["event"] == "lost"] == []
+    assert any(line.get("decision") and f"[decision {line['decision']}]" in str(refused.remark) for line in kept)
+    assert any(line["event"] == "change" and line["subject"] == "User:beside" for line in kept)
+    assert not [line for line in kept if line["event"] != "change" and not line["proven_by"]]
+
+
+def test_a_user_without_rights_displaces_no_history(server: Server) -> None:
+    """Names that it chooses, each another, cost it its budget of lines; the rest is counted."""
+    with Wire(server.broker_port, ALICE) as alice:
+        assert alice.call(SEND, send_fields("secret")).code == 16
+    before = size(server, "au*")
+    denied = sends(MALLORY, [f"{number:x<250}" for number in range(8_000)])
+    flood(server.broker_port, denied)
+    server.stop()
+
+    kept = lines_in(server, "audit.jsonl")
+    assert counted([line for line in kept if line.get("user") == "mallory" and line.get("verdict") == "deny"]) == 8_000
+    assert any(line.get("user") == "alice" and line.get("reason") == "no-match" for line in kept)
+    assert size(server, "au*") - before < 1_000_000
+
+
+def test_denials_outlive_admissions(tmp_path: Path) -> None:
+    """Files that admissions have turned over leave denials and changes alone."""
+    server = Server(tmp_path, settings={"auditMaxFileSize": "64K", "auditMaxFiles": "1"})
+    with server, Wire(server.broker_port, ADMIN) as admin:
+        create_user(admin, "alice", "secret-of-alice")
+        create_topic(admin, "orders")
+        grant(admin, "alice", entry("Topic:orders", "Pub"))
+        with Wire(server.broker_port, ALICE) as alice:
+            refused = alice.call(SEND, send_fields("secret"))
+        flood(server.broker_port, sends(ALICE, ["orders"] * 3_000))
+        server.stop()
+
+    admitted = lines_in(server, "audit.jsonl.admitted*")
+    assert {line["code"] for line in admitted} == {SEND}, "older admissions have made room"
+    kept = lines_in(server, "audit.jsonl")
+    (denial,) = [line for line in kept if line.get("verdict") == "deny"]
+    assert f"[decision {denial['decision']}]" in str(refused.remark)
+    assert [line["subject"] for line in kept if line.get("operation") == "create-user"] == ["User:alice"]
+    why = subprocess.run(
+        [Path(sys.executable).with_name("mqguard"), "why", str(denial["decision"]), "--data", str(server.data)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "no-match" in why.stdout, why.stderr
+
+
+def test_every_denial_of_a_kind_has_an_id_that_is_found(server: Server) -> None:
+    """The id that a peer hears for the hundredth time is the one that the log has."""
+    told = set()
+    with Wire(server.broker_port, MALLORY) as mallory:
+        for _ in range(100):
+            told.add(str(mallory.call(SEND, send_fields("orders")).remark))
+    server.stop()
+
+    lines = [line for line in lines_in(server, "audit.jsonl") if line.get("user") == "mallory"]
+    assert [len(told), len(lines), counted(lines)] == [1, 2, 100]
+    assert {f"[decision {line['decision']}]" in next(iter(told)) for line in lines} == {True}
+
+
+def test_the_log_keeps_nothing_of_closed_connections(tmp_path: Path) -> None:
+    """Long signatures and names, each on a connection of its own, are not in memory afterwards."""
+    settings = {"authenticationWhitelist": "105", "authorizationWhitelist": "105"}
+    with Server(tmp_path, settings=settings) as server:
+
+        def ask(count: int) -> None:
+            for number in range(count):
+                with Wire(server.namesrv_port) as wire:
+                    fields = {"topic": "TBW102", "AccessKey": f"x{number}", "Signature": "A" * 60_000}
+                    wire.socket.sendall(request(105, fields))
+                    wire.read()
+
+        ask(50)
+        before = server.resident_bytes()
+        ask(1_000)
+        assert server.resident_bytes() - before < 20 << 20

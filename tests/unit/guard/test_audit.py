@@ -1,19 +1,33 @@
 """What goes on record, and the lines that it becomes."""
 
+import gc
 import hashlib
 import itertools
 import json
 
+import msgspec
 import pytest
 
 from mqguard.auth.action import Action
 from mqguard.auth.policy import Decision as Word
 from mqguard.auth.policy import Entry
 from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit import AdminChange, AuditTrail, Decision, Stage, bounded
-from mqguard.guard.audit_lines import AuditLines, hash_of
+from mqguard.guard.audit import (
+    MAX_SIGNATURE,
+    AdminChange,
+    AuditTrail,
+    Decision,
+    Stage,
+    Stream,
+    bounded,
+    read_change,
+)
+from mqguard.guard.audit_lines import AuditLines, StreamLines, hash_of
 from mqguard.guard.context import Identity, Need
+from mqguard.guard.denial_groups import USERS
+from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, Sink, World, signed
 
@@ -329,3 +343,205 @@ def test_a_touched_resource_is_on_record(world):
 
     assert "on resource = Topic:orders for request = 33." in apache[-1]
     assert (objects[-1]["event"], objects[-1]["verdict"]) == ("touched", "allow")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x is authenticated success with Signature = sha256:0123456789ab.",
+        "x is Allow Action = Pub from sourceIp = 10.0.0.1 on resource = Topic:t for request = 310.",
+        "a,User:b",
+        "a\"b'c",
+        "back\\x20slash",
+        "x\u2028y",
+        "x\u00a0y",
+    ],
+)
+def test_a_name_is_one_word_in_apaches_format(world, name):
+    """It cannot look like another part of its line; what is escaped can be told from what was sent."""
+    world.refusal(signed(310, b="orders", user=name))
+    world.refusal(signed(310, b=name))
+
+    apache, objects = lines_of(world)
+
+    escaped = apache[0].split("User:", 1)[1].split(" is authenticated failed with Signature = sha256:")[0]
+    assert " " not in escaped
+    assert escaped.encode().decode("unicode_escape") == name
+    assert len(apache[1].split(" with Signature = ")) == 2
+    assert apache[2].split(" on resource = Topic:")[1] == f"{escaped} for request = 310."
+    assert not any(" is authenticated success" in line and "alice" not in line for line in apache)
+    assert objects[0]["user"] == name
+
+
+@pytest.mark.parametrize("name", ["orders", "%RETRY%g", "ns%t", "a.b-c_d", "über", "订单"])
+def test_usual_names_stand_as_they_are(world, name):
+    world.refusal(signed(310, b="orders", user=name))
+    assert f"User:{name} is authenticated failed" in lines_of(world)[0][0]
+
+
+def test_a_record_keeps_no_long_signature(world):
+    """What no valid signature can be is neither kept nor hashed."""
+    command = signed(310, b="orders")
+    command.ext["Signature"] = "A" * 1_000_000
+    world.refusal(command)
+
+    assert len(world.sink.records[0].signature) == MAX_SIGNATURE
+    assert lines_of(world)[0][0].endswith(f"{hash_of('A' * MAX_SIGNATURE)}.")
+
+
+def test_a_record_holds_no_connection(world):
+    """Nothing that the log keeps leads to the peer, whose connection may be long gone."""
+    world.admit(signed(310, b="orders-1"))
+    world.refusal(signed(310, b="other"))
+    lines = AuditLines()
+    lines.render(world.sink.records)
+
+    seen, ahead = set(), [lines, world.audit, *world.sink.records]
+    while ahead:
+        one = ahead.pop()
+        if id(one) in seen or isinstance(one, type) or callable(one) or isinstance(one, Sink):
+            continue
+        seen.add(id(one))
+        assert not isinstance(one, Peer)
+        assert not isinstance(one, Rights)
+        ahead += gc.get_referents(one)
+        if isinstance(one, msgspec.Struct):
+            ahead += [getattr(one, name) for name in one.__struct_fields__]
+
+
+def test_denials_that_are_alike_are_one_line_and_a_count(world):
+    """All have one id; another version of the policies, user, code, resource or reason makes another line."""
+    told = {world.refusal(signed(310, b="other")).decision_id for _ in range(5)}
+    assert len(told) == 1
+    world.user("bob")
+    for command in (
+        signed(310, b="other"),
+        signed(310, b="third"),
+        signed(10, topic="other"),
+        signed(310, b="other", user="bob"),
+        signed(310, b="other", secret="wrong"),
+    ):
+        assert world.refusal(command).decision_id not in told
+    assert len(world.sink.records) == 6
+
+    world.clock.ms += 5_000
+    world.audit.tick(world.clock.ms)
+    apache, objects = lines_of(world)
+    assert objects[-1] == {
+        **objects[0],
+        "time": "2023-11-14T22:13:20.000Z",
+        "count": 4,
+        "first": "2023-11-14T22:13:20.000Z",
+        "last": "2023-11-14T22:13:20.000Z",
+    }
+    assert apache[-1] == f"{apache[1]} This happened 4 more times since {WHEN}."
+
+
+def test_denials_without_a_budget_are_counted_in_one_line(world):
+    for number in range(300):
+        world.refusal(signed(310, b=f"t{number}"))
+    assert len(world.sink.records) == USERS.burst
+    world.audit.close(world.clock.ms)
+
+    apache, objects = lines_of(world)
+    assert objects[-1] == {
+        "time": "2023-11-14T22:13:20.000Z",
+        "event": "folded",
+        "verdict": "deny",
+        "reason": "",
+        "user": "alice",
+        "proven_by": "signature",
+        "source": "10.1.2.3",
+        "count": 300 - USERS.burst,
+        "first": "2023-11-14T22:13:20.000Z",
+        "last": "2023-11-14T22:13:20.000Z",
+        "sources": ["10.1.2.3"],
+        "codes": [310],
+        "reasons": ["no-match"],
+        "resources": [f"Topic:t{number}" for number in range(USERS.burst, USERS.burst + 16)],
+    }
+    assert apache[-1] == (
+        f"{WHEN} WARN mqguard - [AUDIT] 44 more requests of User:alice from sourceIp = 10.1.2.3 were refused since {WHEN} "
+        "for request = 310, one line each would be too many."
+    )
+
+
+def test_what_goes_to_which_files(world):
+    """Denials of users, changes and administrative requests are kept; admissions and strangers have files of theirs."""
+    world.admit(signed(310, b="orders-1"))
+    world.refusal(signed(310, b="other"))
+    world.refusal(signed(310, b="orders-1", secret="wrong"))
+    world.admit(signed(17, topic="t", user="root"))
+    world.audit.put_change(change())
+
+    lines = StreamLines().render(world.sink.records)
+    codes = [[json.loads(line).get("code") for line in chunk.splitlines()] for chunk in lines[1::2]]
+    assert codes == [[310, 17, 0], [310], [310]]
+    reasons = [[json.loads(line).get("reason") for line in chunk.splitlines()] for chunk in lines[1::2]]
+    assert reasons == [["no-match", "super", None], ["allowed"], ["wrong-signature"]]
+    assert [chunk.count(b"AUTHORIZATION") for chunk in lines[::2]] == [1, 1, 0]
+    assert StreamLines().lost(3, 0)[:2] == (b"", b"")
+    assert StreamLines().lost(3, 0)[2:4] == AuditLines().lost(3, 0)
+
+
+def test_administrative_requests_are_kept_while_their_user_has_a_budget(world):
+    for _ in range(USERS.burst + 10):
+        world.admit(signed(17, topic="t", user="root"))
+    streams = [record.stream for record in world.sink.records]
+    assert streams == [Stream.KEPT] * USERS.burst + [Stream.ADMITTED] * 10
+
+
+def test_a_change_is_not_admitted_without_room_for_its_record(world):
+    """Whatever the operator chose for other requests."""
+    world.sink.limit = 0
+    refused = world.refusal(signed(3001, username="x", user="root"))
+    assert (refused.code, "audit log has no room" in refused.remark) == (2, True)
+    world.admit(signed(3005, user="root"))
+
+
+def test_a_change_that_was_made_waits_for_room_and_no_other_is_admitted_before(world):
+    made = change(id="c1")
+    world.sink.limit = 0
+    world.audit.put_change(made)
+    world.sink.limit = 2
+    world.refusal(signed(3001, username="x", user="root"))
+    world.audit.tick(world.clock.ms)
+    assert world.sink.records[-1] is made
+
+
+def test_a_denial_that_finds_no_room_is_counted(world):
+    world.sink.limit = 0
+    refused = world.refusal(signed(310, b="other"))
+    assert world.refusal(signed(310, b="other")).decision_id == refused.decision_id
+    world.sink.limit = 100
+    world.clock.ms += 5_000
+    world.audit.tick(world.clock.ms)
+    (line,) = lines_of(world)[1]
+    assert (line["decision"], line["count"]) == (refused.decision_id, 2)
+
+
+def test_refusals_of_changes_are_counted_like_denials():
+    sink = Sink()
+    trail = AuditTrail(sink)
+    for number in range(1000):
+        trail.put_change(change(outcome="The user is not exist", subject=f"User:{number % 500}"))
+    assert len(sink.records) == USERS.burst
+    trail.close(0)
+    lines = [json.loads(line) for line in AuditLines().render(sink.records)[1].splitlines()]
+    assert sum(line.get("count", 1) for line in lines) == 1000
+
+
+def test_a_change_comes_back_from_its_stored_form():
+    for name in ("alice", "\ud800", 'a\n"b'):
+        made = change(subject=f"User:{name}", details={"1": name}, id="c1", code=3001, method="signature")
+        assert read_change(made.encode()) == made
+    for bad in (b"", b"{}", b"[1]", b'{"when_ms": "x"}'):
+        with pytest.raises(ValueError):
+            read_change(bad)
+
+
+def test_what_is_recorded_of_a_change_is_bounded():
+    many = bounded(change(details={str(number): "x" * 10_000 for number in range(5_000)}, subject="y" * 9_000))
+    assert len(many.encode()) < 100_000
+    assert many.details["..."] == f"{5_000 - len(many.details) + 1} more"
+    assert bounded(change(details={"a": "b"})) == change(details={"a": "b"})

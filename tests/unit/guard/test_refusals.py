@@ -3,10 +3,14 @@
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.resource import ResourceType
-from mqguard.auth.user import UserStatus
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserStatus
 from mqguard.guard.context import Need
-from mqguard.guard.refusals import MOST_NEEDS_KEPT, Refusal, RefusalLog, remedy
+from mqguard.guard.refusal_facts import facts_of
+from mqguard.guard.refusals import FORGOTTEN, MOST_NEEDS_KEPT, Refusal, RefusalLog, remedy
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import World, signed
@@ -178,3 +182,86 @@ def test_a_refusal_takes_no_more_memory_for_naming_more(place):
     assert len(kept) == MOST_NEEDS_KEPT == 8
     assert kept.count(needs[place]) == 1
     assert needs[place] in kept[: place + 1]
+
+
+def one_refusal(number, **members):
+    return Refusal(
+        **{
+            "decision_id": f"d{number}",
+            "when_ms": number,
+            "user": "alice",
+            "proven": True,
+            "source": "10.1.2.3",
+            "code": 310,
+            "stage": "authorization",
+            "reason": "denied",
+            "remark": "no",
+            **members,
+        }
+    )
+
+
+def test_refusals_of_strangers_displace_none_of_users():
+    log = RefusalLog(8)
+    for number in range(4):
+        log.add(one_refusal(number))
+    for number in range(4, 100):
+        log.add(one_refusal(number, proven=False))
+
+    assert [log.find(f"d{number}").when_ms for number in range(4)] == [0, 1, 2, 3]
+    assert len(log) == 4 + 2
+    assert [one.when_ms for one in log.last(3)] == [99, 98, 3]
+
+
+def test_what_a_peer_was_told_is_kept_in_part():
+    log = RefusalLog(8)
+    log.add(one_refusal(1, remark=f"begin{'x' * 100_000}end", user="y" * 100_000))
+
+    kept = log.find("d1")
+    assert (kept.remark[:5], kept.remark[-3:]) == ("begin", "end")
+    assert len(kept.remark) + len(kept.user) < 3_000
+
+
+def rights(entries):
+    entry = Entry(Resource.parse("Topic:t"), (Action.PUB,), (), Decision.ALLOW)
+    acl = Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, (entry,) * entries),)) if entries else None
+    return Rights(User("alice", ()), acl)
+
+
+def test_superseded_policies_are_forgotten_before_they_fill_memory():
+    """Each refusal may have been judged by other policies, all of them big."""
+    log = RefusalLog(1_000)
+    need = Need(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
+    for number in range(100):
+        log.add(one_refusal(number, rights=rights(1_000), refused=need))
+
+    assert sum(log.find(f"d{number}").rights is not None for number in range(100)) < 20
+    assert log.find("d0").forgotten
+    assert not log.find("d99").forgotten
+    assert "not remembered any more" in log.find("d0").story()
+    assert facts_of(log.find("d0"), with_entries=False)["withheld"] == FORGOTTEN
+
+
+def test_policies_that_are_shared_count_once():
+    """However many refusals they made, and also after some of these are gone."""
+    log, shared = RefusalLog(1_000), rights(15_000)
+    for number in range(3_000):
+        log.add(one_refusal(number, rights=shared))
+    for number in range(3_000, 3_500):
+        log.add(one_refusal(number, rights=rights(0)))
+    log.add(one_refusal(2_999, rights=shared))
+
+    assert len(log) == 1_000
+    assert not log.find("d2999").forgotten
+    for number in range(4_000, 6_000):
+        log.add(one_refusal(number))
+    assert log.find("d2999") is None
+    log.add(one_refusal(7_000, rights=rights(19_000)))
+    log.add(one_refusal(7_001, rights=rights(500)))
+    assert not log.find("d7000").forgotten
+
+
+def test_one_users_policies_are_kept_however_many():
+    log = RefusalLog(10)
+    log.add(one_refusal(1, rights=rights(50_000)))
+    assert not log.find("d1").forgotten

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.telemetry.audit_search import find_decision
+from mqguard.telemetry.audit_search import find_change, find_decision
 
 
 @pytest.fixture(name="log")
@@ -48,3 +48,27 @@ def test_no_log_no_decision(tmp_path):
     assert find_decision(tmp_path / "none", "d1") is None
     (tmp_path / "empty").touch()
     assert find_decision(tmp_path / "empty", "d1") is None
+
+
+def test_refusals_of_unauthenticated_peers_are_in_files_of_their_own(tmp_path):
+    log = tmp_path / "audit.jsonl"
+    log.write_text('{"decision":"d1"}\n')
+    (tmp_path / "audit.jsonl.unauthenticated").write_text('{"decision":"d2"}\n')
+    (tmp_path / "audit.jsonl.unauthenticated.1").write_text('{"decision":"d3"}\n')
+    assert [find_decision(log, f"d{number}") for number in (1, 2, 3, 4)] == [
+        {"decision": "d1"},
+        {"decision": "d2"},
+        {"decision": "d3"},
+        None,
+    ]
+
+
+def test_a_change_is_found_by_its_id(tmp_path):
+    log = tmp_path / "audit.jsonl"
+    log.write_text('{"event":"change","subject":"\\"id\\":\\"c2\\"","id":"c1"}\n{"id":"c3","eve')
+    (tmp_path / "audit.jsonl.1").write_text('{"event":"change","id":"c0"}\n')
+    assert find_change(log, "c0")["id"] == "c0"
+    assert find_change(log, "c1")["id"] == "c1"
+    assert find_change(log, "c2") is None
+    assert find_change(log, "c3") is None
+    assert find_change(log, "not an id") is None

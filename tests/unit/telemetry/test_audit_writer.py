@@ -31,9 +31,16 @@ class Disk:
         self.full = threading.Event()
         self.tried = threading.Event()
         self.step = 1 << 20
+        self.synced = 0
+        self.unsyncable = False
 
     def make_room(self):
         """Always room for another part."""
+
+    def sync(self):
+        if self.unsyncable:
+            raise OSError(5, "Input/output error")
+        self.synced = len(self.data)
 
     def append(self, data):
         if self.full.is_set():
@@ -65,7 +72,7 @@ def _impatient(monkeypatch):
 
 
 def writer(disks, limit=1000):
-    return AuditWriter(disks, Texts(), lambda: 7, limit)
+    return AuditWriter(disks, Texts(), lambda: 7, limit, reserved=limit)
 
 
 def test_records_become_lines_of_both_files(tmp_path):
@@ -273,3 +280,85 @@ def test_a_busy_thread_gives_way_to_the_writer(disks):
     audit.close(timeout_s=30)
 
     assert (put, audit.written, audit.dropped) == (100_000, 100_000, 0)
+
+
+def test_denials_and_changes_have_room_of_their_own(disks):
+    """Others find no room there, and what finds none is not counted as dropped: its owner keeps it."""
+    audit = writer(disks, limit=2)
+    assert [audit.put("x") for _ in range(3)] == [True, True, False]
+    assert [audit.put("r", reserved=True) for _ in range(3)] == [True, True, False]
+    assert audit.dropped == 1
+    audit.end_turn()
+    audit.start()
+    audit.close()
+    assert disks[0].data == b"a x\na x\na r\na r\na lost 1 at 7\n"
+
+
+def test_a_receipt_comes_back_after_the_line_is_synced(disks):
+    audit = writer(disks)
+    audit.put("one", reserved=True, receipt="r1")
+    audit.put("two")
+    audit.end_turn()
+    audit.put("three", reserved=True, receipt="r3")
+    assert audit.take_receipts() == []
+    audit.start()
+    audit.close()
+    assert audit.take_receipts() == ["r1", "r3"]
+    assert audit.take_receipts() == []
+    assert (disks[0].synced, disks[1].synced) == (len(disks[0].data), len(disks[1].data))
+
+
+@pytest.mark.parametrize("harm", ["unsyncable", "lineless", "full"])
+def test_no_receipt_comes_back_for_a_line_that_may_be_missing(disks, harm):
+    """The disk cannot sync, the record has no line, or the disk takes nothing until the writer is closed."""
+    audit = writer(disks)
+    disks[1].unsyncable = harm == "unsyncable"
+    if harm == "full":
+        disks[1].full.set()
+    audit.put("bad" if harm == "lineless" else "one", reserved=True, receipt="r")
+    audit.start()
+    audit.close(timeout_s=5)
+    assert audit.take_receipts() == []
+
+
+def test_nothing_is_synced_without_need(disks):
+    audit = writer(disks)
+    audit.put("one")
+    audit.start()
+    audit.close()
+    assert disks[0].synced == 0
+
+
+def test_a_long_turn_keeps_few_records(disks):
+    """Lines are made in steps within a turn, so that its records take no memory until its end."""
+    audit = writer(disks, limit=100_000)
+    for number in range(10_000):
+        audit.put(str(number))
+        assert len(audit._turn) < audit_writer.PER_STEP
+    audit.start()
+    audit.close()
+    assert audit.written == 10_000
+
+
+def test_a_line_that_was_left_half_written_is_ended_first(tmp_path):
+    """What a killed process left is not taken for the beginning of the next line; a short write is."""
+    path = tmp_path / "a"
+    path.write_bytes(b"whole\nhal")
+    file = RotatingFile(path, 1 << 20, 1)
+    file.append(b"next\nsho")
+    file.close()
+    file.append(b"rt\n")
+    file.sync()
+    file.close()
+    file.sync()
+    assert path.read_bytes() == b"whole\nhal\nnext\nshort\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"whole\n"])
+def test_a_file_whose_last_line_is_whole_is_left_as_it_is(tmp_path, before):
+    path = tmp_path / "a"
+    path.write_bytes(before)
+    file = RotatingFile(path, 1 << 20, 1)
+    file.append(b"next\n")
+    file.close()
+    assert path.read_bytes() == before + b"next\n"
