@@ -1,5 +1,8 @@
 """How far groups have come, read from the engine."""
 
+from collections.abc import Callable
+
+from mqguard.broker.errors import RequestRefused
 from mqguard.broker.reserved import RESERVED_GROUPS
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -7,6 +10,41 @@ from mqguard.engine.errors import EngineError
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import MessageQueue
 from mqguard.remoting.bodies.groups import ConsumeStats, QueueProgress, QueueTimeSpan
+from mqguard.remoting.codes import ResponseCode
+
+MAX_QUEUES = 16_384
+"""Maximum queues of one report: each costs some 5 us, while all others wait."""
+MAX_TIMES = 1_024
+"""Maximum times that one report reads from the store; the rest are 0, as where a time cannot be found out."""
+
+
+class Times:
+    """Reads when messages were stored, as often as one report may."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._left = MAX_TIMES
+
+    def at(self, topic: str, queue_id: int, offset: int) -> int:
+        """When the message at an offset was stored, 0 if that cannot be found out."""
+        return self._read(lambda: self._engine.time_of(topic, queue_id, offset))
+
+    def first(self, topic: str, queue_id: int) -> int:
+        """When the first message of a queue was stored, -1 if it has none, 0 if that cannot be found out."""
+        return self._read(lambda: self._engine.earliest_store_time(topic, queue_id))
+
+    def last(self, topic: str, queue_id: int) -> int:
+        """When the last message of a queue was stored, 0 if it has none or that cannot be found out."""
+        return self._read(lambda: self._engine.last_store_time(topic, queue_id))
+
+    def _read(self, read: Callable[[], int]) -> int:
+        if not self._left:
+            return 0
+        self._left -= 1
+        try:
+            return read()
+        except EngineError:
+            return 0
 
 
 class Progress:
@@ -40,11 +78,20 @@ class Progress:
         found = {*self._clients.groups_of_topic(topic), *self._engine.offsets.groups_of(topic)}
         return sorted(found - RESERVED_GROUPS)
 
-    def stats(self, group: str, topics: list[TopicConfig]) -> ConsumeStats:
-        """How far a group has come in every queue of topics."""
+    def times(self) -> Times:
+        """What reads the times of one report."""
+        return Times(self._engine)
+
+    def stats(self, group: str, topics: list[TopicConfig], times: Times) -> ConsumeStats:
+        """How far a group has come in every queue of topics.
+
+        Raises:
+            RequestRefused: These are too many queues.
+        """
+        require_few(sum(topic.read_queues for topic in topics))
         return ConsumeStats(
             offset_table={
-                self.queue(topic.name, queue_id): self._queue_progress(group, topic.name, queue_id)
+                self.queue(topic.name, queue_id): self._queue_progress(group, topic.name, queue_id, times)
                 for topic in topics
                 for queue_id in range(topic.read_queues)
             }
@@ -52,33 +99,40 @@ class Progress:
 
     def spans(self, group: str, topic: TopicConfig, now_ms: int) -> list[QueueTimeSpan]:
         """The times that a group's offsets stand for, in every queue of a topic."""
-        return [self._span(group, topic.name, queue_id, now_ms) for queue_id in range(topic.write_queues)]
+        times = self.times()
+        return [self._span(group, topic.name, queue_id, now_ms, times) for queue_id in range(topic.write_queues)]
 
-    def store_time_at(self, topic: str, queue_id: int, offset: int) -> int:
-        """When the message at an offset was stored, 0 if that cannot be found out."""
-        try:
-            return self._engine.time_of(topic, queue_id, offset)
-        except EngineError:
-            return 0
-
-    def _queue_progress(self, group: str, topic: str, queue_id: int) -> QueueProgress:
+    def _queue_progress(self, group: str, topic: str, queue_id: int, times: Times) -> QueueProgress:
         consumed = self._engine.offsets.get(group, topic, queue_id) or 0
         pulled = self._engine.offsets.pulled(group, topic, queue_id)
         return QueueProgress(
             broker_offset=self._engine.max_offset(topic, queue_id),
             consumer_offset=consumed,
             pull_offset=consumed if pulled is None else pulled,
-            last_timestamp=self.store_time_at(topic, queue_id, consumed - 1),
+            last_timestamp=times.at(topic, queue_id, consumed - 1) if consumed else 0,
         )
 
-    def _span(self, group: str, topic: str, queue_id: int, now_ms: int) -> QueueTimeSpan:
+    def _span(self, group: str, topic: str, queue_id: int, now_ms: int, times: Times) -> QueueTimeSpan:
         consumed = self._engine.offsets.get(group, topic, queue_id) or 0
         waiting = self._engine.max_offset(topic, queue_id) > consumed
-        following = self.store_time_at(topic, queue_id, consumed) if waiting else 0
+        following = times.at(topic, queue_id, consumed) if waiting else 0
         return QueueTimeSpan(
             message_queue=self.queue(topic, queue_id),
-            min_time_stamp=self._engine.earliest_store_time(topic, queue_id),
-            max_time_stamp=self._engine.last_store_time(topic, queue_id),
-            consume_time_stamp=self.store_time_at(topic, queue_id, consumed - 1),
+            min_time_stamp=times.first(topic, queue_id),
+            max_time_stamp=times.last(topic, queue_id),
+            consume_time_stamp=times.at(topic, queue_id, consumed - 1) if consumed else 0,
             delay_time=now_ms - following if following else 0,
+        )
+
+
+def require_few(queues: int) -> None:
+    """Refuse a report on more queues than one report may have.
+
+    Raises:
+        RequestRefused: These are more.
+    """
+    if queues > MAX_QUEUES:
+        raise RequestRefused(
+            ResponseCode.INVALID_PARAMETER,
+            f"a report on {queues} queues, and one request reports on at most {MAX_QUEUES}: name a group and a topic",
         )

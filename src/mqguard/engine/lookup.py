@@ -18,7 +18,7 @@ MAX_FOUND_BYTES = 15 * 1024 * 1024
 """Records of one query, all together: clients read no frame over 16 MiB. One is given whatever its size."""
 _CANDIDATES = 256
 """Records looked at per query at most."""
-_CANDIDATE_BYTES = 64 * 1024 * 1024
+_CANDIDATE_BYTES = 16 * 1024 * 1024
 """Bytes of records looked at per query at most: keys can be made to collide, and everybody else waits meanwhile."""
 
 
@@ -96,7 +96,7 @@ class Lookup:
 
 
 def _carries(message: Record, key: str, *, unique: bool) -> bool:
-    pairs = properties.parse(message.properties.decode(errors="replace"))
-    if unique:
-        return pairs.get(properties.UNIQ_KEY) == key
-    return key in pairs.get(properties.KEYS, "").split(" ") or pairs.get(properties.UNIQ_KEY) == key
+    text = message.properties.decode(errors="replace")
+    if properties.value_of(text, properties.UNIQ_KEY) == key:
+        return True
+    return not unique and key in (properties.value_of(text, properties.KEYS) or "").split(" ")

@@ -44,10 +44,11 @@ _OF_NO_CLIENT = _OURS | _ORIGINS
 _SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
-MAX_BATCH = 32_768
-"""Most messages of one batch: 190,000 empty ones would fit, and everybody waits while they are stored, some 20 us each.
+MAX_BATCH = 1_024
+"""Maximum messages of one batch: 190,000 empty ones would fit, and all others wait while they are stored, 20 us each.
 
-Clients give every message an id: honest batches of 4 MiB come near this only where bodies are of a few bytes.
+A batch of 4 MiB meets this only where its messages are smaller than 4 KiB; one of 1 MiB, into which the examples of
+Java clients split theirs, where they are smaller than 1 KiB.
 """
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
@@ -99,6 +100,10 @@ class Producer:
         self.check_room()
         if len(request.body) > self._max_bytes:
             raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
+        if len(request.properties) > properties.MAX_BYTES:
+            raise MessageIllegal(
+                f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(request.properties)}"
+            )
         _check_numbers(request)
         topic = self._topic_for(request)
         queue_id = self._queue_for(request, topic)
@@ -180,13 +185,11 @@ class Producer:
         if names.owner_of(request.topic) is not None:
             raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")
         try:
-            parts = batch.decode(request.body)
+            parts = batch.decode(request.body, MAX_BATCH)
         except RecordInvalid as error:
             raise MessageIllegal(f"the batch can not be read: {error}") from error
         if not parts:
             raise MessageIllegal("the batch holds no message")
-        if len(parts) > MAX_BATCH:
-            raise MessageIllegal(f"the batch holds {len(parts)} messages, {MAX_BATCH} is the most")
         return parts
 
     def _batch_part(

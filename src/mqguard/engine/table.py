@@ -80,6 +80,7 @@ class ConfigTable(Generic[C]):
         self._version_key = b"version-" + table.value
         self._listeners: list[Callable[[str], None]] = []
         self._by_name: dict[str, C] = {config.name: config for config in built_in}
+        self._sorted: list[C] | None = None
         self._uncounted = frozenset(self._by_name)
         self._limits = limits
         self._count = 0
@@ -97,7 +98,12 @@ class ConfigTable(Generic[C]):
 
     def all(self) -> list[C]:
         """All configurations, in order of their names."""
-        return sorted(self._by_name.values(), key=lambda config: config.name)
+        if self._sorted is None:
+            self._sorted = sorted(self._by_name.values(), key=lambda config: config.name)
+        return self._sorted.copy()
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Call back with the name after each stored change, before its acknowledgement leaves."""
@@ -130,6 +136,7 @@ class ConfigTable(Generic[C]):
     def _replace(self, name: str, config: C | None) -> None:
         """Set or remove a configuration, and keep the counts."""
         old = self._by_name.get(name)
+        self._sorted = None
         if self._counts(name):
             self._count += (config is not None) - (old is not None)
             if old is not None and old.creator is not None:

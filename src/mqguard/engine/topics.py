@@ -130,8 +130,10 @@ class Topics(ConfigTable[TopicConfig]):
             return False
 
         self._remove(name)
-        for queue in self._store.queues():
-            if queue.topic == name:
+        # All numbers that a queue can have: there may have been more queues than there are now.
+        for queue_id in range(MAX_QUEUES):
+            queue = self._store.queue(name, queue_id)
+            if queue is not None:
                 self._store.stage_drop(queue)
         self._offsets.remove_topic(name)
         return True

@@ -39,15 +39,21 @@ def encode(messages: list[BatchMessage]) -> bytes:
     return b"".join(parts)
 
 
-def decode(data: bytes) -> list[BatchMessage]:
+def decode(data: bytes, most: int | None = None) -> list[BatchMessage]:
     """Read a batch body.
 
+    Args:
+        data: The body.
+        most: Maximum number of messages, None for any.
+
     Raises:
-        RecordInvalid: the bytes are not whole messages one after the other.
+        RecordInvalid: the bytes are not whole messages one after the other, or there are more.
     """
     found: list[BatchMessage] = []
     at = 0
     while at < len(data):
+        if len(found) == most:
+            raise RecordInvalid(f"it holds more than {most} messages")
         message, at = _message_at(data, at)
         found.append(message)
     return found

@@ -50,6 +50,24 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
+def value_of(text: str, name: str) -> str | None:
+    """Return the value of one property as `parse` would, None if there is none.
+
+    It costs a search, whatever the number of pairs.
+    """
+    start = f"{name}{NAME_END}"
+    found = text.rfind(PAIR_END + start)
+    if found >= 0:
+        found += 1
+    elif not text.startswith(start):
+        return None
+    else:
+        found = 0
+    found += len(start)
+    end = text.find(PAIR_END, found)
+    return text[found:] if end < 0 else text[found:end]
+
+
 def text_of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
     """Write properties as text, with the closing STX that Java writes. Empty names and values are left out."""
     items = pairs.items() if isinstance(pairs, Mapping) else pairs

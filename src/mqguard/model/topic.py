@@ -22,6 +22,8 @@ ATTRIBUTE_VALUES: dict[str, frozenset[str] | None] = {
 }
 """Attributes that a topic may have, with the values allowed; None is a whole number."""
 
+MAX_CHANGE = 4 * 1024
+"""Maximum characters of an attribute change: there are five attributes."""
 MAX_DIGITS = 20
 """Maximum characters of an attribute that is a whole number."""
 
@@ -81,6 +83,8 @@ def change_attributes(current: dict[str, str], change: str) -> dict[str, str]:
     Raises:
         AttributesInvalid: a part has neither sign, names an unknown attribute or gives it an illegal value.
     """
+    if len(change) > MAX_CHANGE:
+        raise AttributesInvalid(f"an attribute change of {len(change)} characters; at most {MAX_CHANGE} are read")
     changed = dict(current)
     for part in filter(None, (piece.strip() for piece in change.split(","))):
         name, _, value = part[1:].partition("=")

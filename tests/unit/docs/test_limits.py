@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from mqguard.broker import open_requests, parking
+from mqguard.broker import open_requests, parking, progress
 from mqguard.broker.filters import MAX_EXPRESSION
-from mqguard.broker.processors import membership, pull
+from mqguard.broker.processors import membership, pull, reset
 from mqguard.broker.settings import BrokerSettings
-from mqguard.engine import clients, lookup, produce, waiting
+from mqguard.engine import clients as live_clients
+from mqguard.engine import lookup, produce, waiting
+from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import link
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import frame
+from mqguard.remoting.bodies import codec
 from mqguard.remoting.codes import ResponseCode
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "getting-started.md").read_text()
@@ -31,17 +34,30 @@ def test_the_page_tells_the_limits() -> None:
         "messages of a batch": f"{produce.MAX_BATCH:,}",
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
-        "all filters of a client together": f"{membership.MAX_FILTERS:,} characters",
+        "all filters of a client together": (
+            f"{membership.MAX_FILTERS:,} characters, {membership.MAX_DIFFERENT_FILTERS:,} of different ones"
+        ),
         "tags of a pull that waits": f"{pull.MOST_TAGS}",
         "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
         "groups of a connection": f"{membership.MAX_GROUPS:,}",
-        "what all clients together subscribe to": f"{clients.MAX_PLACES:,} groups, topics and parts of filters",
+        "what all clients together subscribe to": f"{live_clients.MAX_PLACES:,} groups, topics and parts of filters",
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
+        "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",
+        "groups that one heartbeat creates": f"{membership.MAX_NEW_GROUPS}",
+        "topics or groups that one request creates or changes (18, 225)": f"{groups.MAX_CONFIGS}",
+        "queues to lock, and acknowledgements of a batch": f"{clients.MAX_QUEUES:,}",
+        "a body that names groups and topics": (
+            f"{body.MAX_BODY // 1024} KiB, of which {codec.MAX_LENIENT // 1024} KiB may be JSON that is not strict"
+        ),
+        "queues that one request reports on, resets or copies": (
+            f"{progress.MAX_QUEUES:,}, {reset.MAX_QUEUES} and {reset.MAX_OFFSETS:,}"
+        ),
         "a name in a heartbeat": f"{membership.MAX_WORD} characters",
         "requests of a user that wait for [plugins](plugins.md)": f"{parking.MAX_WAITING // parking._SHARE:,}",
         "connections from one address": f"{net.max_connections_per_address:,}",
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",
     }
+    assert (topics.MAX_TOPICS, pop.MAX_ACKS) == (groups.MAX_CONFIGS, clients.MAX_QUEUES)
     assert f"served for {link._PATIENCE * 1000:g} ms at a time" in PAGE
     assert rows()["messages of a batch"][1] == f"refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"

@@ -41,3 +41,12 @@ def test_empty_names_and_values_are_not_written():
 @given(st.text(max_size=40))
 def test_any_text_can_be_read(text):
     assert all(properties.parse(text))
+
+
+@given(
+    st.lists(st.tuples(st.text("ab\x01", max_size=3), st.text("ab\x01", max_size=3)), max_size=6),
+    st.sampled_from(["a", "b", "ab", "KEYS"]),
+)
+def test_one_value_is_found_as_parsing_finds_it(pairs, name):
+    text = "\x02".join(f"{key}\x01{value}" for key, value in pairs)
+    assert properties.value_of(text, name) == properties.parse(text).get(name)

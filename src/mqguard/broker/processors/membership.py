@@ -32,9 +32,17 @@ MAX_GROUPS = 1_000
 MAX_TOPICS = 1_000
 """Most topics that a group subscribes to."""
 MAX_FILTERS = 256 * 1024
-"""Longest filters of a heartbeat, all together: each character of tags costs some 30 bytes, and 0.2 us to hash."""
+"""Longest filters of a heartbeat, all together: they are kept while the client lives."""
+MAX_DIFFERENT_FILTERS = 32 * 1024
+"""Maximum characters of the different filters of a heartbeat: each costs some 30 bytes, and 0.3 us to hash."""
+MAX_NEW_GROUPS = 32
+"""Maximum groups that one heartbeat creates: each is several writes. The next heartbeat, or a pull, creates more."""
 MAX_WORD = 255
 """Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
+
+Filter = tuple[frozenset[str], frozenset[int]]
+"""The tags of a filter, and their hash codes."""
+_NO_FILTER: Filter = (frozenset(), frozenset())
 
 
 class Membership:
@@ -85,14 +93,20 @@ class Membership:
         client = Client(beat.client_id, link, command.language, command.version, user)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
-        consuming = [_consuming(consumer, keep=beat.without_sub) for consumer in beat.consumer_data_set]
+        filters: dict[str, Filter] = {}
+        consuming = [_consuming(consumer, filters, keep=beat.without_sub) for consumer in beat.consumer_data_set]
         producing = {producer.group_name for producer in beat.producer_data_set}
         if not self._clients.has_room(client, consuming, producing):
             raise RequestRefused(
                 ResponseCode.SYSTEM_BUSY,
                 "too many groups, topics and filters of this user are remembered: stop some of its clients",
             )
+        new = 0
         for one in consuming:
+            if self._engine.groups.get(one.group) is None:
+                new += 1
+                if new > MAX_NEW_GROUPS:
+                    continue
             self._consume(client, one, now, request.access.creator)
         for group in producing:
             self._clients.produce(client, group, now)
@@ -166,13 +180,13 @@ class Membership:
             )
 
 
-def _consuming(consumer: ConsumerData, *, keep: bool) -> Consuming:
+def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> Consuming:
     return Consuming(
         consumer.group_name,
         consumer.consume_type,
         consumer.message_model,
         consumer.consume_from_where,
-        None if keep else tuple(map(_subscription, consumer.subscription_data_set)),
+        None if keep else tuple(_subscription(data, filters) for data in consumer.subscription_data_set),
     )
 
 
@@ -194,11 +208,16 @@ def _require_short(beat: HeartbeatData) -> None:
                     f"the filter of topic `{subscription.topic}` is longer than {MAX_EXPRESSION} characters",
                 )
     wanted = (subscription for consumer in beat.consumer_data_set for subscription in consumer.subscription_data_set)
-    if sum(len(subscription.sub_string) for subscription in wanted) > MAX_FILTERS:
-        raise RequestRefused(
-            ResponseCode.INVALID_PARAMETER,
-            f"the filters of all topics together are longer than {MAX_FILTERS} characters",
-        )
+    filters = [subscription.sub_string for subscription in wanted]
+    for most, what, counted in (
+        (MAX_FILTERS, "filters", filters),
+        (MAX_DIFFERENT_FILTERS, "different filters", set(filters)),
+    ):
+        if sum(map(len, counted)) > most:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"the {what} of all topics together are longer than {most} characters",
+            )
 
 
 def _require_words(*words: str) -> None:
@@ -207,16 +226,20 @@ def _require_words(*words: str) -> None:
             raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"`{word[:32]}…` is longer than {MAX_WORD} characters")
 
 
-def _subscription(data: SubscriptionData) -> Subscription:
+def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscription:
     # The codes that the client sends are not believed: they follow from the text.
     kind = data.expression_type or "TAG"
-    wanted = tags.split(data.sub_string) if kind == "TAG" else frozenset()
+    found = filters.get(data.sub_string)
+    if found is None:
+        wanted = tags.split(data.sub_string)
+        found = filters[data.sub_string] = wanted, frozenset(map(tags.code_of, wanted))
+    wanted, codes = found if kind == "TAG" else _NO_FILTER
     return Subscription(
         data.topic,
         data.sub_string,
         kind,
         wanted,
-        frozenset(map(tags.code_of, wanted)),
+        codes,
         data.sub_version,
         data.class_filter_mode,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.errors import RequestRefused
-from mqguard.broker.progress import Progress
+from mqguard.broker.progress import Progress, require_few
 from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import RESERVED_GROUPS
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
@@ -70,7 +70,7 @@ class Reports:
             found = [topic for name in dict.fromkeys(named) if (topic := self._engine.topics.get(name)) is not None]
         else:
             found = _readable(request.access, self._progress.topics_of(header.consumer_group))
-        return Reply(body=encode(self._progress.stats(header.consumer_group, found)))
+        return Reply(body=encode(self._progress.stats(header.consumer_group, found, self._progress.times())))
 
     def spans(self, request: Request) -> Reply:
         """The times that a group's offsets stand for (303)."""
@@ -83,12 +83,15 @@ class Reports:
         """How far every group has come (317)."""
         ordered_only = read(request.command.ext, BrokerConsumeStatsHeader).is_order
         listed: list[dict[str, list[ConsumeStats]]] = []
-        behind = 0
+        behind = queues = 0
+        times = self._progress.times()
         for group in self._engine.groups.all():
             topics = [topic for topic in self._progress.topics_of(group.name) if topic.order or not ordered_only]
             if group.name in RESERVED_GROUPS or not topics:
                 continue
-            stats = [self._progress.stats(group.name, [topic]) for topic in topics]
+            queues += sum(topic.read_queues for topic in topics)
+            require_few(queues)
+            stats = [self._progress.stats(group.name, [topic], times) for topic in topics]
             listed.append({group.name: stats})
             behind += sum(
                 queue.broker_offset - queue.consumer_offset for one in stats for queue in one.offset_table.values()

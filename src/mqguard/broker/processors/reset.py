@@ -24,6 +24,11 @@ from mqguard.remoting.errors import BodyInvalid
 from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.offsets import CloneOffsetHeader, ConsumerStatusHeader, ResetOffsetHeader
 
+MAX_QUEUES = 256
+"""Maximum queues that one request resets: each takes up to 20 reads to find the time, while all others wait."""
+MAX_OFFSETS = 4_096
+"""Maximum positions that one request copies."""
+
 
 class Resetting:
     """Moves the offsets of groups.
@@ -75,6 +80,12 @@ class Resetting:
             raise NoSuchGroup(f"subscription group [{header.group}] does not exist")
         topic = self._engine.topics.require(header.topic)
         queues = range(topic.read_queues) if header.queue_id < 0 else (header.queue_id,)
+        if len(queues) > MAX_QUEUES:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"topic `{header.topic}` has {len(queues)} queues, and one request resets at most {MAX_QUEUES}: name "
+                "the queue (`queueId`), one after the other",
+            )
         table = {queue_id: self._target(header, queue_id) for queue_id in queues}
         for queue_id, offset in table.items():
             self._engine.offsets.set(header.group, header.topic, queue_id, offset)
@@ -101,6 +112,14 @@ class Resetting:
         # A retry topic belongs to one group alone: its offsets mean nothing to another.
         topics = [topic for topic in topics if names.owner_of(topic) is None]
         request.access.pending = False
+        source = {topic: self._engine.offsets.of(header.src_group, topic) for topic in topics}
+        count = sum(map(len, source.values()))
+        if count > MAX_OFFSETS or len(source) > MAX_OFFSETS // 16:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"group `{header.src_group}` has {count} positions in {len(source)} topics, and one request copies at "
+                f"most {MAX_OFFSETS} in {MAX_OFFSETS // 16} topics: name the topic (`topic`)",
+            )
         for topic in topics:
             if not named:
                 request.access.require(ResourceType.TOPIC, topic, Action.UPDATE)
@@ -109,7 +128,7 @@ class Resetting:
         self._engine.groups.find(header.dest_group, request.access.creator)
         for topic in topics:
             if self._engine.topics.get(topic) is not None:
-                for queue_id, offset in self._engine.offsets.of(header.src_group, topic).items():
+                for queue_id, offset in source[topic].items():
                     self._engine.offsets.set(header.dest_group, topic, queue_id, offset)
         return Reply(stored=True)
 

@@ -131,8 +131,8 @@ class Status:
             "commitLogMaxOffset": str(extent.next_physical),
             "commitLogDiskRatio": f"{extent.space.used_ratio:.4f}",
             "commitLogDirCapacity": f"Total : {_gib(extent.space.total)}, Free : {_gib(extent.space.free)}.",
-            "topics": str(len(engine.topics.all())),
-            "groups": str(len(engine.groups.all())),
+            "topics": str(len(engine.topics)),
+            "groups": str(len(engine.groups)),
             "consumersOnline": str(sum(len(group.members) for group in self._clients.groups())),
         }
 

@@ -23,7 +23,7 @@ from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
-MAX_CONFIGS = 256
+MAX_CONFIGS = 128
 """Maximum groups to create or change at once: each is a write of its own while others wait."""
 
 

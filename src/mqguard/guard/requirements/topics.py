@@ -35,7 +35,7 @@ def create_topic(command: Command) -> Needs:
     return (topic_need(name, CREATE_UPDATE),)
 
 
-MAX_TOPICS = 256
+MAX_TOPICS = 128
 """Maximum topics to create or change at once: each is a write of its own while others wait."""
 
 

@@ -382,6 +382,25 @@ def test_a_group_of_hundreds_of_topics_with_filters_is_welcome(house):
     assert len(house.broker.clients.group("g").subscriptions) == 900
 
 
+def test_different_filters_are_bounded_more_strictly(house):
+    """Every one of them is split and hashed, while all others wait."""
+    said = json.loads(beat(topics=["t1", "t2", "t3", "t4"]))
+    for number, one in enumerate(said["consumerDataSet"][0]["subscriptionDataSet"]):
+        one["subString"] = f"{number}" * 10_000
+    answer = house.call(34, body=json.dumps(said).encode())
+    assert answer.code == ResponseCode.INVALID_PARAMETER
+    assert "the different filters of all topics together are longer than 32768 characters" in answer.remark
+
+
+def test_one_heartbeat_creates_some_groups_and_the_next_ones_the_rest(house):
+    said = {"clientID": "c", "consumerDataSet": [{"groupName": f"new{number}"} for number in range(80)]}
+    created = []
+    for _ in range(3):
+        assert house.call(34, body=json.dumps(said).encode()).code == 0
+        created.append(sum(house.engine.groups.get(f"new{number}") is not None for number in range(80)))
+    assert created == [32, 64, 80]
+
+
 def test_the_words_of_a_consumer_are_short_too(house):
     for member in ("consumeType", "messageModel", "consumeFromWhere"):
         said = json.loads(beat())

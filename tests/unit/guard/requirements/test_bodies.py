@@ -238,12 +238,12 @@ def many(form, count):
 
 
 TOO_MANY = [
-    (18, lambda n: {"topicConfigList": many({"topicName": "t@"}, n)}, 256, "topics"),
-    (225, lambda n: {"groupConfigList": many({"groupName": "g@"}, n)}, 256, "groups"),
+    (18, lambda n: {"topicConfigList": many({"topicName": "t@"}, n)}, 128, "topics"),
+    (225, lambda n: {"groupConfigList": many({"groupName": "g@"}, n)}, 128, "groups"),
     (
         34,
         lambda n: {"clientID": "c", "consumerDataSet": many({"groupName": "g@"}, n)},
-        1_000,
+        256,
         "producer and consumer groups",
     ),
     (
