@@ -148,7 +148,16 @@ MAX_BYTES = Option(
     "maxStoreBytes",
     kinds.SIZE,
     0,
-    "The oldest messages are deleted when more than this is kept; 0 sets no limit.",
+    "When more than this is kept, the oldest messages of the topic that keeps most are deleted; 0 sets no limit.",
+    "store",
+    ours=True,
+)
+MAX_TRACE_BYTES = Option(
+    "maxTraceBytes",
+    kinds.SIZE,
+    0,
+    "When the trace topic keeps more than this, its oldest messages are deleted; 0 is a sixteenth of `maxStoreBytes`, "
+    "or 256M without it.",
     "store",
     ours=True,
 )

@@ -67,6 +67,7 @@ class Producer:
     Attributes:
         full: Why new messages are refused for lack of room, None if they are not.
         down: Why the store takes no writes, None if it does.
+        waiting_full: Why messages that would have to wait for their time are refused, None if they are not.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Producer:
         self._next_queue = 0
         self.full: str | None = None
         self.down: str | None = None
+        self.waiting_full: str | None = None
         self._suffix = properties.text_of(
             {
                 properties.MSG_REGION: settings.region,
@@ -154,6 +156,8 @@ class Producer:
         _check_kind(pairs, request.sys_flag)
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
+        if (level or due) and self.waiting_full is not None:
+            raise StoreFull(f"service not available now: {self.waiting_full}")
         tags_text = pairs.get(properties.TAGS)
         tag_code = tags.code_of(tags_text) if tags_text else 0
         if level:

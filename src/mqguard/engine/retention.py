@@ -1,4 +1,4 @@
-"""Deleting old messages: by age and by size, oldest first, in small steps.
+"""Deleting old messages, oldest first, in small steps. Deleting by size is in `eviction`.
 
 A round fixes a physical offset, the cut; queue by queue the entries below it go and minimum offsets move; then the
 records below it go at once. A queue never points at records that are gone.
@@ -7,6 +7,7 @@ records below it go at once. A queue never points at records that are gone.
 import math
 
 from mqguard.engine.delay import Delays
+from mqguard.engine.eviction import first_at
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import record
 from mqguard.store.ports import MessageStore
@@ -22,19 +23,18 @@ _LEAST_BYTES = 1 << 20
 
 
 class Retention:
-    """Deletes messages that are too old or too many.
+    """Deletes messages that are too old.
 
     Args:
         store: Where they are.
-        settings: `reserved_hours` and `max_bytes`.
-        delays: Whose waiting messages are kept, however old or many.
+        settings: `reserved_hours`.
+        delays: Whose waiting messages are kept, however old.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, delays: Delays) -> None:
         self._store = store
         self._delays = delays
         self._reserved_ms = settings.reserved_hours * _HOUR_MS
-        self._max_bytes = settings.max_bytes
         self._next_round = 0
         self._cut = 0
         self._left: list[Queue] = []
@@ -52,7 +52,7 @@ class Retention:
         first = self._store.first_physical()
         if first is None:
             return False
-        cut = max(self._cut_by_time(first, now), self._cut_by_size(first))
+        cut = self._cut_by_time(first, now)
         waiting = self._delays.first_waiting()
         if waiting is not None:
             cut = min(cut, waiting)
@@ -72,14 +72,11 @@ class Retention:
     def _trim_some(self) -> None:
         for _ in range(min(_QUEUES_PER_STEP, len(self._left))):
             queue = self._left.pop()
-            offset = self._first_at(queue, self._cut)
+            offset = first_at(self._store, queue, self._cut)
             if offset > queue.min_offset and self._store.queue(queue.topic, queue.queue_id) is queue:
                 self._store.stage_trim(queue, offset)
         if not self._left:
             self._store.stage_release(self._cut)
-
-    def _cut_by_size(self, first: int) -> int:
-        return self._store.next_physical - self._max_bytes if self._max_bytes else first
 
     def _cut_by_time(self, first: int, now: int) -> int:
         """The first record that is young enough, found by halving; all records before it can go."""
@@ -101,15 +98,3 @@ class Retention:
         """Store time of the first record at or after an offset, infinite if there is none."""
         found = self._store.next_record(physical)
         return record.decode(found[1]).store_timestamp if found else math.inf
-
-    def _first_at(self, queue: Queue, cut: int) -> int:
-        """The first offset of a queue whose record is at or after the cut, found by halving."""
-        low, high = queue.min_offset, queue.max_offset
-        while low < high:
-            middle = (low + high) // 2
-            entries = self._store.entries(queue, middle, 1)
-            if entries and entries[0].physical < cut:
-                low = middle + 1
-            else:
-                high = middle
-        return low

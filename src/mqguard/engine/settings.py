@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from mqguard.model.names import TRACE_TOPIC
+
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
 
@@ -30,7 +32,10 @@ class EngineSettings:
         delay_levels: Times of the delay levels (`messageDelayLevel`).
         timer_max_seconds: How far ahead a message may be delivered (`timerMaxDelaySec`).
         reserved_hours: Messages older than this are deleted (`fileReservedTime`); 0 keeps them.
-        max_bytes: Oldest messages are deleted when more bytes than this are kept; 0 sets no limit.
+        max_bytes: When more bytes than this are kept, the oldest messages of the largest topic are deleted; 0 sets no
+            limit.
+        trace_topic: Topic to which clients send traces, for which they need no grant (`msgTraceTopicName`).
+        trace_bytes: The same limit for the trace topic alone; 0 is a sixteenth of `max_bytes`, or 256 MiB without it.
         max_disk_ratio: Sends are refused when more of the disk than this is in use (`diskMaxUsedSpaceRatio` / 100).
         process: A number that tells this process from others on the host, for unique ids.
     """
@@ -56,5 +61,7 @@ class EngineSettings:
     timer_max_seconds: int = 3 * 24 * 3600
     reserved_hours: int = 72
     max_bytes: int = 0
+    trace_topic: str = TRACE_TOPIC
+    trace_bytes: int = 0
     max_disk_ratio: float = 0.95
     process: int = 0

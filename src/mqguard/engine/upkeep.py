@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mqguard.engine.delay import Delays
+from mqguard.engine.eviction import Eviction
 from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Retention
 from mqguard.engine.settings import EngineSettings
@@ -53,6 +54,7 @@ class Upkeep:
         self._max_ratio = settings.max_disk_ratio
         self._turn = turn
         self._retention = Retention(store, settings, delays)
+        self._eviction = Eviction(store, settings, delays, producer)
         self._next_watch = 0
         self.trouble: str | None = None
         turn.on_failure(self._failed)
@@ -71,6 +73,7 @@ class Upkeep:
         self._attempt(lambda: self._timers.deliver(now))
         self._attempt(lambda: self._store.sweep(_SWEEP_ENTRIES))
         self._attempt(lambda: self._retention.step(now))
+        self._attempt(self._eviction.step)
 
     def _attempt(self, step: Callable[[], object]) -> None:
         """Take one step; where reading fails, what is staged is whole, and the rest is tried again at the next tick."""

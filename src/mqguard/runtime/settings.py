@@ -141,6 +141,8 @@ def engine_settings(config: Configuration) -> EngineSettings:
         delay_levels=get(server_options.MESSAGE_DELAY_LEVELS),
         reserved_hours=get(server_options.FILE_RESERVED_TIME),
         max_bytes=get(server_options.MAX_BYTES),
+        trace_topic=get(access_options.TRACE_TOPIC),
+        trace_bytes=get(server_options.MAX_TRACE_BYTES),
         max_disk_ratio=get(server_options.DISK_FULL_RATIO) / 100,
         process=os.getpid(),
     )

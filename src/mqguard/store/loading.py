@@ -37,7 +37,7 @@ def load(reader: Reader, queues: QueueTable, dropped: DroppedQueues) -> Loaded:
     is_new = _is_new(reader)
     for key, value in reader.metas(layout.QUEUE_LETTER):
         queue = layout.queue_from(key, value)
-        queue.max_offset = queue.next_offset = reader.end_of(queue)
+        queue.max_offset = queue.next_offset = queue.opened_at = reader.end_of(queue)
         queues.load(queue)
     for key, value in reader.metas(layout.DROPPED_LETTER):
         dropped.load(layout.number_in(key), *layout.span_from(value))

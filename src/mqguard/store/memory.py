@@ -64,6 +64,7 @@ class MemoryMessageStore:
         entry = Entry(queue.next_offset, self.next_physical, len(record), tag_code, store_time)
         self._messages.append((queue.number, entry, record, tuple(keys)))
         queue.next_offset += 1
+        queue.next_bytes += len(record)
         self.next_physical += len(record)
         self._queues.touch(queue)
         self._staged = True
@@ -86,6 +87,12 @@ class MemoryMessageStore:
         queue.pending_min = max(queue.pending_min, min_offset)
         self._queues.touch(queue)
         self._staged = True
+
+    def stage_evict(self, queue: Queue, min_offset: int) -> None:
+        """See `MessageStore`."""
+        entries = self.entries(queue, queue.pending_min, max(0, min_offset - queue.pending_min))
+        self._evicted += [entry.physical for entry in entries]
+        self.stage_trim(queue, min_offset)
 
     def stage_release(self, physical: int) -> None:
         """See `MessageStore`."""
@@ -218,6 +225,9 @@ class MemoryMessageStore:
         for physical in self._order[:gone]:
             del self._records[physical]
         del self._order[:gone]
+        for physical in self._evicted:
+            if self._records.pop(physical, None) is not None:
+                del self._order[bisect.bisect_left(self._order, physical)]
         self._dropped += self._drops
         self._queues.settle()
         self._clear()
@@ -227,5 +237,6 @@ class MemoryMessageStore:
         self._messages: list[tuple[int, Entry, bytes, tuple[int, ...]]] = []
         self._values: dict[tuple[Table, bytes], bytes | None] = {}
         self._drops: list[int] = []
+        self._evicted: list[int] = []
         self._release = 0
         self._committed_physical = self.next_physical

@@ -114,6 +114,10 @@ class MessageStore(Protocol):
         """Remove the entries of a queue below an offset, `min_offset <= queue.max_offset`."""
         ...
 
+    def stage_evict(self, queue: Queue, min_offset: int) -> None:
+        """Remove the entries of a queue below an offset and their records, `min_offset <= queue.max_offset`."""
+        ...
+
     def stage_release(self, physical: int) -> None:
         """Remove all records below a physical offset, `physical <= next_physical`."""
         ...

@@ -12,9 +12,23 @@ class Queue:
         max_offset: One after the last committed offset.
         next_offset: One after the last staged offset: where the next message of this turn goes.
         pending_min: What `min_offset` becomes with this turn's commit.
+        opened_at: `max_offset` when the store was opened, 0 for a queue that was made since.
+        max_bytes: Bytes of the records committed since then.
+        next_bytes: The same with what is staged.
     """
 
-    __slots__ = ("max_offset", "min_offset", "next_offset", "number", "pending_min", "queue_id", "topic")
+    __slots__ = (
+        "max_bytes",
+        "max_offset",
+        "min_offset",
+        "next_bytes",
+        "next_offset",
+        "number",
+        "opened_at",
+        "pending_min",
+        "queue_id",
+        "topic",
+    )
 
     def __init__(self, topic: str, queue_id: int, number: int, min_offset: int = 0, max_offset: int = 0) -> None:
         self.topic = topic
@@ -22,6 +36,8 @@ class Queue:
         self.number = number
         self.min_offset = self.pending_min = min_offset
         self.max_offset = self.next_offset = max_offset
+        self.opened_at = max_offset
+        self.max_bytes = self.next_bytes = 0
 
     def __repr__(self) -> str:
         return f"Queue({self.topic}:{self.queue_id} #{self.number} [{self.min_offset}, {self.max_offset}))"
@@ -29,11 +45,13 @@ class Queue:
     def settle(self) -> None:
         """Make what was staged the committed state."""
         self.max_offset = self.next_offset
+        self.max_bytes = self.next_bytes
         self.min_offset = self.pending_min
 
     def revert(self) -> None:
         """Forget what was staged."""
         self.next_offset = self.max_offset
+        self.next_bytes = self.max_bytes
         self.pending_min = self.min_offset
 
 

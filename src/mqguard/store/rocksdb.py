@@ -117,6 +117,7 @@ class RocksMessageStore:
         for key in keys:
             put(_pack_index_key(self._last_day, key, store_time, physical), b"", self._in_keys)
         queue.next_offset = offset + 1
+        queue.next_bytes += size
         self.next_physical = physical + size
         self._queues.touch(queue)
 
@@ -137,6 +138,16 @@ class RocksMessageStore:
         queue.pending_min = min_offset
         self._queues.touch(queue)
         self._put(layout.queue_name(layout.QUEUE_LETTER, queue.number), layout.queue_value(queue, min_offset))
+
+    def stage_evict(self, queue: Queue, min_offset: int) -> None:
+        """See `MessageStore`."""
+        if min_offset <= queue.pending_min:
+            return
+        for entry in self.entries(queue, queue.pending_min, min_offset - queue.pending_min):
+            self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
+        self.stage_trim(queue, min_offset)
+        # The newest records may be gone now; their places must not be given out again.
+        self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
 
     def stage_release(self, physical: int) -> None:
         """See `MessageStore`."""

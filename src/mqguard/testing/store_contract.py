@@ -187,6 +187,43 @@ class MessageStoreContract:
         assert store.first_physical() is None
         assert put(store, b"next").queue_offset == 10
 
+    def test_evicting_removes_entries_and_their_records_alone(self, store: MessageStore) -> None:
+        mine, others = [], []
+        for n in range(10):
+            mine.append(put(store, b"mine %d" % n))
+            others.append(put(store, b"other", topic="U"))
+        store.commit(sync=False)
+        queue = queue_of(store)
+        store.stage_evict(queue, 3)
+        store.stage_evict(queue, 2)
+        store.stage_evict(queue, 7)
+        assert store.record(mine[0].physical) is not None
+        store.commit(sync=False)
+        assert (queue.min_offset, queue.max_offset) == (7, 10)
+        assert [store.record(entry.physical) is None for entry in mine] == [True] * 7 + [False] * 3
+        assert bodies(store, queue_of(store, "U")) == [b"other"] * 10
+        assert store.first_physical() == others[0].physical
+        assert bodies(store, queue, 7) == [b"mine 7", b"mine 8", b"mine 9"]
+
+    def test_a_discarded_eviction_leaves_the_records(self, store: MessageStore) -> None:
+        put(store, b"kept")
+        store.commit(sync=False)
+        store.stage_evict(queue_of(store), 1)
+        store.discard()
+        store.commit(sync=False)
+        assert bodies(store, queue_of(store)) == [b"kept"]
+
+    def test_bytes_of_queues_are_counted(self, store: MessageStore) -> None:
+        first = put(store, b"x" * 100)
+        queue = queue_of(store)
+        assert (queue.max_bytes, queue.next_bytes) == (0, first.size)
+        store.commit(sync=False)
+        put(store, b"gone")
+        store.discard()
+        second = put(store, b"y")
+        store.commit(sync=False)
+        assert queue.max_bytes == queue.next_bytes == first.size + second.size
+
     def test_a_dropped_queue_is_swept_and_comes_back_empty(self, store: MessageStore) -> None:
         gone = [put(store, b"gone") for _ in range(25)]
         kept = put(store, b"kept", topic="U")
@@ -317,6 +354,20 @@ class DurableStoreContract(MessageStoreContract):
         while store.sweep(10):
             store.commit(sync=False)
         assert reopen(store).next_physical == last.physical + last.size
+
+    def test_the_places_of_evicted_messages_are_not_given_again(self, store: MessageStore, reopen: Reopen) -> None:
+        put(store, b"kept", topic="U")
+        for n in range(3):
+            put(store, b"%d" % n)
+        store.commit(sync=False)
+        store.stage_evict(queue_of(store), 3)
+        store.commit(sync=False)
+        before = store.next_physical
+        again = reopen(store)
+        assert again.next_physical == before
+        queue = queue_of(again)
+        assert (queue.min_offset, queue.max_offset, queue.opened_at, queue.max_bytes) == (3, 3, 3, 0)
+        assert bodies(again, queue_of(again, "U")) == [b"kept"]
 
     def test_sweeping_goes_on_after_a_restart(self, store: MessageStore, reopen: Reopen) -> None:
         gone = [put(store, b"gone") for _ in range(25)]

@@ -1,0 +1,186 @@
+"""Deleting messages of the topics that keep too many bytes."""
+
+import collections
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.engine.errors import StoreFull
+from mqguard.engine.usage import Usage
+from mqguard.model.topic import TopicConfig
+from mqguard.store.memory import MemoryMessageStore
+from mqguard.store.rocksdb import RocksMessageStore
+from tests.fixtures.engine import HandClock, make_engine, message, read, send
+
+TRACES = "RMQ_SYS_TRACE_TOPIC"
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def store(request, tmp_path):
+    made = MemoryMessageStore() if request.param == "memory" else RocksMessageStore(tmp_path)
+    yield made
+    made.close()
+
+
+def run(engine, ticks=30):
+    for _ in range(ticks):
+        engine.tick()
+        assert engine.turn.commit()
+
+
+def many(engine, topic, count, size=1000, queue_id=0):
+    for _ in range(count):
+        engine.send(message(bytes(size), topic, queue_id=queue_id))
+    assert engine.turn.commit()
+
+
+def bodies_of(engine, topic, queue_id=0):
+    low = engine.min_offset(topic, queue_id)
+    return [one.body for one in read(engine, topic, queue_id, low)]
+
+
+def kept(store):
+    """Bytes of all records that are there."""
+    total, place = 0, 0
+    while (found := store.next_record(place)) is not None:
+        total += len(found[1])
+        place = found[0] + 1
+    return total
+
+
+def test_traces_do_not_evict_the_messages_of_others(store):
+    engine = make_engine(store, reserved_hours=0, max_bytes=320_000)
+    for n in range(5):
+        send(engine, b"order %d" % n)
+    for _ in range(20):
+        many(engine, TRACES, 40)
+        run(engine, 2)
+    run(engine)
+    assert bodies_of(engine, "orders") == [b"order %d" % n for n in range(5)]
+    assert engine.min_offset("orders", 0) == 0
+    assert kept(store) < 320_000 // 16 + 5_000
+    assert engine.max_offset(TRACES, 0) == 800
+
+
+@pytest.mark.parametrize("settings", [{"trace_bytes": 50_000}, {"trace_bytes": 50_000, "max_bytes": 10_000_000}])
+def test_the_limit_of_traces_can_be_set_and_holds_without_one_for_the_store(store, settings):
+    engine = make_engine(store, reserved_hours=0, **settings)
+    many(engine, TRACES, 200)
+    run(engine)
+    assert 45_000 < kept(store) <= 50_000
+    assert len(bodies_of(engine, TRACES)) == 32
+    assert engine.max_offset(TRACES, 0) == 200
+
+
+def test_the_topic_that_keeps_most_gives_way(store):
+    engine = make_engine(store, reserved_hours=0, max_bytes=200_000)
+    many(engine, "orders", 50)
+    for _ in range(10):
+        many(engine, "flood", 50, queue_id=1)
+        run(engine, 3)
+    assert engine.min_offset("orders", 0) == 0
+    assert 190_000 < kept(store) <= 200_000
+    assert engine.min_offset("flood", 1) > 0
+
+
+def test_what_was_there_before_a_restart_counts(tmp_path):
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, reserved_hours=0)
+    many(engine, "orders", 20)
+    many(engine, "flood", 3_000)
+    before = kept(store)
+    store.close()
+    store = RocksMessageStore(tmp_path)
+    engine = make_engine(store, reserved_hours=0, max_bytes=500_000)
+    usage = Usage(store)
+    while not usage.complete:
+        usage.step()
+    assert usage.total == before
+    run(engine)
+    assert engine.min_offset("orders", 0) == 0
+    assert 490_000 < kept(store) <= 500_000
+    store.close()
+
+
+def test_delayed_messages_take_a_share_and_are_kept(store):
+    clock = HandClock()
+    engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
+    many(engine, "orders", 20)
+    refused = None
+    for _ in range(200):
+        try:
+            send(engine, bytes(1000), "mine", {"DELAY": "1"})
+        except StoreFull as full:
+            refused = str(full)
+            break
+        run(engine, 2)
+    assert refused is not None
+    assert "wait for their time" in refused
+    waiting = engine.max_offset("SCHEDULE_TOPIC_XXXX", 0)
+    assert 20 < waiting < 30
+    assert engine.min_offset("orders", 0) == engine.min_offset("SCHEDULE_TOPIC_XXXX", 0) == 0
+    send(engine, b"at once", "mine")
+    clock.now += 2_000
+    run(engine, 60)
+    assert engine.max_offset("mine", 0) == waiting + 1
+    assert engine.min_offset("SCHEDULE_TOPIC_XXXX", 0) == waiting
+    send(engine, bytes(1000), "mine", {"DELAY": "1"})
+
+
+def test_a_failed_commit_deletes_nothing():
+    store, clock = MemoryMessageStore(), HandClock()
+    engine = make_engine(store, clock, reserved_hours=0, max_bytes=50_000)
+    many(engine, "orders", 100)
+    for _ in range(10):
+        clock.now += 1_000
+        engine.tick()
+        assert store.pending
+        engine.send(message(b"x"))
+        store.room = 10
+        assert not engine.turn.commit()
+        store.room = 1 << 30
+    assert engine.min_offset("orders", 0) == 0
+    clock.now += 1_000
+    run(engine)
+    assert 45_000 < kept(store) <= 50_000
+
+
+def test_many_queues_are_cleared_oldest_first(store):
+    engine = make_engine(store, reserved_hours=0, max_bytes=100_000)
+    engine.topics.put(TopicConfig("wide", 50, 50))
+    for n in range(400):
+        engine.send(message(b"%05d" % n + bytes(1000), "wide", queue_id=n % 50))
+    engine.turn.commit()
+    run(engine, 60)
+    left = [
+        one.body[:5]
+        for queue_id in range(50)
+        for one in read(engine, "wide", queue_id, engine.min_offset("wide", queue_id))
+    ]
+    assert sorted(left) == [b"%05d" % n for n in range(400 - len(left), 400)]
+    assert len(left) > 80
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 3_000)), max_size=60))
+def test_usage_is_what_the_records_say(steps):
+    """Exactly so as long as nothing was deleted; what is wholly deleted is not counted."""
+    store = MemoryMessageStore()
+    engine = make_engine(store)
+    usage, sizes = Usage(store), collections.Counter()
+    for topic, step, size in steps:
+        if step == 3:
+            with contextlib.suppress(Exception):
+                engine.topics.delete(f"topic-{topic}")
+            engine.turn.commit()
+            del sizes[topic]
+        else:
+            before = store.next_physical
+            send(engine, bytes(size), f"topic-{topic}", queue_id=step)
+            sizes[topic] += store.next_physical - before
+        usage.step()
+        usage.step()
+        assert usage.complete
+        assert {topic: usage.of(f"topic-{topic}") for topic in "abc"} == {topic: sizes[topic] for topic in "abc"}
+        assert usage.total == sizes.total()
