@@ -5,8 +5,8 @@ from tests.vectors.reading import REFUSED, Tally, lines
 
 # By tag: requests that are answered as by Apache's broker, requests that are not.
 BY_TAG = {
-    "after": (871, 175),
-    "caller": (242, 137),
+    "after": (870, 176),
+    "caller": (241, 138),
     "input": (305, 87),
     "no-identity": (251, 26),
     "repeats": (27, 7),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mqguard.admin.errors import ChangesTooMany
 from mqguard.admin.session import Session
+from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.net.errors import LinkClosed
@@ -20,15 +21,17 @@ _SECONDS_PER_MIB = 5.0
 """How much longer a broker may take for a large change, on a slow machine that has other work."""
 
 
-def apply(session: Session, changes: Sequence[Change]) -> None:
+def apply(session: Session, changes: Sequence[Change], meant: MeantUsers) -> None:
     """Make changes.
 
     Args:
         session: The broker.
         changes: A user without secrets keeps those it has.
+        meant: The users that the changes are meant for.
 
     Raises:
-        PeerRefused: The caller may not, or a change cannot be made; nothing has changed.
+        PeerRefused: The caller may not, a user is of another incarnation, or a change cannot be made; nothing has
+            changed.
         ChangesTooMany: They are more than the broker takes in one request; nothing has changed.
         LinkError: There is no answer, so it is not known whether they were made.
     """
@@ -37,6 +40,8 @@ def apply(session: Session, changes: Sequence[Change]) -> None:
         put_acls=[_acl(change.acl) for change in changes if isinstance(change, PutAcl)],
         delete_acls=[change.subject.key for change in changes if isinstance(change, DeleteAcl)],
         delete_users=[change.name for change in changes if isinstance(change, DeleteUser)],
+        incarnations=dict(meant.incarnations) or None,
+        confirmed=list(meant.confirmed) or None,
     )
     data = encode(body)
     size = len(data) / _MIB

@@ -4,7 +4,8 @@ Rule 1: Super users, their policies, and becoming Super are for Super users.
 Rule 2: nobody gives what it does not hold: each right that a change adds must be one the administrator has itself.
 Rule 3: who sets the secret of a user, or enables it, can act as that user, so it must hold all of that user's rights.
 Setting the very secret that the user has is no exception.
-Rule 4: taking rights away, disabling and deleting users that are not Super is allowed.
+Rule 4: taking rights away from users that are not Super, and disabling them, is allowed.
+Rule 5: who deletes a user can create another one of its name, so it must hold all of that user's rights.
 
 What is held is compared exactly, over all requests there can be (`excess`).
 """
@@ -54,6 +55,8 @@ def _check_one(author: Rights, name: str, before: Snapshot, after: Snapshot) -> 
     if new is not None and new.is_super:
         raise MetadataRejected(ONLY_SUPER_CREATES if old is None else ONLY_SUPER_UPDATES)
     if new is None:
+        if old is not None:
+            _check_deletion(author, name, before.acl(name))
         return
     # What the user could do before is no gift, unless the change lets the author, or anybody, act as the user anew.
     had = before.acl(name) if _stays_itself(old, new, author.user.name) else None
@@ -65,6 +68,15 @@ def _stays_itself(old: User | None, new: User, author: str) -> bool:
         return False
     # Whether a secret was sent, not whether it is another one: else the answer would tell who guessed it.
     return new.name == author or new.secrets is old.secrets
+
+
+def _check_deletion(author: Rights, name: str, had: Acl | None) -> None:
+    excess = find_excess(had, author.acl)
+    if excess is not None:
+        raise MetadataRejected(
+            f"User:{author.user.name} can not delete User:{name}, who has {excess.action.value} on "
+            f"`{excess.resource.key}`: it does not hold that right itself; it may disable the user"
+        )
 
 
 def _check_gift(author: Rights, name: str, new: Acl | None, had: Acl | None) -> None:

@@ -5,11 +5,14 @@ unknown is ignored, and the last enabled Super user stays.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.delegation import check_delegation
 from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.incarnation import MeantUsers, incarnate
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.merging import containing, merge, without
 from mqguard.auth.policy import Acl, PolicyType
@@ -42,8 +45,13 @@ class MetadataManager:
     change, and the rules of `delegation` hold; None is whoever may do everything: the operator at the machine.
     """
 
-    def __init__(self, store: MetadataStore) -> None:
+    def __init__(self, store: MetadataStore, new_incarnation: Callable[[], str] | None = None) -> None:
         """Read everything from the store.
+
+        Args:
+            store: Holds users and policies.
+            new_incarnation: Makes the incarnation of a new user, a text that no other user has had. None counts, which
+                is enough for a manager whose store is gone when it is.
 
         Raises:
             MetadataStoreFailed: It cannot be read, or a record is corrupt.
@@ -51,6 +59,8 @@ class MetadataManager:
         self._store = store
         self._recording = store if isinstance(store, RecordingStore) else None
         self._make_record: MakeRecord | None = None
+        counter = itertools.count(1)
+        self._new_incarnation = new_incarnation or (lambda: f"counted-{next(counter)}")
         self._snapshot = Snapshot.of(store.load())
 
     @property
@@ -158,7 +168,7 @@ class MetadataManager:
         secrets = user.secrets
         if secret is not None and not is_blank(secret):
             secrets = _replace_secret(secrets, Secret(secret), keep_old_until)
-        changed = User(name, secrets, user_type or user.type, status or user.status)
+        changed = dataclasses.replace(user, secrets=secrets, type=user_type or user.type, status=status or user.status)
         self.apply([PutUser(changed)], force=force, by=by)
         return changed
 
@@ -268,7 +278,14 @@ class MetadataManager:
                 found.append(kept)
         return found
 
-    def apply(self, changes: Sequence[Change], *, force: bool = False, by: str | None = None) -> None:
+    def apply(
+        self,
+        changes: Sequence[Change],
+        *,
+        force: bool = False,
+        by: str | None = None,
+        meant: MeantUsers | None = None,
+    ) -> None:
         """Make several changes as one: all are stored and in force together, or none.
 
         Args:
@@ -276,13 +293,16 @@ class MetadataManager:
             force: Also when no enabled Super user is left.
             by: Who asks for the changes, for the rules of `delegation`; None where nobody has to be asked, such as
                 offline and at the first start.
+            meant: The users that the changes are meant for, if they come from a document. If `by` is Super or None, the
+                confirmed ones, those that are created and those that get a secret are confirmed from now on.
 
         Raises:
-            MetadataRejected: Policies for no user, `by` may not, or the last enabled Super user would be gone.
+            MetadataRejected: Policies for no user, another incarnation of a user, `by` may not, or the last enabled
+                Super user would be gone.
             MetadataStoreFailed: The store failed; nothing has changed.
         """
         before = self._snapshot
-        every = tuple(_with_policies(changes))
+        every = tuple(incarnate(changes, before, self._new_incarnation, by=by, meant=meant))
         after = before.after(every)
         for change in changes:
             if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
@@ -298,14 +318,6 @@ class MetadataManager:
         else:
             self._store.apply(every)
         self._snapshot = after
-
-
-def _with_policies(changes: Iterable[Change]) -> Iterator[Change]:
-    """Policies go with their user, or the next user of that name would inherit them."""
-    for change in changes:
-        yield change
-        if isinstance(change, DeleteUser):
-            yield DeleteAcl(Subject(change.name))
 
 
 def _require_name(name: str) -> None:

@@ -6,6 +6,9 @@ import hmac
 
 from mqguard.auth.errors import PolicyInvalid
 
+NO_INCARNATION = "0"
+"""The incarnation of a user that was stored before there were incarnations."""
+
 
 class UserType(enum.Enum):
     """`SUPER` may do everything, unless disabled."""
@@ -96,12 +99,17 @@ class User:
         secrets: What it may sign with: the current secret first, then at most one that is being rotated out.
         type: Super or Normal.
         status: Enabled or disabled.
+        incarnation: Tells this user from others that had or will have its name. It is new when the user is created,
+            and when a user who is not Super sets the secret of another one.
+        confirmed: True if `mqguard apply` has created this incarnation, or has been told that it is the right one.
     """
 
     name: str
     secrets: tuple[LiveSecret, ...]
     type: UserType = UserType.NORMAL
     status: UserStatus = UserStatus.ENABLE
+    incarnation: str = dataclasses.field(default=NO_INCARNATION, compare=False)
+    confirmed: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def is_super(self) -> bool:

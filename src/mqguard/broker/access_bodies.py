@@ -20,6 +20,8 @@ def user_secrets_info(user: User, password: str | None, now_ms: int) -> UserSecr
         user_status=user.status.value,
         live_secrets=len(ends),
         old_secret_until=min((end for end in ends if end is not None), default=None),
+        incarnation=user.incarnation,
+        confirmed=user.confirmed,
     )
 
 

@@ -145,16 +145,16 @@ def _agreed(brokers: list[BrokerState]) -> "Directory":
 def _read_broker(session: "Session", asker: "Credentials | None") -> "Directory":
     from mqguard.admin import policies, users
     from mqguard.auth.analysis.directory import Directory
-    from mqguard.auth.user import LiveSecret, User, UserStatus, UserType
+    from mqguard.auth.user import NO_INCARNATION, LiveSecret, User, UserStatus, UserType
 
     found = []
     for info in users.find(session):
         name = info.username or ""
         secret = _shown_secret(name, info.password, asker)
         secrets = () if secret is None else (LiveSecret(secret),)
-        found.append(
-            User(name, secrets, UserType.parse(info.user_type or ""), UserStatus.parse(info.user_status or ""))
-        )
+        kind, status = UserType.parse(info.user_type or ""), UserStatus.parse(info.user_status or "")
+        incarnation = info.incarnation or NO_INCARNATION
+        found.append(User(name, secrets, kind, status, incarnation, confirmed=bool(info.confirmed)))
     return Directory.of(found, policies.find(session))
 
 
@@ -246,6 +246,7 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
     """
     from mqguard.auth.errors import PolicyInvalid
     from mqguard.auth.manager import MetadataManager
+    from mqguard.runtime.incarnations import new_incarnation
     from mqguard.store.access_key import load_sealing_key
     from mqguard.store.access_rocksdb import RocksMetadataStore
 
@@ -260,7 +261,7 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
         store = RocksMetadataStore(data / "access", key)
     try:
         with _reading():
-            manager = MetadataManager(store)
+            manager = MetadataManager(store, new_incarnation)
         yield manager
     finally:
         store.close()

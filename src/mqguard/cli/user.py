@@ -199,6 +199,9 @@ def _user_json(info: "UserSecretsInfo") -> dict[str, object]:
     if info.live_secrets is not None:
         value["liveSecrets"] = info.live_secrets
         value["oldSecretUntil"] = _moment(info.old_secret_until)
+    if info.incarnation is not None:
+        value["incarnation"] = info.incarnation
+        value["confirmed"] = bool(info.confirmed)
     return value
 
 

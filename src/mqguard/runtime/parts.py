@@ -29,6 +29,7 @@ from mqguard.net.server import Application
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import FirstStart, prepare_users
 from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.incarnations import new_incarnation
 from mqguard.runtime.kv_file import KvFile
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
@@ -71,7 +72,7 @@ class Parts:
                 else PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT))
             )
             opened.callback(users.close)
-            manager = MetadataManager(users)
+            manager = MetadataManager(users, new_incarnation)
             leftover = frozenset(record.id for record in manager.unwritten_records())
             prepare_users(manager, config, data, first_start, clock)
             self._audit = audit_log = AuditLog(config, data, manager, clock)

@@ -12,7 +12,7 @@ from mqguard.auth.ports import ChangeRecord
 from mqguard.auth.records import AclRecord, encode_acl
 from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, User, UserStatus, UserType
+from mqguard.auth.user import NO_INCARNATION, LiveSecret, User, UserStatus, UserType
 
 USER: Final = b"u\0"
 ACL: Final = b"a\0"
@@ -27,6 +27,8 @@ class _UserForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=
     type: UserType
     status: UserStatus
     secrets: list[tuple[str, int | None]]
+    incarnation: str = NO_INCARNATION
+    confirmed: bool = False
 
 
 class Meta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -70,7 +72,8 @@ def write_user(user: User, key: SealingKey) -> bytes:
     sealed = [
         (key.seal(user.name, live.secret, secrets.token_bytes(NONCE_BYTES)), live.not_after) for live in user.secrets
     ]
-    return _framed(user_key(user.name), msgspec.json.encode(_UserForm(user.type, user.status, sealed)))
+    form = _UserForm(user.type, user.status, sealed, user.incarnation, user.confirmed)
+    return _framed(user_key(user.name), msgspec.json.encode(form))
 
 
 def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
@@ -87,7 +90,7 @@ def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
         raise _unreadable(at) from None
     except SealInvalid as exc:
         raise RecordCorrupt(f"the stored user `{name}` cannot be read: {exc}") from None
-    return User(name, opened, form.type, form.status)
+    return User(name, opened, form.type, form.status, form.incarnation, form.confirmed)
 
 
 def write_acl(acl: Acl) -> bytes:

@@ -5,6 +5,7 @@ subclasses `DurableMetadataContract` and gives a fixture `reopen` too, which clo
 """
 # ruff: noqa: S101, D102 - tests assert, and their names are their sentences
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,7 @@ from mqguard.auth.records import AclRecord
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, User, UserStatus, UserType
 
 Reopen = Callable[[MetadataStore], MetadataStore]
 ODD_NAMES = ("alice", "用户", "a:b/c", " ", "with space", "\0", "😀", "é", "User:x", "x" * 3000)
@@ -69,6 +70,14 @@ class MetadataStoreContract:
         two = user("alice", ("new \0 秘密", None), ("old", 1_700_000_000_000))
         store.apply([PutUser(two), PutUser(User("none", ()))])
         assert users_of(store) == {"alice": two, "none": User("none", ())}
+
+    def test_which_user_it_is_is_kept(self, store: MetadataStore) -> None:
+        """Comparison of users leaves incarnations out, so they are looked at by themselves."""
+        one = dataclasses.replace(user("alice", ("s", None)), incarnation="i-1", confirmed=True)
+        store.apply([PutUser(one), PutUser(user("bob", ("s", None)))])
+        found = users_of(store)
+        assert (found["alice"].incarnation, found["alice"].confirmed) == ("i-1", True)
+        assert (found["bob"].incarnation, found["bob"].confirmed) == (NO_INCARNATION, False)
 
     def test_every_part_of_a_policy_is_kept(self, store: MetadataStore) -> None:
         deny = Entry(Resource.parse("Namespace:主题"), (Action.ALL, Action.PUB, Action.PUB), (), Decision.DENY)

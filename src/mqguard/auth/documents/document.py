@@ -47,6 +47,7 @@ class DocumentUser:
         status: Enabled or disabled.
         secret: Where its secret is; None leaves a user that exists its own.
         mark: Where the document says so.
+        incarnations: The incarnations that the document means; empty if it does not say.
     """
 
     name: str
@@ -54,6 +55,7 @@ class DocumentUser:
     status: UserStatus
     secret: SecretReference | None
     mark: Mark
+    incarnations: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

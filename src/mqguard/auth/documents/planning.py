@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
-from mqguard.auth.analysis.comparison import Comparison, compare
+from mqguard.auth.analysis.comparison import Comparison, Direction, compare
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.documents.document import Document, DocumentUser, SecretReference
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
@@ -13,7 +13,10 @@ from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+
+_MORE = frozenset({UserType.SUPER.value, UserStatus.ENABLE.value})
+"""A type and a status with which a user can do more than before."""
 
 Resolve = Callable[[SecretReference], Secret]
 """Finds a secret; raises PolicyInvalid when it is not where the document says."""
@@ -50,6 +53,8 @@ class Plan:
         comparison: What it means for rights.
         keeping: Users in `changes` whose secrets stay as they are.
         uncompared: Users whose secret the document names but that is hidden here, so that it stays as it is.
+        unconfirmed: Users who gain something, though nobody has confirmed that they are those that the document means.
+        confirmed: Users that the document or the caller confirms.
     """
 
     steps: tuple[Step, ...]
@@ -57,6 +62,8 @@ class Plan:
     comparison: Comparison
     keeping: frozenset[str] = frozenset()
     uncompared: tuple[str, ...] = ()
+    unconfirmed: tuple[User, ...] = ()
+    confirmed: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -77,12 +84,21 @@ class Plan:
 
 
 def plan(
-    document: Document, stored: Directory, resolve: Resolve, *, prune: bool = False, set_secrets: bool = False
+    document: Document,
+    stored: Directory,
+    resolve: Resolve,
+    *,
+    prune: bool = False,
+    set_secrets: bool = False,
+    confirmed: Collection[tuple[str, str]] = (),
 ) -> Plan:
     """Compare a document with what is stored.
 
     A subject that the document names gets exactly what the document says. What it does not name stays, unless pruned.
     Two ways to write the same entries, or another order, are no difference.
+
+    A name in a document means one user. A user who gains something is confirmed if an earlier change from a document
+    confirmed it, if the document or the caller names its incarnation, or if it has the secret of the document.
 
     Args:
         document: What should be.
@@ -90,13 +106,14 @@ def plan(
         resolve: Finds the secrets that the document refers to.
         prune: Also delete users and policies that the document does not name.
         set_secrets: Set the secret also of users whose stored one is not known here.
+        confirmed: Users that the caller confirms, by name and incarnation.
 
     Raises:
         DocumentInvalid: A secret is not where the document says, a new user has none, or a subject is no user.
         PlanRefused: No enabled Super user would be left.
     """
     planner = _Planner(document, stored, resolve, prune=prune, set_secrets=set_secrets)
-    return planner.plan()
+    return planner.plan(confirmed)
 
 
 class _Planner:
@@ -115,8 +132,10 @@ class _Planner:
         self._changes: list[Change] = []
         self._keeping: set[str] = set()
         self._uncompared: list[str] = []
+        # Users who have the document's secret, or get it.
+        self._known: set[str] = set()
 
-    def plan(self) -> Plan:
+    def plan(self, confirmed: Collection[tuple[str, str]]) -> Plan:
         for user in self._document.users.values():
             self._put_user(user)
         for name, acl in self._document.acls.items():
@@ -129,14 +148,32 @@ class _Planner:
             raise PlanRefused(
                 "no enabled Super user would be left, and nobody could administer users and policies: keep one"
             )
-        after = Directory(self._users, self._acls)
+        comparison = compare(self._stored, Directory(self._users, self._acls))
+        known = set(self._confirmed(confirmed))
         return Plan(
             tuple(self._steps),
             tuple(self._changes),
-            compare(self._stored, after),
+            comparison,
             frozenset(self._keeping),
             tuple(self._uncompared),
+            tuple(self._unconfirmed(comparison, known)),
+            frozenset(known),
         )
+
+    def _confirmed(self, by_caller: Collection[tuple[str, str]]) -> Iterator[str]:
+        for name, user in self._stored.users.items():
+            wanted = self._document.users.get(name)
+            is_named = wanted is not None and user.incarnation in wanted.incarnations
+            if is_named or name in self._known or (name, user.incarnation) in by_caller:
+                yield name
+
+    def _unconfirmed(self, comparison: Comparison, known: Collection[str]) -> Iterator[User]:
+        gaining = {change.user for change in comparison.rights if change.direction is Direction.GAINED}
+        gaining |= {change.user for change in comparison.users if change.new in _MORE}
+        for name in sorted(gaining & self._stored.users.keys()):
+            user = self._stored.users[name]
+            if not user.confirmed and name not in known:
+                yield user
 
     def _put_user(self, wanted: DocumentUser) -> None:
         there = self._users.get(wanted.name)
@@ -152,13 +189,21 @@ class _Planner:
                 return
             user = User(wanted.name, (LiveSecret(secret),), wanted.type, wanted.status)
             self._store_user(user, "create", (f"{user.type.value}, {user.status.value}",))
+            # A new user starts with no policies, whatever was left under its name.
+            if user.name in self._acls and user.name not in self._document.acls:
+                self._delete_acl(user.name, tuple(_entry_changes(self._acls[user.name], None)))
             return
+        self._change_user(wanted, there, secret)
+
+    def _change_user(self, wanted: DocumentUser, there: User, secret: Secret | None) -> None:
         secrets, details = there.secrets, []
         if secret is not None and self._is_new(secret, there):
             secrets = (LiveSecret(secret),)
             details.append("the secret changes")
         elif secret is not None and not secrets:
             self._uncompared.append(wanted.name)
+        if secret is not None and secrets:
+            self._known.add(wanted.name)
         if there.type is not wanted.type:
             details.append(f"type {there.type.value} becomes {wanted.type.value}")
         if there.status is not wanted.status:
@@ -166,7 +211,8 @@ class _Planner:
         if details:
             if secrets is there.secrets:
                 self._keeping.add(wanted.name)
-            self._store_user(User(wanted.name, secrets, wanted.type, wanted.status), "change", tuple(details))
+            changed = dataclasses.replace(there, secrets=secrets, type=wanted.type, status=wanted.status)
+            self._store_user(changed, "change", tuple(details))
 
     def _is_new(self, secret: Secret, there: User) -> bool:
         if not there.secrets:
@@ -191,7 +237,8 @@ class _Planner:
             mark = self._document.subjects[name]
             self._note(mark, f"`{wanted.subject.key}` is no user: write it under `users` as well")
             return
-        if not details:
+        is_new_user = name in self._users and name not in self._stored.users
+        if not details and not (is_new_user and there is not None):
             return
         if wanted.policies:
             self._acls[name] = wanted

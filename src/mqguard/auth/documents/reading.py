@@ -72,7 +72,8 @@ class _Reader:
             kind = self._choice(found.get("type"), "`type`", _user_type, UserType.NORMAL)
             status = self._choice(found.get("status"), "`status`", _user_status, UserStatus.ENABLE)
             secret = self._secret(found.get("secret"))
-            users[key.text] = DocumentUser(key.text, kind, status, secret, key.mark)
+            known = self.walk.one_or_more(found.get("incarnation"), "`incarnation`", _name, optional=True)
+            users[key.text] = DocumentUser(key.text, kind, status, secret, key.mark, known)
         return users
 
     def _secret(self, node: Node | None) -> SecretReference | None:

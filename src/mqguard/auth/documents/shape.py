@@ -64,6 +64,7 @@ USER: Fields = (
     Field("type", one_of(kind.value for kind in UserType), "Super may do everything; Normal when left out"),
     Field("status", one_of(status.value for status in UserStatus), "enable when left out"),
     Field("secret", reference("secret"), "where the secret key is; left out: a user that exists keeps its own"),
+    Field("incarnation", one_or_more(reference("text")), "which user of that name is meant, one for each broker"),
 )
 ENTRY: Fields = (
     Field(

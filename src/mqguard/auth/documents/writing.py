@@ -45,17 +45,21 @@ _Dumper.add_representer(_Flow, _flow)
 _Dumper.add_representer(str, _text)
 
 
-def write_document(directory: Directory, secret_of: SecretOf | None = None) -> str:
+def write_document(directory: Directory, secret_of: SecretOf | None = None, *, with_incarnations: bool = False) -> str:
     """The state as a policy document; secrets themselves are never in it.
 
     Args:
         directory: Users and policies.
         secret_of: Where each user's secret will be found. Without it the document keeps the secrets that users have.
+        with_incarnations: True to write which user each name means.
     """
     content: dict[str, object] = {"version": 1}
     if directory.users:
         users = directory.users
-        content["users"] = {name: _user(users[name], secret_of(name) if secret_of else None) for name in sorted(users)}
+        content["users"] = {
+            name: _user(users[name], secret_of(name) if secret_of else None, with_incarnation=with_incarnations)
+            for name in sorted(users)
+        }
     if directory.acls:
         content["policies"] = {
             directory.acls[name].subject.key: _policies(directory.acls[name]) for name in sorted(directory.acls)
@@ -63,10 +67,12 @@ def write_document(directory: Directory, secret_of: SecretOf | None = None) -> s
     return _dump(content)
 
 
-def _user(user: User, secret: SecretReference | None) -> dict[str, object]:
+def _user(user: User, secret: SecretReference | None, *, with_incarnation: bool) -> dict[str, object]:
     shown: dict[str, object] = {"type": user.type.value, "status": user.status.value}
     if secret is not None:
         shown["secret"] = {secret.place.value: secret.name}
+    if with_incarnation:
+        shown["incarnation"] = user.incarnation
     return shown
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.conversion import AccountUnfit, Converted, convert
 from mqguard.auth.migration.differential import differences, differences_of
@@ -60,7 +61,7 @@ def migrate(files: Iterable[PlainFile], manager: MetadataManager) -> Migration:
     snapshot = manager.snapshot
     migration = plan_migration(list(files), Directory.of(snapshot.users(), snapshot.acls()))
     if migration.changes:
-        manager.apply(migration.changes)
+        manager.apply(migration.changes, meant=MeantUsers())
     return migration
 
 

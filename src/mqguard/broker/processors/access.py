@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from mqguard.auth.acl_text import read_acl, read_policy_type, read_resource, read_subject
 from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Change, ChangeRecord
 from mqguard.auth.sealing import SealingKey
@@ -207,7 +208,8 @@ class AccessAdministration:
                 before, asker = self._manager.snapshot, self._asker(request)
                 changes = read_changes(info, before, lambda name, text: self._exposure.take(name, text, asker))
                 details.update(changes_details(changes, before))
-                self._manager.apply(changes, by=by)
+                meant = MeantUsers(info.incarnations or {}, info.confirmed or ())
+                self._manager.apply(changes, by=by, meant=meant)
 
             self._change(request, "apply-changes", "several", details, change)
         return Reply(remark=DONE)

@@ -28,10 +28,14 @@ class UserSecretsInfo(UserInfo, rename={"live_secrets": "liveSecrets", "old_secr
     Attributes:
         live_secrets: How many secrets are accepted now.
         old_secret_until: Milliseconds since the epoch until which the one that is being replaced is accepted.
+        incarnation: Tells this user from others of its name.
+        confirmed: True if `mqguard apply` has created the user, or has been told that it is the right one.
     """
 
     live_secrets: int | None = None
     old_secret_until: int | None = None
+    incarnation: str | None = None
+    confirmed: bool | None = None
 
 
 class EntryInfo(ExactBody):
@@ -72,9 +76,13 @@ class ChangesInfo(ExactBody):
         put_acls: All policies of a subject, in place of those it has.
         delete_acls: Subjects whose policies go.
         delete_users: Users that go, and their policies with them.
+        incarnations: The incarnations that the changes are meant for, by user.
+        confirmed: Users of these that the sender knows to be the right ones.
     """
 
     put_users: list[UserInfo] | None = None
     put_acls: list[AclInfo] | None = None
     delete_acls: list[str] | None = None
     delete_users: list[str] | None = None
+    incarnations: dict[str, str] | None = None
+    confirmed: list[str] | None = None

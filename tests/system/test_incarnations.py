@@ -1,0 +1,130 @@
+"""A policy file gives nothing to a user that has only the name of the one that the file means."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.wire import User, Wire
+from tests.system.command import Ended, run
+
+pytestmark = pytest.mark.system
+
+Run = Callable[..., Ended]
+POLICY = """\
+version: 1
+users:
+  treasurer: {}
+policies:
+  User:treasurer:
+    custom:
+      - {resource: Topic:payments, actions: Pub, decision: Allow}
+"""
+MAKES = POLICY.replace("treasurer: {}", "treasurer: {secret: {env: TREASURER}}")
+MINE = "mine-now-12345"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def admin(server: Server, tmp_path: Path) -> Iterator[Run]:
+    """Commands of a Super user, where `treasurer` is made and has its rights by a file."""
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "makes.yaml").write_text(MAKES)
+    does: Run = functools.partial(
+        run,
+        directory=tmp_path,
+        MQGUARD_NAMESRV=server.namesrv,
+        MQGUARD_ACCESS_KEY=SUPER,
+        MQGUARD_SECRET_KEY=SUPER_SECRET,
+        TREASURER="the-secret-of-treasurer",
+    )
+    does("user", "delete", "treasurer")
+    made = does("apply", "-f", "makes.yaml")
+    assert made.code == 0, made.err
+    return does
+
+
+@pytest.fixture
+def helpdesk(server: Server, admin: Run) -> Iterator[Wire]:
+    """A user who administers and holds nothing else."""
+    admin("user", "create", "helpdesk", "--secret", "env:TREASURER")
+    assert admin("acl", "create", "User:helpdesk", "-r", "Cluster:DefaultCluster", "-a", "Update").code == 0
+    wire = Wire(server.broker_port, User("helpdesk", "the-secret-of-treasurer"))
+    yield wire
+    wire.close()
+
+
+def make(wire: Wire) -> int:
+    body = json.dumps({"username": "treasurer", "password": MINE, "userType": "Normal"}).encode()
+    return wire.call(3001, {"username": "treasurer"}, body).code
+
+
+def test_an_administrator_without_the_rights_does_not_get_them_by_a_file(helpdesk: Wire, admin: Run) -> None:
+    """It takes the rights away, so that it may set the secret or make the user anew, and waits for the next `apply`."""
+    assert helpdesk.call(3003, {"username": "treasurer"}).code == 16
+    assert helpdesk.call(3008, {"subject": "User:treasurer"}).code == 0
+    set_secret = json.dumps({"password": MINE}).encode()
+    assert helpdesk.call(3002, {"username": "treasurer"}, set_secret).code == 0
+    assert is_refused(admin)
+    assert helpdesk.call(3003, {"username": "treasurer"}).code == 0
+    assert make(helpdesk) == 0
+    assert is_refused(admin)
+
+
+def test_a_super_user_makes_another_user_of_the_name(admin: Run) -> None:
+    """Nobody says that the newcomer is the one that the file means, until somebody does."""
+    assert admin("user", "delete", "treasurer").code == 0
+    assert admin("user", "create", "treasurer").code == 0
+    assert is_refused(admin)
+    shown = admin("user", "get", "treasurer", "--json").lines[0]
+    assert not shown["confirmed"]
+    wrong = admin("apply", "-f", "policy.yaml", "--confirm", "treasurer=another")
+    assert wrong.code == 2
+    confirmed = f"treasurer={shown['incarnation']}"
+    assert admin("apply", "-f", "policy.yaml", "--confirm", confirmed).code == 0
+    assert admin("user", "get", "treasurer", "--json").lines[0]["confirmed"]
+    # From then on it is the user of the file.
+    assert admin("acl", "delete", "User:treasurer").code == 0
+    assert admin("apply", "-f", "policy.yaml").code == 0
+
+
+def test_a_file_may_say_which_user_it_means(admin: Run, tmp_path: Path) -> None:
+    """An export with incarnations gives rights to the users that were there, whoever had made them."""
+    admin("user", "delete", "treasurer")
+    assert admin("user", "create", "treasurer").code == 0
+    shown = admin("user", "get", "treasurer", "--json").lines[0]["incarnation"]
+    assert f"incarnation: {shown}" in admin("export", "--incarnations").out
+    (tmp_path / "policy.yaml").write_text(POLICY.replace("{}", f"{{incarnation: [other, {shown}]}}"))
+    assert admin("apply", "-f", "policy.yaml").code == 0
+
+
+def test_a_file_that_sets_the_secret_knows_the_user(helpdesk: Wire, admin: Run) -> None:
+    """The newcomer loses its secret, so nobody but the owner of the file's secret acts with the rights."""
+    assert admin("user", "delete", "treasurer").code == 0
+    assert make(helpdesk) == 0
+    assert admin("apply", "-f", "makes.yaml").code == 0
+    assert admin("send", "payments", "x", MQGUARD_ACCESS_KEY="treasurer", MQGUARD_SECRET_KEY=MINE).code == 1
+
+
+def is_refused(admin: Run) -> bool:
+    """Whether `apply` refuses and says whom, `plan` says so before, and nothing has changed."""
+    planned = admin("plan", "-f", "policy.yaml", "--json").lines[0]
+    (unconfirmed,) = planned["unconfirmed"]
+    assert unconfirmed["user"] == "treasurer"
+    refused = admin("apply", "-f", "policy.yaml")
+    assert refused.code == 2
+    assert (
+        "nothing was changed: the file gives rights to `treasurer`, but the name may mean another user" in refused.err
+    )
+    assert f"--confirm treasurer={unconfirmed['incarnation']}" in refused.err
+    return "Topic:payments" not in admin("acl", "list").out

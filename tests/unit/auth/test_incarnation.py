@@ -1,0 +1,123 @@
+"""Policies belong to a user, not to its name."""
+
+import pytest
+
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.incarnation import MeantUsers
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import DeleteUser, PutAcl, PutUser
+from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.store.access_memory import MemoryMetadataStore
+from tests.unit.auth.test_delegation import acl, entry
+
+RIGHTS = acl("alice", entry("Topic:t"))
+
+
+@pytest.fixture
+def manager():
+    """`root` is Super, `helpdesk` administers and holds nothing else, `alice` has rights."""
+    made = MetadataManager(MemoryMetadataStore())
+    made.create_user("root", "r", UserType.SUPER)
+    for name in ("helpdesk", "alice"):
+        made.create_user(name, "s")
+    made.create_acl(acl("helpdesk", entry("Cluster:c", "Update,Get")))
+    made.create_acl(RIGHTS)
+    return made
+
+
+def incarnation(manager, name="alice"):
+    return manager.get_user(name).incarnation
+
+
+def test_a_user_that_is_made_anew_is_another_one_without_policies(manager):
+    """Every creation has an incarnation of its own."""
+    before = incarnation(manager)
+    manager.delete_user("alice")
+    manager.create_user("alice", "s")
+    assert incarnation(manager) not in {before, incarnation(manager, "helpdesk"), NO_INCARNATION}
+    assert manager.snapshot.acl("alice") is None
+    assert not manager.get_user("alice").confirmed
+
+
+def test_made_anew_in_one_step_a_user_is_another_one_too(manager):
+    """The order of changes counts, also within one request."""
+    before = incarnation(manager)
+    manager.apply([DeleteUser("alice"), PutUser(User("alice", (LiveSecret(Secret("s")),)))])
+    assert incarnation(manager) != before
+    assert manager.snapshot.acl("alice") is None
+
+
+@pytest.mark.parametrize("by", ["root", "alice", None])
+def test_who_owns_a_user_stays_the_same_by_its_own_hand_and_that_of_super_users(manager, by):
+    """A secret that the user itself, a Super user or the operator sets makes no other user."""
+    manager.create_acl(acl("alice", entry("Cluster:c", "Update"), entry("Topic:t")))
+    before = incarnation(manager)
+    manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({"alice": before}, {"alice"}))
+    manager.create_acl(acl("alice", entry("Cluster:c", "Update"), entry("Topic:t")))
+    manager.update_user("alice", "another", by=by)
+    assert incarnation(manager) == before
+    assert manager.get_user("alice").confirmed
+
+
+def test_who_takes_a_user_over_makes_another_one(manager):
+    """Without rights its secret may be set by any administrator, who could then act as the user."""
+    before = incarnation(manager)
+    manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({"alice": before}, {"alice"}), by="root")
+    manager.delete_acl(RIGHTS.subject, by="helpdesk")
+    manager.update_user("alice", status=UserStatus.DISABLE, by="helpdesk")
+    assert (incarnation(manager), manager.get_user("alice").confirmed) == (before, True)
+    manager.update_user("alice", "mine-now", by="helpdesk")
+    assert (incarnation(manager) == before, manager.get_user("alice").confirmed) == (False, False)
+
+
+def test_who_deletes_a_user_holds_its_rights(manager):
+    """Otherwise the deletion would be the first half of a takeover."""
+    with pytest.raises(MetadataRejected, match="can not delete User:alice, who has Pub on `Topic:t`"):
+        manager.delete_user("alice", by="helpdesk")
+    manager.create_acl(acl("helpdesk", entry("Cluster:c", "Update"), entry("Topic:*", "All")))
+    manager.delete_user("alice", by="helpdesk")
+    assert manager.get_user("alice") is None
+
+
+def test_policies_that_were_left_under_a_name_are_not_those_of_a_new_user():
+    """A store may hold policies of nobody, such as one that another program has written."""
+    manager = MetadataManager(MemoryMetadataStore([], [RIGHTS]))
+    assert manager.snapshot.acl("alice") is not None
+    manager.create_user("alice", "s")
+    assert manager.snapshot.acl("alice") is None
+    manager.apply([PutUser(User("bob", (LiveSecret(Secret("s")),))), PutAcl(acl("bob", entry("Topic:t")))])
+    assert manager.snapshot.acl("bob") is not None
+
+
+@pytest.mark.parametrize("change", [PutAcl(RIGHTS), PutUser(User("alice", (LiveSecret(Secret("s")),)))])
+def test_changes_are_for_the_user_that_was_seen(manager, change):
+    """A user that was deleted, or made anew, after somebody looked gets nothing."""
+    seen = MeantUsers({"alice": incarnation(manager)})
+    manager.delete_user("alice")
+    for _ in range(2):
+        with pytest.raises(MetadataRejected, match="User:alice is not the user any more that the changes are meant"):
+            manager.apply([change], meant=seen)
+        if manager.get_user("alice") is None:
+            manager.create_user("alice", "s")
+    assert manager.snapshot.acl("alice") is None
+
+
+@pytest.mark.parametrize("by", [None, "root", "helpdesk"])
+def test_a_document_confirms_whom_it_makes_and_whom_it_knows(manager, by):
+    """The word of a Super user or of the operator counts; nobody else's does."""
+    manager.create_acl(acl("helpdesk", entry("Cluster:c", "Update"), entry("Topic:*", "All")))
+    seen = MeantUsers({"alice": incarnation(manager)}, {"alice"})
+    new = User("bob", (LiveSecret(Secret("s")),))
+    manager.apply([PutUser(new), PutAcl(acl("alice", entry("Topic:u")))], meant=seen, by=by)
+    trusted = by != "helpdesk"
+    assert manager.get_user("alice").confirmed is manager.get_user("bob").confirmed is trusted
+
+
+def test_a_change_that_names_no_user_as_known_confirms_none(manager):
+    """Taking rights away from an unknown user must not make it known."""
+    manager.apply([PutAcl(acl("alice", entry("Topic:t", "Pub")))], meant=MeantUsers({"alice": incarnation(manager)}))
+    assert not manager.get_user("alice").confirmed
+    manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({}, {"alice"}))
+    assert not manager.get_user("alice").confirmed
+    manager.create_user("carol", "s")
+    assert not manager.get_user("carol").confirmed
