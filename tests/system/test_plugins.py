@@ -380,7 +380,26 @@ def test_users_in_a_plugin_and_one_that_fails_changes_nothing(
         expect(send(alice, "orders", b"requests are decided by what is in memory"))
         late = admin.call(CREATE_USER, {"username": "carol"}, b'{"username":"carol","password":"x"}')
         assert "nothing is changed until a restart" in (late.remark or "")
+        log = server.data / "audit" / "audit.jsonl"
+        end = time.monotonic() + 10
+        while "User:carol" not in log.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        server.kill()
+        server.start()
         assert server.stop() == 0
+    lines = [json.loads(line) for line in (server.data / "audit" / "audit.jsonl").read_text().splitlines()]
+    told: dict[str, list[str]] = {}
+    for line in lines:
+        if line["event"] == "change" and line["operation"] == "create-user":
+            told.setdefault(line["subject"], []).append(line["outcome"].partition(":")[0])
+    assert told == {
+        "User:alice": ["done"],
+        "User:bad": ["the plugin that keeps users and policies failed"],
+        "User:bob": ["done"],
+        "User:slow": ["the plugin that keeps users and policies does not answer", "unknown"],
+        "User:carol": ["the plugin that keeps users and policies did not answer in time"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,12 @@ class ChangeRecord:
     Attributes:
         id: Unique; the line in the audit log has it too, so that a line that was written twice can be told.
         data: The record as bytes. Stores do not look inside.
+        doubtful: True if the store does not know whether the change was made, since a process ended in between.
     """
 
     id: str
     data: bytes
+    doubtful: bool = False
 
 
 @runtime_checkable

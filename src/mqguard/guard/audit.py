@@ -145,7 +145,7 @@ class AdminChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         outcome: `done`, or why it was refused.
         method: What proved the user; empty if nothing did.
         code: Request code; 0 if no request asked for it.
-        id: Unique, for a change that was made; empty for one that was refused.
+        id: Unique, for a change that was made or may have been; empty for one that was refused.
         recovered: True if the line was written after a restart, because the log did not have it.
     """
 
@@ -304,7 +304,7 @@ class AuditTrail:
         The refusals of one user are counted together like denials. A change that was made is never dropped: it was let
         in because there was room for it, and where there is none any more it waits here.
         """
-        if change.outcome == DONE:
+        if change.outcome == DONE or change.id:
             self._owed.append(change)
             self._pay()
             return

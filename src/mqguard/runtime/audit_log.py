@@ -32,6 +32,10 @@ SUFFIXES = {Stream.KEPT: "", Stream.ADMITTED: ".admitted", Stream.UNAUTHENTICATE
 """What the names of the files end with, before the number of a part that is full."""
 
 
+UNKNOWN = "unknown: the process ended before the metadata store had answered"
+"""The outcome of a change whose store does not know whether it was made."""
+
+
 class AuditLog:
     """The audit log of a server.
 
@@ -91,6 +95,8 @@ class AuditLog:
                 raise StartFailed(
                     f"the stored record of the change `{record.id}` cannot be read: restore the store from a backup"
                 ) from None
+            if record.doubtful:
+                change = msgspec.structs.replace(change, outcome=UNKNOWN)
             if is_leftover:
                 change = msgspec.structs.replace(change, recovered=True)
                 _LOG.warning("the audit log lacks the change `%s`: it is written now", record.id)

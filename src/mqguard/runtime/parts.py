@@ -29,6 +29,7 @@ from mqguard.net.server import Application
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.access import FirstStart, prepare_users
 from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.change_journal import ChangeJournal
 from mqguard.runtime.incarnations import new_incarnation
 from mqguard.runtime.kv_file import KvFile
 from mqguard.runtime.plugin_store import PluginStore
@@ -69,7 +70,9 @@ class Parts:
             users: MetadataStore = (
                 RocksMetadataStore(data / "access", key)
                 if plugged is None
-                else PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT))
+                else PluginStore(
+                    plugged, config.get(access_options.PLUGIN_TIMEOUT), ChangeJournal(data / "access-changes.json")
+                )
             )
             opened.callback(users.close)
             manager = MetadataManager(users, new_incarnation)

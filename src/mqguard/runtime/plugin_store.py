@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RecordCorrupt
-from mqguard.auth.ports import Change, Metadata, MetadataStore
+from mqguard.auth.ports import Change, ChangeRecord, Metadata, MetadataStore
+from mqguard.runtime.change_journal import ChangeJournal
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,9 +28,10 @@ class PluginStore:
     answered, and then none either, for nobody knows what it holds; the next start reads it anew.
     """
 
-    def __init__(self, store: MetadataStore, limit_ms: int) -> None:
+    def __init__(self, store: MetadataStore, limit_ms: int, journal: ChangeJournal) -> None:
         self._store = store
         self._limit = limit_ms / 1000
+        self._journal = journal
         self._doubtful = False
         self._closed = False
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -44,11 +46,41 @@ class PluginStore:
 
     def apply(self, changes: Sequence[Change]) -> None:
         """See `MetadataStore`."""
+        self._check_answers()
+        self._call(lambda: self._store.apply(changes), self._limit)
+
+    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
+        """See `RecordingStore`. The record is kept before the plugin makes the change, and marked afterwards."""
+        self._check_answers()
+        self._journal.begin(record)
+        try:
+            self.apply(changes)
+        except MetadataStoreFailed:
+            if not self._doubtful:
+                self._try(lambda: self._journal.remove([record.id]))
+            raise
+        self._try(lambda: self._journal.made(record.id))
+
+    def unwritten_records(self) -> Sequence[ChangeRecord]:
+        """See `RecordingStore`."""
+        return self._journal.records()
+
+    def records_written(self, ids: Sequence[str]) -> None:
+        """See `RecordingStore`."""
+        self._journal.remove(ids)
+
+    def _check_answers(self) -> None:
         if self._doubtful:
             raise MetadataStoreFailed(
                 "the plugin that keeps users and policies did not answer in time: nothing is changed until a restart"
             )
-        self._call(lambda: self._store.apply(changes), self._limit)
+
+    def _try(self, write: Callable[[], None]) -> None:
+        """Write to the journal when it is too late to refuse the change."""
+        try:
+            write()
+        except MetadataStoreFailed as exc:
+            _LOG.error("%s", exc)
 
     def close(self) -> None:
         """See `MetadataStore`."""

@@ -6,12 +6,14 @@ import time
 import pytest
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull
+from mqguard.auth.ports import ChangeRecord, PutUser
 from mqguard.guard.audit import AdminChange
 from mqguard.runtime import plugin_sinks
+from mqguard.runtime.change_journal import ChangeJournal
 from mqguard.runtime.plugin_sinks import EverySink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.store.access_memory import MemoryMetadataStore
-from mqguard.testing.metadata_contract import MetadataStoreContract
+from mqguard.testing.metadata_contract import MetadataStoreContract, user
 
 
 def change(number):
@@ -119,12 +121,17 @@ def test_a_sink_has_room_of_its_own_for_denials_and_changes():
     assert sink.put(change(3), reserved=True)
 
 
+@pytest.fixture
+def journal(tmp_path):
+    return ChangeJournal(tmp_path / "changes.json")
+
+
 class TestPluginStore(MetadataStoreContract):
     """Behind the wrapping a store is a store."""
 
     @pytest.fixture
-    def store(self):
-        return PluginStore(MemoryMetadataStore(), 5000)
+    def store(self, tmp_path):
+        return PluginStore(MemoryMetadataStore(), 5000, ChangeJournal(tmp_path / "changes.json"))
 
 
 class Failing(MemoryMetadataStore):
@@ -140,9 +147,9 @@ class Failing(MemoryMetadataStore):
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1)])
-def test_a_store_that_raises_anything_has_failed(error):
+def test_a_store_that_raises_anything_has_failed(error, journal):
     inner = Failing()
-    store = PluginStore(inner, 1000)
+    store = PluginStore(inner, 1000, journal)
     inner.error = error
     with pytest.raises(MetadataStoreFailed, match="see the server's log"):
         store.apply([])
@@ -151,10 +158,10 @@ def test_a_store_that_raises_anything_has_failed(error):
         store.apply([])
 
 
-def test_a_store_that_hangs_is_waited_for_once():
+def test_a_store_that_hangs_is_waited_for_once(journal):
     inner = Failing()
     inner.free = threading.Event()
-    store = PluginStore(inner, 50)
+    store = PluginStore(inner, 50, journal)
     with pytest.raises(MetadataStoreFailed, match="does not answer"):
         store.apply([])
     started = time.monotonic()
@@ -165,10 +172,60 @@ def test_a_store_that_hangs_is_waited_for_once():
     inner.free.set()
 
 
-def test_a_store_that_loads_nonsense_has_failed():
+def test_a_store_that_loads_nonsense_has_failed(journal):
     class Odd(MemoryMetadataStore):
         def load(self):
             return {"users": []}
 
     with pytest.raises(MetadataStoreFailed, match="something else"):
-        PluginStore(Odd(), 1000).load()
+        PluginStore(Odd(), 1000, journal).load()
+
+
+RECORD = ChangeRecord("c1", b"data")
+
+
+def test_the_record_of_a_change_is_kept_until_it_is_written(journal):
+    store = PluginStore(MemoryMetadataStore(), 1000, journal)
+    store.apply_recorded([], RECORD)
+    assert store.unwritten_records() == [RECORD]
+    store.records_written(["c1", "never-there"])
+    assert store.unwritten_records() == []
+
+
+def test_the_record_of_a_change_that_failed_is_not_kept(journal):
+    inner = Failing()
+    inner.error = MetadataStoreFull("no room")
+    store = PluginStore(inner, 1000, journal)
+    with pytest.raises(MetadataStoreFull):
+        store.apply_recorded([], RECORD)
+    assert store.unwritten_records() == []
+
+
+def test_the_record_of_a_change_that_nobody_knows_of_is_kept_as_doubtful(journal):
+    """The plugin may have made it; one that is refused beforehand leaves none."""
+    inner = Failing()
+    inner.free = threading.Event()
+    store = PluginStore(inner, 50, journal)
+    for record in (RECORD, ChangeRecord("c2", b"data")):
+        with pytest.raises(MetadataStoreFailed):
+            store.apply_recorded([], record)
+    assert store.unwritten_records() == [ChangeRecord("c1", b"data", doubtful=True)]
+    inner.free.set()
+
+
+def test_a_change_that_was_made_is_made_although_its_record_cannot_be_marked(journal, monkeypatch, caplog):
+    def fail(_record_id):
+        raise MetadataStoreFailed("the disk is gone")
+
+    monkeypatch.setattr(journal, "made", fail)
+    store = PluginStore(MemoryMetadataStore(), 1000, journal)
+    store.apply_recorded([], RECORD)
+    assert "the disk is gone" in caplog.text
+
+
+def test_a_change_whose_record_cannot_be_kept_is_not_made(tmp_path):
+    inner = MemoryMetadataStore()
+    store = PluginStore(inner, 1000, ChangeJournal(tmp_path / "missing" / "changes.json"))
+    with pytest.raises(MetadataStoreFailed, match="record of the change cannot be written"):
+        store.apply_recorded([PutUser(user("alice"))], RECORD)
+    assert not inner.load().users
