@@ -237,6 +237,14 @@ MAX_CONNECTIONS = Option(
     "net",
     ours=True,
 )
+MAX_CONNECTIONS_PER_ADDRESS = Option(
+    "maxConnectionsPerAddress",
+    kinds.integer(1, 1_000_000),
+    4096,
+    "How many connections one address may have at a port; an IPv6 address counts as its /64 network.",
+    "net",
+    ours=True,
+)
 
 AUDIT_PATH = Option(
     "auditPath",

@@ -1,4 +1,4 @@
-"""Counts what must stay bounded: connections, their addresses, lines in the log."""
+"""Bounds of memory, open files and lines in the log."""
 
 import contextlib
 import logging
@@ -10,48 +10,6 @@ from mqguard.model.peer import Peer
 
 _OTHER_FILES = 1024
 """Files that are open beside the connections: the store, logs, connections of our own."""
-
-
-class Admission:
-    """Counts connections, all and by address.
-
-    Args:
-        most: Most connections at a time.
-        most_per_address: Most connections at a time from one address.
-    """
-
-    def __init__(self, most: int, most_per_address: int) -> None:
-        self._most = most
-        self._most_per_address = most_per_address
-        self._by_address: dict[str, int] = {}
-        self.count = 0
-
-    def enter(self) -> str | None:
-        """Count a connection; why it is too much, None if it is not."""
-        if self.count >= self._most:
-            return f"{self._most} connections are open"
-        self.count += 1
-        return None
-
-    def enter_from(self, ip: str) -> str | None:
-        """Count a connection of an address; why it is too much, None if it is not."""
-        count = self._by_address.get(ip, 0)
-        if count >= self._most_per_address:
-            return f"{self._most_per_address} connections from {ip} are open"
-        self._by_address[ip] = count + 1
-        return None
-
-    def leave(self) -> None:
-        """Forget a connection that had entered."""
-        self.count -= 1
-
-    def leave_from(self, ip: str) -> None:
-        """Forget a connection of an address that had entered."""
-        count = self._by_address[ip] - 1
-        if count:
-            self._by_address[ip] = count
-        else:
-            del self._by_address[ip]
 
 
 class Holder(Protocol):

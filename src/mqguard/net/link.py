@@ -16,6 +16,7 @@ from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
 from mqguard.net.hub import Hub
+from mqguard.net.liveness import Liveness
 from mqguard.net.scheduler import MAX_ANSWERS
 from mqguard.net.settings import TlsMode
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
@@ -23,6 +24,7 @@ from mqguard.remoting.frame import FrameReader, encode_reply
 
 _BATCH_SIZE: Final = 16
 """Frames that are decoded and served before the time is looked at: a pull may answer megabytes, or search for long."""
+_LARGE_READ: Final = 64 * 1024
 _LARGE_WRITE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
 """What writing costs, encrypted or not; it is counted only for large answers."""
@@ -42,22 +44,19 @@ class ServerLink(asyncio.Protocol):
         announced: Whether the application knows it.
         was_served: True once a turn has served it.
         is_waiting: True while bytes wait for a turn to serve them.
-        counted: Whether it is among the open connections.
-        counted_address: The address under which it is counted, None before the client's address is known.
+        has_place: True while it is counted among the open connections.
+        block: The block of addresses under which it is counted, None before the client's address is known.
+        is_settled: True once the client's address is known.
         held: Bytes that were received and not served.
-        received: Bytes that were received.
+        liveness: How the connection gets on.
         has_request: True once a whole request has arrived.
-        quiet: Sweeps since the last byte either way.
-        stalled: Sweeps since the last byte of the peer.
-        slow: Sweeps since a frame, a handshake or the end began that has not ended.
-        slow_from: Bytes that had been received when it began.
     """
 
     __slots__ = (
         "_answered", "_arrived", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
         "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
-        "account", "announced", "certificate_subject", "closed", "counted", "counted_address", "has_request", "held",
-        "is_waiting", "peer", "quiet", "received", "slow", "slow_from", "stalled", "user", "was_served",
+        "account", "announced", "block", "certificate_subject", "closed", "has_place", "has_request", "held",
+        "is_settled", "is_waiting", "liveness", "peer", "user", "was_served",
     )  # fmt: skip
 
     def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -89,14 +88,11 @@ class ServerLink(asyncio.Protocol):
         self.was_served = False
         self.is_waiting = False
         self.has_request = False
-        self.counted = False
-        self.counted_address: str | None = None
+        self.has_place = False
+        self.block: str | None = None
+        self.is_settled = False
         self.held = 0
-        self.received = 0
-        self.quiet = 0
-        self.stalled = 0
-        self.slow = 0
-        self.slow_from = 0
+        self.liveness = Liveness()
 
     # What the application may do
 
@@ -172,13 +168,16 @@ class ServerLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have arrived."""
-        self.quiet = self.stalled = 0
-        self.received += len(data)
+        liveness = self.liveness
+        liveness.quiet = liveness.stalled = 0
+        liveness.received += len(data)
         if self._ending:
             return
         self._arrived = self._arrived + data if self._arrived else data
         if not self.is_waiting and not self._blocked:
             self._scheduler.add(self)
+        if len(data) >= _LARGE_READ:
+            self._steer()  # libuv would read on at once, 8 MB in one go
 
     def eof_received(self) -> bool:
         """The peer will send no more; what it has asked is still answered."""
@@ -271,7 +270,7 @@ class ServerLink(asyncio.Protocol):
     def _take_first(self, data: bytes) -> None:
         data = self._first + data
         if proxy_protocol.may_begin(data[0]):
-            if self.counted_address is not None:
+            if self.is_settled:
                 self.cut("it sent a PROXY protocol header and is not among the peers that may")
                 return
             try:
@@ -286,7 +285,7 @@ class ServerLink(asyncio.Protocol):
             if header.ip is not None:
                 self.peer = Peer(header.ip, header.port, self.peer.channel)
         self._first = b""
-        reason = None if self.counted_address is not None else self._hub.settled(self)
+        reason = None if self.is_settled else self._hub.settled(self)
         if reason is not None:
             self.cut(reason)
             return
@@ -358,7 +357,7 @@ class ServerLink(asyncio.Protocol):
         except RemoteProtocolError as exc:
             commands, failure = exc.commands, str(exc)
         if commands:
-            self.slow = 0
+            self.liveness.slow = 0
             self.has_request = True
             self._hub.deliver(self, commands)
             if self.peer.channel.user != self.user:
@@ -380,7 +379,7 @@ class ServerLink(asyncio.Protocol):
     # Output and the end
 
     def _announce(self) -> None:
-        self.slow = 0
+        self.liveness.slow = 0
         self.announced = True
         self._hub.connected(self)
 
@@ -397,7 +396,7 @@ class ServerLink(asyncio.Protocol):
         transport = self._transport
         if not data or transport is None or transport.is_closing():
             return
-        self.quiet = 0
+        self.liveness.quiet = 0
         if len(data) > _LARGE_WRITE:
             self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
@@ -412,8 +411,10 @@ class ServerLink(asyncio.Protocol):
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a header, a handshake or a frame has begun and not ended."""
-        return bool(self._first or self._reader.is_unfinished or self.is_shaking_hands)
+        """True if the peer owes the rest of a header, a handshake, a frame, or its end."""
+        if self.is_waiting and not self.closed:
+            return False
+        return self.closed or bool(self._first or self._reader.is_unfinished or self.is_shaking_hands)
 
     @property
     def is_shaking_hands(self) -> bool:
@@ -450,7 +451,7 @@ class ServerLink(asyncio.Protocol):
             out, self._out = self._out, []
             self._write(b"".join(out))
         self.closed = self._ending = True
-        self.slow = 0
+        self.liveness.slow = 0
         self._take = _ignore
         self._arrived = b""
         self._loop.call_soon(self._depart)

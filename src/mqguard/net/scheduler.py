@@ -63,6 +63,11 @@ class Account:
         self.waiting: collections.deque[Source] = collections.deque()
         self.is_active = False
 
+    def hold(self, change: int) -> None:
+        """Count bytes that a connection holds, or no longer holds."""
+        self.held += change
+        self.lane.held += change
+
 
 class Source(Protocol):
     """A connection with bytes to be served."""
@@ -102,6 +107,7 @@ class Lane:
     Attributes:
         budget_s: Seconds of a turn.
         slice_s: Seconds after which a connection waits until others were served.
+        held: Bytes that the connections hold.
         overdraft_s: Seconds by which the budget was overdrawn and that later turns give back.
         active: Accounts with connections that wait, as a heap by the time that they have used.
     """
@@ -110,6 +116,7 @@ class Lane:
         self.budget_s = budget_s
         self.slice_s = slice_s
         self.overdraft_s = 0.0
+        self.held = 0
         self.active: list[tuple[float, int, Account]] = []
         self._accounts: dict[str, Account] = {}
         self._max_accounts = _MAX_ACCOUNTS

@@ -9,12 +9,14 @@ import logging
 import os
 import socket
 import ssl
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from mqguard.net import address, limits, tls
 from mqguard.net.acceptor import Acceptor
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.link import ServerLink
+from mqguard.net.places import Places
 from mqguard.net.proxy_protocol import MAX_FRAME_BESIDE
 from mqguard.net.scheduler import Account, Scheduler
 from mqguard.net.settings import NetSettings
@@ -23,6 +25,11 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 
 _log = logging.getLogger(__name__)
+
+_USER_SHARE: Final = 2
+_ADDRESS_SHARE: Final = 8
+_ANONYMOUS_SHARE: Final = 4
+"""Parts of `input_limit` that one user, one address without authentication, and all of these may hold."""
 
 
 class Application(Protocol):
@@ -69,7 +76,7 @@ class RemotingServer:
         self.links: set[ServerLink] = set()
         self._app = app
         self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
-        self._admission = limits.Admission(settings.max_connections, settings.max_connections_per_address)
+        self._places = Places[ServerLink](settings.max_connections, settings.max_connections_per_address)
         self._listeners: list[asyncio.Server | Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: limits.LogGate | None = None
@@ -79,7 +86,9 @@ class RemotingServer:
         self._blocked: set[ServerLink] = set()
         self._stopping = False
         self._empty: asyncio.Event | None = None
-        self._interval = min(settings.idle_seconds, settings.handshake_seconds, settings.frame_seconds, 40.0) / 4
+        times = (settings.idle_seconds, settings.handshake_seconds, settings.frame_seconds)
+        stalls = (settings.anonymous_stall_seconds, settings.stall_seconds, settings.silent_seconds)
+        self._interval = min(*times, *stalls, 40.0) / 4
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -167,28 +176,33 @@ class RemotingServer:
         self.links.add(link)
         if self._stopping:
             return "the server stops"
-        reason = self._admission.enter()
-        link.counted = reason is None
+        reason, evicted = self._places.enter(link)
+        self._evict(evicted)
         return reason
 
     def settled(self, link: ServerLink) -> str | None:
         """Count the address of a connection."""
-        ip = link.peer.ip
-        reason = self._admission.enter_from(ip)
+        link.is_settled = True
+        reason, evicted = self._places.settle(link, is_anonymous=self.has_authentication)
+        self._evict(evicted)
         if reason is None:
-            link.counted_address = ip
-            self._charge(link, self.scheduler.account(ip, is_anonymous=self.has_authentication))
+            self._charge(link, self.scheduler.account(link.peer.ip, is_anonymous=self.has_authentication))
         return reason
+
+    def _evict(self, link: ServerLink | None) -> None:
+        if link is not None:
+            link.cut("it had not authenticated, and made room for another connection")
 
     def authenticated(self, link: ServerLink) -> None:
         """Let the user pay for what the connection uses from now on."""
         link.user = link.peer.channel.user
+        self._places.authenticate(link)
         self._charge(link, self.scheduler.account(link.user, is_anonymous=False))
 
     def _charge(self, link: ServerLink, account: Account) -> None:
-        link.account.held -= link.held
+        link.account.hold(-link.held)
         link.account.links -= 1
-        account.held += link.held
+        account.hold(link.held)
         account.links += 1
         link.account = account
 
@@ -222,12 +236,32 @@ class RemotingServer:
     def hold(self, link: ServerLink, change: int) -> None:
         """Count bytes that were received and not served; the one that holds most of too many is cut."""
         self._held += change
-        link.account.held += change
+        account = link.account
+        account.hold(change)
         if change < 0:
             return
         limit = self.settings.input_limit
-        while self._held > limit and (worst := limits.greediest(self.links, lambda link: link.held)) is not None:
-            worst.cut(f"unfinished frames of all connections hold more than {limit} bytes")
+        if self._held > limit:
+            self._shrink(lambda: self._held > limit, self.links, "of all connections", limit)
+        if not link.is_anonymous:
+            if account.held > limit // _USER_SHARE:
+                self._shrink_account(account, "of one user", limit // _USER_SHARE)
+            return
+        if account.held > limit // _ADDRESS_SHARE:
+            self._shrink_account(account, "of one address", limit // _ADDRESS_SHARE)
+        most = limit // _ANONYMOUS_SHARE
+        if account.lane.held > most:
+            anonymous = [other for other in self.links if other.is_anonymous]
+            self._shrink(lambda: account.lane.held > most, anonymous, "of all anonymous connections", most)
+
+    def _shrink_account(self, account: Account, whose: str, limit: int) -> None:
+        links = [link for link in self.links if link.account is account]
+        self._shrink(lambda: account.held > limit, links, whose, limit)
+
+    @staticmethod
+    def _shrink(is_over: Callable[[], bool], links: Iterable[ServerLink], whose: str, limit: int) -> None:
+        while is_over() and (worst := limits.greediest(links, lambda link: link.held)) is not None:
+            worst.cut(f"unfinished frames {whose} hold more than {limit} bytes")
 
     def blocked(self, link: ServerLink) -> None:
         """Count a peer that does not read; for whom most waits of too much is cut."""
@@ -260,10 +294,7 @@ class RemotingServer:
     def left(self, link: ServerLink) -> None:
         """Forget a connection and tell the application."""
         self.links.discard(link)
-        if link.counted:
-            self._admission.leave()
-        if link.counted_address is not None:
-            self._admission.leave_from(link.counted_address)
+        self._places.leave(link)
         if self._stopping and not self.links and self._empty is not None:
             self._empty.set()
 
@@ -296,23 +327,24 @@ class RemotingServer:
 
     def _sweep(self) -> None:
         """Drop connections that have been idle, or slow with a frame or a handshake, for too long."""
-        settings = self.settings
-        idle = settings.idle_seconds / self._interval
-        handshake = settings.handshake_seconds / self._interval
-        frame = settings.frame_seconds / self._interval
+        settings, interval = self.settings, self._interval
         for link in list(self.links):
-            link.quiet += 1
-            link.slow = link.slow + 1 if link.is_unfinished or link.closed else 0
+            liveness = link.liveness
+            liveness.count_sweep(is_unfinished=link.is_unfinished)
             if link.closed:
-                if link.slow > handshake:
+                if liveness.slow * interval > settings.handshake_seconds:
                     link.abort()
-            elif link.slow > (frame if link.announced else handshake):
-                link.cut("a frame or a handshake took too long to arrive")
-            elif link.quiet > idle:
-                _log.info("connection from %s closed: idle for %g s", link.peer.address, settings.idle_seconds)
+                continue
+            reason = liveness.overdue(settings, interval, is_anonymous=link.is_anonymous, is_ready=link.announced)
+            if reason is not None:
+                link.cut(reason)
+                continue
+            idle = settings.idle_seconds if link.has_request else min(settings.idle_seconds, settings.silent_seconds)
+            if liveness.quiet * interval > idle:
+                _log.info("connection from %s closed: idle for %g s", link.peer.address, idle)
                 link.finish()
         if self._loop is not None and not self._stopping:
-            self._sweeper = self._loop.call_later(self._interval, self._sweep)
+            self._sweeper = self._loop.call_later(interval, self._sweep)
 
 
 def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:

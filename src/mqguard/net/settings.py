@@ -46,14 +46,21 @@ class NetSettings:
         idle_seconds: A connection without a byte either way for this long is closed.
         handshake_seconds: Longest that a TLS handshake or a PROXY header may take.
         frame_seconds: Longest that one frame may take to arrive.
-        max_connections: Most connections at a time.
-        max_connections_per_address: Most connections at a time from one address.
+        stall_seconds: Longest time without a byte of a frame that has begun.
+        anonymous_stall_seconds: The same for a connection that has not authenticated.
+        min_rate: Bytes a second with which a frame must arrive at least, on the average.
+        rate_grace_seconds: Seconds of a frame that this average leaves out.
+        silent_seconds: A connection that has never sent a whole request is closed after so long without a byte.
+        max_connections: Most connections at a time. Half of them may be anonymous.
+        max_connections_per_address: Most connections at a time from one address, IPv6 from one /64 network. Half of
+            them may be anonymous.
         frames_per_turn: Most frames of one connection that are handled before others have their turn.
         output_high_water: Unsent bytes of one connection from which on it is not read any more.
         output_limit: Unsent bytes of one connection at which it is cut.
         output_total_limit: Unsent bytes of all connections above their high-water mark together; who has most is cut.
         slow_reader_seconds: How long a connection may stay above the high-water mark before it is cut.
-        input_limit: Bytes of unfinished frames, all connections together; who holds most is cut.
+        input_limit: Bytes that were received and not served, all connections together; the one that holds most is cut.
+            A user may hold half of it, anonymous connections a quarter, and those of one address an eighth.
         proxy_protocol_peers: Addresses and CIDR ranges whose PROXY protocol headers are believed.
         tls: TLS on the same port.
         backlog: Connections that the system queues before they are accepted.
@@ -66,6 +73,11 @@ class NetSettings:
     idle_seconds: float = 120.0
     handshake_seconds: float = 10.0
     frame_seconds: float = 120.0
+    stall_seconds: float = 30.0
+    anonymous_stall_seconds: float = 10.0
+    min_rate: int = 1024
+    rate_grace_seconds: float = 10.0
+    silent_seconds: float = 30.0
     max_connections: int = 16_384
     max_connections_per_address: int = 4_096
     frames_per_turn: int = 256

@@ -38,7 +38,7 @@ _SENDS: Final = (
 )
 
 TABLE: Final[Mapping[RequestCode, _Row]] = {
-    RequestCode.HEART_BEAT: _Row(128 * _KB, 1 * _MB),
+    RequestCode.HEART_BEAT: _Row(128 * _KB, 256 * _KB),
     RequestCode.CHECK_CLIENT_CONFIG: _Row(64 * _KB, 256 * _KB),
     RequestCode.LOCK_BATCH_MQ: _Row(64 * _KB, 256 * _KB),
     RequestCode.UNLOCK_BATCH_MQ: _Row(64 * _KB, 256 * _KB),
@@ -49,9 +49,9 @@ TABLE: Final[Mapping[RequestCode, _Row]] = {
     RequestCode.REGISTER_BROKER: _Row(1 * _MB, 4 * _MB),
     RequestCode.REGISTER_TOPIC_IN_NAMESRV: _Row(16 * _KB, 256 * _KB),
     RequestCode.QUERY_DATA_VERSION: _Row(16 * _KB, 64 * _KB),
-    RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: _Row(64 * _KB, 1 * _MB),
+    RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: _Row(64 * _KB, 256 * _KB),
     RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: _Row(64 * _KB, 256 * _KB),
-    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: _Row(64 * _KB, 1 * _MB),
+    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: _Row(64 * _KB, 256 * _KB),
     RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC: _Row(64 * _KB, 256 * _KB),
     RequestCode.UPDATE_BROKER_CONFIG: _Row(64 * _KB, 256 * _KB),
     RequestCode.UPDATE_NAMESRV_CONFIG: _Row(64 * _KB, 256 * _KB),

@@ -188,6 +188,7 @@ def net_settings(config: Configuration) -> NetSettings:
         authentication=config.get(access_options.AUTHENTICATION_ENABLED),
         idle_seconds=float(config.get(server_options.IDLE_SECONDS)),
         max_connections=config.get(server_options.MAX_CONNECTIONS),
+        max_connections_per_address=config.get(server_options.MAX_CONNECTIONS_PER_ADDRESS),
         proxy_protocol_peers=config.get(server_options.PROXY_PROTOCOL_PEERS),
         tls=_tls_settings(config),
     )

@@ -9,11 +9,11 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.engine import clients as live_clients
 from mqguard.engine import lookup, produce, waiting
 from mqguard.guard.requirements import body, clients, groups, pop, topics
-from mqguard.net import link
+from mqguard.net import scheduler, server
 from mqguard.net.settings import NetSettings
-from mqguard.remoting import frame
+from mqguard.remoting import body_limits
 from mqguard.remoting.bodies import codec
-from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.codes import RequestCode, ResponseCode
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "getting-started.md").read_text()
 MIB = 1024 * 1024
@@ -28,9 +28,32 @@ def rows() -> dict[str, list[str]]:
 
 def test_the_page_tells_the_limits() -> None:
     net = NetSettings()
+    anonymous, proven = body_limits.anonymous_limits(), body_limits.authenticated_limits()
+    most = body_limits.TABLE[RequestCode.REGISTER_BROKER]
     pulls = BrokerSettings().waiting_pulls
     assert {name: most for name, (most, _) in rows().items()} == {
-        "a frame": f"{net.max_frame // MIB} MiB, of which {frame.MAX_HEADER // MIB} MiB is the header",
+        "a frame": f"{net.max_frame // MIB} MiB",
+        "a header": (
+            f"{proven.header // 1024} KiB and {proven.fields} fields; {anonymous.header // 1024} KiB and "
+            f"{anonymous.fields} fields before the connection has authenticated"
+        ),
+        "a message": f"`maxMessageSize`, {net.max_message // MIB} MiB",
+        "other bodies": (
+            f"{body_limits._NO_BODY.authenticated // 1024} KiB to {most.authenticated // MIB} MiB, by the code of the "
+            f"request; {body_limits._NO_BODY.anonymous // 1024} KiB to {most.anonymous // MIB} MiB before the connection "
+            "has authenticated"
+        ),
+        "a frame that has begun": (
+            f"{net.frame_seconds:g} s, at least {net.min_rate // 1024} KiB a second after the first "
+            f"{net.rate_grace_seconds:g} s, and no {net.stall_seconds:g} s without a byte; "
+            f"{net.anonymous_stall_seconds:g} s before the connection has authenticated"
+        ),
+        "a connection that has sent no request": f"{net.silent_seconds:g} s",
+        "requests that wait to be served": (
+            f"{net.input_limit // MIB} MiB; {net.input_limit // server._USER_SHARE // MIB} MiB of one user; "
+            f"{net.input_limit // server._ANONYMOUS_SHARE // MIB} MiB of all connections that have not authenticated, and "
+            f"{net.input_limit // server._ADDRESS_SHARE // MIB} MiB of those of one address"
+        ),
         "messages of a batch": f"{produce.MAX_BATCH:,}",
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
@@ -55,9 +78,12 @@ def test_the_page_tells_the_limits() -> None:
         ),
         "a name in a heartbeat": f"{membership.MAX_WORD} characters",
         "requests of a user that wait for [plugins](plugins.md)": f"{parking.MAX_WAITING // parking._SHARE:,}",
-        "connections from one address": f"{net.max_connections_per_address:,}",
+        "connections that have not authenticated": (
+            "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"
+        ),
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",
     }
     assert (topics.MAX_TOPICS, pop.MAX_ACKS) == (groups.MAX_CONFIGS, clients.MAX_QUEUES)
-    assert f"served for {link._PATIENCE * 1000:g} ms at a time" in PAGE
+    anonymous_ms = f"{scheduler.ANONYMOUS_BUDGET_S * 1000:g} ms for all connections that have not authenticated"
+    assert f"{scheduler.BUDGET_S * 1000:g} ms of a turn for\nusers, and {anonymous_ms}" in PAGE
     assert rows()["messages of a batch"][1] == f"refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"

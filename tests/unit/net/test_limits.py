@@ -1,4 +1,4 @@
-"""Counting connections and log lines."""
+"""Bounds of memory, open files and log lines."""
 
 import logging
 import resource
@@ -7,33 +7,7 @@ import pytest
 
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
-from mqguard.net.limits import Admission, LogGate, allow_files, greediest
-
-
-def test_connections_are_counted_in_and_out() -> None:
-    admission = Admission(2, 1)
-    assert admission.enter() is None
-    assert admission.enter() is None
-    assert admission.enter() == "2 connections are open"
-    admission.leave()
-    assert admission.enter() is None
-    assert admission.count == 2
-
-
-def test_addresses_are_counted_apart() -> None:
-    admission = Admission(10, 2)
-    assert [admission.enter_from("a"), admission.enter_from("a"), admission.enter_from("b")] == [None, None, None]
-    assert admission.enter_from("a") == "2 connections from a are open"
-    admission.leave_from("a")
-    assert admission.enter_from("a") is None
-
-
-def test_an_address_that_left_is_forgotten() -> None:
-    admission = Admission(10, 2)
-    for number in range(100):
-        admission.enter_from(str(number))
-        admission.leave_from(str(number))
-    assert admission._by_address == {}
+from mqguard.net.limits import LogGate, allow_files, greediest
 
 
 def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptureFixture) -> None:

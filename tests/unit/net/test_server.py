@@ -1,6 +1,7 @@
 """A listener with real sockets: what it serves, whom it drops, and that others notice nothing."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import struct
@@ -138,16 +139,12 @@ def test_a_request_over_its_limit_is_answered_and_its_connection_goes_on(caplog:
 
 @pytest.mark.parametrize("authentication", [True, False])
 def test_more_is_taken_from_a_connection_that_has_authenticated(authentication: bool) -> None:
-    class Open(Echo):
-        def commands(self, link: Link, commands: list[Command]) -> None:
-            link.peer.channel.user = "alice"
-            super().commands(link, commands)
-
     with serving(Open(), settings(authentication=authentication)) as running, running.connect() as client:
-        assert client.call(1, 34, bytes(500_000)).code == (29 if authentication else 0)
-        assert client.call(2).code == 0
-        assert client.call(3, 34, bytes(500_000)).code == 0
-        assert client.call(4, 34, bytes(1_500_000)).code == 29
+        assert client.call(1, 34, bytes(200_000)).code == (29 if authentication else 0)
+        client.send(encode_request(Command(310, 2, ext={"user": "alice"})))
+        assert client.read()
+        assert client.call(3, 34, bytes(200_000)).code == 0
+        assert client.call(4, 34, bytes(300_000)).code == 29
 
 
 def send_on(client: Client) -> None:
@@ -328,12 +325,20 @@ def test_frames_that_take_long_to_serve_starve_nobody() -> None:
         assert len(greedy.read(256)) == 256
 
 
-class Costly(Echo):
-    """Each request takes a tenth of a millisecond; the code is that of the user."""
+class Open(Echo):
+    """Authenticates a connection as the user that a request names."""
 
     def commands(self, link: Link, commands: list[Command]) -> None:
-        if commands[0].ext.get("user"):
-            link.peer.channel.user = commands[0].ext["user"]
+        for command in commands:
+            if command.ext.get("user"):
+                link.peer.channel.user = command.ext["user"]
+        super().commands(link, commands)
+
+
+class Costly(Open):
+    """Each request takes a tenth of a millisecond."""
+
+    def commands(self, link: Link, commands: list[Command]) -> None:
         time.sleep(0.0001 * len(commands))
         super().commands(link, commands)
 
@@ -452,22 +457,24 @@ def test_the_answers_of_a_turn_are_bounded_and_all_come(monkeypatch: pytest.Monk
 
 
 def test_unfinished_frames_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    with serving(Echo(), settings(input_limit=1_000_000)) as running, running.connect() as good:
+    limits = settings(input_limit=1_000_000, authentication=False)
+    with serving(Echo(), limits) as running, running.connect() as good:
         many = [running.connect() for _ in range(20)]
         for client in many:
             client.send(asking(1, body=bytes(200_000))[:100_000])
-        assert eventually(lambda: "unfinished frames of all connections" in caplog.text)
+        assert eventually(lambda: "unfinished frames of" in caplog.text)
         assert good.call(1)
         for client in many:
             client.close()
         assert eventually(lambda: len(running.server.links) == 1)
         with running.connect() as again:
-            assert len(again.call(1, body=bytes(900_000)).body) == 900_000
+            assert len(again.call(1, body=bytes(400_000)).body) == 400_000
 
 
 def test_who_holds_most_of_too_much_is_cut_and_not_who_comes_last() -> None:
-    with serving(Echo(), settings(input_limit=1_000_000)) as running, running.connect() as good:
-        many = [running.connect() for _ in range(6)]
+    limits = settings(input_limit=1_000_000, authentication=False, proxy_protocol_peers=("127.0.0.1",))
+    with serving(Echo(), limits) as running, running.connect(first=proxy_v2("10.0.1.1", 1)) as good:
+        many = [running.connect(first=proxy_v2(f"10.0.0.{n}", n)) for n in range(1, 7)]
         for client in many:
             client.send(asking(1, body=bytes(200_000))[:160_000])
         assert eventually(lambda: running.server._held > 950_000)
@@ -480,22 +487,68 @@ def test_who_holds_most_of_too_much_is_cut_and_not_who_comes_last() -> None:
 
 
 def test_an_address_that_holds_most_is_cut_though_each_of_its_connections_holds_little() -> None:
-    limits = settings(input_limit=1_000_000, proxy_protocol_peers=("127.0.0.1",))
+    limits = settings(input_limit=1_000_000, authentication=False, proxy_protocol_peers=("127.0.0.1",))
     with serving(Echo(), limits) as running:
-        many = [running.connect(first=proxy_v2("10.0.0.1", n)) for n in range(1, 20)]
+        many = [running.connect(first=proxy_v2("10.0.0.1", n)) for n in range(1, 10)]
         for client in many:
             client.send(asking(1, body=bytes(200_000))[:50_000])
-        assert eventually(lambda: running.server._held > 930_000)
-        good = running.connect(first=proxy_v2("10.0.0.2", 1))
+        assert eventually(lambda: running.server._held > 430_000)
+        large = [running.connect(first=proxy_v2(f"10.0.0.{n}", 1)) for n in range(2, 4)]
         frame = asking(2, body=bytes(300_000))
-        good.send(frame[:250_000])
-        assert eventually(lambda: len(running.server.links) < 20)
-        good.send(frame[250_000:])
-        assert len(good.read()[0].body) == 300_000
+        for client in large:
+            client.send(frame[:290_000])
+        assert eventually(lambda: len(running.server.links) < 11)
+        for client in large:
+            client.send(frame[290_000:])
+            assert len(client.read()[0].body) == 300_000
+
+
+def test_anonymous_connections_hold_a_small_part_of_the_memory(caplog: pytest.LogCaptureFixture) -> None:
+    limits = settings(input_limit=4_000_000, proxy_protocol_peers=("127.0.0.1",))
+    with serving(Open(), limits) as running, running.connect(first=proxy_v2("10.1.0.1", 1)) as good:
+        good.send(encode_request(Command(310, 1, ext={"user": "alice"})))
+        assert good.read()
+        many = [running.connect(first=proxy_v2(f"10.0.0.{n}", n)) for n in range(1, 20)]
+        for client in many:
+            client.send(asking(1, body=bytes(200_000))[:100_000])
+        assert eventually(lambda: "unfinished frames of all anonymous connections hold" in caplog.text)
+        for client in many:
+            client.close()
+        assert eventually(lambda: running.server._held == 0)
+        same = [running.connect(first=proxy_v2("10.2.0.1", n)) for n in range(1, 20)]
+        for client in same:
+            client.send(asking(1, body=bytes(200_000))[:100_000])
+        assert eventually(lambda: "unfinished frames of one address hold" in caplog.text)
+        assert running.server._held <= 1_000_000
+        assert len(good.call(2, body=bytes(1_500_000)).body) == 1_500_000
+
+
+def test_a_user_holds_a_part_of_the_memory(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Open(), settings(input_limit=1_000_000)) as running:
+        clients = [running.connect() for _ in range(8)]
+        for client in clients:
+            client.send(encode_request(Command(310, 1, ext={"user": "mallory"})))
+            client.read()
+            client.send(asking(1, body=bytes(200_000))[:100_000])
+        assert eventually(lambda: "unfinished frames of one user hold more than 500000 bytes" in caplog.text)
+        assert eventually(lambda: running.server._held <= 500_000)
+
+
+def test_requests_that_wait_count_as_memory() -> None:
+    class Slow(Echo):
+        def commands(self, link: Link, commands: list[Command]) -> None:
+            time.sleep(0.05)
+            super().commands(link, commands)
+
+    with serving(Slow(), settings()) as running, running.connect() as client:
+        client.send(b"".join(asking(n, body=bytes(1_000)) for n in range(100)))
+        assert eventually(lambda: running.server._held > 20_000)
+        assert len(client.read(100)) == 100
+        assert running.server._held == 0
 
 
 def test_connections_are_counted(caplog: pytest.LogCaptureFixture) -> None:
-    with serving(Echo(), settings(max_connections=2)) as running:
+    with serving(Echo(), settings(max_connections=2, authentication=False)) as running:
         with running.connect() as first, running.connect() as second, running.connect() as third:
             assert first.call(1)
             assert second.call(1)
@@ -507,7 +560,7 @@ def test_connections_are_counted(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_connections_of_an_address_are_counted_by_the_clients_own(caplog: pytest.LogCaptureFixture) -> None:
-    limits = settings(max_connections_per_address=1, proxy_protocol_peers=("127.0.0.1",))
+    limits = settings(max_connections_per_address=1, authentication=False, proxy_protocol_peers=("127.0.0.1",))
     with serving(Echo(), limits) as running:
         with (
             running.connect(first=proxy_v2("10.0.0.1", 5)) as one,
@@ -522,6 +575,65 @@ def test_connections_of_an_address_are_counted_by_the_clients_own(caplog: pytest
         with running.connect(first=proxy_v2("10.0.0.1", 7)) as again:
             assert again.call(1)
     assert "1 connections from 10.0.0.1 are open" in caplog.text
+
+
+def test_silent_connections_shut_nobody_out(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Open(), settings(max_connections=4)) as running, running.connect() as user:
+        user.send(encode_request(Command(310, 1, ext={"user": "alice"})))
+        assert user.read()
+        silent = [running.connect() for _ in range(8)]
+        assert eventually(lambda: len(running.server.links) == 4)
+        assert user.call(2)
+        others = [running.connect() for _ in range(3)]
+        for other in others:
+            other.send(encode_request(Command(310, 1, ext={"user": "bob"})))
+            assert other.read()
+        assert all(client.is_dropped() for client in silent)
+        with running.connect() as late:
+            assert late.is_dropped()
+        assert user.call(3)
+        assert [other.call(4).opaque for other in others] == [4, 4, 4]
+    assert "made room for another connection" in caplog.text
+    assert "4 connections are open" in caplog.text
+
+
+def test_a_connection_that_sends_nothing_is_closed_soon() -> None:
+    with serving(Echo(), settings(silent_seconds=0.3)) as running, running.connect() as idle:
+        assert idle.call(1)
+        with running.connect() as silent:
+            assert silent.is_dropped(3)
+        time.sleep(0.5)
+        assert idle.call(2)
+
+
+@pytest.mark.parametrize("user", ["", "alice"], ids=["anonymous", "authenticated"])
+def test_a_frame_that_stops_arriving_ends_its_connection(user: str, caplog: pytest.LogCaptureFixture) -> None:
+    times = {"anonymous_stall_seconds": 0.3, "stall_seconds": 1.2}
+    with serving(Open(), settings(**times)) as running, running.connect() as client:
+        client.send(encode_request(Command(310, 1, ext={"user": user})))
+        assert client.read()
+        begun = time.monotonic()
+        client.send(asking(2, body=bytes(1_000))[:500])
+        assert client.is_dropped(5)
+        assert (time.monotonic() - begun > 1.1) == bool(user)
+    assert f"nothing more of a frame or a handshake arrived for {'1.2' if user else '0.3'} s" in caplog.text
+
+
+def test_a_frame_that_arrives_too_slowly_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    limits = settings(min_rate=1_000, rate_grace_seconds=0.3, stall_seconds=0.4, anonymous_stall_seconds=0.4)
+    with serving(Echo(), limits) as running, running.connect() as slow, running.connect() as steady:
+        frame = asking(1, body=bytes(20_000))
+        slow.send(frame[:200])
+        steady.send(frame[:200])
+        for at in range(200, 2_000, 100):
+            with contextlib.suppress(OSError):
+                slow.send(b"x")
+            steady.send(frame[at : at + 100])
+            time.sleep(0.05)
+        assert slow.is_dropped(1)
+        steady.send(frame[2_000:])
+        assert steady.read()
+    assert "a frame arrives with less than 1000 bytes a second" in caplog.text
 
 
 def test_a_thousand_idle_connections_cost_little() -> None:

@@ -1,0 +1,100 @@
+"""Places of a listener, and for whom room is made."""
+
+import pytest
+
+from mqguard.model.channel import Channel
+from mqguard.model.peer import Peer
+from mqguard.net.places import Places
+
+
+class Visitor:
+    """A connection as far as it is counted."""
+
+    def __init__(self, ip: str) -> None:
+        self.peer = Peer(ip, 1, Channel())
+        self.has_place = False
+        self.block: str | None = None
+
+
+def come(places: Places[Visitor], ip: str, *, is_anonymous: bool = True) -> tuple[Visitor, str | None, list[Visitor]]:
+    """The visitor, why it has no place, and those that had to go."""
+    visitor = Visitor(ip)
+    reason, first = places.enter(visitor)
+    second = None
+    if reason is None:
+        reason, second = places.settle(visitor, is_anonymous=is_anonymous)
+    return visitor, reason, [one for one in (first, second) if one is not None]
+
+
+def test_connections_are_counted_in_and_out() -> None:
+    places = Places[Visitor](2, 2)
+    one, *_ = come(places, "a", is_anonymous=False)
+    come(places, "b", is_anonymous=False)
+    assert come(places, "c", is_anonymous=False)[1] == "2 connections are open"
+    places.leave(one)
+    places.leave(one)
+    assert places.count == 1
+    assert come(places, "c", is_anonymous=False)[1] is None
+
+
+def test_addresses_are_counted_apart_and_networks_of_ipv6_together() -> None:
+    places = Places[Visitor](10, 2)
+    for ip in ("10.0.0.1", "10.0.0.2", "2001:db8::1", "2001:db8::2"):
+        assert come(places, ip, is_anonymous=False)[1] is None
+    assert come(places, "2001:db8::3", is_anonymous=False)[1] == "2 connections from 2001:db8::/64 are open"
+    assert come(places, "2001:db8:0:1::3", is_anonymous=False)[1] is None
+
+
+def test_an_address_that_left_is_forgotten() -> None:
+    places = Places[Visitor](10, 2)
+    for number in range(100):
+        visitor, *_ = come(places, str(number))
+        places.leave(visitor)
+    assert (places._by_block, places._anonymous, places._anonymous_count) == ({}, {}, 0)
+
+
+def test_the_oldest_of_the_address_with_most_goes_for_a_newcomer() -> None:
+    places = Places[Visitor](5, 5)
+    come(places, "a")
+    first, *_ = come(places, "b")
+    for _ in range(2):
+        come(places, "b")
+    come(places, "c")
+    newcomer, reason, gone = come(places, "d")
+    assert (reason, gone) == (None, [first])
+    assert places.count == 5
+    assert not first.has_place
+    assert newcomer.has_place
+
+
+def test_who_has_authenticated_stays() -> None:
+    places = Places[Visitor](3, 3)
+    visitors = [come(places, "a")[0] for _ in range(3)]
+    for visitor in visitors:
+        places.authenticate(visitor)
+        places.authenticate(visitor)
+    assert come(places, "b")[1] == "3 connections are open"
+    assert places._anonymous == {}
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_anonymous_connections_have_half_of_many_places(same: bool) -> None:
+    places = Places[Visitor](2_000, 2_000)
+    gone = 0
+    for number in range(1_500):
+        _, reason, evicted = come(places, "a" if same else str(number))
+        assert reason is None
+        gone += len(evicted)
+    assert gone == 500
+    assert places.count == 1_000
+    for _ in range(1_000):
+        assert come(places, "b", is_anonymous=False)[2] == []
+
+
+def test_an_address_full_of_anonymous_connections_takes_a_newcomer_and_loses_its_oldest() -> None:
+    places = Places[Visitor](10, 2)
+    first, *_ = come(places, "a")
+    come(places, "a")
+    come(places, "b")
+    _, reason, gone = come(places, "a")
+    assert (reason, gone) == (None, [first])
