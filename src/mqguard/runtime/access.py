@@ -1,5 +1,6 @@
 """Users and policies at the start: from configuration and from ACL 1.0, and never without an administrator."""
 
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.migrating import migrate
-from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.migration.plain import PlainFile, read_plain
 from mqguard.auth.migration.report import Topic
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
 from mqguard.broker.access_changes import changes_details
@@ -21,6 +22,7 @@ from mqguard.model.clock import Clock
 from mqguard.model.text import visible
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
+from mqguard.runtime.migrated_accounts import read_migrated, write_migrated
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ def prepare_users(
         ConfigInvalid: The files of ACL 1.0 cannot be found.
         StartFailed: Nobody could administer, and the administrator's name is taken; or its file cannot be written.
     """
+    is_fresh = next(manager.snapshot.users(), None) is None
     for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
         found = config.get(option)
         if found is not None:
@@ -53,7 +56,7 @@ def prepare_users(
                 manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
     if config.get(access_options.MIGRATE_V1):
         with manager.recorded(_recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
-            _migrate(manager, config)
+            _migrate(manager, config, data, frozenset() if is_fresh else read_migrated(data))
     if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
         with manager.recorded(_recorder(manager, clock, "initial-user", "first start")):
             _make_administrator(manager, data, first_start)
@@ -82,7 +85,7 @@ def _recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) 
     return make
 
 
-def _migrate(manager: MetadataManager, config: Configuration) -> None:
+def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrated: frozenset[str]) -> None:
     home = config.get(access_options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
     if not home:
         raise config.refusal(
@@ -90,8 +93,20 @@ def _migrate(manager: MetadataManager, config: Configuration) -> None:
             "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
         )
     files = [read_plain(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
-    done = migrate(files, manager)
+    # Users that were deleted since, which would come back with their old secrets and rights.
+    deleted = {name for name in migrated if manager.snapshot.user(name) is None}
+    done = migrate([_without(file, deleted) for file in files], manager)
+    names = {account.access_key for file in files for account in file.accounts if account.access_key is not None}
+    if not names <= migrated:
+        write_migrated(data, migrated | names)
     _LOG.info("ACL 1.0: %d accounts of %s were carried over", len(done.converted), home)
+    if deleted & names:
+        _LOG.info(
+            "ACL 1.0: %d accounts of %s were carried over before, and stay deleted: `mqguard migrate --apply` brings "
+            "them back",
+            len(deleted & names),
+            home,
+        )
     existing = sum(note.topic is Topic.EXISTING_USER for note in done.notes)
     if existing:
         # As at every start but the first.
@@ -105,6 +120,10 @@ def _migrate(manager: MetadataManager, config: Configuration) -> None:
         _LOG.warning(
             "ACL 1.0: %s:%s: decided differently: `%s` on %s (%s)", found.file, found.mark, account, resource, found.why
         )
+
+
+def _without(file: PlainFile, names: set[str]) -> PlainFile:
+    return dataclasses.replace(file, accounts=tuple(one for one in file.accounts if one.access_key not in names))
 
 
 def _make_administrator(manager: MetadataManager, data: Path, first_start: FirstStart) -> None:

@@ -107,6 +107,36 @@ def test_a_disabled_administrator_is_not_replaced_behind_its_back(house):
         house.start()
 
 
+def test_a_deleted_account_of_acl_1_stays_deleted(house, tmp_path, caplog):
+    """Its file still has the old secret and the old rights."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN_ACL)
+    old = {"migrateAuthFromV1Enabled": "true", "rocketmqHome": tmp_path}
+    house.start(**old).delete_user("olduser")
+    with caplog.at_level(logging.INFO):
+        assert house.start(**old).get_user("olduser") is None
+    assert "1 accounts of" in caplog.text
+    assert "were carried over before, and stay deleted" in caplog.text
+    # Another account is carried over all the same, and everything is where there are no users yet.
+    with (tmp_path / "conf" / "plain_acl.yml").open("a") as file:
+        file.write("- {accessKey: newuser, secretKey: newuser-secret, topicPerms: [a=PUB]}\n")
+    manager = house.start(**old)
+    assert (manager.get_user("olduser"), manager.get_user("newuser").name) == (None, "newuser")
+    house.store = MemoryMetadataStore()
+    assert house.start(**old).get_user("olduser") is not None
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[1]", b"\xff"])
+def test_a_damaged_list_of_accounts_stops_the_start(house, tmp_path, content):
+    """Without it nobody knows which users were deleted."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN_ACL)
+    house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+    (house.data / "acl-v1-accounts.json").write_bytes(content)
+    with pytest.raises(StartFailed, match=r"acl-v1-accounts\.json` is damaged"):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+
+
 def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN_ACL)
