@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.access import create_topic
-from tests.fixtures.wire import Wire
+from tests.fixtures.access import create_topic, create_user, entry, grant
+from tests.fixtures.wire import User, Wire
 from tests.interop.conftest import Client
 
 Name = Callable[[str], str]
@@ -317,3 +317,21 @@ def test_another_client_reads_what_this_one_sent(java: Client, go: Client, admin
         client.do("consume", handle="x", topic=topic, group=name("group"))
         assert Counter(bodies(client.do("received", handle="x", count=16))) == wanted
         client.do("stop", handle="x")
+
+
+def test_a_request_is_answered_by_whoever_may_read_it(java: Client, admin: Wire, name: Name) -> None:
+    """The responder has no right on the reply topic, and needs none."""
+    topic, group, asker, responder = name("topic"), name("group"), name("asker"), name("responder")
+    create_topic(admin, topic)
+    for user, entries in (
+        (asker, [entry(f"Topic:{topic}", "Pub")]),
+        (responder, [entry(f"Topic:{topic}", "Sub"), entry(f"Group:{group}", "Sub")]),
+    ):
+        create_user(admin, user, "12345678")
+        grant(admin, user, *entries)
+
+    java.as_(User(responder, "12345678")).do("respond", handle="r", topic=topic, group=group)
+    answer = java.as_(User(asker, "12345678")).do("request", topic=topic, count=5, body="q", timeout=20000)
+    failures = java.do("responded", handle="r")["failures"]
+
+    assert (answer["replies"], failures) == ([f"q-{i}-answered" for i in range(5)], [])

@@ -15,6 +15,7 @@ import java.util.Map;
 public final class Driver {
     private final Producers producers = new Producers();
     private final Consumers consumers = new Consumers();
+    private final Replies replies = new Replies();
     private final Broker broker = new Broker();
 
     public static void main(String[] args) throws Exception {
@@ -56,9 +57,12 @@ public final class Driver {
             case "stop": consumers.stop(step); break;
             case "litePull": consumers.litePull(step, answer); break;
             case "pull": consumers.pull(step, answer); break;
+            case "request": replies.request(step, answer); break;
+            case "respond": replies.respond(step); break;
+            case "responded": replies.responded(step, answer); break;
             case "invoke": broker.invoke(step, answer); break;
             case "mqadmin": Mqadmin.run(step, answer); break;
-            case "close": producers.close(); consumers.close(); broker.close(); break;
+            case "close": producers.close(); consumers.close(); replies.close(); broker.close(); break;
             default: throw new IllegalArgumentException("unknown step " + step.verb);
         }
     }
