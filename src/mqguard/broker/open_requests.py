@@ -18,7 +18,7 @@ REPLY_TO_CLIENT = "REPLY_TO_CLIENT"
 CORRELATION_ID = "CORRELATION_ID"
 TTL = "TTL"
 
-MAX_OPEN = 100_000
+MAX_OPEN = 50_000
 """Requests that are remembered; if there are more, the user with most of them gives way."""
 MAX_TTL_MS = 600_000
 DEFAULT_TTL_MS = 3_000

@@ -26,6 +26,8 @@ MAX_BYTES_PER_LINK = 8 * 1024 * 1024
 """Bodies of open questions to one client. This is far less than a slow client may leave unread before it is cut."""
 MAX_PER_ASKER = 10_000
 """Open questions for one user, to all clients together."""
+MAX_BYTES_PER_ASKER = 64 * 1024 * 1024
+"""Bodies of open questions for one user."""
 
 
 class _Open(msgspec.Struct, eq=False):
@@ -44,6 +46,7 @@ class Questions:
         self._open: dict[Channel, dict[int, _Open]] = {}
         self._bytes: collections.Counter[Channel] = collections.Counter()
         self._asked: collections.Counter[str] = collections.Counter()
+        self._asked_bytes: collections.Counter[str] = collections.Counter()
         # Of a question that was answered nothing but this is kept until its time is up.
         self._heap: list[tuple[int, int, Channel]] = []
         self._opaques = itertools.count(1)
@@ -76,15 +79,15 @@ class Questions:
             False if the client is gone, or if it or the asker has too many open requests; `answered` is not called.
         """
         channel = link.peer.channel
-        questions = self._open.get(channel, {})
-        full = questions and self._bytes[channel] + len(body) > MAX_BYTES_PER_LINK
-        if link.closed or full or len(questions) >= MAX_PER_LINK or self._asked[asker] >= MAX_PER_ASKER:
+        if link.closed or self._is_full(channel, asker, len(body)):
             return False
+        questions = self._open.get(channel, {})
         opaque = next(self._opaques) & 0x7FFFFFFF
         questions[opaque] = _Open(answered, asker, len(body))
         self._open[channel] = questions
         self._bytes[channel] += len(body)
         self._asked[asker] += 1
+        self._asked_bytes[asker] += len(body)
         heapq.heappush(self._heap, (deadline_ms, opaque, channel))
         link.send(encode_request(_command(code, opaque, 0, ext, body)))
         return True
@@ -117,6 +120,15 @@ class Questions:
             if answered is not None:
                 answered(None)
 
+    def _is_full(self, channel: Channel, asker: str, size: int) -> bool:
+        number = len(self._open.get(channel, ()))
+        return (
+            number >= MAX_PER_LINK
+            or self._asked.get(asker, 0) >= MAX_PER_ASKER
+            or (number > 0 and self._bytes[channel] + size > MAX_BYTES_PER_LINK)
+            or (asker in self._asked and self._asked_bytes[asker] + size > MAX_BYTES_PER_ASKER)
+        )
+
     def _take(self, channel: Channel, opaque: int) -> Answered | None:
         questions = self._open.get(channel)
         found = questions.pop(opaque, None) if questions else None
@@ -124,8 +136,9 @@ class Questions:
             return None
         self._bytes[channel] -= found.size
         self._asked[found.asker] -= 1
+        self._asked_bytes[found.asker] -= found.size
         if not self._asked[found.asker]:
-            del self._asked[found.asker]
+            del self._asked[found.asker], self._asked_bytes[found.asker]
         if not questions:
             del self._open[channel], self._bytes[channel]
         return found.answered

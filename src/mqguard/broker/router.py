@@ -129,6 +129,8 @@ class Router:
         answers = waits.answers
         # The frames of the traceback hold the request: nothing that waits shall keep them.
         waits.__traceback__ = None
+        if access is not None:
+            access.hold()
         try:
             self._parking.park(link, command, waits, lambda: self._go_on(link, command, answers, access))
         except Exception as exc:  # noqa: BLE001, rule 2
@@ -136,9 +138,15 @@ class Router:
         return None
 
     def _go_on(self, link: Link, command: Command, answers: Answers, access: Access | None) -> None:
-        """Look at a request from its beginning, or serve it from its beginning if it was let in."""
+        """Look at a request from its beginning, or serve it from its beginning if it was let in.
+
+        A request that was let in is looked at once more if its sender's rights changed while it waited.
+        """
         if link.closed:
             return
+        if access is not None and not access.is_current():
+            answers.renew()
+            access = None
 
         def admit(command: Command, peer: Peer) -> Access:
             return self._parking.resume(command, peer, answers) if access is None else access

@@ -162,15 +162,20 @@ class Broker:
         if now - self._expired_ms >= EXPIRY_MS:
             self._expired_ms = now
             self._locks.expire(now)
-            groups, links = self.clients.expire(now)
-            for group in groups:
-                self._notices.changed(group)
-            for link in links:
-                link.close("no heartbeat")
+            self._expire_clients(now)
+        elif self.clients.is_sweeping:
+            self._expire_clients(now)
         # Last: a store that cannot work must not keep clients from their answers.
         self._engine.tick()
         if self._engine.trouble is not None:
             self._complain(self._engine.trouble)
+
+    def _expire_clients(self, now: int) -> None:
+        groups, links = self.clients.expire(now)
+        for group in groups:
+            self._notices.changed(group)
+        for link in links:
+            link.close("no heartbeat")
 
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports

@@ -9,7 +9,7 @@ What a group subscribes to is kept for each member. The group's own view is deri
 the group. What a member pulls is filtered by its own subscriptions, so that other members cannot change it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -221,6 +221,8 @@ class ConsumerGroup:
 
 
 _MAX_SHARED = 4_096
+_MAX_SWEPT = 10_000
+"""Memberships that are looked at in one turn, some 2 ms."""
 
 
 class Clients:
@@ -233,6 +235,7 @@ class Clients:
         self._producers: dict[str, dict[Channel, Member]] = {}
         self._consumer_channels: dict[Channel, set[str]] = {}
         self._producer_channels: dict[Channel, set[str]] = {}
+        self._unswept: list[Channel] = []
 
     # Heard of
 
@@ -314,24 +317,33 @@ class Clients:
         return groups
 
     def expire(self, now_ms: int) -> tuple[list[str], list[Link]]:
-        """Take out clients that fell silent.
+        """Take out clients that fell silent, of a bounded number of connections: see `is_sweeping`.
 
         Returns:
             The consumer groups that lost a member, and the connections that should be closed.
         """
-        dead: dict[Channel, Link] = {}
-        for consumers in self._consumers.values():
-            dead.update(self._late(consumers.members, now_ms))
-        for producers in self._producers.values():
-            dead.update(self._late(producers, now_ms))
-        # A connection serves one process: while one of its groups is heard of, the process lives.
-        silent = {channel: link for channel, link in dead.items() if self._silent(channel, now_ms)}
+        if not self._unswept:
+            self._unswept = list({*self._consumer_channels, *self._producer_channels})
         changed: set[str] = set()
-        for channel in silent:
-            changed.update(self.leave(channel))
-        for channel in dead.keys() - silent.keys():
-            changed.update(self._drop_silent(channel, now_ms))
-        return sorted(changed), list(silent.values())
+        silent: list[Link] = []
+        looked_at = 0
+        while self._unswept and looked_at < _MAX_SWEPT:
+            channel = self._unswept.pop()
+            members = self._members_on(channel)
+            looked_at += 1 + len(members)
+            late = sum(now_ms - member.seen_ms >= self._life_ms for member in members)
+            # A connection serves one process: while one of its groups is heard of, the process lives.
+            if late and late == len(members):
+                silent.append(members[0].client.link)
+                changed.update(self.leave(channel))
+            elif late:
+                changed.update(self._drop_silent(channel, now_ms))
+        return sorted(changed), silent
+
+    @property
+    def is_sweeping(self) -> bool:
+        """True if `expire` has connections left to look at."""
+        return bool(self._unswept)
 
     # Asked for
 
@@ -381,18 +393,10 @@ class Clients:
         member.places = _places(member.subscriptions.values()) if isinstance(member, Consumer) else 1
         self._shares.change(member.client.owner, member.places)
 
-    def _late(self, members: Mapping[Channel, Member], now_ms: int) -> dict[Channel, Link]:
-        return {
-            channel: member.client.link
-            for channel, member in members.items()
-            if now_ms - member.seen_ms >= self._life_ms
-        }
-
-    def _silent(self, channel: Channel, now_ms: int) -> bool:
-        return all(now_ms - member.seen_ms >= self._life_ms for member in self._members_on(channel))
-
     def _members_on(self, channel: Channel) -> list[Member]:
-        consumers = [self._consumers[group].members[channel] for group in self._consumer_channels.get(channel, ())]
+        consumers: list[Member] = [
+            self._consumers[group].members[channel] for group in self._consumer_channels.get(channel, ())
+        ]
         return consumers + [self._producers[group][channel] for group in self._producer_channels.get(channel, ())]
 
     def _drop_silent(self, channel: Channel, now_ms: int) -> list[str]:

@@ -13,7 +13,7 @@ from mqguard.engine.places import Shares
 LOCK_LIFE_MS = 60_000
 """How long a lock lives without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
 
-MAX_LOCKS = 200_000
+MAX_LOCKS = 100_000
 """Locks of all groups together. If there are more, only users below an even share get new ones."""
 
 QueueKey = tuple[str, str, int]

@@ -14,7 +14,7 @@ from mqguard.engine.clients import Clients
 from mqguard.remoting.link import Link
 
 PAUSE_MS = 200
-"""Minimum interval between two notices of one group."""
+"""Minimum interval between two notices of one group, and a millisecond more for each of its members."""
 
 
 class Notices:
@@ -22,7 +22,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._changed: set[str] = set()
-        self._told: dict[str, int] = {}
+        self._quiet: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._changed)
@@ -33,18 +33,18 @@ class Notices:
 
     def take(self, clients: Clients, now_ms: int) -> Iterator[tuple[Link, str]]:
         """Whom to tell of which group: every member. Groups that were told of a moment ago are left for later."""
-        if len(self._told) > _MAX_TOLD:
-            self._told = {name: at for name, at in self._told.items() if now_ms - at < PAUSE_MS}
-        due = sorted(name for name in self._changed if now_ms - self._told.get(name, -PAUSE_MS) >= PAUSE_MS)
+        if len(self._quiet) > _MAX_QUIET:
+            self._quiet = {name: end for name, end in self._quiet.items() if now_ms < end}
+        due = sorted(name for name in self._changed if now_ms >= self._quiet.get(name, 0))
         self._changed.difference_update(due)
         for name in due:
             group = clients.group(name)
             if group is None:
-                self._told.pop(name, None)
+                self._quiet.pop(name, None)
                 continue
-            self._told[name] = now_ms
+            self._quiet[name] = now_ms + PAUSE_MS + len(group.members)
             for member in group.members.values():
                 yield member.client.link, name
 
 
-_MAX_TOLD = 1_024
+_MAX_QUIET = 1_024

@@ -7,6 +7,8 @@ import msgspec
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.user import User
 from mqguard.guard.errors import Parked
 from mqguard.model.peer import Peer
 
@@ -88,8 +90,8 @@ class Judge(Protocol):
     def renew(self) -> None:
         """Time has passed: what was found out for this request before counts no more."""
 
-    def sender(self, access: "Access") -> object | None:
-        """Return the sender's account as of now, None if it has none; the same object as long as nothing changed."""
+    def sender(self, access: "Access") -> Rights | None:
+        """Return the sender's rights as of now, None if it has none; the same object as long as nothing changed."""
 
     def admits(self, access: "Access") -> bool:
         """Return whether the sender would be let in now, whatever it asks for."""
@@ -102,6 +104,10 @@ class Judge(Protocol):
         """
 
 
+def _user(rights: Rights | None) -> User | None:
+    return None if rights is None else rights.user
+
+
 class Access(msgspec.Struct):
     """A request that was let in. Handlers ask it about everything that the request reaches beyond what it names.
 
@@ -112,7 +118,7 @@ class Access(msgspec.Struct):
         needs: What was checked, empty if nothing had to be.
         pending: Whether the handler has yet to ask about what is touched. An answer of success must not leave before.
         judge: Who decides.
-        held: Account of the sender when the request began to wait; None if the sender has none.
+        held: Rights of the sender when the request began to wait; None if the sender has none.
     """
 
     identity: Identity | None
@@ -121,7 +127,7 @@ class Access(msgspec.Struct):
     needs: Needs
     pending: bool
     judge: Judge
-    held: object | None = None
+    held: Rights | None = None
 
     @property
     def user(self) -> str:
@@ -168,8 +174,12 @@ class Access(msgspec.Struct):
         return self.identity.user if self.identity is not None else f"from {self.peer.ip}"
 
     def hold(self) -> None:
-        """Remember the sender's account, for a request that begins to wait."""
+        """Remember the sender's rights, for a request that begins to wait."""
         self.held = self.judge.sender(self)
+
+    def is_current(self) -> bool:
+        """Return whether neither the sender's account nor its policies changed since the request began to wait."""
+        return self.judge.sender(self) is self.held
 
     def still_allowed(self) -> bool:
         """Return whether a request that waited would be let in by the users and policies of this moment.
@@ -182,7 +192,7 @@ class Access(msgspec.Struct):
         judge.renew()
         try:
             return (
-                judge.sender(self) is self.held
+                _user(judge.sender(self)) is _user(self.held)
                 and judge.admits(self)
                 and all(judge.allows(self, need) for need in self.needs)
             )

@@ -35,9 +35,9 @@ class NoJudge:
     def renew(self) -> None:
         """Nothing was found out."""
 
-    def sender(self, access: Access) -> object | None:
+    def sender(self, access: Access) -> Rights | None:
         """See `Judge.sender`."""
-        return _account(access, self._users)
+        return self._users(access.user) if access.identity is not None else None
 
     def admits(self, access: Access) -> bool:
         """Return False only for a user who signed and is disabled or gone; claims are not checked."""
@@ -95,9 +95,9 @@ class TouchJudge:
     def renew(self) -> None:
         """Every question is judged anew as it is."""
 
-    def sender(self, access: Access) -> object | None:
+    def sender(self, access: Access) -> Rights | None:
         """See `Judge.sender`."""
-        return _account(access, self._ports.metadata.snapshot.rights)
+        return self._rights(access)
 
     def admits(self, access: Access) -> bool:
         """See `Judge.admits`."""
@@ -140,11 +140,6 @@ def _owned(need: Need) -> Need:
     if is_blank(need.name):
         raise missing(need.type.value.lower(), need.type.value.lower())
     return topic_need(need.name, need.actions) if need.type is ResourceType.TOPIC else need
-
-
-def _account(access: Access, users: Callable[[str], Rights | None]) -> object | None:
-    rights = users(access.user) if access.identity is not None else None
-    return None if rights is None else rights.user
 
 
 def _is_super(access: Access) -> bool:

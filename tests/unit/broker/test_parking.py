@@ -9,6 +9,8 @@ from mqguard.auth.decide import decide
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus
 from mqguard.broker import parking
 from mqguard.broker.parking import ParkedRequests
 from mqguard.guard.asking import LATE
@@ -19,7 +21,7 @@ from mqguard.guard.plugged import PluggedGuard
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, ResponseCode
-from tests.unit.broker.conftest import House
+from tests.unit.broker.conftest import House, answer_to
 from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL, codes
 
 ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
@@ -168,6 +170,32 @@ def test_touched_resources_are_asked_about_while_the_handler_waits():
     assert house.engine.topics.get("fresh") is None
     assert house.call(310, ext, b"x", user="bob").code == 0
     assert house.engine.max_offset("fresh", 0) == 1
+
+
+@pytest.mark.parametrize("change", ["disabled", "policies"])
+@pytest.mark.parametrize("late", range(4))
+def test_rights_that_are_lost_while_plugins_answer_are_lost_for_the_request_that_waits(change, late):
+    """Also if the request was let in before, and only its handler still waits for what it touches."""
+    house = ParkedHouse()
+    house.user("bob", ("Topic:fresh", "Pub,Create"))
+    wire = house.connect()
+    command = house.command(310, {**SEND, "b": "fresh"}, b"x", user="bob")
+    house.app.commands(wire, [command])
+    for _ in range(late):
+        house.asker.step()
+    calls, _, done = house.asker.waiting.pop(0)
+    for call in calls:
+        call.answer(call.run())
+    if change == "disabled":
+        house.manager.update_user("bob", status=UserStatus.DISABLE)
+    else:
+        house.manager.delete_acl(Subject("bob"))
+    done()
+    while house.asker.waiting:
+        house.asker.step()
+    house.app.end_of_turn()
+    assert answer_to(wire, command).code == ResponseCode.NO_PERMISSION
+    assert house.engine.topics.get("fresh") is None
 
 
 def test_others_are_served_meanwhile_and_first():

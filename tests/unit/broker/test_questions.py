@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqguard.broker import questions as questions_module
 from mqguard.broker.questions import MAX_PER_LINK, Questions
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_RESPONSE
@@ -97,3 +98,36 @@ def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time
     questions.expire(100)
     assert answers == [None]
     assert len(questions) == 0
+
+
+def test_an_asker_has_a_bounded_number_of_open_questions_and_others_still_ask(monkeypatch):
+    monkeypatch.setattr(questions_module, "MAX_PER_ASKER", 2)
+    questions, answers = Questions(), []
+
+    def asked(link, asker):
+        return questions.ask(link, 307, {}, b"", 100, answers.append, asker)
+
+    links = [Wire(name) for name in "abc"]
+    assert [asked(link, "greedy") for link in links] == [True, True, False]
+    assert asked(links[2], "alice")
+    questions.leave(links[0].peer.channel)
+    assert asked(links[2], "greedy")
+
+
+def test_open_questions_are_bounded_in_bytes_for_each_client_and_asker(monkeypatch):
+    monkeypatch.setattr(questions_module, "MAX_BYTES_PER_LINK", 10)
+    monkeypatch.setattr(questions_module, "MAX_BYTES_PER_ASKER", 25)
+    questions, answers = Questions(), []
+
+    def asked(link, size, asker="u"):
+        return questions.ask(link, 309, {}, bytes(size), 100, answers.append, asker)
+
+    one, two, three = Wire("a"), Wire("b"), Wire("c")
+    assert asked(one, 1_000), "one of any size"
+    questions.answer(one, Command(0, one.sent[-1].opaque, FLAG_RESPONSE))
+    assert [asked(one, 5), asked(one, 5), asked(one, 1)] == [True, True, False]
+    assert [asked(two, 10), asked(three, 6)] == [True, False]
+    assert asked(three, 6, "v")
+    questions.expire(100)
+    assert asked(three, 10)
+    assert len(questions) == 1

@@ -5,6 +5,7 @@ import itertools
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from mqguard.engine import clients as clients_module
 from mqguard.engine.clients import CLIENT_LIFE_MS, Client, Clients, Consuming, Subscription
 from mqguard.engine.notices import Notices
 from mqguard.model.peer import Peer
@@ -96,6 +97,20 @@ def test_silent_clients_expire_and_their_connection_is_closed():
     assert clients.expire(CLIENT_LIFE_MS - 1) == ([], [])
     assert clients.expire(CLIENT_LIFE_MS) == (["g"], [one])
     assert clients.group("g").client_ids() == ["c2"]
+
+
+def test_silent_clients_are_looked_for_a_piece_at_a_time(monkeypatch):
+    monkeypatch.setattr(clients_module, "_MAX_SWEPT", 4)
+    clients, links = Clients(), [Wire(f"w{number}") for number in range(10)]
+    for link in links:
+        clients.produce(client("c", link), "p", 0)
+    gone = []
+    while not gone or clients.is_sweeping:
+        _, silent = clients.expire(CLIENT_LIFE_MS)
+        assert 0 < len(silent) <= 2
+        gone += silent
+    assert sorted(link.peer.channel for link in gone) == [f"w{number}" for number in range(10)]
+    assert clients.all_producers() == {}
 
 
 def test_a_connection_with_one_live_group_is_not_closed():

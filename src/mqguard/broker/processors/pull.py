@@ -278,7 +278,7 @@ class Pulling:
                 f"the consumer's subscription not latest: group {header.consumer_group}, topic {header.topic}",
             )
         require_tags(subscription.expression_type)
-        return _codes(subscription.expression)
+        return subscription.codes or None
 
     def _again(self, header: PullHeader) -> Reply:
         """Return the answer that makes a client send its pull once more."""

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.rights import Rights
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.failures import explain
 from mqguard.broker.processors.access import AccessAdministration
@@ -104,7 +105,7 @@ class _Nobody:
     def renew(self) -> None:
         """Nothing was found out."""
 
-    def sender(self, access: Access) -> object | None:
+    def sender(self, access: Access) -> Rights | None:
         """Refuse."""
         raise _unasked(access, "its sender")
 

@@ -7,7 +7,7 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.forbidden import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.clients import Client, Consuming, Subscription
-from mqguard.model import record
+from mqguard.model import record, tags
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
@@ -251,7 +251,8 @@ def test_a_disabled_group_gets_nothing(house):
 
 def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t"):
     wire = house.connect()
-    subscription = Subscription(topic, expression, kind, version=version)
+    codes = tags.codes_of(expression) or frozenset()
+    subscription = Subscription(topic, expression, kind, codes=codes, version=version)
     consuming = Consuming("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
     house.broker.clients.consume(Client("c", wire, 0, 513, "root"), consuming, house.clock.now)
 
