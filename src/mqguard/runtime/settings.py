@@ -3,15 +3,18 @@
 import dataclasses
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.config import access_options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
+from mqguard.config.secret import weakness
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull
+from mqguard.model.text import visible
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
@@ -42,6 +45,7 @@ def cautions(config: Configuration) -> list[str]:
             "POLICIES ARE NOT ENFORCED: authorizationEnforcement = shadow lets every authenticated user in and only "
             "records what would be refused, as shadow-deny in the audit log"
         )
+    found += _weak_secrets(config)
     if host.startswith(_LOOPBACK):
         return found
     if reachable.startswith(_LOOPBACK):
@@ -53,6 +57,14 @@ def cautions(config: Configuration) -> list[str]:
     if not config.get(access_options.AUTHORIZATION_ENABLED):
         found.append(f"authorization is off: whoever is let in at {host} may do everything")
     return found
+
+
+def _weak_secrets(config: Configuration) -> Iterator[str]:
+    for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
+        found = config.get(option)
+        weak = None if found is None else weakness(found.name, found.secret)
+        if found is not None and weak is not None:
+            yield f"{option.name} gives the Super user `{visible(found.name)}` a secret that is easy to guess: {weak}"
 
 
 def resolve(host: str, source: str) -> str:

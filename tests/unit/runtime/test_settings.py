@@ -136,6 +136,15 @@ OFF = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
         ({"brokerIP1": "10.1.2.3", **OFF}, ["authentication is off", "authorization is off"]),
         ({"brokerIP1": "10.1.2.3", "authorizationEnabled": "false"}, ["authorization is off"]),
         ({"authorizationEnforcement": "shadow"}, ["POLICIES ARE NOT ENFORCED"]),
+        (
+            {"initAuthenticationUser": '{"username":"root","password":"12345678"}'},
+            ["initAuthenticationUser gives the Super user `root` a secret that is easy to guess"],
+        ),
+        (
+            {"innerClientAuthenticationCredentials": '{"accessKey":"inner","secretKey":"inner-1"}'},
+            ["innerClientAuthenticationCredentials gives the Super user `inner` a secret that is easy to guess"],
+        ),
+        ({"initAuthenticationUser": '{"username":"root","password":"k3!x9Qz-77pW"}'}, []),
     ],
 )
 def test_an_operator_is_told_what_was_probably_not_meant(values, words):
