@@ -238,7 +238,7 @@ def test_a_wrong_body_of_an_administrator_is_refused_in_words(server: Server, bo
 
 
 def test_a_signature_that_is_no_base64_is_refused(server: Server) -> None:
-    for signature in ("", "???", "AAAA", "é" * 10, "A" * 100_000):
+    for signature in ("", "???", "AAAA", "é" * 10, "A" * 50_000):
         with Wire(server.broker_port) as wire:
             fields = {**signed(send_fields("t"), b"x", ADMIN), "Signature": signature}
             wire.socket.sendall(request(SEND, fields, b"x"))

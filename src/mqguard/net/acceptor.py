@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-MAX_PER_TURN: Final = 64
-BUDGET_S: Final = 0.004
+MAX_PER_TURN: Final = 128
+BUDGET_S: Final = 0.003
 """Seconds of an iteration in which connections are accepted."""
 _PAUSE_S: Final = 0.2
 """Seconds without accepting after the system had no room for another connection."""

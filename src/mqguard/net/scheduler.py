@@ -21,9 +21,9 @@ from typing import Final, Protocol
 from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
 
-BUDGET_S: Final = 0.010
+BUDGET_S: Final = 0.008
 """Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
-ANONYMOUS_BUDGET_S: Final = 0.004
+ANONYMOUS_BUDGET_S: Final = 0.005
 """Seconds of a turn for all others together, TLS handshakes included."""
 SLICE_S: Final = 0.002
 """Seconds after which a connection waits until others were served."""
@@ -33,6 +33,7 @@ MAX_ANSWERS: Final = 32 * 1024 * 1024
 """Bytes of answers of one turn. The rest of the requests waits for the next one, when it is known which peers read."""
 _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
+_NEVER: Final = float("inf")
 
 _log = logging.getLogger(__name__)
 _clock = time.perf_counter
@@ -109,6 +110,7 @@ class Lane:
         slice_s: Seconds after which a connection waits until others were served.
         held: Bytes that the connections hold.
         overdraft_s: Seconds by which the budget was overdrawn and that later turns give back.
+        floor: Seconds that every account has used that waits, or might have used if it had waited.
         active: Accounts with connections that wait, as a heap by the time that they have used.
     """
 
@@ -120,7 +122,7 @@ class Lane:
         self.active: list[tuple[float, int, Account]] = []
         self._accounts: dict[str, Account] = {}
         self._max_accounts = _MAX_ACCOUNTS
-        self._floor = 0.0
+        self.floor = 0.0
         self._numbers = itertools.count()
 
     def account(self, key: str) -> Account:
@@ -134,7 +136,7 @@ class Lane:
 
     def _forget(self) -> None:
         """Forget accounts without connections; those that owe time only if there are too many."""
-        kept = {key: one for key, one in self._accounts.items() if one.links or one.used > self._floor}
+        kept = {key: one for key, one in self._accounts.items() if one.links or one.used > self.floor}
         if len(kept) > _MAX_ACCOUNTS // 2:
             kept = {key: one for key, one in kept.items() if one.links}
         self._accounts = kept
@@ -144,13 +146,12 @@ class Lane:
         """Note that connections of an account wait."""
         account.is_active = True
         # An account that was idle saves up no time.
-        account.used = max(account.used, self._floor)
+        account.used = max(account.used, self.floor)
         heapq.heappush(self.active, (account.used, next(self._numbers), account))
 
     def next(self) -> Account:
         """Take the account that has used least."""
-        self._floor, _, account = heapq.heappop(self.active)
-        account.is_active = False
+        self.floor, _, account = heapq.heappop(self.active)
         return account
 
 
@@ -237,19 +238,33 @@ class Scheduler:
         end = now + budget_s
         while lane.active and now < end and self.queued < MAX_ANSWERS:
             account = lane.next()
-            source = account.fresh.popleft() if account.fresh else account.waiting.popleft()
-            try:
-                is_left = source.serve(min(end, now + lane.slice_s))
-            except Exception:  # noqa: BLE001 - an internal error costs at most one connection
-                _log.exception("serving %s failed inside", source.peer.address)
-                source.abort()
-                is_left = False
-            begun, now = now, _clock()
-            account.used += now - begun
+            # One account goes on while it has used least, so that many connections of one user cost little.
+            limit = lane.active[0][0] if lane.active else _NEVER
+            while True:
+                now = self._serve_next(account, now, end)
+                is_left = bool(account.waiting or account.fresh)
+                if not is_left or account.used > limit or now >= end or self.queued >= MAX_ANSWERS:
+                    break
+            lane.floor = max(lane.floor, min(account.used, limit))
+            account.is_active = False
             if is_left:
-                self._enqueue(source)
-            else:
-                source.is_waiting = False
-            if not account.is_active and (account.waiting or account.fresh):
                 lane.activate(account)
         return max(0.0, now - end)
+
+    def _serve_next(self, account: Account, now: float, end: float) -> float:
+        """Serve the next connection of an account; the time then."""
+        source = account.fresh.popleft() if account.fresh else account.waiting.popleft()
+        until = now + account.lane.slice_s
+        try:
+            is_left = source.serve(until if until < end else end)  # noqa: FURB136 - a call less for each event
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("serving %s failed inside", source.peer.address)
+            source.abort()
+            is_left = False
+        then = _clock()
+        account.used += then - now
+        if is_left:
+            self._enqueue(source)
+        else:
+            source.is_waiting = False
+        return then

@@ -339,7 +339,9 @@ class RemotingServer:
             if reason is not None:
                 link.cut(reason)
                 continue
-            idle = settings.idle_seconds if link.has_request else min(settings.idle_seconds, settings.silent_seconds)
+            idle = (
+                settings.idle_seconds if liveness.has_request else min(settings.idle_seconds, settings.silent_seconds)
+            )
             if liveness.quiet * interval > idle:
                 _log.info("connection from %s closed: idle for %g s", link.peer.address, idle)
                 link.finish()

@@ -33,6 +33,7 @@ _MAX_LENGTH: Final = 0x7FFFFFFF
 _NO_LIMITS: Final = FrameLimits(MAX_HEADER, _LONGEST_HEADER, _MAX_LENGTH, {}, _MAX_LENGTH, _MAX_LENGTH)
 _ALL: Final = _MAX_LENGTH
 
+_read_json = header_json.read
 _unpack_prefix = _PREFIX.unpack_from
 _pack_prefix = _PREFIX.pack
 
@@ -49,9 +50,22 @@ class FrameReader:
     Attributes:
         limits: The limits now. They may be changed between two calls.
         has_input: True if there are bytes that `take` has not looked at.
+        is_unfinished: True if a frame has begun and not ended.
     """
 
-    __slots__ = ("_at", "_broken", "_data", "_head", "_held", "_max_frame", "_need", "_skip", "has_input", "limits")
+    __slots__ = (
+        "_at",
+        "_broken",
+        "_data",
+        "_head",
+        "_held",
+        "_max_frame",
+        "_need",
+        "_skip",
+        "has_input",
+        "is_unfinished",
+        "limits",
+    )
 
     def __init__(self, max_frame: int = DEFAULT_MAX_FRAME, limits: FrameLimits | None = None) -> None:
         self._max_frame = max_frame
@@ -64,17 +78,13 @@ class FrameReader:
         self._need = 0
         self._head: Command | None = None
         self._skip = 0
+        self.is_unfinished = False
         self._broken = False
 
     @property
     def pending(self) -> int:
         """Bytes that are held: of a frame that has not ended, and of those that were not decoded."""
         return len(self._held) + len(self._data) - self._at
-
-    @property
-    def is_unfinished(self) -> bool:
-        """True if a frame has begun and not ended."""
-        return bool(self._need or self._skip)
 
     def push(self, data: bytes) -> None:
         """Keep the next bytes of the connection for `take`."""
@@ -112,6 +122,7 @@ class FrameReader:
             self._held.clear()
             self._data, self._at, self.has_input = b"", 0, False
             self._need = self._skip = 0
+            self.is_unfinished = False
             exc.commands = commands
             raise
         return commands
@@ -126,13 +137,14 @@ class FrameReader:
         return self.take(_ALL)
 
     def _take(self, commands: list[Command], count: int) -> None:
-        if self._need or self._skip:
+        if self.is_unfinished:
             self._go_on(commands)
-            if self._need or self._skip:
+            if self.is_unfinished:
                 return
         data = self._data
         at, size, max_frame = self._at, len(data), self._max_frame
-        max_header = self.limits.header
+        limits = self.limits
+        max_header, max_fields, unchecked = limits.header, limits.fields, limits.unchecked
         while at + 8 <= size and len(commands) < count:
             length, word = _unpack_prefix(data, at)
             split = at + 8 + (word & _LONGEST_HEADER)
@@ -140,20 +152,24 @@ class FrameReader:
             if end > size or split > end or not 4 <= length <= max_frame or split - at - 8 > max_header:
                 break
             self._at = end
-            commands.append(self._one(word >> 24, data[at + 8 : split], data[split:end]))
+            if word >> 24 == JSON:
+                # `_decode` for most frames: its calls are a tenth of the time of a frame.
+                command = _read_json(data[at + 8 : split], data[split:end])
+                if len(command.ext) > max_fields:
+                    raise _too_many_fields(command, max_fields)
+            else:
+                command = self._decode(word >> 24, data[at + 8 : split], data[split:end])
+            if end - split > unchecked:
+                self._check_body(command, end - split)
+            commands.append(command)
             at = end
         if at >= size:
             self._data, self._at, self.has_input = b"", 0, False
         elif len(commands) < count:
             # What is not whole, or not right.
             self._need = 4
+            self.is_unfinished = True
             self._go_on(commands)
-
-    def _one(self, form: int, header: bytes, body: bytes) -> Command:
-        command = self._decode(form, header, body)
-        if len(body) > self.limits.unchecked:
-            self._check_body(command, len(body))
-        return command
 
     def _decode(self, form: int, header: bytes, body: bytes) -> Command:
         """Decode a header.
@@ -164,10 +180,9 @@ class FrameReader:
         """
         max_fields = self.limits.fields
         if form == JSON:
-            command = header_json.read(header, body)
+            command = _read_json(header, body)
             if len(command.ext) > max_fields:
-                command.ext, command.body = NO_EXT, b""
-                raise FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
+                raise _too_many_fields(command, max_fields)
             return command
         if form == BINARY:
             return header_binary.read(header, body, max_fields)
@@ -186,9 +201,10 @@ class FrameReader:
 
     def _go_on(self, commands: list[Command]) -> None:
         """Give the frame that has begun what it needs, as far as it is there; check each part before the next."""
-        while self._need or self._skip:
+        while self.is_unfinished:
             if self._skip:
                 self._skip -= self._move(self._skip, None)
+                self.is_unfinished = self._skip > 0
                 if self._skip:
                     return
                 continue
@@ -225,6 +241,7 @@ class FrameReader:
         self._held = bytearray()
         self._head = None
         self._need = 0
+        self.is_unfinished = False
 
     def _length(self, length: int) -> None:
         """Check the length of a frame.
@@ -263,6 +280,7 @@ class FrameReader:
         size = length - 4 - len(header)
         self._begin_next()
         self._skip = size
+        self.is_unfinished = size > 0
         command = self._decode(word >> 24, header, b"")
         if size > self.limits.unchecked:
             self._check_body(command, size)
@@ -270,8 +288,14 @@ class FrameReader:
         if size:
             self._head = command
             self._need = size
+            self.is_unfinished = True
         else:
             commands.append(command)
+
+
+def _too_many_fields(command: Command, max_fields: int) -> FrameRefused:
+    command.ext, command.body = NO_EXT, b""
+    return FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
 
 
 def encode_reply(

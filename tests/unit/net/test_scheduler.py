@@ -9,7 +9,7 @@ import pytest
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import scheduler as module
-from mqguard.net.scheduler import BUDGET_S, Account, Scheduler
+from mqguard.net.scheduler import ANONYMOUS_BUDGET_S, BUDGET_S, Account, Scheduler
 
 
 class Clock:
@@ -180,8 +180,8 @@ def test_anonymous_connections_have_a_small_part_of_a_turn(world: World) -> None
     world.send("alice", 100_000, 0.0005, user="alice")
     for _ in range(50):
         counts = collections.Counter("alice" if name == "alice" else "x" for name in world.turn())
-        assert counts["alice"] == 20
-        assert counts["x"] <= 8
+        assert counts["alice"] == round(BUDGET_S / 0.0005)
+        assert counts["x"] <= round(ANONYMOUS_BUDGET_S / 0.0005)
 
 
 def test_what_anonymous_requests_overdraw_is_given_back(world: World) -> None:
@@ -191,7 +191,7 @@ def test_what_anonymous_requests_overdraw_is_given_back(world: World) -> None:
     counts: collections.Counter[str] = collections.Counter()
     for _ in range(100):
         counts.update("alice" if name == "alice" else "x" for name in world.turn())
-    assert counts["x"] * 0.02 <= 100 * 0.004 + 0.04
+    assert counts["x"] * 0.02 <= 100 * ANONYMOUS_BUDGET_S + 0.04
 
 
 def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: World) -> None:
