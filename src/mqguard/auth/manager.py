@@ -313,7 +313,7 @@ class MetadataManager:
             raise MetadataRejected(
                 "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
             )
-        if self._recording is not None and self._make_record is not None:
+        if self._recording is not None and self._make_record is not None and every:
             self._recording.apply_recorded(every, self._make_record(every))
         else:
             self._store.apply(every)

@@ -240,12 +240,16 @@ def _read(path: Path) -> bytes:
 def open_manager(data: Path) -> "Iterator[MetadataManager]":
     """The users and policies in a data directory; no server may run on it.
 
+    A change is stored with its record, which the next start of a server writes to the audit log.
+
     Raises:
         PolicyInvalid: It is no data directory.
         SourceUnavailable: It is in use, or cannot be read.
     """
     from mqguard.auth.errors import PolicyInvalid
     from mqguard.auth.manager import MetadataManager
+    from mqguard.runtime.access import recorder
+    from mqguard.runtime.clock import SystemClock
     from mqguard.runtime.incarnations import new_incarnation
     from mqguard.store.access_key import load_sealing_key
     from mqguard.store.access_rocksdb import RocksMetadataStore
@@ -262,7 +266,8 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
     try:
         with _reading():
             manager = MetadataManager(store, new_incarnation)
-        yield manager
+        with manager.recorded(recorder(manager, SystemClock(), "change-offline", "a command, without a server")):
+            yield manager
     finally:
         store.close()
 

@@ -9,13 +9,17 @@ Rule 2: a record holds no connection, and of what a peer sent only short parts.
 
 import collections
 import enum
+import functools
+import ipaddress
 import json
 import secrets
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
 from mqguard.auth.rights import Rights
+from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.context import BY_CLAIM, Identity, Need, Needs
 from mqguard.guard.denial_groups import ADDRESSES, USERS, DenialGroups, Folded, Repeats
@@ -42,7 +46,7 @@ class Stream(enum.IntEnum):
     ADMITTED = 1
     """All other requests that were admitted."""
     UNAUTHENTICATED = 2
-    """Denials of peers that did not prove who they are."""
+    """Denials of peers that did not prove who they are, and admissions of such peers by a whitelist."""
 
 
 MAX_SIGNATURE = 128
@@ -203,6 +207,8 @@ MAX_NEEDS = 32
 """How many resources of one request are on record by name; of others, their number."""
 MAX_NAME = 256
 """How much of a name goes on record."""
+MAX_NAMES = 4_096
+"""How much of all names of one request goes on record, where it names many or is denied."""
 MAX_DETAILS = 256
 """How many details of one change go on record."""
 MAX_DETAIL = 4_096
@@ -281,6 +287,8 @@ class AuditTrail:
         if len(case.needs) > MAX_NEEDS:
             _shorten(case)
         case.rights = None
+        if case.identity is None and case.signature is not None:
+            case.stream = Stream.UNAUTHENTICATED  # a whitelisted code
         if case.code in _ADMINISTRATIVE:
             return self._administrative(case)
         return self.put(case)
@@ -377,12 +385,16 @@ MAX_KEY_NEEDS = 8
 def _shorten(case: Decision) -> None:
     """Keep what a record may hold: some resources, those that were denied among them, and short names."""
     needs, verdicts = case.needs, case.verdicts
-    if len(needs) > MAX_NEEDS:
+    kept: list[int] = []
+    room = MAX_NAMES
+    for at in _denied_first(needs, verdicts):
+        room -= min(len(needs[at].name), MAX_NAME)
+        if kept and (room < 0 or len(kept) == MAX_NEEDS):
+            break
+        kept.append(at)
+    if len(kept) < len(needs):
+        kept.sort()
         case.resources = len(needs)
-        denied = [at for at, verdict in enumerate(verdicts) if not verdict.allowed and at >= MAX_NEEDS][
-            : MAX_NEEDS // 2
-        ]
-        kept = [*range(MAX_NEEDS - len(denied)), *denied]
         case.verdicts = tuple([verdicts[at] for at in kept if at < len(verdicts)])
         needs = case.needs = tuple([needs[at] for at in kept])
     if any(len(need.name) > MAX_NAME for need in needs):
@@ -390,6 +402,13 @@ def _shorten(case: Decision) -> None:
     identity = case.identity
     if identity is not None and len(identity.user) > MAX_NAME:
         case.identity = Identity(_cut(identity.user, MAX_NAME), identity.method, identity.is_super)
+
+
+def _denied_first(needs: Needs, verdicts: tuple[Verdict, ...]) -> Iterator[int]:
+    """Return the places of needs in the order in which a record has room for them."""
+    denied = [at for at, verdict in enumerate(verdicts) if not verdict.allowed][: MAX_NEEDS // 2]
+    yield from denied
+    yield from (at for at in range(len(needs)) if at not in denied)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -409,9 +428,11 @@ def _short_details(details: dict[str, str]) -> dict[str, str]:
     return kept
 
 
+@functools.lru_cache(maxsize=1024)
 def _network(source: str) -> str:
     """Return whose budget the denials of an address are charged to: an IPv6 network of 64 bits is one customer."""
-    return ":".join(source.split(":")[:4]) if ":" in source else source
+    address = parse_address(source)
+    return address.packed[:8].hex() if isinstance(address, ipaddress.IPv6Address) else source
 
 
 def _folded(case: Decision) -> Folded:

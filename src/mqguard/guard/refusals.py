@@ -132,6 +132,8 @@ def remedy(reason: str) -> str:
 MOST_NEEDS_KEPT = 8
 """Most needs that are remembered of one refusal, the refused one among them: peers may name thousands in one request,
 each with a name of a kilobyte, and memory must not follow."""
+MAX_NAMES_KEPT = 1_024
+"""How much of the names of these is remembered, the refused one aside."""
 MAX_REMARK = 1_024
 """How much of what the peer was told is remembered."""
 MAX_ENTRIES = 20_000
@@ -154,11 +156,15 @@ class RefusalLog:
     def add(self, refusal: Refusal) -> None:
         """Remember one, and forget the oldest if there are too many."""
         needs, refused = refusal.needs, refusal.refused
-        if len(needs) > MOST_NEEDS_KEPT:
-            first = needs[:MOST_NEEDS_KEPT]
+        if len(needs) > MOST_NEEDS_KEPT or sum([len(need.name) for need in needs]) > MAX_NAMES_KEPT:
+            first, room = [], MAX_NAMES_KEPT
+            for need in needs[:MOST_NEEDS_KEPT]:
+                room -= len(need.name)
+                if room >= 0 or need is refused:
+                    first.append(need)
             if refused is not None and refused not in first:
-                first = (*first[:-1], refused)
-            refusal = msgspec.structs.replace(refusal, needs=first)
+                first = [*first[: MOST_NEEDS_KEPT - 1], refused]
+            refusal = msgspec.structs.replace(refusal, needs=tuple(first))
         if len(refusal.remark) > MAX_REMARK or len(refusal.user) > MAX_REMARK:
             refusal = msgspec.structs.replace(
                 refusal, remark=_shortened(refusal.remark), user=refusal.user[:MAX_REMARK]

@@ -52,18 +52,25 @@ def prepare_users(
     for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
         found = config.get(option)
         if found is not None:
-            with manager.recorded(_recorder(manager, clock, "initial-user", option.name)):
+            with manager.recorded(recorder(manager, clock, "initial-user", option.name)):
                 manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
     if config.get(access_options.MIGRATE_V1):
-        with manager.recorded(_recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
+        with manager.recorded(recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
             _migrate(manager, config, data, frozenset() if is_fresh else read_migrated(data))
     if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
-        with manager.recorded(_recorder(manager, clock, "initial-user", "first start")):
+        with manager.recorded(recorder(manager, clock, "initial-user", "first start")):
             _make_administrator(manager, data, first_start)
 
 
-def _recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -> MakeRecord:
-    """Return what makes the records of changes that nobody asked for but the configuration."""
+def recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -> MakeRecord:
+    """Return what makes the records of changes that no request asked for.
+
+    Args:
+        manager: Users and policies before the changes.
+        clock: Tells the time of the records.
+        operation: What is done, such as `initial-user`.
+        why: What asks for it.
+    """
 
     def make(changes: Sequence[Change]) -> ChangeRecord:
         now = clock.now_ms()

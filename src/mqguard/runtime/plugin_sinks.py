@@ -15,6 +15,8 @@ _LOG = logging.getLogger(__name__)
 QUEUE_LIMIT = 65_536
 RESERVED = 16_384
 """Most records beyond that: denials and changes."""
+NEEDS_PER_PLACE = 2
+"""A record of so many resources takes one more place."""
 BATCH = 1_024
 RETRY_S = 1.0
 LINGER_S = 0.02
@@ -37,6 +39,9 @@ class PluginSink:
         self._limit = limit
         self._lines = AuditLines()
         self._queue: collections.deque[Record] = collections.deque()
+        # Places that records of many resources take beside their own: added by one thread, given back by the other.
+        self._weight = 0
+        self._weight_done = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._failing = False
@@ -50,9 +55,10 @@ class PluginSink:
         """Take a record; False if there is no room. A plugin gives no receipts."""
         if not isinstance(record, (Decision, AdminChange, Repeats, Folded)):
             return False
-        if len(self._queue) >= self._limit + (RESERVED if reserved else 0):
+        if len(self._queue) + self._weight - self._weight_done >= self._limit + (RESERVED if reserved else 0):
             self.dropped += 1
             return False
+        self._weight += _weight(record)
         self._queue.append(record)
         if not self._wake.is_set():
             self._wake.set()
@@ -97,7 +103,7 @@ class PluginSink:
 
     def _drop(self, batch: Sequence[Record]) -> bool:
         for _ in batch:
-            self._queue.popleft()
+            self._weight_done += _weight(self._queue.popleft())
         return False
 
     def _render(self, batch: list[Record]) -> list[bytes]:
@@ -121,6 +127,10 @@ class PluginSink:
             self._failing = False
             _LOG.warning("the audit sink `%s` takes records again", self._name)
         return True
+
+
+def _weight(record: Record) -> int:
+    return len(record.needs) // NEEDS_PER_PLACE if isinstance(record, Decision) else 0
 
 
 class EverySink:

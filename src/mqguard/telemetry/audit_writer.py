@@ -25,6 +25,8 @@ QUEUE_LIMIT = 65_536
 """Most records that wait to be written: about two seconds of the busiest broker, some 30 MB."""
 RESERVED = 16_384
 """Most records beyond that, of those that may use the reserved room."""
+MAX_BYTES = 64 << 20
+"""Most bytes of lines that wait, beside which no more records are taken; half as much more for reserved ones."""
 PER_STEP = 1_024
 """Records of one turn whose lines are made at a time."""
 MANY = 4_096
@@ -108,10 +110,16 @@ class AuditWriter:
         self._made: collections.deque[_Made] = collections.deque()
         self._put = 0
         self._done = 0
+        # Bytes of lines, made by one thread and done by the other, and what followed from them when the first looked.
+        self._bytes_made = 0
+        self._bytes_done = 0
+        self._is_heavy = False
+        self._is_very_heavy = False
         self._told_dropped = 0
         self._failing = False
         self._resting = False
         self._stuck = False
+        self._is_writing = False
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._caught_up = threading.Event()
@@ -121,7 +129,8 @@ class AuditWriter:
     @property
     def is_full(self) -> bool:
         """Whether the next record would find no room."""
-        return self._put - self._done >= self._limit
+        self._weigh()
+        return self._put - self._done >= self._limit or self._is_heavy
 
     @property
     def waiting(self) -> int:
@@ -136,11 +145,13 @@ class AuditWriter:
             reserved: True if the record may use the reserved room.
             receipt: What `take_receipts` gives back once the line is on the disk; empty for nothing.
         """
-        if self._put - self._done >= self._limit:
+        if self._is_heavy:
+            self._weigh()
+        if self._put - self._done >= self._limit or self._is_heavy:
             if not reserved:
                 self.dropped += 1
                 return False
-            if self._put - self._done >= self._reserved_limit:
+            if self._put - self._done >= self._reserved_limit or self._is_very_heavy:
                 return False
         self._put += 1
         self._turn.append(record)
@@ -165,21 +176,30 @@ class AuditWriter:
         self._turn = []
         if receipts:
             self._turn_receipts = []
-        self._made.append(_Made(len(turn), *self._render(turn), receipts))
+        made = _Made(len(turn), *self._render(turn), receipts)
+        self._bytes_made += sum(map(len, made.chunks))
+        self._made.append(made)
+        self._weigh()
         if self._resting:
             self._resting = False
             self._wake.set()
         if self._put - self._done >= MANY and not self._stuck:
             self._give_way()
 
+    def _weigh(self) -> None:
+        """See how many bytes wait. Only for the thread that puts."""
+        waiting = self._bytes_made - self._bytes_done
+        self._is_heavy = waiting >= MAX_BYTES
+        self._is_very_heavy = waiting >= MAX_BYTES * 3 // 2
+
     def _give_way(self) -> None:
         done = self._done
         self._caught_up.clear()
         self._hurry.set()
         self._caught_up.wait(GIVE_WAY_S)
-        # Nothing was written although the writer had the processor: it waits for the disk, and nobody is helped by
-        # waiting with it.
-        self._stuck = self._done == done
+        # The writer waits for the disk, and nobody is helped by waiting with it. A writer that waits for a processor is
+        # given way to again.
+        self._stuck = self._done == done and self._is_writing
 
     def start(self) -> None:
         """Begin to write."""
@@ -232,11 +252,14 @@ class AuditWriter:
         written = False
         try:
             chunks = [b"".join(parts) for parts in zip(*(one.chunks for one in made), strict=True)]
+            self._is_writing = True
             written = self._write(chunks)
             if written and receipts and self._sync(chunks):
                 self._receipts.extend(receipts)
         finally:
+            self._is_writing = False
             self._done += count
+            self._bytes_done += sum(len(chunk) for one in made for chunk in one.chunks)
             self._stuck = False
             self._caught_up.set()
             self.broken += lineless

@@ -1,6 +1,7 @@
 """`mqguard migrate`: dry run, into a store, into a policy file."""
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
@@ -58,8 +59,13 @@ def test_apply_stores_what_is_new(plain, store, capsys):
         assert (operator.type, operator.secrets[0].secret) == (UserType.NORMAL, Secret("my-own-secret"))
         assert manager.snapshot.user("account1").secrets[0].secret == Secret("secret-one")
         assert manager.snapshot.acl("account1") is not None
+        (record,) = manager.unwritten_records()
+        assert json.loads(record.data)["operation"] == "change-offline"
+        assert b"secret-one" not in record.data
     code, again = run_json(capsys, "migrate", plain, "--store", store, "--apply")
     assert (code, again["accounts"]) == (0, [])
+    with open_manager(store) as manager:
+        assert len(manager.unwritten_records()) == 1
 
 
 def test_a_policy_file_with_secrets_apart(plain, tmp_path, capsys):

@@ -15,6 +15,7 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import (
+    MAX_NAMES,
     MAX_SIGNATURE,
     AdminChange,
     AuditTrail,
@@ -26,7 +27,8 @@ from mqguard.guard.audit import (
 )
 from mqguard.guard.audit_lines import AuditLines, StreamLines, hash_of
 from mqguard.guard.context import Identity, Need
-from mqguard.guard.denial_groups import USERS
+from mqguard.guard.denial_groups import ADDRESSES, USERS
+from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, Sink, World, signed
@@ -195,8 +197,8 @@ def test_an_admission_of_many_resources_is_one_line(world):
     apache, objects = AuditLines().render(world.sink.records)
 
     assert json.loads(objects)["resources"] == 120
-    assert len(json.loads(objects)["needs"]) == 32
-    assert len(apache) + len(objects) < 30_000
+    assert len(json.loads(objects)["needs"]) == MAX_NAMES // 251
+    assert len(apache) + len(objects) < 20_000
 
 
 def test_what_nobody_judged_does_not_fill_the_record(world):
@@ -545,3 +547,33 @@ def test_what_is_recorded_of_a_change_is_bounded():
     assert len(many.encode()) < 100_000
     assert many.details["..."] == f"{5_000 - len(many.details) + 1} more"
     assert bounded(change(details={"a": "b"})) == change(details={"a": "b"})
+
+
+def test_what_a_whitelist_lets_in_is_with_the_strangers():
+    """Whoever proves nothing turns over no files of those who do."""
+    world = World(
+        GuardSettings(
+            authentication_enabled=True,
+            authorization_enabled=True,
+            authentication_whitelist=frozenset({"105"}),
+            authorization_whitelist=frozenset({"105"}),
+        )
+    )
+    world.admit(Command(105, ext={"topic": "t"}))
+    world.admit(signed(105, topic="t"))
+    assert [record.stream for record in world.sink.records] == [Stream.UNAUTHENTICATED, Stream.ADMITTED]
+
+    off = World(GuardSettings())
+    off.admit(Command(105, ext={"topic": "t"}))
+    assert [record.stream for record in off.sink.records] == [Stream.ADMITTED]
+
+
+def test_an_ipv6_network_has_one_budget(world):
+    """One customer has as many addresses as it likes."""
+    for number in range(ADDRESSES.burst + 100):
+        peer = Peer(f"2001:db8::{number:x}", 1, PEER.channel)
+        world.refusal(Command(310, ext={"b": "orders"}), peer)
+    assert len(world.sink.records) == ADDRESSES.burst
+    world.refusal(Command(310, ext={"b": "orders"}), Peer("2001:db8:0:1::1", 1, PEER.channel))
+    world.refusal(Command(310, ext={"b": "orders"}), Peer("not an address", 1, PEER.channel))
+    assert len(world.sink.records) == ADDRESSES.burst + 2

@@ -5,9 +5,12 @@ import time
 
 import pytest
 
+from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull
 from mqguard.auth.ports import ChangeRecord, PutUser
-from mqguard.guard.audit import AdminChange
+from mqguard.auth.resource import ResourceType
+from mqguard.guard.audit import AdminChange, Decision
+from mqguard.guard.context import Need
 from mqguard.runtime import plugin_sinks
 from mqguard.runtime.change_journal import ChangeJournal
 from mqguard.runtime.plugin_sinks import EverySink, PluginSink
@@ -179,6 +182,23 @@ def test_a_store_that_loads_nonsense_has_failed(journal):
 
     with pytest.raises(MetadataStoreFailed, match="something else"):
         PluginStore(Odd(), 1000, journal).load()
+
+
+def test_a_record_of_many_resources_takes_more_places():
+    need = Need(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
+    sink, taking = PluginSink("s", Taking(), limit=20), Taking()
+    many = Decision(310, "10.1.2.3", 0, needs=(need,) * 32)
+    assert [sink.put(many) for _ in range(3)] == [True, True, False]
+
+    sink = PluginSink("s", taking, limit=20)
+    sink.start()
+    for _ in range(10):
+        end = time.monotonic() + 5
+        while not sink.put(many):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    sink.close()
+    assert len(taking.lines) == 10
 
 
 RECORD = ChangeRecord("c1", b"data")

@@ -362,3 +362,24 @@ def test_a_file_whose_last_line_is_whole_is_left_as_it_is(tmp_path, before):
     file.append(b"next\n")
     file.close()
     assert path.read_bytes() == before + b"next\n"
+
+
+def test_bytes_that_wait_are_bounded(disks, monkeypatch):
+    """Few records may have long lines; there is room again as soon as they are written."""
+    monkeypatch.setattr(audit_writer, "MAX_BYTES", 1_000)
+    disks[0].full.set()
+    audit = writer(disks)
+    audit.start()
+    taken = 0
+    while audit.put("x" * 100, reserved=taken >= 5):
+        taken += 1
+        audit.end_turn()
+        if taken == 5:
+            assert audit.is_full
+            assert not audit.put("x")
+    assert taken == 8
+    disks[0].full.clear()
+    eventually(lambda: not audit.is_full)
+    assert audit.put("x")
+    audit.close()
+    assert audit.written == 9
