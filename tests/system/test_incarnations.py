@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +89,7 @@ def test_a_super_user_makes_another_user_of_the_name(admin: Run) -> None:
     assert is_refused(admin)
     shown = admin("user", "get", "treasurer", "--json").lines[0]
     assert not shown["confirmed"]
+    assert re.fullmatch("[0-9a-f]{16}", shown["incarnation"]), "random, so that it is unique after a restart, too"
     wrong = admin("apply", "-f", "policy.yaml", "--confirm", "treasurer=another")
     assert wrong.code == 2
     confirmed = f"treasurer={shown['incarnation']}"

@@ -154,7 +154,9 @@ def _read_broker(session: "Session", asker: "Credentials | None") -> "Directory"
         secrets = () if secret is None else (LiveSecret(secret),)
         kind, status = UserType.parse(info.user_type or ""), UserStatus.parse(info.user_status or "")
         incarnation = info.incarnation or NO_INCARNATION
-        found.append(User(name, secrets, kind, status, incarnation, confirmed=bool(info.confirmed)))
+        # A broker of Apache knows no incarnations, and takes no changes of a document.
+        confirmed = bool(info.confirmed) or info.incarnation is None
+        found.append(User(name, secrets, kind, status, incarnation, confirmed=confirmed))
     return Directory.of(found, policies.find(session))
 
 
