@@ -4,7 +4,11 @@ A pull at the end of a queue is answered when a message arrives that its tags le
 No task, no timer and no future is made for it: an arrival looks up its queue, the periodic tick looks at a heap.
 """
 
+import collections
 import heapq
+import itertools
+import sys
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -45,6 +49,8 @@ class Waiter(msgspec.Struct, Generic[T], eq=False):
         return next_offset > self.offset and (self.tags is None or not self.tags.isdisjoint(tag_codes))
 
 
+MAX_FILTERING = 8_192
+"""Requests on one queue beyond which none with tags is kept: each message makes a look at all of them necessary."""
 _SHARE = 8
 """One connection may have an eighth of all places: whoever takes more must not leave others without."""
 
@@ -61,7 +67,8 @@ class Waiting(Generic[T]):
     def __init__(self, capacity: int = 100_000) -> None:
         self._share = max(1, capacity // _SHARE)
         self._places: Places[int] = Places(capacity)
-        self._queues: dict[tuple[str, int], dict[int, Waiter[T]]] = {}
+        self._queues: dict[tuple[str, int], dict[str, dict[int, Waiter[T]]]] = {}
+        self._counts: collections.Counter[tuple[str, int]] = collections.Counter()
         self._channels: dict[Channel, dict[int, Waiter[T]]] = {}
         self._live: dict[int, Waiter[T]] = {}
         self._heap: list[tuple[int, int]] = []
@@ -71,16 +78,20 @@ class Waiting(Generic[T]):
         return len(self._live)
 
     def park(self, waiter: Waiter[T]) -> bool:
-        """Keep a request; False if the server or its connection is full of them: it must be answered at once."""
+        """Keep a request; False if there is no room for it: it must be answered at once."""
         of_channel = self._channels.get(waiter.channel)
         if self._places.is_full or (of_channel is not None and len(of_channel) >= self._share):
+            return False
+        if waiter.tags is not None and self.count(waiter.topic, waiter.queue_id) >= MAX_FILTERING:
             return False
         if of_channel is None:
             of_channel = self._channels[waiter.channel] = {}
         self._parked += 1
         number = waiter.number = self._parked
         self._live[number] = waiter
-        self._queues.setdefault((waiter.topic, waiter.queue_id), {})[number] = waiter
+        queue = (waiter.topic, waiter.queue_id)
+        self._queues.setdefault(queue, {}).setdefault(waiter.owner, {})[number] = waiter
+        self._counts[queue] += 1
         of_channel[number] = waiter
         self._places.take(waiter.owner, number)
         heapq.heappush(self._heap, (waiter.deadline_ms, number))
@@ -98,7 +109,9 @@ class Waiting(Generic[T]):
         self._remove(displaced)
         return displaced
 
-    def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> list[Waiter[T]]:
+    def arrived(
+        self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int], limit: int = sys.maxsize
+    ) -> list[Waiter[T]]:
         """Take out the requests that stored messages may satisfy.
 
         Args:
@@ -106,20 +119,19 @@ class Waiting(Generic[T]):
             queue_id: Where they were stored.
             next_offset: The queue's end after them.
             tag_codes: Their tag codes, 0 for none.
+            limit: Maximum number of requests; further ones are left for another call.
         """
         parked = self._queues.get((topic, queue_id))
         if parked is None:
             return []
-        woken = [waiter for waiter in parked.values() if waiter.wants(next_offset, tag_codes)]
-        for waiter in woken:
-            self._remove(waiter)
-        return woken
+        wanting = (waiter for waiter in _in_turn(parked) if waiter.wants(next_offset, tag_codes))
+        return self._take(list(itertools.islice(wanting, limit)))
 
-    def expired(self, now_ms: int) -> list[Waiter[T]]:
-        """Take out the requests whose time is up, longest overdue first."""
-        late = []
+    def expired(self, now_ms: int, limit: int = sys.maxsize) -> list[Waiter[T]]:
+        """Take out the requests whose time is up, longest overdue first, at most `limit`."""
+        late: list[Waiter[T]] = []
         heap = self._heap
-        while heap and heap[0][0] <= now_ms:
+        while heap and heap[0][0] <= now_ms and len(late) < limit:
             waiter = self._live.get(heapq.heappop(heap)[1])
             if waiter is not None:
                 self._remove(waiter)
@@ -139,22 +151,46 @@ class Waiting(Generic[T]):
 
     def count(self, topic: str, queue_id: int) -> int:
         """How many requests wait on a queue."""
-        return len(self._queues.get((topic, queue_id), {}))
+        return self._counts[topic, queue_id]
 
-    def take_topic(self, topic: str) -> list[Waiter[T]]:
-        """Take out all that wait on any queue of a topic, which changed under them."""
-        parked = [waiter for waiter in self._live.values() if waiter.topic == topic]
-        for waiter in parked:
+    def queues_of(self, topic: str) -> list[int]:
+        """Return the queues of a topic on which requests wait."""
+        return [queue_id for name, queue_id in self._queues if name == topic]
+
+    def take_queue(self, topic: str, queue_id: int, limit: int = sys.maxsize) -> list[Waiter[T]]:
+        """Take out requests that wait on a queue, at most `limit`."""
+        parked = self._queues.get((topic, queue_id), {})
+        return self._take(list(itertools.islice(_in_turn(parked), limit)))
+
+    def _take(self, waiters: list[Waiter[T]]) -> list[Waiter[T]]:
+        for waiter in waiters:
             self._remove(waiter)
-        return parked
+        return waiters
 
     def _remove(self, waiter: Waiter[T]) -> None:
         number = waiter.number
         del self._live[number]
         self._places.free(waiter.owner, number)
         queue = (waiter.topic, waiter.queue_id)
-        _discard(self._queues, queue, number)
+        owners = self._queues[queue]
+        _discard(owners, waiter.owner, number)
+        if not owners:
+            del self._queues[queue]
+        self._counts[queue] -= 1
+        if not self._counts[queue]:
+            del self._counts[queue]
         _discard(self._channels, waiter.channel, number)
+
+
+def _in_turn(owners: dict[str, dict[int, Waiter[T]]]) -> Iterator[Waiter[T]]:
+    """Give the requests of all owners, one of each in turn."""
+    rounds = collections.deque(iter(waiters.values()) for waiters in owners.values())
+    while rounds:
+        one = rounds.popleft()
+        waiter = next(one, None)
+        if waiter is not None:
+            rounds.append(one)
+            yield waiter
 
 
 K = TypeVar("K")

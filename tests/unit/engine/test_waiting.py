@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from mqguard.engine import waiting as waiting_module
 from mqguard.engine.waiting import Waiter, Waiting
 
 
@@ -51,7 +52,10 @@ def test_it_is_bounded():
     assert waiting.park(waiter("a", channel="a"))
     assert waiting.park(waiter("b", channel="b"))
     assert not waiting.park(waiter("c"))
-    assert len(waiting.take_topic("t")) == 2
+    assert waiting.queues_of("t") == [0]
+    assert len(waiting.take_queue("t", 0, 1)) == 1
+    assert len(waiting.take_queue("t", 0)) == 1
+    assert waiting.take_queue("t", 0) == []
     assert waiting.park(waiter("d"))
     assert waiting.count("t", 0) == 1
 
@@ -62,6 +66,24 @@ def test_one_connection_does_not_take_the_places_of_all():
     assert waiting.park(waiter(99, channel="other"))
     waiting.arrived("t", 0, 6, {0})
     assert waiting.park(waiter(100, channel="greedy"))
+
+
+def test_requests_are_taken_out_a_piece_at_a_time():
+    waiting: Waiting[int] = Waiting()
+    for number in range(5):
+        waiting.park(waiter(number, deadline=number))
+    assert [w.what for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [0, 1]
+    assert [w.what for w in waiting.expired(9, limit=2)] == [2, 3]
+    assert [w.what for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [4]
+
+
+def test_requests_that_every_message_must_be_compared_with_are_bounded(monkeypatch):
+    monkeypatch.setattr(waiting_module, "MAX_FILTERING", 3)
+    waiting: Waiting[int] = Waiting()
+    tagged = [waiting.park(waiter(number, tags=frozenset({7}))) for number in range(4)]
+    assert tagged == [True, True, True, False]
+    assert waiting.park(waiter(9))
+    assert waiting.park(waiter(9, queue_id=1, tags=frozenset({7})))
 
 
 def test_the_heap_does_not_grow_with_what_has_been_answered():

@@ -39,7 +39,9 @@ MAX_WOKEN = 4_096
 """Pulls that waited and are answered in one turn, some 40 ms; the others follow in the next turns."""
 MAX_WOKEN_OF_ONE = 1_024
 """Of these, the maximum for one user: a user with many waiting pulls must not delay the turns of all."""
-MAX_WOKEN_BYTES = 64 * 1024 * 1024
+_LOOKS_PER_WAKE = 8
+"""To look at a pull that waits on costs an eighth of taking it out."""
+MAX_WOKEN_BYTES = 16 * 1024 * 1024
 """Bytes of their answers after which the others follow: thousands may wait for one big message."""
 
 _READY_SHARE = 8
@@ -93,6 +95,8 @@ class Pulling:
         self._traffic = traffic
         self._clock = clock
         self._ready: Rounds[tuple[Parked, bool]] = Rounds()
+        self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
+        self._woken: dict[tuple[str, int], None] = {}
         self._max_ready = max(1, settings.waiting_pulls // _READY_SHARE)
         self._max_all_ready = 2 * settings.waiting_pulls
         self._long_polling = settings.long_polling
@@ -130,27 +134,56 @@ class Pulling:
     # Waiting
 
     def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> None:
-        """Take note of the pulls that stored messages end the wait of."""
-        for waiter in self._waiting.arrived(topic, queue_id, next_offset, tag_codes):
-            self._ready.add(waiter.owner, (waiter, False))
+        """Take note of stored messages, which may end the wait of some pulls."""
+        if not self._waiting.count(topic, queue_id):
+            return
+        known = self._arrivals.get((topic, queue_id))
+        codes = tag_codes if known is None else known[1] | tag_codes
+        self._arrivals[topic, queue_id] = (next_offset, codes)
 
     def expire(self) -> None:
-        """Take note of the pulls whose time is up."""
-        for waiter in self._waiting.expired(self._clock.now_ms()):
+        """Take note of the pulls whose time is up, as many as are fit for one turn."""
+        for waiter in self._waiting.expired(self._clock.now_ms(), MAX_WOKEN):
             self._ready.add(waiter.owner, (waiter, True))
 
     def wake(self, topic: str) -> None:
-        """Take note of all pulls that wait on a topic: they have waited long enough."""
-        for waiter in self._waiting.take_topic(topic):
-            self._ready.add(waiter.owner, (waiter, True))
+        """Take note that all pulls on a topic have waited long enough."""
+        self._woken.update(dict.fromkeys((topic, queue_id) for queue_id in self._waiting.queues_of(topic)))
 
     def answer_ready(self) -> None:
         """Answer the pulls that were taken note of, as many as are fit for one turn; call it at the end of each."""
+        if self._arrivals or self._woken:
+            self._take_out()
         size = 0
         for waiter, last in self._ready.take(MAX_WOKEN, MAX_WOKEN_OF_ONE):
             size += self._resume(waiter, last=last)
             if size >= MAX_WOKEN_BYTES:
                 return
+
+    def _take_out(self) -> None:
+        """Take pulls out of their places that need not wait on, those of queues with few of them first.
+
+        Thousands of pulls may wait on one queue, and taking out each costs some microseconds: what is too much for
+        one turn is left for the next ones.
+        """
+        left = MAX_WOKEN
+        places = sorted({*self._arrivals, *self._woken}, key=lambda place: self._waiting.count(*place))
+        for place in places:
+            if left <= 0:
+                return
+            looked_at = self._waiting.count(*place)
+            last = place in self._woken
+            if last:
+                taken = self._waiting.take_queue(*place, left)
+            else:
+                taken = self._waiting.arrived(*place, *self._arrivals[place], left)
+            for waiter in taken:
+                self._ready.add(waiter.owner, (waiter, last))
+            if len(taken) < left:
+                # Nothing was left behind for want of room.
+                self._arrivals.pop(place, None)
+                self._woken.pop(place, None)
+            left -= max(len(taken), looked_at // _LOOKS_PER_WAKE)
 
     def topic_changed(self, topic: str) -> None:
         """Answer the pulls that wait on a topic that was deleted or may not be read any more."""

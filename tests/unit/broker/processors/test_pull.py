@@ -354,7 +354,8 @@ def test_pulls_of_one_user_that_are_to_be_answered_are_bounded(monkeypatch):
         wire = house.connect()
         for _ in range(3):
             park(house, wire)
-    house.broker._pulling.arrived("t", 0, 1, {0})
+    for waiter in house.broker._waiting.arrived("t", 0, 1, {0}):
+        house.broker._pulling._ready.add(waiter.owner, (waiter, False))
     assert (len(house.broker._waiting), len(house.broker._pulling._ready)) == (0, 24)
 
     wire = house.connect()
@@ -530,3 +531,41 @@ def test_what_a_member_pulls_is_not_changed_by_other_members(house):
     assert house.call(11, {**pull, "subVersion": 2}, wire=mine, user="alice").code == 25
     heartbeat(house, other, "mallory", "*", 10, ())
     assert house.call(11, pull, wire=other, user="mallory").code == ResponseCode.SUBSCRIPTION_NOT_EXIST
+
+
+def test_a_turn_takes_out_a_bounded_number_of_pulls_and_those_of_quiet_queues_first(monkeypatch):
+    monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
+    house = consumers("greedy", "alice", waiting_pulls=100)
+    greedy = places("greedy", house, 30)
+    answer = park(house, user="alice", queueId=1)
+    wire = house.connect()
+    for queue in (0, 1):
+        ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0}
+        house.app.commands(wire, [house.command(310, ext, b"x")])
+    house.app.end_of_turn()
+    assert bodies(answer()) == [b"x"]
+    assert len(house.broker._waiting) >= 26
+    for _ in range(10):
+        house.tick(1)
+    assert all(bodies(one()) == [b"x"] for one in greedy)
+    assert (house.broker._pulling._arrivals, house.broker._pulling._woken) == ({}, {})
+
+
+def test_pulls_on_a_deleted_topic_are_answered_over_several_turns(monkeypatch):
+    monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
+    house = consumers("alice", waiting_pulls=100)
+    answers = [*places("alice", house, 10), park(house, user="alice", queueId=2)]
+    house.engine.topics.delete("t")
+    house.app.end_of_turn()
+    assert sum(answer() is not None for answer in answers) <= 4
+    for _ in range(5):
+        house.tick(1)
+    assert {answer().code for answer in answers} == {ResponseCode.TOPIC_NOT_EXIST}
+
+
+def test_a_message_that_nobody_waits_for_is_looked_up_and_forgotten(house):
+    answer = park(house, subscription="A")
+    send(house, b"other", tag="B")
+    assert house.broker._pulling._arrivals == {}
+    send(house, b"mine", tag="A")
+    assert bodies(answer()) == [b"mine"]
