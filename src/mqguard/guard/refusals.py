@@ -1,7 +1,7 @@
 """The last refusals with their whole story, for `mqguard why`."""
 
 import datetime as dt
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import msgspec
 
@@ -140,12 +140,15 @@ MAX_ENTRIES = 20_000
 """How many entries the policies have together that are remembered with refusals: each change makes others."""
 _UNAUTHENTICATED_SHARE = 4
 """One refusal in so many may be of a peer that proved nothing."""
+_SENDER_SHARE = 4
+"""One refusal in so many may be of the same user, or of the same address of peers that proved nothing."""
 
 
 class RefusalLog:
     """Remembers the last refusals; older ones are found in the audit log by their id.
 
-    Peers that did not prove who they are have a share of their own, so that their refusals displace no others.
+    Each user has a share, and so have peers that did not prove who they are, together and each address of theirs. Their
+    refusals displace no others.
     """
 
     def __init__(self, limit: int) -> None:
@@ -190,6 +193,9 @@ class _Kept:
     def __init__(self, limit: int) -> None:
         self.refusals: OrderedDict[str, Refusal] = OrderedDict()
         self._limit = limit
+        self._share_of_sender = max(1, limit // _SENDER_SHARE)
+        # The ids of the refusals of each sender, oldest first.
+        self._senders: dict[str, deque[str]] = {}
         # The ids of the refusals that share rights, by the id of the rights. The refusals keep the rights alive.
         self._sharing: OrderedDict[int, set[str]] = OrderedDict()
         self._weights: dict[int, int] = {}
@@ -197,12 +203,16 @@ class _Kept:
 
     def add(self, refusal: Refusal) -> None:
         if refusal.decision_id in self.refusals:
-            self._forget(self.refusals.pop(refusal.decision_id))
+            self._remove(refusal.decision_id)
         self.refusals[refusal.decision_id] = refusal
+        ids = self._senders.setdefault(_sender(refusal), deque())
+        ids.append(refusal.decision_id)
         if refusal.rights is not None:
             self._share(refusal.decision_id, refusal.rights)
+        if len(ids) > self._share_of_sender:
+            self._remove(ids[0])
         while len(self.refusals) > self._limit:
-            self._forget(self.refusals.popitem(last=False)[1])
+            self._remove(next(iter(self.refusals)))
 
     def _share(self, decision_id: str, rights: Rights) -> None:
         at = id(rights)
@@ -218,7 +228,12 @@ class _Kept:
             for other in sharing:
                 self.refusals[other] = msgspec.structs.replace(self.refusals[other], rights=None, forgotten=True)
 
-    def _forget(self, refusal: Refusal) -> None:
+    def _remove(self, decision_id: str) -> None:
+        refusal = self.refusals.pop(decision_id)
+        ids = self._senders[_sender(refusal)]
+        ids.remove(decision_id)  # the first, but for a refusal that is added again
+        if not ids:
+            del self._senders[_sender(refusal)]
         at = id(refusal.rights)
         if refusal.rights is None:
             return
@@ -229,6 +244,10 @@ class _Kept:
 
     def last(self, count: int) -> list[Refusal]:
         return [refusal for _, refusal in zip(range(count), reversed(self.refusals.values()), strict=False)]
+
+
+def _sender(refusal: Refusal) -> str:
+    return refusal.user if refusal.proven else refusal.source
 
 
 def _weight(rights: Rights) -> int:

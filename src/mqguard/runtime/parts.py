@@ -152,9 +152,12 @@ class Parts:
 
     def tick(self) -> None:
         """Do what is due by the clock; the turn must be ended after it."""
-        self._broker.tick()
-        self._namesrv.tick()
-        self._audit.tick()
+        try:
+            self._broker.tick()
+            self._namesrv.tick()
+        finally:
+            # Whatever fails: what was denied meanwhile goes on record.
+            self._audit.tick()
 
     def close(self) -> None:
         """Commit what is staged and let go of every file."""

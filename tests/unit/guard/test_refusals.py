@@ -154,15 +154,15 @@ def test_many_needs_of_which_none_was_refused_are_cut_as_well():
     assert log.find("d").needs == needs[:8]
 
 
-def refusal(number):
-    return Refusal(f"d{number}", 0, "alice", True, "10.1.2.3", 310, "guard", "fault", "no")
+def refusal(number, user="alice"):
+    return Refusal(f"d{number}", 0, user, True, "10.1.2.3", 310, "guard", "fault", "no")
 
 
 def test_only_the_last_are_remembered():
     """Older ones are in the audit log."""
     log = RefusalLog(limit=3)
     for number in range(5):
-        log.add(refusal(number))
+        log.add(refusal(number, f"user{number}"))
 
     assert len(log) == 3
     assert log.find("d1") is None
@@ -204,13 +204,23 @@ def one_refusal(number, **members):
 def test_refusals_of_strangers_displace_none_of_users():
     log = RefusalLog(8)
     for number in range(4):
-        log.add(one_refusal(number))
+        log.add(one_refusal(number, user="alice"))
     for number in range(4, 100):
         log.add(one_refusal(number, proven=False))
 
-    assert [log.find(f"d{number}").when_ms for number in range(4)] == [0, 1, 2, 3]
-    assert len(log) == 4 + 2
-    assert [one.when_ms for one in log.last(3)] == [99, 98, 3]
+    for number in range(100, 200):
+        log.add(one_refusal(number, proven=False, source="10.9.9.9"))
+
+    assert [log.find(f"d{number}").when_ms for number in range(2, 4)] == [2, 3]
+    assert [one.when_ms for one in log.last(4)] == [199, 99, 3, 2]
+
+
+def test_refusals_of_one_user_displace_none_of_others():
+    log = RefusalLog(8)
+    for number in range(100):
+        log.add(one_refusal(number, user="alice" if number in {1, 2} else "mallory"))
+
+    assert [one.when_ms for one in log.last(9)] == [99, 98, 2, 1]
 
 
 def test_what_a_peer_was_told_is_kept_in_part():
@@ -246,15 +256,15 @@ def test_policies_that_are_shared_count_once():
     """However many refusals they made, and also after some of these are gone."""
     log, shared = RefusalLog(1_000), rights(15_000)
     for number in range(3_000):
-        log.add(one_refusal(number, rights=shared))
+        log.add(one_refusal(number, rights=shared, user=f"user{number % 10}"))
     for number in range(3_000, 3_500):
-        log.add(one_refusal(number, rights=rights(0)))
+        log.add(one_refusal(number, rights=rights(0), user=f"user{number % 10}"))
     log.add(one_refusal(2_999, rights=shared))
 
     assert len(log) == 1_000
     assert not log.find("d2999").forgotten
     for number in range(4_000, 6_000):
-        log.add(one_refusal(number))
+        log.add(one_refusal(number, user=f"user{number % 10}"))
     assert log.find("d2999") is None
     log.add(one_refusal(7_000, rights=rights(19_000)))
     log.add(one_refusal(7_001, rights=rights(500)))
