@@ -170,6 +170,11 @@ class Broker:
         if self._engine.trouble is not None:
             self._complain(self._engine.trouble)
 
+    @property
+    def is_behind(self) -> bool:
+        """True if a turn has left waiting pulls to be answered in the next one."""
+        return self._pulling.is_behind
+
     def _expire_clients(self, now: int) -> None:
         groups, links = self.clients.expire(now)
         for group in groups:

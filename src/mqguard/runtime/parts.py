@@ -159,6 +159,11 @@ class Parts:
             # Whatever fails: what was denied meanwhile goes on record.
             self._audit.tick()
 
+    @property
+    def is_behind(self) -> bool:
+        """True if the next turn has work that nothing arrives for."""
+        return self._broker.is_behind
+
     def close(self) -> None:
         """Commit what is staged and let go of every file."""
         self._opened.close()

@@ -32,6 +32,8 @@ _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 """How often work by the clock is looked for: delayed messages, pulls whose time is up, silent clients."""
+CATCH_UP_SECONDS = 0.005
+"""Interval between turns while waiting pulls are left to be answered."""
 GRACE_SECONDS = 1.0
 """How long peers have at the end to take the answers they are owed."""
 
@@ -181,6 +183,7 @@ class _Ticker:
         self._watch = watch
         self._parts = parts
         self._servers = servers
+        self._catching_up = False
 
     def start(self) -> None:
         """Begin; the end of the loop ends it."""
@@ -194,6 +197,16 @@ class _Ticker:
             _LOG.exception("work by the clock failed")
         _end_turns(*self._servers)
         self._loop.call_later(TICK_SECONDS, self._tick)
+        if self._parts.is_behind and not self._catching_up:
+            self._catching_up = True
+            self._loop.call_later(CATCH_UP_SECONDS, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """End turns more often while a turn leaves work behind."""
+        self._catching_up = self._parts.is_behind
+        if self._catching_up:
+            _end_turns(*self._servers)
+            self._loop.call_later(CATCH_UP_SECONDS, self._catch_up)
 
 
 def _end_turns(*servers: RemotingServer) -> None:

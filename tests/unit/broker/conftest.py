@@ -1,6 +1,7 @@
 """A whole broker without sockets: real guard, real engine on the memory store, recording connections."""
 
 import itertools
+import math
 
 import pytest
 
@@ -14,6 +15,7 @@ from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
 from mqguard.broker.configuration import Configuration
+from mqguard.broker.processors import pull
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.engine import Engine
@@ -191,3 +193,9 @@ def house():
 def open_house():
     """A broker without authentication and authorization."""
     return House(auth=False)
+
+
+@pytest.fixture(autouse=True)
+def _turns_take_as_long_as_they_need(monkeypatch):
+    """A busy machine must not end a turn before its work is done."""
+    monkeypatch.setattr(pull, "_TIME_SLICE_S", math.inf)

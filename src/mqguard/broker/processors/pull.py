@@ -1,6 +1,7 @@
 """Pulling (11, 361): at once, or as soon as there is something."""
 
 import functools
+import time
 
 from mqguard.auth.action import Action
 from mqguard.broker.errors import RequestRefused
@@ -36,11 +37,15 @@ LONGEST_REMEMBERED = 512
 MOST_TAGS = 512
 """A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
 MAX_WOKEN = 4_096
-"""Pulls that waited and are answered in one turn, some 40 ms; the others follow in the next turns."""
+"""Pulls that waited and are answered in one turn at most; the others follow in the next turns."""
 MAX_WOKEN_OF_ONE = 1_024
 """Of these, the maximum for one user: a user with many waiting pulls must not delay the turns of all."""
 _LOOKS_PER_WAKE = 8
 """To look at a pull that waits on costs an eighth of taking it out."""
+MAX_TAKEN = 1_024
+"""Pulls that are taken out of their places in one turn, some 5 ms."""
+_TIME_SLICE_S = 0.008
+"""Seconds of a turn in which woken pulls are answered; one is answered whatever it takes."""
 MAX_WOKEN_BYTES = 16 * 1024 * 1024
 """Bytes of their answers after which the others follow: thousands may wait for one big message."""
 
@@ -143,7 +148,7 @@ class Pulling:
 
     def expire(self) -> None:
         """Take note of the pulls whose time is up, as many as are fit for one turn."""
-        for waiter in self._waiting.expired(self._clock.now_ms(), MAX_WOKEN):
+        for waiter in self._waiting.expired(self._clock.now_ms(), MAX_TAKEN):
             self._ready.add(waiter.owner, (waiter, True))
 
     def wake(self, topic: str) -> None:
@@ -152,13 +157,20 @@ class Pulling:
 
     def answer_ready(self) -> None:
         """Answer the pulls that were taken note of, as many as are fit for one turn; call it at the end of each."""
-        if self._arrivals or self._woken:
+        if (self._arrivals or self._woken) and len(self._ready) < MAX_TAKEN:
             self._take_out()
-        size = 0
+        if not self._ready:
+            return
+        size, end = 0, time.monotonic() + _TIME_SLICE_S
         for waiter, last in self._ready.take(MAX_WOKEN, MAX_WOKEN_OF_ONE):
             size += self._resume(waiter, last=last)
-            if size >= MAX_WOKEN_BYTES:
+            if size >= MAX_WOKEN_BYTES or time.monotonic() > end:
                 return
+
+    @property
+    def is_behind(self) -> bool:
+        """True if pulls are left to be answered in the next turn."""
+        return bool(self._ready or self._arrivals or self._woken)
 
     def _take_out(self) -> None:
         """Take pulls out of their places that need not wait on, those of queues with few of them first.
@@ -166,7 +178,7 @@ class Pulling:
         Thousands of pulls may wait on one queue, and taking out each costs some microseconds: what is too much for
         one turn is left for the next ones.
         """
-        left = MAX_WOKEN
+        left = min(MAX_WOKEN, MAX_TAKEN)
         places = sorted({*self._arrivals, *self._woken}, key=lambda place: self._waiting.count(*place))
         for place in places:
             if left <= 0:

@@ -569,3 +569,16 @@ def test_a_message_that_nobody_waits_for_is_looked_up_and_forgotten(house):
     assert house.broker._pulling._arrivals == {}
     send(house, b"mine", tag="A")
     assert bodies(answer()) == [b"mine"]
+
+
+def test_a_turn_answers_woken_pulls_for_a_limited_time(house, monkeypatch):
+    monkeypatch.setattr(pull_module, "_TIME_SLICE_S", -1)
+    answers = [park(house) for _ in range(5)]
+    assert not house.broker.is_behind
+    send(house, b"x")
+    assert [answer() is not None for answer in answers] == [True, False, False, False, False]
+    assert house.broker.is_behind
+    for _ in range(4):
+        house.app.end_of_turn()
+    assert all(bodies(answer()) == [b"x"] for answer in answers)
+    assert not house.broker.is_behind
