@@ -81,12 +81,14 @@ class Administrator:
         users: Status of each user as it was last acknowledged.
         policies: Decision of each user's entry for each resource as it was last acknowledged.
         doubtful: Users whose last change was never answered: they may stand as before or after it.
+        acknowledged: How often each kind of change of each user was acknowledged.
         offset: The consumer offset that was last acknowledged.
     """
 
     users: dict[str, str] = dataclasses.field(default_factory=dict)
     policies: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     doubtful: set[str] = dataclasses.field(default_factory=set)
+    acknowledged: Counter[tuple[int, str]] = dataclasses.field(default_factory=Counter)
     offset: int = -1
     changes: int = 0
     refusals: list[str] = dataclasses.field(default_factory=list)
@@ -119,6 +121,8 @@ class Administrator:
         answer = wire.call(code, ext, body)
         if answer.code != 0:
             self.refusals.append(f"{code} → {answer.code}: {answer.remark}")
+        else:
+            self.acknowledged[code, ext.get("subject") or f"User:{ext['username']}"] += 1
         return answer.code == 0
 
     def _create(self, wire: Wire, name: str) -> None:
@@ -220,6 +224,16 @@ def check(server: Server, senders: list[Sender], administrator: Administrator) -
     administrator.doubtful.clear()
 
 
+def check_audit_log(server: Server, administrator: Administrator) -> None:
+    """Each change that was acknowledged is in the audit log, and none is there twice."""
+    paths = (server.data / "audit").glob("audit.jsonl*")
+    lines = [json.loads(line) for path in paths for line in path.read_bytes().splitlines() if line.endswith(b"}")]
+    changes = [line for line in lines if line["event"] == "change" and line["code"]]
+    told = Counter((line["code"], line["subject"]) for line in changes if line["outcome"] == "done")
+    assert administrator.acknowledged - told == Counter()
+    assert len({line["id"] for line in changes}) == len(changes)
+
+
 @pytest.mark.parametrize(
     ("flush", "rounds"), [pytest.param("ASYNC_FLUSH", 20, id="async"), pytest.param("SYNC_FLUSH", 4, id="sync")]
 )
@@ -237,6 +251,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, flush: str, round
             crash(server, senders, administrator, round_, random_)
             server.start()
             check(server, senders, administrator)
+    check_audit_log(server, administrator)
 
     assert sum(len(sender.acknowledged) for sender in senders) > 50 * rounds
     assert administrator.changes > rounds
