@@ -108,6 +108,7 @@ def tidy(house):
     """Let everything pass that is kept on purpose: messages, refusals, audit records of the test's own sink."""
     for _ in range(3):
         house.tick(MEMORY_OF_MESSAGES_MS)
+    house.audit.close(house.clock.now_ms())
     house.records.kept.clear()
     for kept in (house.guard.refusals._proven, house.guard.refusals._unproven):
         kept._limit = kept._share_of_sender = KEPT_REFUSALS
