@@ -22,8 +22,11 @@ from mqguard.net.settings import TlsMode
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
-_BATCH_SIZE: Final = 16
-"""Frames that are decoded and served before the time is looked at: a pull may answer megabytes, or search for long."""
+_BATCH: Final = (16, 32 * 1024)
+"""Frames, and bytes, that are decoded and served before the time is looked at: a request may take long."""
+_ANONYMOUS_BATCH: Final = (4, 8 * 1024)
+_FIRST_FRAMES: Final = 2
+"""Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
 _LARGE_READ: Final = 64 * 1024
 _LARGE_WRITE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
@@ -52,8 +55,8 @@ class ServerLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out", "_peer_ended",
-        "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
+        "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out",
+        "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
         "account", "announced", "block", "certificate_subject", "closed", "has_place", "held",
         "is_settled", "is_waiting", "liveness", "peer", "user", "was_served",
     )  # fmt: skip
@@ -68,6 +71,7 @@ class ServerLink(asyncio.Protocol):
         self._take: Callable[[bytes], None] = self._take_first
         self._first = b""
         self._arrived = b""
+        self._batch = _ANONYMOUS_BATCH if hub.has_authentication else _BATCH
         self._out: list[bytes] = []
         # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
         self._answered = 0
@@ -222,7 +226,6 @@ class ServerLink(asyncio.Protocol):
 
     def serve(self, until: float) -> bool:
         """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
-        self.was_served = True
         data = self._arrived
         if data:
             self._arrived = b""
@@ -231,6 +234,7 @@ class ServerLink(asyncio.Protocol):
         if reader.has_input:
             queued = self._scheduler.queued
             is_left = self._serve_frames(until)
+            self.was_served = True
             self._answered += self._scheduler.queued - queued
             if is_left:
                 self._count_held()
@@ -332,22 +336,23 @@ class ServerLink(asyncio.Protocol):
         """Decode and serve frames; True if more is left for another turn."""
         reader = self._reader
         settings, scheduler = self._hub.settings, self._scheduler
-        left = settings.frames_per_turn
+        left = settings.frames_per_turn if self.was_served else _FIRST_FRAMES
+        count, size = self._batch
         most = scheduler.queued + settings.output_high_water - self._answered
         while reader.has_input and not self.closed and not self._blocked:
             if left <= 0 or scheduler.queued >= MAX_ANSWERS or scheduler.queued > most:
                 break
-            left -= self._serve_batch(_BATCH_SIZE if left > _BATCH_SIZE else left)  # noqa: FURB136 - a call less for each event
+            left -= self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
             if _clock() >= until:
                 break
         # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
         return reader.has_input and not self.closed and not self._blocked and scheduler.queued <= most
 
-    def _serve_batch(self, count: int) -> int:
+    def _serve_batch(self, count: int, size: int) -> int:
         """Decode and serve so many frames at most; how many there were."""
         refused = failure = None
         try:
-            commands = self._reader.take(count)
+            commands = self._reader.take(count, size)
         except FrameRefused as exc:
             commands, refused = exc.commands, exc
         except RemoteProtocolError as exc:
@@ -358,6 +363,7 @@ class ServerLink(asyncio.Protocol):
             if self.peer.channel.user != self.user:
                 self._hub.authenticated(self)
                 self._reader.limits = self._hub.authenticated_limits
+                self._batch = _BATCH
         if refused is not None and not self.closed:
             self._refuse(refused)
         if failure is not None and not self.closed:

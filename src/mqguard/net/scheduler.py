@@ -21,9 +21,9 @@ from typing import Final, Protocol
 from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
 
-BUDGET_S: Final = 0.008
+BUDGET_S: Final = 0.006
 """Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
-ANONYMOUS_BUDGET_S: Final = 0.005
+ANONYMOUS_BUDGET_S: Final = 0.004
 """Seconds of a turn for all others together, TLS handshakes included."""
 SLICE_S: Final = 0.002
 """Seconds after which a connection waits until others were served."""

@@ -64,8 +64,8 @@ TABLE: Final[Mapping[RequestCode, _Row]] = {
     RequestCode.EXCHANGE_BROKER_HA_INFO: _Row(16 * _KB, 64 * _KB),
     RequestCode.AUTH_CREATE_USER: _Row(16 * _KB, 64 * _KB),
     RequestCode.AUTH_UPDATE_USER: _Row(16 * _KB, 64 * _KB),
-    RequestCode.AUTH_CREATE_ACL: _Row(256 * _KB, 4 * _MB),
-    RequestCode.AUTH_UPDATE_ACL: _Row(256 * _KB, 4 * _MB),
+    RequestCode.AUTH_CREATE_ACL: _Row(1 * _MB, 4 * _MB),
+    RequestCode.AUTH_UPDATE_ACL: _Row(1 * _MB, 4 * _MB),
 }
 """Codes whose bodies need more than `_NO_BODY`; sends follow the largest message."""
 

@@ -94,11 +94,12 @@ class FrameReader:
         self._at = 0
         self.has_input = bool(self._data)
 
-    def take(self, count: int) -> list[Command]:
+    def take(self, count: int, size: int = _ALL) -> list[Command]:
         """Decode the next frames.
 
         Args:
             count: Maximum number of frames.
+            size: Bytes after which no further frame is decoded.
 
         Returns:
             The commands that are complete, in order.
@@ -112,7 +113,7 @@ class FrameReader:
             raise RemoteProtocolError("bytes after a frame that could not be read")
         commands: list[Command] = []
         try:
-            self._take(commands, count)
+            self._take(commands, count, size)
         except FrameRefused as exc:
             self.has_input = self._at < len(self._data)
             exc.commands = commands
@@ -136,16 +137,17 @@ class FrameReader:
         self.push(data)
         return self.take(_ALL)
 
-    def _take(self, commands: list[Command], count: int) -> None:
+    def _take(self, commands: list[Command], count: int, most: int) -> None:
         if self.is_unfinished:
             self._go_on(commands)
             if self.is_unfinished:
                 return
         data = self._data
         at, size, max_frame = self._at, len(data), self._max_frame
+        stop = at + most if most < size else size
         limits = self.limits
         max_header, max_fields, unchecked = limits.header, limits.fields, limits.unchecked
-        while at + 8 <= size and len(commands) < count:
+        while at + 8 <= size and at < stop and len(commands) < count:
             length, word = _unpack_prefix(data, at)
             split = at + 8 + (word & _LONGEST_HEADER)
             end = at + 4 + length
@@ -165,7 +167,7 @@ class FrameReader:
             at = end
         if at >= size:
             self._data, self._at, self.has_input = b"", 0, False
-        elif len(commands) < count:
+        elif at < stop and len(commands) < count:
             # What is not whole, or not right.
             self._need = 4
             self.is_unfinished = True

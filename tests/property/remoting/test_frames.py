@@ -111,7 +111,9 @@ limited_streams = st.lists(
 ).map(b"".join)
 
 
-def limited_outcome(pieces: list[bytes], limits: FrameLimits, count: int) -> tuple[list[Command | str], str | None]:
+def limited_outcome(
+    pieces: list[bytes], limits: FrameLimits, count: int, size: int = 100_000
+) -> tuple[list[Command | str], str | None]:
     """All commands and refusals in order, and the error that ended them."""
     reader = FrameReader(MAX_FRAME, limits)
     found: list[Command | str] = []
@@ -119,7 +121,7 @@ def limited_outcome(pieces: list[bytes], limits: FrameLimits, count: int) -> tup
         reader.push(piece)
         while reader.has_input:
             try:
-                taken = reader.take(count)
+                taken = reader.take(count, size)
                 assert len(taken) <= count
                 found += taken
             except FrameRefused as exc:
@@ -129,12 +131,12 @@ def limited_outcome(pieces: list[bytes], limits: FrameLimits, count: int) -> tup
     return found, None
 
 
-@given(limited_streams, tight, st.lists(st.integers(0, 600)), st.integers(1, 4))
-def test_limits_hold_for_any_split(data: bytes, limits: FrameLimits, cuts: list[int], count: int) -> None:
+@given(limited_streams, tight, st.lists(st.integers(0, 600)), st.integers(1, 4), st.integers(1, 300))
+def test_limits_hold_for_any_split(data: bytes, limits: FrameLimits, cuts: list[int], count: int, size: int) -> None:
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     pieces = [data[start:end] for start, end in itertools.pairwise(places)]
     whole, error = limited_outcome([data], limits, 1_000)
-    assert limited_outcome(pieces, limits, count) == (whole, error)
+    assert limited_outcome(pieces, limits, count, size) == (whole, error)
     assert limited_outcome([data[at : at + 1] for at in range(len(data))], limits, count) == (whole, error)
     for event in whole:
         if isinstance(event, Command):
