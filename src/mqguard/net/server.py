@@ -30,6 +30,8 @@ _USER_SHARE: Final = 2
 _ADDRESS_SHARE: Final = 8
 _ANONYMOUS_SHARE: Final = 4
 """Parts of `input_limit` that one user, one address without authentication, and all of these may hold."""
+_OUTPUT_SHARE: Final = 4
+"""Part of `output_total_limit` that may wait for the connections of one user, or of one address."""
 
 
 class Application(Protocol):
@@ -269,10 +271,23 @@ class RemotingServer:
         self._bound_output()
 
     def _bound_output(self) -> None:
-        while sum(other.unsent for other in self._blocked) > self.settings.output_total_limit:
-            worst = limits.greediest(self._blocked, lambda link: link.unsent)
+        """Cut slow readers until no account, and not all together, have too many answers that wait."""
+        total = self.settings.output_total_limit
+        by_account: dict[Account, set[ServerLink]] = {}
+        for link in self._blocked:
+            by_account.setdefault(link.account, set()).add(link)
+        for links in by_account.values():
+            self._shrink_output(links, total // _OUTPUT_SHARE)
+        self._shrink_output(self._blocked, total)
+
+    @staticmethod
+    def _shrink_output(links: Iterable[ServerLink], limit: int) -> None:
+        slow = {link for link in links if not link.closed}
+        while sum(link.unsent for link in slow) > limit:
+            worst = limits.greediest(slow, lambda link: link.unsent)
             if worst is None:
                 return
+            slow.discard(worst)
             worst.cut("answers that wait for slow readers hold too much memory")
 
     def unblocked(self, link: ServerLink) -> None:

@@ -57,7 +57,8 @@ class NetSettings:
         frames_per_turn: Most frames of one connection that are handled before others have their turn.
         output_high_water: Unsent bytes of one connection from which on it is not read any more.
         output_limit: Unsent bytes of one connection at which it is cut.
-        output_total_limit: Unsent bytes of all connections above their high-water mark together; who has most is cut.
+        output_total_limit: Unsent bytes of all connections above their high-water mark together; the one that has
+            most is cut. A user, or an address of connections that have not authenticated, may have a quarter of it.
         slow_reader_seconds: How long a connection may stay above the high-water mark before it is cut.
         input_limit: Bytes that were received and not served, all connections together; the one that holds most is cut.
             A user may hold half of it, anonymous connections a quarter, and those of one address an eighth.

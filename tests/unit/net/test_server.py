@@ -13,6 +13,7 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import link, scheduler
 from mqguard.net.errors import NetSettingsInvalid
+from mqguard.net.scheduler import Account, Lane
 from mqguard.net.server import RemotingServer
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.tls import client_context
@@ -422,6 +423,8 @@ def test_of_slow_readers_the_one_for_whom_most_waits_is_cut() -> None:
     class Reader:
         def __init__(self, unsent: int) -> None:
             self.peer = Peer("10.0.0.1", 1, Channel("c"))
+            self.account = Account("some", Lane(1, 1))
+            self.closed = False
             self.unsent = unsent
             self.reason = ""
 
@@ -434,6 +437,30 @@ def test_of_slow_readers_the_one_for_whom_most_waits_is_cut() -> None:
     server.blocked(deaf)  # type: ignore[arg-type]
     server.blocked(slow)  # type: ignore[arg-type]
     assert (deaf.reason, slow.reason) == ("answers that wait for slow readers hold too much memory", "")
+
+
+def test_slow_readers_of_one_user_have_a_share_and_those_of_others_are_not_cut() -> None:
+    class Reader:
+        closed = False
+
+        def __init__(self, account: Account, unsent: int) -> None:
+            self.peer = Peer("10.0.0.1", 1, Channel())
+            self.account = account
+            self.unsent = unsent
+
+        def cut(self, _reason: str) -> None:
+            self.closed = True
+            server.unblocked(self)  # type: ignore[arg-type]
+
+    lane = Lane(1, 1)
+    one, other = Account("one", lane), Account("other", lane)
+    server = RemotingServer(Echo(), settings(output_total_limit=1_000))
+    greedy = [Reader(one, 100) for _ in range(10)]
+    modest = [Reader(other, 120), Reader(other, 120)]
+    for reader in (*modest, *greedy):
+        server.blocked(reader)  # type: ignore[arg-type]
+    assert not any(reader.closed for reader in modest)
+    assert [reader.closed for reader in greedy].count(False) == 2
 
 
 def test_the_answers_of_a_turn_are_bounded_and_all_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -625,13 +652,13 @@ def test_a_frame_that_arrives_too_slowly_ends_its_connection(caplog: pytest.LogC
         frame = asking(1, body=bytes(20_000))
         slow.send(frame[:200])
         steady.send(frame[:200])
-        for at in range(200, 18_200, 600):
+        for at in range(200, 2_000, 100):
             with contextlib.suppress(OSError):
                 slow.send(b"x")
-            steady.send(frame[at : at + 600])
+            steady.send(frame[at : at + 100])
             time.sleep(0.05)
         assert slow.is_dropped(1)
-        steady.send(frame[18_200:])
+        steady.send(frame[2_000:])
         assert steady.read()
     assert "a frame arrives with less than 1000 bytes a second" in caplog.text
 
