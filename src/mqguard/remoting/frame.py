@@ -23,6 +23,9 @@ DEFAULT_MAX_FRAME: Final = 16 * 1024 * 1024
 MAX_HEADER: Final = 1024 * 1024
 """Longest header in bytes that we read. Honest ones stay under 200 KB (properties of 32 KB, every byte escaped)."""
 
+HEADER_START: Final = 256
+"""Bytes of a header over its limit that are read, so that it can be answered."""
+
 JSON: Final = 0
 BINARY: Final = 1
 
@@ -221,7 +224,9 @@ class FrameReader:
                 self._length(_LENGTH.unpack_from(self._held)[0])
                 self._need = 8
             elif self._need == 8:
-                self._need += self._header_size()
+                size = self._header_size()
+                # Of a header that is too long, only the part that says what to answer is collected.
+                self._need += size if size <= self.limits.header else min(size, HEADER_START)
                 if self._need == 8:
                     self._end_header(commands)
             else:
@@ -264,17 +269,13 @@ class FrameReader:
         size: int = word & _LONGEST_HEADER
         if size > length - 4:
             raise RemoteProtocolError(f"the frame's header length {size} is over the {length - 4} bytes of the frame")
-        if size > self.limits.header:
-            raise RemoteProtocolError(
-                f"the frame's header length {size} is over the limit of {self.limits.header} bytes"
-            )
         return size
 
     def _end_header(self, commands: list[Command]) -> None:
         """Decode the header that has arrived, and check its body before any of it is collected.
 
         Raises:
-            FrameRefused: The body is to be skipped.
+            FrameRefused: The rest of the frame is to be skipped.
             RemoteProtocolError: The header cannot be read.
         """
         length, word = _unpack_prefix(self._held)
@@ -283,6 +284,8 @@ class FrameReader:
         self._begin_next()
         self._skip = size
         self.is_unfinished = size > 0
+        if word & _LONGEST_HEADER > self.limits.header:
+            raise _header_too_long(word, header, self.limits.header)
         command = self._decode(word >> 24, header, b"")
         if size > self.limits.unchecked:
             self._check_body(command, size)
@@ -293,6 +296,14 @@ class FrameReader:
             self.is_unfinished = True
         else:
             commands.append(command)
+
+
+def _header_too_long(word: int, start: bytes, limit: int) -> RemoteProtocolError:
+    """Return a refusal that can be answered, if the start of the header says which request it is."""
+    why = f"the frame's header length {word & _LONGEST_HEADER} is over the limit of {limit} bytes"
+    read_start = {JSON: header_json.read_start, BINARY: header_binary.read_start}.get(word >> 24)
+    request = read_start(start[:HEADER_START]) if read_start is not None else None
+    return RemoteProtocolError(why) if request is None else FrameRefused(why, request)
 
 
 def _too_many_fields(command: Command, max_fields: int) -> FrameRefused:

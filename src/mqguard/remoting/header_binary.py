@@ -49,6 +49,14 @@ def read(data: bytes, body: bytes, max_fields: int = _NO_LIMIT) -> Command:
     return command
 
 
+def read_start(data: bytes) -> Command | None:
+    """Return code, opaque and flag of a header of which only the first bytes are there; None if they do not say."""
+    if len(data) < _FIXED.size:
+        return None
+    code, _, _, opaque, flag = _FIXED.unpack_from(data)
+    return Command(code, opaque, flag)
+
+
 def write(command: Command) -> bytes:
     """Encode a header.
 

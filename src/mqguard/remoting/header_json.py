@@ -1,5 +1,6 @@
 """The JSON form of a frame's header, both ways."""
 
+import re
 from typing import Annotated, Final
 
 import msgspec
@@ -32,6 +33,7 @@ MAX_LENIENT: Final = 8 * 1024
 MAX_LENIENT_VALUES: Final = 1_000
 """Maximum number of values in such a header. Anybody may send one before authenticating, and it takes 4 ms."""
 
+_NUMBERS: Final = re.compile(rb'"(code|opaque|flag)"\s*:\s*(-?[0-9]{1,10})\s*,')
 _LANGUAGES: Final = {language.name: int(language) for language in LanguageCode}
 _UNKNOWN_LANGUAGE: Final = int(LanguageCode.OTHER)
 _NAMES: Final = {int(language): language.name for language in LanguageCode}
@@ -62,6 +64,15 @@ def read(data: bytes, body: bytes) -> Command:
         header.extFields or NO_EXT,
         body,
     )
+
+
+def read_start(data: bytes) -> Command | None:
+    """Return code, opaque and flag of a header of which only the first bytes are there; None if they do not say."""
+    found = {name: int(value) for name, value in _NUMBERS.findall(data)}
+    code, opaque = found.get(b"code"), found.get(b"opaque")
+    if code is None or opaque is None or not -(2**31) <= opaque < 2**31:
+        return None
+    return Command(code, opaque, found.get(b"flag", 0))
 
 
 def write_reply(opaque: int, code: int, ext: dict[str, str] | None, remark: str | None) -> bytes:

@@ -133,9 +133,52 @@ def test_fields_of_one_name_are_counted_each() -> None:
         FrameReader(limits=LIMITS).feed(framed(header, form=1))
 
 
-def test_a_header_over_its_limit_is_refused_before_it_arrives() -> None:
-    with pytest.raises(RemoteProtocolError, match="header length 201 is over the limit of 200 bytes"):
-        FrameReader(limits=LIMITS).feed(struct.pack(">II", 1_000, 201))
+LONG_HEADERS = {
+    "JSON": framed(b'{"code":105,"opaque":77,"flag":2,"extFields":{"a":"' + b"x" * 300_000 + b'"}}', b"body"),
+    "binary": framed(struct.pack(">hBhiiii", 105, 0, 0, 77, 2, 0, 300_000) + bytes(300_000), b"body", form=1),
+}
+
+
+@pytest.mark.parametrize("frame", list(LONG_HEADERS.values()), ids=list(LONG_HEADERS))
+@pytest.mark.parametrize("size", [1, 100, 65_536, 1_000_000])
+def test_a_header_over_its_limit_is_refused_by_its_first_bytes_and_skipped(frame: bytes, size: int) -> None:
+    reader = FrameReader(limits=LIMITS)
+    data = frame + BINARY_105
+    refused: list[FrameRefused] = []
+    commands: list[Command] = []
+    for at in range(0, len(data), size):
+        reader.push(data[at : at + size])
+        while reader.has_input:
+            try:
+                commands += reader.take(10)
+            except FrameRefused as exc:
+                refused.append(exc)
+            assert reader.pending <= 1_000 or size > 1_000
+    assert [str(exc).split(" is ")[1] for exc in refused] == ["over the limit of 200 bytes"]
+    request_ = refused[0].request
+    assert (request_.code, request_.opaque, request_.flag, request_.ext, request_.body) == (105, 77, 2, {}, b"")
+    assert [command.code for command in commands] == [105]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"extFields":{"a":"' + b"x" * 300 + b'"},"code":105,"opaque":77}',
+        b'{"code":105,"opaque":99999999999,"x":"' + b"x" * 300 + b'"}',
+        b'{"code":105,"opaque":9999999999,"x":"' + b"x" * 300 + b'"}',
+        b'{"code":105,"x":"' + b"\\" + b'"opaque' + b"\\" + b'":7,' + b"x" * 300 + b'"}',
+        b" " * 300,
+    ],
+)
+def test_a_header_over_its_limit_that_does_not_say_what_it_is_ends_the_connection(header: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="is over the limit of 200 bytes") as caught:
+        FrameReader(limits=LIMITS).feed(framed(header))
+    assert not isinstance(caught.value, FrameRefused)
+
+
+def test_a_form_that_nobody_knows_ends_the_connection_if_its_header_is_too_long() -> None:
+    with pytest.raises(RemoteProtocolError, match="header length 300 is over the limit of 200 bytes"):
+        FrameReader(limits=LIMITS).feed(framed(bytes(300), form=9))
 
 
 def test_limits_may_change_between_frames() -> None:
