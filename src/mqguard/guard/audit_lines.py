@@ -172,7 +172,7 @@ class AuditLines:
             "sources": record.sources,
             "codes": record.codes,
             "reasons": record.reasons,
-            "denied": record.resources,
+            "resources": record.resources,
         }
         if record.shadowed:
             line["shadowed"] = record.shadowed
