@@ -42,6 +42,9 @@ class Eviction:
 
     def step(self) -> None:
         """Stage the next piece of work, if there is any."""
+        if self._evicted:
+            # Looked at often, the store passes few deleted records at a time.
+            self._store.first_physical()
         for queue in self._evicted:
             self._usage.count(queue)
         self._evicted = []

@@ -85,11 +85,6 @@ class Reader:
             raise self._failed(error) from error
         return found
 
-    def first_physical(self) -> int | None:
-        """Physical offset of the oldest record."""
-        found = self.next_record(0)
-        return found[0] if found else None
-
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
         """The first record at or after an offset."""
         try:

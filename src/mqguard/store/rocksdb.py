@@ -55,6 +55,7 @@ class RocksMessageStore:
         self._log_sync: LogSync | None = None
         self.failure: str | None = None
         self._closed = False
+        self._first = 0
         self._queues = QueueTable()
         self._dropped = DroppedQueues()
         self._doubt = Doubt()
@@ -223,7 +224,12 @@ class RocksMessageStore:
 
     def first_physical(self) -> int | None:
         """See `MessageStore`."""
-        return self._reader.first_physical()
+        # Records never come back, so the look begins where the last one ended and not before all deleted ones.
+        found = self._reader.next_record(self._first)
+        if found is None:
+            return None
+        self._first = found[0]
+        return self._first
 
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
         """See `MessageStore`."""
