@@ -1,12 +1,14 @@
 """Denials that are alike are counted, and none is lost."""
 
 import dataclasses
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.guard import denial_groups
+from mqguard.guard import audit, denial_groups
 from mqguard.guard.denial_groups import (
+    ADDRESSES,
     FIRST_INTERVAL_MS,
     MAX_INTERVAL_MS,
     MAX_LISTED,
@@ -15,6 +17,7 @@ from mqguard.guard.denial_groups import (
     Folded,
     Repeats,
 )
+from mqguard.telemetry import audit_writer
 
 SMALL = dataclasses.replace(USERS, groups=3, senders=2, burst=2, per_minute=6)
 NOW = 1_700_000_000_000
@@ -147,3 +150,80 @@ def test_a_turn_writes_a_bounded_part():
         groups.open(number, number, NOW, written=False)
     groups.write_due(NOW + FIRST_INTERVAL_MS, lambda record: written.append(record) or True)
     assert len(written) == denial_groups.MAX_PER_TICK
+
+
+def test_what_is_folded_is_told_at_its_time_and_again():
+    """After 5 seconds, then after 10, and each time only what is new; what ends is forgotten."""
+    groups, written = DenialGroups(USERS), []
+
+    def write(record):
+        written.append(record)
+        return True
+
+    groups.fold(folded(NOW), "alice")
+    groups.write_due(NOW + FIRST_INTERVAL_MS - 1, write)
+    assert written == []
+    now = NOW + FIRST_INTERVAL_MS
+    groups.write_due(now, write)
+    groups.fold(folded(now + 1), "alice")
+    groups.fold(folded(now + 2), "alice")
+    groups.write_due(now + 2 * FIRST_INTERVAL_MS - 1, write)
+    assert [record.count for record in written] == [1]
+    groups.write_due(now + 2 * FIRST_INTERVAL_MS, write)
+    assert [(record.count, record.first_ms, record.when_ms) for record in written[1:]] == [(2, now + 1, now + 2)]
+    groups.write_due(now + MAX_INTERVAL_MS, write)
+    assert (groups._folded, groups._due) == ({}, [])
+
+
+def test_what_is_folded_is_named_in_part_from_the_first_on():
+    groups, written = DenialGroups(USERS), []
+    first = folded(NOW + 5)
+    first.resources = ["x" * 1_000] * 100
+    groups.fold(first, "alice")
+    second = folded(NOW, resource="Topic:u")
+    second.reasons, second.shadowed = ["other"], 1
+    groups.fold(second, "alice")
+    groups.write_all(NOW, lambda record: written.append(record) or True)
+    (record,) = written
+    assert len(record.resources) == MAX_LISTED
+    assert {len(name) for name in record.resources} == {denial_groups.MAX_LISTED_NAME}
+    assert (record.reasons, record.shadowed, record.first_ms) == (["denied", "other"], 1, NOW)
+    assert (folded().shadowed, groups._groups, groups._folded, groups._due) == (0, {}, {}, [])
+
+
+def test_the_budgets_in_memory_are_those_of_the_last_senders():
+    """A sender that was away for longest starts anew when it comes back."""
+    groups = DenialGroups(dataclasses.replace(SMALL, burst=1))
+    assert [groups.spend(sender, NOW) for sender in ("a", "b", "a", "c", "a", "b")] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_a_clock_that_goes_back_takes_no_budget():
+    groups = DenialGroups(dataclasses.replace(SMALL, burst=2))
+    assert [groups.spend("a", now) for now in (NOW, NOW - 3_600_000, NOW - 3_600_000)] == [True, True, False]
+
+
+def test_the_page_tells_the_limits():
+    page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text().replace("\n", " ")
+    for told in (
+        f"Each user may cause {USERS.burst} lines at once and {USERS.per_minute} a minute in the long run",
+        f"all users together {USERS.burst_of_all:,} and {USERS.per_minute_of_all}",
+        (
+            f"it is {ADDRESSES.burst} and {ADDRESSES.per_minute}, together {ADDRESSES.burst_of_all:,} "
+            f"and {ADDRESSES.per_minute_of_all}"
+        ),
+        f"after {FIRST_INTERVAL_MS // 1000} seconds, then at intervals that double up to {MAX_INTERVAL_MS // 60_000} minutes",
+        f"hold {MAX_LISTED} entries at most",
+        f"cut after {audit.MAX_NAME} characters, and a record names {audit.MAX_NEEDS} resources",
+        f"with {audit.MAX_NAMES:,} characters together",
+        f"At most {audit.MAX_DETAILS} details of {audit.MAX_DETAIL:,} characters, and {audit.MAX_ALL_DETAILS:,} characters",
+        f"{audit_writer.QUEUE_LIMIT:,} records or {audit_writer.MAX_BYTES >> 20} MB of lines may wait",
+        f"have {audit_writer.RESERVED:,} places and {audit_writer.MAX_BYTES >> 21} MB more",
+    ):
+        assert told in page, told
