@@ -30,7 +30,7 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.audit_writer import AuditWriter
 from mqguard.telemetry.rotating_file import RotatingFile
 

@@ -32,7 +32,7 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 
 BATCH = 1000
 """Users that are written as one change."""

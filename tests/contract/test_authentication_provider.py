@@ -8,7 +8,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
 from mqguard.guard.extension import Claim, Step, Unproven
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.authentication_contract import AuthenticationHandlerContract, AuthenticationProviderContract
 
 CONTENT = b"what is signed"

@@ -20,7 +20,7 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.verdict import Reason
 from mqguard.guard.extension import AccessQuestion, Ruling, Step
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.authorization_contract import (
     AuthorizationHandlerContract,
     AuthorizationProviderContract,

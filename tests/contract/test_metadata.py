@@ -7,8 +7,8 @@ import pytest
 
 from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
-from mqguard.store.access_memory import MemoryMetadataStore
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import DurableMetadataContract, MetadataStoreContract, Reopen
 
 KEY = SealingKey(bytes(range(32)))

@@ -196,7 +196,7 @@ def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.
 PLUGINS = """
 import threading, time
 from mqguard.guard.extension import Ruling, Step, Unproven
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 class Base:
     quick = False

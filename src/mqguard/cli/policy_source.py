@@ -254,7 +254,7 @@ def open_manager(data: Path) -> "Iterator[MetadataManager]":
     from mqguard.runtime.clock import SystemClock
     from mqguard.runtime.incarnations import new_incarnation
     from mqguard.store.access_key import load_sealing_key
-    from mqguard.store.access_rocksdb import RocksMetadataStore
+    from mqguard.store.metadata.rocksdb import RocksMetadataStore
 
     if not (data / "access").is_dir():
         raise PolicyInvalid(f"`{data}` is no data directory of mqguard: it has no `access` directory")

@@ -35,7 +35,7 @@ from mqguard.runtime.kv_file import KvFile
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.store.access_key import load_sealing_key
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
 
 

@@ -18,8 +18,8 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.property.auth.worlds import ADDRESSES, EXAMPLES, NAMES, TYPES, entries, resources
 
 USERS = ("a", "b", "é")

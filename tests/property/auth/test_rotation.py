@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.signature import sign, verify
 from mqguard.auth.user import Secret
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 CONTENT = b"content"
 TEXTS = st.sampled_from(["a", "b", "c"])

@@ -10,7 +10,7 @@ from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 
 def entry(key, actions="Pub,Sub", sources="", decision="Allow"):

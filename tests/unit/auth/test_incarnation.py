@@ -7,7 +7,7 @@ from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import DeleteUser, PutAcl, PutUser
 from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, User, UserStatus, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.unit.auth.test_delegation import acl, entry
 
 RIGHTS = acl("alice", entry("Topic:t"))

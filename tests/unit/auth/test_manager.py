@@ -11,7 +11,7 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 ALICE = Subject("alice")
 ASK = AccessRequest(ResourceType.TOPIC, "t", frozenset({Action.PUB}))

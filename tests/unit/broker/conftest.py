@@ -29,8 +29,8 @@ from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import FrameReader
 from mqguard.remoting.signing import signed_content
-from mqguard.store.access_memory import MemoryMetadataStore
 from mqguard.store.memory import MemoryMessageStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.fixtures.channels import channel
 
 SECRET = "12345678"

@@ -12,7 +12,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import Secret, UserType
 from mqguard.cli.policy_source import open_manager
 from mqguard.store.access_key import load_sealing_key
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run, run_json
 
 PLAIN = """\

@@ -11,7 +11,7 @@ from mqguard.auth.user import LiveSecret, Secret, User, UserType
 from mqguard.cli import policy_code
 from mqguard.cli.policy_source import BrokerState, open_manager
 from mqguard.store.access_key import load_sealing_key
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run, run_json
 
 POLICY = """\

@@ -9,7 +9,7 @@ from mqguard.auth.user import UserType
 from mqguard.cli import policy_source
 from mqguard.cli.policy_source import open_manager, read_text
 from mqguard.store.access_key import load_sealing_key
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run
 
 

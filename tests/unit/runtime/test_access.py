@@ -12,7 +12,7 @@ from mqguard.runtime.access import prepare_users
 from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.log import redact
 
 PLAIN_ACL = """\

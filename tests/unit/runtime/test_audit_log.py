@@ -12,7 +12,7 @@ from mqguard.guard.audit import AdminChange
 from mqguard.runtime.audit_log import UNKNOWN, AuditLog
 from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 
 class Recording(MemoryMetadataStore):

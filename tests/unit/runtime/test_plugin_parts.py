@@ -15,7 +15,7 @@ from mqguard.runtime import plugin_sinks
 from mqguard.runtime.change_journal import ChangeJournal
 from mqguard.runtime.plugin_sinks import EverySink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.metadata_contract import MetadataStoreContract, user
 
 

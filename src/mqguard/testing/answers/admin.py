@@ -6,7 +6,7 @@ from typing import Any
 from mqguard.auth.acl_text import read_policy_type, read_resource, read_subject
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.answers.bodies import create_user, type_and_status
 from mqguard.testing.answers.wire_forms import acl_info, acl_of, error, user_info
 

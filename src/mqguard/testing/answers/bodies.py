@@ -11,7 +11,7 @@ from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.answers.wire_forms import acl_info, acl_of, error, user_info
 
 Json = dict[str, Any]

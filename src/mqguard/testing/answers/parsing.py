@@ -18,7 +18,7 @@ from mqguard.auth.subject import Subject, SubjectType
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.guard.settings import parse_whitelist
 from mqguard.model import names
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.answers import bodies
 from mqguard.testing.answers.wire_forms import error, user_info
 

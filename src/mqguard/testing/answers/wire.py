@@ -22,7 +22,7 @@ from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.signing import ACCESS_KEY
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 
 Json = dict[str, Any]
 

@@ -17,7 +17,7 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.user import Secret, User, UserType
-from mqguard.store.access_memory import MemoryMetadataStore
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
 from tests.unit.auth.migration.plain_rules import allows
 

@@ -8,7 +8,7 @@ import pytest
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.report import Topic
 from mqguard.store.access_key import load_sealing_key
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run_json
 
 MANUAL = Path(__file__).resolve().parents[4] / "docs" / "migration.md"

@@ -12,8 +12,8 @@ import rocksdict
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, MetadataStoreOccupied, RecordCorrupt
 from mqguard.auth.ports import ChangeRecord, DeleteUser, PutAcl, PutUser
 from mqguard.auth.sealing import SealingKey
-from mqguard.store import access_records as records
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata import records
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import acl, acls_of, user, users_of
 
 KEY = SealingKey(bytes(range(32)))
@@ -176,7 +176,7 @@ import sys
 from pathlib import Path
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.ports import PutUser, PutAcl
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import acl, user
 
 store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
@@ -257,7 +257,7 @@ from pathlib import Path
 from mqguard.auth.errors import MetadataStoreFull
 from mqguard.auth.ports import PutUser
 from mqguard.auth.sealing import SealingKey
-from mqguard.store.access_rocksdb import RocksMetadataStore
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import user, users_of
 
 store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))

@@ -17,7 +17,7 @@ from mqguard.auth.ports import Change, ChangeRecord, DeleteAcl, DeleteUser, Meta
 from mqguard.auth.records import AclRecord
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.user import User
-from mqguard.store import access_records as records
+from mqguard.store.metadata import records
 
 _MIB: Final = 1 << 20
 _BUFFER: Final = 2 * _MIB

@@ -1,0 +1,1 @@
+"""Stores of users and policies: implementations of `mqguard.auth.ports.MetadataStore`."""
