@@ -25,6 +25,9 @@ from mqguard.remoting.frame import FrameReader, encode_reply
 _BATCH: Final = (16, 32 * 1024)
 """Frames, and bytes, that are decoded and served before the time is looked at: a request may take long."""
 _ANONYMOUS_BATCH: Final = (4, 8 * 1024)
+_SMALL_ANSWER: Final = 16 * 1024
+_BATCH_ANSWERS: Final = 512 * 1024
+"""Bytes of answers of a batch, if they are as large as those of the batch before: the peer may not read them."""
 _FIRST_FRAMES: Final = 2
 """Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
 _LARGE_READ: Final = 64 * 1024
@@ -55,8 +58,8 @@ class ServerLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop", "_out",
-        "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
+        "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop",
+        "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
         "account", "announced", "block", "certificate_subject", "closed", "has_place", "held",
         "is_settled", "is_waiting", "liveness", "peer", "user", "was_served",
     )  # fmt: skip
@@ -75,6 +78,7 @@ class ServerLink(asyncio.Protocol):
         self._out: list[bytes] = []
         # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
         self._answered = 0
+        self._answer_size = 0
         self._woken = False
         self._reading = True
         self._blocked = False
@@ -128,7 +132,7 @@ class ServerLink(asyncio.Protocol):
             self._write(out[0] if len(out) == 1 else b"".join(out))
         if self._answered:
             self._answered = 0
-            if self._reader.has_input and not self._blocked and not self.is_waiting and not self.closed:
+            if self._has_input and not self._blocked and not self.is_waiting and not self.closed:
                 self._scheduler.add(self)
         if self._ending and not self.is_waiting and not self._has_input and not self.closed:
             self._end()
@@ -226,8 +230,8 @@ class ServerLink(asyncio.Protocol):
 
     def serve(self, until: float) -> bool:
         """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
-        data = self._arrived
-        if data:
+        data, session = self._arrived, self._session
+        if data or (session is not None and session.is_left):
             self._arrived = b""
             self._take(data)
         reader = self._reader
@@ -239,6 +243,8 @@ class ServerLink(asyncio.Protocol):
             if is_left:
                 self._count_held()
                 return True
+        if session is not None and session.is_left and not (self.closed or self._blocked or reader.has_input):
+            return True
         self.is_waiting = False
         if self.held or reader.is_unfinished or reader.has_input:
             self._count_held()
@@ -255,7 +261,8 @@ class ServerLink(asyncio.Protocol):
 
     @property
     def _has_input(self) -> bool:
-        return bool(self._arrived) or self._reader.has_input
+        session = self._session
+        return bool(self._arrived) or self._reader.has_input or (session is not None and session.is_left)
 
     @property
     def is_anonymous(self) -> bool:
@@ -264,6 +271,8 @@ class ServerLink(asyncio.Protocol):
 
     def _count_held(self) -> None:
         held = len(self._arrived) + self._reader.pending
+        if self._session is not None:
+            held += self._session.pending
         if held != self.held and not self.closed:
             change, self.held = held - self.held, held
             self._hub.hold(self, change)
@@ -338,11 +347,18 @@ class ServerLink(asyncio.Protocol):
         settings, scheduler = self._hub.settings, self._scheduler
         left = settings.frames_per_turn if self.was_served else _FIRST_FRAMES
         count, size = self._batch
+        answer = self._answer_size
         most = scheduler.queued + settings.output_high_water - self._answered
         while reader.has_input and not self.closed and not self._blocked:
             if left <= 0 or scheduler.queued >= MAX_ANSWERS or scheduler.queued > most:
                 break
-            left -= self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
+            if answer > _SMALL_ANSWER:
+                count = max(1, min(count, _BATCH_ANSWERS // answer))
+            queued = scheduler.queued
+            served = self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
+            left -= served
+            if served:
+                answer = self._answer_size = (scheduler.queued - queued) // served
             if _clock() >= until:
                 break
         # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.

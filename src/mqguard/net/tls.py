@@ -19,6 +19,8 @@ HANDSHAKE_BYTE = 0x16
 """First byte of every TLS connection. No frame begins so: as the top byte of a length it is over 369 MB."""
 
 _CHUNK = 64 * 1024
+_MAX_RECORDS = 64
+"""Records that are decrypted at a time. Each may hold one byte, and costs as much as a large one."""
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext | None:
@@ -78,9 +80,10 @@ class TlsSession:
     Attributes:
         established: Whether the handshake is done.
         ended: Whether the peer has said that it will send no more.
+        is_left: True if the peer's bytes may hold more than `receive` has returned; call it again without new bytes.
     """
 
-    __slots__ = ("_in", "_out", "_ssl", "ended", "established")
+    __slots__ = ("_in", "_out", "_ssl", "ended", "established", "is_left")
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool = True) -> None:
         self._in = ssl.MemoryBIO()
@@ -88,14 +91,16 @@ class TlsSession:
         self._ssl = context.wrap_bio(self._in, self._out, server_side=server_side)
         self.established = False
         self.ended = False
+        self.is_left = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes of the wire; the plain bytes that they hold. Afterwards `outgoing` may have bytes to be sent.
+        """Take bytes of the wire; the plain bytes of the next records. Afterwards `outgoing` may have bytes to be sent.
 
         Raises:
             ssl.SSLError: The peer speaks no TLS that we do, or has no certificate that we accept.
         """
         self._in.write(data)
+        self.is_left = False
         parts: list[bytes] = []
         try:
             if not self.established:
@@ -103,12 +108,20 @@ class TlsSession:
                 self.established = True
             while part := self._ssl.read(_CHUNK):
                 parts.append(part)
+                if len(parts) >= _MAX_RECORDS:
+                    self.is_left = True
+                    return b"".join(parts)
         except ssl.SSLWantReadError:
             return b"".join(parts)
         except ssl.SSLZeroReturnError:
             pass
         self.ended = True
         return b"".join(parts)
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the wire that were not decrypted yet."""
+        return self._in.pending
 
     def encrypt(self, data: bytes) -> bytes:
         """The bytes of the wire for plain bytes; only after the handshake."""

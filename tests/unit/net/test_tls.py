@@ -44,6 +44,37 @@ def test_both_share_the_port(with_uvloop: bool) -> None:
         assert sum(len(answer.body) for answer in encrypted.read(100)) == 10_000_000
 
 
+def test_records_of_one_byte_are_decrypted_a_few_at_a_time() -> None:
+    context = server_context(TlsSettings())
+    assert context is not None
+    ours, theirs = TlsSession(context), TlsSession(client_context(), server_side=False)
+    data = b""
+    while not (ours.established and theirs.established):
+        theirs.receive(data)
+        ours.receive(theirs.outgoing())
+        data = ours.outgoing()
+    found = ours.receive(b"".join(theirs.encrypt(b"x") for _ in range(1_000)))
+    calls = 1
+    while ours.is_left:
+        assert ours.pending > 0 or calls > 10
+        found += ours.receive(b"")
+        calls += 1
+    assert found == b"x" * 1_000
+    assert calls > 10
+    assert ours.pending == 0
+
+
+@pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
+def test_frames_in_records_of_one_byte_are_answered(with_uvloop: bool) -> None:
+    with serving(Echo(), tls(), with_uvloop=with_uvloop) as running:
+        client = running.connect(tls=client_context())
+        for byte in b"".join(asking(n) for n in range(30)):
+            client.send(bytes([byte]))
+        client.send(b"".join(asking(n) for n in range(30, 60)))
+        assert [answer.opaque for answer in client.read(60)] == list(range(60))
+        assert running.server._held == 0
+
+
 def test_enforcing_refuses_plain_peers(caplog: pytest.LogCaptureFixture) -> None:
     with serving(Echo(), tls(TlsMode.ENFORCING)) as running:
         with running.connect() as plain:
