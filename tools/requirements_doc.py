@@ -42,7 +42,8 @@ RPC that is not on this page is refused to all but Super users.
   the column says so.
 - **Retry and dead-letter topics belong to their group**: `%RETRY%g` and `%DLQ%g` stand for Group `g`, with Sub in
   place of Pub. A retry topic that is used together with a group must be that group's own; `%RETRY%g+t`, a retry topic
-  of pop, stands for Group `g` and Topic `t`. `%LMQ%$p$l`, a lite queue, stands for Topic `p`.
+  of pop, stands for Group `g` and Topic `t`. `%LMQ%$p$l`, a lite queue, stands for Topic `p`. Each message in them
+  also belongs to the topic that it came from: readers without a right there do not get it.
 - **Topics that hold messages of all topics** (`SCHEDULE_TOPIC_XXXX`, the stores of half messages, the timer's) are
   read by Super users only.
 - **Own cluster** is `Cluster:<brokerClusterName>`. Where a field names the cluster, it is that one.
@@ -50,13 +51,14 @@ RPC that is not on this page is refused to all but Super users.
   success does not leave before that has happened.
 - **Producer groups are no resources**: whoever may Pub needs no other right to produce, and every Java client also
   names `CLIENT_INNER_PRODUCER`. What a producer group could reach is checked where it is reached: a transaction is
-  asked back only from connections whose user may Pub on the message's topic, and a client id belongs to the user that
-  registered it.
+  asked back only from connections whose user may Pub on the message's topic, and a client id belongs to its user: two
+  users may have the same one.
 
 **What clients touch by themselves needs no grant**, unless a policy of the user speaks against it: the route (code
-105) of `TBW102`, of the cluster's and the brokers' names, of `<cluster>_REPLY_TOPIC` and of the trace topic; and
-sending to the trace topic (`RMQ_SYS_TRACE_TOPIC`, or `msgTraceTopicName`), which `traceTopicOpen = false` puts under
-policies like any other. Reading traces needs Sub. Everything else about these topics needs rights as usual.
+105) of `TBW102`, of the cluster's and the brokers' names, of `<cluster>_REPLY_TOPIC` and of the trace topic;
+replying (324, 325) on `<cluster>_REPLY_TOPIC` to a request that the sender may read; and sending to the
+trace topic (`RMQ_SYS_TRACE_TOPIC`, or `msgTraceTopicName`), which `traceTopicOpen = false` puts under policies like any
+other. Reading traces needs Sub. Everything else about these topics needs rights as usual.
 
 **Clients that never sign what they ask a name server** (the pull consumer and the admin client of `rocketmq-client-go`
 2.1) are refused routes. Where they are in use, `authenticationWhitelist = 105` and `authorizationWhitelist = 105` open

@@ -99,6 +99,8 @@ def _head(reader: "AuditReader", files: list[Path]) -> Iterator[str]:
         yield f"{_count(reader.lost, 'record')} missing in the log: there was no room for them"
     if reader.folded:
         yield f"{_count(reader.folded, 'refusal')} not replayed: the log has only their number"
+    if reader.unnamed:
+        yield f"{_count(reader.unnamed, 'resource')} not replayed: the log has only their number"
     if reader.unreadable:
         yield f"{_count(reader.unreadable, 'line')} left out: no records"
 
@@ -147,6 +149,7 @@ def _json(reader: "AuditReader", files: list[Path], found: "Replay", *, unused: 
         "decisions": reader.decisions,
         "lost": reader.lost,
         "folded": reader.folded,
+        "unnamed": reader.unnamed,
         "unreadable": reader.unreadable,
         "first": reader.first or None,
         "last": reader.last or None,

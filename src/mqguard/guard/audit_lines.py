@@ -172,7 +172,7 @@ class AuditLines:
             "sources": record.sources,
             "codes": record.codes,
             "reasons": record.reasons,
-            "resources": record.resources,
+            "denied": record.resources,
         }
         if record.shadowed:
             line["shadowed"] = record.shadowed

@@ -31,6 +31,7 @@ class _Line(msgspec.Struct, gc=False):
     source: str = ""
     needs: list[_Need] = []
     count: int = 0
+    resources: int = 0
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -44,6 +45,7 @@ class AuditReader:
         decisions: How many these are.
         lost: Records that the log itself says are missing.
         folded: Refusals of which the log has only their number.
+        unnamed: Resources of which the log has only their number, since their request named very many.
         unreadable: Lines that are no records; a process that was killed leaves half a one.
         first: When the earliest record was made (ISO 8601, UTC); empty while there is none.
         last: When the latest was made.
@@ -54,6 +56,7 @@ class AuditReader:
         self.decisions = 0
         self.lost = 0
         self.folded = 0
+        self.unnamed = 0
         self.unreadable = 0
         self.first = ""
         self.last = ""
@@ -75,6 +78,7 @@ class AuditReader:
             times.count += max(1, record.count)
             times.last = max(times.last, record.time)
         self.decisions += len(questions) * max(1, record.count)
+        self.unnamed += max(0, record.resources - len(record.needs)) * max(1, record.count)
         if record.event == "folded":
             self.folded += record.count
 

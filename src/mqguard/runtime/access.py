@@ -54,12 +54,27 @@ def prepare_users(
         if found is not None:
             with manager.recorded(recorder(manager, clock, "initial-user", option.name)):
                 manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
+    _warn_of_inner_user(manager, config)
     if config.get(access_options.MIGRATE_V1):
         with manager.recorded(recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
             _migrate(manager, config, data, frozenset() if is_fresh else read_migrated(data))
     if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
         with manager.recorded(recorder(manager, clock, "initial-user", "first start")):
             _make_administrator(manager, data, first_start)
+
+
+def _warn_of_inner_user(manager: MetadataManager, config: Configuration) -> None:
+    """Log that brokers cannot register, where the user that they sign with existed before and is not a Super user."""
+    inner = config.get(access_options.INNER_CLIENT_CREDENTIALS)
+    if inner is None:
+        return
+    user = manager.snapshot.user(inner.name)
+    if user is not None and not (user.is_super and user.is_enabled):
+        _LOG.warning(
+            "`%s` names the user `%s`, which is not an enabled Super user: requests of brokers are refused until it is",
+            access_options.INNER_CLIENT_CREDENTIALS.name,
+            visible(inner.name),
+        )
 
 
 def recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -> MakeRecord:

@@ -110,7 +110,8 @@ def tidy(house):
         house.tick(MEMORY_OF_MESSAGES_MS)
     house.audit.close(house.clock.now_ms())
     house.records.kept.clear()
-    house.guard.refusals._limit = KEPT_REFUSALS
+    for kept in (house.guard.refusals._proven, house.guard.refusals._unproven):
+        kept._limit = kept._share_of_sender = KEPT_REFUSALS
     furnish(house)
 
 

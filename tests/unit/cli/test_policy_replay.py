@@ -82,6 +82,20 @@ would be refused: 2 different, would be let in: 1 different
     )
 
 
+def test_all_streams_of_a_directory_are_read_and_counts_stand_for_decisions(policy, logs, capsys):
+    more = json.loads(record(7, "Topic:new", "Allow")) | {"count": 4}
+    (logs / "audit.jsonl.admitted").write_text(json.dumps(more) + "\n")
+    (logs / "audit.jsonl.unauthenticated.1").write_text(
+        json.dumps({"time": "2026-01-02T03:04:08.000Z", "event": "folded", "count": 1_000}) + "\n"
+    )
+    _, out, _ = run(capsys, "replay", logs, "-f", policy)
+    assert out.splitlines()[:2] == [
+        "11 decisions in 4 files, 2026-01-02T03:04:01.000Z to 2026-01-02T03:04:08.000Z",
+        "1,000 refusals not replayed: the log has only their number",
+    ]
+    assert "    5 times, last 2026-01-02T03:04:07.000Z: was allowed, would be denied (no-match)" in out
+
+
 def test_scripts_get_the_same(policy, logs, capsys):
     code, found = run_json(capsys, "replay", logs / "audit.jsonl", logs, "-f", policy, "--unused")
     assert code == 1

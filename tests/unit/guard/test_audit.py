@@ -460,7 +460,7 @@ def test_denials_without_a_budget_are_counted_in_one_line(world):
         "sources": ["10.1.2.3"],
         "codes": [310],
         "reasons": ["no-match"],
-        "resources": [f"Topic:t{number}" for number in range(USERS.burst, USERS.burst + 16)],
+        "denied": [f"Topic:t{number}" for number in range(USERS.burst, USERS.burst + 16)],
     }
     assert apache[-1] == (
         f"{WHEN} WARN mqguard - [AUDIT] 44 more requests of User:alice from sourceIp = 10.1.2.3 were refused since {WHEN} "

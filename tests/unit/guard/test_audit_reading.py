@@ -12,6 +12,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.guard.audit_lines import AuditLines
 from mqguard.guard.audit_reading import AuditReader
+from mqguard.guard.denial_groups import USERS
 from mqguard.guard.settings import Enforcement, GuardSettings
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
@@ -54,6 +55,31 @@ def test_every_judged_resource_is_one_question(world: World) -> None:
     ]
     assert reader.asked[next(iter(reader.asked))].last == reader.last == "2023-11-14T22:13:21.000Z"
     assert (reader.first, reader.decisions, reader.unreadable) == ("2023-11-14T22:13:20.000Z", 4, 0)
+
+
+def test_a_count_stands_for_as_many_decisions(world: World) -> None:
+    """Denials that are alike are two lines; those without a line of their own cannot be decided again."""
+    for _ in range(5):
+        world.refusal(signed(310, b="other"))
+    for number in range(USERS.burst):
+        world.refusal(signed(310, b=f"t{number}"))
+    world.audit.close(world.clock.ms)
+
+    reader = read(world)
+
+    other = AccessRequest(ResourceType.TOPIC, "other", frozenset({Action.PUB}), parse_address("10.1.2.3"))
+    (times,) = [times for question, times in reader.asked.items() if question.request == other]
+    assert (times.count, reader.decisions, reader.folded, reader.unreadable) == (5, 5 + USERS.burst - 1, 1, 0)
+
+
+def test_resources_that_are_not_named_are_counted(world: World) -> None:
+    world.allow("alice", "Topic:*", "Create")
+    body = json.dumps({"topicConfigList": [{"topicName": f"t{number}"} for number in range(40)]}).encode()
+    world.admit(signed(18, {}, body))
+
+    reader = read(world)
+
+    assert (reader.decisions, reader.unnamed) == (32, 8)
 
 
 def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:

@@ -94,6 +94,23 @@ def test_configured_users_are_made_once_and_never_changed(house):
     assert house.made == []
 
 
+def test_inner_credentials_of_a_normal_user_are_told(house, caplog):
+    """Only a Super user registers brokers, and a user that exists is never changed."""
+    values = {
+        "initAuthenticationUser": '{"username":"root","password":"12345678"}',
+        "innerClientAuthenticationCredentials": '{"accessKey":"inner","secretKey":"87654321"}',
+    }
+    manager = house.start(**values)
+    assert "`inner`" not in caplog.text
+    manager.update_user("inner", user_type=UserType.NORMAL)
+    house.start(**values)
+    assert "names the user `inner`, which is not an enabled Super user: requests of brokers are refused" in caplog.text
+    manager.update_user("inner", user_type=UserType.SUPER)
+    caplog.clear()
+    house.start(**values)
+    assert "`inner`" not in caplog.text
+
+
 def test_without_authentication_nobody_is_made(house):
     house.start(authenticationEnabled="false", authorizationEnabled="false")
     assert house.users() == {}
