@@ -145,8 +145,8 @@ class Lane:
     def activate(self, account: Account) -> None:
         """Note that connections of an account wait."""
         account.is_active = True
-        # An account that was idle saves up no time.
-        account.used = max(account.used, self.floor)
+        # An account that was idle saves up no time, but comes before those that have waited with as much.
+        account.used = max(account.used, self.floor - self.slice_s)
         heapq.heappush(self.active, (account.used, next(self._numbers), account))
 
     def next(self) -> Account:
