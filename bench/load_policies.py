@@ -59,10 +59,10 @@ def entries_of(name: str, number: int, count: int) -> Iterator[Entry]:
 
 def fill(directory: Path, key: bytes, users: int, entries: int) -> None:
     """Write the store."""
-    store = RocksMetadataStore(directory, SealingKey(key))
+    store, revision = RocksMetadataStore(directory, SealingKey(key)), 0
     for start in range(0, users, BATCH):
         numbers = range(start, min(users, start + BATCH))
-        store.apply([change for number in numbers for change in changes(number, entries)])
+        revision = store.apply([change for number in numbers for change in changes(number, entries)], revision)
     store.close()
 
 

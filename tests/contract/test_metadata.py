@@ -9,15 +9,19 @@ from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
-from mqguard.testing.metadata_contract import DurableMetadataContract, MetadataStoreContract, Reopen
+from mqguard.testing.metadata_contract import DurableMetadataContract, Reopen, SharedMetadataContract
 
 KEY = SealingKey(bytes(range(32)))
 
 
-class TestMemoryMetadataStore(MetadataStoreContract):
+class TestMemoryMetadataStore(SharedMetadataContract):
     @pytest.fixture
     def store(self) -> MemoryMetadataStore:
         return MemoryMetadataStore()
+
+    @pytest.fixture
+    def other(self, store: MemoryMetadataStore) -> MemoryMetadataStore:
+        return store.share()
 
 
 class TestRocksMetadataStore(DurableMetadataContract):

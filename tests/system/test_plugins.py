@@ -248,12 +248,12 @@ class Sink:
 class Store(MemoryMetadataStore):
     def __init__(self, settings):
         super().__init__()
-    def apply(self, changes):
+    def apply(self, changes, expected_revision):
         if any("slow" in repr(change) for change in changes):
             time.sleep(1000)
         if any("bad" in repr(change) for change in changes):
             raise RuntimeError("no")
-        super().apply(changes)
+        return super().apply(changes, expected_revision)
 
 class Asynchronous:
     def __init__(self, settings): pass

@@ -29,6 +29,10 @@ class MetadataStoreFailed(MqguardError):
     """Users and policies could not be read or written; nothing has changed."""
 
 
+class RevisionConflict(MetadataStoreFailed):
+    """Users and policies were changed by another server after they were read; nothing of this change was stored."""
+
+
 class MetadataStoreOccupied(MetadataStoreFailed):
     """Another process holds the store."""
 

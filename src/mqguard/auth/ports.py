@@ -1,9 +1,10 @@
 """The port behind which users and policies are kept."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
+from mqguard.auth.errors import RevisionConflict
 from mqguard.auth.policy import Acl
 from mqguard.auth.records import AclRecord
 from mqguard.auth.subject import Subject
@@ -48,17 +49,54 @@ class Metadata:
     Attributes:
         users: Every user.
         acls: The policies of every subject, read or still as stored bytes that were checked.
+        revision: The revision of the store that they were read at.
     """
 
     users: Sequence[User]
     acls: Sequence[Acl | AclRecord]
+    revision: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MetadataUpdate:
+    """Changes that another server has stored.
+
+    Attributes:
+        revision: The revision of the store after the changes.
+        previous: The revision right before them. A reader that is at another one has missed changes, and loads anew.
+        changes: The changes in their order; None if the store does not know them, so that readers load anew.
+    """
+
+    revision: int
+    previous: int
+    changes: Sequence[Change] | None
+
+
+OnUpdate = Callable[[MetadataUpdate], None]
+
+
+def check_revision(expected: int, found: int) -> None:
+    """Refuse a change that was decided on another revision than the store has.
+
+    Raises:
+        RevisionConflict: The revisions differ.
+    """
+    if expected != found:
+        raise RevisionConflict(
+            f"users and policies have been changed meanwhile: the store has revision {found}, not {expected}"
+        )
 
 
 class MetadataStore(Protocol):
-    """Keeps users and policies. `mqguard.testing.metadata_contract` is the suite that every implementation passes."""
+    """Stores users and policies. `mqguard.testing.metadata_contract` is the suite that every implementation passes.
+
+    Several servers can share one store. The store has a revision: a number that grows with each write of users or
+    policies, and is stored in the same write. A server names the revision that its change was decided on. If that is
+    not the store's any more, the store refuses the change, so that no server overwrites what it has not seen.
+    """
 
     def load(self) -> Metadata:
-        """Read everything.
+        """Read everything, all of it at one revision.
 
         Raises:
             RecordCorrupt: A record cannot be read; none is ever skipped.
@@ -66,12 +104,36 @@ class MetadataStore(Protocol):
         """
         ...  # pragma: no cover
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
         """Make all changes, in their order, or none; they survive a crash of machine or process once this returns.
 
+        The store compares the revision and writes in one step: no other write comes in between.
+
+        Args:
+            changes: The changes. If there are none, nothing is written, and the revision stays.
+            expected_revision: The revision that the changes were decided on.
+
+        Returns:
+            The new revision, higher than the expected one.
+
         Raises:
+            RevisionConflict: The store has another revision; nothing has changed.
             MetadataStoreFull: There is no room; nothing has changed.
             MetadataStoreFailed: The store cannot be written; nothing has changed.
+        """
+        ...  # pragma: no cover
+
+    def watch(self, on_update: OnUpdate) -> None:
+        """Call back after each write of another server, in the order of revisions.
+
+        Writes through this object are not reported: `apply` has returned their revision. A store that no other
+        process can write to never calls.
+
+        Args:
+            on_update: Takes the changes.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be watched.
         """
         ...  # pragma: no cover
 
@@ -99,10 +161,11 @@ class ChangeRecord:
 class RecordingStore(MetadataStore, Protocol):
     """A metadata store that can also store the record of a change, in the same write as the change."""
 
-    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
+    def apply_recorded(self, changes: Sequence[Change], expected_revision: int, record: ChangeRecord) -> int:
         """Make all changes as `apply` does, and keep the record; both or none survive a crash.
 
         Raises:
+            RevisionConflict: The store has another revision; neither the changes nor the record are stored.
             MetadataStoreFull: There is no room; nothing has changed.
             MetadataStoreFailed: The store cannot be written; nothing has changed.
         """
@@ -118,7 +181,7 @@ class RecordingStore(MetadataStore, Protocol):
         ...  # pragma: no cover
 
     def records_written(self, ids: Sequence[str]) -> None:
-        """Remove records, because the audit log has them. A crash may bring them back.
+        """Remove records, because the audit log has them. A crash may bring them back. The revision stays.
 
         Raises:
             MetadataStoreFailed: The store cannot be written.

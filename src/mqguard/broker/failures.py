@@ -12,6 +12,7 @@ from mqguard.auth.errors import (
     MetadataStoreFailed,
     MetadataStoreFull,
     PolicyInvalid,
+    RevisionConflict,
 )
 from mqguard.auth.sealing import SealInvalid
 from mqguard.broker.configuration import ConfigurationRefused
@@ -34,6 +35,7 @@ TABLE: dict[type[Exception], ResponseCode] = {
     SealInvalid: ResponseCode.INVALID_PARAMETER,
     MetadataStoreFailed: ResponseCode.SYSTEM_ERROR,
     MetadataStoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
+    RevisionConflict: ResponseCode.SYSTEM_BUSY,
     ConfigurationRefused: ResponseCode.NO_PERMISSION,
     HeaderInvalid: ResponseCode.INVALID_PARAMETER,
     BodyInvalid: ResponseCode.INVALID_PARAMETER,

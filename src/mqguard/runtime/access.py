@@ -156,5 +156,9 @@ def _make_administrator(manager: MetadataManager, data: Path, first_start: First
     made = Credentials(ADMIN, make_secret())
     # The file first: a crash in between leaves a file that the next start replaces, not a user whose secret is lost.
     path = save_credentials(data, made)
-    manager.ensure_super(InitialUser(made.name, made.secret.reveal()))
+    if not manager.ensure_super(InitialUser(made.name, made.secret.reveal())):
+        raise StartFailed(
+            f"another server has created `{made.name}` in the same store just now: remove `{path}`, whose secret is "
+            "not valid, and start again"
+        )
     first_start(made, path)

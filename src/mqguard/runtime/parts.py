@@ -62,12 +62,13 @@ class Parts:
     broker: Application
     namesrv: Application
     _threads: PluginThreads | None
+    _users: MetadataStore
 
     def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: FirstStart) -> None:
         with contextlib.ExitStack() as opened:
             key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
             plugged = plugins.load_store(config)
-            users: MetadataStore = (
+            self._users = users = (
                 RocksMetadataStore(data / "access", key)
                 if plugged is None
                 else PluginStore(
@@ -132,6 +133,8 @@ class Parts:
         """
         if self._threads is not None:
             self._threads.attach(loop, end_turn)
+        if isinstance(self._users, PluginStore):
+            self._users.attach(loop)
 
     def advertise(self, port: int) -> None:
         """Tell clients, through routes and message ids, at which port they reach the broker."""

@@ -3,13 +3,28 @@
 One that fails changes nothing, and one that hangs stops nothing for long.
 """
 
+import asyncio
+import contextlib
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final, TypeGuard
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RecordCorrupt
-from mqguard.auth.ports import Change, ChangeRecord, Metadata, MetadataStore
+from mqguard.auth.ports import (
+    Change,
+    ChangeRecord,
+    DeleteAcl,
+    DeleteUser,
+    Metadata,
+    MetadataStore,
+    MetadataUpdate,
+    OnUpdate,
+    PutAcl,
+    PutUser,
+)
 from mqguard.runtime.change_journal import ChangeJournal
 
 _LOG = logging.getLogger(__name__)
@@ -18,6 +33,10 @@ START_S = 60.0
 """How long a start waits for all users and policies."""
 CLOSE_S = 3.0
 """How long the end waits for a store to let go."""
+RETRY_S: Final = 1.0
+"""Seconds until an update that could not be put in force is tried again."""
+MAX_UPDATES: Final = 1_024
+"""Updates of other servers that wait for the event loop; beyond it everything is loaded anew instead."""
 
 
 class PluginStore:
@@ -26,6 +45,8 @@ class PluginStore:
     Requests never wait for the store: they are decided by what is in memory. Only a change does, and the event loop
     with it, for the time limit at most, once: a store that has let a change wait too long gets no other until it has
     answered, and then none either, for nobody knows what it holds; the next start reads it anew.
+
+    The plugin may report the changes of other servers from any thread. They are put in force in the event loop.
     """
 
     def __init__(self, store: MetadataStore, limit_ms: int, journal: ChangeJournal) -> None:
@@ -34,32 +55,92 @@ class PluginStore:
         self._journal = journal
         self._doubtful = False
         self._closed = False
+        self._loaded = False
+        self._listeners: list[OnUpdate] = []
+        self._updates: deque[MetadataUpdate] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="metadata store", daemon=True).start()
 
     def load(self) -> Metadata:
         """See `MetadataStore`."""
-        found = self._call(self._store.load, START_S)
-        if not isinstance(found, Metadata):
+        self._check_answers()
+        # A start may take long. Later, when another server has changed something, requests wait for this.
+        found = self._call(self._store.load, self._limit if self._loaded else START_S)
+        if not isinstance(found, Metadata) or not _is_revision(found.revision):
             raise MetadataStoreFailed("the plugin that keeps users and policies returned something else")
+        self._loaded = True
         return found
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
         """See `MetadataStore`."""
         self._check_answers()
-        self._call(lambda: self._store.apply(changes), self._limit)
+        found = self._call(lambda: self._store.apply(changes, expected_revision), self._limit)
+        if _is_revision(found) and found >= expected_revision + bool(changes):
+            return found
+        self._doubtful = True
+        _LOG.error("the plugin that keeps users and policies returned no higher revision of a change")
+        raise MetadataStoreFailed("the plugin that keeps users and policies returned something else")
 
-    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
+    def watch(self, on_update: OnUpdate) -> None:
+        """See `MetadataStore`. Updates are put in force as soon as `attach` has said where."""
+        self._listeners.append(on_update)
+        if len(self._listeners) == 1:
+            self._call(lambda: self._store.watch(self._report), self._limit)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to put the changes of other servers in force.
+
+        Args:
+            loop: The event loop that requests are served in.
+        """
+        self._loop = loop
+        loop.call_soon(self._follow)
+
+    def _report(self, update: MetadataUpdate) -> None:
+        """Take an update, in any thread of the plugin."""
+        if not _is_update(update):
+            _LOG.error("the plugin that keeps users and policies reported an update that is not valid")
+            raise TypeError("on_update takes a MetadataUpdate")
+        if len(self._updates) >= MAX_UPDATES:
+            self._updates.clear()
+            update = MetadataUpdate(update.revision, update.previous, None)
+        self._updates.append(update)
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed: the process ends
+                loop.call_soon_threadsafe(self._follow)
+
+    def _follow(self) -> None:
+        """Put in force what the plugin has reported, in the event loop."""
+        while not self._closed:
+            try:
+                update = self._updates.popleft()
+            except IndexError:
+                return
+            try:
+                for on_update in self._listeners:
+                    on_update(update)
+            except MetadataStoreFailed as exc:
+                _LOG.error("changes of another server are not in force yet: %s", exc)
+                # Those who have it already ignore it the next time.
+                self._updates.appendleft(update)
+                if self._loop is not None and not self._doubtful:
+                    self._loop.call_later(RETRY_S, self._follow)
+                return
+
+    def apply_recorded(self, changes: Sequence[Change], expected_revision: int, record: ChangeRecord) -> int:
         """See `RecordingStore`. The record is kept before the plugin makes the change, and marked afterwards."""
         self._check_answers()
         self._journal.begin(record)
         try:
-            self.apply(changes)
+            revision = self.apply(changes, expected_revision)
         except MetadataStoreFailed:
             if not self._doubtful:
                 self._try(lambda: self._journal.remove([record.id]))
             raise
         self._try(lambda: self._journal.made(record.id))
+        return revision
 
     def unwritten_records(self) -> Sequence[ChangeRecord]:
         """See `RecordingStore`."""
@@ -123,3 +204,19 @@ class PluginStore:
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
+
+
+def _is_revision(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_update(update: object) -> bool:
+    """Return True if a plugin has reported what it must report."""
+    if not isinstance(update, MetadataUpdate) or not _is_revision(update.revision):
+        return False
+    changes = update.changes
+    if changes is None:
+        return True
+    return isinstance(changes, (tuple, list)) and all(
+        isinstance(change, (PutUser, DeleteUser, PutAcl, DeleteAcl)) for change in changes
+    )

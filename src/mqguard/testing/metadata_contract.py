@@ -1,20 +1,24 @@
 """What every `MetadataStore` does, as tests.
 
 Subclass `MetadataStoreContract` and give it a fixture `store` with a fresh one; a store that survives its process
-subclasses `DurableMetadataContract` and gives a fixture `reopen` too, which closes a store and opens it again.
+subclasses `DurableMetadataContract` and gives a fixture `reopen` too, which closes a store and opens it again. A store
+that several servers can share subclasses `SharedMetadataContract` and gives a fixture `other`: the same store, opened a
+second time.
 """
 # ruff: noqa: S101, D102 - tests assert, and their names are their sentences
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed
+from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, RevisionConflict
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.ports import DeleteAcl, DeleteUser, MetadataStore, PutAcl, PutUser
+from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataStore, MetadataUpdate, PutAcl, PutUser
 from mqguard.auth.records import AclRecord
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
@@ -40,6 +44,11 @@ def acl(name: str = "alice", *keys: str, kind: PolicyType = PolicyType.CUSTOM) -
     return Acl(Subject(name), (Policy(kind, entries),))
 
 
+def write(store: MetadataStore, changes: Sequence[Change]) -> int:
+    """Make changes as a server does that has just read the store; the new revision."""
+    return store.apply(changes, store.load().revision)
+
+
 def users_of(store: MetadataStore) -> dict[str, User]:
     """All users, by name."""
     return {found.name: found for found in store.load().users}
@@ -62,19 +71,19 @@ class MetadataStoreContract:
     def test_what_is_put_is_loaded(self, store: MetadataStore) -> None:
         root = user("root", kind=UserType.SUPER)
         off = User("off", (LiveSecret(Secret("x")),), UserType.NORMAL, UserStatus.DISABLE)
-        store.apply([PutUser(root), PutUser(off), PutAcl(acl("off", "Topic:a", "Group:b*", "*", "Cluster:*"))])
+        write(store, [PutUser(root), PutUser(off), PutAcl(acl("off", "Topic:a", "Group:b*", "*", "Cluster:*"))])
         assert users_of(store) == {"root": root, "off": off}
         assert acls_of(store) == {"off": acl("off", "Topic:a", "Group:b*", "*", "Cluster:*")}
 
     def test_secrets_and_their_ends_are_kept(self, store: MetadataStore) -> None:
         two = user("alice", ("new \0 秘密", None), ("old", 1_700_000_000_000))
-        store.apply([PutUser(two), PutUser(User("none", ()))])
+        write(store, [PutUser(two), PutUser(User("none", ()))])
         assert users_of(store) == {"alice": two, "none": User("none", ())}
 
     def test_which_user_it_is_is_kept(self, store: MetadataStore) -> None:
         """Comparison of users leaves incarnations out, so they are looked at by themselves."""
         one = dataclasses.replace(user("alice", ("s", None)), incarnation="i-1", confirmed=True)
-        store.apply([PutUser(one), PutUser(user("bob", ("s", None)))])
+        write(store, [PutUser(one), PutUser(user("bob", ("s", None)))])
         found = users_of(store)
         assert (found["alice"].incarnation, found["alice"].confirmed) == ("i-1", True)
         assert (found["bob"].incarnation, found["bob"].confirmed) == (NO_INCARNATION, False)
@@ -85,39 +94,41 @@ class MetadataStoreContract:
         given = Acl(
             Subject("a"), (Policy(PolicyType.DEFAULT, (deny, allow, deny)), Policy(PolicyType.CUSTOM, (allow,)))
         )
-        store.apply([PutAcl(given)])
+        write(store, [PutAcl(given)])
         assert acls_of(store) == {"a": given}
 
     def test_sources_are_said_again_as_they_were_written(self, store: MetadataStore) -> None:
-        store.apply([PutAcl(acl())])
+        write(store, [PutAcl(acl())])
         (policy,) = acls_of(store)["alice"].policies
         assert [source.text for source in policy.entries[0].sources] == ["10.0.0.0/8", "2001:DB8::1"]
 
     def test_putting_replaces(self, store: MetadataStore) -> None:
-        store.apply([PutUser(user()), PutAcl(acl())])
-        store.apply([PutUser(user("alice", ("other", None))), PutAcl(acl("alice", "Topic:z", kind=PolicyType.DEFAULT))])
+        write(store, [PutUser(user()), PutAcl(acl())])
+        write(
+            store, [PutUser(user("alice", ("other", None))), PutAcl(acl("alice", "Topic:z", kind=PolicyType.DEFAULT))]
+        )
         assert users_of(store) == {"alice": user("alice", ("other", None))}
         assert acls_of(store) == {"alice": acl("alice", "Topic:z", kind=PolicyType.DEFAULT)}
 
     def test_deleting_takes_only_what_is_named(self, store: MetadataStore) -> None:
-        store.apply([PutUser(user("a")), PutUser(user("b")), PutAcl(acl("a")), PutAcl(acl("b"))])
-        store.apply([DeleteUser("a"), DeleteAcl(Subject("b"))])
+        write(store, [PutUser(user("a")), PutUser(user("b")), PutAcl(acl("a")), PutAcl(acl("b"))])
+        write(store, [DeleteUser("a"), DeleteAcl(Subject("b"))])
         assert set(users_of(store)) == {"b"}
         assert set(acls_of(store)) == {"a"}
 
     def test_deleting_what_is_not_there_is_no_error(self, store: MetadataStore) -> None:
-        store.apply([DeleteUser("nobody"), DeleteAcl(Subject("nobody"))])
-        store.apply([])
+        write(store, [DeleteUser("nobody"), DeleteAcl(Subject("nobody"))])
+        write(store, [])
         assert not store.load().users
 
     def test_changes_count_in_their_order(self, store: MetadataStore) -> None:
-        store.apply([PutUser(user()), DeleteUser("alice"), DeleteAcl(Subject("alice")), PutAcl(acl())])
+        write(store, [PutUser(user()), DeleteUser("alice"), DeleteAcl(Subject("alice")), PutAcl(acl())])
         assert not users_of(store)
         assert acls_of(store) == {"alice": acl()}
 
     def test_names_are_kept_as_they_are(self, store: MetadataStore) -> None:
-        store.apply([PutUser(user(name)) for name in ODD_NAMES])
-        store.apply([PutAcl(acl(name)) for name in ODD_NAMES])
+        write(store, [PutUser(user(name)) for name in ODD_NAMES])
+        write(store, [PutAcl(acl(name)) for name in ODD_NAMES])
         assert set(users_of(store)) == set(ODD_NAMES)
         assert set(acls_of(store)) == set(ODD_NAMES)
 
@@ -127,7 +138,42 @@ class MetadataStoreContract:
         with pytest.raises(MetadataStoreFailed, match="closed"):
             store.load()
         with pytest.raises(MetadataStoreFailed, match="closed"):
-            store.apply([PutUser(user())])
+            store.apply([PutUser(user())], 0)
+        with pytest.raises(MetadataStoreFailed, match="closed"):
+            store.watch(lambda _: None)
+
+    def test_the_revision_grows_with_each_write(self, store: MetadataStore) -> None:
+        seen = [store.load().revision]
+        for changes in ([PutUser(user())], [PutUser(user())], [DeleteUser("nobody")], [DeleteUser("alice")]):
+            seen.append(store.apply(changes, seen[-1]))
+            assert store.load().revision == seen[-1]
+        assert seen == sorted(set(seen))
+
+    def test_no_changes_leave_the_revision(self, store: MetadataStore) -> None:
+        revision = write(store, [PutUser(user())])
+        assert store.apply([], revision) == store.load().revision == revision
+
+    @pytest.mark.parametrize("changes", [[PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl())], []])
+    def test_a_change_that_was_decided_on_another_revision_is_refused(
+        self, store: MetadataStore, changes: Sequence[Change]
+    ) -> None:
+        """An update that the writer has not seen is never overwritten."""
+        old = store.load().revision
+        new = write(store, [PutUser(user())])
+        for wrong in (old, new + 1, new + 1000):
+            with pytest.raises(RevisionConflict):
+                store.apply(changes, wrong)
+            assert store.load().revision == new
+            assert users_of(store) == {"alice": user()}
+            assert not acls_of(store)
+        store.apply([PutUser(user("carol"))], new)
+        assert set(users_of(store)) == {"alice", "carol"}
+
+    def test_own_writes_are_not_reported(self, store: MetadataStore) -> None:
+        found: list[MetadataUpdate] = []
+        store.watch(found.append)
+        write(store, [PutUser(user())])
+        assert not found
 
     def test_a_manager_works_on_it(self, store: MetadataStore) -> None:
         manager = MetadataManager(store)
@@ -145,26 +191,91 @@ class MetadataStoreContract:
         assert not acls_of(store)
 
 
+class SharedMetadataContract(MetadataStoreContract):
+    """Tests for a store that several servers share."""
+
+    def test_a_write_is_seen_by_the_other_server(self, store: MetadataStore, other: MetadataStore) -> None:
+        revision = write(store, [PutUser(user()), PutAcl(acl())])
+        assert users_of(other) == {"alice": user()}
+        assert acls_of(other) == {"alice": acl()}
+        assert other.load().revision == revision
+
+    def test_of_two_changes_of_one_revision_one_is_refused(self, store: MetadataStore, other: MetadataStore) -> None:
+        revision = store.load().revision
+        store.apply([PutUser(user("alice", ("one", None)))], revision)
+        with pytest.raises(RevisionConflict):
+            other.apply([PutUser(user("alice", ("two", None)))], revision)
+        assert users_of(other) == {"alice": user("alice", ("one", None))}
+
+    def test_updates_arrive_in_order_and_lead_to_what_is_stored(
+        self, store: MetadataStore, other: MetadataStore
+    ) -> None:
+        manager = MetadataManager(other)
+        found: list[MetadataUpdate] = []
+        other.watch(found.append)
+        for number in range(20):
+            write(store, [PutUser(user(f"u{number % 7}", (f"s{number}", None)))])
+        expected = users_of(store)
+        wait_until(lambda: {found.name: found for found in manager.snapshot.users()} == expected)
+        assert [update.revision for update in found] == sorted({update.revision for update in found})
+        assert found[-1].revision == store.load().revision
+
+    def test_managers_lose_no_update(self, store: MetadataStore, other: MetadataStore) -> None:
+        """Both add to the policies of one user, by turns, whether or not they have heard of each other's changes."""
+        managers = [MetadataManager(store, _incarnations("a")), MetadataManager(other, _incarnations("b"))]
+        managers[0].create_user("root", "r", UserType.SUPER)
+        managers[1].create_user("alice", "a")
+        keys = [f"Topic:t{number}" for number in range(20)]
+        for number, key in enumerate(keys):
+            managers[number % 3 % 2].create_acl(acl("alice", key))
+        (policy,) = acls_of(store)["alice"].policies
+        assert {entry.resource.key for entry in policy.entries} == {*keys}
+        for manager in managers:
+            wait_until(lambda manager=manager: manager.snapshot.acl("alice") == acls_of(store)["alice"])  # type: ignore[misc]
+
+
+def _incarnations(prefix: str) -> Callable[[], str]:
+    numbers = itertools.count()
+    return lambda: f"{prefix}-{next(numbers)}"
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Wait until something is true, as it is at once where a store reports before it acknowledges."""
+    end = time.monotonic() + 10
+    while not is_true():
+        assert time.monotonic() < end, "the update did not arrive within 10 seconds"
+        time.sleep(0.01)
+
+
 class DurableMetadataContract(MetadataStoreContract):
     """Tests for a store that survives its process."""
 
     def test_everything_is_there_after_reopening(self, store: MetadataStore, reopen: Reopen) -> None:
-        store.apply([PutUser(user(name)) for name in ODD_NAMES])
-        store.apply([PutAcl(acl("alice", "Topic:a*", "*")), DeleteUser("é")])
+        write(store, [PutUser(user(name)) for name in ODD_NAMES])
+        write(store, [PutAcl(acl("alice", "Topic:a*", "*")), DeleteUser("é")])
         again = reopen(store)
         assert set(users_of(again)) == {*ODD_NAMES} - {"é"}
         assert users_of(again)["用户"] == user("用户")
         assert acls_of(again) == {"alice": acl("alice", "Topic:a*", "*")}
 
     def test_a_deletion_is_kept_too(self, store: MetadataStore, reopen: Reopen) -> None:
-        store.apply([PutUser(user()), PutAcl(acl())])
-        store.apply([DeleteUser("alice"), DeleteAcl(Subject("alice"))])
+        write(store, [PutUser(user()), PutAcl(acl())])
+        write(store, [DeleteUser("alice"), DeleteAcl(Subject("alice"))])
         again = reopen(store)
         assert not users_of(again)
         assert not acls_of(again)
 
+    def test_the_revision_is_kept(self, store: MetadataStore, reopen: Reopen) -> None:
+        revision = write(store, [PutUser(user())])
+        revision = store.apply([PutUser(user("bob"))], revision)
+        again = reopen(store)
+        assert again.load().revision == revision
+        with pytest.raises(RevisionConflict):
+            again.apply([DeleteUser("bob")], revision - 1)
+        assert again.apply([DeleteUser("bob")], revision) > revision
+
     def test_it_can_be_reopened_often(self, store: MetadataStore, reopen: Reopen) -> None:
         for turn in range(3):
-            store.apply([PutUser(user(f"u{turn}"))])
+            write(store, [PutUser(user(f"u{turn}"))])
             store = reopen(store)
         assert set(users_of(store)) == {"u0", "u1", "u2"}

@@ -39,8 +39,13 @@ class _NoStore:
     def load(self) -> Metadata:
         return Metadata((), ())
 
-    def apply(self, changes: object) -> None:
-        """Keep nothing: the manager's snapshot is all that is needed."""
+    def apply(self, changes: object, expected_revision: int) -> int:
+        """Store nothing: the manager's snapshot is all that is needed."""
+        del changes
+        return expected_revision + 1
+
+    def watch(self, on_update: object) -> None:
+        """Never call: no other server changes anything."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -22,10 +22,10 @@ class FailingStore(MemoryMetadataStore):
 
     fails = False
 
-    def apply(self, changes):
+    def apply(self, changes, expected_revision):
         if self.fails:
             raise MetadataStoreFailed("no room")
-        super().apply(changes)
+        return super().apply(changes, expected_revision)
 
 
 @pytest.fixture
@@ -276,11 +276,12 @@ class Recording(MemoryMetadataStore):
         self.kept = []
         self.full = False
 
-    def apply_recorded(self, changes, record):
+    def apply_recorded(self, changes, expected_revision, record):
         if self.full:
             raise MetadataStoreFull("no room")
-        self.apply(changes)
+        revision = self.apply(changes, expected_revision)
         self.kept.append((tuple(changes), record))
+        return revision
 
     def unwritten_records(self):
         return [record for _, record in self.kept]

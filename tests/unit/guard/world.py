@@ -34,8 +34,11 @@ class Forgetful:
     def load(self):
         return Metadata((), ())
 
-    def apply(self, changes):
-        del changes
+    def apply(self, changes, expected_revision):
+        return expected_revision + 1
+
+    def watch(self, on_update):
+        """No other server changes anything."""
 
     def close(self):
         """Nothing to let go of."""

@@ -22,9 +22,10 @@ class Recording(MemoryMetadataStore):
         super().__init__()
         self.records = list(records)
 
-    def apply_recorded(self, changes, record):
-        self.apply(changes)
+    def apply_recorded(self, changes, expected_revision, record):
+        revision = self.apply(changes, expected_revision)
         self.records.append(record)
+        return revision
 
     def unwritten_records(self):
         return list(self.records)

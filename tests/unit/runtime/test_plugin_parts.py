@@ -1,22 +1,24 @@
 """Plugins as sinks and as the store, made safe."""
 
+import asyncio
 import threading
 import time
 
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull
-from mqguard.auth.ports import ChangeRecord, PutUser
+from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RevisionConflict
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.audit import AdminChange, Decision
 from mqguard.guard.context import Need
-from mqguard.runtime import plugin_sinks
+from mqguard.runtime import plugin_sinks, plugin_store
 from mqguard.runtime.change_journal import ChangeJournal
 from mqguard.runtime.plugin_sinks import EverySink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.metadata_contract import MetadataStoreContract, user
+from mqguard.testing.metadata_contract import SharedMetadataContract, user, users_of
 
 
 def change(number):
@@ -129,24 +131,48 @@ def journal(tmp_path):
     return ChangeJournal(tmp_path / "changes.json")
 
 
-class TestPluginStore(MetadataStoreContract):
+class AtOnce:
+    """A loop that calls at once, for one thread."""
+
+    def call_soon(self, call):
+        call()
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, _delay, call):
+        self.later = call
+
+
+class TestPluginStore(SharedMetadataContract):
     """Behind the wrapping a store is a store."""
 
     @pytest.fixture
-    def store(self, tmp_path):
-        return PluginStore(MemoryMetadataStore(), 5000, ChangeJournal(tmp_path / "changes.json"))
+    def inner(self):
+        return MemoryMetadataStore()
+
+    @pytest.fixture
+    def store(self, inner, tmp_path):
+        made = PluginStore(inner, 5000, ChangeJournal(tmp_path / "changes.json"))
+        made.attach(AtOnce())
+        return made
+
+    @pytest.fixture
+    def other(self, inner, tmp_path):
+        made = PluginStore(inner.share(), 5000, ChangeJournal(tmp_path / "other.json"))
+        made.attach(AtOnce())
+        return made
 
 
 class Failing(MemoryMetadataStore):
     error = None
     free = None
 
-    def apply(self, changes):
+    def apply(self, changes, expected_revision):
         if self.free is not None:
             self.free.wait(20)
         if self.error is not None:
             raise self.error
-        super().apply(changes)
+        return super().apply(changes, expected_revision)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1)])
@@ -155,10 +181,10 @@ def test_a_store_that_raises_anything_has_failed(error, journal):
     store = PluginStore(inner, 1000, journal)
     inner.error = error
     with pytest.raises(MetadataStoreFailed, match="see the server's log"):
-        store.apply([])
+        store.apply([], 0)
     inner.error = MetadataStoreFull("no room")
     with pytest.raises(MetadataStoreFull):
-        store.apply([])
+        store.apply([], 0)
 
 
 def test_a_store_that_hangs_is_waited_for_once(journal):
@@ -166,13 +192,106 @@ def test_a_store_that_hangs_is_waited_for_once(journal):
     inner.free = threading.Event()
     store = PluginStore(inner, 50, journal)
     with pytest.raises(MetadataStoreFailed, match="does not answer"):
-        store.apply([])
+        store.apply([], 0)
     started = time.monotonic()
     with pytest.raises(MetadataStoreFailed, match="until a restart"):
-        store.apply([])
+        store.apply([], 0)
     store.close()
     assert time.monotonic() - started < 0.05
     inner.free.set()
+
+
+@pytest.mark.parametrize("found", [None, True, "5", 4, -1])
+def test_a_store_whose_revision_does_not_grow_gets_no_other_change(found, journal):
+    """Nobody knows whether such a store has made the change."""
+
+    class Odd(MemoryMetadataStore):
+        def apply(self, changes, expected_revision):
+            return found
+
+    store = PluginStore(Odd(), 1000, journal)
+    with pytest.raises(MetadataStoreFailed, match="something else"):
+        store.apply_recorded([PutUser(user())], 4, RECORD)
+    with pytest.raises(MetadataStoreFailed, match="until a restart"):
+        store.apply([PutUser(user())], 4)
+    assert store.unwritten_records() == [ChangeRecord("c1", b"data", doubtful=True)]
+
+
+def test_a_conflict_is_passed_on_and_leaves_no_record(journal):
+    store = PluginStore(MemoryMetadataStore(), 1000, journal)
+    with pytest.raises(RevisionConflict, match="revision 0, not 7"):
+        store.apply_recorded([PutUser(user())], 7, RECORD)
+    assert store.unwritten_records() == []
+    assert store.apply_recorded([PutUser(user())], 0, RECORD) == 1
+
+
+def watching(journal):
+    """A manager on a plugin, another on the same store, and the plugin with its wrapping."""
+    inner = MemoryMetadataStore()
+    store = PluginStore(inner, 1000, journal)
+    return MetadataManager(store), MetadataManager(inner.share()), store
+
+
+def test_changes_of_another_server_are_put_in_force_in_the_event_loop(journal):
+    """They are reported in a thread of the plugin, and wait until there is a loop."""
+    manager, other, store = watching(journal)
+    other.create_user("early", "x")
+    assert manager.snapshot.user("early") is None
+
+    async def run():
+        store.attach(asyncio.get_running_loop())
+        threads = []
+        seen = asyncio.Event()
+
+        def watch(update):
+            threads.append(threading.current_thread())
+            if manager.snapshot.user("u49") is not None:
+                seen.set()
+
+        store.watch(watch)
+        thread = threading.Thread(target=lambda: [other.create_user(f"u{number}", "x") for number in range(50)])
+        thread.start()
+        async with asyncio.timeout(10):
+            await seen.wait()
+        thread.join()
+        assert set(threads) == {threading.main_thread()}
+
+    asyncio.run(run())
+    assert users_of(store).keys() == {user.name for user in manager.snapshot.users()}
+
+
+def test_after_too_many_updates_everything_is_loaded(journal, monkeypatch):
+    monkeypatch.setattr(plugin_store, "MAX_UPDATES", 3)
+    manager, other, store = watching(journal)
+    for number in range(11):
+        other.create_user(f"u{number}", "x")
+    assert len(store._updates) <= 3
+    store.attach(AtOnce())
+    assert users_of(store).keys() == {user.name for user in manager.snapshot.users()}
+
+
+def test_an_update_that_cannot_be_loaded_is_tried_again(journal, caplog, monkeypatch):
+    manager, other, store = watching(journal)
+    loop = AtOnce()
+    store.attach(loop)
+    load = store._store.load
+    monkeypatch.setattr(store._store, "load", lambda: 1 / 0)
+    store._report(MetadataUpdate(5, 4, None))
+    assert "not in force yet" in caplog.text
+    monkeypatch.setattr(store._store, "load", load)
+    other.create_user("alice", "x")
+    loop.later()
+    assert manager.snapshot.user("alice") is not None
+
+
+@pytest.mark.parametrize("update", [None, 5, ("x", 1, ()), MetadataUpdate("1", 0, ()), MetadataUpdate(1, 0, ["x"])])
+def test_what_is_not_an_update_is_refused(update, journal):
+    manager, _, store = watching(journal)
+    store.attach(AtOnce())
+    before = manager.snapshot
+    with pytest.raises(TypeError):
+        store._report(update)
+    assert manager.snapshot is before
 
 
 def test_a_store_that_loads_nonsense_has_failed(journal):
@@ -206,7 +325,7 @@ RECORD = ChangeRecord("c1", b"data")
 
 def test_the_record_of_a_change_is_kept_until_it_is_written(journal):
     store = PluginStore(MemoryMetadataStore(), 1000, journal)
-    store.apply_recorded([], RECORD)
+    store.apply_recorded([], 0, RECORD)
     assert store.unwritten_records() == [RECORD]
     store.records_written(["c1", "never-there"])
     assert store.unwritten_records() == []
@@ -217,7 +336,7 @@ def test_the_record_of_a_change_that_failed_is_not_kept(journal):
     inner.error = MetadataStoreFull("no room")
     store = PluginStore(inner, 1000, journal)
     with pytest.raises(MetadataStoreFull):
-        store.apply_recorded([], RECORD)
+        store.apply_recorded([], 0, RECORD)
     assert store.unwritten_records() == []
 
 
@@ -228,7 +347,7 @@ def test_the_record_of_a_change_that_nobody_knows_of_is_kept_as_doubtful(journal
     store = PluginStore(inner, 50, journal)
     for record in (RECORD, ChangeRecord("c2", b"data")):
         with pytest.raises(MetadataStoreFailed):
-            store.apply_recorded([], record)
+            store.apply_recorded([], 0, record)
     assert store.unwritten_records() == [ChangeRecord("c1", b"data", doubtful=True)]
     inner.free.set()
 
@@ -239,7 +358,7 @@ def test_a_change_that_was_made_is_made_although_its_record_cannot_be_marked(jou
 
     monkeypatch.setattr(journal, "made", fail)
     store = PluginStore(MemoryMetadataStore(), 1000, journal)
-    store.apply_recorded([], RECORD)
+    store.apply_recorded([], 0, RECORD)
     assert "the disk is gone" in caplog.text
 
 
@@ -247,5 +366,5 @@ def test_a_change_whose_record_cannot_be_kept_is_not_made(tmp_path):
     inner = MemoryMetadataStore()
     store = PluginStore(inner, 1000, ChangeJournal(tmp_path / "missing" / "changes.json"))
     with pytest.raises(MetadataStoreFailed, match="record of the change cannot be written"):
-        store.apply_recorded([PutUser(user("alice"))], RECORD)
+        store.apply_recorded([PutUser(user("alice"))], 0, RECORD)
     assert not inner.load().users

@@ -13,6 +13,7 @@ from mqguard.auth.migration.evaluation import PlainRights, items_of
 from mqguard.auth.migration.plain import PlainAccount, PlainFile
 from mqguard.auth.migration.report import Difference, Note, Topic
 from mqguard.auth.ports import Change, PutAcl, PutUser
+from mqguard.auth.snapshot import Snapshot
 
 NOBODY = Directory({}, {})
 
@@ -58,11 +59,15 @@ def migrate(files: Iterable[PlainFile], manager: MetadataManager) -> Migration:
     Raises:
         MetadataStoreFailed: The store failed; nothing has changed.
     """
-    snapshot = manager.snapshot
-    migration = plan_migration(list(files), Directory.of(snapshot.users(), snapshot.acls()))
-    if migration.changes:
-        manager.apply(migration.changes, meant=MeantUsers())
-    return migration
+    found: list[PlainFile] = list(files)
+    done: list[Migration] = []
+
+    def decide(before: Snapshot) -> Sequence[Change]:
+        done.append(plan_migration(found, Directory.of(before.users(), before.acls())))
+        return done[-1].changes
+
+    manager.apply(decide, meant=MeantUsers())
+    return done[-1]
 
 
 class _Planner:

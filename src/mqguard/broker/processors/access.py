@@ -15,6 +15,7 @@ from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Change, ChangeRecord
 from mqguard.auth.sealing import SealingKey
+from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.broker.access_bodies import acl_info, user_info, user_secrets_info
@@ -205,11 +206,15 @@ class AccessAdministration:
             details: dict[str, str] = {}
 
             def change(by: str | None) -> None:
-                before, asker = self._manager.snapshot, self._asker(request)
-                changes = read_changes(info, before, lambda name, text: self._exposure.take(name, text, asker))
-                details.update(changes_details(changes, before))
+                def decide(before: Snapshot) -> Sequence[Change]:
+                    asker = self._asker(request)
+                    changes = read_changes(info, before, lambda name, text: self._exposure.take(name, text, asker))
+                    details.clear()
+                    details.update(changes_details(changes, before))
+                    return changes
+
                 meant = MeantUsers(info.incarnations or {}, info.confirmed or ())
-                self._manager.apply(changes, by=by, meant=meant)
+                self._manager.apply(decide, by=by, meant=meant)
 
             self._change(request, "apply-changes", "several", details, change)
         return Reply(remark=DONE)

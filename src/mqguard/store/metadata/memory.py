@@ -1,43 +1,102 @@
 """Users and policies in memory: for tests, for reading a document, and for trying a change before it is made."""
 
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 from mqguard.auth.errors import MetadataStoreFailed
 from mqguard.auth.policy import Acl
-from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
+from mqguard.auth.ports import (
+    Change,
+    DeleteAcl,
+    DeleteUser,
+    Metadata,
+    MetadataUpdate,
+    OnUpdate,
+    PutAcl,
+    PutUser,
+    check_revision,
+)
 from mqguard.auth.user import User
 
 
-class MemoryMetadataStore:
-    """A metadata store that forgets everything when the process ends."""
+class _Content:
+    """Users and policies, and the stores that share them."""
 
-    def __init__(self, users: Iterable[User] = (), acls: Iterable[Acl] = ()) -> None:
-        self._users = {user.name: user for user in users}
-        self._acls = {acl.subject: acl for acl in acls}
-        self._closed = False
+    def __init__(self, users: Iterable[User], acls: Iterable[Acl]) -> None:
+        self.users = {user.name: user for user in users}
+        self.acls = {acl.subject: acl for acl in acls}
+        self.revision = 0
+        self.stores: list[MemoryMetadataStore] = []
 
-    def load(self) -> Metadata:
-        """Read everything."""
-        self._check_open()
-        return Metadata(tuple(self._users.values()), tuple(self._acls.values()))
-
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Make all changes."""
-        self._check_open()
+    def change(self, changes: Sequence[Change]) -> None:
+        self.revision += 1
         for change in changes:
             match change:
                 case PutUser(user):
-                    self._users[user.name] = user
+                    self.users[user.name] = user
                 case DeleteUser(name):
-                    self._users.pop(name, None)
+                    self.users.pop(name, None)
                 case PutAcl(acl):
-                    self._acls[acl.subject] = acl
+                    self.acls[acl.subject] = acl
                 case DeleteAcl(subject):
-                    self._acls.pop(subject, None)
+                    self.acls.pop(subject, None)
+
+
+class MemoryMetadataStore:
+    """A metadata store that forgets everything when the process ends.
+
+    `share` opens the same users and policies again, as a second server would open a shared store.
+    """
+
+    def __init__(self, users: Iterable[User] = (), acls: Iterable[Acl] = ()) -> None:
+        self._open(_Content(users, acls))
+
+    def share(self) -> Self:
+        """Return another store of the same users and policies; each is told of the other's writes."""
+        other = self.__class__.__new__(self.__class__)
+        other._open(self._content)  # noqa: SLF001 - the same class
+        return other
+
+    def _open(self, content: _Content) -> None:
+        self._content = content
+        self._listeners: list[OnUpdate] = []
+        self._closed = False
+        content.stores.append(self)
+
+    def load(self) -> Metadata:
+        """Read everything; see `MetadataStore`."""
+        self._check_open()
+        content = self._content
+        return Metadata(tuple(content.users.values()), tuple(content.acls.values()), content.revision)
+
+    def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
+        """Make all changes; see `MetadataStore`. The other stores are told before this returns."""
+        self._check_open()
+        content, changes = self._content, tuple(changes)
+        check_revision(expected_revision, content.revision)
+        if not changes:
+            return content.revision
+        content.change(changes)
+        update = MetadataUpdate(content.revision, expected_revision, changes)
+        for store in content.stores:
+            if store is not self:
+                store._report(update)  # noqa: SLF001 - the same class
+        return update.revision
+
+    def watch(self, on_update: OnUpdate) -> None:
+        """Call back after each write through a store that `share` has opened; see `MetadataStore`."""
+        self._check_open()
+        self._listeners.append(on_update)
 
     def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store; see `MetadataStore`."""
         self._closed = True
+        if self in self._content.stores:
+            self._content.stores.remove(self)
+
+    def _report(self, update: MetadataUpdate) -> None:
+        for on_update in self._listeners:
+            on_update(update)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,7 +2,7 @@
 
 import secrets
 import zlib
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ USER: Final = b"u\0"
 ACL: Final = b"a\0"
 RECORD: Final = b"r\0"
 META: Final = b"m\0format"
+REVISION: Final = b"m\0revision"
 _VERSION: Final = b"\x01"
 _HEAD: Final = 5
 """Bytes before the value: the version and a CRC-32 of key and value."""
@@ -43,6 +44,7 @@ class Meta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 _USERS = msgspec.json.Decoder(_UserForm)
 _METAS = msgspec.json.Decoder(Meta)
+_REVISIONS: Final[msgspec.json.Decoder[int]] = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=0)])
 
 
 def user_key(name: str) -> bytes:
@@ -143,6 +145,25 @@ def read_meta(record: bytes) -> Meta:
         return _METAS.decode(_value(META, record))
     except (msgspec.MsgspecError, UnicodeError):
         raise _unreadable(META) from None
+
+
+def write_revision(revision: int) -> bytes:
+    """Return the stored form of the store's revision."""
+    return _framed(REVISION, b"%d" % revision)
+
+
+def read_revision(stored: bytes | None) -> int:
+    """Return the store's revision; 0 if none is stored, since the first mqguard stored none.
+
+    Raises:
+        RecordCorrupt: It cannot be read.
+    """
+    if stored is None:
+        return 0
+    try:
+        return _REVISIONS.decode(_value(REVISION, stored))
+    except (msgspec.MsgspecError, UnicodeError):
+        raise _unreadable(REVISION) from None
 
 
 def _framed(at: bytes, value: bytes) -> bytes:

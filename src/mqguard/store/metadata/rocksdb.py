@@ -13,7 +13,17 @@ from mqguard.auth.errors import (
     MetadataStoreOccupied,
     RecordCorrupt,
 )
-from mqguard.auth.ports import Change, ChangeRecord, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
+from mqguard.auth.ports import (
+    Change,
+    ChangeRecord,
+    DeleteAcl,
+    DeleteUser,
+    Metadata,
+    OnUpdate,
+    PutAcl,
+    PutUser,
+    check_revision,
+)
 from mqguard.auth.records import AclRecord
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.user import User
@@ -53,9 +63,12 @@ class RocksMetadataStore:
         # Values as they were before a write that failed, by key, until they are surely back.
         self._doubtful: dict[bytes, bytes | None] = {}
         self._db: rocksdict.Rdict | None = None
+        # As stored: no other process can write while this one holds the directory.
+        self._revision = 0
         self._open()
         try:
             self._check_meta()
+            self._revision = records.read_revision(self._settled().get(records.REVISION))
         except BaseException:
             self.close()
             raise
@@ -72,25 +85,40 @@ class RocksMetadataStore:
             raise
         except Exception as exc:  # rocksdict has no error class of its own
             raise self._named(exc) from exc
-        return Metadata(users, acls)
+        return Metadata(users, acls, self._revision)
 
     def _sort(self, at: bytes, record: bytes, users: list[User], acls: list[AclRecord]) -> None:
         if at.startswith(records.USER):
             users.append(records.read_user(at, record, self._key))
         elif at.startswith(records.ACL):
             acls.append(records.read_acl(at, record))
-        elif at != records.META and not at.startswith(records.RECORD):
+        elif at not in {records.META, records.REVISION} and not at.startswith(records.RECORD):
             raise RecordCorrupt(f"the stored record `{at[:80]!r}` is none of mqguard's")
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
         """Make all changes or none; see `MetadataStore`."""
-        values = self._values(changes)
+        return self._apply(changes, expected_revision, {})
+
+    def apply_recorded(self, changes: Sequence[Change], expected_revision: int, record: ChangeRecord) -> int:
+        """Make all changes and keep their record, in one batch; see `RecordingStore`."""
+        return self._apply(changes, expected_revision, {records.record_key(record.id): records.write_record(record)})
+
+    def watch(self, on_update: OnUpdate) -> None:
+        """Never call: no other process can write to the directory; see `MetadataStore`."""
+        del on_update
+        self._settled()
+
+    def _apply(self, changes: Sequence[Change], expected_revision: int, more: dict[bytes, bytes | None]) -> int:
+        self._settled()
+        check_revision(expected_revision, self._revision)
+        revision, values = self._revision, {**self._values(changes), **more}
+        if changes:
+            revision += 1
+            values[records.REVISION] = records.write_revision(revision)
         if values:
             self._write(values)
-
-    def apply_recorded(self, changes: Sequence[Change], record: ChangeRecord) -> None:
-        """Make all changes and keep their record, in one batch; see `RecordingStore`."""
-        self._write({**self._values(changes), records.record_key(record.id): records.write_record(record)})
+        self._revision = revision
+        return revision
 
     def unwritten_records(self) -> list[ChangeRecord]:
         """Return the records that are still kept; see `RecordingStore`."""

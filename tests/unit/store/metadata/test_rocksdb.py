@@ -9,12 +9,18 @@ import time
 import pytest
 import rocksdict
 
-from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, MetadataStoreOccupied, RecordCorrupt
+from mqguard.auth.errors import (
+    MetadataStoreFailed,
+    MetadataStoreFull,
+    MetadataStoreOccupied,
+    RecordCorrupt,
+    RevisionConflict,
+)
 from mqguard.auth.ports import ChangeRecord, DeleteUser, PutAcl, PutUser
 from mqguard.auth.sealing import SealingKey
 from mqguard.store.metadata import records
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
-from mqguard.testing.metadata_contract import acl, acls_of, user, users_of
+from mqguard.testing.metadata_contract import acl, acls_of, user, users_of, write
 
 KEY = SealingKey(bytes(range(32)))
 
@@ -32,15 +38,19 @@ def change_raw(path, change):
     db.close()
 
 
+def record(store, changes, change):
+    return store.apply_recorded(changes, store.load().revision, change)
+
+
 def filled(path):
     store = RocksMetadataStore(path, KEY)
-    store.apply([PutUser(user("alice")), PutUser(user("bob")), PutAcl(acl("alice"))])
+    write(store, [PutUser(user("alice")), PutUser(user("bob")), PutAcl(acl("alice"))])
     store.close()
 
 
 def test_no_secret_lies_on_the_disk(path):
     store = RocksMetadataStore(path, KEY)
-    store.apply([PutUser(user("alice", ("hunter2-hunter2", None), ("older-hunter", 5)))])
+    write(store, [PutUser(user("alice", ("hunter2-hunter2", None), ("older-hunter", 5)))])
     store.close()
     everything = b"".join(file.read_bytes() for file in path.iterdir() if file.is_file())
     assert b"alice" in everything
@@ -56,7 +66,7 @@ def test_a_second_opening_is_refused_in_clear_words(path):
     store = RocksMetadataStore(path, KEY)
     with pytest.raises(MetadataStoreOccupied, match="in use by another process"):
         RocksMetadataStore(path, KEY)
-    store.apply([PutUser(user())])
+    write(store, [PutUser(user())])
     store.close()
 
 
@@ -131,13 +141,13 @@ class FailingOnce:
 @pytest.mark.parametrize("written", [False, True])
 def test_a_failed_write_changes_nothing_even_if_it_came_through(path, written):
     store = RocksMetadataStore(path, KEY)
-    store.apply([PutUser(user("alice")), PutAcl(acl("alice"))])
+    write(store, [PutUser(user("alice")), PutAcl(acl("alice"))])
     store._put = FailingOnce(store, "IO error: No space left on device", written=written)
     with pytest.raises(MetadataStoreFull, match="no room is left"):
-        store.apply([PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl("alice", "*"))])
+        write(store, [PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl("alice", "*"))])
     assert set(users_of(store)) == {"alice"}
     assert acls_of(store) == {"alice": acl("alice")}
-    store.apply([PutUser(user("carol"))])
+    write(store, [PutUser(user("carol"))])
     store.close()
     again = RocksMetadataStore(path, KEY)
     assert set(users_of(again)) == {"alice", "carol"}
@@ -146,7 +156,7 @@ def test_a_failed_write_changes_nothing_even_if_it_came_through(path, written):
 
 def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
     store = RocksMetadataStore(path, KEY)
-    store.apply([PutUser(user("alice"))])
+    write(store, [PutUser(user("alice"))])
     put, failures = store._put, iter([True, True, True])
 
     def failing(db, values):
@@ -157,9 +167,9 @@ def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
 
     store._put = failing
     with pytest.raises(MetadataStoreFailed, match="failed: IO error"):
-        store.apply([PutUser(user("bob"))])
+        write(store, [PutUser(user("bob"))])
     with pytest.raises(MetadataStoreFailed):
-        store.apply([PutUser(user("carol"))])
+        write(store, [PutUser(user("carol"))])
     assert set(users_of(store)) == {"alice"}
     store.close()
 
@@ -180,9 +190,9 @@ from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import acl, user
 
 store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
-start = len(store.load().users)
+start, revision = len(store.load().users), store.load().revision
 for number in range(start, start + 100_000):
-    store.apply([PutUser(user(f"u{number}")), PutAcl(acl(f"u{number}"))])
+    revision = store.apply([PutUser(user(f"u{number}")), PutAcl(acl(f"u{number}"))], revision)
     print(number, flush=True)
 """
 
@@ -207,9 +217,9 @@ def test_what_was_acknowledged_is_there_after_kill_9(path):
 def test_the_record_of_a_change_stays_until_it_is_written(path):
     """It is stored with the change, is no user, and survives until it is removed by its id."""
     store = RocksMetadataStore(path, KEY)
-    store.apply_recorded([PutUser(user("alice"))], ChangeRecord("002", b"second"))
-    store.apply_recorded([], ChangeRecord("001", b"first"))
-    store.apply_recorded([PutUser(user("zoe"))], ChangeRecord("003", b"third"))
+    record(store, [PutUser(user("alice"))], ChangeRecord("002", b"second"))
+    record(store, [], ChangeRecord("001", b"first"))
+    record(store, [PutUser(user("zoe"))], ChangeRecord("003", b"third"))
     store.close()
 
     store = RocksMetadataStore(path, KEY)
@@ -230,7 +240,7 @@ def test_the_record_of_a_change_stays_until_it_is_written(path):
 
 def test_a_damaged_record_of_a_change_is_named(path):
     store = RocksMetadataStore(path, KEY)
-    store.apply_recorded([PutUser(user("alice"))], ChangeRecord("001", b"first"))
+    record(store, [PutUser(user("alice"))], ChangeRecord("001", b"first"))
     store.close()
     change_raw(path, lambda db: db.put(b"r\x00001", db.get(b"r\x00001")[:-1]))
 
@@ -248,7 +258,7 @@ def test_a_closed_store_tells_no_records(path):
     with pytest.raises(MetadataStoreFailed):
         store.records_written(["001"])
     with pytest.raises(MetadataStoreFailed):
-        store.apply_recorded([PutUser(user())], ChangeRecord("001", b"first"))
+        store.apply_recorded([PutUser(user())], 0, ChangeRecord("001", b"first"))
 
 
 FULL = """
@@ -258,7 +268,7 @@ from mqguard.auth.errors import MetadataStoreFull
 from mqguard.auth.ports import PutUser
 from mqguard.auth.sealing import SealingKey
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
-from mqguard.testing.metadata_contract import user, users_of
+from mqguard.testing.metadata_contract import user, users_of, write
 
 store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -266,13 +276,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
 done = set()
 try:
     for number in range(10_000):
-        store.apply([PutUser(user(f"u{number}" + "x" * 500))])
+        write(store, [PutUser(user(f"u{number}" + "x" * 500))])
         done.add(f"u{number}" + "x" * 500)
 except MetadataStoreFull as exc:
     print(exc)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 assert set(users_of(store)) == done
-store.apply([PutUser(user("after"))])
+write(store, [PutUser(user("after"))])
 store.close()
 store = RocksMetadataStore(Path(sys.argv[1]), SealingKey(bytes(range(32))))
 assert set(users_of(store)) == done | {"after"}
@@ -284,3 +294,45 @@ def test_a_file_that_can_grow_no_further_refuses_one_change_and_loses_none(path)
     child = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
     assert "no room is left to write users and policies" in child.stdout
+
+
+def test_a_store_without_a_revision_has_revision_0(path):
+    """The first mqguard stored none."""
+    filled(path)
+    change_raw(path, lambda db: db.delete(records.REVISION))
+    store = RocksMetadataStore(path, KEY)
+    assert store.load().revision == 0
+    assert set(users_of(store)) == {"alice", "bob"}
+    assert store.apply([DeleteUser("bob")], 0) == 1
+    store.close()
+    store = RocksMetadataStore(path, KEY)
+    assert store.load().revision == 1
+    store.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"\x01\0\0\0\x001"])
+def test_a_damaged_revision_is_named(path, damage):
+    filled(path)
+    change_raw(path, lambda db: db.put(records.REVISION, damage))
+    with pytest.raises(RecordCorrupt, match="m:revision"):
+        RocksMetadataStore(path, KEY)
+
+
+@pytest.mark.parametrize("value", [b"-1", b"1.5", b"null", b"[]"])
+def test_what_is_not_a_revision_is_not_taken_for_one(value):
+    framed = records._framed(records.REVISION, value)
+    with pytest.raises(RecordCorrupt, match="m:revision"):
+        records.read_revision(framed)
+
+
+def test_a_refused_change_leaves_no_record(path):
+    store = RocksMetadataStore(path, KEY)
+    revision = write(store, [PutUser(user("alice"))])
+    with pytest.raises(RevisionConflict):
+        store.apply_recorded([PutUser(user("bob"))], revision - 1, ChangeRecord("001", b"first"))
+    assert store.unwritten_records() == []
+    store.apply_recorded([PutUser(user("bob"))], revision, ChangeRecord("002", b"second"))
+    revision = store.load().revision
+    store.records_written(["002"])
+    assert store.load().revision == revision, "removing records changes no users"
+    store.close()
