@@ -6,14 +6,11 @@ import msgspec
 
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
+from mqguard.dispatch.errors import ConfigurationRefused
 from mqguard.errors import MqguardError
 
 MASK = "********"
 """What stands in place of a secret."""
-
-
-class ConfigurationRefused(MqguardError):
-    """A change of configuration that is not possible over the wire; names the key. Nothing has changed."""
 
 
 class Knob(msgspec.Struct, frozen=True):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.reserved import RESERVED_GROUPS
+from mqguard.dispatch.errors import RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import EngineError

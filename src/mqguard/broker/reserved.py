@@ -1,6 +1,6 @@
 """Groups that are no consumer groups: the broker keeps its own positions under their names."""
 
-from mqguard.broker.errors import RequestRefused
+from mqguard.dispatch.errors import RequestRefused
 from mqguard.engine.delay import DELAY_GROUP
 from mqguard.remoting.codes import ResponseCode
 

@@ -8,9 +8,7 @@ from typing import Protocol
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration
-from mqguard.broker.failures import explain
 from mqguard.broker.open_requests import OpenRequests
-from mqguard.broker.parking import Parking
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
 from mqguard.broker.processors.decisions import Decisions
@@ -27,12 +25,14 @@ from mqguard.broker.processors.send import Sending
 from mqguard.broker.processors.status import Status
 from mqguard.broker.processors.topics import TopicAdministration
 from mqguard.broker.progress import Progress
-from mqguard.broker.questions import Questions
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.resets import Resets
-from mqguard.broker.router import Admission, Router
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
+from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.router import Admission, Router
+from mqguard.dispatch.suspended import Parking
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown

@@ -1,12 +1,12 @@
 """A name server's face, put together."""
 
+from mqguard.dispatch.request import Handler
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.processors.brokers import Registry
 from mqguard.namesrv.processors.configuration import Configured
 from mqguard.namesrv.processors.kv import KeyValues
 from mqguard.namesrv.processors.routes import Routing
-from mqguard.namesrv.request import Handler
 from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.link import Link
 

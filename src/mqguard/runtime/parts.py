@@ -11,12 +11,12 @@ from pathlib import Path
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
 from mqguard.broker.configuration import Configuration as Told
-from mqguard.broker.failures import explain
-from mqguard.broker.parking import ParkedRequests
-from mqguard.broker.router import Router
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import access_options, options, server_options
 from mqguard.config.loader import Configuration
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.router import Router
+from mqguard.dispatch.suspended import ParkedRequests
 from mqguard.engine.engine import Engine
 from mqguard.guard.guard import Guard
 from mqguard.guard.plugged import PluggedGuard

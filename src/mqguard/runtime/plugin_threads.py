@@ -113,7 +113,7 @@ class _Lane:
 
 
 class PluginThreads:
-    """Asks plugins (`broker.parking.Asker`).
+    """Asks plugins (`dispatch.suspended.Asker`).
 
     Args:
         limit_ms: How long a request waits for all of its plugins.

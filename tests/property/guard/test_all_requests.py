@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.user import UserType
-from mqguard.broker.failures import INTERNAL
-from mqguard.broker.router import UNCHECKED
+from mqguard.dispatch.error_codes import INTERNAL
+from mqguard.dispatch.router import UNCHECKED
 from mqguard.model import names
 from mqguard.remoting.codes import FLAG_ONEWAY, OwnCode, RequestCode, ResponseCode
 from mqguard.remoting.exact import FORMS

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mqguard.broker.failures import INTERNAL
-from mqguard.broker.router import UNCHECKED
+from mqguard.dispatch.error_codes import INTERNAL
+from mqguard.dispatch.router import UNCHECKED
 from mqguard.engine.clients import Client, Consuming, Subscription
 from mqguard.engine.messages import SendRequest
 from mqguard.model.topic import TopicConfig

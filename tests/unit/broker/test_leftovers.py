@@ -19,7 +19,7 @@ from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY
 from tests.unit.broker.conftest import House
 from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL
-from tests.unit.broker.test_parking import ParkedHouse
+from tests.unit.dispatch.test_suspended import ParkedHouse
 from tests.unit.namesrv.conftest import Directory
 
 ROUNDS = 4

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from mqguard.broker import open_requests, parking, progress
+from mqguard.broker import open_requests, progress
 from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch import suspended
 from mqguard.engine import clients as live_clients
 from mqguard.engine import lookup, produce, waiting
 from mqguard.guard.requirements import body, clients, groups, pop, topics
@@ -77,7 +78,7 @@ def test_the_page_tells_the_limits() -> None:
             f"{progress.MAX_QUEUES:,}, {reset.MAX_QUEUES} and {reset.MAX_OFFSETS:,}"
         ),
         "a name in a heartbeat": f"{membership.MAX_WORD} characters",
-        "requests of a user that wait for [plugins](plugins.md)": f"{parking.MAX_WAITING // parking._SHARE:,}",
+        "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended._SHARE:,}",
         "connections that have not authenticated": (
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"
         ),

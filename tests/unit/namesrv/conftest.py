@@ -2,8 +2,8 @@
 
 import pytest
 
-from mqguard.broker.failures import explain
-from mqguard.broker.router import Router
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.router import Router
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.server import NameServer
 from tests.unit.broker.conftest import House

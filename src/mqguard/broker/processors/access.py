@@ -26,10 +26,10 @@ from mqguard.broker.access_changes import (
     policy_texts,
     read_changes,
 )
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import Exposure
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id

@@ -1,8 +1,8 @@
 """Who is connected (203, 204, 328)."""
 
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.views import connection, language_name, subscription_data
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients, Member
 from mqguard.remoting.bodies.clients import ConsumerConnection, ProducerConnection, ProducerInfo, ProducerTable
 from mqguard.remoting.bodies.codec import encode

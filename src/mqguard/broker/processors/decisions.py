@@ -6,8 +6,8 @@ Rule 2: what is not remembered is not found; the audit log knows it longer.
 """
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.request import Handler, Request
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.guard.refusal_facts import facts_of
 from mqguard.guard.refusals import Refusal, RefusalLog
 from mqguard.remoting.bodies.codec import encode

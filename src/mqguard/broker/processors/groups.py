@@ -5,9 +5,9 @@ import msgspec
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.forbidden import FORBIDDEN, is_forbidden, with_forbidden
 from mqguard.broker.pages import page_of
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.touched import require_put
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.model.group import SubscriptionGroupConfig

@@ -1,9 +1,9 @@
 """Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
 
 from mqguard.auth.action import Action
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.touched import readable, require_message
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack

@@ -1,9 +1,9 @@
 """Clients that come, stay and go, and what they share (34, 35, 38, 41, 42, 46)."""
 
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Client, Clients, Consuming, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup

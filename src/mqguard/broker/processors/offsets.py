@@ -1,9 +1,9 @@
 """Where groups stand and where queues begin and end (14, 15, 29, 30, 31, 32)."""
 
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.resets import Resets
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply

@@ -4,16 +4,16 @@ import functools
 import time
 
 from mqguard.auth.action import Action
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.failures import explain
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.forbidden import is_forbidden
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.touched import readable
 from mqguard.broker.traffic import Traffic
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NotReadable

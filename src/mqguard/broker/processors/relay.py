@@ -5,11 +5,11 @@ consumer could replay them.
 """
 
 from mqguard.auth.action import Action
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.questions import Questions
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.touched import require_message
+from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
-from mqguard.broker.questions import Questions
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import MessageIllegal
 from mqguard.guard.context import Access

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.progress import Progress, require_few
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import RESERVED_GROUPS
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.guard.context import Access

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.progress import Progress
-from mqguard.broker.questions import Questions
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Client, Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup

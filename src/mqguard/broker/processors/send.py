@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, Sent

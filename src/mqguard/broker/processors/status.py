@@ -2,10 +2,10 @@
 
 from mqguard import __version__
 from mqguard.broker.configuration import Configuration
-from mqguard.broker.errors import RequestRefused
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.model.clock import Clock

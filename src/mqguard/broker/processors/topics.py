@@ -1,11 +1,11 @@
 """Topics: made, changed, deleted, shown (17, 18, 21, 202, 215, 300, 305, 351)."""
 
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.pages import page_of
 from mqguard.broker.progress import Progress
-from mqguard.broker.request import Handler, Request
 from mqguard.broker.touched import require_put
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes
 from mqguard.remoting.bodies.codec import decode, encode

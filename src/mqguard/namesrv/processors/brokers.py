@@ -6,10 +6,10 @@ user reach these handlers, except for `members`: see `guard.requirements.operati
 
 import zlib
 
+from mqguard.dispatch.request import Handler, Request
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.registration import read_registration
-from mqguard.namesrv.request import Handler, Request
 from mqguard.namesrv.routes import BROKER_LIFE_MS, Registration, RouteTable, shape_of
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.bodies.route import MemberGroup, MemberGroupBody

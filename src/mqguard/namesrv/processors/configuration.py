@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
-from mqguard.namesrv.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 

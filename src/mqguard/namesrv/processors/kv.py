@@ -1,7 +1,7 @@
 """Key-value configuration (100, 101, 102, 219)."""
 
+from mqguard.dispatch.request import Handler, Request
 from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.request import Handler, Request
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.tables import KvBody
 from mqguard.remoting.codes import RequestCode, ResponseCode

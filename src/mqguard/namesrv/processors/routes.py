@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from mqguard.dispatch.request import Handler, Request
 from mqguard.model import names
 from mqguard.model.topic import MAX_QUEUES, perm_fault
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
-from mqguard.namesrv.request import Handler, Request
 from mqguard.namesrv.routes import (
     UNIT_FLAG,
     UNIT_SUB_FLAG,

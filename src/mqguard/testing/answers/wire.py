@@ -10,10 +10,10 @@ from typing import Any
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.rights import Rights
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.failures import explain
 from mqguard.broker.processors.access import AccessAdministration
-from mqguard.broker.request import Request
 from mqguard.broker.settings import BrokerSettings
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.request import Request
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import Access, Identity, Need
 from mqguard.guard.errors import Refused

@@ -6,11 +6,11 @@ import pytest
 
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.configuration import MASK
-from mqguard.broker.errors import RequestRefused
 from mqguard.broker.exposure import travel_keys
 from mqguard.broker.processors.access import AccessAdministration
-from mqguard.broker.request import Request
 from mqguard.broker.settings import BrokerSettings, SecretExposure
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Request
 from mqguard.guard.audit import AdminChange
 from mqguard.guard.context import Access, Identity
 from mqguard.guard.touching import NoJudge

@@ -9,7 +9,7 @@ from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus
-from mqguard.broker import questions
+from mqguard.dispatch import client_calls
 from mqguard.model import properties
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
@@ -193,7 +193,7 @@ def test_a_retried_request_is_still_that_of_its_asker(house):
 
 
 def test_replies_that_a_slow_asker_leaves_unread_are_refused_and_the_asker_stays(house, monkeypatch):
-    monkeypatch.setattr(questions, "MAX_BYTES_PER_LINK", 15)
+    monkeypatch.setattr(client_calls, "MAX_BYTES_PER_LINK", 15)
     for number in range(3):
         ask(house, correlation=f"n{number}")
     answers = [reply(house, pairs={**PROPERTIES, "CORRELATION_ID": f"n{number}"})[0] for number in range(3)]

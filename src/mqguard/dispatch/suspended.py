@@ -4,7 +4,7 @@ import collections
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mqguard.broker.errors import RequestRefused
+from mqguard.dispatch.errors import RequestRefused
 from mqguard.guard.asking import BUSY, Answers, Call, Waits
 from mqguard.guard.context import Access
 from mqguard.model.address import address_block

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mqguard.broker import questions as questions_module
-from mqguard.broker.questions import MAX_PER_LINK, Questions
+from mqguard.dispatch import client_calls as questions_module
+from mqguard.dispatch.client_calls import MAX_PER_LINK, Questions
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_RESPONSE
 from mqguard.remoting.command import Command

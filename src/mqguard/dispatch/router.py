@@ -14,9 +14,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from mqguard.broker.parking import NoParking, Parking
-from mqguard.broker.questions import Questions
-from mqguard.broker.request import Handler, Request
+from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.suspended import NoParking, Parking
 from mqguard.guard.asking import Answers, Waits
 from mqguard.guard.context import Access
 from mqguard.model.peer import Peer

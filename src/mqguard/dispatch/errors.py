@@ -1,4 +1,4 @@
-"""What a processor refuses by itself."""
+"""Errors of handlers that become answers."""
 
 from mqguard.errors import MqguardError
 
@@ -13,3 +13,7 @@ class RequestRefused(MqguardError):
     def __init__(self, code: int, remark: str) -> None:
         super().__init__(remark)
         self.code = code
+
+
+class ConfigurationRefused(MqguardError):
+    """A change of the configuration that is not possible over the wire. It names the key; nothing has changed."""

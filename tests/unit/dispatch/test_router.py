@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from mqguard.broker.failures import explain
-from mqguard.broker.router import Router
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.router import Router
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import Decision
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode

@@ -15,8 +15,7 @@ from mqguard.auth.errors import (
     RevisionConflict,
 )
 from mqguard.auth.sealing import SealInvalid
-from mqguard.broker.configuration import ConfigurationRefused
-from mqguard.broker.errors import RequestRefused
+from mqguard.dispatch.errors import ConfigurationRefused, RequestRefused
 from mqguard.engine import errors as engine
 from mqguard.guard.errors import Refused
 from mqguard.model.errors import AttributesInvalid, RecordInvalid

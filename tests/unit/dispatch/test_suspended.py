@@ -11,8 +11,8 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus
-from mqguard.broker import parking
-from mqguard.broker.parking import ParkedRequests
+from mqguard.dispatch import suspended
+from mqguard.dispatch.suspended import ParkedRequests
 from mqguard.guard.asking import LATE
 from mqguard.guard.audit import Decision
 from mqguard.guard.extension import Ruling, Step
@@ -256,7 +256,7 @@ def test_what_is_late_is_refused_with_an_id_on_record():
 @pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 4), ("MAX_BYTES", 4)])
 def test_no_room_refuses(bound, most, monkeypatch):
     """One user has a quarter of all places and bytes."""
-    monkeypatch.setattr(parking, bound, most)
+    monkeypatch.setattr(suspended, bound, most)
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
@@ -270,7 +270,7 @@ def test_no_room_refuses(bound, most, monkeypatch):
 
 def test_one_user_leaves_places_for_others(monkeypatch):
     """However many connections it uses."""
-    monkeypatch.setattr(parking, "MAX_WAITING", 8)
+    monkeypatch.setattr(suspended, "MAX_WAITING", 8)
     house = ParkedHouse()
     for name in ("alice", "bob"):
         house.user(name, ("Topic:t", "Pub"))
@@ -290,7 +290,7 @@ def test_one_user_leaves_places_for_others(monkeypatch):
 
 @pytest.mark.parametrize("place", ["value", "name", "remark"])
 def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
-    monkeypatch.setattr(parking, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(suspended, "MAX_BYTES", 200_000)
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()

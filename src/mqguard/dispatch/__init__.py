@@ -1,0 +1,1 @@
+"""The request loop under every face: router, requests, errors as answers, requests that wait, calls to clients."""
