@@ -186,7 +186,7 @@ def python_texts(path: Path) -> Iterator[Text]:
 def document_texts(path: Path) -> Iterator[Text]:
     """Yield the paragraphs of a document without its code."""
     said = re.sub(
-        r"^( *)```.*?^\1```", lambda m: "\n" * m.group().count("\n"), path.read_text(), flags=re.DOTALL | re.M
+        r"^( *)```.*?^\1```", lambda m: "\n" * m.group().count("\n"), path.read_text(), flags=re.DOTALL | re.MULTILINE
     )
     line = 1
     for paragraph in re.split(r"(\n(?=\n|[-*#|]|\d+\.))", said):
