@@ -30,8 +30,7 @@ _BATCH_ANSWERS: Final = 512 * 1024
 """Bytes of answers of a batch, if they are as large as those of the batch before: the peer may not read them."""
 _FIRST_FRAMES: Final = 2
 """Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
-_LARGE_READ: Final = 64 * 1024
-_LARGE_WRITE: Final = 64 * 1024
+_LARGE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
 """What writing costs, encrypted or not; it is counted only for large answers."""
 
@@ -130,10 +129,9 @@ class ServerLink(asyncio.Protocol):
         if out:
             self._out = []
             self._write(out[0] if len(out) == 1 else b"".join(out))
-        if self._answered:
-            self._answered = 0
-            if self._has_input and not self._blocked and not self.is_waiting and not self.closed:
-                self._scheduler.add(self)
+        answered, self._answered = self._answered, 0
+        if answered and self._has_input and not self._blocked and not self.is_waiting and not self.closed:
+            self._scheduler.add(self)
         if self._ending and not self.is_waiting and not self._has_input and not self.closed:
             self._end()
 
@@ -180,7 +178,7 @@ class ServerLink(asyncio.Protocol):
         self._arrived = self._arrived + data if self._arrived else data
         if not self.is_waiting and not self._blocked:
             self._scheduler.add(self)
-        if len(data) >= _LARGE_READ:
+        if len(data) >= _LARGE:
             self._steer()  # libuv would read on at once, 8 MB in one go
 
     def eof_received(self) -> bool:
@@ -254,6 +252,11 @@ class ServerLink(asyncio.Protocol):
             self._wake()  # `flush` goes on with it
         return False
 
+    @property
+    def is_heavy(self) -> bool:
+        """True if a large frame ends with what has arrived."""
+        return 0 < self._reader.missing <= len(self._arrived)
+
     def stop_reading(self) -> None:
         """Read no more until what has arrived was served."""
         self._count_held()
@@ -261,8 +264,8 @@ class ServerLink(asyncio.Protocol):
 
     @property
     def _has_input(self) -> bool:
-        session = self._session
-        return bool(self._arrived) or self._reader.has_input or (session is not None and session.is_left)
+        is_left = self._session is not None and self._session.is_left
+        return bool(self._arrived) or self._reader.has_input or is_left
 
     @property
     def is_anonymous(self) -> bool:
@@ -270,9 +273,8 @@ class ServerLink(asyncio.Protocol):
         return self._hub.has_authentication and not self.user
 
     def _count_held(self) -> None:
-        held = len(self._arrived) + self._reader.pending
-        if self._session is not None:
-            held += self._session.pending
+        encrypted = 0 if self._session is None else self._session.pending
+        held = len(self._arrived) + self._reader.pending + encrypted
         if held != self.held and not self.closed:
             change, self.held = held - self.held, held
             self._hub.hold(self, change)
@@ -357,8 +359,7 @@ class ServerLink(asyncio.Protocol):
             queued = scheduler.queued
             served = self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
             left -= served
-            if served:
-                answer = self._answer_size = (scheduler.queued - queued) // served
+            answer = self._answer_size = (scheduler.queued - queued) // max(served, 1)
             if _clock() >= until:
                 break
         # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
@@ -414,7 +415,7 @@ class ServerLink(asyncio.Protocol):
         if not data or transport is None or transport.is_closing():
             return
         self.liveness.sent += len(data)
-        if len(data) > _LARGE_WRITE:
+        if len(data) > _LARGE:
             self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
         limit = self._hub.settings.output_limit

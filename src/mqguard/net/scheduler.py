@@ -8,7 +8,8 @@ address block of connections that have not authenticated.
 # Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
 # Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
 # Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
-# Rule 5: a connection that has just been accepted does not wait behind the others of its account.
+# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit.
+# Rule 6: a connection that has just been accepted does not wait behind the others of its account.
 
 import asyncio
 import collections
@@ -31,6 +32,8 @@ ANONYMOUS_SLICE_S: Final = 0.0005
 
 MAX_ANSWERS: Final = 32 * 1024 * 1024
 """Bytes of answers of one turn. The rest of the requests waits for the next one, when it is known which peers read."""
+_LARGE: Final = 256 * 1024
+"""Bytes of a request that takes long to serve and to store."""
 _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
@@ -78,6 +81,12 @@ class Source(Protocol):
     was_served: bool
     is_waiting: bool
     """True from `Scheduler.add` until all of its bytes were served."""
+    held: int
+
+    @property
+    def is_heavy(self) -> bool:
+        """True if a large frame, most of which is held, ends with what has arrived."""
+        ...  # pragma: no cover
 
     def serve(self, until: float) -> bool:
         """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
@@ -169,6 +178,8 @@ class Scheduler:
         self._authenticated = Lane(BUDGET_S, SLICE_S)
         self._anonymous = Lane(ANONYMOUS_BUDGET_S, ANONYMOUS_SLICE_S)
         self._arrived: list[Source] = []
+        self._postponed: collections.deque[Source] = collections.deque()
+        self._has_served = False
         self._is_due = False
 
     def attach(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
@@ -208,17 +219,21 @@ class Scheduler:
             account.lane.activate(account)
 
     def _turn(self) -> None:
-        if self._authenticated.active:
-            self._serve(self._authenticated, self._authenticated.budget_s)
-        if self._anonymous.active:
-            self._serve_anonymous()
+        self._has_served = False
+        if self._postponed:
+            self._serve_postponed()
+        else:
+            if self._authenticated.active:
+                self._serve(self._authenticated, self._authenticated.budget_s)
+            if self._anonymous.active:
+                self._serve_anonymous()
         self._is_due = False
         for server in self._servers:
             if server.is_turn_due:
                 server.end_turn()
         self.queued = 0
         arrived, self._arrived = self._arrived, []
-        if self._authenticated.active or self._anonymous.active:
+        if self._authenticated.active or self._anonymous.active or self._postponed:
             for source in arrived:
                 if source.is_waiting:
                     source.stop_reading()
@@ -251,9 +266,27 @@ class Scheduler:
                 lane.activate(account)
         return max(0.0, now - end)
 
+    def _serve_postponed(self) -> None:
+        """Serve one large request, and nothing else in this turn."""
+        source = self._postponed.popleft()
+        account, now = source.account, _clock()
+        then = self._serve_source(source, account, now, now)
+        if account.lane is self._anonymous:
+            account.lane.overdraft_s = min(account.lane.overdraft_s + then - now, _MAX_OVERDRAFT_S)
+
     def _serve_next(self, account: Account, now: float, end: float) -> float:
-        """Serve the next connection of an account; the time then."""
+        """Serve the next connection of an account; the time then, or the end of the budget if the turn ends."""
         source = account.fresh.popleft() if account.fresh else account.waiting.popleft()
+        if source.held < _LARGE or not source.is_heavy:
+            return self._serve_source(source, account, now, end)
+        if self._has_served:
+            self._postponed.append(source)
+            return end
+        return max(self._serve_source(source, account, now, end), end)
+
+    def _serve_source(self, source: Source, account: Account, now: float, end: float) -> float:
+        """Serve a connection; the time then."""
+        self._has_served = True
         until = now + account.lane.slice_s
         try:
             is_left = source.serve(until if until < end else end)  # noqa: FURB136 - a call less for each event

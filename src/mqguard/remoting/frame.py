@@ -89,6 +89,11 @@ class FrameReader:
         """Bytes that are held: of a frame that has not ended, and of those that were not decoded."""
         return len(self._held) + len(self._data) - self._at
 
+    @property
+    def missing(self) -> int:
+        """Bytes that a frame needs of which the header has arrived; 0 if there is none."""
+        return 0 if self._head is None else self._need - len(self._held)
+
     def push(self, data: bytes) -> None:
         """Keep the next bytes of the connection for `take`."""
         if self._broken:

@@ -66,6 +66,8 @@ class Sender:
         self.peer = Peer("10.0.0.1", 1, Channel(name))
         self.account = account
         self.was_served = self.is_waiting = self.is_paused = self.is_gone = False
+        self.held = 0
+        self.is_heavy = False
 
     def serve(self, until: float) -> bool:
         self.was_served = True
@@ -247,6 +249,20 @@ def test_large_answers_end_a_turn(world: World) -> None:
         world.scheduler.add(Large(world, name, 1, 0.0001, account))
     assert len(world.turn()) == 1
     assert len(world.turn()) == 1
+
+
+def test_a_large_request_has_a_turn_of_its_own(world: World) -> None:
+    large = [world.send(f"large{number}", 1, 0.03, user="mallory") for number in range(5)]
+    for one in large:
+        one.held, one.is_heavy = 1_000_000, True
+    turns = []
+    for _ in range(20):
+        world.send("victim", 1, 0.0001, user="alice")
+        turns.append(world.turn())
+    assert [turn for turn in turns if any(name != "victim" for name in turn) and len(turn) > 1] == []
+    assert collections.Counter(name for turn in turns for name in turn)["victim"] >= 14
+    assert {name for turn in turns for name in turn} == {"victim", *(f"large{number}" for number in range(5))}
+    assert not any(one.is_waiting for one in large)
 
 
 def test_a_scheduler_without_a_loop_waits_for_one() -> None:
