@@ -20,9 +20,11 @@ from mqguard.remoting.link import Link
 MAX_PLACES = 1_000_000
 """What all clients together may make this server remember, in places: one is some 150 bytes.
 
-A membership of a group is a place, and so is each subscription and each 64 characters of its filter.
+A membership of a group takes four places, each subscription one. Names and filters take one more for each 64 bytes.
 """
-_CHARACTERS_PER_PLACE = 64
+_BYTES_PER_PLACE = 64
+_PER_MEMBERSHIP = 4
+"""The member, and the group, which may have no other member."""
 
 CLIENT_LIFE_MS = 120_000
 """How long a client lives without a heartbeat (clients send one every 30 s)."""
@@ -108,7 +110,7 @@ class Member(msgspec.Struct):
     client: Client
     seen_ms: int
     since_ms: int
-    places: int = 1
+    places: int = 0
 
 
 class Consumer(Member, kw_only=True):
@@ -245,9 +247,13 @@ class Clients:
         for one in consuming:
             group = self._consumers.get(one.group)
             member = group.members.get(channel) if group else None
-            before = member.places if member else 0
-            more += (before if one.subscriptions is None else _places(one.subscriptions)) - before
-        more += sum(channel not in self._producers.get(group, ()) for group in producing)
+            wanted = one.subscriptions
+            if wanted is None:
+                wanted = tuple(member.subscriptions.values()) if member else ()
+            more += _places(one.group, client, wanted) - (member.places if member else 0)
+        for name in producing:
+            known = self._producers.get(name, _NO_MEMBERS).get(channel)
+            more += _places(name, client) - (known.places if known else 0)
         return self._shares.allows(client.owner, more)
 
     def consume(self, client: Client, consuming: Consuming, now_ms: int) -> bool:
@@ -276,7 +282,7 @@ class Clients:
             changed = True
         elif not same:
             group.forget_view()
-        self._count(member, known)
+        self._count(consuming.group, member, known)
         return changed
 
     def produce(self, client: Client, group: str, now_ms: int) -> None:
@@ -286,7 +292,7 @@ class Clients:
         known = members.get(channel)
         members[channel] = Member(client, now_ms, now_ms if known is None else known.since_ms)
         self._producer_channels.setdefault(channel, set()).add(group)
-        self._count(members[channel], known)
+        self._count(group, members[channel], known)
 
     # Gone
 
@@ -386,11 +392,12 @@ class Clients:
 
     # Bookkeeping
 
-    def _count(self, member: Member, known: Member | None) -> None:
+    def _count(self, group: str, member: Member, known: Member | None) -> None:
         """Count the places of a member in place of those that it had."""
         if known is not None:
             self._shares.change(known.client.owner, -known.places)
-        member.places = _places(member.subscriptions.values()) if isinstance(member, Consumer) else 1
+        wanted = member.subscriptions.values() if isinstance(member, Consumer) else ()
+        member.places = _places(group, member.client, wanted)
         self._shares.change(member.client.owner, member.places)
 
     def _members_on(self, channel: Channel) -> list[Member]:
@@ -430,8 +437,18 @@ class Clients:
         _discard(self._producer_channels, channel, group)
 
 
-def _places(subscriptions: Iterable[Subscription]) -> int:
-    return 1 + sum(1 + len(one.expression) // _CHARACTERS_PER_PLACE for one in subscriptions)
+def _places(group: str, client: Client, subscriptions: Iterable[Subscription] = ()) -> int:
+    """Return what a membership takes of `MAX_PLACES`."""
+    names = _PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // _BYTES_PER_PLACE
+    return names + sum([1 + _width(one.expression) // _BYTES_PER_PLACE for one in subscriptions])
+
+
+def _width(text: str) -> int:
+    """Return the bytes that a text takes in memory at most."""
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+_NO_MEMBERS: dict[Channel, Member] = {}
 
 
 def _discard(table: dict[Channel, set[str]], channel: Channel, group: str) -> None:

@@ -198,8 +198,10 @@ class RemotingServer:
     def authenticated(self, link: ServerLink) -> None:
         """Let the user pay for what the connection uses from now on."""
         link.user = link.peer.channel.user
-        self._places.authenticate(link)
+        reason = self._places.authenticate(link, link.user)
         self._charge(link, self.scheduler.account(link.user, is_anonymous=False))
+        if reason is not None:
+            link.cut(reason)
 
     def _charge(self, link: ServerLink, account: Account) -> None:
         link.account.hold(-link.held)

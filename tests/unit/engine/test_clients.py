@@ -169,6 +169,29 @@ def test_equal_subscriptions_of_many_members_share_their_texts():
     assert [one.version for one in kept] == [0, 1, 2]
 
 
+def test_long_names_of_a_heartbeat_take_more_places():
+    def fitting(name: str) -> int:
+        clients, number = Clients(places=10_000), 0
+        while clients.has_room(client("c", Wire(number), "u"), (), (name + str(number),)):
+            clients.produce(client("c", Wire(number), "u"), name + str(number), 0)
+            number += 1
+        return number
+
+    assert fitting("") == 2_500
+    assert fitting("\N{GRINNING FACE}" * 240) < 600
+
+
+def test_the_places_of_a_heartbeat_are_those_that_it_takes():
+    clients, link = Clients(places=64), Wire("a")
+    wanted = consuming("g" * 100, sub("t", "x" * 100), sub("u"))
+    assert clients.has_room(client("c" * 100, link), (wanted,), ("p" * 100,))
+    clients.consume(client("c" * 100, link), wanted, 0)
+    clients.produce(client("c" * 100, link), "p" * 100, 0)
+    assert len(clients._shares) == 4 + 3 + 2 + 1 + 4 + 3
+    clients.leave("a")
+    assert len(clients._shares) == 0
+
+
 def test_every_member_is_told_once_the_newcomer_too():
     clients, notices, links = Clients(), Notices(), [Wire(name) for name in "abc"]
     for number, link in enumerate(links):
@@ -232,7 +255,7 @@ class ClientsAgainstModel(RuleBasedStateMachine):
             member = found.members.get(channel) if found else None
             expected = self.model.get(("consume", group, channel))
             assert (member.client.client_id if member else None) == (expected[0] if expected else None)
-        assert len(self.clients._shares) == sum(2 if key[0] == "consume" else 1 for key in self.model)
+        assert len(self.clients._shares) == sum(5 if key[0] == "consume" else 4 for key in self.model)
         for group, channel in itertools.product("gh", "abc"):
             produced = {m.client.link.peer.channel for m in self.clients.producers(group)}
             assert (channel in produced) == (("produce", group, channel) in self.model)

@@ -71,8 +71,8 @@ def test_who_has_authenticated_stays() -> None:
     places = Places[Visitor](3, 3)
     visitors = [come(places, "a")[0] for _ in range(3)]
     for visitor in visitors:
-        places.authenticate(visitor)
-        places.authenticate(visitor)
+        places.authenticate(visitor, "u")
+        places.authenticate(visitor, "u")
     assert come(places, "b")[1] == "3 connections are open"
     assert places._anonymous == {}
 
@@ -98,3 +98,38 @@ def test_an_address_full_of_anonymous_connections_takes_a_newcomer_and_loses_its
     come(places, "b")
     _, reason, gone = come(places, "a")
     assert (reason, gone) == (None, [first])
+
+
+def sign_in(places: Places[Visitor], ip: str, user: str) -> str | None:
+    """Return the reason for which a new connection of a user has no place; it leaves then."""
+    visitor, reason, _ = come(places, ip)
+    reason = places.authenticate(visitor, user) if reason is None else reason
+    if reason is not None:
+        places.leave(visitor)
+    return reason
+
+
+def test_one_user_on_many_addresses_leaves_places_for_other_users() -> None:
+    places = Places[Visitor](160, 40)
+    taken = sum(sign_in(places, f"127.0.0.{number % 8}", "greedy") is None for number in range(400))
+    assert taken == 140
+    assert [sign_in(places, "10.0.0.1", "modest") for _ in range(5)] == [None] * 5
+    assert sign_in(places, "10.0.0.2", "greedy") is not None
+
+
+def test_one_user_leaves_places_for_other_users_of_its_address() -> None:
+    places = Places[Visitor](1600, 40)
+    taken = sum(sign_in(places, "10.0.0.1", "greedy") is None for _ in range(100))
+    assert taken == 35
+    assert sign_in(places, "10.0.0.1", "modest") is None
+    assert sign_in(places, "10.0.0.2", "greedy") is None
+
+
+def test_users_that_left_are_forgotten() -> None:
+    places = Places[Visitor](16, 16)
+    for number in range(100):
+        visitor, *_ = come(places, str(number))
+        assert places.authenticate(visitor, "first") is None
+        assert places.authenticate(visitor, "second") is None
+        places.leave(visitor)
+    assert (places._user_of, places._users._by_user, places._users_by_block) == ({}, {}, {})
