@@ -321,7 +321,7 @@ class AuditTrail:
         if groups.repeat(key, now) is not None:
             return
         if groups.may_open(change.user, now):
-            groups.open(key, change, now, written=self.put(change, reserved=True))
+            groups.open(key, change, change.user, now, written=self.put(change, reserved=True))
         else:
             groups.fold(_folded_change(change), change.user)
 
@@ -362,7 +362,7 @@ class AuditTrail:
         written = self.put(case, reserved=True)
         if case.shadow and not written:
             return False  # it is let in, and whether requests are without a line is the operator's to say
-        groups.open(case.key, case, case.when_ms, written=written)
+        groups.open(case.key, case, principal, case.when_ms, written=written)
         return True
 
     def _groups(self, case: Decision) -> DenialGroups:

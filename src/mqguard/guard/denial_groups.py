@@ -4,12 +4,14 @@ Rule 1: no denial is lost. One that has no line of its own stands in a count.
 Rule 2: what one user, or one address, can cause is bounded in lines for each minute and in memory.
 Rule 3: a denial that is unlike any other costs a line of its sender's budget. Without one it is folded: counted
 together with all others of its sender that had none.
+Rule 4: senders share the groups. A sender that has its share gives up its own oldest for a new one. If all are taken,
+the sender with most of them gives up its oldest.
 """
 
 import dataclasses
 import heapq
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
@@ -38,7 +40,7 @@ class DenialLimits:
     Attributes:
         groups: Most groups in memory.
         senders: Most senders whose budgets, and whose folded denials, are in memory.
-        burst: Lines that one sender may cause at once.
+        burst: Lines that one sender may cause at once, and most groups that it has.
         per_minute: Lines that one sender may cause in the long run.
         burst_of_all: Lines that all senders together may cause at once.
         per_minute_of_all: Lines that all senders together may cause in the long run.
@@ -119,6 +121,8 @@ class Folded(msgspec.Struct, gc=False):
 
 class _Group(msgspec.Struct):
     case: object
+    sender: str
+    number: int = -1
     count: int = 0
     first_ms: int = 0
     last_ms: int = 0
@@ -152,7 +156,11 @@ class DenialGroups:
         self._budgets: OrderedDict[str, _Budget] = OrderedDict()
         self._all = _Budget(limits.burst_of_all, 0)
         self._folded: dict[str, _Group] = {}
-        # When each group, or what is folded of a sender, is due: INVARIANT: one entry for each.
+        # The groups of each sender, oldest first, and what was counted of those that were given up.
+        self._of_sender: dict[str, dict[Hashable, None]] = {}
+        self._given_up: deque[Repeats] = deque()
+        # When each group, or what is folded of a sender, is due. INVARIANT: one entry for each with its number; entries
+        # with other numbers are of groups that were given up.
         self._due: list[tuple[int, int, bool, Hashable]] = []
         self._numbers = itertools.count()
 
@@ -170,21 +178,35 @@ class DenialGroups:
 
     def may_open(self, sender: str, now_ms: int) -> bool:
         """Charge the line of a denial that is unlike any other to its sender; False if it is to be folded."""
-        return len(self._groups) < self._limits.groups and self.spend(sender, now_ms)
+        own = len(self._of_sender.get(sender, ()))
+        giver: str | None = None
+        if own >= self._limits.burst:
+            giver = sender
+        elif len(self._groups) >= self._limits.groups:
+            giver = max(self._of_sender, key=lambda one: len(self._of_sender[one]))
+            if len(self._of_sender[giver]) <= own + 1:
+                return False
+        if not self.spend(sender, now_ms):
+            return False
+        if giver is not None:
+            self._give_up(next(iter(self._of_sender[giver])))
+        return True
 
-    def open(self, key: Hashable, case: object, now_ms: int, *, written: bool) -> None:
+    def open(self, key: Hashable, case: object, sender: str, now_ms: int, *, written: bool) -> None:
         """Remember a denial that is unlike any other, so that those like it are counted.
 
         Args:
             key: What those like it have in common with it.
             case: The denial.
+            sender: The sender whose group it is.
             now_ms: Milliseconds since the epoch.
             written: False if its own line found no room, so that it is counted too.
         """
-        group = self._groups[key] = _Group(case)
+        group = self._groups[key] = _Group(case, sender)
+        self._of_sender.setdefault(sender, {})[key] = None
         if not written:
             _count(group, now_ms)
-        self._schedule(now_ms + group.interval_ms, False, key)  # noqa: FBT003 - a part of the key
+        self._schedule(group, now_ms, False, key)  # noqa: FBT003 - a part of the key
 
     def fold(self, denial: Folded, sender: str) -> None:
         """Count a denial without a line of its own."""
@@ -194,8 +216,8 @@ class DenialGroups:
             sender = OTHERS
         group = self._folded.get(sender)
         if group is None:
-            group = self._folded[sender] = _Group(denial)
-            self._schedule(now + group.interval_ms, True, sender)  # noqa: FBT003 - a part of the key
+            group = self._folded[sender] = _Group(denial, sender)
+            self._schedule(group, now, True, sender)  # noqa: FBT003 - a part of the key
         elif isinstance(group.case, Folded):
             group.case.add(denial)
         else:
@@ -217,8 +239,13 @@ class DenialGroups:
 
     def write_due(self, now_ms: int, write: Write) -> None:
         """Put on record what was counted and is due, a bounded part of it."""
-        due = self._due
+        due, given_up = self._due, self._given_up
         for _ in range(MAX_PER_TICK):
+            if given_up:
+                if not write(given_up[0]):
+                    return
+                given_up.popleft()
+                continue
             if not due or due[0][0] > now_ms or not self._write(due[0], now_ms, write):
                 return
             heapq.heappop(due)
@@ -226,20 +253,26 @@ class DenialGroups:
     def write_all(self, now_ms: int, write: Write) -> None:
         """Put on record all that was counted, and forget it."""
         due, self._due = self._due, []
+        for record in self._given_up:
+            write(record)
         for entry in due:
             self._write(entry, now_ms, write)
         self._due.clear()
         self._groups.clear()
         self._folded.clear()
+        self._of_sender.clear()
+        self._given_up.clear()
 
     def _write(self, entry: tuple[int, int, bool, Hashable], now_ms: int, write: Write) -> bool:
-        _, _, is_folded, key = entry
+        _, number, is_folded, key = entry
         groups: dict[Hashable, _Group] = self._folded if is_folded else self._groups  # type: ignore[assignment]
-        group = groups[key]
+        group = groups.get(key)
+        if group is None or group.number != number:
+            return True  # given up
         record = group.case if is_folded else _repeats(group)
         if record is None:
             # Nothing more came: the next is a first one again.
-            del groups[key]
+            self._forget(groups, key)
             return True
         if not write(record):
             return False
@@ -247,11 +280,27 @@ class DenialGroups:
         if is_folded:
             group.case = None
         group.interval_ms = min(2 * group.interval_ms, MAX_INTERVAL_MS)
-        self._schedule(now_ms + group.interval_ms, is_folded, key)
+        self._schedule(group, now_ms, is_folded, key)
         return True
 
-    def _schedule(self, due_ms: int, is_folded: bool, key: Hashable) -> None:  # noqa: FBT001 - a part of the key
-        heapq.heappush(self._due, (due_ms, next(self._numbers), is_folded, key))
+    def _give_up(self, key: Hashable) -> None:
+        """Make room for another group; what was counted is written with the next tick."""
+        record = _repeats(self._groups[key])
+        if record is not None:
+            self._given_up.append(record)
+        self._forget(self._groups, key)
+
+    def _forget(self, groups: dict[Hashable, _Group], key: Hashable) -> None:
+        group = groups.pop(key)
+        own = self._of_sender.get(group.sender)
+        if groups is self._groups and own is not None:
+            del own[key]
+            if not own:
+                del self._of_sender[group.sender]
+
+    def _schedule(self, group: _Group, now_ms: int, is_folded: bool, key: Hashable) -> None:  # noqa: FBT001 - a part of the key
+        group.number = next(self._numbers)
+        heapq.heappush(self._due, (now_ms + group.interval_ms, group.number, is_folded, key))
 
 
 def _count(group: _Group, now_ms: int) -> None:

@@ -10,7 +10,7 @@ from mqguard.dispatch import suspended
 from mqguard.engine import clients as live_clients
 from mqguard.engine import lookup, produce, waiting
 from mqguard.guard.requirements import body, clients, groups, pop, topics
-from mqguard.net import scheduler, server
+from mqguard.net import places, scheduler, server
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import body_limits
 from mqguard.remoting.bodies import codec
@@ -65,7 +65,10 @@ def test_the_page_tells_the_limits() -> None:
         "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
         "groups of a connection": f"{membership.MAX_GROUPS:,}",
-        "what all clients together subscribe to": f"{live_clients.MAX_PLACES:,} groups, topics and parts of filters",
+        "what all clients together subscribe to": (
+            f"{live_clients.MAX_PLACES:,} places: four for a group of a client, one for a subscription, one more for "
+            f"each {live_clients._BYTES_PER_PLACE} bytes of names and filters"
+        ),
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",
         "groups that one heartbeat creates": f"{membership.MAX_NEW_GROUPS}",
@@ -81,6 +84,10 @@ def test_the_page_tells_the_limits() -> None:
         "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended._SHARE:,}",
         "connections that have not authenticated": (
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"
+        ),
+        "connections of one user": (
+            f"{places._RESERVED_PART - 1}/{places._RESERVED_PART} of `maxConnections`, and of "
+            "`maxConnectionsPerAddress` from one address"
         ),
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",
     }

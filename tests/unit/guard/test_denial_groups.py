@@ -32,7 +32,7 @@ def deny(groups, key, sender, now):
     if groups.repeat(key, now) is not None:
         return False
     if groups.may_open(sender, now):
-        groups.open(key, f"case {key}", now, written=True)
+        groups.open(key, f"case {key}", sender, now, written=True)
         return True
     groups.fold(folded(now, sender), sender)
     return False
@@ -68,7 +68,7 @@ def test_the_interval_grows_while_they_go_on_and_ends_when_they_end():
 
 def test_a_line_that_finds_no_room_is_counted():
     groups, written = DenialGroups(USERS), []
-    groups.open("k", "case", NOW, written=False)
+    groups.open("k", "case", "alice", NOW, written=False)
     groups.write_due(NOW + FIRST_INTERVAL_MS, lambda _record: False)
     groups.write_due(NOW + FIRST_INTERVAL_MS + 1, lambda record: written.append(record) or True)
     assert written == [Repeats("case", 1, NOW, NOW)]
@@ -138,16 +138,39 @@ def test_no_denial_is_lost_and_memory_is_bounded(denials, room):
         assert len(groups._groups) <= SMALL.groups
         assert len(groups._folded) <= SMALL.senders + 1
         assert len(groups._budgets) <= SMALL.senders
-        assert len(groups._due) <= SMALL.groups + SMALL.senders + 1
+        assert sum(len(own) for own in groups._of_sender.values()) == len(groups._groups)
+        assert max(map(len, groups._of_sender.values()), default=0) <= SMALL.burst
+        live = {group.number for table in (groups._groups, groups._folded) for group in table.values()}
+        assert sorted(number for _, number, *_ in groups._due if number in live) == sorted(live)
     room = [True]
     groups.write_all(now, write)
     assert counted == len(denials)
 
 
+def test_users_who_take_all_groups_hide_no_denial_of_another_user():
+    groups = DenialGroups(USERS)
+    for number in range(USERS.groups + USERS.burst):
+        deny(groups, number, f"greedy{number % 17}", NOW)
+    assert len(groups._groups) == USERS.groups
+    assert deny(groups, "secret", "bob", NOW)
+    assert len(groups._groups) == USERS.groups
+
+
+def test_a_group_that_is_given_up_is_written_with_its_count():
+    groups, written = DenialGroups(SMALL), []
+    for sender in ("alice", "alice", "bob"):
+        deny(groups, (sender, len(groups._groups)), sender, NOW)
+    groups.repeat(("alice", 0), NOW + 1)
+    assert deny(groups, "new", "carol", NOW + 2)
+    groups.write_due(NOW + 2, lambda record: written.append(record) or True)
+    assert written == [Repeats("case ('alice', 0)", 1, NOW + 1, NOW + 1)]
+    assert groups.repeat(("alice", 0), NOW + 3) is None
+
+
 def test_a_turn_writes_a_bounded_part():
     groups, written = DenialGroups(USERS), []
     for number in range(200):
-        groups.open(number, number, NOW, written=False)
+        groups.open(number, number, "alice", NOW, written=False)
     groups.write_due(NOW + FIRST_INTERVAL_MS, lambda record: written.append(record) or True)
     assert len(written) == denial_groups.MAX_PER_TICK
 
