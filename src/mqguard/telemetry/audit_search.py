@@ -54,13 +54,15 @@ def _find(log: Path, member: str, value: str, streams: Sequence[str]) -> dict[st
 
 
 def _parts(log: Path) -> Iterator[Path]:
-    """The files, newest first."""
+    """Return the files, newest first.
+
+    A number may be missing: a process that is killed while it renames full parts leaves a gap.
+    """
     if log.exists():
         yield log
-    number = 1
-    while (part := log.with_name(f"{log.name}.{number}")).exists():
-        yield part
-        number += 1
+    numbers = [path.name.removeprefix(f"{log.name}.") for path in log.parent.glob("*") if path.name.startswith(log.name)]
+    for number in sorted(int(number) for number in numbers if number.isascii() and number.isdecimal()):
+        yield log.with_name(f"{log.name}.{number}")
 
 
 def _line_with(path: Path, member: str, value: str) -> dict[str, object] | None:

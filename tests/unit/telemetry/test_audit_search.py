@@ -72,3 +72,12 @@ def test_a_change_is_found_by_its_id(tmp_path):
     assert find_change(log, "c2") is None
     assert find_change(log, "c3") is None
     assert find_change(log, "not an id") is None
+
+
+def test_a_gap_in_the_numbers_hides_no_older_part(log, tmp_path):
+    """A process that was killed while it renamed full parts leaves a gap."""
+    (tmp_path / "audit.jsonl.2").rename(tmp_path / "audit.jsonl.10")
+    (tmp_path / "audit.jsonl.bak").write_text("")
+    (tmp_path / "audit.jsonl.1.gz").write_text("")
+    assert find_decision(log, "d0") == {"user": "a", "decision": "d0"}
+    assert find_decision(log, "d4") == {"user": "a", "decision": "d4"}
