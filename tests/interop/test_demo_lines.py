@@ -26,7 +26,7 @@ def steps_of(client: Client) -> list[dict[str, object]]:
 def test_each_line_does_what_its_step_says(java5: Client) -> None:
     users: dict[str, User] = {}
     for step in steps_of(java5):
-        what, outcome = str(step["what"]), str(step["outcome"])
+        what, outcome = str(step["description"]), str(step["outcome"])
         for line in step.get("mqadmin", []):
             words = shlex.split(line)
             if words[0] == "createUser":
@@ -35,7 +35,7 @@ def test_each_line_does_what_its_step_says(java5: Client) -> None:
             actor = users.get(what.split(maxsplit=1)[0]) if outcome != "done" else None
             printed = (java5.as_(actor) if actor else java5).mqadmin(*words)
             told = printed.out + printed.err
-            if outcome == "refused":
+            if outcome == "denied":
                 assert "no permission" in told, (line, re.findall(r"(?m)^(?:Caused by|java).*", told))
             else:
                 assert re.search(r"success|SEND_OK|hello, guarded world", told), (line, told)

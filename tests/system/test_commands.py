@@ -42,7 +42,7 @@ def nobody(server: Server, tmp_path: Path) -> Run:
 
 
 def test_what_is_sent_is_received_once(admin: Run) -> None:
-    assert admin("topic", "create", "t1", "--queues", "2").out == "made the topic t1\n"
+    assert admin("topic", "create", "t1", "--queues", "2").out == "created the topic t1\n"
     sent = admin("send", "t1", "hello", "--tags", "A", "--keys", "k1 k2", "--json")
     assert sent.code == 0
     assert sent.lines[0]["topic"] == "t1"
@@ -55,7 +55,7 @@ def test_what_is_sent_is_received_once(admin: Run) -> None:
 
     again = admin("receive", "t1", "--wait", "0.2")
     assert (again.code, again.out) == (4, "")
-    assert again.err == "mqguard: no message of `t1` for the group `mqguard-cli` within 0.2 s\n"
+    assert again.err == "mqguard: no message of `t1` for the group `mqguard-cli` arrived within 0.2 s\n"
     assert admin("receive", "t1", "--group", "other").out == "hello\n"
 
 
@@ -138,23 +138,23 @@ def test_the_administrator_of_the_first_start_is_found_in_the_data_directory(tmp
         assert [line["username"] for line in found.lines] == ["admin"]
 
 
-def test_the_demo_admits_refuses_explains_and_cleans_up(server: Server, admin: Run) -> None:
+def test_the_demo_allows_denies_explains_and_cleans_up(server: Server, admin: Run) -> None:
     before = admin("topic", "list").out, admin("user", "list").out
     ended = admin("demo", "--json")
     assert (ended.code, ended.err) == (0, "")
     steps = ended.lines
-    refused = [step for step in steps if step["outcome"] == "refused"]
+    denied = [step for step in steps if step["outcome"] == "denied"]
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
     assert [step["outcome"] for step in steps if step["outcome"] != "done"] == [
-        "admitted", "admitted", "refused", "admitted",
+        "allowed", "allowed", "denied", "allowed",
     ]  # fmt: skip
-    assert "has no permission to access Topic:demo-orders" in refused[0]["said"]
-    assert "it speaks of none of the asked actions" in refused[0]["why"]
-    assert refused[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
+    assert "has no permission to access Topic:demo-orders" in denied[0]["message"]
+    assert "it speaks of none of the asked actions" in denied[0]["reason"]
+    assert denied[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
     assert (admin("topic", "list").out, admin("user", "list").out) == before
-    story = admin("why", refused[0]["decision"], "--data", str(server.data))
+    story = admin("why", denied[0]["decision"], "--data", str(server.data))
     assert story.code == 0
-    assert f"request 310 SEND_MESSAGE_V2 of User:{steps[2]['what'].split()[-1]}" in story.out
+    assert f"request 310 SEND_MESSAGE_V2 of User:{steps[2]['description'].split()[-1]}" in story.out
 
 
 def has_ipv6() -> bool:
@@ -172,8 +172,8 @@ def test_everything_works_over_ipv6(tmp_path: Path) -> None:
         keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
         ended = run("demo", "--json", "--namesrv", f"[::1]:{own.namesrv_port}", **keys)
     assert (ended.code, ended.err) == (0, "")
-    refused = next(step for step in ended.lines if step["outcome"] == "refused")
-    assert "from ::1, no matched policies" in refused["said"]
+    refused = next(step for step in ended.lines if step["outcome"] == "denied")
+    assert "from ::1, no matched policies" in refused["message"]
 
 
 def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
     with Server(tmp_path, settings=settings) as own:
         ended = run("demo", "--namesrv", own.namesrv, directory=tmp_path)
     assert ended.code == 1
-    assert "although nothing allows it: are authenticationEnabled and authorizationEnabled both true?" in ended.err
+    assert "without a permission: are authenticationEnabled and authorizationEnabled both true?" in ended.err
 
 
 def test_the_demo_needs_an_administrator(nobody: Run) -> None:
@@ -199,7 +199,7 @@ def test_an_interrupted_demo_cleans_up(server: Server, admin: Run) -> None:
     }
     with subprocess.Popen([MQGUARD, "demo"], stdout=subprocess.PIPE, text=True, env=environment(**variables)) as demo:
         assert demo.stdout is not None
-        assert demo.stdout.readline().startswith(" 1. make the topic")
+        assert demo.stdout.readline().startswith(" 1. create the topic")
         demo.send_signal(signal.SIGINT)
         demo.stdout.read()
         assert demo.wait(20) in (0, 130)
@@ -215,7 +215,7 @@ def test_a_standalone_that_demonstrates_goes_on_serving(tmp_path: Path) -> None:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if line.startswith("that was the demo"):
+            if line.startswith("the demo is complete"):
                 break
         time.sleep(0.2)
         assert process.poll() is None
@@ -223,5 +223,5 @@ def test_a_standalone_that_demonstrates_goes_on_serving(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=20)
     text = "".join(lines)
     assert (process.returncode, out, err) == (0, "", "")
-    assert "refused: code 16: User:bob-" in text
-    assert "would allow it: mqadmin updateAcl" in text
+    assert "denied: code 16: User:bob-" in text
+    assert "to allow it: mqadmin updateAcl" in text

@@ -126,7 +126,8 @@ def is_refused(admin: Run) -> bool:
     refused = admin("apply", "-f", "policy.yaml")
     assert refused.code == 2
     assert (
-        "nothing was changed: the file gives rights to `treasurer`, but the name may mean another user" in refused.err
+        "nothing was changed: the file grants permissions to `treasurer`, but the name may belong to another user"
+        in refused.err
     )
     assert f"--confirm treasurer={unconfirmed['incarnation']}" in refused.err
     return "Topic:payments" not in admin("acl", "list").out

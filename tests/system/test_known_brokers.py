@@ -129,7 +129,7 @@ def test_a_certificate_is_part_of_a_pin(server: Server, admin: Run, tmp_path: Pa
     pinned = admin("broker", "pin", server.broker, "--tls", "--json").lines[0]
     assert len(pinned["fingerprint"]) == 64
     assert admin("user", "list", "--tls").code == 0
-    assert "is known by its certificate: use `--tls`" in admin("user", "list").err
+    assert "is pinned with its certificate: use `--tls`" in admin("user", "list").err
     (tmp_path / "known_brokers").write_text(f"{server.broker} sha256:{'0' * 64}\n")
     refused = admin("user", "list", "--tls")
     assert (refused.code, refused.err) == (
@@ -182,10 +182,10 @@ def test_a_terminal_is_asked_for_secrets_and_for_brokers(server: Server, rogue: 
         MQGUARD_KNOWN_BROKERS=str(tmp_path / "known_brokers"),
         HOME=str(tmp_path),
     )
-    terminal.answer("the secret of frank, or nothing for a random one: ", "typed-and-not-shown")
+    terminal.answer("the secret of frank (leave it empty for a random one): ", "typed-and-not-shown")
     terminal.answer("Repeat for confirmation: ", "typed-and-not-shown")
     terminal.answer(f"the secret of {SUPER}: ", SUPER_SECRET)
-    terminal.answer(f"the broker rogue at {rogue.address} is not known: pin it [y/N]: ", "n")
+    terminal.answer(f"the broker rogue at {rogue.address} is unknown: pin it [y/N]: ", "n")
     assert terminal.end() == 1
     assert "typed-and-not-shown" not in terminal.shown
     assert not rogue.heard

@@ -59,8 +59,8 @@ def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tm
     assert planned.code == 1, planned.err
     assert [step["name"] for step in planned.lines[0]["steps"]] == ["shop", "shop"]
     assert admin("apply", "-f", "policy.yaml").code == 0
-    assert admin("plan", "-f", "policy.yaml").out == "nothing to do\n"
-    assert admin("test", "policy.yaml").out == "1 of 1 tests hold\n"
+    assert admin("plan", "-f", "policy.yaml").out == "nothing to change\n"
+    assert admin("test", "policy.yaml").out == "1 of 1 tests pass\n"
 
     shop = functools.partial(
         run, MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY="shop", MQGUARD_SECRET_KEY="shop-secret"
@@ -84,7 +84,7 @@ def test_an_export_is_the_way_back(admin: Run, tmp_path: Path) -> None:
     (tmp_path / "export.yaml").write_text(admin("export").out)
 
     assert "shop-secret" not in (tmp_path / "export.yaml").read_text()
-    assert admin("plan", "-f", "export.yaml", "--prune").out == "nothing to do\n"
+    assert admin("plan", "-f", "export.yaml", "--prune").out == "nothing to change\n"
 
 
 def test_the_last_super_user_stays(admin: Run, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_more_than_a_broker_takes_is_told(admin: Run, tmp_path: Path) -> None:
     refused = admin("apply", "-f", "policy.yaml")
 
     assert refused.code == 1
-    assert "the changes are 17 MiB, and brokers take no more than 16 MiB at once by default" in refused.err
+    assert "the changes are 17 MiB, and brokers accept at most 16 MiB at once by default" in refused.err
     assert name[:100] not in admin("export").out
 
 
@@ -124,7 +124,7 @@ def test_who_signs_in_is_warned_of_what_becomes_of_it(admin: Run, tmp_path: Path
     (tmp_path / "policy.yaml").write_text(
         f"version: 1\nusers:\n  {SUPER}: {{type: Super, secret: {{env: NEXT}}}}\n  root: {{type: Super, secret: {{env: NEXT}}}}\n"
     )
-    mind = f"mind that you sign in as `{SUPER}` (change: the secret changes)"
+    mind = f"note: this changes your own user `{SUPER}` (change: the secret changes)"
     assert mind in admin("plan", "-f", "policy.yaml", NEXT="another-secret").out.splitlines()
     assert "mind" not in admin("plan", "-f", "policy.yaml", NEXT=SUPER_SECRET).out
     assert mind in admin("apply", "-f", "policy.yaml", NEXT="another-secret").out.splitlines()

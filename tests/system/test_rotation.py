@@ -45,7 +45,9 @@ def test_a_rotation_from_begin_to_end(act_as: Callable[[str, str], Run], server:
     assert new not in {"", "old-secret"}
     [shown] = admin("user", "get", "turner", "--json").lines
     assert (shown["liveSecrets"], shown["oldSecretUntil"] is None) == (2, False)
-    assert set(shown) == {"username", "userType", "userStatus", "liveSecrets", "oldSecretUntil"}
+    assert set(shown) == {
+        *("username", "userType", "userStatus", "liveSecrets", "oldSecretUntil", "incarnation", "confirmed")
+    }
     server.kill()
     server.start()
     for secret in ("old-secret", new):

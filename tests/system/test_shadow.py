@@ -28,8 +28,8 @@ def test_what_would_be_refused_goes_through_and_is_found(tmp_path: Path) -> None
         [shadow] = [one for one in records if one.get("verdict") == "shadow-deny" and one["code"] == 17]
 
     told = run("why", shadow["decision"], "--log", str(server.data / "audit" / "audit.jsonl"))
-    assert "let in, for policies are only watched; would be refused in authorization: no-match" in told.out
-    assert "what would turn it: mqguard explain --user watched --action Create" in told.out
+    assert "allowed in shadow mode; would be denied if enforced in authorization: no-match" in told.out
+    assert "to reverse this decision: mqguard explain --user watched --action Create" in told.out
 
 
 def test_a_word_that_is_none(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""A client of a cluster: its name server, its brokers, and connections to them made as they are needed."""
+"""A client of a cluster: connections to its name server and its brokers, opened at first use."""
 
 import contextlib
 from typing import NamedTuple, Self, TypeVar
 
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown
-from mqguard.admin.session import Manner, Session
+from mqguard.admin.session import ConnectionOptions, Session
 from mqguard.config.secret import Credentials
 from mqguard.net.errors import LinkRefused
 from mqguard.remoting.bodies.codec import decode_leniently
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 class Broker(NamedTuple):
-    """A master broker.
+    """Master broker.
 
     Attributes:
-        cluster: Name of its cluster.
-        name: Its name.
-        address: `host:port`.
+        cluster: Name of the cluster.
+        name: Name of the broker.
+        address: Address of the broker, `host:port`.
     """
 
     cluster: str
@@ -33,13 +33,13 @@ class Broker(NamedTuple):
     address: str
 
 
-class Place(NamedTuple):
-    """A broker that has a topic.
+class TopicQueues(NamedTuple):
+    """Queues of a topic at one broker.
 
     Attributes:
-        broker: The broker.
-        read_queues: Queues to read from, from 0 on.
-        write_queues: Queues to write to, from 0 on; 0 if it takes no messages.
+        broker: Broker that has the queues.
+        read_queues: Number of queues that can be read.
+        write_queues: Number of queues that can be written; 0 if the broker accepts no messages.
     """
 
     broker: Broker
@@ -48,59 +48,58 @@ class Place(NamedTuple):
 
 
 class Client:
-    """Speaks to a cluster in the name of one user. Not for several threads.
+    """Client of a cluster in the name of one user; only one thread may use it.
 
     Args:
-        namesrv: `host:port` of the name server; several are separated by `;`.
-        manner: How to connect, and in whose name.
+        namesrv: Address of the name server, `host:port`; several are separated by `;`.
+        options: Options of its connections.
     """
 
-    def __init__(self, namesrv: str, manner: Manner) -> None:
+    def __init__(self, namesrv: str, options: ConnectionOptions) -> None:
         self._namesrv = namesrv
-        self._manner = manner
+        self._options = options
         self._sessions: dict[str, Session] = {}
         self._own: frozenset[str] = frozenset()
 
     def as_user(self, credentials: Credentials) -> "Client":
-        """A client of the same cluster in the name of another user."""
-        other = Client(self._namesrv, self._manner._replace(credentials=credentials))
+        """Return a client of the same cluster in the name of another user."""
+        other = Client(self._namesrv, self._options._replace(credentials=credentials))
         other._own = self._own
         return other
 
     def at(self, address: str) -> Session:
-        """The connection to a server, made at its first use.
+        """Return the connection to a server; the first call opens it.
 
         Args:
-            address: As the operator or the caller names it, or of what `brokers` and `route` return: what a name
-                server answers is checked there.
+            address: Address from the operator, or from `brokers` or `route`, which check the name server's answer.
 
         Raises:
-            LinkRefused: It cannot be made, or the broker shows another certificate than the one that it is known by.
+            LinkRefused: The server cannot be reached, or the broker shows another certificate than the pinned one.
         """
         session = self._sessions.get(address)
         if session is None:
-            pin = self._manner.known.pin(address)
-            if pin and self._manner.tls is None:
-                raise LinkRefused(f"`{address}` is known by its certificate: use `--tls`")
-            session = self._sessions[address] = Session(address, self._manner, pin)
+            pin = self._options.known.pin(address)
+            if pin and self._options.tls is None:
+                raise LinkRefused(f"`{address}` is pinned with its certificate: use `--tls`")
+            session = self._sessions[address] = Session(address, self._options, pin)
         return session
 
     def _check(self, broker: Broker) -> None:
-        """Refuse a broker that is only registered: it would hear secrets, and signatures that it could send again.
+        """Refuse a broker that is only registered: it could read secrets and send signed requests again.
 
         Raises:
-            BrokerUnknown: It is neither named, nor pinned, nor of the name server's own process.
+            BrokerUnknown: The broker is not named, not pinned, and not in the name server's own process.
         """
         if broker.address not in self._own:
-            self._manner.known.check(broker.address, broker.name, self._manner.tls)
+            self._options.known.check(broker.address, broker.name, self._options.tls)
 
     @property
     def namesrv(self) -> Session:
-        """The connection to the first name server that can be reached.
+        """Connection to the first name server that can be reached.
 
         Raises:
-            AddressInvalid: None is named.
-            LinkRefused: None can be reached.
+            AddressInvalid: No valid address is given.
+            LinkRefused: No name server can be reached.
         """
         addresses = [address.strip() for address in self._namesrv.split(";") if address.strip()] or [self._namesrv]
         for address in addresses[:-1]:
@@ -109,21 +108,24 @@ class Client:
         return self.at(addresses[-1])
 
     def brokers(self, cluster: str | None = None) -> list[Broker]:
-        """The brokers that the operator has named, else the masters of a cluster, of the only one if none is named.
+        """Return the brokers that the operator has named, else the masters of a cluster.
+
+        Args:
+            cluster: Name of the cluster; None if there is only one.
 
         Raises:
-            BrokerUnknown: Nothing may be sent to one of them, so nothing is sent to any.
-            ClusterUnknown: There is no such cluster, or several and none was named.
-            PeerRefused: The name server refuses to tell.
+            BrokerUnknown: One of the brokers is not known, so nothing is sent to any of them.
+            ClusterUnknown: The cluster does not exist, or there are several and none was named.
+            PeerRefused: The name server refused the request.
         """
-        if self._manner.known.named:
-            return [Broker(cluster or "", address, address) for address in self._manner.known.named]
+        if self._options.known.named:
+            return [Broker(cluster or "", address, address) for address in self._options.known.named]
         answer = self.namesrv.call(RequestCode.GET_BROKER_CLUSTER_INFO, OwnBrokersHeader(mqguard_own_brokers="1"))
         self._note_own(answer)
         info = read(answer, ClusterInfo)
         known = sorted(info.cluster_addr_table)
         if cluster is None and len(known) > 1:
-            raise ClusterUnknown(f"the name server knows the clusters {', '.join(known)}: name one with --cluster")
+            raise ClusterUnknown(f"the name server knows the clusters {', '.join(known)}: choose one with `--cluster`")
         wanted = cluster if cluster is not None else next(iter(known), "")
         masters = [
             _broker(data) for name, data in sorted(info.broker_addr_table.items()) if _is_in(info, wanted, name, data)
@@ -137,12 +139,12 @@ class Client:
             self._check(master)
         return masters
 
-    def route(self, topic: str) -> list[Place]:
-        """Where a topic is.
+    def route(self, topic: str) -> list[TopicQueues]:
+        """Return the queues of a topic at each broker.
 
         Raises:
-            BrokerUnknown: Nothing may be sent to one of its brokers.
-            PeerRefused: The topic does not exist, or the user may not know.
+            BrokerUnknown: One of the brokers is not known, so nothing is sent to any of them.
+            PeerRefused: The topic does not exist, or the user has no permission.
         """
         header = OwnRouteHeader(topic=topic, mqguard_own_brokers="1")
         answer = self.namesrv.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, header)
@@ -152,7 +154,7 @@ class Client:
         for broker in brokers.values():
             self._check(broker)
         return [
-            Place(
+            TopicQueues(
                 brokers[queues.broker_name],
                 queues.read_queue_nums if queues.perm & 4 else 0,
                 queues.write_queue_nums if queues.perm & 2 else 0,
@@ -162,7 +164,7 @@ class Client:
         ]
 
     def _note_own(self, answer: Command) -> None:
-        """Trust the brokers of the process that the operator has named as the name server."""
+        """Trust the brokers that run in the process of the name server."""
         own = answer.ext.get(OWN_BROKERS, "")
         self._own |= frozenset(own.split(";")) if own else frozenset()
 
@@ -180,10 +182,10 @@ class Client:
 
 
 def read(answer: Command, kind: type[T]) -> T:
-    """The typed body of an answer.
+    """Decode the body of a response.
 
     Raises:
-        AnswerInvalid: It has another one.
+        AnswerInvalid: The body has another form.
     """
     try:
         return decode_leniently(answer.body, kind)

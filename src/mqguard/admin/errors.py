@@ -1,11 +1,13 @@
 """What an operation over the wire can end with, beside the errors of the connection itself."""
 
-from mqguard.errors import MqguardError
+from mqguard.errors import ErrorKind, MqguardError
 from mqguard.remoting.codes import ResponseCode
 
 
 class AddressInvalid(MqguardError):
     """An address that is none."""
+
+    kind = ErrorKind.INVALID_INPUT
 
 
 class ClusterUnknown(MqguardError):
@@ -14,6 +16,16 @@ class ClusterUnknown(MqguardError):
 
 class BrokerUnknown(MqguardError):
     """The name server names a broker that neither the operator nor a known process vouches for."""
+
+
+class SourceUnavailable(MqguardError):
+    """Users and policies cannot be read from their source, so there is no finding about them."""
+
+    kind = ErrorKind.UNREACHABLE
+
+
+class ChangesIncomplete(MqguardError):
+    """A broker refused its changes after others had made theirs."""
 
 
 class RotationUnknown(MqguardError):

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mqguard.admin.client import Client, Place
+from mqguard.admin.client import Client, TopicQueues
 from mqguard.admin.errors import PeerRefused
 from mqguard.model import names, properties, record, sysflag
 from mqguard.model.host import packed
@@ -149,7 +149,7 @@ def receive(
 class _Queue:
     """One queue and how far a group has come in it."""
 
-    def __init__(self, client: Client, topic: str, group: str, place: Place, queue_id: int) -> None:
+    def __init__(self, client: Client, topic: str, group: str, place: TopicQueues, queue_id: int) -> None:
         self._session = client.at(place.broker.address)
         self._topic = topic
         self._group = group
@@ -206,7 +206,7 @@ class _Queue:
         )
 
 
-def _writable(client: Client, topic: str) -> Place:
+def _writable(client: Client, topic: str) -> TopicQueues:
     """A broker to send to: one that has the topic, else one that makes topics."""
     try:
         places = client.route(topic)

@@ -1,10 +1,12 @@
 """What can be wrong with users, policies and requests for access."""
 
-from mqguard.errors import MqguardError
+from mqguard.errors import ErrorKind, MqguardError
 
 
 class PolicyInvalid(MqguardError):
     """A subject, resource, action, source, decision or policy that is none; says what and what would be right."""
+
+    kind = ErrorKind.INVALID_INPUT
 
 
 class AuthenticationFailed(MqguardError):

@@ -1,6 +1,7 @@
 """Secrets at rest and on the move between mqguards: sealed with AES-256-GCM, bound to the name of their user."""
 
 import base64
+import functools
 import hashlib
 import hmac
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from mqguard.auth.user import Secret
+from mqguard.auth.user import Secret, User
 from mqguard.errors import MqguardError
 
 KEY_BYTES: Final = 32
@@ -16,6 +17,12 @@ NONCE_BYTES: Final = 12
 PREFIX: Final = "mqguard:sealed:1:"
 """Begins every sealed form; the figure is the version of the form."""
 _ANY_VERSION: Final = "mqguard:sealed:"
+
+MASK: Final = "********"
+"""Text in place of a secret that is not shown; a sealed secret follows it."""
+
+_TRANSFER_ROUNDS: Final = 20_000
+"""Rounds of PBKDF2 for a transfer key: an attacker needs them for each guess, a server once for each secret."""
 
 
 class SealInvalid(MqguardError):
@@ -89,6 +96,18 @@ class SealingKey:
 def is_sealed(text: str) -> bool:
     """Whether the text claims to be a sealed secret, of any version."""
     return text.startswith(_ANY_VERSION)
+
+
+def transfer_keys(asker: User) -> list[SealingKey]:
+    """Return the keys derived from a Super user's secrets, the current secret's first."""
+    return [_transfer_key(asker.name, live.secret) for live in asker.secrets]
+
+
+@functools.lru_cache(maxsize=8)
+def _transfer_key(name: str, secret: Secret) -> SealingKey:
+    salt = b"mqguard travel key 1\0" + name.encode("utf-8", "surrogatepass")
+    password = secret.reveal().encode("utf-8", "surrogatepass")
+    return SealingKey(hashlib.pbkdf2_hmac("sha256", password, salt, _TRANSFER_ROUNDS))
 
 
 def _binding(user: str) -> bytes:

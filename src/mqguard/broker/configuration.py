@@ -4,13 +4,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from mqguard.auth.sealing import MASK
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
 from mqguard.dispatch.errors import ConfigurationRefused
 from mqguard.errors import MqguardError
-
-MASK = "********"
-"""What stands in place of a secret."""
 
 
 class Knob(msgspec.Struct, frozen=True):

@@ -9,17 +9,10 @@ sealed with one of two keys:
 * for anybody else: with this server's sealing key, which only mqguards that were given the same key have.
 """
 
-import functools
-import hashlib
-
 from mqguard.auth.errors import MetadataRejected
-from mqguard.auth.sealing import SealingKey, SealInvalid, is_sealed
-from mqguard.auth.user import Secret, User
-from mqguard.broker.configuration import MASK
+from mqguard.auth.sealing import MASK, SealingKey, SealInvalid, is_sealed, transfer_keys
+from mqguard.auth.user import User
 from mqguard.broker.settings import SecretExposure
-
-_ROUNDS = 20_000
-"""Work for whoever guesses at the Super user's secret; some milliseconds for us, once."""
 
 
 class Exposure:
@@ -48,7 +41,7 @@ class Exposure:
             return secret.reveal()
         key = self._key
         if asker is not None and asker.is_super:
-            key = travel_keys(asker)[0]
+            key = transfer_keys(asker)[0]
         if self._form is SecretExposure.MASKED or key is None:
             return MASK
         return MASK + key.seal_steadily(user.name, secret)
@@ -72,7 +65,7 @@ class Exposure:
             return text
         keys = [] if self._key is None else [self._key]
         if asker is not None and asker.is_super:
-            keys += travel_keys(asker)
+            keys += transfer_keys(asker)
         for key in keys:
             if key.made(sealed):
                 return key.open(name, sealed).reveal()
@@ -80,14 +73,3 @@ class Exposure:
             f"the password of User:{name} is sealed with a key that is not known here: copy users as a Super user "
             "that has the same secret on both servers, or give both the same sealing key"
         )
-
-
-def travel_keys(asker: User) -> list[SealingKey]:
-    """The keys that a Super user's secrets make, the current one first."""
-    return [_travel_key(asker.name, live.secret) for live in asker.secrets]
-
-
-@functools.lru_cache(maxsize=8)
-def _travel_key(name: str, secret: Secret) -> SealingKey:
-    salt = b"mqguard travel key 1\0" + name.encode("utf-8", "surrogatepass")
-    return SealingKey(hashlib.pbkdf2_hmac("sha256", secret.reveal().encode("utf-8", "surrogatepass"), salt, _ROUNDS))

@@ -1,12 +1,12 @@
-"""`mqguard acl …`."""
+"""`mqguard acl`: policies of users."""
 
 from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.connection import Connection, connected
-from mqguard.cli.exits import NothingThere
+from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, json_option, table
+from mqguard.errors import NotFound
 
 if TYPE_CHECKING:
     from mqguard.auth.policy import Acl, Entry
@@ -17,17 +17,19 @@ _TYPES = click.Choice(["Custom", "Default"], case_sensitive=False)
 
 @click.group()
 def acl() -> None:
-    """Make, change and list what users may do."""
+    """Create, change, delete and list the policies of users."""
 
 
 @acl.command()
 @click.argument("subject")
-@click.option("-r", "--resource", "resources", required=True, help="Such as `Topic:orders,Group:billing*`.")
-@click.option("-a", "--actions", required=True, help="Such as `Pub,Sub`.")
-@click.option("-i", "--source", "sources", default="", help="Addresses or ranges, such as `10.0.0.0/8`.")
+@click.option("-r", "--resource", "resources", required=True, help="Resources, such as `Topic:orders,Group:billing*`.")
+@click.option("-a", "--actions", required=True, help="Actions, such as `Pub,Sub`.")
+@click.option(
+    "-i", "--source", "sources", default="", help="Client addresses or ranges, such as `10.0.0.0/8` [default: any]."
+)
 @click.option("-d", "--decision", type=_DECISIONS, default="Allow", show_default=True)
 @click.option("--policy", "kind", type=_TYPES, default="Custom", show_default=True)
-@connected
+@with_connection
 @json_option
 def create(
     connection: Connection,
@@ -40,69 +42,74 @@ def create(
     *,
     as_json: bool,
 ) -> None:
-    """Say what SUBJECT, such as `User:alice`, may or may not do to resources.
+    """Allow or deny SUBJECT, such as `User:alice`, actions on resources.
 
-    What was said before of the very same resource is replaced.
+    An existing entry for exactly the same resource is replaced.
     """
     from mqguard.admin import policies
     from mqguard.auth.policy import PolicyType
     from mqguard.auth.subject import Subject
 
     entries = _entries(resources, actions, sources, decision)
-    who = Subject.parse(subject)
+    parsed = Subject.parse(subject)
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
-            policies.create(client.at(broker.address), who, entries, PolicyType.parse(kind))
-    emit({"subject": who.key}, f"changed the policy of {who.key}", as_json=as_json)
+            policies.create(client.at(broker.address), parsed, entries, PolicyType.parse(kind))
+    emit({"subject": parsed.key}, f"changed the policies of {parsed.key}", as_json=as_json)
 
 
 @acl.command()
 @click.argument("subject")
-@click.option("-r", "--resource", help="Only what is said of this very resource.")
-@click.option("--policy", "kind", type=_TYPES, help="Only in this policy [default: Custom with --resource, else all].")
-@connected
+@click.option("-r", "--resource", help="Delete only the entry for exactly this resource.")
+@click.option(
+    "--policy", "kind", type=_TYPES, help="Delete only in this policy [default: Custom with --resource, else all]."
+)
+@with_connection
 @json_option
 def delete(connection: Connection, subject: str, resource: str | None, kind: str | None, *, as_json: bool) -> None:
-    """Take back what was said of SUBJECT."""
+    """Delete the policies of SUBJECT, or one entry of them."""
     from mqguard.admin import policies
     from mqguard.auth.policy import PolicyType
     from mqguard.auth.resource import Resource
     from mqguard.auth.subject import Subject
 
-    who = Subject.parse(subject)
-    what = None if resource is None else Resource.parse(resource)
+    parsed = Subject.parse(subject)
+    parsed_resource = None if resource is None else Resource.parse(resource)
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
             session = client.at(broker.address)
-            policies.delete(session, who, what, None if kind is None else PolicyType.parse(kind))
-    emit({"subject": who.key}, f"changed the policy of {who.key}", as_json=as_json)
+            policies.delete(session, parsed, parsed_resource, None if kind is None else PolicyType.parse(kind))
+    emit({"subject": parsed.key}, f"changed the policies of {parsed.key}", as_json=as_json)
 
 
 @acl.command()
 @click.argument("subject")
-@connected
+@with_connection
 @json_option
 def get(connection: Connection, subject: str, *, as_json: bool) -> None:
-    """Show what SUBJECT may do; exit code 4 if nothing is said of it."""
+    """Show the policies of SUBJECT.
+
+    Exit code 4: SUBJECT has no policies.
+    """
     from mqguard.admin import policies
     from mqguard.auth.subject import Subject
 
-    who = Subject.parse(subject)
+    parsed = Subject.parse(subject)
     with connection.client() as client:
         broker = client.brokers(connection.cluster)[0]
-        found = policies.get(client.at(broker.address), who)
+        found = policies.get(client.at(broker.address), parsed)
     if found is None:
-        raise NothingThere(f"nothing is said of `{who.key}`")
+        raise NotFound(f"`{parsed.key}` has no policies")
     _show([found], as_json=as_json)
 
 
 @acl.command("list")
-@click.option("-s", "--subject", default="", help="Only subjects that hold this text.")
-@click.option("-r", "--resource", default="", help="Only resources that hold this text.")
-@connected
+@click.option("-s", "--subject", default="", help="Only subjects that contain this text.")
+@click.option("-r", "--resource", default="", help="Only resources that contain this text.")
+@with_connection
 @json_option
 def find(connection: Connection, subject: str, resource: str, *, as_json: bool) -> None:
-    """List what subjects may do."""
+    """List policies."""
     from mqguard.admin import policies
 
     with connection.client() as client:
@@ -117,10 +124,13 @@ def _entries(resources: str, actions: str, sources: str, decision: str) -> "list
     from mqguard.auth.resource import Resource
     from mqguard.auth.source import Source
 
-    parsed = tuple(map(Action.parse, _split(actions)))
-    places = tuple(map(Source.parse, _split(sources)))
-    word = Decision.parse(decision)
-    return [Entry(Resource.parse(resource), parsed, places, word) for resource in _split(resources)]
+    parsed_actions = tuple(map(Action.parse, _split(actions)))
+    parsed_sources = tuple(map(Source.parse, _split(sources)))
+    parsed_decision = Decision.parse(decision)
+    return [
+        Entry(Resource.parse(resource), parsed_actions, parsed_sources, parsed_decision)
+        for resource in _split(resources)
+    ]
 
 
 def _split(text: str) -> list[str]:

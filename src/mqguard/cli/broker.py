@@ -1,12 +1,12 @@
-"""`mqguard broker …`: the brokers that commands send secrets and signatures to."""
+"""`mqguard broker`: the brokers that commands send secrets and signatures to."""
 
 import ssl
 from pathlib import Path
 
 import click
 
-from mqguard.cli.exits import NothingThere
 from mqguard.cli.output import emit, json_option
+from mqguard.errors import NotFound
 
 TIMEOUT_SECONDS = 5.0
 
@@ -15,31 +15,34 @@ TIMEOUT_SECONDS = 5.0
 def broker() -> None:
     """Pin the brokers that commands send secrets and signatures to.
 
-    A name server tells which brokers have registered, not whose they are. Commands use those of the process that is
-    named as the name server, those that are pinned, and those that `--broker` names.
+    A name server lists the brokers that have registered, and anyone may have registered one. Commands use only brokers
+    in the process of the name server, pinned brokers, and brokers that `--broker` names.
     """
 
 
 @broker.command()
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
-@click.option("--tls", is_flag=True, help="Pin the certificate that the broker shows now, too.")
-@click.option("--fingerprint", help="The SHA-256 of its certificate in hex, if known from elsewhere.")
+@click.option("--tls", is_flag=True, help="Also pin the certificate that the broker shows now.")
+@click.option("--fingerprint", help="The SHA-256 of its certificate in hex, if you already know it.")
 @click.option(
-    "--timeout", type=click.FloatRange(0.1, 3600), default=TIMEOUT_SECONDS, show_default=True, help="In seconds."
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=TIMEOUT_SECONDS,
+    show_default=True,
+    help="Timeout in seconds.",
 )
 @json_option
 def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, tls: bool, as_json: bool) -> None:
-    """Pin the brokers at ADDRESS, each written HOST:PORT."""
+    """Pin the brokers at ADDRESS, each written as HOST:PORT."""
     from mqguard.admin.known_brokers import default_path, read_pins, write_pins
-    from mqguard.admin.session import split
-    from mqguard.net.tls import client_context
+    from mqguard.admin.session import shown_fingerprint, split, tls_context
 
     wanted = None if fingerprint is None else _fingerprint(fingerprint)
     pins = read_pins(default_path())
-    context = client_context(None) if tls and wanted is None else None
+    context = tls_context(None) if tls and wanted is None else None
     for address in addresses:
         split(address)
-        pins[address] = wanted or (_shown(address, context, timeout) if context else "")
+        pins[address] = wanted or (shown_fingerprint(address, context, timeout) if context else "")
     write_pins(default_path(), pins)
     for address in addresses:
         emit(*_line(address, pins[address], "pinned "), as_json=as_json)
@@ -59,43 +62,40 @@ def find(*, as_json: bool) -> None:
 @click.argument("address")
 @json_option
 def unpin(address: str, *, as_json: bool) -> None:
-    """Forget the broker at ADDRESS; exit code 4 if it is not pinned."""
+    """Remove the pin of the broker at ADDRESS.
+
+    Exit code 4: the broker is not pinned.
+    """
     from mqguard.admin.known_brokers import default_path, read_pins, write_pins
 
     pins = read_pins(default_path())
     if address not in pins:
-        raise NothingThere(f"`{address}` is not pinned")
+        raise NotFound(f"`{address}` is not pinned")
     del pins[address]
     write_pins(default_path(), pins)
     emit({"broker": address}, f"unpinned {address}", as_json=as_json)
 
 
 def ask_to_pin(address: str, name: str, tls: ssl.SSLContext | None) -> str | None:
-    """Ask at the terminal whether a broker that is not known is to be pinned.
+    """Ask at the terminal whether to pin an unknown broker.
 
     Returns:
-        The fingerprint that it is pinned with, empty without TLS; None if it is not to be pinned.
+        The fingerprint of the pin, empty without TLS; None if the answer is no.
     """
     from mqguard.admin.known_brokers import default_path, read_pins, write_pins
+    from mqguard.admin.session import shown_fingerprint
     from mqguard.model.text import visible
 
     shown = ""
     if tls is not None and tls.verify_mode is ssl.CERT_NONE:
-        shown = _shown(address, tls, TIMEOUT_SECONDS)
+        shown = shown_fingerprint(address, tls, TIMEOUT_SECONDS)
     certificate = f", with the certificate sha256:{shown}," if shown else ""
-    question = f"the broker {visible(name)} at {visible(address)}{certificate} is not known: pin it"
+    question = f"the broker {visible(name)} at {visible(address)}{certificate} is unknown: pin it"
     if not click.confirm(question, err=True):
         return None
     path: Path = default_path()
     write_pins(path, {**read_pins(path), address: shown})
     return shown
-
-
-def _shown(address: str, context: ssl.SSLContext, timeout: float) -> str:
-    from mqguard.admin.session import split
-    from mqguard.net.client import certificate_fingerprint
-
-    return certificate_fingerprint(*split(address), context, timeout) or ""
 
 
 def _fingerprint(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How commands reach a server, and in whose name: the options that they share."""
+"""Options that commands share: the server to connect to, and the credentials."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mqguard.cli.secret_places import FORMS, has_terminal, read_secret
+from mqguard.cli.secret_options import FORMS, has_terminal, read_secret
 
 if TYPE_CHECKING:
     from mqguard.admin.client import Client
@@ -19,18 +19,18 @@ DATA = "mqguard-data"
 
 
 class Connection(NamedTuple):
-    """What the options say.
+    """Values of the connection options.
 
     Attributes:
-        namesrv: `host:port` of the name server; several are separated by `;`.
-        cluster: Name of the cluster; None is the only one.
-        access_key: The user; None looks into the data directory.
-        secret_key: The user's secret.
-        data: The data directory of a server on this machine.
-        tls: Whether to encrypt.
-        tls_ca: Who may vouch for the server; None trusts whatever it shows.
-        timeout: Seconds to wait for an answer.
-        broker: Brokers to use in place of those that the name server knows, each `host:port`.
+        namesrv: Address of the name server, `host:port`; several are separated by `;`.
+        cluster: Name of the cluster; None if there is only one.
+        access_key: Name of the user; None uses the credentials in the data directory.
+        secret_key: Secret of the user, or a reference to it.
+        data: Data directory of a server on this machine.
+        tls: True to encrypt.
+        tls_ca: File with the trusted certificates; None accepts any certificate.
+        timeout: Maximum seconds to wait for a response.
+        broker: Addresses of brokers to use instead of those that the name server lists, each `host:port`.
     """
 
     namesrv: str
@@ -44,25 +44,21 @@ class Connection(NamedTuple):
     broker: tuple[str, ...] = ()
 
     def client(self) -> "Client":
-        """A client for these options."""
+        """Return a client for these options."""
         from mqguard.admin.client import Client
         from mqguard.admin.known_brokers import KnownBrokers, default_path, read_pins
-        from mqguard.admin.session import Manner
+        from mqguard.admin.session import ConnectionOptions, tls_context
         from mqguard.cli.broker import ask_to_pin
 
-        context = None
-        if self.tls or self.tls_ca is not None:
-            from mqguard.net.tls import client_context
-
-            context = client_context(None if self.tls_ca is None else str(self.tls_ca))
+        context = tls_context(self.tls_ca) if self.tls or self.tls_ca is not None else None
         known = KnownBrokers(self.broker, read_pins(default_path()), ask_to_pin if has_terminal() else None)
-        return Client(self.namesrv, Manner(self.credentials(), context, self.timeout, known))
+        return Client(self.namesrv, ConnectionOptions(self.credentials(), context, self.timeout, known))
 
     def credentials(self) -> "Credentials | None":
-        """Who signs: the flags or the environment, else what the first start left in the data directory, else nobody.
+        """Return the credentials in the options, else those in the data directory, else None.
 
         Raises:
-            UsageError: A user without a secret and nobody to ask, or the reverse.
+            UsageError: A user is given without a secret and there is no terminal to ask at, or the reverse.
         """
         from mqguard.config.secret import Credentials
         from mqguard.runtime.first_start import read_credentials
@@ -72,12 +68,12 @@ class Connection(NamedTuple):
         if self.access_key and self.secret_key is None and has_terminal():
             return Credentials(self.access_key, _secret_once(self.access_key, "-"))
         if self.access_key or self.secret_key:
-            raise click.UsageError("an access key and a secret key go together: give both")
+            raise click.UsageError("`--access-key` and `--secret-key` belong together: give both")
         return read_credentials(self.data)
 
 
 def _secret_once(user: str, text: str) -> "Secret":
-    """Return the secret; a command that needs it twice asks for it once."""
+    """Return the secret; a command that needs it twice asks only once."""
     meta = click.get_current_context().meta
     key = f"{__name__}.secret"
     if key not in meta:
@@ -93,33 +89,39 @@ _OPTIONS = (
         envvar="MQGUARD_NAMESRV",
         default=NAMESRV,
         show_default=True,
-        help="The name server; several with `;`.",
+        help="The name server; separate several with `;`.",
     ),
-    click.option("-c", "--cluster", help="The cluster [default: the only one]."),
-    click.option("--access-key", envvar="MQGUARD_ACCESS_KEY", help="Who asks [default: as the data directory says]."),
-    click.option("--secret-key", envvar="MQGUARD_SECRET_KEY", help=f"Its secret: {FORMS}."),
+    click.option("-c", "--cluster", help="The cluster [default: the only cluster]."),
+    click.option(
+        "--access-key", envvar="MQGUARD_ACCESS_KEY", help="Your user name [default: from the data directory]."
+    ),
+    click.option("--secret-key", envvar="MQGUARD_SECRET_KEY", help=f"Your secret: {FORMS}."),
     click.option(
         "--data",
         envvar="MQGUARD_DATA",
         type=click.Path(path_type=Path),
         default=DATA,
         show_default=True,
-        help="The data directory of a server here, for the administrator's secret.",
+        help="The data directory of a server on this machine, which holds the administrator's credentials.",
     ),
     click.option(
         "--broker",
         multiple=True,
         envvar="MQGUARD_BROKERS",
         metavar="ADDRESS",
-        help="A broker to use, in place of those that the name server knows; repeatable.",
+        help="Use this broker instead of those that the name server lists; repeatable.",
     ),
-    click.option("--tls", is_flag=True, help="Encrypt."),
-    click.option("--tls-ca", type=click.Path(path_type=Path), help="Encrypt, and believe only these certificates."),
-    click.option("--timeout", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="In seconds."),
+    click.option("--tls", is_flag=True, help="Use TLS."),
+    click.option(
+        "--tls-ca", type=click.Path(path_type=Path), help="Use TLS, and trust only the certificates in this file."
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="Timeout in seconds."
+    ),
 )
 
 
-def connected(command: Callable[..., None]) -> Callable[..., None]:
+def with_connection(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a connection, as its first argument `connection`."""
 
     @functools.wraps(command)

@@ -1,7 +1,7 @@
-"""The `mqguard` command: what it can do, and how it ends.
+"""The `mqguard` command: its commands and its end.
 
-Command modules import click and `cli` alone at their top; what a command needs it imports when it runs, so that help,
-completion and errors come at once.
+Command modules import only click, `cli` and a few light modules at their top. A command imports the rest when it runs,
+so that help, completion and errors come at once.
 """
 
 import sys
@@ -10,61 +10,58 @@ from typing import NoReturn
 
 import click
 
+from mqguard import __version__
 from mqguard.cli import (
     acl,
     broker,
-    completion,
-    config,
+    decisions,
     demo,
+    installation,
+    messages,
     migrate,
-    policy,
+    permissions,
+    policy_as_code,
     policy_check,
-    policy_code,
-    policy_explain,
     policy_replay,
-    receive,
-    send,
     standalone,
     topic,
     user,
-    version,
-    why,
 )
-from mqguard.cli.exits import Exit, report
+from mqguard.cli.exit_codes import Exit, report
 
 COMMANDS: tuple[click.Command, ...] = (
     standalone.standalone,
     demo.demo,
-    send.send,
-    receive.receive,
+    messages.send,
+    messages.receive,
     user.user,
     acl.acl,
     topic.topic,
     broker.broker,
-    policy_explain.explain,
-    why.why,
-    policy.can,
-    policy.who_can,
+    decisions.explain,
+    decisions.why,
+    permissions.can,
+    permissions.who_can,
     policy_check.lint,
     policy_check.diff,
     policy_check.test,
     policy_replay.replay,
-    policy_code.export,
-    policy_code.plan,
-    policy_code.apply,
+    policy_as_code.export,
+    policy_as_code.plan,
+    policy_as_code.apply,
     migrate.migrate,
-    config.config,
-    version.version,
-    completion.completion,
+    installation.config,
+    installation.version,
+    installation.completion,
 )
-"""Every command, in the order in which help lists them. A new one is one more line here."""
+"""Every command, in the order of the help. To add a command, add one line."""
 
 
 class InOrder(click.Group):
-    """A group that lists its commands in the order in which they were added."""
+    """Group that lists its commands in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands."""
+        """Return the names of the commands."""
         del ctx
         return list(self.commands)
 
@@ -73,12 +70,12 @@ class InOrder(click.Group):
     cls=InOrder,
     commands=list(COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, 3 cannot reach the server, "
-    "4 nothing there, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 denied or failed, 2 invalid usage or configuration, 3 server not reachable, "
+    "4 not found, 130 interrupted.",
 )
-@click.version_option(message="%(version)s", package_name="mqguard", version=version.installed())
+@click.version_option(message="%(version)s", package_name="mqguard", version=__version__)
 def mqguard() -> None:
-    """Access control for RocketMQ: who may do what to which topic, group or cluster, from where."""
+    """Access control for RocketMQ: allow or deny each user's actions on topics, groups and clusters."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -88,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = mqguard.main(args=words, prog_name="mqguard", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has had enough, as `head` does; nothing more can be said, not even at exit.
+        # The reader of the output has closed the pipe, as `head` does; Python must not flush into it at exit either.
         sys.stdout = None
         sys.exit(Exit.FAILED)
-    except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - the outermost stage says every error in one line
-        sys.exit(report(exc, as_json="--json" in words))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error becomes one line and an exit code
+        sys.exit(report(error, as_json="--json" in words))
     sys.exit(code if isinstance(code, int) else Exit.DONE)

@@ -1,12 +1,13 @@
-"""What commands print: text for people, JSON for scripts."""
+"""Output of commands: text for people, JSON for scripts."""
 
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
+from mqguard.cli.exit_codes import Exit
 from mqguard.model.text import visible
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -14,18 +15,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def json_option(command: F) -> F:
     """Give a command the flag `--json`, as the argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")(command)
+
+
+def end(code: Exit) -> NoReturn:
+    """Leave a command with an exit code."""
+    click.get_current_context().exit(code)
+    raise AssertionError  # click's exit raises
 
 
 def emit(value: object, text: str, *, as_json: bool, verbatim: bool = False) -> None:
-    """Print a result and flush, so that a reader at the other end of a pipe sees it at once.
+    """Print a result and flush, so that the reader of a pipe gets it at once.
 
     Args:
-        value: The result for scripts.
-        text: The result for people; nothing is printed for them when it is empty.
-        as_json: Which of the two.
-        verbatim: Whether the text goes out as it is. Otherwise what a terminal would obey is made visible: most texts
-            hold names that somebody else has chosen.
+        value: Result for scripts.
+        text: Result for people; an empty text prints nothing.
+        as_json: True to print the result for scripts.
+        verbatim: True to print the text unchanged. Otherwise control characters are escaped, since most texts contain
+            names that other users have chosen.
     """
     if as_json:
         line = json.dumps(value, ensure_ascii=False)
@@ -44,7 +51,7 @@ def warn(text: str) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows under a head, columns as wide as they need to be, no blanks at line ends; each row is one line."""
+    """Return rows under a head: one line per row, aligned columns, no blanks at line ends."""
     rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(_width(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = ["  ".join(map(_filled, row, widths)) for row in (head, *rows)]
@@ -56,7 +63,7 @@ def _filled(cell: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """How many columns of a terminal it takes: East Asian characters take two, combining ones none."""
+    """Return the columns that a terminal needs: two for East Asian characters, none for combining ones."""
     if text.isascii():
         return len(text)
     return sum(

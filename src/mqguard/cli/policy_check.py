@@ -1,13 +1,13 @@
-"""`mqguard lint`, `mqguard diff`, `mqguard test`: policies checked before they are in force."""
+"""`mqguard lint`, `mqguard diff`, `mqguard test`: checks of policies before they are in force."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.exits import Exit
-from mqguard.cli.output import emit, json_option
-from mqguard.cli.policy_source import PolicySource, end, load_document, sourced
+from mqguard.cli.exit_codes import Exit
+from mqguard.cli.output import emit, end, json_option
+from mqguard.cli.policy_source import PolicySource, with_policy_source
 from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@sourced
-@click.option("--ignore", multiple=True, metavar="RULE", help="Leave out findings of this rule; repeatable.")
+@with_policy_source
+@click.option("--ignore", multiple=True, metavar="RULE", help="Ignore findings of this rule; repeatable.")
 @json_option
 @uncollected()
 def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
-    """Find entries that do not do what they seem to, each with a request that shows it.
+    """Find entries that do not have the effect that they seem to have, each with an example request.
 
     Rules: shadowed, redundant, contradictory, unreachable, default-silent, wide, no-user, no-rights, super-policies.
-    Ends with exit code 1 if there is a finding.
+
+    Exit code 1: there are findings.
     """
     from mqguard.auth.analysis.findings import Rule
     from mqguard.auth.analysis.lint import lint as findings_of
     from mqguard.auth.documents.problems import nearest
-    from mqguard.cli.policy_view import finding_json, finding_mark, finding_text
+    from mqguard.cli.policy_output import finding_json, finding_mark, finding_text
 
     known = [rule.value for rule in Rule]
     for name in ignore:
@@ -42,7 +43,7 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
         findings.sort(key=lambda finding: _order(finding_mark(finding, document)))
     value = {"findings": [finding_json(finding, document, source.file) for finding in findings]}
     lines = [visible(finding_text(finding, document, source.file)) for finding in findings]
-    emit(value, "\n".join(lines) or "nothing found", as_json=as_json)
+    emit(value, "\n".join(lines) or "no findings", as_json=as_json)
     end(Exit.FAILED if findings else Exit.DONE)
 
 
@@ -56,13 +57,15 @@ def _order(mark: "Mark | None") -> tuple[int, int]:
 @json_option
 @uncollected()
 def diff(old: Path, new: Path, *, as_json: bool) -> None:
-    """Show each right gained or lost from policy file OLD to NEW, with a request that shows it.
+    """Show each permission that users gain or lose from policy file OLD to NEW, each with an example request.
 
-    When it says that no right changes, that is proven for every request there can be. Ends with exit code 1 if users
-    or rights differ.
+    The comparison covers all possible requests, not only the examples.
+
+    Exit code 1: users or permissions differ.
     """
+    from mqguard.admin.policy_files import load_document
     from mqguard.auth.analysis.comparison import compare
-    from mqguard.cli.policy_view import comparison_json, comparison_text
+    from mqguard.cli.policy_output import comparison_json, comparison_text
 
     found = compare(load_document(old).directory, load_document(new).directory)
     emit(comparison_json(found), comparison_text(found), as_json=as_json)
@@ -71,15 +74,18 @@ def diff(old: Path, new: Path, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
-@sourced
+@with_policy_source
 @json_option
 @uncollected()
 def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> None:
-    """Run the tests of a policy file, and those of further files TESTS, on its policies.
+    """Run the tests of a policy file, and of further files TESTS, on its policies.
 
-    A test says what must be allowed or denied; about a prefix or an address range it speaks of every request. Ends with
-    exit code 1 if one fails, 2 if there is none.
+    A test states that requests must be allowed or denied. A test with a prefix or an address range covers every
+    request that matches it.
+
+    Exit code 1: a test fails. Exit code 2: there are no tests.
     """
+    from mqguard.admin.policy_files import load_document
     from mqguard.auth.documents.assertions import check
     from mqguard.auth.errors import PolicyInvalid
 
@@ -93,7 +99,7 @@ def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> Non
         )
     failed = [outcome for _, outcome in outcomes if not outcome.holds]
     lines = [line for path, outcome in outcomes for line in _failure_lines(path, outcome)]
-    lines.append(f"{len(outcomes) - len(failed)} of {len(outcomes)} tests hold")
+    lines.append(f"{len(outcomes) - len(failed)} of {len(outcomes)} tests pass")
     value = {
         "tests": len(outcomes),
         "failed": len(failed),
@@ -114,7 +120,7 @@ def _failure_lines(path: Path, outcome: "Outcome") -> list[str]:
 
 def _outcome_json(path: Path, outcome: "Outcome") -> dict[str, object]:
     from mqguard.auth.documents.assertions import describe
-    from mqguard.cli.policy_view import verdict_json, witness_json
+    from mqguard.cli.policy_output import verdict_json, witness_json
 
     return {
         "file": str(path),

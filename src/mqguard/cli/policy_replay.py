@@ -1,4 +1,4 @@
-"""`mqguard replay`: what the audit log recorded, decided once more."""
+"""`mqguard replay`: requests of the audit log decided again, by other policies."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,117 +6,71 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.exits import Exit
-from mqguard.cli.output import emit, json_option
-from mqguard.cli.policy_source import PolicySource, end, sourced
+from mqguard.cli.exit_codes import Exit
+from mqguard.cli.output import emit, end, json_option
+from mqguard.cli.policy_source import PolicySource, with_policy_source
 from mqguard.model.collector import uncollected
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
+    from mqguard.admin.audit_replay import LogReplay
     from mqguard.auth.analysis.findings import Place
     from mqguard.auth.analysis.replay import Replay, Turned
     from mqguard.auth.documents.document import Document
     from mqguard.auth.policy import Entry
-    from mqguard.guard.audit_reading import AuditReader
-
-LOG = "audit.jsonl"
-"""The name of the audit log whose lines are JSON; full parts are `audit.jsonl.1` and so on."""
 
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@sourced
-@click.option("--unused", is_flag=True, help="Also list the entries that allow something and that no request used.")
+@with_policy_source
+@click.option("--unused", is_flag=True, help="Also list allow entries that no request used.")
 @json_option
 @uncollected()
 def replay(source: PolicySource, logs: tuple[Path, ...], *, unused: bool, as_json: bool) -> None:
-    """Decide once more what the audit log recorded, by other policies.
+    """Decide the requests in the audit log again, by other policies.
 
-    Shows what a policy file would have done, had it been in force: each request that it would have refused or let in
-    otherwise. LOGS are files `audit.jsonl`, full parts of it, or directories that hold them. Ends with exit code 1 if a
-    decision would be another one.
+    The output shows the effect that a policy file would have had: each request that it would have denied or allowed
+    differently. LOGS are files `audit.jsonl`, older parts of them, or directories that contain them.
+
+    Exit code 1: a decision would be different.
     """
-    from mqguard.auth.analysis.replay import replay as replayed
-    from mqguard.guard.audit_reading import AuditReader
+    from mqguard.admin.audit_replay import replay_logs
 
     directory, document = source.load()
-    reader = AuditReader()
-    files = list(_files(logs))
-    for path in files:
-        _read(path, reader)
-    found = replayed(reader.asked, directory)
-    rights = found.unused if unused else ()
-    lines = [*_head(reader, files), *_changes(found), *_rights(rights, document, source.file)]
-    # Whoever sent a request chose the names in it.
-    emit(_json(reader, files, found, unused=unused), "\n".join(map(visible, lines)), as_json=as_json)
-    end(Exit.FAILED if found.turned else Exit.DONE)
+    found = replay_logs(logs, directory)
+    rights = found.replay.unused if unused else ()
+    lines = [*_head(found), *_changes(found.replay), *_rights(rights, document, source.file)]
+    # The clients that sent the requests chose the names in them.
+    emit(_json(found, unused=unused), "\n".join(map(visible, lines)), as_json=as_json)
+    end(Exit.FAILED if found.replay.turned else Exit.DONE)
 
 
-def _files(logs: Iterable[Path]) -> Iterator[Path]:
-    """The files, those of directories put in, each once.
-
-    Raises:
-        PolicyInvalid: A directory has no audit log.
-    """
-    from mqguard.auth.errors import PolicyInvalid
-
-    seen = set()
-    for path in logs:
-        parts = sorted(path.glob(f"{LOG}*")) if path.is_dir() else [path]
-        if not parts:
-            raise PolicyInvalid(f"the directory `{path}` has no `{LOG}`")
-        for part in parts:
-            if part.resolve() not in seen:
-                seen.add(part.resolve())
-                yield part
-
-
-def _read(path: Path, reader: "AuditReader") -> None:
-    """Read a file line by line.
-
-    Raises:
-        PolicyInvalid: It cannot be read, or nothing in it is a record.
-    """
-    from mqguard.auth.errors import PolicyInvalid
-
-    lines = 0
-    before = reader.unreadable
-    try:
-        with path.open("rb") as stream:
-            for line in stream:
-                lines += 1
-                reader.take(line)
-    except OSError as error:
-        raise PolicyInvalid(f"the file `{path}` cannot be read: {error.strerror}") from None
-    if lines and reader.unreadable - before == lines:
-        raise PolicyInvalid(f"the file `{path}` is no audit log with JSON lines: give `{LOG}`")
-
-
-def _head(reader: "AuditReader", files: list[Path]) -> Iterator[str]:
+def _head(found: "LogReplay") -> Iterator[str]:
+    reader = found.reader
     span = f", {reader.first} to {reader.last}" if reader.first else ""
-    yield f"{_count(reader.decisions, 'decision')} in {_count(len(files), 'file')}{span}"
+    yield f"{_count(reader.decisions, 'decision')} in {_count(len(found.files), 'file')}{span}"
     if reader.lost:
-        yield f"{_count(reader.lost, 'record')} missing in the log: there was no room for them"
+        yield f"{_count(reader.lost, 'record')} missing in the log: the audit queue was full"
     if reader.folded:
-        yield f"{_count(reader.folded, 'refusal')} not replayed: the log has only their number"
+        yield f"{_count(reader.folded, 'denial')} not replayed: the log has only their number"
     if reader.unnamed:
         yield f"{_count(reader.unnamed, 'resource')} not replayed: the log has only their number"
     if reader.unreadable:
-        yield f"{_count(reader.unreadable, 'line')} left out: no records"
+        yield f"{_count(reader.unreadable, 'line')} skipped: not audit records"
 
 
 def _changes(found: "Replay") -> Iterator[str]:
     if not found.turned:
-        yield "every one of them would be the same"
+        yield "all decisions would be the same"
         return
-    refused = sum(not turned.verdict.allowed for turned in found.turned)
-    yield f"would be refused: {refused} different, would be let in: {len(found.turned) - refused} different"
+    denied = sum(not turned.verdict.allowed for turned in found.turned)
+    yield f"would be denied: {denied} different, would be allowed: {len(found.turned) - denied} different"
     for turned in found.turned:
         yield from _change(turned)
 
 
 def _change(turned: "Turned") -> Iterator[str]:
-    from mqguard.cli.policy_view import verdict_text
+    from mqguard.cli.policy_output import verdict_text
 
     question = turned.question
     request = question.request
@@ -131,7 +85,7 @@ def _change(turned: "Turned") -> Iterator[str]:
 
 def _rights(unused: "Iterable[tuple[Place, Entry]]", document: "Document | None", path: Path | None) -> Iterator[str]:
     from mqguard.auth.explain_text import entry_text
-    from mqguard.cli.policy_view import place_text
+    from mqguard.cli.policy_output import place_text
 
     for place, entry in unused:
         yield f"{place_text(place, document, path)}: unused: {entry_text(entry)} of User:{place.subject}"
@@ -141,11 +95,12 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _json(reader: "AuditReader", files: list[Path], found: "Replay", *, unused: bool) -> dict[str, object]:
+def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
     from mqguard.auth.explain_text import entry_text
 
+    reader = found.reader
     value: dict[str, object] = {
-        "files": [str(path) for path in files],
+        "files": [str(path) for path in found.files],
         "decisions": reader.decisions,
         "lost": reader.lost,
         "folded": reader.folded,
@@ -153,7 +108,7 @@ def _json(reader: "AuditReader", files: list[Path], found: "Replay", *, unused: 
         "unreadable": reader.unreadable,
         "first": reader.first or None,
         "last": reader.last or None,
-        "changes": [_change_json(turned) for turned in found.turned],
+        "changes": [_change_json(turned) for turned in found.replay.turned],
     }
     if unused:
         value["unused"] = [
@@ -163,13 +118,13 @@ def _json(reader: "AuditReader", files: list[Path], found: "Replay", *, unused: 
                 "number": place.number,
                 "entry": entry_text(entry),
             }
-            for place, entry in found.unused
+            for place, entry in found.replay.unused
         ]
     return value
 
 
 def _change_json(turned: "Turned") -> dict[str, object]:
-    from mqguard.cli.policy_view import verdict_json
+    from mqguard.cli.policy_output import verdict_json
 
     request = turned.question.request
     return {

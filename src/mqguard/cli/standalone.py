@@ -1,4 +1,4 @@
-"""`mqguard standalone`."""
+"""`mqguard standalone`: a name server and a broker in one process."""
 
 import json
 import os
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
 @click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data].")
-@click.option("--port", help="The broker's port, 0 for any free one [default: 10911].")
-@click.option("--namesrv-port", help="The name server's port, 0 for any free one [default: 9876].")
-@click.option("--bind", help="The address to listen at [default: this machine alone].")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other key of broker.conf; repeatable.")
-@click.option("--demo", is_flag=True, help="Show a message admitted and one refused, then go on serving.")
+@click.option("--port", help="The broker's port, 0 for any free port [default: 10911].")
+@click.option("--namesrv-port", help="The name server's port, 0 for any free port [default: 9876].")
+@click.option("--bind", help="The address to listen at [default: only this machine].")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key of broker.conf; repeatable.")
+@click.option("--demo", is_flag=True, help="Show an allowed and a denied message, then continue to serve.")
 @json_option
 def standalone(
     path: Path | None,
@@ -36,10 +36,10 @@ def standalone(
     demo: bool,
     as_json: bool,
 ) -> None:
-    """Serve a name server and a broker in one process, guarded.
+    """Run a name server and a broker with access control in one process.
 
-    On its first start it makes a super user with a random secret, prints it once and keeps it in the data directory.
-    Stop it with Ctrl-C or SIGTERM.
+    The first start creates a Super user with a random secret, prints the secret once and stores it in the data
+    directory. Stop the server with Ctrl-C or SIGTERM.
     """
     from mqguard.config import server_options
     from mqguard.config.loader import Flag, load
@@ -61,8 +61,8 @@ def standalone(
     )
     server = Standalone(configuration)
     server.run(
-        first_start=lambda found: _say_first_start(found, as_json=as_json),
-        ready=lambda found: _say_ready(found, as_json=as_json),
+        first_start=lambda found: _print_first_start(found, as_json=as_json),
+        ready=lambda found: _print_ready(found, as_json=as_json),
         then=(lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None,
     )
 
@@ -74,7 +74,7 @@ def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
     for flag in flags:
         if flag.key in secret and not flag.text.startswith(("env:", "file:")):
             warn(
-                f"`{flag.name} {flag.key}=…` shows a secret to every process here and to the shell's history: "
+                f"`{flag.name} {flag.key}=…` shows a secret to every process here and in the shell history: "
                 "use `env:NAME` or `file:PATH` for its value, or the configuration file"
             )
 
@@ -82,24 +82,24 @@ def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
 def _pair(setting: str) -> tuple[str, str]:
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
-        raise click.UsageError(f"`{setting}` is no setting: write KEY=VALUE")
+        raise click.UsageError(f"`{setting}` is not a valid setting: write KEY=VALUE")
     return key.strip(), value.strip()
 
 
-def _say_first_start(found: "FirstStart", *, as_json: bool) -> None:
+def _print_first_start(found: "FirstStart", *, as_json: bool) -> None:
     name, secret = found.credentials.name, found.credentials.secret.reveal()
     if as_json:
         line = {"event": "first-start", "accessKey": name, "secretKey": secret, "file": str(found.path)}
         click.echo(json.dumps(line))
         return
     click.echo(
-        f"first start: made the super user `{name}` with the secret `{secret}`\n"
-        f"  kept in {found.path}, readable by you alone; it is not shown again\n"
-        f"  `mqguard` commands read it from there; for Apache's mqadmin copy the file to $ROCKETMQ_HOME/conf/tools.yml"
+        f"first start: created the Super user `{name}` with the secret `{secret}`\n"
+        f"  stored in {found.path}, readable only by you; it is not shown again\n"
+        f"  `mqguard` commands read it from there; for Apache's mqadmin, copy the file to $ROCKETMQ_HOME/conf/tools.yml"
     )
 
 
-def _say_ready(found: "Ready", *, as_json: bool) -> None:
+def _print_ready(found: "Ready", *, as_json: bool) -> None:
     if as_json:
         line = {
             "event": "ready",
@@ -125,18 +125,18 @@ def _say_ready(found: "Ready", *, as_json: bool) -> None:
 
 
 def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) -> None:
-    """Run the demo against the server that this process is; whatever comes of it, the server goes on."""
+    """Run the demo against this server, which continues to serve whatever the result is."""
     from mqguard.admin.client import Client
-    from mqguard.admin.session import Manner
+    from mqguard.admin.session import ConnectionOptions
     from mqguard.cli.demo import show
-    from mqguard.cli.exits import report
+    from mqguard.cli.exit_codes import report
 
     try:
-        with Client(found.namesrv, Manner(found.administrator)) as client:
+        with Client(found.namesrv, ConnectionOptions(found.administrator)) as client:
             show(client, found.namesrv, found.cluster, as_json=as_json, stopped=stopping.is_set)
-    except Exception as exc:  # noqa: BLE001 - the server goes on
+    except Exception as exc:  # noqa: BLE001 - the server continues
         if not stopping.is_set():
             report(exc, as_json=as_json)
         return
     if not as_json:
-        click.echo("that was the demo; the server goes on until Ctrl-C")
+        click.echo("the demo is complete; the server runs until Ctrl-C")

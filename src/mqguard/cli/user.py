@@ -1,39 +1,66 @@
-"""`mqguard user …`."""
+"""`mqguard user`: users and their secrets."""
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.connection import Connection, connected
-from mqguard.cli.duration import Duration
-from mqguard.cli.exits import NothingThere
+from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, json_option, table
-from mqguard.cli.secret_places import FORMS, new_secret
+from mqguard.cli.secret_options import FORMS, new_secret
+from mqguard.errors import NotFound
 
 if TYPE_CHECKING:
     from mqguard.admin.session import Session
-    from mqguard.remoting.bodies.access import UserSecretsInfo
+    from mqguard.admin.users import UserDetails
 
 _KINDS = click.Choice(["Normal", "Super"], case_sensitive=False)
 _STATUSES = click.Choice(["enable", "disable"], case_sensitive=False)
 
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+
+
+class Duration(click.ParamType[int]):
+    """A length of time such as `90s`, `30m`, `24h`, `7d` or `0`, in milliseconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a length of time.
+
+        Raises:
+            BadParameter: The value is not a valid length of time.
+        """
+        if isinstance(value, int):
+            return value
+        text = str(value).strip().lower()
+        if text == "0":
+            return 0
+        found = _DURATION.fullmatch(text)
+        if found is None:
+            self.fail(f"`{value}` is not a valid length of time: write one, such as 90s, 30m, 24h, 7d or 0", param, ctx)
+        return int(found[1]) * _UNITS_MS[found[2]]
+
 
 @click.group()
 def user() -> None:
-    """Make, change and list users."""
+    """Create, change, delete and list users."""
 
 
 @user.command()
 @click.argument("name")
 @click.option("-p", "--secret", help=f"The user's secret: {FORMS} [default: typed, or random and printed].")
-@click.option("-t", "--type", "kind", type=_KINDS, default="Normal", show_default=True, help="Super may do everything.")
-@connected
+@click.option(
+    "-t", "--type", "kind", type=_KINDS, default="Normal", show_default=True, help="A Super user has all permissions."
+)
+@with_connection
 @json_option
 def create(connection: Connection, name: str, secret: str | None, kind: str, *, as_json: bool) -> None:
-    """Make the user NAME at every broker of the cluster."""
+    """Create the user NAME at every broker of the cluster."""
     from mqguard.admin import users
-    from mqguard.runtime.first_start import make_secret
+    from mqguard.config.secret import make_secret
 
     given = new_secret(name, secret)
     chosen = given or make_secret()
@@ -41,7 +68,7 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
         for broker in client.brokers(connection.cluster):
             users.create(client.at(broker.address), name, chosen, kind)
     value = {"username": name, "userType": kind}
-    text = f"made the user {name}"
+    text = f"created the user {name}"
     if given is None:
         value["password"] = chosen.reveal()
         text += f" with the secret {chosen.reveal()}"
@@ -51,18 +78,18 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
 @user.command()
 @click.argument("name")
 @click.option("-p", "--secret", help=f"A new secret: {FORMS}.")
-@click.option("-t", "--type", "kind", type=_KINDS, help="Another kind.")
-@click.option("-s", "--status", type=_STATUSES, help="Let in, or not.")
-@connected
+@click.option("-t", "--type", "kind", type=_KINDS, help="A new type.")
+@click.option("-s", "--status", type=_STATUSES, help="A disabled user cannot authenticate.")
+@with_connection
 @json_option
 def update(
     connection: Connection, name: str, secret: str | None, kind: str | None, status: str | None, *, as_json: bool
 ) -> None:
-    """Change a secret, kind or status of the user NAME."""
+    """Change the secret, type or status of the user NAME."""
     from mqguard.admin import users
 
     if secret is None and kind is None and status is None:
-        raise click.UsageError("nothing to change: give --secret, --type or --status")
+        raise click.UsageError("there is nothing to change: give `--secret`, `--type` or `--status`")
     chosen = None if secret is None else new_secret(name, secret)
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
@@ -74,19 +101,24 @@ def update(
 @click.argument("name")
 @click.option("-p", "--secret", help=f"The new secret: {FORMS} [default: typed, or random and printed].")
 @click.option(
-    "--keep", "keep_ms", type=Duration(), default="24h", show_default=True, help="How long the old secret is accepted."
+    "--keep",
+    "keep_ms",
+    type=Duration(),
+    default="24h",
+    show_default=True,
+    help="Time for which the old secret stays accepted.",
 )
-@connected
+@with_connection
 @json_option
 def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, *, as_json: bool) -> None:
-    """Give the user NAME a new secret, while its clients move over.
+    """Give the user NAME a new secret, and keep the old one accepted while clients change over.
 
-    Both secrets are accepted until the time is up; with `--keep 0` the old one ends at once. A third that was still
-    being replaced ends. Doing it again with the same secret changes nothing.
+    Both secrets are accepted until the time of `--keep` is over; with `--keep 0` the old secret ends at once. If an
+    even older secret was still accepted, it ends. A second run with the same secret changes nothing.
     """
     from mqguard.admin import users
+    from mqguard.config.secret import make_secret
     from mqguard.errors import MqguardError
-    from mqguard.runtime.first_start import make_secret
 
     given = new_secret(name, secret)
     chosen = given or make_secret()
@@ -101,34 +133,33 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
                 users.rotate(client.at(broker.address), name, chosen, keep_ms)
                 done.append(broker.name)
         except MqguardError:
-            # The secret is in force at some: whoever made it random must hear it, to bring the others to it.
+            # Some brokers use the new secret: print a random one, so that the operator can set it at the others.
             if done:
-                _tell_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
+                _print_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
             raise
-    _tell_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
+    _print_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
 
 
 def _check_rotates(session: "Session", broker: str, name: str) -> None:
-    """Make sure that a broker has the user, and would keep its old secret.
+    """Check that a broker has the user, and that it can keep the old secret.
 
     Raises:
-        NothingThere: It has no such user.
-        RotationUnknown: It would end the old secret at once.
+        NotFound: The user does not exist at the broker.
+        RotationUnknown: The broker would end the old secret at once.
     """
     from mqguard.admin import users
     from mqguard.admin.errors import RotationUnknown
 
     found = users.get(session, name)
     if found is None:
-        raise NothingThere(f"there is no user `{name}` at the broker `{broker}`")
+        raise NotFound(f"the user `{name}` does not exist at the broker `{broker}`")
     if found.live_secrets is None:
         raise RotationUnknown(
-            f"the broker `{broker}` is none of mqguard and would end the old secret at once: use `--keep 0` if that "
-            "is what you want"
+            f"the broker `{broker}` is not mqguard and would end the old secret at once: use `--keep 0` to accept that"
         )
 
 
-def _tell_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: int, *, as_json: bool) -> None:
+def _print_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: int, *, as_json: bool) -> None:
     value: dict[str, object] = {"username": name, "brokers": brokers, "keepOldSecretMs": keep_ms}
     text = f"the user {name} has a new secret at {', '.join(brokers)}"
     if secret is not None:
@@ -139,40 +170,43 @@ def _tell_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: in
 
 @user.command()
 @click.argument("name")
-@connected
+@with_connection
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:
-    """Remove the user NAME and its policies."""
+    """Delete the user NAME and its policies."""
     from mqguard.admin import users
 
     with connection.client() as client:
         for broker in client.brokers(connection.cluster):
             users.delete(client.at(broker.address), name)
-    emit({"username": name}, f"removed the user {name}", as_json=as_json)
+    emit({"username": name}, f"deleted the user {name}", as_json=as_json)
 
 
 @user.command()
 @click.argument("name")
-@connected
+@with_connection
 @json_option
 def get(connection: Connection, name: str, *, as_json: bool) -> None:
-    """Show the user NAME; exit code 4 if there is none."""
+    """Show the user NAME.
+
+    Exit code 4: the user does not exist.
+    """
     from mqguard.admin import users
 
     with connection.client() as client:
         broker = client.brokers(connection.cluster)[0]
         found = users.get(client.at(broker.address), name)
     if found is None:
-        raise NothingThere(f"there is no user `{name}`")
+        raise NotFound(f"the user `{name}` does not exist")
     _show([found], as_json=as_json)
 
 
 @user.command("list")
 @click.argument("text", default="")
-@connected
+@with_connection
 @json_option
 def find(connection: Connection, text: str, *, as_json: bool) -> None:
-    """List the users whose name holds TEXT, or all."""
+    """List the users whose name contains TEXT, or all users."""
     from mqguard.admin import users
 
     with connection.client() as client:
@@ -181,32 +215,32 @@ def find(connection: Connection, text: str, *, as_json: bool) -> None:
     _show(found, as_json=as_json)
 
 
-def _show(found: "list[UserSecretsInfo]", *, as_json: bool) -> None:
+def _show(found: "list[UserDetails]", *, as_json: bool) -> None:
     if as_json:
         for info in found:
             emit(_user_json(info), "", as_json=True)
         return
-    rows = [(info.username or "", info.user_type or "", info.user_status or "", _secrets(info)) for info in found]
+    rows = [(info.name, info.type, info.status, _secrets(info)) for info in found]
     click.echo(table(("#UserName", "#UserType", "#UserStatus", "#Secrets"), rows))
 
 
-def _user_json(info: "UserSecretsInfo") -> dict[str, object]:
+def _user_json(info: "UserDetails") -> dict[str, object]:
     value: dict[str, object] = {
-        "username": info.username or "",
-        "userType": info.user_type or "",
-        "userStatus": info.user_status or "",
+        "username": info.name,
+        "userType": info.type,
+        "userStatus": info.status,
     }
     if info.live_secrets is not None:
         value["liveSecrets"] = info.live_secrets
-        value["oldSecretUntil"] = _moment(info.old_secret_until)
+        value["oldSecretUntil"] = _moment(info.old_secret_until_ms)
     if info.incarnation is not None:
         value["incarnation"] = info.incarnation
-        value["confirmed"] = bool(info.confirmed)
+        value["confirmed"] = info.confirmed
     return value
 
 
-def _secrets(info: "UserSecretsInfo") -> str:
-    until = _moment(info.old_secret_until)
+def _secrets(info: "UserDetails") -> str:
+    until = _moment(info.old_secret_until_ms)
     if info.live_secrets is None:
         return "-"
     return f"{info.live_secrets}, the old one until {until}" if until else str(info.live_secrets)

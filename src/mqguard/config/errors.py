@@ -1,10 +1,12 @@
 """What can be wrong with a configuration."""
 
-from mqguard.errors import MqguardError
+from mqguard.errors import ErrorKind, MqguardError
 
 
 class ConfigInvalid(MqguardError):
     """A configuration that must not be started with; says which place, which key and what would be right."""
+
+    kind = ErrorKind.INVALID_INPUT
 
 
 class ValueInvalid(MqguardError):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import secrets
+import string
 from pathlib import Path
 
 import msgspec
@@ -65,6 +67,15 @@ def resolve_secret(text: str) -> Secret:
     if not content:
         raise ValueInvalid("a secret can not be empty")
     return Secret(content)
+
+
+_ALPHABET = string.ascii_letters + string.digits
+_LENGTH = 32
+
+
+def make_secret() -> Secret:
+    """Return a random secret of 190 bits: letters and digits only, so that no shell and no YAML changes it."""
+    return Secret(secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH - 1)))
 
 
 MIN_LENGTH = 12

@@ -1,10 +1,12 @@
 """How the guard says no."""
 
-from mqguard.errors import MqguardError
+from mqguard.errors import ErrorKind, MqguardError
 
 
 class GuardMisconfigured(MqguardError):
     """The guard's settings contradict each other; says which, and what would be right."""
+
+    kind = ErrorKind.INVALID_INPUT
 
 
 class NeedUnclear(MqguardError):

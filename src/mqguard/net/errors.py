@@ -1,14 +1,18 @@
 """What can go wrong with sockets, for those who use them."""
 
-from mqguard.errors import MqguardError
+from mqguard.errors import ErrorKind, MqguardError
 
 
 class NetSettingsInvalid(MqguardError):
     """A setting of the network that is none; says which and what would be right."""
 
+    kind = ErrorKind.INVALID_INPUT
+
 
 class LinkError(MqguardError):
     """A connection that we use as a client cannot go on; a subclass says why."""
+
+    kind = ErrorKind.UNREACHABLE
 
 
 class LinkRefused(LinkError):

@@ -16,12 +16,12 @@ from mqguard.broker.access_changes import changes_details
 from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
-from mqguard.config.secret import Credentials
+from mqguard.config.secret import Credentials, make_secret
 from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
 from mqguard.model.clock import Clock
 from mqguard.model.text import visible
 from mqguard.runtime.errors import StartFailed
-from mqguard.runtime.first_start import ADMIN, make_secret, save_credentials
+from mqguard.runtime.first_start import ADMIN, save_credentials
 from mqguard.runtime.migrated_accounts import read_migrated, write_migrated
 
 _LOG = logging.getLogger(__name__)

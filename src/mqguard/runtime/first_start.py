@@ -4,8 +4,6 @@ The file has the form of Apache's `conf/tools.yml`, so that `mqadmin` signs with
 """
 
 import os
-import secrets
-import string
 from pathlib import Path
 
 from mqguard.auth.user import Secret
@@ -17,14 +15,6 @@ CREDENTIALS_FILE = "tools.yml"
 
 ADMIN = "admin"
 """The name of the super user that is made when there is none."""
-
-_ALPHABET = string.ascii_letters + string.digits
-_LENGTH = 32
-
-
-def make_secret() -> Secret:
-    """A random secret of 190 bits, letters and digits alone, which no shell and no YAML reads as something else."""
-    return Secret(secrets.choice(string.ascii_letters) + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH - 1)))
 
 
 def save_credentials(directory: Path, credentials: Credentials) -> Path:

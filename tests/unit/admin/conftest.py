@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.admin.client import Client
-from mqguard.admin.session import Manner
+from mqguard.admin.session import ConnectionOptions
 from mqguard.auth.user import Secret
 from mqguard.config.secret import Credentials
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
@@ -17,5 +17,5 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def admin(server):
-    with Client(server.namesrv, Manner(Credentials(SUPER, Secret(SUPER_SECRET)))) as client:
+    with Client(server.namesrv, ConnectionOptions(Credentials(SUPER, Secret(SUPER_SECRET)))) as client:
         yield client

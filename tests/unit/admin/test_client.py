@@ -8,7 +8,7 @@ import pytest
 from mqguard.admin.client import Broker, Client
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
 from mqguard.admin.known_brokers import KnownBrokers
-from mqguard.admin.session import Manner
+from mqguard.admin.session import ConnectionOptions
 from mqguard.admin.topics import create
 from mqguard.auth.user import Secret
 from mqguard.config.secret import Credentials
@@ -60,8 +60,8 @@ def test_the_only_cluster_needs_no_name(admin, server):
 
 def test_of_several_clusters_one_must_be_named_and_slaves_are_no_masters():
     known = KnownBrokers(pins={"10.0.0.1:1": ""})
-    with client_of(CLUSTERS) as canned, Client(canned.address, Manner(known=known)) as client:
-        with pytest.raises(ClusterUnknown, match="knows the clusters C1, C2: name one with --cluster"):
+    with client_of(CLUSTERS) as canned, Client(canned.address, ConnectionOptions(known=known)) as client:
+        with pytest.raises(ClusterUnknown, match="knows the clusters C1, C2: choose one with `--cluster`"):
             client.brokers()
         assert client.brokers("C1") == [Broker("C1", "a", "10.0.0.1:1")]
         with pytest.raises(ClusterUnknown, match="knows no broker of the cluster `C2`; clusters: C1, C2"):
@@ -71,14 +71,14 @@ def test_of_several_clusters_one_must_be_named_and_slaves_are_no_masters():
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"brokerAddrTable":7,"clusterAddrTable":{}}'])
 def test_an_answer_that_is_none_is_said(body):
     refused = pytest.raises(AnswerInvalid, match="the server's answer cannot be read")
-    with client_of(body) as canned, Client(canned.address, Manner()) as client, refused:
+    with client_of(body) as canned, Client(canned.address, ConnectionOptions()) as client, refused:
         client.brokers()
 
 
 def test_an_empty_cluster_table_is_said():
     refused = pytest.raises(ClusterUnknown, match="clusters: none")
     tables = b'{"brokerAddrTable":{},"clusterAddrTable":{}}'
-    with client_of(tables) as canned, Client(canned.address, Manner()) as client, refused:
+    with client_of(tables) as canned, Client(canned.address, ConnectionOptions()) as client, refused:
         client.brokers()
 
 
@@ -94,17 +94,17 @@ def test_what_is_no_rocketmq_server_is_said():
     thread = threading.Thread(target=serve)
     thread.start()
     refused = pytest.raises(LinkClosed, match="does not speak the remoting protocol")
-    with listener, Client(f"127.0.0.1:{listener.getsockname()[1]}", Manner()) as client, refused:
+    with listener, Client(f"127.0.0.1:{listener.getsockname()[1]}", ConnectionOptions()) as client, refused:
         client.brokers()
     thread.join()
 
 
 def test_the_next_name_server_is_tried(server):
     credentials = Credentials("rocketmq", Secret("12345678"))
-    with Client(f"127.0.0.1:1; {server.namesrv}", Manner(credentials)) as client:
+    with Client(f"127.0.0.1:1; {server.namesrv}", ConnectionOptions(credentials)) as client:
         assert len(client.brokers()) == 1
     with (
-        Client("127.0.0.1:1;127.0.0.1:2", Manner(credentials)) as client,
+        Client("127.0.0.1:1;127.0.0.1:2", ConnectionOptions(credentials)) as client,
         pytest.raises(LinkRefused, match=r"127\.0\.0\.1:2"),
     ):
         client.brokers()

@@ -21,7 +21,7 @@ def test_an_address_is_host_and_port(text, host, port):
 
 @pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:0", "host:65536", "host:-1", "host:1x", "host:²"])
 def test_what_is_no_address_is_refused_with_an_example(text):
-    with pytest.raises(AddressInvalid, match=r"is no address: write HOST:PORT, such as `127\.0\.0\.1:9876`"):
+    with pytest.raises(AddressInvalid, match=r"is not a valid address: write HOST:PORT, such as `127\.0\.0\.1:9876`"):
         split(text)
 
 

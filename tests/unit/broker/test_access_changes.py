@@ -6,8 +6,8 @@ import json
 import pytest
 
 from mqguard.auth.policy import PolicyType
+from mqguard.auth.sealing import MASK
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.broker.configuration import MASK
 from mqguard.guard.audit import AdminChange
 from mqguard.remoting.codes import ResponseCode
 from tests.unit.broker.conftest import SECRET

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mqguard.broker.configuration import MASK, Configuration, ConfigurationRefused, Knob
+from mqguard.auth.sealing import MASK
+from mqguard.broker.configuration import Configuration, ConfigurationRefused, Knob
 from mqguard.errors import MqguardError
 
 

@@ -7,10 +7,10 @@ import time
 import click
 import pytest
 
-from mqguard.cli.exits import Exit, NothingThere, report
+from mqguard.cli.exit_codes import Exit, report
 from mqguard.cli.main import COMMANDS, main
 from mqguard.config.errors import ConfigInvalid
-from mqguard.errors import MqguardError
+from mqguard.errors import MqguardError, NotFound
 from mqguard.net.errors import LinkRefused, LinkTimeout
 
 
@@ -28,9 +28,12 @@ def run(capsys, *words):
         (["send", "orders"], "mqguard: missing argument 'TEXT'"),
         (["send", "a", "b", "--colour"], "mqguard: no such option"),
         (["receive", "a", "--count", "0"], "mqguard: invalid value for '--count'"),
-        (["send", "a", "b", "--access-key", "x"], "mqguard: an access key and a secret key go together: give both"),
-        (["user", "update", "alice"], "mqguard: nothing to change: give --secret, --type or --status"),
-        (["standalone", "--set", "x"], "mqguard: `x` is no setting: write KEY=VALUE"),
+        (
+            ["send", "a", "b", "--access-key", "x"],
+            "mqguard: `--access-key` and `--secret-key` belong together: give both",
+        ),
+        (["user", "update", "alice"], "mqguard: there is nothing to change: give `--secret`, `--type` or `--status`"),
+        (["standalone", "--set", "x"], "mqguard: `x` is not a valid setting: write KEY=VALUE"),
         (["standalone", "--set", "listenPrt=1"], "mqguard: flag --set: unknown key `listenPrt`: did you mean"),
         (["acl", "create", "alice", "-r", "Topic:a", "-a", "Pub"], "mqguard: `alice` is no subject"),
         (["acl", "create", "User:a", "-r", "Topic:a", "-a", "Publish"], "mqguard: unknown action `Publish`"),
@@ -59,7 +62,7 @@ def test_a_server_that_is_not_there_is_code_3(capsys):
 def test_an_address_that_is_none_is_code_2(capsys, address):
     code, _, err = run(capsys, "topic", "list", "--namesrv", address)
     assert code == Exit.USAGE
-    assert "is no address: write HOST:PORT" in err
+    assert "is not a valid address: write HOST:PORT" in err
 
 
 @pytest.mark.parametrize(
@@ -68,11 +71,11 @@ def test_an_address_that_is_none_is_code_2(capsys, address):
         (ConfigInvalid("x"), 2, "mqguard: x\n"),
         (LinkRefused("x"), 3, "mqguard: x\n"),
         (LinkTimeout("x"), 3, "mqguard: x\n"),
-        (NothingThere("x"), 4, "mqguard: x\n"),
+        (NotFound("x"), 4, "mqguard: x\n"),
         (MqguardError("x"), 1, "mqguard: x\n"),
         (click.Abort(), 130, ""),
         (KeyboardInterrupt(), 130, ""),
-        (ValueError("x"), 1, "mqguard: unexpected ValueError: x (MQGUARD_TRACEBACK=1 shows where)\n"),
+        (ValueError("x"), 1, "mqguard: unexpected ValueError: x (set MQGUARD_TRACEBACK=1 to see the traceback)\n"),
     ],
 )
 def test_every_error_has_its_code(capsys, error, code, text):

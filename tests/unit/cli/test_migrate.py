@@ -10,7 +10,7 @@ import pytest
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import Secret, UserType
-from mqguard.cli.policy_source import open_manager
+from mqguard.runtime.offline import open_manager
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run, run_json
@@ -105,10 +105,10 @@ def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "say what to migrate"),
+        ([], "give either files to migrate"),
         (["none.yml"], "the ACL file `none.yml` cannot be read: No such file or directory"),
         (["--home", "none"], "the RocketMQ home `none` is no directory"),
-        (["--home", "."], "there is no ACL file under `.`"),
+        (["--home", "."], "`.` has no ACL 1.0 files"),
         (["bad.yml"], "bad.yml:1:1: unknown key `accont` in the file: did you mean `accounts`?"),
     ],
 )
@@ -127,7 +127,7 @@ def test_accounts_go_to_one_place(plain, store, tmp_path, capsys):
     code, _, err = run(capsys, "migrate", plain, "--store", store, "--apply", "--out", tmp_path / "out")
 
     assert code == 2
-    assert "give `--apply` or `--out`, not both" in err
+    assert "`--apply` and `--out` are two destinations" in err
     assert not (tmp_path / "out").exists()
 
 
@@ -138,7 +138,7 @@ def test_a_policy_file_is_written_whole_or_not_at_all(tmp_path, capsys, monkeypa
     code, _, err = run(capsys, "migrate", path, "--out", tmp_path / "out")
     assert (code, err) == (
         2,
-        "mqguard: the secret of `operator` is no line of text, so no file can hold it: `--apply` stores it\n",
+        "mqguard: the secret of `operator` is not a line of text, so a file cannot hold it: use `--apply`\n",
     )
     path.write_text(PLAIN)
     whole = Path.write_text
@@ -159,7 +159,7 @@ def no_room(*_args, **_kwargs):
 def test_users_that_exist_are_told_apart(plain, store, capsys):
     """Where they differ from their accounts is in a block of its own."""
     _, out, _ = run(capsys, "migrate", plain, "--store", store)
-    block = out.split("users that exist and stay, where they differ from their accounts:\n")[1]
+    block = out.split("existing users, which stay unchanged and differ from their accounts:\n")[1]
 
     assert block.splitlines()[1] == (
         f"{plain}:3:5: operator: Pub,Sub,Create,Update,Delete on any other topic: allowed in 1.0, denied here: "

@@ -2,7 +2,7 @@
 
 import json
 
-from mqguard.cli.exits import report
+from mqguard.cli.exit_codes import report
 from mqguard.cli.output import emit, table
 from mqguard.errors import MqguardError
 

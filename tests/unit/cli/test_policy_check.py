@@ -43,7 +43,7 @@ def test_rules_can_be_left_out(policy, capsys):
     """What is left over decides the exit code; an unknown rule is a mistake."""
     ignored = [word for rule in ("wide", "redundant", "no-rights") for word in ("--ignore", rule)]
 
-    assert run(capsys, "lint", "-f", policy, *ignored)[:2] == (0, "nothing found\n")
+    assert run(capsys, "lint", "-f", policy, *ignored)[:2] == (0, "no findings\n")
     code, _, err = run(capsys, "lint", "-f", policy, "--ignore", "wild")
     assert code == 2
     assert "unknown rule `wild`: did you mean `wide`?" in err

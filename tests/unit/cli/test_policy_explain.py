@@ -46,11 +46,11 @@ def test_allowed_is_exit_code_0(policy, capsys):
 @pytest.mark.parametrize(
     ("action", "resource", "origin", "message"),
     [
-        ("Pub", "Topic:a*", "10.1.2.3", "`Topic:a*` is no single resource"),
-        ("Pub", "*", "10.1.2.3", "`*` is no single resource"),
-        ("All", "Topic:a", "10.1.2.3", "a request asks for single actions"),
+        ("Pub", "Topic:a*", "10.1.2.3", "`Topic:a*` is not a single resource"),
+        ("Pub", "*", "10.1.2.3", "`*` is not a single resource"),
+        ("All", "Topic:a", "10.1.2.3", "`All` is not a valid action of a request"),
         ("Pub,", "Topic:a", "10.1.2.3", "unknown action"),
-        ("Pub", "Topic:a", "10.0.0.0/8", "`10.0.0.0/8` is no address"),
+        ("Pub", "Topic:a", "10.0.0.0/8", "`10.0.0.0/8` is not a valid address"),
         ("Pub", "a", "10.1.2.3", "unknown resource type"),
     ],
 )
@@ -76,12 +76,12 @@ def test_what_a_change_would_do_is_told(policy, capsys):
     assert turned(policy, capsys, *here, "--resource", "Topic:ac") == [
         "to turn it:",
         "  add to User:shop Custom: Deny Pub on Topic:ac from 10.1.2.3",
-        "that changes nothing else",
+        "this change affects no other request",
     ]
     assert turned(policy, capsys, *here, "--resource", "Topic:ab") == [
         "to turn it:",
         "  remove from User:shop Custom: Deny Pub on Topic:ab from anywhere",
-        "all that changes then:",
+        "this change has these effects:",
         "  + shop gained Pub on Topic:ab from anywhere",
     ]
 
@@ -89,7 +89,7 @@ def test_what_a_change_would_do_is_told(policy, capsys):
 def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
     """By the policies that it has, also those that wait for their user."""
     asked = ("--user", "shop", "--action", "Pub", "--resource", "Topic:ac")
-    told = "to turn it: {}\nall that changes then:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
+    told = "to turn it: {}\nthis change has these effects:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
 
     for users, step in (("{}", "create the user `shop`"), ("{shop: {status: disable}}", "enable the user `shop`")):
         policy.write_text(POLICY.replace("{shop: {}}", users))
@@ -97,7 +97,7 @@ def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
     policy.write_text(POLICY.replace("{shop: {}}", "{shop: {type: Super}}"))
     assert turned(policy, capsys, *asked) == [
         "to turn it: disable the user `shop`: made Normal, its policies would allow it",
-        "all that changes then:",
+        "this change has these effects:",
         "  - shop lost All on * from anywhere",
     ]
 
@@ -120,7 +120,7 @@ def test_of_many_changes_the_first_are_shown(policy, capsys):
 
     told = turned(policy, capsys, "--user", "shop", "--action", "Pub", "--resource", "Topic:t1")
     assert len(told) == 11
-    assert told[-1] == "  and 13 more (--json names all)"
+    assert told[-1] == "  and 13 more (`--json` shows all)"
 
 
 def test_a_name_forges_no_change(policy, capsys):
@@ -132,6 +132,6 @@ def test_a_name_forges_no_change(policy, capsys):
 
     assert told == [
         r"to turn it: enable the user `shop\n+ root`",
-        "all that changes then:",
+        "this change has these effects:",
         r"  + shop\n+ root gained Pub on Topic:a* but Topic:ab from anywhere",
     ]

@@ -69,8 +69,8 @@ def test_changes_are_told_the_most_frequent_refusal_first(policy, logs, capsys):
         out
         == f"""\
 7 decisions in 2 files, 2026-01-02T03:04:01.000Z to 2026-01-02T03:04:06.000Z
-1 line left out: no records
-would be refused: 2 different, would be let in: 1 different
+1 line skipped: not audit records
+would be denied: 2 different, would be allowed: 1 different
 - shop Pub on Topic:orders-secret from 10.1.2.3
     3 times, last 2026-01-02T03:04:01.000Z: was allowed, would be denied by `Deny Pub on Topic:orders-secret from anywhere`
 - shop Pub on Topic:new from 10.1.2.3
@@ -91,7 +91,7 @@ def test_all_streams_of_a_directory_are_read_and_counts_stand_for_decisions(poli
     _, out, _ = run(capsys, "replay", logs, "-f", policy)
     assert out.splitlines()[:2] == [
         "11 decisions in 4 files, 2026-01-02T03:04:01.000Z to 2026-01-02T03:04:08.000Z",
-        "1,000 refusals not replayed: the log has only their number",
+        "1,000 denials not replayed: the log has only their number",
     ]
     assert "    5 times, last 2026-01-02T03:04:07.000Z: was allowed, would be denied (no-match)" in out
 
@@ -121,9 +121,7 @@ def test_nothing_turns(policy, tmp_path, capsys):
     log.write_text(record(1, "Topic:orders", "Allow") + json.dumps({"time": "t", "event": "lost", "count": 5}) + "\n")
     code, out, _ = run(capsys, "replay", log, "-f", policy)
     assert code == 0
-    assert out.endswith(
-        "5 records missing in the log: there was no room for them\nevery one of them would be the same\n"
-    )
+    assert out.endswith("5 records missing in the log: the audit queue was full\nall decisions would be the same\n")
     (tmp_path / "empty").touch()
     assert run(capsys, "replay", tmp_path / "empty", "-f", policy)[0] == 0
 
@@ -131,7 +129,7 @@ def test_nothing_turns(policy, tmp_path, capsys):
 def test_what_is_no_log_is_refused(policy, tmp_path, capsys):
     for path, told in (
         (tmp_path / "none", "cannot be read: No such file or directory"),
-        (policy, "is no audit log with JSON lines: give `audit.jsonl`"),
+        (policy, "is not an audit log with JSON lines: give `audit.jsonl`"),
         (tmp_path, "has no `audit.jsonl`"),
     ):
         code, out, err = run(capsys, "replay", path, "-f", policy)

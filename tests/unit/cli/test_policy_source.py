@@ -2,12 +2,13 @@
 
 import pytest
 
+from mqguard.admin import policy_files
+from mqguard.admin.policy_files import read_text
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.user import UserType
-from mqguard.cli import policy_source
-from mqguard.cli.policy_source import open_manager, read_text
+from mqguard.runtime.offline import open_manager
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run
@@ -38,7 +39,7 @@ def test_a_directory_that_is_none_is_not_made_one(tmp_path, capsys):
     code, _, err = run(capsys, "can", "admin", "--store", tmp_path / "nowhere")
 
     assert code == 2
-    assert err == f"mqguard: `{tmp_path}/nowhere` is no data directory of mqguard: it has no `access` directory\n"
+    assert err == f"mqguard: `{tmp_path}/nowhere` is not a data directory of mqguard: it has no `access` directory\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,7 +68,7 @@ def test_one_place_only(tmp_path, capsys):
     code, _, err = run(capsys, "can", "admin", "-f", tmp_path / "a", "--store", tmp_path)
 
     assert code == 2
-    assert "give `--file` or `--store`, not both" in err
+    assert "`--file` and `--store` are two sources" in err
 
 
 def test_without_a_place_the_server_is_asked(capsys):
@@ -86,9 +87,9 @@ def test_a_file_that_cannot_be_read(tmp_path, capsys, monkeypatch):
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"version: 1\nusers:\n  \xe9: {}\n")
     code, _, err = run(capsys, "lint", "-f", path)
-    assert (code, err) == (2, f"mqguard: the file `{path}` is no UTF-8: line 3 has another encoding\n")
+    assert (code, err) == (2, f"mqguard: the file `{path}` is not UTF-8: line 3 has another encoding\n")
 
-    monkeypatch.setattr(policy_source, "MAX_FILE", 8)
+    monkeypatch.setattr(policy_files, "MAX_FILE_BYTES", 8)
     with pytest.raises(PolicyInvalid, match="is longer than"):
         read_text(path)
 

@@ -34,11 +34,11 @@ def test_a_denied_send(data, capsys):
 
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "2023-11-14T22:13:20.000Z: request 310 SEND_MESSAGE_V2 of User:alice, proven by signature, from 10.1.2.3",
-        "refused in authorization: denied",
+        "2023-11-14T22:13:20.000Z: request 310 SEND_MESSAGE_V2 of User:alice, authenticated by signature, from 10.1.2.3",
+        "denied in authorization: denied",
         "  Deny: Pub on Topic:orders-secret",
         "    by the entry Deny Pub on Topic:orders-secret from 10.0.0.0/8",
-        "what would turn it: mqguard explain --user alice --action Pub --resource Topic:orders-secret --from 10.1.2.3",
+        "to reverse this decision: mqguard explain --user alice --action Pub --resource Topic:orders-secret --from 10.1.2.3",
     ]
 
 
@@ -47,9 +47,9 @@ def test_a_guess_and_a_code_for_super_users(data, capsys):
     guess = run(capsys, "why", "d2", "--data", data)[1]
     reading = run(capsys, "why", "d3", "--log", data / "audit" / "audit.jsonl")[1]
 
-    assert "of User:alice, not proven, from" in guess
-    assert guess.endswith("what would turn it: correct the secret in the client's configuration\n")
-    assert reading.endswith("what would turn it: send it as a Super user\n")
+    assert "of User:alice, not authenticated, from" in guess
+    assert guess.endswith("to reverse this decision: correct the secret in the client's configuration\n")
+    assert reading.endswith("to reverse this decision: send it as a Super user\n")
 
 
 def test_a_peer_adds_no_line_to_the_story(tmp_path, capsys):
@@ -82,7 +82,7 @@ def test_an_id_that_never_was(data, capsys):
     code, out, err = run(capsys, "why", "d9", "--data", data)
 
     assert (code, out) == (4, "")
-    assert "no decision `d9` in" in err
+    assert "decision `d9` was not found: " in err
     assert "not every broker could be asked: " in err
 
 
@@ -91,7 +91,7 @@ def test_no_server_is_asked_where_a_log_is_named(data, capsys):
     code, _, err = run(capsys, "why", "d1", "--log", data / "none.jsonl")
 
     assert code == 4
-    assert err == f"mqguard: no decision `d1` and no audit log `{data / 'none.jsonl'}`\n"
+    assert err == f"mqguard: decision `d1` was not found: `{data / 'none.jsonl'}` does not exist\n"
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_what_is_no_id_is_a_mistake(text, data, capsys):
     code, _, err = run(capsys, "why", text, "--data", data)
 
     assert code == 2
-    assert err.startswith(f"mqguard: `{text}` is no decision: give what a refusal says in `[decision ...]`")
+    assert err.startswith(f"mqguard: `{text}` is not a decision id: copy it from `[decision ...]` in the error message")

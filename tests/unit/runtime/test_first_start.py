@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from mqguard.auth.user import Secret
-from mqguard.config.secret import Credentials
+from mqguard.config.secret import Credentials, make_secret
 from mqguard.runtime.errors import StartFailed
-from mqguard.runtime.first_start import make_secret, read_credentials, save_credentials
+from mqguard.runtime.first_start import read_credentials, save_credentials
 
 
 def test_secrets_differ_and_begin_with_a_letter():

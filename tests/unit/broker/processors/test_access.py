@@ -4,9 +4,8 @@ import json
 
 import pytest
 
+from mqguard.auth.sealing import MASK, transfer_keys
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.broker.configuration import MASK
-from mqguard.broker.exposure import travel_keys
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.dispatch.errors import RequestRefused
@@ -234,7 +233,7 @@ def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
     create(source)
     shown = json.loads(source.call(3004, {"username": "alice"}, user="clerk").body)
     clerk = source.manager.get_user("clerk")
-    assert not any(key.made(shown["password"].removeprefix(MASK)) for key in travel_keys(clerk))
+    assert not any(key.made(shown["password"].removeprefix(MASK)) for key in transfer_keys(clerk))
     assert same.call(3001, {"username": "alice"}, body(shown), user="clerk").code == 0
     assert same.manager.get_user("alice").secrets[0].secret.reveal() == SECRET
     refused = other.call(3001, {"username": "alice"}, body(shown), user="clerk")

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from mqguard.cli.duration import Duration
+from mqguard.cli.user import Duration
 
 
 @pytest.mark.parametrize(
@@ -16,5 +16,5 @@ def test_what_is_a_length(text, ms):
 
 @pytest.mark.parametrize("text", ["", "24", "h", "-1h", "1.5h", "1w", "\u0661h", "9999999999d", "1h30m"])
 def test_what_is_none(text):
-    with pytest.raises(click.BadParameter, match="is no length of time: write such as"):
+    with pytest.raises(click.BadParameter, match="is not a valid length of time: write one, such as"):
         Duration().convert(text, None, None)

@@ -45,10 +45,12 @@ def test_who_may_nothing_is_told_why(policy, capsys):
     """A user without rights, a disabled one, and one that does not exist."""
     assert run(capsys, "can", "idle", "-f", policy)[:2] == (
         1,
-        "`idle` may do nothing: no entry allows it anything\n",
+        "`idle` has no permissions: no entry allows anything\n",
     )
-    assert run(capsys, "can", "dora", "-f", policy)[:2] == (1, "`dora` may do nothing: it is disabled\n")
-    assert run(capsys, "can", "shpo", "-f", policy)[2] == ("mqguard: there is no user `shpo`: did you mean `shop`?\n")
+    assert run(capsys, "can", "dora", "-f", policy)[:2] == (1, "`dora` has no permissions: the user is disabled\n")
+    assert run(capsys, "can", "shpo", "-f", policy)[2] == (
+        "mqguard: the user `shpo` does not exist: did you mean `shop`?\n"
+    )
 
 
 def test_holders_are_told_with_their_part(policy, capsys):
@@ -61,7 +63,7 @@ def test_holders_are_told_with_their_part(policy, capsys):
         ("shop", False, False),
     ]
     policy.write_text("version: 1\nusers: {idle: {}}\n")
-    assert run(capsys, "who-can", "Pub", "Topic:a", "-f", policy)[:2] == (1, "nobody\n")
+    assert run(capsys, "who-can", "Pub", "Topic:a", "-f", policy)[:2] == (1, "no user\n")
 
 
 @pytest.mark.parametrize(
@@ -99,13 +101,13 @@ def test_of_many_users_an_error_names_a_few(policy, capsys):
 
     code, _, err = run(capsys, "can", "zzz", "-f", policy)
     assert code == 4
-    assert err.startswith("mqguard: there is no user `zzz`: known are `dora`, `idle`, `n00`")
+    assert err.startswith("mqguard: the user `zzz` does not exist: the users are `dora`, `idle`, `n00`")
     assert err.endswith("`n07` and 13 more\n")
     assert run(capsys, "can", "shop", "-f", policy)[2] == (
-        "mqguard: there is no user `shop`, only policies of that name: nobody has them until the user is created\n"
+        "mqguard: the user `shop` does not exist; policies for that name exist and apply once the user is created\n"
     )
     policy.write_text("version: 1\n")
-    assert run(capsys, "can", "zzz", "-f", policy)[2] == "mqguard: there is no user `zzz`: there are none\n"
+    assert run(capsys, "can", "zzz", "-f", policy)[2] == "mqguard: the user `zzz` does not exist: there are no users\n"
 
 
 def test_a_line_names_a_few_of_many(policy, capsys):

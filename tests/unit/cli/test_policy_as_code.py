@@ -5,11 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from mqguard.admin.broker_states import BrokerState
 from mqguard.auth.analysis.directory import Directory
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import LiveSecret, Secret, User, UserType
-from mqguard.cli import policy_code
-from mqguard.cli.policy_source import BrokerState, open_manager
+from mqguard.cli import policy_as_code
+from mqguard.runtime.offline import open_manager
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.unit.cli.policy_run import run, run_json
@@ -47,7 +48,7 @@ def policy(tmp_path, monkeypatch):
 
 
 def test_apply_does_what_plan_says_once(store, policy, capsys):
-    """Plan tells the steps and changes nothing; apply does them; then there is nothing to do."""
+    """Plan tells the steps and changes nothing; apply does them; then there is nothing to change."""
     code, planned = run_json(capsys, "plan", "-f", policy, "--store", store)
     assert code == 1
     assert [(step["verb"], step["what"], step["name"]) for step in planned["steps"]] == [
@@ -63,8 +64,8 @@ def test_apply_does_what_plan_says_once(store, policy, capsys):
         assert manager.snapshot.user("old") is not None
         assert manager.snapshot.user("admin").secrets[0].secret == Secret("admin-secret")
 
-    assert run(capsys, "plan", "-f", policy, "--store", store)[:2] == (0, "nothing to do\n")
-    assert run(capsys, "apply", "-f", policy, "--store", store)[:2] == (0, "nothing to do\n")
+    assert run(capsys, "plan", "-f", policy, "--store", store)[:2] == (0, "nothing to change\n")
+    assert run(capsys, "apply", "-f", policy, "--store", store)[:2] == (0, "nothing to change\n")
     code, out, _ = run(capsys, "plan", "-f", policy, "--store", store, "--prune")
     assert (code, out.splitlines()[0]) == (1, "delete user old")
 
@@ -76,7 +77,7 @@ def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monke
 
     assert (code, err) == (
         2,
-        f"mqguard: {policy}:4:18: the secret of `shop` is not there: the environment has no `SHOP_SECRET`\n",
+        f"mqguard: {policy}:4:18: the secret of `shop` is not there: the environment variable `SHOP_SECRET` is not set\n",
     )
     with open_manager(store) as manager:
         assert [user.name for user in manager.snapshot.users()] == ["admin", "old"]
@@ -103,7 +104,7 @@ def test_an_export_applies_as_nothing(store, policy, tmp_path, capsys):
 
     assert code == 0
     assert "secret" not in out
-    assert run(capsys, "plan", "-f", again, "--store", store, "--prune")[:2] == (0, "nothing to do\n")
+    assert run(capsys, "plan", "-f", again, "--store", store, "--prune")[:2] == (0, "nothing to change\n")
     assert run_json(capsys, "export", "-f", again)[1] == {"document": out}
 
 
@@ -113,8 +114,8 @@ def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
     state.write_text(POLICY.replace(" {secret: {env: SHOP_SECRET}}", ""))
     code, out, _ = run(capsys, "plan", "-f", policy, "--against", state)
 
-    hidden = "not compared: the secrets of `shop`, which cannot be seen there: `--set-secrets` sets them"
-    assert (code, out) == (0, f"nothing to do\n\n{hidden}\n")
+    hidden = "not compared: the secrets of `shop`, which the server hides: use `--set-secrets` to set them"
+    assert (code, out) == (0, f"nothing to change\n\n{hidden}\n")
     assert run_json(capsys, "plan", "-f", policy, "--against", state)[1]["secretsNotCompared"] == ["shop"]
     many = "".join(f"  u{at}: {{secret: {{env: SHOP_SECRET}}}}\n" for at in range(7))
     (tmp_path / "many.yaml").write_text("version: 1\nusers:\n" + many)
@@ -136,7 +137,7 @@ def test_each_broker_has_its_way_to_the_file(policy, capsys, monkeypatch):
     def brokers(_connection):
         yield [BrokerState(f"broker-{at}", None, state) for at, state in enumerate(states)]
 
-    monkeypatch.setattr(policy_code, "open_brokers", brokers)
+    monkeypatch.setattr(policy_as_code, "open_brokers", brokers)
     code, out, _ = run(capsys, "plan", "-f", policy)
     assert code == 1
     first, second = out.split("broker-1:\n")
@@ -156,7 +157,7 @@ def test_one_state_to_compare_with(store, policy, capsys):
     code, _, err = run(capsys, "plan", "-f", policy, "--store", store, "--against", policy)
 
     assert code == 2
-    assert "give `--against` or `--store`, not both" in err
+    assert "`--against` and `--store` are two states" in err
 
 
 def test_the_collector_is_on_again_afterwards(policy, capsys):
@@ -170,7 +171,7 @@ def test_a_name_forges_no_line(tmp_path, capsys, monkeypatch):
     """Users and resources are called what others like; each line says what the command says."""
     monkeypatch.setenv("SHOP_SECRET", "shop-secret")
     path, before = tmp_path / "policy.yaml", tmp_path / "before.yaml"
-    name = r"a\nnothing to do\e[2J"
+    name = r"a\nnothing to change\e[2J"
     before.write_text("version: 1\n")
     path.write_text(
         "version: 1\n"
@@ -183,7 +184,7 @@ def test_a_name_forges_no_line(tmp_path, capsys, monkeypatch):
         assert code == 1
         assert not [line for line in out.splitlines() if line.startswith("nothing")]
         assert "\x1b" not in out
-        assert r"a\nnothing to do\x1b[2J" in out
+        assert r"a\nnothing to change\x1b[2J" in out
     out = run(capsys, "export", "-f", path)[1]
     assert "\x1b" not in out
     assert f'"{name}"' in out

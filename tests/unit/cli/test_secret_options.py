@@ -7,10 +7,11 @@ import sys
 import click
 import pytest
 
+from mqguard.admin.secret_references import MAX_SECRET_BYTES, resolver, variables
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.user import Secret
-from mqguard.cli.secret_places import MAX_SECRET, new_secret, read_secret, resolver, variables
+from mqguard.cli.secret_options import new_secret, read_secret
 from mqguard.config.secret import weakness
 from tests.unit.cli.policy_run import run
 
@@ -47,8 +48,8 @@ def test_a_file_holds_a_secret(tmp_path, content, secret):
         (b"  \t \n", ONE_LINE),
         (b"hu\0sh", ONE_LINE),
         ("hush\u2028".encode(), ONE_LINE),
-        (b"hush\xe9", "is no UTF-8"),
-        (b"hush" * MAX_SECRET, "is longer than 64 KiB, which no secret is"),
+        (b"hush\xe9", "is not UTF-8"),
+        (b"hush" * MAX_SECRET_BYTES, "is longer than 64 KiB, the maximum for a secret"),
     ],
 )
 def test_a_file_that_holds_none(tmp_path, content, message):
@@ -69,9 +70,9 @@ def test_a_place_that_is_no_file(tmp_path):
     for name, message in (
         ("none", "cannot be read: No such file or directory"),
         ("directory", "cannot be read: Is a directory"),
-        ("pipe", "is no regular file"),
-        ("/dev/zero", "is no regular file"),
-        ("a\0b", "is no path of a file"),
+        ("pipe", "is not a regular file"),
+        ("/dev/zero", "is not a regular file"),
+        ("a\0b", "is not a valid path"),
     ):
         with pytest.raises(PolicyInvalid, match=message):
             resolve(SecretReference(SecretPlace.FILE, name))
@@ -84,11 +85,11 @@ def test_the_environment_holds_a_secret(tmp_path, monkeypatch):
     monkeypatch.delenv("MISSING", raising=False)
 
     assert resolve(SecretReference(SecretPlace.ENV, "GOOD")) == Secret("from-env")
-    with pytest.raises(PolicyInvalid, match="the environment has no `MISSING`"):
+    with pytest.raises(PolicyInvalid, match="the environment variable `MISSING` is not set"):
         resolve(SecretReference(SecretPlace.ENV, "MISSING"))
     for bad in ("", "  ", "hush\n", "hush\nhush", os.fsdecode(b"hush\xe9")):
         monkeypatch.setenv("BAD", bad)
-        with pytest.raises(PolicyInvalid, match=f"`BAD` of the environment {ONE_LINE}") as caught:
+        with pytest.raises(PolicyInvalid, match=f"the environment variable `BAD` {ONE_LINE}") as caught:
             resolve(SecretReference(SecretPlace.ENV, "BAD"))
         assert "hush" not in str(caught.value)
 
@@ -158,7 +159,7 @@ def test_an_option_refers_to_a_secret_as_the_configuration_does(monkeypatch, tmp
         ("-", b"", "the first line of standard input must be the secret"),
         ("-", b"\n", "the first line of standard input must be the secret"),
         ("-", b"\xff\n", "the first line of standard input is not UTF-8"),
-        ("-", b"x" * (MAX_SECRET + 1), "the first line of standard input must be the secret"),
+        ("-", b"x" * (MAX_SECRET_BYTES + 1), "the first line of standard input must be the secret"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(monkeypatch, text, given, message):
@@ -179,7 +180,7 @@ def test_without_a_terminal_a_secret_that_is_not_given_is_random(monkeypatch):
 def test_a_secret_on_the_command_line_and_a_weak_one_are_warned_of(capsys, words):
     """The warnings come before anything is sent, and do not repeat the secret."""
     _, _, err = run(capsys, *words, "--secret", "hush-hush", "--namesrv", "127.0.0.1:1")
-    assert "mqguard: warning: `--secret` shows the secret to every process here and to the shell's history" in err
+    assert "mqguard: warning: `--secret` shows the secret to every process here and in the shell history" in err
     assert "mqguard: warning: the secret of `a` is easy to guess: it has few different characters" not in err
     assert "mqguard: warning: the secret of `a` is easy to guess: it has fewer than 12 characters" in err
     assert "hush-hush" not in err

@@ -1,4 +1,4 @@
-"""What commands about policies show: regions, findings, changes, as text and as JSON."""
+"""Output of commands about policies: regions, findings and changes, as text and as JSON."""
 
 import functools
 from collections.abc import Iterable
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from mqguard.auth.verdict import Verdict
 
 Json = dict[str, object]
-MOST = 8
-"""Names, ranges or rights that are shown to a person in one place; JSON has all of them."""
+MAX_SHOWN = 8
+"""Maximum number of names, ranges or permissions in one place of the text; JSON has all of them."""
 
 
 def region_json(region: "Region") -> Json:
-    """A set of requests, with one of them."""
+    """Return a set of requests, with one of them as example."""
     return {
         "resource": region.resource.key,
         "except": [hole.key for hole in region.holes],
@@ -35,20 +35,20 @@ def region_json(region: "Region") -> Json:
 
 
 def region_row(region: "Region") -> tuple[str, str, str]:
-    """Resource, actions and origin of a set of requests."""
+    """Return resource, actions and source of a set of requests, as cells of a table."""
     return _names_text(region), ",".join(region.action_names), _origins_text(region.origins)
 
 
 def _names_text(region: "Region") -> str:
-    holes = [hole.key for hole in region.holes[:MOST]]
-    more = [f"{len(region.holes) - MOST} more"] if len(region.holes) > MOST else []
+    holes = [hole.key for hole in region.holes[:MAX_SHOWN]]
+    more = [f"{len(region.holes) - MAX_SHOWN} more"] if len(region.holes) > MAX_SHOWN else []
     return f"{region.resource.key} but {', '.join([*holes, *more])}" if holes else region.resource.key
 
 
-# Thousands of regions share few sets of places, and each takes long to write.
+# Thousands of regions share few sets of sources, and the text of each takes long to build.
 @functools.lru_cache(maxsize=4096)
 def _origins_text(origins: "Origins") -> str:
-    return origins.brief(MOST)
+    return origins.brief(MAX_SHOWN)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -57,12 +57,12 @@ def _ranges(origins: "Origins") -> tuple[str, ...]:
 
 
 def regions_text(regions: "Iterable[Region]") -> str:
-    """Rights as a table."""
+    """Return permissions as a table."""
     return table(("#Resource", "#Actions", "#From"), [region_row(region) for region in regions])
 
 
 def witness_json(witness: "Witness") -> Json:
-    """One request."""
+    """Return one request."""
     return {
         "action": witness.action.value,
         "resource": f"{witness.type.value}:{witness.name}",
@@ -71,7 +71,7 @@ def witness_json(witness: "Witness") -> Json:
 
 
 def verdict_json(verdict: "Verdict") -> Json:
-    """A verdict, short."""
+    """Return a decision with its reason and its entry."""
     from mqguard.auth.explain_text import entry_text
 
     return {
@@ -82,30 +82,30 @@ def verdict_json(verdict: "Verdict") -> Json:
 
 
 def verdict_text(verdict: "Verdict") -> str:
-    """A verdict in a few words."""
+    """Return a decision in a few words."""
     from mqguard.auth.explain_text import entry_text
 
-    said = "allowed" if verdict.allowed else "denied"
+    decision = "allowed" if verdict.allowed else "denied"
     if verdict.decided_by is None:
-        return f"{said} ({verdict.reason.value})"
-    return f"{said} by `{entry_text(verdict.decided_by)}`"
+        return f"{decision} ({verdict.reason.value})"
+    return f"{decision} by `{entry_text(verdict.decided_by)}`"
 
 
 def place_text(place: "Place", document: "Document | None", path: Path | None) -> str:
-    """Where an entry stands: in the file if it is known, else in the policies."""
+    """Return the location of an entry: in the file if there is one, else in the policies."""
     mark = document.mark(place) if document else None
     return f"{path}:{mark}" if mark else place.text
 
 
 def finding_mark(finding: "Finding", document: "Document | None") -> "Mark | None":
-    """Where in the file a finding is, None without a file."""
+    """Return the position of a finding in the file, None without a file."""
     if document is None:
         return None
     return document.mark(finding.place) if finding.place else document.subject_mark(finding.subject)
 
 
 def finding_json(finding: "Finding", document: "Document | None", path: Path | None) -> Json:
-    """A finding."""
+    """Return a finding."""
     mark = finding_mark(finding, document)
     return {
         "rule": finding.rule.value,
@@ -122,17 +122,17 @@ def finding_json(finding: "Finding", document: "Document | None", path: Path | N
 
 
 def finding_text(finding: "Finding", document: "Document | None", path: Path | None) -> str:
-    """A finding in a line, with its place before it.
+    """Return a finding in one line that begins with its location.
 
-    An entry of a group has one place for all who use it, so the line says of whom it speaks.
+    All users of an entry group share the location of its entries, so the line also names the user.
     """
     mark = finding_mark(finding, document)
     subject = f"User:{finding.subject}"
     where = f"{path}:{mark}" if mark else finding.place.text if finding.place else subject
-    whose = f"{subject}: " if mark and finding.place else ""
+    user = f"{subject}: " if mark and finding.place else ""
     shown = [f"e.g. {finding.witness.text}"] if finding.witness else []
     shown += [f"see {_other_text(other, document)}" for other in finding.others[:1]]
-    return f"{where}: {finding.rule.value}: {whose}{finding.message}" + (f" ({'; '.join(shown)})" if shown else "")
+    return f"{where}: {finding.rule.value}: {user}{finding.message}" + (f" ({'; '.join(shown)})" if shown else "")
 
 
 def _other_text(other: "Place", document: "Document | None") -> str:
@@ -141,19 +141,19 @@ def _other_text(other: "Place", document: "Document | None") -> str:
 
 
 def right_json(change: "RightChange") -> Json:
-    """A right that is gained or lost."""
+    """Return a permission that a user gains or loses."""
     return {"user": change.user, "change": change.direction.value, **region_json(change.region)}
 
 
 def right_text(change: "RightChange") -> str:
-    """A right that is gained or lost, in a line."""
+    """Return a permission that a user gains or loses, in one line."""
     sign = "+" if change.direction.value == "gained" else "-"
-    names, actions, origin = region_row(change.region)
-    return f"{sign} {change.user} {change.direction.value} {actions} on {names} from {origin}"
+    names, actions, source = region_row(change.region)
+    return f"{sign} {change.user} {change.direction.value} {actions} on {names} from {source}"
 
 
 def comparison_json(comparison: "Comparison") -> Json:
-    """All changes between two states."""
+    """Return all changes between two states."""
     return {
         "changed": not comparison.is_empty,
         "users": [
@@ -169,15 +169,15 @@ def comparison_json(comparison: "Comparison") -> Json:
 
 
 def comparison_text(comparison: "Comparison") -> str:
-    """All changes between two states, a line each."""
+    """Return all changes between two states, one a line."""
     lines = []
     for change in comparison.users:
         value = " -> ".join(text for text in (change.old, change.new) if text)
         lines.append(visible(f"user {change.user}: {change.what} ({value})"))
     lines += [_right_text(change) for change in comparison.rights]
-    lines += [visible(f"User:{name}: written differently, same rights") for name in comparison.rewritten]
+    lines += [visible(f"User:{name}: written differently, same permissions") for name in comparison.rewritten]
     if not comparison.rights:
-        lines.append("no right changes: every request gets the same decision")
+        lines.append("no permission changes: every request gets the same decision")
     return "\n".join(lines)
 
 

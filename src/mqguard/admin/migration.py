@@ -1,0 +1,100 @@
+"""Migration of ACL 1.0 accounts: read from files, stored at brokers, or written as a policy file with secret files."""
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from mqguard.admin.broker_states import BrokerState
+from mqguard.admin.changes import apply_at
+from mqguard.admin.secret_references import is_secret
+from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.documents.document import SecretPlace, SecretReference
+from mqguard.auth.documents.writing import SecretOf, write_document
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.migration.migrating import Migration, plan_migration
+from mqguard.auth.migration.plain import PlainFile, read_plain
+from mqguard.config.acl_v1_files import read_acl_v1, read_acl_v1_file
+
+
+def read_files(paths: Sequence[Path]) -> list[PlainFile]:
+    """Read ACL 1.0 files.
+
+    Raises:
+        MqguardError: A file cannot be read, or is not valid.
+    """
+    return [read_plain(str(path), read_acl_v1_file(path)) for path in paths]
+
+
+def read_home(home: Path) -> list[PlainFile]:
+    """Read the ACL 1.0 files of a RocketMQ home; the list is empty if there are none.
+
+    Raises:
+        MqguardError: A file cannot be read, or is not valid.
+    """
+    return [read_plain(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
+
+
+def migrate_to_brokers(files: list[PlainFile], brokers: Sequence[BrokerState]) -> Migration:
+    """Create the accounts at every broker that lacks them.
+
+    Returns:
+        The migration of the broker that lacked most accounts.
+
+    Raises:
+        MqguardError: A broker did not make its changes; see `apply_at`.
+    """
+    migrations = [plan_migration(files, broker.directory) for broker in brokers]
+    apply_at(brokers, [migration.changes for migration in migrations])
+    return max(migrations, key=lambda migration: len(migration.converted))
+
+
+def write_migration(migration: Migration, out: Path) -> None:
+    """Write the accounts as a policy file, and each secret into a file that only its owner can read.
+
+    Raises:
+        PolicyInvalid: The directory exists or cannot be written, or a file cannot hold a secret.
+    """
+    names = {one.user.name: f"secrets/{_file_name(at, one.user.name)}" for at, one in enumerate(migration.converted, 1)}
+
+    def reference_to(name: str) -> SecretReference:
+        return SecretReference(SecretPlace.FILE, names[name])
+
+    directory = Directory.of(
+        [one.user for one in migration.converted], [one.acl for one in migration.converted if one.acl is not None]
+    )
+    for one in migration.converted:
+        if not is_secret(one.user.secrets[0].secret.reveal()):
+            raise PolicyInvalid(
+                f"the secret of `{one.user.name}` is not a line of text, so a file cannot hold it: use `--apply`"
+            )
+    try:
+        _write_all(out, directory, reference_to, names)
+    except OSError as error:
+        raise PolicyInvalid(f"`{out}` cannot be written: {error.strerror}") from None
+
+
+def _write_all(out: Path, directory: Directory, reference_to: SecretOf, names: dict[str, str]) -> None:
+    """Write the directory under another name and rename it, so that it is complete or does not exist."""
+    if out.exists() or out.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as made:
+        whole = Path(made) / "whole"
+        whole.mkdir(mode=0o700)
+        (whole / "secrets").mkdir(mode=0o700)
+        for name, file in names.items():
+            _write_secret(whole / file, directory.users[name].secrets[0].secret.reveal())
+        (whole / "policy.yaml").write_text(write_document(directory, reference_to), encoding="utf-8")
+        whole.rename(out)
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(secret + "\n")
+
+
+def _file_name(number: int, name: str) -> str:
+    return f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:80]}"

@@ -1,0 +1,68 @@
+"""`mqguard config`, `mqguard version`, `mqguard completion`: commands about this installation."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from mqguard import __version__
+from mqguard.cli.output import emit, json_option, table
+
+ROCKETMQ_VERSION = "5.5.0"
+
+_START_FILE_LINES = {
+    "bash": 'eval "$(mqguard completion bash)"',
+    "zsh": 'eval "$(mqguard completion zsh)"',
+    "fish": "mqguard completion fish | source",
+}
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
+@click.option("--all", "show_all", is_flag=True, help="Also show the options that have their default value.")
+@json_option
+def config(path: Path | None, *, show_all: bool, as_json: bool) -> None:
+    """Check a configuration, and show each value and its source. Secrets are hidden.
+
+    The command reads the file and the environment in the same way as a server.
+
+    Exit code 2: the configuration is not valid, so a server would not start.
+    """
+    from mqguard.config.loader import load
+    from mqguard.config.options import OPTIONS
+
+    found = load(path, os.environ)
+    shown = [option for option in OPTIONS if show_all or found.is_set(option)]
+    rows = [(option.name, found.text(option) or "-", found.source(option)) for option in shown]
+    notices = [{"level": notice.level.value, "text": notice.text} for notice in found.notices]
+    values = {name: {"value": value, "source": source} for name, value, source in rows}
+    text = table(("#Option", "#Value", "#Source"), rows) if rows else "no option is set: all have their default values"
+    emit({"options": values, "notices": notices}, text, as_json=as_json)
+    if not as_json:
+        for notice in found.notices:
+            click.echo(f"{notice.level.value}: {notice.text}", err=True)
+
+
+@click.command()
+@json_option
+def version(*, as_json: bool) -> None:
+    """Show the version of mqguard, and the version of RocketMQ that it is compatible with."""
+    found = {"mqguard": __version__, "rocketmq": ROCKETMQ_VERSION, "python": platform.python_version()}
+    text = f"mqguard {__version__} (compatible with RocketMQ {ROCKETMQ_VERSION}, Python {platform.python_version()})"
+    click.echo(json.dumps(found) if as_json else text)
+
+
+@click.command(
+    epilog="Add to the start file of the shell: " + "; ".join(f"{k}: {v}" for k, v in _START_FILE_LINES.items())
+)
+@click.argument("shell", type=click.Choice(list(_START_FILE_LINES)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a script that makes SHELL complete commands and options."""
+    kind = get_completion_class(shell)
+    if kind is None:  # pragma: no cover - click knows all three
+        raise click.UsageError(f"no completion for `{shell}`")
+    click.echo(kind(ctx.find_root().command, {}, "mqguard", "_MQGUARD_COMPLETE").source())
