@@ -60,7 +60,8 @@ def _parts(log: Path) -> Iterator[Path]:
     """
     if log.exists():
         yield log
-    numbers = [path.name.removeprefix(f"{log.name}.") for path in log.parent.glob("*") if path.name.startswith(log.name)]
+    parts = (path.name for path in log.parent.glob("*") if path.name.startswith(log.name))
+    numbers = [name.removeprefix(f"{log.name}.") for name in parts]
     for number in sorted(int(number) for number in numbers if number.isascii() and number.isdecimal()):
         yield log.with_name(f"{log.name}.{number}")
 
