@@ -58,6 +58,7 @@ KINDS = (
     "long polls, partly",
     "pulls of a filter that matches nothing, partly",
     "batches of tiny messages, partly",
+    "batches that are taken, partly",
     "large messages to the trace topic, powerless",
     "replies to the victim, partly",
     "signature of a megabyte, anonymous",

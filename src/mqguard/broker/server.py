@@ -28,6 +28,7 @@ from mqguard.broker.progress import Progress
 from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
+from mqguard.broker.unfinished import UnfinishedBatches
 from mqguard.dispatch.client_calls import Questions
 from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.request import Handler, Request
@@ -122,6 +123,7 @@ class Broker:
         self._notices = Notices()
         self._questions = Questions()
         self._requests = OpenRequests()
+        self._unfinished = UnfinishedBatches(engine.turn)
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
         self._told: dict[str, int] = {}
@@ -194,6 +196,7 @@ class Broker:
                 engine,
                 self._traffic,
                 self._requests,
+                self._unfinished,
                 lambda group: self._locks.holds_any(group, clock.now_ms()),
                 settings,
                 clock,
@@ -246,6 +249,7 @@ class Broker:
         channel = link.peer.channel
         self._waiting.leave(channel)
         self._requests.leave(channel)
+        self._unfinished.leave(channel)
         for group in self.clients.leave(channel):
             self._notices.changed(group)
 

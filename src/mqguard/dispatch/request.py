@@ -11,6 +11,9 @@ from mqguard.remoting.errors import LocalProtocolError
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 
+Defer = Callable[[Link, bytes, Callable[[str], bytes]], None]
+"""Takes a link, the frame to send once this turn's writes are stored, and what makes the one for a failure."""
+
 
 class Request(msgspec.Struct):
     """One admitted request.
@@ -31,8 +34,14 @@ class Request(msgspec.Struct):
         self.access.hold()
         return Request(Command(command.code, command.opaque, command.flag), self.link, self.access)
 
-    def respond(self, reply: Reply) -> None:
-        """Answer a request whose handler has answered None; a one-way request is not answered."""
+    def respond(self, reply: Reply, defer: Defer | None = None, failure: Callable[[str], str] = str) -> None:
+        """Answer a request whose handler has answered None; a one-way request is not answered.
+
+        Args:
+            reply: The answer.
+            defer: Keeps the answer back until this turn's writes are stored; None sends it at once.
+            failure: Makes the remark of the answer from the reason if they cannot be stored.
+        """
         opaque = self.command.opaque
         if self.command.is_oneway:
             return
@@ -40,7 +49,11 @@ class Request(msgspec.Struct):
             frame = encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
         except LocalProtocolError as exc:
             frame = encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be passed on: {exc}")
-        self.link.send(frame)
+        if defer is None:
+            self.link.send(frame)
+        else:
+            code = ResponseCode.SYSTEM_ERROR
+            defer(self.link, frame, lambda reason: encode_reply(opaque, code, None, failure(reason)))
 
 
 Handler = Callable[[Request], Reply | None]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from mqguard.dispatch.client_calls import Questions
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Defer, Handler, Request
 from mqguard.dispatch.suspended import NoParking, Parking
 from mqguard.guard.asking import Answers, Waits
 from mqguard.guard.context import Access
@@ -47,8 +47,6 @@ class Admission(Protocol):
         ...  # pragma: no cover
 
 
-Defer = Callable[[Link, bytes, Callable[[str], bytes]], None]
-"""Takes a link, the frame that leaves when this turn's writes are stored, and what makes the one that leaves if not."""
 Explain = Callable[[int, Exception], Reply]
 """Says what a failure of a request of that code is on the wire, whatever it is."""
 
@@ -99,11 +97,24 @@ class Router:
     def commands(self, link: Link, commands: list[Command]) -> None:
         """Serve frames in order."""
         admit = self._guard.admit
-        for command in commands:
+        left = iter(commands)
+        for command in left:
             if command.flag & FLAG_RESPONSE:
                 self._answered(link, command)
-            else:
-                self._serve(link, command, admit)
+                continue
+            self._serve(link, command, admit)
+            if link.work:
+                self._postpone(link, list(left))
+
+    def _postpone(self, link: Link, commands: list[Command]) -> None:
+        """Serve commands after the work that a command before them has begun."""
+
+        def serve(_until: float) -> bool:
+            self.commands(link, commands)
+            return False
+
+        if commands:
+            link.work.add(serve)
 
     def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], Access]) -> None:
         """Let a request in or not, have it handled, and answer it."""

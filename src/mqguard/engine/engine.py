@@ -4,8 +4,10 @@ Everything is synchronous and belongs to the current turn of the event loop: cha
 committed, and `turn.commit()` at the end of the turn stores all of it at once.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.delay import Delays, parse_levels
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetched, Fetcher
@@ -82,7 +84,7 @@ class Engine:
         self._log.advertise(address, port)
 
     def send(self, request: SendRequest) -> Sent:
-        """Check a message or a batch and stage it; answer it only once the turn is committed.
+        """Check a message and stage it; answer it only once the turn is committed.
 
         Raises:
             NoSuchTopic: the topic is missing and must not be made by this request.
@@ -95,6 +97,19 @@ class Engine:
             StoreDown: the store takes no writes now.
         """
         return self._producer.send(request)
+
+    def send_batch(self, request: SendRequest, ticks: Callable[[], float]) -> BatchSend:
+        """Check a batch except for its messages; `BatchSend.advance` checks and stages them.
+
+        Args:
+            request: The batch.
+            ticks: Clock in seconds that ends each call of `advance`.
+
+        Raises:
+            MessageIllegal: the batch or one of its messages is too large or malformed.
+            EngineError: see `send`.
+        """
+        return BatchSend(request, self._producer, self._log, self.turn, ticks)
 
     def send_back(self, request: SendBack) -> None:
         """Stage a copy of a message for its group's retry topic, or its dead-letter topic when it is exhausted.

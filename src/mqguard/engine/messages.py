@@ -10,7 +10,7 @@ class SendRequest(msgspec.Struct, gc=False):
 
     Attributes:
         topic: Where to.
-        body: Message body, or the batch body (`model.batch`) when `batch` is set.
+        body: Message body, or the body of a batch (`model.batch`).
         properties: Property text (`model.properties`); of a batch, what all its messages share (unused).
         group: The producer's group.
         queue_id: Queue within the topic; negative lets the broker choose.
@@ -21,7 +21,6 @@ class SendRequest(msgspec.Struct, gc=False):
         born_port: Port of the client's connection.
         reconsume_times: Deliveries that have failed so far (sends to retry topics).
         max_reconsume_times: The client's limit of deliveries; None leaves it to the group.
-        batch: Whether the body holds several messages.
         default_topic: Template for a missing topic.
         default_queues: Queues that the client wishes a missing topic to have.
         may_create: Whether a missing topic may be made. The caller grants this after asking the guard.
@@ -42,7 +41,6 @@ class SendRequest(msgspec.Struct, gc=False):
     born_port: int = 0
     reconsume_times: int = 0
     max_reconsume_times: int | None = None
-    batch: bool = False
     default_topic: str = TEMPLATE_TOPIC
     default_queues: int = 4
     may_create: bool = False

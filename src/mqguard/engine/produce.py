@@ -16,9 +16,7 @@ from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
-from mqguard.model import batch, names, properties, sysflag, tags
-from mqguard.model.errors import RecordInvalid
-from mqguard.model.record import Record
+from mqguard.model import names, properties, sysflag, tags
 from mqguard.model.topic import PERM_WRITE, TopicConfig
 
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
@@ -44,12 +42,6 @@ _OF_NO_CLIENT = _OURS | _ORIGINS
 _SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
-MAX_BATCH = 1_024
-"""Maximum messages of one batch: 190,000 empty ones would fit, and all others wait while they are stored, 20 us each.
-
-A batch of 4 MiB meets this only where its messages are smaller than 4 KiB; one of 1 MiB, into which the examples of
-Java clients split theirs, where they are smaller than 1 KiB.
-"""
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
 
@@ -98,34 +90,8 @@ class Producer:
         )
 
     def send(self, request: SendRequest) -> Sent:
-        """Check a message or a batch and stage it; see `Engine.send`."""
-        self.check_room()
-        if len(request.body) > self._max_bytes:
-            raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
-        if len(request.properties) > properties.MAX_BYTES:
-            raise MessageIllegal(
-                f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(request.properties)}"
-            )
-        _check_numbers(request)
-        topic = self._topic_for(request)
-        queue_id = self._queue_for(request, topic)
-        if request.batch:
-            return self._send_batch(request, queue_id)
-        return self._send_one(request, queue_id)
-
-    def check_room(self) -> None:
-        """Refuse when the store takes no more messages.
-
-        Raises:
-            StoreFull: the disk is nearly full.
-            StoreDown: the store takes no writes now.
-        """
-        if self.down is not None:
-            raise StoreDown(self.down)
-        if self.full is not None:
-            raise StoreFull(f"service not available now: {self.full}")
-
-    def _send_one(self, request: SendRequest, queue_id: int) -> Sent:
+        """Check a message and stage it; see `Engine.send`."""
+        queue_id = self.place_of(request)
         pairs = properties.parse(request.properties)
         if not _SPECIAL.isdisjoint(pairs) or request.sys_flag & _SPECIAL_BITS or request.topic[:1] == "%":
             return self._send_special(request, queue_id, pairs)
@@ -141,6 +107,35 @@ class Producer:
         )
         return Sent(self._log.message_id(physical), queue_id, offset, unique_id)
 
+    def place_of(self, request: SendRequest) -> int:
+        """Check what a message and a batch have in common, and return the queue that it goes to.
+
+        Raises:
+            EngineError: see `Engine.send`.
+        """
+        self.check_room()
+        if len(request.body) > self._max_bytes:
+            raise MessageIllegal(f"message body size exceeded, max: {self._max_bytes}, is: {len(request.body)}")
+        if len(request.properties) > properties.MAX_BYTES:
+            raise MessageIllegal(
+                f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(request.properties)}"
+            )
+        _check_numbers(request)
+        topic = self._topic_for(request)
+        return self._queue_for(request, topic)
+
+    def check_room(self) -> None:
+        """Refuse when the store takes no more messages.
+
+        Raises:
+            StoreFull: the disk is nearly full.
+            StoreDown: the store takes no writes now.
+        """
+        if self.down is not None:
+            raise StoreDown(self.down)
+        if self.full is not None:
+            raise StoreFull(f"service not available now: {self.full}")
+
     def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> Sent:
         """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
         topic = request.topic
@@ -153,7 +148,7 @@ class Producer:
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
 
         message = record_of(request, topic, queue_id)
-        _check_kind(pairs, request.sys_flag)
+        check_kind(pairs, request.sys_flag)
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
         if (level or due) and self.waiting_full is not None:
@@ -174,46 +169,34 @@ class Producer:
             self._timers.remember(message, due)
         return Sent(self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id)
 
-    def _send_batch(self, request: SendRequest, queue_id: int) -> Sent:
-        ready = [self._batch_part(request, part, queue_id) for part in self._batch_parts(request)]
-        for message, tag_code, hashes, _ in ready:
-            self._log.append(message, tag_code, hashes)
-        return Sent(
-            ",".join(self._log.message_id(message.physical_offset) for message, *_ in ready),
-            queue_id,
-            ready[0][0].queue_offset,
-            ",".join(unique_id for *_, unique_id in ready),
-        )
+    def prepare_part(self, request: SendRequest, data: bytes) -> tuple[bytes, int, tuple[int, ...], str]:
+        """Check the properties of one message of a batch, and complete them.
 
-    def _batch_parts(self, request: SendRequest) -> list[batch.BatchMessage]:
-        if names.owner_of(request.topic) is not None:
-            raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")
-        try:
-            parts = batch.decode(request.body, MAX_BATCH)
-        except RecordInvalid as error:
-            raise MessageIllegal(f"the batch can not be read: {error}") from error
-        if not parts:
-            raise MessageIllegal("the batch holds no message")
-        return parts
+        Args:
+            request: The batch.
+            data: Properties of the message.
 
-    def _batch_part(
-        self, request: SendRequest, part: batch.BatchMessage, queue_id: int
-    ) -> tuple[Record, int, tuple[int, ...], str]:
+        Returns:
+            All its properties, its tag code, the hashes of its keys, and its unique id.
+
+        Raises:
+            MessageIllegal: the properties are too long, not UTF-8, or ask for a later delivery.
+            NotSupported: they ask for a feature that is not served.
+        """
         try:
-            text = part.properties.decode()
+            text = data.decode()
         except UnicodeDecodeError as error:
             raise MessageIllegal(f"the properties of a batch message are no UTF-8: {error.reason}") from error
 
         pairs = properties.parse(text)
-        _check_kind(pairs, request.sys_flag)
-        if self._delays.level_of(pairs) or self._timers.due_of(pairs):
-            raise MessageIllegal("a batch can not hold delayed messages")
-        message = record_of(request, request.topic, queue_id)
-        message.body, message.flag = part.body, part.flag
-        unique_id, message.properties = self._complete(pairs, text, _OF_NO_CLIENT)
+        if not _SPECIAL.isdisjoint(pairs):
+            check_kind(pairs, request.sys_flag)
+            if self._delays.level_of(pairs) or self._timers.due_of(pairs):
+                raise MessageIllegal("a batch can not hold delayed messages")
+        unique_id, completed = self._complete(pairs, text, _OF_NO_CLIENT)
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))
-        return message, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
+        return completed, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
 
     def _topic_for(self, request: SendRequest) -> TopicConfig:
         name = request.topic
@@ -296,7 +279,12 @@ def _check_numbers(request: SendRequest) -> None:
         raise MessageIllegal("flag, sysFlag, reconsumeTimes or bornTimestamp is no number that a message can hold")
 
 
-def _check_kind(pairs: dict[str, str], sys_flag: int) -> None:
+def check_kind(pairs: dict[str, str], sys_flag: int) -> None:
+    """Refuse a message of a kind that is not served.
+
+    Raises:
+        NotSupported: it is part of a transaction, or a batch that would be stored as one message.
+    """
     if sys_flag & sysflag.TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
         raise NotSupported("transactional messages are not supported yet")
     if sys_flag & (sysflag.INNER_BATCH | sysflag.NEED_UNWRAP):

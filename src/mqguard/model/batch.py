@@ -39,27 +39,33 @@ def encode(messages: list[BatchMessage]) -> bytes:
     return b"".join(parts)
 
 
-def decode(data: bytes, most: int | None = None) -> list[BatchMessage]:
+def decode(data: bytes) -> list[BatchMessage]:
     """Read a batch body.
 
-    Args:
-        data: The body.
-        most: Maximum number of messages, None for any.
-
     Raises:
-        RecordInvalid: the bytes are not whole messages one after the other, or there are more.
+        RecordInvalid: the bytes are not whole messages one after the other.
     """
     found: list[BatchMessage] = []
     at = 0
     while at < len(data):
-        if len(found) == most:
-            raise RecordInvalid(f"it holds more than {most} messages")
-        message, at = _message_at(data, at)
+        message, at = decode_at(data, at)
         found.append(message)
     return found
 
 
-def _message_at(data: bytes, at: int) -> tuple[BatchMessage, int]:
+def decode_at(data: bytes, at: int) -> tuple[BatchMessage, int]:
+    """Read one message of a batch body.
+
+    Args:
+        data: The body.
+        at: Where the message begins.
+
+    Returns:
+        The message, and where the next one begins.
+
+    Raises:
+        RecordInvalid: there is no whole message.
+    """
     number_at = f"the batch message at byte {at}"
     if len(data) - at < _HEAD.size + 2:
         raise RecordInvalid(f"{number_at} is cut off after {len(data) - at} bytes")

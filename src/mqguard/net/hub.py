@@ -41,6 +41,9 @@ class Hub(Protocol[L_contra]):
     def wake(self, link: L_contra) -> None:
         """Have `flush` called at the end of this turn."""
 
+    def end_turn_soon(self) -> None:
+        """Have this turn committed, or the next one."""
+
     def authenticated(self, link: L_contra) -> None:
         """The connection has authenticated as another user than before."""
 

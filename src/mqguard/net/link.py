@@ -19,6 +19,7 @@ from mqguard.net.hub import Hub
 from mqguard.net.liveness import Liveness
 from mqguard.net.scheduler import MAX_ANSWERS
 from mqguard.net.settings import TlsMode
+from mqguard.net.work import WorkQueue
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
@@ -48,19 +49,20 @@ class ServerLink(asyncio.Protocol):
         certificate_subject: Subject of the client's verified TLS certificate, None without one.
         announced: Whether the application knows it.
         was_served: True once a turn has served it.
-        is_waiting: True while bytes wait for a turn to serve them.
+        is_waiting: True while bytes or work wait for a turn to serve them.
         has_place: True while it is counted among the open connections.
         block: The block of addresses under which it is counted, None before the client's address is known.
         is_settled: True once the client's address is known.
         held: Bytes that were received and not served.
         liveness: How the connection gets on.
+        work: Work that is left of its requests.
     """
 
     __slots__ = (
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop",
         "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
         "account", "announced", "block", "certificate_subject", "closed", "has_place", "held",
-        "is_settled", "is_waiting", "liveness", "peer", "user", "was_served",
+        "is_settled", "is_waiting", "liveness", "peer", "user", "was_served", "work",
     )  # fmt: skip
 
     def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -78,24 +80,18 @@ class ServerLink(asyncio.Protocol):
         # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
         self._answered = 0
         self._answer_size = 0
-        self._woken = False
+        self._woken = self._blocked = self._ending = self._peer_ended = False
         self._reading = True
-        self._blocked = False
-        self._ending = False
-        self._peer_ended = False
         self._grace: asyncio.TimerHandle | None = None
         self.peer = Peer("", 0, Channel())
         self.user = ""
         self.account = hub.scheduler.account("", is_anonymous=True)
         self.account.links += 1
         self.certificate_subject: str | None = None
-        self.closed = False
-        self.announced = False
-        self.was_served = False
-        self.is_waiting = False
-        self.has_place = False
+        self.closed = self.announced = self.was_served = self.is_waiting = False
+        self.work = WorkQueue(hub, self)
+        self.has_place = self.is_settled = False
         self.block: str | None = None
-        self.is_settled = False
         self.held = 0
         self.liveness = Liveness()
 
@@ -233,7 +229,7 @@ class ServerLink(asyncio.Protocol):
             self._arrived = b""
             self._take(data)
         reader = self._reader
-        if reader.has_input:
+        if reader.has_input or self.work:
             queued = self._scheduler.queued
             is_left = self._serve_frames(until)
             self.was_served = True
@@ -265,7 +261,7 @@ class ServerLink(asyncio.Protocol):
     @property
     def _has_input(self) -> bool:
         is_left = self._session is not None and self._session.is_left
-        return bool(self._arrived) or self._reader.has_input or is_left
+        return bool(self._arrived) or self._reader.has_input or is_left or bool(self.work)
 
     @property
     def is_anonymous(self) -> bool:
@@ -345,6 +341,8 @@ class ServerLink(asyncio.Protocol):
 
     def _serve_frames(self, until: float) -> bool:
         """Decode and serve frames; True if more is left for another turn."""
+        if self.work and self.work.advance(until):
+            return not self.closed
         reader = self._reader
         settings, scheduler = self._hub.settings, self._scheduler
         left = settings.frames_per_turn if self.was_served else _FIRST_FRAMES
@@ -360,10 +358,11 @@ class ServerLink(asyncio.Protocol):
             served = self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
             left -= served
             answer = self._answer_size = (scheduler.queued - queued) // max(served, 1)
-            if _clock() >= until:
+            if self.work or _clock() >= until:
                 break
         # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
-        return reader.has_input and not self.closed and not self._blocked and scheduler.queued <= most
+        is_left = bool(self.work) or (reader.has_input and not self._blocked and scheduler.queued <= most)
+        return is_left and not self.closed
 
     def _serve_batch(self, count: int, size: int) -> int:
         """Decode and serve so many frames at most; how many there were."""
@@ -485,6 +484,7 @@ class ServerLink(asyncio.Protocol):
 
     def _release(self) -> None:
         """Hold nothing any more that counts."""
+        self.work.clear()
         held, self.held = self.held, 0
         self._hub.hold(self, -held)
         self._hub.unblocked(self)

@@ -8,7 +8,8 @@ address block of connections that have not authenticated.
 # Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
 # Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
 # Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
-# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit.
+# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit. A turn ends with a
+#   part of a request that takes several turns.
 # Rule 6: a connection that has just been accepted does not wait behind the others of its account.
 
 import asyncio
@@ -21,6 +22,7 @@ from typing import Final, Protocol
 
 from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
+from mqguard.remoting.link import WorkQueue
 
 BUDGET_S: Final = 0.006
 """Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
@@ -82,6 +84,11 @@ class Source(Protocol):
     is_waiting: bool
     """True from `Scheduler.add` until all of its bytes were served."""
     held: int
+
+    @property
+    def work(self) -> WorkQueue:
+        """Work that is left of its requests."""
+        ...  # pragma: no cover
 
     @property
     def is_heavy(self) -> bool:
@@ -296,8 +303,9 @@ class Scheduler:
             is_left = False
         then = _clock()
         account.used += then - now
-        if is_left:
-            self._enqueue(source)
-        else:
+        if not is_left:
             source.is_waiting = False
-        return then
+            return then
+        self._enqueue(source)
+        # The turn ends with a part of long work: its commit takes as long as the part itself.
+        return max(then, end) if source.work else then

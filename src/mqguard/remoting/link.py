@@ -1,8 +1,25 @@
 """The far side of a connection, as everything above the sockets sees it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from mqguard.model.peer import Peer
+
+Work = Callable[[float], bool]
+"""A part of a long request: works until a time of `time.perf_counter`, and returns True if more is left."""
+
+
+class WorkQueue(Protocol):
+    """Work of requests that take too long for one turn; true while some is left.
+
+    It is done in this turn and the next ones. The account of the connection pays for it, later requests of the
+    connection wait until it is done, and it is dropped with the connection.
+    """
+
+    def __bool__(self) -> bool: ...  # pragma: no cover
+
+    def add(self, work: Work) -> None:
+        """Put work at the end."""
 
 
 class Link(Protocol):
@@ -15,6 +32,10 @@ class Link(Protocol):
 
     peer: Peer
     closed: bool
+
+    @property
+    def work(self) -> WorkQueue:
+        """Work that is left of the requests of this connection."""
 
     def send(self, frame: bytes) -> None:
         """Queue one encoded frame; all frames of a turn leave in one write at its end."""

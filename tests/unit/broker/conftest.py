@@ -15,7 +15,7 @@ from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
 from mqguard.broker.configuration import Configuration
-from mqguard.broker.processors import pull
+from mqguard.broker.processors import pull, send
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings
 from mqguard.engine.engine import Engine
@@ -26,6 +26,7 @@ from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
 from mqguard.namesrv.routes import RouteTable
+from mqguard.net.work import WorkQueue
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import FrameReader
 from mqguard.remoting.signing import signed_content
@@ -66,12 +67,17 @@ class Wire:
     def __init__(self, number, ip="127.0.0.1"):
         self.peer = Peer(ip, 50_000 + number, channel(f"channel-{number}"))
         self.closed = False
+        self.work = WorkQueue(self, self)
+        self.is_waiting = True
         self.frames = []
         self._reader = FrameReader()
 
     def send(self, frame):
         if not self.closed:
             self.frames += self._reader.feed(frame)
+
+    def end_turn_soon(self):
+        pass
 
     def close(self, reason):
         self.closed = True
@@ -199,3 +205,4 @@ def open_house():
 def _turns_take_as_long_as_they_need(monkeypatch):
     """A busy machine must not end a turn before its work is done."""
     monkeypatch.setattr(pull, "_TIME_SLICE_S", math.inf)
+    monkeypatch.setattr(send, "FIRST_SLICE_S", math.inf)

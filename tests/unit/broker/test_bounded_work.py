@@ -1,5 +1,6 @@
 """What one request of a user with rights on its own topics and groups may ask for."""
 
+import dataclasses
 import json
 
 import pytest
@@ -96,12 +97,16 @@ def test_a_copy_of_too_many_positions_is_refused(big, monkeypatch):
 
 def test_a_batch_of_too_many_messages_is_refused_before_they_are_read(big):
     ext = {"a": "p", "b": "big", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "", "j": 0, "k": "false"}
-    body = batch.encode([BatchMessage(b"")] * 1_024)
+    body = batch.encode([BatchMessage(b"")] * 32_768)
 
-    assert big.call(320, {**ext, "m": "true"}, body, user="weak").code == 0
+    wire = big.connect()
+    wire._reader.limits = dataclasses.replace(wire._reader.limits, header=4 * 1024 * 1024)
+    answer = big.call(320, {**ext, "m": "true"}, body, user="weak", wire=wire)
+    assert answer.code == 0
+    assert answer.ext["msgId"].count(",") == 32_767
     answer = big.call(320, {**ext, "m": "true"}, body + b"nonsense" * 4, user="weak")
     assert answer.code == ResponseCode.MESSAGE_ILLEGAL
-    assert "more than 1024 messages" in answer.remark
+    assert "more than 32768 messages" in answer.remark
 
 
 def test_an_attribute_change_of_many_parts_is_refused(big):

@@ -39,6 +39,7 @@ class MuteLink:
     def __init__(self, number):
         self.peer = Peer("127.0.0.1", number % 60_000, Channel())
         self.closed = False
+        self.work = ()
 
     def send(self, frame):
         pass

@@ -16,6 +16,7 @@ class Wire:
     def __init__(self, channel="a"):
         self.peer = Peer("127.0.0.1", 1, channel)
         self.closed = False
+        self.work = ()
         self.sent = []
 
     def send(self, frame):

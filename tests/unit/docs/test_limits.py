@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from mqguard.broker import open_requests, progress
+from mqguard.broker import open_requests, progress, unfinished
 from mqguard.broker.filters import MAX_EXPRESSION
-from mqguard.broker.processors import membership, pull, reset
+from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
+from mqguard.engine import batch_send, lookup, waiting
 from mqguard.engine import clients as live_clients
-from mqguard.engine import lookup, produce, waiting
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
 from mqguard.net.settings import NetSettings
@@ -55,7 +55,10 @@ def test_the_page_tells_the_limits() -> None:
             f"{net.input_limit // server._ANONYMOUS_SHARE // MIB} MiB of all connections that have not authenticated, and "
             f"{net.input_limit // server._ADDRESS_SHARE // MIB} MiB of those of one address"
         ),
-        "messages of a batch": f"{produce.MAX_BATCH:,}",
+        "messages of a batch": f"{batch_send.MAX_BATCH:,}",
+        "batches that are being stored": (
+            f"{unfinished.MAX_BYTES // MIB} MiB; if they are used up, a user below an even share still gets more"
+        ),
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
         "all filters of a client together": (
@@ -94,4 +97,6 @@ def test_the_page_tells_the_limits() -> None:
     assert (topics.MAX_TOPICS, pop.MAX_ACKS) == (groups.MAX_CONFIGS, clients.MAX_QUEUES)
     anonymous_ms = f"{scheduler.ANONYMOUS_BUDGET_S * 1000:g} ms for all connections that have not authenticated"
     assert f"{scheduler.BUDGET_S * 1000:g} ms of a turn for\nusers, and {anonymous_ms}" in PAGE
+    assert f"A batch that takes longer than {send.FIRST_SLICE_S * 1000:g} ms" in PAGE
+    assert rows()["batches that are being stored"][1].startswith(f"refused with code {ResponseCode.SYSTEM_BUSY:d}")
     assert rows()["messages of a batch"][1] == f"refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"

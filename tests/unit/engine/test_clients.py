@@ -17,6 +17,7 @@ class Wire:
     def __init__(self, channel):
         self.peer = Peer("127.0.0.1", 1, channel)
         self.closed = False
+        self.work = ()
 
     def send(self, frame):
         raise AssertionError

@@ -1,5 +1,6 @@
 """Taking in messages."""
 
+import math
 import zlib
 
 import pytest
@@ -20,7 +21,7 @@ from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import START, HandClock, make_engine, message, pairs_of, read, send
+from tests.fixtures.engine import START, HandClock, begin_batch, make_engine, message, pairs_of, read, send, send_batch
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_a_batch_becomes_single_messages(engine):
     parts = [
         BatchMessage(b"%d" % n, properties.text_of({"UNIQ_KEY": f"U{n}", "TAGS": "T"}).encode(), n) for n in range(3)
     ]
-    sent = send(engine, batch.encode(parts), batch=True, queue_id=1, born_ip="10.0.0.1")
+    sent = send_batch(engine, parts, queue_id=1, born_ip="10.0.0.1")
     stored = read(engine, queue_id=1)
     assert [one.body for one in stored] == [b"0", b"1", b"2"]
     assert [one.flag for one in stored] == [0, 1, 2]
@@ -229,15 +230,22 @@ def test_a_batch_becomes_single_messages(engine):
         (b"junk", {}, "can not be read"),
         (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"DELAY\x013\x02")]), {}, "delayed"),
         (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "no UTF-8"),
-        (batch.encode([BatchMessage(b"")] * 1_025), {}, "holds more than 1024 messages"),
+        (batch.encode([BatchMessage(b"")] * 32_769), {}, "holds more than 32768 messages"),
+        (batch.encode([BatchMessage(b"a", b"TRAN_MSG\x01true\x02")]), {}, "transactional"),
+        (batch.encode([BatchMessage(b"a")]), {"sys_flag": 0x80}, "stored whole"),
+        (
+            batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"TIMER_DELIVER_MS\x011700000009000\x02")]),
+            {},
+            "delayed",
+        ),
         (batch.encode([BatchMessage(b"a")]), {"topic": "%RETRY%g"}, "retry or dead-letter"),
         (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"a\x01" + b"x" * 32700)]), {}, "too long"),
     ],
 )
 def test_a_bad_batch_is_refused_whole(engine, body, fields, words):
     engine.groups.with_retry_topic("g")
-    with pytest.raises(MessageIllegal, match=words):
-        engine.send(message(body, batch=True, **fields))
+    with pytest.raises((MessageIllegal, NotSupported), match=words):
+        begin_batch(engine, body, **fields).advance(math.inf)
     engine.turn.commit()
     assert read(engine) == []
 

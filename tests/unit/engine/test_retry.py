@@ -1,5 +1,7 @@
 """Messages that consumers give back."""
 
+import math
+
 import pytest
 
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
@@ -8,7 +10,7 @@ from mqguard.model import batch
 from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
-from tests.fixtures.engine import HandClock, make_engine, message, pairs_of, read, send, ticked
+from tests.fixtures.engine import HandClock, begin_batch, make_engine, pairs_of, read, send, ticked
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_messa
 
 def test_a_batch_says_nothing_of_an_origin(engine):
     parts = [BatchMessage(b"x", b"RETRY_TOPIC\x01payments\x02KEYS\x01k\x02")]
-    engine.send(message(batch.encode(parts), batch=True))
+    begin_batch(engine, batch.encode(parts)).advance(math.inf)
     engine.turn.commit()
     pairs = pairs_of(read(engine)[-1])
     assert "RETRY_TOPIC" not in pairs

@@ -1,5 +1,7 @@
 """Messages for a time of the producer's choice."""
 
+import math
+
 import pytest
 
 from mqguard.engine.errors import MessageIllegal
@@ -10,7 +12,7 @@ from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import START, HandClock, make_engine, message, pairs_of, read, send, ticked
+from tests.fixtures.engine import START, HandClock, begin_batch, make_engine, message, pairs_of, read, send, ticked
 
 DAYS_3 = 3 * 24 * 3600 * 1000
 
@@ -181,7 +183,7 @@ def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
 def test_a_batch_can_not_wait(engine):
     parts = [BatchMessage(b"a"), BatchMessage(b"b", properties.text_of({"TIMER_DELAY_SEC": "5"}).encode())]
     with pytest.raises(MessageIllegal, match="delayed"):
-        engine.send(message(batch.encode(parts), batch=True))
+        begin_batch(engine, batch.encode(parts)).advance(math.inf)
 
 
 def test_a_message_given_back_does_not_wait_for_its_old_time(engine, clock):

@@ -68,6 +68,7 @@ class Sender:
         self.was_served = self.is_waiting = self.is_paused = self.is_gone = False
         self.held = 0
         self.is_heavy = False
+        self.work: list[str] = []
 
     def serve(self, until: float) -> bool:
         self.was_served = True

@@ -40,6 +40,7 @@ class Taking:
         self.fails = fails
         self.lines = []
         self.closed = False
+        self.work = ()
         self.free = None
 
     def write(self, lines):

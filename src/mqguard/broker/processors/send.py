@@ -1,12 +1,15 @@
 """Sending: single, batch, one-way (10, 310, 320)."""
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.traffic import Traffic
+from mqguard.broker.unfinished import UnfinishedBatches
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
@@ -20,6 +23,8 @@ from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.send import read_send
 
 _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
+FIRST_SLICE_S: Final = 0.001
+"""Seconds after which a batch is continued after other requests, if need be in later turns."""
 
 
 class Sending:
@@ -29,6 +34,7 @@ class Sending:
         engine: Where they go.
         traffic: Counts them.
         requests: Remembers messages that wait for a reply.
+        unfinished: Batches that take several turns.
         in_order: Whether a group consumes in order now.
         settings: See `BrokerSettings`.
     """
@@ -38,11 +44,13 @@ class Sending:
         engine: Engine,
         traffic: Traffic,
         requests: OpenRequests,
+        unfinished: UnfinishedBatches,
         in_order: Callable[[str], bool],
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
         self._requests = requests
+        self._unfinished = unfinished
         self._now_ms = clock.now_ms
         self._in_order = in_order
         self._traffic = traffic
@@ -59,7 +67,7 @@ class Sending:
             RequestCode.SEND_BATCH_MESSAGE: self.send,
         }
 
-    def send(self, request: Request) -> Reply:
+    def send(self, request: Request) -> Reply | None:
         """Store one message or a batch; the acknowledgement leaves when it is stored."""
         command = request.command
         code = command.code
@@ -78,21 +86,41 @@ class Sending:
             peer.port,
             header.reconsume_times or 0,
             header.max_reconsume_times,
-            code == _BATCH or header.batch is True,
             header.default_topic,
             header.default_topic_queue_nums,
         )
         if header.topic.startswith(names.RETRY_PREFIX):
             message.in_order = self._in_order(header.topic.removeprefix(names.RETRY_PREFIX))
+        if code == _BATCH or header.batch is True:
+            return self._send_batch(request, message)
         if REPLY_TO_CLIENT in message.properties:
             self._remember(request, message)
         try:
             sent = self._send(message)
         except NoSuchTopic as exc:
-            sent = self._create_and_send(request, message, exc)
+            self._permit_creation(request, message, exc)
+            sent = self._send(message)
+        return self._reply(sent, 1, len(command.body))
+
+    def _send_batch(self, request: Request, message: SendRequest) -> Reply | None:
+        """Store a batch; the rest of it in later turns if it is too large for this one."""
+        self._unfinished.require_room(request)
+        try:
+            batch = self._engine.send_batch(message, time.perf_counter)
+        except NoSuchTopic as exc:
+            self._permit_creation(request, message, exc)
+            batch = self._engine.send_batch(message, time.perf_counter)
+        sent = batch.advance(time.perf_counter() + FIRST_SLICE_S)
+        if sent is not None:
+            return self._reply(sent, batch.count, len(message.body))
+        self._unfinished.add(request, batch, lambda sent: self._reply(sent, batch.count, len(message.body)))
+        return None
+
+    def _reply(self, sent: Sent, count: int, size: int) -> Reply:
+        """Count what was sent, and return the answer."""
         traffic = self._traffic
-        traffic.put += sent.message_id.count(",") + 1 if message.batch else 1
-        traffic.put_bytes += len(command.body)
+        traffic.put += count
+        traffic.put_bytes += size
         # Clients read MSG_REGION and TRACE_ON without looking whether they are there.
         ext = {
             "msgId": sent.message_id,
@@ -110,7 +138,7 @@ class Sending:
         Raises:
             RequestRefused: There is no room for it; no reply could be handed over.
         """
-        if message.batch or names.owner_of(message.topic) is not None:
+        if names.owner_of(message.topic) is not None:
             return
         pairs = properties.parse(message.properties)
         if not self._requests.add(pairs, message.topic, request.link, request.access, self._now_ms()):
@@ -118,8 +146,8 @@ class Sending:
                 ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before sending more"
             )
 
-    def _create_and_send(self, request: Request, message: SendRequest, missing: NoSuchTopic) -> Sent:
-        """Make the missing topic, if topics are made by sending and this sender may."""
+    def _permit_creation(self, request: Request, message: SendRequest, missing: NoSuchTopic) -> None:
+        """Let a message create its missing topic, if topics are created by sending and this sender may."""
         if not self._engine.settings.auto_create_topic or names.owner_of(message.topic) is not None:
             raise missing
         try:
@@ -132,4 +160,3 @@ class Sending:
             ) from None
         message.may_create = True
         message.creator = request.access.creator
-        return self._send(message)

@@ -21,6 +21,7 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.link import WorkQueue
 from mqguard.remoting.signing import ACCESS_KEY
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
@@ -62,6 +63,11 @@ class _Line:
 
     peer = _PEER
     closed = False
+
+    @property
+    def work(self) -> WorkQueue:
+        """Fail: no request for users and policies takes long."""
+        raise NotImplementedError
 
     def send(self, frame: bytes) -> None:
         """Send nothing: the answer is what the handler gives back."""

@@ -1,0 +1,104 @@
+"""Batches that are too large for one turn of the event loop: bounded in number of bytes, and answered when stored."""
+
+# Rule 1: a batch is answered once, when its last part is committed, or when it cannot be continued.
+# Rule 2: each part is stored with the rights that the sender has at that moment.
+
+from collections.abc import Callable
+from typing import Final
+
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import Request
+from mqguard.engine.batch_send import BatchSend
+from mqguard.engine.messages import Sent
+from mqguard.engine.places import Shares
+from mqguard.engine.turn import Turn
+from mqguard.model.channel import Channel
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.command import Reply
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of the batches that are not stored yet. One user may use all; others still get an even share."""
+BUSY: Final = "too many batches are being stored: wait for their answers before sending more"
+CHANGED: Final = "your account or your rights changed while the batch was being stored"
+
+ReplyTo = Callable[[Sent], Reply]
+"""Makes the answer to a batch."""
+
+
+class UnfinishedBatches:
+    """Batches that are being stored in several turns.
+
+    Args:
+        turn: The current turn of the event loop.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._shares = Shares(MAX_BYTES)
+        self._of: dict[Channel, dict[int, tuple[str, int]]] = {}
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._shares)
+
+    def require_room(self, request: Request) -> None:
+        """Refuse a batch for which there is no room.
+
+        Raises:
+            RequestRefused: too many batches are unfinished.
+        """
+        if not self._shares.allows(request.access.owner, len(request.command.body)):
+            raise RequestRefused(ResponseCode.SYSTEM_BUSY, BUSY)
+
+    def add(self, request: Request, batch: BatchSend, reply_to: ReplyTo) -> None:
+        """Store the rest of a batch in later turns, then answer the request."""
+        owner, size, channel = request.access.owner, len(request.command.body), request.link.peer.channel
+        self._number += 1
+        number = self._number
+        self._of.setdefault(channel, {})[number] = owner, size
+        self._shares.change(owner, size)
+        request = request.kept()
+
+        def work(until: float) -> bool:
+            if self._advance(request, batch, reply_to, until):
+                return True
+            self._remove(channel, number)
+            return False
+
+        request.link.work.add(work)
+
+    def leave(self, channel: Channel) -> None:
+        """Forget the batches of a connection that is gone; what is stored of them stays."""
+        for owner, size in self._of.pop(channel, {}).values():
+            self._shares.change(owner, -size)
+
+    def _remove(self, channel: Channel, number: int) -> None:
+        numbers = self._of.get(channel)
+        if numbers is None:
+            return
+        owner, size = numbers.pop(number)
+        self._shares.change(owner, -size)
+        if not numbers:
+            del self._of[channel]
+
+    def _advance(self, request: Request, batch: BatchSend, reply_to: ReplyTo, until: float) -> bool:
+        """Store the next part, and return True if more is left."""
+        try:
+            if not request.access.is_current() and not request.access.still_allowed():
+                raise RequestRefused(ResponseCode.NO_PERMISSION, CHANGED)  # noqa: TRY301 - answered as all failures
+            sent = batch.advance(until)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the request is answered
+            reply = explain(request.command.code, exc)
+            request.respond(Reply(reply.code, remark=_with_extent(reply.remark, batch)))
+            return False
+        if sent is None:
+            return True
+        request.respond(reply_to(sent), self._turn.defer, lambda reason: _with_extent(reason, batch))
+        return False
+
+
+def _with_extent(reason: str | None, batch: BatchSend) -> str:
+    """Say how much of the batch may be stored."""
+    staged = f"at most the first {batch.staged} of its messages are stored" if batch.staged else "nothing was stored"
+    return f"the batch was not stored as a whole, {staged}: {reason}"

@@ -1,0 +1,72 @@
+"""Batches that are stored in slices, while things change."""
+
+import math
+
+import pytest
+
+from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotWritable, StoreDown, StoreFull
+from mqguard.model import batch
+from mqguard.model.batch import BatchMessage
+from mqguard.model.topic import PERM_READ, TopicConfig
+from mqguard.store.memory import MemoryMessageStore
+from tests.fixtures.engine import begin_batch, make_engine, read
+
+
+@pytest.fixture
+def store():
+    return MemoryMessageStore()
+
+
+@pytest.fixture
+def engine(store):
+    made = make_engine(store)
+    made.topics.put(TopicConfig("orders", 4, 4))
+    made.turn.commit()
+    return made
+
+
+@pytest.fixture
+def begun(engine):
+    """A batch of five messages of which two are committed."""
+    found = begin_batch(engine, batch.encode([BatchMessage(b"%d" % n) for n in range(5)]), queue_id=3)
+    while found.staged < 2:
+        assert found.advance(-math.inf) is None
+        assert engine.turn.commit()
+    return found
+
+
+def test_a_commit_that_fails_ends_the_batch(engine, store, begun):
+    store.room = 10
+    assert begun.advance(-math.inf) is None
+    assert not engine.turn.commit()
+    store.room = 1 << 30
+    assert store.recover()
+    with pytest.raises(StoreDown, match="could not write a part of the batch"):
+        begun.advance(math.inf)
+    engine.turn.commit()
+    assert [one.body for one in read(engine, queue_id=3)] == [b"0", b"1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda engine: engine.topics.delete("orders"), NoSuchTopic),
+        (lambda engine: engine.topics.put(TopicConfig("orders", 4, 4, PERM_READ)), NotWritable),
+        (lambda engine: engine.topics.put(TopicConfig("orders", 3, 3)), NoSuchQueue),
+        (lambda engine: setattr(engine._producer, "full", "no room"), StoreFull),
+    ],
+)
+def test_what_forbids_a_send_ends_the_batch(engine, begun, change, error):
+    change(engine)
+    engine.turn.commit()
+    with pytest.raises(error):
+        begun.advance(math.inf)
+    assert begun.staged == 2
+
+
+def test_a_batch_without_a_queue_goes_to_one(engine):
+    sending = begin_batch(engine, batch.encode([BatchMessage(b"x")] * 8), queue_id=-1)
+    while (sent := sending.advance(-math.inf)) is None:
+        engine.turn.commit()
+    engine.turn.commit()
+    assert len(read(engine, queue_id=sent.queue_id)) == 8
