@@ -31,7 +31,7 @@ from mqguard.auth.ports import (
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType, replace_secret
 
 MakeRecord = Callable[[Sequence[Change]], ChangeRecord]
 """Makes the record of changes."""
@@ -57,6 +57,9 @@ class MetadataManager:
 
     Not for use by several threads at once. Where a method takes `by`, it is the name of the user who asks for the
     change, and the rules of `delegation` hold; None is whoever may do everything: the operator at the machine.
+
+    Attributes:
+        conflicts: Number of times that a change was not stored because another server was faster.
     """
 
     def __init__(self, store: MetadataStore, new_incarnation: Callable[[], str] | None = None) -> None:
@@ -77,12 +80,18 @@ class MetadataManager:
         self._new_incarnation = new_incarnation or (lambda: f"counted-{next(counter)}")
         metadata = store.load()
         self._snapshot, self._revision = Snapshot.of(metadata), metadata.revision
+        self.conflicts = 0
         store.watch(self._follow)
 
     @property
     def snapshot(self) -> Snapshot:
         """All users and policies as they are now."""
         return self._snapshot
+
+    @property
+    def revision(self) -> int:
+        """Revision of the store that the snapshot is of."""
+        return self._revision
 
     @contextlib.contextmanager
     def recorded(self, make: MakeRecord) -> Iterator[None]:
@@ -187,7 +196,7 @@ class MetadataManager:
                 raise MetadataRejected("The user is not exist")
             secrets = user.secrets
             if secret is not None and not is_blank(secret):
-                secrets = _replace_secret(secrets, Secret(secret), keep_old_until)
+                secrets = replace_secret(secrets, Secret(secret), keep_old_until)
             kind, state = user_type or user.type, status or user.status
             changed = dataclasses.replace(user, secrets=secrets, type=kind, status=state)
             return changed, [PutUser(changed)]
@@ -368,6 +377,7 @@ class MetadataManager:
             try:
                 revision = self._write(every)
             except RevisionConflict:
+                self.conflicts += 1
                 self._load_newer(before, by)
                 continue
             self._snapshot, self._revision = after, revision
@@ -463,21 +473,6 @@ def _new_user(name: str, secret: str | None, user_type: UserType | None, status:
     if secret is None or is_blank(secret):
         raise MetadataRejected("password can not be blank")
     return User(name, (LiveSecret(Secret(secret)),), user_type or UserType.NORMAL, status or UserStatus.ENABLE)
-
-
-def _replace_secret(
-    secrets: tuple[LiveSecret, ...], secret: Secret, keep_old_until: int | None
-) -> tuple[LiveSecret, ...]:
-    current = LiveSecret(secret)
-    if keep_old_until is None or not secrets:
-        return (current,)
-    if secrets[0].secret.equals(secret):
-        return (current, *(_ended_by(live, keep_old_until) for live in secrets[1:]))
-    return current, LiveSecret(secrets[0].secret, keep_old_until)
-
-
-def _ended_by(live: LiveSecret, latest: int) -> LiveSecret:
-    return LiveSecret(live.secret, latest if live.not_after is None else min(live.not_after, latest))
 
 
 def _name_of(change: Change) -> str:

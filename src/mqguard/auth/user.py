@@ -120,3 +120,26 @@ class User:
     def is_enabled(self) -> bool:
         """Whether it is let in."""
         return self.status is UserStatus.ENABLE
+
+
+def replace_secret(
+    secrets: tuple[LiveSecret, ...], secret: Secret, keep_old_until: int | None
+) -> tuple[LiveSecret, ...]:
+    """Return the secrets of a user after its current one was replaced.
+
+    Args:
+        secrets: The secrets before, the current one first.
+        secret: The new secret.
+        keep_old_until: Milliseconds since the epoch until which the current one is still accepted; None ends it at
+            once. If the new secret is the current one, this only brings the end of older ones nearer.
+    """
+    current = LiveSecret(secret)
+    if keep_old_until is None or not secrets:
+        return (current,)
+    if secrets[0].secret.equals(secret):
+        return (current, *(_ended_by(live, keep_old_until) for live in secrets[1:]))
+    return current, LiveSecret(secrets[0].secret, keep_old_until)
+
+
+def _ended_by(live: LiveSecret, latest: int) -> LiveSecret:
+    return LiveSecret(live.secret, latest if live.not_after is None else min(live.not_after, latest))

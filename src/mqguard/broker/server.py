@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
@@ -86,6 +86,7 @@ class BrokerPorts:
         parking: Where requests wait for plugins; None if there are none.
         announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
         at_turn_end: What else is to be done at the end of each turn.
+        metrics: Returns every metric as text, by its name and labels, for the answer about the broker's state.
     """
 
     guard: Admission
@@ -98,6 +99,7 @@ class BrokerPorts:
     announcer: Announcer | None = None
     parking: Parking | None = None
     at_turn_end: Sequence[Callable[[], None]] = ()
+    metrics: Callable[[], Mapping[str, str]] = dict
 
 
 class Broker:
@@ -215,7 +217,7 @@ class Broker:
                 engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
             ).handlers(),
             Decisions(ports.refusals, ports.manager).handlers(),
-            Status(engine, self.clients, self._traffic, ports.configuration, settings, clock).handlers(),
+            Status(engine, self.clients, self._traffic, ports.configuration, settings, clock, ports.metrics).handlers(),
         ]
         parts.append(AccessAdministration(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
         return {code: handler for part in parts for code, handler in part.items()}

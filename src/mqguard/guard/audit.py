@@ -306,6 +306,11 @@ class AuditTrail:
         like = self._groups(case).repeat(case.key, now_ms)
         return like.decision_id if isinstance(like, Decision) else None
 
+    @property
+    def summed(self) -> int:
+        """Number of denials without a record of their own."""
+        return self._users.summed + self._addresses.summed
+
     def put_change(self, change: AdminChange) -> None:
         """Put a change on record, or the refusal of one.
 

@@ -147,10 +147,15 @@ Write = Callable[[object], bool]
 
 
 class DenialGroups:
-    """Counts denials. For one thread."""
+    """Counts denials. For one thread.
+
+    Attributes:
+        summed: Number of denials without a line of their own.
+    """
 
     def __init__(self, limits: DenialLimits) -> None:
         """Count within these limits."""
+        self.summed = 0
         self._limits = limits
         self._groups: dict[Hashable, _Group] = {}
         self._budgets: OrderedDict[str, _Budget] = OrderedDict()
@@ -173,6 +178,7 @@ class DenialGroups:
         group = self._groups.get(key)
         if group is None:
             return None
+        self.summed += 1
         _count(group, now_ms)
         return group.case
 
@@ -205,11 +211,13 @@ class DenialGroups:
         group = self._groups[key] = _Group(case, sender)
         self._of_sender.setdefault(sender, {})[key] = None
         if not written:
+            self.summed += 1
             _count(group, now_ms)
         self._schedule(group, now_ms, False, key)  # noqa: FBT003 - a part of the key
 
     def fold(self, denial: Folded, sender: str) -> None:
         """Count a denial without a line of its own."""
+        self.summed += 1
         now = denial.when_ms
         denial.resources = [name[:MAX_LISTED_NAME] for name in denial.resources[:MAX_LISTED]]
         if sender not in self._folded and len(self._folded) >= self._limits.senders:

@@ -126,6 +126,8 @@ class Lane:
         slice_s: Seconds after which a connection waits until others were served.
         held: Bytes that the connections hold.
         overdraft_s: Seconds by which the budget was overdrawn and that later turns give back.
+        overdrafts: Number of turns that have overdrawn the budget.
+        overdrawn_s: Seconds by which all of them have.
         floor: Seconds that every account has used that waits, or might have used if it had waited.
         active: Accounts with connections that wait, as a heap by the time that they have used.
     """
@@ -134,6 +136,8 @@ class Lane:
         self.budget_s = budget_s
         self.slice_s = slice_s
         self.overdraft_s = 0.0
+        self.overdrafts = 0
+        self.overdrawn_s = 0.0
         self.held = 0
         self.active: list[tuple[float, int, Account]] = []
         self._accounts: dict[str, Account] = {}
@@ -188,6 +192,11 @@ class Scheduler:
         self._postponed: collections.deque[Source] = collections.deque()
         self._has_served = False
         self._is_due = False
+
+    @property
+    def lanes(self) -> dict[str, Lane]:
+        """The lanes by name."""
+        return {"authenticated": self._authenticated, "anonymous": self._anonymous}
 
     def attach(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
         """Run the turns of a server in this loop."""
@@ -271,7 +280,11 @@ class Scheduler:
             account.is_active = False
             if is_left:
                 lane.activate(account)
-        return max(0.0, now - end)
+        if now <= end:
+            return 0.0
+        lane.overdrafts += 1
+        lane.overdrawn_s += now - end
+        return now - end
 
     def _serve_postponed(self) -> None:
         """Serve one large request, and nothing else in this turn."""

@@ -60,6 +60,11 @@ class RemotingServer:
 
     Raises:
         NetSettingsInvalid: A setting is none.
+
+    Attributes:
+        links: The open connections.
+        dropped: Number of connections that were dropped because of a limit, a timeout or what they sent.
+        frames_refused: Number of frames that were refused before they were decoded.
     """
 
     def __init__(self, app: Application, settings: NetSettings, scheduler: Scheduler | None = None) -> None:
@@ -84,6 +89,7 @@ class RemotingServer:
         self._gate: limits.LogGate | None = None
         self._awake: list[ServerLink] = []
         self.is_turn_due = False
+        self.dropped = self.frames_refused = 0
         self._held = 0
         self._blocked: set[ServerLink] = set()
         self._stopping = False
@@ -298,10 +304,12 @@ class RemotingServer:
 
     def complain(self, link: ServerLink, reason: str) -> None:
         """Log why a link is being dropped."""
+        self.dropped += 1
         self._warn("connection from %s dropped: %s", link.peer.address, reason)
 
     def refused(self, link: ServerLink, reason: str) -> None:
         """Log why a frame is refused."""
+        self.frames_refused += 1
         self._warn("frame from %s refused: %s", link.peer.address, reason)
 
     def _warn(self, message: str, *values: object) -> None:

@@ -5,7 +5,7 @@ it there, and the next start writes it. A line may then come twice, both with th
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -53,6 +53,7 @@ class AuditLog:
 
     Attributes:
         trail: Puts records in the log.
+        writer: Writes the files.
     """
 
     def __init__(self, config: Configuration, data: Path, manager: MetadataManager, clock: Clock) -> None:
@@ -71,10 +72,10 @@ class AuditLog:
         self._path = directory / JSON
         self._manager = manager
         self._clock = clock
-        self._writer = AuditWriter(files, StreamLines(), clock.now_ms)
+        self.writer = AuditWriter(files, StreamLines(), clock.now_ms)
         self._sinks = [PluginSink(name, sink) for name, sink in found]
-        self.trail = AuditTrail(EverySink(self._writer, self._sinks) if self._sinks else self._writer)
-        self._writer.start()
+        self.trail = AuditTrail(EverySink(self.writer, self._sinks) if self._sinks else self.writer)
+        self.writer.start()
         for sink in self._sinks:
             sink.start()
 
@@ -107,24 +108,28 @@ class AuditLog:
                 _LOG.warning("the audit log lacks the change `%s`: it is written now", record.id)
             self.trail.put_change(change)
         self._manager.records_written(written)
-        self._writer.end_turn()
+        self.writer.end_turn()
 
     def end_turn(self) -> None:
         """Hand over what was put on record in this turn."""
-        self._writer.end_turn()
+        self.writer.end_turn()
 
     def tick(self) -> None:
         """Do what is due by the clock."""
         self.trail.tick(self._clock.now_ms())
         self._settle()
 
+    def dropped_by_sinks(self) -> dict[str, Callable[[], int]]:
+        """Return what reads how many records found no room in the queue of a plugin, for each plugin."""
+        return {sink.name: lambda sink=sink: sink.dropped for sink in self._sinks}  # type: ignore[misc]
+
     def close(self) -> None:
         """Write what waits and let go of the files."""
         self.trail.close(self._clock.now_ms())
-        self._writer.end_turn()
+        self.writer.end_turn()
         for sink in self._sinks:
             sink.close()
-        self._writer.close()
+        self.writer.close()
         self._settle()
 
     def _has(self, change_id: str) -> bool:
@@ -136,7 +141,7 @@ class AuditLog:
 
     def _settle(self) -> None:
         """Remove the stored records of changes whose lines are on the disk."""
-        written = self._writer.take_receipts()
+        written = self.writer.take_receipts()
         if not written:
             return
         try:

@@ -5,11 +5,12 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
+from mqguard.auth.sealing import SealingKey
 from mqguard.broker.configuration import Configuration as Told
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import access_options, options, server_options
@@ -25,8 +26,9 @@ from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.routes import RouteTable
 from mqguard.namesrv.server import NameServer
-from mqguard.net.server import Application
-from mqguard.runtime import plugins, settings
+from mqguard.net.scheduler import Scheduler
+from mqguard.net.server import Application, RemotingServer
+from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import FirstStart, prepare_users
 from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.change_journal import ChangeJournal
@@ -37,6 +39,8 @@ from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
+from mqguard.telemetry.metrics import Metrics
+from mqguard.telemetry.prometheus import PrometheusCollector
 
 
 class Parts:
@@ -67,25 +71,25 @@ class Parts:
     def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: FirstStart) -> None:
         with contextlib.ExitStack() as opened:
             key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
-            plugged = plugins.load_store(config)
-            self._users = users = (
-                RocksMetadataStore(data / "access", key)
-                if plugged is None
-                else PluginStore(
-                    plugged, config.get(access_options.PLUGIN_TIMEOUT), ChangeJournal(data / "access-changes.json")
-                )
-            )
+            self._users = users = _metadata_store(config, data, key)
             opened.callback(users.close)
             manager = MetadataManager(users, new_incarnation)
-            leftover = frozenset(record.id for record in manager.unwritten_records())
-            prepare_users(manager, config, data, first_start, clock)
-            self._audit = audit_log = AuditLog(config, data, manager, clock)
+            self._audit = audit_log = _audit_log(manager, config, data, first_start, clock)
             opened.callback(audit_log.close)
-            audit_log.recover(leftover)
             audit = audit_log.trail
+            self._metrics = Metrics()
+            metrics.observe_users(self._metrics, manager)
+            metrics.observe_audit(self._metrics, audit_log)
             guard, parking = self._guard(
                 config,
-                GuardPorts(metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit),
+                GuardPorts(
+                    metadata=manager,
+                    clock=clock,
+                    ticks=time.perf_counter_ns,
+                    new_id=_decision_id,
+                    audit=audit,
+                    metrics=self._metrics,
+                ),
                 opened,
             )
             store = RocksMessageStore(data / "messages", settings.sync_interval_ms(config))
@@ -108,6 +112,7 @@ class Parts:
                     announcer=routes,
                     parking=parking,
                     at_turn_end=[audit_log.end_turn],
+                    metrics=PrometheusCollector(self._metrics).samples,
                 ),
             )
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
@@ -135,6 +140,15 @@ class Parts:
             self._threads.attach(loop, end_turn)
         if isinstance(self._users, PluginStore):
             self._users.attach(loop)
+
+    def observe(self, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
+        """Add what the listeners do to the metrics.
+
+        Args:
+            scheduler: The scheduler that they share.
+            servers: The listeners, by name.
+        """
+        metrics.observe_servers(self._metrics, scheduler, servers)
 
     def advertise(self, port: int) -> None:
         """Tell clients, through routes and message ids, at which port they reach the broker."""
@@ -170,6 +184,29 @@ class Parts:
     def close(self) -> None:
         """Commit what is staged and let go of every file."""
         self._opened.close()
+
+
+def _metadata_store(config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
+    plugged = plugins.load_store(config)
+    if plugged is None:
+        return RocksMetadataStore(data / "access", key)
+    journal = ChangeJournal(data / "access-changes.json")
+    return PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT), journal)
+
+
+def _audit_log(
+    manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart, clock: Clock
+) -> AuditLog:
+    """Create the users that a start creates, and return the audit log with the changes that it lacked."""
+    leftover = frozenset(record.id for record in manager.unwritten_records())
+    prepare_users(manager, config, data, first_start, clock)
+    log = AuditLog(config, data, manager, clock)
+    try:
+        log.recover(leftover)
+    except BaseException:
+        log.close()
+        raise
+    return log
 
 
 def _decision_id() -> str:

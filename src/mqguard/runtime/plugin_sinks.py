@@ -29,12 +29,13 @@ class PluginSink:
     decided (`auditWhenFull`) whether requests are then refused.
 
     Attributes:
+        name: Name of the plugin.
         dropped: Records that found no room.
     """
 
     def __init__(self, name: str, sink: RecordSink, limit: int = QUEUE_LIMIT) -> None:
         self.dropped = 0
-        self._name = name
+        self.name = name
         self._sink = sink
         self._limit = limit
         self._lines = AuditLines()
@@ -71,7 +72,7 @@ class PluginSink:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         if self._queue:
-            _LOG.error("the audit sink `%s` did not take %d records", self._name, len(self._queue))
+            _LOG.error("the audit sink `%s` did not take %d records", self.name, len(self._queue))
 
     def _run(self) -> None:
         while not self._closing.is_set() or self._queue:
@@ -84,7 +85,7 @@ class PluginSink:
         try:
             self._sink.close()
         except BaseException:  # noqa: BLE001 - a plugin may raise anything
-            _LOG.exception("the audit sink `%s` could not be closed", self._name)
+            _LOG.exception("the audit sink `%s` could not be closed", self.name)
 
     def _drain(self) -> bool:
         """Give everything; False if the server ends and the plugin does not take it."""
@@ -98,7 +99,7 @@ class PluginSink:
             self._drop(batch)
             if self.dropped != told:
                 told = self.dropped
-                _LOG.warning("the audit sink `%s` was too slow for %d records", self._name, told)
+                _LOG.warning("the audit sink `%s` was too slow for %d records", self.name, told)
         return True
 
     def _drop(self, batch: Sequence[Record]) -> bool:
@@ -121,11 +122,11 @@ class PluginSink:
         except BaseException:  # noqa: BLE001 - a plugin may raise anything
             if not self._failing:
                 self._failing = True
-                _LOG.exception("the audit sink `%s` does not take records, they are kept", self._name)
+                _LOG.exception("the audit sink `%s` does not take records, they are kept", self.name)
             return False
         if self._failing:
             self._failing = False
-            _LOG.warning("the audit sink `%s` takes records again", self._name)
+            _LOG.warning("the audit sink `%s` takes records again", self.name)
         return True
 
 

@@ -134,6 +134,7 @@ class Standalone:
         scheduler = Scheduler()
         broker = RemotingServer(parts.broker, self._net, scheduler)
         namesrv = RemotingServer(parts.namesrv, self._net, scheduler)
+        parts.observe(scheduler, {"broker": broker, "namesrv": namesrv})
         loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
         parts.attach(loop, lambda: _end_turns(broker, namesrv))
         try:

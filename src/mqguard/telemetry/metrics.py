@@ -1,13 +1,49 @@
-"""Counters: plain integers that are added to where things happen, and read when somebody asks."""
+"""Metrics: plain integers that are added to where things happen, and numbers that are read when they are asked for.
 
-from collections.abc import Iterator
+This module knows no format and no library, so that counting costs nothing else. `telemetry.prometheus` exports it.
+"""
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+Samples = Iterable[tuple[tuple[str, ...], float]]
+"""Values of labels, in the order of the family's labels, and the number."""
+
+
+class Kind(enum.Enum):
+    """How a number behaves."""
+
+    COUNTER = "counter"
+    """It only grows."""
+    GAUGE = "gauge"
+
+
+class Family(Protocol):
+    """Numbers of one name, told apart by the values of their labels.
+
+    Attributes:
+        name: The name, such as `mqguard_requests_refused_total`. That of a counter ends in `_total`.
+        help: What is counted, in one sentence.
+        labels: Names of the labels, in the order of their values.
+        kind: How the numbers behave.
+    """
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    kind: Kind
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Return the values of the labels and the number, for each number."""
+        ...  # pragma: no cover
 
 
 class Counter:
     """Counts one kind of event. Add to `value` directly; only one thread does.
 
     Attributes:
-        value: How many.
+        value: Number of events.
     """
 
     __slots__ = ("value",)
@@ -16,17 +52,13 @@ class Counter:
         self.value = 0
 
 
-class Family:
-    """Counters of one name, told apart by the values of their labels.
-
-    Attributes:
-        name: Such as `mqguard_requests_refused_total`.
-        help: What is counted, in one sentence.
-        labels: Names of the labels, in the order of their values.
-    """
+class CounterFamily:
+    """Counters of one name; see `Family`."""
 
     MAX_CHILDREN = 1024
-    """Most counters of one family. Label values must come from fixed sets, never from peers; this is the safety net."""
+    """Maximum number of counters. Label values must come from fixed sets, never from peers; this is the safety net."""
+
+    kind = Kind.COUNTER
 
     def __init__(self, name: str, help: str, labels: tuple[str, ...] = ()) -> None:  # noqa: A002 - the usual word
         self.name = name
@@ -35,10 +67,10 @@ class Family:
         self._children: dict[tuple[str, ...], Counter] = {}
 
     def of(self, *values: str) -> Counter:
-        """The counter with these label values, made when it is first asked for.
+        """Return the counter with these label values; it is made when it is first asked for.
 
         Raises:
-            ValueError: As many values as labels are needed.
+            ValueError: There are not as many values as labels.
         """
         found = self._children.get(values)
         if found is not None:
@@ -49,9 +81,24 @@ class Family:
             values = ("other",) * len(self.labels)
         return self._children.setdefault(values, Counter())
 
-    def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Label values and count, of every counter."""
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Return label values and count, for each counter."""
         return iter([(values, counter.value) for values, counter in self._children.items()])
+
+
+class ObservedFamily:
+    """Numbers of one name that others hold, read when they are asked for; see `Family`."""
+
+    def __init__(self, name: str, help: str, kind: Kind, labels: tuple[str, ...], read: Callable[[], Samples]) -> None:  # noqa: A002 - the usual word
+        self.name = name
+        self.help = help
+        self.kind = kind
+        self.labels = labels
+        self._read = read
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Read the numbers."""
+        return iter(self._read())
 
 
 class Metrics:
@@ -60,17 +107,58 @@ class Metrics:
     def __init__(self) -> None:
         self._families: dict[str, Family] = {}
 
-    def family(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Family:  # noqa: A002 - the usual word
-        """The family of that name, made when it is first asked for.
+    def family(self, name: str, help: str, labels: tuple[str, ...] = ()) -> CounterFamily:  # noqa: A002 - the usual word
+        """Return the counters of that name; they are made when they are first asked for.
 
         Raises:
-            ValueError: It was made with other labels.
+            ValueError: The family was made with other labels, or is read from elsewhere.
         """
-        found = self._families.setdefault(name, Family(name, help, labels))
-        if found.labels != labels:
+        found = self._families.setdefault(name, CounterFamily(name, help, labels))
+        if found.labels != labels or not isinstance(found, CounterFamily):
             raise ValueError(f"`{name}` has the labels {found.labels}, not {labels}")
         return found
 
+    def observe(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - the usual word
+        read: Callable[[], float],
+        kind: Kind = Kind.COUNTER,
+    ) -> None:
+        """Add a number that `read` returns.
+
+        Raises:
+            ValueError: There is a family of that name.
+        """
+        self._add(ObservedFamily(name, help, kind, (), lambda: [((), read())]))
+
+    def observe_each(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - the usual word
+        label: str,
+        reads: Mapping[str, Callable[[], float]],
+        kind: Kind = Kind.COUNTER,
+    ) -> None:
+        """Add numbers told apart by one label.
+
+        Args:
+            name: Name of the family.
+            help: What is counted.
+            label: Name of the label.
+            reads: Returns the number, for each value of the label.
+            kind: How the numbers behave.
+
+        Raises:
+            ValueError: There is a family of that name.
+        """
+        self._add(ObservedFamily(name, help, kind, (label,), lambda: [((one,), read()) for one, read in reads.items()]))
+
+    def _add(self, family: Family) -> None:
+        if family.name in self._families:
+            raise ValueError(f"there is a metric `{family.name}` already")
+        self._families[family.name] = family
+
     def __iter__(self) -> Iterator[Family]:
-        """Every family, by name."""
+        """Return every family, in the order of names."""
         return iter(sorted(self._families.values(), key=lambda family: family.name))

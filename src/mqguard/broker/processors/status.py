@@ -1,5 +1,7 @@
 """The broker about itself (25, 26, 28, 315)."""
 
+from collections.abc import Callable, Mapping
+
 from mqguard import __version__
 from mqguard.broker.configuration import Configuration
 from mqguard.broker.settings import BrokerSettings
@@ -45,6 +47,7 @@ class Status:
         configuration: What is told and changed of the configuration.
         settings: See `BrokerSettings`.
         clock: Tells the time.
+        metrics: Returns every metric as text, by its name and labels.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Status:
         configuration: Configuration,
         settings: BrokerSettings,
         clock: Clock,
+        metrics: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._engine = engine
         self._clients = clients
@@ -62,6 +66,7 @@ class Status:
         self._configuration = configuration
         self._settings = settings
         self._clock = clock
+        self._metrics = metrics
         self._started_ms = clock.now_ms()
 
     def handlers(self) -> dict[int, Handler]:
@@ -85,9 +90,9 @@ class Status:
         return Reply(ext={"version": version}, body=self._configuration.text().encode())
 
     def runtime(self, request: Request) -> Reply:
-        """How the broker is (28), under the names that Apache's tools read."""
+        """Return the state of the broker (28), under the names that Apache's tools read, and its metrics."""
         del request
-        return Reply(body=encode(KvBody(table=self._table())))
+        return Reply(body=encode(KvBody(table={**self._metrics(), **self._table()})))
 
     def stats(self, request: Request) -> Reply:
         """A statistic by name and key (315); the answer is Apache's for one that nobody has counted."""

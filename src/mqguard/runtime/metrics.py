@@ -1,0 +1,96 @@
+"""What a server measures: the one place that lists the numbers which its parts hold.
+
+The guard counts decisions itself, under names in `guard/refusing.py` and `guard/guard.py`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.net.scheduler import Scheduler
+from mqguard.net.server import RemotingServer
+from mqguard.runtime.audit_log import AuditLog
+from mqguard.telemetry.metrics import Kind, Metrics
+
+
+def observe_users(metrics: Metrics, manager: MetadataManager) -> None:
+    """Add what is known of the store of users and policies."""
+    metrics.observe(
+        "mqguard_metadata_revision", "Revision of users and policies in force.", lambda: manager.revision, Kind.GAUGE
+    )
+    metrics.observe(
+        "mqguard_metadata_conflicts_total",
+        "Changes decided anew because another server had changed users or policies.",
+        lambda: manager.conflicts,
+    )
+
+
+def observe_audit(metrics: Metrics, log: AuditLog) -> None:
+    """Add what becomes of audit records."""
+    writer, trail = log.writer, log.trail
+    metrics.observe("mqguard_audit_records_written_total", "Audit records in the files.", lambda: writer.written)
+    metrics.observe(
+        "mqguard_audit_records_dropped_total",
+        "Audit records of admissions that found no room in the queue.",
+        lambda: writer.dropped,
+    )
+    metrics.observe(
+        "mqguard_audit_records_failed_total",
+        "Audit records that could not be formatted or written.",
+        lambda: writer.broken,
+    )
+    metrics.observe("mqguard_audit_records_waiting", "Audit records in the queue.", lambda: writer.waiting, Kind.GAUGE)
+    metrics.observe(
+        "mqguard_audit_denials_summed_total",
+        "Denials without an audit record of their own, counted in one for many.",
+        lambda: trail.summed,
+    )
+    metrics.observe_each(
+        "mqguard_audit_sink_records_dropped_total",
+        "Audit records that found no room in the queue of a plugin.",
+        "sink",
+        log.dropped_by_sinks(),
+    )
+
+
+def observe_servers(metrics: Metrics, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
+    """Add what the listeners and their scheduler do.
+
+    Args:
+        metrics: Takes them.
+        scheduler: The scheduler that the listeners share.
+        servers: The listeners, by name.
+    """
+
+    def each(read: Callable[[RemotingServer], float]) -> dict[str, Callable[[], float]]:
+        return {name: lambda server=server: read(server) for name, server in servers.items()}  # type: ignore[misc]
+
+    metrics.observe_each("mqguard_connections", "Open connections.", "listener", each(_open_links), Kind.GAUGE)
+    metrics.observe_each(
+        "mqguard_connections_dropped_total",
+        "Connections that the server closed because of a limit, a timeout or an invalid frame.",
+        "listener",
+        each(lambda server: server.dropped),
+    )
+    metrics.observe_each(
+        "mqguard_frames_refused_total",
+        "Frames that were refused before they were decoded, on connections that stayed.",
+        "listener",
+        each(lambda server: server.frames_refused),
+    )
+    lanes = scheduler.lanes
+    metrics.observe_each(
+        "mqguard_scheduler_overdrafts_total",
+        "Turns that took longer than the budget of their connections.",
+        "lane",
+        {name: lambda lane=lane: lane.overdrafts for name, lane in lanes.items()},  # type: ignore[misc]
+    )
+    metrics.observe_each(
+        "mqguard_scheduler_overdraft_seconds_total",
+        "Seconds by which turns took longer than the budget of their connections.",
+        "lane",
+        {name: lambda lane=lane: lane.overdrawn_s for name, lane in lanes.items()},  # type: ignore[misc]
+    )
+
+
+def _open_links(server: RemotingServer) -> float:
+    return len(server.links)

@@ -1,0 +1,55 @@
+"""Exports metrics in the data model of Prometheus."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from mqguard.telemetry.metrics import Kind, Metrics
+
+_ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+class PrometheusCollector(Collector):
+    """Gives metrics to a registry of `prometheus_client`, which reads them only when it is asked.
+
+    Attributes:
+        registry: The registry; it holds these metrics alone.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        """Read every metric."""
+        for family in self._metrics:
+            make = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+            metric = make(family.name, family.help, labels=family.labels)
+            for values, number in family:
+                metric.add_metric(values, number)
+            yield metric
+
+    def samples(self) -> dict[str, str]:
+        """Return every number as text, by its name and labels as Prometheus writes them.
+
+        A key looks like `mqguard_requests_refused_total{stage="authentication",reason="throttled"}`.
+        """
+        return {
+            _key(sample.name, sample.labels): _number(sample.value)
+            for metric in self.registry.collect()
+            for sample in metric.samples
+        }
+
+
+def _key(name: str, labels: dict[str, str]) -> str:
+    if not labels:
+        return name
+    pairs = [f'{label}="{value.translate(_ESCAPED)}"' for label, value in labels.items()]
+    return f"{name}{{{','.join(pairs)}}}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
