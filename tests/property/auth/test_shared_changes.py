@@ -1,0 +1,60 @@
+"""Several servers on one store: whatever they change, and however late they hear of each other, nothing is lost."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.manager import MetadataManager
+from mqguard.store.metadata.memory import MemoryMetadataStore
+from tests.property.auth.test_changes import USERS, everything, operations
+from tests.property.auth.worlds import EXAMPLES
+
+DELIVER = "deliver"
+SERVERS = 3
+
+
+class Late(MemoryMetadataStore):
+    """A store that reports what other servers write when the test says."""
+
+    def watch(self, on_update):
+        self.waiting = []
+        self.on_update = on_update
+        super().watch(self.waiting.append)
+
+    def deliver(self):
+        while self.waiting:
+            self.on_update(self.waiting.pop(0))
+
+
+steps = st.lists(
+    st.tuples(st.integers(0, SERVERS - 1), operations | st.just((DELIVER, ()))),
+    min_size=5,
+    max_size=30,
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(steps)
+def test_changes_of_all_servers_come_to_the_same_as_those_of_one(history):
+    """Each change that succeeds counts as if one server had made all of them, one after the other."""
+    first = Late()
+    stores = [first, *(first.share() for _ in range(SERVERS - 1))]
+    servers = [MetadataManager(store) for store in stores]
+    alone = MetadataManager(MemoryMetadataStore())
+    for name in USERS[:2]:
+        servers[0].create_user(name, "s")
+        alone.create_user(name, "s")
+    for number, (operation, arguments) in history:
+        if operation == DELIVER:
+            stores[number].deliver()
+            continue
+        try:
+            getattr(servers[number], operation)(*arguments)
+        except MetadataRejected:
+            continue  # by what this server knows, which may be old
+        getattr(alone, operation)(*arguments)
+        assert everything(servers[number]) == everything(alone)
+    for store in stores:
+        store.deliver()
+    for server in servers:
+        assert everything(server) == everything(alone) == everything(MetadataManager(first))
