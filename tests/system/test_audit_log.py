@@ -62,7 +62,7 @@ def test_a_change_that_was_acknowledged_is_on_record_after_kill_9(tmp_path: Path
     assert told == {f"User:{name}": 1 for name in made}
     assert len({change["id"] for change in changes}) == len(changes)
     created = [change for change in changes if change["operation"] == "create-user"]
-    assert {(change["user"], change["source"], change["code"], change["proven_by"]) for change in created} == {
+    assert {(change["user"], change["source"], change["code"], change["authenticated_by"]) for change in created} == {
         (SUPER, "127.0.0.1", CREATE_USER, "signature")
     }
     assert b"secret-of-it" not in b"".join(path.read_bytes() for path in (server.data / "audit").iterdir())
@@ -150,7 +150,7 @@ def test_a_flood_without_credentials_loses_and_displaces_nothing(server: Server)
     assert [line["event"] for line in lines_in(server) if line["event"] == "lost"] == []
     assert any(line.get("decision") and f"[decision {line['decision']}]" in str(refused.remark) for line in kept)
     assert any(line["event"] == "change" and line["subject"] == "User:beside" for line in kept)
-    assert not [line for line in kept if line["event"] != "change" and not line["proven_by"]]
+    assert not [line for line in kept if line["event"] != "change" and not line["authenticated_by"]]
 
 
 def test_a_user_without_rights_displaces_no_history(server: Server) -> None:

@@ -149,7 +149,7 @@ def test_the_demo_allows_denies_explains_and_cleans_up(server: Server, admin: Ru
         "allowed", "allowed", "denied", "allowed",
     ]  # fmt: skip
     assert "has no permission to access Topic:demo-orders" in denied[0]["message"]
-    assert "it speaks of none of the asked actions" in denied[0]["reason"]
+    assert "its actions do not match the request" in denied[0]["reason"]
     assert denied[0]["remedy"] in [line for step in steps for line in step.get("mqadmin", [])]
     assert (admin("topic", "list").out, admin("user", "list").out) == before
     story = admin("why", denied[0]["decision"], "--data", str(server.data))

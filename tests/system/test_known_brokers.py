@@ -104,7 +104,10 @@ def test_no_command_sends_anything_to_a_broker_that_is_not_known(
     ):
         refused = admin(*words)
         assert refused.code == 1, words
-        assert f"the broker `rogue` at `{rogue.address}` is registered at the name server, but not known" in refused.err
+        assert (
+            f"the broker `rogue` at `{rogue.address}` is registered at the name server but is unknown here"
+            in refused.err
+        )
         assert "pin it with `mqguard broker pin ADDRESS`" in refused.err
     assert not rogue.heard
     # The operator can go on with the brokers that it names.

@@ -46,9 +46,9 @@ def test_the_server_tells_and_an_unknown_id_is_nothing_there(as_user: Callable[[
     told = admin("why", decision)
     assert (told.code, told.err) == (0, "")
     assert "of User:whyer, authenticated by signature" in told.out
-    assert "to turn it:\n  add to User:whyer Custom: Allow" in told.out
+    assert "smallest change that reverses this decision:\n  add to User:whyer Custom: Allow" in told.out
     facts = admin("why", decision, "--json").lines[0]
-    assert (facts["decision"], facts["story"]["decision"]) == (decision, "Deny")
+    assert (facts["decision"], facts["explanation"]["decision"]) == (decision, "Deny")
 
     unknown = admin("why", "000000000000")
     assert (unknown.code, unknown.out) == (4, "")

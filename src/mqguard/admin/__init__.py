@@ -1,1 +1,1 @@
-"""Typed client-side operations over the wire: users, policies, topics, groups, messages."""
+"""Work of tools: users, policies, topics and messages of a cluster, policy files, plans, explanations, migration."""

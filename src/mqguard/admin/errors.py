@@ -1,21 +1,21 @@
-"""What an operation over the wire can end with, beside the errors of the connection itself."""
+"""Errors of administrative operations; errors of connections are in `net.errors`."""
 
 from mqguard.errors import ErrorKind, MqguardError
 from mqguard.remoting.codes import ResponseCode
 
 
 class AddressInvalid(MqguardError):
-    """An address that is none."""
+    """The address is not valid."""
 
     kind = ErrorKind.INVALID_INPUT
 
 
 class ClusterUnknown(MqguardError):
-    """The name server knows no such cluster, or several and none was named."""
+    """The cluster does not exist, or there are several and none was named."""
 
 
 class BrokerUnknown(MqguardError):
-    """The name server names a broker that neither the operator nor a known process vouches for."""
+    """The name server lists a broker that is not named, not pinned, and not in the name server's own process."""
 
 
 class SourceUnavailable(MqguardError):
@@ -29,23 +29,23 @@ class ChangesIncomplete(MqguardError):
 
 
 class RotationUnknown(MqguardError):
-    """The broker does not know how to keep the secret that is replaced."""
+    """The broker cannot keep the old secret accepted."""
 
 
 class ChangesTooMany(MqguardError):
-    """More changes than the broker takes in one request."""
+    """The changes do not fit into one request to the broker."""
 
 
 class AnswerInvalid(MqguardError):
-    """The server answered something that no RocketMQ server answers."""
+    """The server sent a response that is not valid."""
 
 
 class PeerRefused(MqguardError):
-    """The server answered with a code that is no success.
+    """The server answered with an error code.
 
     Attributes:
-        code: The response code.
-        remark: What the server said.
+        code: Response code.
+        remark: Error message of the server.
     """
 
     def __init__(self, code: int, remark: str) -> None:

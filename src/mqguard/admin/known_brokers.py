@@ -1,9 +1,8 @@
-"""The brokers that tools send secrets and signatures to.
+"""Brokers that tools send secrets and signatures to.
 
-A name server answers which brokers have registered, and others may have registered a broker of their own. It would
-read the secrets of new users, and it could send a signed request again to the real brokers. So tools send nothing to
-a broker unless the operator has named it, has pinned it, or it is in the process that the operator named as the name
-server.
+A name server lists the brokers that have registered, and an attacker may have registered one. That broker could read
+the secrets of new users, and send signed requests again to the real brokers. So tools send nothing to a broker unless
+the operator has named or pinned it, or it runs in the process that the operator named as the name server.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ from mqguard.model.text import visible
 _PIN = re.compile(r"sha256:([0-9a-f]{64})")
 
 Ask = Callable[[str, str, ssl.SSLContext | None], str | None]
-"""Asks the operator whether to pin a broker, by address, name and TLS context; None is a refusal, else the pin."""
+"""Asks the operator whether to pin a broker, by address, name and TLS context; returns the pin, or None if refused."""
 
 
 class KnownBrokersInvalid(MqguardError):
@@ -28,15 +27,15 @@ class KnownBrokersInvalid(MqguardError):
 
 
 class KnownBrokers:
-    """What the operator says of brokers.
+    """Brokers that the operator has named or pinned.
 
     Args:
-        named: Addresses that are used in place of those that the name server knows.
-        pins: Certificate fingerprints by address; an empty one where only the address is pinned.
-        ask: Asks about a broker that is not known; None refuses it.
+        named: Addresses of brokers that are used instead of those that the name server lists.
+        pins: Certificate fingerprints by address; empty where only the address is pinned.
+        ask: Asks about an unknown broker; None refuses unknown brokers.
 
     Attributes:
-        named: As given.
+        named: Addresses of the named brokers.
     """
 
     def __init__(
@@ -47,14 +46,14 @@ class KnownBrokers:
         self._ask = ask
 
     def pin(self, address: str) -> str | None:
-        """The fingerprint that a broker is known by, None if it is known by its address alone."""
+        """Return the pinned fingerprint of a broker, None if only its address is known."""
         return self._pins.get(address) or None
 
     def check(self, address: str, name: str, tls: ssl.SSLContext | None) -> None:
-        """Make sure that a broker is named or pinned, or have it pinned.
+        """Check that a broker is named or pinned, or ask the operator to pin it.
 
         Raises:
-            BrokerUnknown: It is not.
+            BrokerUnknown: The broker is not known, and the operator has not pinned it.
         """
         if address in self.named or address in self._pins:
             return
@@ -62,14 +61,14 @@ class KnownBrokers:
         if pin is None:
             called = f"`{visible(name)}` at `{visible(address)}`" if name else f"at `{visible(address)}`"
             raise BrokerUnknown(
-                f"the broker {called} is registered at the name server, but not known here, so nothing was sent to it: "
+                f"the broker {called} is registered at the name server but is unknown here, so nothing was sent to it: "
                 "if it is yours, pin it with `mqguard broker pin ADDRESS`, or name the brokers with `--broker ADDRESS`"
             )
         self._pins[address] = pin
 
 
 def default_path() -> Path:
-    """Where pins are kept: `MQGUARD_KNOWN_BROKERS`, else `mqguard/known_brokers` in the user's configuration."""
+    """Return the path of the pins: `MQGUARD_KNOWN_BROKERS`, else a file in the user's configuration directory."""
     said = os.environ.get("MQGUARD_KNOWN_BROKERS")
     if said:
         return Path(said)
@@ -78,10 +77,10 @@ def default_path() -> Path:
 
 
 def read_pins(path: Path) -> dict[str, str]:
-    """The pins of a file, by address; none if there is no such file.
+    """Return the pins of a file by address, an empty map if the file does not exist.
 
     Raises:
-        KnownBrokersInvalid: It cannot be read, or a line is not `HOST:PORT` or `HOST:PORT sha256:…`.
+        KnownBrokersInvalid: The file cannot be read, or a line is not `HOST:PORT` or `HOST:PORT sha256:…`.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -103,10 +102,10 @@ def read_pins(path: Path) -> dict[str, str]:
 
 
 def write_pins(path: Path, pins: Mapping[str, str]) -> None:
-    """Replace the file of pins, readable and writable by its owner alone.
+    """Replace the file of pins; only its owner can read and write it.
 
     Raises:
-        KnownBrokersInvalid: It cannot be written.
+        KnownBrokersInvalid: The file cannot be written.
     """
     lines = [f"{address} sha256:{pin}\n" if pin else f"{address}\n" for address, pin in sorted(pins.items())]
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")

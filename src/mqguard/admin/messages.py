@@ -1,4 +1,4 @@
-"""Sending and receiving by hand: one message at a time, without a consumer's machinery of groups and rebalancing."""
+"""Single messages: sent one at a time, and received without joining the consumer group."""
 
 import os
 import secrets
@@ -20,7 +20,7 @@ from mqguard.remoting.headers.send import SendAnswer, SendHeaderV2
 
 PRODUCER_GROUP = "mqguard-cli"
 PAUSE_SECONDS = 0.1
-"""Between two looks at queues that had nothing."""
+"""Pause before empty queues are read again."""
 _ANY_QUEUE = -1
 _PULLED = frozenset(
     {
@@ -33,14 +33,14 @@ _PULLED = frozenset(
 
 
 class Sent(NamedTuple):
-    """Where a message went.
+    """Location of a sent message.
 
     Attributes:
-        unique_id: The message's own id.
-        offset_id: The id that says where it is stored.
+        unique_id: Id that the sender gave the message.
+        offset_id: Id that contains the location of the message.
         broker: Name of the broker.
-        queue_id: Queue within the topic.
-        queue_offset: Place within the queue.
+        queue_id: Number of the queue within the topic.
+        queue_offset: Offset within the queue.
     """
 
     unique_id: str
@@ -51,16 +51,16 @@ class Sent(NamedTuple):
 
 
 class Received(NamedTuple):
-    """One message.
+    """One received message.
 
     Attributes:
-        topic: Where it was.
-        body: Its body, decompressed.
-        properties: Its properties by name.
+        topic: Name of the topic.
+        body: Body, decompressed.
+        properties: Properties by name.
         broker: Name of the broker.
-        queue_id: Queue within the topic.
-        queue_offset: Place within the queue.
-        store_timestamp: When it was stored, milliseconds since the epoch.
+        queue_id: Number of the queue within the topic.
+        queue_offset: Offset within the queue.
+        store_timestamp: Time of storage, milliseconds since the epoch.
     """
 
     topic: str
@@ -73,10 +73,10 @@ class Received(NamedTuple):
 
 
 def send(client: Client, topic: str, body: bytes, *, tags: str = "", keys: str = "") -> Sent:
-    """Send one message; a topic that does not exist is made if the server does so and the user may.
+    """Send one message; the server creates a missing topic if it is configured so and the user has the permission.
 
     Raises:
-        PeerRefused: The user may not, or the topic does not exist and is not made.
+        PeerRefused: The user has no permission, or the topic does not exist and was not created.
         LinkError: The server cannot be reached.
     """
     place = _writable(client, topic)
@@ -105,21 +105,21 @@ def send(client: Client, topic: str, body: bytes, *, tags: str = "", keys: str =
 def receive(
     client: Client, topic: str, group: str, *, limit: int, seconds: float, stopped: Callable[[], bool] = lambda: False
 ) -> Iterator[Received]:
-    """Give the messages of a topic that a group has not had yet, one after the other, and wait for more.
+    """Yield the messages of a topic that a group has not received yet, and wait for more.
 
-    A group that has had nothing yet begins with the oldest message. A message counts as had when the next one is asked
-    for: whoever stops in the middle gets the last one again.
+    A new group begins with the oldest message. A message counts as received when the caller asks for the next one: a
+    caller that stops early receives the last message again.
 
     Args:
-        client: In whose name.
-        topic: What to read.
-        group: Whose progress counts.
-        limit: How many messages at most.
-        seconds: How long to wait for another message before ending.
-        stopped: Whether to end now.
+        client: Client of the cluster.
+        topic: Name of the topic.
+        group: Consumer group with the offsets.
+        limit: Maximum number of messages.
+        seconds: Maximum seconds to wait for the next message.
+        stopped: Returns True to end early.
 
     Raises:
-        PeerRefused: The user may not, or there is no such topic.
+        PeerRefused: The user has no permission, or the topic does not exist.
         LinkError: The server cannot be reached.
     """
     queues = [
@@ -147,7 +147,7 @@ def receive(
 
 
 class _Queue:
-    """One queue and how far a group has come in it."""
+    """One queue, and the offset of a group in it."""
 
     def __init__(self, client: Client, topic: str, group: str, place: TopicQueues, queue_id: int) -> None:
         self._session = client.at(place.broker.address)
@@ -158,7 +158,7 @@ class _Queue:
         self._offset = self._start()
 
     def pull(self) -> list[Received]:
-        """The next messages, as many as the server gives at once."""
+        """Return the next messages, as many as the server returns at once."""
         header = PullHeader(
             consumer_group=self._group,
             topic=self._topic,
@@ -178,7 +178,7 @@ class _Queue:
         return [self._received(item) for item in found]
 
     def commit(self, offset: int) -> None:
-        """Note that everything below an offset has been had."""
+        """Store that the group has received all messages below an offset."""
         header = UpdateOffsetHeader(
             consumer_group=self._group, topic=self._topic, queue_id=self._queue_id, commit_offset=offset
         )
@@ -191,7 +191,7 @@ class _Queue:
         answer = self._session.call(
             RequestCode.QUERY_CONSUMER_OFFSET, header, accept=frozenset({0, ResponseCode.QUERY_NOT_FOUND})
         )
-        # Below the oldest message the server moves the offset up by itself.
+        # The server corrects an offset below the oldest message.
         return read(answer.ext, OffsetAnswer).offset if answer.code == 0 else 0
 
     def _received(self, item: record.Record) -> Received:
@@ -207,7 +207,7 @@ class _Queue:
 
 
 def _writable(client: Client, topic: str) -> TopicQueues:
-    """A broker to send to: one that has the topic, else one that makes topics."""
+    """Return a broker that has the topic, else one that creates topics."""
     try:
         places = client.route(topic)
     except PeerRefused as exc:
@@ -216,12 +216,12 @@ def _writable(client: Client, topic: str) -> TopicQueues:
         places = client.route(names.TEMPLATE_TOPIC)
     writable = [place for place in places if place.write_queues]
     if not writable:
-        raise PeerRefused(ResponseCode.NO_PERMISSION, f"no broker takes messages for the topic `{topic}`")
+        raise PeerRefused(ResponseCode.NO_PERMISSION, f"no broker accepts messages for the topic `{topic}`")
     return secrets.choice(writable)
 
 
 def _plain(item: record.Record) -> bytes:
-    # Bits 8 to 10 name the compression; only zlib (3, or 0 of old clients) is in Python's library.
+    # Bits 8 to 10 name the compression; Python's library has only zlib (3, or 0 of old clients).
     kind = (item.sys_flag & sysflag.COMPRESSION_MASK) >> 8
     if not item.sys_flag & sysflag.COMPRESSED or kind not in (0, 3):
         return item.body

@@ -1,4 +1,4 @@
-"""Policies of a broker's users (3006 to 3010)."""
+"""Policies of a broker's users (request codes 3006 to 3010)."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ from mqguard.remoting.headers.access import AclFilterHeader, DeleteAclHeader, Su
 def create(
     session: Session, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType = PolicyType.CUSTOM
 ) -> None:
-    """Add entries to a subject's policy; one for the same resource is replaced.
+    """Add entries to a policy of a subject, and replace existing entries for the same resources.
 
     Raises:
-        PeerRefused: There is no such user, or the caller may not.
+        PeerRefused: The user does not exist, or the caller has no permission.
     """
     _put(session, RequestCode.AUTH_CREATE_ACL, subject, entries, policy_type)
 
@@ -29,10 +29,10 @@ def create(
 def update(
     session: Session, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType = PolicyType.CUSTOM
 ) -> None:
-    """The same as `create`, by the other code.
+    """Do the same as `create`, with the request code of an update.
 
     Raises:
-        PeerRefused: There is no such user, or the caller may not.
+        PeerRefused: The user does not exist, or the caller has no permission.
     """
     _put(session, RequestCode.AUTH_UPDATE_ACL, subject, entries, policy_type)
 
@@ -43,10 +43,10 @@ def delete(
     resource: Resource | None = None,
     policy_type: PolicyType | None = None,
 ) -> None:
-    """Remove the entry of a resource, or without one everything that the subject has.
+    """Delete the entry for a resource, or all policies of the subject if no resource is given.
 
     Raises:
-        PeerRefused: There is nothing, or the caller may not.
+        PeerRefused: The entry does not exist, or the caller has no permission.
     """
     header = DeleteAclHeader(
         subject=subject.key,
@@ -57,22 +57,22 @@ def delete(
 
 
 def get(session: Session, subject: Subject) -> Acl | None:
-    """The policies of a subject, None if it has none.
+    """Return the policies of a subject, None if it has no policies.
 
     Raises:
-        PeerRefused: There is no such user, or the caller may not.
-        PolicyInvalid: The server answered policies that are none.
+        PeerRefused: The user does not exist, or the caller has no permission.
+        PolicyInvalid: The response contains policies that are not valid.
     """
     answer = session.call(RequestCode.AUTH_GET_ACL, SubjectHeader(subject=subject.key))
     return _acl(read(answer, AclInfo)) if answer.body else None
 
 
 def find(session: Session, subject: str = "", resource: str = "") -> list[Acl]:
-    """The policies whose subject and whose resources hold a text.
+    """Return the policies whose subject and whose resources contain a text.
 
     Raises:
-        PeerRefused: The caller may not.
-        PolicyInvalid: The server answered policies that are none.
+        PeerRefused: The caller has no permission.
+        PolicyInvalid: The response contains policies that are not valid.
     """
     header = AclFilterHeader(subject_filter=subject, resource_filter=resource)
     answer = session.call(RequestCode.AUTH_LIST_ACL, header)

@@ -1,4 +1,4 @@
-"""Topics and consumer groups of a cluster (17, 200, 206, 207, 215, 216)."""
+"""Topics and consumer groups of a cluster (request codes 17, 200, 206, 207, 215, 216)."""
 
 from mqguard.admin.client import Client, read
 from mqguard.admin.session import Session
@@ -12,10 +12,10 @@ from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader
 
 
 def create(session: Session, topic: TopicConfig) -> None:
-    """Create a topic at a broker, or change it.
+    """Create or change a topic at a broker.
 
     Raises:
-        PeerRefused: The name is none, or the caller may not.
+        PeerRefused: The name is not valid, or the caller has no permission.
     """
     header = CreateTopicHeader(
         topic=topic.name,
@@ -35,7 +35,7 @@ def delete(client: Client, name: str, cluster: str | None = None) -> None:
     """Delete a topic at every master of a cluster and from the name server.
 
     Raises:
-        PeerRefused: The caller may not.
+        PeerRefused: The caller has no permission.
     """
     for broker in client.brokers(cluster):
         client.at(broker.address).call(RequestCode.DELETE_TOPIC_IN_BROKER, TopicHeader(topic=name))
@@ -43,10 +43,10 @@ def delete(client: Client, name: str, cluster: str | None = None) -> None:
 
 
 def find(client: Client) -> list[str]:
-    """All topics that the name server knows.
+    """Return the names of all topics that the name server lists.
 
     Raises:
-        PeerRefused: The caller may not.
+        PeerRefused: The caller has no permission.
     """
     answer = client.namesrv.call(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER)
     return sorted(read(answer, TopicList).topic_list)
@@ -56,7 +56,7 @@ def delete_group(session: Session, group: str) -> None:
     """Delete a consumer group at a broker, and its offsets.
 
     Raises:
-        PeerRefused: The caller may not.
+        PeerRefused: The caller has no permission.
     """
     header = DeleteGroupHeader(group_name=group, clean_offset=True)
     session.call(RequestCode.DELETE_SUBSCRIPTIONGROUP, header)

@@ -98,9 +98,9 @@ def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Con
         first: dict[object, Entry] = {}
         for entry in covering:
             if verdict.reason not in _ASKED:
-                found.append(Consideration(entry, kind, Standing.NOT_ASKED, "policies are not asked"))
+                found.append(Consideration(entry, kind, Standing.NOT_ASKED, "policies are not evaluated"))
             elif spoken:
-                why = "a Custom entry covers the resource, so Default does not speak"
+                why = "a Custom entry covers the resource, so Default entries do not apply"
                 found.append(Consideration(entry, kind, Standing.SILENT_DEFAULT, why))
             else:
                 found.append(Consideration(entry, kind, *_standing(entry, request, verdict, first)))
@@ -113,20 +113,20 @@ def _standing(
 ) -> tuple[Standing, str]:
     asked = [action for action in request.actions if entry.speaks_of(action)]
     if not asked:
-        return Standing.OTHER_ACTION, "it speaks of none of the asked actions"
+        return Standing.OTHER_ACTION, "its actions do not match the request"
     if not entry.speaks_from(request.address):
-        return Standing.OTHER_ADDRESS, "it does not speak about requests from this address"
+        return Standing.OTHER_ADDRESS, "its sources do not match the client's address"
     news = [action for action in asked if action not in first]
     for action in news:
         first[action] = entry
     # Equal, not the same: stored policies are read anew for an explanation.
     if news and entry == verdict.decided_by:
-        return Standing.DECIDED, "it comes first of those that match"
+        return Standing.DECIDED, "it is the first entry that matches"
     if not news:
         return Standing.OVERRULED, why_first(first[asked[0]], entry)
     if entry.decision is verdict.decision:
-        return Standing.AGREES, "it comes first for another of the asked actions and says the same"
-    return Standing.OVERRULED, "it comes first for another of the asked actions, and one allowed action is enough"
+        return Standing.AGREES, "it is the first entry for another requested action and has the same decision"
+    return Standing.OVERRULED, "it is the first entry for another requested action, and one allowed action is enough"
 
 
 def why_first(winner: Entry, loser: Entry) -> str:
@@ -136,9 +136,9 @@ def why_first(winner: Entry, loser: Entry) -> str:
         return f"`{won.key}` names a type, which comes before `*`"
     if won.pattern is not lost.pattern:
         names = {Pattern.LITERAL: "a name", Pattern.PREFIXED: "a prefix", Pattern.ANY: "all names"}
-        return f"`{won.key}` says {names[won.pattern]}, which comes before {names[lost.pattern]}"
+        return f"`{won.key}` is {names[won.pattern]}, which comes before {names[lost.pattern]}"
     if won.pattern is Pattern.PREFIXED and len(won.name) != len(lost.name):
         return f"`{won.key}` is the longer prefix"
     if winner.decision is not loser.decision:
         return "Deny comes before Allow for the same resource"
-    return "it says the same as the entry that comes first for the same resource"
+    return "it has the same decision as the first entry for the same resource"

@@ -25,7 +25,7 @@ def explanation_facts(found: Explanation) -> dict[str, object]:
             }
             for one in found.considered
         ],
-        "turn": None if found.turn is None else _turn_facts(found.turn),
+        "minimal_change": None if found.turn is None else _turn_facts(found.turn),
     }
 
 

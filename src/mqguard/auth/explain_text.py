@@ -9,15 +9,15 @@ from mqguard.auth.verdict import Reason
 from mqguard.model.text import visible
 
 _WHY = {
-    Reason.SUPER: "a Super user may do everything",
+    Reason.SUPER: "a Super user has all permissions",
     Reason.ALLOWED: "an entry allows it",
     Reason.DENIED: "an entry denies it",
     Reason.NO_MATCH: "no entry matches the resource, the action and the address",
-    Reason.UNKNOWN_USER: "there is no such user",
+    Reason.UNKNOWN_USER: "the user does not exist",
     Reason.DISABLED: "the user is disabled",
     Reason.MISSING_NAME: "the request names no resource",
     Reason.NO_RESOURCE: "`*` is for entries; a request names one type",
-    Reason.NO_ACTION: "the request asks for no action",
+    Reason.NO_ACTION: "the request names no action",
     Reason.UNREADABLE: "the stored policies cannot be read",
 }
 _MARKS = {Standing.DECIDED: "=>", Standing.AGREES: " ="}
@@ -60,8 +60,8 @@ def _turn(user: str, turn: Turn) -> list[str]:
     entries += [f"  add to User:{user} {kind}: {entry_text(entry)}" for entry in turn.added]
     step = _step(user, turn.step)
     if entries:
-        return ["to turn it:", *([f"  {step}"] if step else []), *entries]
-    return [f"to turn it: {step}"]
+        return ["smallest change that reverses this decision:", *([f"  {step}"] if step else []), *entries]
+    return [f"smallest change that reverses this decision: {step}"]
 
 
 def _step(user: str, step: Step) -> str:

@@ -113,7 +113,7 @@ class User:
 
     @property
     def is_super(self) -> bool:
-        """Whether policies are not asked for it."""
+        """Whether policies are not evaluated for it."""
         return self.type is UserType.SUPER
 
     @property

@@ -12,7 +12,7 @@ class Reason(enum.StrEnum):
     """Why a verdict is what it is: machine words for audit, metrics and explanations."""
 
     SUPER = "super"
-    """Allowed: the user is Super; policies are not asked."""
+    """Allowed: the user is Super; policies are not evaluated."""
     ALLOWED = "allowed"
     """Allowed: the best matching entry of one of the actions says Allow."""
     DENIED = "denied"

@@ -1,1 +1,1 @@
-"""The command line: one file per command group; parse, call `admin` or `runtime`, render."""
+"""Command line, one file per group of commands: parse options, call `admin` or `runtime`, print the result."""

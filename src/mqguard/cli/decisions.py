@@ -44,7 +44,10 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     found = explain_request(directory, user, request)
     facts, text = explanation_facts(found.explanation), render(found.explanation)
     if found.explanation.turn is not None:
-        facts["turn"] = {**_object(facts["turn"]), "changes": [right_json(change) for change in found.changes]}
+        facts["minimal_change"] = {
+            **_object(facts["minimal_change"]),
+            "changes": [right_json(change) for change in found.changes],
+        }
         text += "\n" + _changes_text(found)
     emit(facts, text, as_json=as_json)
     end(Exit.DONE if found.explanation.verdict.allowed else Exit.FAILED)
@@ -95,17 +98,17 @@ def why(connection: Connection, decision_text: str, log: Path | None, *, as_json
 
 def _denial_text(found: Mapping[str, object]) -> str:
     user = f"User:{found['user']}" if found["user"] else "an anonymous client"
-    proof = f", authenticated by {found['proven_by']}" if found["proven_by"] else ", not authenticated"
+    proof = f", authenticated by {found['authenticated_by']}" if found["authenticated_by"] else ", not authenticated"
     lines = [
         f"{found['time']}: request {found['code']} {found['request']} of {user}{proof}, from {found['source']}",
         f"{_outcome(found)} in {found['event']}: {found['reason']}",
         *_needs(found["needs"]),
     ]
     lines = list(map(visible, lines))
-    if found.get("explained"):
-        return "\n".join([*lines, str(found["explained"])])
-    if found.get("withheld"):
-        lines.append(str(found["withheld"]))
+    if found.get("explanation_text"):
+        return "\n".join([*lines, str(found["explanation_text"])])
+    if found.get("hidden_reason"):
+        lines.append(str(found["hidden_reason"]))
     return "\n".join([*lines, visible(f"to reverse this decision: {_hint(found)}")])
 
 

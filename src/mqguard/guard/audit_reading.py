@@ -27,7 +27,7 @@ class _Line(msgspec.Struct, gc=False):
     event: str
     reason: str = ""
     user: str = ""
-    proven_by: str = ""
+    authenticated_by: str = ""
     source: str = ""
     needs: list[_Need] = []
     count: int = 0
@@ -85,7 +85,7 @@ class AuditReader:
 
 def _questions(record: _Line) -> list[Question]:
     # What was refused before a resource was judged would be refused again, whatever the policies say.
-    if not record.proven_by:
+    if not record.authenticated_by:
         return []
     return [_question(record, need) for need in record.needs if need.verdict]
 
@@ -97,4 +97,4 @@ def _question(record: _Line, need: _Need) -> Question:
     )
     allowed = need.verdict == Decision.ALLOW.value
     granted = allowed and need.decided_by is None and record.reason != Reason.SUPER
-    return Question(record.user, request, allowed, granted, claimed=record.proven_by == BY_CLAIM)
+    return Question(record.user, request, allowed, granted, claimed=record.authenticated_by == BY_CLAIM)

@@ -1,7 +1,7 @@
 """Whether a sender may do what a request needs: the second of the guard's three steps.
 
 Rule 1: every need must be met. One that is not refuses the request.
-Rule 2: a Super user may do everything. A mere claim to be Super may do nothing.
+Rule 2: a Super user has all permissions. A mere claim to be Super may do nothing.
 Rule 3: what clients touch by themselves needs no grant, unless a policy speaks about it: see `builtin.py`.
 """
 

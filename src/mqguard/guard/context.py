@@ -66,7 +66,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         user: The user's name.
         method: What proved it: `BY_SIGNATURE`, `BY_PLUGIN`, or `BY_CLAIM` where the operator trusts the name that
             clients send.
-        is_super: Whether policies are not asked. Never for a mere claim.
+        is_super: Whether policies are not evaluated. Never for a mere claim.
     """
 
     user: str

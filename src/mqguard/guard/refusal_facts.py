@@ -11,7 +11,7 @@ from mqguard.guard.context import Need
 from mqguard.guard.refusals import FORGOTTEN, Refusal
 from mqguard.remoting.codes import CODE_NAMES
 
-WITHHELD = "the user or its policies have changed since: only a Super user is told the entries of that moment"
+WITHHELD = "the user or its policies have changed since: only a Super user may see the entries of that time"
 _MET = Verdict(Word.ALLOW, Reason.ALLOWED)
 
 
@@ -20,12 +20,12 @@ def facts_of(refusal: Refusal, *, with_entries: bool) -> dict[str, object]:
 
     Args:
         refusal: The refusal.
-        with_entries: Whether entries of policies are told; else `withheld` says why they are not.
+        with_entries: True to include the entries of policies; else `hidden_reason` says why they are missing.
 
     Returns:
-        The members of its line in the audit log, but for how long it took; `told`, what the peer heard, or would hear;
-        `version` of users and policies; and where entries were asked `story`, see `explanation_facts`, and `explained`,
-        the same in words.
+        The members of its line in the audit log, without its duration; `message`, the error message that the client
+        received or would receive; and `version` of users and policies. Where entries were evaluated also `explanation`,
+        see `explanation_facts`, and `explanation_text`, the same as text.
     """
     moment = dt.datetime.fromtimestamp(refusal.when_ms / 1000, dt.UTC)
     facts: dict[str, object] = {
@@ -34,23 +34,23 @@ def facts_of(refusal: Refusal, *, with_entries: bool) -> dict[str, object]:
         "verdict": SHADOW_DENY if refusal.shadow else "deny",
         "reason": str(refusal.reason),
         "user": refusal.user,
-        "proven_by": refusal.method,
+        "authenticated_by": refusal.method,
         "source": refusal.source,
         "code": refusal.code,
         "request": CODE_NAMES.get(refusal.code, "unknown"),
         "needs": [need_facts(need, verdict) for need, verdict in _judged(refusal, with_entries=with_entries)],
         "decision": refusal.decision_id,
-        "told": refusal.remark,
+        "message": refusal.remark,
         "version": refusal.version,
     }
     explanation = refusal.explanation()
     if explanation is not None and with_entries:
-        facts["story"] = explanation_facts(explanation)
-        facts["explained"] = render(explanation)
+        facts["explanation"] = explanation_facts(explanation)
+        facts["explanation_text"] = render(explanation)
     elif explanation is not None:
-        facts["withheld"] = WITHHELD
+        facts["hidden_reason"] = WITHHELD
     elif refusal.forgotten:
-        facts["withheld"] = FORGOTTEN
+        facts["hidden_reason"] = FORGOTTEN
     return facts
 
 

@@ -33,15 +33,15 @@ _REMEDIES = {
     "unmapped-code": "send it as a Super user",
     "audit-full": "make room for the audit log, or set `auditFull = drop`",
     "plugin-refused": "the plugin that decides must decide otherwise: see its own log",
-    "plugin-raised": "mend the plugin: the server's log of that moment has its error",
+    "plugin-raised": "fix the plugin: the server's log has its error",
     "plugin-late": "see why the plugin is slow, or raise `pluginTimeoutMs`",
-    "plugin-nonsense": "mend the plugin: the server's log of that moment tells what it returned",
+    "plugin-nonsense": "fix the plugin: the server's log has the value that it returned",
     "plugin-busy": "see why the plugin is slow, or raise `pluginThreads`",
-    "fault": "see the server's log of that moment",
+    "fault": "see the server's log at that time",
 }
 
 
-FORGOTTEN = "the policies of that moment are not remembered any more: use `mqguard explain` for those of now"
+FORGOTTEN = "the policies of that time are no longer kept: use `mqguard explain` for the current policies"
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +103,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         """Everything about it in lines, for an administrator."""
         moment = dt.datetime.fromtimestamp(self.when_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
         who = f"User:{self.user}{'' if self.proven else ' (claimed, not proven)'}" if self.user else "nobody"
-        outcome = "let in, for policies are only watched; would be refused" if self.shadow else "refused"
+        outcome = "allowed in shadow mode; would be denied if enforced" if self.shadow else "refused"
         lines = [
             f"decision {self.decision_id} of {moment}",
             f"request {self.code} {CODE_NAMES.get(self.code, 'unknown')} of {who} from {self.source or 'nowhere'}",
@@ -117,7 +117,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
         if self.forgotten:
             lines.append(FORGOTTEN)
             return "\n".join(lines)
-        lines.append(render(explanation) if explanation is not None else f"to turn it: {self._remedy()}")
+        lines.append(render(explanation) if explanation is not None else f"to reverse this decision: {self._remedy()}")
         return "\n".join(lines)
 
     def _remedy(self) -> str:
@@ -126,7 +126,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 def remedy(reason: str) -> str:
     """What would turn a refusal that no policy decided, by its machine word."""
-    return _REMEDIES.get(reason, "correct the client: no policy turns this refusal")
+    return _REMEDIES.get(reason, "correct the client: no policy change allows this request")
 
 
 MOST_NEEDS_KEPT = 8

@@ -65,7 +65,7 @@ class GuardSettings:
         authentication_enabled: Whether a request must prove who sent it.
         authorization_enabled: Whether policies are asked.
         authentication_whitelist: Codes (as text) and RPC names that need no proof.
-        authorization_whitelist: Codes (as text) and RPC names about which policies are not asked.
+        authorization_whitelist: Codes (as text) and RPC names about which policies are not evaluated.
         authentication_strategy: Whether each request is verified, or a connection once per version of the users.
         authorization_strategy: Of either name: verdicts are remembered with the rights that they were made from, which
             a change replaces, so that there is nothing to trade and both decide alike.

@@ -77,5 +77,5 @@ def test_a_topic_that_is_made_by_sending_is_made(admin):
 
 def test_a_topic_that_takes_no_messages_is_refused(admin, server):
     topics.create(admin.at(server.broker), TopicConfig("read-only", 1, 1, 4))
-    with pytest.raises(PeerRefused, match="no broker takes messages for the topic `read-only`"):
+    with pytest.raises(PeerRefused, match="no broker accepts messages for the topic `read-only`"):
         messages.send(admin, "read-only", b"x")

@@ -65,14 +65,14 @@ def test_every_covering_entry_is_told_with_what_became_of_it():
     ("winner", "loser", "why"),
     [
         (entry("Topic:*"), entry("*"), "`Topic:*` names a type, which comes before `*`"),
-        (entry("Topic:orders"), entry("Topic:order*"), "`Topic:orders` says a name, which comes before a prefix"),
-        (entry("Topic:order*"), entry("Topic:*"), "`Topic:order*` says a prefix, which comes before all names"),
+        (entry("Topic:orders"), entry("Topic:order*"), "`Topic:orders` is a name, which comes before a prefix"),
+        (entry("Topic:order*"), entry("Topic:*"), "`Topic:order*` is a prefix, which comes before all names"),
         (entry("Topic:order*"), entry("Topic:o*"), "`Topic:order*` is the longer prefix"),
         (entry("Topic:o*", decision="Deny"), entry("Topic:o*"), "Deny comes before Allow for the same resource"),
         (
             entry("Topic:o*"),
             entry("Topic:o*", "Pub,Sub"),
-            "it says the same as the entry that comes first for the same resource",
+            "it has the same decision as the first entry for the same resource",
         ),
     ],
 )
@@ -133,9 +133,9 @@ def test_the_text_says_it_all():
         "Deny: User:alice Pub Topic:orders from 10.1.2.3\n"
         "reason: denied, an entry denies it\n"
         "entries that cover the resource, best first:\n"
-        " => Custom: Deny Pub,Sub on Topic:order* from anywhere (decided: it comes first of those that match)\n"
+        " => Custom: Deny Pub,Sub on Topic:order* from anywhere (decided: it is the first entry that matches)\n"
         "    Custom: Allow All on * from 10.0.0.0/8,::1 (overruled: `Topic:order*` names a type, which comes before `*`)\n"
-        "to turn it:\n"
+        "smallest change that reverses this decision:\n"
         "  add to User:alice Custom: Allow Pub on Topic:orders from 10.1.2.3"
     )
 
@@ -158,11 +158,11 @@ def test_the_text_marks_who_decided_and_who_agrees():
         "Deny: User:alice Pub or Sub Topic:orders",
         "reason: denied, an entry denies it",
         "entries that cover the resource, best first:",
-        " => Custom: Deny Pub on Topic:orders from anywhere (decided: it comes first of those that match)",
-        "  = Custom: Deny Pub,Sub on Topic:orders from anywhere (agrees: it comes first for another of the asked actions and says the same)",
-        "    Custom: Allow Get on Topic:orders from anywhere (other-action: it speaks of none of the asked actions)",
-        "    Default: Allow Pub on Topic:* from anywhere (silent-default: a Custom entry covers the resource, so Default does not speak)",
-        "to turn it:",
+        " => Custom: Deny Pub on Topic:orders from anywhere (decided: it is the first entry that matches)",
+        "  = Custom: Deny Pub,Sub on Topic:orders from anywhere (agrees: it is the first entry for another requested action and has the same decision)",
+        "    Custom: Allow Get on Topic:orders from anywhere (other-action: its actions do not match the request)",
+        "    Default: Allow Pub on Topic:* from anywhere (silent-default: a Custom entry covers the resource, so Default entries do not apply)",
+        "smallest change that reverses this decision:",
         "  remove from User:alice Custom: Deny Pub,Sub on Topic:orders from anywhere",
         "  add to User:alice Custom: Allow Sub on Topic:orders from anywhere",
     ]
@@ -176,8 +176,8 @@ def test_the_text_marks_who_decided_and_who_agrees():
             ask(),
             [
                 "Deny: User:alice Pub Topic:orders from 10.1.2.3",
-                "reason: unknown-user, there is no such user",
-                "to turn it:",
+                "reason: unknown-user, the user does not exist",
+                "smallest change that reverses this decision:",
                 "  create the user `alice`",
                 "  add to User:alice Custom: Allow Pub on Topic:orders from 10.1.2.3",
             ],
@@ -187,21 +187,23 @@ def test_the_text_marks_who_decided_and_who_agrees():
             ask(),
             [
                 "reason: disabled, the user is disabled",
-                "    Custom: Allow Pub on Topic:* from anywhere (not-asked: policies are not asked)",
-                "to turn it: enable the user `alice`",
+                "    Custom: Allow Pub on Topic:* from anywhere (not-asked: policies are not evaluated)",
+                "smallest change that reverses this decision: enable the user `alice`",
             ],
         ),
         (
             rights(entry("Topic:*"), kind=UserType.SUPER),
             ask(),
-            ["to turn it: disable the user `alice`: made Normal, its policies would allow it"],
+            [
+                "smallest change that reverses this decision: disable the user `alice`: made Normal, its policies would allow it"
+            ],
         ),
         (
             rights(kind=UserType.SUPER),
             ask(),
             [
                 "Allow: User:alice Pub Topic:orders from 10.1.2.3",
-                "to turn it: make the user `alice` Normal, or disable it",
+                "smallest change that reverses this decision: make the user `alice` Normal, or disable it",
             ],
         ),
         (
@@ -216,7 +218,7 @@ def test_the_text_marks_who_decided_and_who_agrees():
         (
             rights(),
             AccessRequest(ResourceType.TOPIC, "t", frozenset()),
-            ["Deny: User:alice no action Topic:t", "reason: no-action, the request asks for no action"],
+            ["Deny: User:alice no action Topic:t", "reason: no-action, the request names no action"],
         ),
         (rights(), ask(actions="Pub,Get"), ["Deny: User:alice Get or Pub Topic:orders from 10.1.2.3"]),
     ],

@@ -55,40 +55,40 @@ def test_the_whole_story_of_a_refusal():
                 "policy": "Custom",
                 "entry": "Deny Pub on Topic:orders from anywhere",
                 "standing": "decided",
-                "why": "it comes first of those that match",
+                "why": "it is the first entry that matches",
             },
             {
                 "policy": "Custom",
                 "entry": "Deny Sub,Get on Topic:order* from 10.0.0.0/8,::1",
                 "standing": "agrees",
-                "why": "it comes first for another of the asked actions and says the same",
+                "why": "it is the first entry for another requested action and has the same decision",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow Pub on Topic:* from anywhere",
                 "standing": "overruled",
-                "why": "`Topic:orders` says a name, which comes before all names",
+                "why": "`Topic:orders` is a name, which comes before all names",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow Get on Topic:* from anywhere",
                 "standing": "other-action",
-                "why": "it speaks of none of the asked actions",
+                "why": "its actions do not match the request",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow All on * from 11.0.0.0/8",
                 "standing": "other-address",
-                "why": "it does not speak about requests from this address",
+                "why": "its sources do not match the client's address",
             },
             {
                 "policy": "Default",
                 "entry": "Allow All on Topic:orders from anywhere",
                 "standing": "silent-default",
-                "why": "a Custom entry covers the resource, so Default does not speak",
+                "why": "a Custom entry covers the resource, so Default entries do not apply",
             },
         ],
-        "turn": {
+        "minimal_change": {
             "step": "change-entries",
             "policy": "Custom",
             "remove": ["Deny Pub on Topic:orders from anywhere"],
@@ -104,10 +104,10 @@ def test_a_right_for_one_of_several_actions():
     assert (found["decision"], found["reason"]) == ("Allow", "allowed")
     assert found["entry"] == "Allow Sub on Topic:* from anywhere"
     assert [(one["standing"], one["why"]) for one in found["considered"]] == [
-        ("overruled", "it comes first for another of the asked actions, and one allowed action is enough"),
-        ("decided", "it comes first of those that match"),
+        ("overruled", "it is the first entry for another requested action, and one allowed action is enough"),
+        ("decided", "it is the first entry that matches"),
     ]
-    assert found["turn"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
+    assert found["minimal_change"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
 
 
 def test_what_is_missing_is_told_as_an_addition():
@@ -115,7 +115,7 @@ def test_what_is_missing_is_told_as_an_addition():
     found = facts(AccessRequest(ResourceType.GROUP, "g", frozenset({Action.SUB}), None))
 
     assert (found["from"], found["entry"], found["considered"], found["reason"]) == (None, None, [], "no-match")
-    assert found["turn"] == {
+    assert found["minimal_change"] == {
         "step": "change-entries",
         "policy": "Custom",
         "remove": [],
@@ -135,15 +135,17 @@ def test_what_a_user_is_decides_alone(user, decision, reason, step):
     found = facts(PUB_OR_SUB, entry("Topic:*", "Sub", "Allow"), user=user)
 
     assert (found["decision"], found["reason"], found["entry"]) == (decision, reason, None)
-    assert [(one["standing"], one["why"]) for one in found["considered"]] == [("not-asked", "policies are not asked")]
-    assert found["turn"] == {"step": step, "policy": "Custom", "remove": [], "add": []}
+    assert [(one["standing"], one["why"]) for one in found["considered"]] == [
+        ("not-asked", "policies are not evaluated")
+    ]
+    assert found["minimal_change"] == {"step": step, "policy": "Custom", "remove": [], "add": []}
 
 
 def test_a_user_that_does_not_exist_is_to_be_created():
     found = explanation_facts(explain("ghost", PUB_OR_SUB, None))
 
-    assert (found["user"], found["reason"], found["turn"]["step"]) == ("ghost", "unknown-user", "create-user")
+    assert (found["user"], found["reason"], found["minimal_change"]["step"]) == ("ghost", "unknown-user", "create-user")
 
 
 def test_what_no_change_turns_has_no_turn():
-    assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["turn"] is None
+    assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["minimal_change"] is None

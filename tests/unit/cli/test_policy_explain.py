@@ -34,7 +34,7 @@ def test_the_whole_story_as_json(policy, capsys):
         "Deny Pub on Topic:ab from anywhere",
     )
     assert [one["standing"] for one in found["considered"]] == ["decided", "overruled"]
-    assert found["turn"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
+    assert found["minimal_change"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
 
 
 def test_allowed_is_exit_code_0(policy, capsys):
@@ -66,7 +66,7 @@ def test_a_question_that_is_none(action, resource, origin, message, policy, caps
 def turned(policy, capsys, *words):
     """What is told from the change on."""
     _, out, _ = run(capsys, "explain", *words, "-f", policy)
-    return out[out.index("to turn it:") :].splitlines()
+    return out[out.index("smallest change that reverses this decision:") :].splitlines()
 
 
 def test_what_a_change_would_do_is_told(policy, capsys):
@@ -74,12 +74,12 @@ def test_what_a_change_would_do_is_told(policy, capsys):
     here = ("--user", "shop", "--action", "Pub", "--from", "10.1.2.3")
 
     assert turned(policy, capsys, *here, "--resource", "Topic:ac") == [
-        "to turn it:",
+        "smallest change that reverses this decision:",
         "  add to User:shop Custom: Deny Pub on Topic:ac from 10.1.2.3",
         "this change affects no other request",
     ]
     assert turned(policy, capsys, *here, "--resource", "Topic:ab") == [
-        "to turn it:",
+        "smallest change that reverses this decision:",
         "  remove from User:shop Custom: Deny Pub on Topic:ab from anywhere",
         "this change has these effects:",
         "  + shop gained Pub on Topic:ab from anywhere",
@@ -89,14 +89,14 @@ def test_what_a_change_would_do_is_told(policy, capsys):
 def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
     """By the policies that it has, also those that wait for their user."""
     asked = ("--user", "shop", "--action", "Pub", "--resource", "Topic:ac")
-    told = "to turn it: {}\nthis change has these effects:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
+    told = "smallest change that reverses this decision: {}\nthis change has these effects:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
 
     for users, step in (("{}", "create the user `shop`"), ("{shop: {status: disable}}", "enable the user `shop`")):
         policy.write_text(POLICY.replace("{shop: {}}", users))
         assert "\n".join(turned(policy, capsys, *asked)) == told.format(step)
     policy.write_text(POLICY.replace("{shop: {}}", "{shop: {type: Super}}"))
     assert turned(policy, capsys, *asked) == [
-        "to turn it: disable the user `shop`: made Normal, its policies would allow it",
+        "smallest change that reverses this decision: disable the user `shop`: made Normal, its policies would allow it",
         "this change has these effects:",
         "  - shop lost All on * from anywhere",
     ]
@@ -106,11 +106,11 @@ def test_changes_are_facts_for_scripts(policy, capsys):
     """Each with a request; none where nothing turns it."""
     _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic:ab", "-f", policy)
 
-    assert [(one["change"], one["resource"], one["actions"]) for one in found["turn"]["changes"]] == [
+    assert [(one["change"], one["resource"], one["actions"]) for one in found["minimal_change"]["changes"]] == [
         ("gained", "Topic:ab", ["Pub"])
     ]
     _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic: ", "-f", policy)
-    assert found["turn"] is None
+    assert found["minimal_change"] is None
 
 
 def test_of_many_changes_the_first_are_shown(policy, capsys):
@@ -131,7 +131,7 @@ def test_a_name_forges_no_change(policy, capsys):
     told = turned(policy, capsys, "--user", "shop\n+ root", "--action", "Pub", "--resource", "Topic:ac")
 
     assert told == [
-        r"to turn it: enable the user `shop\n+ root`",
+        r"smallest change that reverses this decision: enable the user `shop\n+ root`",
         "this change has these effects:",
         r"  + shop\n+ root gained Pub on Topic:a* but Topic:ab from anywhere",
     ]

@@ -26,7 +26,7 @@ def record(second, resource, verdict, user="shop", **more):
         "verdict": verdict.lower(),
         "reason": "allowed",
         "user": user,
-        "proven_by": "signature",
+        "authenticated_by": "signature",
         "source": "10.1.2.3",
         "code": 310,
         "needs": [

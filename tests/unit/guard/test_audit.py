@@ -107,7 +107,7 @@ def test_a_decision_as_json(world):
         "verdict": "allow",
         "reason": "allowed",
         "user": "alice",
-        "proven_by": "signature",
+        "authenticated_by": "signature",
         "source": "10.1.2.3",
         "code": 310,
         "request": "SEND_MESSAGE_V2",
@@ -269,7 +269,7 @@ def test_who_shows_nothing_has_no_line_of_authentication(world):
     apache, (line,) = lines_of(world)
 
     assert apache == []
-    assert (line["user"], line["proven_by"], line["reason"]) == ("", "", "no-credentials")
+    assert (line["user"], line["authenticated_by"], line["reason"]) == ("", "", "no-credentials")
 
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "é"])
@@ -311,7 +311,7 @@ def test_a_change_of_users_is_on_record_without_secrets():
         "time": "2023-11-14T22:13:20.000Z",
         "event": "change",
         "user": "root",
-        "proven_by": "signature",
+        "authenticated_by": "signature",
         "source": "10.1.2.3",
         "code": 3002,
         "operation": "update-user",
@@ -452,7 +452,7 @@ def test_denials_without_a_budget_are_counted_in_one_line(world):
         "verdict": "deny",
         "reason": "",
         "user": "alice",
-        "proven_by": "signature",
+        "authenticated_by": "signature",
         "source": "10.1.2.3",
         "count": 300 - USERS.burst,
         "first": "2023-11-14T22:13:20.000Z",

@@ -148,7 +148,7 @@ def test_the_log_says_what_is_missing() -> None:
             {
                 "time": "t",
                 "event": "e",
-                "proven_by": "s",
+                "authenticated_by": "s",
                 "needs": [{"resource": "Shop:x", "actions": [], "verdict": "Allow"}],
             }
         ).encode(),
@@ -156,7 +156,7 @@ def test_the_log_says_what_is_missing() -> None:
             {
                 "time": "t",
                 "event": "e",
-                "proven_by": "s",
+                "authenticated_by": "s",
                 "needs": [{"resource": "Topic:x", "actions": ["Fly"], "verdict": "Allow"}],
             }
         ).encode(),
@@ -177,7 +177,7 @@ def test_what_a_line_does_not_say_is_nothing() -> None:
     reader.take(json.dumps(line).encode())
     assert (reader.lost, reader.decisions, reader.asked) == (0, 0, {})
 
-    reader.take(json.dumps({**line, "proven_by": "signature"}).encode())
+    reader.take(json.dumps({**line, "authenticated_by": "signature"}).encode())
 
     (question,) = reader.asked
     assert (question.user, question.request.address, question.allowed, question.granted) == ("", None, True, True)

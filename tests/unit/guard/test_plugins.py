@@ -256,7 +256,7 @@ def test_an_answer_that_cannot_even_be_read_is_nonsense():
 
 
 @pytest.mark.parametrize(
-    ("word", "told"), [(RAISED, "mend"), (LATE, "pluginTimeoutMs"), (NONSENSE, "returned"), (BUSY, "pluginThreads")]
+    ("word", "told"), [(RAISED, "fix"), (LATE, "pluginTimeoutMs"), (NONSENSE, "returned"), (BUSY, "pluginThreads")]
 )
 def test_every_way_to_fail_has_a_remedy(word, told):
     assert told in remedy(word)

@@ -32,7 +32,7 @@ def test_every_member_of_a_denial(world):
     """What was met before, what was not, and the story of its entries."""
     world.clock.ms += 89
     told = facts(world, signed(11, topic="orders", consumerGroup="g"))
-    story, explained = told.pop("story"), told.pop("explained")
+    story, explained = told.pop("explanation"), told.pop("explanation_text")
 
     assert told == {
         "time": "2023-11-14T22:13:20.089Z",
@@ -40,7 +40,7 @@ def test_every_member_of_a_denial(world):
         "verdict": "deny",
         "reason": "denied",
         "user": "alice",
-        "proven_by": "signature",
+        "authenticated_by": "signature",
         "source": "10.1.2.3",
         "code": 11,
         "request": "PULL_MESSAGE",
@@ -49,7 +49,7 @@ def test_every_member_of_a_denial(world):
             {"resource": "Group:g", "actions": ["Sub"], "verdict": "Deny", "decided_by": DENIED},
         ],
         "decision": "d1",
-        "told": "User:alice has no permission to access Group:g from 10.1.2.3, the decision is deny. [decision d1]",
+        "message": "User:alice has no permission to access Group:g from 10.1.2.3, the decision is deny. [decision d1]",
         "version": world.metadata.snapshot.version,
     }
     explanation = world.guard.refusals.find("d1").explanation()
@@ -62,10 +62,10 @@ def test_entries_are_withheld_from_whom_they_are_not_for(world):
     """That there are any is said."""
     told = facts(world, signed(11, topic="orders", consumerGroup="g"), with_entries=False)
 
-    assert told["withheld"] == (
-        "the user or its policies have changed since: only a Super user is told the entries of that moment"
+    assert told["hidden_reason"] == (
+        "the user or its policies have changed since: only a Super user may see the entries of that time"
     )
-    assert {"story", "explained"}.isdisjoint(told)
+    assert {"explanation", "explanation_text"}.isdisjoint(told)
     assert [need["verdict"] for need in told["needs"]] == ["Allow", "Deny"]
     assert all("decided_by" not in need for need in told["needs"])
 
@@ -102,9 +102,9 @@ def test_where_no_need_was_refused_none_has_a_verdict():
 def test_where_no_entry_was_asked_none_is_told_or_withheld(world, command, event, reason, user, proven, with_entries):
     told = facts(world, command, with_entries=with_entries)
 
-    assert (told["event"], told["reason"], told["user"], told["proven_by"]) == (event, reason, user, proven)
+    assert (told["event"], told["reason"], told["user"], told["authenticated_by"]) == (event, reason, user, proven)
     assert (told["needs"], told["verdict"]) == ([], "deny")
-    assert {"story", "explained", "withheld"}.isdisjoint(told)
+    assert {"explanation", "explanation_text", "hidden_reason"}.isdisjoint(told)
     assert told["request"] == ("unknown" if command.code == 4242 else "SEND_MESSAGE_V2")
 
 

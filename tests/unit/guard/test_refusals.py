@@ -39,9 +39,9 @@ def test_the_whole_story_of_a_denied_send(world):
         "Deny: User:alice Pub Topic:orders-secret from 10.1.2.3",
         "reason: denied, an entry denies it",
         "entries that cover the resource, best first:",
-        " => Custom: Deny Pub on Topic:orders-secret from anywhere (decided: it comes first of those that match)",
-        "    Custom: Allow Pub on Topic:order* from anywhere (overruled: `Topic:orders-secret` says a name, which comes before a prefix)",
-        "to turn it:",
+        " => Custom: Deny Pub on Topic:orders-secret from anywhere (decided: it is the first entry that matches)",
+        "    Custom: Allow Pub on Topic:order* from anywhere (overruled: `Topic:orders-secret` is a name, which comes before a prefix)",
+        "smallest change that reverses this decision:",
         "  remove from User:alice Custom: Deny Pub on Topic:orders-secret from anywhere",
     ]
 
@@ -69,14 +69,14 @@ def test_the_story_is_that_of_the_moment(world):
 )
 def test_what_would_turn_a_refusal_that_no_policy_turns(world, command, remedy):
     """Each reason has its remedy."""
-    assert f"to turn it: {remedy}" in story(world, command)
+    assert f"to reverse this decision: {remedy}" in story(world, command)
 
 
 def test_a_disabled_users_story(world):
     """The remedy is to enable it."""
     world.metadata.update_user("alice", status=UserStatus.DISABLE)
 
-    assert "to turn it: enable the user" in story(world, signed(310, b="orders"))
+    assert "to reverse this decision: enable the user" in story(world, signed(310, b="orders"))
 
 
 def test_the_story_of_nobody():
@@ -90,7 +90,7 @@ def test_the_story_of_nobody():
     told = story(world, Command(310, ext={"b": "orders"}))
 
     assert "request 310 SEND_MESSAGE_V2 of nobody from 10.1.2.3" in told
-    assert "to turn it: the client must sign its requests" in told
+    assert "to reverse this decision: the client must sign its requests" in told
 
 
 def test_a_claim_is_told_as_one(world):
@@ -116,10 +116,10 @@ REMEDIES = {
     "plugin-refused": "the plugin that decides must decide otherwise",
     "plugin-raised": "has its error",
     "plugin-late": "pluginTimeoutMs",
-    "plugin-nonsense": "tells what it returned",
+    "plugin-nonsense": "has the value that it returned",
     "plugin-busy": "pluginThreads",
-    "fault": "the server's log of that moment",
-    "long-name": "correct the client: no policy turns this refusal",
+    "fault": "the server's log at that time",
+    "long-name": "correct the client: no policy change allows this request",
 }
 
 
@@ -141,7 +141,7 @@ def test_what_is_not_known_of_a_refusal():
         "request 310 SEND_MESSAGE_V2 of User:alice from 10.1.2.3",
         "refused in guard: fault",
         "the peer was told: no",
-        "to turn it: see the server's log of that moment",
+        "to reverse this decision: see the server's log at that time",
     ]
 
 
@@ -248,8 +248,8 @@ def test_superseded_policies_are_forgotten_before_they_fill_memory():
     assert sum(log.find(f"d{number}").rights is not None for number in range(100)) < 20
     assert log.find("d0").forgotten
     assert not log.find("d99").forgotten
-    assert "not remembered any more" in log.find("d0").story()
-    assert facts_of(log.find("d0"), with_entries=False)["withheld"] == FORGOTTEN
+    assert "no longer kept" in log.find("d0").story()
+    assert facts_of(log.find("d0"), with_entries=False)["hidden_reason"] == FORGOTTEN
 
 
 def test_policies_that_are_shared_count_once():

@@ -74,7 +74,7 @@ def test_why_tells_the_story(world):
     refusal = world.guard.refusals.find("d1")
     story = refusal.story()
 
-    assert "let in, for policies are only watched; would be refused in authorization: denied" in story
+    assert "allowed in shadow mode; would be denied if enforced in authorization: denied" in story
     assert "the peer would be told: " in story
     assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in story
     assert facts_of(refusal, with_entries=True)["verdict"] == "shadow-deny"

@@ -199,7 +199,7 @@ class Grid:
 
 
 def _constant(user: User | None) -> Outcome | None:
-    """The answer for users whose policies are not asked."""
+    """The answer for users whose policies are not evaluated."""
     if user is None or not user.is_enabled:
         return SILENT
     return EVERYTHING if user.is_super else None

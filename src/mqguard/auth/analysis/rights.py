@@ -18,7 +18,7 @@ class Holder:
 
     Attributes:
         user: Its name.
-        is_super: Whether policies are not asked for it.
+        is_super: Whether policies are not evaluated for it.
         regions: What exactly it may do of what was asked.
         whole: Whether it may do all of it: every name, every action, from everywhere that was asked.
     """

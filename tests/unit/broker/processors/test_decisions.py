@@ -46,7 +46,7 @@ def test_who_may_read_policies_is_told_all(house, user):
     decision = refused(house)
     facts = json.loads(ask(house, decision, user).body)
 
-    assert (facts["decision"], facts["user"], facts["proven_by"], facts["source"]) == (
+    assert (facts["decision"], facts["user"], facts["authenticated_by"], facts["source"]) == (
         decision,
         "alice",
         "signature",
@@ -54,11 +54,11 @@ def test_who_may_read_policies_is_told_all(house, user):
     )
     assert (facts["request"], facts["event"], facts["verdict"]) == ("SEND_MESSAGE_V2", "authorization", "deny")
     assert facts["needs"][0]["decided_by"]["resource"] == "Topic:orders-secret"
-    standings = [one["standing"] for one in facts["story"]["considered"]]
+    standings = [one["standing"] for one in facts["explanation"]["considered"]]
     assert standings == ["decided", "overruled"]
-    assert facts["story"]["turn"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
-    assert "to turn it:" in facts["explained"]
-    assert decision in facts["told"]
+    assert facts["explanation"]["minimal_change"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
+    assert "smallest change that reverses this decision:" in facts["explanation_text"]
+    assert decision in facts["message"]
 
 
 def test_the_members_are_those_of_the_audit_log(house):
@@ -78,11 +78,11 @@ def test_entries_that_are_gone_are_told_to_super_users_only(house):
     told = ask(house, decision, "auditor").body
     facts = json.loads(told)
 
-    assert facts["withheld"] == WITHHELD
-    assert "story" not in facts
+    assert facts["hidden_reason"] == WITHHELD
+    assert "explanation" not in facts
     assert b"Deny Pub" not in told
     assert b"decided_by" not in told
-    assert json.loads(ask(house, decision).body)["story"]["considered"]
+    assert json.loads(ask(house, decision).body)["explanation"]["considered"]
 
 
 def test_who_may_not_read_policies_may_not_ask(house):
@@ -107,6 +107,6 @@ def test_a_guess_has_no_story_and_no_secret(house):
     told = ask(house, decision).body
 
     assert json.loads(told)["reason"] == "wrong-signature"
-    assert json.loads(told)["proven_by"] == ""
+    assert json.loads(told)["authenticated_by"] == ""
     assert SECRET.encode() not in told
     assert b"bm90IGl0" not in told
