@@ -36,7 +36,7 @@ RPCS = {
 
 CODES: dict[str, type[RequestCode] | type[OwnCode]] = {"RequestCode": RequestCode, "OwnCode": OwnCode}
 
-ASKS = {"require", "allows", "require_owner", "require_message", "require_put"}
+ASKS = {"require", "allows", "require_owner", "require_message", "require_put", "visible_topics"}
 """What a handler calls to ask about what a request touches."""
 
 

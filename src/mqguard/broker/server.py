@@ -128,6 +128,7 @@ class Broker:
         self._unfinished = UnfinishedBatches(engine.turn)
         self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
         self._expired_ms = 0
+        self._version = ports.manager.snapshot.version
         self._told: dict[str, int] = {}
         self._told_ms = 0
         self._address = settings.address
@@ -169,6 +170,7 @@ class Broker:
             self._expire_clients(now)
         elif self.clients.is_sweeping:
             self._expire_clients(now)
+        self._expel_clients()
         # Last: a store that cannot work must not keep clients from their answers.
         self._engine.tick()
         if self._engine.trouble is not None:
@@ -185,6 +187,15 @@ class Broker:
             self._notices.changed(group)
         for link in links:
             link.close("no heartbeat")
+
+    def _expel_clients(self) -> None:
+        """Have clients leave the groups that they may not consume as any more, once rights have changed."""
+        version = self._ports.manager.snapshot.version
+        if version != self._version:
+            self._version = version
+            self.clients.rights_changed()
+        for group in self.clients.expel():
+            self._notices.changed(group)
 
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports

@@ -3,6 +3,8 @@
 The guard lets such a request in on what it names and leaves to the handler to ask about what it touches.
 """
 
+from collections.abc import Iterable
+
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import Access
@@ -50,19 +52,35 @@ def require_put(access: Access, type: ResourceType, name: str, *, exists: bool) 
         raise Refused(exc.code, f"{reason} needs the action {action.value}: {exc.remark}", exc.decision_id) from None
 
 
-def _require(access: Access, message: Record, action: Action) -> None:
+def topics_of(message: Record) -> tuple[str, ...]:
+    """Return the topics that a message belongs to, all of which its readers must be allowed to read.
+
+    A retry or dead-letter topic stands for its group.
+    """
     pairs = properties.parse(message.properties.decode(errors="replace"))
     topic = (
         pairs.get(properties.REAL_TOPIC) or message.topic if message.topic in names.UNWRITABLE_TOPICS else message.topic
     )
+    origin = pairs.get(properties.RETRY_TOPIC)
+    return (topic,) if names.owner_of(topic) is None or origin is None else (topic, origin)
+
+
+def _require(access: Access, message: Record, action: Action) -> None:
+    topic, *origin = topics_of(message)
     owner = names.owner_of(topic)
     if owner is None:
         access.require(ResourceType.TOPIC, topic, action)
-        return
-    access.require(ResourceType.GROUP, owner, action)
-    origin = pairs.get(properties.RETRY_TOPIC)
-    if origin is not None:
-        access.require(ResourceType.TOPIC, origin, action)
+    else:
+        access.require(ResourceType.GROUP, owner, action)
+    for one in origin:
+        access.require(ResourceType.TOPIC, one, action)
+
+
+def visible_topics(access: Access, topics: Iterable[str]) -> list[str]:
+    """Return those topics that the sender of a request may see in its answer: it needs Get on them."""
+    # Where there is no topic nothing more is touched.
+    access.pending = False
+    return [topic for topic in topics if access.allows(ResourceType.TOPIC, topic, Action.GET)]
 
 
 def readable(access: Access, topic: str, records: list[bytes], *actions: Action) -> list[bytes]:

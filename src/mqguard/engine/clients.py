@@ -10,6 +10,7 @@ the group. What a member pulls is filtered by its own subscriptions, so that oth
 """
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -28,6 +29,14 @@ _PER_MEMBERSHIP = 4
 
 CLIENT_LIFE_MS = 120_000
 """How long a client lives without a heartbeat (clients send one every 30 s)."""
+
+
+class Rights(Protocol):
+    """What the user of a client may consume now."""
+
+    def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
+        """Return whether the user may consume topics as a group; `otherwise` if that cannot be said at once."""
+        ...  # pragma: no cover
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -65,6 +74,7 @@ class Client(msgspec.Struct, frozen=True):
         language: Language number (`remoting.codes.LanguageCode`).
         version: Version number of its library.
         user: Who it authenticated as, None without authentication.
+        rights: What its user may consume; None if nobody asks.
     """
 
     client_id: str
@@ -72,11 +82,16 @@ class Client(msgspec.Struct, frozen=True):
     language: int
     version: int
     user: str | None = None
+    rights: Rights | None = None
 
     @property
     def owner(self) -> str:
         """What its places are counted under: its user, else its address."""
         return f"from {self.link.peer.ip}" if self.user is None else self.user
+
+    def may_consume(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
+        """Return whether its user may consume topics as a group; see `Rights.allows`."""
+        return self.rights is None or self.rights.allows(group, topics, otherwise=otherwise)
 
 
 class Consuming(msgspec.Struct, frozen=True):
@@ -225,6 +240,8 @@ class ConsumerGroup:
 _MAX_SHARED = 4_096
 _MAX_SWEPT = 10_000
 """Memberships that are looked at in one turn, some 2 ms."""
+_MAX_DECIDED = 1_000
+"""Groups and topics whose consumers' rights are decided in one turn, some 5 ms."""
 
 
 class Clients:
@@ -238,6 +255,7 @@ class Clients:
         self._consumer_channels: dict[Channel, set[str]] = {}
         self._producer_channels: dict[Channel, set[str]] = {}
         self._unswept: list[Channel] = []
+        self._undecided: list[Channel] = []
 
     # Heard of
 
@@ -350,6 +368,29 @@ class Clients:
     def is_sweeping(self) -> bool:
         """True if `expire` has connections left to look at."""
         return bool(self._unswept)
+
+    def rights_changed(self) -> None:
+        """Note that users or policies have changed: `expel` has all consumers to look at."""
+        self._undecided = list(self._consumer_channels)
+
+    def expel(self) -> list[str]:
+        """Take out consumers whose users may not consume any more what they subscribe to, of some connections.
+
+        Returns:
+            The consumer groups that lost a member.
+        """
+        changed: set[str] = set()
+        decided = 0
+        while self._undecided and decided < _MAX_DECIDED:
+            channel = self._undecided.pop()
+            for group in list(self._consumer_channels.get(channel, ())):
+                member = self._consumers[group].members[channel]
+                decided += 1 + len(member.subscriptions)
+                # What only a plugin can say is said about the next heartbeat.
+                if not member.client.may_consume(group, member.subscriptions, otherwise=True):
+                    self._drop_consumer(group, channel)
+                    changed.add(group)
+        return sorted(changed)
 
     # Asked for
 

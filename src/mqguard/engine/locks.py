@@ -1,13 +1,15 @@
 """Which client may consume which queue in order.
 
 A consumer that consumes in order locks its queues and renews the lock every 20 s; a lock that is not renewed is free
-again after 60 s, so that a crashed consumer blocks nobody for long.
+again after 60 s, so that a crashed consumer blocks nobody for long. A lock whose holder may not consume the queue any
+more is free at once for whoever may.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
+from mqguard.engine.clients import Rights
 from mqguard.engine.places import Shares
 
 LOCK_LIFE_MS = 60_000
@@ -25,6 +27,7 @@ Holder = tuple[str, str]
 class _Lock(msgspec.Struct):
     holder: Holder
     renewed_ms: int
+    rights: Rights | None = None
 
 
 class Locks:
@@ -35,20 +38,30 @@ class Locks:
         self._shares = Shares(capacity)
         self._groups: dict[str, dict[QueueKey, _Lock]] = {}
 
-    def lock(self, group: str, holder: Holder, queues: Iterable[QueueKey], now_ms: int) -> list[QueueKey]:
-        """Lock or renew `queues` for a client; answers those that it holds now."""
+    def lock(
+        self, group: str, holder: Holder, queues: Iterable[QueueKey], now_ms: int, rights: Rights | None = None
+    ) -> list[QueueKey]:
+        """Lock or renew `queues` for a client; answers those that it holds now.
+
+        Args:
+            group: The group that consumes the queues.
+            holder: The client.
+            queues: The queues.
+            now_ms: The time.
+            rights: What the client's user may consume; None if nobody asks.
+        """
         locks = self._groups.setdefault(group, {})
         held = []
         for queue in queues:
             lock = locks.get(queue)
-            if lock is None or (lock.holder != holder and not self._alive(lock, now_ms)):
+            if lock is None or (lock.holder != holder and not self._holds(lock, group, queue, now_ms)):
                 if not self._shares.allows(holder[0], 1):
                     continue
                 self._drop(locks, queue)
-                locks[queue] = _Lock(holder, now_ms)
+                locks[queue] = _Lock(holder, now_ms, rights)
                 self._shares.change(holder[0], 1)
             elif lock.holder == holder:
-                lock.renewed_ms = now_ms
+                lock.renewed_ms, lock.rights = now_ms, rights
             else:
                 continue
             held.append(queue)
@@ -96,6 +109,12 @@ class Locks:
         lock = locks.pop(queue, None)
         if lock is not None:
             self._shares.change(lock.holder[0], -1)
+
+    def _holds(self, lock: _Lock, group: str, queue: QueueKey, now_ms: int) -> bool:
+        """Return whether a lock stands against another client that asks for its queue."""
+        if not self._alive(lock, now_ms):
+            return False
+        return lock.rights is None or lock.rights.allows(group, (queue[0],), otherwise=True)
 
     def _alive(self, lock: _Lock, now_ms: int) -> bool:
         return now_ms - lock.renewed_ms < self._life_ms

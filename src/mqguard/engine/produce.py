@@ -38,6 +38,12 @@ On other messages they are dropped: kept, they would still be there when a consu
 group would take the copy for a message of a topic that its sender chose.
 """
 
+_NOT_OF_COPIES = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAGE_ID}
+"""Those of them that are dropped from copies that a client sends, too.
+
+A client says where a copy comes from in `RETRY_TOPIC`, on which it must have a right. Nobody checks the others.
+"""
+
 _OF_NO_CLIENT = _OURS | _ORIGINS
 _SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
@@ -140,9 +146,11 @@ class Producer:
         """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
         topic = request.topic
         text: str | None = request.properties
-        if names.owner_of(topic) is None and not _ORIGINS.isdisjoint(pairs):
+        unproven = _ORIGINS if names.owner_of(topic) is None else _NOT_OF_COPIES
+        if names.owner_of(topic) is not None or not unproven.isdisjoint(pairs):
+            # Written anew: a reader that takes the first of two pairs with one name must not see another origin.
             text = None
-            for name in _ORIGINS:
+            for name in unproven:
                 pairs.pop(name, None)
         if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None

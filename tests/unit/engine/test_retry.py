@@ -10,7 +10,7 @@ from mqguard.model import batch
 from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
-from tests.fixtures.engine import HandClock, begin_batch, make_engine, pairs_of, read, send, ticked
+from tests.fixtures.engine import HandClock, begin_batch, make_engine, message, pairs_of, read, send, ticked
 
 
 @pytest.fixture
@@ -153,3 +153,29 @@ def test_a_batch_says_nothing_of_an_origin(engine):
     pairs = pairs_of(read(engine)[-1])
     assert "RETRY_TOPIC" not in pairs
     assert pairs["KEYS"] == "k"
+
+
+def test_a_copy_that_a_client_sends_names_its_origin_once_and_in_one_property(engine):
+    """A right is needed on the topic in RETRY_TOPIC, of two the last; all other words about the origin are dropped."""
+    engine.topics.ensure("%RETRY%g")
+    engine.topics.ensure("%DLQ%g")
+    pairs = [
+        ("RETRY_TOPIC", "payments"),
+        ("RETRY_TOPIC", "orders"),
+        ("ORIGIN_MESSAGE_ID", "1"),
+        ("DLQ_ORIGIN_TOPIC", "payments"),
+        ("DLQ_ORIGIN_MESSAGE_ID", "1"),
+        ("REAL_TOPIC", "payments"),
+        ("KEYS", "k"),
+    ]
+    for topic, reconsumed in (("%RETRY%g", 0), ("%DLQ%g", 0), ("%RETRY%g", 3)):
+        engine.send(message(b"pay", topic, pairs, reconsume_times=reconsumed))
+    engine.turn.commit()
+    copies = read(engine, "%RETRY%g") + read(engine, "%DLQ%g")
+    assert len(copies) == 3
+    for copy in copies:
+        assert b"payments" not in copy.properties
+        assert (pairs_of(copy)["RETRY_TOPIC"], pairs_of(copy)["KEYS"]) == ("orders", "k")
+
+    back(engine, read(engine, "%RETRY%g")[0].physical_offset, delay_level=-1)
+    assert pairs_of(read(engine, "%DLQ%g")[-1])["DLQ_ORIGIN_TOPIC"] == "orders"

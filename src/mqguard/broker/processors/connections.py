@@ -1,5 +1,6 @@
 """Who is connected (203, 204, 328)."""
 
+from mqguard.broker.touched import visible_topics
 from mqguard.broker.views import connection, language_name, subscription_data
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -27,19 +28,18 @@ class Connections:
         }
 
     def consumers(self, request: Request) -> Reply:
-        """The consumers of a group and what they subscribe to (203)."""
+        """The consumers of a group, and what they subscribe to as far as the asker may see it (203)."""
         name = read(request.command.ext, ConsumerGroupHeader).consumer_group
         group = self._clients.group(name)
         if group is None:
             raise RequestRefused(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{name}] not online")
         latest = group.latest
+        shown = visible_topics(request.access, group.subscriptions)
         return Reply(
             body=encode(
                 ConsumerConnection(
                     connection_set=[connection(member.client) for member in group.members.values()],
-                    subscription_table={
-                        topic: subscription_data(subscription) for topic, subscription in group.subscriptions.items()
-                    },
+                    subscription_table={topic: subscription_data(group.subscriptions[topic]) for topic in shown},
                     consume_type=latest.consume_type,
                     message_model=latest.message_model,
                     consume_from_where=latest.consume_from,

@@ -1,5 +1,6 @@
 """Clients that come, stay and go, and what they share (34, 35, 38, 41, 42, 46)."""
 
+from mqguard.broker.consumer_rights import ConsumerRights
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.errors import RequestRefused
@@ -90,7 +91,8 @@ class Membership:
         beat = decode(command.body, HeartbeatData)
         _require_short(beat)
         user = request.access.user or None
-        client = Client(beat.client_id, link, command.language, command.version, user)
+        rights = ConsumerRights(request.access)
+        client = Client(beat.client_id, link, command.language, command.version, user, rights)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         filters: dict[str, Filter] = {}
@@ -139,7 +141,11 @@ class Membership:
         _require_words(body.client_id)
         queues = {_key(queue): queue for queue in body.mq_set if self._exists(queue)}
         held = self._locks.lock(
-            body.consumer_group, (request.access.owner, body.client_id), queues, self._clock.now_ms()
+            body.consumer_group,
+            (request.access.owner, body.client_id),
+            queues,
+            self._clock.now_ms(),
+            ConsumerRights(request.access),
         )
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
 

@@ -6,7 +6,7 @@ consumer could replay them.
 
 from mqguard.auth.action import Action
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.touched import require_message
+from mqguard.broker.touched import require_message, topics_of
 from mqguard.dispatch.client_calls import Questions
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -65,15 +65,22 @@ class Relaying:
         data = self._engine.record_at(place.physical_offset)
         if data is None:
             raise NoSuchMessage(f"can not find message by the offset, {place.physical_offset}")
-        require_message(request.access, data, Action.SUB)
+        message = require_message(request.access, data, Action.SUB)
         header.broker_name = self._broker
-        self._pass_on(request, header.consumer_group, header.client_id or "", header, data)
+        self._pass_on(request, header.consumer_group, header.client_id or "", header, data, topics_of(message))
 
-    def _pass_on(self, request: Request, group: str, client_id: str, header: Header, body: bytes) -> None:
+    def _pass_on(
+        self, request: Request, group: str, client_id: str, header: Header, body: bytes, topics: tuple[str, ...] = ()
+    ) -> None:
         found = self._clients.group(group)
         client = found.find(client_id, request.access.user or None) if found else None
         if client is None:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> not online")
+        if not client.may_consume(group, topics, otherwise=False):
+            raise RequestRefused(
+                ResponseCode.NO_PERMISSION,
+                f"the user of the consumer <{group}> <{client_id}> has no permission to consume that as this group",
+            )
         waits = request.kept()
         asked = self._questions.ask(
             client.link,
@@ -88,10 +95,12 @@ class Relaying:
             raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")
 
 
+RIGHTS_CHANGED = "the rights of the sender changed while the consumer was asked; ask again"
+
+
 def _pass_back(request: Request, answer: Command | None, late: str) -> None:
     if not request.access.still_allowed():
-        remark = "the rights of the sender changed while the consumer was asked; ask again"
-        request.respond(Reply(ResponseCode.NO_PERMISSION, remark=remark))
+        request.respond(Reply(ResponseCode.NO_PERMISSION, remark=RIGHTS_CHANGED))
     elif answer is None:
         request.respond(Reply(ResponseCode.CONSUME_MSG_TIMEOUT, remark=late))
     else:

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 
-from mqguard.auth.action import Action
-from mqguard.auth.resource import ResourceType
 from mqguard.broker.progress import Progress, require_few
 from mqguard.broker.reserved import RESERVED_GROUPS
+from mqguard.broker.touched import visible_topics
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients, Subscription
 from mqguard.engine.engine import Engine
-from mqguard.guard.context import Access
 from mqguard.model import properties, record, tags
 from mqguard.model.clock import Clock
-from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.groups import ConsumeStats, ConsumeStatsList, TimeSpans
 from mqguard.remoting.bodies.tables import TopicList
@@ -69,7 +66,9 @@ class Reports:
         if named:
             found = [topic for name in dict.fromkeys(named) if (topic := self._engine.topics.get(name)) is not None]
         else:
-            found = _readable(request.access, self._progress.topics_of(header.consumer_group))
+            topics = self._progress.topics_of(header.consumer_group)
+            shown = set(visible_topics(request.access, [topic.name for topic in topics]))
+            found = [topic for topic in topics if topic.name in shown]
         return Reply(body=encode(self._progress.stats(header.consumer_group, found, self._progress.times())))
 
     def spans(self, request: Request) -> Reply:
@@ -118,9 +117,10 @@ class Reports:
         )
 
     def topics(self, request: Request) -> Reply:
-        """The topics that a group has offsets in (343)."""
+        """The topics that a group has offsets in (343), as far as the asker may see them."""
         group = read(request.command.ext, GroupHeader).group
-        return Reply(body=encode(TopicList(topic_list=self._engine.offsets.topics_of(group))))
+        listed = visible_topics(request.access, self._engine.offsets.topics_of(group))
+        return Reply(body=encode(TopicList(topic_list=listed)))
 
     def subscription(self, request: Request) -> Reply:
         """What a live group wants of a topic (345)."""
@@ -131,13 +131,6 @@ class Reports:
             raise RequestRefused(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{header.group}] not online")
         data = subscription_data(found) if found else None
         return Reply(body=encode(SubscriptionView(group=header.group, topic=topic, subscription_data=data)))
-
-
-def _readable(access: Access, topics: list[TopicConfig]) -> list[TopicConfig]:
-    """Those of a group's topics that the asker may see."""
-    # Where a group has no topic nothing more is touched.
-    access.pending = False
-    return [topic for topic in topics if access.allows(ResourceType.TOPIC, topic.name, Action.GET)]
 
 
 def _entry(data: bytes, subscription: Subscription | None) -> EntryView:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.broker.processors.relay import RIGHTS_CHANGED
 from mqguard.broker.progress import Progress
 from mqguard.broker.reserved import refuse_reserved
 from mqguard.broker.resets import Resets
@@ -196,5 +197,9 @@ class _Gathering:
             except BodyInvalid:
                 self._found[client_id] = {}
         self._missing -= 1
-        if self._missing == 0:
+        if self._missing:
+            return
+        if not self._request.access.still_allowed():
+            self._request.respond(Reply(ResponseCode.NO_PERMISSION, remark=RIGHTS_CHANGED))
+        else:
             self._request.respond(Reply(body=encode(ConsumerStatus(consumer_table=self._found))))

@@ -51,6 +51,9 @@ def set_request_mode(command: Command) -> Iterator[Need]:
     yield from consumed(given_topic(body.topic), given_group(body.consumer_group), UPDATE, UPDATE)
 
 
+_EACH_TOPIC = "each Topic that is answered: Get; others are left out"
+_ALL_TOPICS = "Apache answers every topic of the group, unchecked"
+
 ROWS: dict[int, Requirement] = {
     RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: Requirement(
         rule=put_group,
@@ -68,7 +71,9 @@ ROWS: dict[int, Requirement] = {
     RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG: Requirement(named=(group(GET),)),
     RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG: INVENTORY,
     RequestCode.GET_CONSUMER_LIST_BY_GROUP: Requirement(named=(group(SUB_GET, "consumerGroup"),)),
-    RequestCode.GET_CONSUMER_CONNECTION_LIST: Requirement(named=(group(GET, "consumerGroup"),)),
+    RequestCode.GET_CONSUMER_CONNECTION_LIST: Requirement(
+        named=(group(GET, "consumerGroup"),), touched=_EACH_TOPIC, because=_ALL_TOPICS
+    ),
     RequestCode.GET_CONSUMER_RUNNING_INFO: Requirement(named=(group(GET, "consumerGroup"),)),
     RequestCode.NOTIFY_CONSUMER_IDS_CHANGED: internal(
         "broker → consumer", "only a broker sends it, so no right of a client covers it"
@@ -83,7 +88,7 @@ ROWS: dict[int, Requirement] = {
         unnamed="where no topic is named, each Topic that is answered: Get; others are left out",
         because="without a topic Apache answers every topic of the group, unchecked",
     ),
-    RequestCode.QUERY_TOPICS_BY_CONSUMER: Requirement(named=(group(GET),)),
+    RequestCode.QUERY_TOPICS_BY_CONSUMER: Requirement(named=(group(GET),), touched=_EACH_TOPIC, because=_ALL_TOPICS),
     RequestCode.QUERY_SUBSCRIPTION_BY_CONSUMER: Requirement(named=(group(GET), topic(GET)), follows="group"),
     RequestCode.QUERY_CONSUME_TIME_SPAN: Requirement(named=(topic(GET), group(GET)), follows="group"),
     RequestCode.QUERY_CORRECTION_OFFSET: Requirement(

@@ -4,13 +4,17 @@ import json
 
 import pytest
 
+from mqguard.auth.resource import Resource
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus
 from mqguard.broker.processors import membership
 from mqguard.engine.clients import CLIENT_LIFE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
 from mqguard.engine.notices import PAUSE_MS
 from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode
-from tests.unit.broker.conftest import House
+from tests.unit.broker.conftest import House, acl
 
 
 def beat(client="c1", groups=("g",), topics=("t",), expression="*", version=1, producers=(), **more):
@@ -412,3 +416,63 @@ def test_no_lock_is_held_under_a_name_of_megabytes(house):
     queue = {"topic": "t", "brokerName": "broker-a", "queueId": 0}
     body = json.dumps({"consumerGroup": "g", "clientId": "c" * 256, "mqSet": [queue]}).encode()
     assert house.call(41, body=body).code == ResponseCode.INVALID_PARAMETER
+
+
+def _lose_rights(house):
+    house.manager.delete_acl(Subject("alice"))
+
+
+def _lose_a_topic(house):
+    house.manager.delete_acl(Subject("alice"), resource=Resource.parse("Topic:t"))
+
+
+def _be_disabled(house):
+    house.manager.update_user("alice", status=UserStatus.DISABLE)
+
+
+def _be_replaced(house):
+    house.manager.delete_user("alice")
+    house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+
+
+@pytest.mark.parametrize("lose", [_lose_rights, _lose_a_topic, _be_disabled, _be_replaced])
+def test_who_may_not_consume_any_more_leaves_the_group_and_its_locks(house, lose):
+    house.engine.topics.put(TopicConfig("t", 1, 1))
+    house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    theirs, ours = house.connect(), house.connect()
+    house.call(34, body=beat("a"), wire=theirs, user="alice")
+    house.call(34, body=beat("b"), wire=ours, user="bob")
+    assert _locked(house, theirs, "a", "alice") == 1
+    assert _locked(house, ours, "b", "bob") == 0
+
+    house.tick(50)
+    assert members(house) == ["a", "b"]
+    lose(house)
+    assert _locked(house, ours, "b", "bob") == 1
+    told = len(notices(theirs)), len(notices(ours))
+    house.tick(50)
+    assert members(house) == ["b"]
+    house.tick(PAUSE_MS)
+    assert len(notices(theirs)) == told[0]
+    assert len(notices(ours)) > told[1]
+
+
+def test_who_still_may_consume_stays_in_the_group_when_rights_change(house):
+    house.engine.topics.put(TopicConfig("t", 1, 1))
+    house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    wire = house.connect()
+    house.call(34, body=beat("a", producers=["p"]), wire=wire, user="alice")
+    assert _locked(house, wire, "a", "alice") == 1
+    house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    house.manager.update_user("alice", "another-secret")
+    house.manager.create_acl(acl("alice", ("Topic:u", "Sub")))
+    house.tick(50)
+    assert members(house) == ["a"]
+    assert _locked(house, house.connect(), "b", "bob") == 0
+
+
+def _locked(house, wire, client, user):
+    queue = {"topic": "t", "brokerName": "broker-a", "queueId": 0}
+    body = json.dumps({"consumerGroup": "g", "clientId": client, "mqSet": [queue]}).encode()
+    return len(json.loads(house.call(41, body=body, wire=wire, user=user).body)["lockOKMQSet"])

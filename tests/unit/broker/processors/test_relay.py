@@ -2,11 +2,12 @@
 
 import pytest
 
+from mqguard.auth.subject import Subject
 from mqguard.model import record
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command
-from tests.unit.broker.conftest import House, answer_to
+from tests.unit.broker.conftest import House, acl, answer_to
 from tests.unit.broker.processors.test_membership import beat
 
 
@@ -94,3 +95,29 @@ def test_an_answer_that_no_client_could_read_is_an_error(house):
     house.give(house.consumer, Command(70_000, question.opaque, FLAG_RESPONSE))
     assert answer().code == ResponseCode.SYSTEM_ERROR
     assert "cannot be passed on" in answer().remark
+
+
+@pytest.mark.parametrize("topic", ["t", "%RETRY%g"])
+def test_a_consumer_is_not_handed_a_message_that_its_user_may_not_read(house, topic):
+    house.engine.topics.put(TopicConfig("mine", 1, 1))
+    house.user("mallory", ("Group:g", "Sub"), ("Topic:mine", "Sub"))
+    house.call(34, body=beat("c2", topics=["mine"]), wire=house.consumer, user="mallory")
+    house.engine.topics.ensure(topic)
+    ext = {"a": "p", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "RETRY_TOPIC\x01t\x02"}
+    message = house.call(310, ext, b"hello").ext["msgId"]
+    answer, question = ask(house, 309, clientId="c2", msgId=message)
+    assert question is None
+    assert answer().code == ResponseCode.NO_PERMISSION
+
+    house.manager.create_acl(acl("mallory", ("Topic:t", "Sub")))
+    _, question = ask(house, 309, clientId="c2", msgId=message)
+    assert record.decode(question.body).body == b"hello"
+
+
+def test_a_consumer_whose_user_lost_its_rights_is_asked_nothing(house):
+    house.user("mallory", ("Group:g", "Sub"), ("Topic:t", "Sub"))
+    house.call(34, body=beat("c2"), wire=house.consumer, user="mallory")
+    house.manager.delete_acl(Subject("mallory"))
+    answer, question = ask(house, 307, clientId="c2")
+    assert question is None
+    assert answer().code == ResponseCode.NO_PERMISSION

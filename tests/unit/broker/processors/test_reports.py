@@ -122,3 +122,14 @@ def test_reports_are_guarded(house):
         (345, {"group": "g", "topic": "t"}),
     ]:
         assert house.call(code, ext, user="alice").code == ResponseCode.NO_PERMISSION, code
+
+
+def test_topics_of_a_group_that_are_closed_to_the_asker_are_left_out(house):
+    house.user("alice", ("Group:g", "Get"), ("Topic:u", "Get"))
+    house.user("bob", ("Group:g", "Get"))
+    assert json.loads(house.call(343, {"group": "g"}, user="alice").body)["topicList"] == ["u"]
+    assert json.loads(house.call(343, {"group": "g"}, user="bob").body)["topicList"] == []
+    house.call(34, body=beat(topics=["t", "u"]))
+    shown = json.loads(house.call(203, {"consumerGroup": "g"}, user="alice").body)
+    assert list(shown["subscriptionTable"]) == ["u"]
+    assert len(shown["connectionSet"]) == 1

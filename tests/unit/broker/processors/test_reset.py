@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqguard.auth.subject import Subject
 from mqguard.model import record
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
@@ -170,9 +171,9 @@ def test_offsets_of_foreign_groups_are_not_read(house):
     assert answer.code == ResponseCode.NO_PERMISSION
 
 
-def ask(house, wires, **ext):
+def ask(house, wires, user="root", **ext):
     asker = house.connect()
-    command = house.command(223, {"topic": "t", "group": "g", **ext})
+    command = house.command(223, {"topic": "t", "group": "g", **ext}, user=user)
     house.give(asker, command)
     questions = [
         next((frame for frame in wire.frames if frame.code == RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT), None)
@@ -210,3 +211,14 @@ def test_one_client_is_asked_and_a_late_one_left_out(house):
 def test_nobody_online_is_told(house):
     answer, _ = ask(house, [])
     assert answer().code == ResponseCode.CONSUMER_NOT_ONLINE
+
+
+def test_who_may_not_ask_any_more_is_not_told_where_clients_stand(house):
+    wire = house.connect()
+    house.call(34, body=beat(), wire=wire)
+    house.user("alice", ("Topic:t", "Get"), ("Group:g", "Get"))
+    answer, (question,) = ask(house, [wire], user="alice")
+    house.manager.delete_acl(Subject("alice"))
+    respond(house, wire, question, encode(ConsumerStatus(message_queue_table={Q0: 2})))
+    assert answer().code == ResponseCode.NO_PERMISSION
+    assert answer().body == b""

@@ -57,10 +57,10 @@ PROMISE = """
 352  group=g → Get on Group:g
 201  → Get or List on Cluster:c
 38   consumerGroup=g → Sub or Get on Group:g
-203  consumerGroup=g → Get on Group:g
+203  consumerGroup=g → Get on Group:g; always
 307  consumerGroup=g → Get on Group:g
 208  consumerGroup=g topic?=t topicList?=u;v → Get on Group:g, Get on Topic:t, Get on Topic:u, Get on Topic:v; own
-343  group=g → Get on Group:g
+343  group=g → Get on Group:g; always
 345  group=g topic=t → Get on Group:g, Get on Topic:t; own
 303  topic=t group=g → Get on Topic:t, Get on Group:g; own
 308  filterGroups?=h,i compareGroup=g topic=t → Get on Group:h, Get on Group:i, Get on Group:g, Get on Topic:t; own
