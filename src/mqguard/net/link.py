@@ -44,6 +44,7 @@ class ServerLink(asyncio.Protocol):
     Attributes:
         peer: Who is at the other end.
         account: Account that pays for what the connection uses.
+        used: Seconds of turns that the connection has used, as compared with others of its account.
         user: User that the account belongs to; empty before the connection has authenticated.
         closed: Whether it is gone or going; sending is a no-op then.
         certificate_subject: Subject of the client's verified TLS certificate, None without one.
@@ -62,7 +63,7 @@ class ServerLink(asyncio.Protocol):
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop",
         "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
         "account", "announced", "block", "certificate_subject", "closed", "has_place", "held",
-        "is_settled", "is_waiting", "liveness", "peer", "user", "was_served", "work",
+        "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
     def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -88,11 +89,10 @@ class ServerLink(asyncio.Protocol):
         self.account = hub.scheduler.account("", is_anonymous=True)
         self.account.links += 1
         self.certificate_subject: str | None = None
-        self.closed = self.announced = self.was_served = self.is_waiting = False
+        self.closed = self.announced = self.was_served = self.is_waiting = self.has_place = self.is_settled = False
         self.work = WorkQueue(hub, self)
-        self.has_place = self.is_settled = False
         self.block: str | None = None
-        self.held = 0
+        self.held, self.used = 0, 0.0
         self.liveness = Liveness()
 
     # What the application may do

@@ -10,7 +10,8 @@ address block of connections that have not authenticated.
 # Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
 # Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit. A turn ends with a
 #   part of a request that takes several turns.
-# Rule 6: a connection that has just been accepted does not wait behind the others of its account.
+# Rule 6: a connection that has just been accepted does not wait behind the others of its account. Of those, the one
+# that has used least time is served first: however many busy ones a user has, a quiet one waits for few of them.
 
 import asyncio
 import collections
@@ -53,20 +54,21 @@ class Account:
         used: Seconds used, as compared with other accounts of the lane.
         held: Bytes that the connections hold.
         links: Number of connections.
+        floor: Seconds that the connection that was served last had used.
         fresh: Connections that wait and were never served.
-        waiting: Other connections that wait.
+        waiting: Other connections that wait, as a heap by the time that they have used.
         is_active: True while the lane knows that connections wait.
     """
 
-    __slots__ = ("fresh", "held", "is_active", "key", "lane", "links", "used", "waiting")
+    __slots__ = ("floor", "fresh", "held", "is_active", "key", "lane", "links", "used", "waiting")
 
     def __init__(self, key: str, lane: "Lane") -> None:
         self.key = key
         self.lane = lane
-        self.used = 0.0
+        self.used = self.floor = 0.0
         self.held = self.links = 0
         self.fresh: collections.deque[Source] = collections.deque()
-        self.waiting: collections.deque[Source] = collections.deque()
+        self.waiting: list[tuple[float, int, Source]] = []
         self.is_active = False
 
     def hold(self, change: int) -> None:
@@ -80,6 +82,8 @@ class Source(Protocol):
 
     peer: Peer
     account: Account
+    used: float
+    """Seconds used, as compared with other connections of the account."""
     was_served: bool
     is_waiting: bool
     """True from `Scheduler.add` until all of its bytes were served."""
@@ -191,6 +195,7 @@ class Scheduler:
         self._arrived: list[Source] = []
         self._postponed: collections.deque[Source] = collections.deque()
         self._has_served = False
+        self._numbers = itertools.count()
         self._is_due = False
 
     @property
@@ -230,7 +235,12 @@ class Scheduler:
 
     def _enqueue(self, source: Source) -> None:
         account = source.account
-        (account.waiting if source.was_served else account.fresh).append(source)
+        if source.was_served:
+            # A connection that was idle saves up no time, but comes before those that have waited with as much.
+            source.used = max(source.used, account.floor - account.lane.slice_s)
+            heapq.heappush(account.waiting, (source.used, next(self._numbers), source))
+        else:
+            account.fresh.append(source)
         if not account.is_active:
             account.lane.activate(account)
 
@@ -296,7 +306,10 @@ class Scheduler:
 
     def _serve_next(self, account: Account, now: float, end: float) -> float:
         """Serve the next connection of an account; the time then, or the end of the budget if the turn ends."""
-        source = account.fresh.popleft() if account.fresh else account.waiting.popleft()
+        if account.fresh:
+            source = account.fresh.popleft()
+        else:
+            account.floor, _, source = heapq.heappop(account.waiting)
         if source.held < _LARGE or not source.is_heavy:
             return self._serve_source(source, account, now, end)
         if self._has_served:
@@ -316,6 +329,7 @@ class Scheduler:
             is_left = False
         then = _clock()
         account.used += then - now
+        source.used += then - now
         if not is_left:
             source.is_waiting = False
             return then

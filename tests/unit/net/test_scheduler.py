@@ -65,6 +65,7 @@ class Sender:
         self.seconds = seconds
         self.peer = Peer("10.0.0.1", 1, Channel(name))
         self.account = account
+        self.used = 0.0
         self.was_served = self.is_waiting = self.is_paused = self.is_gone = False
         self.held = 0
         self.is_heavy = False
@@ -132,6 +133,18 @@ def test_a_turn_begins_nothing_after_its_budget(world: World) -> None:
     assert sender.is_paused
     assert world.loop.due
     assert len(world.turn()) == round(BUDGET_S / 0.001)
+
+
+def test_a_quiet_connection_waits_for_few_busy_ones_of_its_user(world: World) -> None:
+    for number in range(100):
+        world.send(f"busy{number}", 100_000, 0.0005, user="shared")
+    quiet = world.send("quiet", 1, 0.0001, user="shared")
+    for _ in range(50):
+        world.turn()
+    for _ in range(20):
+        quiet.requests = 1
+        world.scheduler.add(quiet)
+        assert "quiet" in world.turn() + world.turn()
 
 
 def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_connections(world: World) -> None:
