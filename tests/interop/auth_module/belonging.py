@@ -10,6 +10,9 @@ ALL_MESSAGES = {"SCHEDULE_TOPIC_XXXX", HALF_TOPIC, "rmq_sys_wheel_timer"}
 
 RULES = {
     "no-check": "Apache lets it through unchecked",
+    "being-a-broker": "requests of brokers, and those that act for one, need the inner credentials or a Super user",
+    "create-or-update": "what exists needs Update; whether it exists, the handler finds out",
+    "retried-origin": "a message for a retry or dead-letter topic names the topic that it came from",
     "missing-field": "a request without a name that it needs is refused, or checked where it is served",
     "topic-for-group": "the name of a retry or dead-letter topic is no group's",
     "owned-topic": "a retry or dead-letter topic belongs to its group",

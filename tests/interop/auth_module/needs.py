@@ -28,6 +28,10 @@ UNCHECKED = {106, HEARTBEAT}
 UNORDERED = {HEARTBEAT, LOCK, UNLOCK}
 """Codes whose checks Apache makes in an order of chance."""
 
+SENDS = {10, 310, 320}
+RETRY_TOPIC = "RETRY_TOPIC"
+CREATE_TOPIC = 17
+
 MAY_BE_ABSENT = {
     33: {"topic"},
     35: {"consumerGroup"},
@@ -110,6 +114,8 @@ def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
         Refused: The request is refused at once.
     """
     code, ext, named = asked.line["code"], asked.line["ext"], Named(asked)
+    if checks and TABLE[code].level in (Level.BROKER, Level.SUPER):
+        raise Refused("being-a-broker")
     if asked.blanked is not None:
         if asked.blanked not in MAY_BE_ABSENT.get(code, ()):
             raise Refused("missing-field")
@@ -118,7 +124,13 @@ def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
         checks = [check for check in checks if (named.topic_of(check) or check.name or "").strip()]
         rules.add("missing-field")
     named.refuse_topics_for_groups()
-    return list(dict.fromkeys(named.translate(checks, rules)))
+    wanted = list(dict.fromkeys(named.translate(checks, rules)))
+    if code in SENDS and "owned-topic" in rules and RETRY_TOPIC not in (ext.get("properties") or ext.get("i") or ""):
+        raise Refused("retried-origin")
+    if code == CREATE_TOPIC and wanted:
+        rules.add("create-or-update")
+        wanted = [check._replace(actions=check.actions | {"Update"}) for check in wanted]
+    return wanted
 
 
 def _demand_reason(asked: Asked) -> None:
