@@ -42,9 +42,9 @@ MAX_WOKEN_OF_ONE = 1_024
 """Of these, the maximum for one user: a user with many waiting pulls must not delay the turns of all."""
 _LOOKS_PER_WAKE = 8
 """To look at a pull that waits on costs an eighth of taking it out."""
-MAX_TAKEN = 1_024
+MAX_TAKEN = 256
 """Pulls that are taken out of their places in one turn, some 5 ms."""
-_TIME_SLICE_S = 0.008
+_TIME_SLICE_S = 0.003
 """Seconds of a turn in which woken pulls are answered; one is answered whatever it takes."""
 MAX_WOKEN_BYTES = 16 * 1024 * 1024
 """Bytes of their answers after which the others follow: thousands may wait for one big message."""
