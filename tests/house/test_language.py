@@ -205,19 +205,25 @@ def prose() -> Iterator[Text]:
         yield from document_texts(path)
 
 
+SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields):\s*$|^\s+\w+: (?=\S)", re.MULTILINE)
+
+
 def prose_hits(text: Text) -> Iterator[Hit]:
-    """Yield each banned form in one text."""
-    plain = " ".join(HIDDEN.sub("`x`", text.words).split())
+    """Yield each banned form in one text; every item of a docstring's sections is read on its own."""
+    whole = HIDDEN.sub("`x`", text.words)
+    pieces = SECTION.split(whole) if text.kind in {"function", "docstring"} else [whole]
     found: list[tuple[str, str]] = []
-    for rule, pattern in BANNED.items():
-        found += [(rule, plain[max(0, m.start() - 25) : m.end() + 25]) for m in pattern.finditer(plain)]
-    if text.kind not in {"message", "name"} and not (text.kind == "document" and text.words.startswith("|")):
-        found += [("opening", m.group()[:60]) for m in OPENING.finditer(plain)]
-    if text.kind == "function" and NO_VERB.match(plain):
-        found.append(("function opening", plain[:60]))
-    if text.kind in {"function", "docstring", "comment"}:
-        sentences = SENTENCE_END.split(plain)
-        found += [("long sentence", s[:90]) for s in sentences if len(s.split()) > MAX_SENTENCE_WORDS]
+    for piece in pieces:
+        plain = " ".join(piece.split())
+        for rule, pattern in BANNED.items():
+            found += [(rule, plain[max(0, m.start() - 25) : m.end() + 25]) for m in pattern.finditer(plain)]
+        if text.kind not in {"message", "name"} and not (text.kind == "document" and text.words.startswith("|")):
+            found += [("opening", m.group()[:60]) for m in OPENING.finditer(plain)]
+        if text.kind in {"function", "docstring", "comment"}:
+            sentences = SENTENCE_END.split(plain)
+            found += [("long sentence", s[:90]) for s in sentences if len(s.split()) > MAX_SENTENCE_WORDS]
+    if text.kind == "function" and NO_VERB.match(whole):
+        found.append(("function opening", whole[:60]))
     for rule, said in found:
         yield Hit(text.area, rule, text.path, text.line, said)
 

@@ -1,1 +1,1 @@
-"""Who you are and what you may do: users, signatures, policies, verdicts. Pure."""
+"""Users, signatures, policies and decisions: pure code without I/O."""

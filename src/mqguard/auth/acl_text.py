@@ -1,7 +1,7 @@
-"""Policies from the texts that administrators send, refused with Apache's sentences.
+"""Policies from the texts of administrators, rejected with Apache's messages.
 
-Stricter than there: nothing that is unknown is left out or taken for something else. Where Apache's sentence does not
-say what was wrong, the detail follows in brackets.
+This parser is stricter than Apache's: it never skips or reinterprets unknown input. If Apache's message does not name
+the problem, the detail follows in brackets.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 class EntryText(NamedTuple):
-    """One entry as it is sent; None is what is not said."""
+    """One entry as received; None means absent."""
 
     resource: str | None
     actions: Iterable[str | None] | None
@@ -28,17 +28,17 @@ class EntryText(NamedTuple):
 
 
 class PolicyText(NamedTuple):
-    """One policy as it is sent; without a type it is Custom."""
+    """One policy as received; without a type it is Custom."""
 
     type: str | None
     entries: Iterable[EntryText] | None
 
 
 def read_subject(key: str | None) -> Subject:
-    """The subject of a request about policies.
+    """Parse the subject of a request about policies.
 
     Raises:
-        MetadataRejected: There is none, or it is none.
+        MetadataRejected: The subject is absent or invalid.
     """
     if key is None:
         raise MetadataRejected("The subject is null.")
@@ -46,10 +46,10 @@ def read_subject(key: str | None) -> Subject:
 
 
 def read_acl(subject: Subject, policies: Iterable[PolicyText] | None) -> Acl:
-    """The policies that texts describe. Several policies of one type are one policy with all their entries.
+    """Parse policies. Several policies of one type become one policy with all their entries.
 
     Raises:
-        MetadataRejected: Something is missing, empty, unknown or malformed.
+        MetadataRejected: A part is missing, empty, unknown or malformed.
     """
     entries: dict[PolicyType, list[Entry]] = {}
     for policy in policies or ():
@@ -64,20 +64,20 @@ def read_acl(subject: Subject, policies: Iterable[PolicyText] | None) -> Acl:
 
 
 def read_policy_type(text: str) -> PolicyType:
-    """The policy type of a request.
+    """Parse the policy type of a request.
 
     Raises:
-        MetadataRejected: It is unknown.
+        MetadataRejected: The type is unknown.
     """
     return _read("The policy type is illegal.", PolicyType.parse, text)
 
 
 def read_resource(key: str | None) -> Resource:
-    """The resource of an entry or of a request to delete one.
+    """Parse the resource of an entry or of a request to delete one.
 
     Raises:
-        MetadataRejected: There is none, or it is none. To delete all is to name no resource at all, which is the
-            caller's to tell from a blank one.
+        MetadataRejected: The resource is absent or invalid. A request to delete all names no resource at all; the
+            caller must distinguish that from a blank one.
     """
     if key is None:
         raise MetadataRejected("The resource is null.")

@@ -1,4 +1,4 @@
-"""What a subject may do to a resource."""
+"""Actions on a resource."""
 
 import enum
 
@@ -6,7 +6,7 @@ from mqguard.auth.errors import PolicyInvalid
 
 
 class Action(enum.Enum):
-    """One action of ACL 2.0. `ALL` in an entry stands for every one of the others."""
+    """One action of ACL 2.0. `ALL` in an entry matches every other action."""
 
     ALL = "All"
     PUB = "Pub"
@@ -17,19 +17,19 @@ class Action(enum.Enum):
     GET = "Get"
     LIST = "List"
 
-    # Members are single objects: identity is a right hash, and C code instead of Enum's Python one on the hot path.
+    # Members are single objects, so identity is a correct hash, and runs in C instead of Enum's Python on the hot path.
     __hash__ = object.__hash__
 
     @classmethod
     def parse(cls, text: str) -> "Action":
-        """Read an action by its name, in any letter case.
+        """Parse an action by its name, in any letter case.
 
         Raises:
-            PolicyInvalid: The name is unknown; `Any` and `Unknown` are no actions that can be granted.
+            PolicyInvalid: The name is unknown; `Any` and `Unknown` cannot be granted.
         """
         found = _BY_NAME.get(text.lower()) if text.isascii() else None
         if found is None:
-            raise PolicyInvalid(f"unknown action `{text}`: use one of {', '.join(a.value for a in cls)}")
+            raise PolicyInvalid(f"unknown action `{text}`: write one of {', '.join(a.value for a in cls)}")
         return found
 
 

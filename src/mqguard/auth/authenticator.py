@@ -1,4 +1,4 @@
-"""Who a request comes from: its credentials and the users in, one user or a refusal out."""
+"""Authentication of a request: credentials and users in, one user or an error out."""
 
 import msgspec
 
@@ -8,23 +8,23 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import User, UserStatus
 
 NO_USER_NAME = "username cannot be null."
-"""Apache's sentence for a request without credentials."""
+"""Apache's message for a request without credentials."""
 WRONG_SIGNATURE = "check signature failed."
-"""Apache's sentence for a wrong signature; here also for an unknown user, so that names cannot be probed."""
+"""Apache's message for a wrong signature; also used for an unknown user, so that names cannot be probed."""
 AUTHENTICATION_FAILED = "Authentication failed. Please verify the credentials and try again."
-"""Apache's sentence for everything else that goes wrong."""
+"""Apache's message for every other failure."""
 
-# A member looked up in its class costs as much as a step of the comparison.
+# A module constant is cheaper than an enum member, whose lookup costs as much as a step of the comparison.
 _RIGHT, _ENABLED = Match.RIGHT, UserStatus.ENABLE
 
 
 class Credentials(msgspec.Struct, frozen=True, gc=False):
-    """What a request shows to prove who sent it.
+    """The credentials of a request.
 
     Attributes:
-        user: The access key it claims; None or empty if it claims none.
-        signature: The signature in Base64; None if it has none.
-        content: What the signature covers.
+        user: The claimed access key; None or empty if the request claims none.
+        signature: The signature in Base64; None if the request has none.
+        content: The content that the signature covers.
     """
 
     user: str | None
@@ -33,17 +33,17 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
 
 
 def authenticate(credentials: Credentials, snapshot: Snapshot, now_ms: int) -> User:
-    """The user who signed.
+    """Return the user that signed the request.
 
     Args:
-        credentials: What the request shows.
-        snapshot: The users as they are now.
+        credentials: The credentials of the request.
+        snapshot: The current users.
         now_ms: Milliseconds since the epoch, for secrets that expire.
 
     Raises:
         AuthenticationFailed: With the reason `no-credentials`, `unknown-user`, `no-signature`, `wrong-signature`,
-            `expired-secret` or `disabled`. The peer hears the same, after the same work, whether the user is unknown
-            or the secret wrong; that a user is disabled is said only to who has signed rightly.
+            `expired-secret` or `disabled`. An unknown user and a wrong secret give the peer the same message after the
+            same work. Only a correct signature reveals that the user is disabled.
     """
     name = credentials.user
     if not name:

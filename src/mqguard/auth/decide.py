@@ -1,10 +1,11 @@
 """The decision: a request and the rights of its user in, a verdict out. Total and pure.
 
-Rule 1: no user, or a disabled one (Super too): refused.
-Rule 2: a Super user is allowed; of all others, a request without a name or an action is refused.
-Rule 3: Custom entries speak; Default entries only for a resource that no Custom entry covers.
-Rule 4: of the entries that match resource, action and address, the first by precedence decides; no entry, no access.
-Rule 5: of several actions, each is judged by itself, and one that is allowed is enough.
+Rule 1: without a user, or with a disabled one (Super too), the request is denied.
+Rule 2: a Super user is allowed. For all others, a request without a name or an action is denied.
+Rule 3: Custom entries decide; Default entries decide only for a resource that no Custom entry covers.
+Rule 4: of the entries that match resource, action and address, the first by precedence decides. Without a matching
+entry, the request is denied.
+Rule 5: each of several actions is evaluated alone, and one allowed action is enough.
 """
 
 from mqguard.auth.errors import RecordCorrupt
@@ -16,7 +17,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
 
-# A member looked up in its class costs as much as a step of the decision.
+# A module constant is cheaper than an enum member, whose lookup costs as much as a step of the decision.
 _ALLOW, _DENY = Decision.ALLOW, Decision.DENY
 _ALLOWED, _DENIED = Reason.ALLOWED, Reason.DENIED
 _ENABLED, _IS_SUPER, _ANY = UserStatus.ENABLE, UserType.SUPER, ResourceType.ANY
@@ -31,14 +32,14 @@ _UNREADABLE = Verdict(_DENY, Reason.UNREADABLE)
 
 
 def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
-    """Whether the owner of `rights` may do what the request asks.
+    """Decide whether the owner of `rights` may do what the request asks for.
 
     Args:
         request: Resource, actions and address.
-        rights: Of the user that authentication proved; None when there is no such user, which is refused.
+        rights: The rights of the authenticated user; None if no such user exists, which is denied.
 
     Returns:
-        The verdict. Equal arguments give equal verdicts, whatever was asked before.
+        The verdict. Equal arguments give equal verdicts, whatever was decided before.
     """
     if rights is None:
         return _UNKNOWN_USER
@@ -46,14 +47,14 @@ def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
     name = request.name
     if names is None or not name or name.isspace():
         return _decide_rest(request, rights)
-    # As `names.find`, without its call.
+    # Same as `names.find`, without the cost of its call.
     place = names.literals.get(name) or names.around(name)
     verdict = place.answers.get(request.actions)
     return _answer(request, place) if verdict is None else verdict
 
 
 def _decide_rest(request: AccessRequest, rights: Rights) -> Verdict:
-    """Decide what policies need not be asked for, and what is asked before they are compiled."""
+    """Decide requests that need no policies, and those whose policies are not yet compiled."""
     settled = _settle(rights.user, request)
     if settled is not None:
         return settled
@@ -65,7 +66,7 @@ def _decide_rest(request: AccessRequest, rights: Rights) -> Verdict:
 
 
 def _settle(user: User, request: AccessRequest) -> Verdict | None:
-    """What can be said without asking policies."""
+    """Return the verdict if it does not depend on policies."""
     if user.status is not _ENABLED:
         return _DISABLED
     if user.type is _IS_SUPER:
@@ -79,7 +80,7 @@ def _settle(user: User, request: AccessRequest) -> Verdict | None:
 
 
 def _answer(request: AccessRequest, place: Place) -> Verdict:
-    """Ask the rules, and remember what they say to those actions at that place, whatever the name."""
+    """Evaluate the entries, and cache the verdict for those actions at that place, whatever the name."""
     if not request.actions:
         return _NO_ACTION
     verdict = _judge(request, place)
@@ -91,7 +92,7 @@ def _answer(request: AccessRequest, place: Place) -> Verdict:
 def _judge(request: AccessRequest, place: Place) -> Verdict:
     undecided = mask_of(request.actions)
     considered: list[Entry] = []
-    # INVARIANT: rules come best first, so the first that matches an action decides that action.
+    # INVARIANT: rules are in order of precedence, so the first that matches an action decides that action.
     rule = place.rule
     policy = None if rule is None else place.policy
     while rule is not None and undecided:

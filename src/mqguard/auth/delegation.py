@@ -1,13 +1,13 @@
-"""What an administrator who is not Super may change. `Cluster` Update alone makes nobody more than it is.
+"""The limits of administrators that are not Super: `Cluster` Update alone grants no further rights.
 
-Rule 1: Super users, their policies, and becoming Super are for Super users.
-Rule 2: nobody gives what it does not hold: each right that a change adds must be one the administrator has itself.
-Rule 3: who sets the secret of a user, or enables it, can act as that user, so it must hold all of that user's rights.
-Setting the very secret that the user has is no exception.
-Rule 4: taking rights away from users that are not Super, and disabling them, is allowed.
-Rule 5: who deletes a user can create another one of its name, so it must hold all of that user's rights.
+Rule 1: only Super users may change Super users and their policies, or make a user Super.
+Rule 2: an administrator may only grant rights that it holds itself.
+Rule 3: setting the secret of a user, or enabling it, requires all rights of that user, because the administrator could
+then act as that user. Setting the secret that the user already has is not an exception.
+Rule 4: removing rights from users that are not Super, and disabling them, is allowed.
+Rule 5: deleting a user requires all rights of that user, because another user of its name could be created.
 
-What is held is compared exactly, over all requests there can be (`excess`).
+Held rights are compared exactly, over all possible requests (`excess`).
 """
 
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ ONLY_SUPER_UPDATES = "The super user can only be update by super user"
 
 
 def check_delegation(by: str, before: Snapshot, after: Snapshot, names: Iterable[str]) -> None:
-    """Refuse a change that its author may not make.
+    """Reject a change that its author may not make.
 
     Args:
-        by: Name of the user who makes the change.
-        before: Users and policies as they are.
-        after: As they would be.
+        by: Name of the user that makes the change.
+        before: Users and policies before the change.
+        after: Users and policies after the change.
         names: Users and subjects that the change touches.
 
     Raises:
-        MetadataRejected: The author is unknown or disabled, or a rule above forbids it.
+        MetadataRejected: The author is unknown or disabled, or a rule above forbids the change.
     """
     author = before.rights(by)
     if author is None:
@@ -58,7 +58,7 @@ def _check_one(author: Rights, name: str, before: Snapshot, after: Snapshot) -> 
         if old is not None:
             _check_deletion(author, name, before.acl(name))
         return
-    # What the user could do before is no gift, unless the change lets the author, or anybody, act as the user anew.
+    # Rights that the user had before are not a grant, unless the change lets a client act as the user that could not.
     had = before.acl(name) if _stays_itself(old, new, author.user.name) else None
     _check_gift(author, name, after.acl(name), had)
 
@@ -66,7 +66,7 @@ def _check_one(author: Rights, name: str, before: Snapshot, after: Snapshot) -> 
 def _stays_itself(old: User | None, new: User, author: str) -> bool:
     if old is None or (new.is_enabled and not old.is_enabled):
         return False
-    # Whether a secret was sent, not whether it is another one: else the answer would tell who guessed it.
+    # This checks whether a secret was sent, not whether it is a new one: otherwise the answer would confirm a guess.
     return new.name == author or new.secrets is old.secrets
 
 
@@ -74,7 +74,7 @@ def _check_deletion(author: Rights, name: str, had: Acl | None) -> None:
     excess = find_excess(had, author.acl)
     if excess is not None:
         raise MetadataRejected(
-            f"User:{author.user.name} can not delete User:{name}, who has {excess.action.value} on "
+            f"User:{author.user.name} cannot delete User:{name}, who has {excess.action.value} on "
             f"`{excess.resource.key}`: it does not hold that right itself; it may disable the user"
         )
 
@@ -84,6 +84,6 @@ def _check_gift(author: Rights, name: str, new: Acl | None, had: Acl | None) -> 
     if excess is not None:
         where = f" from `{excess.address}`" if excess.address is not None else ""
         raise MetadataRejected(
-            f"User:{author.user.name} can not let User:{name} have {excess.action.value} on `{excess.resource.key}`"
+            f"User:{author.user.name} cannot grant User:{name} {excess.action.value} on `{excess.resource.key}`"
             f"{where}: it does not hold that right itself"
         )

@@ -1,20 +1,20 @@
-"""What can be wrong with users, policies and requests for access."""
+"""Errors in users, policies and access requests."""
 
 from mqguard.errors import ErrorKind, MqguardError
 
 
 class PolicyInvalid(MqguardError):
-    """A subject, resource, action, source, decision or policy that is none; says what and what would be right."""
+    """An invalid subject, resource, action, source, decision or policy. Its message names the correct form."""
 
     kind = ErrorKind.INVALID_INPUT
 
 
 class AuthenticationFailed(MqguardError):
-    """A caller is not who it says it is.
+    """A caller that failed authentication.
 
     Attributes:
-        reason: Machine word for the audit log (`no-credentials`, `unknown-user`, `wrong-signature`, `disabled`, …).
-        message: The sentence that the peer hears; the same for an unknown user and a wrong secret.
+        reason: The audit log's keyword (`no-credentials`, `unknown-user`, `wrong-signature`, `disabled`, …).
+        message: The sentence for the peer; the same for an unknown user and a wrong secret.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -24,23 +24,23 @@ class AuthenticationFailed(MqguardError):
 
 
 class MetadataRejected(MqguardError):
-    """A change of users or policies that is refused; the sentence is Apache's where Apache has one."""
+    """A rejected change of users or policies; the sentence is Apache's if Apache has one."""
 
 
 class MetadataStoreFailed(MqguardError):
-    """Users and policies could not be read or written; nothing has changed."""
+    """A failure to read or write users and policies; nothing has changed."""
 
 
 class RevisionConflict(MetadataStoreFailed):
-    """Users and policies were changed by another server after they were read; nothing of this change was stored."""
+    """A store that another process holds."""
 
 
 class MetadataStoreOccupied(MetadataStoreFailed):
-    """Another process holds the store."""
+    """A store without space for another write."""
 
 
 class MetadataStoreFull(MetadataStoreFailed):
-    """There is no room left to write."""
+    """A stored user or policy record that cannot be read; the message names the record, never its contents."""
 
 
 class RecordCorrupt(MetadataStoreFailed):

@@ -1,11 +1,11 @@
-"""Whether policies allow something that others do not: exact, by trying one request of each kind that they tell apart.
+"""Search for rights that other policies do not include: exact, with one request for each distinguishable kind.
 
-Entries tell two names apart only by a literal name or a prefix, and two addresses only by an end of a range. So one
-name for each literal, one for each prefix, and one address for each end of a range stand for all others.
+Entries distinguish two names only by a literal name or a prefix, and two addresses only by an end of a range. One name
+for each literal, one for each prefix, and one address for each end of a range represent all others.
 
-`analysis.comparison` proves the same for people to read: whole regions, and no bound on the work. This one runs inside
-a change, while everybody waits, so it stops at the first right that is too much and refuses what is too large. A
-property holds the two together.
+`analysis.comparison` finds the same for users to read: whole regions, and without a limit on the work. This search runs
+inside a change and blocks all requests, so it stops at the first excess right and rejects policies that are too large.
+A property test compares the two.
 """
 
 import ipaddress
@@ -23,21 +23,21 @@ from mqguard.auth.source import Address
 _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _ASKED = tuple(action for action in Action if action is not Action.ALL)
 _MAX_CHECKS = 50_000
-"""More requests than this are not tried: a second of work at worst, during which nobody else is served."""
+"""Maximum number of tried requests: at worst a second of work, during which no other request is served."""
 _MAX_LOOKS = 2_000_000
-"""Nor are more prefixes looked up: one of each length that occurs, for every name."""
+"""Maximum number of prefix lookups: one for each occurring length, for every name."""
 _MAX_RULES = 5_000_000
-"""Nor are more entries asked: all that speak about a name, for every request with that name."""
+"""Maximum number of evaluated entries: all that match a name, for every request with that name."""
 _MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
 class Excess(msgspec.Struct, frozen=True):
-    """A right that is too much.
+    """A right that others do not have.
 
     Attributes:
-        action: What would be allowed.
-        resource: On what.
-        address: From where; None where any address is meant that no range holds.
+        action: The allowed action.
+        resource: The resource.
+        address: The source; None for any address outside all ranges.
     """
 
     action: Action
@@ -46,19 +46,19 @@ class Excess(msgspec.Struct, frozen=True):
 
 
 def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
-    """A request that `new` allows and none of the others does; None when there is no such request at all.
+    """Return a request that `new` allows and none of the others does, or None if no such request exists.
 
     Args:
-        new: The policies in question; None allows nothing.
-        others: Policies of which one suffices.
+        new: The policies to check; None allows nothing.
+        others: Other policies; one that allows the request is enough.
 
     Raises:
-        MetadataRejected: The policies are so large that comparing them would keep everybody waiting.
+        MetadataRejected: The policies are so large that comparing them would block all requests.
     """
     if new is None:
         return None
     known = [acl for acl in others if acl is not None]
-    # Where the first of the others has the very same entries, nothing can have changed.
+    # If the first of the others has the very same entries, nothing can have changed.
     scope = _difference(new, known[0]) if known else _entries(new)
     index = Index(new)
     indexes = [Index(acl) for acl in known]
@@ -82,7 +82,7 @@ def find_excess(new: Acl | None, *others: Acl | None) -> Excess | None:
 
 
 def _allowed(rules: Iterable[Rule], address: Address | None) -> int:
-    """The actions that are allowed there, as bits."""
+    """Return the actions that are allowed there, as bits."""
     undecided, allowed = -1, 0
     for rule in rules:
         decided = rule.bits & undecided
@@ -105,7 +105,7 @@ def _entries(acl: Acl) -> list[Entry]:
 
 
 def _difference(one: Acl, other: Acl) -> list[Entry]:
-    """The entries that one of two policies has and the other has not."""
+    """Return the entries that only one of two policies has."""
     found: list[Entry] = []
     for kind in PolicyType:
         found += set(one.entries(kind)) ^ set(other.entries(kind))
@@ -113,7 +113,7 @@ def _difference(one: Acl, other: Acl) -> list[Entry]:
 
 
 def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, str, Resource]]:
-    """One name for all that no entry tells apart, of those that an entry in scope covers, and what they are called."""
+    """Yield one name for all names that no entry distinguishes, if an entry in scope covers it, with its resource."""
     within = Index(Acl(acls[0].subject, (Policy(PolicyType.CUSTOM, tuple(scope)),)))
     everyone = [entry.resource for acl in acls for entry in _entries(acl) if entry.resource.name]
     for kind in _TYPES:
@@ -128,7 +128,7 @@ def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, 
 
 
 def _fresh_names(named: list[Resource]) -> dict[str, str]:
-    """For each prefix, the empty one too, a name that it covers and nothing longer does."""
+    """Return, for each prefix and the empty one, a name that it covers and no longer prefix covers."""
     prefixes = {"", *(resource.name for resource in named if _is_prefix(resource))}
     lengths = sorted({len(prefix) for prefix in prefixes})
     following: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
@@ -147,7 +147,7 @@ def _is_prefix(resource: Resource) -> bool:
 
 
 def _too_large() -> MetadataRejected:
-    return MetadataRejected("the policies are too large to compare with what is held: ask a Super user")
+    return MetadataRejected("the policies are too large to compare with the rights of their author: ask a Super user")
 
 
 def _unused(taken: set[str]) -> str:
@@ -158,7 +158,7 @@ def _unused(taken: set[str]) -> str:
 
 
 def _addresses(all_rules: Iterable[Iterable[Rule]]) -> list[Address | None]:
-    """One address for all that no range tells apart."""
+    """Return one address for all addresses that no range distinguishes."""
     points: dict[int, set[int]] = {4: set(), 6: set()}
     for rules in all_rules:
         for rule in rules:

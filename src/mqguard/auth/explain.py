@@ -1,4 +1,4 @@
-"""Why a verdict is what it is: the entries that speak, the one that decided, what it beat, and what would turn it."""
+"""Explanation of a verdict: the covering entries, the deciding one, the overruled ones, and the reversing change."""
 
 import enum
 
@@ -18,32 +18,32 @@ _ASKED = (Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH)
 
 
 class Standing(enum.StrEnum):
-    """What became of an entry that covers the asked resource."""
+    """The effect of an entry that covers the requested resource."""
 
     DECIDED = "decided"
-    """It decided the verdict."""
+    """The entry decided the verdict."""
     OVERRULED = "overruled"
-    """It allows another of the asked actions, or denies one, and a better entry spoke for that action before."""
+    """The entry allows another requested action, or denies one that an entry of higher precedence decided."""
     OTHER_ACTION = "other-action"
-    """It speaks of none of the asked actions."""
+    """The entry matches none of the requested actions."""
     OTHER_ADDRESS = "other-address"
-    """It does not speak about requests from that address."""
+    """The entry does not match the source address."""
     SILENT_DEFAULT = "silent-default"
-    """It is of the Default policy, and a Custom entry covers the resource."""
+    """The entry is in the Default policy, and a Custom entry covers the resource."""
     NOT_ASKED = "not-asked"
-    """No entry was asked: who or what asked decides it."""
+    """No entry was evaluated: the user or the request decides it."""
     AGREES = "agrees"
-    """It was first for one of several asked actions and says the same as the verdict."""
+    """The entry decided another requested action, with the same result as the verdict."""
 
 
 class Consideration(msgspec.Struct, frozen=True):
-    """One entry that covers the asked resource, and what became of it.
+    """One entry that covers the requested resource, and its effect.
 
     Attributes:
         entry: The entry.
         policy: The type of the policy it belongs to.
-        standing: What became of it.
-        why: The same in words; for an overruled entry, why the other came first.
+        standing: The effect.
+        why: The effect in words; for an overruled entry, the reason for the precedence of the other.
     """
 
     entry: Entry
@@ -53,14 +53,14 @@ class Consideration(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """The whole story of a verdict.
+    """The complete explanation of a verdict.
 
     Attributes:
-        user: Who asked.
-        request: What was asked.
-        verdict: What was answered.
-        considered: Every entry that covers the resource, best first, Custom before Default.
-        turn: The smallest change that would turn the verdict; None where no change of users or policies would.
+        user: The user that sent the request.
+        request: The request.
+        verdict: The verdict.
+        considered: Every entry that covers the resource, in order of precedence, Custom before Default.
+        turn: The smallest change that reverses the verdict; None if no change of users or policies does.
     """
 
     user: str
@@ -71,13 +71,13 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Explanation:
-    """Decide, and say why.
+    """Decide the request and explain the verdict.
 
     Args:
-        user: The name that was used, which need not be a user's.
-        request: What is asked.
-        rights: Of that user; None when there is no such user.
-        orphan: Policies under that name, when there is no such user.
+        user: The name in the request, which need not be that of a user.
+        request: The request.
+        rights: The rights of that user; None if no such user exists.
+        orphan: Policies under that name, if no such user exists.
 
     Raises:
         RecordCorrupt: The user's stored policies cannot be read.
@@ -119,7 +119,7 @@ def _standing(
     news = [action for action in asked if action not in first]
     for action in news:
         first[action] = entry
-    # Equal, not the same: stored policies are read anew for an explanation.
+    # Equal entries are compared by value: an explanation decodes the stored policies again.
     if news and entry == verdict.decided_by:
         return Standing.DECIDED, "it is the first entry that matches"
     if not news:
@@ -130,7 +130,7 @@ def _standing(
 
 
 def why_first(winner: Entry, loser: Entry) -> str:
-    """Why `winner` speaks before `loser`, in words: the first difference by precedence."""
+    """Return the reason, in words, for the precedence of `winner` over `loser`: the first difference."""
     won, lost = winner.resource, loser.resource
     if (won.type is ResourceType.ANY) is not (lost.type is ResourceType.ANY):
         return f"`{won.key}` names a type, which comes before `*`"

@@ -1,4 +1,4 @@
-"""Explanations as facts for programs: texts, lists and maps, ready to be written as JSON."""
+"""Explanations as facts for programs: texts, lists and maps, ready for JSON."""
 
 from mqguard.auth.explain import Explanation
 from mqguard.auth.explain_text import entry_text
@@ -6,7 +6,7 @@ from mqguard.auth.turning import Turn
 
 
 def explanation_facts(found: Explanation) -> dict[str, object]:
-    """What was asked and answered, every entry that covers the resource, and what would turn the verdict."""
+    """Return the request, the decision, every covering entry, and the smallest change that reverses the decision."""
     request, verdict = found.request, found.verdict
     return {
         "user": found.user,

@@ -1,4 +1,4 @@
-"""Explanations as text, for a terminal."""
+"""Explanations as text for a terminal."""
 
 from typing import assert_never
 
@@ -24,7 +24,7 @@ _MARKS = {Standing.DECIDED: "=>", Standing.AGREES: " ="}
 
 
 def render(explanation: Explanation) -> str:
-    """The explanation in lines, without colour, ending without a line break."""
+    """Render the explanation as lines, without colour and without a final line break."""
     request, verdict = explanation.request, explanation.verdict
     actions = " or ".join(sorted(action.value for action in request.actions)) or "no action"
     source = f" from {request.address}" if request.address is not None else ""
@@ -43,7 +43,7 @@ def render(explanation: Explanation) -> str:
 
 
 def entry_text(entry: Entry) -> str:
-    """One entry on one line: `Allow Pub,Sub on Topic:orders from 10.0.0.0/8`."""
+    """Return one entry on one line: `Allow Pub,Sub on Topic:orders from 10.0.0.0/8`."""
     sources = ",".join(source.text for source in entry.sources) or "anywhere"
     actions = ",".join(action.value for action in entry.actions)
     return f"{entry.decision.value} {actions} on {entry.resource.key} from {sources}"
@@ -73,7 +73,7 @@ def _step(user: str, step: Step) -> str:
         case Step.MAKE_NORMAL:
             return f"make the user `{user}` Normal, or disable it"
         case Step.DISABLE_USER:
-            return f"disable the user `{user}`: made Normal, its policies would allow it"
+            return f"disable the user `{user}`; as a Normal user its policies would still allow the request"
         case Step.CHANGE_ENTRIES:
             return ""
         case _:

@@ -18,12 +18,12 @@ _MAX_ZONE_MS: Final = 14 * 60 * 60 * 1000
 
 
 def read(authorization: str | None, date_time: str | None) -> Credentials:
-    """The credentials that the headers of a call carry; without a user when there is no `authorization`.
+    """Parse the credentials in the headers of a call; without a user if `authorization` is missing.
 
     Args:
-        authorization: `MQv2-HMAC-SHA1 Credential=ak[/region/service], SignedHeaders=x-mq-date-time, Signature=hex`;
-            the algorithm and other items are not looked at, the last of repeated items counts.
-        date_time: What `x-mq-date-time` says, which is all that is signed.
+        authorization: `MQv2-HMAC-SHA1 Credential=ak[/region/service], SignedHeaders=x-mq-date-time, Signature=hex`. The
+            algorithm and other items are ignored; the last of repeated items counts.
+        date_time: The value of `x-mq-date-time`, the only signed content.
 
     Raises:
         AuthenticationFailed: With the reason `malformed-credentials` and Apache's sentence.
@@ -49,15 +49,15 @@ def read(authorization: str | None, date_time: str | None) -> Credentials:
 
 
 def is_fresh(date_time: str, now_ms: int, window_ms: int) -> bool:
-    """Whether a call was signed within `window_ms` of now, as far as its date and time can tell.
+    """True if a call was signed within `window_ms` of now, according to its date and time.
 
-    Clients write local time and call it UTC, so a text without an offset may be wrong by any whole time zone: it is
-    fresh when some zone makes it so. A text that is no date and time is not fresh.
+    Clients write local time as UTC, so a text without an offset may be wrong by any whole time zone. It is fresh if
+    some time zone makes it fresh. A text that is not a date and time is not fresh.
 
     Args:
-        date_time: What `x-mq-date-time` says: `20240102T030405Z` or RFC 3339.
+        date_time: The value of `x-mq-date-time`: `20240102T030405Z` or RFC 3339.
         now_ms: Milliseconds since the epoch.
-        window_ms: How far the clocks may differ, either way.
+        window_ms: The maximum difference between the clocks, in either direction.
     """
     stamp = _parse(date_time)
     if stamp is None:
@@ -71,12 +71,12 @@ def is_fresh(date_time: str, now_ms: int, window_ms: int) -> bool:
 
 
 def _parse(text: str) -> tuple[int, bool] | None:
-    """Milliseconds since the epoch, and whether the offset can be trusted."""
+    """Return milliseconds since the epoch, and True if the offset can be trusted."""
     try:
         if re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
             when, has_zone = dt.datetime.strptime(text, "%Y%m%dT%H%M%SZ"), False  # noqa: DTZ007
         else:
-            # Nanoseconds, as Rust writes them, are cut to what Python keeps.
+            # Rust writes nanoseconds; they are cut to the precision of Python.
             when = dt.datetime.fromisoformat(text)
             has_zone = when.tzinfo is not None
     except ValueError:
@@ -87,7 +87,7 @@ def _parse(text: str) -> tuple[int, bool] | None:
 
 
 def _items(text: str) -> list[str]:
-    # Java's split drops empty items at the end, and only there; of an empty text it makes one empty item.
+    # Java's split drops empty items only at the end; an empty text gives one empty item.
     items = text.split(",")
     while text and items and not items[-1]:
         items.pop()

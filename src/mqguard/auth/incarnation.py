@@ -1,4 +1,4 @@
-"""Which user a name means: policies belong to a user, and a user of the same name that comes later is another one."""
+"""Identities behind user names: policies belong to a user, not to a later user of the same name."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ class MeantUsers:
 
     Attributes:
         incarnations: Their incarnations, by name, as far as they exist.
-        confirmed: Names of those that somebody who knows has confirmed.
+        confirmed: Names of the users that an operator has confirmed.
     """
 
     incarnations: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -30,22 +30,22 @@ def incarnate(
     by: str | None,
     meant: MeantUsers | None,
 ) -> Iterator[Change]:
-    """Give the changes with the incarnations of their users, and with what must go together with them.
+    """Return the changes with the incarnations of their users, and with the changes that they require.
 
-    A user keeps its incarnation as long as it is the same user: one who is created is not, nor is one whose secret
-    another user sets that is not Super, since that user could act as it.
+    A user keeps its incarnation while it is the same user. A created user gets a new one. So does a user whose secret
+    is set by another user that is not Super, since that user could act as it.
 
-    Policies go with their user, and a new user starts with none, whatever was left under its name.
+    Policies belong to their user, and a new user starts with none, even if policies remain under its name.
 
     Args:
         changes: The changes.
-        before: Users and policies as they are.
-        new_incarnation: Makes an incarnation.
+        before: Users and policies before the changes.
+        new_incarnation: Returns a new incarnation.
         by: The author; None may do everything.
-        meant: The users that the changes are meant for, if they come from a document.
+        meant: The intended users, if the changes come from a document.
 
     Raises:
-        MetadataRejected: A user is of another incarnation than expected.
+        MetadataRejected: A user has another incarnation than expected.
     """
     _check_meant(before, meant)
     author = None if by is None else before.user(by)
@@ -83,6 +83,4 @@ def _check_meant(before: Snapshot, meant: MeantUsers | None) -> None:
     for name, incarnation in (meant.incarnations if meant else {}).items():
         user = before.user(name)
         if user is None or user.incarnation != incarnation:
-            raise MetadataRejected(
-                f"User:{name} is not the user any more that the changes are meant for: plan them again"
-            )
+            raise MetadataRejected(f"User:{name} is no longer the user that the changes are meant for: plan them again")

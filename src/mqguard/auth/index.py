@@ -1,9 +1,9 @@
-"""The policies of one subject, compiled so that a decision costs the same however many entries there are.
+"""The compiled policies of one subject: a decision costs the same for any number of entries.
 
-Entries cut all names of a type into places: one for each literal, one for each prefix (the names that no longer prefix
-covers), and the rest. All names of a place have the same rules, so what was answered for one holds for all of them.
-Literals lie in a dict; prefixes in a dict per length, and the lengths are searched by halving. Networks are sorted,
-merged ranges of integers.
+Entries divide all names of a type into places: one for each literal, one for each prefix (the names without a longer
+prefix), and the rest. All names of a place have the same rules, so a verdict for one name holds for all of them.
+Literals are in a dict, prefixes in a dict for each length, and the lengths are found by binary search. Networks are
+sorted, merged ranges of integers.
 """
 
 import functools
@@ -24,10 +24,10 @@ _CUSTOM, _DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
 _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 
 
-# There are no more keys than sets of actions.
+# The number of keys is limited by the number of action sets.
 @functools.cache
 def mask_of(actions: frozenset[Action]) -> int:
-    """The actions of a request as bits. `ALL` is a bit of its own: only an entry for `ALL` answers it."""
+    """Return the actions of a request as bits. `ALL` has a bit of its own, which only an entry for `ALL` matches."""
     return _bits(actions)
 
 
@@ -42,7 +42,7 @@ _EVERY_ACTION = _bits(Action)
 
 
 class Ranges(msgspec.Struct, frozen=True, gc=False):
-    """Where requests may come from: disjoint ranges of addresses in rising order, both ends included.
+    """Source ranges: disjoint ranges of addresses in rising order, both ends included.
 
     Attributes:
         starts4: First addresses of the IPv4 ranges.
@@ -57,7 +57,7 @@ class Ranges(msgspec.Struct, frozen=True, gc=False):
     ends6: tuple[int, ...]
 
     def hold(self, address: Address | None) -> bool:
-        """Whether the address is in one of the ranges of its family; no address is in none."""
+        """True if the address is in one of the ranges of its family; None is in no range."""
         if address is None:
             return False
         number = int(address)
@@ -69,15 +69,15 @@ class Ranges(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
-    """One entry, ready to be asked.
+    """One compiled entry.
 
     Attributes:
-        bits: The actions it speaks of.
-        denies: Whether it says Deny.
-        ranges: Where a request must come from; None is anywhere.
-        entry: What it was made from.
-        next: The next rule for the same names in order of precedence. Rules of wider resources are shared by all that
-            come before them.
+        bits: The matched actions.
+        denies: True if the entry is a Deny.
+        ranges: The matched sources; None is anywhere.
+        entry: The original entry.
+        next: The next rule for the same names in order of precedence. Rules of wider resources are shared by all rules
+            before them.
     """
 
     bits: int
@@ -88,41 +88,41 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
 
 
 class Place:
-    """Names that no entry tells apart: the same rules speak for all of them.
+    """Names that no entry distinguishes: the same rules apply to all of them.
 
     Attributes:
         policy: The type of the policy the rules belong to.
-        rule: The first rule in order of precedence, None if none speaks.
-        by_address: Whether a rule asks where a request comes from.
-        answers: Verdicts that were given before, by the asked actions; only where addresses do not matter, so there are
-            few. Only `decide` touches it.
+        rule: The first rule in order of precedence, or None.
+        by_address: True if a rule depends on the source address.
+        answers: Cached verdicts by the requested actions, only if addresses do not matter, so the number is small. Only
+            `decide` uses it.
     """
 
     __slots__ = ("answers", "by_address", "policy", "rule")
 
     def __init__(self, policy: PolicyType, rule: Rule | None = None, *, by_address: bool = False) -> None:
-        """Make a place that has, so far, the rules of a wider one."""
+        """Create a place that has, so far, the rules of a wider one."""
         self.policy = policy
         self.rule = rule
         self.by_address = by_address
         self.answers: dict[frozenset[Action], Verdict] = {}
 
     def __iter__(self) -> Iterator[Rule]:
-        """Every rule that speaks for these names, best first."""
+        """Yield every rule that applies to these names, in order of precedence."""
         rule = self.rule
         while rule is not None:
             yield rule
             rule = rule.next
 
     def put(self, entry: Entry) -> None:
-        """Let an entry speak before all those that speak already."""
+        """Add an entry with precedence over all current ones."""
         ranges = _ranges(entry.sources) if entry.sources else None
         bits = _EVERY_ACTION if Action.ALL in entry.actions else _bits(entry.actions)
         self.rule = Rule(bits, entry.decision is Decision.DENY, ranges, entry, self.rule)
         self.by_address = self.by_address or ranges is not None
 
     def within(self) -> "Place":
-        """A place inside this one, for which an entry of its own is about to be put."""
+        """Return a new place inside this one, for which the caller adds an entry."""
         return Place(self.policy, self.rule, by_address=self.by_address)
 
 
@@ -136,12 +136,12 @@ class Names:
     __slots__ = ("_default", "_prefixes", "_rest", "literals")
 
     def __init__(self, rest: Place, entries: list[Entry], default: "Names | None") -> None:
-        """Cut the names into places.
+        """Divide the names into places.
 
         Args:
-            rest: What is said about the names of every type.
-            entries: Those for this type, from the last by precedence to the first: what is widest is first.
-            default: Who speaks for a name of which nothing is said here.
+            rest: The rules for the names of every type.
+            entries: The entries for this type, from the lowest precedence to the highest: the widest is first.
+            default: The places of Default entries, for names that no entry here covers.
         """
         lengths = {len(entry.resource.name) for entry in entries if entry.resource.pattern is Pattern.PREFIXED}
         self.literals: dict[str, Place] = {}
@@ -152,23 +152,23 @@ class Names:
             self._add(entry)
 
     def find(self, name: str) -> Place:
-        """The place of a name. Where it has no rule, no entry covers the name."""
+        """Return the place of a name. A place without a rule means that no entry covers the name."""
         return self.literals.get(name) or self.around(name)
 
     def around(self, name: str) -> Place:
-        """The place of a name that is no literal."""
+        """Return the place of a name that is not a literal."""
         place = self._longest(name)
-        # Custom entries silence the Default ones wherever they cover the resource, whatever their actions and sources.
+        # Custom entries disable the Default ones for every resource they cover, whatever their actions and sources.
         return place if place.rule is not None or self._default is None else self._default.find(name)
 
     def _longest(self, name: str) -> Place:
-        """The place of the longest prefix of the name."""
+        """Return the place of the longest prefix of the name."""
         prefixes, place = self._prefixes, self._rest
         low, high = 0, len(prefixes)
         while low < high:
             middle = (low + high) >> 1
             length, named = prefixes[middle]
-            # A name shorter than that is cut to itself and cannot be found among longer ones.
+            # A shorter name is cut to itself and cannot be found among longer ones.
             found = named.get(name[:length])
             if found is None:
                 high = middle
@@ -190,9 +190,10 @@ class Names:
         place.put(entry)
 
     def _add_prefix(self, prefix: str) -> Place:
-        """The place of a prefix, made reachable: a search must find something at each shorter length where it looks.
+        """Return the place of a prefix, created and reachable.
 
-        Shorter prefixes are there already, so what it finds there is the place of the longest one that fits.
+        A search needs an entry at each shorter length that it probes. Shorter prefixes are already present, so the
+        search finds the place of the longest one that fits.
         """
         low, high = 0, len(self._prefixes)
         while True:
@@ -211,10 +212,10 @@ class Names:
 
 
 class Index:
-    """All rules of one subject. Never changes; a change of policies makes another one.
+    """All rules of one subject; immutable, so a change of policies creates another index.
 
     Attributes:
-        names: The places of all names, by the type of the resource.
+        names: The places of all names, by resource type.
     """
 
     __slots__ = ("names",)
@@ -225,7 +226,7 @@ class Index:
         self.names = _cut(_CUSTOM, acl.entries(_CUSTOM), silent)
 
     def rules(self, kind: ResourceType, name: str) -> list[Rule]:
-        """Every rule that speaks about the resource, best first."""
+        """Return every rule that applies to the resource, in order of precedence."""
         return list(self.names[kind].find(name))
 
 
@@ -234,7 +235,7 @@ def _cut(
 ) -> dict[ResourceType, Names]:
     everything = Place(policy)
     by_type: dict[ResourceType, list[Entry]] = {kind: [] for kind in _TYPES}
-    # From the last to the first, ties too: what is put before others takes precedence over them.
+    # From the last to the first, ties too: an added entry takes precedence over those before it.
     ranked = sorted(entries, key=rank)
     for entry in reversed(ranked):
         kind = entry.resource.type
@@ -247,7 +248,7 @@ def _cut(
 
 @functools.lru_cache(maxsize=1 << 12)
 def _ranges(sources: tuple[Source, ...]) -> Ranges:
-    # The same few networks stand in very many entries: one object each.
+    # The same few networks occur in many entries; all of these share one object.
     return Ranges(*_spans(sources, 4), *_spans(sources, 6))
 
 

@@ -1,4 +1,4 @@
-"""The users that configuration names: made Super at the first start, not changed afterwards."""
+"""Initial users named by the configuration: created as Super at the first start, never changed afterwards."""
 
 import msgspec
 
@@ -7,11 +7,11 @@ from mqguard.auth.errors import MetadataRejected
 
 
 class InitialUser(msgspec.Struct, frozen=True):
-    """A Super user to be made where there is none of that name.
+    """A Super user that is created unless a user of that name exists.
 
     Attributes:
         name: The access key.
-        secret: The secret key. Never shown in a repr.
+        secret: The secret key. A repr never shows it.
     """
 
     name: str
@@ -24,7 +24,7 @@ class InitialUser(msgspec.Struct, frozen=True):
 class _UserForm(msgspec.Struct, forbid_unknown_fields=True):
     username: str | None = None
     password: str | None = None
-    userType: str | None = None  # noqa: N815 - a name of the configuration's
+    userType: str | None = None  # noqa: N815 - the configuration's name
 
 
 class _CredentialsForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,38 +34,36 @@ class _CredentialsForm(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def initial_user(text: str) -> InitialUser:
-    """What `initAuthenticationUser` says: `{"username": "…", "password": "…"}`.
+    """Parse the value of `initAuthenticationUser`: `{"username": "…", "password": "…"}`.
 
     Raises:
-        MetadataRejected: It is not that, or a value is blank.
+        MetadataRejected: The text has another form, or a value is blank.
     """
     right = '`{"username": "…", "password": "…"}`'
     try:
         form = msgspec.json.decode(text, type=_UserForm)
     except (msgspec.MsgspecError, UnicodeError):
-        raise MetadataRejected(f"`initAuthenticationUser` is not what it should be: write {right}") from None
+        raise MetadataRejected(f"`initAuthenticationUser` is not valid: write {right}") from None
     if form.userType is not None and form.userType.lower() != "super":
-        raise MetadataRejected("the user of `initAuthenticationUser` is always Super: leave `userType` out")
+        raise MetadataRejected("the user of `initAuthenticationUser` is always Super: remove `userType`")
     return _initial("initAuthenticationUser", right, form.username, form.password)
 
 
 def inner_user(text: str) -> InitialUser:
-    """What `innerClientAuthenticationCredentials` says: `{"accessKey": "…", "secretKey": "…"}`.
+    """Parse the value of `innerClientAuthenticationCredentials`: `{"accessKey": "…", "secretKey": "…"}`.
 
     Raises:
-        MetadataRejected: It is not that, or a value is blank.
+        MetadataRejected: The text has another form, or a value is blank.
     """
     right = '`{"accessKey": "…", "secretKey": "…"}`'
     try:
         form = msgspec.json.decode(text, type=_CredentialsForm)
     except (msgspec.MsgspecError, UnicodeError):
-        raise MetadataRejected(
-            f"`innerClientAuthenticationCredentials` is not what it should be: write {right}"
-        ) from None
+        raise MetadataRejected(f"`innerClientAuthenticationCredentials` is not valid: write {right}") from None
     return _initial("innerClientAuthenticationCredentials", right, form.accessKey, form.secretKey)
 
 
 def _initial(option: str, right: str, name: str | None, secret: str | None) -> InitialUser:
     if name is None or is_blank(name) or secret is None or is_blank(secret):
-        raise MetadataRejected(f"`{option}` lacks a name or a secret: write {right}")
+        raise MetadataRejected(f"`{option}` has no name or no secret: write {right}")
     return InitialUser(name, secret)

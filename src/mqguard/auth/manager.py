@@ -1,7 +1,7 @@
-"""Changing users and policies: checked, stored, then in force for the very next decision.
+"""Changes of users and policies: checked, stored, and then in force for the next decision.
 
-The operations and their sentences are those of Apache RocketMQ (as of 5.5.0); what is stricter here: nothing
-unknown is ignored, and the last enabled Super user stays.
+The operations and their messages are those of Apache RocketMQ (as of 5.5.0). Two rules are stricter: unknown input is
+never ignored, and the last enabled Super user stays.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType, replace_secret
 
 MakeRecord = Callable[[Sequence[Change]], ChangeRecord]
-"""Makes the record of changes."""
+"""A factory for the record of changes."""
 
 DecideChanges = Callable[[Snapshot], Sequence[Change]]
 """Returns the changes to make to users and policies. It is called again if another server has changed these meanwhile.
@@ -47,16 +47,16 @@ _T = TypeVar("_T")
 
 
 class MetadataManager:
-    """The one place where users and policies change.
+    """The only place that changes users and policies.
 
-    Order of every change: validate, store, then swap the snapshot. A change that was acknowledged is in force for the
-    next decision and survives a crash; when the store fails, its error is passed on and nothing has changed.
+    Order of every change: validate, store, then swap the snapshot. An acknowledged change is in force for the next
+    decision and survives a crash. If the store fails, its error is passed on and nothing has changed.
 
     Several servers may share the store. A change names the revision that it was decided on. If the store has a newer
-    one, the manager loads it and decides the change anew, delegation included, so that no update is lost.
+    one, the manager loads it and decides the change again, delegation included, so that no update is lost.
 
-    Not for use by several threads at once. Where a method takes `by`, it is the name of the user who asks for the
-    change, and the rules of `delegation` hold; None is whoever may do everything: the operator at the machine.
+    The manager is not thread-safe. If a method takes `by`, it is the name of the user that requests the change, and the
+    rules of `delegation` apply. None means the operator at the machine, who may change everything.
 
     Attributes:
         conflicts: Number of times that a change was not stored because another server was faster.
@@ -66,12 +66,12 @@ class MetadataManager:
         """Read everything from the store.
 
         Args:
-            store: Holds users and policies.
-            new_incarnation: Makes the incarnation of a new user, a text that no other user has had. None counts, which
-                is enough for a manager whose store is gone when it is.
+            store: The store of users and policies.
+            new_incarnation: Returns the incarnation of a new user, a text that no other user has had. None uses a
+                counter, which is enough for a manager whose store does not outlive it.
 
         Raises:
-            MetadataStoreFailed: It cannot be read, or a record is corrupt.
+            MetadataStoreFailed: The store cannot be read, or a record is corrupt.
         """
         self._store = store
         self._recording = store if isinstance(store, RecordingStore) else None
@@ -85,7 +85,7 @@ class MetadataManager:
 
     @property
     def snapshot(self) -> Snapshot:
-        """All users and policies as they are now."""
+        """All current users and policies."""
         return self._snapshot
 
     @property
@@ -95,12 +95,12 @@ class MetadataManager:
 
     @contextlib.contextmanager
     def recorded(self, make: MakeRecord) -> Iterator[None]:
-        """Store the record of each change that is made inside, in the same write as the change.
+        """Store the record of each change made inside the block, in the same write as the change.
 
-        A store that cannot do that makes the changes without their records.
+        A store without this ability makes the changes without their records.
 
         Args:
-            make: Makes the record of changes, right before these are stored.
+            make: Creates the record of changes, right before these are stored.
         """
         before, self._make_record = self._make_record, make
         try:
@@ -134,10 +134,10 @@ class MetadataManager:
         *,
         by: str | None = None,
     ) -> User:
-        """Add a user; Normal and enabled when not said otherwise.
+        """Add a user; Normal and enabled by default.
 
         Raises:
-            MetadataRejected: No name, no secret, there is such a user, or `by` may not.
+            MetadataRejected: The name or the secret is missing, the user exists, or `by` may not create it.
         """
         user = _new_user(name, secret, user_type, status)
 
@@ -149,10 +149,10 @@ class MetadataManager:
         return self._change(decide, by=by)
 
     def ensure_super(self, initial: InitialUser) -> bool:
-        """Make the Super user that configuration names, unless there is a user of that name.
+        """Create the Super user that the configuration names, unless a user of that name exists.
 
         Returns:
-            Whether it was made. A user who is there keeps its secret, type and status.
+            True if it was created. An existing user keeps its secret, type and status.
         """
         user = _new_user(initial.name, initial.secret, UserType.SUPER, UserStatus.ENABLE)
 
@@ -172,21 +172,22 @@ class MetadataManager:
         force: bool = False,
         by: str | None = None,
     ) -> User:
-        """Change what is given of a user and leave the rest.
+        """Change the given fields of a user and leave the others.
 
         Args:
-            name: Whose.
-            secret: The new secret; blank is no change.
+            name: The user's name.
+            secret: The new secret; a blank one changes nothing.
             user_type: The new kind.
             status: The new status.
-            keep_old_until: With a new secret: milliseconds since the epoch until which the one it replaces is still
-                accepted, so that clients can move over; None ends it at once. With the secret that is current already
-                it can only bring that end nearer, so that asking twice is asking once.
-            force: Also when no enabled Super user is left.
-            by: Who asks for the change.
+            keep_old_until: The end of the replaced secret, in milliseconds since the epoch, so that clients can switch.
+                None ends it at once. If the new secret is already the current one, this can only move the end earlier,
+                so that a repeated call changes nothing.
+            force: True to proceed even if no enabled Super user is left.
+            by: The user that requests the change.
 
         Raises:
-            MetadataRejected: No name, no such user, `by` may not, or the last enabled Super user would be gone.
+            MetadataRejected: The name is missing, the user does not exist, `by` may not change it, or the last enabled
+                Super user would be gone.
         """
         _require_name(name)
 
@@ -204,38 +205,38 @@ class MetadataManager:
         return self._change(decide, force=force, by=by)
 
     def delete_user(self, name: str, *, force: bool = False, by: str | None = None) -> None:
-        """Remove a user and its policies together; nothing happens when there is no such user.
+        """Remove a user together with its policies; do nothing if no such user exists.
 
         Args:
-            name: Whose.
-            force: Also when no enabled Super user is left.
-            by: Who asks for the change.
+            name: The user's name.
+            force: True to proceed even if no enabled Super user is left.
+            by: The user that requests the change.
 
         Raises:
-            MetadataRejected: No name, `by` may not, or the last enabled Super user would be gone.
+            MetadataRejected: The name is missing, `by` may not delete it, or the last enabled Super user would be gone.
         """
         _require_name(name)
         self.apply(lambda _: [DeleteUser(name)], force=force, by=by)
 
     def get_user(self, name: str) -> User | None:
-        """The user of that name, None if there is none.
+        """Return the user of that name, or None if no such user exists.
 
         Raises:
-            MetadataRejected: No name.
+            MetadataRejected: The name is missing.
         """
         _require_name(name)
         return self._snapshot.user(name)
 
     def list_users(self, text: str | None = None) -> list[User]:
-        """The users whose name contains `text`, all when it is blank; in the byte order of their names."""
+        """Return the users whose name contains `text`, or all if it is blank, in the byte order of their names."""
         everyone = is_blank(text)
         return [user for user in self._snapshot.users() if everyone or str(text) in user.name]
 
     def is_super(self, name: str) -> bool:
-        """Whether the user is Super.
+        """True if the user is Super.
 
         Raises:
-            MetadataRejected: No name, or there is no such user.
+            MetadataRejected: The name is missing, or no such user exists.
         """
         _require_name(name)
         user = self._snapshot.user(name)
@@ -247,10 +248,11 @@ class MetadataManager:
         """Merge policies into those of the subject: by type, then by resource; nothing is removed.
 
         Returns:
-            All policies of the subject as they are now.
+            All policies of the subject after the change.
 
         Raises:
-            MetadataRejected: No policies, a policy without entries, no such user, or `by` may not.
+            MetadataRejected: There are no policies, a policy has no entries, no such user exists, or `by` may not grant
+                them.
         """
         if not acl.policies:
             raise MetadataRejected("The policies is empty.")
@@ -276,14 +278,14 @@ class MetadataManager:
         """Remove the entries for one resource, or all policies of the subject.
 
         Args:
-            subject: Whose.
-            policy_type: Of which policy; Custom when None. Only asked together with a resource.
-            resource: Exactly this resource; success when there is no entry for it. None removes all policies of every
-                type: a resource that did not parse must be refused before, never passed as None.
-            by: Who asks for the change.
+            subject: The owner of the policies.
+            policy_type: The type of policy; Custom if None. Used only together with a resource.
+            resource: Exactly this resource; a resource without an entry is a success. None removes all policies of
+                every type: the caller must reject a resource that did not parse, and never pass it as None.
+            by: The user that requests the change.
 
         Raises:
-            MetadataRejected: No such user, it has no policies, or `by` may not.
+            MetadataRejected: No such user exists, it has no policies, or `by` may not change them.
         """
 
         def decide(before: Snapshot) -> Sequence[Change]:
@@ -296,15 +298,15 @@ class MetadataManager:
         self.apply(decide, by=by)
 
     def get_acl(self, subject: Subject) -> Acl | None:
-        """The policies of a subject, None if it has none.
+        """Return the policies of a subject, or None if it has none.
 
         Raises:
-            MetadataRejected: No such user.
+            MetadataRejected: No such user exists.
         """
         return _acl_of(self._snapshot, subject)
 
     def list_acls(self, subject_filter: str | None = None, resource_filter: str | None = None) -> list[Acl]:
-        """The entries whose subject key and resource key contain the filters (blank: any), by subject."""
+        """Return the entries whose subject key and resource key contain the filters (blank: any), by subject."""
         found = []
         for acl in self._snapshot.acls():
             if not is_blank(subject_filter) and str(subject_filter) not in acl.subject.key:
@@ -322,20 +324,20 @@ class MetadataManager:
         by: str | None = None,
         meant: MeantUsers | None = None,
     ) -> None:
-        """Make several changes as one: all are stored and in force together, or none.
+        """Apply several changes as one: all are stored and in force together, or none.
 
         Args:
-            changes: In the order in which they count; a user goes with its policies. A function that returns them is
-                called again if another server has changed users or policies meanwhile; a sequence is then refused.
-            force: Also when no enabled Super user is left.
-            by: Who asks for the changes, for the rules of `delegation`; None where nobody has to be asked, such as
-                offline and at the first start.
-            meant: The users that the changes are meant for, if they come from a document. If `by` is Super or None, the
-                confirmed ones, those that are created and those that get a secret are confirmed from now on.
+            changes: The changes in order; deleting a user also deletes its policies. A function that returns them is
+                called again if another server has changed users or policies meanwhile; a sequence is then rejected.
+            force: True to proceed even if no enabled Super user is left.
+            by: The user that requests the changes, for the rules of `delegation`. None if no permission is required,
+                such as offline and at the first start.
+            meant: The intended users, if the changes come from a document. If `by` is Super or None, the confirmed
+                users, created users and users that get a secret are confirmed from now on.
 
         Raises:
-            MetadataRejected: Policies for no user, another incarnation of a user, `by` may not, or the last enabled
-                Super user would be gone.
+            MetadataRejected: A policy has no user, a user has another incarnation, `by` may not make a change, or the
+                last enabled Super user would be gone.
             RevisionConflict: Another server has changed users or policies meanwhile; nothing has changed.
             MetadataStoreFailed: The store failed; nothing has changed.
         """
@@ -358,10 +360,10 @@ class MetadataManager:
         by: str | None = None,
         meant: MeantUsers | None = None,
     ) -> _T:
-        """Decide a change and store it, as often as other servers change users or policies in between.
+        """Decide a change and store it; repeat this if another server changes users or policies in between.
 
         Args:
-            decide: Returns the result of the operation and the changes, given users and policies as they are.
+            decide: Returns the result of the operation and the changes, given the current users and policies.
             force: See `apply`.
             by: See `apply`.
             meant: See `apply`.
@@ -390,15 +392,15 @@ class MetadataManager:
         return self._store.apply(changes, self._revision)
 
     def _load_newer(self, before: Snapshot, by: str | None) -> None:
-        """Load what another server has stored.
+        """Load the changes that another server has stored.
 
         Args:
             before: Users and policies that the change was decided on.
-            by: Who asks for the change.
+            by: The user that requests the change.
 
         Raises:
-            RevisionConflict: The author of the change is not who it was: the request was admitted by rights that may
-                be gone, so it must not be decided anew without the guard.
+            RevisionConflict: The author's user has changed. The guard admitted the request by rights that may be gone,
+                so the change must not be decided again without the guard.
             MetadataStoreFailed: The store cannot be read.
         """
         self._load()
@@ -411,10 +413,10 @@ class MetadataManager:
         self._revision = metadata.revision
 
     def _follow(self, update: MetadataUpdate) -> None:
-        """Put changes in force that another server has stored.
+        """Apply the changes that another server has stored.
 
         Raises:
-            MetadataStoreFailed: The changes have to be loaded, and the store cannot be read.
+            MetadataStoreFailed: The changes must be loaded, and the store cannot be read.
         """
         if update.revision <= self._revision:
             return
@@ -428,10 +430,11 @@ _CHANGED_MEANWHILE: Final = "users or policies have been changed by another serv
 
 
 def _check(changes: Sequence[Change], before: Snapshot, after: Snapshot, by: str | None, *, force: bool) -> None:
-    """Refuse changes that must not be made.
+    """Reject changes that must not be made.
 
     Raises:
-        MetadataRejected: Policies for no user, `by` may not, or the last enabled Super user would be gone.
+        MetadataRejected: A policy has no user, `by` may not make a change, or the last enabled Super user would be
+            gone.
     """
     for change in changes:
         if isinstance(change, PutAcl) and after.user(change.acl.subject.name) is None:
@@ -440,12 +443,12 @@ def _check(changes: Sequence[Change], before: Snapshot, after: Snapshot, by: str
         check_delegation(by, before, after, map(_name_of, changes))
     if not force and after.live_supers == 0 and before.live_supers > 0:
         raise MetadataRejected(
-            "the last enabled Super user can not be deleted, disabled or made Normal: make another one first"
+            "the last enabled Super user cannot be deleted, disabled or made Normal: create another one first"
         )
 
 
 def _is_unchanged(name: str, before: Snapshot, after: Snapshot) -> bool:
-    """Return True if the user is the same one, with the same secrets, state and policies."""
+    """True if the user is the same one, with the same secrets, state and policies."""
     old, new = before.user(name), after.user(name)
     if old is None or new is None:
         return False
@@ -453,10 +456,10 @@ def _is_unchanged(name: str, before: Snapshot, after: Snapshot) -> bool:
 
 
 def _acl_of(snapshot: Snapshot, subject: Subject) -> Acl | None:
-    """Return the policies of a subject, None if it has none.
+    """Return the policies of a subject, or None if it has none.
 
     Raises:
-        MetadataRejected: There is no such user.
+        MetadataRejected: No such user exists.
     """
     if snapshot.user(subject.name) is None:
         raise MetadataRejected("The subject is not exist.")

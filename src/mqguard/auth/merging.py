@@ -1,14 +1,14 @@
-"""Policies put together and taken apart by resource, as `createAcl`, `updateAcl` and `deleteAcl` mean it."""
+"""Merging and splitting of policies by resource, with the semantics of `createAcl`, `updateAcl` and `deleteAcl`."""
 
 from mqguard.auth.policy import Acl, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 
 
 def merge(stored: Acl | None, given: Acl) -> Acl:
-    """The stored policies with the given ones put in.
+    """Return the stored policies merged with the given ones.
 
-    A resource that `given` names has afterwards exactly the entries that `given` says, at the place of its first
-    stored one; new resources come last. Nothing else changes.
+    A resource that `given` names has exactly the entries of `given` afterwards, at the position of its first stored
+    entry. New resources come last. Nothing else changes.
     """
     if stored is None:
         return given
@@ -18,7 +18,7 @@ def merge(stored: Acl | None, given: Acl) -> Acl:
 
 
 def without(acl: Acl, kind: PolicyType, resource: Resource) -> Acl | None:
-    """The policies without the entries of one type for exactly that resource; None when nothing is left."""
+    """Return the policies without the entries of one type for exactly that resource, or None if nothing remains."""
     policies = []
     for policy in acl.policies:
         entries = policy.entries
@@ -30,7 +30,7 @@ def without(acl: Acl, kind: PolicyType, resource: Resource) -> Acl | None:
 
 
 def containing(acl: Acl, text: str) -> Acl | None:
-    """The entries whose printed resource contains the text; None when there are none."""
+    """Return the entries whose printed resource contains the text, or None if no entry does."""
     policies = []
     for policy in acl.policies:
         entries = tuple(entry for entry in policy.entries if text in entry.resource.key)
@@ -43,7 +43,7 @@ def _merge(stored: tuple[Entry, ...], given: tuple[Entry, ...]) -> tuple[Entry, 
     said: dict[Resource, list[Entry]] = {}
     for entry in given:
         said.setdefault(entry.resource, []).append(entry)
-    # A resource keeps its place; its entries are taken out of `said` where it first stands, the rest is new.
+    # A resource keeps its position: its entries are taken from `said` at its first stored entry. New ones follow.
     merged: list[Entry] = []
     replaced = set(said)
     for entry in stored:

@@ -1,4 +1,4 @@
-"""Policies: what a subject is allowed and denied. Building one validates it, so an invalid one cannot exist."""
+"""Policies: the permissions and denials of a subject. Construction validates, so an invalid policy cannot exist."""
 
 import dataclasses
 import enum
@@ -13,54 +13,54 @@ from mqguard.auth.subject import Subject
 
 
 class Decision(enum.Enum):
-    """What an entry says."""
+    """The effect of an entry."""
 
     ALLOW = "Allow"
     DENY = "Deny"
 
-    # Members are single objects: identity is a right hash, and C code instead of Enum's Python one.
+    # Members are single objects, so identity is a correct hash, and runs in C instead of Enum's Python.
     __hash__ = object.__hash__
 
     @classmethod
     def parse(cls, text: str) -> "Decision":
-        """Read `Allow` or `Deny`, in any letter case.
+        """Parse `Allow` or `Deny`, in any letter case.
 
         Raises:
-            PolicyInvalid: It is neither.
+            PolicyInvalid: The text is another word.
         """
         for decision in cls:
             if text.isascii() and text.lower() == decision.value.lower():
                 return decision
-        raise PolicyInvalid(f"unknown decision `{text}`: use Allow or Deny")
+        raise PolicyInvalid(f"unknown decision `{text}`: write `Allow` or `Deny`")
 
 
 class PolicyType(enum.Enum):
-    """`CUSTOM` entries speak first; `DEFAULT` entries only for resources that no Custom entry matches."""
+    """The type of a policy: a `CUSTOM` entry has precedence over all `DEFAULT` entries for the same resource."""
 
     CUSTOM = "Custom"
     DEFAULT = "Default"
 
     @classmethod
     def parse(cls, text: str) -> "PolicyType":
-        """Read `Custom` or `Default`, in any letter case.
+        """Parse `Custom` or `Default`, in any letter case.
 
         Raises:
-            PolicyInvalid: It is neither.
+            PolicyInvalid: The text is another word.
         """
         for kind in cls:
             if text.isascii() and text.lower() == kind.value.lower():
                 return kind
-        raise PolicyInvalid(f"unknown policy type `{text}`: use Custom or Default")
+        raise PolicyInvalid(f"unknown policy type `{text}`: write `Custom` or `Default`")
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a policy.
 
     Attributes:
-        resource: What it speaks about.
-        actions: What it speaks of, in the order written; never empty.
-        sources: Where a request must come from; empty means anywhere.
-        decision: What it says.
+        resource: The matched resource.
+        actions: The matched actions, in the order written; never empty.
+        sources: The matched sources; empty means anywhere.
+        decision: The effect.
     """
 
     resource: Resource
@@ -70,14 +70,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         if not self.actions:
-            raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions")
+            raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions: name at least one")
 
     def speaks_of(self, action: Action) -> bool:
-        """Whether it speaks of the action: by its name or by `All`."""
+        """True if the entry matches the action, by its name or by `All`."""
         return action in self.actions or Action.ALL in self.actions
 
     def speaks_from(self, address: Address | None) -> bool:
-        """Whether it speaks about requests from the address; no address is in no range."""
+        """True if the entry matches requests from the address; None matches no range."""
         if not self.sources:
             return True
         if address is None:
@@ -102,10 +102,10 @@ class Acl:
 
     def __post_init__(self) -> None:
         if len({policy.type for policy in self.policies}) != len(self.policies):
-            raise PolicyInvalid(f"the policies of `{self.subject.key}` repeat a type")
+            raise PolicyInvalid(f"the policies of `{self.subject.key}` repeat a type: name each type once")
 
     def entries(self, kind: PolicyType) -> tuple[Entry, ...]:
-        """The entries of that type, empty if there are none."""
+        """Return the entries of that type, empty if there are none."""
         for policy in self.policies:
             if policy.type is kind:
                 return policy.entries

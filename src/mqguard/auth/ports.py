@@ -1,4 +1,4 @@
-"""The port behind which users and policies are kept."""
+"""The port to the store of users and policies."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -13,28 +13,28 @@ from mqguard.auth.user import User
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PutUser:
-    """Store a user, in place of one of the same name."""
+    """A change that stores a user and replaces one of the same name."""
 
     user: User
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeleteUser:
-    """Remove a user; nothing happens when there is none of that name. Its policies are another change."""
+    """A change that removes a user, if it exists. Another change removes its policies."""
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PutAcl:
-    """Store all policies of a subject, in place of those it had."""
+    """A change that stores all policies of a subject and replaces those it had."""
 
     acl: Acl
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeleteAcl:
-    """Remove all policies of a subject; nothing happens when there are none."""
+    """A change that removes all policies of a subject, if there are any."""
 
     subject: Subject
 
@@ -44,12 +44,12 @@ Change = PutUser | DeleteUser | PutAcl | DeleteAcl
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metadata:
-    """All users and policies, as read from a store; no user and no subject twice.
+    """All users and policies read from a store; no user and no subject occurs twice.
 
     Attributes:
         users: Every user.
-        acls: The policies of every subject, read or still as stored bytes that were checked.
-        revision: The revision of the store that they were read at.
+        acls: The policies of every subject, decoded or still as checked stored bytes.
+        revision: The revision of the store at the read.
     """
 
     users: Sequence[User]
@@ -63,8 +63,8 @@ class MetadataUpdate:
 
     Attributes:
         revision: The revision of the store after the changes.
-        previous: The revision right before them. A reader that is at another one has missed changes, and loads anew.
-        changes: The changes in their order; None if the store does not know them, so that readers load anew.
+        previous: The revision right before them. A reader at another revision has missed changes, and loads again.
+        changes: The changes in order; None if the store does not have them, so that readers load again.
     """
 
     revision: int
@@ -76,7 +76,7 @@ OnUpdate = Callable[[MetadataUpdate], None]
 
 
 def check_revision(expected: int, found: int) -> None:
-    """Refuse a change that was decided on another revision than the store has.
+    """Reject a change that was decided on another revision than that of the store.
 
     Raises:
         RevisionConflict: The revisions differ.
@@ -88,24 +88,24 @@ def check_revision(expected: int, found: int) -> None:
 
 
 class MetadataStore(Protocol):
-    """Stores users and policies. `mqguard.testing.metadata_contract` is the suite that every implementation passes.
+    """A store of users and policies. `mqguard.testing.metadata_contract` is the suite that every implementation passes.
 
     Several servers can share one store. The store has a revision: a number that grows with each write of users or
-    policies, and is stored in the same write. A server names the revision that its change was decided on. If that is
-    not the store's any more, the store refuses the change, so that no server overwrites what it has not seen.
+    policies, and is stored in the same write. A server names the revision that its change was decided on. If the store
+    has another revision, it rejects the change, so that a server never overwrites changes that it has not read.
     """
 
     def load(self) -> Metadata:
         """Read everything, all of it at one revision.
 
         Raises:
-            RecordCorrupt: A record cannot be read; none is ever skipped.
+            RecordCorrupt: A record cannot be read; the store never skips one.
             MetadataStoreFailed: The store cannot be read.
         """
         ...  # pragma: no cover
 
     def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
-        """Make all changes, in their order, or none; they survive a crash of machine or process once this returns.
+        """Apply all changes in order, or none; once this returns they survive a crash of machine or process.
 
         The store compares the revision and writes in one step: no other write comes in between.
 
@@ -118,7 +118,7 @@ class MetadataStore(Protocol):
 
         Raises:
             RevisionConflict: The store has another revision; nothing has changed.
-            MetadataStoreFull: There is no room; nothing has changed.
+            MetadataStoreFull: There is no space; nothing has changed.
             MetadataStoreFailed: The store cannot be written; nothing has changed.
         """
         ...  # pragma: no cover
@@ -130,7 +130,7 @@ class MetadataStore(Protocol):
         process can write to never calls.
 
         Args:
-            on_update: Takes the changes.
+            on_update: Receives the changes.
 
         Raises:
             MetadataStoreFailed: The store cannot be watched.
@@ -138,7 +138,7 @@ class MetadataStore(Protocol):
         ...  # pragma: no cover
 
     def close(self) -> None:
-        """Let go of the store. Closing twice is harmless; anything else after closing raises MetadataStoreFailed."""
+        """Release the store. Closing twice is harmless; any other call after closing raises MetadataStoreFailed."""
         ...  # pragma: no cover
 
 
@@ -147,9 +147,9 @@ class ChangeRecord:
     """The record of a change for the audit log, stored with the change until the log has it.
 
     Attributes:
-        id: Unique; the line in the audit log has it too, so that a line that was written twice can be told.
-        data: The record as bytes. Stores do not look inside.
-        doubtful: True if the store does not know whether the change was made, since a process ended in between.
+        id: Unique. The line in the audit log has it too, so that a line that was written twice can be recognized.
+        data: The record as bytes. Stores do not interpret it.
+        doubtful: True if a process ended during the write, so that the store cannot say whether the change was made.
     """
 
     id: str
@@ -162,11 +162,11 @@ class RecordingStore(MetadataStore, Protocol):
     """A metadata store that can also store the record of a change, in the same write as the change."""
 
     def apply_recorded(self, changes: Sequence[Change], expected_revision: int, record: ChangeRecord) -> int:
-        """Make all changes as `apply` does, and keep the record; both or none survive a crash.
+        """Apply all changes as `apply` does, and keep the record; both or none survive a crash.
 
         Raises:
             RevisionConflict: The store has another revision; neither the changes nor the record are stored.
-            MetadataStoreFull: There is no room; nothing has changed.
+            MetadataStoreFull: There is no space; nothing has changed.
             MetadataStoreFailed: The store cannot be written; nothing has changed.
         """
         ...  # pragma: no cover

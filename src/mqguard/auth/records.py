@@ -1,4 +1,4 @@
-"""Policies as stored bytes: compact, checked when they are loaded, turned into objects when they are first asked."""
+"""Policies as stored bytes: compact, checked when loaded, decoded at first use."""
 
 import functools
 
@@ -13,34 +13,34 @@ from mqguard.auth.subject import Subject
 
 
 class AclRecord(msgspec.Struct, frozen=True, gc=False):
-    """The policies of one subject as they are stored.
+    """The stored policies of one subject.
 
     Attributes:
-        subject: Whose they are.
-        data: What `encode_acl` wrote.
+        subject: The owner of the policies.
+        data: The bytes that `encode_acl` returned.
     """
 
     subject: Subject
     data: bytes
 
     def decode(self) -> Acl:
-        """The policies themselves.
+        """Decode the policies.
 
         Raises:
-            RecordCorrupt: The bytes are not what `encode_acl` writes.
+            RecordCorrupt: The bytes were not written by `encode_acl`.
         """
         try:
             form = _DECODER.decode(self.data)
             return Acl(self.subject, tuple(Policy(kind, tuple(map(_entry, entries))) for kind, entries in form))
         except (msgspec.MsgspecError, UnicodeError, PolicyInvalid):
-            # The cause may quote what is stored: it is left out on purpose.
+            # The cause may quote stored data, so it is left out on purpose.
             raise RecordCorrupt(f"the stored policies of `{self.subject.key}` cannot be read") from None
 
     def check(self) -> None:
-        """Make sure that `decode` will succeed, at a fraction of its cost.
+        """Check that `decode` will succeed, at a fraction of its cost.
 
         Raises:
-            RecordCorrupt: It would not.
+            RecordCorrupt: It would fail.
         """
         try:
             _check(_DECODER.decode(self.data))
@@ -49,7 +49,7 @@ class AclRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_acl(acl: Acl) -> AclRecord:
-    """The policies as bytes."""
+    """Encode the policies as bytes."""
     form = [
         (
             policy.type,
@@ -84,7 +84,7 @@ _DECODER = msgspec.json.Decoder(list[tuple[PolicyType, list[_EntryForm]]])
 
 @functools.lru_cache(maxsize=1 << 14)
 def _source(text: str) -> Source:
-    # The same few networks stand in very many entries: one object each.
+    # The same few networks occur in many entries; all of these share one object.
     return Source.parse(text)
 
 
@@ -100,18 +100,18 @@ def _entry(form: _EntryForm) -> Entry:
 
 def _check(policies: list[tuple[PolicyType, list[_EntryForm]]]) -> None:
     if len(policies) != len({kind for kind, _ in policies}):
-        raise PolicyInvalid("a policy type is repeated")
+        raise PolicyInvalid("a policy type is repeated: name each type once")
     for _, entries in policies:
         for form in entries:
             _check_resource(form)
             if not form.actions:
-                raise PolicyInvalid("an entry has no actions")
+                raise PolicyInvalid("an entry has no actions: name at least one")
             for text in form.sources:
                 _source(text)
 
 
 def _check_resource(form: _EntryForm) -> None:
-    # What Resource() says of its parts, without making one.
+    # The checks of Resource(), without creating one.
     name, is_any = form.name, form.pattern is Pattern.ANY
     if is_any is bool(name) or "*" in name or (form.type is ResourceType.ANY and not is_any):
-        raise PolicyInvalid("a resource has no name, a name too many, or a `*` in it")
+        raise PolicyInvalid("a resource lacks its name, has a superfluous name, or has a `*` in its name")

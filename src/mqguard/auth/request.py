@@ -1,4 +1,4 @@
-"""What is asked of a decision: one resource, the actions of which one suffices, and where the request comes from."""
+"""Access requests: one resource, the actions of which one is enough, and the source."""
 
 import msgspec
 
@@ -8,13 +8,13 @@ from mqguard.auth.source import Address
 
 
 class AccessRequest(msgspec.Struct, frozen=True, gc=False):
-    """One question to `decide`.
+    """The input of `decide`.
 
     Attributes:
-        type: The kind of the resource; `ResourceType.ANY` is no resource and is refused.
-        name: The name of the one resource, compared as it is; an empty or blank name is refused.
-        actions: What would be done; the request is allowed when any one of these is allowed by itself.
-        address: Where the request comes from, as `source.parse_address` reads it; None matches no source range.
+        type: The kind of the resource; `ResourceType.ANY` is not a resource and is denied.
+        name: The name of the one resource, compared exactly; an empty or blank name is denied.
+        actions: The requested actions; the request is allowed if any one of them is allowed.
+        address: The source, as parsed by `source.parse_address`; None matches no source range.
     """
 
     type: ResourceType

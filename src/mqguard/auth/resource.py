@@ -1,4 +1,4 @@
-"""What is guarded: clusters, namespaces, topics and groups, by name, by prefix, or any."""
+"""Guarded resources: clusters, namespaces, topics and groups, by name, by prefix, or any."""
 
 import enum
 
@@ -8,7 +8,7 @@ from mqguard.auth.errors import PolicyInvalid
 
 
 class ResourceType(enum.Enum):
-    """A kind of resource. `ANY` is only for entries: it speaks about every kind."""
+    """A kind of resource. Only entries use `ANY`, which matches every kind."""
 
     ANY = "*"
     CLUSTER = "Cluster"
@@ -16,12 +16,12 @@ class ResourceType(enum.Enum):
     TOPIC = "Topic"
     GROUP = "Group"
 
-    # Members are single objects: identity is a right hash, and C code instead of Enum's Python one on the hot path.
+    # Members are single objects, so identity is a correct hash, and runs in C instead of Enum's Python on the hot path.
     __hash__ = object.__hash__
 
 
 class Pattern(enum.Enum):
-    """How an entry's name is compared with a request's."""
+    """The way an entry's name is compared with a request's."""
 
     LITERAL = "LITERAL"
     PREFIXED = "PREFIXED"
@@ -32,12 +32,12 @@ class Pattern(enum.Enum):
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False):
-    """What an entry speaks about.
+    """The resource of an entry.
 
     Attributes:
         type: The kind; `ANY` only together with the pattern `ANY`.
         name: The name or the prefix; empty for the pattern `ANY`.
-        pattern: How `name` is compared.
+        pattern: The way `name` is compared.
     """
 
     type: ResourceType
@@ -47,22 +47,20 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if self.pattern is Pattern.ANY:
             if self.name:
-                raise PolicyInvalid(f"the name `{self.name}` says nothing where every name is meant")
+                raise PolicyInvalid(f"the name `{self.name}` is not valid with the pattern ANY: leave it out")
         elif not self.name:
-            raise PolicyInvalid(f"a resource without a name: write `{self.type.value}:name` or `{self.type.value}:*`")
+            raise PolicyInvalid(f"a resource has no name: write `{self.type.value}:name` or `{self.type.value}:*`")
         elif "*" in self.name:
-            raise PolicyInvalid(f"the name `{self.name}` holds a `*`: only a last `*` makes a prefix")
+            raise PolicyInvalid(f"the name `{self.name}` contains a `*`: write `*` only at the end, for a prefix")
         elif self.type is ResourceType.ANY:
-            raise PolicyInvalid(
-                f"the name `{self.name}` needs a type: write `Topic:{self.name}`, or `*` for everything"
-            )
+            raise PolicyInvalid(f"the name `{self.name}` has no type: write `Topic:{self.name}`, or `*` for everything")
 
     @classmethod
     def parse(cls, key: str) -> "Resource":
-        """Read a resource key: `Topic:orders`, `Topic:order*`, `Topic:*` or `*`.
+        """Parse a resource key: `Topic:orders`, `Topic:order*`, `Topic:*` or `*`.
 
         Raises:
-            PolicyInvalid: Unknown type, no name, or a `*` that is not the last character.
+            PolicyInvalid: The type is unknown, the name is missing, or a `*` is not the last character.
         """
         if key == "*":
             return cls(ResourceType.ANY, "", Pattern.ANY)
@@ -78,21 +76,23 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
         if name == "*":
             return cls(found, "", Pattern.ANY)
         if "*" in name[:-1]:
-            raise PolicyInvalid(f"the resource `{key}` has a `*` before its end: only a last `*` makes a prefix")
+            raise PolicyInvalid(
+                f"the resource `{key}` has a `*` before its end: write `*` only at the end, for a prefix"
+            )
         if name.endswith("*"):
             return cls(found, name[:-1], Pattern.PREFIXED)
         return cls(found, name, Pattern.LITERAL)
 
     @property
     def key(self) -> str:
-        """The resource as it is written in policies."""
+        """The resource in the notation of policies."""
         if self.type is ResourceType.ANY:
             return "*"
         star = "" if self.pattern is Pattern.LITERAL else "*"
         return f"{self.type.value}:{self.name}{star}"
 
     def covers(self, kind: ResourceType, name: str) -> bool:
-        """Whether this speaks about the one resource of that kind and name."""
+        """True if this matches the one resource of that kind and name."""
         if self.type is not ResourceType.ANY and self.type is not kind:
             return False
         if self.pattern is Pattern.ANY:

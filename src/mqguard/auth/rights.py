@@ -1,4 +1,4 @@
-"""What one user may do: the user and the compiled index of its policies."""
+"""The rights of one user: the user and the compiled index of its policies."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,14 +15,14 @@ _NOT_COMPILED: Mapping[ResourceType, Names] = MappingProxyType({})
 
 
 class Rights:
-    """A user and its policies as of one version. Says the same for ever; a change makes other rights.
+    """A user and its policies in one version; immutable, so a change creates new rights.
 
-    The policies are compiled when they are first asked, so that a start with many users is fast. What is remembered
-    of earlier verdicts lives in the index and dies with it, hence a remembered verdict is never out of date.
+    The policies are compiled at first use, so that a start with many users is fast. Cached verdicts belong to the index
+    and disappear with it, so a cached verdict is never out of date.
 
     Attributes:
-        user: Whose rights.
-        names: The places of all names, by the type of the resource; empty until the policies are compiled.
+        user: The owner of the rights.
+        names: The places of all names, by resource type; empty until the policies are compiled.
     """
 
     __slots__ = ("_acl", "names", "user")
@@ -34,21 +34,21 @@ class Rights:
 
     @property
     def acl(self) -> Acl | None:
-        """The policies, None if there are none.
+        """The policies, or None if there are none.
 
         Raises:
-            RecordCorrupt: They were loaded from a store and cannot be read.
+            RecordCorrupt: The policies were loaded from a store and cannot be read.
         """
         acl = self._acl
         return acl.decode() if isinstance(acl, AclRecord) else acl
 
     @property
     def stored_acl(self) -> Acl | AclRecord | None:
-        """The policies in the form they came in."""
+        """The policies in their original form."""
         return self._acl
 
     def compile(self) -> None:
-        """Cut the names into places, once.
+        """Compile the policies into places, once.
 
         Raises:
             RecordCorrupt: As for `acl`.

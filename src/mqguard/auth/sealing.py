@@ -1,4 +1,4 @@
-"""Secrets at rest and on the move between mqguards: sealed with AES-256-GCM, bound to the name of their user."""
+"""Sealed secrets, in storage and between mqguards: AES-256-GCM, bound to the user's name."""
 
 import base64
 import functools
@@ -15,7 +15,7 @@ from mqguard.errors import MqguardError
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 PREFIX: Final = "mqguard:sealed:1:"
-"""Begins every sealed form; the figure is the version of the form."""
+"""Prefix of every sealed form; the digit is the version of the form."""
 _ANY_VERSION: Final = "mqguard:sealed:"
 
 MASK: Final = "********"
@@ -26,67 +26,69 @@ _TRANSFER_ROUNDS: Final = 20_000
 
 
 class SealInvalid(MqguardError):
-    """A sealed secret that cannot be opened: another key, another user, or not what sealing made."""
+    """A sealed secret that cannot be opened: another key, another user, or not a sealed form."""
 
 
 class SealingKey:
-    """The key that secrets are sealed with. Neither its repr nor an error shows it."""
+    """The key that seals secrets. Neither its repr nor an error shows it."""
 
     __slots__ = ("_cipher", "_nonces", "id")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise SealInvalid(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}")
+            raise SealInvalid(f"the sealing key has {len(key)} bytes: it must have {KEY_BYTES}")
         self._cipher = AESGCM(key)
         self._nonces = hashlib.sha256(b"mqguard sealing nonces 1\0" + key).digest()
         self.id = hashlib.sha256(b"mqguard sealing key id\0" + key).hexdigest()[:8]
-        """Names the key without giving it away, so that a wrong one can be told from a damaged secret."""
+        """Identifies the key without revealing it, to distinguish a wrong key from a damaged secret."""
 
     def seal(self, user: str, secret: Secret, nonce: bytes) -> str:
-        """The secret as text that only this key opens, and only for that user.
+        """Seal the secret as text that only this key opens, and only for that user.
 
         Args:
-            user: Whose secret it is.
-            secret: What is sealed.
+            user: The owner of the secret.
+            secret: The secret to seal.
             nonce: 12 random bytes that were never used with this key before.
 
         Raises:
             SealInvalid: The nonce has another length.
         """
         if len(nonce) != NONCE_BYTES:
-            raise SealInvalid(f"a nonce has {NONCE_BYTES} bytes, not {len(nonce)}")
+            raise SealInvalid(f"the nonce has {len(nonce)} bytes: it must have {NONCE_BYTES}")
         sealed = self._cipher.encrypt(nonce, secret.reveal().encode("utf-8", "surrogatepass"), _binding(user))
         return f"{PREFIX}{self.id}:{base64.urlsafe_b64encode(nonce + sealed).decode('ascii')}"
 
     def seal_steadily(self, user: str, secret: Secret) -> str:
-        """The same as `seal`, and the same text each time, so that two answers about one user can be compared.
+        """Seal as `seal` does, with the same text each time, so that two answers about one user can be compared.
 
-        The nonce is made of the key, the user and the secret: it never repeats for another content.
+        The nonce is derived from the key, the user and the secret. It never repeats for other content.
         """
         content = _binding(user) + b"\0" + secret.reveal().encode("utf-8", "surrogatepass")
         return self.seal(user, secret, hmac.digest(self._nonces, content, "sha256")[:NONCE_BYTES])
 
     def open(self, user: str, text: str) -> Secret:
-        """The secret in a sealed form.
+        """Open a sealed form and return its secret.
 
         Raises:
-            SealInvalid: It was sealed with another key, for another user, in another version, or is damaged.
+            SealInvalid: The form was sealed with another key, for another user or in another version, or it is damaged.
         """
         if not text.startswith(PREFIX):
             raise SealInvalid(f"the secret of `{user}` is not in the sealed form `{PREFIX}…`")
         key_id, _, body = text[len(PREFIX) :].partition(":")
         if key_id != self.id:
-            raise SealInvalid(f"the secret of `{user}` is sealed with the key `{key_id[:8]}`, this key is `{self.id}`")
+            raise SealInvalid(
+                f"the secret of `{user}` is sealed with the key `{key_id[:8]}`, but the loaded key is `{self.id}`"
+            )
         try:
             data = _decode(body)
             opened = self._cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _binding(user))
             return Secret(opened.decode("utf-8", "surrogatepass"))
         except (InvalidTag, ValueError):
-            # The cause may hold parts of the secret: it is left out on purpose.
+            # The cause may contain parts of the secret, so it is left out on purpose.
             raise SealInvalid(f"the sealed secret of `{user}` is damaged or was sealed for another user") from None
 
     def made(self, text: str) -> bool:
-        """Whether a sealed form names this key as the one it was sealed with."""
+        """True if a sealed form names this key as the one that sealed it."""
         return text.startswith(f"{PREFIX}{self.id}:")
 
     def __repr__(self) -> str:
@@ -94,7 +96,7 @@ class SealingKey:
 
 
 def is_sealed(text: str) -> bool:
-    """Whether the text claims to be a sealed secret, of any version."""
+    """True if the text claims to be a sealed secret, of any version."""
     return text.startswith(_ANY_VERSION)
 
 
@@ -117,5 +119,5 @@ def _binding(user: str) -> bytes:
 def _decode(body: str) -> bytes:
     data = base64.urlsafe_b64decode(body)
     if base64.urlsafe_b64encode(data).decode("ascii") != body:
-        raise ValueError("not what encoding writes: other letters, or spare bits that say something")
+        raise ValueError("not canonical Base64: other characters, or padding bits that are not zero")
     return data

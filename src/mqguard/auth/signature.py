@@ -1,4 +1,4 @@
-"""Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client makes them."""
+"""Signatures: HMAC-SHA1 over the signed content, as every RocketMQ client computes them."""
 
 import enum
 import functools
@@ -13,40 +13,40 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 _NOBODIES = tuple(
-    Secret(f"of nobody, number {number}: compared with for the time it takes, never believed") for number in range(512)
+    Secret(f"decoy secret {number}: compared to keep the duration equal, never accepted") for number in range(512)
 )
-"""Many, because the prepared halves of one would always be at hand, and those of a user are not."""
+"""Decoy secrets. With a single one, its prepared key states would always be cached, and those of a user would not."""
 
 
 def sign(secret: Secret, content: bytes) -> str:
-    """The signature of `content`, in Base64 with padding (28 characters)."""
+    """Return the signature of `content`, in Base64 with padding (28 characters)."""
     return b2a_base64(_digest(secret, content), newline=False).decode("ascii")
 
 
 class Match(enum.Enum):
-    """How a signature compares with those that a user's secrets make."""
+    """The result of comparing a signature with those of a user's secrets."""
 
     RIGHT = enum.auto()
     EXPIRED = enum.auto()
-    """Made with a secret of the user that is no longer accepted."""
+    """The signature was made with a secret of the user that is no longer accepted."""
     WRONG = enum.auto()
 
 
-# A member looked up in its class costs as much as a step of the comparison.
+# A module constant is cheaper than an enum member, whose lookup costs as much as a step of the comparison.
 _RIGHT, _WRONG, _EXPIRED = Match.RIGHT, Match.WRONG, Match.EXPIRED
 
 
 def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Match:
     """Compare a signature with those of the user's secrets.
 
-    A refusal takes the same steps for a user who does not exist, who has one secret, or two: two signatures are made
-    and compared in constant time.
+    A rejection takes the same steps for an unknown user and for a user with one or two secrets. Two signatures are
+    computed and compared in constant time.
 
     Args:
-        user: Who claims to have signed; None if there is no such user.
-        content: What was signed.
-        signature: What the peer sent, in Base64; anything else is simply not equal.
-        now_ms: Milliseconds since the epoch; a secret past its `not_after` is refused.
+        user: The claimed user; None if no such user exists.
+        content: The signed content.
+        signature: The signature that the peer sent, in Base64; any other text is simply not equal.
+        now_ms: Milliseconds since the epoch; a secret past its `not_after` is rejected.
     """
     presented = signature.encode("utf-8", "surrogatepass")
     secrets = user.secrets if user is not None else ()
@@ -58,7 +58,7 @@ def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Mat
 
 
 def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bool:
-    """Whether `signature` is that of one of the user's live secrets; arguments as for `match`."""
+    """True if `signature` was made with one of the user's live secrets; the arguments are those of `match`."""
     return match(user, content, signature, now_ms) is _RIGHT
 
 
@@ -71,8 +71,8 @@ def _match(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: in
 
 
 def _digest(secret: Secret, content: bytes) -> bytes:
-    # HMAC (RFC 2104) continued from its prepared halves: `hmac.digest` prepares them for each call, and lets go of the
-    # interpreter for each, which costs more than the hashing where other threads wait for their turn.
+    # HMAC (RFC 2104) continued from cached key states. `hmac.digest` prepares them on each call and releases the
+    # interpreter lock, which costs more than the hashing when other threads wait for the lock.
     inner, outer = _halves(secret.reveal())
     inner = inner.copy()
     inner.update(content)
@@ -83,8 +83,8 @@ def _digest(secret: Secret, content: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=8192)
 def _halves(text: str) -> tuple["hashlib._Hash", "hashlib._Hash"]:
-    """The hash states after the key's inner and outer pad."""
-    # SHA-1 is what the protocol says; as an HMAC it is not known to be broken.
+    """Return the hash states after the key's inner and outer pad."""
+    # The protocol requires SHA-1; as an HMAC it is not known to be broken.
     key = text.encode("utf-8", "surrogatepass")
     if len(key) > _BLOCK:
         key = hashlib.sha1(key).digest()  # noqa: S324

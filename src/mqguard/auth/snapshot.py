@@ -1,4 +1,4 @@
-"""All users and policies as of one version."""
+"""All users and policies in one version."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -9,17 +9,17 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 
 _MAX_OVERLAY = 512
-"""Subjects that may differ from the shared base before a new base is made: a change copies at most so many."""
+"""Maximum number of subjects that differ from the shared base: a change copies no more, then a new base is made."""
 
 _Holding = tuple[User | None, Acl | AclRecord | None]
 
 
 class Snapshot:
-    """Users and policies that never change; a change makes another snapshot that shares all untouched subjects.
+    """Immutable users and policies; a change creates another snapshot, which shares all unchanged subjects.
 
     Attributes:
-        version: Counts the changes; a higher one is newer.
-        live_supers: How many Super users are enabled.
+        version: The number of changes; a higher one is newer.
+        live_supers: The number of enabled Super users.
     """
 
     __slots__ = ("_base", "_orphans", "_overlay", "live_supers", "version")
@@ -32,7 +32,7 @@ class Snapshot:
         orphans: Mapping[str, Acl | AclRecord],
         live_supers: int,
     ) -> None:
-        """Put the parts together; `of` and `after` are the ways to a snapshot."""
+        """Assemble the parts; use `of` and `after` to create a snapshot."""
         self.version = version
         self.live_supers = live_supers
         self._base = base
@@ -42,37 +42,37 @@ class Snapshot:
 
     @classmethod
     def of(cls, metadata: Metadata, version: int = 0) -> "Snapshot":
-        """The snapshot of all that a store holds."""
+        """Return the snapshot of all users and policies of a store."""
         orphans = {acl.subject.name: acl for acl in metadata.acls}
         base = {user.name: Rights(user, orphans.pop(user.name, None)) for user in metadata.users}
         return cls(version, base, {}, orphans, sum(_is_live_super(user) for user in metadata.users))
 
     def rights(self, name: str) -> Rights | None:
-        """The user of that name with its policies, None if there is none."""
+        """Return the user of that name with its policies, or None."""
         overlay = self._overlay
         if name in overlay:
             return overlay[name]
         return self._base.get(name)
 
     def user(self, name: str) -> User | None:
-        """The user of that name, None if there is none."""
+        """Return the user of that name, or None."""
         rights = self.rights(name)
         return None if rights is None else rights.user
 
     def acl(self, name: str) -> Acl | None:
-        """The policies of the subject `User:name`, whether or not there is such a user; None if there are none.
+        """Return the policies of the subject `User:name`, even if the user does not exist, or None.
 
         Raises:
-            RecordCorrupt: They were loaded from a store and cannot be read.
+            RecordCorrupt: The policies were loaded from a store and cannot be read.
         """
         return _decode(self._holding(name)[1])
 
     def users(self) -> Iterator[User]:
-        """Every user, in the byte order of the names."""
+        """Yield every user, in the byte order of the names."""
         return (user for user, _ in self._sorted() if user is not None)
 
     def acls(self) -> Iterator[Acl]:
-        """The policies of every subject that has some, in the byte order of the names.
+        """Yield the policies of every subject that has any, in the byte order of the names.
 
         Raises:
             RecordCorrupt: As for `acl`.
@@ -80,7 +80,7 @@ class Snapshot:
         return (acl for acl in (_decode(stored) for _, stored in self._sorted()) if acl is not None)
 
     def after(self, changes: Iterable[Change]) -> "Snapshot":
-        """The snapshot that the changes lead to. Only the subjects they name are built anew."""
+        """Return the snapshot after the changes. Only the subjects they name are built again."""
         touched: dict[str, _Holding] = {}
         for change in changes:
             match change:

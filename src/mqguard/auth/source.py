@@ -1,4 +1,4 @@
-"""Where a request may come from: addresses and CIDR ranges, compared as addresses of one family."""
+"""Sources of requests: addresses and CIDR ranges, compared as addresses of one family."""
 
 import dataclasses
 import functools
@@ -10,9 +10,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SHORT = 64
-"""Letters of texts worth remembering: every usual way to write a range is shorter."""
+"""Maximum length of a cached text; every usual notation of a range is shorter."""
 _MAPPED_BITS = 96
-"""Prefix length of `::ffff:0:0/96`, the IPv6 addresses that stand for the IPv4 ones."""
+"""Prefix length of `::ffff:0:0/96`, the IPv6 addresses that represent IPv4 addresses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,34 +20,34 @@ class Source:
     """One address or range of an entry.
 
     Attributes:
-        text: As the administrator wrote it; lists and exports say it again unchanged.
-        network: What it means; a single address is a network of one, host bits are masked off.
+        text: The administrator's notation; lists and exports repeat it unchanged.
+        network: The meaning of the text; a single address is a network of one, host bits are masked off.
     """
 
     text: str
     network: Network
 
     def __hash__(self) -> int:
-        # Equal texts mean equal networks, and networks are hashed in Python, slowly.
+        # Equal texts mean equal networks, and `ipaddress` hashes networks slowly in Python.
         return hash(self.text)
 
     @classmethod
     def parse(cls, text: str) -> "Source":
-        """Read `10.1.2.3`, `10.0.0.0/8`, `2001:db8::1` or `2001:db8::/32`.
+        """Parse `10.1.2.3`, `10.0.0.0/8`, `2001:db8::1` or `2001:db8::/32`.
 
         Raises:
-            PolicyInvalid: It is none of these; ACL 1.0 ranges, host names and zones are not accepted.
+            PolicyInvalid: The text has another form. ACL 1.0 ranges, host names and zones are not accepted.
         """
         network = _known_network(text) if len(text) <= _SHORT else _network(text)
         if network is None:
             raise PolicyInvalid(
-                f"`{text}` is no source address: write one address or a CIDR range, such as `10.1.2.3`, "
+                f"`{text}` is not a valid source address: write one address or a CIDR range, such as `10.1.2.3`, "
                 f"`192.168.0.0/24` or `2001:db8::/32`"
             )
         return cls(text, network)
 
 
-# Policies name the same few ranges over and over, and `ipaddress` is slow: most of the time that a large policy takes.
+# Policies repeat the same few ranges, and `ipaddress` takes most of the time to read a large policy.
 @functools.lru_cache(maxsize=4096)
 def _known_network(text: str) -> Network | None:
     return _network(text)
@@ -55,7 +55,7 @@ def _known_network(text: str) -> Network | None:
 
 def _network(text: str) -> Network | None:
     base, slash, prefix = text.partition("/")
-    # `ipaddress` also takes masks (`/255.0.0.0`) and zones; both would say something else to another reader.
+    # `ipaddress` also accepts masks (`/255.0.0.0`) and zones; other software would read both differently.
     if not text.isascii() or "%" in text or (slash and not prefix.isdigit()):
         return None
     try:
@@ -68,10 +68,10 @@ def _network(text: str) -> Network | None:
 
 
 def _mapped_network(base: ipaddress.IPv4Address, prefix: int) -> Network | None:
-    """The IPv4 network of an IPv4-mapped one: requests from mapped addresses are IPv4 requests, and so are entries.
+    """Return the IPv4 network of an IPv4-mapped one: mapped addresses are IPv4 in requests, and so in entries.
 
-    A prefix that fits IPv4 is taken as one of IPv4, as Apache RocketMQ does; one that cuts into neither address is
-    nothing that anybody can mean.
+    A prefix that fits IPv4 is taken as an IPv4 prefix, as in Apache RocketMQ. A prefix between both families has no
+    meaning.
     """
     if prefix <= 32:
         return ipaddress.ip_network((int(base), prefix), strict=False)
@@ -81,10 +81,10 @@ def _mapped_network(base: ipaddress.IPv4Address, prefix: int) -> Network | None:
 
 
 def parse_address(text: str) -> Address | None:
-    """The address of a request, None if the text is none.
+    """Parse the address of a request, or return None if the text is not an address.
 
-    An IPv4-mapped IPv6 address is the IPv4 address; a zone is left out; brackets, as Java writes them around IPv6
-    addresses, are taken off.
+    An IPv4-mapped IPv6 address becomes the IPv4 address. A zone is removed, and so are brackets, which Java writes
+    around IPv6 addresses.
     """
     if text[:1] == "[" and text[-1:] == "]" and ":" in text:
         text = text[1:-1]

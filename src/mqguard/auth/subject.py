@@ -1,4 +1,4 @@
-"""Who acts. An open set: users now; groups, services and certificates can follow."""
+"""Subjects of policies: users now; groups, services and certificates can follow."""
 
 import dataclasses
 import enum
@@ -13,20 +13,20 @@ class SubjectType(enum.Enum):
 
     @classmethod
     def parse(cls, text: str) -> "SubjectType":
-        """Read `User`, in any letter case.
+        """Parse `User`, in any letter case.
 
         Raises:
-            PolicyInvalid: It is another word.
+            PolicyInvalid: The text is another word.
         """
         for kind in cls:
             if text.isascii() and text.lower() == kind.value.lower():
                 return kind
-        raise PolicyInvalid(f"unknown subject type `{text}`: use User")
+        raise PolicyInvalid(f"unknown subject type `{text}`: write `User`")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose policy it is.
+    """The owner of a policy.
 
     Attributes:
         name: The user's name (its access key).
@@ -38,19 +38,19 @@ class Subject:
 
     @classmethod
     def parse(cls, key: str) -> "Subject":
-        """Read `User:name`; the name may hold further colons.
+        """Parse `User:name`; the name may contain further colons.
 
-        A key without a name is read as one, as Apache does: there is no such user, so nothing can be granted to it.
+        A key without a name is accepted, as in Apache RocketMQ: no such user exists, so nothing can be granted to it.
 
         Raises:
-            PolicyInvalid: Another kind of subject.
+            PolicyInvalid: The key has another kind of subject.
         """
         kind, _, name = key.partition(":")
         if not kind.isascii() or kind.lower() != SubjectType.USER.value.lower():
-            raise PolicyInvalid(f"`{key}` is no subject: write `User:name`")
+            raise PolicyInvalid(f"`{key}` is not a valid subject: write `User:name`")
         return cls(name)
 
     @property
     def key(self) -> str:
-        """The subject as policies write it."""
+        """The subject in the notation of policies."""
         return f"{self.type.value}:{self.name}"

@@ -1,12 +1,13 @@
-"""Bounds how many secrets can be guessed, by name and by address.
+"""Limits on guessing secrets, by name and by address.
 
 Rule 1: failed attempts are counted for a name at an address, for an address over all names, and for a name over all
-addresses. An attempt that any of the three has no room for is refused without verifying it, so it is no guess, and it
-is not counted.
-Rule 2: each count has a maximum, so whatever an attacker does, a source is open again `max_wait_s` after it stops.
+addresses. An attempt for which any of the three counts is full is rejected without verification, so it is not a guess,
+and it is not counted.
+Rule 2: each count has a maximum, so after an attack a source is open again `max_wait_s` later, whatever the attacker
+did.
 Rule 3: a name that has authenticated from an address before is exempt from the counts of others: from those of the
 address, which others at the address may fill, and from those of the name, which others may fill from elsewhere.
-Rule 4: memory is bounded. The counts that were used longest ago are dropped first.
+Rule 4: memory is bounded. The least recently used counts are dropped first.
 
 An IPv6 address counts with its /64 network.
 """
@@ -19,7 +20,7 @@ from mqguard.model.address import address_block
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ThrottleLimits:
-    """How many failed attempts are verified. Each rate is the number of failures that are forgotten each second.
+    """Limits on verified failed attempts. Each rate is the number of failures that expire each second.
 
     Attributes:
         pair_burst: Failures of one name at one address.
@@ -28,8 +29,8 @@ class ThrottleLimits:
         address_per_second: Rate of these.
         name_burst: Failures of one name, over all addresses.
         name_per_second: Rate of these.
-        max_wait_s: Longest time in seconds for which a count refuses attempts after the last failure.
-        max_counts: Maximum number of counts, and of names with addresses that are known.
+        max_wait_s: Maximum time in seconds for which a count rejects attempts after the last failure.
+        max_counts: Maximum number of counts, and of known pairs of name and address.
     """
 
     pair_burst: int = 50
@@ -43,17 +44,17 @@ class ThrottleLimits:
 
 
 _Key = tuple[str | None, str | None]
-"""A name and an address; None stands for all."""
+"""A name and an address; None means all."""
 
 
 class Throttle:
-    """Counts failed attempts and answers how long to wait. Time is an argument."""
+    """Counts failed attempts and returns how long to wait. Time is an argument."""
 
     __slots__ = ("_counts", "_known", "_limits")
 
     def __init__(self, limits: ThrottleLimits | None = None) -> None:
         self._limits = limits or ThrottleLimits()
-        # Level of failures, and when it was so in milliseconds.
+        # Level of failures, and its time in milliseconds.
         self._counts: OrderedDict[_Key, tuple[float, int]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -81,7 +82,7 @@ class Throttle:
         self._add((user, None), limits.name_burst, limits.name_per_second, now_ms)
 
     def succeeded(self, user: str, address: str) -> None:
-        """Note that a name has authenticated from an address. Failures that were counted stay."""
+        """Record that a name has authenticated from an address. Counted failures stay."""
         known = self._known
         key = (user, address_block(address))
         known[key] = None
@@ -94,7 +95,7 @@ class Throttle:
 
     def _wait_ms(self, key: _Key, burst: int, per_second: float, now_ms: int) -> int:
         over = self._level(key, per_second, now_ms) - burst
-        # A level at its burst has no room for a further failure until one whole failure is forgotten.
+        # A level at its burst has no room for another failure until one whole failure has expired.
         return 0 if over <= -1 else int((over + 1) / per_second * 1000) + 1
 
     def _level(self, key: _Key, per_second: float, now_ms: int) -> float:

@@ -1,4 +1,4 @@
-"""The smallest change of users or policies that turns a verdict. Found by trying: what is told is known to work."""
+"""The smallest change of users or policies that reverses a verdict. Each returned change was tried and works."""
 
 import enum
 from collections.abc import Iterator
@@ -18,25 +18,25 @@ from mqguard.auth.verdict import Reason
 
 
 class Step(enum.StrEnum):
-    """What is to be done."""
+    """The kind of change."""
 
     CREATE_USER = "create-user"
     ENABLE_USER = "enable-user"
     MAKE_NORMAL = "make-normal"
-    """A Super user is denied nothing: made Normal, it is refused by its policies."""
+    """The policies of a Super user have no effect: as a Normal user, they would deny the request."""
     DISABLE_USER = "disable-user"
-    """Made Normal, it would be allowed by its policies."""
+    """As a Normal user, its policies would still allow the request."""
     CHANGE_ENTRIES = "change-entries"
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A change that turns a verdict.
+    """A change that reverses a verdict.
 
     Attributes:
-        step: What is to be done; a user that is created or enabled may need entries as well.
-        policy: Of which policy entries are changed.
-        removed: Entries to take away.
-        added: Entries to put in.
+        step: The kind of change; a user that is created or enabled may also need entries.
+        policy: The policy whose entries change.
+        removed: Entries to remove.
+        added: Entries to add.
     """
 
     step: Step
@@ -46,21 +46,21 @@ class Turn(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """How many things change."""
+        """The number of changed things."""
         return len(self.removed) + len(self.added) + (self.step is not Step.CHANGE_ENTRIES)
 
 
 def find_turn(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Turn | None:
-    """The smallest change that turns the verdict on a request; of equal ones, one that touches nothing else if any.
+    """Return the smallest change that reverses the verdict; on a tie, preferably one that affects only this request.
 
     Args:
-        user: The name that was used, which need not be a user's.
-        request: What was asked.
-        rights: Of that user; None when there is no such user.
-        orphan: Policies under that name, when there is no such user.
+        user: The name in the request, which need not be that of a user.
+        request: The request.
+        rights: The rights of that user; None if no such user exists.
+        orphan: Policies under that name, if no such user exists.
 
     Returns:
-        None where no change of users or policies turns it: a request that names nothing stays refused.
+        None if no change of users or policies reverses it: a request that names nothing stays denied.
 
     Raises:
         RecordCorrupt: The user's stored policies cannot be read.
@@ -84,7 +84,7 @@ def find_turn(user: str, request: AccessRequest, rights: Rights | None, orphan: 
 
 
 def _let_in(step: Step, user: User, request: AccessRequest, acl: Acl | None) -> Turn | None:
-    """A step that makes policies asked, with the change of entries that is needed then."""
+    """Return a step after which policies are evaluated, with the change of entries that is required then."""
     rights = Rights(user, acl)
     if decide(request, rights).allowed:
         return Turn(step)
@@ -93,7 +93,7 @@ def _let_in(step: Step, user: User, request: AccessRequest, acl: Acl | None) -> 
 
 
 def changed(acl: Acl, turn: Turn) -> Acl:
-    """The policies after a change of entries."""
+    """Return the policies after a change of entries."""
     kinds = [policy.type for policy in acl.policies]
     kinds += [] if turn.policy in kinds else [turn.policy]
     policies = []
@@ -106,7 +106,7 @@ def changed(acl: Acl, turn: Turn) -> Acl:
 
 
 def stepped(name: str, user: User | None, turn: Turn) -> User:
-    """The user after a change, without its secrets."""
+    """Return the user after a change, without its secrets."""
     if user is None:
         return User(name, ())
     kind = UserType.NORMAL if turn.step is Step.MAKE_NORMAL else user.type
@@ -133,12 +133,12 @@ def _to_deny(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Tur
     removals = [Turn(Step.CHANGE_ENTRIES, kind, removed=(entry,)) for entry in allowing]
     exact = [turn for turn in removals if _is_exact(acl, request, turn)]
     yield from exact
-    if "*" not in request.name:  # else no entry can say this name
+    if "*" not in request.name:  # otherwise no entry can name it
         rights = Rights(User(acl.subject.name, ()), acl)
         actions = tuple(
             one for one in Action if one in request.actions and decide(_alone(request, one), rights).allowed
         )
-        # Nothing comes before a Deny for the very name.
+        # A Deny for the exact name has the highest precedence.
         yield Turn(Step.CHANGE_ENTRIES, kind, added=(_entry(request, actions, Decision.DENY),))
     yield from removals
 
@@ -153,19 +153,19 @@ def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Tu
             continue
         added = _entry(request, (action,), Decision.ALLOW)
         yield Turn(Step.CHANGE_ENTRIES, kind, added=(added,))
-        # Only a Deny for the very name can stand against that.
+        # Only a Deny for the exact name has precedence over that.
         speaking = _speaking(acl, _alone(request, action), kind, Decision.DENY)
         literal = tuple(entry for entry in speaking if entry.resource.pattern is Pattern.LITERAL)
         if literal:
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal)
             yield Turn(Step.CHANGE_ENTRIES, kind, removed=literal, added=(added,))
-            # Nothing in Default stands against Custom; but it is silent about that name then, whatever is asked.
+            # No Default entry has precedence over a Custom one; but Default entries then no longer apply to that name.
             yield Turn(Step.CHANGE_ENTRIES, PolicyType.CUSTOM, added=(added,))
     yield from removals
 
 
 def _is_exact(acl: Acl, request: AccessRequest, turn: Turn) -> bool:
-    """Whether the entry that goes speaks of nothing but what was asked, and keeps no Default entry silent."""
+    """True if the removed entry matches only the request, and its removal makes no Default entry apply."""
     (entry,) = turn.removed
     resource, networks = entry.resource, [source.network for source in entry.sources]
     if (resource.type, resource.name, resource.pattern) != (request.type, request.name, Pattern.LITERAL):
@@ -200,5 +200,5 @@ def _entry(request: AccessRequest, actions: tuple[Action, ...], decision: Decisi
 
 
 def _sources(request: AccessRequest) -> tuple[Source, ...]:
-    # From this address alone: that touches least else. No range holds an unknown one.
+    # This source alone affects the fewest other requests. No range contains an unknown one.
     return (Source.parse(str(request.address)),) if request.address is not None else ()

@@ -1,4 +1,4 @@
-"""Users: the access key, its secrets, its kind and whether it is enabled."""
+"""Users: the access key, its secrets, its type and its status."""
 
 import dataclasses
 import enum
@@ -7,63 +7,63 @@ import hmac
 from mqguard.auth.errors import PolicyInvalid
 
 NO_INCARNATION = "0"
-"""The incarnation of a user that was stored before there were incarnations."""
+"""The incarnation of a user that was stored before incarnations existed."""
 
 
 class UserType(enum.Enum):
-    """`SUPER` may do everything, unless disabled."""
+    """The type of a user. A `SUPER` user may do everything, unless disabled."""
 
     SUPER = "Super"
     NORMAL = "Normal"
 
     @classmethod
     def parse(cls, text: str) -> "UserType":
-        """Read `Super` or `Normal`, in any letter case.
+        """Parse `Super` or `Normal`, in any letter case.
 
         Raises:
-            PolicyInvalid: It is neither.
+            PolicyInvalid: The text is another word.
         """
         for kind in cls:
             if text.isascii() and text.lower() == kind.value.lower():
                 return kind
-        raise PolicyInvalid(f"unknown user type `{text}`: use Super or Normal")
+        raise PolicyInvalid(f"unknown user type `{text}`: write `Super` or `Normal`")
 
 
 class UserStatus(enum.Enum):
-    """Whether a user is let in at all."""
+    """The status of a user: a disabled one is always denied."""
 
     ENABLE = "enable"
     DISABLE = "disable"
 
     @classmethod
     def parse(cls, text: str) -> "UserStatus":
-        """Read `enable` or `disable`, in any letter case.
+        """Parse `enable` or `disable`, in any letter case.
 
         Raises:
-            PolicyInvalid: It is neither.
+            PolicyInvalid: The text is another word.
         """
         for status in cls:
             if text.isascii() and text.lower() == status.value:
                 return status
-        raise PolicyInvalid(f"unknown user status `{text}`: use enable or disable")
+        raise PolicyInvalid(f"unknown user status `{text}`: write `enable` or `disable`")
 
 
 class Secret:
-    """A secret key. Its repr, str and format never show it; `reveal` is the one way to the text."""
+    """A secret key. Its repr, str and format never show it; only `reveal` returns the text."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
         if not text:
-            raise PolicyInvalid("a secret can not be empty")
+            raise PolicyInvalid("a secret cannot be empty")
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: only for signing, sealing and the one-time print of a generated secret."""
+        """Return the text itself: only for signing, sealing and the one-time print of a generated secret."""
         return self._text
 
     def equals(self, other: "Secret") -> bool:
-        """Whether both are the same text, in a time that does not tell where they differ."""
+        """True if both are the same text; the duration does not reveal where they differ."""
         one, another = (secret.reveal().encode("utf-8", "surrogatepass") for secret in (self, other))
         return hmac.compare_digest(one, another)
 
@@ -83,7 +83,7 @@ class LiveSecret:
 
     Attributes:
         secret: The key.
-        not_after: Milliseconds since the epoch after which it is refused; None is for ever.
+        not_after: Milliseconds since the epoch after which the secret is rejected; None is for ever.
     """
 
     secret: Secret
@@ -96,12 +96,12 @@ class User:
 
     Attributes:
         name: The access key.
-        secrets: What it may sign with: the current secret first, then at most one that is being rotated out.
+        secrets: The accepted secrets: the current one first, then at most one that is being replaced.
         type: Super or Normal.
         status: Enabled or disabled.
-        incarnation: Tells this user from others that had or will have its name. It is new when the user is created,
-            and when a user who is not Super sets the secret of another one.
-        confirmed: True if `mqguard apply` has created this incarnation, or has been told that it is the right one.
+        incarnation: Distinguishes this user from earlier and later users of the same name. It is new when the user is
+            created, and when a user that is not Super sets the secret of another one.
+        confirmed: True if `mqguard apply` has created this incarnation, or an operator has confirmed it.
     """
 
     name: str
@@ -113,12 +113,12 @@ class User:
 
     @property
     def is_super(self) -> bool:
-        """Whether policies are not evaluated for it."""
+        """True if policies are not evaluated for the user."""
         return self.type is UserType.SUPER
 
     @property
     def is_enabled(self) -> bool:
-        """Whether it is let in."""
+        """True if the user is enabled."""
         return self.status is UserStatus.ENABLE
 
 

@@ -1,4 +1,4 @@
-"""The answer to a request for access, with its reason."""
+"""The answer to an access request, with its reason."""
 
 import enum
 from typing import NoReturn
@@ -9,39 +9,40 @@ from mqguard.auth.policy import Decision, Entry, PolicyType
 
 
 class Reason(enum.StrEnum):
-    """Why a verdict is what it is: machine words for audit, metrics and explanations."""
+    """The reason for a verdict: keywords for audit, metrics and explanations."""
 
     SUPER = "super"
     """Allowed: the user is Super; policies are not evaluated."""
     ALLOWED = "allowed"
-    """Allowed: the best matching entry of one of the actions says Allow."""
+    """Allowed: the matching entry of highest precedence for one of the actions is an Allow."""
     DENIED = "denied"
-    """Refused: an entry says Deny."""
+    """Denied: an entry is a Deny."""
     NO_MATCH = "no-match"
-    """Refused: no entry matches the resource, an action and the address."""
+    """Denied: no entry matches the resource, an action and the address."""
     UNKNOWN_USER = "unknown-user"
-    """Refused: there is no such user."""
+    """Denied: no such user exists."""
     DISABLED = "disabled"
-    """Refused: the user is disabled, Super or not."""
+    """Denied: the user is disabled, Super or not."""
     MISSING_NAME = "missing-name"
-    """Refused: the request names no resource."""
+    """Denied: the request names no resource."""
     NO_RESOURCE = "no-resource"
-    """Refused: the request's type is `*`, which is for entries."""
+    """Denied: the request's type is `*`, which is only valid in entries."""
     NO_ACTION = "no-action"
-    """Refused: the request asks for nothing."""
+    """Denied: the request has no action."""
     UNREADABLE = "unreadable"
-    """Refused: the stored policies of the subject cannot be read."""
+    """Denied: the stored policies of the subject cannot be read."""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What `decide` answers. Ask `decision`; a verdict itself is neither true nor false.
+    """The result of `decide`. Use `decision`; a verdict itself is neither true nor false.
 
     Attributes:
         decision: Allow or Deny.
-        reason: Why.
-        decided_by: The entry that decided, None if none did.
-        policy: The type of the policy that spoke for the resource, None if none did.
-        considered: The entries that match resource, an asked action and the address, best first, up to `decided_by`.
+        reason: The reason.
+        decided_by: The entry that decided, or None.
+        policy: The type of the policy that covers the resource, or None.
+        considered: The entries that match resource, a requested action and the address, in precedence order, up to
+            `decided_by`.
     """
 
     decision: Decision
@@ -52,8 +53,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def allowed(self) -> bool:
-        """Whether the decision is Allow."""
+        """True if the decision is Allow."""
         return self.decision is Decision.ALLOW
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a verdict is neither true nor false: ask its `decision`")
+        raise TypeError("a verdict is neither true nor false: use its `decision`")

@@ -1,4 +1,4 @@
-"""The sentences that refused peers hear, in Apache's words (as of 5.5.0)."""
+"""Denial messages for peers, in Apache's words (as of 5.5.0)."""
 
 from typing import assert_never
 
@@ -6,21 +6,21 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.verdict import Reason, Verdict
 
 AUTHORIZATION_FAILED = "Authorization failed. Please verify your access rights and try again."
-"""What is said when a request could not be judged at all."""
+"""Message for a request that could not be evaluated at all."""
 
 
 def refusal(user: str, kind: ResourceType, name: str, source: str, verdict: Verdict) -> str:
-    """What a peer hears whose request was not allowed; nothing of the policy.
+    """Return the message for a peer whose request was denied; it reveals nothing of the policy.
 
     Args:
         user: Name of the authenticated user.
         kind: Type of the resource.
         name: Name of the resource.
         source: The address of the peer, as text.
-        verdict: The refusal.
+        verdict: The denial.
 
     Raises:
-        ValueError: The verdict is no refusal.
+        ValueError: The verdict is not a denial.
     """
     reason = verdict.reason
     match reason:
@@ -34,6 +34,6 @@ def refusal(user: str, kind: ResourceType, name: str, source: str, verdict: Verd
         case Reason.UNREADABLE:
             return AUTHORIZATION_FAILED
         case Reason.SUPER | Reason.ALLOWED:
-            raise ValueError(f"a verdict with the reason `{reason.value}` is no refusal")
+            raise ValueError(f"a verdict with the reason `{reason.value}` is not a denial")
         case _:
             assert_never(reason)

@@ -65,7 +65,7 @@ def resolve_secret(text: str) -> Secret:
         if not content:
             raise ValueInvalid(f"the environment variable `{place}` is not set")
     if not content:
-        raise ValueInvalid("a secret can not be empty")
+        raise ValueInvalid("a secret cannot be empty")
     return Secret(content)
 
 

@@ -45,16 +45,19 @@ def test_policies_of_one_type_are_one_policy():
         (GOOD._replace(actions=["Pub", "any"]), "The actions can not be Any."),
         (
             GOOD._replace(actions=["Pub", "Publish"]),
-            "The action is illegal. [unknown action `Publish`: use one of All, ",
+            "The action is illegal. [unknown action `Publish`: write one of All, ",
         ),
         (GOOD._replace(actions=["Pub", None]), "The action is illegal."),
         (GOOD._replace(sources=["10.0.0.1", " "]), "The source ip is empty."),
         (GOOD._replace(sources=[None]), "The source ip is empty."),
-        (GOOD._replace(sources=["192.168.*.*"]), "The source ip is invalid. [`192.168.*.*` is no source address: "),
+        (
+            GOOD._replace(sources=["192.168.*.*"]),
+            "The source ip is invalid. [`192.168.*.*` is not a valid source address: ",
+        ),
         (GOOD._replace(decision=None), "The decision is null or illegal."),
         (
             GOOD._replace(decision="Maybe"),
-            "The decision is null or illegal. [unknown decision `Maybe`: use Allow or Deny]",
+            "The decision is null or illegal. [unknown decision `Maybe`: write `Allow` or `Deny`]",
         ),
     ],
 )
@@ -74,7 +77,7 @@ def test_what_is_wrong_is_said_in_apaches_words_with_the_detail_behind(entry, se
         ([PolicyText(None, [GOOD]), PolicyText("Default", [])], "The policy entries is empty."),
         (
             [PolicyText("Costum", [GOOD])],
-            "The policy type is illegal. [unknown policy type `Costum`: use Custom or Default]",
+            "The policy type is illegal. [unknown policy type `Costum`: write `Custom` or `Default`]",
         ),
     ],
 )
@@ -93,6 +96,6 @@ def test_subjects_resources_and_types_of_requests_are_read_alike():
             read_one(text)
     with pytest.raises(MetadataRejected) as caught:
         read_subject("alice")
-    assert str(caught.value) == "The subject is null. [`alice` is no subject: write `User:name`]"
+    assert str(caught.value) == "The subject is null. [`alice` is not a valid subject: write `User:name`]"
     with pytest.raises(MetadataRejected):
         read_policy_type("")

@@ -180,10 +180,10 @@ def test_who_enables_a_user_gives_what_it_holds(manager):
 
 def test_a_refusal_says_what_is_too_much(manager):
     assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub", "10.9.0.0/16"))) == (
-        "User:boss can not let User:bob have Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
+        "User:boss cannot grant User:bob Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
     )
     assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub"))) == (
-        "User:boss can not let User:bob have Pub on `Topic:pay`: it does not hold that right itself"
+        "User:boss cannot grant User:bob Pub on `Topic:pay`: it does not hold that right itself"
     )
 
 

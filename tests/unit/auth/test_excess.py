@@ -176,5 +176,7 @@ def prefixes(count):
 def test_what_is_too_large_is_refused_at_once(new, held):
     """Nobody waits for a comparison that takes long."""
     known = acl(*(allow(key, *([one] if one else [])) for key, sources in held.items() for one in sources))
-    with pytest.raises(MetadataRejected, match="too large to compare with what is held: ask a Super user"):
+    with pytest.raises(
+        MetadataRejected, match="too large to compare with the rights of their author: ask a Super user"
+    ):
         find_excess(acl(*map(allow, new)), known)

@@ -72,7 +72,7 @@ def test_who_takes_a_user_over_makes_another_one(manager):
 
 def test_who_deletes_a_user_holds_its_rights(manager):
     """Otherwise the deletion would be the first half of a takeover."""
-    with pytest.raises(MetadataRejected, match="can not delete User:alice, who has Pub on `Topic:t`"):
+    with pytest.raises(MetadataRejected, match="cannot delete User:alice, who has Pub on `Topic:t`"):
         manager.delete_user("alice", by="helpdesk")
     manager.create_acl(acl("helpdesk", entry("Cluster:c", "Update"), entry("Topic:*", "All")))
     manager.delete_user("alice", by="helpdesk")
@@ -95,7 +95,7 @@ def test_changes_are_for_the_user_that_was_seen(manager, change):
     seen = MeantUsers({"alice": incarnation(manager)})
     manager.delete_user("alice")
     for _ in range(2):
-        with pytest.raises(MetadataRejected, match="User:alice is not the user any more that the changes are meant"):
+        with pytest.raises(MetadataRejected, match="User:alice is no longer the user that the changes are meant"):
             manager.apply([change], meant=seen)
         if manager.get_user("alice") is None:
             manager.create_user("alice", "s")

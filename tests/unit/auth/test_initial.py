@@ -34,7 +34,7 @@ def test_what_is_not_that_is_refused_and_the_secret_is_not_told(read, text):
     option = "initAuthenticationUser" if read is initial_user else "innerClientAuthenticationCredentials"
     assert f"`{option}`" in str(caught.value)
     right = '{"username": "…", "password": "…"}' if read is initial_user else '{"accessKey": "…", "secretKey": "…"}'
-    assert str(caught.value).endswith((f": write `{right}`", "is always Super: leave `userType` out"))
+    assert str(caught.value).endswith((f": write `{right}`", "is always Super: remove `userType`"))
     assert "hush" not in str(caught.value)
     assert caught.value.__cause__ is None
 

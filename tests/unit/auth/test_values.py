@@ -33,7 +33,7 @@ def test_words_are_read_in_any_letter_case_and_nothing_else(kind):
 
 @pytest.mark.parametrize("text", ["Any", "Unknown", "\u017fub", "Publ\u0131sh", "All,Pub"])
 def test_what_no_entry_can_say_is_no_action(text):
-    with pytest.raises(PolicyInvalid, match="use one of All, Pub, Sub, Create, Update, Delete, Get, List"):
+    with pytest.raises(PolicyInvalid, match="write one of All, Pub, Sub, Create, Update, Delete, Get, List"):
         Action.parse(text)
 
 
@@ -156,7 +156,7 @@ def test_sources_are_read_and_said_again_as_written(text, network):
     ],
 )  # fmt: skip
 def test_what_is_no_source_is_refused(text):
-    with pytest.raises(PolicyInvalid, match="is no source address: write one address or a CIDR range"):
+    with pytest.raises(PolicyInvalid, match="is not a valid source address: write one address or a CIDR range"):
         Source.parse(text)
 
 
@@ -191,7 +191,7 @@ def test_subjects_are_read(key, name):
 
 @pytest.mark.parametrize("key", ["", "alice", "Group:g", " User:a", "Users:a", "U\u017fer:a", ":a"])
 def test_what_is_no_subject_is_refused(key):
-    with pytest.raises(PolicyInvalid, match="is no subject: write `User:name`"):
+    with pytest.raises(PolicyInvalid, match="is not a valid subject: write `User:name`"):
         Subject.parse(key)
 
 

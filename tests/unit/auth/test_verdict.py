@@ -7,7 +7,7 @@ from mqguard.auth.verdict import Reason, Verdict
 @pytest.mark.parametrize("decision", Decision)
 def test_a_verdict_is_neither_true_nor_false(decision):
     verdict = Verdict(decision, Reason.NO_MATCH)
-    with pytest.raises(TypeError, match="ask its `decision`"):
+    with pytest.raises(TypeError, match="use its `decision`"):
         bool(verdict)
     with pytest.raises(TypeError):
         assert verdict

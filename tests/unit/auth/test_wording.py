@@ -25,7 +25,7 @@ def test_refusals_are_said_in_apaches_words(reason, sentence):
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_a_refusal_or_none(reason):
     if reason in (Reason.SUPER, Reason.ALLOWED):
-        with pytest.raises(ValueError, match="no refusal"):
+        with pytest.raises(ValueError, match="not a denial"):
             refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.ALLOW, reason))
     else:
         assert refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.DENY, reason)).endswith(".")

@@ -163,7 +163,7 @@ def test_users_that_exist_are_told_apart(plain, store, capsys):
 
     assert block.splitlines()[1] == (
         f"{plain}:3:5: operator: Pub,Sub,Create,Update,Delete on any other topic: allowed in 1.0, denied here: "
-        "the user that exists says otherwise"
+        "the existing user has other rights"
     )
 
 

@@ -71,7 +71,7 @@ def test_holders_are_told_with_their_part(policy, capsys):
     [
         (["Publish", "Topic:a"], "unknown action `Publish`"),
         (["Pub", "Topics:a"], "unknown resource type"),
-        (["Pub", "Topic:a", "--from", "10.*"], "`10.*` is no source address"),
+        (["Pub", "Topic:a", "--from", "10.*"], "`10.*` is not a valid source address"),
     ],
 )
 def test_a_question_that_is_none(words, message, policy, capsys):

@@ -108,6 +108,6 @@ policies:
         ),
         (
             f"{policy}:10:9: redundant: User:a: `Allow Pub on Topic:x from anywhere` changes nothing: without it the "
-            f"same requests are allowed by {wide} (e.g. Pub Topic:x from 192.0.2.1; see line 5)"
+            f"same requests are still allowed by {wide} (e.g. Pub Topic:x from 192.0.2.1; see line 5)"
         ),
     ]

@@ -155,7 +155,7 @@ def test_an_option_refers_to_a_secret_as_the_configuration_does(monkeypatch, tmp
     [
         ("env:NOT_SET_HERE", b"", "`--secret-key`: the environment variable `NOT_SET_HERE` is not set"),
         ("file:/not/there", b"", "`--secret-key`: the file `/not/there` cannot be read"),
-        ("", b"", "`--secret-key`: a secret can not be empty"),
+        ("", b"", "`--secret-key`: a secret cannot be empty"),
         ("-", b"", "the first line of standard input must be the secret"),
         ("-", b"\n", "the first line of standard input must be the secret"),
         ("-", b"\xff\n", "the first line of standard input is not UTF-8"),

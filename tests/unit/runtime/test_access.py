@@ -25,9 +25,9 @@ accounts:
   defaultTopicPerm: DENY
   topicPerms: [orders=PUB]
 """
-SO_IT_ENDS = "this ends: the account needs its signature and its rights everywhere"
-NOTHING_ASKED = "1.0 asked nothing of requests from there, not even a signature"
-READING = "1.0 let every account read statistics and configuration; here reading is a right to be given"
+SO_IT_ENDS = "mqguard does not: the account needs its signature and its rights everywhere"
+NOTHING_ASKED = "1.0 required no credentials from there, not even a signature"
+READING = "1.0 let every account read statistics and configuration; in mqguard, reading requires a right"
 
 
 class House:
@@ -188,8 +188,8 @@ def test_what_a_migration_notes_is_in_the_log_whole(house, tmp_path, caplog):
     told = [redact(message).removeprefix(f"ACL 1.0: {path}:") for message in caplog.messages]
     user = r"`old\nuser`"
     assert told == [
-        f"2:71: white-list: 1.0 lets {user} do everything from `10.0.0.1`, without a signature; {SO_IT_ENDS}",
-        "2:94: unknown-permission: `t=x` is no permission that 1.0 knows, which made it DENY: it stays DENY",
+        f"2:71: white-list: 1.0 allows everything to {user} from `10.0.0.1`, without a signature; {SO_IT_ENDS}",
+        "2:94: unknown-permission: `t=x` is not a permission of 1.0, which treats it as DENY: it stays DENY",
         f"2:71: decided differently: {user} on everything, from `10.0.0.1` without a signature ({NOTHING_ASKED})",
         f"2:3: decided differently: {user} on every topic, group and cluster ({READING})",
     ]

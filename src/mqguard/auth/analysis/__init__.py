@@ -1,1 +1,1 @@
-"""What policies mean as a whole: decided exactly, for every request there can be, by the rules of `auth.decide`."""
+"""Policies as a whole: rights, differences and problems, decided exactly for every possible request."""

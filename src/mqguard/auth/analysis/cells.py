@@ -1,4 +1,4 @@
-"""Cells, joined for a person: rights as lines, and a concrete request for each."""
+"""Cells joined for users: rights as lines, and a concrete request for each."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Address
 
 Part = tuple[tuple[Action, ...], Origins]
-"""Some actions, and from where."""
+"""Some actions, with their sources."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Witness:
     Attributes:
         type: The kind of resource.
         name: Its name.
-        action: What is done.
-        address: From where; None is an unknown address.
+        action: The action.
+        address: The source; None is an unknown address.
     """
 
     type: ResourceType
@@ -33,12 +33,12 @@ class Witness:
 
     @property
     def request(self) -> AccessRequest:
-        """The request as `decide` takes it."""
+        """The request as input of `decide`."""
         return AccessRequest(self.type, self.name, frozenset({self.action}), self.address)
 
     @property
     def text(self) -> str:
-        """The request as a person says it."""
+        """The request for users."""
         origin = "an unknown address" if self.address is None else str(self.address)
         return f"{self.action.value} {self.type.value}:{self.name} from {origin}"
 
@@ -48,10 +48,10 @@ class Region:
     """A set of requests.
 
     Attributes:
-        resource: What the names are covered by; `*` is every type.
+        resource: The resource that covers the names; `*` is every type.
         holes: Narrower resources whose names are not in the set.
         actions: In the order of `Action`.
-        origins: From where; never empty.
+        origins: The sources; never empty.
         sample: A name of the set.
     """
 
@@ -63,13 +63,13 @@ class Region:
 
     @property
     def names(self) -> str:
-        """The names for a person."""
+        """The names for users."""
         if not self.holes:
             return self.resource.key
         return f"{self.resource.key} but " + ", ".join(hole.key for hole in self.holes)
 
     def holds(self, request: AccessRequest) -> bool:
-        """Whether the set has a request for exactly one action."""
+        """True if the set contains a request for exactly one action."""
         covered = self.resource.covers(request.type, request.name)
         return (
             covered
@@ -80,7 +80,7 @@ class Region:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """The actions as policies write them."""
+        """The actions in the notation of policies."""
         if len(self.actions) == len(REQUEST_ACTIONS):
             return (Action.ALL.value,)
         return tuple(action.value for action in self.actions)
@@ -93,7 +93,7 @@ class Region:
 
 
 def parts(origins_of: Callable[[Action], Origins], actions: Iterable[Action] = REQUEST_ACTIONS) -> tuple[Part, ...]:
-    """Actions that share their places joined; actions without a place left out."""
+    """Join actions with the same sources; leave out actions without a source."""
     found: dict[Origins, tuple[Action, ...]] = {}
     for action in actions:
         origins = origins_of(action)
@@ -103,13 +103,13 @@ def parts(origins_of: Callable[[Action], Origins], actions: Iterable[Action] = R
 
 
 def regions(trees: Iterable[NameTree], parts_of: Callable[[NameTree, int], tuple[Part, ...]]) -> tuple[Region, ...]:
-    """Every cell's parts as few lines, narrow and wide.
+    """Return the parts of all cells as few lines, narrow and wide.
 
-    Classes that say the same as the class around them are told with it; all types as one when they say the same.
+    A class with the same parts as its parent class is merged into it. All types are merged if their parts are the same.
 
     Args:
         trees: The classes of names, a tree for each type.
-        parts_of: What there is to say about a class; an empty tuple is nothing.
+        parts_of: Returns the parts of a class; an empty tuple means nothing.
     """
     found = [region for tree in trees for region in _fold(tree, parts_of)]
     return tuple(_join_types(found))
@@ -117,7 +117,7 @@ def regions(trees: Iterable[NameTree], parts_of: Callable[[NameTree, int], tuple
 
 def _fold(tree: NameTree, parts_of: Callable[[NameTree, int], tuple[Part, ...]]) -> Iterator[Region]:
     values = [parts_of(tree, place) if _can_be_named(tree, place) else None for place in range(len(tree.classes))]
-    # The class each class is told with: itself, or the one around it when both say the same.
+    # The class that each class is merged into: itself, or its parent if both have the same parts.
     heads: list[int] = []
     holes: dict[int, list[Key]] = {}
     for place, found in enumerate(tree.classes):

@@ -1,4 +1,4 @@
-"""What changes between two states of users and policies: each right gained or lost, or proof that none is."""
+"""The difference between two states of users and policies: each gained or lost right, or the certainty of none."""
 
 import dataclasses
 import enum
@@ -17,7 +17,7 @@ from mqguard.auth.verdict import Verdict
 
 
 class Direction(enum.StrEnum):
-    """Which way a right went."""
+    """The direction of a change of rights."""
 
     GAINED = "gained"
     LOST = "lost"
@@ -25,14 +25,14 @@ class Direction(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RightChange:
-    """Requests that are allowed in one state and refused in the other.
+    """Requests that are allowed in one state and denied in the other.
 
     Attributes:
-        user: Whose.
+        user: The affected user.
         direction: Gained or lost.
         region: Exactly the requests; `region.witness` is one of them.
-        old: What the old state says to the witness.
-        new: What the new state says to it.
+        old: The verdict of the old state on the witness.
+        new: The verdict of the new state on it.
     """
 
     user: str
@@ -44,13 +44,13 @@ class RightChange:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UserChange:
-    """A user that came, went, or has another type or status.
+    """A user that was added or removed, or whose type or status changed.
 
     Attributes:
         user: Its name.
         what: `added`, `removed`, `type` or `status`.
-        old: The old value, empty if the user came.
-        new: The new value, empty if the user went.
+        old: The old value, empty if the user was added.
+        new: The new value, empty if the user was removed.
     """
 
     user: str
@@ -65,8 +65,8 @@ class Comparison:
 
     Attributes:
         users: Changes of users.
-        rights: Changes of rights. Empty is a proof: every request gets the same decision in both states.
-        rewritten: Subjects whose entries are written differently without any right changing.
+        rights: Changes of rights. If empty, every request gets the same decision in both states.
+        rewritten: Subjects whose entries are written differently, without any change of rights.
     """
 
     users: tuple[UserChange, ...]
@@ -75,12 +75,12 @@ class Comparison:
 
     @property
     def is_empty(self) -> bool:
-        """Whether users and rights are the same."""
+        """True if users and rights are the same."""
         return not (self.users or self.rights)
 
 
 def compare(old: Directory, new: Directory) -> Comparison:
-    """Every right that the step from `old` to `new` gives or takes."""
+    """Return every right that the change from `old` to `new` grants or removes."""
     names = sorted({*old.names, *new.names})
     users = tuple(change for name in names for change in _user_changes(name, old.users.get(name), new.users.get(name)))
     rights: list[RightChange] = []
@@ -134,5 +134,5 @@ def _change(name: str, direction: Direction, region: Region, old: Rights | None,
 
 
 def _standing(user: User | None) -> tuple[bool, bool]:
-    """What of a user bears on its rights: whether it is let in, and whether policies are asked."""
+    """Return the facts of a user that affect its rights: True if enabled, and True if policies are not evaluated."""
     return (False, False) if user is None or not user.is_enabled else (True, user.is_super)

@@ -1,4 +1,4 @@
-"""Users and policies as plain values: what analysis, documents and migration work on."""
+"""Users and policies as plain values, the input of analysis, documents and migration."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -13,8 +13,8 @@ class Directory:
     """A state of users and policies.
 
     Attributes:
-        users: By name. For analysis their secrets may be missing.
-        acls: By the name of the subject, which need not be a user.
+        users: By name. Analysis does not require their secrets.
+        acls: By the name of the subject, which need not be that of a user.
     """
 
     users: Mapping[str, User]
@@ -31,6 +31,6 @@ class Directory:
         return tuple(sorted(self.users.keys() | self.acls.keys()))
 
     def rights(self, name: str) -> Rights | None:
-        """What `decide` needs to judge that user; None if there is no such user."""
+        """Return the input of `decide` for that user, or None if no such user exists."""
         user = self.users.get(name)
         return None if user is None else Rights(user, self.acls.get(name))

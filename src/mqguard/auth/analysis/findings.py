@@ -1,4 +1,4 @@
-"""What an analysis can find wrong with policies."""
+"""Findings of the policy analysis."""
 
 import dataclasses
 import enum
@@ -8,36 +8,36 @@ from mqguard.auth.policy import PolicyType
 
 
 class Rule(enum.StrEnum):
-    """What is wrong, as a machine word."""
+    """The kind of finding, as a keyword."""
 
     SHADOWED = "shadowed"
-    """The entry never decides, and some request it is about is decided the other way."""
+    """The entry never decides, and some request that it matches gets the opposite decision."""
     REDUNDANT = "redundant"
     """Without the entry every request gets the same decision."""
     CONTRADICTORY = "contradictory"
-    """An Allow and a Deny of one rank are about the same requests, and the Deny is no plain exception to the Allow."""
+    """An Allow and a Deny of one rank match the same requests, and the Deny is not a plain exception to the Allow."""
     UNREACHABLE = "unreachable"
     """No request can match the entry."""
     DEFAULT_SILENT = "default-silent"
     """A Default entry whose names are all covered by Custom entries."""
     WIDE = "wide"
-    """A right that reaches further than it is likely to be meant."""
+    """A right that is probably broader than intended."""
     NO_USER = "no-user"
-    """A subject with policies that is no user."""
+    """A subject with policies, but without a user."""
     NO_RIGHTS = "no-rights"
-    """An enabled Normal user that may do nothing."""
+    """An enabled Normal user without rights."""
     SUPER_POLICIES = "super-policies"
-    """Policies of a Super user, which are never asked."""
+    """Policies of a Super user, which are never evaluated."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where an entry stands.
+    """The location of an entry.
 
     Attributes:
         subject: The subject's name.
-        policy: Which policy.
-        number: The entry's place in it, from 1.
+        policy: The type of the policy.
+        number: The entry's position in it, from 1.
     """
 
     subject: str
@@ -46,21 +46,21 @@ class Place:
 
     @property
     def text(self) -> str:
-        """The place for a person."""
+        """The location for users."""
         return f"User:{self.subject} {self.policy.value} entry {self.number}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem in policies.
 
     Attributes:
-        rule: What kind.
-        subject: Whose policies.
-        message: What is wrong and why, in a line.
-        place: The entry, None when it is about the subject as a whole.
-        others: The entries that have to do with it.
-        witness: A concrete request that shows it, None where no request can.
+        rule: The kind.
+        subject: The owner of the policies.
+        message: The problem and its reason, in one line.
+        place: The entry, or None if the finding is about the whole subject.
+        others: The related entries.
+        witness: A concrete request that shows the problem, or None if no request can.
     """
 
     rule: Rule

@@ -1,9 +1,9 @@
-"""What a subject's policies say about every request: for each class of names and each action, from where.
+"""The decisions of a subject's policies for every request: the sources, for each class of names and each action.
 
-The request space is parted into cells (type, class of names, action, place) on which the verdict is the same. A class
-is judged from narrow to wide, layer by layer: what a layer says about a place is final, the rest falls through to the
-next wider layer. A layer holds the entries of one rank but for Deny before Allow. That is `precedence.rank` again,
-for sets of requests instead of one.
+The request space is divided into cells (type, class of names, action, source) with one verdict each. A class is
+evaluated from narrow to wide, layer by layer. The decision of a layer for a source is final; the rest falls through to
+the next wider layer. A layer holds the entries of one rank, except for Deny before Allow. This is `precedence.rank`
+again, for sets of requests instead of one.
 """
 
 import dataclasses
@@ -18,14 +18,14 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import User
 
 REQUEST_ACTIONS = tuple(action for action in Action if action is not Action.ALL)
-"""The actions that requests ask for; `All` is for entries."""
+"""The actions of requests; only entries use `All`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """From where one action on the names of one class is allowed, and from where an entry denies it.
+    """The sources from which one action on the names of one class is allowed, and those for which an entry denies it.
 
-    From all other places no entry matches, which refuses as well.
+    No entry matches from all other sources, so the request is denied as well.
     """
 
     allowed: Origins = NOWHERE
@@ -33,11 +33,11 @@ class Outcome:
 
     @property
     def spoken(self) -> Origins:
-        """The places that an entry speaks about."""
+        """The sources that an entry matches."""
         return self.allowed | self.denied
 
     def over(self, below: "Outcome") -> "Outcome":
-        """This layer first, and the wider one where this one is silent."""
+        """Return this layer's decisions, and the wider layer's if this one has none."""
         if below is SILENT:
             return self
         spoken = self.spoken
@@ -45,19 +45,19 @@ class Outcome:
 
 
 Cell = tuple[ResourceType, int, Action]
-"""A class of names of one type, by its place in the tree, and an action."""
+"""A class of names of one type, by its index in the tree, and an action."""
 SILENT = Outcome()
 EVERYTHING = Outcome(allowed=ANYWHERE)
 
 
 @functools.lru_cache(maxsize=4096)
 def origins_of(entry: Entry) -> Origins:
-    """The places that an entry speaks about."""
+    """Return the sources that an entry matches."""
     return Origins.of(entry.sources)
 
 
 def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
-    """What entries about one and the same resource say of an action; Deny wins among them."""
+    """Return the decision of entries for exactly one resource about an action; Deny wins among them."""
     said: dict[Decision, list[Origins]] = {Decision.ALLOW: [], Decision.DENY: []}
     for entry in entries:
         if entry.speaks_of(action):
@@ -69,20 +69,20 @@ def layer_of(entries: Iterable[Entry], action: Action) -> Outcome:
 
 
 class Layers:
-    """The entries of one policy, by the resource that they are about."""
+    """The entries of one policy, by their resource."""
 
     __slots__ = ("_base", "_entries", "_outcomes")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries: dict[tuple[ResourceType, Key], list[Entry]] = {}
         self._outcomes: dict[tuple[ResourceType, Key, Action], Outcome] = {}
-        # What is asked where nothing is said here: most of what is asked of policies less an entry.
+        # The fallback for resources without entries here: most lookups, if policies differ in a single entry.
         self._base: Layers | None = None
         for entry in entries:
             self._entries.setdefault(_place(entry.resource), []).append(entry)
 
     def without(self, entry: Entry) -> "Layers":
-        """The same less one entry, which must be in it; of two equal ones only one goes."""
+        """Return a copy without one entry, which must be in it; of two equal ones only one is removed."""
         place = _place(entry.resource)
         rest = list(self.about(*place))
         rest.remove(entry)
@@ -92,18 +92,18 @@ class Layers:
         return less
 
     def about(self, kind: ResourceType, key: Key) -> Sequence[Entry]:
-        """The entries about exactly that resource."""
+        """Return the entries for exactly that resource."""
         entries = self._entries.get((kind, key))
         if entries is None:
             return () if self._base is None else self._base.about(kind, key)
         return entries
 
     def has(self, kind: ResourceType, key: Key) -> bool:
-        """Whether an entry is about exactly that resource; the kind `ANY` has one key, the widest."""
+        """True if an entry is for exactly that resource; the kind `ANY` has one key, the widest."""
         return bool(self.about(kind, key))
 
     def outcome(self, kind: ResourceType, key: Key, action: Action) -> Outcome:
-        """What the entries about exactly that resource say."""
+        """Return the decision of the entries for exactly that resource."""
         entries = self._entries.get((kind, key))
         if entries is None:
             return SILENT if self._base is None else self._base.outcome(kind, key, action)
@@ -115,11 +115,11 @@ class Layers:
 
 
 class Grid:
-    """The verdicts of one subject for every cell.
+    """The decisions of one subject for every cell.
 
     Args:
-        user: The subject's user, None if there is none.
-        acl: Its policies, None if there are none.
+        user: The subject's user, or None.
+        acl: Its policies, or None.
     """
 
     __slots__ = ("_answers", "_constant", "_covered", "_layers")
@@ -131,23 +131,23 @@ class Grid:
         self._covered: dict[tuple[ResourceType, int], tuple[NameTree, bool]] = {}
 
     def without(self, policy: PolicyType, entry: Entry) -> "Grid":
-        """The same subject less one of its entries."""
+        """Return the same subject without one of its entries."""
         less = Grid(None, None)
         less._constant = self._constant
         less._layers = {**self._layers, policy: self._layers[policy].without(entry)}
         return less
 
     def layer(self, policy: PolicyType, kind: ResourceType, key: Key, action: Action) -> Outcome:
-        """What the entries of one policy about exactly one resource say, whatever others say."""
+        """Return the decision of one policy's entries for exactly one resource, whatever others decide."""
         return self._layers[policy].outcome(kind, key, action)
 
     def outcome(self, tree: NameTree, place: int, action: Action) -> Outcome:
-        """From where the action on names of that class is allowed and denied.
+        """Return the sources from which the action on names of that class is allowed and denied.
 
         Args:
-            tree: Classes made from at least all resources of this subject's entries.
+            tree: The classes of at least all resources of this subject's entries.
             place: The class.
-            action: One that requests ask for.
+            action: An action of requests.
         """
         if self._constant is not None:
             return self._constant
@@ -155,9 +155,9 @@ class Grid:
         return self._policy_outcome(policy, tree, place, action)
 
     def is_covered(self, tree: NameTree, place: int) -> bool:
-        """Whether a Custom entry covers the names of that class, so that Default entries do not speak of them."""
+        """True if a Custom entry covers the names of that class, so that Default entries do not apply to them."""
         custom = self._layers[PolicyType.CUSTOM]
-        # Up to the first class that is known, then down again: prefixes may lie within each other a thousand deep.
+        # Up to the first known class, then down again: prefixes may be nested a thousand levels deep.
         asked: list[int] = []
         covered = False
         while not covered:
@@ -199,7 +199,7 @@ class Grid:
 
 
 def _constant(user: User | None) -> Outcome | None:
-    """The answer for users whose policies are not evaluated."""
+    """Return the result for users whose policies are not evaluated."""
     if user is None or not user.is_enabled:
         return SILENT
     return EVERYTHING if user.is_super else None

@@ -1,7 +1,7 @@
-"""Faults of policies, each decided exactly and shown with a concrete request.
+"""Policy lint: each finding is decided exactly and shown with a concrete request.
 
-Every entry found shadowed, redundant or default-silent can be taken out, one of them or all at once, and no request
-gets another decision.
+Every entry reported as shadowed, redundant or default-silent can be removed, one of them or all at once, without a
+change to any decision.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from mqguard.auth.verdict import Verdict
 
 
 def lint(directory: Directory) -> tuple[Finding, ...]:
-    """Everything that is wrong with the policies of a state, by subject and entry."""
+    """Return all findings about the policies of a state, by subject and entry."""
     findings: list[Finding] = []
     for name in directory.names:
         findings += _subject_findings(directory, name)
@@ -31,7 +31,7 @@ def lint(directory: Directory) -> tuple[Finding, ...]:
 
 
 def lint_acl(acl: Acl) -> tuple[Finding, ...]:
-    """Everything that is wrong with one subject's entries, in the order of the entries."""
+    """Return all findings about one subject's entries, in the order of the entries."""
     scene = Scene(acl)
     found: list[Finding] = []
     dead: list[Line] = []
@@ -48,7 +48,7 @@ def lint_acl(acl: Acl) -> tuple[Finding, ...]:
             found.append(fault)
     others = [*_redundant(scene, dead, unasked), *contradictions(scene)]
     others += [wide for line in scene.lines for wide in too_wide(scene, line)]
-    # What no request matches is wrong in no other way that matters.
+    # An entry that no request matches has no other finding of importance.
     found += [one for one in others if one.place not in unasked]
     order = {line.place: at for at, line in enumerate(scene.lines)}
     return tuple(sorted(found, key=lambda finding: order[finding.place] if finding.place else -1))
@@ -57,11 +57,11 @@ def lint_acl(acl: Acl) -> tuple[Finding, ...]:
 def _subject_findings(directory: Directory, name: str) -> Iterator[Finding]:
     user, acl = directory.users.get(name), directory.acls.get(name)
     if user is None:
-        yield Finding(Rule.NO_USER, name, f"`User:{name}` has policies, but there is no such user")
+        yield Finding(Rule.NO_USER, name, f"`User:{name}` has policies, but no such user exists")
     elif user.is_super and acl is not None and acl.policies:
-        yield Finding(Rule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never asked")
+        yield Finding(Rule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never evaluated")
     elif user.is_enabled and may_do_nothing(directory, name):
-        yield Finding(Rule.NO_RIGHTS, name, f"`{name}` is enabled and may do nothing")
+        yield Finding(Rule.NO_RIGHTS, name, f"`{name}` is enabled but has no rights")
 
 
 def _silent(scene: Scene, line: Line) -> Finding | None:
@@ -73,7 +73,7 @@ def _silent(scene: Scene, line: Line) -> Finding | None:
     cell = Cell(*spots[0], line.actions[0])
     covering = next(other for other in scene.covering(cell) if other.place.policy is PolicyType.CUSTOM)
     message = (
-        f"`{entry_text(line.entry)}` never speaks: Custom entries such as `{entry_text(covering.entry)}` cover all of "
+        f"`{entry_text(line.entry)}` never applies: Custom entries such as `{entry_text(covering.entry)}` cover all of "
         f"`{line.entry.resource.key}`"
     )
     origins = origins_of(line.entry)
@@ -100,7 +100,7 @@ def _redundant(scene: Scene, dead: list[Line], kept: set[Place]) -> Iterator[Fin
     rest, spared = scene.grid, {line.place for line in dead} | kept
     for line in dead:
         rest = rest.without(line.place.policy, line.entry)
-    # From the last entry on: of two that say the same, the later one is told.
+    # From the last entry on: of two entries with the same effect, the later one is reported.
     for line in reversed(scene.lines):
         if line.place in spared or origins_of(line.entry).is_empty or not any(scene.spots(line.entry)):
             continue
@@ -121,13 +121,13 @@ def _redundancy(scene: Scene, line: Line) -> Finding:
     )
     witness = cell.witness(origins)
     verdict = scene.judge(cell, witness, without=line)
-    decision = "allowed" if verdict.allowed else "refused"
-    why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "as no entry matches"
-    message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are {decision} {why}"
+    decision = "allowed" if verdict.allowed else "denied"
+    why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "because no entry matches"
+    message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are still {decision} {why}"
     return Finding(Rule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
 
 
 def _said(verdict: Verdict) -> str:
     if verdict.decided_by is None:
-        return "Custom entries about the same names keep it silent"
-    return f"`{entry_text(verdict.decided_by)}` comes first"
+        return "Custom entries for the same names take its place"
+    return f"`{entry_text(verdict.decided_by)}` has precedence"

@@ -1,7 +1,7 @@
-"""The names of one resource type, parted so that entries cannot tell two names of one class apart.
+"""The names of one resource type, divided so that entries cannot distinguish two names of one class.
 
-Each literal of the entries is a class of its own; each prefix makes the class of the names that begin with it and
-belong to no narrower class. Classes form a tree: the names of a class are exactly what the narrower ones leave over.
+Each literal of the entries is a class of its own. Each prefix makes a class of the names that begin with it and belong
+to no narrower class. Classes form a tree: a class has exactly the names that the narrower ones leave.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ class NameClass:
     Attributes:
         type: The resource type.
         base: The literal name, or the prefix that all names of the class share (empty: no prefix).
-        exact: Whether it is the literal alone.
-        parent: The place in the tree of the next wider class, -1 for the widest.
-        end: The place after the last class that lies within this one.
-        holes: The names and prefixes directly within, which are not of the class.
+        exact: True if the class is the literal alone.
+        parent: The index of the next wider class in the tree, -1 for the widest.
+        end: The index after the last class inside this one.
+        holes: The names and prefixes directly inside, which do not belong to the class.
     """
 
     type: ResourceType
@@ -43,7 +43,7 @@ class NameClass:
         return Resource(self.type, self.base, Pattern.PREFIXED if self.base else Pattern.ANY)
 
     def sample(self) -> str | None:
-        """A name of the class; None when it only holds blank names, which no request can ask for."""
+        """Return a name of the class, or None if it has only blank names, which no request can use."""
         if self.exact:
             return None if _is_blank(self.base) else self.base
         for ending in _endings(self.base):
@@ -65,7 +65,7 @@ WIDEST: Key = ("", False)
 
 
 class NameTree:
-    """All classes of one type, a class before those within it."""
+    """All classes of one type; a class comes before those inside it."""
 
     __slots__ = ("_places", "classes", "type")
 
@@ -76,24 +76,24 @@ class NameTree:
         self._places = {(found.base, found.exact): place for place, found in enumerate(self.classes)}
 
     def within(self, resource: Resource) -> range:
-        """The places of the classes that the resource covers; it must be one of those that made the tree."""
+        """Return the indexes of the classes that the resource covers; it must be one of those that made the tree."""
         if resource.type not in (ResourceType.ANY, self.type):
             return range(0)
         place = self.place_of(resource)
         return range(place, self.classes[place].end)
 
     def place_of(self, resource: Resource) -> int:
-        """The place of the class that the resource makes; it must be one of those that made the tree."""
+        """Return the index of the class of the resource; it must be one of those that made the tree."""
         return self._places[key_of(resource)]
 
 
 def key_of(resource: Resource) -> Key:
-    """The class that a resource makes: the widest where it is about every name, since it has none then."""
+    """Return the class of a resource: the widest if it covers every name, since its name is then empty."""
     return resource.name, resource.pattern is Pattern.LITERAL
 
 
 def trees(resources: Iterable[Resource]) -> tuple[NameTree, ...]:
-    """The classes of every type that a request can name, for entries about these resources."""
+    """Return the classes of every type that a request can name, for entries about these resources."""
     resources = tuple(resources)
     return tuple(NameTree(kind, resources) for kind in REQUEST_TYPES)
 
@@ -103,7 +103,7 @@ def _keys(kind: ResourceType, resources: Iterable[Resource]) -> Iterator[Key]:
 
 
 def _tree(kind: ResourceType, keys: list[Key]) -> tuple[NameClass, ...]:
-    # Sorted, everything that begins with a prefix follows it at once, and a prefix comes before its own literal.
+    # In sorted order, every name with a prefix directly follows it, and a prefix comes before its own literal.
     parents: list[int] = []
     ends = [len(keys)] * len(keys)
     holes: list[list[Key]] = [[] for _ in keys]
@@ -126,8 +126,8 @@ def _is_blank(name: str) -> bool:
 
 
 def _endings(base: str) -> Iterator[str]:
-    # `order` and `order-1` under `order*`, but `order-any` under `order-*`.
+    # `order` and `order-1` for `order*`, but `order-any` for `order-*`.
     yield from ("", "-1", "-other", *_WORDS) if base[-1:].isalnum() else (*_WORDS, "")
-    # More letters than any number of holes can take.
+    # More characters than any number of holes can use.
     yield from (chr(code) for code in range(0x30, 0xD800))
     yield from (chr(code) for code in range(0x10000, 0x110000))

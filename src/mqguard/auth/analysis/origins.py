@@ -1,6 +1,6 @@
-"""Sets of places that a request can come from, exact: addresses of both families, and the unknown address.
+"""Exact sets of request sources: addresses of both families, and the unknown address.
 
-An IPv4-mapped IPv6 address reaches the decision as the IPv4 address, so `::ffff:0:0/96` is no place of its own.
+An IPv4-mapped IPv6 address reaches the decision as the IPv4 address, so `::ffff:0:0/96` is not a source of its own.
 """
 
 import dataclasses
@@ -20,19 +20,19 @@ _MAPPED: Span = (0xFFFF << 32, (0xFFFF << 32) + _V4_LAST)
 _ALL_V4: Spans = ((0, _V4_LAST),)
 _ALL_V6: Spans = ((0, _MAPPED[0] - 1), (_MAPPED[1] + 1, _V6_LAST))
 
-# Addresses that are reserved for examples make the plainest witnesses.
+# Addresses reserved for examples are the clearest witnesses.
 _PLAIN_V4 = int(ipaddress.IPv4Address("192.0.2.1"))
 _PLAIN_V6 = int(ipaddress.IPv6Address("2001:db8::1"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Origins:
-    """A set of places.
+    """A set of sources.
 
     Attributes:
         v4: IPv4 addresses.
         v6: IPv6 addresses, without the IPv4-mapped ones.
-        unknown: Whether a request without a known address is in the set.
+        unknown: True if a request without a known address is in the set.
     """
 
     v4: Spans = ()
@@ -41,7 +41,7 @@ class Origins:
 
     @classmethod
     def of(cls, sources: Iterable[Source]) -> "Origins":
-        """The places that an entry with these sources speaks about; no sources is anywhere."""
+        """Return the sources that an entry with these ranges matches; no ranges means anywhere."""
         spans: dict[int, list[Span]] = {4: [], 6: []}
         for source in sources:
             network = source.network
@@ -52,7 +52,7 @@ class Origins:
 
     @classmethod
     def union(cls, parts: Iterable["Origins"]) -> "Origins":
-        """All places of any of the sets, joined at once: thousands of single addresses are sorted once."""
+        """Return the union of the sets, joined at once: thousands of single addresses are sorted once."""
         joined = list(parts)
         if len(joined) == 1:
             return joined[0]
@@ -66,7 +66,7 @@ class Origins:
 
     @classmethod
     def single(cls, address: Address | None) -> "Origins":
-        """The one place that a request comes from."""
+        """Return the single source of a request."""
         if address is None:
             return cls(unknown=True)
         if isinstance(address, ipaddress.IPv6Address):
@@ -78,7 +78,7 @@ class Origins:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no place in it."""
+        """True if the set has no source."""
         return not (self.v4 or self.v6 or self.unknown)
 
     def __or__(self, other: "Origins") -> "Origins":
@@ -105,7 +105,7 @@ class Origins:
         return (one - self).is_empty
 
     def sample(self) -> Address | None:
-        """A place in the set, as plain as possible; None is the unknown address.
+        """Return a source in the set, as simple as possible; None is the unknown address.
 
         Raises:
             ValueError: The set is empty.
@@ -115,22 +115,22 @@ class Origins:
         if self.v6:
             return ipaddress.IPv6Address(_pick(self.v6, _PLAIN_V6))
         if not self.unknown:
-            raise ValueError("an empty set has no sample")
+            raise ValueError("an empty set of sources has no sample")
         return None
 
     def ranges(self) -> tuple[str, ...]:
-        """The set as CIDR ranges and single addresses, `unknown` last."""
+        """Return the set as CIDR ranges and single addresses, `unknown` last."""
         texts = [_text(network) for network in _networks(self.v4, ipaddress.IPv4Address)]
         texts += [_text(network) for network in _networks(_close_gap(self.v6), ipaddress.IPv6Address)]
         return (*texts, "unknown") if self.unknown else tuple(texts)
 
     @property
     def text(self) -> str:
-        """The set for a person: `anywhere`, the ranges, or what is left out, whichever is shorter."""
+        """The set for users: `anywhere`, the ranges, or the excluded ranges, whichever is shorter."""
         return self.brief(None)
 
     def brief(self, most: int | None) -> str:
-        """As `text`, but of more ranges than `most` only the first, and how many more there are."""
+        """Return the same as `text`, with at most `most` ranges and the number of the others."""
         if self == ANYWHERE:
             return "anywhere"
         if self.is_empty:
@@ -148,7 +148,7 @@ ANYWHERE = Origins(_ALL_V4, _ALL_V6, unknown=True)
 def _merge(spans: Iterable[Span]) -> Spans:
     merged: list[Span] = []
     for first, last in sorted(spans):
-        # Ranges on the two sides of the IPv4-mapped gap do not touch, so nothing is invented there.
+        # Ranges on the two sides of the IPv4-mapped gap do not touch, so the merge adds no address there.
         if merged and first <= merged[-1][1] + 1:
             if last > merged[-1][1]:
                 merged[-1] = (merged[-1][0], last)
@@ -182,12 +182,12 @@ def _pick(spans: Spans, plain: int) -> int:
         if first <= plain <= last:
             return plain
     first, last = spans[0]
-    # The first address of a range is a network's own; the next looks like a host.
+    # The first address of a range is the network's own; the next one can be a host.
     return min(first + 1, last)
 
 
 def _close_gap(spans: Spans) -> Spans:
-    """Join ranges that only the IPv4-mapped gap parts: there, the gap is part of what the administrator wrote."""
+    """Join ranges that only the IPv4-mapped gap separates: the administrator's range includes the gap."""
     joined: list[Span] = []
     for span in spans:
         if joined and joined[-1][1] == _MAPPED[0] - 1 and span[0] == _MAPPED[1] + 1:

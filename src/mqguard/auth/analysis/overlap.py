@@ -1,4 +1,4 @@
-"""Entries of one rank that say opposite things about the same requests."""
+"""Entries of one rank with opposite decisions about the same requests."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ from mqguard.auth.resource import Resource
 
 
 def contradictions(scene: Scene) -> Iterator[Finding]:
-    """Each Allow that a Deny about the same resource contradicts.
+    """Yield each Allow that a Deny about the same resource contradicts.
 
-    A Deny wholly within the Allow, for fewer actions or places, is an exception to it and no contradiction.
+    A Deny wholly inside the Allow, for fewer actions or sources, is an exception to it, not a contradiction.
     """
     groups: dict[tuple[PolicyType, Resource], list[Line]] = {}
     for line in scene.lines:

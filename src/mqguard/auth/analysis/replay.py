@@ -1,6 +1,6 @@
-"""What was decided, decided once more by other policies: what would be answered otherwise, what nobody used.
+"""Recorded decisions, evaluated again with other policies: changed decisions and unused entries.
 
-Unlike `comparison`, which speaks of every request there can be, this speaks of those that were made.
+Unlike `comparison`, which covers every possible request, this covers the recorded ones.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """A recorded decision about one resource; equal ones are counted together.
 
     Attributes:
-        user: Who asked.
-        request: For what.
-        allowed: How it was decided.
-        granted: Whether it was allowed without an entry, because clients touch it by themselves.
-        claimed: Whether nothing proved the user: such a name is trusted where the operator says so, but never Super.
+        user: The user that sent the request.
+        request: The request.
+        allowed: True if it was allowed.
+        granted: True if it was allowed without an entry, as an implicit grant of clients.
+        claimed: True if the user was not authenticated: the operator may trust such a name, but never as Super.
     """
 
     user: str
@@ -37,11 +37,11 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
 @dataclasses.dataclass(slots=True)
 class Times:
-    """How often a question was asked.
+    """The occurrences of a recorded decision.
 
     Attributes:
-        count: So many times.
-        last: When for the last time, as the record says it (ISO 8601, UTC).
+        count: The number of occurrences.
+        last: The time of the last one, in the record's notation (ISO 8601, UTC).
     """
 
     count: int = 0
@@ -50,7 +50,7 @@ class Times:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turned:
-    """A question that would be answered otherwise."""
+    """A recorded decision that would change."""
 
     question: Question
     times: Times
@@ -59,11 +59,11 @@ class Turned:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Replay:
-    """What became of all questions.
+    """The result for all recorded decisions.
 
     Attributes:
-        turned: Those that would be answered otherwise, the most frequent first.
-        unused: Entries that allow something, and by which no question was allowed.
+        turned: The changed decisions, the most frequent first.
+        unused: Entries with Allow by which no recorded request was allowed.
     """
 
     turned: tuple[Turned, ...]
@@ -71,9 +71,10 @@ class Replay:
 
 
 def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
-    """Decide every question by the users and policies of the directory.
+    """Decide every recorded request by the users and policies of the directory.
 
-    What was allowed without an entry stays allowed where no entry speaks about it: that is not in the policies.
+    A request that was allowed without an entry stays allowed if no entry matches it, because policies do not contain
+    that grant.
     """
     rights: dict[tuple[str, bool], Rights | None] = {}
     turned: list[Turned] = []
@@ -93,13 +94,13 @@ def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
 
 def _rights(question: Question, directory: Directory) -> Rights | None:
     found = directory.rights(question.user)
-    # As the guard judges a mere claim.
+    # The guard treats a user that is only claimed in the same way.
     return None if question.claimed and found is not None and found.user.is_super else found
 
 
 def _order(turned: Turned) -> tuple[object, ...]:
     request = turned.question.request
-    # What would be refused comes first: that is what breaks.
+    # Newly denied requests come first, because they break clients.
     return turned.verdict.allowed, -turned.times.count, turned.question.user, request.type.value, request.name
 
 

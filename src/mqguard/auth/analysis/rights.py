@@ -1,4 +1,4 @@
-"""Who may do what: effective rights as regions of requests, not as entries."""
+"""Effective rights of users, as regions of requests, not as entries."""
 
 import dataclasses
 
@@ -14,13 +14,13 @@ from mqguard.auth.resource import Resource
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
-    """A user that may do what was asked, to some or all of it.
+    """A user that may do all or a part of the given requests.
 
     Attributes:
         user: Its name.
-        is_super: Whether policies are not evaluated for it.
-        regions: What exactly it may do of what was asked.
-        whole: Whether it may do all of it: every name, every action, from everywhere that was asked.
+        is_super: True if policies are not evaluated for it.
+        regions: The allowed part of the given requests.
+        whole: True if it may do all of them: every name, every action, from every given source.
     """
 
     user: str
@@ -30,14 +30,14 @@ class Holder:
 
 
 def resources_of(acl: Acl | None) -> tuple[Resource, ...]:
-    """Every resource that the entries of a subject are about."""
+    """Return every resource in the entries of a subject."""
     if acl is None:
         return ()
     return tuple(entry.resource for policy in acl.policies for entry in policy.entries)
 
 
 def rights_of(directory: Directory, name: str) -> tuple[Region, ...]:
-    """Everything that a user may do; nothing for a disabled user and for one that does not exist."""
+    """Return everything that a user may do; nothing for a disabled user and for one that does not exist."""
     acl = directory.acls.get(name)
     grid = Grid(directory.users.get(name), acl)
     return regions(
@@ -47,7 +47,7 @@ def rights_of(directory: Directory, name: str) -> tuple[Region, ...]:
 
 
 def may_do_nothing(directory: Directory, name: str) -> bool:
-    """Whether `rights_of` would be empty, which is known sooner than what it holds."""
+    """True if `rights_of` would be empty; this check is faster than computing the rights."""
     acl = directory.acls.get(name)
     grid = Grid(directory.users.get(name), acl)
     return all(
@@ -62,13 +62,13 @@ def may_do_nothing(directory: Directory, name: str) -> bool:
 def who_can(
     directory: Directory, actions: frozenset[Action], resource: Resource, origins: Origins = ANYWHERE
 ) -> tuple[Holder, ...]:
-    """Every user that may do one of the actions to the resource, or to some of it when it is a prefix or a type.
+    """Return every user that may do one of the actions to the resource, or to a part of a prefix or a type.
 
     Args:
         directory: Users and policies.
-        actions: Any of these; `All` stands for each.
+        actions: Any of these; `All` means each.
         resource: A name, a prefix, all of a type, or everything.
-        origins: Where the requests come from.
+        origins: The sources of the requests.
     """
     wanted = tuple(action for action in REQUEST_ACTIONS if action in actions or Action.ALL in actions)
     found = (_holder(directory, name, wanted, resource, origins) for name in sorted(directory.users))

@@ -1,4 +1,4 @@
-"""One subject's entries with everything that finding faults in them needs."""
+"""One subject's entries with all data that lint rules need."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,37 +20,37 @@ from mqguard.auth.verdict import Verdict
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
-    """An entry and where it stands."""
+    """An entry and its location."""
 
     place: Place
     entry: Entry
 
     @property
     def actions(self) -> tuple[Action, ...]:
-        """The actions of requests that it speaks of."""
+        """The actions of requests that the entry matches."""
         return tuple(action for action in REQUEST_ACTIONS if self.entry.speaks_of(action))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cell:
-    """Requests for one action on names of one class, wherever they come from."""
+    """Requests for one action on names of one class, from any source."""
 
     tree: NameTree
     place: int
     action: Action
 
     def witness(self, origins: Origins) -> Witness:
-        """One of the requests, from one of these places."""
+        """Return one of the requests, from one of these sources."""
         name = self.tree.classes[self.place].sample()
         return Witness(self.tree.type, name or "", self.action, origins.sample())
 
 
 class Scene:
-    """The policies of one subject, judged as for an enabled Normal user.
+    """The policies of one subject, evaluated as for an enabled Normal user.
 
     Attributes:
         lines: Every entry, Custom before Default.
-        grid: The verdicts.
+        grid: The decisions.
     """
 
     __slots__ = ("_by_place", "_forest", "_places", "_subject", "_user", "grid", "lines")
@@ -74,7 +74,7 @@ class Scene:
             self._places.setdefault((line.place.policy, id(line.entry)), line.place)
 
     def covering(self, cell: Cell) -> list[Line]:
-        """The lines about the names of the cell, in the order of `lines`: no others bear on its requests."""
+        """Return the lines for the names of the cell, in the order of `lines`: no others affect its requests."""
         found = list(self._by_place.get((ResourceType.ANY, WIDEST), ()))
         place = cell.place
         while place >= 0:
@@ -85,7 +85,7 @@ class Scene:
         return sorted(found, key=lambda line: (order.index(line.place.policy), line.place.number))
 
     def judge(self, cell: Cell, witness: Witness, without: Line | None = None) -> Verdict:
-        """What is decided about a request of the cell, by all lines or by all but one."""
+        """Decide a request of the cell, by all lines or by all except one."""
         lines = [line for line in self.covering(cell) if without is None or line.place != without.place]
         policies = tuple(
             Policy(kind, tuple(line.entry for line in lines if line.place.policy is kind)) for kind in PolicyType
@@ -93,26 +93,26 @@ class Scene:
         return decide(witness.request, Rights(self._user, Acl(self._subject, policies)))
 
     def place_of(self, verdict: Verdict) -> tuple[Place, ...]:
-        """Where the entry stands that decided: the first place, if it is used again. Nothing if none did."""
+        """Return the location of the deciding entry: the first one, if the entry is repeated. Empty if none decided."""
         if verdict.decided_by is None:
             return ()
         return (self._places[verdict.policy, id(verdict.decided_by)],)
 
     def spots(self, entry: Entry) -> Iterator[tuple[NameTree, int]]:
-        """The classes of names that an entry is about and that a request can name."""
+        """Yield the classes of names that an entry covers and that a request can name."""
         for tree in self._forest:
             for place in tree.within(entry.resource):
                 if tree.classes[place].sample() is not None:
                     yield tree, place
 
     def cells(self, line: Line) -> Iterator[Cell]:
-        """The cells that an entry is about."""
+        """Yield the cells that an entry covers."""
         for tree, place in self.spots(line.entry):
             for action in line.actions:
                 yield Cell(tree, place, action)
 
     def live(self, line: Line, cell: Cell) -> Origins:
-        """From where requests of the cell are decided by the entry, or by an equal one beside it."""
+        """Return the sources of the cell's requests that the entry, or an equal one, decides."""
         policy, entry = line.place.policy, line.entry
         if policy is PolicyType.DEFAULT and self.grid.is_covered(cell.tree, cell.place):
             return NOWHERE
@@ -123,15 +123,15 @@ class Scene:
         return left
 
     def turned(self, line: Line, cell: Cell) -> Origins:
-        """From where requests that the entry matches get the other decision."""
+        """Return the sources from which requests that the entry matches get the opposite decision."""
         allowed = self.grid.outcome(cell.tree, cell.place, cell.action).allowed
         matched = origins_of(line.entry)
         return matched - allowed if line.entry.decision is Decision.ALLOW else matched & allowed
 
     def differs(self, line: Line, one: Grid, other: Grid) -> bool:
-        """Whether two grids that differ in this entry alone differ in a decision."""
+        """True if two grids that differ in this entry alone differ in a decision."""
         for tree, place in self.spots(line.entry):
-            # When the entry alone kept Default entries silent, they speak of every action now.
+            # If only this entry disabled the Default entries, those now apply to every action.
             same_policy = one.is_covered(tree, place) == other.is_covered(tree, place)
             for action in line.actions if same_policy else REQUEST_ACTIONS:
                 if one.outcome(tree, place, action).allowed != other.outcome(tree, place, action).allowed:
@@ -139,11 +139,11 @@ class Scene:
         return False
 
     def _beyond_narrower(self, policy: PolicyType, entry: Entry, cell: Cell) -> Origins:
-        """From where no entry for a narrower resource decides requests of the cell that this one matches."""
+        """Return the sources of requests that this entry matches and no entry for a narrower resource decides."""
         left = origins_of(entry)
         classes, layer, kind, action = cell.tree.classes, self.grid.layer, cell.tree.type, cell.action
         place = cell.place
-        # The class of the entry's own resource is the first around the cell that is not narrower; `*` has none.
+        # The class of the entry's own resource is the first around the cell that is not narrower; `*` has no class.
         own = -1 if entry.resource.type is ResourceType.ANY else cell.tree.place_of(entry.resource)
         while place != own and not left.is_empty:
             found = classes[place]

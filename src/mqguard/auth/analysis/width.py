@@ -1,4 +1,4 @@
-"""Entries that reach further than they are likely to be meant, and entries that no request reaches."""
+"""Entries that are probably broader than intended, and entries that no request matches."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _FAMILIES = (("IPv4", _V4, "IPv6", _V6), ("IPv6", _V6, "IPv4", _V4))
 
 
 def too_wide(scene: Scene, line: Line) -> Iterator[Finding]:
-    """What an entry allows beyond the likely meaning; each finding's witness is a request that it does allow."""
+    """Yield a finding for each right beyond the probable intention; its witness is a request that the entry allows."""
     entry = line.entry
     if entry.decision is Decision.DENY:
         yield from _leaky(scene, line)
@@ -26,27 +26,27 @@ def too_wide(scene: Scene, line: Line) -> Iterator[Finding]:
     text = f"`{entry_text(entry)}`"
     resource = entry.resource
     if resource.type is ResourceType.ANY:
-        yield from _told(scene, line, f"{text} reaches every cluster, topic and group, also those to come")
+        yield from _told(scene, line, f"{text} matches every cluster, topic and group, including future ones")
     elif resource.pattern is Pattern.ANY and Action.ALL in entry.actions:
         yield from _told(scene, line, f"{text} allows all actions on every {resource.type.value.lower()}")
     if resource.type is ResourceType.CLUSTER and Action.UPDATE in line.actions:
-        yield from _told(scene, line, f"{text} lets its holder administer users and policies", Action.UPDATE)
+        yield from _told(scene, line, f"{text} allows its user to administer users and policies", Action.UPDATE)
     for family, whole, _, _ in _FAMILIES:
         if entry.sources and (whole - origins_of(entry)).is_empty:
-            yield from _told(scene, line, f"{text} names every {family} address, which limits nothing")
+            yield from _told(scene, line, f"{text} matches every {family} address, so it limits nothing")
 
 
 def never_asked(line: Line) -> Finding | None:
-    """Why no request can match an entry, None if one can."""
+    """Return the reason why no request can match an entry, or None if one can."""
     reason = _unasked_name(line)
     if reason is None:
         return None
-    message = f"`{entry_text(line.entry)}` can match no request: {reason}"
+    message = f"`{entry_text(line.entry)}` cannot match any request: {reason}"
     return Finding(Rule.UNREACHABLE, line.place.subject, message, line.place)
 
 
 def _leaky(scene: Scene, line: Line) -> Iterator[Finding]:
-    """A Deny for every address of one family, where the other family gets in."""
+    """Yield a finding if a Deny matches every address of one family, and the other family is still allowed."""
     entry = line.entry
     for family, whole, other, rest in _FAMILIES:
         if not entry.sources or not (whole - origins_of(entry)).is_empty:
@@ -55,8 +55,8 @@ def _leaky(scene: Scene, line: Line) -> Iterator[Finding]:
             let_in = scene.grid.outcome(cell.tree, cell.place, cell.action).allowed & (rest - origins_of(entry))
             if not let_in.is_empty:
                 message = (
-                    f"`{entry_text(entry)}` names every {family} address, but {other} addresses get in: leave the "
-                    f"sources out to deny from everywhere"
+                    f"`{entry_text(entry)}` matches every {family} address, but {other} addresses are allowed: leave "
+                    f"the sources out to deny from everywhere"
                 )
                 yield Finding(Rule.WIDE, line.place.subject, message, line.place, witness=cell.witness(let_in))
                 break
@@ -80,7 +80,7 @@ def _live_witness(scene: Scene, line: Line, action: Action | None) -> Witness | 
 def _unasked_name(line: Line) -> str | None:
     resource = line.entry.resource
     if resource.type is ResourceType.NAMESPACE:
-        return "requests name topics, groups and clusters, no namespaces"
+        return "requests name topics, groups and clusters, but never namespaces"
     if resource.type not in (ResourceType.TOPIC, ResourceType.GROUP) or resource.pattern is Pattern.ANY:
         return None
     for prefix in (RETRY_PREFIX, DLQ_PREFIX):

@@ -1,4 +1,4 @@
-"""Tests of policies: what must be allowed and denied, decided for every request that a test speaks of."""
+"""Tests of policies: requests that must be allowed or denied, decided for every request that a test matches."""
 
 import dataclasses
 import functools
@@ -17,18 +17,18 @@ from mqguard.auth.resource import Resource
 from mqguard.auth.verdict import Reason, Verdict
 
 _JUDGES = 64
-"""Users whose policies are kept taken apart: tests of one user mostly stand together."""
+"""Number of users whose compiled policies are cached: tests of one user are usually adjacent."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failure:
-    """A request for which a test does not hold.
+    """A request for which a test fails.
 
     Attributes:
-        user: Whose request.
-        witness: The request; None when there is no such user to ask for.
-        verdict: What is decided.
-        message: What is wrong, in a line.
+        user: The user of the request.
+        witness: The request, or None if no such user exists.
+        verdict: The verdict.
+        message: The problem, in one line.
     """
 
     user: str
@@ -39,14 +39,14 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one test: it holds when nothing failed."""
+    """The result of one test, which holds if it has no failures."""
 
     assertion: Assertion
     failures: tuple[Failure, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether every request that the test speaks of is decided as it must be."""
+        """True if every request that the test matches is decided as required."""
         return not self.failures
 
 
@@ -54,14 +54,14 @@ def check(assertions: Iterable[Assertion], directory: Directory) -> tuple[Outcom
     """Run tests on a state of users and policies.
 
     Returns:
-        The outcome of each test; of each user, resource and action that fails, one request that shows it.
+        The result of each test, with one failing request for each user, resource and action.
     """
     judges = functools.lru_cache(maxsize=_JUDGES)(functools.partial(_Judge, directory))
     return tuple(Outcome(assertion, tuple(_failures(assertion, directory, judges))) for assertion in assertions)
 
 
 def describe(assertion: Assertion) -> str:
-    """A test in one line."""
+    """Return a test in one line."""
     users = ",".join(assertion.users)
     actions = ",".join(action.value for action in assertion.actions)
     resources = ",".join(resource.key for resource in assertion.resources)
@@ -71,7 +71,7 @@ def describe(assertion: Assertion) -> str:
 
 
 class _Judge:
-    """Decides about one user's requests; what is made from its policies is made once."""
+    """Decides one user's requests, with its policies compiled once."""
 
     def __init__(self, directory: Directory, user: str) -> None:
         acl = directory.acls.get(user)
@@ -82,7 +82,7 @@ class _Judge:
         self._own = trees(self._resources)
 
     def failures(self, assertion: Assertion, resource: Resource, actions: Iterable[Action]) -> Iterator[Failure]:
-        """The first request of each action that is not decided as it must be."""
+        """Yield the first request of each action that is not decided as required."""
         forest = self._own if resource in self._resources else trees((*self._resources, resource))
         for action in actions:
             failure = self._first_failure(assertion, forest, resource, action)
@@ -104,7 +104,7 @@ class _Judge:
     def _samples(
         self, assertion: Assertion, forest: Iterable[NameTree], resource: Resource, action: Action
     ) -> Iterator[Witness]:
-        """One request of each set that is decided the same way for the same reason; together they are all requests."""
+        """Yield one request of each set with the same decision and reason; together the sets are all requests."""
         asked = Origins.of(assertion.sources)
         for tree in forest:
             for place in tree.within(resource):
@@ -119,7 +119,7 @@ def _failures(assertion: Assertion, directory: Directory, judges: Callable[[str]
     actions = REQUEST_ACTIONS if Action.ALL in assertion.actions else assertion.actions
     for user in assertion.users:
         if user not in directory.users and assertion.reason is not Reason.UNKNOWN_USER:
-            yield Failure(user, None, None, f"there is no user `{user}`")
+            yield Failure(user, None, None, f"the user `{user}` does not exist")
             continue
         for resource in assertion.resources:
             yield from judges(user).failures(assertion, resource, actions)

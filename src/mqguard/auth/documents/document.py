@@ -16,7 +16,7 @@ from mqguard.auth.verdict import Reason
 
 
 class SecretPlace(enum.Enum):
-    """Where a document may say that a secret is."""
+    """A place for secrets that a document can refer to."""
 
     ENV = "env"
     FILE = "file"
@@ -24,12 +24,12 @@ class SecretPlace(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SecretReference:
-    """A secret that is somewhere else.
+    """A reference to a secret outside the document.
 
     Attributes:
         place: In the environment or in a file.
         name: The variable, or the path as it was written.
-        mark: Where the document says so, None if no document does.
+        mark: The position of the reference in the document, or None if it is not from a document.
     """
 
     place: SecretPlace
@@ -39,15 +39,15 @@ class SecretReference:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DocumentUser:
-    """A user as a document says it.
+    """A user in a document.
 
     Attributes:
         name: The access key.
         type: Super or Normal.
         status: Enabled or disabled.
-        secret: Where its secret is; None leaves a user that exists its own.
-        mark: Where the document says so.
-        incarnations: The incarnations that the document means; empty if it does not say.
+        secret: The reference to its secret; with None, an existing user keeps its own.
+        mark: The position in the document.
+        incarnations: The incarnations that the document names; empty if it names none.
     """
 
     name: str
@@ -60,16 +60,16 @@ class DocumentUser:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Assertion:
-    """What a document says that policies must do, about every request that fits.
+    """A test in a document: the required decision for every matching request.
 
     Attributes:
-        users: Who.
-        actions: What.
-        resources: To what.
-        sources: From where; empty is anywhere.
-        must: The decision that each such request must get.
-        reason: Why it must be so; None does not matter.
-        mark: Where it stands.
+        users: The users.
+        actions: The actions.
+        resources: The resources.
+        sources: The sources; empty is anywhere.
+        must: The required decision for each such request.
+        reason: The required reason; None accepts any.
+        mark: The position in the document.
     """
 
     users: tuple[str, ...]
@@ -83,14 +83,14 @@ class Assertion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """Everything that one file says.
+    """The complete content of one file.
 
     Attributes:
         users: By name.
-        acls: Policies by the subject's name, entry groups put in.
-        tests: What must be allowed and denied.
-        places: Where each entry stands; that of a group stands in the group.
-        subjects: Where each subject of policies stands.
+        acls: Policies by the subject's name, with entry groups expanded.
+        tests: The requests that must be allowed and denied.
+        places: The position of each entry; an entry of a group has its position in the group.
+        subjects: The position of each subject of policies.
     """
 
     users: Mapping[str, DocumentUser]
@@ -106,10 +106,10 @@ class Document:
         return Directory(users, {name: acl for name, acl in self.acls.items() if acl.policies})
 
     def mark(self, place: Place) -> Mark | None:
-        """Where an entry stands, None if the document has no such entry."""
+        """Return the position of an entry, or None if the document has no such entry."""
         return self.places.get(place)
 
     def subject_mark(self, name: str) -> Mark | None:
-        """Where a subject's policies stand, else where its user stands; None if the document has neither."""
+        """Return the position of a subject's policies, else that of its user; None if the document has neither."""
         user = self.users.get(name)
         return self.subjects.get(name) or (user.mark if user else None)

@@ -1,7 +1,7 @@
-"""YAML text as a tree in which every node knows its place.
+"""YAML text as a tree of nodes with positions.
 
-Scalars keep the text that was written, so that `00123`, `no` or `1e3` mean what they say. Refused, with their place:
-anchors and aliases (a document of a kilobyte could unfold to gigabytes), tags, more than one document, repeated keys.
+Scalars keep the written text, so that `00123`, `no` or `1e3` stay texts. The reader rejects, with the position: anchors
+and aliases (a document of a kilobyte could expand to gigabytes), tags, more than one document, repeated keys.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ import yaml
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
 
 MAX_DEPTH = 32
-"""Deeper than any document needs; bounds the recursion of those who walk the tree."""
+"""More than any document needs; limits the recursion of code that reads the tree."""
 
-# Not what was written: it may be a secret that begins with `!`.
-_NO_TAGS = "tags are not read: leave out what begins with `!`, or write the text in quotes if it is one that does"
+# The message does not quote the text: it may be a secret that begins with `!`.
+_NO_TAGS = "tags are not supported: remove the part that begins with `!`, or quote the text if it begins with `!`"
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -26,8 +26,8 @@ class Scalar:
     """A text.
 
     Attributes:
-        text: As written; of a quoted scalar, what the quotes hold.
-        quoted: Whether it was quoted or a block, so that `"null"` is a text.
+        text: The written text; for a quoted scalar, the text inside the quotes.
+        quoted: True if it was quoted or a block, so that `"null"` is a text.
     """
 
     mark: Mark
@@ -36,7 +36,7 @@ class Scalar:
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing was written, or the word for nothing."""
+        """True if the value is empty or a word for null."""
         return not self.quoted and self.text in _NULLS
 
 
@@ -60,25 +60,27 @@ Node = Scalar | Listing | MappingNode
 
 
 def compose(text: str) -> Node | None:
-    """Read one YAML document; None if there is nothing in it.
+    """Parse one YAML document; return None if it is empty.
 
     Raises:
-        DocumentInvalid: It is no YAML, or uses what is refused; the first such place.
+        DocumentInvalid: The text is not YAML, or uses rejected syntax; the first such position.
     """
     try:
         return _Composer(_events(text)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Mark(1, 1) if mark is None else Mark(mark.line + 1, mark.column + 1)
-        raise DocumentInvalid([Problem(place, f"this is no YAML: {_reason(text, place, error.problem)}")]) from None
+        raise DocumentInvalid(
+            [Problem(place, f"this is not valid YAML: {_reason(text, place, error.problem)}")]
+        ) from None
     except yaml.reader.ReaderError as error:
         raise DocumentInvalid([_unreadable(text, error)]) from None
     except (yaml.YAMLError, UnicodeError):
-        raise DocumentInvalid([Problem(Mark(1, 1), "this is no YAML")]) from None
+        raise DocumentInvalid([Problem(Mark(1, 1), "this is not valid YAML")]) from None
 
 
 def _events(text: str) -> Iterator[yaml.Event]:
-    # What `yaml.parse` does, with half its calls: a large file has a million events.
+    # Equivalent to `yaml.parse`, with half its calls: a large file has a million events.
     loader = _Loader(text)
     try:
         while (event := loader.get_event()) is not None:
@@ -100,7 +102,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise _refused(event, "a second document starts here: write one document to a file")
+                    raise _refused(event, "a second document starts here: write one document per file")
             elif isinstance(event, yaml.NodeEvent):
                 root = self._node(event, 0)
         if isinstance(root, Scalar) and root.is_null:
@@ -109,9 +111,9 @@ class _Composer:
 
     def _node(self, event: yaml.NodeEvent, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise _refused(event, "anchors and aliases are not read: write the value out wherever it is meant")
+            raise _refused(event, "anchors and aliases are not supported: repeat the value instead")
         if depth > MAX_DEPTH:
-            raise _refused(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise _refused(event, f"the document is nested deeper than {MAX_DEPTH} levels")
         build: Callable[[yaml.NodeEvent, int], Node]
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
@@ -139,9 +141,9 @@ class _Composer:
                 continue
             key = self._node(event, depth + 1)
             if not isinstance(key, Scalar):
-                raise _refused(event, "a key is a text, not a list or a mapping")
+                raise _refused(event, "a key must be a text, not a list or a mapping")
             if key.text in seen:
-                raise _refused(event, f"the key `{key.text}` is repeated: it stands at {seen[key.text]} already")
+                raise _refused(event, f"the key `{key.text}` is repeated: its first position is {seen[key.text]}")
             seen[key.text] = key.mark
             pairs.append((key, self._value(depth + 1)))
         return MappingNode(_mark(start), tuple(pairs))
@@ -172,13 +174,13 @@ def _refused(event: yaml.Event, message: str) -> DocumentInvalid:
 def _unreadable(text: str, error: yaml.reader.ReaderError) -> Problem:
     before = text[: error.position]
     place = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
-    return Problem(place, "a character that YAML does not allow stands here")
+    return Problem(place, "YAML does not allow this character")
 
 
 def _reason(text: str, place: Mark, problem: str | None) -> str:
-    """What the parser says, but for tabs, of which it speaks in riddles."""
+    """Return the parser's message, or a clear one for tabs."""
     lines = text.split("\n", place.line)
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     if "\t" in line[place.column - 1 : place.column] or "\t" in line[: len(line) - len(line.lstrip())]:
-        return "a tab stands where blanks must: indent with blanks"
-    return " ".join((problem or "it cannot be read").split())
+        return "a tab is not valid indentation: indent with spaces"
+    return " ".join((problem or "the text cannot be parsed").split())

@@ -1,6 +1,6 @@
-"""Regular expressions of the JSON Schema, which say what the readers of texts say: resources, sources, names, words.
+"""Regular expressions of the JSON Schema, equivalent to the parsers: resources, sources, names, words.
 
-They are written in what the expressions of ECMAScript and Python have in common, and know no flags.
+They use only the syntax that ECMAScript and Python have in common, without flags.
 """
 
 from mqguard.auth.blank import is_blank
@@ -19,18 +19,18 @@ _V6_PREFIX = "/0*(?:[1-9]?[0-9]|1[01][0-9]|12[0-8])"
 
 
 def any_case(word: str) -> str:
-    """A word in any letter case."""
+    """Return a pattern for a word in any letter case."""
     return "".join(f"[{letter.upper()}{letter.lower()}]" if letter.isalpha() else letter for letter in word)
 
 
 def whole(pattern: str) -> str:
-    """A pattern that the whole text must fit."""
+    """Return a pattern that must match the whole text."""
     return f"^(?:{pattern})$"
 
 
 def _v6() -> str:
     tails = [f"(?:{_GROUP}:){{{_V6_GROUPS - 1}}}{_GROUP}", f"(?:{_GROUP}:){{{_V6_GROUPS - 2}}}{_V4}"]
-    # `::` stands for at least one group; an IPv4 address at the end stands for two.
+    # `::` represents at least one group; an IPv4 address at the end represents two.
     for before in range(_V6_GROUPS):
         head = f"(?:{_GROUP}:){{{before}}}:" if before else "::"
         most = _V6_GROUPS - 1 - before
@@ -41,7 +41,7 @@ def _v6() -> str:
 
 
 NOT_BLANK = f"[^{_BLANKS}]"
-"""A text that holds something."""
+"""A character that is not blank."""
 
 SUBJECT = rf"^{any_case(SubjectType.USER.value)}:[\s\S]*{NOT_BLANK}"
 """`User:name`."""
@@ -49,10 +49,10 @@ SUBJECT = rf"^{any_case(SubjectType.USER.value)}:[\s\S]*{NOT_BLANK}"
 _TYPES = "|".join(any_case(kind.value) for kind in ResourceType if kind is not ResourceType.ANY)
 
 RESOURCE = whole(rf"\*|(?:{_TYPES}):(?:\*|[^*]+\*?)")
-"""`*`, or a type with a name, a prefix, or all of it."""
+"""`*`, or a type with a name, a prefix, or all of its names."""
 
 VARIABLE = whole("[A-Za-z_][A-Za-z0-9_]*")
-"""The name of a variable of the environment."""
+"""The name of an environment variable."""
 
 SOURCE = whole(f"{_V4}(?:{_V4_PREFIX})?|{_v6()}(?:{_V6_PREFIX})?")
-"""An address or a CIDR range. It also fits ranges of IPv4-mapped addresses that mean nothing (`::ffff:10.0.0.0/40`)."""
+"""An address or a CIDR range. It also matches IPv4-mapped ranges without a meaning (`::ffff:10.0.0.0/40`)."""

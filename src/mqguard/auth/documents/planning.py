@@ -1,4 +1,4 @@
-"""What it takes to bring stored users and policies to what a document says."""
+"""The changes that bring stored users and policies to the state of a document."""
 
 import dataclasses
 from collections import Counter
@@ -16,25 +16,25 @@ from mqguard.auth.subject import Subject
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 
 _MORE = frozenset({UserType.SUPER.value, UserStatus.ENABLE.value})
-"""A type and a status with which a user can do more than before."""
+"""A type and a status that extend a user's rights."""
 
 Resolve = Callable[[SecretReference], Secret]
-"""Finds a secret; raises PolicyInvalid when it is not where the document says."""
+"""Returns a secret; raises PolicyInvalid if it is not in the place that the document names."""
 
 
 class PlanRefused(PolicyInvalid):
-    """A plan that must not be carried out, though the document is sound."""
+    """A plan that must not be executed, although the document is valid."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One change, for a person.
+    """One change, for users.
 
     Attributes:
         verb: `create`, `change` or `delete`.
         what: `user` or `policies`.
         name: The user or subject.
-        details: What about it, a line each; entries that come begin with `+`, those that go with `-`.
+        details: The details, one per line; added entries begin with `+`, removed ones with `-`.
     """
 
     verb: str
@@ -45,15 +45,15 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """The way from the stored state to the document.
+    """The changes from the stored state to the document.
 
     Attributes:
-        steps: What is done.
-        changes: The same for `MetadataManager.apply`, which does all of it or nothing. Empty: there is nothing to do.
-        comparison: What it means for rights.
-        keeping: Users in `changes` whose secrets stay as they are.
-        uncompared: Users whose secret the document names but that is hidden here, so that it stays as it is.
-        unconfirmed: Users who gain something, though nobody has confirmed that they are those that the document means.
+        steps: The changes for users.
+        changes: The same for `MetadataManager.apply`, which makes all of them or none. Empty if there is nothing to do.
+        comparison: The effect on rights.
+        keeping: Users in `changes` whose secrets stay unchanged.
+        uncompared: Users whose secret the document names, but whose stored secret is hidden here, so that it stays.
+        unconfirmed: Users that gain rights without a confirmation that they are the users that the document means.
         confirmed: Users that the document or the caller confirms.
     """
 
@@ -67,13 +67,13 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the stored state is what the document says."""
+        """True if the stored state equals the document."""
         return not self.changes
 
     def without_kept_secrets(self) -> tuple[Change, ...]:
-        """The changes for a server, where users without secrets keep what they have.
+        """Return the changes for a server, which keeps the secrets of users sent without secrets.
 
-        What is not sent is not undone: a secret that somebody replaces after this plan was made stays replaced.
+        A secret that is not sent cannot be reverted: if it is replaced after this plan was made, it stays replaced.
         """
         return tuple(self._bare(change) for change in self.changes)
 
@@ -92,24 +92,24 @@ def plan(
     set_secrets: bool = False,
     confirmed: Collection[tuple[str, str]] = (),
 ) -> Plan:
-    """Compare a document with what is stored.
+    """Compare a document with the stored state.
 
-    A subject that the document names gets exactly what the document says. What it does not name stays, unless pruned.
-    Two ways to write the same entries, or another order, are no difference.
+    A subject that the document names gets exactly the content of the document. A subject that it does not name stays,
+    unless pruned. Another notation or order of the same entries is not a difference.
 
-    A name in a document means one user. A user who gains something is confirmed if an earlier change from a document
+    A name in a document means one user. A user that gains rights is confirmed if an earlier change from a document
     confirmed it, if the document or the caller names its incarnation, or if it has the secret of the document.
 
     Args:
-        document: What should be.
-        stored: What is, with secrets. A user whose secrets are not known here keeps its own.
-        resolve: Finds the secrets that the document refers to.
+        document: The wanted state.
+        stored: The stored state, with secrets. A user whose secrets are not known here keeps its own.
+        resolve: Returns the secrets that the document refers to.
         prune: Also delete users and policies that the document does not name.
         set_secrets: Set the secret also of users whose stored one is not known here.
         confirmed: Users that the caller confirms, by name and incarnation.
 
     Raises:
-        DocumentInvalid: A secret is not where the document says, a new user has none, or a subject is no user.
+        DocumentInvalid: A secret is not in the named place, a new user has none, or a subject is not a user.
         PlanRefused: No enabled Super user would be left.
     """
     planner = _Planner(document, stored, resolve, prune=prune, set_secrets=set_secrets)
@@ -132,7 +132,7 @@ class _Planner:
         self._changes: list[Change] = []
         self._keeping: set[str] = set()
         self._uncompared: list[str] = []
-        # Users who have the document's secret, or get it.
+        # Users that have the document's secret, or get it.
         self._known: set[str] = set()
 
     def plan(self, confirmed: Collection[tuple[str, str]]) -> Plan:
@@ -145,9 +145,7 @@ class _Planner:
         if self._problems:
             raise DocumentInvalid(self._problems)
         if _live_supers(self._stored.users) and not _live_supers(self._users):
-            raise PlanRefused(
-                "no enabled Super user would be left, and nobody could administer users and policies: keep one"
-            )
+            raise PlanRefused("no enabled Super user would be left to administer users and policies: keep one")
         comparison = compare(self._stored, Directory(self._users, self._acls))
         known = set(self._confirmed(confirmed))
         return Plan(
@@ -189,7 +187,7 @@ class _Planner:
                 return
             user = User(wanted.name, (LiveSecret(secret),), wanted.type, wanted.status)
             self._store_user(user, "create", (f"{user.type.value}, {user.status.value}",))
-            # A new user starts with no policies, whatever was left under its name.
+            # A new user starts without policies, even if policies remain under its name.
             if user.name in self._acls and user.name not in self._document.acls:
                 self._delete_acl(user.name, tuple(_entry_changes(self._acls[user.name], None)))
             return
@@ -226,7 +224,7 @@ class _Planner:
             return self._resolve(wanted.secret)
         except PolicyInvalid as error:
             place = wanted.secret.mark or wanted.mark
-            self._note(place, f"the secret of `{wanted.name}` is not there: {error}")
+            self._note(place, f"the secret of `{wanted.name}` was not found: {error}")
             return None
 
     def _put_acl(self, name: str, wanted: Acl) -> None:
@@ -235,7 +233,7 @@ class _Planner:
         is_left_alone = there is not None and not (details and wanted.policies)
         if not self._will_be(name) and (name in self._stored.users or not is_left_alone):
             mark = self._document.subjects[name]
-            self._note(mark, f"`{wanted.subject.key}` is no user: write it under `users` as well")
+            self._note(mark, f"`{wanted.subject.key}` does not exist: add it under `users`")
             return
         is_new_user = name in self._users and name not in self._stored.users
         if not details and not (is_new_user and there is not None):
@@ -248,7 +246,7 @@ class _Planner:
             self._delete_acl(name, details)
 
     def _will_be(self, name: str) -> bool:
-        """Whether there is such a user afterwards."""
+        """True if the user exists afterwards."""
         return name in self._document.users or (name in self._stored.users and not self._prune)
 
     def _delete_unnamed(self) -> None:
@@ -257,7 +255,7 @@ class _Planner:
                 del self._users[name]
                 self._changes.append(DeleteUser(name))
                 self._steps.append(Step("delete", "user", name, ()))
-            # What is named stays, also policies of nobody: an export that is applied is no change.
+            # A named subject stays, even policies without a user: applying an export changes nothing.
             if name in self._acls and name not in self._document.acls:
                 self._delete_acl(name, tuple(_entry_changes(self._acls[name], None)))
 

@@ -1,4 +1,4 @@
-"""What is wrong in a file, and where."""
+"""Problems in a file, with their positions."""
 
 import dataclasses
 import difflib
@@ -10,7 +10,7 @@ from mqguard.model.text import visible
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in a file; lines and columns count from 1."""
+    """A position in a file; lines and columns count from 1."""
 
     line: int
     column: int
@@ -21,11 +21,11 @@ class Mark:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        mark: Where.
-        message: What, and what would be right.
+        mark: The position.
+        message: The problem, and the correct form.
     """
 
     mark: Mark
@@ -36,11 +36,11 @@ class DocumentInvalid(PolicyInvalid):
     """A document that cannot be used.
 
     Attributes:
-        problems: Everything that is wrong, in the order of the file; at least one.
+        problems: Every problem, in the order of the file; at least one.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        # What somebody wrote is in the messages, ends of lines too: each stays one line.
+        # Messages quote the file, including line ends, so each is made one visible line.
         shown = (Problem(problem.mark, visible(problem.message)) for problem in problems)
         self.problems = tuple(sorted(shown, key=lambda problem: problem.mark))
         first = self.problems[0]
@@ -49,9 +49,9 @@ class DocumentInvalid(PolicyInvalid):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that is meant, or the list of all of them."""
+    """Return a hint at the nearest known word, or the list of all known words."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     if close:
         return f"did you mean `{close[0]}`?"
-    return "known are " + ", ".join(f"`{one}`" for one in known) if known else "there are none"
+    return "known names are " + ", ".join(f"`{one}`" for one in known) if known else "no names are known"

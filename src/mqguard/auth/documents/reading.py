@@ -1,4 +1,4 @@
-"""Reading a policy document: YAML text in, values out, or everything that is wrong with its place."""
+"""The reader of policy documents: YAML text in, values out, or every problem with its position."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -33,10 +33,10 @@ _MarkedEntry = tuple[Mark, Entry]
 
 
 def read_document(text: str) -> Document:
-    """Read a policy document.
+    """Parse a policy document.
 
     Raises:
-        DocumentInvalid: Something is wrong; it holds every problem with its line and column.
+        DocumentInvalid: There are problems; the error has each with its line and column.
     """
     root = compose(text)
     reader = _Reader()
@@ -66,7 +66,7 @@ class _Reader:
         users: dict[str, DocumentUser] = {}
         for key, value in self.walk.pairs(node, "`users`") if node is not None else ():
             if is_blank(key.text):
-                self.walk.note(key.mark, "a user has no name: write `name:` before what it has")
+                self.walk.note(key.mark, "a user has no name: write `name:` before its fields")
                 continue
             found = self._optional(value, f"user `{key.text}`", shape.USER)
             kind = self._choice(found.get("type"), "`type`", _user_type, UserType.NORMAL)
@@ -82,17 +82,16 @@ class _Reader:
         if not isinstance(node, MappingNode):
             self.walk.note(
                 node.mark,
-                "a secret is never written in a document: say where it is, `secret: {env: NAME}` or "
-                "`secret: {file: PATH}`",
+                "a document never contains a secret: refer to it, `secret: {env: NAME}` or `secret: {file: PATH}`",
             )
             return None
         for key, _ in node.pairs:
             if key.text not in _SECRET_KEYS:
-                # Not what was written: the secret itself may stand here, as in `{s3cret}`.
+                # The message does not quote the text: it may be the secret itself, as in `{s3cret}`.
                 self.walk.note(key.mark, "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`")
                 return None
         if len(node.pairs) != 1:
-            self.walk.note(node.mark, "a secret is in one place: write `{env: NAME}` or `{file: PATH}`")
+            self.walk.note(node.mark, "a secret has exactly one place: write `{env: NAME}` or `{file: PATH}`")
             return None
         found = self.walk.fields(node, "`secret`", shape.SECRET)
         for place in SecretPlace:
@@ -115,7 +114,7 @@ class _Reader:
             if subject is None:
                 continue
             if subject.name in acls:
-                self.walk.note(key.mark, f"the subject `{subject.key}` is repeated: put its policies together")
+                self.walk.note(key.mark, f"the subject `{subject.key}` is repeated: merge its policies")
                 continue
             self._subjects[subject.name] = key.mark
             acls[subject.name] = Acl(subject, tuple(self._policies(subject, value)))
@@ -148,7 +147,7 @@ class _Reader:
         return text
 
     def _entry(self, node: Node, what: str) -> list[_MarkedEntry]:
-        """The entries of one item, one for each resource that it names."""
+        """Return the entries of one item, one for each resource that it names."""
         found = self.walk.fields(node, what, shape.ENTRY)
         resources = self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse)
         actions = self.walk.one_or_more(found.get("actions"), "`actions`", Action.parse)
@@ -175,7 +174,7 @@ class _Reader:
         )
 
     def _optional(self, node: Node, what: str, fields: shape.Fields) -> dict[str, Node]:
-        """A mapping, or nothing written for an empty one."""
+        """Return the fields of a mapping; an empty value is an empty mapping."""
         if isinstance(node, Scalar) and node.is_null:
             return {}
         return self.walk.fields(node, what, fields)
@@ -187,7 +186,7 @@ class _Reader:
 
 def _variable(text: str) -> str:
     if re.fullmatch(VARIABLE, text) is None:
-        # Not what was written: the secret itself may stand here.
+        # The message does not quote the text: it may be the secret itself.
         raise PolicyInvalid("`env` must be the name of a variable: letters, digits and `_`")
     return text
 
@@ -199,5 +198,5 @@ def _name(text: str) -> str:
 def _subject(key: str) -> Subject:
     subject = Subject.parse(key)
     if is_blank(subject.name):
-        raise PolicyInvalid(f"`{key}` names no user: write `User:name`")
+        raise PolicyInvalid(f"`{key}` has no user name: write `User:name`")
     return subject

@@ -18,7 +18,7 @@ from mqguard.auth.documents.shape import (
 
 
 def schema() -> Schema:
-    """The schema, as plain values for JSON."""
+    """Return the schema as plain values for JSON."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mqguard policy document",
@@ -34,12 +34,12 @@ def schema() -> Schema:
             "text": {
                 "type": ["string", "number", "boolean"],
                 "pattern": NOT_BLANK,
-                "description": "a text; what YAML takes for a number or a truth value is read as it is written",
+                "description": "a text; a YAML number or boolean is read as the written text",
             },
             "resource": {
                 "type": "string",
                 "pattern": RESOURCE,
-                "description": "a literal name, a prefix with a last `*`, all of a type, or `*`",
+                "description": "a literal name, a prefix with a final `*`, all of a type, or `*`",
             },
             "source": {"type": "string", "pattern": SOURCE, "description": "an address or a CIDR range, IPv4 or IPv6"},
         },

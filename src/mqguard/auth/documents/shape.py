@@ -1,4 +1,4 @@
-"""What keys each part of a policy document has. The reader and the JSON Schema are both made from these tables."""
+"""The keys of each part of a policy document. The reader and the JSON Schema are both made from these tables."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -16,18 +16,18 @@ VERSION = "1"
 
 
 def one_or_more(item: Schema) -> Schema:
-    """The schema of one item or a list of items."""
+    """Return the schema of one item or a list of items."""
     return {"oneOf": [item, {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}]}
 
 
 def one_of(words: Iterable[str]) -> Schema:
-    """The schema of one of these words: as they are written, for editors to offer, or in any letter case."""
+    """Return the schema of one of these words: exactly as written, for editors, or in any letter case."""
     words = list(words)
     return {"anyOf": [{"enum": words}, {"type": "string", "pattern": whole("|".join(map(any_case, words)))}]}
 
 
 def reference(name: str) -> Schema:
-    """The schema that is defined under that name."""
+    """Return a reference to the schema of that name."""
     return {"$ref": f"#/$defs/{name}"}
 
 
@@ -37,9 +37,9 @@ class Field:
 
     Attributes:
         name: The key.
-        schema: What its value may be.
-        about: What it means.
-        required: Whether it must be there.
+        schema: The schema of its value.
+        about: Its meaning.
+        required: True if the key must be present.
     """
 
     name: str
@@ -52,19 +52,19 @@ Fields = tuple[Field, ...]
 
 SECRET: Fields = (
     Field(
-        "env", {"type": ["string", "boolean"], "pattern": VARIABLE}, "the environment variable that holds the secret"
+        "env", {"type": ["string", "boolean"], "pattern": VARIABLE}, "the environment variable that contains the secret"
     ),
     Field(
         "file",
         reference("text"),
-        "the file that holds the secret and nothing else; a last line break is not part of it",
+        "the file that contains only the secret; a final line break is not part of it",
     ),
 )
 USER: Fields = (
-    Field("type", one_of(kind.value for kind in UserType), "Super may do everything; Normal when left out"),
-    Field("status", one_of(status.value for status in UserStatus), "enable when left out"),
-    Field("secret", reference("secret"), "where the secret key is; left out: a user that exists keeps its own"),
-    Field("incarnation", one_or_more(reference("text")), "which user of that name is meant, one for each broker"),
+    Field("type", one_of(kind.value for kind in UserType), "Super may do everything; Normal by default"),
+    Field("status", one_of(status.value for status in UserStatus), "enable by default"),
+    Field("secret", reference("secret"), "the place of the secret key; without it, an existing user keeps its own"),
+    Field("incarnation", one_or_more(reference("text")), "the incarnation of the intended user, one for each broker"),
 )
 ENTRY: Fields = (
     Field(
@@ -76,39 +76,39 @@ ENTRY: Fields = (
     Field(
         "actions",
         one_or_more(reference("action")),
-        "what the entry speaks of; `All` is every action",
+        "the matched actions; `All` is every action",
         required=True,
     ),
-    Field("sources", one_or_more(reference("source")), "from where; anywhere when left out"),
-    Field("decision", one_of(decision.value for decision in Decision), "what the entry says", required=True),
+    Field("sources", one_or_more(reference("source")), "the matched sources; anywhere by default"),
+    Field("decision", one_of(decision.value for decision in Decision), "the effect of the entry", required=True),
 )
 USE: Fields = (
-    Field("use", one_or_more(reference("text")), "the entry groups whose entries stand here", required=True),
+    Field("use", one_or_more(reference("text")), "the entry groups whose entries are inserted here", required=True),
 )
 POLICIES: Fields = (
-    Field("custom", reference("uses"), "entries that speak first"),
-    Field("default", reference("uses"), "entries for resources that no custom entry is about"),
+    Field("custom", reference("uses"), "entries that are evaluated first"),
+    Field("default", reference("uses"), "entries for resources that no custom entry covers"),
 )
 TEST: Fields = (
-    Field("user", one_or_more(reference("text")), "who; each of them is tested", required=True),
+    Field("user", one_or_more(reference("text")), "the users; each of them is tested", required=True),
     Field(
         "action",
         one_or_more(reference("action")),
-        "what; each of them is tested, `All` is every action",
+        "the actions; each of them is tested, `All` is every action",
         required=True,
     ),
     Field(
         "resource",
         one_or_more(reference("resource")),
-        "to what; a prefix or a type means every name there can be",
+        "the resources; a prefix or a type means every possible name",
         required=True,
     ),
-    Field("from", one_or_more(reference("source")), "from where; every address of a range; anywhere when left out"),
-    Field("must", one_of(["allow", "deny"]), "what the decision must be for every such request", required=True),
-    Field("reason", one_of(reason.value for reason in Reason), "why it must be so"),
+    Field("from", one_or_more(reference("source")), "the sources; every address of a range; anywhere by default"),
+    Field("must", one_of(["allow", "deny"]), "the required decision for every such request", required=True),
+    Field("reason", one_of(reason.value for reason in Reason), "the required reason"),
 )
 DOCUMENT: Fields = (
-    Field("version", {"enum": [1, VERSION]}, "the version of this format, which is 1", required=True),
+    Field("version", {"enum": [1, VERSION]}, "the version of this format: 1", required=True),
     Field(
         "users",
         {"type": "object", "propertyNames": {"pattern": NOT_BLANK}, "additionalProperties": reference("user")},
@@ -128,7 +128,7 @@ DOCUMENT: Fields = (
         },
         "policies by subject, which is written `User:name`",
     ),
-    Field("tests", {"type": "array", "items": reference("test")}, "what must be allowed and what must be denied"),
+    Field("tests", {"type": "array", "items": reference("test")}, "requests that must be allowed or denied"),
 )
 
 POLICY_KEYS = {PolicyType.CUSTOM: "custom", PolicyType.DEFAULT: "default"}

@@ -1,4 +1,4 @@
-"""Reading a tree of YAML nodes into values, collecting everything that is wrong on the way."""
+"""Conversion of a tree of YAML nodes to values, with a list of all problems."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -13,26 +13,26 @@ T = TypeVar("T")
 
 
 class Walk:
-    """Collects problems. A method that finds one notes it and answers None or less; nothing raises until `finish`."""
+    """Collects problems. A method that finds one records it and returns None or less; only `finish` raises."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def finish(self) -> None:
-        """End the reading.
+        """Finish the conversion.
 
         Raises:
-            DocumentInvalid: Something was wrong; it holds all of it.
+            DocumentInvalid: There was a problem; the error has all of them.
         """
         if self.problems:
             raise DocumentInvalid(self.problems)
 
     def note(self, mark: Mark, message: str) -> None:
-        """Something is wrong there."""
+        """Record a problem at a position."""
         self.problems.append(Problem(mark, message))
 
     def fields(self, node: Node, what: str, fields: Fields) -> dict[str, Node]:
-        """The values of a mapping with fixed keys; those that are unknown or written as nothing are left out."""
+        """Return the values of a mapping with fixed keys, without unknown keys and keys without a value."""
         found: dict[str, Node] = {}
         names = [field.name for field in fields]
         for key, value in self.pairs(node, what):
@@ -50,28 +50,28 @@ class Walk:
         return found
 
     def pairs(self, node: Node, what: str) -> Iterable[tuple[Scalar, Node]]:
-        """The keys and values of a mapping with free keys."""
+        """Return the keys and values of a mapping with free keys."""
         if isinstance(node, MappingNode):
             return node.pairs
         self.note(node.mark, f"{what} must be a mapping of `key: value` lines, not {_kind(node)}")
         return ()
 
     def items(self, node: Node, what: str) -> Iterable[Node]:
-        """The items of a list."""
+        """Return the items of a list."""
         if isinstance(node, Listing):
             return node.items
         self.note(node.mark, f"{what} must be a list of `- item` lines, not {_kind(node)}")
         return ()
 
     def text(self, node: Node, what: str) -> str | None:
-        """A text that is not blank."""
+        """Return a text that is not blank."""
         if isinstance(node, Scalar) and not node.is_null and not is_blank(node.text):
             return node.text
         self.note(node.mark, f"{what} must be a text, not {_kind(node)}")
         return None
 
     def parsed(self, node: Node, what: str, parse: Callable[[str], T]) -> T | None:
-        """A text read by a function that raises PolicyInvalid."""
+        """Return a text parsed by a function that raises PolicyInvalid."""
         text = self.text(node, what)
         if text is None:
             return None
@@ -84,13 +84,13 @@ class Walk:
     def one_or_more(
         self, node: Node | None, what: str, parse: Callable[[str], T], *, optional: bool = False
     ) -> tuple[T, ...]:
-        """One text, or a list of at least one, each read by a function that raises PolicyInvalid.
+        """Return one text, or at least one from a list, each parsed by a function that raises PolicyInvalid.
 
         Args:
-            node: The value; None is one that `fields` left out.
+            node: The value; None if `fields` left it out.
             what: The key, for messages.
-            parse: Reads one.
-            optional: Whether the key may be left out, for messages.
+            parse: Parses one text.
+            optional: True if the key may be absent, for messages.
         """
         if node is None:
             return ()
@@ -104,27 +104,27 @@ class Walk:
         for item in node.items:
             value = self.parsed(item, f"an item of {what}", parse)
             if value is not None and value in found and isinstance(item, Scalar):
-                self.note(item.mark, f"{what} names `{item.text}` twice")
+                self.note(item.mark, f"{what} names `{item.text}` twice: name it once")
             elif value is not None:
                 found[value] = None
         return tuple(found)
 
 
 def choice(what: str, values: Mapping[str, T]) -> Callable[[str], T]:
-    """A parser for one of these words, in any letter case."""
+    """Return a parser for one of these words, in any letter case."""
     known = {word.lower(): value for word, value in values.items()}
 
     def parse(text: str) -> T:
         found = known.get(text.lower()) if text.isascii() else None
         if found is None:
-            raise PolicyInvalid(f"unknown {what} `{text}`: use " + " or ".join(values))
+            raise PolicyInvalid(f"unknown {what} `{text}`: write " + " or ".join(f"`{word}`" for word in values))
         return found
 
     return parse
 
 
 def _kind(node: Node) -> str:
-    # Never the text itself: a secret may have been written here by mistake.
+    # The message never quotes the text: it may be a secret, written here by mistake.
     if isinstance(node, Listing):
         return "a list"
     if isinstance(node, MappingNode):

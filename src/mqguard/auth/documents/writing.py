@@ -1,4 +1,4 @@
-"""Writing users and policies as a document that reads back as the same."""
+"""Users and policies written as a document, which reads back as the same state."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,21 +11,21 @@ from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.user import User
 
 SecretOf = Callable[[str], SecretReference | None]
-"""Where the secret of a user is to be looked up, None to leave it out."""
+"""Returns the reference to a user's secret, or None to leave it out."""
 
 
 class _Flow(list[str]):
-    """A list that is written in one line."""
+    """A list on a single line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes values without anchors, and short lists in one line."""
+    """Writes values without anchors, and short lists on a single line."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the same value twice is written twice
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - a repeated value is written again
         return True
 
     def write_double_quoted(self, text: str, split: bool = True) -> None:  # noqa: FBT001, FBT002 - as inherited
-        # Otherwise signs that turn the direction of writing, or have no width, would stand there as they are.
+        # Otherwise characters that change the text direction, or have no width, would be written unescaped.
         self.allow_unicode = False
         super().write_double_quoted(text, split)
         self.allow_unicode = True
@@ -36,7 +36,7 @@ def _flow(dumper: yaml.SafeDumper, data: _Flow) -> yaml.Node:
 
 
 def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-    # Ends of lines would be folded, some of them into blanks, and whatever else cannot be seen would not be seen.
+    # A plain scalar would fold line ends, some of them into spaces, and would hide invisible characters.
     style = None if data.isprintable() else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style)
 
@@ -46,12 +46,12 @@ _Dumper.add_representer(str, _text)
 
 
 def write_document(directory: Directory, secret_of: SecretOf | None = None, *, with_incarnations: bool = False) -> str:
-    """The state as a policy document; secrets themselves are never in it.
+    """Return the state as a policy document; it never contains secrets.
 
     Args:
         directory: Users and policies.
-        secret_of: Where each user's secret will be found. Without it the document keeps the secrets that users have.
-        with_incarnations: True to write which user each name means.
+        secret_of: Returns the reference to a user's secret. Without it the document keeps the stored secrets.
+        with_incarnations: True to write the incarnation of each user.
     """
     content: dict[str, object] = {"version": 1}
     if directory.users:
@@ -94,7 +94,7 @@ def _entry(entry: Entry) -> dict[str, object]:
 
 
 def _short(texts: Iterable[str]) -> _Flow:
-    # A set of actions or sources: one that is written twice says no more than once.
+    # A set of actions or sources: a repeated one has no further effect.
     return _Flow(dict.fromkeys(texts))
 
 

@@ -1,9 +1,9 @@
-"""One ACL 1.0 account as a user and policies that allow no more than 1.0 did.
+"""Conversion of one ACL 1.0 account to a user and policies that allow no more than 1.0 did.
 
 Rule 1: an admin that lists no permissions becomes Super; any other account becomes Normal.
-Rule 2: items become Custom entries, defaults become Default entries, which speak for the same resources as in 1.0.
-Rule 3: what cannot be said exactly is left out and noted when that takes rights, and keeps the whole account out when
-leaving it out would give some.
+Rule 2: items become Custom entries, defaults become Default entries, which apply to the same resources as in 1.0.
+Rule 3: an item without an exact equivalent is left out with a note if that removes rights. If that would add rights,
+the whole account is left out.
 """
 
 import dataclasses
@@ -21,18 +21,18 @@ from mqguard.auth.user import LiveSecret, User, UserType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, owner_of
 
 _MIN_LENGTH = 7
-"""The shortest name and secret that 1.0 takes."""
+"""The minimum length of a name and a secret in 1.0."""
 
 _MESSAGE_ACTIONS = (Action.PUB, Action.SUB)
 _ADMIN_ACTIONS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.GET, Action.LIST)
 
 
 class AccountUnfit(Exception):
-    """An account that is kept out.
+    """An account that is not migrated.
 
     Attributes:
-        notes: Why, everything that stands in its way; and what else there is to say about it.
-        refused: Whether 1.0 refuses a file with such an account, so that nobody had its rights.
+        notes: Every reason, and further notes.
+        refused: True if 1.0 rejects a file with such an account, so that the account had no rights.
     """
 
     def __init__(self, notes: Iterable[Note], *, refused: bool) -> None:
@@ -43,13 +43,13 @@ class AccountUnfit(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Converted:
-    """What one account becomes.
+    """The result for one account.
 
     Attributes:
         account: The account.
         user: The user.
-        acl: Its policies, None when it has none.
-        notes: What was left out or read in a way that may surprise.
+        acl: Its policies, or None.
+        notes: Items that were left out, or read in an unexpected way.
     """
 
     account: PlainAccount
@@ -59,16 +59,16 @@ class Converted:
 
 
 def convert(account: PlainAccount) -> Converted:
-    """Turn an account into a user and policies.
+    """Convert an account to a user and policies.
 
     Raises:
-        AccountUnfit: It cannot be carried over without a risk of giving it more than it had.
+        AccountUnfit: The account cannot be migrated without a risk of additional rights.
     """
     return _Conversion(account).result()
 
 
 def target_of(key: str) -> tuple[ResourceType, str]:
-    """The kind and name of the resource that a key of 1.0's table stands for."""
+    """Return the kind and name of the resource behind a key of 1.0's table."""
     if key.startswith(RETRY_PREFIX):
         return ResourceType.GROUP, key[len(RETRY_PREFIX) :]
     return ResourceType.TOPIC, key
@@ -118,17 +118,17 @@ class _Conversion:
                 self._add(
                     self._account.mark,
                     Topic.SHORT_KEY,
-                    f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 demands",
+                    f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 requires",
                 )
 
     def _note_white_list(self, name: str) -> None:
         white = self._account.white_address
         if white is not None:
             message = (
-                f"1.0 lets `{name}` do everything from `{white.text}`, without a signature; this ends: the account "
-                "needs its signature and its rights everywhere"
+                f"1.0 allows everything to `{name}` from `{white.text}`, without a signature; mqguard does not: the "
+                "account needs its signature and its rights everywhere"
             )
-            # It stands before the items, though it is noted only once they are known not to be refused.
+            # Its position is before the items, but it is only recorded once 1.0 is known to accept the items.
             self._notes.insert(0, Note(Topic.WHITE_LIST, self._account.file, white.mark, name, message))
 
     def _read_items(self) -> None:
@@ -138,7 +138,7 @@ class _Conversion:
             if item.key is None:
                 self._skip(
                     item.mark,
-                    f"`{item.source.text}` is no permission, and 1.0 refuses a file that has it: write `name=PERM`; "
+                    f"`{item.source.text}` is not a permission, and 1.0 rejects a file that has it: write `name=PERM`; "
                     f"the account{called} is left out",
                 )
                 continue
@@ -149,7 +149,7 @@ class _Conversion:
                 self._add(
                     earlier.mark,
                     Topic.REPLACED_ITEM,
-                    f"`{earlier.source.text}` has no effect: line {item.mark.line} says `{item.source.text}`",
+                    f"`{earlier.source.text}` has no effect: `{item.source.text}` in line {item.mark.line} replaces it",
                 )
             self._items[item.key] = item
 
@@ -163,7 +163,7 @@ class _Conversion:
                 self._account.mark,
                 Topic.ADMIN_WITH_PERMISSIONS,
                 f"the admin `{name}` lists permissions, which limit it in 1.0: it becomes Normal with exactly these; "
-                "make it Super if it is meant to do everything",
+                "make it Super if it should be allowed everything",
             )
             return Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(self._admin_entries(usable))),))
         both = ((PolicyType.CUSTOM, tuple(_entries(usable))), (PolicyType.DEFAULT, tuple(self._defaults())))
@@ -174,23 +174,25 @@ class _Conversion:
         kind, name = target_of(key)
         text = item.source.text
         if not name:
-            reason = "it names nothing"
+            reason = "it has no name"
         elif "*" in name:
-            reason = "1.0 knows no prefixes, and no name can hold a `*`; write a prefix as a policy if it is meant"
+            reason = "1.0 has no prefixes, and a name cannot contain a `*`; if you mean a prefix, write it as a policy"
         elif kind is ResourceType.GROUP and owner_of(name) is not None:
-            reason = f"1.0 puts `{RETRY_PREFIX}` before it once more, so it stands for no group that a client names"
+            reason = f"1.0 puts `{RETRY_PREFIX}` before it once more, so it matches no group of a client"
         elif key.startswith(DLQ_PREFIX):
             group = key[len(DLQ_PREFIX) :]
             if self._would_gain(group, item):
                 return False
-            reason = f"a dead-letter topic belongs to its group here: whoever may `Sub` to `Group:{group}` reads it"
+            reason = (
+                f"a dead-letter topic belongs to its group here: each user with `Sub` on `Group:{group}` can read it"
+            )
         else:
             return True
         self._add(item.mark, Topic.SKIPPED_ITEM, f"`{text}` is left out: {reason}")
         return False
 
     def _would_gain(self, group: str, item: Item) -> bool:
-        """Whether the item keeps dead letters from somebody who would read them here, which is noted."""
+        """Check if the item denies dead letters to an account that could read them in mqguard, and record that."""
         if Action.SUB in item.permission or not self._rights.allows(ResourceType.GROUP, group, Action.SUB):
             return False
         self._skip(
@@ -210,7 +212,7 @@ class _Conversion:
                 yield _entry(Resource(kind, "", Pattern.ANY), default.permission)
 
     def _admin_entries(self, items: Mapping[str, Item]) -> Iterator[Entry]:
-        """An admin held to its list: all in one Custom policy, since its Create and so on reach every name."""
+        """Yield the entries of a limited admin, all in one Custom policy: its Create and so on cover every name."""
         for key, item in items.items():
             resource = _resource(key)
             if item.permission:
@@ -245,4 +247,4 @@ def _ordered(permission: Permission) -> tuple[Action, ...]:
 
 
 def _unknown(text: str) -> str:
-    return f"`{text}` is no permission that 1.0 knows, which made it DENY: it stays DENY"
+    return f"`{text}` is not a permission of 1.0, which treats it as DENY: it stays DENY"

@@ -1,4 +1,4 @@
-"""Every account, resource and action of an ACL 1.0 file, decided under 1.0's rules and under ours."""
+"""Every account, resource and action of an ACL 1.0 file, decided by 1.0's rules and by mqguard's."""
 
 import itertools
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ _REST = tuple(action for action in REQUEST_ACTIONS if action not in _READING)
 
 
 def differences(converted: Converted) -> Iterator[Difference]:
-    """Where 1.0 and mqguard decide differently about an account that is carried over; see `differences_of`."""
+    """Return the different decisions of 1.0 and mqguard about a migrated account; see `differences_of`."""
     return differences_of(converted.account, Rights(converted.user, converted.acl))
 
 
 def differences_of(account: PlainAccount, after: Rights | None, *, exists: bool = False) -> Iterator[Difference]:
-    """Where 1.0 and mqguard decide differently about an account: its white list, what it lists, and all else.
+    """Return the different decisions about an account: its white list, its listed resources, and all others.
 
-    Reading is told once for the account and not again for each resource.
+    Reading is reported once for the account, not again for each resource.
 
     Args:
         account: The account, which has a name.
-        after: What there is of it here; None if it is left out.
-        exists: Whether that was there before, and is none of the migration's.
+        after: Its rights in mqguard; None if it is left out.
+        exists: True if the user existed before, and the migration does not change it.
     """
     return _Differential(account, after, exists=exists).found()
 
@@ -61,14 +61,14 @@ class _Differential:
     def _white_list(self) -> Iterator[Difference]:
         white = self._account.white_address
         if white is not None:
-            why = "1.0 asked nothing of requests from there, not even a signature"
+            why = "1.0 required no credentials from there, not even a signature"
             told = f"everything, from `{white.text}` without a signature"
             yield self._difference(told, REQUEST_ACTIONS, white.mark, why, before=True)
 
     def _reading(self) -> Iterator[Difference]:
         kept = all(self._allowed(kind, self._unlisted(kind), action) for kind in _KINDS for action in _READING)
         if not kept:
-            why = "1.0 let every account read statistics and configuration; here reading is a right to be given"
+            why = "1.0 let every account read statistics and configuration; in mqguard, reading requires a right"
             yield self._difference("every topic, group and cluster", _READING, self._account.mark, why, before=True)
 
     def _of_resource(self, kind: ResourceType, name: str, told: str, mark: Mark) -> Iterator[Difference]:
@@ -84,36 +84,40 @@ class _Differential:
     def _was_allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
         owner = owner_of(name)
         if action is Action.PUB and owner is not None:
-            # A consumer's send-back puts messages there as well, and 1.0 asks for Sub on the group alone.
+            # A consumer's send-back also stores messages there, and 1.0 only requires Sub on the group.
             consumes = self._before.allows(ResourceType.GROUP, owner, Action.SUB)
             return consumes or self._before.allows(kind, name, action)
         return self._before.allows(kind, name, action)
 
     def _allowed(self, kind: ResourceType, name: str, action: Action) -> bool:
-        # As the guard asks, in all three.
+        # Equivalent to the guard's checks, in all three.
         if action is Action.SUB and _holds_all(kind, name):
             return self._after is not None and self._after.user.is_super and self._after.user.is_enabled
         owner = owner_of(name) if kind is ResourceType.TOPIC else None
         if owner is not None:
-            # Such a topic belongs to its group, and giving messages back is the consumer's right.
+            # Such a topic belongs to its group, and a consumer may send messages back.
             kind, name = ResourceType.GROUP, owner
             action = Action.SUB if action is Action.PUB else action
         return decide(AccessRequest(kind, name, frozenset({action})), self._after).allowed
 
     def _unlisted(self, kind: ResourceType) -> str:
-        """A name that the account does not list, to stand for all of them."""
+        """Return a name that the account does not list, as a representative of all others."""
         listed = set(map(target_of, self._items))
         return next(name for name in map("other{}".format, itertools.count()) if (kind, name) not in listed)
 
     def _why(self, kind: ResourceType, name: str) -> str:
         if self._exists:
-            return "the user that exists says otherwise" if self._after else "there are policies, but no such user"
+            return (
+                "the existing user has other rights"
+                if self._after
+                else "there are policies, but the user does not exist"
+            )
         if self._after is None:
             return "the account is left out"
         if owner_of(name) is not None:
-            return "the topic belongs to its group here"
+            return "in mqguard the topic belongs to its group"
         if _holds_all(kind, name):
-            return "the topic holds messages of all topics, and only Super users read it here"
+            return "the topic contains messages of all topics, and only Super users may read it in mqguard"
         return "the item is left out"
 
     def _difference(self, told: str, actions: tuple[Action, ...], mark: Mark, why: str, *, before: bool) -> Difference:
@@ -122,7 +126,7 @@ class _Differential:
 
 
 def _can_be_named(kind: ResourceType, name: str) -> bool:
-    """Whether a request can be about it; what no name can be is left out with a note, and no difference."""
+    """True if a request can name it; a name that is impossible is left out with a note, without a difference."""
     is_nobody = kind is ResourceType.GROUP and owner_of(name) is not None
     return bool(name) and "*" not in name and not is_nobody
 

@@ -1,12 +1,12 @@
-"""ACL 1.0's own evaluation, from what RocketMQ 4.x does (`PlainPermissionManager.validate` and `checkPerm`).
+"""ACL 1.0's own evaluation, as in RocketMQ 4.x (`PlainPermissionManager.validate` and `checkPerm`).
 
-Rule 1: topics and groups share one table of permissions, a group `g` under its retry topic `%RETRY%g`; groups are
+Rule 1: topics and groups share one table of permissions, a group `g` under its retry topic `%RETRY%g`. Groups are
 entered first, then topics, and a later item replaces an earlier one.
-Rule 2: a resource that is not in the table gets the account's default for topics or groups; without one, DENY.
-Rule 3: an admin without any table may do everything; an admin with one is judged by it like everybody.
-Rule 4: creating, changing and deleting topics and groups, and changing a broker, asks for an admin and nothing else.
-Rule 5: reading statistics and configuration asks for an account and for nothing else.
-White lists come before all this and are no permissions of an account; they are reported apart.
+Rule 2: a resource outside the table gets the account's default for topics or groups; without one, DENY.
+Rule 3: an admin without a table may do everything; an admin with one is limited to it like every account.
+Rule 4: creating, changing and deleting topics and groups, and changing a broker, requires an admin, nothing else.
+Rule 5: reading statistics and configuration requires an account, nothing else.
+White lists are evaluated before all this. They are not permissions of an account, and are reported separately.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ class Item:
     """One `name=PERM` item.
 
     Attributes:
-        source: The text and its place.
-        type: Topic or Group, by the list it stands in.
-        key: The name in 1.0's table; None when 1.0 cannot read the item and refuses the whole file.
+        source: The text and its position.
+        type: Topic or Group, by the list that contains the item.
+        key: The name in 1.0's table; None if 1.0 cannot parse the item and rejects the whole file.
         name: The name as written.
-        permission: What it allows.
-        known: Whether the permission is one that 1.0 knows.
+        permission: The allowed actions.
+        known: True if 1.0 recognizes the permission.
     """
 
     source: PlainText
@@ -41,17 +41,17 @@ class Item:
 
     @property
     def mark(self) -> Mark:
-        """Where it stands."""
+        """The position of the item."""
         return self.source.mark
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlainRights:
-    """What 1.0 lets one account do.
+    """The rights of one account in 1.0.
 
     Attributes:
-        admin: Whether it is an admin.
-        table: The permissions of named resources, by 1.0's key; None when the account lists none.
+        admin: True if it is an admin.
+        table: The permissions of named resources, by 1.0's key; None if the account lists none.
         topic_default: The permission for other topics.
         group_default: The permission for other groups.
     """
@@ -63,14 +63,14 @@ class PlainRights:
 
     @classmethod
     def of(cls, account: PlainAccount) -> "PlainRights":
-        """The rights of an account. Items that 1.0 cannot read are not in the table."""
+        """Return the rights of an account. The table excludes items that 1.0 cannot parse."""
         table = {item.key: item.permission for item in items_of(account) if item.key is not None}
         topics = account.topic_default.permission if account.topic_default else DENY
         groups = account.group_default.permission if account.group_default else DENY
         return cls(account.admin, table or None, topics, groups)
 
     def allows(self, kind: ResourceType, name: str, action: Action) -> bool:
-        """Whether 1.0 lets the account do that, from an address that is in no white list."""
+        """True if 1.0 allows it to the account, from an address outside all white lists."""
         if action in (Action.GET, Action.LIST):
             return True
         if action not in (Action.PUB, Action.SUB) or kind not in (ResourceType.TOPIC, ResourceType.GROUP):
@@ -83,14 +83,14 @@ class PlainRights:
 
 
 def items_of(account: PlainAccount) -> tuple[Item, ...]:
-    """The items of an account in the order in which 1.0 enters them."""
+    """Return the items of an account in the order in which 1.0 enters them."""
     groups = (_item(source, ResourceType.GROUP) for source in account.groups)
     topics = (_item(source, ResourceType.TOPIC) for source in account.topics)
     return (*groups, *topics)
 
 
 def _item(source: PlainText, kind: ResourceType) -> Item:
-    # 1.0 splits as StringUtils.split does: signs that stand together count as one.
+    # 1.0 splits like StringUtils.split: adjacent separators count as one.
     pieces = [piece for piece in source.text.split("=") if piece]
     name = trimmed(pieces[0]) if pieces else ""
     if len(pieces) != 2:

@@ -1,4 +1,4 @@
-"""A whole migration: files in; users, policies and a report out. Nothing that exists is ever changed."""
+"""A whole migration: files in; users, policies and a report out. It never changes existing users or policies."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,14 +20,14 @@ NOBODY = Directory({}, {})
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Migration:
-    """What a migration does and has to say.
+    """The changes and the report of a migration.
 
     Attributes:
-        converted: The accounts that are carried over.
-        changes: The same for `MetadataManager.apply`; empty when there is nothing to carry over.
-        notes: What a person should know, in the order of the files.
-        differences: Where 1.0 and mqguard decide differently; never a right more than before.
-        standing: Where users that exist and their accounts differ; what these may do beyond 1.0 they may already.
+        converted: The migrated accounts.
+        changes: The same for `MetadataManager.apply`; empty if there is nothing to migrate.
+        notes: Messages for the operator, in the order of the files.
+        differences: Different decisions of 1.0 and mqguard; never a right more than before.
+        standing: Differences between existing users and their accounts; rights beyond 1.0 existed before.
     """
 
     converted: tuple[Converted, ...]
@@ -38,23 +38,23 @@ class Migration:
 
 
 def plan_migration(files: Sequence[PlainFile], existing: Directory = NOBODY) -> Migration:
-    """Work out what the files come to, without changing anything.
+    """Plan the migration of the files, without changing anything.
 
     Args:
-        files: In the order in which they count: of several accounts of one name, the first is taken.
-        existing: Users and policies that exist; accounts of their names are left out.
+        files: In order: of several accounts of one name, the first is used.
+        existing: Existing users and policies; accounts of their names are left out.
     """
     return _Planner(files, existing).migration()
 
 
 def migrate(files: Iterable[PlainFile], manager: MetadataManager) -> Migration:
-    """Carry accounts over into the stored users and policies: all of them at once, or nothing when something fails.
+    """Add the accounts to the stored users and policies: all of them at once, or none on an error.
 
-    Running it again does nothing, since the users exist then. This is what `migrateAuthFromV1Enabled` runs at start.
+    A repeated run changes nothing, since the users exist then. `migrateAuthFromV1Enabled` runs this at start.
 
     Args:
-        files: In the order in which they count.
-        manager: Holds what is stored.
+        files: In order.
+        manager: The manager of the stored users and policies.
 
     Raises:
         MetadataStoreFailed: The store failed; nothing has changed.
@@ -104,7 +104,7 @@ class _Planner:
         if name is not None:
             first = self._first.setdefault(name, account)
             if name in self._taken and first is account:
-                self._note(account, Topic.EXISTING_USER, f"`{name}` exists and stays as it is")
+                self._note(account, Topic.EXISTING_USER, f"`{name}` exists and stays unchanged")
                 if not _is_refused(account):
                     self._standing += differences_of(account, self._existing.rights(name), exists=True)
                 return
@@ -115,7 +115,9 @@ class _Planner:
             if first is not account:
                 where = f"`{first.file}` line {first.mark.line}"
                 self._note(
-                    account, Topic.REPEATED_ACCOUNT, f"the account `{name}` is repeated: {where} comes first and counts"
+                    account,
+                    Topic.REPEATED_ACCOUNT,
+                    f"the account `{name}` is repeated: only the first, {where}, is used",
                 )
                 return
         self._convert(account)
@@ -125,7 +127,7 @@ class _Planner:
             done = convert(account)
         except AccountUnfit as error:
             self._notes += error.notes
-            # Nobody had the rights of an account that 1.0 refuses.
+            # An account that 1.0 rejects had no rights.
             self._found += () if error.refused else differences_of(account, None)
             return
         self._converted.append(done)
@@ -135,8 +137,8 @@ class _Planner:
     def _why_doubtful(self, name: str) -> str:
         places = [f"`{one.file}` line {one.mark.line}" for one in self._doubtful[name]]
         return (
-            f"the account `{name}` is written differently in {' and in '.join(places)}, and 1.0 takes the one whose "
-            "file the directory lists first, which nobody can know here: it is left out; leave one of them"
+            f"the account `{name}` differs in {' and in '.join(places)}, and 1.0 uses the one whose "
+            "file the directory lists first, which is unknown here: the account is left out; keep one of them"
         )
 
     def _note(self, account: PlainAccount, topic: Topic, message: str) -> None:
@@ -144,7 +146,7 @@ class _Planner:
 
 
 def _is_refused(account: PlainAccount) -> bool:
-    """Whether 1.0 refuses a file with such an account, so that it could do nothing."""
+    """True if 1.0 rejects a file with such an account, so that the account had no rights."""
     try:
         convert(account)
     except AccountUnfit as error:
@@ -153,7 +155,7 @@ def _is_refused(account: PlainAccount) -> bool:
 
 
 def _doubtful(files: Iterable[PlainFile]) -> Iterator[str]:
-    """Names of accounts that files without an order say different things about, so that either may count."""
+    """Yield names of accounts with different content in files without an order, so that either may be used."""
     said: dict[str, object] = {}
     for file in files:
         own: dict[str, object] = {}
@@ -166,7 +168,7 @@ def _doubtful(files: Iterable[PlainFile]) -> Iterator[str]:
 
 
 def _meaning(account: PlainAccount) -> object:
-    """What must be the same for two accounts to be one."""
+    """Return the content that must be equal for two accounts to be the same."""
     items = items_of(account)
     unreadable = frozenset(item.source.text for item in items if item.key is None)
     return account.secret, PlainRights.of(account), unreadable
@@ -175,8 +177,8 @@ def _meaning(account: PlainAccount) -> object:
 def _white_list_notes(file: PlainFile) -> Iterable[Note]:
     for address in file.white_addresses:
         message = (
-            f"1.0 lets everybody do everything from `{address.text}`, without an account; this ends: every client "
-            "needs an account, a signature and rights"
+            f"1.0 allows everything to all clients from `{address.text}`, without an account; mqguard does not: every "
+            "client needs an account, a signature and rights"
         )
         yield Note(Topic.WHITE_LIST, file.name, address.mark, "", message)
 
@@ -184,7 +186,7 @@ def _white_list_notes(file: PlainFile) -> Iterable[Note]:
 def _white_list_differences(file: PlainFile) -> Iterable[Difference]:
     for address in file.white_addresses:
         told = f"everything, from `{address.text}` without an account"
-        why = "1.0 asked nothing of requests from there"
+        why = "1.0 required no credentials from there"
         yield Difference(
             "", told, REQUEST_ACTIONS, before=True, after=False, why=why, file=file.name, mark=address.mark
         )

@@ -1,7 +1,7 @@
-"""ACL 1.0 files as values: what they say, line by line.
+"""ACL 1.0 files as values, with the position of each.
 
-Permissions mean what 1.0 enforced (`Permission`, `PlainPermissionManager` of RocketMQ 4.x): `PUB`, `SUB`, `PUB|SUB`,
-`SUB|PUB` after trimming; every other text is DENY.
+Permissions have the meaning that 1.0 enforced (`Permission`, `PlainPermissionManager` of RocketMQ 4.x): `PUB`, `SUB`,
+`PUB|SUB`, `SUB|PUB` after trimming; every other text is DENY.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from mqguard.auth.documents.walking import Walk
 from mqguard.auth.user import Secret
 
 Permission = frozenset[Action]
-"""What a permission allows: Pub, Sub, both, or nothing, which is DENY."""
+"""The allowed actions: Pub, Sub, both, or none, which is DENY."""
 
 _PERMISSIONS: dict[str, Permission] = {
     "PUB": frozenset({Action.PUB}),
@@ -44,25 +44,25 @@ _TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
 
 
 def trimmed(text: str) -> str:
-    """The text as Java's `trim` leaves it, as 1.0 does: a no-break space at an end is part of it."""
+    """Trim the text like Java's `trim`, as 1.0 does: a no-break space at an end remains."""
     return text.strip(_TRIMMED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlainText:
-    """A text and where it stands."""
+    """A text and its position."""
 
     mark: Mark
     text: str
 
     @property
     def permission(self) -> Permission:
-        """The text as 1.0 reads a permission."""
+        """The text parsed as a permission of 1.0."""
         return _PERMISSIONS.get(trimmed(self.text), DENY)
 
     @property
     def is_permission(self) -> bool:
-        """Whether the text is one of the permissions that 1.0 knows."""
+        """True if the text is a permission that 1.0 recognizes."""
         return trimmed(self.text) in _PERMISSIONS
 
 
@@ -71,16 +71,16 @@ class PlainAccount:
     """One account of a file.
 
     Attributes:
-        file: The file that it stands in.
-        mark: Where it begins.
-        access_key: Its name; None when there is none.
-        secret: Its secret; None when there is none.
-        admin: Whether it may administer, and do everything when it lists no permissions.
-        white_address: Addresses from which 1.0 asked it for nothing.
-        topic_default: What it may do to topics that are not listed.
-        group_default: The same for groups.
+        file: The file of the account.
+        mark: The position of its start.
+        access_key: Its name, or None.
+        secret: Its secret, or None.
+        admin: True if it may administer, and do everything if it lists no permissions.
+        white_address: Addresses from which 1.0 required no credentials of it.
+        topic_default: The permission for topics that are not listed.
+        group_default: The permission for groups that are not listed.
         topics: `name=PERM` items.
-        groups: The same for groups.
+        groups: `name=PERM` items for groups.
     """
 
     file: str
@@ -100,10 +100,10 @@ class PlainFile:
     """One file.
 
     Attributes:
-        name: How messages call it.
-        white_addresses: Addresses from which 1.0 let everybody do everything.
+        name: The name of the file in messages.
+        white_addresses: Addresses from which 1.0 allowed everything to all clients.
         accounts: In the order of the file.
-        unordered: Whether 1.0 reads it in the order in which a directory happens to list its files.
+        unordered: True if 1.0 reads it in the order in which the operating system lists the directory.
     """
 
     name: str
@@ -116,7 +116,7 @@ class PlainFileInvalid(DocumentInvalid):
     """An ACL 1.0 file that cannot be read.
 
     Attributes:
-        file: Which.
+        file: The name of the file.
     """
 
     def __init__(self, file: str, cause: DocumentInvalid) -> None:
@@ -126,15 +126,15 @@ class PlainFileInvalid(DocumentInvalid):
 
 
 def read_plain(name: str, text: str, *, unordered: bool = False) -> PlainFile:
-    """Read an ACL 1.0 file; an empty one has no accounts.
+    """Parse an ACL 1.0 file; an empty one has no accounts.
 
     Args:
         name: The file, for messages.
-        text: What it holds.
+        text: Its content.
         unordered: See `PlainFile`.
 
     Raises:
-        PlainFileInvalid: It is no YAML, or has keys or values of another shape.
+        PlainFileInvalid: The text is not YAML, or has keys or values of another form.
     """
     try:
         root = compose(text)
@@ -148,7 +148,7 @@ def _read(name: str, root: Node) -> PlainFile:
     walk = Walk()
     found = _keys(walk, root, "the file", _FILE_KEYS)
     listed = _texts(walk, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
-    # A blank address is no address to 1.0 either.
+    # 1.0 ignores a blank address, too.
     white = tuple(address for address in listed if not is_blank(address.text))
     accounts = found.get("accounts")
     items = walk.items(accounts, "`accounts`") if accounts is not None else ()
@@ -176,7 +176,7 @@ def _account(walk: Walk, file: str, node: Node) -> PlainAccount:
 
 
 def _keys(walk: Walk, node: Node, what: str, known: tuple[str, ...]) -> dict[str, Node]:
-    """The values of known keys; what is written as nothing is left out, as in 1.0."""
+    """Return the values of known keys, without empty values, as 1.0 does."""
     found: dict[str, Node] = {}
     for key, value in walk.pairs(node, what):
         if key.text not in known:

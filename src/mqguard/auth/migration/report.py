@@ -1,4 +1,4 @@
-"""What a migration has to say: by account and line, and where rights differ."""
+"""Migration report: notes by account and line, and differences in rights."""
 
 import dataclasses
 import enum
@@ -8,38 +8,38 @@ from mqguard.auth.documents.problems import Mark
 
 
 class Topic(enum.StrEnum):
-    """What a note is about, as a machine word."""
+    """The kind of a note, as a keyword."""
 
     SKIPPED_ACCOUNT = "skipped-account"
-    """The account is not carried over at all."""
+    """The account is not migrated at all."""
     EXISTING_USER = "existing-user"
-    """There is such a user, which stays as it is."""
+    """A user of that name exists and stays unchanged."""
     REPEATED_ACCOUNT = "repeated-account"
-    """Another account of that name came first."""
+    """An earlier account has the same name."""
     WHITE_LIST = "white-list"
-    """Addresses that 1.0 asked for nothing; there is no such thing here."""
+    """Addresses that needed no credentials in 1.0; mqguard has no equivalent."""
     UNKNOWN_PERMISSION = "unknown-permission"
-    """A permission that 1.0 does not know and takes for DENY, and so it stays."""
+    """A permission that 1.0 does not recognize and treats as DENY; mqguard keeps DENY."""
     SKIPPED_ITEM = "skipped-item"
-    """An item that had no effect in 1.0, or cannot be said here."""
+    """An item that had no effect in 1.0, or has no equivalent in mqguard."""
     REPLACED_ITEM = "replaced-item"
-    """A later item for the same resource took its place in 1.0, and so it stays."""
+    """A later item for the same resource replaced it in 1.0, and replaces it in mqguard."""
     ADMIN_WITH_PERMISSIONS = "admin-with-permissions"
-    """An admin that 1.0 held to its listed permissions; made Normal with exactly these."""
+    """An admin that 1.0 limited to its listed permissions; migrated as Normal with exactly these."""
     SHORT_KEY = "short-key"
-    """A name or secret shorter than 1.0 demands."""
+    """A name or secret shorter than 1.0 requires."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Note:
-    """One thing that a person should know.
+    """One message for the operator.
 
     Attributes:
-        topic: What about.
+        topic: The kind.
         file: The file.
-        mark: Where in it.
+        mark: The position in the file.
         account: The account's name, empty for the file as a whole.
-        message: What, and what to do about it.
+        message: The fact, and what to do about it.
     """
 
     topic: Topic
@@ -51,17 +51,17 @@ class Note:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """Something that 1.0 and mqguard decide differently for an account.
+    """A request that 1.0 and mqguard decide differently for an account.
 
     Attributes:
-        account: Its name, empty for everybody.
-        resource: What it is done to, as text; `any other topic` for those the file does not list.
-        actions: What is done.
-        before: Whether 1.0 allows it.
-        after: Whether mqguard allows it. Never True where `before` is False.
+        account: Its name, empty for all clients.
+        resource: The resource, as text; `any other topic` for those that the file does not list.
+        actions: The actions.
+        before: True if 1.0 allows it.
+        after: True if mqguard allows it. Never True if `before` is False.
         why: The reason.
-        file: The file that the account stands in.
-        mark: The line that says so.
+        file: The file of the account.
+        mark: The responsible line.
     """
 
     account: str

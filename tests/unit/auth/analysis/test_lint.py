@@ -37,7 +37,7 @@ def test_a_shadowed_entry_names_what_comes_first():
     assert told(found, Rule.SHADOWED) == [
         (
             2,
-            "`Allow Pub on Topic:a from 10.0.0.0/8` never decides: `Deny Pub,Sub on Topic:a from anywhere` comes first",
+            "`Allow Pub on Topic:a from 10.0.0.0/8` never decides: `Deny Pub,Sub on Topic:a from anywhere` has precedence",
         )
     ]
     (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
@@ -85,7 +85,7 @@ def test_a_silent_default_entry_names_what_covers_it():
     assert told(found, Rule.DEFAULT_SILENT) == [
         (
             1,
-            "`Allow Pub on Topic:ab from anywhere` never speaks: Custom entries such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab`",
+            "`Allow Pub on Topic:ab from anywhere` never applies: Custom entries such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab`",
         )
     ]
 
@@ -153,7 +153,7 @@ def test_a_deny_of_nothing_is_redundant():
     assert told(found, Rule.REDUNDANT) == [
         (
             1,
-            "`Deny Pub on Topic:a from anywhere` changes nothing: without it the same requests are refused as no entry matches",
+            "`Deny Pub on Topic:a from anywhere` changes nothing: without it the same requests are still denied because no entry matches",
         )
     ]
     (redundant,) = [one for one in found if one.rule is Rule.REDUNDANT]
@@ -179,11 +179,11 @@ def test_an_exception_is_no_contradiction():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (f"resource: '*', actions: Pub, {ALLOW}", "reaches every cluster, topic and group, also those to come"),
+        (f"resource: '*', actions: Pub, {ALLOW}", "matches every cluster, topic and group, including future ones"),
         (f"resource: 'Group:*', actions: All, {ALLOW}", "allows all actions on every group"),
-        (f"resource: Cluster:c, actions: [Get, Update], {ALLOW}", "lets its holder administer users and policies"),
-        (f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {ALLOW}", "names every IPv4 address, which limits"),
-        (f"resource: Topic:a, actions: Pub, sources: ['::/0', 10.0.0.1], {ALLOW}", "names every IPv6 address"),
+        (f"resource: Cluster:c, actions: [Get, Update], {ALLOW}", "allows its user to administer users and policies"),
+        (f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {ALLOW}", "matches every IPv4 address, so it limits"),
+        (f"resource: Topic:a, actions: Pub, sources: ['::/0', 10.0.0.1], {ALLOW}", "matches every IPv6 address"),
     ],
 )
 def test_a_wide_right_says_how_far_it_reaches(entry, message):
@@ -216,7 +216,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
 
     (leak,) = [one for one in found if one.rule is Rule.WIDE]
     assert leak.message == (
-        "`Deny Pub on Topic:a from 0.0.0.0/0` names every IPv4 address, but IPv6 addresses get in: leave the sources out to deny from everywhere"
+        "`Deny Pub on Topic:a from 0.0.0.0/0` matches every IPv4 address, but IPv6 addresses are allowed: leave the sources out to deny from everywhere"
     )
     assert leak.witness.text == "Pub Topic:a from 2001:db8::1"
     assert told(findings(deny), Rule.WIDE) == []
@@ -224,7 +224,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
     deny = f"resource: 'Topic:a*', actions: All, sources: '::/0', {DENY}"
     found = findings(deny, f"resource: Topic:ab, actions: Pub, {ALLOW}", f"resource: 'Topic:*', actions: All, {ALLOW}")
     assert [message for number, message in told(found, Rule.WIDE) if number == 1] == [
-        "`Deny All on Topic:a* from ::/0` names every IPv6 address, but IPv4 addresses get in: leave the sources out to deny from everywhere"
+        "`Deny All on Topic:a* from ::/0` matches every IPv6 address, but IPv4 addresses are allowed: leave the sources out to deny from everywhere"
     ]
 
 
@@ -235,7 +235,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
         ("'Topic:%DLQ%*'", "a `%DLQ%` topic belongs to its group, so write `Group:*`"),
         ("'Topic:a b'", "the topic `a b` holds characters other than"),
         ("'Group:a.b*'", "the group `a.b` holds characters other than"),
-        ("Namespace:n", "requests name topics, groups and clusters, no namespaces"),
+        ("Namespace:n", "requests name topics, groups and clusters, but never namespaces"),
     ],
 )
 def test_names_that_no_request_has(resource, reason):
@@ -308,7 +308,7 @@ def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
 
     assert told(found, Rule.REDUNDANT)[0] == (
         1,
-        "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are allowed by `Allow Pub on Topic:a* from anywhere`",
+        "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are still allowed by `Allow Pub on Topic:a* from anywhere`",
     )
 
 
@@ -343,7 +343,7 @@ def test_what_stands_in_both_policies_is_told_where_it_is_silent():
         ("'Topic:%RETRY%g*'", "write `Group:g*`"),
         ("'Topic:%DLQ%*'", "write `Group:*`"),
         ("Topic:%DLQ%", "write `Group:name`"),
-        ("Namespace:n", "no namespaces"),
+        ("Namespace:n", "never namespaces"),
     ],
 )
 def test_what_no_request_matches_is_told_once(resource, advice):

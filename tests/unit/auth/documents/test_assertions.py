@@ -74,7 +74,7 @@ def test_a_test_that_holds(test):
             "{user: alice, action: Pub, resource: Topic:order-secret, must: deny, reason: no-match}",
             "`alice` Pub Topic:order-secret from 192.0.2.1 is denied (denied)",
         ),
-        ("{user: alcie, action: Pub, resource: Topic:a, must: deny}", "there is no user `alcie`"),
+        ("{user: alcie, action: Pub, resource: Topic:a, must: deny}", "the user `alcie` does not exist"),
     ],
 )
 def test_a_test_that_fails_shows_a_request(test, message):
@@ -174,7 +174,7 @@ def test_a_user_that_is_not_there_fails_once():
     nobody, *rest = outcome("{user: [alcie, alice], action: [Pub, Sub], resource: Topic:a, must: allow}").failures
 
     assert (nobody.user, nobody.witness, nobody.verdict) == ("alcie", None, None)
-    assert nobody.message == "there is no user `alcie`"
+    assert nobody.message == "the user `alcie` does not exist"
     assert [(failure.user, failure.verdict.reason) for failure in rest] == [("alice", Reason.NO_MATCH)] * 2
 
 

@@ -34,28 +34,28 @@ def test_nothing_is_nothing():
     ("text", "place", "words"),
     [
         ("a: &x 1\nb: *x", "1:4", "anchors and aliases"),
-        ("a: 1\nb: 2\na: 2", "3:1", "the key `a` is repeated: it stands at 1:1 already"),
-        ("a: !!python/object:os.system 1", "1:4", "tags are not read"),
-        ("!!map {a: b}", "1:1", "tags are not read"),
+        ("a: 1\nb: 2\na: 2", "3:1", "the key `a` is repeated: its first position is 1:1"),
+        ("a: !!python/object:os.system 1", "1:4", "tags are not supported"),
+        ("!!map {a: b}", "1:1", "tags are not supported"),
         (
             "secretKey: !hush22",
             "1:12",
-            "tags are not read: leave out what begins with `!`, or write the text in quotes",
+            "tags are not supported: remove the part that begins with `!`, or quote the text",
         ),
         ("--- a\n--- b", "2:1", "second document"),
-        ("[a, b]: c", "1:1", "a key is a text"),
-        ("a:\n\t- b", "2:1", "this is no YAML: a tab stands where blanks must: indent with blanks"),
-        ("a:\n  \tb: {}\n", "2:3", "this is no YAML: a tab stands where blanks must"),
-        ("-\ta", "1:2", "this is no YAML: a tab stands where blanks must"),
-        ("[\n\t-", "2:2", "this is no YAML: a tab stands where blanks must"),
-        ("'x'\t-", "1:5", "this is no YAML: block sequence entries are not allowed"),
-        ("a: b: c\t", "1:5", "this is no YAML: mapping values are not allowed"),
-        ("a: 1\n...\nb", "3:1", "this is no YAML"),
-        ("a: b: c", "1:5", "this is no YAML"),
-        ("a\nb: \x00", "2:4", "a character that YAML does not allow"),
+        ("[a, b]: c", "1:1", "a key must be a text"),
+        ("a:\n\t- b", "2:1", "this is not valid YAML: a tab is not valid indentation: indent with spaces"),
+        ("a:\n  \tb: {}\n", "2:3", "this is not valid YAML: a tab is not valid indentation"),
+        ("-\ta", "1:2", "this is not valid YAML: a tab is not valid indentation"),
+        ("[\n\t-", "2:2", "this is not valid YAML: a tab is not valid indentation"),
+        ("'x'\t-", "1:5", "this is not valid YAML: block sequence entries are not allowed"),
+        ("a: b: c\t", "1:5", "this is not valid YAML: mapping values are not allowed"),
+        ("a: 1\n...\nb", "3:1", "this is not valid YAML"),
+        ("a: b: c", "1:5", "this is not valid YAML"),
+        ("a\nb: \x00", "2:4", "YAML does not allow this character"),
         ("- " * 40 + "x", "1:67", "nested deeper than 32 levels"),
-        ("[" * 100_000, "1:", "this is no YAML"),
-        ("a: \ud800", "1:1", "this is no YAML"),
+        ("[" * 100_000, "1:", "this is not valid YAML"),
+        ("a: \ud800", "1:1", "this is not valid YAML"),
     ],
 )
 def test_what_is_refused_is_refused_where_it_stands(text, place, words):
@@ -97,10 +97,10 @@ def test_depth_has_a_bound_whatever_is_nested(kind):
     if "keys" not in kind:
         assert depth_of(compose(whole)) == MAX_DEPTH
     else:
-        with pytest.raises(DocumentInvalid, match="a key is a text"):
+        with pytest.raises(DocumentInvalid, match="a key must be a text"):
             compose(whole)
     for more in (1, 2, 400):
-        with pytest.raises(DocumentInvalid, match=f"nested deeper than {MAX_DEPTH} levels"):
+        with pytest.raises(DocumentInvalid, match=f"the document is nested deeper than {MAX_DEPTH} levels"):
             compose(before * more + whole + after * more)
 
 
@@ -121,6 +121,6 @@ def test_what_is_taken_for_a_tag_is_not_told(text):
     with pytest.raises(DocumentInvalid) as caught:
         compose(text)
 
-    assert "tags are not read" in str(caught.value)
+    assert "tags are not supported" in str(caught.value)
     assert "hush22" not in str(caught.value)
     assert compose('secretKey: "!hush22"') is not None

@@ -78,17 +78,17 @@ def test_a_part_that_must_be_a_text_is_named(text, part):
         ),
         ("version: 1\ntests: {}", "`tests` must be a list of `- item` lines, not a mapping"),
         ("version: 1\nentry_groups: {g: [a]}", "an entry of entry group `g` must be a mapping of `key: value` lines, not a text"),
-        ("version: 1\nusers: {u: {status: off}}", "unknown user status `off`: use enable or disable"),
+        ("version: 1\nusers: {u: {status: off}}", "unknown user status `off`: write `enable` or `disable`"),
         ("version: 1\nusers: {u: {secret: {env: }}}", "`env` has no value: write one, or leave the key out"),
         (f"version: 1\n{claim(user='[]')}", "`user` is an empty list: name at least one"),
         (f"version: 1\n{entry(resource='[]')}", "`resource` is an empty list: name at least one"),
         (f"version: 1\n{entry(sources='[]')}", "`sources` is an empty list: name at least one, or leave the key out"),
-        ("version: 1\npolicies: {User:u: {custom: [{use: g}]}}", "unknown entry group `g`: there are none"),
+        ("version: 1\npolicies: {User:u: {custom: [{use: g}]}}", "unknown entry group `g`: no names are known"),
         # Told once: what such a part holds is not looked at.
-        ("version: 1\nusers: {' ': {type: King}}", "a user has no name: write `name:` before what it has"),
+        ("version: 1\nusers: {' ': {type: King}}", "a user has no name: write `name:` before its fields"),
         (
             "version: 1\npolicies: {User:u: {}, user:u: {custom: a}}",
-            "the subject `User:u` is repeated: put its policies together",
+            "the subject `User:u` is repeated: merge its policies",
         ),
     ],
 )  # fmt: skip
@@ -104,7 +104,7 @@ def test_the_words_for_nothing_are_those_of_yaml(word):
     assert problems(f"version: 1\nusers: {word}\n") == ["`users` has no value: write one, or leave the key out"]
     if word:
         assert problems(f"version: 1\nusers: {{u: {{type: '{word}'}}}}\n") == [
-            f"unknown user type `{word}`: use Super or Normal"
+            f"unknown user type `{word}`: write `Super` or `Normal`"
         ]
 
 
@@ -125,7 +125,7 @@ def test_words_are_read_in_any_letter_case(change):
 
 def test_the_number_of_problems_is_told():
     """One alone has no number; of several the first is told, with how many more there are."""
-    known = "known are `version`, `users`, `entry_groups`, `policies`, `tests`"
+    known = "known names are `version`, `users`, `entry_groups`, `policies`, `tests`"
 
     assert str(invalid("version: 1\na: 1\n")) == f"2:1: unknown key `a` in the document: {known}"
     assert str(invalid("version: 1\na: 1\nb: 2\n")).endswith(f"{known} (and 1 more)")

@@ -144,11 +144,11 @@ def test_empty_policies_are_taken_away():
         ),
         (
             "version: 1\nusers:\n  new: {secret: {env: MISSING}}\n",
-            "3:17: the secret of `new` is not there: the environment has no `MISSING`",
+            "3:17: the secret of `new` was not found: the environment has no `MISSING`",
         ),
         (
             "version: 1\npolicies:\n  User:bob:\n    custom:\n      - {resource: '*', actions: Pub, decision: Allow}\n",
-            "3:3: `User:bob` is no user: write it under `users` as well",
+            "3:3: `User:bob` does not exist: add it under `users`",
         ),
     ],
 )
@@ -168,7 +168,7 @@ def test_policies_of_nobody_stay_as_they_are():
     gone = plan(read_document("version: 1\npolicies:\n  User:alice:\n"), state, resolve)
     assert gone.changes == (DeleteAcl(Subject("alice")),)
     for text in (BASE.replace("Pub, Sub", "Pub"), "version: 1\npolicies: {User:bob: }\n"):
-        with pytest.raises(DocumentInvalid, match="is no user: write it under `users` as well"):
+        with pytest.raises(DocumentInvalid, match="does not exist: add it under `users`"):
             plan(read_document(text.replace("  alice: {secret: {env: ALICE}}\n", "")), state, resolve)
 
 
@@ -178,7 +178,7 @@ def test_pruning_a_user_whose_policies_are_written_is_a_slip():
     text = BASE.replace("  alice: {secret: {env: ALICE}}\n", "")
 
     assert plan(read_document(text), state, resolve).is_empty
-    with pytest.raises(DocumentInvalid, match="`User:alice` is no user"):
+    with pytest.raises(DocumentInvalid, match="`User:alice` does not exist"):
         plan(read_document(text), state, resolve, prune=True)
 
 

@@ -32,9 +32,9 @@ def test_what_somebody_wrote_forges_no_line():
     [
         ("user", ["version", "users", "uses"], "did you mean `users`?"),
         ("user", ["uses", "user_", "users"], "did you mean `users`?"),
-        ("zzz", ["a", "b"], "known are `a`, `b`"),
-        ("zzz", iter(["a"]), "known are `a`"),
-        ("zzz", [], "there are none"),
+        ("zzz", ["a", "b"], "known names are `a`, `b`"),
+        ("zzz", iter(["a"]), "known names are `a`"),
+        ("zzz", [], "no names are known"),
     ],
 )
 def test_a_hint_is_the_one_nearest_word_or_all_of_them(word, known, hint):

@@ -182,4 +182,6 @@ def test_a_user_that_is_given_up_keeps_nothing():
 
     with pytest.raises(DocumentInvalid) as caught:
         plan(read_document(text), Directory.of([ROOT], []), nowhere)
-    assert [problem.message for problem in caught.value.problems] == ["the secret of `ann` is not there: it is nowhere"]
+    assert [problem.message for problem in caught.value.problems] == [
+        "the secret of `ann` was not found: it is nowhere"
+    ]

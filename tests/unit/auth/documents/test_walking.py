@@ -62,4 +62,4 @@ def test_a_choice_is_one_of_its_words():
     for word in ("In\u212a", "inks", " ink", ""):
         with pytest.raises(PolicyInvalid) as caught:
             parse(word)
-        assert str(caught.value) == f"unknown colour `{word}`: use Ink or Red"
+        assert str(caught.value) == f"unknown colour `{word}`: write `Ink` or `Red`"

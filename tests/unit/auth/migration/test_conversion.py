@@ -38,7 +38,7 @@ def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, sho
     [
         ("{secretKey: 12345678}", "", "2:3", "the account has no `accessKey`"),
         ("{accessKey: account1}", "account1", "2:3", "the account `account1` has no `secretKey`"),
-        ("{accessKey: account1, secretKey: 12345678, topicPerms: [a]}", "account1", "2:59", "`a` is no permission"),
+        ("{accessKey: account1, secretKey: 12345678, topicPerms: [a]}", "account1", "2:59", "`a` is not a permission"),
         (
             "{accessKey: account1, secretKey: 12345678, groupPerms: [g=SUB], topicPerms: ['%DLQ%g=PUB']}",
             "account1",
@@ -69,7 +69,7 @@ def test_everything_that_keeps_an_account_out_is_told(name, called):
     with pytest.raises(AccountUnfit) as caught:
         convert(only_account(text))
 
-    refused = "is no permission, and 1.0 refuses a file that has it: write `name=PERM`; the account"
+    refused = "is not a permission, and 1.0 rejects a file that has it: write `name=PERM`; the account"
     notes = [
         note for note in caught.value.notes if note.topic is Topic.SKIPPED_ACCOUNT and "accessKey" not in note.message
     ]
@@ -88,4 +88,4 @@ def test_a_white_list_is_noted_before_what_an_account_lists():
         *(Topic.WHITE_LIST, Topic.UNKNOWN_PERMISSION, Topic.UNKNOWN_PERMISSION, Topic.REPLACED_ITEM),
     ]
     assert (notes[0].account, notes[0].mark.column) == ("account1", text.index("10.0.0.1") + 3)
-    assert notes[0].message.startswith("1.0 lets `account1` do everything from `10.0.0.1`, without a signature")
+    assert notes[0].message.startswith("1.0 allows everything to `account1` from `10.0.0.1`, without a signature")

@@ -29,8 +29,13 @@ TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLU
 TOLD_ONCE = {Action.GET, Action.LIST}
 ELSE = {TOPIC: "any other topic", GROUP: "any other group", CLUSTER: "any cluster"}
 UNLISTED = "surely-not-listed"
-OWNED, LEFT_OUT = "the topic belongs to its group here", "the item is left out"
-NOT_READ = {(TOPIC, "SCHEDULE_TOPIC_XXXX"): "the topic holds messages of all topics, and only Super users read it here"}
+OWNED, LEFT_OUT = "in mqguard the topic belongs to its group", "the item is left out"
+NOT_READ = {
+    (
+        TOPIC,
+        "SCHEDULE_TOPIC_XXXX",
+    ): "the topic contains messages of all topics, and only Super users may read it in mqguard"
+}
 EVERYTHING = Acl(
     Subject("account1"),
     (Policy(PolicyType.CUSTOM, (Entry(Resource.parse("*"), (Action.ALL,), (), Decision.ALLOW),)),),
@@ -173,7 +178,7 @@ def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
     """A user that exists, whatever it may do; policies of nobody; and an account that is left out, with every right."""
     assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
     (account,) = read_plain("plain_acl.yml", account_text(*lines)).accounts
-    why = "the user that exists says otherwise" if rights else "there are policies, but no such user"
+    why = "the existing user has other rights" if rights else "there are policies, but the user does not exist"
     _, told = found(differences_of(account, rights, exists=True))
     assert told == Counter(expected(lines, rights, why))
 
@@ -191,5 +196,5 @@ def test_a_white_list_is_told_first_with_its_line(admin):
     assert first.resource == "everything, from `192.168.1.*` without a signature"
     assert (first.account, first.before, first.after, first.mark.line) == ("account1", True, False, 7)
     assert first.actions == REQUEST_ACTIONS
-    assert first.why == "1.0 asked nothing of requests from there, not even a signature"
+    assert first.why == "1.0 required no credentials from there, not even a signature"
     assert len(rest) == (not admin)

@@ -131,7 +131,7 @@ def test_an_unknown_permission_is_deny_as_it_was():
     assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:* from anywhere"]
     unknown = [note.message for note in found.notes if note.topic is Topic.UNKNOWN_PERMISSION]
     assert len(unknown) == 6
-    assert unknown[0] == "`a=pub` is no permission that 1.0 knows, which made it DENY: it stays DENY"
+    assert unknown[0] == "`a=pub` is not a permission of 1.0, which treats it as DENY: it stays DENY"
 
 
 def test_an_admin_that_lists_permissions_is_held_to_them():
@@ -181,9 +181,9 @@ def test_what_cannot_be_said_is_left_out_and_told():
 def test_an_account_that_would_gain_is_kept_out():
     """Where leaving an item out would give a right, or 1.0 refuses the item, the account is not made."""
     for bad, reason in (
-        (account(topicPerms="[a]"), "is no permission, and 1.0 refuses a file that has it"),
-        (account(topicPerms="[a=b=PUB]"), "is no permission"),
-        (account(topicPerms="['a=']"), "is no permission"),
+        (account(topicPerms="[a]"), "is not a permission, and 1.0 rejects a file that has it"),
+        (account(topicPerms="[a=b=PUB]"), "is not a permission"),
+        (account(topicPerms="['a=']"), "is not a permission"),
         (account(groupPerms="[g=SUB]", topicPerms="['%DLQ%g=DENY']"), "a dead-letter topic belongs to its group"),
         ("accounts:\n  - accessKey: account1\n", "the account `account1` has no `secretKey`"),
         ("accounts:\n  - {accessKey: account1, secretKey: ' '}\n", "has no `secretKey`"),
@@ -202,7 +202,7 @@ def test_the_first_account_of_a_name_counts_and_existing_users_stay():
     found = planned(text)
     assert [done.user.type for done in found.converted] == [UserType.NORMAL]
     assert [note.message for note in found.notes] == [
-        "the account `account1` is repeated: `plain_acl.yml` line 3 comes first and counts"
+        "the account `account1` is repeated: only the first, `plain_acl.yml` line 3, is used"
     ]
 
     found = planned(text, Directory.of([User("account1", ())], []))
@@ -216,7 +216,7 @@ def test_a_user_that_exists_is_compared_with_an_account_that_could_do_something(
 
     standing = planned(account(topicPerms="[a=PUB]"), existing).standing
     assert {(found.before, found.after) for found in standing} == {(False, True)}
-    assert {found.why for found in standing} == {"the user that exists says otherwise"}
+    assert {found.why for found in standing} == {"the existing user has other rights"}
     for refused in (account(topicPerms="[a]"), "accounts: [{accessKey: account1}]"):
         found = planned(refused, existing)
         assert [note.topic for note in found.notes] == [Topic.EXISTING_USER]
@@ -231,8 +231,8 @@ def test_short_names_and_secrets_are_told():
     found = planned(account(accessKey="alice", secretKey="hush"))
 
     assert [note.message for note in found.notes] == [
-        "the name of `alice` is shorter than the 7 characters that 1.0 demands",
-        "the secret of `alice` is shorter than the 7 characters that 1.0 demands",
+        "the name of `alice` is shorter than the 7 characters that 1.0 requires",
+        "the secret of `alice` is shorter than the 7 characters that 1.0 requires",
     ]
     assert len(found.changes) == 1
 

@@ -61,7 +61,7 @@ def test_permissions_are_those_of_1_0(text, actions):
         ("accounts:\n- {topicPerms: [{a: PUB}]}", "f.yml:2:17: an item of `topicPerms` must be a text"),
         ("accounts:\n- {secretKey: [hush]}", "f.yml:2:15: `secretKey` must be a text, not a list"),
         ("accounts:\n- a\n", "f.yml:2:3: an account must be a mapping of `key: value` lines, not a text"),
-        ("accounts: [", "f.yml:2:1: this is no YAML: did not find expected node content"),
+        ("accounts: [", "f.yml:2:1: this is not valid YAML: did not find expected node content"),
     ],
 )
 def test_what_is_no_acl_file_is_refused_where_it_stands(text, message):

@@ -46,7 +46,7 @@ def test_everything_that_keeps_an_account_out_is_told():
     text = HEAD + "- accessKey: account1\n  topicPerms:\n  - a\n  - b=PUB\n  - c=PUB=SUB\n  groupPerms: ['g=']\n"
     found = planned(text)
 
-    assert [(line, message.split(" is no ")[0].split(":")[0]) for _, line, _, message in told(found)] == [
+    assert [(line, message.split(" is not ")[0].split(":")[0]) for _, line, _, message in told(found)] == [
         (2, "the account `account1` has no `secretKey`"),
         (7, "`g=`"),
         (4, "`a`"),
@@ -66,7 +66,7 @@ def test_what_an_account_loses_that_is_left_out_is_told():
 
     assert found.changes == ()
     assert [(line, message[:30]) for _, line, _, message in told(found)] == [
-        (4, "1.0 lets `account1` do everyth"),
+        (4, "1.0 allows everything to `acco"),
         (9, "`%DLQ%g=DENY` cannot be kept: "),
         (10, "`%DLQ%h=SUB` is left out: a de"),
     ]
@@ -94,8 +94,8 @@ def test_files_of_one_directory_have_no_order():
 
     assert found.changes == ()
     message = (
-        "the account `account1` is written differently in `a.yml` line 2 and in `b.yml` line 2, and 1.0 takes the one "
-        "whose file the directory lists first, which nobody can know here: it is left out; leave one of them"
+        "the account `account1` differs in `a.yml` line 2 and in `b.yml` line 2, and 1.0 uses the one "
+        "whose file the directory lists first, which is unknown here: the account is left out; keep one of them"
     )
     assert told(found, Topic.SKIPPED_ACCOUNT) == [("a.yml", 2, "account1", message), ("b.yml", 2, "account1", message)]
     assert [(one.account, one.resource) for one in found.differences if one.resource.startswith("Topic:")] == [
@@ -134,10 +134,10 @@ def test_users_that_exist_are_compared_and_left_alone():
         ("Topic:a", (Action.SUB,), False, True),
         ("Topic:b", (Action.SUB,), True, False),
     ]
-    assert found.standing[1].why == "the user that exists says otherwise"
+    assert found.standing[1].why == "the existing user has other rights"
     orphan = planned(HEAD + account(topicPerms="[b=SUB]"), existing=Directory({}, {"account1": acl}))
     assert orphan.changes == ()
-    told_of = ("Topic:b", True, False, "there are policies, but no such user")
+    told_of = ("Topic:b", True, False, "there are policies, but the user does not exist")
     assert told_of in [(one.resource, one.before, one.after, one.why) for one in orphan.standing]
 
 
@@ -155,8 +155,8 @@ def test_only_what_java_trims_is_trimmed():
     assert not may(Action.PUB, "d")
     assert may(Action.SUB, "c")
     assert [message for *_, message in told(found, Topic.UNKNOWN_PERMISSION)] == [
-        "`a=PUB\u00a0` is no permission that 1.0 knows, which made it DENY: it stays DENY",
-        "`d=\u3000PUB` is no permission that 1.0 knows, which made it DENY: it stays DENY",
+        "`a=PUB\u00a0` is not a permission of 1.0, which treats it as DENY: it stays DENY",
+        "`d=\u3000PUB` is not a permission of 1.0, which treats it as DENY: it stays DENY",
     ]
 
 
