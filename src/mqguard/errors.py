@@ -8,9 +8,9 @@ class ErrorKind(enum.Enum):
     """Kinds of errors: a command maps each to an exit code, another face to a status of its own."""
 
     FAILED = "failed"
-    """The operation was refused or failed."""
+    """The operation was rejected or failed."""
     INVALID_INPUT = "invalid-input"
-    """An argument, a file or a setting is wrong; the same input fails again."""
+    """An argument, a file or a setting is invalid; the same input fails again."""
     UNREACHABLE = "unreachable"
     """The server or the data cannot be reached; the same input may succeed later."""
     NOT_FOUND = "not-found"
@@ -18,9 +18,9 @@ class ErrorKind(enum.Enum):
 
 
 class MqguardError(Exception):
-    """Something that mqguard refuses or cannot do, said in one line for a person.
+    """A request or an operation that mqguard rejects or cannot do, explained in one line for users.
 
-    Messages are lower case, without a full stop, hold the user's input in backticks and never a secret.
+    Messages are lower case, without a full stop, with the user's input in backticks, and never contain a secret.
 
     Attributes:
         kind: Kind of the error; subclasses set another one.
@@ -30,6 +30,6 @@ class MqguardError(Exception):
 
 
 class NotFound(MqguardError):
-    """The object that the caller named does not exist."""
+    """A named object that does not exist."""
 
     kind = ErrorKind.NOT_FOUND

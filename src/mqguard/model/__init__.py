@@ -1,1 +1,1 @@
-"""Names, messages, topics, groups, routes: what a message system is made of. Pure."""
+"""Names, messages, topics, groups, routes: the parts of a message system. Pure."""

@@ -1,4 +1,4 @@
-"""Client addresses as bounds count them."""
+"""Client addresses as units of limits."""
 
 import functools
 import ipaddress

@@ -26,7 +26,7 @@ class BatchMessage(msgspec.Struct, gc=False):
 
 
 def encode(messages: list[BatchMessage]) -> bytes:
-    """Write a batch body as the Java client does."""
+    """Encode a batch body as the Java client does."""
     parts: list[bytes] = []
     for message in messages:
         size = _HEAD.size + len(message.body) + 2 + len(message.properties)
@@ -40,10 +40,10 @@ def encode(messages: list[BatchMessage]) -> bytes:
 
 
 def decode(data: bytes) -> list[BatchMessage]:
-    """Read a batch body.
+    """Decode a batch body.
 
     Raises:
-        RecordInvalid: the bytes are not whole messages one after the other.
+        RecordInvalid: The bytes are not whole messages in sequence.
     """
     found: list[BatchMessage] = []
     at = 0
@@ -54,17 +54,17 @@ def decode(data: bytes) -> list[BatchMessage]:
 
 
 def decode_at(data: bytes, at: int) -> tuple[BatchMessage, int]:
-    """Read one message of a batch body.
+    """Decode one message of a batch body.
 
     Args:
         data: The body.
-        at: Where the message begins.
+        at: The position of the message.
 
     Returns:
-        The message, and where the next one begins.
+        The message, and the position of the next one.
 
     Raises:
-        RecordInvalid: there is no whole message.
+        RecordInvalid: There is no whole message.
     """
     number_at = f"the batch message at byte {at}"
     if len(data) - at < _HEAD.size + 2:
@@ -73,7 +73,7 @@ def decode_at(data: bytes, at: int) -> tuple[BatchMessage, int]:
     size, _, _, flag, body_size = _HEAD.unpack_from(data, at)
     body_at = at + _HEAD.size
     if not 0 <= body_size <= len(data) - body_at - 2:
-        raise RecordInvalid(f"{number_at} claims a body of {body_size} bytes, {len(data) - body_at - 2} are there")
+        raise RecordInvalid(f"{number_at} claims {body_size} body bytes, but {len(data) - body_at - 2} are present")
 
     (properties_size,) = _SHORT.unpack_from(data, body_at + body_size)
     properties_at = body_at + body_size + 2

@@ -6,10 +6,10 @@ _numbers = itertools.count(1)
 
 
 class Channel:
-    """A connection, made by the listener that accepted it. Two channels are equal only if they are one object.
+    """A connection, created by the listener that accepted it. Two channels are equal only if they are one object.
 
-    What a connection has authenticated as, and how often it failed to, is kept here and ends with the connection. A
-    number or a name is never a key for it, since several listeners share one guard.
+    The channel stores the authenticated user and the number of failed attempts, which end with the connection. A number
+    or a name is never a key for it, since several listeners share one guard.
 
     Attributes:
         name: Text that names the connection to people. Unique in this process, and never a key.

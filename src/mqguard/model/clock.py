@@ -1,11 +1,11 @@
-"""Time, as an argument."""
+"""Time as an argument."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time. Nothing below `runtime` reads a clock of its own."""
+    """A source of time. No package below `runtime` reads a clock of its own."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch; never runs backwards within a process."""
+        """Return milliseconds since the epoch; the value never decreases within a process."""
         ...  # pragma: no cover

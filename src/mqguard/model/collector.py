@@ -1,4 +1,4 @@
-"""Python's collector of cycles, out of the way where thousands of objects are made that hold none."""
+"""Python's cycle collector, disabled while code creates thousands of objects without cycles."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """A time, or before a function its run, without the collector, for reading or writing many thousand entries.
+    """Disable the collector for a block or a function that reads or writes many thousand entries.
 
-    It would look through all of them again and again, which more than doubles the time, and find nothing: users and
-    entries hold no cycles.
+    The collector would search all of them repeatedly, which more than doubles the time, and find nothing: users and
+    entries have no cycles.
     """
     was_on = gc.isenabled()
     gc.disable()

@@ -1,9 +1,9 @@
-"""Consumer groups as the broker keeps them."""
+"""Consumer groups as stored by the broker."""
 
 import msgspec
 
 MAX_RETRY_TIMES = 16
-"""After so many failed deliveries a message goes to the dead-letter topic, unless the group says otherwise."""
+"""Default of the failed deliveries after which a message goes to the dead-letter topic."""
 
 
 MAX_ATTRIBUTES = 16 * 1024
@@ -17,20 +17,20 @@ class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         name: The group.
-        consume_enable: Whether it may consume at all.
-        consume_from_min_enable: Whether it may start at the smallest offset.
-        consume_broadcast_enable: Whether it may consume by broadcast.
-        consume_orderly: Whether it consumes in order (pop clients).
+        consume_enable: True if it may consume at all.
+        consume_from_min_enable: True if it may start at the smallest offset.
+        consume_broadcast_enable: True if it may consume by broadcast.
+        consume_orderly: True if it consumes in order (pop clients).
         retry_queues: Queues of its retry topic.
         retry_max_times: Deliveries after which a message goes to the dead-letter topic.
-        retry_policy: The `groupRetryPolicy` object of the wire, kept as it came.
-        broker_id: Which replica to read from.
-        slow_broker_id: Which replica to read from when consumption is slow.
-        notify_changes: Whether members hear of changes of membership.
+        retry_policy: The `groupRetryPolicy` object of the request, stored unchanged.
+        broker_id: Replica to read from.
+        slow_broker_id: Replica to read from if consumption is slow.
+        notify_changes: True if members are notified of changes of membership.
         sys_flag: Bits of the unit mode.
-        consume_timeout_minutes: How long one message may be worked on.
+        consume_timeout_minutes: Maximum time for processing one message.
         attributes: Attributes by plain name.
-        creator: User whose request created it; None where it counts for nobody, as what Super users create does.
+        creator: User whose request created it; None if no quota counts it, such as for groups of Super users.
     """
 
     name: str
@@ -51,7 +51,7 @@ class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def group_config_fault(group: SubscriptionGroupConfig) -> str | None:
-    """What is wrong with the numbers and sizes of a group, None if they are legal."""
+    """Return the problem with the numbers and sizes of a group, or None if they are valid."""
     if not 0 <= group.retry_queues <= 128:
         return f"retryQueueNums of group `{group.name}` is `{group.retry_queues}`; it must be 0 to 128"
     if group.retry_max_times < -1:

@@ -1,4 +1,4 @@
-"""Socket addresses as messages carry them: 4 or 16 address bytes and a port."""
+"""Socket addresses in messages: 4 or 16 address bytes and a port."""
 
 import functools
 import ipaddress
@@ -8,9 +8,9 @@ UNKNOWN_V4 = b"\0\0\0\0"
 
 @functools.lru_cache(maxsize=4096)
 def packed(ip: str) -> bytes:
-    """The 4 or 16 bytes of an address; an IPv4 address in IPv6 dress (`::ffff:10.0.0.1`) becomes 4 bytes.
+    """Return the 4 or 16 bytes of an address; an IPv4-mapped address (`::ffff:10.0.0.1`) becomes 4 bytes.
 
-    An empty or illegal text gives 0.0.0.0: a message is not refused because nobody knows where it was born.
+    An empty or invalid text gives 0.0.0.0: an unknown producer address is not a reason to reject a message.
     """
     try:
         address = ipaddress.ip_address(ip)
@@ -23,5 +23,5 @@ def packed(ip: str) -> bytes:
 
 
 def text_of(address: bytes) -> str:
-    """The text of 4 or 16 address bytes."""
+    """Return the text of 4 or 16 address bytes."""
     return str(ipaddress.ip_address(address))

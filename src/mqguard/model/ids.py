@@ -10,12 +10,12 @@ _MONTH_MS = 31 * 24 * 3600 * 1000
 
 
 class OffsetId(NamedTuple):
-    """What an offset message id says: which broker holds the message, and where.
+    """The content of an offset message id: the broker of the message, and its position.
 
     Attributes:
         address: 4 or 16 bytes of the broker's address.
         port: The broker's port.
-        physical_offset: Where the message is.
+        physical_offset: The position of the message.
     """
 
     address: bytes
@@ -24,13 +24,13 @@ class OffsetId(NamedTuple):
 
 
 def offset_id(address: bytes, port: int, physical_offset: int) -> str:
-    """Write an offset id: 32 (IPv4) or 56 (IPv6) upper-case hex digits."""
+    """Format an offset id: 32 (IPv4) or 56 (IPv6) upper-case hex digits."""
     form = _HOST_V4 if len(address) == 4 else _HOST_V6
     return form.pack(address, port, physical_offset).hex().upper()
 
 
 def parse_offset_id(text: str) -> OffsetId | None:
-    """Read an offset id, None if the text has not its form. A unique id of Java has the same form."""
+    """Parse an offset id; return None if the text has another form. A unique id of Java has the same form."""
     try:
         data = bytes.fromhex(text) if text.isalnum() else b""
     except ValueError:
@@ -43,10 +43,10 @@ def parse_offset_id(text: str) -> OffsetId | None:
 
 
 class UniqueIds:
-    """Makes unique ids in the form of the Java client, for messages that come without one.
+    """Creates unique ids in the form of the Java client, for messages without one.
 
     Args:
-        address: 4 or 16 bytes that name this host.
+        address: 4 or 16 bytes that identify this host.
         process: A number that differs between the processes of a host; 16 bits count.
         salt: A number that differs between starts of a process; 32 bits count.
     """
@@ -58,7 +58,7 @@ class UniqueIds:
         self._counter = 0
 
     def next(self, now_ms: int) -> str:
-        """One more id; unique while fewer than 65,536 are made in a millisecond."""
+        """Return another id; unique if fewer than 65,536 are created in a millisecond."""
         self._counter = (self._counter + 1) & 0xFFFF
         tail = _UNIQUE_TAIL.pack(self._process, self._salt, now_ms % _MONTH_MS, self._counter)
         return (self._head + tail).hex().upper()

@@ -1,4 +1,4 @@
-"""Names of topics and groups: which are legal, which are reserved, which belong to whom.
+"""Names of topics and groups: valid ones, reserved ones, and their owners.
 
 The rules are those of Apache RocketMQ's broker (letters, digits, `%`, `|`, `_`, `-`).
 """
@@ -8,11 +8,11 @@ import re
 RETRY_PREFIX = "%RETRY%"
 DLQ_PREFIX = "%DLQ%"
 TEMPLATE_TOPIC = "TBW102"
-"""The topic whose route a producer asks for when its own topic does not exist yet."""
+"""The topic whose route a producer requests while its own topic does not exist."""
 TRACE_TOPIC = "RMQ_SYS_TRACE_TOPIC"
 SCHEDULE_TOPIC = "SCHEDULE_TOPIC_XXXX"
 TIMER_TOPIC = "rmq_sys_wheel_timer"
-"""Where messages for a time of choice wait."""
+"""Topic for messages with an arbitrary delivery time."""
 
 MAX_TOPIC_BYTES = 127
 MAX_GROUP_BYTES = 120
@@ -29,7 +29,7 @@ ALL_MESSAGES = frozenset(
         TIMER_TOPIC,
     }
 )
-"""Where messages of any topic wait: for their time, or for the end of their transaction."""
+"""Topics for waiting messages of any topic, until their time or the end of their transaction."""
 
 UNWRITABLE_TOPICS = ALL_MESSAGES | {"SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT"}
 """Topics that no client may send to, whatever its rights."""
@@ -40,17 +40,17 @@ _LEGAL = re.compile(r"[A-Za-z0-9%|_-]+\Z")
 
 
 def retry_topic(group: str) -> str:
-    """The topic that holds messages of `group` to be consumed again."""
+    """Return the topic for messages of `group` that are consumed again."""
     return RETRY_PREFIX + group
 
 
 def dlq_topic(group: str) -> str:
-    """The topic that holds messages that `group` has given up on."""
+    """Return the topic for messages of `group` that failed too often."""
     return DLQ_PREFIX + group
 
 
 def owner_of(topic: str) -> str | None:
-    """The group that a retry or dead-letter topic belongs to, None for any other topic."""
+    """Return the group that owns a retry or dead-letter topic, or None for any other topic."""
     if topic.startswith(RETRY_PREFIX):
         return topic[len(RETRY_PREFIX) :]
     if topic.startswith(DLQ_PREFIX):
@@ -59,13 +59,13 @@ def owner_of(topic: str) -> str | None:
 
 
 def topic_fault(topic: str) -> str | None:
-    """What is wrong with a topic's name, None if it is legal."""
+    """Return the problem with a topic's name, or None if it is valid."""
     limit = MAX_SYSTEM_TOPIC_BYTES if topic.startswith("%") else MAX_TOPIC_BYTES
     return _fault("topic", topic, limit)
 
 
 def group_fault(group: str) -> str | None:
-    """What is wrong with a group's name, None if it is legal."""
+    """Return the problem with a group's name, or None if it is valid."""
     return _fault("group", group, MAX_GROUP_BYTES)
 
 

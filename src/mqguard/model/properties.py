@@ -1,7 +1,7 @@
-"""A message's properties: the text form of the wire and what the names mean (Apache: `MessageConst`).
+"""Message properties: the text form of the protocol and the meaning of names (Apache: `MessageConst`).
 
-The text is `key SOH value STX key SOH value STX …`; the last STX may be missing. Pairs without a key are dropped, as
-Java readers do.
+The text is `key SOH value STX key SOH value STX …`; the last STX may be missing. Pairs without a key are dropped, as in
+Java readers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 NAME_END = "\x01"
 PAIR_END = "\x02"
 MAX_BYTES = 32767
-"""Longest property text in bytes: its length is a signed 16-bit number in the record."""
+"""Maximum property text in bytes: its length is a signed 16-bit number in the record."""
 
 UNIQ_KEY = "UNIQ_KEY"
 TAGS = "TAGS"
@@ -37,11 +37,11 @@ POP_CK = "POP_CK"
 INNER_NUM = "INNER_NUM"
 
 TIMER_KEYS = (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS)
-"""What asks for delivery at any time, other than by level; of several the first counts (Apache: `HookUtils`)."""
+"""Properties that request delivery at any time, not by level; the first of several counts (Apache: `HookUtils`)."""
 
 
 def parse(text: str) -> dict[str, str]:
-    """Read a property text; of two pairs with one key the last one counts, as in Java."""
+    """Parse a property text; of two pairs with one key the last one counts, as in Java."""
     found: dict[str, str] = {}
     for pair in text.split(PAIR_END):
         name, end, value = pair.partition(NAME_END)
@@ -51,9 +51,9 @@ def parse(text: str) -> dict[str, str]:
 
 
 def value_of(text: str, name: str) -> str | None:
-    """Return the value of one property as `parse` would, None if there is none.
+    """Return the value of one property as `parse` would, or None.
 
-    It costs a search, whatever the number of pairs.
+    The cost is one search, whatever the number of pairs.
     """
     start = f"{name}{NAME_END}"
     found = text.rfind(PAIR_END + start)
@@ -69,6 +69,6 @@ def value_of(text: str, name: str) -> str | None:
 
 
 def text_of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
-    """Write properties as text, with the closing STX that Java writes. Empty names and values are left out."""
+    """Format properties as text, with the closing STX that Java writes. Empty names and values are left out."""
     items = pairs.items() if isinstance(pairs, Mapping) else pairs
     return "".join(f"{name}\x01{value}\x02" for name, value in items if name and value)

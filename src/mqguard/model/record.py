@@ -1,7 +1,7 @@
-"""The message record: the one binary form in which messages are stored, pulled and viewed (Apache: `MessageDecoder`).
+"""The message record: the only binary form of stored, pulled and viewed messages (Apache: `MessageDecoder`).
 
-Records stand one after the other without padding. V1 has a 1-byte topic length, V2 a 2-byte one for topics longer than
-127 bytes. Hosts take 4 or 16 address bytes, as bits of the system flag say.
+Records follow each other without padding. V1 has a 1-byte topic length, V2 a 2-byte one for topics longer than 127
+bytes. Bits of the system flag determine whether a host has 4 or 16 address bytes.
 """
 
 import struct
@@ -22,7 +22,7 @@ _MAX_PROPERTIES = 32767
 
 _HEAD = struct.Struct(">iIIiiqqiq")
 _V4 = struct.Struct(">iIIiiqqiq4siq4siiqi")
-"""Everything before the body when both hosts are IPv4, the common case."""
+"""All fields before the body if both hosts are IPv4, the common case."""
 _TAIL_OF_HEAD = struct.Struct(">iqi")
 _LONG = struct.Struct(">q")
 _INT = struct.Struct(">i")
@@ -32,18 +32,18 @@ class Record(msgspec.Struct, gc=False):
     """One message, decoded.
 
     Attributes:
-        topic: Where it is stored.
+        topic: Topic that stores it.
         body: The body as received, perhaps compressed.
         properties: Property text as bytes (see `properties.parse`).
         queue_id: Queue within the topic.
-        queue_offset: Place within the queue.
-        physical_offset: Place within the store, part of the message's offset id.
+        queue_offset: Position within the queue.
+        physical_offset: Position within the store, part of the message's offset id.
         flag: The user's number.
         sys_flag: Bits of `sysflag`.
-        born_timestamp: When the producer made it, milliseconds since the epoch.
-        born_address: 4 or 16 bytes: where it was made.
+        born_timestamp: Creation time of the producer, milliseconds since the epoch.
+        born_address: 4 or 16 bytes: the producer's address.
         born_port: Port of the producer's connection.
-        store_timestamp: When the broker stored it.
+        store_timestamp: Storage time of the broker.
         store_address: 4 or 16 bytes: the broker's reachable address.
         store_port: The broker's port.
         reconsume_times: Deliveries that have failed so far.
@@ -69,10 +69,10 @@ class Record(msgspec.Struct, gc=False):
 
 
 def encode(record: Record) -> bytes:
-    """Write a record. The address bits of the system flag follow the addresses, whatever the record says.
+    """Encode a record. The addresses determine the address bits of the system flag, whatever the record's flag is.
 
     Raises:
-        RecordInvalid: topic or properties are too long.
+        RecordInvalid: The topic or the properties are too long.
     """
     topic = record.topic.encode()
     if len(topic) > _MAX_PROPERTIES:
@@ -137,10 +137,10 @@ def encode_v4(  # noqa: PLR0913, PLR0917 - one call per message: an object to ca
     store_port: int,
     reconsume_times: int,
 ) -> bytes:
-    """Write a record whose hosts are IPv4 and whose topic has at most 127 bytes: `encode` without checks, for sends.
+    """Encode a record with IPv4 hosts and a topic of at most 127 bytes: `encode` without checks, for sends.
 
     Raises:
-        struct.error: a number does not fit.
+        struct.error: A number does not fit.
     """
     return b"".join(
         (
@@ -173,10 +173,10 @@ def encode_v4(  # noqa: PLR0913, PLR0917 - one call per message: an object to ca
 
 
 def decode(data: bytes, at: int = 0) -> Record:
-    """Read the record that starts at byte `at`.
+    """Decode the record that starts at byte `at`.
 
     Raises:
-        RecordInvalid: the bytes are no whole record, or its lengths contradict each other.
+        RecordInvalid: The bytes are not a whole record, or its lengths contradict each other.
     """
     end = at + size_at(data, at)
     try:
@@ -186,10 +186,10 @@ def decode(data: bytes, at: int = 0) -> Record:
 
 
 def decode_all(data: bytes) -> list[Record]:
-    """Read all records of a pull answer's body.
+    """Decode all records in the body of a pull response.
 
     Raises:
-        RecordInvalid: the bytes are not whole records one after the other.
+        RecordInvalid: The bytes are not whole records in sequence.
     """
     found: list[Record] = []
     at = 0
@@ -200,10 +200,10 @@ def decode_all(data: bytes) -> list[Record]:
 
 
 def size_at(data: bytes, at: int = 0) -> int:
-    """The size in bytes of the record at byte `at`, magic checked.
+    """Return the size in bytes of the record at byte `at`, after checking its magic.
 
     Raises:
-        RecordInvalid: too few bytes, an unknown magic, or a size that no record has.
+        RecordInvalid: There are too few bytes, the magic is unknown, or the size is impossible.
     """
     if len(data) - at < 8:
         raise RecordInvalid(f"the record at byte {at} is cut off after {len(data) - at} bytes")
@@ -213,12 +213,12 @@ def size_at(data: bytes, at: int = 0) -> int:
     if magic not in (MAGIC_V1, MAGIC_V2):
         raise RecordInvalid(f"the record at byte {at} has the unknown magic `{magic:08x}`")
     if not 91 <= size <= len(data) - at:
-        raise RecordInvalid(f"the record at byte {at} claims {size} bytes, {len(data) - at} are there")
+        raise RecordInvalid(f"the record at byte {at} claims {size} bytes, but {len(data) - at} are present")
     return size
 
 
 def is_sound(data: bytes) -> bool:
-    """Whether the bytes are exactly one record whose body has the checksum it claims."""
+    """True if the bytes are exactly one record whose body has the stated checksum."""
     try:
         record = decode(data)
     except RecordInvalid:
@@ -228,7 +228,7 @@ def is_sound(data: bytes) -> bool:
 
 
 def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -> bytes:
-    """The same record at another place: queue and offsets replaced, everything else kept."""
+    """Return the same record at another position: queue and offsets replaced, everything else kept."""
     return b"".join(
         (
             data[:12],

@@ -1,7 +1,7 @@
 """The bits of a message's system flag (Apache: `MessageSysFlag`)."""
 
 COMPRESSED = 0x1
-"""The body is compressed; the broker never looks inside."""
+"""The body is compressed; the broker never reads it."""
 MULTI_TAGS = 0x2
 TRANSACTION_MASK = 0xC
 TRANSACTION_PREPARED = 0x4
@@ -15,5 +15,5 @@ COMPRESSION_MASK = 0x700
 
 
 def transaction_type(flag: int) -> int:
-    """The transaction bits alone: 0 or one of `TRANSACTION_…`."""
+    """Return the transaction bits alone: 0 or one of `TRANSACTION_…`."""
     return flag & TRANSACTION_MASK

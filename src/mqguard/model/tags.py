@@ -1,4 +1,4 @@
-"""Tags: the code under which a queue remembers them, and what a subscription asks for."""
+"""Tags: the codes stored in a queue, and the tags in a subscription."""
 
 import functools
 
@@ -6,11 +6,11 @@ ANY_TAG = "*"
 
 
 _LONGEST_KNOWN = 255
-"""Longest tag texts whose codes are remembered: a peer chooses them, so memory must be bounded."""
+"""Maximum length of tag texts with cached codes: a peer chooses the texts, so memory must be bounded."""
 
 
 def code_of(tags: str) -> int:
-    """Java's `String.hashCode` of the whole tag text: a signed 32-bit number, 0 for the empty text.
+    """Return Java's `String.hashCode` of the whole tag text: a signed 32-bit number, 0 for the empty text.
 
     Java hashes UTF-16 code units, so a character outside the basic plane counts as two.
     """
@@ -29,13 +29,13 @@ _known_code = functools.lru_cache(maxsize=4096)(_code)
 
 
 def split(subscription: str) -> frozenset[str]:
-    """The tags that a subscription text such as `TagA || TagB` names; empty means all messages."""
+    """Return the tags that a subscription text such as `TagA || TagB` names; empty means all messages."""
     if not subscription or subscription.strip() in {"", ANY_TAG}:
         return frozenset()
     return frozenset(tag for part in subscription.split("||") if (tag := part.strip()))
 
 
 def codes_of(subscription: str) -> frozenset[int] | None:
-    """The tag codes that a subscription text lets through, None if it lets everything through."""
+    """Return the tag codes that match a subscription text, or None if it matches every message."""
     tags = split(subscription)
     return frozenset(code_of(tag) for tag in tags) if tags else None

@@ -1,11 +1,11 @@
-"""Texts that others have chosen, shown to people."""
+"""Display of texts that peers have chosen."""
 
 
 def visible(text: str) -> str:
-    r"""The text with every character that cannot be seen as an escape: ends of lines too, `a\nb`.
+    r"""Return the text with every invisible character escaped, including line ends: `a\nb`.
 
-    Peers choose the names of topics and users. Printed as they are, they could forge lines, turn the direction of
-    writing, or send commands to a terminal.
+    Peers choose the names of topics and users. Printed unescaped, these could forge lines, reverse the text direction,
+    or send commands to a terminal.
     """
     if text.isprintable():
         return text

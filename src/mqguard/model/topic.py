@@ -1,4 +1,4 @@
-"""Topics: how many queues, who may read and write, which attributes."""
+"""Topics: number of queues, read and write permissions, attributes."""
 
 import msgspec
 
@@ -10,7 +10,7 @@ PERM_WRITE = 2
 PERM_INHERIT = 1
 PERM_BOTH = PERM_READ | PERM_WRITE
 MAX_QUEUES = 1024
-"""More queues per topic than this are refused: they cost start-up time and memory, and nobody needs them."""
+"""Maximum number of queues per topic: queues cost start-up time and memory, and no use needs more."""
 
 MESSAGE_TYPE = "message.type"
 ATTRIBUTE_VALUES: dict[str, frozenset[str] | None] = {
@@ -20,7 +20,7 @@ ATTRIBUTE_VALUES: dict[str, frozenset[str] | None] = {
     "reserve.time": None,
     "lite.topic.expiration": None,
 }
-"""Attributes that a topic may have, with the values allowed; None is a whole number."""
+"""Attributes of topics, with the allowed values; None is a whole number."""
 
 MAX_CHANGE = 4 * 1024
 """Maximum characters of an attribute change: there are five attributes."""
@@ -29,7 +29,7 @@ MAX_DIGITS = 20
 
 
 class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One topic as the broker keeps it.
+    """One topic as stored by the broker.
 
     Attributes:
         name: The topic.
@@ -38,9 +38,9 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         perm: Bits of `PERM_READ`, `PERM_WRITE`, `PERM_INHERIT` (a template may be copied), `PERM_PRIORITY`.
         filter_type: `SINGLE_TAG` or `MULTI_TAG`.
         sys_flag: Bits of the unit mode.
-        order: Whether the topic is meant for ordered messages.
+        order: True if the topic is for ordered messages.
         attributes: Attributes by plain name, such as `message.type`.
-        creator: User whose request created it; None where it counts for nobody, as what Super users create does.
+        creator: User whose request created it; None if no quota counts it, such as for topics of Super users.
     """
 
     name: str
@@ -55,25 +55,25 @@ class TopicConfig(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def readable(self) -> bool:
-        """Whether consumers may read."""
+        """True if consumers may read."""
         return bool(self.perm & PERM_READ)
 
     @property
     def writable(self) -> bool:
-        """Whether producers may write."""
+        """True if producers may write."""
         return bool(self.perm & PERM_WRITE)
 
     @property
     def queues(self) -> int:
-        """How many queues it has for reading or writing."""
+        """The number of queues for reading or writing."""
         return max(self.read_queues, self.write_queues)
 
 
 def perm_fault(perm: int) -> str | None:
-    """What is wrong with a permission number, None if it is legal."""
+    """Return the problem with a permission number, or None if it is valid."""
     legal = PERM_BOTH | PERM_INHERIT | PERM_PRIORITY
     if perm < 0 or perm & ~legal:
-        return f"perm `{perm}` holds unknown bits; use 2 (write), 4 (read) or 6 (both)"
+        return f"perm `{perm}` has unknown bits: use 2 (write), 4 (read) or 6 (both)"
     return None
 
 
@@ -81,10 +81,10 @@ def change_attributes(current: dict[str, str], change: str) -> dict[str, str]:
     """Apply an attribute change in the wire's form, `+name=value,-name`, to the attributes of a topic.
 
     Raises:
-        AttributesInvalid: a part has neither sign, names an unknown attribute or gives it an illegal value.
+        AttributesInvalid: A part has no sign, names an unknown attribute or gives it an invalid value.
     """
     if len(change) > MAX_CHANGE:
-        raise AttributesInvalid(f"an attribute change of {len(change)} characters; at most {MAX_CHANGE} are read")
+        raise AttributesInvalid(f"the attribute change has {len(change)} characters: it may have at most {MAX_CHANGE}")
     changed = dict(current)
     for part in filter(None, (piece.strip() for piece in change.split(","))):
         name, _, value = part[1:].partition("=")
@@ -94,14 +94,16 @@ def change_attributes(current: dict[str, str], change: str) -> dict[str, str]:
             _check_attribute(name, value)
             changed[name] = value
         else:
-            raise AttributesInvalid(f"attribute change `{part}` starts with neither `+` nor `-`")
+            raise AttributesInvalid(
+                f"attribute change `{part}` starts with neither `+` nor `-`: write `+name=value` or `-name`"
+            )
     return changed
 
 
 def _check_attribute(name: str, value: str) -> None:
     if name not in ATTRIBUTE_VALUES:
         known = ", ".join(f"`{known}`" for known in sorted(ATTRIBUTE_VALUES))
-        raise AttributesInvalid(f"unknown topic attribute `{name}`; known are {known}")
+        raise AttributesInvalid(f"unknown topic attribute `{name}`: use one of {known}")
 
     allowed = ATTRIBUTE_VALUES[name]
     if allowed is None:

@@ -1,14 +1,14 @@
-"""The version of a table (topics, groups), by which name servers and peers see that it has changed."""
+"""The version of a table (topics, groups), which shows name servers and peers that it has changed."""
 
 import msgspec
 
 
 class DataVersion(msgspec.Struct, frozen=True):
-    """Grows with each change.
+    """A version that grows with each change.
 
     Attributes:
-        counter: Changes so far.
-        timestamp: When the last one was made, milliseconds since the epoch.
+        counter: Number of changes.
+        timestamp: Time of the last one, milliseconds since the epoch.
         state_version: Term of the controller; always 0 without one.
     """
 
@@ -17,5 +17,5 @@ class DataVersion(msgspec.Struct, frozen=True):
     state_version: int = 0
 
     def next(self, now_ms: int) -> "DataVersion":
-        """The version after one more change."""
+        """Return the version after another change."""
         return DataVersion(self.counter + 1, now_ms, self.state_version)

@@ -195,7 +195,7 @@ def test_the_text_marks_who_decided_and_who_agrees():
             rights(entry("Topic:*"), kind=UserType.SUPER),
             ask(),
             [
-                "smallest change that reverses this decision: disable the user `alice`: made Normal, its policies would allow it"
+                "smallest change that reverses this decision: disable the user `alice`; as a Normal user its policies would still allow the request"
             ],
         ),
         (

@@ -35,7 +35,7 @@ def run(capsys, *words):
         (["user", "update", "alice"], "mqguard: there is nothing to change: give `--secret`, `--type` or `--status`"),
         (["standalone", "--set", "x"], "mqguard: `x` is not a valid setting: write KEY=VALUE"),
         (["standalone", "--set", "listenPrt=1"], "mqguard: flag --set: unknown key `listenPrt`: did you mean"),
-        (["acl", "create", "alice", "-r", "Topic:a", "-a", "Pub"], "mqguard: `alice` is no subject"),
+        (["acl", "create", "alice", "-r", "Topic:a", "-a", "Pub"], "mqguard: `alice` is not a valid subject"),
         (["acl", "create", "User:a", "-r", "Topic:a", "-a", "Publish"], "mqguard: unknown action `Publish`"),
     ],
 )

@@ -77,7 +77,7 @@ def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monke
 
     assert (code, err) == (
         2,
-        f"mqguard: {policy}:4:18: the secret of `shop` is not there: the environment variable `SHOP_SECRET` is not set\n",
+        f"mqguard: {policy}:4:18: the secret of `shop` was not found: the environment variable `SHOP_SECRET` is not set\n",
     )
     with open_manager(store) as manager:
         assert [user.name for user in manager.snapshot.users()] == ["admin", "old"]

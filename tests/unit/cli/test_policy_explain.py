@@ -96,7 +96,7 @@ def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
         assert "\n".join(turned(policy, capsys, *asked)) == told.format(step)
     policy.write_text(POLICY.replace("{shop: {}}", "{shop: {type: Super}}"))
     assert turned(policy, capsys, *asked) == [
-        "smallest change that reverses this decision: disable the user `shop`: made Normal, its policies would allow it",
+        "smallest change that reverses this decision: disable the user `shop`; as a Normal user its policies would still allow the request",
         "this change has these effects:",
         "  - shop lost All on * from anywhere",
     ]

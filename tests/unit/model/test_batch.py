@@ -46,7 +46,7 @@ def test_lengths_that_contradict_each_other_are_named():
     data = batch.encode([BatchMessage(b"hi")])
     with pytest.raises(RecordInvalid, match="claims 25 bytes but its parts take 24"):
         batch.decode((25).to_bytes(4, "big") + data[4:])
-    with pytest.raises(RecordInvalid, match="claims a body of -1 bytes"):
+    with pytest.raises(RecordInvalid, match="claims -1 body bytes"):
         batch.decode(data[:16] + b"\xff\xff\xff\xff" + data[20:])
     with pytest.raises(RecordInvalid, match="claims -1 bytes of properties"):
         batch.decode(data[:-2] + b"\xff\xff")

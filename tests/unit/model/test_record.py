@@ -148,7 +148,7 @@ def test_one_changed_byte_never_does_worse(at, value):
     ("data", "words"),
     [
         (b"", "cut off after 0 bytes"),
-        (FIXTURE[:50], "claims 106 bytes, 50 are there"),
+        (FIXTURE[:50], "claims 106 bytes, but 50 are present"),
         (FIXTURE[:4] + b"\0\0\0\0" + FIXTURE[8:], "unknown magic `00000000`"),
         ((90).to_bytes(4, "big") + FIXTURE[4:], "claims 90 bytes"),
         (b"\xff\xff\xff\xff" + FIXTURE[4:], "claims -1 bytes"),

@@ -38,7 +38,7 @@ def test_attributes_are_added_changed_and_removed():
     [
         ("message.type=FIFO", "neither `\\+` nor `-`"),
         ("+message.type=FAST", "must be one of"),
-        ("+unknown=1", "unknown topic attribute `unknown`; known are"),
+        ("+unknown=1", "unknown topic attribute `unknown`: use one of"),
         ("+reserve.time=soon", "whole number"),
         ("+message.type", "must be one of"),
     ],
