@@ -147,7 +147,7 @@ class Broker:
             questions=self._questions,
             parking=ports.parking,
             at_close=[self._closed],
-            at_turn_end=[self._commit, self._tell, *ports.at_turn_end],
+            at_turn_end=[self._commit, self._apply_rights, self._tell, *ports.at_turn_end],
         )
 
     def advertise(self, address: str) -> None:
@@ -188,12 +188,18 @@ class Broker:
         for link in links:
             link.close("no heartbeat")
 
-    def _expel_clients(self) -> None:
-        """Have clients leave the groups that they may not consume as any more, once rights have changed."""
+    def _apply_rights(self) -> None:
+        """Once rights have changed, have clients leave the groups that they may not consume as any more.
+
+        It begins in the turn of the change. If there are many clients, the ticks after it do the rest.
+        """
         version = self._ports.manager.snapshot.version
         if version != self._version:
             self._version = version
             self.clients.rights_changed()
+            self._expel_clients()
+
+    def _expel_clients(self) -> None:
         for group in self.clients.expel():
             self._notices.changed(group)
 

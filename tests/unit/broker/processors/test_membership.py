@@ -451,7 +451,6 @@ def test_who_may_not_consume_any_more_leaves_the_group_and_its_locks(house, lose
     lose(house)
     assert _locked(house, ours, "b", "bob") == 1
     told = len(notices(theirs)), len(notices(ours))
-    house.tick(50)
     assert members(house) == ["b"]
     house.tick(PAUSE_MS)
     assert len(notices(theirs)) == told[0]
