@@ -15,7 +15,7 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.user import User
-from mqguard.guard.authentication_cache import AuthenticationCache, ChannelAuthentication
+from mqguard.guard.authentication_cache import AuthenticationCache, ChannelAuthentication, authentication_of
 from mqguard.guard.connection_throttle import ConnectionThrottle
 from mqguard.guard.context import BY_CLAIM, BY_SIGNATURE, Identity
 from mqguard.guard.settings import GuardSettings, Strategy
@@ -54,6 +54,7 @@ class Authentication:
         self._excused = codes_of(settings.authentication_whitelist)
         self._now_ms = clock.now_ms
         self._throttle = ConnectionThrottle(throttle)
+        self._owner = throttle
         self._cache = cache
         if cache is None and settings.authentication_strategy is Strategy.STATEFUL:
             self._cache = AuthenticationCache(settings.stateful_ms, settings.stateful_entries)
@@ -79,13 +80,16 @@ class Authentication:
         ext = command.ext
         claimed = ext.get(ACCESS_KEY)
         now = self._now_ms()
-        state = self._throttle.state(peer)
+        state = peer.channel.authentication
+        # `authentication_of` is called for a new connection only: two calls are 0.15 of the 6 µs of the guard.
+        if type(state) is not ChannelAuthentication or state.owner is not self._owner:
+            state = authentication_of(peer.channel, self._owner)
         if self._cache is not None and claimed and ext.get(SIGNATURE):
             found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
         known, known_user = state.identity, state.user
-        if claimed and (known is None or known.user != claimed or snapshot.user(claimed) is not known_user):
+        if claimed and (known is None or snapshot.user(claimed) is not known_user):
             self._throttle.check(claimed, peer, now)
         signature = ext.get(SIGNATURE)
         # Sorting the fields is work. A request that shows no signature, whoever it claims to be, is not worth it.
