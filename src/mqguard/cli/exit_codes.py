@@ -3,6 +3,7 @@
 import enum
 import json
 import os
+import re
 import sys
 
 import click
@@ -28,6 +29,9 @@ _CODES = {
     ErrorKind.UNREACHABLE: Exit.UNREACHABLE,
     ErrorKind.NOT_FOUND: Exit.NOT_FOUND,
 }
+
+
+_EXTRA = re.compile(r"(unexpected extra arguments?) \(.*\)$", re.DOTALL)
 
 
 def report(error: BaseException, *, as_json: bool) -> Exit:
@@ -66,7 +70,8 @@ def _explain(error: BaseException) -> tuple[Exit, str]:
 
 
 def _usage(error: click.UsageError) -> str:
-    text = error.format_message().rstrip(".")
+    # An argument too many may be a secret that was meant for an option.
+    text = _EXTRA.sub(r"\1", error.format_message().rstrip("."))
     text = text[:1].lower() + text[1:]
     where = error.ctx.command_path if error.ctx is not None else "mqguard"
     return f"{text} (see `{where} --help`)"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,10 +81,18 @@ def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
 
 
 def _pair(setting: str) -> tuple[str, str]:
-    key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
-        raise click.UsageError(f"`{setting}` is not a valid setting: write KEY=VALUE")
-    return key.strip(), value.strip()
+    found = _SETTING.fullmatch(setting)
+    if found is None:
+        # What follows the key may be a secret.
+        key = _KEY.match(setting)
+        shown = key.group() if key else ""
+        more = "…" if shown != setting else ""
+        raise click.UsageError(f"`{shown}{more}` is not a valid setting: write KEY=VALUE")
+    return found["key"], found["value"].strip()
+
+
+_KEY = re.compile(r"[\w.-]+")
+_SETTING = re.compile(rf"\s*(?P<key>{_KEY.pattern})\s*=(?P<value>.*)", re.DOTALL)
 
 
 def _print_first_start(found: "FirstStart", *, as_json: bool) -> None:
