@@ -36,7 +36,10 @@ def run(capsys, *words):
         (["standalone", "--set", "x"], "mqguard: `x` is not a valid setting: write KEY=VALUE"),
         (["standalone", "--set", "key:5ecret=x"], "mqguard: `key…` is not a valid setting: write KEY=VALUE"),
         (["standalone", "--set", "key {5ecret}"], "mqguard: `key…` is not a valid setting: write KEY=VALUE"),
-        (["user", "create", "bob", "5ecret"], "mqguard: got unexpected extra argument (see `mqguard user create --help`)"),
+        (
+            ["user", "create", "bob", "5ecret"],
+            "mqguard: got unexpected extra argument (see `mqguard user create --help`)",
+        ),
         (["standalone", "--set", "listenPrt=1"], "mqguard: flag --set: unknown key `listenPrt`: did you mean"),
         (["acl", "create", "alice", "-r", "Topic:a", "-a", "Pub"], "mqguard: `alice` is not a valid subject"),
         (["acl", "create", "User:a", "-r", "Topic:a", "-a", "Publish"], "mqguard: unknown action `Publish`"),
