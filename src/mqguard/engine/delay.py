@@ -26,7 +26,11 @@ MAX_LEVELS = 18
 DELAY_GROUP = "CID_RMQ_SYS_DELAY"
 """The group under which the levels' positions are kept."""
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PER_LEVEL_AND_TICK = 1024
+MAX_PER_TICK = 512
+MAX_BYTES_PER_TICK = 1024 * 1024
+"""What is delivered in one tick, at most, but for one message that may be larger: all others wait for the commit."""
+BYTES_PER_MS = 20 * 1024
+"""Bytes of deliveries for which the next one waits a millisecond, so that large messages leave time for others."""
 
 
 class DelayLevelsInvalid(MqguardError):
@@ -83,6 +87,9 @@ class Delays:
         self._clock = clock
         self._levels = levels
         self._next_due = [0] * MAX_LEVELS
+        self._first = 0
+        self._left = self._left_bytes = 0
+        self._paused_until = 0
         self.undeliverable = 0
 
     def level_of(self, pairs: dict[str, str]) -> int:
@@ -117,11 +124,22 @@ class Delays:
         return self._clock.now_ms() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
-        """Stage every message that is due, a bounded number per level; says how many messages were due.
+        """Stage messages that are due, a bounded part of them, and return how many.
 
         Levels that the settings no longer know are delivered too: each entry knows when it is due.
         """
-        return sum(self._deliver_level(queue_id, now) for queue_id in range(MAX_LEVELS))
+        if now < self._paused_until:
+            return 0
+        self._left, self._left_bytes = MAX_PER_TICK, MAX_BYTES_PER_TICK
+        first = self._first
+        for number in range(first, first + MAX_LEVELS):
+            self._deliver_level(number % MAX_LEVELS, now)
+            if self._left <= 0 or self._left_bytes <= 0:
+                # The next tick begins with the levels that this one did not reach.
+                self._first = (number + 1) % MAX_LEVELS
+                break
+        self._paused_until = now + (MAX_BYTES_PER_TICK - self._left_bytes) // BYTES_PER_MS
+        return MAX_PER_TICK - self._left
 
     def restart(self) -> None:
         """Look at every level again: a commit has failed, and with it some of what seemed delivered."""
@@ -141,17 +159,17 @@ class Delays:
                 places += [entry.physical for entry in self._store.entries(queue, begin, 1)]
         return min(places, default=None)
 
-    def _deliver_level(self, queue_id: int, now: int) -> int:
+    def _deliver_level(self, queue_id: int, now: int) -> None:
         if self._next_due[queue_id] > now:
-            return 0
+            return
         queue = self._store.queue(names.SCHEDULE_TOPIC, queue_id)
         if queue is None:
-            return 0
+            return
         begin = max(self.position(queue_id + 1), queue.min_offset)
         if begin >= queue.max_offset:
-            return 0
+            return
 
-        entries = self._store.entries(queue, begin, min(_PER_LEVEL_AND_TICK, queue.max_offset - begin))
+        entries = self._store.entries(queue, begin, min(self._left, queue.max_offset - begin))
         done = 0
         try:
             for entry in entries:
@@ -159,13 +177,16 @@ class Delays:
                     # The queue is in order of due times, so nothing behind this entry is due before it.
                     self._next_due[queue_id] = entry.tag_code
                     break
+                if done and entry.size > self._left_bytes:
+                    break
+                self._left_bytes -= entry.size
                 self._deliver_entry(entry)
                 done += 1
         finally:
             # INVARIANT: whatever stops the walk, a delivered message is counted by the commit that stores it.
             if done:
                 self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
-        return done
+            self._left -= done
 
     def _deliver_entry(self, entry: Entry) -> None:
         message = self._waiting_message(entry)

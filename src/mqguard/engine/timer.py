@@ -17,7 +17,11 @@ from mqguard.model.errors import RecordInvalid
 from mqguard.model.record import Record
 from mqguard.store.ports import MessageStore, Table
 
-_PER_TICK = 1024
+MAX_PER_TICK = 512
+MAX_BYTES_PER_TICK = 1024 * 1024
+"""What is delivered in one tick, at most, but for one message that may be larger: all others wait for the commit."""
+BYTES_PER_MS = 20 * 1024
+"""Bytes of deliveries for which the next one waits a millisecond, so that large messages leave time for others."""
 _TIME_BYTES = 8
 
 
@@ -47,6 +51,7 @@ class Timers:
         self._max_ms = max_ms
         self._next_due: float = 0
         self._delivering = False
+        self._paused_until = 0
         self.undeliverable = 0
 
     def due_of(self, pairs: dict[str, str]) -> int:
@@ -92,15 +97,17 @@ class Timers:
 
     def deliver(self, now: int) -> int:
         """Stage every message that is due, a bounded number; says how many there were."""
-        if now < self._next_due or self._delivering:
+        if now < self._next_due or now < self._paused_until or self._delivering:
             return 0
-        waiting = self._store.values(Table.TIMERS, below=(now + 1).to_bytes(_TIME_BYTES, "big"), limit=_PER_TICK)
+        end = (now + 1).to_bytes(_TIME_BYTES, "big")
+        waiting = self._store.values(Table.TIMERS, below=end, limit=MAX_PER_TICK, max_bytes=MAX_BYTES_PER_TICK)
         if not waiting:
             first = self._store.values(Table.TIMERS, limit=1)
             self._next_due = int.from_bytes(first[0][0][:_TIME_BYTES], "big") if first else math.inf
             return 0
 
         # What is staged can still be read: until the commit nothing more may be taken from the table.
+        self._paused_until = now + sum([len(data) for _, data in waiting]) // BYTES_PER_MS
         self._delivering = True
         self._turn.after(self._delivered)
         self._turn.undo(self._delivered)

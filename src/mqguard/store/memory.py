@@ -1,6 +1,7 @@
 """Messages in memory: for tests, and the plainest statement of what a store does."""
 
 import bisect
+import itertools
 from collections.abc import Iterable, Sequence
 
 from mqguard.store.errors import StoreClosed, StoreFailed
@@ -176,12 +177,16 @@ class MemoryMessageStore:
         return self._tables[table].get(key)
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None
+        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """See `MessageStore`."""
         self._alive()
         kept = sorted(self._tables[table].items())
-        return [(key, value) for key, value in kept if below is None or key < below][:limit]
+        found = [(key, value) for key, value in kept if below is None or key < below][:limit]
+        if max_bytes is None:
+            return found
+        sizes = itertools.accumulate(len(value) for _, value in found)
+        return [one for at, (one, size) in enumerate(zip(found, sizes, strict=True)) if not at or size <= max_bytes]
 
     def sweep(self, limit: int) -> int:
         """See `MessageStore`."""

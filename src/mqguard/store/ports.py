@@ -186,9 +186,16 @@ class MessageStore(Protocol):
         ...
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None
+        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
-        """The committed keys and values of a small table in order of their keys, those before `below` only."""
+        """Return the committed keys and values of a small table in order of their keys.
+
+        Args:
+            table: Which table.
+            below: End of the keys; None for all.
+            limit: Maximum number of values.
+            max_bytes: Maximum bytes of values together; the first one is returned in any case.
+        """
         ...
 
     def sweep(self, limit: int) -> int:

@@ -123,14 +123,18 @@ class Reader:
         return found
 
     def metas(
-        self, prefix: bytes, *, below: bytes | None = None, limit: int | None = None
+        self, prefix: bytes, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """Keys and values of the small tables under a prefix, the whole keys."""
         end = None if below is None else prefix + below
+        size = 0
         found: list[tuple[bytes, bytes]] = []
         try:
             for key, value in _walk(self._meta, prefix):
                 if not key.startswith(prefix) or (end is not None and key >= end) or len(found) == limit:
+                    break
+                size += len(value)
+                if max_bytes is not None and found and size > max_bytes:
                     break
                 found.append((key, value))
         except Exception as error:
@@ -141,9 +145,12 @@ class Reader:
         """Whether there is nothing at all."""
         return self.next_record(0) is None and not self.metas(b"", limit=1)
 
-    def values(self, table: Table, below: bytes | None, limit: int | None) -> list[tuple[bytes, bytes]]:
+    def values(
+        self, table: Table, below: bytes | None, limit: int | None, max_bytes: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """Keys and values of one table."""
-        return [(key[1:], value) for key, value in self.metas(table.value, below=below, limit=limit)]
+        found = self.metas(table.value, below=below, limit=limit, max_bytes=max_bytes)
+        return [(key[1:], value) for key, value in found]
 
     def _run(self, run: Sequence[Entry]) -> list[bytes]:
         get, pack = self._records.get, layout.U64.pack

@@ -240,10 +240,10 @@ class RocksMessageStore:
         return self._reader.meta(table.value + key)
 
     def values(
-        self, table: Table, *, below: bytes | None = None, limit: int | None = None
+        self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """See `MessageStore`."""
-        return self._reader.values(table, below, limit)
+        return self._reader.values(table, below, limit, max_bytes)
 
     def space(self) -> Space:
         """See `MessageStore`."""

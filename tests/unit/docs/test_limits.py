@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mqguard.broker import open_requests, progress, unfinished
+from mqguard.broker import copy_rate, open_requests, progress, unfinished
 from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
@@ -76,6 +76,13 @@ def test_the_page_tells_the_limits() -> None:
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",
         "groups that one heartbeat creates": f"{membership.MAX_NEW_GROUPS}",
         "topics or groups that one request creates or changes (18, 225)": f"{groups.MAX_CONFIGS}",
+        "messages given back (36) by a user": (
+            f"{copy_rate.BURST // MIB} MiB at once, {copy_rate.PER_SECOND // MIB} MiB a second; one message more in any case"
+        ),
+        "delayed and timed messages that are delivered": (
+            f"{delay.MAX_PER_TICK} and {delay.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {delay.BYTES_PER_MS // 1024} MiB a "
+            "second; one message more in any case"
+        ),
         "queues to lock, and acknowledgements of a batch": f"{clients.MAX_QUEUES:,}",
         "a body that names groups and topics": (
             f"{body.MAX_BODY // 1024} KiB, of which {codec.MAX_LENIENT // 1024} KiB may be JSON that is not strict"

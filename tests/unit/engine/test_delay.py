@@ -176,3 +176,31 @@ def test_what_was_due_in_a_turn_that_failed_is_delivered_as_soon_as_the_store_wo
     ticked(engine, clock, 2_000)
     assert store.failure is None
     assert [one.body for one in read(engine, queue_id=1)] == [b"due"]
+
+
+def test_a_tick_delivers_a_bounded_number_of_bytes_of_all_levels_in_rounds(engine, clock):
+    """Large messages that are due at once must not hold up all others, and one level must not hold up another."""
+    for level in ("1", "1", "1", "2"):
+        send(engine, b"x" * 700_000, pairs={"DELAY": level}, queue_id=int(level))
+    clock.now += 60_000
+    counts = []
+    for _ in range(4):
+        engine.tick()
+        engine.turn.commit()
+        counts.append((engine.max_offset("orders", 1), engine.max_offset("orders", 2)))
+        clock.now += 100
+    assert counts == [(1, 1), (2, 1), (3, 1), (3, 1)]
+
+
+def test_a_tick_delivers_a_bounded_number_of_messages(engine, clock):
+    for number in range(700):
+        engine.send(message(pairs={"DELAY": str(1 + number % 7)}, queue_id=1))
+    engine.turn.commit()
+    clock.now += 600_000
+    engine.tick()
+    engine.turn.commit()
+    assert engine.max_offset("orders", 1) == 512
+    clock.now += 50
+    engine.tick()
+    engine.turn.commit()
+    assert engine.max_offset("orders", 1) == 700

@@ -1,6 +1,7 @@
 """Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
 
 from mqguard.auth.action import Action
+from mqguard.broker.copy_rate import CopyRate
 from mqguard.broker.touched import readable, require_message
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -21,6 +22,7 @@ class Finding:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._copies = CopyRate()
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""
@@ -64,7 +66,15 @@ class Finding:
     def send_back(self, request: Request) -> Reply:
         """Deliver a message to its group again later, or give up on it (36)."""
         header = read(request.command.ext, SendBackHeader)
-        require_message(request.access, self._record(header.offset), Action.SUB)
+        now, owner = self._clock.now_ms(), request.access.owner
+        wait = self._copies.wait_ms(owner, now)
+        if wait:
+            raise RequestRefused(
+                ResponseCode.SYSTEM_BUSY,
+                f"too many bytes of messages were given back: try again in {wait} ms",
+            )
+        data = self._record(header.offset)
+        require_message(request.access, data, Action.SUB)
         self._engine.send_back(
             SendBack(
                 header.group,
@@ -74,6 +84,7 @@ class Finding:
                 header.max_reconsume_times,
             )
         )
+        self._copies.add(owner, len(data), now)
         return Reply(stored=True)
 
     def _record(self, offset: int) -> bytes:

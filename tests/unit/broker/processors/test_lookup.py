@@ -159,3 +159,17 @@ def test_what_waits_for_its_time_belongs_to_where_it_will_go(house, asked, where
 def test_what_cannot_be_given_back(house, change, code):
     sent = send(house)
     assert house.call(36, {"offset": place(sent), "group": "g", "delayLevel": 0, **change}).code == code
+
+
+def test_a_user_cannot_have_large_messages_copied_without_end(house):
+    """The request is small, and the copy costs as much as the message."""
+    for name in ("greedy", "modest"):
+        house.user(name, ("Topic:*", "Sub"), ("Group:g", "Sub"))
+    sent = send(house, b"x" * 3_000_000)
+    ext = {"offset": place(sent), "group": "g", "delayLevel": 3}
+    assert house.call(36, ext, user="greedy").code == 0
+    refused = house.call(36, ext, user="greedy")
+    assert (refused.code, refused.remark.split(":")[0]) == (2, "too many bytes of messages were given back")
+    assert house.call(36, ext, user="modest").code == 0
+    house.clock.now += 200
+    assert house.call(36, ext, user="greedy").code == 0

@@ -243,7 +243,7 @@ def test_one_user_does_not_unregister_for_another_over_the_same_connection(house
 
 
 def test_a_user_who_makes_the_server_remember_much_leaves_others_their_share(house):
-    house.broker.clients._shares._capacity = 100
+    house.broker.clients._shares._capacity = 112
     for name in ("greedy", "alice"):
         house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
     topics = [f"t{number}" for number in range(24)]
@@ -255,7 +255,7 @@ def test_a_user_who_makes_the_server_remember_much_leaves_others_their_share(hou
 
 def test_a_heartbeat_that_does_not_fit_is_refused_whole_and_one_that_changes_nothing_is_not(house):
     wire = house.connect()
-    house.broker.clients._shares._capacity = 3
+    house.broker.clients._shares._capacity = 6
     assert house.call(34, body=beat("c1"), wire=wire).code == 0
     assert house.call(34, body=beat("c1"), wire=wire).code == 0
     assert house.call(34, body=beat("c1", groups=["g", "h"]), wire=wire).code == ResponseCode.SYSTEM_BUSY
