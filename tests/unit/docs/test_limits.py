@@ -7,7 +7,7 @@ from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, lookup, waiting
+from mqguard.engine import batch_send, delay, lookup, waiting
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
