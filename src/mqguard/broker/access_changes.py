@@ -18,6 +18,9 @@ from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, PolicyInfo, Use
 FIELD = "mqguardChanges"
 """The ext field that says that a request 3007 has a `ChangesInfo` for a body; its value is `1`."""
 
+LONGEST_NAME = 255
+"""Maximum characters of the name of a new user, as of one that a plugin names."""
+
 TakeSecret = Callable[[str, str | None], str | None]
 """Opens the secret that was sent for a user, as `Exposure.take` does."""
 
@@ -52,6 +55,24 @@ def acl_details(acl: Acl) -> dict[str, str]:
         )
         for policy in acl.policies
     }
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that no new user may have: people could not tell it from another one where it is shown.
+
+    A user that exists may have such a name, from a time before this check.
+
+    Raises:
+        MetadataRejected: It is too long, or has a character that is not printed, or a space at an end.
+    """
+    if is_blank(name):
+        raise MetadataRejected("username can not be blank")
+    if len(name) > LONGEST_NAME:
+        raise MetadataRejected(f"a username has at most {LONGEST_NAME} characters, this one has {len(name)}")
+    if not name.isprintable() or name != name.strip():
+        raise MetadataRejected(
+            f"the username {name!a} is not allowed: it has characters that are not printed, or a space at an end"
+        )
 
 
 def changes_details(changes: Sequence[Change], snapshot: Snapshot) -> dict[str, str]:
@@ -96,6 +117,8 @@ def _changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> Iterato
 def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
     name = _name(info.username)
     there = snapshot.user(name)
+    if there is None:
+        check_new_name(name)
     secret = take(name, info.password)
     secrets = () if there is None else there.secrets
     if secret is not None:

@@ -83,6 +83,7 @@ class Producer:
         self._delays = delays
         self._timers = timers
         self._max_bytes = settings.max_message_bytes
+        self._trace_topic = settings.trace_topic
         self._next_queue = 0
         self.full: str | None = None
         self.down: str | None = None
@@ -159,6 +160,9 @@ class Producer:
         check_kind(pairs, request.sys_flag)
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
+        if (level or due) and topic == self._trace_topic:
+            # They would pass by the limit of this topic, and take the room of others: sending to it needs no grant.
+            raise MessageIllegal(f"messages for the trace topic `{topic}` can not be delayed")
         if (level or due) and self.waiting_full is not None:
             raise StoreFull(f"service not available now: {self.waiting_full}")
         tags_text = pairs.get(properties.TAGS)

@@ -91,7 +91,8 @@ class PluggedAuthentication:
             found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        is_known = state.claimed == claimed
+        # As without a provider: once the user's record with us has changed, what was proved before counts no more.
+        is_known = state.claimed == claimed and snapshot.user(claimed) is state.user
         # A token may prove a user without naming one: what was proved before says nothing about the next token then.
         is_guess = bool(claimed) or SECURITY_TOKEN in command.ext
         if is_guess and not (claimed and is_known):
@@ -107,6 +108,7 @@ class PluggedAuthentication:
         if not is_known:
             # A provider may name another user than the request claims. The claim is not authenticated then.
             state.claimed = claimed if claimed == name else None
+            state.user = user
             self._throttle.succeeded(claimed, name, peer)
         # Rule 2 of `extension.py`: who is Super stands in our users alone.
         identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)

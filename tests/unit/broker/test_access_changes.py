@@ -144,3 +144,20 @@ def test_the_collector_is_on_again_after_a_change(house):
     for body in (b'{"deleteUsers": ["y"]}', b'{"deleteUsers": [""]}', b"{", b""):
         house.call(3007, {"mqguardChanges": "1"}, body, user="root")
         assert gc.isenabled()
+
+
+@pytest.mark.parametrize("name", ["x\nUser:root", "x\0y", "root ", "root\u200b", "ro\u00a0ot", "x" * 256])
+def test_a_new_user_has_a_name_that_people_can_tell_from_others(house, name):
+    """The name of a user that exists may be as it is."""
+    assert apply(house, putUsers=[{"username": name, "password": "a-secret"}]).code == ResponseCode.NO_PERMISSION
+    assert house.call(3001, {"username": name}, json.dumps({"username": name, "password": "a-secret"}).encode()).code
+    assert house.manager.snapshot.user(name) is None
+
+    house.manager.create_user(name, SECRET)
+    assert apply(house, putUsers=[{"username": name, "userStatus": "disable"}]).code == 0
+    assert apply(house, deleteUsers=[name]).code == 0
+
+
+def test_a_new_user_may_have_a_name_in_any_script(house):
+    for name in ("Jürgen Groß", "用户", "a" * 255):
+        assert apply(house, putUsers=[{"username": name, "password": "a-secret"}]).code == 0

@@ -351,3 +351,13 @@ def test_the_checksum_is_that_of_the_body(engine):
     send(engine, b"hello")
     data = engine.fetch("orders", 0, 0, 1, 0).records[0]
     assert int.from_bytes(data[8:12], "big") == zlib.crc32(b"hello") & 0x7FFFFFFF
+
+
+@pytest.mark.parametrize("delay", [{"DELAY": "18"}, {"TIMER_DELAY_SEC": "80000"}, {"TIMER_DELAY_MS": "900"}])
+def test_traces_do_not_wait(delay):
+    """Who has no rights may send them, and would fill the room for what waits."""
+    engine = make_engine(trace_topic="traces")
+    send(engine, topic="traces")
+    with pytest.raises(MessageIllegal, match="trace topic `traces`"):
+        send(engine, topic="traces", pairs=delay)
+    send(engine, topic="orders", pairs=delay)

@@ -238,6 +238,14 @@ def test_a_connection_that_has_proved_is_slowed_for_other_names_only(world, prov
     assert [outcome(world, command=other) for _ in range(15)][-1] == "throttled"
 
 
+def test_a_connection_that_has_proved_is_slowed_once_its_user_has_changed(world, provider):
+    """What it proved was another secret, or another user of that name."""
+    world.admit(SEND)
+    assert keep_failing(world, provider, times=150) == "plugin-refused"
+    world.users.update_user("alice", "new")
+    assert keep_failing(world, provider) == "throttled"
+
+
 def test_a_claim_that_the_provider_does_not_confirm_is_slowed(world, provider):
     """A provider may name another user than the request claims: that authenticates the claim for nobody."""
     provider.answer = "mallory"

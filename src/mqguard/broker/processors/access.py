@@ -23,6 +23,7 @@ from mqguard.broker.access_changes import (
     FIELD,
     acl_details,
     changes_details,
+    check_new_name,
     policy_texts,
     read_changes,
 )
@@ -105,6 +106,7 @@ class AccessAdministration:
     def create_user(self, request: Request) -> Reply:
         """Make a user (3001)."""
         name = _username(request)
+        check_new_name(name)
         info = _new_user(request, name)
 
         def change(by: str | None) -> None:
