@@ -1,4 +1,4 @@
-"""Maximum sizes of what a peer may send, by request code, before and after the connection has authenticated.
+"""Maximum frame sizes by request code, before and after the connection has authenticated.
 
 A request is small before its sender is known, unless its code needs more: a producer's first request may be a send.
 """
@@ -13,21 +13,21 @@ _KB: Final = 1024
 _MB: Final = 1024 * 1024
 
 MAX_MESSAGE: Final = 4 * _MB
-"""Largest message in bytes unless the caller gives another value."""
+"""Maximum message size in bytes unless the caller gives another value."""
 _MESSAGE_ROOM: Final = 64 * _KB
-"""Bytes over the largest message that are still read, so that the engine answers with its own error."""
+"""Bytes over the maximum message size that are still read, so that the engine answers with its own error."""
 _UNKNOWN_BODY: Final = 4 * _KB
 
 
 class _Row(NamedTuple):
-    """Largest bodies of a request code, in bytes."""
+    """Maximum body sizes of a request code, in bytes."""
 
     anonymous: int
     authenticated: int
 
 
 _NO_BODY: Final = _Row(4 * _KB, 64 * _KB)
-"""Most codes carry their parameters in the header alone."""
+"""Most codes have their parameters in the header alone."""
 
 _SENDS: Final = (
     RequestCode.SEND_MESSAGE,
@@ -67,22 +67,22 @@ TABLE: Final[Mapping[RequestCode, _Row]] = {
     RequestCode.AUTH_CREATE_ACL: _Row(1 * _MB, 4 * _MB),
     RequestCode.AUTH_UPDATE_ACL: _Row(1 * _MB, 4 * _MB),
 }
-"""Codes whose bodies need more than `_NO_BODY`; sends follow the largest message."""
+"""Codes whose bodies need more than `_NO_BODY`; sends follow the maximum message size."""
 
 _MAX_ANSWER: Final = _Row(4 * _KB, 4 * _MB)
-"""What a client answers to a question of the server: running information with its stack traces is the largest."""
+"""Maximum size of a client's response to the server: running information with its stack traces is the largest."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameLimits:
-    """Limits of the frames that one connection may send now. Sizes are bytes.
+    """Limits of the frames that one connection may currently send. Sizes are bytes.
 
     Attributes:
-        header: Largest header.
+        header: Maximum header size.
         fields: Maximum number of ext fields.
-        answer: Largest body of an answer.
-        bodies: Largest body of a request, by code.
-        unknown: Largest body of a request with a code that nobody knows.
+        answer: Maximum body size of a response.
+        bodies: Maximum body size of a request, by code.
+        unknown: Maximum body size of a request with an unknown code.
         unchecked: Size up to which a body fits any code.
     """
 
@@ -94,7 +94,7 @@ class FrameLimits:
     unchecked: int = _UNKNOWN_BODY
 
     def body(self, code: int, *, is_response: bool) -> int:
-        """Return the largest body that a frame with this code may have."""
+        """Return the maximum body size of a frame with this code."""
         return self.answer if is_response else self.bodies.get(code, self.unknown)
 
 
@@ -102,7 +102,7 @@ def anonymous_limits(max_message: int = MAX_MESSAGE) -> FrameLimits:
     """Return the limits before a connection has authenticated.
 
     Args:
-        max_message: Largest message in bytes.
+        max_message: Maximum message size in bytes.
     """
     bodies = {code: row.anonymous for code, row in _rows(max_message).items()}
     return FrameLimits(64 * _KB, 64, _MAX_ANSWER.anonymous, bodies)
@@ -111,10 +111,10 @@ def anonymous_limits(max_message: int = MAX_MESSAGE) -> FrameLimits:
 def authenticated_limits(max_message: int = MAX_MESSAGE) -> FrameLimits:
     """Return the limits of a connection that has authenticated.
 
-    A header holds the properties of a message, which are 32 KB before they are escaped.
+    A header contains the properties of a message, which are 32 KB before they are escaped.
 
     Args:
-        max_message: Largest message in bytes.
+        max_message: Maximum message size in bytes.
     """
     bodies = {code: row.authenticated for code, row in _rows(max_message).items()}
     return FrameLimits(256 * _KB, 256, _MAX_ANSWER.authenticated, bodies)

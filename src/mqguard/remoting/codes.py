@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 class RequestCode(enum.IntEnum):
-    """What a request asks for."""
+    """The operation of a request."""
 
     SEND_MESSAGE = 10
     PULL_MESSAGE = 11
@@ -182,10 +182,10 @@ class RequestCode(enum.IntEnum):
 
 
 class OwnCode(enum.IntEnum):
-    """What mqguard alone answers, far from Apache's numbers. Such numbers have no binary header, only one of JSON."""
+    """Codes of mqguard alone, far from Apache's numbers. Such numbers need a JSON header, not a binary one."""
 
     GET_DECISION = 7_700_001
-    """The story of a refusal, by the id that its sender was told."""
+    """The explanation of a denial, by the id in the response to its sender."""
 
 
 CODE_NAMES: Mapping[int, str] = {code.value: code.name for codes in (RequestCode, OwnCode) for code in codes}
@@ -193,7 +193,7 @@ CODE_NAMES: Mapping[int, str] = {code.value: code.name for codes in (RequestCode
 
 
 class ResponseCode(enum.IntEnum):
-    """How a request ended."""
+    """The result of a request."""
 
     SUCCESS = 0
     SYSTEM_ERROR = 1
@@ -245,7 +245,7 @@ class ResponseCode(enum.IntEnum):
 
 
 class LanguageCode(enum.IntEnum):
-    """What a peer is written in; the binary header carries the number, the JSON header the name."""
+    """The language of a peer; the binary header has the number, the JSON header the name."""
 
     JAVA = 0
     CPP = 1
@@ -264,13 +264,13 @@ class LanguageCode(enum.IntEnum):
 
 
 FLAG_RESPONSE = 1
-"""Flag bit 0: this frame answers a request."""
+"""Flag bit 0: this frame is a response."""
 
 FLAG_ONEWAY = 2
-"""Flag bit 1: no answer is wanted."""
+"""Flag bit 1: no response is expected."""
 
 SERVER_VERSION = 513
-"""The version number that we announce: that of release 5.5.0, our peer."""
+"""The version number that mqguard announces: that of release 5.5.0, its reference."""
 
 VERSION_4_9_3 = 399
-"""Clients up to this version leave `_UNIQUE_KEY_QUERY` out of what they sign."""
+"""Clients up to this version exclude `_UNIQUE_KEY_QUERY` from the signature."""

@@ -1,11 +1,11 @@
-"""A command: the content of one remoting frame, and the answer to it."""
+"""Commands: the content of one remoting frame, and its reply."""
 
 import msgspec
 
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE
 
 NO_EXT: dict[str, str] = {}
-"""What a frame without ext fields carries. INVARIANT: nobody writes to it."""
+"""The fields of a frame without ext fields. INVARIANT: no code writes to it."""
 
 
 class Command(msgspec.Struct, gc=False):
@@ -17,7 +17,7 @@ class Command(msgspec.Struct, gc=False):
         flag: Bits of `FLAG_RESPONSE` and `FLAG_ONEWAY`.
         version: Version number of the sender (see `codes.SERVER_VERSION`).
         language: `LanguageCode` number of the sender.
-        remark: Text for a person, mostly in answers.
+        remark: Text for users, usually in responses.
         ext: The header's ext fields, all texts.
         body: Raw bytes after the header.
     """
@@ -33,24 +33,24 @@ class Command(msgspec.Struct, gc=False):
 
     @property
     def is_response(self) -> bool:
-        """Whether this answers a request of ours."""
+        """True if this is the response to a request of this side."""
         return bool(self.flag & FLAG_RESPONSE)
 
     @property
     def is_oneway(self) -> bool:
-        """Whether the sender wants no answer."""
+        """True if the sender wants no response."""
         return bool(self.flag & FLAG_ONEWAY)
 
 
 class Reply(msgspec.Struct, gc=False):
-    """What a handler answers; the router adds the request's `opaque` and encodes it.
+    """The reply of a handler; the router adds the request's `opaque` and encodes it.
 
     Attributes:
         code: Response code.
-        ext: Ext fields of the answer; None leaves them out.
+        ext: Ext fields of the reply; None leaves them out.
         body: Raw bytes after the header.
-        remark: Text for a person.
-        stored: Whether the answer must wait until this turn's writes are stored (an acknowledgement).
+        remark: Text for users.
+        stored: True if the reply must wait for the current group commit (an acknowledgement).
     """
 
     code: int = 0

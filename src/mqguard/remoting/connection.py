@@ -1,4 +1,4 @@
-"""The client's side of a connection, without I/O: which answer belongs to which request."""
+"""The client's side of a connection, without I/O: matches responses with requests."""
 
 import itertools
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ _MAX_OPAQUE = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request of ours was answered.
+    """The event that a request of this client was answered.
 
     Attributes:
-        opaque: The request's number, as `ClientConnection.request` gave it.
-        command: The answer.
+        opaque: The request's number, as returned by `ClientConnection.request`.
+        command: The response.
     """
 
     opaque: int
@@ -27,7 +27,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The server asks something of us; unless it is one-way, it waits for `ClientConnection.answer`."""
+    """The event that the server sent a request. Unless it is one-way, it expects `ClientConnection.answer`."""
 
     command: Command
 
@@ -36,10 +36,10 @@ Event = Answered | Asked
 
 
 class ClientConnection:
-    """Numbers requests, encodes them, and tells answers from the server's own requests.
+    """Numbers requests, encodes them, and separates responses from the server's own requests.
 
     Args:
-        max_frame: Largest frame in bytes that is accepted.
+        max_frame: Maximum frame size in bytes.
     """
 
     def __init__(self, max_frame: int = DEFAULT_MAX_FRAME) -> None:
@@ -48,10 +48,10 @@ class ClientConnection:
         self._waiting: set[int] = set()
 
     def request(self, command: Command) -> tuple[int, bytes]:
-        """Encode a request that wants an answer.
+        """Encode a request that expects a response.
 
         Args:
-            command: Its `opaque` is replaced by a number of this connection's; version 0 by ours.
+            command: The request. Its `opaque` is replaced by a number of this connection; version 0 by the current one.
 
         Returns:
             The number and the frame.
@@ -62,22 +62,22 @@ class ClientConnection:
         return opaque, frame
 
     def oneway(self, command: Command) -> bytes:
-        """Encode a request that wants no answer."""
+        """Encode a request that expects no response."""
         return self._encode(command, next(self._numbers) % _MAX_OPAQUE, command.flag & ~FLAG_RESPONSE | FLAG_ONEWAY)
 
     def answer(self, request: Command, reply: Reply) -> bytes:
-        """Encode our answer to a request of the server's."""
+        """Encode the response to a request of the server."""
         return encode_reply(request.opaque, reply.code, reply.ext, reply.remark, reply.body)
 
     def forget(self, opaque: int) -> None:
-        """Wait for the answer no longer; should it come still, it is dropped."""
+        """Stop waiting for a response; if it still arrives, it is dropped."""
         self._waiting.discard(opaque)
 
     def receive(self, data: bytes) -> list[Event]:
-        """Take the next bytes of the connection. Answers that nobody waits for are dropped.
+        """Process the next bytes of the connection. Responses without a pending request are dropped.
 
         Raises:
-            RemoteProtocolError: The bytes are no frame.
+            RemoteProtocolError: The bytes are not a frame.
         """
         events: list[Event] = []
         for command in self._reader.feed(data):

@@ -1,4 +1,4 @@
-"""What can be wrong with bytes, headers and bodies of the remoting protocol."""
+"""Errors in bytes, headers and bodies of the remoting protocol."""
 
 from mqguard.errors import MqguardError
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -13,25 +13,25 @@ _SENDS = frozenset(
         RequestCode.SEND_REPLY_MESSAGE_V2,
     }
 )
-"""Producers show the code of a refused message to their users, and do not send it again."""
+"""Producers show the code of a rejected message to their users, and do not send it again."""
 
 
 class ProtocolError(MqguardError):
-    """The remoting protocol was broken; a subclass says by whom."""
+    """A violation of the remoting protocol; a subclass names the responsible side."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We were about to send something that the protocol cannot carry."""
+    """An attempt to send content that the protocol cannot represent."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer sent bytes that are no frame of the protocol.
+    """Bytes from the peer that are not a frame of the protocol.
 
-    The connection cannot go on, since the beginning of the next frame is unknown.
+    The connection cannot continue, since the beginning of the next frame is unknown.
 
     Attributes:
-        code: Response code to answer with, should an answer be possible.
-        commands: Commands that were complete before the bad bytes, in order; they are to be served still.
+        code: Response code for the peer, if a response is possible.
+        commands: Commands that were complete before the invalid bytes, in order; they must still be served.
     """
 
     def __init__(self, message: str, code: int = ResponseCode.SYSTEM_ERROR) -> None:
@@ -41,7 +41,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class FrameRefused(RemoteProtocolError):
-    """A frame is over a limit of its request code. Its header was read, and the connection can go on.
+    """A frame over a limit of its request code. Its header was read, and the connection can continue.
 
     Attributes:
         request: The frame without its body.
@@ -54,11 +54,11 @@ class FrameRefused(RemoteProtocolError):
 
 
 class HeaderInvalid(ProtocolError):
-    """The ext fields of a well-formed frame are not what the request code needs.
+    """A well-formed frame with ext fields that do not fit the request code.
 
     Attributes:
-        field: Name of the field as the wire has it; empty if it is about the fields as a whole.
-        why: What is wrong with it and what would be right.
+        field: Name of the field in the frame; empty for the fields as a whole.
+        why: The problem, and the valid form.
     """
 
     def __init__(self, field: str, why: str) -> None:
@@ -68,11 +68,11 @@ class HeaderInvalid(ProtocolError):
 
 
 class BodyInvalid(ProtocolError):
-    """The body of a well-formed frame is not what the request code needs.
+    """A well-formed frame with a body that does not fit the request code.
 
     Attributes:
-        path: Where in the body, such as `policies[0].entries[1].actions`; empty if it is about the body as a whole.
-        why: What is wrong there and what would be right.
+        path: Position in the body, such as `policies[0].entries[1].actions`; empty for the body as a whole.
+        why: The problem there, and the valid form.
     """
 
     def __init__(self, path: str, why: str) -> None:

@@ -1,7 +1,7 @@
-"""Requests whose form is fixed: a signature covers values without their names, so no value may go unread.
+"""Requests of a fixed form: a signature covers values without their names, so every value must be read.
 
 The signed text of a request is its values in the order of their names, then its body. A request with a free field could
-carry the signed text of another request in it: a message that a Super user sent would become `create a Super user`.
+contain the signed text of another request: a message that a Super user sent would become `create a Super user`.
 """
 
 import re
@@ -21,7 +21,7 @@ _MAX_SHOWN: Final = 64
 
 
 class _Kind(NamedTuple):
-    """What a value may be.
+    """The allowed values of a field.
 
     Attributes:
         accepts: Returns something true for a value of the kind.
@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 
 
 class ExactForm(NamedTuple):
-    """The fields that a request may have.
+    """The allowed fields of a request.
 
     Attributes:
         fields: The kind of each field's value, by the field's name.
@@ -49,11 +49,11 @@ def _matching(pattern: str, description: str) -> _Kind:
 
 
 _READ = _Kind(lambda value: _CONTROL.search(value) is None, "a text without control characters")
-"""A value that the handler reads. Properties of messages hold control characters, so no signed message fits in it."""
+"""A value that the handler reads. Message properties contain control characters, so no signed message fits in it."""
 _NAME = _matching(r"[A-Za-z0-9_%|-]{0,127}", "a name of up to 127 letters, digits, `_`, `-`, `%` and `|`")
 _ZONE = _matching(r"[A-Za-z0-9_.-]{0,24}", "a name of up to 24 letters, digits, `_`, `-` and `.`")
 _FLAG = _matching(r"(?i:true|false)?", "`true` or `false`")
-_EMPTY = _matching("", "empty: a signature does not say where a security token ends")
+_EMPTY = _matching("", "empty: a signature does not cover the end of a security token")
 _ONE = _matching("1", "`1`")
 _FILTER_TYPE = _matching("SINGLE_TAG|MULTI_TAG", "`SINGLE_TAG` or `MULTI_TAG`")
 
@@ -61,7 +61,7 @@ _EVERYWHERE: Final[Mapping[str, _Kind]] = {
     ACCESS_KEY: _Kind(lambda _value: True, "a user"),
     SIGNATURE: _Kind(lambda _value: True, "a signature"),
     SECURITY_TOKEN: _EMPTY,
-    # What Java's request hooks and header classes add to every request.
+    # Fields that Java's request hooks and header classes add to every request.
     "nsd": _FLAG,
     "oway": _FLAG,
     "lo": _FLAG,
@@ -119,11 +119,11 @@ FORMS: Final[Mapping[int, ExactForm]] = MappingProxyType(
 
 
 def check_exact(command: Command) -> None:
-    """Make sure that a request of a fixed form has nothing that its handler does not read.
+    """Check that a request of a fixed form has nothing that its handler does not read.
 
     Raises:
         HeaderInvalid: A field is unknown, or its value is of another kind.
-        BodyInvalid: There is a body, where the request has none.
+        BodyInvalid: The request has a body, but its form has none.
     """
     form = FORMS.get(command.code)
     if form is None:
@@ -134,9 +134,9 @@ def check_exact(command: Command) -> None:
             known = ", ".join(f"`{field}`" for field in form.fields if field not in _EVERYWHERE) or "none"
             raise HeaderInvalid(
                 name[:_MAX_SHOWN],
-                f"is unknown, and the request code {command.code} has no fields but its own, which are {known}",
+                f"is unknown: the fields of the request code {command.code} are {known}",
             )
         if not kind.accepts(value):
             raise HeaderInvalid(name, f"is not {kind.description}")
     if command.body and not form.has_body:
-        raise BodyInvalid("", f"the request code {command.code} has none: leave it out")
+        raise BodyInvalid("", f"the request code {command.code} has no body: leave it out")

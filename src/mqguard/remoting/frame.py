@@ -1,7 +1,7 @@
 """Frames: bytes in, commands out, and back.
 
-A frame is: length i32 of all that follows, one byte for the header's form (0 JSON, 1 binary), header length u24,
-header, body. All numbers are big-endian (Apache: `RemotingCommand`).
+A frame is: length i32 of the rest, one byte for the header's form (0 JSON, 1 binary), header length u24, header, body.
+All numbers are big-endian (Apache: `RemotingCommand`).
 """
 
 # Rule 1: what `take` gives depends on the bytes of the connection and on the limits, never on how they were split.
@@ -18,13 +18,13 @@ from mqguard.remoting.command import NO_EXT, Command
 from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
 
 DEFAULT_MAX_FRAME: Final = 16 * 1024 * 1024
-"""Largest frame in bytes that Java peers accept by default (`com.rocketmq.remoting.frameMaxLength`)."""
+"""Maximum frame size in bytes that Java peers accept by default (`com.rocketmq.remoting.frameMaxLength`)."""
 
 MAX_HEADER: Final = 1024 * 1024
-"""Longest header in bytes that we read. Honest ones stay under 200 KB (properties of 32 KB, every byte escaped)."""
+"""Maximum header size in bytes. Real headers stay under 200 KB (properties of 32 KB, every byte escaped)."""
 
 HEADER_START: Final = 256
-"""Bytes of a header over its limit that are read, so that it can be answered."""
+"""Bytes that are read from a header over its limit, so that the request can be answered."""
 
 JSON: Final = 0
 BINARY: Final = 1
@@ -42,17 +42,17 @@ _pack_prefix = _PREFIX.pack
 
 
 class FrameReader:
-    """Turns the bytes of one connection into commands.
+    """Decodes the bytes of one connection to commands.
 
-    `push` takes bytes, and `take` decodes so many frames of them. `feed` does both for all that there is.
+    `push` takes bytes, and `take` decodes a number of frames. `feed` does both for all bytes.
 
     Args:
-        max_frame: Largest frame in bytes that is accepted; a longer one is refused by its length field, unread.
-        limits: Limits by request code; without them only those of the format hold.
+        max_frame: Maximum frame size in bytes; a longer frame is rejected by its length field, unread.
+        limits: Limits by request code; without them only those of the format apply.
 
     Attributes:
-        limits: The limits now. They may be changed between two calls.
-        has_input: True if there are bytes that `take` has not looked at.
+        limits: The current limits. They may be changed between two calls.
+        has_input: True if `take` has not yet examined all bytes.
         is_unfinished: True if a frame has begun and not ended.
     """
 
@@ -76,7 +76,7 @@ class FrameReader:
         self._data = b""
         self._at = 0
         self.has_input = False
-        # A frame of which a part has arrived: first its prefix and header, then, once `_head` is known, its body.
+        # A partially received frame: first its prefix and header, then, once `_head` is known, its body.
         self._held = bytearray()
         self._need = 0
         self._head: Command | None = None
@@ -86,7 +86,7 @@ class FrameReader:
 
     @property
     def pending(self) -> int:
-        """Bytes that are held: of a frame that has not ended, and of those that were not decoded."""
+        """The number of stored bytes: those of an unfinished frame, and those not yet decoded."""
         return len(self._held) + len(self._data) - self._at
 
     @property
@@ -95,7 +95,7 @@ class FrameReader:
         return 0 if self._head is None else self._need - len(self._held)
 
     def push(self, data: bytes) -> None:
-        """Keep the next bytes of the connection for `take`."""
+        """Store the next bytes of the connection for `take`."""
         if self._broken:
             return
         self._data = self._data[self._at :] + data if self.has_input else data
@@ -110,15 +110,15 @@ class FrameReader:
             size: Bytes after which no further frame is decoded.
 
         Returns:
-            The commands that are complete, in order.
+            The complete commands, in order.
 
         Raises:
-            FrameRefused: A frame is over a limit of its code; the next call goes on after it.
-            RemoteProtocolError: The bytes are not a frame. The reader is of no use afterwards: every further call
-                raises. The `commands` of both hold those that were complete before.
+            FrameRefused: A frame is over a limit of its code; the next call continues after it.
+            RemoteProtocolError: The bytes are not a frame. Afterwards the reader is unusable: every further call
+                raises. The `commands` of both errors contain those that were complete before.
         """
         if self._broken:
-            raise RemoteProtocolError("bytes after a frame that could not be read")
+            raise RemoteProtocolError("the connection sent bytes after an invalid frame: open a new one")
         commands: list[Command] = []
         try:
             self._take(commands, count, size)
@@ -137,7 +137,7 @@ class FrameReader:
         return commands
 
     def feed(self, data: bytes) -> list[Command]:
-        """Take the next bytes of the connection, and decode all frames that are complete.
+        """Store the next bytes of the connection, and decode all complete frames.
 
         Raises:
             RemoteProtocolError: See `take`.
@@ -163,7 +163,7 @@ class FrameReader:
                 break
             self._at = end
             if word >> 24 == JSON:
-                # `_decode` for most frames: its calls are a tenth of the time of a frame.
+                # Inlined `_decode` for most frames: its calls take a tenth of the time of a frame.
                 command = _read_json(data[at + 8 : split], data[split:end])
                 if len(command.ext) > max_fields:
                     raise _too_many_fields(command, max_fields)
@@ -176,7 +176,7 @@ class FrameReader:
         if at >= size:
             self._data, self._at, self.has_input = b"", 0, False
         elif at < stop and len(commands) < count:
-            # What is not whole, or not right.
+            # Incomplete or invalid bytes.
             self._need = 4
             self.is_unfinished = True
             self._go_on(commands)
@@ -186,7 +186,7 @@ class FrameReader:
 
         Raises:
             FrameRefused: It has too many fields.
-            RemoteProtocolError: It cannot be read.
+            RemoteProtocolError: It is invalid.
         """
         max_fields = self.limits.fields
         if form == JSON:
@@ -204,13 +204,13 @@ class FrameReader:
             what = "answer" if command.is_response else "request"
             command.body = b""
             raise FrameRefused(
-                f"the body of {what} {command.code} has {size} bytes, over its limit of {limit} bytes", command
+                f"the body of {what} {command.code} has {size} bytes, more than the limit of {limit} bytes", command
             )
 
-    # A frame that arrives in parts
+    # Frames that arrive in parts
 
     def _go_on(self, commands: list[Command]) -> None:
-        """Give the frame that has begun what it needs, as far as it is there; check each part before the next."""
+        """Add the available bytes to the unfinished frame; check each part before the next."""
         while self.is_unfinished:
             if self._skip:
                 self._skip -= self._move(self._skip, None)
@@ -230,7 +230,7 @@ class FrameReader:
                 self._need = 8
             elif self._need == 8:
                 size = self._header_size()
-                # Of a header that is too long, only the part that says what to answer is collected.
+                # Of a header that is too long, only the part that identifies the request is collected.
                 self._need += size if size <= self.limits.header else min(size, HEADER_START)
                 if self._need == 8:
                     self._end_header(commands)
@@ -238,7 +238,7 @@ class FrameReader:
                 self._end_header(commands)
 
     def _move(self, wanted: int, to: bytearray | None) -> int:
-        """Use up bytes of the input; the number that there was of those wanted."""
+        """Consume bytes of the input; return the number of bytes of the wanted ones."""
         data, at = self._data, self._at
         found = min(wanted, len(data) - at)
         if to is not None:
@@ -259,7 +259,7 @@ class FrameReader:
         """Check the length of a frame.
 
         Raises:
-            RemoteProtocolError: It is not one, or too large.
+            RemoteProtocolError: The length is invalid or too large.
         """
         if 4 <= length <= self._max_frame:
             return
@@ -277,11 +277,11 @@ class FrameReader:
         return size
 
     def _end_header(self, commands: list[Command]) -> None:
-        """Decode the header that has arrived, and check its body before any of it is collected.
+        """Decode the received header, and check its body before any byte of it is collected.
 
         Raises:
-            FrameRefused: The rest of the frame is to be skipped.
-            RemoteProtocolError: The header cannot be read.
+            FrameRefused: The rest of the frame must be skipped.
+            RemoteProtocolError: The header is invalid.
         """
         length, word = _unpack_prefix(self._held)
         header = bytes(self._held[8:])
@@ -304,7 +304,7 @@ class FrameReader:
 
 
 def _header_too_long(word: int, start: bytes, limit: int) -> RemoteProtocolError:
-    """Return a refusal that can be answered, if the start of the header says which request it is."""
+    """Return an error that can be answered, if the start of the header identifies the request."""
     why = f"the frame's header length {word & _LONGEST_HEADER} is over the limit of {limit} bytes"
     read_start = {JSON: header_json.read_start, BINARY: header_binary.read_start}.get(word >> 24)
     request = read_start(start[:HEADER_START]) if read_start is not None else None
@@ -313,26 +313,26 @@ def _header_too_long(word: int, start: bytes, limit: int) -> RemoteProtocolError
 
 def _too_many_fields(command: Command, max_fields: int) -> FrameRefused:
     command.ext, command.body = NO_EXT, b""
-    return FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
+    return FrameRefused(f"the header of request {command.code} has more than {max_fields} ext fields", command)
 
 
 def encode_reply(
     opaque: int, code: int, ext: dict[str, str] | None = None, remark: str | None = None, body: bytes = b""
 ) -> bytes:
-    """Encode an answer, always with a JSON header: every client reads the form frame by frame.
+    """Encode a response, always with a JSON header: every client detects the form of each frame.
 
     Args:
-        opaque: That of the request.
-        code: Response code, within 16 bits because Go clients read it so.
+        opaque: The `opaque` of the request.
+        code: Response code, within 16 bits because Go clients read it as such.
         ext: Ext fields, all texts; an empty dict is written, None is left out.
-        remark: Text for a person.
+        remark: Text for users.
         body: Raw bytes after the header.
 
     Raises:
         LocalProtocolError: The code or the header does not fit, or a text has no UTF-8 form.
     """
     if not -32768 <= code <= 32767:
-        raise LocalProtocolError(f"response code {code} does not fit 16 bits, as Go clients read it")
+        raise LocalProtocolError(f"response code {code} does not fit 16 bits, the maximum of Go clients")
     return _frame(JSON, header_json.write_reply(opaque, code, ext, remark), body)
 
 

@@ -28,7 +28,7 @@ def read(data: bytes, body: bytes, max_fields: int = _NO_LIMIT) -> Command:
 
     Raises:
         RemoteProtocolError: A length points past the end or is negative, or a text is not UTF-8.
-        FrameRefused: There are too many ext fields; those that follow are not read.
+        FrameRefused: There are too many ext fields; the rest is not read.
     """
     if len(data) < _FIXED.size:
         raise RemoteProtocolError(f"the binary header has {len(data)} bytes, fewer than the fixed {_FIXED.size}")
@@ -45,12 +45,12 @@ def read(data: bytes, body: bytes, max_fields: int = _NO_LIMIT) -> Command:
         if fields:
             command.ext = _read_ext(fields, command, max_fields)
     except UnicodeDecodeError:
-        raise RemoteProtocolError("the binary header holds a text that is no UTF-8") from None
+        raise RemoteProtocolError("the binary header has a text that is not UTF-8") from None
     return command
 
 
 def read_start(data: bytes) -> Command | None:
-    """Return code, opaque and flag of a header of which only the first bytes are there; None if they do not say."""
+    """Return code, opaque and flag from the first bytes of a header; None if these are incomplete."""
     if len(data) < _FIXED.size:
         return None
     code, _, _, opaque, flag = _FIXED.unpack_from(data)
@@ -72,7 +72,7 @@ def write(command: Command) -> bytes:
             f"code {command.code}, version {command.version} or an ext field's name does not fit 16 bits"
         ) from None
     except UnicodeEncodeError:
-        raise LocalProtocolError("a header text holds half a surrogate pair, which has no bytes in UTF-8") from None
+        raise LocalProtocolError("a header text has half a surrogate pair, which has no bytes in UTF-8") from None
     return b"".join((fixed, _INT.pack(len(remark)), remark, _INT.pack(len(ext)), ext))
 
 
@@ -85,7 +85,7 @@ def _read_ext(data: bytes, command: Command, max_fields: int) -> dict[str, str]:
     at = count = 0
     while at < len(data):
         if count >= max_fields:
-            raise FrameRefused(f"the header of request {command.code} has over {max_fields} ext fields", command)
+            raise FrameRefused(f"the header of request {command.code} has more than {max_fields} ext fields", command)
         count += 1
         key, at = _slice(data, at, _SHORT, "name of an ext field")
         value, at = _slice(data, at, _INT, "value of an ext field")
@@ -94,7 +94,7 @@ def _read_ext(data: bytes, command: Command, max_fields: int) -> dict[str, str]:
 
 
 def _slice(data: bytes, at: int, width: struct.Struct, what: str) -> tuple[bytes, int]:
-    """The bytes behind a length, and the position after them."""
+    """Return the bytes after a length, and the position after them."""
     start = at + width.size
     if start > len(data):
         raise RemoteProtocolError(f"the binary header ends before the length of its {what}")
@@ -102,6 +102,6 @@ def _slice(data: bytes, at: int, width: struct.Struct, what: str) -> tuple[bytes
     end = start + length
     if length < 0 or end > len(data):
         raise RemoteProtocolError(
-            f"the binary header's {what} has length {length}, {len(data) - start} bytes are there"
+            f"the binary header's {what} has length {length}, but {len(data) - start} bytes are present"
         )
     return data[start:end], end

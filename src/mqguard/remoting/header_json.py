@@ -14,7 +14,7 @@ Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class _Header(msgspec.Struct, gc=False):
-    """The header as all honest clients write it; everything else goes through the lenient reader."""
+    """The header as clients write it; the lenient reader reads every other one."""
 
     code: Int32
     language: str | None = "JAVA"
@@ -29,9 +29,9 @@ _decode = msgspec.json.Decoder(_Header).decode
 _encode = msgspec.json.encode
 
 MAX_LENIENT: Final = 8 * 1024
-"""Longest header in bytes that is read leniently. Clients are not known to send one that is longer."""
+"""Maximum header size in bytes that is read leniently. No known client sends a longer one."""
 MAX_LENIENT_VALUES: Final = 1_000
-"""Maximum number of values in such a header. Anybody may send one before authenticating, and it takes 4 ms."""
+"""Maximum number of values in such a header. An anonymous client may send one, and it takes 4 ms."""
 
 _NUMBERS: Final = re.compile(rb'"(code|opaque|flag)"\s*:\s*(-?[0-9]{1,10})\s*,')
 _LANGUAGES: Final = {language.name: int(language) for language in LanguageCode}
@@ -47,7 +47,7 @@ def read(data: bytes, body: bytes) -> Command:
         body: The body that goes into the command.
 
     Raises:
-        RemoteProtocolError: It is no JSON object, or a member is not of its type.
+        RemoteProtocolError: The header is not a JSON object, or a member has another type.
     """
     try:
         header = _decode(data)
@@ -67,7 +67,7 @@ def read(data: bytes, body: bytes) -> Command:
 
 
 def read_start(data: bytes) -> Command | None:
-    """Return code, opaque and flag of a header of which only the first bytes are there; None if they do not say."""
+    """Return code, opaque and flag from the first bytes of a header; None if these are incomplete."""
     found = {name: int(value) for name, value in _NUMBERS.findall(data)}
     code, opaque = found.get(b"code"), found.get(b"opaque")
     if code is None or opaque is None or not -(2**31) <= opaque < 2**31:
@@ -76,10 +76,10 @@ def read_start(data: bytes) -> Command | None:
 
 
 def write_reply(opaque: int, code: int, ext: dict[str, str] | None, remark: str | None) -> bytes:
-    """Encode the header of an answer of ours. Absent parts are left out, as Java leaves out nulls.
+    """Encode the header of a server's response. Absent parts are left out, as Java leaves out nulls.
 
     Raises:
-        LocalProtocolError: A text holds half a surrogate pair.
+        LocalProtocolError: A text has half a surrogate pair.
     """
     head = b'{"code":%d,"flag":%d,"language":"PYTHON","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":%d' % (
         code,
@@ -93,10 +93,10 @@ def write_reply(opaque: int, code: int, ext: dict[str, str] | None, remark: str 
 
 
 def write(command: Command) -> bytes:
-    """Encode the header of any command, request or answer, with all that it says.
+    """Encode the complete header of any command, request or response.
 
     Raises:
-        LocalProtocolError: A text holds half a surrogate pair.
+        LocalProtocolError: A text has half a surrogate pair.
     """
     head = b'{"code":%d,"flag":%d,"language":"%s","opaque":%d,"serializeTypeCurrentRPC":"JSON","version":%d' % (
         command.code,
@@ -113,23 +113,23 @@ def _tail(ext: dict[str, str] | None, remark: str | None) -> bytes:
         fields = b"" if ext is None else b',"extFields":' + _encode(ext)
         return fields + (b"}" if remark is None else b',"remark":' + _encode(remark) + b"}")
     except UnicodeEncodeError:
-        raise LocalProtocolError("a header text holds half a surrogate pair, which has no bytes in UTF-8") from None
+        raise LocalProtocolError("a header text has half a surrogate pair, which has no bytes in UTF-8") from None
 
 
 def _read_leniently(data: bytes, body: bytes) -> Command:
     try:
         header = lenient_json.parse(data, MAX_LENIENT, MAX_LENIENT_VALUES)
     except lenient_json.LenientJsonError as exc:
-        raise RemoteProtocolError(f"the frame's header is no JSON: {exc}") from None
+        raise RemoteProtocolError(f"the frame's header is not JSON: {exc}") from None
 
     if not isinstance(header, dict):
-        raise RemoteProtocolError("the frame's header is no JSON object")
+        raise RemoteProtocolError("the frame's header is not a JSON object")
     if header.get("code") is None:
         raise RemoteProtocolError("the frame's header has no `code`")
 
     remark = header.get("remark")
     if isinstance(remark, (list, dict)):
-        raise RemoteProtocolError("the header's `remark` is no text")
+        raise RemoteProtocolError("the header's `remark` is not a text")
     return Command(
         _int(header, "code"),
         _int(header, "opaque"),
@@ -143,19 +143,19 @@ def _read_leniently(data: bytes, body: bytes) -> Command:
 
 
 def _int(header: dict[lenient_json.Key, lenient_json.Json], name: str) -> int:
-    """A whole number of 32 bits, also when it is written as a text or with a zero fraction; null and absent are 0."""
+    """Return a 32-bit whole number, also if written as a text or with a zero fraction; null and absent are 0."""
     value = header.get(name)
     if value is None:
         return 0
     text = value.removesuffix(".0") if isinstance(value, str) else ""
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 10 and -(2**31) <= int(text) < 2**31):
-        raise RemoteProtocolError(f"the header's `{name}` is no whole number of 32 bits")
+        raise RemoteProtocolError(f"the header's `{name}` is not a 32-bit whole number")
     return int(text)
 
 
 def _language(header: dict[lenient_json.Key, lenient_json.Json]) -> int:
-    """Java peers read a number as the ordinal and an unknown name as null; both are harmless."""
+    """Return a language: like Java peers, a number is the ordinal and an unknown name null; both are harmless."""
     if "language" not in header:
         return int(LanguageCode.JAVA)
     value = header["language"]
@@ -165,18 +165,18 @@ def _language(header: dict[lenient_json.Key, lenient_json.Json]) -> int:
 
 
 def _ext(fields: lenient_json.Json) -> dict[str, str]:
-    """Ext fields as texts: numbers and booleans as written, nulls dropped."""
+    """Return ext fields as texts: numbers and booleans as written, without nulls."""
     if fields is None:
         return {}
     if not isinstance(fields, dict):
-        raise RemoteProtocolError("the header's `extFields` is no JSON object")
+        raise RemoteProtocolError("the header's `extFields` is not a JSON object")
 
     ext: dict[str, str] = {}
     for name, value in fields.items():
         if isinstance(name, lenient_json.ObjectKey):
             raise RemoteProtocolError("an ext field has an object for its name")
         if isinstance(value, (list, dict)):
-            raise RemoteProtocolError(f"the ext field `{name[:64]}` is no text")
+            raise RemoteProtocolError(f"the ext field `{name[:64]}` is not a text")
         if value is not None:
             ext[str(name)] = _text(value)
         else:

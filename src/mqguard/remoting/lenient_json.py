@@ -1,41 +1,41 @@
-"""Reads the JSON that Java's fastjson writes and accepts, where it is not legal JSON.
+"""A lenient reader for the JSON that Java's fastjson writes and accepts, although it is not valid JSON.
 
-Beyond the standard it takes: integer keys without quotes (`{0:"a"}`), objects as keys (`{{"topic":"T"}:1}`), single
+Beyond the standard it accepts: integer keys without quotes (`{0:"a"}`), objects as keys (`{{"topic":"T"}:1}`), single
 quotes, member names without quotes (fastjson 1), trailing commas, raw control characters in texts, and
-`{"$ref":"$.a.b"}` for an object that stood before. Repeated keys: the last wins, as in fastjson. (Facts were run
-against fastjson 1.2.69, 1.2.83 and fastjson2 2.0.59.)
+`{"$ref":"$.a.b"}` for an earlier object. Repeated keys: the last wins, as in fastjson. (Verified with fastjson 1.2.69,
+1.2.83 and fastjson2 2.0.59.)
 
-The reader is slow and only runs where the strict decoder has failed.
+The reader is slow and only runs after the strict decoder has failed.
 """
 
 import re
 from typing import Final
 
 Json = None | bool | int | float | str | list["Json"] | dict["Key", "Json"]
-"""What a text means. Keys of objects are texts, or `ObjectKey` where an object stood as the key."""
+"""A parsed value. Keys of objects are texts, or `ObjectKey` for an object as the key."""
 
 MAX_DEPTH: Final = 64
-"""Deepest nesting that is read: real bodies stay under 10, and the reader is recursive."""
+"""Maximum nesting: real bodies stay under 10, and the reader is recursive."""
 
 MAX_SIZE: Final = 512 * 1024
-"""Most bytes that are read unless the caller says otherwise: this takes the time of a second for 2 MB."""
+"""Maximum size in bytes unless the caller gives another one: 2 MB take a second."""
 
 _MAX_REPEATED: Final = 100_000
-"""Most values that references may repeat, all together: a short text could stand for terabytes."""
+"""Maximum number of values that all references may repeat: a short text could otherwise expand to terabytes."""
 
 
 class LenientJsonError(ValueError):
-    """The text is no JSON, not even leniently read; the message says where."""
+    """A text that is not JSON, not even lenient JSON; the message names the position."""
 
 
 class Number(str):
-    """A number as it was written: ext fields keep the digits, typed bodies convert them."""
+    """A number as written: ext fields keep the digits, typed bodies convert them."""
 
     __slots__ = ()
 
 
 class ObjectKey(tuple[tuple[str, object], ...]):
-    """An object that stands as a key, as its members in order."""
+    """An object used as a key, as its members in order."""
 
     __slots__ = ()
 
@@ -61,23 +61,23 @@ _STEP = re.compile(r"\.([A-Za-z0-9_$-]+)|\[(\d+)\]|\[[\"']([^\"']*)[\"']\]")
 
 
 def parse(data: bytes, max_size: int = MAX_SIZE, max_values: int | None = None) -> Json:
-    """Read one value; numbers come as `Number`.
+    """Parse one value; numbers are returned as `Number`.
 
     Args:
         data: The text in UTF-8.
-        max_size: Most bytes that are read.
-        max_values: Maximum number of values, for text that strangers chose: `0,` costs more than most bytes. None sets
-            no maximum.
+        max_size: Maximum size in bytes.
+        max_values: Maximum number of values, for text from peers: `0,` costs more than most bytes. None sets no
+            maximum.
 
     Raises:
-        LenientJsonError: It is not readable, or too long for that.
+        LenientJsonError: The text cannot be parsed, or is too long.
     """
     if len(data) > max_size:
-        raise LenientJsonError(f"it is not strict JSON, and over the {max_size} bytes that are read leniently")
+        raise LenientJsonError(f"it is not strict JSON, and lenient JSON may have at most {max_size} bytes")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as exc:
-        raise LenientJsonError(f"byte {exc.start} is no UTF-8") from None
+        raise LenientJsonError(f"byte {exc.start} is not UTF-8") from None
 
     reader = _Reader(text, max_values)
     value = reader.value(0)
@@ -103,7 +103,7 @@ class _Reader:
         return LenientJsonError(f"{what} at character {self.at}")
 
     def skip(self) -> str:
-        """Pass over white space; the character that follows, empty at the end."""
+        """Skip white space; return the next character, empty at the end."""
         found = _SPACE.match(self.text, self.at)
         if found is not None:
             self.at = found.end()
@@ -114,7 +114,7 @@ class _Reader:
             raise self.fault(f"more than {MAX_DEPTH} levels")
         self.left -= 1
         if self.left < 0:
-            raise self.fault(f"more than {self.max_values} values, which are read leniently,")
+            raise self.fault(f"more than {self.max_values} values of lenient JSON")
         char = self.skip()
         if char == "{":
             return self.object(depth)
@@ -215,28 +215,28 @@ class _Reader:
 
 
 def object_key(members: dict[Key, Json]) -> ObjectKey:
-    """Make an object fit to be a key; its members are kept as they are.
+    """Return an object as a key; its members stay unchanged.
 
     Raises:
-        LenientJsonError: A member is no scalar, so it cannot identify anything.
+        LenientJsonError: A member is not a scalar, so it cannot be part of a key.
     """
     items: list[tuple[str, object]] = []
     for name, value in members.items():
         if isinstance(name, ObjectKey) or isinstance(value, (list, dict)):
-            raise LenientJsonError("an object that is a key may hold only texts, numbers and booleans")
+            raise LenientJsonError("an object as a key may only have texts, numbers and booleans")
         items.append((name, value))
     return ObjectKey(items)
 
 
 def _without_surrogates(text: str) -> str:
-    # Escapes come as UTF-16 units: pairs become one character, what stays alone is replaced, for it has no bytes.
+    # Escapes are UTF-16 units: pairs become one character, a single one is replaced, because it has no bytes.
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class _References:
-    """Puts what references point at in their places.
+    """Replaces references with the values that they point to.
 
-    A reference within what a reference points at is null: so no loop runs for ever.
+    A reference inside a referenced value becomes null, so that a loop ends.
     """
 
     def __init__(self, root: Json, most: int) -> None:
@@ -260,7 +260,7 @@ class _References:
 
 
 def _follow(root: Json, path: str) -> Json:
-    """The value at a `$.a.b[0]` path, None if there is none."""
+    """Return the value at a `$.a.b[0]` path, or None."""
     if not path.startswith("$"):
         return None
     value = root

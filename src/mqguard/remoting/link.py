@@ -1,4 +1,4 @@
-"""The far side of a connection, as everything above the sockets sees it."""
+"""The remote end of a connection, for all code above the sockets."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -23,11 +23,11 @@ class WorkQueue(Protocol):
 
 
 class Link(Protocol):
-    """A live connection to a client. One event-loop thread uses it; nothing here blocks.
+    """A live connection to a client. One event-loop thread uses it; no method blocks.
 
     Attributes:
-        peer: Who is at the other end; its `channel` tells connections apart.
-        closed: Whether it is gone; sending to a closed link is a no-op.
+        peer: The remote end; its `channel` identifies the connection.
+        closed: True if it is closed; sending to a closed link has no effect.
     """
 
     peer: Peer
@@ -38,7 +38,7 @@ class Link(Protocol):
         """Work that is left of the requests of this connection."""
 
     def send(self, frame: bytes) -> None:
-        """Queue one encoded frame; all frames of a turn leave in one write at its end."""
+        """Queue one encoded frame; all frames of one event-loop iteration leave in one write at its end."""
 
     def close(self, reason: str) -> None:
-        """Drop the connection; `reason` goes to our log only."""
+        """Close the connection; `reason` only goes to the server's log."""

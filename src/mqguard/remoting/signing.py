@@ -1,4 +1,4 @@
-"""What a request signs: the text that both sides compute."""
+"""The signed content of a request, which client and server compute."""
 
 import operator
 from collections.abc import Callable
@@ -12,27 +12,27 @@ SECURITY_TOKEN: Final = "SecurityToken"  # noqa: S105, the field's name
 UNIQUE_KEY_QUERY: Final = "_UNIQUE_KEY_QUERY"
 
 _LONGEST_NAMES: Final = 512
-"""Longest field names, all together, whose order is remembered: a peer chooses the names, so memory must be bounded."""
+"""Maximum total length of field names with a cached order: a peer chooses the names, so memory must be bounded."""
 _MOST_PICKERS: Final = 512
-"""Most sets of names whose order is remembered; when there are more, remembering starts anew."""
+"""Maximum number of cached orders; at the maximum the cache is cleared."""
 
 _Picker = Callable[[dict[str, str]], tuple[str, ...]]
 
-# How to take the values in order, by the names as they came: of clients up to 4.9.3, and of all others. Clients send
-# few sets of names, so the sorting is done once for each.
+# Functions that return the values in order, by the names as received: for clients up to 4.9.3, and for all others.
+# Clients send few sets of names, so each is sorted once.
 _legacy_pickers: dict[tuple[str, ...], _Picker] = {}
 _pickers: dict[tuple[str, ...], _Picker] = {}
 
 
 def signed_content(ext: dict[str, str], body: bytes, version: int) -> bytes:
-    """The bytes that a request's signature covers: all ext values in the order of their names, then the body.
+    """Return the bytes that a request's signature covers: all ext values in the order of their names, then the body.
 
-    The names themselves are not covered, nor are code, opaque, flags and remark.
+    The signature does not cover the names themselves, nor code, opaque, flags and remark.
 
     Args:
-        ext: Ext fields as received; `Signature` itself is left out.
+        ext: Ext fields as received; `Signature` itself is excluded.
         body: The body as received.
-        version: The sender's version; up to 4.9.3 `_UNIQUE_KEY_QUERY` is left out too.
+        version: The sender's version; up to 4.9.3 `_UNIQUE_KEY_QUERY` is excluded too.
     """
     names = tuple(ext)
     pick = (_legacy_pickers if version <= VERSION_4_9_3 else _pickers).get(names)

@@ -38,7 +38,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     for call, message in (
         (lambda: read_acl_v1(tmp_path / "none"), "is no directory"),
         (lambda: read_acl_v1_file(tmp_path / "none"), "cannot be read: No such file"),
-        (lambda: read_acl_v1_file(path), "is no UTF-8"),
+        (lambda: read_acl_v1_file(path), "is not UTF-8"),
     ):
         with pytest.raises(ConfigInvalid, match=message):
             call()

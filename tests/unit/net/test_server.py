@@ -132,8 +132,8 @@ def test_a_request_over_its_limit_is_answered_and_its_connection_goes_on(caplog:
         assert [answer.opaque for answer in answers if answer.code == 0] == [1, 4]
         remarks = {answer.opaque: (answer.code, answer.remark) for answer in answers if answer.code}
         assert remarks == {
-            2: (29, "the body of request 5 has 5000 bytes, over its limit of 4096 bytes"),
-            3: (13, "the body of request 310 has 2000000 bytes, over its limit of 165536 bytes"),
+            2: (29, "the body of request 5 has 5000 bytes, more than the limit of 4096 bytes"),
+            3: (13, "the body of request 310 has 2000000 bytes, more than the limit of 165536 bytes"),
         }
     assert "refused: the body of request 5" in caplog.text
 

@@ -54,7 +54,7 @@ def test_codes_that_nobody_knows_are_delivered() -> None:
         (b"GET / HTTP/1.1\r\n", "the frame's length 1195725856 is over the limit of 16777216 bytes"),
         (struct.pack(">II", 10, 7) + b"{}xxxx", "the frame's header length 7 is over the 6 bytes of the frame"),
         (framed(b" " * 1048577), "the frame's header length 1048577 is over the limit of 1048576 bytes"),
-        (struct.pack(">II", 4, 0), "the frame's header is no JSON: the text ends too early at character 0"),
+        (struct.pack(">II", 4, 0), "the frame's header is not JSON: the text ends too early at character 0"),
         (framed(b"{}", form=7), "unknown header form 7: 0 is JSON, 1 is binary"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_body_over_the_limit_of_its_code_is_refused_and_skipped(encode: Callab
     reader.push(encode(Command(105, 1, body=bytes(20))) + encode(Command(105, 2, body=bytes(21))) + encode(Command(3)))
     with pytest.raises(FrameRefused) as caught:
         reader.take(100)
-    assert str(caught.value) == "the body of request 105 has 21 bytes, over its limit of 20 bytes"
+    assert str(caught.value) == "the body of request 105 has 21 bytes, more than the limit of 20 bytes"
     assert (caught.value.request.opaque, caught.value.request.body, caught.value.code) == (2, b"", 29)
     assert [command.opaque for command in caught.value.commands] == [1]
     assert [command.code for command in reader.take(100)] == [3]
@@ -99,7 +99,7 @@ def test_a_body_over_its_limit_is_refused_before_it_arrives() -> None:
     frame = encode_request(Command(310, 7, body=bytes(1_000_000)))
     reader = FrameReader(limits=LIMITS)
     reader.push(frame[:-999_999])
-    with pytest.raises(FrameRefused, match="over its limit of 5 bytes") as caught:
+    with pytest.raises(FrameRefused, match="more than the limit of 5 bytes") as caught:
         reader.take(1)
     assert caught.value.code == 13
     for at in range(len(frame) - 999_999, len(frame), 65_536):
@@ -110,7 +110,7 @@ def test_a_body_over_its_limit_is_refused_before_it_arrives() -> None:
 
 
 def test_an_answer_has_a_limit_of_its_own() -> None:
-    with pytest.raises(FrameRefused, match="the body of answer 105 has 11 bytes, over its limit of 10 bytes"):
+    with pytest.raises(FrameRefused, match="the body of answer 105 has 11 bytes, more than the limit of 10 bytes"):
         FrameReader(limits=LIMITS).feed(encode_reply(1, 105, body=bytes(11)))
 
 
@@ -119,7 +119,7 @@ def test_a_header_of_many_fields_is_refused_and_skipped(encode: Callable[[Comman
     reader = FrameReader(limits=LIMITS)
     frame = encode(Command(105, 9, ext={"a": "", "b": "", "c": ""}, body=b"abc"))
     reader.push(frame + BINARY_105)
-    with pytest.raises(FrameRefused, match="the header of request 105 has over 2 ext fields") as caught:
+    with pytest.raises(FrameRefused, match="the header of request 105 has more than 2 ext fields") as caught:
         reader.take(1)
     assert (caught.value.request.opaque, caught.value.request.ext) == (9, {})
     assert len(reader.take(1)) == 1
@@ -129,7 +129,7 @@ def test_fields_of_one_name_are_counted_each() -> None:
     field = b"\x00\x01a\x00\x00\x00\x00"
     header = struct.pack(">hBhiiii", 105, 0, 0, 7, 0, 0, 3 * len(field)) + 3 * field
     assert FrameReader().feed(framed(header, form=1))[0].ext == {"a": ""}
-    with pytest.raises(FrameRefused, match="has over 2 ext fields"):
+    with pytest.raises(FrameRefused, match="has more than 2 ext fields"):
         FrameReader(limits=LIMITS).feed(framed(header, form=1))
 
 
@@ -186,7 +186,7 @@ def test_limits_may_change_between_frames() -> None:
     reader.limits = authenticated_limits()
     assert len(reader.feed(encode_request(Command(34, body=bytes(200_000))))) == 1
     reader.limits = anonymous_limits()
-    with pytest.raises(FrameRefused, match="over its limit of 131072 bytes"):
+    with pytest.raises(FrameRefused, match="more than the limit of 131072 bytes"):
         reader.feed(encode_request(Command(34, body=bytes(200_000))))
 
 

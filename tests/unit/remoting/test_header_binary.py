@@ -28,16 +28,16 @@ def test_an_unknown_language_is_other() -> None:
     [
         (b"", "the binary header has 0 bytes, fewer than the fixed 13"),
         (FIXED, "the binary header ends before the length of its remark"),
-        (FIXED + b"\xff\xff\xff\xff", "the binary header's remark has length -1, 0 bytes are there"),
-        (FIXED + b"\x00\x00\x00\x09a", "the binary header's remark has length 9, 1 bytes are there"),
-        (FIXED + bytes(4) + b"\x00\x00\x00\x05a", "the binary header's ext fields has length 5, 1 bytes are there"),
+        (FIXED + b"\xff\xff\xff\xff", "the binary header's remark has length -1, but 0 bytes are present"),
+        (FIXED + b"\x00\x00\x00\x09a", "the binary header's remark has length 9, but 1 bytes are present"),
+        (FIXED + bytes(4) + b"\x00\x00\x00\x05a", "the binary header's ext fields has length 5, but 1 bytes are present"),
         (FIXED + bytes(8) + b"x", "the binary header has 1 bytes after its ext fields"),
         (FIXED + bytes(4) + b"\x00\x00\x00\x01x", "the binary header ends before the length of its name of an ext field"),
         (FIXED + bytes(4) + b"\x00\x00\x00\x03\x00\x01k",
          "the binary header ends before the length of its value of an ext field"),
         (FIXED + bytes(4) + b"\x00\x00\x00\x03\xff\xff\x00",
-         "the binary header's name of an ext field has length -1, 1 bytes are there"),
-        (FIXED + b"\x00\x00\x00\x01\xff" + bytes(4), "the binary header holds a text that is no UTF-8"),
+         "the binary header's name of an ext field has length -1, but 1 bytes are present"),
+        (FIXED + b"\x00\x00\x00\x01\xff" + bytes(4), "the binary header has a text that is not UTF-8"),
     ],
 )  # fmt: skip
 def test_what_does_not_add_up_is_refused(data: bytes, message: str) -> None:

@@ -1,1 +1,1 @@
-"""Typed JSON bodies, one module per family of requests; `codec` decodes and encodes them."""
+"""Typed JSON bodies, one module for each family of requests; `codec` decodes and encodes them."""

@@ -1,4 +1,4 @@
-"""Bodies of users and ACLs (3001 to 3010). They are read to the letter: what is misspelt must not be overlooked."""
+"""Bodies of users and ACLs (3001 to 3010), read strictly: a misspelt member must not be ignored."""
 
 from mqguard.remoting.bodies.codec import ExactBody
 
@@ -6,7 +6,7 @@ from mqguard.remoting.bodies.codec import ExactBody
 class UserInfo(ExactBody, rename={
     "username": "username", "password": "password", "user_type": "userType", "user_status": "userStatus",
 }):  # fmt: skip
-    """One user, or what of it is to change.
+    """One user, or the changes to it.
 
     Attributes:
         user_type: `Super` or `Normal`.
@@ -23,13 +23,13 @@ class UserInfo(ExactBody, rename={
 
 
 class UserSecretsInfo(UserInfo, rename={"live_secrets": "liveSecrets", "old_secret_until": "oldSecretUntil"}):
-    """One user, and how many secrets it has; mqguard's own, answered to whoever asks for it.
+    """One user with the number of its secrets; an extension of mqguard, sent only on request.
 
     Attributes:
-        live_secrets: How many secrets are accepted now.
-        old_secret_until: Milliseconds since the epoch until which the one that is being replaced is accepted.
-        incarnation: Tells this user from others of its name.
-        confirmed: True if `mqguard apply` has created the user, or has been told that it is the right one.
+        live_secrets: Number of currently accepted secrets.
+        old_secret_until: Milliseconds since the epoch until which the replaced secret is accepted.
+        incarnation: Distinguishes this user from others of its name.
+        confirmed: True if `mqguard apply` has created the user, or an operator has confirmed it.
     """
 
     live_secrets: int | None = None
@@ -39,7 +39,7 @@ class UserSecretsInfo(UserInfo, rename={"live_secrets": "liveSecrets", "old_secr
 
 
 class EntryInfo(ExactBody):
-    """One entry of a policy; all texts as administrators write them.
+    """One entry of a policy; all texts are in the notation of administrators.
 
     Attributes:
         resource: Such as `Topic:orders`.
@@ -69,15 +69,15 @@ class AclInfo(ExactBody):
 
 
 class ChangesInfo(ExactBody):
-    """Several changes of users and policies that are made together or not at all; mqguard's own.
+    """Several changes of users and policies, applied together or not at all; an extension of mqguard.
 
     Attributes:
-        put_users: Users to make or to change; what is not said of one that exists stays.
-        put_acls: All policies of a subject, in place of those it has.
-        delete_acls: Subjects whose policies go.
-        delete_users: Users that go, and their policies with them.
-        incarnations: The incarnations that the changes are meant for, by user.
-        confirmed: Users of these that the sender knows to be the right ones.
+        put_users: Users to create or change; absent members of an existing user stay.
+        put_acls: All policies of a subject, replacing its current ones.
+        delete_acls: Subjects whose policies are deleted.
+        delete_users: Users that are deleted together with their policies.
+        incarnations: The incarnations of the intended users, by name.
+        confirmed: The users among these that the sender confirms.
     """
 
     put_users: list[UserInfo] | None = None

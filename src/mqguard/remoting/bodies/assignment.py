@@ -4,7 +4,7 @@ from mqguard.remoting.bodies.codec import Body, MessageQueue
 
 
 class QueryAssignment(Body):
-    """400: which queues are this client's?"""
+    """400: the queues of this client are requested."""
 
     topic: str
     consumer_group: str
@@ -27,7 +27,7 @@ class Assignments(Body):
 
 
 class RequestMode(Body):
-    """401: how a group shall get a topic's messages."""
+    """401: the way in which a group receives a topic's messages."""
 
     topic: str
     consumer_group: str

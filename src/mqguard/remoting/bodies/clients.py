@@ -6,10 +6,10 @@ from mqguard.remoting.bodies.codec import Body, MessageQueue
 
 
 class SubscriptionData(Body):
-    """What a consumer wants of a topic.
+    """The subscription of a consumer to a topic.
 
     Attributes:
-        sub_string: Text as the client wrote it: `*`, `TagA || TagB`.
+        sub_string: Text as written by the client: `*`, `TagA || TagB`.
         code_set: Hash codes of the tags; Go sends them as texts.
         sub_version: Grows with every change at the client (its clock).
         expression_type: `TAG` or `SQL92`.
@@ -54,11 +54,11 @@ class HeartbeatData(Body, rename={
     "heartbeat_fingerprint": "heartbeatFingerprint",
     "without_sub": "withoutSub",
 }):  # fmt: skip
-    """34: who lives behind a connection.
+    """34: the producer and consumer groups of a connection.
 
     Attributes:
         heartbeat_fingerprint: Hash of the subscriptions of a 5.x client; 0 without one.
-        without_sub: Whether the subscriptions are left out because they have not changed.
+        without_sub: True if the subscriptions are left out because they have not changed.
     """
 
     client_id: str
@@ -75,7 +75,7 @@ class ConsumerIdList(Body):
 
 
 class LockBatch(Body):
-    """41 and 42: queues to lock for, or to release by, one client of a group."""
+    """41 and 42: queues to lock or to release for one client of a group."""
 
     consumer_group: str
     client_id: str
@@ -84,13 +84,13 @@ class LockBatch(Body):
 
 
 class LockedQueues(Body, rename={"queues": "lockOKMQSet"}):
-    """Answer of 41: the queues that are the client's now."""
+    """Answer of 41: the queues that the client now holds."""
 
     queues: list[MessageQueue]
 
 
 class CheckClient(Body):
-    """46: would this subscription be served?"""
+    """46: a subscription to check."""
 
     client_id: str
     group: str
@@ -108,7 +108,7 @@ class Connection(Body):
 
 
 class ConsumerConnection(Body):
-    """Answer of 203: who consumes as a group, and how."""
+    """Answer of 203: the consumers of a group, and their subscriptions."""
 
     connection_set: list[Connection]
     subscription_table: dict[str, SubscriptionData]
@@ -118,7 +118,7 @@ class ConsumerConnection(Body):
 
 
 class ProducerConnection(Body):
-    """Answer of 204: who produces as a group."""
+    """Answer of 204: the producers of a group."""
 
     connection_set: list[Connection]
 

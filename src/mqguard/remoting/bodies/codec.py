@@ -1,8 +1,8 @@
-"""Decodes and encodes typed JSON bodies as RocketMQ's Java and Go clients write and read them.
+"""Codec of typed JSON bodies, compatible with RocketMQ's Java and Go clients.
 
-Two things are not plain JSON: maps keyed by a message queue, written as `{{"brokerName":…}:value}` (the one form that
-every client reads) and read in that form or with the key as a text of JSON; and what `lenient_json` is for.
-None is left out when writing, and null means the default when reading.
+Two things are not plain JSON. A map keyed by a message queue is written as `{{"brokerName":…}:value}`, the only form
+that every client reads, and also read with the key as a JSON text. `lenient_json` reads the other deviations. None is
+left out in writing, and null means the default in reading.
 """
 
 import functools
@@ -21,11 +21,11 @@ from mqguard.remoting.lenient_json import Json, Key, LenientJsonError, ObjectKey
 
 
 class Body(msgspec.Struct, rename="camel", gc=False):
-    """What every typed body is. Members are camel case on the wire; unknown ones are ignored when reading."""
+    """The base of every typed body. Members are camel case in JSON; unknown ones are ignored in reading."""
 
 
 class ExactBody(Body):
-    """A body that is read to the letter: no leniency, and an unknown member or a repeated one is an error."""
+    """A body that is read strictly: without leniency, and an unknown or repeated member is an error."""
 
 
 class MessageQueue(msgspec.Struct, rename="camel", frozen=True, order=True, gc=False):
@@ -40,80 +40,80 @@ T = TypeVar("T")
 _MAX_VALUE: Final = 64
 
 MAX_LENIENT: Final = 16 * 1024
-"""Maximum bytes of a peer's body that are read leniently, which takes up to 5 ms.
+"""Maximum size in bytes of a peer's body that is read leniently, which takes up to 5 ms.
 
-Lists of clients, groups and topics are strict JSON at every client. Only maps with keys of other types need leniency,
+Every client sends lists of clients, groups and topics as strict JSON. Only maps with keys of other types need leniency,
 and in requests these are short.
 """
 MAX_LENIENT_VALUES: Final = 2_000
-"""Maximum values of a peer's body that are read leniently: a queue as a key takes 4 of them, and some 100 bytes."""
+"""Maximum number of values of a leniently read body: a queue as a key takes 4 of them, and some 100 bytes."""
 MAX_EXACT_VALUES: Final = 64_000
-"""Maximum values of a body that is read to the letter, in some 50 ms: 6,000 entries of policies, of 10 values each."""
+"""Maximum number of values of a strictly read body, in some 50 ms: 6,000 policy entries of 10 values each."""
 MAX_LENIENT_TABLE: Final = 64 * 1024
-"""Maximum bytes, read leniently, of a body with a table keyed by queues: 600 queues."""
+"""Maximum size in bytes of a leniently read body with a table keyed by queues: 600 queues."""
 
 _dump = msgspec.json.encode
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """Read a body.
+    """Decode a body.
 
     Args:
         data: The body's bytes.
-        kind: A `Body` type, or a list of one. An `ExactBody` is read to the letter, anything else leniently.
+        kind: A `Body` type, or a list of one. An `ExactBody` is read strictly, anything else leniently.
 
     Raises:
-        BodyInvalid: There is none, it is no JSON, or a member is not of its type.
+        BodyInvalid: The body is absent, is not JSON, or a member has another type.
     """
     return _decode_exactly(data, kind) if _is_exact(kind) else _decode(data, kind, MAX_LENIENT, MAX_LENIENT_VALUES)
 
 
 def decode_table(data: bytes, kind: type[T]) -> T:
-    """Read a body that may hold a long table keyed by queues: a client's answer, or a broker's registration.
+    """Decode a body that may have a long table keyed by queues: a client's response, or a broker's registration.
 
     Raises:
-        BodyInvalid: There is none, it is no JSON, or a member is not of its type.
+        BodyInvalid: The body is absent, is not JSON, or a member has another type.
     """
     return _decode(data, kind, MAX_LENIENT_TABLE, 4 * MAX_LENIENT_VALUES)
 
 
 def decode_leniently(data: bytes, kind: type[T]) -> T:
-    """Read a body as far as it can be understood, whatever its type and size: for answers of servers that we asked.
+    """Decode a body leniently, whatever its type and size: for responses of servers to requests of mqguard.
 
     Raises:
-        BodyInvalid: There is none, it is no JSON, or a member is not of its type.
+        BodyInvalid: The body is absent, is not JSON, or a member has another type.
     """
     return _decode(data, kind, len(data), None)
 
 
 def encode(body: object) -> bytes:
-    """Write a body, or a list of bodies.
+    """Encode a body, or a list of bodies.
 
     Raises:
-        LocalProtocolError: A text holds half a surrogate pair.
+        LocalProtocolError: A text has half a surrogate pair.
     """
     try:
         return _dump(_plain(body))
     except UnicodeEncodeError:
-        raise LocalProtocolError("a body's text holds half a surrogate pair, which has no bytes in UTF-8") from None
+        raise LocalProtocolError("a body's text has half a surrogate pair, which has no bytes in UTF-8") from None
 
 
 def _decode(data: bytes, kind: type[T], max_size: int, max_values: int | None) -> T:
     if not data:
-        raise BodyInvalid("", "there is none")
+        raise BodyInvalid("", "is missing")
     key = cast("Hashable", kind)
     failure: Exception | None = None
     if not _has_queue_keys(key):
         try:
             return cast("T", _decoder(key).decode(data))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            failure = exc  # the lenient reader says what is wrong, if it finds anything wrong
+            failure = exc  # the lenient reader names the problem, if it finds one
     if len(data) > max_size:
         raise _strictly_wrong(failure, len(data), max_size)
     try:
         value = _tidy(lenient_json.parse(data, max_size, max_values))
     except LenientJsonError as exc:
-        raise BodyInvalid("", f"is no JSON: {exc}") from None
+        raise BodyInvalid("", f"is not JSON: {exc}") from None
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as exc:
@@ -121,18 +121,18 @@ def _decode(data: bytes, kind: type[T], max_size: int, max_values: int | None) -
 
 
 def _strictly_wrong(failure: Exception | None, size: int, max_size: int) -> BodyInvalid:
-    """Return what keeps a body that is too long for the lenient reader from being read."""
+    """Return the reason why a body that is too long for the lenient reader cannot be decoded."""
     if isinstance(failure, msgspec.ValidationError):
         return _explain(failure)
     if failure is not None:
-        return BodyInvalid("", f"is no JSON: {failure}; a body of over {max_size} bytes must be strict JSON")
-    return BodyInvalid("", f"has {size} bytes, and at most {max_size} are read")
+        return BodyInvalid("", f"is not JSON: {failure}; a body of over {max_size} bytes must be strict JSON")
+    return BodyInvalid("", f"has {size} bytes, and at most {max_size} are allowed")
 
 
 def _decode_exactly(data: bytes, kind: type[T]) -> T:
     if not data:
-        raise BodyInvalid("", "there is none")
-    # Signs within texts count too: an honest body is far from the maximum, and counting bytes costs nothing.
+        raise BodyInvalid("", "is missing")
+    # Characters inside texts count too: a real body is far from the maximum, and counting bytes costs nothing.
     if data.count(b",") + data.count(b"{") + data.count(b"[") > MAX_EXACT_VALUES:
         raise BodyInvalid("", f"has more than {MAX_EXACT_VALUES} values: split it into several requests")
     try:
@@ -141,18 +141,18 @@ def _decode_exactly(data: bytes, kind: type[T]) -> T:
     except msgspec.ValidationError as exc:
         raise _explain(exc) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise BodyInvalid("", f"is no JSON: {exc}") from None
+        raise BodyInvalid("", f"is not JSON: {exc}") from None
     _refuse_unknown(raw, body, "")
     _refuse_repeated(data)
     return body
 
 
 def _refuse_repeated(data: bytes) -> None:
-    """Two members of one name would let two readers see two bodies."""
+    """Reject repeated members: two readers could otherwise read two different bodies."""
     try:
         json.loads(data, object_pairs_hook=_members_once)
-    except (ValueError, RecursionError) as exc:  # such as a number of more digits than Python reads
-        raise BodyInvalid("", f"is no JSON: {str(exc)[:_MAX_VALUE]}") from None
+    except (ValueError, RecursionError) as exc:  # such as a number with more digits than Python reads
+        raise BodyInvalid("", f"is not JSON: {str(exc)[:_MAX_VALUE]}") from None
 
 
 def _members_once(pairs: list[tuple[str, object]]) -> None:
@@ -163,12 +163,12 @@ def _members_once(pairs: list[tuple[str, object]]) -> None:
 
 
 def _refuse_unknown(raw: object, body: object, path: str) -> None:
-    """Every member that was sent must be one that was read."""
+    """Reject members that were sent but not read."""
     if isinstance(body, msgspec.Struct) and isinstance(raw, dict):
         known = _members(type(body))
         for name, value in raw.items():
             if name not in known:
-                raise BodyInvalid(f"{path}{name[:_MAX_VALUE]}", f"is unknown: the members here are {', '.join(known)}")
+                raise BodyInvalid(f"{path}{name[:_MAX_VALUE]}", f"is unknown: the members are {', '.join(known)}")
             _refuse_unknown(value, getattr(body, known[name]), f"{path}{name}.")
     elif isinstance(body, list) and isinstance(raw, list):
         for index, (sent, read) in enumerate(zip(raw, body, strict=True)):
@@ -196,13 +196,13 @@ def _decoder(kind: Hashable) -> msgspec.json.Decoder[object]:
 
 @functools.cache
 def _members(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """Wire name to attribute of every member."""
+    """Return the attribute of every member, by its JSON name."""
     return dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
 
 
 @functools.cache
 def _has_queue_keys(kind: Hashable) -> bool:
-    """Whether a map keyed by message queues is anywhere in a type."""
+    """True if a map keyed by message queues is anywhere in a type."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return any(_has_queue_keys(hint) for hint in typing.get_type_hints(kind).values())
     arguments = typing.get_args(kind)
@@ -213,7 +213,7 @@ def _has_queue_keys(kind: Hashable) -> bool:
 
 @functools.cache
 def _is_direct(kind: Hashable) -> bool:
-    """Whether values of a type need no preparation: nowhere a None to leave out, nor a map keyed by queues."""
+    """True if values of a type need no preparation: without None to leave out, and without maps keyed by queues."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return all(_is_direct(hint) for hint in typing.get_type_hints(kind).values())
     if kind in (object, types.NoneType):
@@ -225,7 +225,7 @@ def _is_direct(kind: Hashable) -> bool:
 
 
 def _plain(value: object) -> object:
-    """The value with what is None left out and maps keyed by queues written in their form."""
+    """Return the value without None, and with maps keyed by queues in their written form."""
     if isinstance(value, msgspec.Struct):
         kind = type(value)
         if _is_direct(kind):
@@ -243,7 +243,7 @@ def _plain(value: object) -> object:
 
 
 def _tidy(value: Json) -> object:
-    """What was leniently read, made fit for typed decoding: nulls dropped, keys that are queues made queues."""
+    """Prepare a leniently read value for typed decoding: drop nulls, and convert keys that are queues."""
     if isinstance(value, dict):
         return {_queue_key(key): _tidy(member) for key, member in value.items() if member is not None}
     if isinstance(value, list):
@@ -277,4 +277,4 @@ def _queue(members: object) -> MessageQueue:
     try:
         return msgspec.convert(members, MessageQueue, strict=False)
     except msgspec.ValidationError as exc:
-        raise BodyInvalid("", f"a key is no message queue: {exc}") from None
+        raise BodyInvalid("", f"a key is not a message queue: {exc}") from None

@@ -12,7 +12,7 @@ class GroupConfigBody(Body):
     """200, the answer of 352, and part of others: one consumer group.
 
     Attributes:
-        group_retry_policy: How long failed messages wait; kept as it came.
+        group_retry_policy: Delays of failed messages; stored unchanged.
     """
 
     group_name: str
@@ -32,7 +32,7 @@ class GroupConfigBody(Body):
 
     @classmethod
     def of(cls, group: SubscriptionGroupConfig) -> "GroupConfigBody":
-        """The form on the wire."""
+        """Return the body of a group."""
         return cls(
             group_name=group.name,
             consume_enable=group.consume_enable,
@@ -51,7 +51,7 @@ class GroupConfigBody(Body):
         )
 
     def value(self) -> SubscriptionGroupConfig:
-        """The group meant."""
+        """Return the group as a value."""
         return SubscriptionGroupConfig(
             name=self.group_name,
             consume_enable=self.consume_enable,
@@ -83,7 +83,7 @@ class GroupTable(Body):
 
     @classmethod
     def of(cls, groups: list[SubscriptionGroupConfig], version: DataVersion) -> "GroupTable":
-        """The form on the wire."""
+        """Return the body of groups."""
         return cls({group.name: GroupConfigBody.of(group) for group in groups}, DataVersionBody.of(version))
 
 
@@ -94,7 +94,7 @@ class GroupConfigs(Body):
 
 
 class QueueProgress(Body):
-    """How far a group has come in one queue; `last_timestamp` is the store time of the last message consumed."""
+    """The progress of a group in one queue; `last_timestamp` is the store time of the last consumed message."""
 
     broker_offset: int
     consumer_offset: int
@@ -103,14 +103,14 @@ class QueueProgress(Body):
 
 
 class ConsumeStats(Body):
-    """Answer of 208: how far a group has come."""
+    """Answer of 208: the progress of a group."""
 
     offset_table: dict[MessageQueue, QueueProgress]
     consume_tps: float = 0.0
 
 
 class ConsumeStatsList(Body):
-    """Answer of 317: how far every group has come, by group."""
+    """Answer of 317: the progress of every group, by group."""
 
     consume_stats_list: list[dict[str, list[ConsumeStats]]]
     broker_addr: str
@@ -119,7 +119,7 @@ class ConsumeStatsList(Body):
 
 
 class ResetOffsets(Body):
-    """Answer of 222 and body of 220: where each queue stands now."""
+    """Answer of 222 and body of 220: the current offset of each queue."""
 
     offset_table: dict[MessageQueue, int]
 
@@ -140,7 +140,7 @@ class ResetOffsetsForCpp(Body):
 
 
 class ConsumerStatus(Body):
-    """Answer of 223 (by client) and of 221 (of one client): where clients stand."""
+    """Answer of 223 (by client) and of 221 (of one client): the offsets of clients."""
 
     message_queue_table: dict[MessageQueue, int] = msgspec.field(default_factory=dict)
     consumer_table: dict[str, dict[MessageQueue, int]] = msgspec.field(default_factory=dict)

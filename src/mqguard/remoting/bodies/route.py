@@ -10,7 +10,7 @@ class BrokerData(Body):
     """The brokers of one name.
 
     Attributes:
-        broker_addrs: `host:port` by broker id, 0 the master. Written as `{"0":…}`, which every client reads.
+        broker_addrs: `host:port` by broker id, 0 is the master. Written as `{"0":…}`, which every client reads.
     """
 
     cluster: str
@@ -21,7 +21,7 @@ class BrokerData(Body):
 
 
 class QueueData(Body):
-    """What the brokers of one name offer of a topic; `perm` has the bits 4 read, 2 write, 1 inherit."""
+    """The queues of a topic at the brokers of one name; `perm` has the bits 4 read, 2 write, 1 inherit."""
 
     broker_name: str
     read_queue_nums: int
@@ -31,7 +31,7 @@ class QueueData(Body):
 
 
 class TopicRouteData(Body):
-    """Answer of 105: where a topic is.
+    """Answer of 105: the route of a topic.
 
     Attributes:
         order_topic_conf: `broker:queues;broker:queues` for an ordered topic.
@@ -51,14 +51,14 @@ class ClusterInfo(Body):
 
 
 class RegisterBrokerBody(Body):
-    """103: what a broker has."""
+    """103: the topics of a broker."""
 
     topic_config_serialize_wrapper: TopicTable
     filter_server_list: list[str] = msgspec.field(default_factory=list)
 
 
 class RegisterBrokerAnswerBody(Body):
-    """Answer of 103: configuration that the name server keeps for brokers."""
+    """Answer of 103: configuration for brokers, stored by the name server."""
 
     table: dict[str, str] = msgspec.field(default_factory=dict)
 

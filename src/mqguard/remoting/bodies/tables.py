@@ -26,7 +26,7 @@ class GroupList(Body):
 
 
 class DataVersionBody(Body):
-    """The version of a table, within other bodies and by itself in 103 and 322."""
+    """The version of a table, inside other bodies and alone in 103 and 322."""
 
     counter: int = 0
     state_version: int = 0
@@ -34,11 +34,11 @@ class DataVersionBody(Body):
 
     @classmethod
     def of(cls, version: DataVersion) -> "DataVersionBody":
-        """The form on the wire."""
+        """Return the body of a version."""
         return cls(version.counter, version.state_version, version.timestamp)
 
     def value(self) -> DataVersion:
-        """The version meant."""
+        """Return the version as a value."""
         return DataVersion(self.counter, self.timestamp, self.state_version)
 
 

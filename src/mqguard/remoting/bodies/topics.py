@@ -9,7 +9,7 @@ from mqguard.remoting.bodies.tables import DataVersionBody
 
 
 class TopicConfigBody(Body):
-    """One topic; in the answer of 351 it stands alone."""
+    """One topic; the answer of 351 is a single one."""
 
     topic_name: str
     read_queue_nums: int = 16
@@ -22,7 +22,7 @@ class TopicConfigBody(Body):
 
     @classmethod
     def of(cls, topic: TopicConfig) -> "TopicConfigBody":
-        """The form on the wire."""
+        """Return the body of a topic."""
         return cls(
             topic.name,
             topic.read_queues,
@@ -35,7 +35,7 @@ class TopicConfigBody(Body):
         )
 
     def value(self) -> TopicConfig:
-        """The topic meant."""
+        """Return the topic as a value."""
         return TopicConfig(
             name=self.topic_name,
             read_queues=self.read_queue_nums,
@@ -49,10 +49,10 @@ class TopicConfigBody(Body):
 
 
 class TopicTable(Body):
-    """Answer of 21, and what a broker registers: all topics of a broker.
+    """Answer of 21, and the registration of a broker: all topics of a broker.
 
     Attributes:
-        topic_queue_mapping_detail_map: Of static topics, which we do not have.
+        topic_queue_mapping_detail_map: For static topics, which mqguard does not have.
     """
 
     topic_config_table: dict[str, TopicConfigBody]
@@ -60,7 +60,7 @@ class TopicTable(Body):
 
     @classmethod
     def of(cls, topics: list[TopicConfig], version: DataVersion) -> "TopicTable":
-        """The form on the wire."""
+        """Return the body of topics."""
         return cls({topic.name: TopicConfigBody.of(topic) for topic in topics}, DataVersionBody.of(version))
 
 
@@ -71,7 +71,7 @@ class TopicConfigs(Body):
 
 
 class QueueStats(Body):
-    """How far one queue reaches; `last_update_timestamp` in milliseconds since the epoch."""
+    """The offsets of one queue; `last_update_timestamp` in milliseconds since the epoch."""
 
     min_offset: int
     max_offset: int
@@ -79,7 +79,7 @@ class QueueStats(Body):
 
 
 class TopicStats(Body):
-    """Answer of 202: how far every queue of a topic reaches."""
+    """Answer of 202: the offsets of every queue of a topic."""
 
     offset_table: dict[MessageQueue, QueueStats]
     topic_put_tps: float = 0.0

@@ -1,1 +1,1 @@
-"""Typed ext fields, one module per family of requests; `codec` reads and writes them."""
+"""Typed ext fields, one module for each family of requests; `codec` decodes and encodes them."""

@@ -1,4 +1,4 @@
-"""Ext fields of users and ACLs (3001 to 3010). Java needs none of them at this level, so all may be absent."""
+"""Ext fields of users and ACLs (3001 to 3010). Java requires none of them at this level, so all may be absent."""
 
 from mqguard.remoting.headers.codec import Header
 
@@ -10,23 +10,23 @@ class UserHeader(Header):
 
 
 class RotationHeader(UserHeader):
-    """3002 that keeps the secret that is replaced for a while; mqguard's own.
+    """3002 that accepts the replaced secret for a while; an extension of mqguard.
 
     Attributes:
-        keep_old_secret_ms: For how long, in milliseconds from now.
+        keep_old_secret_ms: Duration in milliseconds from now.
     """
 
     keep_old_secret_ms: int | None = None
 
 
 class UserFilterHeader(Header):
-    """3005: users whose name holds a text."""
+    """3005: users whose name contains a text."""
 
     filter: str | None = None
 
 
 class UserSecretsHeader(UserHeader):
-    """3004 that also asks how many secrets the user has; mqguard's own.
+    """3004 that also requests the number of the user's secrets; an extension of mqguard.
 
     Attributes:
         mqguard_secrets: `1`.
@@ -36,7 +36,7 @@ class UserSecretsHeader(UserHeader):
 
 
 class UsersSecretsHeader(UserFilterHeader):
-    """3005 that also asks how many secrets the users have; mqguard's own.
+    """3005 that also requests the number of the users' secrets; an extension of mqguard.
 
     Attributes:
         mqguard_secrets: `1`.
@@ -60,19 +60,19 @@ class DeleteAclHeader(Header):
 
 
 class AclFilterHeader(Header):
-    """3010: ACLs whose subject and whose resources hold a text."""
+    """3010: ACLs whose subject and whose resources contain a text."""
 
     subject_filter: str | None = None
     resource_filter: str | None = None
 
 
 class DecisionHeader(Header):
-    """The story of one decision; mqguard's own."""
+    """The explanation of one decision; an extension of mqguard."""
 
     decision_id: str | None = None
 
 
 class ChangesHeader(Header):
-    """3007 with several changes in its body; mqguard's own."""
+    """3007 with several changes in its body; an extension of mqguard."""
 
     mqguard_changes: str | None = None

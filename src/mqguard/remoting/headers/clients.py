@@ -26,7 +26,7 @@ class ProducerGroupHeader(Header):
 
 
 class RunningInfoHeader(Header):
-    """307: what a consumer is doing; asked by the administrator, passed on to the client."""
+    """307: the running information of a consumer; requested by an administrator, passed on to the client."""
 
     consumer_group: str
     client_id: str
@@ -34,7 +34,7 @@ class RunningInfoHeader(Header):
 
 
 class ConsumeDirectlyHeader(Header):
-    """309: have a consumer take one message; asked by the administrator, passed on to the client."""
+    """309: one message for direct consumption; requested by an administrator, passed on to the client."""
 
     consumer_group: str
     client_id: str | None = None

@@ -1,4 +1,4 @@
-"""Reads ext fields into typed headers and writes them back. On the wire every value is a text."""
+"""Codec of typed headers and ext fields, whose values are all texts."""
 
 import re
 from typing import Annotated, Final, TypeVar
@@ -12,7 +12,7 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Header(msgspec.Struct, rename="camel", gc=False, kw_only=True):
-    """What every typed header is. Field names are camel case on the wire; fields it does not know are ignored."""
+    """The base of every typed header. Field names are camel case in frames; unknown fields are ignored."""
 
 
 H = TypeVar("H", bound=Header)
@@ -23,10 +23,10 @@ _convert = msgspec.convert
 
 
 def read(ext: dict[str, str], kind: type[H]) -> H:
-    """Read a typed header; numbers and booleans are taken from their texts.
+    """Decode a typed header; numbers and booleans are parsed from their texts.
 
     Raises:
-        HeaderInvalid: A needed field is missing or a value is not of its type.
+        HeaderInvalid: A required field is missing, or a value has another type.
     """
     try:
         return _convert(ext, kind, strict=False)
@@ -35,7 +35,7 @@ def read(ext: dict[str, str], kind: type[H]) -> H:
 
 
 def write(header: Header) -> dict[str, str]:
-    """The ext fields of a typed header; what is None is left out."""
+    """Return the ext fields of a typed header, without None."""
     out: dict[str, str] = {}
     for name, wire in _fields(type(header)):
         value = getattr(header, name)
@@ -54,7 +54,7 @@ _KNOWN: dict[type[Header], tuple[tuple[str, str], ...]] = {}
 
 
 def _fields(kind: type[Header]) -> tuple[tuple[str, str], ...]:
-    """Attribute and wire name of every field; looked up once for each type."""
+    """Return attribute and field name of every field; looked up once for each type."""
     found = _KNOWN.get(kind)
     if found is None:
         found = _KNOWN[kind] = tuple(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
@@ -69,11 +69,11 @@ def _explain(message: str, ext: dict[str, str]) -> HeaderInvalid:
     field = place.group(1) if place is not None and place.group(1) else ""
     value = ext.get(field, "")
     if "Expected `int`" in message and "`str`" in message:
-        why = "is no whole number"
+        why = "is not a whole number"
     elif "Expected `int`" in message:
         why = "is out of range"
     elif "Expected `bool`" in message:
         why = "is neither `true` nor `false`"
     else:
-        why = "is not of its type"
+        why = "has the wrong type"
     return HeaderInvalid(field, f"`{value[:64]}` {why}")

@@ -7,7 +7,7 @@ class DeleteGroupHeader(Header):
     """207: delete a group.
 
     Attributes:
-        clean_offset: Whether its offsets go too.
+        clean_offset: True to delete its offsets too.
     """
 
     group_name: str
@@ -28,7 +28,7 @@ class GroupTopicHeader(Header):
 
 
 class GroupForbiddenHeader(Header):
-    """353: whether a group may read a topic; without `readable` it only asks."""
+    """353: the permission of a group to read a topic; without `readable` it is only queried."""
 
     group: str
     topic: str
@@ -36,10 +36,10 @@ class GroupForbiddenHeader(Header):
 
 
 class ConsumeStatsHeader(Header):
-    """208: how far a group has come.
+    """208: the progress of a group.
 
     Attributes:
-        topic: None and empty are all topics of the group.
+        topic: None and empty mean all topics of the group.
         topic_list: Several topics, joined by `;`.
     """
 
@@ -49,14 +49,14 @@ class ConsumeStatsHeader(Header):
 
 
 class TimeSpanHeader(Header):
-    """303: the times that a group's offsets stand for."""
+    """303: the times of a group's offsets."""
 
     topic: str
     group: str
 
 
 class BrokerConsumeStatsHeader(Header):
-    """317: how far every group has come."""
+    """317: the progress of every group."""
 
     is_order: bool
 
@@ -66,8 +66,8 @@ class GroupSeqHeader(Header):
 
     Attributes:
         group_seq: First position wanted.
-        max_group_num: Most entries wanted.
-        data_version: JSON of the version that the asker has.
+        max_group_num: Maximum number of entries.
+        data_version: JSON of the version that the requester has.
     """
 
     group_seq: Int32 | None = None

@@ -1,11 +1,11 @@
-"""Ext fields of finding messages (12, 33)."""
+"""Ext fields of message queries (12, 33)."""
 
 from typing import Final
 
 from mqguard.remoting.headers.codec import Header, Int32, Int64
 
 UNIQUE_KEY_QUERY: Final = "_UNIQUE_KEY_QUERY"
-"""Ext field beside the header of 12: `true` searches the unique keys, not the users' keys."""
+"""Ext field in addition to the header of 12: `true` searches the unique keys, not the users' keys."""
 
 
 class QueryMessageHeader(
@@ -24,8 +24,8 @@ class QueryMessageHeader(
     Attributes:
         begin_timestamp: Milliseconds since the epoch, inclusive.
         end_timestamp: Milliseconds since the epoch, inclusive.
-        index_type: `K` keys, `U` unique keys, `T` tags; None is `K`, or `U` beside `_UNIQUE_KEY_QUERY`.
-        unique: The field `_UNIQUE_KEY_QUERY` beside the header proper.
+        index_type: `K` keys, `U` unique keys, `T` tags; None is `K`, or `U` with `_UNIQUE_KEY_QUERY`.
+        unique: The field `_UNIQUE_KEY_QUERY` in addition to the header.
     """
 
     topic: str

@@ -7,7 +7,7 @@ class QueryOffsetHeader(Header):
     """14: the stored offset of a group.
 
     Attributes:
-        set_zero_if_not_found: False forbids the answer 0 where nothing is stored; None leaves it to the server.
+        set_zero_if_not_found: False forbids the answer 0 if no offset is stored; None lets the server decide.
     """
 
     consumer_group: str
@@ -68,12 +68,12 @@ class TimestampAnswer(Header):
 
 
 class ResetOffsetHeader(Header):
-    """222: set a group back (or forward), in every queue or in one.
+    """222: move a group back (or forward), in every queue or in one.
 
     Attributes:
         timestamp: Milliseconds since the epoch; -1 is the end.
         queue_id: -1 is every queue.
-        offset: Wins over `timestamp` where a queue is named.
+        offset: Takes precedence over `timestamp` if a queue is given.
     """
 
     group: str
@@ -85,7 +85,7 @@ class ResetOffsetHeader(Header):
 
 
 class ConsumerStatusHeader(Header):
-    """223 and 221: where the clients of a group stand."""
+    """223 and 221: the offsets of the clients of a group."""
 
     topic: str
     group: str

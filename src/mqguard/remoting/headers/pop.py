@@ -1,4 +1,4 @@
-"""Ext fields of pop consumption (200050 to 200055). Frames with these codes have JSON headers always."""
+"""Ext fields of pop consumption (200050 to 200055). Frames with these codes always have JSON headers."""
 
 from mqguard.remoting.headers.codec import Header, Int32, Int64
 
@@ -8,9 +8,9 @@ class PopHeader(Header):
 
     Attributes:
         queue_id: -1 is any queue.
-        invisible_time: Milliseconds until they are seen again.
-        poll_time: Milliseconds to wait if there is nothing.
-        init_mode: Where a new group begins: 0 the first message, 1 the last.
+        invisible_time: Milliseconds until they are visible again.
+        poll_time: Milliseconds to wait if there is no message.
+        init_mode: Start of a new group: 0 the first message, 1 the last.
     """
 
     consumer_group: str
@@ -41,11 +41,11 @@ class PopAnswer(Header):
 
 
 class AckHeader(Header):
-    """200051: a message is done.
+    """200051: a message is acknowledged.
 
     Attributes:
-        topic: The real topic or the retry topic it came from.
-        extra_info: The handle that came with the message.
+        topic: The real topic, or the retry topic that contained it.
+        extra_info: The handle received with the message.
         lite_topic: Blank counts as absent.
     """
 
@@ -59,7 +59,7 @@ class AckHeader(Header):
 
 
 class ChangeInvisibleHeader(Header):
-    """200053: show a message again sooner or later than promised."""
+    """200053: the time after which a message is visible again."""
 
     consumer_group: str
     topic: str
@@ -81,7 +81,7 @@ class ChangeInvisibleAnswer(Header):
 
 
 class PeekHeader(Header):
-    """200052: look at messages without hiding them."""
+    """200052: read messages without hiding them."""
 
     topic: str
     queue_id: Int32
@@ -111,7 +111,7 @@ class NotificationAnswer(Header):
 
 
 class PollingInfoHeader(Header):
-    """200055: how many wait at a queue."""
+    """200055: the number of waiting requests at a queue."""
 
     consumer_group: str
     topic: str

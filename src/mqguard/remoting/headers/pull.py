@@ -1,4 +1,4 @@
-"""Ext fields of pulling (11, 361)."""
+"""Ext fields of pull requests (11, 361)."""
 
 from typing import Final
 
@@ -9,24 +9,24 @@ COMMIT_OFFSET: Final = 1
 SUSPEND: Final = 2
 """`sys_flag`: wait for a message if there is none."""
 SUBSCRIPTION: Final = 4
-"""`sys_flag`: `subscription` counts, not what the group's heartbeat said."""
+"""`sys_flag`: `subscription` counts, not that of the group's heartbeat."""
 CLASS_FILTER: Final = 8
-"""`sys_flag`: filter by a class, long gone."""
+"""`sys_flag`: filter by a class, obsolete."""
 LITE_PULL: Final = 16
-"""`sys_flag`: a lite pull consumer asks."""
+"""`sys_flag`: the sender is a lite pull consumer."""
 
 
 class PullHeader(Header):
     """A pull.
 
     Attributes:
-        queue_offset: First offset wanted.
-        max_msg_nums: Most messages wanted.
+        queue_offset: First offset.
+        max_msg_nums: Maximum number of messages.
         sys_flag: Bits above.
-        suspend_timeout_millis: How long to wait if there is nothing.
+        suspend_timeout_millis: Maximum time to wait if there is no message.
         subscription: Tag expression, such as `TagA || TagB`; None or empty is everything.
         sub_version: Version of the subscription, milliseconds since the epoch.
-        proxy_froward_client_id: Misspelt on the wire.
+        proxy_froward_client_id: Misspelt in the protocol.
     """
 
     consumer_group: str

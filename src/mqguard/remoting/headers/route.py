@@ -6,18 +6,18 @@ from mqguard.remoting.headers.codec import Header, Int32, Int64
 
 
 class RouteHeader(Header):
-    """105: where a topic is."""
+    """105: the route of a topic."""
 
     topic: str
     accept_standard_json_only: bool | None = None
 
 
 OWN_BROKERS: Final = "mqguardOwnBrokers"
-"""The field of `OwnBrokersHeader` on the wire."""
+"""The field of `OwnBrokersHeader` in frames."""
 
 
 class OwnBrokersHeader(Header):
-    """105 and 106 and their answers: which brokers are in the name server's own process; mqguard's own.
+    """105 and 106 and their answers: the brokers in the name server's own process; an extension of mqguard.
 
     Attributes:
         mqguard_own_brokers: `1` in a request; in an answer the addresses, joined by `;`.
@@ -27,7 +27,7 @@ class OwnBrokersHeader(Header):
 
 
 class OwnRouteHeader(RouteHeader):
-    """105 that also asks for the name server's own brokers.
+    """105 that also requests the name server's own brokers.
 
     Attributes:
         mqguard_own_brokers: `1`.
@@ -43,26 +43,26 @@ class ClusterHeader(Header):
 
 
 class DeleteTopicHeader(Header):
-    """216: forget a topic, in one cluster or everywhere."""
+    """216: delete a topic, in one cluster or everywhere."""
 
     topic: str
     cluster_name: str | None = None
 
 
 class BrokerNameHeader(Header):
-    """205 and 327: take write permission from a broker, or give it back."""
+    """205 and 327: remove write permission from a broker, or restore it."""
 
     broker_name: str
 
 
 class WipedAnswer(Header):
-    """Answer of 205: how many topics changed."""
+    """Answer of 205: the number of changed topics."""
 
     wipe_topic_count: Int32
 
 
 class AddedAnswer(Header):
-    """Answer of 327: how many topics changed."""
+    """Answer of 327: the number of changed topics."""
 
     add_topic_count: Int32
 
@@ -96,7 +96,7 @@ class RegisterBrokerHeader(Header):
     """103: a broker and its topics.
 
     Attributes:
-        compressed: Whether the body is deflated.
+        compressed: True if the body is deflated.
         body_crc32: Checksum of the body as sent; 0 and None are unchecked.
     """
 

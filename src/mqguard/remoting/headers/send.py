@@ -1,4 +1,4 @@
-"""Ext fields of sending (10, 310, 320, 324, 325), sending back (36) and their answers."""
+"""Ext fields of sends (10, 310, 320, 324, 325), send-backs (36) and their answers."""
 
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.headers.codec import Header, Int32, Int64, read
@@ -8,13 +8,13 @@ class SendHeader(Header):
     """A send, with the long field names of 10 and 324.
 
     Attributes:
-        queue_id: Negative lets the server pick.
+        queue_id: A negative one lets the server choose.
         sys_flag: Bits of compression, transaction and address families.
         born_timestamp: Milliseconds since the epoch at the producer.
         flag: The user's own number.
         properties: Encoded message properties.
-        batch: Whether the body holds several messages.
-        bname: Name of the broker that is meant.
+        batch: True if the body has several messages.
+        bname: Name of the intended broker.
     """
 
     producer_group: str
@@ -52,9 +52,9 @@ class SendHeaderV2(
         "bname": "n",
     },
 ):
-    """The same with the one-letter names of 310, 320 and 325; it is a `SendHeader` wherever one is wanted."""
+    """The same with the one-letter names of 310, 320 and 325; usable as any `SendHeader`."""
 
-    # A field takes part in a renaming only where it is declared, so all are declared again.
+    # A field is only renamed in the class that declares it, so all are declared again.
     producer_group: str
     topic: str
     default_topic: str
@@ -75,12 +75,12 @@ _LONG_NAMED = frozenset({int(RequestCode.SEND_MESSAGE), int(RequestCode.SEND_REP
 
 
 def read_send(code: int, ext: dict[str, str]) -> SendHeader:
-    """Read the header of any send, by the names that its code uses.
+    """Read the header of any send, by the names of its code.
 
     The long names are not read for 310, 320 and 325, nor the short ones for 10 and 324: one field has one name.
 
     Raises:
-        HeaderInvalid: A needed field is missing or a value is not of its type.
+        HeaderInvalid: A required field is missing, or a value has another type.
     """
     return read(ext, SendHeader if code in _LONG_NAMED else SendHeaderV2)
 
@@ -98,13 +98,13 @@ class SendAnswer(
         "trace_on": "TRACE_ON",
     },
 ):
-    """Answer of a send that was stored.
+    """Answer of a stored send.
 
     Attributes:
         msg_id: Offset message ids, joined by commas for a batch.
-        queue_offset: Of the first message.
-        region: Clients read it without checking, so it is always there.
-        trace_on: Whether clients shall trace; always there too.
+        queue_offset: Offset of the first message.
+        region: Always present, because clients read it unchecked.
+        trace_on: True if clients should trace; always present too.
     """
 
     msg_id: str
@@ -118,7 +118,7 @@ class SendAnswer(
 
 
 class SendBackHeader(Header):
-    """36: give a message back to be consumed again.
+    """36: send a message back, to be consumed again.
 
     Attributes:
         offset: Physical offset of the message.
@@ -135,7 +135,7 @@ class SendBackHeader(Header):
 
 
 class RecallHeader(Header):
-    """370: take back a message that is not due yet."""
+    """370: recall a message that is not yet due."""
 
     topic: str
     recall_handle: str
@@ -149,7 +149,7 @@ class RecallAnswer(Header):
 
 
 class PushReplyHeader(Header):
-    """326, server to client: the reply to a request of this client's."""
+    """326, server to client: the reply to a request of this client."""
 
     producer_group: str
     topic: str

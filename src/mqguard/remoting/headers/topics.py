@@ -47,7 +47,7 @@ class TopicSeqAnswer(Header):
 
 
 class ConsumeQueueHeader(Header):
-    """321: what the index of a queue holds."""
+    """321: the index of a queue."""
 
     topic: str | None = None
     queue_id: Int32 = 0

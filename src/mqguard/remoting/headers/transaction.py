@@ -5,7 +5,7 @@ from typing import Final
 from mqguard.remoting.headers.codec import Header, Int32, Int64
 
 UNKNOWN: Final = 0
-"""`commit_or_rollback`: the producer does not know yet."""
+"""`commit_or_rollback`: the result is not yet known."""
 COMMIT: Final = 8
 """`commit_or_rollback`: make the message visible."""
 ROLLBACK: Final = 12
@@ -13,12 +13,12 @@ ROLLBACK: Final = 12
 
 
 class EndTransactionHeader(Header):
-    """37: the outcome of a transaction; 4.9 and Go send no topic.
+    """37: the result of a transaction; 4.9 and Go send no topic.
 
     Attributes:
         tran_state_table_offset: Queue offset of the half message.
         commit_log_offset: Physical offset of the half message.
-        from_transaction_check: Whether this answers a question of the server's.
+        from_transaction_check: True if this answers a check of the server.
         msg_id: Unique id of the message.
     """
 
@@ -34,7 +34,7 @@ class EndTransactionHeader(Header):
 
 
 class CheckTransactionHeader(Header):
-    """39, server to client: how did this transaction end?"""
+    """39, server to client: a check for the result of a transaction."""
 
     tran_state_table_offset: Int64
     commit_log_offset: Int64

@@ -315,5 +315,5 @@ def test_a_body_is_not_read_before_a_need_is_asked_for(code):
     """So the guard looks at the sender first, and stops at the first need that is not met."""
     found = REQUIREMENTS.find(Command(code, ext={"topic": "t"}, body=b"nonsense"))
 
-    with pytest.raises(NeedUnclear, match="is no JSON"):
+    with pytest.raises(NeedUnclear, match="is not JSON"):
         list(found)

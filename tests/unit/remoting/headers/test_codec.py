@@ -39,13 +39,13 @@ def test_none_is_left_out_and_booleans_are_javas() -> None:
     [
         ({"topic": None}, "topic", "is missing"),
         ({"queueId": None}, "queueId", "is missing"),
-        ({"queueId": ""}, "queueId", "`` is no whole number"),
-        ({"queueId": "1x"}, "queueId", "`1x` is no whole number"),
-        ({"queueId": "1.5"}, "queueId", "`1.5` is no whole number"),
+        ({"queueId": ""}, "queueId", "`` is not a whole number"),
+        ({"queueId": "1x"}, "queueId", "`1x` is not a whole number"),
+        ({"queueId": "1.5"}, "queueId", "`1.5` is not a whole number"),
         ({"queueId": "2147483648"}, "queueId", "`2147483648` is out of range"),
         ({"offset": "-9223372036854775809"}, "offset", "`-9223372036854775809` is out of range"),
         ({"order": "yes"}, "order", "`yes` is neither `true` nor `false`"),
-        ({"bound": "MIDDLE"}, "bound", "`MIDDLE` is not of its type"),
+        ({"bound": "MIDDLE"}, "bound", "`MIDDLE` has the wrong type"),
         ({"queueId": "9" * 100}, "queueId", f"`{'9' * 64}` is out of range"),
     ],
 )
