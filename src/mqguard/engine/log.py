@@ -14,7 +14,7 @@ from mqguard.store.queues import Queue
 
 _SHORT_TOPIC = 127
 _CLOCK_SLACK_MS = 3_600_000
-_MAX_KEYS = 128
+MAX_KEYS = 32
 """More keys of one message are not indexed: each costs a write, and a property text has room for thousands."""
 _V6_BITS = sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6
 
@@ -166,7 +166,7 @@ def key_hashes(topic: str, unique_id: str | None, keys: str | None) -> tuple[int
     if not keys:
         return (key_hash(topic, unique_id),) if unique_id else ()
 
-    wanted = dict.fromkeys(key for key in keys.split(" ", _MAX_KEYS)[:_MAX_KEYS] if key)
+    wanted = dict.fromkeys(key for key in keys.split(" ", MAX_KEYS)[:MAX_KEYS] if key)
     if unique_id:
         wanted[unique_id] = None
     return tuple(key_hash(topic, key) for key in wanted)

@@ -7,7 +7,7 @@ from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, delay, lookup, waiting
+from mqguard.engine import batch_send, delay, log, lookup, waiting
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
@@ -59,6 +59,7 @@ def test_the_page_tells_the_limits() -> None:
         "batches that are being stored": (
             f"{unfinished.MAX_BYTES // MIB} MiB; if they are used up, a user below an even share still gets more"
         ),
+        "keys of a message (`KEYS`)": f"{log.MAX_KEYS}",
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
         "all filters of a client together": (

@@ -106,7 +106,7 @@ def test_keys_have_hashes_and_there_is_an_end_to_them():
     assert key_hashes("t", "U", None) == (key_hash("t", "U"),)
     assert key_hashes("t", "U", " a  b a ") == (key_hash("t", "a"), key_hash("t", "b"), key_hash("t", "U"))
     assert key_hashes("t", "U", "U") == (key_hash("t", "U"),)
-    assert len(key_hashes("t", "U", " ".join(map(str, range(10_000))))) == 129
+    assert len(key_hashes("t", "U", " ".join(map(str, range(10_000))))) == 33
     assert key_hash("t", "a") != key_hash("u", "a")
 
 
