@@ -414,7 +414,7 @@ def test_users_in_a_plugin_and_one_that_fails_changes_nothing(
         ("authorizationProvider=some_plugins:Asynchronous", "`async`: make it a plain method"),
         ("authorizationProvider=some_plugins:Empty", "has no method `decide`"),
         ("authorizationProvider=some_plugins:Odd", "must take 1 argument"),
-        ("authorizationProvider=org.example.Mine", "this class is not known here"),
+        ("authorizationProvider=org.example.Mine", "this class is unknown"),
         ("authenticationStrategy=some_plugins:Empty", "has no method `relies`"),
         ("authenticationMetadataProvider=some_plugins:Empty", "must be kept in the same place"),
         ("auditSinks=some_plugins:Empty", "has no method `write`"),

@@ -129,7 +129,7 @@ def test_a_malformed_value_stops_the_start_with_file_line_and_key(tmp_path: Path
     ended = run("standalone", "--config", "broker.conf", "--data", "data", directory=tmp_path)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "mqguard: broker.conf:2: listenPort: `many` is not right: write a whole number from 0 to 65535\n"
+        "mqguard: broker.conf:2: listenPort: `many` is not valid: write a whole number from 0 to 65535\n"
     )
     assert not (tmp_path / "data").exists()
 

@@ -1,1 +1,1 @@
-"""Typed settings: option registry, broker.conf reader, secrets."""
+"""Typed settings: option registry, reader of `broker.conf`, secrets."""

@@ -1,6 +1,6 @@
-"""Options about who is let in, who may do what, and the plugins that are asked.
+"""Options of authentication, authorization and their plugins.
 
-Names and meanings are Apache RocketMQ's (`AuthConfig` of release 5.5.0) where Apache has one.
+Names and meanings are Apache RocketMQ's (`AuthConfig` of release 5.5.0) if Apache has the option.
 """
 
 from mqguard.config import kinds
@@ -16,7 +16,7 @@ AUTHENTICATION_ENABLED = Option(
     "authenticationEnabled",
     kinds.BOOLEAN,
     default=True,
-    help="Whether every request must be signed by a known user.",
+    help="True if every request must be signed by a known user.",
     section="auth",
     apache_default="`false`",
 )
@@ -24,16 +24,16 @@ AUTHENTICATION_PROVIDER = Option(
     "authenticationProvider",
     kinds.plugin({_AUTHENTICATION + "provider.DefaultAuthenticationProvider": "default"}),
     "default",
-    "What checks who a caller is.",
+    "The provider that authenticates requests.",
     "auth",
 )
 AUTHENTICATION_METADATA_PROVIDER = Option(
     "authenticationMetadataProvider",
     kinds.plugin({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
     "local",
-    "Where users are kept: `local` is the data directory.",
+    "The store of users: `local` is the data directory.",
     "auth",
-    apache_default="none: nobody is known",
+    apache_default="none: no user is known",
 )
 AUTHENTICATION_STRATEGY = Option(
     "authenticationStrategy",
@@ -59,7 +59,7 @@ INIT_AUTHENTICATION_USER: Option[Credentials | None] = Option(
     "initAuthenticationUser",
     kinds.USER_CREDENTIALS,
     None,
-    "A super user that is created at start if there is no user of its name.",
+    "A super user that is created at start unless a user of its name exists.",
     "auth",
     says_default="none; on the first start a super user `admin` with a random secret",
     apache_default="none",
@@ -69,7 +69,7 @@ INNER_CLIENT_CREDENTIALS: Option[Credentials | None] = Option(
     "innerClientAuthenticationCredentials",
     kinds.INNER_CREDENTIALS,
     None,
-    "What brokers and proxies sign their own requests with; also a super user, created as the one above.",
+    "The credentials of brokers and proxies for their own requests; also a super user, created as the one above.",
     "auth",
     says_default="none",
     secret=True,
@@ -78,7 +78,7 @@ AUTHORIZATION_ENABLED = Option(
     "authorizationEnabled",
     kinds.BOOLEAN,
     default=True,
-    help="Whether every request must be allowed by a policy of its user.",
+    help="True if every request must be allowed by a policy of its user.",
     section="auth",
     apache_default="`false`",
 )
@@ -86,7 +86,7 @@ AUTHORIZATION_ENFORCEMENT = Option(
     "authorizationEnforcement",
     kinds.choice("enforce", "shadow"),
     "enforce",
-    "`shadow` lets in what policies would refuse an authenticated user, and only records it (see access-control.md).",
+    "`shadow` allows policy denials of authenticated users, and only records them (see access-control.md).",
     "auth",
     ours=True,
 )
@@ -94,14 +94,14 @@ AUTHORIZATION_PROVIDER = Option(
     "authorizationProvider",
     kinds.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
     "default",
-    "What decides whether a caller may do something.",
+    "The provider that authorizes requests.",
     "auth",
 )
 AUTHORIZATION_METADATA_PROVIDER = Option(
     "authorizationMetadataProvider",
     kinds.plugin({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
     "local",
-    "Where policies are kept; always the same as `authenticationMetadataProvider`.",
+    "The store of policies; always the same as `authenticationMetadataProvider`.",
     "auth",
     apache_default="none: nothing is allowed",
 )
@@ -121,7 +121,7 @@ AUTHORIZATION_WHITELIST = Option(
     "authorizationWhitelist",
     kinds.REQUESTS,
     frozenset(),
-    "Request codes that no policy is asked for.",
+    "Request codes that need no policy.",
     "auth",
     says_default="none",
 )
@@ -132,7 +132,7 @@ TRACE_TOPIC_OPEN = Option(
     "traceTopicOpen",
     kinds.BOOLEAN,
     default=True,
-    help="Whether any user may send traces unless a policy speaks against it.",
+    help="True if any user may send traces unless a policy denies it.",
     section="auth",
     ours=True,
 )
@@ -140,7 +140,7 @@ TRUST_CLAIMED_USER = Option(
     "authorizationTrustsClaimedUser",
     kinds.BOOLEAN,
     default=False,
-    help="Says that authorization without authentication is meant: policies apply to whatever name a caller claims.",
+    help="Confirms authorization without authentication: policies apply to any name that a client claims.",
     section="auth",
     ours=True,
 )
@@ -155,28 +155,28 @@ STATEFUL_SECONDS = Option(
     "statefulAuthenticationCacheExpiredSecond",
     kinds.integer(1, 86_400),
     60,
-    "How long the stateful strategy remembers a connection.",
+    "How long the stateful strategy caches a connection.",
     "auth",
 )
 STATEFUL_RULINGS = Option(
     "statefulAuthorizationCacheMaxNum",
     kinds.integer(1, 10_000_000),
     10_000,
-    "How many answers of an authorization plugin the stateful strategy remembers.",
+    "The maximum number of answers of an authorization plugin that the stateful strategy caches.",
     "auth",
 )
 STATEFUL_RULINGS_SECONDS = Option(
     "statefulAuthorizationCacheExpiredSecond",
     kinds.integer(1, 86_400),
     60,
-    "How long the stateful strategy remembers an answer of an authorization plugin; our own policies are never stale.",
+    "How long the stateful strategy caches an answer of an authorization plugin; mqguard's policies are never stale.",
     "auth",
 )
 AUTHENTICATION_HANDLERS = Option(
     "authenticationHandlers",
     kinds.PLUGINS,
     (),
-    "Plugins that are asked, in this order, after a caller has proved who it is.",
+    "Plugins that are called, in this order, after a client has authenticated.",
     "auth",
     says_default="none",
     ours=True,
@@ -185,7 +185,7 @@ AUTHORIZATION_HANDLERS = Option(
     "authorizationHandlers",
     kinds.PLUGINS,
     (),
-    "Plugins that are asked, in this order, after something was allowed.",
+    "Plugins that are called, in this order, after policies have allowed a request.",
     "auth",
     says_default="none",
     ours=True,
@@ -194,7 +194,7 @@ PLUGIN_TIMEOUT = Option(
     "pluginTimeoutMs",
     kinds.integer(1, 60_000),
     1_000,
-    "How long a request waits for all of its plugins, in milliseconds, before it is refused.",
+    "How long a request waits for all of its plugins, in milliseconds, before it is denied.",
     "auth",
     ours=True,
 )
@@ -202,7 +202,7 @@ PLUGIN_THREADS = Option(
     "pluginThreads",
     kinds.integer(1, 256),
     8,
-    "How many questions a plugin that may wait is asked at a time.",
+    "The maximum number of concurrent calls of a plugin that may block.",
     "auth",
     ours=True,
 )
@@ -210,14 +210,14 @@ MIGRATE_V1 = Option(
     "migrateAuthFromV1Enabled",
     kinds.BOOLEAN,
     default=False,
-    help="Whether a start carries users over from the files of ACL 1.0; see `mqguard migrate` for a dry run.",
+    help="True if a start migrates users from the files of ACL 1.0; see `mqguard migrate` for a dry run.",
     section="auth",
 )
 ROCKETMQ_HOME = Option(
     "rocketmqHome",
     kinds.OPTIONAL_PATH,
     None,
-    "Where `conf/acl` and `conf/plain_acl.yml` of ACL 1.0 are looked for.",
+    "The directory with `conf/acl` and `conf/plain_acl.yml` of ACL 1.0.",
     "auth",
     says_default="the environment variable `ROCKETMQ_HOME`",
 )
@@ -225,7 +225,7 @@ SECRET_EXPOSURE = Option(
     "secretExposure",
     kinds.choice("sealed", "masked", "plain"),
     "sealed",
-    "How secrets are answered to administrators: encrypted so that a copy of the user works, hidden, or in clear.",
+    "The form of secrets in answers to administrators: encrypted so that a copy of the user works, hidden, or clear.",
     "auth",
     apache_default="`plain`, always",
     ours=True,

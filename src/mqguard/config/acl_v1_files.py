@@ -1,4 +1,4 @@
-"""Finding the files of ACL 1.0 under a RocketMQ home, in the order in which its migrator counts them."""
+"""The files of ACL 1.0 in a RocketMQ home, in the order of its migrator."""
 
 import os
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ _MAX_FILE = 64 << 20
 
 
 class AclV1Text(NamedTuple):
-    """What one file holds.
+    """The content of one file.
 
     Attributes:
-        name: The file.
-        text: All of it.
-        unordered: Whether ACL 1.0 reads it in the order in which a directory happens to list its files.
+        name: The name of the file.
+        text: The whole content.
+        unordered: True if ACL 1.0 reads it in the order in which the operating system lists the directory.
     """
 
     name: str
@@ -30,29 +30,29 @@ class AclV1Text(NamedTuple):
 
 
 def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[AclV1Text]:
-    """Every ACL 1.0 file, ready for `auth.migration.plain.read_plain`.
+    """Read every ACL 1.0 file, ready for `auth.migration.plain.read_plain`.
 
-    First all YAML files under `conf/acl`, by their path, then the plain file. Files that are missing are none.
+    The YAML files under `conf/acl` come first, by path, then the plain file. Missing files are skipped.
 
     Args:
         home: The RocketMQ home.
         plain_file: The plain file, relative to the home.
 
     Raises:
-        ConfigInvalid: The home is no directory, or a file or directory cannot be read.
+        ConfigInvalid: The home is not a directory, or a file or directory cannot be read.
     """
     try:
         is_directory = home.is_dir()
     except OSError as error:
         raise ConfigInvalid(f"the RocketMQ home `{home}` cannot be read: {error.strerror}") from None
     if not is_directory:
-        raise ConfigInvalid(f"the RocketMQ home `{home}` is no directory")
+        raise ConfigInvalid(f"the RocketMQ home `{home}` is not a directory")
     plain = home / plain_file
     return [AclV1Text(str(path), read_acl_v1_file(path), path != plain) for path in _paths(home, plain)]
 
 
 def read_acl_v1_file(path: Path) -> str:
-    """The text of one file.
+    """Return the text of one file.
 
     Raises:
         ConfigInvalid: It cannot be read.
@@ -67,7 +67,7 @@ def read_acl_v1_file(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigInvalid(f"the ACL file `{path}` is no UTF-8") from None
+        raise ConfigInvalid(f"the ACL file `{path}` is not UTF-8") from None
 
 
 def _paths(home: Path, plain: Path) -> Iterator[Path]:
@@ -79,7 +79,7 @@ def _paths(home: Path, plain: Path) -> Iterator[Path]:
 
 
 def _listed(directory: Path) -> Iterator[Path]:
-    """Every YAML file below a directory; links are followed, as Java does, and each place is visited once."""
+    """Yield every YAML file below a directory; links are followed, as in Java, and each directory is visited once."""
     if not _is_there(directory):
         return
     visited: set[str] = set()
@@ -95,7 +95,7 @@ def _listed(directory: Path) -> Iterator[Path]:
 
 
 def _is_to_be_read(path: Path) -> bool:
-    # A link to nothing is not passed over, nor what cannot be looked at: reading it says that it cannot be read.
+    # Broken links and inaccessible files are not skipped: reading them fails with an error.
     try:
         return path.is_file() or not path.exists()
     except OSError:
@@ -103,10 +103,10 @@ def _is_to_be_read(path: Path) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is such a file, directory or link.
+    """True if such a file, directory or link exists.
 
     Raises:
-        ConfigInvalid: That cannot be known, such as below a directory that may not be searched.
+        ConfigInvalid: That is unknown, such as below a directory without search permission.
     """
     try:
         path.lstat()
@@ -118,5 +118,5 @@ def _is_there(path: Path) -> bool:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    # What cannot be listed may hold accounts, and would be left out without a word.
+    # A directory that cannot be listed may contain accounts, which must not be skipped without an error.
     raise ConfigInvalid(f"the ACL directory `{error.filename}` cannot be read: {error.strerror}") from None

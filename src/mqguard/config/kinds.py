@@ -1,6 +1,6 @@
-"""Kinds of values: how the text of an option becomes a value, and what is said when it cannot.
+"""Kinds of values: the conversion of an option's text to a value, and its errors.
 
-A kind never falls back to a default: what it cannot read it refuses, naming what would be right.
+A kind never falls back to a default: it rejects an invalid text and names the valid form.
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ _DELAY = re.compile(r"0*[1-9][0-9]{0,8}[smhd]\Z")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """How texts of one kind are read.
+    """The parser of one kind of value.
 
     Attributes:
-        label: What documents call it (`true` or `false`, a port, …).
-        read: Text to value; raises `ValueInvalid` saying what would be right.
+        label: Its name in documentation (`true` or `false`, a port, …).
+        read: Converts text to a value; raises `ValueInvalid` with the valid form.
     """
 
     label: str
@@ -50,7 +50,7 @@ def _boolean(text: str) -> bool:
 
 
 def integer(least: int, most: int) -> Kind[int]:
-    """Whole numbers from `least` to `most`."""
+    """Return the kind of whole numbers from `least` to `most`."""
 
     def read(text: str) -> int:
         digits = text.removeprefix("-")
@@ -62,7 +62,7 @@ def integer(least: int, most: int) -> Kind[int]:
 
 
 def choice(*words: str) -> Kind[str]:
-    """One of some words, in any letter case."""
+    """Return the kind of some words, in any letter case."""
 
     def read(text: str) -> str:
         for word in words:
@@ -74,10 +74,10 @@ def choice(*words: str) -> Kind[str]:
 
 
 def class_name(ours: Mapping[str, str]) -> Kind[str]:
-    """A built-in, chosen by the Apache class name it replaces or by our short word for it.
+    """Return the kind of built-ins, named by the Apache class that they replace or by mqguard's short word.
 
     Args:
-        ours: Apache class name to our word.
+        ours: Apache class name to mqguard's word.
     """
     words = tuple(dict.fromkeys(ours.values()))
 
@@ -87,17 +87,17 @@ def class_name(ours: Mapping[str, str]) -> Kind[str]:
         if text.lower() in words:
             return text.lower()
         if "." in text:
-            raise ValueInvalid(f"this class is not known here: write {_either(words)}, or {_either(tuple(ours))}")
-        raise ValueInvalid(f"write {_either(words)}, or the name of the Apache class that it stands for")
+            raise ValueInvalid(f"this class is unknown: write {_either(words)}, or {_either(tuple(ours))}")
+        raise ValueInvalid(f"write {_either(words)}, or the name of the Apache class that it replaces")
 
     return Kind(f"{_either(words)}, or the Apache class name", read)
 
 
 def plugin(ours: Mapping[str, str]) -> Kind[str]:
-    """A built-in as in `class_name`, or a plugin: by its registered name, or by where its class is.
+    """Return the kind of a built-in as in `class_name`, or of a plugin: its registered name, or its class.
 
     Args:
-        ours: Apache class name to our word.
+        ours: Apache class name to mqguard's word.
     """
     words = tuple(dict.fromkeys(ours.values()))
     built_in = class_name(ours)
@@ -108,7 +108,7 @@ def plugin(ours: Mapping[str, str]) -> Kind[str]:
         try:
             return read_plugin(text)
         except ValueInvalid as exc:
-            what = "this class is not known here" if "." in text else "this is no name of a plugin"
+            what = "this class is unknown" if "." in text else "this plugin is unknown"
             raise ValueInvalid(f"{what}: write {_either(words)}, or {_either(tuple(ours))}; {exc}") from None
 
     return Kind(f"{_either(words)}, the Apache class name, or a plugin", read)
@@ -118,7 +118,7 @@ def read_plugin(text: str) -> str:
     """Check the name of a plugin.
 
     Raises:
-        ValueInvalid: It is neither `package.module:Name` nor a plain word.
+        ValueInvalid: The text is neither `package.module:Name` nor a plain word.
     """
     if _PLUGIN.match(text):
         return text
@@ -138,7 +138,7 @@ def _plugins(text: str) -> tuple[str, ...]:
 
 def _text(text: str) -> str:
     if "\0" in text:
-        raise ValueInvalid("the value must not hold a null character")
+        raise ValueInvalid("the value must not contain a null character")
     return text
 
 
@@ -209,7 +209,7 @@ def _path(text: str) -> Path:
     try:
         return Path(_text(text)).expanduser()
     except RuntimeError:
-        raise ValueInvalid("there is no such user: write a path without `~`") from None
+        raise ValueInvalid("the user of this path does not exist: write a path without `~`") from None
 
 
 def _optional_path(text: str) -> Path | None:

@@ -1,6 +1,6 @@
-"""Reads a configuration: defaults, then the file, then the environment, then flags; the later wins.
+"""The loader of a configuration: defaults, then the file, then the environment, then flags; the later wins.
 
-Every value knows where it came from. What is malformed stops the start; what is merely unknown is said and left out.
+Every value records its source. A malformed value stops the start; an unknown key is reported and ignored.
 """
 
 import dataclasses
@@ -19,18 +19,18 @@ from mqguard.config.options import BY_NAME, NOT_OPTIONS, SECRETS_PREFIX
 T = TypeVar("T")
 
 MAX_FILE_BYTES = 1 << 20
-"""A configuration is a page of text; a bigger file is a mistake, such as a log."""
+"""Maximum size of the file: a configuration is a page of text, and a larger file is a mistake, such as a log."""
 
 
 PLUGIN_PREFIX = "plugin."
-"""Begins keys of the file that are for plugins, which alone know them."""
+"""Prefix of keys in the file that are for plugins."""
 
 HIDDEN = "***"
-"""What is shown of a secret."""
+"""Replacement for secrets in output."""
 
 
 class Level(enum.Enum):
-    """How much a notice matters."""
+    """The importance of a notice."""
 
     INFO = "info"
     WARNING = "warning"
@@ -38,7 +38,7 @@ class Level(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell the operator about the configuration, which does not stop the start."""
+    """A message to the operator about the configuration, which does not stop the start."""
 
     level: Level
     text: str
@@ -46,7 +46,7 @@ class Notice:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """The value of one option, and where it was set."""
+    """The value of one option, and its source."""
 
     value: object
     source: str
@@ -70,9 +70,9 @@ class Configuration:
     """The value of every option.
 
     Attributes:
-        notices: What to tell the operator.
-        path: The file it was read from, None if there was none.
-        plugins: What the file says to plugins: keys that begin with `plugin.`, without that.
+        notices: Messages to the operator.
+        path: The file it was read from, or None.
+        plugins: The settings of plugins: keys that begin with `plugin.`, without that prefix.
     """
 
     def __init__(
@@ -88,22 +88,22 @@ class Configuration:
         self.plugins = dict(plugins or {})
 
     def get(self, option: Option[T]) -> T:
-        """The value of an option."""
+        """Return the value of an option."""
         setting = self._settings.get(option.name)
-        # The loader put it there after reading it with the option's own kind.
+        # The loader parsed the value with the option's own kind.
         return option.default if setting is None else cast("T", setting.value)
 
     def source(self, option: Option[T]) -> str:
-        """Where the value was set: `default`, `broker.conf:12`, `environment MQGUARD_…` or `flag --…`."""
+        """Return the source of the value: `default`, `broker.conf:12`, `environment MQGUARD_…` or `flag --…`."""
         setting = self._settings.get(option.name)
         return "default" if setting is None else setting.source
 
     def is_set(self, option: Option[T]) -> bool:
-        """Whether anybody said something about the option."""
+        """True if the file, the environment or a flag sets the option."""
         return option.name in self._settings
 
     def text(self, option: Option[T]) -> str:
-        """The value in the form of `broker.conf`; `HIDDEN` for a secret that is set, empty for none."""
+        """Return the value in the form of `broker.conf`; `HIDDEN` for a set secret, empty for none."""
         value = self.get(option)
         if option.secret:
             return "" if value is None else HIDDEN
@@ -118,7 +118,7 @@ class Configuration:
                 return str(value)
 
     def refusal(self, option: Option[T], why: str) -> ConfigInvalid:
-        """The error for a value that is well formed but cannot be used."""
+        """Return the error for a well-formed value that cannot be used."""
         return ConfigInvalid(f"{self.source(option)}: {option.name}: {why}")
 
 
@@ -127,15 +127,16 @@ def load(
     environ: Mapping[str, str] | None = None,
     flags: Iterable[Flag] = (),
 ) -> Configuration:
-    """Read a configuration.
+    """Load a configuration.
 
     Args:
-        path: The properties file, None for none.
-        environ: The environment, None for none; only `MQGUARD_…` is looked at.
-        flags: What the command line says; of two for one option the later counts.
+        path: The properties file, or None.
+        environ: The environment, or None; only `MQGUARD_…` is used.
+        flags: The flags of the command line; of two for one option the later counts.
 
     Raises:
-        ConfigInvalid: The file cannot be read, or a value is malformed; says where, which key and what would be right.
+        ConfigInvalid: The file cannot be read, or a value is malformed; the message has the place, the key and the
+            valid form.
     """
     settings: dict[str, Setting] = {}
     notices: list[Notice] = []
@@ -157,7 +158,7 @@ def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice], 
         place = f"{path.name}:{item.line}"
         if item.key in seen:
             notices.append(
-                Notice(Level.WARNING, f"{place}: `{item.key}` stands also in line {seen[item.key]}: this one is used")
+                Notice(Level.WARNING, f"{place}: `{item.key}` is also set in line {seen[item.key]}: this one is used")
             )
         seen[item.key] = item.line
         option = BY_NAME.get(item.key)
@@ -168,7 +169,7 @@ def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice], 
         elif item.value:
             settings[item.key] = _setting(option, item.value, place)
         else:
-            # Apache leaves the default where a key has no value.
+            # Apache keeps the default if a key has no value.
             settings.pop(item.key, None)
 
 
@@ -204,11 +205,11 @@ def _setting(option: Option[object], text: str, place: str) -> Setting:
         return Setting(option.kind.read(text), place)
     except ValueInvalid as exc:
         shown = "the value" if option.secret else f"`{text}`"
-        raise ConfigInvalid(f"{place}: {option.name}: {shown} is not right: {exc}") from None
+        raise ConfigInvalid(f"{place}: {option.name}: {shown} is not valid: {exc}") from None
 
 
 def _unknown(key: str, place: str) -> Notice:
-    """What to say about a key that is no option: Apache's own are only named, others are likely mistyped."""
+    """Return the notice about a key that is not an option: Apache's own are only named, others are likely mistyped."""
     apache = _apache_keys()
     if key in apache:
         return Notice(Level.INFO, f"{place}: `{key}` is known from Apache RocketMQ and has no effect here")

@@ -1,4 +1,4 @@
-"""What an option is."""
+"""The definition of options."""
 
 import dataclasses
 import re
@@ -15,18 +15,18 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option(Generic[T]):
-    """One thing that can be configured.
+    """One configurable value.
 
     Attributes:
-        name: Its key in `broker.conf`: Apache's, where Apache has one.
-        kind: How its text is read.
-        default: Its value when nothing is said.
-        help: What it does, one sentence for the documentation.
+        name: Its key in `broker.conf`: Apache's, if Apache has one.
+        kind: The parser of its text.
+        default: Its default value.
+        help: Its effect, one sentence for the documentation.
         section: The part of mqguard that it belongs to.
-        says_default: How documents put the default, if its value does not say it by itself.
+        says_default: The default in documentation, if the value itself is not clear.
         apache_default: Apache's default where it differs, for the documentation.
-        secret: Whether its value must never be shown.
-        ours: Whether the key is mqguard's own, unknown to Apache.
+        secret: True if its value must never be shown.
+        ours: True if the key is mqguard's own, unknown to Apache.
     """
 
     name: str

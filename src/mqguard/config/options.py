@@ -1,4 +1,4 @@
-"""Every option, once: the registry that files and environment are read by. `docs/config.md` is made from this."""
+"""The registry of all options, for files and environment. `docs/config.md` is made from this."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ NOT_OPTIONS = frozenset(
         "MQGUARD_VENV",
     }
 )
-"""Environment variables of ours that are no options: they belong to the command line and to the set-up."""
+"""Environment variables of mqguard that are not options: they belong to the command line and to the set-up."""
 
 SECRETS_PREFIX = "MQGUARD_SECRET_"
-"""Begins environment variables that policy files refer to for the secrets of users."""
+"""Prefix of environment variables that policy files use for the secrets of users."""
 
 SECTIONS = {
-    "auth": "Who is let in, and who may do what",
+    "auth": "Authentication and authorization",
     "broker": "The broker",
     "namesrv": "The name server",
     "engine": "Topics, groups and messages",

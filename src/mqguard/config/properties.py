@@ -2,8 +2,8 @@ r"""Java properties files, the form of `broker.conf`.
 
 The grammar is that of `java.util.Properties.load`: `#` and `!` open comments, `=`, `:` or blanks end a key, a line that
 ends in an odd number of backslashes goes on in the next one, `\t \n \r \f \uXXXX` are escapes and any other escaped
-character stands for itself. As Apache's broker does, values are trimmed. Unlike Java, every property knows its line,
-and a broken `\u` escape is an error with that line. A key may repeat; whoever reads decides (Java: the last one wins).
+character means itself. As Apache's broker does, values are trimmed. Unlike Java, every property knows its line,
+and a broken `\u` escape is an error with that line. A key may repeat; the caller decides (Java: the last one wins).
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from mqguard.config.errors import ConfigInvalid
 
 _BLANKS = " \t\f"
 _TRIMMED = "".join(map(chr, range(0x21)))
-"""What Java's `String.trim` takes off: everything up to the blank."""
+"""The characters that Java's `String.trim` removes: everything up to the space."""
 
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _ESCAPED = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\f": "\\f", "\\": "\\\\"}
@@ -34,7 +34,7 @@ class Property:
 
 
 def decode(data: bytes) -> str:
-    """The text of a properties file: UTF-8 (with or without a mark), else ISO 8859-1, which Java assumes."""
+    """Decode a properties file: UTF-8 (with or without a mark), else ISO 8859-1, which Java assumes."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -46,7 +46,7 @@ def parse(text: str, name: str = "properties") -> list[Property]:
 
     Args:
         text: The content of the file.
-        name: What errors call the file.
+        name: The name of the file in errors.
 
     Raises:
         ConfigInvalid: A `\u` escape without four hexadecimal digits; says file and line.
@@ -62,12 +62,12 @@ def parse(text: str, name: str = "properties") -> list[Property]:
 
 
 def write(properties: list[tuple[str, str]]) -> str:
-    """Write keys and values so that `parse` reads them again (values trimmed)."""
+    """Format keys and values so that `parse` returns them again (values trimmed)."""
     return "".join(f"{_escape(key, ' =:#!')}={_escape(value, '')}\n" for key, value in properties)
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
-    """Lines without comments and blank ones, continuations joined, each with the number of its first line."""
+    """Return lines without comments and blank ones, continuations joined, each with the number of its first line."""
     lines: list[tuple[int, str]] = []
     pending: tuple[int, str] | None = None
     for number, raw in enumerate(_natural_lines(text), start=1):
@@ -88,7 +88,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 
 def _natural_lines(text: str) -> list[str]:
-    # Not str.splitlines: it would also break at \x0b, \x1c, \u2028 and the like, which belong to values here.
+    # str.splitlines would also break at \x0b, \x1c, \u2028 and others, which belong to values here.
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
@@ -97,7 +97,7 @@ def _continues(line: str) -> bool:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """Key and raw value of one logical line, escapes resolved."""
+    """Return key and raw value of one logical line, escapes resolved."""
     end = 0
     while end < len(line) and line[end] not in _BLANKS + "=:":
         end += 2 if line[end] == "\\" else 1
@@ -108,7 +108,7 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def _resolve(text: str) -> str:
-    """Replace escapes by what they stand for."""
+    """Replace escapes with their characters."""
     if "\\" not in text:
         return text
     out: list[str] = []
@@ -130,7 +130,7 @@ def _resolve(text: str) -> str:
 
 def _code_point(digits: str) -> str:
     if len(digits) != 4 or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
-        raise ValueError(f"`\\u{digits}` is no character: write `\\u` and four hexadecimal digits")
+        raise ValueError(f"`\\u{digits}` is not a character: write `\\u` and four hexadecimal digits")
     return chr(int(digits, 16))
 
 

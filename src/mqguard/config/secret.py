@@ -1,4 +1,4 @@
-"""Secrets in a configuration: read once, never shown again, and best not written there at all but referred to."""
+"""Secrets in a configuration: read once, never shown again, and preferably references."""
 
 import dataclasses
 import os
@@ -14,7 +14,7 @@ from mqguard.config.errors import ValueInvalid
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name with its secret. The repr shows the name alone.
+    """A user name with its secret. The repr only shows the name.
 
     Attributes:
         name: The access key.
@@ -26,15 +26,15 @@ class Credentials:
 
     @classmethod
     def parse(cls, text: str, name_key: str, secret_key: str) -> "Credentials":
-        """Read the JSON object that Apache's configuration holds, such as `{"username":"a","password":"b"}`.
+        """Parse the JSON object in Apache's configuration, such as `{"username":"a","password":"b"}`.
 
         Args:
             text: The JSON, or a reference (`file:…`, `env:…`) to it.
             name_key: The member that names the user.
-            secret_key: The member that holds the secret.
+            secret_key: The member with the secret.
 
         Raises:
-            ValueInvalid: It is no such object; the message never repeats any of it.
+            ValueInvalid: The text is not such an object; the message never repeats any of it.
         """
         right = f'write JSON with both members, `{{"{name_key}":"…","{secret_key}":"…"}}`'
         try:
@@ -48,13 +48,13 @@ class Credentials:
 
 
 def resolve_secret(text: str) -> Secret:
-    """The secret that a value holds or refers to.
+    """Return the secret in a value or behind its reference.
 
     Args:
         text: The secret itself, `file:PATH` (its content without the last line end) or `env:NAME`.
 
     Raises:
-        ValueInvalid: It is empty, or the file or variable it names cannot be read.
+        ValueInvalid: The value is empty, or its file or variable cannot be read.
     """
     kind, colon, place = text.partition(":")
     content = text
@@ -79,7 +79,7 @@ def make_secret() -> Secret:
 
 
 MIN_LENGTH = 12
-"""Characters of the shortest secret that nobody guesses in time, if they are random."""
+"""Minimum length of a random secret that cannot be guessed in time."""
 
 _NOTORIOUS = frozenset(
     {
@@ -104,15 +104,15 @@ _NOTORIOUS = frozenset(
         "your-secret-key",
     }
 )
-"""Secrets of examples and of every list of guesses, in small letters."""
+"""Secrets of examples and of every list of guesses, in lower case."""
 
 
 def weakness(name: str, secret: Secret) -> str | None:
-    """What makes a user's secret easy to guess, None if nothing obvious does.
+    """Return the reason why a user's secret is easy to guess, or None if there is no obvious one.
 
     Args:
         name: The user's name.
-        secret: Its secret; nothing of it is in the answer.
+        secret: Its secret; the answer contains nothing of it.
     """
     text = secret.reveal()
     if text.lower() in _NOTORIOUS:

@@ -1,7 +1,7 @@
-"""Options about what is served, where messages lie, connections, and what is put on record.
+"""Options of servers, storage, connections and audit.
 
 Names and meanings are Apache RocketMQ's (`BrokerConfig`, `MessageStoreConfig`, `NettyServerConfig`, `TlsSystemConfig`
-of release 5.5.0) where Apache has one.
+of release 5.5.0) if Apache has the option.
 """
 
 from pathlib import Path
@@ -32,15 +32,13 @@ BIND_ADDRESS = Option(
     "bindAddress",
     kinds.HOST,
     "",
-    "The address that is listened on; `0.0.0.0` or `::` for all.",
+    "The address that mqguard listens on; `0.0.0.0` or `::` for all.",
     "broker",
     says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
     apache_default="`0.0.0.0`",
 )
-REGION_ID = Option("regionId", kinds.NAME, "DefaultRegion", "The name of the region, told to clients.", "broker")
-TRACE_ON = Option(
-    "traceOn", kinds.BOOLEAN, default=True, help="Whether clients are told to send traces.", section="broker"
-)
+REGION_ID = Option("regionId", kinds.NAME, "DefaultRegion", "The name of the region, sent to clients.", "broker")
+TRACE_ON = Option("traceOn", kinds.BOOLEAN, default=True, help="True if clients should send traces.", section="broker")
 NAMESRV_LISTEN_PORT = Option(
     "namesrvListenPort", kinds.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
 )
@@ -49,14 +47,14 @@ AUTO_CREATE_TOPIC = Option(
     "autoCreateTopicEnable",
     kinds.BOOLEAN,
     default=True,
-    help="Whether sending to a new topic creates it, if the user may.",
+    help="True if sending to a new topic creates it, if the user may.",
     section="engine",
 )
 AUTO_CREATE_GROUP = Option(
     "autoCreateSubscriptionGroup",
     kinds.BOOLEAN,
     default=True,
-    help="Whether consuming as a new group creates it.",
+    help="True if consuming as a new group creates it.",
     section="engine",
 )
 MAX_TOPICS = Option(
@@ -95,26 +93,30 @@ DEFAULT_QUEUES = Option(
     "defaultTopicQueueNums",
     kinds.integer(1, 1024),
     8,
-    "The most queues that an automatically created topic gets.",
+    "The maximum number of queues of an automatically created topic.",
     "engine",
 )
 MAX_MESSAGE_SIZE = Option(
-    "maxMessageSize", kinds.SIZE, 4 * 1024 * 1024, "The biggest message that is taken.", "engine", says_default="`4M`"
+    "maxMessageSize", kinds.SIZE, 4 * 1024 * 1024, "The maximum message size.", "engine", says_default="`4M`"
 )
 MESSAGE_DELAY_LEVELS = Option(
-    "messageDelayLevel", kinds.DELAY_LEVELS, DELAY_LEVELS, "The delays that the levels 1, 2, 3, … stand for.", "engine"
+    "messageDelayLevel", kinds.DELAY_LEVELS, DELAY_LEVELS, "The delays of the levels 1, 2, 3, …", "engine"
 )
 MAX_FETCH_MESSAGES = Option(
-    "maxTransferCountOnMessageInMemory", kinds.integer(1, 1024), 32, "The most messages that one pull gets.", "engine"
+    "maxTransferCountOnMessageInMemory",
+    kinds.integer(1, 1024),
+    32,
+    "The maximum number of messages of one pull.",
+    "engine",
 )
 MAX_FETCH_BYTES = Option(
-    "maxTransferBytesOnMessageInMemory", kinds.SIZE, 256 * 1024, "The most bytes that one pull gets.", "engine"
+    "maxTransferBytesOnMessageInMemory", kinds.SIZE, 256 * 1024, "The maximum number of bytes of one pull.", "engine"
 )
 LONG_POLLING = Option(
     "longPollingEnable",
     kinds.BOOLEAN,
     default=True,
-    help="Whether a pull waits for messages as long as its client says.",
+    help="True if a pull waits for messages as long as its client requests.",
     section="engine",
 )
 
@@ -174,7 +176,7 @@ TLS_MODE = Option(
     "tls.server.mode",
     kinds.choice("disabled", "permissive", "enforcing"),
     "permissive",
-    "Whether TLS is refused, possible beside plain connections on the same port, or the only way in.",
+    "TLS is disabled, optional on the same port as plain connections, or required.",
     "net",
 )
 TLS_CERTIFICATE = Option(
@@ -185,7 +187,7 @@ TLS_KEY_PASSWORD: Option[Secret | None] = Option(
     "tls.server.keyPassword",
     kinds.SECRET,
     None,
-    "What the private key is encrypted with.",
+    "The passphrase of the private key.",
     "net",
     says_default="none",
     secret=True,
@@ -194,7 +196,7 @@ TLS_TRUST = Option(
     "tls.server.trustCertPath",
     kinds.OPTIONAL_PATH,
     None,
-    "The certificates that clients' certificates must come from, PEM.",
+    "The certificate authorities of client certificates, PEM.",
     "net",
     says_default="none",
 )
@@ -202,31 +204,31 @@ TLS_CLIENT_AUTH = Option(
     "tls.server.need.client.auth",
     kinds.choice("none", "optional", "require"),
     "none",
-    "Whether clients show a certificate. `require` needs `tls.server.mode = enforcing`.",
+    "The use of client certificates. `require` needs `tls.server.mode = enforcing`.",
     "net",
 )
 TLS_TEST_MODE = Option(
     "tls.test.mode.enable",
     kinds.BOOLEAN,
     default=True,
-    help="Whether a throw-away certificate is made when none is given; otherwise there is no TLS without one.",
+    help="True to create a temporary certificate if none is given; otherwise there is no TLS without one.",
     section="net",
 )
 PROXY_PROTOCOL_PEERS = Option(
     "proxyProtocolPeers",
     kinds.NETWORKS,
     (),
-    "The balancers whose PROXY protocol header is believed.",
+    "The load balancers whose PROXY protocol header is trusted.",
     "net",
     says_default="none",
-    apache_default="everybody's is believed",
+    apache_default="every sender is trusted",
     ours=True,
 )
 IDLE_SECONDS = Option(
     "serverChannelMaxIdleTimeSeconds",
     kinds.integer(1, 86_400),
     120,
-    "How long a connection may be silent before it is closed.",
+    "How long a connection may be idle before it is closed.",
     "net",
 )
 MAX_CONNECTIONS = Option(
@@ -279,7 +281,7 @@ AUDIT_SINKS = Option(
     "auditSinks",
     kinds.PLUGINS,
     (),
-    "Plugins that get every audit record, beside the files.",
+    "Plugins that get every audit record, in addition to the files.",
     "audit",
     says_default="none",
     ours=True,
@@ -288,7 +290,7 @@ LOG_JSON = Option(
     "logJson",
     kinds.BOOLEAN,
     default=False,
-    help="Whether log lines on standard error are JSON objects.",
+    help="True if log lines on standard error are JSON objects.",
     section="audit",
     ours=True,
 )
@@ -296,7 +298,7 @@ LOG_LEVEL = Option(
     "logLevel",
     kinds.choice("debug", "info", "warning", "error"),
     "info",
-    "What is said on standard error.",
+    "The minimum level of log lines on standard error.",
     "audit",
     ours=True,
 )

@@ -1,4 +1,4 @@
-"""Finds a decision or a change in the audit log by its id, in the files that are written and in those that are full."""
+"""Search of the audit log for a decision or a change by its id, in current and in full files."""
 
 import json
 import mmap
@@ -10,15 +10,15 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def find_decision(log: Path, decision_id: str) -> dict[str, object] | None:
-    """The record of a refusal.
+    """Return the record of a denial.
 
     Args:
-        log: The JSON lines that are being written; full parts lie beside it as `log.1`, `log.2`, …, and so do the lines
-            about peers that did not prove who they are, as `log.unauthenticated` with parts of its own.
-        decision_id: As the peer was told.
+        log: The current file of JSON lines. Full parts are in the same directory as `log.1`, `log.2`, …, and so are the
+            lines about unauthenticated peers, as `log.unauthenticated` with parts of its own.
+        decision_id: The id that the peer received.
 
     Returns:
-        The record, None if there is none of that id.
+        The record, or None if no record has that id.
 
     Raises:
         OSError: A file cannot be read.
@@ -34,7 +34,7 @@ def find_change(log: Path, change_id: str) -> dict[str, object] | None:
         change_id: The `id` in the record.
 
     Returns:
-        The record, None if there is none of that id.
+        The record, or None if no record has that id.
 
     Raises:
         OSError: A file cannot be read.
@@ -76,7 +76,7 @@ def _line_with(path: Path, member: str, value: str) -> dict[str, object] | None:
             start = text.rfind(b"\n", 0, at) + 1
             end = text.find(b"\n", at)
             record = _read(text[start : end if end >= 0 else len(text)])
-            # A name can hold anything, also what looks like a member: the member itself must be equal.
+            # A name can contain any text, even the text of a member, so the member itself must be equal.
             if record is not None and record.get(member) == value:
                 return record
             at = text.find(wanted, at + 1)
@@ -87,5 +87,5 @@ def _read(line: bytes) -> dict[str, object] | None:
     try:
         record = json.loads(line)
     except ValueError:
-        return None  # the last line of a file that is being written may be cut
+        return None  # the last line of the current file may be incomplete
     return record if isinstance(record, dict) else None

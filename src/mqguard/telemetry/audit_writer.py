@@ -1,14 +1,14 @@
-"""Takes audit records without ever blocking, and writes their lines from a thread of its own.
+"""The audit writer: accepts records without blocking, and writes their lines from a thread of its own.
 
 Rule 1: the thread that puts records never touches the disk.
-Rule 2: nothing is lost silently: records that found no room are counted, and a line says how many are missing where.
-Rule 3: a disk that takes no more is said once; what was taken is kept and tried again until it is written.
-Rule 4: load alone loses nothing. The thread that puts records makes their lines too, at the end of each turn of its
-loop (`end_turn`), so that the writer has little to do, in few big steps. Still a busy thread can keep the interpreter
-from another for most of a second: where many records wait, it gives way for some milliseconds, unless it is the disk
-that they wait for.
-Rule 5: some room is reserved. A record that finds no room there is not counted as dropped: its owner keeps it.
-Rule 6: the receipt of a record is given back only after its line was synced to the disk.
+Rule 2: every loss is reported: records without room are counted, and a line gives their number and position.
+Rule 3: a failing disk is logged once; accepted records are kept and retried until they are written.
+Rule 4: load alone loses nothing. The thread that puts records also makes their lines, at the end of each turn of its
+loop (`end_turn`), so that the writer has little to do, in a few big steps. A busy thread can still keep the interpreter
+from the writer for most of a second. If many records wait, it sleeps for some milliseconds, unless they wait for the
+disk.
+Rule 5: some room is reserved. A record without room there is not counted as dropped: its owner keeps it.
+Rule 6: the receipt of a record is returned only after its line was synced to the disk.
 """
 
 import collections
@@ -22,32 +22,32 @@ from mqguard.telemetry.rotating_file import RotatingFile
 _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
-"""Most records that wait to be written: about two seconds of the busiest broker, some 30 MB."""
+"""Maximum number of waiting records: about two seconds of the busiest broker, some 30 MB."""
 RESERVED = 16_384
-"""Most records beyond that, of those that may use the reserved room."""
+"""Maximum number of further records that may use the reserved room."""
 MAX_BYTES = 64 << 20
-"""Most bytes of lines that wait, beside which no more records are taken; half as much more for reserved ones."""
+"""Maximum bytes of waiting lines; reserved records may use half as much more."""
 PER_STEP = 1_024
-"""Records of one turn whose lines are made at a time."""
+"""Records of one turn whose lines are made in one step."""
 MANY = 4_096
-"""Records that wait when the thread that puts them gives way."""
+"""Number of waiting records at which the putting thread sleeps."""
 GIVE_WAY_S = 0.005
-"""How long it gives way at most, in each turn of its loop."""
+"""Maximum sleep in each turn of its loop."""
 LINGER_S = 0.02
-"""How long the writer waits for company of the first record."""
+"""Time for which the writer waits for further records after the first."""
 RETRY_S = 1.0
-"""How long the writer leaves a disk alone that takes no more."""
+"""Time between two attempts of the writer on a failing disk."""
 
 
 class Lines(Protocol):
-    """Makes lines of records, for each of the files."""
+    """Converts records to lines, for each of the files."""
 
     def render(self, records: Sequence[Any]) -> Sequence[bytes]:
-        """The lines of a batch, for each file."""
+        """Return the lines of a batch, for each file."""
         ...  # pragma: no cover
 
     def lost(self, count: int, when_ms: int) -> Sequence[bytes]:
-        """The lines that say how many records found no room, for each file."""
+        """Return the lines that report the number of records without room, for each file."""
         ...  # pragma: no cover
 
 
@@ -55,8 +55,8 @@ class _Made(NamedTuple):
     """The lines of a turn.
 
     Attributes:
-        records: How many records they are of.
-        lineless: How many of these have no lines.
+        records: Number of records.
+        lineless: Number of records without lines.
         chunks: The lines for each file.
         receipts: Receipts of some of the records.
     """
@@ -68,12 +68,12 @@ class _Made(NamedTuple):
 
 
 class AuditWriter:
-    """A bounded queue and the thread that empties it. One thread puts, this one writes.
+    """A bounded queue and the thread that empties it. One thread puts records, this one writes them.
 
     Attributes:
-        written: Records that are in the files.
-        dropped: Records that found no room in the queue.
-        broken: Records that could not be made into lines, or were not written when the writer was closed.
+        written: Number of records in the files.
+        dropped: Number of records without room in the queue.
+        broken: Number of records without lines, or not written at the close of the writer.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class AuditWriter:
         """Prepare to write.
 
         Args:
-            files: Where to; each gets its own lines.
-            lines: Makes the lines.
+            files: The files; each gets its own lines.
+            lines: Converts records to lines.
             now_ms: Milliseconds since the epoch.
-            limit: Most records that wait.
-            reserved: Most records beyond that, of those that may use the reserved room.
+            limit: Maximum number of waiting records.
+            reserved: Maximum number of further records that may use the reserved room.
         """
         self.written = 0
         self.dropped = 0
@@ -103,14 +103,15 @@ class AuditWriter:
         self._reserved_limit = limit + reserved
         self._turn: list[object] = []
         self._turn_receipts: list[str] = []
-        # Receipts of records that are on the disk: what one thread appends and the other takes.
+        # Receipts of records on the disk: one thread appends, the other one takes.
         self._receipts: collections.deque[str] = collections.deque()
-        # Lines of whole turns, with the number of records they are of and of those that have none: what one thread
-        # appends and the other takes. INVARIANT: only `dropped` and `_put` are counted by the thread that puts.
+        # Lines of whole turns, with the numbers of records with and without lines: one thread appends, the other one
+        # takes. INVARIANT: only the putting thread counts `dropped` and `_put`.
         self._made: collections.deque[_Made] = collections.deque()
         self._put = 0
         self._done = 0
-        # Bytes of lines, made by one thread and done by the other, and what followed from them when the first looked.
+        # Bytes of lines, made by one thread and written by the other, and the result when the first thread last
+        # checked.
         self._bytes_made = 0
         self._bytes_done = 0
         self._is_heavy = False
@@ -128,22 +129,24 @@ class AuditWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next record would find no room."""
+        """True if there is no room for the next record."""
         self._weigh()
         return self._put - self._done >= self._limit or self._is_heavy
 
     @property
     def waiting(self) -> int:
-        """How many records wait to be written."""
+        """The number of records that wait to be written."""
         return self._put - self._done
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:
-        """Take a record; False if there is no room, which is counted and said in the files unless it is reserved.
+        """Accept a record, or return False if there is no room.
+
+        The loss is counted and reported in the files, unless the record may use the reserved room.
 
         Args:
-            record: What the lines are made of.
+            record: The source of the lines.
             reserved: True if the record may use the reserved room.
-            receipt: What `take_receipts` gives back once the line is on the disk; empty for nothing.
+            receipt: The text that `take_receipts` returns once the line is on the disk; empty for none.
         """
         if self._is_heavy:
             self._weigh()
@@ -163,12 +166,12 @@ class AuditWriter:
         return True
 
     def take_receipts(self) -> list[str]:
-        """Return the receipts of records that came to the disk since the last call."""
+        """Return the receipts of records written to the disk since the last call."""
         taken = self._receipts
         return [taken.popleft() for _ in range(len(taken))]
 
     def end_turn(self) -> None:
-        """Hand over what was put in this turn. To be called by the thread that puts, before it waits for anything."""
+        """Hand over the records of this turn. The putting thread calls this before it waits for anything."""
         turn = self._turn
         if not turn:
             return
@@ -187,7 +190,7 @@ class AuditWriter:
             self._give_way()
 
     def _weigh(self) -> None:
-        """See how many bytes wait. Only for the thread that puts."""
+        """Count the waiting bytes. Only for the putting thread."""
         waiting = self._bytes_made - self._bytes_done
         self._is_heavy = waiting >= MAX_BYTES
         self._is_very_heavy = waiting >= MAX_BYTES * 3 // 2
@@ -197,16 +200,16 @@ class AuditWriter:
         self._caught_up.clear()
         self._hurry.set()
         self._caught_up.wait(GIVE_WAY_S)
-        # The writer waits for the disk, and nobody is helped by waiting with it. A writer that waits for a processor is
-        # given way to again.
+        # The writer waits for the disk, and sleeping does not help. If it waits for a processor, this thread sleeps
+        # again.
         self._stuck = self._done == done and self._is_writing
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start to write."""
         self._thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Write what waits and stop. What the disk does not take is counted and logged. Ends the turn of the caller."""
+        """Write the waiting records and stop. The rest is counted and logged. This ends the turn of the caller."""
         self.end_turn()
         self._closing.set()
         self._wake.set()
@@ -224,18 +227,19 @@ class AuditWriter:
                     if self._closing.is_set():
                         break
                     self._rest()
-                # Company is waited for: a few big writes cost the other threads less than many small ones.
+                # The writer waits for further records: a few big writes cost the other threads less than many small
+                # ones.
                 self._hurry.wait(LINGER_S)
                 self._hurry.clear()
                 self._drain()
             except Exception:  # noqa: BLE001 - rule 2: the thread must not die and leave a queue that fills for ever
-                _LOG.exception("the audit writer stumbled")
+                _LOG.exception("the audit writer failed in one step and continues")
         for file in self._files:
             file.close()
 
     def _rest(self) -> None:
         self._resting = True
-        # Lines that came before the line above found nobody resting; they must not be slept through.
+        # Lines that came before the line above woke no thread; the writer must not sleep now.
         if not self._made and not self._closing.is_set():
             self._wake.wait()
         self._resting = False
@@ -247,7 +251,7 @@ class AuditWriter:
             return
         count = sum(one.records for one in made)
         lineless = sum(one.lineless for one in made)
-        # A turn that has a record without lines keeps its receipts: nobody knows which record they are of.
+        # A turn with a record without lines keeps its receipts, because they cannot be assigned to records.
         receipts = [receipt for one in made if not one.lineless for receipt in one.receipts]
         written = False
         try:
@@ -269,7 +273,7 @@ class AuditWriter:
                 self._give_up(count - lineless)
 
     def _give_up(self, lost: int = 0) -> None:
-        """Count what is not written: what waits, and what was `lost` on the way."""
+        """Count the records that are not written: the waiting ones, and those that were `lost` before."""
         missing = self.waiting
         self._made.clear()
         self._done += missing
@@ -280,15 +284,15 @@ class AuditWriter:
         missing = self.dropped - self._told_dropped
         if missing:
             self._told_dropped += missing
-            _LOG.warning("%d audit records found no room and are missing", missing)
+            _LOG.warning("%d audit records are missing because the queue was full", missing)
             self._write(self._lines.lost(missing, self._now_ms()))
 
     def _render(self, batch: list[object]) -> tuple[int, Sequence[bytes]]:
-        """The lines of records, and how many have none."""
+        """Return the lines of records, and the number of records without lines."""
         try:
             return 0, self._lines.render(batch)
         except Exception:  # noqa: BLE001 - one bad record must not take its batch with it
-            _LOG.exception("an audit record has no lines")
+            _LOG.exception("an audit record cannot be converted to lines")
         lineless = 0
         parts: list[list[bytes]] = [[] for _ in self._files]
         for record in batch:
@@ -300,7 +304,7 @@ class AuditWriter:
         return lineless, [b"".join(lines) for lines in parts]
 
     def _write(self, chunks: Sequence[bytes]) -> bool:
-        """Write to every file; False if the writer was closed while the disk took no more."""
+        """Write to every file; return False if the writer was closed while the disk failed."""
         for file, chunk in zip(self._files, chunks, strict=True):
             rest = chunk
             fresh = True
@@ -316,12 +320,12 @@ class AuditWriter:
                     self._failed(file, exc)
                     if last:
                         return False
-                    # Who closes the writer gives the disk one more chance, not none.
+                    # When the writer is closed, the disk gets one more attempt.
                     last = self._closing.wait(RETRY_S)
         return True
 
     def _sync(self, chunks: Sequence[bytes]) -> bool:
-        """Bring what was just written to the disk; False if the disk cannot, so that nobody is told it is there."""
+        """Sync the written lines to the disk; return False on failure, so that no receipt is returned."""
         try:
             for file, chunk in zip(self._files, chunks, strict=True):
                 if chunk:

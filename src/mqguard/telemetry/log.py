@@ -1,4 +1,4 @@
-"""Sets up logging: one line per event, as text or JSON, and nothing in it that looks like a secret."""
+"""Logging: one line for each event, as text or JSON, without values that look like secrets."""
 
 import json
 import logging
@@ -17,21 +17,21 @@ _NAMED = re.compile(
     r"[\"']?\s*(?:[:=]|\bis\b)\s*)(?P<open>[\"']?)(?P<value>[^\s\"',;&}\])]+)",
     re.IGNORECASE,
 )
-"""A value behind a name that says what it is: `password=x`, `"secretKey": "x"`, `Signature: x`."""
+"""A value after a name of a secret: `password=x`, `"secretKey": "x"`, `Signature: x`."""
 
 _SIGNATURE = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{27}=(?![A-Za-z0-9+/=])")
-"""The Base64 form of an HMAC-SHA1, wherever it stands."""
+"""The Base64 form of an HMAC-SHA1, anywhere in a text."""
 
 
 def redact(text: str) -> str:
-    """The text without values that look like secrets or signatures."""
+    """Return the text without values that look like secrets or signatures."""
     return _SIGNATURE.sub(HIDDEN, _NAMED.sub(lambda found: f"{found['name']}{found['open']}{HIDDEN}", text))
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-02T03:04:05.678Z WARNING mqguard.net.server what happened`.
+    """The text form: `2026-01-02T03:04:05.678Z WARNING mqguard.net.server what happened`.
 
-    Whatever a peer calls itself, an event is one line; the trace of an error follows it on lines that are set in.
+    An event is one line, whatever names peers choose. The trace of an error follows on indented lines.
     """
 
     def __init__(self) -> None:
@@ -39,28 +39,28 @@ class TextFormatter(logging.Formatter):
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, redacted."""
+        """Return the line, redacted."""
         return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The line without the trace."""
+        """Return the line without the trace."""
         record.message = visible(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """The trace, set in, so that no message of an error passes for an event."""
+        """Return the trace, indented, so that no message of an error looks like an event."""
         return textwrap.indent(super().formatException(ei), "    ", lambda _: True)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per event: time, level, logger, message, and the trace of an error."""
+    """The JSON form: one object for each event, with time, level, logger, message, and the trace of an error."""
 
     def __init__(self) -> None:
         super().__init__()
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, redacted."""
+        """Return the line, redacted."""
         moment = self.formatTime(record, "%Y-%m-%dT%H:%M:%S")
         event = {
             "time": f"{moment}.{int(record.msecs):03d}Z",
@@ -74,15 +74,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str = "INFO", *, as_json: bool = False, stream: TextIO | None = None) -> None:
-    """Log to a stream, standard error by default; replaces what was set up before.
+    """Log to a stream, standard error by default; this replaces the previous configuration.
 
     Args:
         level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
         as_json: One JSON object per line instead of text.
-        stream: Where to.
+        stream: The stream.
 
     Raises:
-        ValueError: There is no such level.
+        ValueError: The level is unknown.
     """
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())

@@ -1,6 +1,6 @@
-"""Metrics: plain integers that are added to where things happen, and numbers that are read when they are asked for.
+"""Metrics: plain integers that code increments, and numbers that are read on request.
 
-This module knows no format and no library, so that counting costs nothing else. `telemetry.prometheus` exports it.
+This module depends on no format and no library, so that counting costs nothing else. `telemetry.prometheus` exports it.
 """
 
 import enum
@@ -12,21 +12,21 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 
 
 class Kind(enum.Enum):
-    """How a number behaves."""
+    """The behaviour of a number."""
 
     COUNTER = "counter"
-    """It only grows."""
+    """A number that only grows."""
     GAUGE = "gauge"
 
 
 class Family(Protocol):
-    """Numbers of one name, told apart by the values of their labels.
+    """Numbers of one name, distinguished by the values of their labels.
 
     Attributes:
-        name: The name, such as `mqguard_requests_refused_total`. That of a counter ends in `_total`.
-        help: What is counted, in one sentence.
+        name: The name, such as `mqguard_requests_refused_total`. The name of a counter ends in `_total`.
+        help: The counted events, in one sentence.
         labels: Names of the labels, in the order of their values.
-        kind: How the numbers behave.
+        kind: The behaviour of the numbers.
     """
 
     name: str
@@ -67,10 +67,10 @@ class CounterFamily:
         self._children: dict[tuple[str, ...], Counter] = {}
 
     def of(self, *values: str) -> Counter:
-        """Return the counter with these label values; it is made when it is first asked for.
+        """Return the counter with these label values; the first call creates it.
 
         Raises:
-            ValueError: There are not as many values as labels.
+            ValueError: The number of values differs from that of labels.
         """
         found = self._children.get(values)
         if found is not None:
@@ -87,7 +87,7 @@ class CounterFamily:
 
 
 class ObservedFamily:
-    """Numbers of one name that others hold, read when they are asked for; see `Family`."""
+    """Numbers of one name that other objects store, read on request; see `Family`."""
 
     def __init__(self, name: str, help: str, kind: Kind, labels: tuple[str, ...], read: Callable[[], Samples]) -> None:  # noqa: A002 - the usual word
         self.name = name
@@ -108,10 +108,10 @@ class Metrics:
         self._families: dict[str, Family] = {}
 
     def family(self, name: str, help: str, labels: tuple[str, ...] = ()) -> CounterFamily:  # noqa: A002 - the usual word
-        """Return the counters of that name; they are made when they are first asked for.
+        """Return the counters of that name; the first call creates them.
 
         Raises:
-            ValueError: The family was made with other labels, or is read from elsewhere.
+            ValueError: The family was created with other labels, or is an observed one.
         """
         found = self._families.setdefault(name, CounterFamily(name, help, labels))
         if found.labels != labels or not isinstance(found, CounterFamily):
@@ -128,7 +128,7 @@ class Metrics:
         """Add a number that `read` returns.
 
         Raises:
-            ValueError: There is a family of that name.
+            ValueError: A family of that name exists.
         """
         self._add(ObservedFamily(name, help, kind, (), lambda: [((), read())]))
 
@@ -140,23 +140,23 @@ class Metrics:
         reads: Mapping[str, Callable[[], float]],
         kind: Kind = Kind.COUNTER,
     ) -> None:
-        """Add numbers told apart by one label.
+        """Add numbers distinguished by one label.
 
         Args:
             name: Name of the family.
-            help: What is counted.
+            help: The counted events.
             label: Name of the label.
             reads: Returns the number, for each value of the label.
-            kind: How the numbers behave.
+            kind: The behaviour of the numbers.
 
         Raises:
-            ValueError: There is a family of that name.
+            ValueError: A family of that name exists.
         """
         self._add(ObservedFamily(name, help, kind, (label,), lambda: [((one,), read()) for one, read in reads.items()]))
 
     def _add(self, family: Family) -> None:
         if family.name in self._families:
-            raise ValueError(f"there is a metric `{family.name}` already")
+            raise ValueError(f"the metric `{family.name}` exists: choose another name")
         self._families[family.name] = family
 
     def __iter__(self) -> Iterator[Family]:

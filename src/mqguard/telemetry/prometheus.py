@@ -1,4 +1,4 @@
-"""Exports metrics in the data model of Prometheus."""
+"""Export of metrics in the data model of Prometheus."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ _ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 class PrometheusCollector(Collector):
-    """Gives metrics to a registry of `prometheus_client`, which reads them only when it is asked.
+    """A collector for a registry of `prometheus_client`, which reads the metrics only on request.
 
     Attributes:
-        registry: The registry; it holds these metrics alone.
+        registry: The registry; it contains only these metrics.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -24,7 +24,7 @@ class PrometheusCollector(Collector):
         self.registry.register(self)
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Read every metric."""
+        """Yield every metric."""
         for family in self._metrics:
             make = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
             metric = make(family.name, family.help, labels=family.labels)
@@ -33,7 +33,7 @@ class PrometheusCollector(Collector):
             yield metric
 
     def samples(self) -> dict[str, str]:
-        """Return every number as text, by its name and labels as Prometheus writes them.
+        """Return every number as text, by its name and labels in Prometheus' notation.
 
         A key looks like `mqguard_requests_refused_total{stage="authentication",reason="throttled"}`.
         """

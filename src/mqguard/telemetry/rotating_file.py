@@ -1,4 +1,4 @@
-"""A file that only grows at its end, and makes room by renaming. For one thread."""
+"""A file that grows only at its end, and is rotated by renaming. For one thread."""
 
 import os
 from pathlib import Path
@@ -9,16 +9,16 @@ MODE = 0o600
 class RotatingFile:
     """Appends bytes to `path`; older parts are `path.1` (the newest) to `path.N`.
 
-    Other readers may watch the file: a part is renamed, never rewritten.
+    Other programs may follow the file: a part is renamed, never rewritten.
     """
 
     def __init__(self, path: Path, max_bytes: int, parts: int) -> None:
-        """Use a path; nothing is opened before the first write.
+        """Use a path; the first write opens the file.
 
         Args:
-            path: The file; its directory must exist. Made readable for its owner only.
-            max_bytes: A part that has reached this size is full.
-            parts: How many full parts are kept beside the file.
+            path: The file; its directory must exist. Only its owner may read it.
+            max_bytes: The size at which a part is full.
+            parts: Number of full parts to keep.
         """
         self._path = path
         self._max_bytes = max_bytes
@@ -28,10 +28,10 @@ class RotatingFile:
         self._is_line_ended = False
 
     def make_room(self) -> None:
-        """Begin a new part if the file is full. Call it between lines.
+        """Start a new part if the file is full. Call this between lines.
 
         Raises:
-            OSError: The disk cannot do it.
+            OSError: The disk failed.
         """
         if self._fd < 0:
             self._open()
@@ -41,10 +41,10 @@ class RotatingFile:
             self._open()
 
     def append(self, data: bytes) -> int:
-        """Write as much of `data` as the disk takes at once, and return how many bytes that was.
+        """Write as much of `data` as the disk accepts at once, and return the number of written bytes.
 
         Raises:
-            OSError: The disk takes nothing.
+            OSError: The disk accepts nothing.
         """
         if self._fd < 0:
             self._open()
@@ -53,30 +53,30 @@ class RotatingFile:
         return written
 
     def sync(self) -> None:
-        """Have what was written survive the end of the machine.
+        """Sync the written bytes, so that they survive a crash of the machine.
 
         Raises:
-            OSError: The disk cannot do it.
+            OSError: The disk failed.
         """
         if self._fd >= 0:
             os.fsync(self._fd)
 
     def close(self) -> None:
-        """Let go of the file; the next write opens it again."""
+        """Close the file; the next write opens it again."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def _open(self) -> None:
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
-        # A file that was there before may have been readable for others.
+        # An existing file may have been readable for others.
         os.fchmod(fd, MODE)
         self._size = os.fstat(fd).st_size
         self._fd = fd
         self._end_line()
 
     def _end_line(self) -> None:
-        """End a line that a process left half written when it was killed, so that the next line is one of its own."""
+        """End an incomplete line of a killed process, so that the next line is separate."""
         if self._size == 0 or self._is_line_ended:
             self._is_line_ended = True
             return

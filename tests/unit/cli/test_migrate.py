@@ -107,7 +107,7 @@ def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
     [
         ([], "give either files to migrate"),
         (["none.yml"], "the ACL file `none.yml` cannot be read: No such file or directory"),
-        (["--home", "none"], "the RocketMQ home `none` is no directory"),
+        (["--home", "none"], "the RocketMQ home `none` is not a directory"),
         (["--home", "."], "`.` has no ACL 1.0 files"),
         (["bad.yml"], "bad.yml:1:1: unknown key `accont` in the file: did you mean `accounts`?"),
     ],

@@ -36,7 +36,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     path = tmp_path / "a.yml"
     path.write_bytes(b"\xff\xfe")
     for call, message in (
-        (lambda: read_acl_v1(tmp_path / "none"), "is no directory"),
+        (lambda: read_acl_v1(tmp_path / "none"), "is not a directory"),
         (lambda: read_acl_v1_file(tmp_path / "none"), "cannot be read: No such file"),
         (lambda: read_acl_v1_file(path), "is not UTF-8"),
     ):

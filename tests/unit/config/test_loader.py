@@ -90,21 +90,24 @@ def _text(value):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("listenPort=eleven", "broker.conf:2: listenPort: `eleven` is not right: write a whole number from 0 to 65535"),
-        ("listenPort=65536", "broker.conf:2: listenPort: `65536` is not right: write a whole number from 0 to 65535"),
-        ("listenPort=²", "broker.conf:2: listenPort: `²` is not right: write a whole number from 0 to 65535"),
+        (
+            "listenPort=eleven",
+            "broker.conf:2: listenPort: `eleven` is not valid: write a whole number from 0 to 65535",
+        ),
+        ("listenPort=65536", "broker.conf:2: listenPort: `65536` is not valid: write a whole number from 0 to 65535"),
+        ("listenPort=²", "broker.conf:2: listenPort: `²` is not valid: write a whole number from 0 to 65535"),
         (
             "authenticationEnabled=yes",
-            "broker.conf:2: authenticationEnabled: `yes` is not right: write `true` or `false`",
+            "broker.conf:2: authenticationEnabled: `yes` is not valid: write `true` or `false`",
         ),
         (
             "flushDiskType=FLUSH",
-            "broker.conf:2: flushDiskType: `FLUSH` is not right: write `ASYNC_FLUSH` or `SYNC_FLUSH`",
+            "broker.conf:2: flushDiskType: `FLUSH` is not valid: write `ASYNC_FLUSH` or `SYNC_FLUSH`",
         ),
         (
             "authenticationProvider=com.example.Mine",
             (
-                "broker.conf:2: authenticationProvider: `com.example.Mine` is not right: this class is not known here: "
+                "broker.conf:2: authenticationProvider: `com.example.Mine` is not valid: this class is unknown: "
                 "write `default`, or `org.apache.rocketmq.auth.authentication.provider.DefaultAuthenticationProvider`; "
                 "for a plugin its registered name, or `package.module:Name`"
             ),
@@ -112,28 +115,28 @@ def _text(value):
         (
             "initAuthenticationUser=rocketmq/hunter2",
             (
-                "broker.conf:2: initAuthenticationUser: the value is not right: write JSON with both members, "
+                "broker.conf:2: initAuthenticationUser: the value is not valid: write JSON with both members, "
                 '`{"username":"…","password":"…"}`'
             ),
         ),
         (
             "innerClientAuthenticationCredentials=file:/no/such",
             (
-                "broker.conf:2: innerClientAuthenticationCredentials: the value is not right: the file `/no/such` cannot "
+                "broker.conf:2: innerClientAuthenticationCredentials: the value is not valid: the file `/no/such` cannot "
                 "be read: No such file or directory"
             ),
         ),
         (
             "messageDelayLevel=1s 5x",
             (
-                "broker.conf:2: messageDelayLevel: `1s 5x` is not right: write delays separated by blanks, "
+                "broker.conf:2: messageDelayLevel: `1s 5x` is not valid: write delays separated by blanks, "
                 "such as `1s 5s 10s 1m 2h 1d`"
             ),
         ),
         (
             "proxyProtocolPeers=10.0.0.0/33",
             (
-                "broker.conf:2: proxyProtocolPeers: `10.0.0.0/33` is not right: write addresses or CIDR ranges separated "
+                "broker.conf:2: proxyProtocolPeers: `10.0.0.0/33` is not valid: write addresses or CIDR ranges separated "
                 "by commas, such as `10.0.0.0/8,::1`"
             ),
         ),
@@ -169,7 +172,7 @@ def test_a_repeated_key_is_said_and_the_last_one_used(tmp_path):
     found = load(conf(tmp_path, "listenPort=1\nlistenPort=2\n"))
     assert found.get(server_options.LISTEN_PORT) == 2
     assert [notice.text for notice in found.notices] == [
-        "broker.conf:2: `listenPort` stands also in line 1: this one is used"
+        "broker.conf:2: `listenPort` is also set in line 1: this one is used"
     ]
 
 

@@ -199,5 +199,5 @@ def test_a_migration_needs_to_know_where_from(house, monkeypatch):
     monkeypatch.delenv("ROCKETMQ_HOME", raising=False)
     with pytest.raises(ConfigInvalid, match="flag --set: migrateAuthFromV1Enabled: `true` needs `rocketmqHome`"):
         house.start(migrateAuthFromV1Enabled="true")
-    with pytest.raises(ConfigInvalid, match="the RocketMQ home `/no/such/home` is no directory"):
+    with pytest.raises(ConfigInvalid, match="the RocketMQ home `/no/such/home` is not a directory"):
         house.start(migrateAuthFromV1Enabled="true", rocketmqHome="/no/such/home")

@@ -113,7 +113,7 @@ def test_a_full_queue_turns_records_away_and_says_so(disks, caplog):
     assert disks[0].data == b"a 0\na 1\na 2\na lost 2 at 7\n"
     assert disks[1].data.endswith(b"b lost 2\n")
     assert audit.dropped == 2
-    assert "2 audit records found no room" in caplog.text
+    assert "2 audit records are missing because the queue was full" in caplog.text
 
 
 def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):

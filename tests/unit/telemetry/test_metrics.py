@@ -46,7 +46,7 @@ def test_the_number_of_counters_is_bounded(monkeypatch):
 def test_a_name_is_taken_once():
     metrics = Metrics()
     metrics.observe("a_total", "A.", lambda: 1)
-    with pytest.raises(ValueError, match="already"):
+    with pytest.raises(ValueError, match="exists: choose another name"):
         metrics.observe_each("a_total", "A.", "x", {})
     with pytest.raises(ValueError, match="a_total"):
         metrics.family("a_total", "A.")
