@@ -8,11 +8,9 @@ delivered message stores it too.
 
 import re
 
-from mqguard.engine.detour import bring_back, turn_aside
+from mqguard.engine.detour import Detours
 from mqguard.engine.errors import MessageIllegal
-from mqguard.engine.log import MessageLog
 from mqguard.engine.offsets import Offsets
-from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
 from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
@@ -61,8 +59,7 @@ class Delays:
 
     Args:
         store: Where they wait.
-        log: Where they go.
-        topics: Whether their topic still exists.
+        detours: Turns them aside and brings them back.
         offsets: Keeps how far each level is delivered.
         clock: Says from when a message waits.
         levels: Milliseconds of level 1, 2, …
@@ -74,15 +71,13 @@ class Delays:
     def __init__(
         self,
         store: MessageStore,
-        log: MessageLog,
-        topics: Topics,
+        detours: Detours,
         offsets: Offsets,
         clock: Clock,
         levels: tuple[int, ...],
     ) -> None:
         self._store = store
-        self._log = log
-        self._topics = topics
+        self._detours = detours
         self._offsets = offsets
         self._clock = clock
         self._levels = levels
@@ -120,7 +115,7 @@ class Delays:
         Returns:
             The tag code to store it with: when it is due.
         """
-        turn_aside(message, pairs, names.SCHEDULE_TOPIC, level - 1)
+        self._detours.turn_aside(message, pairs, names.SCHEDULE_TOPIC, level - 1)
         return self._clock.now_ms() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
@@ -190,7 +185,7 @@ class Delays:
 
     def _deliver_entry(self, entry: Entry) -> None:
         message = self._waiting_message(entry)
-        if message is None or not bring_back(message, self._log, self._topics):
+        if message is None or not self._detours.bring_back(message):
             self.undeliverable += 1
 
     def _waiting_message(self, entry: Entry) -> Record | None:

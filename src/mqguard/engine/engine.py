@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.delay import Delays, parse_levels
+from mqguard.engine.detour import Detours
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetched, Fetcher
 from mqguard.engine.groups import Groups
@@ -71,9 +72,10 @@ class Engine:
         self.topics = Topics(store, self.turn, clock, settings, self.offsets)
         self.groups = Groups(store, self.turn, clock, settings, self.topics, self.offsets)
         self._log = MessageLog(store, self.turn, clock, settings)
-        self.delays = Delays(store, self._log, self.topics, self.offsets, clock, parse_levels(settings.delay_levels))
-        self.timers = Timers(store, self.turn, self._log, self.topics, clock, settings.timer_max_seconds * 1000)
-        self._producer = Producer(self._log, self.topics, self.groups, self.delays, self.timers, settings)
+        detours = Detours(self._log, self.topics)
+        self.delays = Delays(store, detours, self.offsets, clock, parse_levels(settings.delay_levels))
+        self.timers = Timers(store, self.turn, detours, clock, settings.timer_max_seconds * 1000)
+        self._producer = Producer(self._log, self.topics, self.groups, self.delays, self.timers, detours, settings)
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
         self._upkeep = Upkeep(store, self.turn, clock, settings, self._producer, self.delays, self.timers)

@@ -5,8 +5,9 @@ so has what waits for its time.
 """
 
 from mqguard.engine.delay import Delays
-from mqguard.engine.produce import Producer
+from mqguard.engine.produce import WAITING_SHARE, Producer
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.timer import Timers
 from mqguard.engine.usage import Usage
 from mqguard.model import names
 from mqguard.store.ports import MessageStore
@@ -16,7 +17,6 @@ _ENTRIES_PER_STEP = 4_000
 _TRACE_SHARE = 16
 _TRACE_BYTES = 256 * 1024 * 1024
 """Limit of the trace topic if neither it nor the store has a limit set."""
-_WAITING_SHARE = 4
 _DELAYED = frozenset({names.SCHEDULE_TOPIC})
 
 
@@ -27,12 +27,16 @@ class Eviction:
         store: Where the messages are.
         settings: The limits.
         delays: Say which messages still wait.
+        timers: Say how much more waits for a time of choice.
         producer: Is told to refuse messages that would have to wait.
     """
 
-    def __init__(self, store: MessageStore, settings: EngineSettings, delays: Delays, producer: Producer) -> None:
+    def __init__(
+        self, store: MessageStore, settings: EngineSettings, delays: Delays, timers: Timers, producer: Producer
+    ) -> None:
         self._store = store
         self._delays = delays
+        self._timers = timers
         self._producer = producer
         self._usage = Usage(store)
         self._max_bytes = settings.max_bytes
@@ -58,13 +62,14 @@ class Eviction:
             self._keep_below(self._max_bytes)
 
     def _keep_below(self, limit: int) -> None:
-        waiting = self._usage.of(names.SCHEDULE_TOPIC)
+        delayed = self._usage.of(names.SCHEDULE_TOPIC)
+        waiting = delayed + self._timers.bytes
         over = self._usage.total - limit
-        if (over > 0 or waiting * _WAITING_SHARE > limit) and self._evict_delivered():
+        if (over > 0 or delayed * WAITING_SHARE > limit) and self._evict_delivered():
             return
         self._producer.waiting_full = (
             f"{waiting} bytes of messages wait for their time; the maximum is a quarter of `maxStoreBytes` ({limit})"
-            if waiting * _WAITING_SHARE > limit
+            if waiting * WAITING_SHARE > limit
             else None
         )
         if over > 0:

@@ -1,6 +1,7 @@
 """Taking in messages: every check that Apache's broker makes, then a place in a queue."""
 
 from mqguard.engine.delay import Delays
+from mqguard.engine.detour import Detours
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,
@@ -47,6 +48,8 @@ A client says where a copy comes from in `RETRY_TOPIC`, on which it must have a 
 _OF_NO_CLIENT = _OURS | _ORIGINS
 _SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
 """Properties that send a message by the longer way."""
+WAITING_SHARE = 4
+"""Messages that wait for their time may take a quarter of `max_bytes`; a topic with little of that gets more."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
@@ -60,12 +63,14 @@ class Producer:
         groups: Whose retry limits count.
         delays: Where messages with a delay level wait.
         timers: Where messages for a time of choice wait.
+        detours: Says how much waits for each topic.
         settings: Limits, and what is written into each message.
 
     Attributes:
         full: Why new messages are refused for lack of room, None if they are not.
         down: Why the store takes no writes, None if it does.
-        waiting_full: Why messages that would have to wait for their time are refused, None if they are not.
+        waiting_full: Why messages that would have to wait for their time are refused, None if they are not. A topic for
+            which less than an even share waits is not refused.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Producer:
         groups: Groups,
         delays: Delays,
         timers: Timers,
+        detours: Detours,
         settings: EngineSettings,
     ) -> None:
         self._log = log
@@ -82,6 +88,8 @@ class Producer:
         self._groups = groups
         self._delays = delays
         self._timers = timers
+        self._detours = detours
+        self._waiting_limit = settings.max_bytes // WAITING_SHARE
         self._max_bytes = settings.max_message_bytes
         self._trace_topic = settings.trace_topic
         self._next_queue = 0
@@ -163,7 +171,7 @@ class Producer:
         if (level or due) and topic == self._trace_topic:
             # They would pass by the limit of this topic, and take the room of others: sending to it needs no grant.
             raise MessageIllegal(f"messages for the trace topic `{topic}` can not be delayed")
-        if (level or due) and self.waiting_full is not None:
+        if (level or due) and self.waiting_full is not None and not self._detours.has_share(topic, self._waiting_limit):
             raise StoreFull(f"service not available now: {self.waiting_full}")
         tags_text = pairs.get(properties.TAGS)
         tag_code = tags.code_of(tags_text) if tags_text else 0

@@ -6,10 +6,8 @@ of due times, so that neither its delivery nor the deletion of old messages depe
 
 import math
 
-from mqguard.engine.detour import bring_back, turn_aside
+from mqguard.engine.detour import Detours
 from mqguard.engine.errors import MessageIllegal
-from mqguard.engine.log import MessageLog
-from mqguard.engine.topics import Topics
 from mqguard.engine.turn import Turn
 from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
@@ -31,27 +29,25 @@ class Timers:
     Args:
         store: Where they wait.
         turn: The turn that deliveries belong to.
-        log: Where they go.
-        topics: Whether their topic still exists.
+        detours: Turns them aside and brings them back.
         clock: Says from when a message waits.
         max_ms: How far ahead a time may lie.
 
     Attributes:
+        bytes: Bytes of the table's records that came since the start and wait still.
         undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
     """
 
-    def __init__(
-        self, store: MessageStore, turn: Turn, log: MessageLog, topics: Topics, clock: Clock, max_ms: int
-    ) -> None:
+    def __init__(self, store: MessageStore, turn: Turn, detours: Detours, clock: Clock, max_ms: int) -> None:
         self._store = store
         self._turn = turn
-        self._log = log
-        self._topics = topics
+        self._detours = detours
         self._clock = clock
         self._max_ms = max_ms
         self._next_due: float = 0
         self._delivering = False
         self._paused_until = 0
+        self.bytes = 0
         self.undeliverable = 0
 
     def due_of(self, pairs: dict[str, str]) -> int:
@@ -82,15 +78,17 @@ class Timers:
 
     def hold(self, message: Record, pairs: dict[str, str], due: int) -> None:
         """Turn a message aside: it will wait for its time. `remember` must follow once it is staged."""
-        turn_aside(message, pairs, names.TIMER_TOPIC, 0)
+        self._detours.turn_aside(message, pairs, names.TIMER_TOPIC, 0)
         pairs[properties.TIMER_OUT_MS] = str(due)
 
     def remember(self, message: Record, due: int) -> None:
         """Stage when a message that has been staged is due."""
         key = due.to_bytes(_TIME_BYTES, "big") + message.physical_offset.to_bytes(8, "big")
-        self._store.stage_value(Table.TIMERS, key, record.encode(message))
+        data = record.encode(message)
+        self._store.stage_value(Table.TIMERS, key, data)
 
         def stored() -> None:
+            self.bytes += len(data)
             self._next_due = min(self._next_due, due)
 
         self._turn.after(stored)
@@ -115,6 +113,7 @@ class Timers:
             if not self._deliver_record(data):
                 self.undeliverable += 1
             self._store.stage_removal(Table.TIMERS, key)
+            self.bytes = max(0, self.bytes - len(data))
         return len(waiting)
 
     def _deliver_record(self, data: bytes) -> bool:
@@ -123,7 +122,7 @@ class Timers:
             message = record.decode(data)
         except RecordInvalid:
             return False
-        return bring_back(message, self._log, self._topics)
+        return self._detours.bring_back(message)
 
     def _delivered(self) -> None:
         self._delivering = False

@@ -54,7 +54,7 @@ class Upkeep:
         self._max_ratio = settings.max_disk_ratio
         self._turn = turn
         self._retention = Retention(store, settings, delays)
-        self._eviction = Eviction(store, settings, delays, producer)
+        self._eviction = Eviction(store, settings, delays, timers, producer)
         self._next_watch = 0
         self.trouble: str | None = None
         turn.on_failure(self._failed)

@@ -184,3 +184,26 @@ def test_usage_is_what_the_records_say(steps):
         assert usage.complete
         assert {topic: usage.of(f"topic-{topic}") for topic in "abc"} == {topic: sizes[topic] for topic in "abc"}
         assert usage.total == sizes.total()
+
+
+@pytest.mark.parametrize("delay", [{"DELAY": "5"}, {"TIMER_DELAY_SEC": "60"}])
+def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
+    clock = HandClock()
+    engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
+
+    def accepted(topic, most):
+        for number in range(most):
+            try:
+                send(engine, bytes(1000), topic, delay)
+            except StoreFull:
+                return number
+            run(engine, 2)
+        return most
+
+    assert 20 < accepted("mine", 200) < 30
+    assert accepted("mine", 1) == 0
+    assert 10 < accepted("orders", 200) < 15
+    assert accepted("payments", 1) == 1
+    clock.now += 61_000
+    run(engine, 60)
+    assert accepted("mine", 1) == 1
