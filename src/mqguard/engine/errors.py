@@ -43,7 +43,7 @@ class ConfigIllegal(EngineError):
 
 
 class LimitReached(EngineError):
-    """There are as many topics or groups as there may be, in all or of this user (14)."""
+    """There are as many topics, groups or offsets as there may be, in all or of this user (14)."""
 
 
 class NotSupported(EngineError):

@@ -1,14 +1,20 @@
 """How far each consumer group has come, per topic and queue."""
 
+import functools
 from collections.abc import Mapping
 
-from mqguard.engine.errors import ConfigIllegal
+from mqguard.engine.errors import ConfigIllegal, LimitReached
+from mqguard.engine.places import Shares
 from mqguard.engine.turn import Turn
 from mqguard.model import names
 from mqguard.store.ports import MessageStore, Table
 
 _MAX_OFFSET = (1 << 63) - 1
 _MAX_QUEUE = (1 << 31) - 1
+MAX_OFFSETS = 2_000_000
+"""Offsets of all groups together, some 150 bytes each. If there are more, only users below an even share add some."""
+_NOBODY = ""
+"""Owner of the offsets that were there at the start, and of those of the broker itself."""
 
 
 class Offsets:
@@ -19,20 +25,33 @@ class Offsets:
         self._turn = turn
         self._table: dict[tuple[str, str], dict[int, int]] = {}
         self._pulled: dict[tuple[str, str], dict[int, int]] = {}
+        self._pulled_count = 0
+        # The user whose commit was the first of a group in a topic: all of them count for it.
+        self._owners: dict[tuple[str, str], str] = {}
+        self._shares = Shares(MAX_OFFSETS)
         for key, value in store.values(Table.OFFSETS):
             group, topic, queue_id = _unpack(key)
             self._table.setdefault((group, topic), {})[queue_id] = int.from_bytes(value, "big")
+        self._shares.change(_NOBODY, sum(map(len, self._table.values())))
 
     def get(self, group: str, topic: str, queue_id: int) -> int | None:
         """The committed offset, None if the group has committed none for this queue."""
         queues = self._table.get((group, topic))
         return None if queues is None else queues.get(queue_id)
 
-    def set(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+    def set(self, group: str, topic: str, queue_id: int, offset: int, owner: str | None = None) -> None:
         """Commit an offset; it may go back as well as forth.
+
+        Args:
+            group: The group.
+            topic: The topic.
+            queue_id: The queue.
+            offset: The offset of the next message to consume.
+            owner: The user whose share a new offset counts for; None for the broker itself and for Super users.
 
         Raises:
             ConfigIllegal: the offset, queue or a name is none.
+            LimitReached: the offset is new, and its owner has its share of them.
         """
         if not 0 <= offset <= _MAX_OFFSET or not 0 <= queue_id <= _MAX_QUEUE:
             raise ConfigIllegal(f"offset `{offset}` of queue `{queue_id}` can not be committed; both must be 0 or more")
@@ -47,6 +66,8 @@ class Offsets:
         if before == offset:
             return
 
+        if before is None:
+            self._add(group, topic, owner)
         queues[queue_id] = offset
         self._store.stage_value(Table.OFFSETS, _key(group, topic, queue_id), offset.to_bytes(8, "big"))
         self._turn.undo(lambda: self._restore(group, topic, queue_id, before))
@@ -74,35 +95,70 @@ class Offsets:
 
     def set_pulled(self, group: str, topic: str, queue_id: int, offset: int) -> None:
         """Note up to where a group has pulled."""
-        self._pulled.setdefault((group, topic), {})[queue_id] = offset
+        queues = self._pulled.setdefault((group, topic), {})
+        if queue_id not in queues:
+            if self._pulled_count >= MAX_OFFSETS:
+                return
+            self._pulled_count += 1
+        queues[queue_id] = offset
 
     def remove_group(self, group: str) -> None:
         """Forget all offsets of a group."""
         self._remove([place for place in self._table if place[0] == group])
-        for place in [place for place in self._pulled if place[0] == group]:
-            del self._pulled[place]
+        self._forget_pulled([place for place in self._pulled if place[0] == group])
 
     def remove_topic(self, topic: str) -> None:
         """Forget all offsets in a topic."""
         self._remove([place for place in self._table if place[1] == topic])
-        for place in [place for place in self._pulled if place[1] == topic]:
-            del self._pulled[place]
+        self._forget_pulled([place for place in self._pulled if place[1] == topic])
 
     def _remove(self, places: list[tuple[str, str]]) -> None:
         for group, topic in places:
             queues = self._table.pop((group, topic))
+            owner = self._owners.pop((group, topic), _NOBODY)
+            self._shares.change(owner, -len(queues))
             for queue_id in queues:
                 self._store.stage_removal(Table.OFFSETS, _key(group, topic, queue_id))
-            self._turn.undo(lambda place=(group, topic), queues=queues: self._table.__setitem__(place, queues))  # type: ignore[misc]
+            self._turn.undo(functools.partial(self._put_back, (group, topic), queues, owner))
+
+    def _forget_pulled(self, places: list[tuple[str, str]]) -> None:
+        for place in places:
+            self._pulled_count -= len(self._pulled.pop(place))
+
+    def _add(self, group: str, topic: str, owner: str | None) -> None:
+        """Count a new offset."""
+        place, there = (group, topic), len(self._table[group, topic])
+        counted = self._owners.get(place, owner or _NOBODY)
+        if owner is not None and not self._shares.allows(counted, 1):
+            if not there:
+                del self._table[place]
+            raise LimitReached(
+                f"group `{group}` cannot have another offset in topic `{topic}`: there are {len(self._shares)}, and at "
+                f"most {MAX_OFFSETS} are kept"
+            )
+        if counted and place not in self._owners:
+            # Those from before the start count for this user too.
+            self._owners[place] = counted
+            self._shares.change(_NOBODY, -there)
+            self._shares.change(counted, there)
+        self._shares.change(counted, 1)
+
+    def _put_back(self, place: tuple[str, str], queues: dict[int, int], owner: str) -> None:
+        self._table[place] = queues
+        if owner:
+            self._owners[place] = owner
+        self._shares.change(owner, len(queues))
 
     def _restore(self, group: str, topic: str, queue_id: int, before: int | None) -> None:
         queues = self._table.setdefault((group, topic), {})
         if before is not None:
             queues[queue_id] = before
             return
-        queues.pop(queue_id, None)
+        if queues.pop(queue_id, None) is not None:
+            self._shares.change(self._owners.get((group, topic), _NOBODY), -1)
         if not queues:
             del self._table[group, topic]
+            self._owners.pop((group, topic), None)
 
 
 def _key(group: str, topic: str, queue_id: int) -> bytes:

@@ -276,10 +276,14 @@ def _authorization(record: Decision, need: Need, verdict: Verdict) -> str:
 
 def _json(value: dict[str, object]) -> str:
     try:
-        return _encode(value).decode()
+        text = _encode(value).decode()
     except UnicodeEncodeError:
         # A name that is no Unicode text: a peer may send half a surrogate pair. This writer escapes it.
         return json.dumps(value, separators=(",", ":"))
+    if text.isprintable():
+        return text
+    # Such as marks that turn the direction of a terminal: valid JSON, and a line that looks like another.
+    return "".join([one if one.isprintable() else json.dumps(one)[1:-1] for one in text])
 
 
 def need_facts(need: Need, verdict: Verdict | None) -> dict[str, object]:

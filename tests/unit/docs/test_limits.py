@@ -7,7 +7,7 @@ from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, delay, log, lookup, waiting
+from mqguard.engine import batch_send, delay, log, lookup, offsets, waiting
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
@@ -84,6 +84,7 @@ def test_the_page_tells_the_limits() -> None:
             f"{delay.MAX_PER_TICK} and {delay.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {delay.BYTES_PER_MS // 1024} MiB a "
             "second; one message more in any case"
         ),
+        "offsets of all groups": f"{offsets.MAX_OFFSETS:,}",
         "queues to lock, and acknowledgements of a batch": f"{clients.MAX_QUEUES:,}",
         "a body that names groups and topics": (
             f"{body.MAX_BODY // 1024} KiB, of which {codec.MAX_LENIENT // 1024} KiB may be JSON that is not strict"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mqguard.engine.errors import ConfigIllegal
+from mqguard.engine import offsets
+from mqguard.engine.errors import ConfigIllegal, LimitReached
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import make_engine, message
 
@@ -108,3 +109,59 @@ def test_what_can_not_be_committed_leaves_nothing(engine):
             engine.offsets.set("g", "orders", queue_id, offset)
     assert engine.offsets.topics_of("g") == []
     assert engine.offsets.everything() == {}
+
+
+def committed(engine, owner, count, group="g"):
+    """How many of so many new offsets a user may commit."""
+    done = 0
+    for number in range(count):
+        try:
+            engine.offsets.set(f"{group}-{owner}", f"t{number // 4}", number % 4, 1, owner)
+        except LimitReached:
+            continue
+        done += 1
+    return done
+
+
+def test_one_user_commits_a_bounded_number_of_offsets_and_leaves_others_their_share(store, monkeypatch):
+    monkeypatch.setattr(offsets, "MAX_OFFSETS", 100)
+    engine = make_engine(store)
+    assert committed(engine, "greedy", 150) == 100
+    assert committed(engine, "modest", 60) == 50
+    engine.offsets.set("g-greedy", "t0", 0, 2, "greedy")
+    engine.turn.commit()
+    engine.offsets.remove_group("g-greedy")
+    assert len(engine.offsets._shares) == 50
+    assert committed(engine, "greedy", 50, "h") == 50
+    assert ("g-greedy", "t30") not in engine.offsets.everything()
+
+
+def test_offsets_are_counted_as_they_are_after_failures_and_restarts(store, monkeypatch):
+    monkeypatch.setattr(offsets, "MAX_OFFSETS", 100)
+    engine = make_engine(store)
+    committed(engine, "alice", 8)
+    engine.turn.commit()
+    store.failure = None
+    again = make_engine(store)
+    assert len(again.offsets._shares) == 8
+    again.offsets.set("g-alice", "t0", 7, 1, "alice")
+    assert again.offsets._shares.used_by("alice") == 5
+    for action in reversed(again.turn._undo):
+        action()
+    again.offsets.remove_topic("t0")
+    again.offsets.remove_topic("t1")
+    assert (len(again.offsets._shares), again.offsets._owners) == (0, {})
+    for action in reversed(again.turn._undo[1:]):
+        action()
+    assert len(again.offsets._shares) == 8
+
+
+def test_what_was_pulled_is_noted_within_the_same_bound(store, monkeypatch):
+    monkeypatch.setattr(offsets, "MAX_OFFSETS", 3)
+    engine = make_engine(store)
+    for queue_id in (0, 1, 2, 3, 0):
+        engine.offsets.set_pulled("g", "t", queue_id, 5)
+    assert [engine.offsets.pulled("g", "t", queue_id) for queue_id in range(4)] == [5, 5, 5, None]
+    engine.offsets.remove_topic("t")
+    engine.offsets.set_pulled("g", "u", 3, 5)
+    assert engine.offsets.pulled("g", "u", 3) == 5

@@ -577,3 +577,15 @@ def test_an_ipv6_network_has_one_budget(world):
     world.refusal(Command(310, ext={"b": "orders"}), Peer("2001:db8:0:1::1", 1, PEER.channel))
     world.refusal(Command(310, ext={"b": "orders"}), Peer("not an address", 1, PEER.channel))
     assert len(world.sink.records) == ADDRESSES.burst + 2
+
+
+def test_no_invisible_character_stands_in_a_line_of_json():
+    """A mark of direction makes a terminal show another line than was written."""
+    name = "a\u202eb\u2066c\u2028d\x85e\u200b\U000e0001f\N{SNOWMAN}"
+    change = AdminChange(
+        when_ms=0, user=name, source="", operation="o", subject=name, details={name: name}, outcome="done"
+    )
+    _, line = AuditLines().render([change])
+    assert line.decode().removesuffix("\n").isprintable()
+    assert "\N{SNOWMAN}" in line.decode()
+    assert json.loads(line)["user"] == name

@@ -72,7 +72,9 @@ class Positions:
         self._engine.groups.find(header.consumer_group, request.access.creator)
         if self._resets and self._resets.due(header.consumer_group, header.topic, header.queue_id) is not None:
             return Reply(remark="Offset has been previously reset")
-        self._engine.offsets.set(header.consumer_group, header.topic, header.queue_id, header.commit_offset)
+        self._engine.offsets.set(
+            header.consumer_group, header.topic, header.queue_id, header.commit_offset, request.access.creator
+        )
         return Reply(stored=True)
 
     def search(self, request: Request) -> Reply:

@@ -1,5 +1,6 @@
 """Pulling (11, 361): at once, or as soon as there is something."""
 
+import contextlib
 import functools
 import time
 
@@ -16,7 +17,7 @@ from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
-from mqguard.engine.errors import NotReadable
+from mqguard.engine.errors import LimitReached, NotReadable
 from mqguard.engine.fetch import Fetched, FetchStatus
 from mqguard.engine.places import Rounds
 from mqguard.engine.waiting import Waiter, Waiting
@@ -131,7 +132,10 @@ class Pulling:
         # The fetch first: it refuses topics and queues that do not exist, for which no offset must be kept.
         fetched = self._read(request, header, wanted)
         if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0 and not self._is_reset(header):
-            self._engine.offsets.set(group, header.topic, header.queue_id, header.commit_offset)
+            with contextlib.suppress(LimitReached):  # the messages are given out all the same
+                self._engine.offsets.set(
+                    group, header.topic, header.queue_id, header.commit_offset, request.access.creator
+                )
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
             return None
         return self._reply(header, fetched)

@@ -89,7 +89,7 @@ class Resetting:
             )
         table = {queue_id: self._target(header, queue_id) for queue_id in queues}
         for queue_id, offset in table.items():
-            self._engine.offsets.set(header.group, header.topic, queue_id, offset)
+            self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
             if self._clients.group(header.group) is not None:
                 self._tell(header.group, header.topic, queue_id, offset)
         self._engine.turn.after(lambda: self._wake(header.topic))
@@ -130,7 +130,7 @@ class Resetting:
         for topic in topics:
             if self._engine.topics.get(topic) is not None:
                 for queue_id, offset in source[topic].items():
-                    self._engine.offsets.set(header.dest_group, topic, queue_id, offset)
+                    self._engine.offsets.set(header.dest_group, topic, queue_id, offset, request.access.creator)
         return Reply(stored=True)
 
     def status(self, request: Request) -> None:
