@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.engine import offsets
+from mqguard.engine import offsets as offsets_module
 from mqguard.engine.errors import ConfigIllegal, LimitReached
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import make_engine, message
@@ -124,7 +124,7 @@ def committed(engine, owner, count, group="g"):
 
 
 def test_one_user_commits_a_bounded_number_of_offsets_and_leaves_others_their_share(store, monkeypatch):
-    monkeypatch.setattr(offsets, "MAX_OFFSETS", 100)
+    monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 100)
     engine = make_engine(store)
     assert committed(engine, "greedy", 150) == 100
     assert committed(engine, "modest", 60) == 50
@@ -137,7 +137,7 @@ def test_one_user_commits_a_bounded_number_of_offsets_and_leaves_others_their_sh
 
 
 def test_offsets_are_counted_as_they_are_after_failures_and_restarts(store, monkeypatch):
-    monkeypatch.setattr(offsets, "MAX_OFFSETS", 100)
+    monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 100)
     engine = make_engine(store)
     committed(engine, "alice", 8)
     engine.turn.commit()
@@ -157,7 +157,7 @@ def test_offsets_are_counted_as_they_are_after_failures_and_restarts(store, monk
 
 
 def test_what_was_pulled_is_noted_within_the_same_bound(store, monkeypatch):
-    monkeypatch.setattr(offsets, "MAX_OFFSETS", 3)
+    monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 3)
     engine = make_engine(store)
     for queue_id in (0, 1, 2, 3, 0):
         engine.offsets.set_pulled("g", "t", queue_id, 5)
