@@ -15,6 +15,7 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
+from mqguard.net.batch import ANONYMOUS_BATCH, BATCH, FIRST_FRAMES, SLOW_FRAME_S, SMALL_ANSWER, smaller_batch
 from mqguard.net.hub import Hub
 from mqguard.net.liveness import Liveness
 from mqguard.net.scheduler import MAX_ANSWERS
@@ -23,14 +24,6 @@ from mqguard.net.work import WorkQueue
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
-_BATCH: Final = (16, 32 * 1024)
-"""Frames, and bytes, that are decoded and served before the time is looked at: a request may take long."""
-_ANONYMOUS_BATCH: Final = (4, 8 * 1024)
-_SMALL_ANSWER: Final = 16 * 1024
-_BATCH_ANSWERS: Final = 512 * 1024
-"""Bytes of answers of a batch, if they are as large as those of the batch before: the peer may not read them."""
-_FIRST_FRAMES: Final = 2
-"""Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
 _LARGE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
 """What writing costs, encrypted or not; it is counted only for large answers."""
@@ -60,10 +53,10 @@ class ServerLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_grace", "_hub", "_loop",
-        "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take", "_transport", "_woken",
-        "account", "announced", "block", "certificate_subject", "closed", "has_place", "held",
-        "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
+        "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
+        "_hub", "_loop", "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take",
+        "_transport", "_woken", "account", "announced", "block", "certificate_subject", "closed", "has_place",
+        "held", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
     def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
@@ -76,10 +69,11 @@ class ServerLink(asyncio.Protocol):
         self._take: Callable[[bytes], None] = self._take_first
         self._first = b""
         self._arrived = b""
-        self._batch = _ANONYMOUS_BATCH if hub.has_authentication else _BATCH
+        self._batch = ANONYMOUS_BATCH if hub.has_authentication else BATCH
         self._out: list[bytes] = []
         # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
         self._answered = 0
+        self._frame_s = 0.0
         self._answer_size = 0
         self._woken = self._blocked = self._ending = self._peer_ended = False
         self._reading = True
@@ -345,20 +339,23 @@ class ServerLink(asyncio.Protocol):
             return not self.closed
         reader = self._reader
         settings, scheduler = self._hub.settings, self._scheduler
-        left = settings.frames_per_turn if self.was_served else _FIRST_FRAMES
+        left = settings.frames_per_turn if self.was_served else FIRST_FRAMES
         count, size = self._batch
         answer = self._answer_size
         most = scheduler.queued + settings.output_high_water - self._answered
+        begun = _clock()
         while reader.has_input and not self.closed and not self._blocked:
             if left <= 0 or scheduler.queued >= MAX_ANSWERS or scheduler.queued > most:
                 break
-            if answer > _SMALL_ANSWER:
-                count = max(1, min(count, _BATCH_ANSWERS // answer))
+            if answer > SMALL_ANSWER or self._frame_s > SLOW_FRAME_S:
+                count = smaller_batch(count, answer, self._frame_s)
             queued = scheduler.queued
             served = self._serve_batch(count if left > count else left, size)  # noqa: FURB136 - a call less
             left -= served
             answer = self._answer_size = (scheduler.queued - queued) // max(served, 1)
-            if self.work or _clock() >= until:
+            now = _clock()
+            begun, self._frame_s = now, (now - begun) / max(served, 1)
+            if self.work or now >= until:
                 break
         # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
         is_left = bool(self.work) or (reader.has_input and not self._blocked and scheduler.queued <= most)
@@ -379,7 +376,7 @@ class ServerLink(asyncio.Protocol):
             if self.peer.channel.user != self.user:
                 self._hub.authenticated(self)
                 self._reader.limits = self._hub.authenticated_limits
-                self._batch = _BATCH
+                self._batch = BATCH
         if refused is not None and not self.closed:
             self._refuse(refused)
         if failure is not None and not self.closed:
