@@ -79,7 +79,9 @@ class Engine:
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
         self._upkeep = Upkeep(store, self.turn, clock, settings, self._producer, self.delays, self.timers)
-        self._retries = Retries(self._log, self._lookup, self.topics, self.groups, self.delays)
+        self._retries = Retries(
+            self._log, self._lookup, self.topics, self.groups, self.delays, self._producer.check_waiting
+        )
 
     def advertise(self, address: str, port: int) -> None:
         """Set the address at which clients reach this broker, once the port is known."""

@@ -151,6 +151,15 @@ class Producer:
         if self.full is not None:
             raise StoreFull(f"service not available now: {self.full}")
 
+    def check_waiting(self, topic: str) -> None:
+        """Refuse a message that has to wait, if too many wait and its topic has its share of them.
+
+        Raises:
+            StoreFull: There is no room for it.
+        """
+        if self.waiting_full is not None and not self._detours.has_share(topic, self._waiting_limit):
+            raise StoreFull(f"service not available now: {self.waiting_full}")
+
     def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> Sent:
         """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
         topic = request.topic
@@ -171,8 +180,8 @@ class Producer:
         if (level or due) and topic == self._trace_topic:
             # They would pass by the limit of this topic, and take the room of others: sending to it needs no grant.
             raise MessageIllegal(f"messages for the trace topic `{topic}` can not be delayed")
-        if (level or due) and self.waiting_full is not None and not self._detours.has_share(topic, self._waiting_limit):
-            raise StoreFull(f"service not available now: {self.waiting_full}")
+        if level or due:
+            self.check_waiting(topic)
         tags_text = pairs.get(properties.TAGS)
         tag_code = tags.code_of(tags_text) if tags_text else 0
         if level:

@@ -1,5 +1,7 @@
 """Messages that consumers give back: again later by way of the retry topic, or to the dead-letter topic."""
 
+from collections.abc import Callable
+
 from mqguard.engine.delay import Delays
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.groups import Groups
@@ -26,14 +28,24 @@ class Retries:
         topics: Makes retry and dead-letter topics.
         groups: Say how often a message is tried.
         delays: Where the copies wait.
+        check_waiting: Refuses a copy for which there is no room to wait.
     """
 
-    def __init__(self, log: MessageLog, lookup: Lookup, topics: Topics, groups: Groups, delays: Delays) -> None:
+    def __init__(
+        self,
+        log: MessageLog,
+        lookup: Lookup,
+        topics: Topics,
+        groups: Groups,
+        delays: Delays,
+        check_waiting: Callable[[str], None],
+    ) -> None:
         self._log = log
         self._lookup = lookup
         self._topics = topics
         self._groups = groups
         self._delays = delays
+        self._check_waiting = check_waiting
         self._next_queue = 0
 
     def send_back(self, request: SendBack) -> None:
@@ -57,6 +69,8 @@ class Retries:
             pairs.setdefault(properties.DLQ_ORIGIN_MESSAGE_ID, origin)
             self._store(message, pairs, self._writable(names.dlq_topic(group.name), 1), 0)
         else:
+            # Whoever may read a message can give it back as often as it likes.
+            self._check_waiting(names.retry_topic(group.name))
             queues = group.retry_queues
             self._next_queue = (self._next_queue + 1) % queues
             self._store(message, pairs, self._writable(names.retry_topic(group.name), queues), level)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.engine.errors import StoreFull
+from mqguard.engine.messages import SendBack
 from mqguard.engine.usage import Usage
+from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -207,3 +209,22 @@ def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
     clock.now += 61_000
     run(engine, 60)
     assert accepted("mine", 1) == 1
+
+
+def test_a_message_that_is_given_back_many_times_takes_no_room_from_others(store):
+    """Whoever may read one message could clear the topics of others with its copies."""
+    engine = make_engine(store, HandClock(), reserved_hours=0, max_bytes=100_000)
+    engine.groups.put(SubscriptionGroupConfig("g"))
+    many(engine, "orders", 40)
+    send(engine, bytes(1000), "news")
+    (news,) = read(engine, "news")
+    taken = 0
+    with contextlib.suppress(StoreFull):
+        while taken < 200:
+            engine.send_back(SendBack("g", news.physical_offset, delay_level=18))
+            run(engine, 2)
+            taken += 1
+    assert 20 < taken < 30
+    run(engine, 60)
+    assert engine.min_offset("orders", 0) == 0
+    engine.send_back(SendBack("g", news.physical_offset, delay_level=-1))
