@@ -120,7 +120,7 @@ def test_an_attribute_change_of_many_parts_is_refused(big):
         "topicSysFlag": 0,
         "order": "false",
     }
-    for attributes, words in (("-a," * 2_000, "of 6000 characters"), ("+reserve.time=" + "9" * 21, "a whole number")):
+    for attributes, words in (("-a," * 2_000, "has 6000 characters"), ("+reserve.time=" + "9" * 21, "a whole number")):
         answer = big.call(17, {**ext, "attributes": attributes}, user="weak")
         assert answer.code == ResponseCode.INVALID_PARAMETER
         assert words in answer.remark
