@@ -22,7 +22,7 @@ from mqguard.auth.signature import sign
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret
 from mqguard.guard.audit import AuditTrail, Stream
-from mqguard.guard.audit_lines import StreamLines
+from mqguard.guard.audit_format import StreamLines
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings

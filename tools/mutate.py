@@ -66,7 +66,7 @@ def main() -> int:
     modules = options.module or list(all_modules())
     unknown = [module for module in modules if not (SOURCE / f"{module}.py").is_file()]
     if unknown:
-        parser.error(f"there is no module `{unknown[0]}`: write it as `auth/index`")
+        parser.error(f"there is no module `{unknown[0]}`: write it as `auth/policy_index`")
     os.nice(10)
     options.list = options.list.absolute()
     os.chdir(ROOT)
@@ -97,7 +97,7 @@ def run(modules: list[str], options: argparse.Namespace) -> int:
 
 
 def all_modules() -> Iterator[str]:
-    """Every module that is mutated, such as `auth/index`."""
+    """Every module that is mutated, such as `auth/policy_index`."""
     for package in PACKAGES:
         for path in sorted((SOURCE / package).glob("*.py")):
             if find_mutants(path.read_text()):

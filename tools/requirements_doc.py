@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mqguard.auth.action import Action
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
-from mqguard.guard.requirements.row import Absent, Actions, Level, Named, Requirement
+from mqguard.guard.requirements.row import Actions, Requirement, RequirementLevel, ResourceField, WhenAbsent
 from mqguard.guard.requirements.rpc import RPC_TABLE
 from mqguard.remoting.codes import CODE_NAMES
 
@@ -96,7 +96,7 @@ def _rpc_table() -> Iterator[str]:
 
 def needs_in_words(row: Requirement) -> str:
     """What a row demands, in one cell."""
-    if row.level is not Level.RESOURCES:
+    if row.level is not RequirementLevel.RESOURCES:
         return row.level.value
     parts = [row.says] if row.says else [_named_in_words(named) for named in row.named]
     if row.own_cluster:
@@ -104,13 +104,13 @@ def needs_in_words(row: Requirement) -> str:
     return "; ".join(parts)
 
 
-def _named_in_words(named: Named) -> str:
+def _named_in_words(named: ResourceField) -> str:
     kind = named.type.value
     many = f"each {kind}" if named.split else kind
     absent = {
-        Absent.REFUSE: "",
-        Absent.NARROWS: " where it is named",
-        Absent.TOUCHED: " where it is named",
+        WhenAbsent.REFUSE: "",
+        WhenAbsent.NARROWS: " where it is named",
+        WhenAbsent.TOUCHED: " where it is named",
     }[named.absent]
     return f"{many} (`{named.field}`){absent}: {_actions_in_words(named.actions)}"
 

@@ -7,15 +7,15 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
-from mqguard.guard.extension import Claim, Step, Unproven
+from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.authentication_contract import AuthenticationHandlerContract, AuthenticationProviderContract
 
 CONTENT = b"what is signed"
 
 
-def claim(secret: str, user: str = "alice", *, tls: bool = True) -> Claim:
-    return Claim(user, sign(Secret(secret), CONTENT), "", CONTENT, 310, "10.1.2.3", tls)
+def claim(secret: str, user: str = "alice", *, tls: bool = True) -> AuthenticationRequest:
+    return AuthenticationRequest(user, sign(Secret(secret), CONTENT), "", CONTENT, 310, "10.1.2.3", tls)
 
 
 class Signatures:
@@ -27,12 +27,12 @@ class Signatures:
         self.users = MetadataManager(MemoryMetadataStore())
         self.users.create_user("alice", "right")
 
-    def authenticate(self, claim: Claim) -> str | Unproven:
+    def authenticate(self, claim: AuthenticationRequest) -> str | NotAuthenticated:
         try:
             shown = Credentials(claim.user or None, claim.signature or None, claim.content)
             return authenticate(shown, self.users.snapshot, 0).name
         except AuthenticationFailed:
-            return Unproven.REFUSED
+            return NotAuthenticated.REFUSED
 
 
 class Encrypted:
@@ -40,8 +40,8 @@ class Encrypted:
 
     quick = True
 
-    def check(self, claim: Claim, user: str) -> Step:
-        return Step.NEXT if claim.tls else Step.REFUSE
+    def check(self, claim: AuthenticationRequest, user: str) -> HandlerResult:
+        return HandlerResult.NEXT if claim.tls else HandlerResult.REFUSE
 
 
 class TestSignatures(AuthenticationProviderContract):
@@ -54,11 +54,11 @@ class TestSignatures(AuthenticationProviderContract):
         return provider
 
     @pytest.fixture
-    def right(self) -> tuple[Claim, str]:
+    def right(self) -> tuple[AuthenticationRequest, str]:
         return claim("right"), "alice"
 
     @pytest.fixture
-    def wrong(self) -> Claim:
+    def wrong(self) -> AuthenticationRequest:
         return claim("wrong")
 
 
@@ -72,9 +72,9 @@ class TestEncrypted(AuthenticationHandlerContract):
         return handler
 
     @pytest.fixture
-    def passed(self) -> tuple[Claim, str]:
+    def passed(self) -> tuple[AuthenticationRequest, str]:
         return claim("right"), "alice"
 
     @pytest.fixture
-    def refused(self) -> tuple[Claim, str]:
+    def refused(self) -> tuple[AuthenticationRequest, str]:
         return claim("right", tls=False), "alice"

@@ -19,7 +19,7 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.verdict import Reason
-from mqguard.guard.extension import AccessQuestion, Ruling, Step
+from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.authorization_contract import (
     AuthorizationHandlerContract,
@@ -41,7 +41,7 @@ class Policies:
         entry = Entry(Resource.parse("Topic:orders"), (Action.PUB,), (), Decision.ALLOW)
         self.users.create_acl(Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, (entry,)),)))
 
-    def decide(self, question: AccessQuestion) -> Ruling:
+    def decide(self, question: AuthorizationRequest) -> Ruling:
         actions = frozenset(map(Action, question.actions))
         request = AccessRequest(ResourceType(question.type), question.name, actions, parse_address(question.source))
         verdict = decide(request, self.users.snapshot.rights(question.user))
@@ -55,8 +55,8 @@ class NoSecrets:
 
     quick = True
 
-    def check(self, question: AccessQuestion) -> Step:
-        return Step.REFUSE if question.name.startswith("secret") else Step.NEXT
+    def check(self, question: AuthorizationRequest) -> HandlerResult:
+        return HandlerResult.REFUSE if question.name.startswith("secret") else HandlerResult.NEXT
 
 
 class TestPolicies(AuthorizationProviderContract):
@@ -69,11 +69,11 @@ class TestPolicies(AuthorizationProviderContract):
         return provider
 
     @pytest.fixture
-    def allowed(self) -> AccessQuestion:
+    def allowed(self) -> AuthorizationRequest:
         return question("orders")
 
     @pytest.fixture
-    def denied(self) -> AccessQuestion:
+    def denied(self) -> AuthorizationRequest:
         return question("secrets")
 
 
@@ -114,11 +114,11 @@ class TestHttpPdp(AuthorizationProviderContract):
         return type(provider)({"http_pdp.url": "http://127.0.0.1:1/", "http_pdp.timeout_ms": "200"})
 
     @pytest.fixture
-    def allowed(self) -> AccessQuestion:
+    def allowed(self) -> AuthorizationRequest:
         return question("orders")
 
     @pytest.fixture
-    def denied(self) -> AccessQuestion:
+    def denied(self) -> AuthorizationRequest:
         return question("secrets")
 
     @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ class TestNoSecrets(AuthorizationHandlerContract):
         return handler
 
     @pytest.fixture
-    def passed(self) -> AccessQuestion:
+    def passed(self) -> AuthorizationRequest:
         return question("orders")
 
     @pytest.fixture
-    def refused(self) -> AccessQuestion:
+    def refused(self) -> AuthorizationRequest:
         return question("secrets")

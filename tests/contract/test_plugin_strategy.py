@@ -2,24 +2,24 @@
 
 import pytest
 
-from mqguard.guard.extension import Remembered
+from mqguard.guard.plugin_api import CachedResult
 from mqguard.testing.strategy_contract import StrategyContract
 
 
 class Stateless:
-    def relies(self, on: Remembered) -> bool:
+    def relies(self, on: CachedResult) -> bool:
         return False
 
 
 class Stateful:
-    def relies(self, on: Remembered) -> bool:
+    def relies(self, on: CachedResult) -> bool:
         return True
 
 
 class Young:
     """Relies on what is younger than five seconds."""
 
-    def relies(self, on: Remembered) -> bool:
+    def relies(self, on: CachedResult) -> bool:
         return on.age_ms < 5_000
 
 

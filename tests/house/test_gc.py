@@ -24,7 +24,7 @@ REASONS = {
     Subject: "two texts",
 }
 DECODED = {
-    "mqguard.guard.audit_reading._Need": "a line of the audit log",
+    "mqguard.guard.audit_log_reader._Need": "a line of the audit log",
     "mqguard.remoting.bodies.groups.GroupConfigBody": "the body of a request",
 }
 """Structs with values that are decoded from JSON, which has no cycles."""

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.rpc import RPC_TABLE
 from mqguard.guard.requirements.table import TABLE
 from mqguard.remoting.codes import OwnCode, RequestCode
@@ -74,7 +74,7 @@ def test_no_code_that_is_served_counts_as_served_by_nobody() -> None:
     codes = {code for code, _ in served()}
 
     assert len(codes) > 60
-    assert {code.name for code in codes if TABLE[code].level is Level.DEAD} == set()
+    assert {code.name for code in codes if TABLE[code].level is RequirementLevel.NOT_SERVED} == set()
 
 
 def test_what_reaches_more_than_it_names_is_asked_about_where_it_is_served() -> None:

@@ -1,6 +1,6 @@
 """Every request code that is served has a row in the requirements table, and none of the rows is that of a dead code."""
 
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.table import TABLE
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.routes import RouteTable
@@ -27,7 +27,7 @@ def test_every_served_code_is_guarded() -> None:
 def test_no_served_code_is_listed_as_dead() -> None:
     """A row that says that nobody serves a code must not guard one that is served."""
     served = broker_codes() | name_server_codes()
-    assert {code for code in served if TABLE[code].level is Level.DEAD} == set()
+    assert {code for code in served if TABLE[code].level is RequirementLevel.NOT_SERVED} == set()
 
 
 def test_broker_and_name_server_serve_different_codes() -> None:

@@ -183,7 +183,7 @@ def test_the_attacks_are_known() -> None:
 
 
 PLUGIN = """
-from mqguard.guard.extension import Step
+from mqguard.guard.plugin_api import HandlerResult
 
 class Agreeing:
     quick = {quick}
@@ -192,7 +192,7 @@ class Agreeing:
         pass
 
     def check(self, *_question):
-        return Step.NEXT
+        return HandlerResult.NEXT
 """
 
 

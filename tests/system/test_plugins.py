@@ -195,7 +195,7 @@ def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.
 
 PLUGINS = """
 import threading, time
-from mqguard.guard.extension import Ruling, Step, Unproven
+from mqguard.guard.plugin_api import HandlerResult, NotAuthenticated, Ruling
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 class Base:
@@ -220,7 +220,7 @@ class Provider(Base):
     def decide(self, question):
         return self.misbehave(Ruling.ALLOW)
     def authenticate(self, claim):
-        found = self.misbehave(claim.user or Unproven.REFUSED)
+        found = self.misbehave(claim.user or NotAuthenticated.REFUSED)
         return found if found != "allow" else ["root"]
 
 class Quick(Provider):
@@ -229,7 +229,7 @@ class Quick(Provider):
 class Handler(Base):
     def check(self, *question):
         asked = question[0]
-        return Step.NEXT if "alice" not in (asked.user, *question[1:]) else self.misbehave(Step.REFUSE)
+        return HandlerResult.NEXT if "alice" not in (asked.user, *question[1:]) else self.misbehave(HandlerResult.REFUSE)
 
 class Sink:
     def __init__(self, settings):

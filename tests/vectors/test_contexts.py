@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.table import TABLE
 from mqguard.testing.answers.contexts import answer
 from tests.vectors.reading import REFUSED, Tally, lines, plain
@@ -10,7 +10,7 @@ from tests.vectors.reading import REFUSED, Tally, lines, plain
 UNORDERED = {34, 41, 42}
 """Codes whose checks Java makes in an order of chance; the recorded ones are sorted."""
 
-CLOSED = {code for code, row in TABLE.items() if row.level in {Level.BROKER, Level.SUPER}}
+CLOSED = {code for code, row in TABLE.items() if row.level in {RequirementLevel.BROKER, RequirementLevel.SUPER}}
 """Codes that no policy grants here. Apache checks a right, or nothing."""
 
 # By tag: requests that lead to the checks that Apache makes, requests that lead to others or are refused.

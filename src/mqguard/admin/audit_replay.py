@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.replay import Replay, replay
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.guard.audit_reading import AuditReader
+from mqguard.guard.audit_log_reader import AuditReader
 
 LOG_NAME = "audit.jsonl"
 """Name of the audit log with JSON lines; full parts are `audit.jsonl.1` and so on."""
@@ -27,7 +27,7 @@ class LogReplay(NamedTuple):
     replay: Replay
 
 
-def replay_logs(paths: Iterable[Path], directory: Directory) -> LogReplay:
+def replay_logs(paths: Iterable[Path], directory: AccessState) -> LogReplay:
     """Decide the requests in audit logs again, by other users and policies.
 
     Args:

@@ -8,7 +8,7 @@ from mqguard.admin import policies, users
 from mqguard.admin.client import Client
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused, SourceUnavailable
 from mqguard.admin.session import Session
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.errors import MetadataStoreFailed, PolicyInvalid
 from mqguard.auth.sealing import MASK, SealInvalid, is_sealed, transfer_keys
 from mqguard.auth.snapshot import Snapshot
@@ -27,7 +27,7 @@ class BrokerState(NamedTuple):
 
     name: str
     session: Session
-    directory: Directory
+    directory: AccessState
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def read_brokers(client: Client, cluster: str | None, credentials: Credentials |
         return [BrokerState(name, session, _read_broker(session, credentials)) for name, session in sessions]
 
 
-def common_state(brokers: Sequence[BrokerState]) -> Directory:
+def common_state(brokers: Sequence[BrokerState]) -> AccessState:
     """Return the users and policies that all brokers have.
 
     Raises:
@@ -71,12 +71,12 @@ def common_state(brokers: Sequence[BrokerState]) -> Directory:
     return brokers[0].directory
 
 
-def state_of(snapshot: Snapshot) -> Directory:
+def state_of(snapshot: Snapshot) -> AccessState:
     """Return a snapshot as a state to analyse and to compare, secrets included."""
-    return Directory.of(snapshot.users(), snapshot.acls())
+    return AccessState.of(snapshot.users(), snapshot.acls())
 
 
-def _read_broker(session: Session, credentials: Credentials | None) -> Directory:
+def _read_broker(session: Session, credentials: Credentials | None) -> AccessState:
     found = []
     for one in users.find(session):
         secret = _shown_secret(one.name, one.password, credentials)
@@ -85,7 +85,7 @@ def _read_broker(session: Session, credentials: Credentials | None) -> Directory
         # Apache's brokers have no incarnations, and take no changes of a document.
         confirmed = one.confirmed or one.incarnation is None
         found.append(User(one.name, secrets, kind, status, one.incarnation or NO_INCARNATION, confirmed=confirmed))
-    return Directory.of(found, policies.find(session))
+    return AccessState.of(found, policies.find(session))
 
 
 def _shown_secret(name: str, text: str | None, credentials: Credentials | None) -> Secret | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from mqguard.admin.broker_states import BrokerState
 from mqguard.admin.errors import ChangesIncomplete, ChangesTooMany, PeerRefused
 from mqguard.admin.session import Session
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
@@ -96,7 +96,7 @@ def apply_at(
         done.append(broker.name)
 
 
-def meant_users(changes: Sequence[Change], seen: Directory, confirmed: Collection[str] = ()) -> MeantUsers:
+def meant_users(changes: Sequence[Change], seen: AccessState, confirmed: Collection[str] = ()) -> MeantUsers:
     """Return the users that changes are meant for: the users of the state that the caller has seen."""
     names = [change.user.name for change in changes if isinstance(change, PutUser)]
     names += [change.acl.subject.name for change in changes if isinstance(change, PutAcl)]

@@ -3,17 +3,17 @@
 from typing import NamedTuple
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import RightChange, compare
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.explain import Explanation, explain
+from mqguard.auth.minimal_change import MinimalChange, apply_to_acl, apply_to_user
 from mqguard.auth.policy import Acl
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.source import parse_address
 from mqguard.auth.subject import Subject
-from mqguard.auth.turning import Turn, changed, stepped
 
 
 class ExplainedRequest(NamedTuple):
@@ -30,7 +30,7 @@ class ExplainedRequest(NamedTuple):
     is_isolated: bool
 
 
-def explain_request(directory: Directory, user: str, request: AccessRequest) -> ExplainedRequest:
+def explain_request(directory: AccessState, user: str, request: AccessRequest) -> ExplainedRequest:
     """Decide a request by the given users and policies, and explain the decision."""
     rights = directory.rights(user)
     orphan = directory.acls.get(user) if rights is None else None
@@ -62,11 +62,11 @@ def parse_request(actions: str, resource: str, source: str | None) -> AccessRequ
     return AccessRequest(asked.type, asked.name, found, address)
 
 
-def _changes(directory: Directory, user: str, turn: Turn) -> tuple[RightChange, ...]:
+def _changes(directory: AccessState, user: str, turn: MinimalChange) -> tuple[RightChange, ...]:
     """Return every permission that a change of one user gives or takes, for the explained request and for others."""
     known, acl = directory.users.get(user), directory.acls.get(user)
-    old = Directory.of([known] if known else [], [acl] if acl else [])
-    new = Directory.of([stepped(user, known, turn)], [changed(acl or Acl(Subject(user), ()), turn)])
+    old = AccessState.of([known] if known else [], [acl] if acl else [])
+    new = AccessState.of([apply_to_user(user, known, turn)], [apply_to_acl(acl or Acl(Subject(user), ()), turn)])
     return compare(old, new).rights
 
 
@@ -75,5 +75,5 @@ def _is_of_request(change: RightChange, request: AccessRequest) -> bool:
     return (
         (region.resource.type, region.resource.name) == (request.type, request.name)
         and request.actions >= {*region.actions}
-        and region.origins == Origins.single(request.address)
+        and region.origins == SourceSet.single(request.address)
     )

@@ -10,34 +10,34 @@ from pathlib import Path
 from mqguard.admin.broker_states import BrokerState
 from mqguard.admin.changes import apply_at
 from mqguard.admin.secret_references import is_secret
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
-from mqguard.auth.documents.writing import SecretOf, write_document
+from mqguard.auth.documents.writer import SecretOf, write_document
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.migration.migrating import Migration, plan_migration
-from mqguard.auth.migration.plain import PlainFile, read_plain
+from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
+from mqguard.auth.migration.migration import Migration, plan_migration
 from mqguard.config.acl_v1_files import read_acl_v1, read_acl_v1_file
 
 
-def read_files(paths: Sequence[Path]) -> list[PlainFile]:
+def read_files(paths: Sequence[Path]) -> list[AclV1File]:
     """Read ACL 1.0 files.
 
     Raises:
         MqguardError: A file cannot be read, or is not valid.
     """
-    return [read_plain(str(path), read_acl_v1_file(path)) for path in paths]
+    return [parse_acl_v1(str(path), read_acl_v1_file(path)) for path in paths]
 
 
-def read_home(home: Path) -> list[PlainFile]:
+def read_home(home: Path) -> list[AclV1File]:
     """Read the ACL 1.0 files of a RocketMQ home; the list is empty if there are none.
 
     Raises:
         MqguardError: A file cannot be read, or is not valid.
     """
-    return [read_plain(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
+    return [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
 
 
-def migrate_to_brokers(files: list[PlainFile], brokers: Sequence[BrokerState]) -> Migration:
+def migrate_to_brokers(files: list[AclV1File], brokers: Sequence[BrokerState]) -> Migration:
     """Create the accounts at every broker that lacks them.
 
     Returns:
@@ -62,7 +62,7 @@ def write_migration(migration: Migration, out: Path) -> None:
     def reference_to(name: str) -> SecretReference:
         return SecretReference(SecretPlace.FILE, names[name])
 
-    directory = Directory.of(
+    directory = AccessState.of(
         [one.user for one in migration.converted], [one.acl for one in migration.converted if one.acl is not None]
     )
     for one in migration.converted:
@@ -76,7 +76,7 @@ def write_migration(migration: Migration, out: Path) -> None:
         raise PolicyInvalid(f"`{out}` cannot be written: {error.strerror}") from None
 
 
-def _write_all(out: Path, directory: Directory, reference_to: SecretOf, names: dict[str, str]) -> None:
+def _write_all(out: Path, directory: AccessState, reference_to: SecretOf, names: dict[str, str]) -> None:
     """Write the directory under another name and rename it, so that it is complete or does not exist."""
     if out.exists() or out.is_symlink():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))

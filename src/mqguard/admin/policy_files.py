@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mqguard.auth.documents.document import Document
 from mqguard.auth.documents.problems import DocumentInvalid
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.errors import PolicyInvalid
 
 MAX_FILE_BYTES = 64 << 20

@@ -9,8 +9,8 @@ from mqguard.admin.broker_states import BrokerState, state_of
 from mqguard.admin.changes import apply_at, meant_users
 from mqguard.admin.policy_files import load_document, located
 from mqguard.admin.secret_references import resolver
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.documents.planning import Plan, PlanRefused, plan
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.documents.plan import Plan, PlanRefused, plan
 from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import User
@@ -30,7 +30,7 @@ class PlanOptions(NamedTuple):
     confirmed: frozenset[tuple[str, str]] = frozenset()
 
 
-def plan_file(path: Path, states: Iterable[Directory], options: PlanOptions) -> list[Plan]:
+def plan_file(path: Path, states: Iterable[AccessState], options: PlanOptions) -> list[Plan]:
     """Return the plan for each of several states.
 
     Raises:

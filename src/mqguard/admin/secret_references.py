@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.document import SecretPlace, SecretReference
-from mqguard.auth.documents.planning import Resolve
+from mqguard.auth.documents.plan import Resolve
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.user import Secret
 

@@ -9,8 +9,8 @@ Rule 5: each of several actions is evaluated alone, and one allowed action is en
 """
 
 from mqguard.auth.errors import RecordCorrupt
-from mqguard.auth.index import Place, mask_of
 from mqguard.auth.policy import Decision, Entry
+from mqguard.auth.policy_index import NameBucket, mask_of
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
@@ -79,7 +79,7 @@ def _settle(user: User, request: AccessRequest) -> Verdict | None:
     return None
 
 
-def _answer(request: AccessRequest, place: Place) -> Verdict:
+def _answer(request: AccessRequest, place: NameBucket) -> Verdict:
     """Evaluate the entries, and cache the verdict for those actions at that place, whatever the name."""
     if not request.actions:
         return _NO_ACTION
@@ -89,7 +89,7 @@ def _answer(request: AccessRequest, place: Place) -> Verdict:
     return verdict
 
 
-def _judge(request: AccessRequest, place: Place) -> Verdict:
+def _judge(request: AccessRequest, place: NameBucket) -> Verdict:
     undecided = mask_of(request.actions)
     considered: list[Entry] = []
     # INVARIANT: rules are in order of precedence, so the first that matches an action decides that action.

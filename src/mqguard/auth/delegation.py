@@ -13,7 +13,7 @@ Held rights are compared exactly, over all possible requests (`excess`).
 from collections.abc import Iterable
 
 from mqguard.auth.errors import MetadataRejected
-from mqguard.auth.excess import find_excess
+from mqguard.auth.escalation import find_escalation
 from mqguard.auth.policy import Acl
 from mqguard.auth.rights import Rights
 from mqguard.auth.snapshot import Snapshot
@@ -60,7 +60,7 @@ def _check_one(author: Rights, name: str, before: Snapshot, after: Snapshot) -> 
         return
     # Rights that the user had before are not a grant, unless the change lets a client act as the user that could not.
     had = before.acl(name) if _stays_itself(old, new, author.user.name) else None
-    _check_gift(author, name, after.acl(name), had)
+    _check_grant(author, name, after.acl(name), had)
 
 
 def _stays_itself(old: User | None, new: User, author: str) -> bool:
@@ -71,7 +71,7 @@ def _stays_itself(old: User | None, new: User, author: str) -> bool:
 
 
 def _check_deletion(author: Rights, name: str, had: Acl | None) -> None:
-    excess = find_excess(had, author.acl)
+    excess = find_escalation(had, author.acl)
     if excess is not None:
         raise MetadataRejected(
             f"User:{author.user.name} cannot delete User:{name}, who has {excess.action.value} on "
@@ -79,8 +79,8 @@ def _check_deletion(author: Rights, name: str, had: Acl | None) -> None:
         )
 
 
-def _check_gift(author: Rights, name: str, new: Acl | None, had: Acl | None) -> None:
-    excess = find_excess(new, had, author.acl)
+def _check_grant(author: Rights, name: str, new: Acl | None, had: Acl | None) -> None:
+    excess = find_escalation(new, had, author.acl)
     if excess is not None:
         where = f" from `{excess.address}`" if excess.address is not None else ""
         raise MetadataRejected(

@@ -5,19 +5,19 @@ import enum
 import msgspec
 
 from mqguard.auth.decide import decide
+from mqguard.auth.minimal_change import MinimalChange, find_minimal_change
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.precedence import rank
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.auth.rights import Rights
-from mqguard.auth.turning import Turn, find_turn
 from mqguard.auth.verdict import Reason, Verdict
 
 _ASKED = (Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH)
 """The verdicts of policies."""
 
 
-class Standing(enum.StrEnum):
+class EntryOutcome(enum.StrEnum):
     """The effect of an entry that covers the requested resource."""
 
     DECIDED = "decided"
@@ -36,7 +36,7 @@ class Standing(enum.StrEnum):
     """The entry decided another requested action, with the same result as the verdict."""
 
 
-class Consideration(msgspec.Struct, frozen=True):
+class ConsideredEntry(msgspec.Struct, frozen=True):
     """One entry that covers the requested resource, and its effect.
 
     Attributes:
@@ -48,7 +48,7 @@ class Consideration(msgspec.Struct, frozen=True):
 
     entry: Entry
     policy: PolicyType
-    standing: Standing
+    standing: EntryOutcome
     why: str
 
 
@@ -66,8 +66,8 @@ class Explanation(msgspec.Struct, frozen=True):
     user: str
     request: AccessRequest
     verdict: Verdict
-    considered: tuple[Consideration, ...]
-    turn: Turn | None
+    considered: tuple[ConsideredEntry, ...]
+    turn: MinimalChange | None
 
 
 def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Explanation:
@@ -85,11 +85,11 @@ def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Ac
     verdict = decide(request, rights)
     acl = rights.acl if rights is not None else orphan
     considered = _considered(acl, request, verdict) if acl is not None else ()
-    return Explanation(user, request, verdict, considered, find_turn(user, request, rights, orphan))
+    return Explanation(user, request, verdict, considered, find_minimal_change(user, request, rights, orphan))
 
 
-def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Consideration, ...]:
-    found: list[Consideration] = []
+def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[ConsideredEntry, ...]:
+    found: list[ConsideredEntry] = []
     spoken = False
     for kind in (PolicyType.CUSTOM, PolicyType.DEFAULT):
         covering = sorted(
@@ -98,35 +98,38 @@ def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Con
         first: dict[object, Entry] = {}
         for entry in covering:
             if verdict.reason not in _ASKED:
-                found.append(Consideration(entry, kind, Standing.NOT_ASKED, "policies are not evaluated"))
+                found.append(ConsideredEntry(entry, kind, EntryOutcome.NOT_ASKED, "policies are not evaluated"))
             elif spoken:
                 why = "a Custom entry covers the resource, so Default entries do not apply"
-                found.append(Consideration(entry, kind, Standing.SILENT_DEFAULT, why))
+                found.append(ConsideredEntry(entry, kind, EntryOutcome.SILENT_DEFAULT, why))
             else:
-                found.append(Consideration(entry, kind, *_standing(entry, request, verdict, first)))
+                found.append(ConsideredEntry(entry, kind, *_standing(entry, request, verdict, first)))
         spoken = spoken or bool(covering)
     return tuple(found)
 
 
 def _standing(
     entry: Entry, request: AccessRequest, verdict: Verdict, first: dict[object, Entry]
-) -> tuple[Standing, str]:
-    asked = [action for action in request.actions if entry.speaks_of(action)]
+) -> tuple[EntryOutcome, str]:
+    asked = [action for action in request.actions if entry.matches_action(action)]
     if not asked:
-        return Standing.OTHER_ACTION, "its actions do not match the request"
-    if not entry.speaks_from(request.address):
-        return Standing.OTHER_ADDRESS, "its sources do not match the client's address"
+        return EntryOutcome.OTHER_ACTION, "its actions do not match the request"
+    if not entry.matches_source(request.address):
+        return EntryOutcome.OTHER_ADDRESS, "its sources do not match the client's address"
     news = [action for action in asked if action not in first]
     for action in news:
         first[action] = entry
     # Equal entries are compared by value: an explanation decodes the stored policies again.
     if news and entry == verdict.decided_by:
-        return Standing.DECIDED, "it is the first entry that matches"
+        return EntryOutcome.DECIDED, "it is the first entry that matches"
     if not news:
-        return Standing.OVERRULED, why_first(first[asked[0]], entry)
+        return EntryOutcome.OVERRULED, why_first(first[asked[0]], entry)
     if entry.decision is verdict.decision:
-        return Standing.AGREES, "it is the first entry for another requested action and has the same decision"
-    return Standing.OVERRULED, "it is the first entry for another requested action, and one allowed action is enough"
+        return EntryOutcome.AGREES, "it is the first entry for another requested action and has the same decision"
+    return (
+        EntryOutcome.OVERRULED,
+        "it is the first entry for another requested action, and one allowed action is enough",
+    )
 
 
 def why_first(winner: Entry, loser: Entry) -> str:

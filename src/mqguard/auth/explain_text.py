@@ -2,9 +2,9 @@
 
 from typing import assert_never
 
-from mqguard.auth.explain import Consideration, Explanation, Standing
+from mqguard.auth.explain import ConsideredEntry, EntryOutcome, Explanation
+from mqguard.auth.minimal_change import ChangeKind, MinimalChange
 from mqguard.auth.policy import Entry
-from mqguard.auth.turning import Step, Turn
 from mqguard.auth.verdict import Reason
 from mqguard.model.text import visible
 
@@ -20,7 +20,7 @@ _WHY = {
     Reason.NO_ACTION: "the request names no action",
     Reason.UNREADABLE: "the stored policies cannot be read",
 }
-_MARKS = {Standing.DECIDED: "=>", Standing.AGREES: " ="}
+_MARKS = {EntryOutcome.DECIDED: "=>", EntryOutcome.AGREES: " ="}
 
 
 def render(explanation: Explanation) -> str:
@@ -49,12 +49,12 @@ def entry_text(entry: Entry) -> str:
     return f"{entry.decision.value} {actions} on {entry.resource.key} from {sources}"
 
 
-def _considered(one: Consideration) -> str:
+def _considered(one: ConsideredEntry) -> str:
     mark = _MARKS.get(one.standing, "  ")
     return f" {mark} {one.policy.value}: {entry_text(one.entry)} ({one.standing.value}: {one.why})"
 
 
-def _turn(user: str, turn: Turn) -> list[str]:
+def _turn(user: str, turn: MinimalChange) -> list[str]:
     kind = turn.policy.value
     entries = [f"  remove from User:{user} {kind}: {entry_text(entry)}" for entry in turn.removed]
     entries += [f"  add to User:{user} {kind}: {entry_text(entry)}" for entry in turn.added]
@@ -64,17 +64,17 @@ def _turn(user: str, turn: Turn) -> list[str]:
     return [f"smallest change that reverses this decision: {step}"]
 
 
-def _step(user: str, step: Step) -> str:
+def _step(user: str, step: ChangeKind) -> str:
     match step:
-        case Step.CREATE_USER:
+        case ChangeKind.CREATE_USER:
             return f"create the user `{user}`"
-        case Step.ENABLE_USER:
+        case ChangeKind.ENABLE_USER:
             return f"enable the user `{user}`"
-        case Step.MAKE_NORMAL:
+        case ChangeKind.MAKE_NORMAL:
             return f"make the user `{user}` Normal, or disable it"
-        case Step.DISABLE_USER:
+        case ChangeKind.DISABLE_USER:
             return f"disable the user `{user}`; as a Normal user its policies would still allow the request"
-        case Step.CHANGE_ENTRIES:
+        case ChangeKind.CHANGE_ENTRIES:
             return ""
         case _:
             assert_never(step)

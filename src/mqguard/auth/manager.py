@@ -10,12 +10,12 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
+from mqguard.auth.acl_merge import containing, merge, without
 from mqguard.auth.blank import is_blank
+from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.delegation import check_delegation
 from mqguard.auth.errors import MetadataRejected, RevisionConflict
 from mqguard.auth.incarnation import MeantUsers, incarnate
-from mqguard.auth.initial import InitialUser
-from mqguard.auth.merging import containing, merge, without
 from mqguard.auth.policy import Acl, PolicyType
 from mqguard.auth.ports import (
     Change,

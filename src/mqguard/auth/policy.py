@@ -72,11 +72,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         if not self.actions:
             raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions: name at least one")
 
-    def speaks_of(self, action: Action) -> bool:
+    def matches_action(self, action: Action) -> bool:
         """True if the entry matches the action, by its name or by `All`."""
         return action in self.actions or Action.ALL in self.actions
 
-    def speaks_from(self, address: Address | None) -> bool:
+    def matches_source(self, address: Address | None) -> bool:
         """True if the entry matches requests from the address; None matches no range."""
         if not self.sources:
             return True

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mqguard.auth.index import Index, Names
 from mqguard.auth.policy import Acl
+from mqguard.auth.policy_index import NameIndex, PolicyIndex
 from mqguard.auth.records import AclRecord
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User
 
 _NOTHING = Acl(Subject("nobody"), ())
-_NOT_COMPILED: Mapping[ResourceType, Names] = MappingProxyType({})
+_NOT_COMPILED: Mapping[ResourceType, NameIndex] = MappingProxyType({})
 
 
 class Rights:
@@ -54,4 +54,4 @@ class Rights:
             RecordCorrupt: As for `acl`.
         """
         if not self.names:
-            self.names = Index(self.acl or _NOTHING).names
+            self.names = PolicyIndex(self.acl or _NOTHING).names

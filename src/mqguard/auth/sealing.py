@@ -58,7 +58,7 @@ class SealingKey:
         sealed = self._cipher.encrypt(nonce, secret.reveal().encode("utf-8", "surrogatepass"), _binding(user))
         return f"{PREFIX}{self.id}:{base64.urlsafe_b64encode(nonce + sealed).decode('ascii')}"
 
-    def seal_steadily(self, user: str, secret: Secret) -> str:
+    def seal_deterministic(self, user: str, secret: Secret) -> str:
         """Seal as `seal` does, with the same text each time, so that two answers about one user can be compared.
 
         The nonce is derived from the key, the user and the secret. It never repeats for other content.

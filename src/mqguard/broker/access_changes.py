@@ -6,7 +6,7 @@ that does not know the field finds no policies in the body, refuses, and has cha
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_subject
+from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
 from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.policy import Acl

@@ -11,7 +11,7 @@ from mqguard.dispatch.errors import ConfigurationRefused
 from mqguard.errors import MqguardError
 
 
-class Knob(msgspec.Struct, frozen=True):
+class RuntimeOption(msgspec.Struct, frozen=True):
     """A key that may be changed while the broker runs.
 
     Attributes:
@@ -23,7 +23,7 @@ class Knob(msgspec.Struct, frozen=True):
     apply: Callable[[str], object]
 
 
-class Configuration:
+class ExposedConfiguration:
     """Keys and values in the form of `broker.conf`.
 
     Args:
@@ -39,7 +39,7 @@ class Configuration:
         self,
         values: Mapping[str, str],
         secret: frozenset[str] = frozenset(),
-        knobs: Mapping[str, Knob] | None = None,
+        knobs: Mapping[str, RuntimeOption] | None = None,
     ) -> None:
         self._values = {key: MASK if key in secret and value else value for key, value in values.items()}
         self._knobs = dict(knobs or {})

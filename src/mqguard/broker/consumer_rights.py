@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Access
-from mqguard.guard.errors import Parked
+from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.errors import RequestSuspended
 
 
 class ConsumerRights:
@@ -21,9 +21,9 @@ class ConsumerRights:
 
     __slots__ = ("_access", "_incarnation")
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: AdmittedRequest) -> None:
         # Without the needs: a heartbeat has many.
-        self._access = Access(access.identity, access.peer, access.code, (), False, access.judge)  # noqa: FBT003
+        self._access = AdmittedRequest(access.identity, access.peer, access.code, (), False, access.judge)  # noqa: FBT003
         self._incarnation = self._incarnation_now()
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
@@ -43,7 +43,7 @@ class ConsumerRights:
                 and access.allows(ResourceType.GROUP, group, Action.SUB)
                 and all(access.allows(ResourceType.TOPIC, topic, Action.SUB) for topic in topics)
             )
-        except Parked:
+        except RequestSuspended:
             return otherwise
 
     def _incarnation_now(self) -> str | None:

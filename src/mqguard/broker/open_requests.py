@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mqguard.engine.places import Places
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
 from mqguard.model.channel import Channel
 from mqguard.remoting.link import Link
 
@@ -44,7 +44,7 @@ class OpenRequest(msgspec.Struct, eq=False):
     id: RequestId
     topic: str
     link: Link
-    access: Access
+    access: AdmittedRequest
     deadline_ms: int
     number: int
 
@@ -70,7 +70,7 @@ class OpenRequests:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, pairs: Mapping[str, str], topic: str, link: Link, access: Access, now_ms: int) -> bool:
+    def add(self, pairs: Mapping[str, str], topic: str, link: Link, access: AdmittedRequest, now_ms: int) -> bool:
         """Remember a request that a client sends.
 
         The first of several requests with one id counts, so that a reader of the request cannot take the reply.

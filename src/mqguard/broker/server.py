@@ -7,41 +7,41 @@ from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.configuration import Configuration
+from mqguard.broker.configuration import ExposedConfiguration
+from mqguard.broker.offset_resets import Resets
 from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.processors.connections import Connections
 from mqguard.broker.processors.decisions import Decisions
 from mqguard.broker.processors.groups import GroupAdministration
-from mqguard.broker.processors.lookup import Finding
-from mqguard.broker.processors.membership import Membership
-from mqguard.broker.processors.offsets import Positions
-from mqguard.broker.processors.pull import Pulling
-from mqguard.broker.processors.relay import Relaying
-from mqguard.broker.processors.reply import Replying
+from mqguard.broker.processors.lookup import QueryMessageProcessor
+from mqguard.broker.processors.membership import ClientProcessor
+from mqguard.broker.processors.offsets import OffsetProcessor
+from mqguard.broker.processors.pull import PullProcessor
+from mqguard.broker.processors.relay import ClientCommandProcessor
+from mqguard.broker.processors.reply import ReplyProcessor
 from mqguard.broker.processors.reports import Reports
-from mqguard.broker.processors.reset import Resetting
-from mqguard.broker.processors.send import Sending
+from mqguard.broker.processors.reset import OffsetResetProcessor
+from mqguard.broker.processors.send import SendProcessor
 from mqguard.broker.processors.status import Status
 from mqguard.broker.processors.topics import TopicAdministration
 from mqguard.broker.progress import Progress
-from mqguard.broker.resets import Resets
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.traffic import Traffic
+from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished import UnfinishedBatches
-from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.request import Handler, Request
-from mqguard.dispatch.router import Admission, Router
-from mqguard.dispatch.suspended import Parking
+from mqguard.dispatch.router import RequestGuard, Router
+from mqguard.dispatch.suspended import Suspension
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
-from mqguard.engine.notices import Notices
-from mqguard.engine.waiting import Waiting
+from mqguard.engine.long_polling import LongPolls
+from mqguard.engine.rebalance_notifications import Notices
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.refusals import RefusalLog
+from mqguard.guard.denial import DenialLog
 from mqguard.model.clock import Clock
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
@@ -89,15 +89,15 @@ class BrokerPorts:
         metrics: Returns every metric as text, by its name and labels, for the answer about the broker's state.
     """
 
-    guard: Admission
+    guard: RequestGuard
     clock: Clock
     manager: MetadataManager
     audit: AuditTrail
-    configuration: Configuration
-    refusals: RefusalLog
+    configuration: ExposedConfiguration
+    refusals: DenialLog
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
-    parking: Parking | None = None
+    parking: Suspension | None = None
     at_turn_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
 
@@ -123,10 +123,10 @@ class Broker:
         self.clients = Clients()
         self._locks = Locks()
         self._notices = Notices()
-        self._questions = Questions()
+        self._questions = ClientCalls()
         self._requests = OpenRequests()
         self._unfinished = UnfinishedBatches(engine.turn)
-        self._waiting: Waiting[tuple[Request, PullHeader]] = Waiting(settings.waiting_pulls)
+        self._waiting: LongPolls[tuple[Request, PullHeader]] = LongPolls(settings.waiting_pulls)
         self._expired_ms = 0
         self._version = ports.manager.snapshot.version
         self._told: dict[str, int] = {}
@@ -134,7 +134,9 @@ class Broker:
         self._address = settings.address
         self._resets = Resets()
         self._traffic = Traffic(ports.clock.now_ms())
-        self._pulling = Pulling(engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock)
+        self._pulling = PullProcessor(
+            engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock
+        )
         engine.on_arrival(self._pulling.arrived)
         engine.turn.on_failure(self._complain)
         engine.topics.on_change(self._topic_changed)
@@ -211,7 +213,7 @@ class Broker:
             return self._address
 
         parts: list[dict[int, Handler]] = [
-            Sending(
+            SendProcessor(
                 engine,
                 self._traffic,
                 self._requests,
@@ -221,16 +223,16 @@ class Broker:
                 clock,
             ).handlers(),
             self._pulling.handlers(),
-            Positions(engine, self._resets).handlers(),
-            Membership(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
-            Finding(engine, clock).handlers(),
-            Relaying(engine, self.clients, self._questions, settings, clock).handlers(),
-            Replying(engine, self._requests, self._questions, address, settings, clock).handlers(),
+            OffsetProcessor(engine, self._resets).handlers(),
+            ClientProcessor(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
+            QueryMessageProcessor(engine, clock).handlers(),
+            ClientCommandProcessor(engine, self.clients, self._questions, settings, clock).handlers(),
+            ReplyProcessor(engine, self._requests, self._questions, address, settings, clock).handlers(),
             TopicAdministration(engine, progress).handlers(),
             GroupAdministration(engine).handlers(),
             Connections(self.clients).handlers(),
             Reports(engine, self.clients, progress, address, clock).handlers(),
-            Resetting(
+            OffsetResetProcessor(
                 engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
             ).handlers(),
             Decisions(ports.refusals, ports.manager).handlers(),

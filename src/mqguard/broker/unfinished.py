@@ -10,9 +10,9 @@ from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Request
 from mqguard.engine.batch_send import BatchSend
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import Sent
 from mqguard.engine.places import Shares
-from mqguard.engine.turn import Turn
 from mqguard.model.channel import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
@@ -33,7 +33,7 @@ class UnfinishedBatches:
         turn: The current turn of the event loop.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: GroupCommit) -> None:
         self._turn = turn
         self._shares = Shares(MAX_BYTES)
         self._of: dict[Channel, dict[int, tuple[str, int]]] = {}

@@ -12,7 +12,7 @@ from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option
 from mqguard.cli.policy_output import MAX_SHOWN, right_json, right_text
 from mqguard.cli.policy_source import PolicySource, with_policy_source
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--from", "origin", metavar="ADDRESS", help="The client's address [default: an unknown address].")
 @with_policy_source
 @json_option
-@uncollected()
+@gc_disabled()
 def explain(source: PolicySource, user: str, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Decide a request and explain the decision.
 
@@ -36,7 +36,7 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     Exit code 1: the request is denied.
     """
     from mqguard.admin.explanations import explain_request, parse_request
-    from mqguard.auth.explain_facts import explanation_facts
+    from mqguard.auth.explain_json import explanation_facts
     from mqguard.auth.explain_text import render
 
     request = parse_request(action, resource, origin)
@@ -134,6 +134,6 @@ def _hint(found: Mapping[str, object]) -> str:
                 user, action = str(found["user"]), need["actions"][0]
                 asked = ("--user", user, "--action", action, "--resource", need["resource"], "--from", found["source"])
                 return f"mqguard explain {shlex.join(map(str, asked))}"
-    from mqguard.guard.refusals import remedy
+    from mqguard.guard.denial import remedy
 
     return remedy(str(found["reason"]))

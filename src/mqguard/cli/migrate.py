@@ -9,12 +9,12 @@ from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option, table
 from mqguard.cli.policy_source import open_brokers
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
-    from mqguard.auth.migration.migrating import Migration
-    from mqguard.auth.migration.plain import PlainFile
+    from mqguard.auth.migration.acl_v1 import AclV1File
+    from mqguard.auth.migration.migration import Migration
     from mqguard.auth.migration.report import Difference
 
 _PATH = click.Path(path_type=Path)
@@ -33,7 +33,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", type=_PATH, help="Write policy.yaml and one file per secret into this new directory.")
 @with_connection
 @json_option
-@uncollected()
+@gc_disabled()
 def migrate(
     connection: Connection,
     files: tuple[Path, ...],
@@ -69,7 +69,7 @@ def migrate(
     end(Exit.FAILED if noted and not carry_out and out is None else Exit.DONE)
 
 
-def _read(files: tuple[Path, ...], home: Path | None) -> "list[PlainFile]":
+def _read(files: tuple[Path, ...], home: Path | None) -> "list[AclV1File]":
     from mqguard.admin.migration import read_files, read_home
 
     if bool(files) is (home is not None):
@@ -82,10 +82,10 @@ def _read(files: tuple[Path, ...], home: Path | None) -> "list[PlainFile]":
     return found
 
 
-def _run(files: "list[PlainFile]", store: Path | None, *, carry_out: bool) -> "Migration":
+def _run(files: "list[AclV1File]", store: Path | None, *, carry_out: bool) -> "Migration":
     from mqguard.admin.broker_states import state_of
-    from mqguard.auth.migration.migrating import migrate as run
-    from mqguard.auth.migration.migrating import plan_migration
+    from mqguard.auth.migration.migration import migrate as run
+    from mqguard.auth.migration.migration import plan_migration
 
     if store is None:
         return plan_migration(files)
@@ -95,7 +95,7 @@ def _run(files: "list[PlainFile]", store: Path | None, *, carry_out: bool) -> "M
         return run(files, manager) if carry_out else plan_migration(files, state_of(manager.snapshot))
 
 
-def _run_at_server(files: "list[PlainFile]", connection: Connection) -> "Migration":
+def _run_at_server(files: "list[AclV1File]", connection: Connection) -> "Migration":
     from mqguard.admin.migration import migrate_to_brokers
 
     with open_brokers(connection) as brokers:

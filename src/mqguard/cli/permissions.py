@@ -9,11 +9,11 @@ from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option, table
 from mqguard.cli.policy_source import PolicySource, with_policy_source
 from mqguard.errors import NotFound
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 
 if TYPE_CHECKING:
-    from mqguard.auth.analysis.directory import Directory
-    from mqguard.auth.analysis.origins import Origins
+    from mqguard.auth.analysis.access_state import AccessState
+    from mqguard.auth.analysis.source_sets import SourceSet
 
 _MAX_NAMED = 10
 """Maximum number of users that an error names."""
@@ -23,7 +23,7 @@ _MAX_NAMED = 10
 @click.argument("user")
 @with_policy_source
 @json_option
-@uncollected()
+@gc_disabled()
 def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     """Show all permissions of USER, as the result of all its entries.
 
@@ -54,7 +54,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
 @click.option("--from", "origin", metavar="ADDRESS", help="Only requests from this address or CIDR range.")
 @with_policy_source
 @json_option
-@uncollected()
+@gc_disabled()
 def who_can(source: PolicySource, action: str, resource: str, origin: str | None, *, as_json: bool) -> None:
     """Show every user that may do ACTION on RESOURCE, such as `who-can Pub Topic:orders`.
 
@@ -97,7 +97,7 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
     end(Exit.DONE if holders else Exit.FAILED)
 
 
-def _unknown(user: str, directory: "Directory") -> str:
+def _unknown(user: str, directory: "AccessState") -> str:
     if user in directory.acls:
         return f"the user `{user}` does not exist; policies for that name exist and apply once the user is created"
     close = difflib.get_close_matches(user, directory.users, n=1)
@@ -108,8 +108,8 @@ def _unknown(user: str, directory: "Directory") -> str:
     return f"the user `{user}` does not exist: " + (f"the users are {known}{more}" if known else "there are no users")
 
 
-def _origins(text: str | None) -> "Origins":
-    from mqguard.auth.analysis.origins import ANYWHERE, Origins
+def _origins(text: str | None) -> "SourceSet":
+    from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
     from mqguard.auth.source import Source
 
-    return ANYWHERE if text is None else Origins.of([Source.parse(text)])
+    return ANYWHERE if text is None else SourceSet.of([Source.parse(text)])

@@ -11,11 +11,11 @@ from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option
 from mqguard.cli.policy_source import PolicySource, open_brokers, with_policy_source
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
-    from mqguard.auth.documents.planning import Plan
+    from mqguard.auth.documents.plan import Plan
     from mqguard.config.secret import Credentials
 
 _MAX_NAMED_USERS = 5
@@ -48,14 +48,14 @@ _confirm = click.option(
 )
 @click.option("--incarnations", is_flag=True, help="Write the incarnation of each user, which `apply` checks.")
 @json_option
-@uncollected()
+@gc_disabled()
 def export(source: PolicySource, secrets: str, *, incarnations: bool, as_json: bool) -> None:
     """Print users and policies as a policy file, without secrets.
 
     With `--file` the output is the same file in plain form, with its entry groups expanded.
     """
     from mqguard.admin.secret_references import variables
-    from mqguard.auth.documents.writing import write_document
+    from mqguard.auth.documents.writer import write_document
 
     directory, _ = source.load()
     secret_of = variables(directory.users) if secrets == "env" else None
@@ -72,7 +72,7 @@ def export(source: PolicySource, secrets: str, *, incarnations: bool, as_json: b
 @_set_secrets
 @_confirm
 @json_option
-@uncollected()
+@gc_disabled()
 def plan(
     connection: Connection,
     file: Path,
@@ -118,7 +118,7 @@ def plan(
 @_set_secrets
 @_confirm
 @json_option
-@uncollected()
+@gc_disabled()
 def apply(
     connection: Connection,
     file: Path,

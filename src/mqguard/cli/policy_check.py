@@ -8,11 +8,11 @@ import click
 from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option
 from mqguard.cli.policy_source import PolicySource, with_policy_source
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
-    from mqguard.auth.documents.assertions import Outcome
+    from mqguard.auth.documents.assertions import AssertionResult
     from mqguard.auth.documents.problems import Mark
 
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @with_policy_source
 @click.option("--ignore", multiple=True, metavar="RULE", help="Ignore findings of this rule; repeatable.")
 @json_option
-@uncollected()
+@gc_disabled()
 def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
     """Find entries that do not have the effect that they seem to have, each with an example request.
 
@@ -28,12 +28,12 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
 
     Exit code 1: there are findings.
     """
-    from mqguard.auth.analysis.findings import Rule
+    from mqguard.auth.analysis.findings import LintRule
     from mqguard.auth.analysis.lint import lint as findings_of
     from mqguard.auth.documents.problems import nearest
     from mqguard.cli.policy_output import finding_json, finding_mark, finding_text
 
-    known = [rule.value for rule in Rule]
+    known = [rule.value for rule in LintRule]
     for name in ignore:
         if name not in known:
             raise click.UsageError(f"unknown rule `{name}`: {nearest(name, known)}")
@@ -55,7 +55,7 @@ def _order(mark: "Mark | None") -> tuple[int, int]:
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
-@uncollected()
+@gc_disabled()
 def diff(old: Path, new: Path, *, as_json: bool) -> None:
     """Show each permission that users gain or lose from policy file OLD to NEW, each with an example request.
 
@@ -76,7 +76,7 @@ def diff(old: Path, new: Path, *, as_json: bool) -> None:
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
 @with_policy_source
 @json_option
-@uncollected()
+@gc_disabled()
 def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> None:
     """Run the tests of a policy file, and of further files TESTS, on its policies.
 
@@ -109,7 +109,7 @@ def test(source: PolicySource, tests: tuple[Path, ...], *, as_json: bool) -> Non
     end(Exit.FAILED if failed else Exit.DONE)
 
 
-def _failure_lines(path: Path, outcome: "Outcome") -> list[str]:
+def _failure_lines(path: Path, outcome: "AssertionResult") -> list[str]:
     from mqguard.auth.documents.assertions import describe
 
     if outcome.holds:
@@ -118,7 +118,7 @@ def _failure_lines(path: Path, outcome: "Outcome") -> list[str]:
     return [visible(line) for line in (head, *(f"    {failure.message}" for failure in outcome.failures))]
 
 
-def _outcome_json(path: Path, outcome: "Outcome") -> dict[str, object]:
+def _outcome_json(path: Path, outcome: "AssertionResult") -> dict[str, object]:
     from mqguard.auth.documents.assertions import describe
     from mqguard.cli.policy_output import verdict_json, witness_json
 

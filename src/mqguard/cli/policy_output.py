@@ -9,10 +9,10 @@ from mqguard.cli.output import table
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
-    from mqguard.auth.analysis.cells import Region, Witness
     from mqguard.auth.analysis.comparison import Comparison, RightChange
-    from mqguard.auth.analysis.findings import Finding, Place
-    from mqguard.auth.analysis.origins import Origins
+    from mqguard.auth.analysis.findings import EntryLocation, Finding
+    from mqguard.auth.analysis.regions import Region, Witness
+    from mqguard.auth.analysis.source_sets import SourceSet
     from mqguard.auth.documents.document import Document
     from mqguard.auth.documents.problems import Mark
     from mqguard.auth.verdict import Verdict
@@ -47,12 +47,12 @@ def _names_text(region: "Region") -> str:
 
 # Thousands of regions share few sets of sources, and the text of each takes long to build.
 @functools.lru_cache(maxsize=4096)
-def _origins_text(origins: "Origins") -> str:
+def _origins_text(origins: "SourceSet") -> str:
     return origins.brief(MAX_SHOWN)
 
 
 @functools.lru_cache(maxsize=4096)
-def _ranges(origins: "Origins") -> tuple[str, ...]:
+def _ranges(origins: "SourceSet") -> tuple[str, ...]:
     return origins.ranges()
 
 
@@ -91,7 +91,7 @@ def verdict_text(verdict: "Verdict") -> str:
     return f"{decision} by `{entry_text(verdict.decided_by)}`"
 
 
-def place_text(place: "Place", document: "Document | None", path: Path | None) -> str:
+def place_text(place: "EntryLocation", document: "Document | None", path: Path | None) -> str:
     """Return the location of an entry: in the file if there is one, else in the policies."""
     mark = document.mark(place) if document else None
     return f"{path}:{mark}" if mark else place.text
@@ -135,7 +135,7 @@ def finding_text(finding: "Finding", document: "Document | None", path: Path | N
     return f"{where}: {finding.rule.value}: {user}{finding.message}" + (f" ({'; '.join(shown)})" if shown else "")
 
 
-def _other_text(other: "Place", document: "Document | None") -> str:
+def _other_text(other: "EntryLocation", document: "Document | None") -> str:
     mark = document.mark(other) if document else None
     return f"line {mark.line}" if mark else f"{other.policy.value} entry {other.number}"
 

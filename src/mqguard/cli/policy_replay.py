@@ -9,13 +9,13 @@ import click
 from mqguard.cli.exit_codes import Exit
 from mqguard.cli.output import emit, end, json_option
 from mqguard.cli.policy_source import PolicySource, with_policy_source
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.admin.audit_replay import LogReplay
-    from mqguard.auth.analysis.findings import Place
-    from mqguard.auth.analysis.replay import Replay, Turned
+    from mqguard.auth.analysis.findings import EntryLocation
+    from mqguard.auth.analysis.replay import ChangedDecision, Replay
     from mqguard.auth.documents.document import Document
     from mqguard.auth.policy import Entry
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @with_policy_source
 @click.option("--unused", is_flag=True, help="Also list allow entries that no request used.")
 @json_option
-@uncollected()
+@gc_disabled()
 def replay(source: PolicySource, logs: tuple[Path, ...], *, unused: bool, as_json: bool) -> None:
     """Decide the requests in the audit log again, by other policies.
 
@@ -69,7 +69,7 @@ def _changes(found: "Replay") -> Iterator[str]:
         yield from _change(turned)
 
 
-def _change(turned: "Turned") -> Iterator[str]:
+def _change(turned: "ChangedDecision") -> Iterator[str]:
     from mqguard.cli.policy_output import verdict_text
 
     question = turned.question
@@ -83,7 +83,9 @@ def _change(turned: "Turned") -> Iterator[str]:
     yield f"    {times}, last {turned.times.last}: was {was}, would be {verdict_text(turned.verdict)}"
 
 
-def _rights(unused: "Iterable[tuple[Place, Entry]]", document: "Document | None", path: Path | None) -> Iterator[str]:
+def _rights(
+    unused: "Iterable[tuple[EntryLocation, Entry]]", document: "Document | None", path: Path | None
+) -> Iterator[str]:
     from mqguard.auth.explain_text import entry_text
     from mqguard.cli.policy_output import place_text
 
@@ -123,7 +125,7 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
     return value
 
 
-def _change_json(turned: "Turned") -> dict[str, object]:
+def _change_json(turned: "ChangedDecision") -> dict[str, object]:
     from mqguard.cli.policy_output import verdict_json
 
     request = turned.question.request

@@ -12,7 +12,7 @@ from mqguard.cli.connection import Connection, with_connection
 
 if TYPE_CHECKING:
     from mqguard.admin.broker_states import BrokerState
-    from mqguard.auth.analysis.directory import Directory
+    from mqguard.auth.analysis.access_state import AccessState
     from mqguard.auth.documents.document import Document
 
 _FILE = click.option("-f", "--file", type=click.Path(path_type=Path), help="Read a policy file instead of the server.")
@@ -36,7 +36,7 @@ class PolicySource(NamedTuple):
     file: Path | None
     store: Path | None
 
-    def load(self) -> "tuple[Directory, Document | None]":
+    def load(self) -> "tuple[AccessState, Document | None]":
         """Return users and policies, and the document if they are in a file.
 
         Raises:

@@ -14,7 +14,7 @@ from mqguard.cli.output import json_option, warn
 
 if TYPE_CHECKING:
     from mqguard.config.loader import Flag
-    from mqguard.runtime.standalone import FirstStart, Ready
+    from mqguard.runtime.standalone import CreatedAdmin, Ready
 
 
 @click.command()
@@ -95,7 +95,7 @@ _KEY = re.compile(r"[\w.-]+")
 _SETTING = re.compile(rf"\s*(?P<key>{_KEY.pattern})\s*=(?P<value>.*)", re.DOTALL)
 
 
-def _print_first_start(found: "FirstStart", *, as_json: bool) -> None:
+def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
     name, secret = found.credentials.name, found.credentials.secret.reveal()
     if as_json:
         line = {"event": "first-start", "accessKey": name, "secretKey": secret, "file": str(found.path)}

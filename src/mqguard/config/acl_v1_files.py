@@ -30,7 +30,7 @@ class AclV1Text(NamedTuple):
 
 
 def read_acl_v1(home: Path, plain_file: str = DEFAULT_FILE) -> list[AclV1Text]:
-    """Read every ACL 1.0 file, ready for `auth.migration.plain.read_plain`.
+    """Read every ACL 1.0 file, ready for `auth.migration.acl_v1.read_plain`.
 
     The YAML files under `conf/acl` come first, by path, then the plain file. Missing files are skipped.
 

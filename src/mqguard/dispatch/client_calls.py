@@ -36,7 +36,7 @@ class _Open(msgspec.Struct, eq=False):
     size: int
 
 
-class Questions:
+class ClientCalls:
     """Open questions, by connection and number.
 
     Every bound refuses the asker. A client is never cut because of what others ask of it.

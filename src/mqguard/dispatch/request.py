@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.errors import LocalProtocolError
@@ -26,7 +26,7 @@ class Request(msgspec.Struct):
 
     command: Command
     link: Link
-    access: Access
+    access: AdmittedRequest
 
     def kept(self) -> "Request":
         """The same without its fields and body, for a request that waits: many wait, and each may be of megabytes."""

@@ -14,11 +14,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Defer, Handler, Request
-from mqguard.dispatch.suspended import NoParking, Parking
-from mqguard.guard.asking import Answers, Waits
-from mqguard.guard.context import Access
+from mqguard.dispatch.suspended import NoSuspension, Suspension
+from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command, Reply
@@ -35,10 +35,10 @@ UNCHECKED = "internal error: the request was not checked in full, so it is refus
 _DOWN = int(ResponseCode.SYSTEM_ERROR)
 
 
-class Admission(Protocol):
+class RequestGuard(Protocol):
     """The guard, as far as the router needs it."""
 
-    def admit(self, command: Command, peer: Peer) -> Access:
+    def admit(self, command: Command, peer: Peer) -> AdmittedRequest:
         """Let a request in, or raise.
 
         Raises:
@@ -67,13 +67,13 @@ class Router:
 
     def __init__(
         self,
-        guard: Admission,
+        guard: RequestGuard,
         handlers: Mapping[int, Handler],
         explain: Explain,
         *,
         defer: Defer | None = None,
-        questions: Questions | None = None,
-        parking: Parking | None = None,
+        questions: ClientCalls | None = None,
+        parking: Suspension | None = None,
         at_close: Sequence[Callable[[Link], None]] = (),
         at_turn_end: Sequence[Callable[[], None]] = (),
     ) -> None:
@@ -81,8 +81,8 @@ class Router:
         self._handlers = {code: _exact(code, handler) for code, handler in handlers.items()}
         self._explain = explain
         self._defer = defer
-        self._questions = Questions() if questions is None else questions
-        self._parking = NoParking() if parking is None else parking
+        self._questions = ClientCalls() if questions is None else questions
+        self._parking = NoSuspension() if parking is None else parking
         self._at_close = (lambda link: self._questions.leave(link.peer.channel), *at_close)
         self._at_turn_end = tuple(at_turn_end)
 
@@ -116,23 +116,25 @@ class Router:
         if commands:
             link.work.add(serve)
 
-    def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], Access]) -> None:
+    def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], AdmittedRequest]) -> None:
         """Let a request in or not, have it handled, and answer it."""
-        access: Access | None = None
+        access: AdmittedRequest | None = None
         try:
             access = admit(command, link.peer)
             handler = self._handlers.get(command.code)
             reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
             if access.pending and (reply is None or reply.code == 0):
                 reply = _unchecked(command)
-        except Waits as waits:
+        except PluginCallsPending as waits:
             reply = self._park(link, command, waits, access)
         except Exception as exc:  # noqa: BLE001, rule 2
             reply = self._explain(command.code, exc)
         if reply is not None and not command.flag & FLAG_ONEWAY:
             self._send(link, command, reply)
 
-    def _park(self, link: Link, command: Command, waits: Waits, access: Access | None) -> Reply | None:
+    def _park(
+        self, link: Link, command: Command, waits: PluginCallsPending, access: AdmittedRequest | None
+    ) -> Reply | None:
         """Go on with a request when the plugins that it waits for have answered, or their time is up.
 
         `access` is what the guard gave if the handler waits, None if the guard itself waits.
@@ -148,7 +150,7 @@ class Router:
             return self._explain(command.code, exc)
         return None
 
-    def _go_on(self, link: Link, command: Command, answers: Answers, access: Access | None) -> None:
+    def _go_on(self, link: Link, command: Command, answers: PluginResults, access: AdmittedRequest | None) -> None:
         """Look at a request from its beginning, or serve it from its beginning if it was let in.
 
         A request that was let in is looked at once more if its sender's rights changed while it waited.
@@ -159,7 +161,7 @@ class Router:
             answers.renew()
             access = None
 
-        def admit(command: Command, peer: Peer) -> Access:
+        def admit(command: Command, peer: Peer) -> AdmittedRequest:
             return self._parking.resume(command, peer, answers) if access is None else access
 
         self._serve(link, command, admit)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mqguard.dispatch.errors import RequestRefused
-from mqguard.guard.asking import BUSY, Answers, Call, Waits
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.plugin_calls import BUSY, Call, PluginCallsPending, PluginResults
 from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
@@ -20,14 +20,14 @@ _SHARE = 4
 """One user, or one address whose connections have not authenticated, may have a quarter of all places and bytes."""
 
 
-class Parking(Protocol):
+class Suspension(Protocol):
     """Where requests wait for plugins."""
 
-    def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:
+    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:
         """Keep a request, and call `go_on` when its answers are there or its time is up."""
         ...  # pragma: no cover
 
-    def resume(self, command: Command, peer: Peer, answers: Answers) -> Access:
+    def resume(self, command: Command, peer: Peer, answers: PluginResults) -> AdmittedRequest:
         """Let a request in that has waited, or raise as the guard does.
 
         Raises:
@@ -37,18 +37,18 @@ class Parking(Protocol):
         ...  # pragma: no cover
 
 
-class Asker(Protocol):
+class PluginCaller(Protocol):
     """Asks plugins in threads."""
 
-    def ask(self, calls: Sequence[Call], answers: Answers, done: Callable[[], None]) -> None:
+    def ask(self, calls: Sequence[Call], answers: PluginResults, done: Callable[[], None]) -> None:
         """Ask all at once, and call `done` in the event loop, once; never before this returns."""
         ...  # pragma: no cover
 
 
-Resume = Callable[[Command, Peer, Answers], Access]
+Resume = Callable[[Command, Peer, PluginResults], AdmittedRequest]
 
 
-class ParkedRequests:
+class SuspendedRequests:
     """Keeps requests within bounds while their plugins are asked; where there is no room, no plugin is asked.
 
     Args:
@@ -56,7 +56,7 @@ class ParkedRequests:
         resume: The guard's.
     """
 
-    def __init__(self, asker: Asker, resume: Resume) -> None:
+    def __init__(self, asker: PluginCaller, resume: Resume) -> None:
         self._asker = asker
         self.resume: Resume = resume
         self._waiting = 0
@@ -68,8 +68,8 @@ class ParkedRequests:
     def __len__(self) -> int:
         return self._waiting
 
-    def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:
-        """See `Parking`. Where there is no room, `go_on` is called at once."""
+    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:
+        """See `Suspension`. Where there is no room, `go_on` is called at once."""
         sender, size = _sender(link.peer), _size(command)
         if not self._has_room(sender, size):
             # The guard makes a refusal of it, with a record and an id, as of whatever a plugin fails in.
@@ -111,10 +111,10 @@ def _size(command: Command) -> int:
     return len(command.body) + fields + len(command.remark or "")
 
 
-class NoParking:
+class NoSuspension:
     """Where there are no plugins, nothing waits; what asks for it nevertheless is refused."""
 
-    def park(self, link: Link, command: Command, waits: Waits, go_on: Callable[[], None]) -> None:  # noqa: ARG002
+    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:  # noqa: ARG002
         """Refuse.
 
         Raises:
@@ -122,7 +122,7 @@ class NoParking:
         """
         raise RequestRefused(ResponseCode.NO_PERMISSION, "the request cannot wait for its checks here")
 
-    def resume(self, command: Command, peer: Peer, answers: Answers) -> Access:  # noqa: ARG002
+    def resume(self, command: Command, peer: Peer, answers: PluginResults) -> AdmittedRequest:  # noqa: ARG002
         """Refuse.
 
         Raises:

@@ -10,10 +10,10 @@ from typing import Final
 import msgspec
 
 from mqguard.engine.errors import MessageIllegal, StoreDown
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.produce import Producer, check_kind
-from mqguard.engine.turn import Turn
 from mqguard.model import batch, names, properties
 from mqguard.model.errors import RecordInvalid
 
@@ -47,7 +47,7 @@ class BatchSend:
     """
 
     def __init__(
-        self, request: SendRequest, producer: Producer, log: MessageLog, turn: Turn, ticks: Callable[[], float]
+        self, request: SendRequest, producer: Producer, log: MessageLog, turn: GroupCommit, ticks: Callable[[], float]
     ) -> None:
         if names.owner_of(request.topic) is not None:
             raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")

@@ -94,7 +94,7 @@ class Client(msgspec.Struct, frozen=True):
         return self.rights is None or self.rights.allows(group, topics, otherwise=otherwise)
 
 
-class Consuming(msgspec.Struct, frozen=True):
+class ConsumerHeartbeat(msgspec.Struct, frozen=True):
     """What a heartbeat says about one consumer group.
 
     Attributes:
@@ -132,9 +132,9 @@ class Consumer(Member, kw_only=True):
     """A live consumer within a group.
 
     Attributes:
-        consume_type: See `Consuming`.
-        message_model: See `Consuming`.
-        consume_from: See `Consuming`.
+        consume_type: See `ConsumerHeartbeat`.
+        message_model: See `ConsumerHeartbeat`.
+        consume_from: See `ConsumerHeartbeat`.
         subscriptions: What it wants, by topic.
     """
 
@@ -259,7 +259,7 @@ class Clients:
 
     # Heard of
 
-    def has_room(self, client: Client, consuming: Iterable[Consuming], producing: Iterable[str]) -> bool:
+    def has_room(self, client: Client, consuming: Iterable[ConsumerHeartbeat], producing: Iterable[str]) -> bool:
         """Return whether a heartbeat fits beside what its user and all others make this server remember."""
         channel, more = client.link.peer.channel, 0
         for one in consuming:
@@ -274,7 +274,7 @@ class Clients:
             more += _places(name, client) - (known.places if known else 0)
         return self._shares.allows(client.owner, more)
 
-    def consume(self, client: Client, consuming: Consuming, now_ms: int) -> bool:
+    def consume(self, client: Client, consuming: ConsumerHeartbeat, now_ms: int) -> bool:
         """Note a consumer's heartbeat; whether its group must be told (a new member, or other subscriptions)."""
         group = self._consumers.get(consuming.group)
         if group is None:

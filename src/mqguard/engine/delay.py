@@ -8,7 +8,7 @@ delivered message stores it too.
 
 import re
 
-from mqguard.engine.detour import Detours
+from mqguard.engine.deferred_delivery import Detours
 from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.offsets import Offsets
 from mqguard.errors import MqguardError

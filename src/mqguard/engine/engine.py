@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mqguard.engine.batch_send import BatchSend
+from mqguard.engine.deferred_delivery import Detours
 from mqguard.engine.delay import Delays, parse_levels
-from mqguard.engine.detour import Detours
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetched, Fetcher
+from mqguard.engine.group_commit import Arrival, GroupCommit
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
+from mqguard.engine.maintenance import Upkeep
 from mqguard.engine.messages import SendBack, SendRequest, Sent
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.produce import Producer
@@ -22,14 +24,12 @@ from mqguard.engine.retry import Retries
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
-from mqguard.engine.turn import Arrival, Turn
-from mqguard.engine.upkeep import Upkeep
 from mqguard.model.clock import Clock
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
 
 
-class Extent(NamedTuple):
+class StoreExtent(NamedTuple):
     """What a store keeps.
 
     Attributes:
@@ -67,7 +67,7 @@ class Engine:
         self.settings = settings
         self._store = store
         self._clock = clock
-        self.turn = Turn(store, sync=settings.sync_flush)
+        self.turn = GroupCommit(store, sync=settings.sync_flush)
         self.offsets = Offsets(store, self.turn)
         self.topics = Topics(store, self.turn, clock, settings, self.offsets)
         self.groups = Groups(store, self.turn, clock, settings, self.topics, self.offsets)
@@ -240,7 +240,7 @@ class Engine:
         """
         return self._lookup.query(topic, key, max_num, begin, end, unique=unique)
 
-    def extent(self) -> Extent:
+    def extent(self) -> StoreExtent:
         """What is kept, for people: where it begins and ends, since when, and the room beside it.
 
         Raises:
@@ -254,7 +254,7 @@ class Engine:
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
         oldest = -1 if data is None else data.store_timestamp
-        return Extent(store.min_physical, store.next_physical, oldest, space)
+        return StoreExtent(store.min_physical, store.next_physical, oldest, space)
 
     def tick(self) -> None:
         """Do what is due: deliver delayed messages, watch the disk, delete old messages. Call it every 50 ms or so.

@@ -3,11 +3,11 @@
 import msgspec
 
 from mqguard.engine.errors import ConfigIllegal, NoSuchGroup
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.table import ConfigTable, Limits
 from mqguard.engine.topics import Topics
-from mqguard.engine.turn import Turn
 from mqguard.model import names
 from mqguard.model.clock import Clock
 from mqguard.model.group import SubscriptionGroupConfig, group_config_fault
@@ -32,7 +32,7 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
     def __init__(
         self,
         store: MessageStore,
-        turn: Turn,
+        turn: GroupCommit,
         clock: Clock,
         settings: EngineSettings,
         topics: Topics,

@@ -3,9 +3,9 @@
 import zlib
 from collections.abc import Iterable
 
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import SendRequest
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.turn import Turn
 from mqguard.model import host, ids, record, sysflag
 from mqguard.model.clock import Clock
 from mqguard.model.record import Record
@@ -29,7 +29,7 @@ class MessageLog:
         settings: Name the broker's address.
     """
 
-    def __init__(self, store: MessageStore, turn: Turn, clock: Clock, settings: EngineSettings) -> None:
+    def __init__(self, store: MessageStore, turn: GroupCommit, clock: Clock, settings: EngineSettings) -> None:
         self._store = store
         self._turn = turn
         self._clock = clock

@@ -4,8 +4,8 @@ import functools
 from collections.abc import Mapping
 
 from mqguard.engine.errors import ConfigIllegal, LimitReached
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.places import Shares
-from mqguard.engine.turn import Turn
 from mqguard.model import names
 from mqguard.store.ports import MessageStore, Table
 
@@ -20,7 +20,7 @@ _NOBODY = ""
 class Offsets:
     """Committed offsets of consumer groups: in memory, staged with the turn, there again after a restart."""
 
-    def __init__(self, store: MessageStore, turn: Turn) -> None:
+    def __init__(self, store: MessageStore, turn: GroupCommit) -> None:
         self._store = store
         self._turn = turn
         self._table: dict[tuple[str, str], dict[int, int]] = {}

@@ -1,7 +1,7 @@
 """Taking in messages: every check that Apache's broker makes, then a place in a queue."""
 
+from mqguard.engine.deferred_delivery import Detours
 from mqguard.engine.delay import Delays
-from mqguard.engine.detour import Detours
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,

@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from mqguard.engine.errors import LimitReached
-from mqguard.engine.turn import Turn
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.model.clock import Clock
 from mqguard.model.version import DataVersion
 from mqguard.store.ports import MessageStore, Table
@@ -66,7 +66,7 @@ class ConfigTable(Generic[C]):
     def __init__(
         self,
         store: MessageStore,
-        turn: Turn,
+        turn: GroupCommit,
         clock: Clock,
         table: Table,
         kind: type[C],

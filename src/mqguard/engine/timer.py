@@ -6,9 +6,9 @@ of due times, so that neither its delivery nor the deletion of old messages depe
 
 import math
 
-from mqguard.engine.detour import Detours
+from mqguard.engine.deferred_delivery import Detours
 from mqguard.engine.errors import MessageIllegal
-from mqguard.engine.turn import Turn
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.model import names, properties, record
 from mqguard.model.clock import Clock
 from mqguard.model.errors import RecordInvalid
@@ -38,7 +38,7 @@ class Timers:
         undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
     """
 
-    def __init__(self, store: MessageStore, turn: Turn, detours: Detours, clock: Clock, max_ms: int) -> None:
+    def __init__(self, store: MessageStore, turn: GroupCommit, detours: Detours, clock: Clock, max_ms: int) -> None:
         self._store = store
         self._turn = turn
         self._detours = detours

@@ -3,10 +3,10 @@
 import msgspec
 
 from mqguard.engine.errors import ConfigIllegal, NoSuchTopic, NotReadable, NotWritable
+from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.table import ConfigTable, Limits
-from mqguard.engine.turn import Turn
 from mqguard.model import names
 from mqguard.model.clock import Clock
 from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, TopicConfig, perm_fault
@@ -45,7 +45,7 @@ class Topics(ConfigTable[TopicConfig]):
     """The topics of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
 
     def __init__(
-        self, store: MessageStore, turn: Turn, clock: Clock, settings: EngineSettings, offsets: Offsets
+        self, store: MessageStore, turn: GroupCommit, clock: Clock, settings: EngineSettings, offsets: Offsets
     ) -> None:
         built_in = built_in_topics(settings)
         limits = Limits(settings.max_topics, settings.max_topics_per_user, "topics", "maxTopics", "maxTopicsPerUser")

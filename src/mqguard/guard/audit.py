@@ -21,7 +21,7 @@ import msgspec
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.context import BY_CLAIM, Identity, Need, Needs
+from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions
 from mqguard.guard.denial_groups import ADDRESSES, USERS, DenialGroups, Folded, Repeats
 from mqguard.remoting.codes import RequestCode
 
@@ -57,7 +57,7 @@ DenialKey = tuple[str | int, ...]
 """What denials that are counted together have in common."""
 
 
-class Decision(msgspec.Struct, gc=False):
+class AuditEvent(msgspec.Struct, gc=False):
     """One request while it is looked at, and then the record of it; or one touched resource.
 
     The guard fills it in and lets go of it: INVARIANT: nobody changes it once it is on record.
@@ -91,7 +91,7 @@ class Decision(msgspec.Struct, gc=False):
     signature: str | None = None
     claimed: str = ""
     identity: Identity | None = None
-    needs: Needs = ()
+    needs: RequiredPermissions = ()
     rights: Rights | None = None
     version: int = 0
     stage: Stage = Stage.AUTHORIZATION
@@ -184,7 +184,7 @@ def read_change(data: bytes) -> AdminChange:
     return msgspec.convert(json.loads(data), AdminChange)
 
 
-Record = Decision | AdminChange | Repeats | Folded
+Record = AuditEvent | AdminChange | Repeats | Folded
 
 
 class AuditSink(Protocol):
@@ -276,7 +276,7 @@ class AuditTrail:
         self._addresses = DenialGroups(ADDRESSES)
         self._owed: collections.deque[AdminChange] = collections.deque()
 
-    def record(self, case: Decision) -> bool:
+    def record(self, case: AuditEvent) -> bool:
         """Put a decision on record.
 
         Returns:
@@ -293,7 +293,7 @@ class AuditTrail:
             return self._administrative(case)
         return self.put(case)
 
-    def repeated(self, case: Decision, now_ms: int) -> str | None:
+    def repeated(self, case: AuditEvent, now_ms: int) -> str | None:
         """Count a denial that is like one on record.
 
         Args:
@@ -304,7 +304,7 @@ class AuditTrail:
             The decision id of the one on record; None if there is none.
         """
         like = self._groups(case).repeat(case.key, now_ms)
-        return like.decision_id if isinstance(like, Decision) else None
+        return like.decision_id if isinstance(like, AuditEvent) else None
 
     @property
     def summed(self) -> int:
@@ -347,13 +347,13 @@ class AuditTrail:
         while owed and self.put(owed[0], reserved=True, receipt=owed[0].id):
             owed.popleft()
 
-    def _administrative(self, case: Decision) -> bool:
+    def _administrative(self, case: AuditEvent) -> bool:
         if case.identity is not None and self._users.spend(case.identity.user, case.when_ms):
             case.stream = Stream.KEPT
         # INVARIANT: a change is not admitted without room for its own line beside that of the request.
         return not self._owed and self.put(case, reserved=case.code in CHANGES)
 
-    def _deny(self, case: Decision) -> bool:
+    def _deny(self, case: AuditEvent) -> bool:
         if case.counted:
             return True
         case.rights = None
@@ -370,11 +370,11 @@ class AuditTrail:
         groups.open(case.key, case, principal, case.when_ms, written=written)
         return True
 
-    def _groups(self, case: Decision) -> DenialGroups:
+    def _groups(self, case: AuditEvent) -> DenialGroups:
         return self._users if case.authenticated else self._addresses
 
 
-def denial_key(case: Decision, reason: str, remark: str, *, shadow: bool = False) -> DenialKey:
+def denial_key(case: AuditEvent, reason: str, remark: str, *, shadow: bool = False) -> DenialKey:
     """Return what denials must have in common to be counted together: all that their lines say but the time."""
     return (
         *(case.user[:MAX_NAME], case.method, case.source, case.code, case.stage.value, reason, shadow, case.version),
@@ -387,7 +387,7 @@ MAX_KEY_NEEDS = 8
 """How many resources of one request tell its denial from others."""
 
 
-def _shorten(case: Decision) -> None:
+def _shorten(case: AuditEvent) -> None:
     """Keep what a record may hold: some resources, those that were denied among them, and short names."""
     needs, verdicts = case.needs, case.verdicts
     kept: list[int] = []
@@ -403,13 +403,13 @@ def _shorten(case: Decision) -> None:
         case.verdicts = tuple([verdicts[at] for at in kept if at < len(verdicts)])
         needs = case.needs = tuple([needs[at] for at in kept])
     if any(len(need.name) > MAX_NAME for need in needs):
-        case.needs = tuple([Need(need.type, _cut(need.name, MAX_NAME), need.actions) for need in needs])
+        case.needs = tuple([RequiredPermission(need.type, _cut(need.name, MAX_NAME), need.actions) for need in needs])
     identity = case.identity
     if identity is not None and len(identity.user) > MAX_NAME:
         case.identity = Identity(_cut(identity.user, MAX_NAME), identity.method, identity.is_super)
 
 
-def _denied_first(needs: Needs, verdicts: tuple[Verdict, ...]) -> Iterator[int]:
+def _denied_first(needs: RequiredPermissions, verdicts: tuple[Verdict, ...]) -> Iterator[int]:
     """Return the places of needs in the order in which a record has room for them."""
     denied = [at for at, verdict in enumerate(verdicts) if not verdict.allowed][: MAX_NEEDS // 2]
     yield from denied
@@ -440,7 +440,7 @@ def _network(source: str) -> str:
     return address.packed[:8].hex() if isinstance(address, ipaddress.IPv6Address) else source
 
 
-def _folded(case: Decision) -> Folded:
+def _folded(case: AuditEvent) -> Folded:
     return Folded(
         stream=case.stream,
         user=case.user if case.authenticated else "",

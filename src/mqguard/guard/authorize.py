@@ -13,8 +13,8 @@ from mqguard.auth.request import AccessRequest
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import BY_CLAIM, Identity, Need, Needs
+from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions
+from mqguard.guard.implicit_grants import ImplicitGrants
 
 NOBODY = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
 """The verdict about a sender without a name."""
@@ -36,16 +36,18 @@ class Authorization:
     """Judges needs by users and policies.
 
     Attributes:
-        foresees: True if `foresee` has to be called with all needs before any of them is judged.
+        foresees: True if `prefetch` has to be called with all needs before any of them is judged.
     """
 
-    foresees = False
+    prefetches = False
 
-    def __init__(self, builtin: BuiltinGrants) -> None:
+    def __init__(self, builtin: ImplicitGrants) -> None:
         """Take what needs no grant."""
         self._builtin = builtin
 
-    def judge(self, identity: Identity | None, rights: Rights | None, need: Need, code: int, ip: str) -> Verdict:
+    def judge(
+        self, identity: Identity | None, rights: Rights | None, need: RequiredPermission, code: int, ip: str
+    ) -> Verdict:
         """Whether the need is met.
 
         Args:
@@ -62,7 +64,9 @@ class Authorization:
             return BUILTIN
         return verdict
 
-    def foresee(self, identity: Identity | None, rights: Rights | None, needs: Needs, code: int, ip: str) -> None:
+    def prefetch(
+        self, identity: Identity | None, rights: Rights | None, needs: RequiredPermissions, code: int, ip: str
+    ) -> None:
         """Called before several needs are judged, for those who would rather look all up at once."""
 
     def judge_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:

@@ -9,7 +9,7 @@ from mqguard.auth.authenticator import AUTHENTICATION_FAILED
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.throttle import Throttle
 from mqguard.guard.authentication_cache import ChannelAuthentication, authentication_of
-from mqguard.guard.context import LONGEST_CLAIM
+from mqguard.guard.context import MAX_CLAIM_LENGTH
 from mqguard.model.peer import Peer
 
 CONNECTION_BURST = 10
@@ -47,12 +47,12 @@ class ConnectionThrottle:
         """
         state = self.state(peer)
         is_slowed = _level(state, now_ms) > CONNECTION_BURST - 1
-        if is_slowed or self._throttle.wait_ms(claimed[:LONGEST_CLAIM], peer.ip, now_ms):
+        if is_slowed or self._throttle.wait_ms(claimed[:MAX_CLAIM_LENGTH], peer.ip, now_ms):
             raise AuthenticationFailed("throttled", AUTHENTICATION_FAILED)
 
     def failed(self, claimed: str, peer: Peer, now_ms: int) -> None:
         """Count a failed attempt of a connection."""
-        self._throttle.failed(claimed[:LONGEST_CLAIM], peer.ip, now_ms)
+        self._throttle.failed(claimed[:MAX_CLAIM_LENGTH], peer.ip, now_ms)
         state = self.state(peer)
         highest = CONNECTION_BURST + MAX_CONNECTION_WAIT_S * CONNECTION_PER_SECOND
         state.failures = min(_level(state, now_ms) + 1, highest)
@@ -60,7 +60,7 @@ class ConnectionThrottle:
 
     def succeeded(self, claimed: str, user: str, peer: Peer) -> None:
         """Note that a connection has authenticated as `user` for the first time, with the access key `claimed`."""
-        self._throttle.succeeded(claimed[:LONGEST_CLAIM], peer.ip)
+        self._throttle.succeeded(claimed[:MAX_CLAIM_LENGTH], peer.ip)
         peer.channel.user = user
 
 

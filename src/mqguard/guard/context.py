@@ -9,11 +9,11 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
-from mqguard.guard.errors import Parked
+from mqguard.guard.errors import RequestSuspended
 from mqguard.model.peer import Peer
 
 
-class Need(msgspec.Struct, frozen=True, gc=False):
+class RequiredPermission(msgspec.Struct, frozen=True, gc=False):
     """One resource that a request touches, and what it would do to it.
 
     Attributes:
@@ -37,15 +37,15 @@ class Need(msgspec.Struct, frozen=True, gc=False):
         return f"{' or '.join(action_names(self))} on {self.key}"
 
 
-Needs = tuple[Need, ...]
+RequiredPermissions = tuple[RequiredPermission, ...]
 
-NeedsFound = Needs | Iterator[Need]
+NeedsFound = RequiredPermissions | Iterator[RequiredPermission]
 """All needs of a request at once, or one after the other for a request whose body names them."""
 
 _ORDER = {action: place for place, action in enumerate(Action)}
 
 
-def action_names(need: Need) -> list[str]:
+def action_names(need: RequiredPermission) -> list[str]:
     """The actions of a need, in the order in which they are always named."""
     return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
 
@@ -55,7 +55,7 @@ BY_CLAIM = "claim"
 BY_PLUGIN = "plugin"
 """What proved who sent a request."""
 
-LONGEST_CLAIM = 256
+MAX_CLAIM_LENGTH = 256
 """How much of a claimed user name is remembered: whoever proves nothing shall fill neither memory nor disk."""
 
 
@@ -74,13 +74,13 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     is_super: bool = False
 
 
-class Judge(Protocol):
+class ObjectAuthorizer(Protocol):
     """Decides about resources that turn out to be touched after a request was let in."""
 
-    def allows(self, access: "Access", need: Need) -> bool:
+    def allows(self, access: "AdmittedRequest", need: RequiredPermission) -> bool:
         """Whether the sender may touch it, by the users and policies of this moment."""
 
-    def require(self, access: "Access", need: Need) -> None:
+    def require(self, access: "AdmittedRequest", need: RequiredPermission) -> None:
         """Let pass or raise, and record which.
 
         Raises:
@@ -90,13 +90,13 @@ class Judge(Protocol):
     def renew(self) -> None:
         """Time has passed: what was found out for this request before counts no more."""
 
-    def sender(self, access: "Access") -> Rights | None:
+    def sender(self, access: "AdmittedRequest") -> Rights | None:
         """Return the sender's rights as of now, None if it has none; the same object as long as nothing changed."""
 
-    def admits(self, access: "Access") -> bool:
+    def admits(self, access: "AdmittedRequest") -> bool:
         """Return whether the sender would be let in now, whatever it asks for."""
 
-    def require_owner(self, access: "Access", owner: str | None, what: str) -> None:
+    def require_owner(self, access: "AdmittedRequest", owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
 
         Raises:
@@ -108,7 +108,7 @@ def _user(rights: Rights | None) -> User | None:
     return None if rights is None else rights.user
 
 
-class Access(msgspec.Struct):
+class AdmittedRequest(msgspec.Struct):
     """A request that was let in. Handlers ask it about everything that the request reaches beyond what it names.
 
     Attributes:
@@ -124,9 +124,9 @@ class Access(msgspec.Struct):
     identity: Identity | None
     peer: Peer
     code: int
-    needs: Needs
+    needs: RequiredPermissions
     pending: bool
-    judge: Judge
+    judge: ObjectAuthorizer
     held: Rights | None = None
 
     @property
@@ -147,12 +147,12 @@ class Access(msgspec.Struct):
             Refused: It may not.
         """
         self.pending = False
-        self.judge.require(self, Need(type, name, frozenset(actions)))
+        self.judge.require(self, RequiredPermission(type, name, frozenset(actions)))
 
     def allows(self, type: ResourceType, name: str, *actions: Action) -> bool:  # noqa: A002 - the contract's word
         """Whether the sender may do one of the actions; for filtering what is answered, not recorded."""
         self.pending = False
-        return self.judge.allows(self, Need(type, name, frozenset(actions)))
+        return self.judge.allows(self, RequiredPermission(type, name, frozenset(actions)))
 
     def require_owner(self, owner: str | None, what: str) -> None:
         """Let pass if `what` (a client id, a lock) belongs to the sender or to nobody.
@@ -196,5 +196,5 @@ class Access(msgspec.Struct):
                 and judge.admits(self)
                 and all(judge.allows(self, need) for need in self.needs)
             )
-        except Parked:
+        except RequestSuspended:
             return False

@@ -37,5 +37,5 @@ class Refused(MqguardError):
         self.decision_id = decision_id
 
 
-class Parked(MqguardError):
+class RequestSuspended(MqguardError):
     """A request has to wait for plugins: no failure, and never told to a peer. `asking.Waits` says for what."""

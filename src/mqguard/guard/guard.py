@@ -10,25 +10,31 @@ import itertools
 import logging
 from collections.abc import Iterator
 
-from mqguard.auth import wording
+from mqguard.auth import denial_messages
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.policy import Decision as Word
 from mqguard.auth.rights import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, Decision, Stage
+from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, AuditEvent, Stage
 from mqguard.guard.authenticate import Authentication, Identifier
 from mqguard.guard.authorize import NOBODY, Authorization
-from mqguard.guard.builtin import BuiltinGrants
-from mqguard.guard.context import LONGEST_CLAIM, Access, Judge, Need, Needs
+from mqguard.guard.context import (
+    MAX_CLAIM_LENGTH,
+    AdmittedRequest,
+    ObjectAuthorizer,
+    RequiredPermission,
+    RequiredPermissions,
+)
+from mqguard.guard.denial import DenialLog
+from mqguard.guard.enforcement import UNJUDGED_KEPT, Enforcer
 from mqguard.guard.errors import NeedUnclear, Refused
+from mqguard.guard.implicit_grants import ImplicitGrants
+from mqguard.guard.object_authorization import AllowAll, PolicyObjectAuthorizer
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.refusals import RefusalLog
-from mqguard.guard.refusing import UNJUDGED_KEPT, Refuser
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
-from mqguard.guard.touching import NoJudge, TouchJudge
 from mqguard.guard.whitelist import codes_of
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
@@ -55,7 +61,7 @@ class Guard:
             GuardMisconfigured: The settings would open what they seem to close.
         """
         settings.check()
-        self.refusals = RefusalLog(settings.refusals_kept)
+        self.refusals = DenialLog(settings.refusals_kept)
         self._ports = ports
         self._metadata = ports.metadata
         self._ticks = ports.ticks
@@ -67,13 +73,13 @@ class Guard:
         self._excused = codes_of(settings.authorization_whitelist)
         self._refuses_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
         self._authentication = Authentication(settings, ports.clock, Throttle())
-        self._authorization = Authorization(BuiltinGrants(settings))
+        self._authorization = Authorization(ImplicitGrants(settings))
         self._requirements = Requirements(settings.cluster)
-        self._refuser = Refuser(ports, self.refusals, settings.enforcement)
-        self._judge = TouchJudge(ports, self._authorization, self._refuser)
-        self._no_judge = NoJudge(self._rights_of)
+        self._refuser = Enforcer(ports, self.refusals, settings.enforcement)
+        self._judge = PolicyObjectAuthorizer(ports, self._authorization, self._refuser)
+        self._no_judge = AllowAll(self._rights_of)
 
-    def admit(self, command: Command, peer: Peer) -> Access:
+    def admit(self, command: Command, peer: Peer) -> AdmittedRequest:
         """Let a request in.
 
         Args:
@@ -83,7 +89,7 @@ class Guard:
         Raises:
             Refused: It is not let in.
         """
-        case = Decision(command.code, peer.ip, self._ticks())
+        case = AuditEvent(command.code, peer.ip, self._ticks())
         try:
             return self._admit(command, peer, case, self._authentication, self._authorization, self._judge)
         except Refused:
@@ -100,11 +106,11 @@ class Guard:
         self,
         command: Command,
         peer: Peer,
-        case: Decision,
+        case: AuditEvent,
         authentication: Identifier,
         authorization: Authorization,
-        judge: Judge,
-    ) -> Access:
+        judge: ObjectAuthorizer,
+    ) -> AdmittedRequest:
         snapshot = self._metadata.snapshot
         case.version = snapshot.version
         if self._authenticating:
@@ -112,19 +118,19 @@ class Guard:
         try:
             identity = case.identity = authentication.identify(command, peer, snapshot)
         except AuthenticationFailed as failure:
-            case.claimed = command.ext.get(ACCESS_KEY, "")[:LONGEST_CLAIM]
+            case.claimed = command.ext.get(ACCESS_KEY, "")[:MAX_CLAIM_LENGTH]
             raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
 
         if not self._authorizing or case.code in self._excused:
             case.reason = "excused" if self._authorizing else "authorization-off"
-            return self._let_in(case, Access(identity, peer, case.code, (), False, self._no_judge))  # noqa: FBT003
+            return self._let_in(case, AdmittedRequest(identity, peer, case.code, (), False, self._no_judge))  # noqa: FBT003
 
         is_super = identity is not None and identity.is_super
         case.reason = self._authorize(command, case, snapshot, authorization)
         pending = not is_super and self._requirements.is_pending(command)
-        return self._let_in(case, Access(identity, peer, case.code, case.needs, pending, judge))
+        return self._let_in(case, AdmittedRequest(identity, peer, case.code, case.needs, pending, judge))
 
-    def _authorize(self, command: Command, case: Decision, snapshot: Snapshot, authorization: Authorization) -> str:
+    def _authorize(self, command: Command, case: AuditEvent, snapshot: Snapshot, authorization: Authorization) -> str:
         """Judge everything that the request needs; the reason why it is let in.
 
         Raises:
@@ -150,7 +156,7 @@ class Guard:
             if verdict.decision is not _ALLOW:
                 self._refuser.deny(case, Stage.AUTHORIZATION, needs[0], verdict)
             return verdict.reason
-        authorization.foresee(identity, rights, needs, code, ip)
+        authorization.prefetch(identity, rights, needs, code, ip)
         verdicts: list[Verdict] = []
         for need in needs:
             verdict = judge(identity, rights, need, code, ip)
@@ -161,7 +167,7 @@ class Guard:
         case.verdicts = tuple(verdicts)
         return verdicts[-1].reason if not case.shadow else case.reason
 
-    def _authorize_sender(self, case: Decision, authorization: Authorization) -> str:
+    def _authorize_sender(self, case: AuditEvent, authorization: Authorization) -> str:
         """Judge the sender of a request that needs no more; the reason why it is let in.
 
         Raises:
@@ -169,11 +175,11 @@ class Guard:
         """
         verdict = authorization.judge_sender(case.identity, case.rights)
         if verdict.decision is not _ALLOW:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, wording.AUTHORIZATION_FAILED)
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, denial_messages.AUTHORIZATION_FAILED)
         return Reason.SUPER if case.is_super else "authenticated"
 
     def _authorize_body(
-        self, needs: Iterator[Need], case: Decision, snapshot: Snapshot, authorization: Authorization
+        self, needs: Iterator[RequiredPermission], case: AuditEvent, snapshot: Snapshot, authorization: Authorization
     ) -> str:
         """Judge what a body names, one after the other; the reason why the request is let in.
 
@@ -186,20 +192,20 @@ class Guard:
         """
         identity, code, ip = case.identity, case.code, case.source
         if identity is None:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, wording.AUTHORIZATION_FAILED)
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, denial_messages.AUTHORIZATION_FAILED)
         rights = case.rights = snapshot.rights(identity.user)
-        if authorization.foresees:
+        if authorization.prefetches:
             found = tuple(needs)
-            authorization.foresee(identity, rights, found, code, ip)
+            authorization.prefetch(identity, rights, found, code, ip)
             needs = iter(found)
-        judged: list[Need] = []
+        judged: list[RequiredPermission] = []
         verdicts: list[Verdict] = []
         for need in needs:
             verdict = authorization.judge(identity, rights, need, code, ip)
             judged.append(need)
             verdicts.append(verdict)
             if verdict.decision is not _ALLOW:
-                watched = self._refuser.overlooks(identity, code, verdict)
+                watched = self._refuser.is_shadowed(identity, code, verdict)
                 case.needs = tuple(judged) if watched else (*judged, *_some(needs))
                 case.verdicts = tuple(verdicts)
                 self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
@@ -209,7 +215,7 @@ class Guard:
             return self._authorize_sender(case, authorization)
         return verdicts[-1].reason if not case.shadow else case.reason
 
-    def _let_in(self, case: Decision, access: Access) -> Access:
+    def _let_in(self, case: AuditEvent, access: AdmittedRequest) -> AdmittedRequest:
         case.when_ms = self._now_ms()
         case.latency_ns = self._ticks() - case.started
         if not self._record(case) and (self._refuses_when_full or case.code in CHANGES):
@@ -218,15 +224,15 @@ class Guard:
         self._admitted.value += 1
         return access
 
-    def _fault(self, case: Decision) -> Refused:
+    def _fault(self, case: AuditEvent) -> Refused:
         try:
-            return self._refuser.refuse(case, Stage.GUARD, "fault", wording.AUTHORIZATION_FAILED)
+            return self._refuser.refuse(case, Stage.GUARD, "fault", denial_messages.AUTHORIZATION_FAILED)
         except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
             _LOG.exception("a refusal could not be put on record")
-            return Refused(ResponseCode.NO_PERMISSION, wording.AUTHORIZATION_FAILED, "")
+            return Refused(ResponseCode.NO_PERMISSION, denial_messages.AUTHORIZATION_FAILED, "")
 
 
-def _some(needs: Iterator[Need]) -> Needs:
+def _some(needs: Iterator[RequiredPermission]) -> RequiredPermissions:
     """Return the next needs, as many as a refusal puts on record."""
     try:
         return tuple(itertools.islice(needs, UNJUDGED_KEPT))

@@ -22,7 +22,7 @@ UNIT_SUB_FLAG = 2
 """Bit of a topic's system flag: the topic is subscribed to by a unit."""
 
 
-class TopicShape(msgspec.Struct, frozen=True):
+class QueueLayout(msgspec.Struct, frozen=True):
     """What one broker offers of a topic: its queues, and what may be done with them."""
 
     read_queues: int
@@ -53,7 +53,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     broker_id: int
     ha_address: str = ""
-    topics: Mapping[str, TopicShape] | None = None
+    topics: Mapping[str, QueueLayout] | None = None
     version: DataVersion = DataVersion()
     life_ms: int | None = BROKER_LIFE_MS
     channel: Channel | None = None
@@ -75,7 +75,7 @@ class TopicRoute(msgspec.Struct, frozen=True):
     """Where a topic is: its brokers, and what each offers."""
 
     brokers: list[BrokerRoute]
-    queues: dict[str, TopicShape]
+    queues: dict[str, QueueLayout]
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class RouteTable:
 
     def __init__(self) -> None:
         self._brokers: dict[str, _Broker] = {}
-        self._topics: dict[str, dict[str, TopicShape]] = {}
+        self._topics: dict[str, dict[str, QueueLayout]] = {}
         self._live: dict[str, _Live] = {}
         self._read_only: set[str] = set()
         self._own: dict[str, str] = {}
@@ -214,7 +214,7 @@ class RouteTable:
 
     # Topics
 
-    def place(self, topic: str, offers: Mapping[str, TopicShape]) -> None:
+    def place(self, topic: str, offers: Mapping[str, QueueLayout]) -> None:
         """Put a topic on brokers that are known; others are ignored."""
         for broker, shape in offers.items():
             if broker in self._brokers:
@@ -311,7 +311,7 @@ class RouteTable:
         for topic in [topic for topic, offers in self._topics.items() if name in offers]:
             self._withdraw(topic, name)
 
-    def _offer(self, broker: str, topics: Mapping[str, TopicShape]) -> None:
+    def _offer(self, broker: str, topics: Mapping[str, QueueLayout]) -> None:
         for topic, shape in topics.items():
             self._topics.setdefault(topic, {})[broker] = shape
 
@@ -321,7 +321,7 @@ class RouteTable:
         if not offers:
             del self._topics[topic]
 
-    def _allowed(self, broker: str, shape: TopicShape) -> TopicShape:
+    def _allowed(self, broker: str, shape: QueueLayout) -> QueueLayout:
         if broker not in self._read_only or not shape.perm & PERM_WRITE:
             return shape
         return msgspec.structs.replace(shape, perm=shape.perm & ~PERM_WRITE)
@@ -336,9 +336,9 @@ class RouteTable:
         return sum(broker in offers for offers in self._topics.values())
 
 
-def shape_of(topic: TopicConfig) -> TopicShape:
+def shape_of(topic: TopicConfig) -> QueueLayout:
     """What of a topic's configuration a route tells."""
-    return TopicShape(topic.read_queues, topic.write_queues, topic.perm, topic.sys_flag)
+    return QueueLayout(topic.read_queues, topic.write_queues, topic.perm, topic.sys_flag)
 
 
 def in_zone(brokers: Iterable[BrokerRoute], zone: str) -> list[BrokerRoute]:

@@ -3,10 +3,10 @@
 from mqguard.dispatch.request import Handler
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.processors.brokers import Registry
+from mqguard.namesrv.processors.brokers import BrokerRegistrationProcessor
 from mqguard.namesrv.processors.configuration import Configured
 from mqguard.namesrv.processors.kv import KeyValues
-from mqguard.namesrv.processors.routes import Routing
+from mqguard.namesrv.processors.routes import RouteProcessor
 from mqguard.namesrv.routes import RouteTable
 from mqguard.remoting.link import Link
 
@@ -30,8 +30,8 @@ class NameServer:
     def handlers(self) -> dict[int, Handler]:
         """Handler by request code."""
         parts = (
-            Routing(self._routes, self._kv).handlers(),
-            Registry(self._routes, self._kv, self._clock).handlers(),
+            RouteProcessor(self._routes, self._kv).handlers(),
+            BrokerRegistrationProcessor(self._routes, self._kv, self._clock).handlers(),
             KeyValues(self._kv).handlers(),
             Configured(self._configuration).handlers(),
         )

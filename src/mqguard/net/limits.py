@@ -12,16 +12,16 @@ _OTHER_FILES = 1024
 """Files that are open beside the connections: the store, logs, connections of our own."""
 
 
-class Holder(Protocol):
+class MemoryHolder(Protocol):
     """A connection that holds memory."""
 
     peer: Peer
 
 
-H = TypeVar("H", bound=Holder)
+H = TypeVar("H", bound=MemoryHolder)
 
 
-def greediest(links: Iterable[H], weight: Callable[[H], int]) -> H | None:
+def largest_consumer(links: Iterable[H], weight: Callable[[H], int]) -> H | None:
     """Who must go where all together hold too much: the heaviest connection of the address that holds most.
 
     Never the one that happens to come last: then few who hold nearly everything would have all others dropped.
@@ -41,7 +41,7 @@ def greediest(links: Iterable[H], weight: Callable[[H], int]) -> H | None:
     return max((link for link in heavy if link.peer.ip == worst), key=weight, default=None)
 
 
-class LogGate:
+class RateLimitedLog:
     """Lets so many lines through in a while, so that a peer cannot fill the disk with our complaints.
 
     Args:

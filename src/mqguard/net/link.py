@@ -16,7 +16,7 @@ from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.address import plain_ip
 from mqguard.net.batch import ANONYMOUS_BATCH, BATCH, FIRST_FRAMES, SLOW_FRAME_S, SMALL_ANSWER, smaller_batch
-from mqguard.net.hub import Hub
+from mqguard.net.link_owner import LinkOwner
 from mqguard.net.liveness import Liveness
 from mqguard.net.scheduler import MAX_ANSWERS
 from mqguard.net.settings import TlsMode
@@ -59,14 +59,14 @@ class ServerLink(asyncio.Protocol):
         "held", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
-    def __init__(self, hub: Hub["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, hub: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
         self._hub = hub
         self._loop = loop
         self._scheduler = hub.scheduler
         self._transport: asyncio.Transport | None = None
         self._reader = FrameReader(hub.settings.max_frame, hub.anonymous_limits)
         self._session: tls.TlsSession | None = None
-        self._take: Callable[[bytes], None] = self._take_first
+        self._take: Callable[[bytes], None] = self._detect_proxy_header
         self._first = b""
         self._arrived = b""
         self._batch = ANONYMOUS_BATCH if hub.has_authentication else BATCH
@@ -128,7 +128,7 @@ class ServerLink(asyncio.Protocol):
     def finish(self) -> None:
         """Take no more from the peer, answer what it has asked, then close."""
         self._ending = True
-        self._steer()
+        self._update_reading()
         self._wake()
 
     def cut(self, reason: str) -> None:
@@ -155,7 +155,7 @@ class ServerLink(asyncio.Protocol):
         if isinstance(name, tuple) and len(name) >= 2:
             self.peer = Peer(plain_ip(str(name[0])), int(name[1]), self.peer.channel)
         reason = self._hub.entered(self)
-        if reason is None and not self._hub.believes(self.peer.ip):
+        if reason is None and not self._hub.trusts_proxy_header(self.peer.ip):
             reason = self._hub.settled(self)
         if reason is not None:
             self.cut(reason)
@@ -169,7 +169,7 @@ class ServerLink(asyncio.Protocol):
         if not self.is_waiting and not self._blocked:
             self._scheduler.add(self)
         if len(data) >= _LARGE:
-            self._steer()  # libuv would read on at once, 8 MB in one go
+            self._update_reading()  # libuv would read on at once, 8 MB in one go
 
     def eof_received(self) -> bool:
         """The peer will send no more; what it has asked is still answered."""
@@ -182,7 +182,7 @@ class ServerLink(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read what we send."""
         self._blocked = True
-        self._steer()
+        self._update_reading()
         self._hub.blocked(self)
         if self.closed:
             return
@@ -198,7 +198,7 @@ class ServerLink(asyncio.Protocol):
             self._grace = None
         if self._has_input and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
-        self._steer()
+        self._update_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
         """The connection is gone."""
@@ -237,7 +237,7 @@ class ServerLink(asyncio.Protocol):
         if self.held or reader.is_unfinished or reader.has_input:
             self._count_held()
         if not self._reading or reader.has_input:
-            self._steer()
+            self._update_reading()
         if self._ending or reader.has_input:
             self._wake()  # `flush` goes on with it
         return False
@@ -250,7 +250,7 @@ class ServerLink(asyncio.Protocol):
     def stop_reading(self) -> None:
         """Read no more until what has arrived was served."""
         self._count_held()
-        self._steer()
+        self._update_reading()
 
     @property
     def _has_input(self) -> bool:
@@ -271,7 +271,7 @@ class ServerLink(asyncio.Protocol):
 
     # First bytes: PROXY header, TLS or frames
 
-    def _take_first(self, data: bytes) -> None:
+    def _detect_proxy_header(self, data: bytes) -> None:
         data = self._first + data
         if proxy_protocol.may_begin(data[0]):
             if self.is_settled:
@@ -293,11 +293,11 @@ class ServerLink(asyncio.Protocol):
         if reason is not None:
             self.cut(reason)
             return
-        self._take = self._take_second
+        self._take = self._detect_tls
         if data:
-            self._take_second(data)
+            self._detect_tls(data)
 
-    def _take_second(self, data: bytes) -> None:
+    def _detect_tls(self, data: bytes) -> None:
         mode = self._hub.settings.tls.mode
         if data[0] == tls.HANDSHAKE_BYTE:
             if self._hub.context is None:
@@ -440,7 +440,7 @@ class ServerLink(asyncio.Protocol):
             self._woken = True
             self._hub.wake(self)
 
-    def _steer(self) -> None:
+    def _update_reading(self) -> None:
         """Read from the peer only while what it has sent can be served."""
         transport = self._transport
         wanted = self.closed or not (self._has_input or self._blocked or self._ending)
@@ -477,7 +477,7 @@ class ServerLink(asyncio.Protocol):
             transport.close()
         else:
             transport.write_eof()
-            self._steer()
+            self._update_reading()
 
     def _release(self) -> None:
         """Hold nothing any more that counts."""

@@ -86,7 +86,7 @@ class RemotingServer:
         self._places = Places[ServerLink](settings.max_connections, settings.max_connections_per_address)
         self._listeners: list[asyncio.Server | Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gate: limits.LogGate | None = None
+        self._gate: limits.RateLimitedLog | None = None
         self._awake: list[ServerLink] = []
         self.is_turn_due = False
         self.dropped = self.frames_refused = 0
@@ -113,7 +113,7 @@ class RemotingServer:
             OSError: The address cannot be had.
         """
         self._loop = loop = asyncio.get_running_loop()
-        self._gate = limits.LogGate(_log, loop.time)
+        self._gate = limits.RateLimitedLog(_log, loop.time)
         self.scheduler.attach(loop, self)
         self._empty = asyncio.Event()
         limits.allow_files(self.settings.max_connections)
@@ -216,7 +216,7 @@ class RemotingServer:
         account.links += 1
         link.account = account
 
-    def believes(self, ip: str) -> bool:
+    def trusts_proxy_header(self, ip: str) -> bool:
         """Whether PROXY headers from this address are believed."""
         return address.is_within(ip, self._believed)
 
@@ -270,7 +270,7 @@ class RemotingServer:
 
     @staticmethod
     def _shrink(is_over: Callable[[], bool], links: Iterable[ServerLink], whose: str, limit: int) -> None:
-        while is_over() and (worst := limits.greediest(links, lambda link: link.held)) is not None:
+        while is_over() and (worst := limits.largest_consumer(links, lambda link: link.held)) is not None:
             worst.cut(f"unfinished frames {whose} hold more than {limit} bytes")
 
     def blocked(self, link: ServerLink) -> None:
@@ -292,7 +292,7 @@ class RemotingServer:
     def _shrink_output(links: Iterable[ServerLink], limit: int) -> None:
         slow = {link for link in links if not link.closed}
         while sum(link.unsent for link in slow) > limit:
-            worst = limits.greediest(slow, lambda link: link.unsent)
+            worst = limits.largest_consumer(slow, lambda link: link.unsent)
             if worst is None:
                 return
             slow.discard(worst)

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mqguard.auth.initial import InitialUser
+from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.manager import MakeRecord, MetadataManager
-from mqguard.auth.migration.migrating import migrate
-from mqguard.auth.migration.plain import PlainFile, read_plain
-from mqguard.auth.migration.report import Topic
+from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
+from mqguard.auth.migration.migration import migrate
+from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
 from mqguard.broker.access_changes import changes_details
 from mqguard.config import access_options
@@ -26,12 +26,12 @@ from mqguard.runtime.migrated_accounts import read_migrated, write_migrated
 
 _LOG = logging.getLogger(__name__)
 
-FirstStart = Callable[[Credentials, Path], None]
+OnAdminCreated = Callable[[Credentials, Path], None]
 """Told of the super user that a first start makes, and of the file that keeps its secret."""
 
 
 def prepare_users(
-    manager: MetadataManager, config: Configuration, data: Path, first_start: FirstStart, clock: Clock
+    manager: MetadataManager, config: Configuration, data: Path, first_start: OnAdminCreated, clock: Clock
 ) -> None:
     """Make the users that are configured, those of ACL 1.0 if asked for, and an administrator where there is none.
 
@@ -114,7 +114,7 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
             access_options.MIGRATE_V1,
             "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
         )
-    files = [read_plain(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
+    files = [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
     # Users that were deleted since, which would come back with their old secrets and rights.
     deleted = {name for name in migrated if manager.snapshot.user(name) is None}
     done = migrate([_without(file, deleted) for file in files], manager)
@@ -129,12 +129,12 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
             len(deleted & names),
             home,
         )
-    existing = sum(note.topic is Topic.EXISTING_USER for note in done.notes)
+    existing = sum(note.topic is NoteKind.EXISTING_USER for note in done.notes)
     if existing:
         # As at every start but the first.
         _LOG.info("ACL 1.0: %d accounts of %s exist as users, which stay as they are", existing, home)
     for note in done.notes:
-        if note.topic is Topic.EXISTING_USER:
+        if note.topic is NoteKind.EXISTING_USER:
             continue
         _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, visible(note.message))
     for found in done.differences:
@@ -144,11 +144,11 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
         )
 
 
-def _without(file: PlainFile, names: set[str]) -> PlainFile:
+def _without(file: AclV1File, names: set[str]) -> AclV1File:
     return dataclasses.replace(file, accounts=tuple(one for one in file.accounts if one.access_key not in names))
 
 
-def _make_administrator(manager: MetadataManager, data: Path, first_start: FirstStart) -> None:
+def _make_administrator(manager: MetadataManager, data: Path, first_start: OnAdminCreated) -> None:
     if manager.snapshot.user(ADMIN) is not None:
         raise StartFailed(
             f"no enabled super user is left, and `{ADMIN}` exists: name another one in `initAuthenticationUser`"

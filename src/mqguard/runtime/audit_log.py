@@ -15,11 +15,11 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.config import server_options
 from mqguard.config.loader import Configuration
 from mqguard.guard.audit import AuditTrail, Stream, read_change
-from mqguard.guard.audit_lines import StreamLines
+from mqguard.guard.audit_format import StreamLines
 from mqguard.model.clock import Clock
 from mqguard.runtime import plugins
 from mqguard.runtime.errors import StartFailed
-from mqguard.runtime.plugin_sinks import EverySink, PluginSink
+from mqguard.runtime.plugin_sinks import FanOutSink, PluginSink
 from mqguard.telemetry.audit_search import find_change
 from mqguard.telemetry.audit_writer import AuditWriter
 from mqguard.telemetry.rotating_file import RotatingFile
@@ -74,7 +74,7 @@ class AuditLog:
         self._clock = clock
         self.writer = AuditWriter(files, StreamLines(), clock.now_ms)
         self._sinks = [PluginSink(name, sink) for name, sink in found]
-        self.trail = AuditTrail(EverySink(self.writer, self._sinks) if self._sinks else self.writer)
+        self.trail = AuditTrail(FanOutSink(self.writer, self._sinks) if self._sinks else self.writer)
         self.writer.start()
         for sink in self._sinks:
             sink.start()

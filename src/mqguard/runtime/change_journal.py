@@ -14,7 +14,7 @@ import msgspec
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RecordCorrupt
 from mqguard.auth.ports import ChangeRecord
-from mqguard.store.directory import sync_directory
+from mqguard.store.fsync import sync_directory
 
 MODE = 0o600
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

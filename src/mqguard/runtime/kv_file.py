@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from mqguard.store.directory import sync_directory
 from mqguard.store.errors import StoreCorrupt, StoreFailed
+from mqguard.store.fsync import sync_directory
 
 
 class KvFile:

@@ -1,6 +1,6 @@
 """What a server measures: the one place that lists the numbers which its parts hold.
 
-The guard counts decisions itself, under names in `guard/refusing.py` and `guard/guard.py`.
+The guard counts decisions itself, under names in `guard/enforcement.py` and `guard/guard.py`.
 """
 
 from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from mqguard.runtime.errors import StartFailed
-from mqguard.store.directory import sync_directory
+from mqguard.store.fsync import sync_directory
 
 FILE = "acl-v1-accounts.json"
 """Within the data directory."""

@@ -11,8 +11,8 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.runtime.access import recorder
 from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.incarnations import new_incarnation
-from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.sealing_key import load_sealing_key
 
 
 @contextmanager

@@ -5,10 +5,10 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from mqguard.guard.audit import AdminChange, AuditSink, Decision, Record
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit import AdminChange, AuditEvent, AuditSink, Record
+from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.denial_groups import Folded, Repeats
-from mqguard.guard.extension import RecordSink
+from mqguard.guard.plugin_api import RecordSink
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class PluginSink:
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:  # noqa: ARG002 - the port's
         """Take a record; False if there is no room. A plugin gives no receipts."""
-        if not isinstance(record, (Decision, AdminChange, Repeats, Folded)):
+        if not isinstance(record, (AuditEvent, AdminChange, Repeats, Folded)):
             return False
         if len(self._queue) + self._weight - self._weight_done >= self._limit + (RESERVED if reserved else 0):
             self.dropped += 1
@@ -131,10 +131,10 @@ class PluginSink:
 
 
 def _weight(record: Record) -> int:
-    return len(record.needs) // NEEDS_PER_PLACE if isinstance(record, Decision) else 0
+    return len(record.needs) // NEEDS_PER_PLACE if isinstance(record, AuditEvent) else 0
 
 
-class EverySink:
+class FanOutSink:
     """Gives each record to several sinks, the first of which gives the receipts."""
 
     def __init__(self, first: AuditSink, others: Sequence[AuditSink]) -> None:

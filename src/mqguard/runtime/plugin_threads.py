@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from mqguard.guard.asking import BUSY, LATE, Answers, Call, Failure
+from mqguard.guard.plugin_calls import BUSY, LATE, Call, PluginFailure, PluginResults
 
 MOST_QUEUED = 1_024
 """Questions to one plugin that wait for a thread."""
@@ -41,7 +41,7 @@ class _Job:
         self.stuck = False
 
 
-class _Lane:
+class _PluginPool:
     """The threads of one plugin."""
 
     def __init__(self, name: str, threads: int, answered: Callable[[_Job, object], None]) -> None:
@@ -123,7 +123,7 @@ class PluginThreads:
     def __init__(self, limit_ms: int, threads: int) -> None:
         self._limit = limit_ms / 1000
         self._threads = threads
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _PluginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end_turn: Callable[[], None] = _nothing
 
@@ -143,7 +143,7 @@ class PluginThreads:
         for lane in self._lanes.values():
             lane.end()
 
-    def ask(self, calls: Sequence[Call], answers: Answers, done: Callable[[], None]) -> None:
+    def ask(self, calls: Sequence[Call], answers: PluginResults, done: Callable[[], None]) -> None:
         """See `Asker`."""
         loop = self._loop
         if loop is None:
@@ -159,14 +159,14 @@ class PluginThreads:
         for job in jobs:
             lane = self._lane(job.call.lane)
             if lane.is_full:
-                loop.call_soon(self._take, job, Failure(BUSY))
+                loop.call_soon(self._take, job, PluginFailure(BUSY))
             else:
                 lane.take(job)
 
-    def _lane(self, name: str) -> _Lane:
+    def _lane(self, name: str) -> _PluginPool:
         found = self._lanes.get(name)
         if found is None:
-            found = self._lanes[name] = _Lane(name, self._threads, self._answered)
+            found = self._lanes[name] = _PluginPool(name, self._threads, self._answered)
         return found
 
     def _answered(self, job: _Job, answer: object) -> None:
@@ -191,7 +191,7 @@ class PluginThreads:
                 batch.timer.cancel()
             self._go_on(batch)
 
-    def _give_up(self, batch: _Batch, jobs: Sequence[_Job], answers: Answers) -> None:
+    def _give_up(self, batch: _Batch, jobs: Sequence[_Job], answers: PluginResults) -> None:
         if batch.over:
             return
         answers.over = LATE

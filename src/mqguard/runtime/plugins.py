@@ -17,8 +17,8 @@ from mqguard.auth.ports import MetadataStore
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.config.option import Option
-from mqguard.guard.extension import RecordSink
-from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
+from mqguard.guard.plugin_api import RecordSink
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,13 +49,13 @@ _OURS = frozenset({"default", "local", "stateless", "stateful"})
 """The words for built-ins; the only mapping from Apache's class names to them is in `config/access_options.py`."""
 
 
-def load_extensions(config: Configuration) -> Extensions:
+def load_extensions(config: Configuration) -> InstalledPlugins:
     """The plugins of the guard that a configuration names.
 
     Raises:
         ConfigInvalid: One cannot be found, cannot be made, or is not what it must be.
     """
-    return Extensions(
+    return InstalledPlugins(
         authentication_provider=_one(config, access_options.AUTHENTICATION_PROVIDER),
         authentication_handlers=_many(config, access_options.AUTHENTICATION_HANDLERS),
         authentication_strategy=_strategy(config, access_options.AUTHENTICATION_STRATEGY),
@@ -88,7 +88,7 @@ def load_store(config: Configuration) -> MetadataStore | None:
             f"users (`{config.get(users)}`) and policies (`{config.get(policies)}`) must be kept in the same place: "
             f"give `{users.name}` and `{policies.name}` the same value",
         )
-    found: Installed[MetadataStore] | None = _one(config, users)
+    found: InstalledPlugin[MetadataStore] | None = _one(config, users)
     return None if found is None else found.plugin
 
 
@@ -97,16 +97,16 @@ def _strategy(config: Configuration, option: Option[str]) -> Any:
     return None if found is None else found.plugin
 
 
-def _one(config: Configuration, option: Option[str]) -> Installed[Any] | None:
+def _one(config: Configuration, option: Option[str]) -> InstalledPlugin[Any] | None:
     name = config.get(option)
     return None if name in _OURS else _make(config, option, name)
 
 
-def _many(config: Configuration, option: Option[tuple[str, ...]]) -> tuple[Installed[Any], ...]:
+def _many(config: Configuration, option: Option[tuple[str, ...]]) -> tuple[InstalledPlugin[Any], ...]:
     return tuple(_make(config, option, name) for name in config.get(option))
 
 
-def _make(config: Configuration, option: Option[Any], name: str) -> Installed[Any]:
+def _make(config: Configuration, option: Option[Any], name: str) -> InstalledPlugin[Any]:
     group = GROUPS[option.name]
     factory = _by_path(config, option, name) if ":" in name else _by_entry_point(config, option, name, group)
     if not callable(factory):
@@ -117,7 +117,7 @@ def _make(config: Configuration, option: Option[Any], name: str) -> Installed[An
         raise config.refusal(option, f"the plugin `{name}` could not be made: {_told(exc)}") from exc
     quick = _check(config, option, name, made, _METHODS[group])
     _LOG.info("%s: the plugin `%s` is used%s", option.name, name, "" if quick else ", in threads of its own")
-    return Installed(f"{option.name}={name}", made, quick)
+    return InstalledPlugin(f"{option.name}={name}", made, quick)
 
 
 def _by_path(config: Configuration, option: Option[Any], name: str) -> Any:

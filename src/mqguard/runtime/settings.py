@@ -33,7 +33,7 @@ def bind_address(config: Configuration) -> str:
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
 
 
-def cautions(config: Configuration) -> list[str]:
+def startup_warnings(config: Configuration) -> list[str]:
     """What an operator probably did not mean, in sentences for the log."""
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = []

@@ -22,10 +22,10 @@ from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime import settings
 from mqguard.runtime.clock import SystemClock
+from mqguard.runtime.components import Components
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.runtime.lock import DataLock
-from mqguard.runtime.parts import Parts
 from mqguard.runtime.stall_watch import StallWatch
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ GRACE_SECONDS = 1.0
 """How long peers have at the end to take the answers they are owed."""
 
 
-class FirstStart(NamedTuple):
+class CreatedAdmin(NamedTuple):
     """The super user that a first start made.
 
     Attributes:
@@ -95,7 +95,7 @@ class Standalone:
     def run(
         self,
         *,
-        first_start: Callable[[FirstStart], None],
+        first_start: Callable[[CreatedAdmin], None],
         ready: Callable[[Ready], None],
         then: Beside | None = None,
     ) -> None:
@@ -112,11 +112,11 @@ class Standalone:
         """
         for notice in self._config.notices:
             _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
-        for caution in settings.cautions(self._config):
+        for caution in settings.startup_warnings(self._config):
             _LOG.warning("%s", caution)
         lock = DataLock(self._data)
         try:
-            parts = Parts(self._config, self._data, SystemClock(), _tell(first_start))
+            parts = Components(self._config, self._data, SystemClock(), _tell(first_start))
             try:
                 _run(self._serve(parts, ready, then))
             finally:
@@ -124,7 +124,7 @@ class Standalone:
         finally:
             lock.release()
 
-    async def _serve(self, parts: Parts, ready: Callable[[Ready], None], then: Beside | None) -> None:
+    async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Beside | None) -> None:
         loop = asyncio.get_running_loop()
         watch = StallWatch()
         stop, stopping = asyncio.Event(), threading.Event()
@@ -178,7 +178,7 @@ class _Ticker:
     """Does what is due by the clock, and ends the turn in which it did."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, parts: Parts, servers: tuple[RemotingServer, ...], watch: StallWatch
+        self, loop: asyncio.AbstractEventLoop, parts: Components, servers: tuple[RemotingServer, ...], watch: StallWatch
     ) -> None:
         self._loop = loop
         self._watch = watch
@@ -243,8 +243,8 @@ def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:
     stop.set()
 
 
-def _tell(first_start: Callable[[FirstStart], None]) -> Callable[[Credentials, Path], None]:
-    return lambda credentials, path: first_start(FirstStart(credentials, path))
+def _tell(first_start: Callable[[CreatedAdmin], None]) -> Callable[[Credentials, Path], None]:
+    return lambda credentials, path: first_start(CreatedAdmin(credentials, path))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

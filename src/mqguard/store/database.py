@@ -43,7 +43,7 @@ class Database:
         except OSError as error:
             raise StoreFailed(f"the directory `{path}` can not be made: {error.strerror}") from error
         except Exception as error:  # rocksdict raises plain Exception
-            raise named(error, path) from error
+            raise store_error(error, path) from error
 
         self._plain = rocksdict.WriteOptions()
         self._synced = rocksdict.WriteOptions()
@@ -62,7 +62,7 @@ class Database:
         try:
             self._db.write(batch, self._synced if sync else self._plain)
         except Exception as error:
-            raise named(error, self.path) from error
+            raise store_error(error, self.path) from error
 
     def flush(self) -> None:
         """Move what is in memory to files, so that the next start has no log to read.
@@ -74,7 +74,7 @@ class Database:
             for family in self._families.values():
                 family.flush(wait=True)
         except Exception as error:
-            raise named(error, self.path) from error
+            raise store_error(error, self.path) from error
 
     def close(self) -> None:
         """Let go of the directory."""
@@ -100,7 +100,7 @@ def log_bytes(path: Path) -> int:
         raise StoreFailed(f"the directory `{path}` can not be looked at: {error.strerror}") from error
 
 
-def named(error: Exception, path: Path) -> StoreError:
+def store_error(error: Exception, path: Path) -> StoreError:
     """The error of ours that a RocksDB error is, told by its text: rocksdict has one class for all."""
     text = " ".join(str(error).split())
     if "lock" in text.lower() and "LOCK" in text:

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from mqguard.store.directory import sync_directory
+from mqguard.store.fsync import sync_directory
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,14 +15,14 @@ import rocksdict
 from mqguard.model import record as records
 from mqguard.store import layout
 from mqguard.store.database import Database, log_bytes
-from mqguard.store.doubt import Doubt
+from mqguard.store.dropped_queues import DroppedQueues
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
-from mqguard.store.loading import load
+from mqguard.store.failed_writes import FailedWrites
 from mqguard.store.log_sync import LogSync
 from mqguard.store.ports import Entry, Space, Table
 from mqguard.store.queues import Queue, QueueTable
-from mqguard.store.reading import Reader
-from mqguard.store.sweeping import DroppedQueues
+from mqguard.store.reader import Reader
+from mqguard.store.startup import load
 
 _pack_record_key = layout.U64.pack
 _pack_queue_key = layout.QUEUE_KEY.pack
@@ -58,7 +58,7 @@ class RocksMessageStore:
         self._first = 0
         self._queues = QueueTable()
         self._dropped = DroppedQueues()
-        self._doubt = Doubt()
+        self._doubt = FailedWrites()
         self._attach(Database(path))
         try:
             loaded = load(self._reader, self._queues, self._dropped)
@@ -301,7 +301,7 @@ class RocksMessageStore:
             if self._reader.end_of(queue) != queue.max_offset:
                 raise StoreCorrupt(f"the disk has lost messages of `{queue.topic}`; restart to go on with what is left")
         self.min_physical = self._release = max(self.min_physical, self._doubt.release)
-        self._doubt = Doubt()
+        self._doubt = FailedWrites()
 
     def _attach(self, db: Database) -> None:
         self._db: Database | None = db

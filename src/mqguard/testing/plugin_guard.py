@@ -7,12 +7,12 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Metadata
 from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
-from mqguard.guard.asking import Answers, Waits
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
-from mqguard.guard.extensions import Extensions
-from mqguard.guard.plugged import PluggedGuard
+from mqguard.guard.plugin_adapters import InstalledPlugins
+from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
+from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.channel import Channel
@@ -60,7 +60,7 @@ class _Records:
         return True
 
 
-class PluginGuard:
+class PluginTestGuard:
     """A guard with plugins.
 
     Attributes:
@@ -69,12 +69,12 @@ class PluginGuard:
         guard: The guard itself.
     """
 
-    def __init__(self, extensions: Extensions, settings: GuardSettings | None = None) -> None:
+    def __init__(self, extensions: InstalledPlugins, settings: GuardSettings | None = None) -> None:
         self.users = MetadataManager(_NoStore())
         self.clock = HandClock()
         ids = itertools.count(1)
         on = GuardSettings(authentication_enabled=True, authorization_enabled=True)
-        self.guard = PluggedGuard(
+        self.guard = PluginGuard(
             settings or on,
             GuardPorts(
                 metadata=self.users,
@@ -86,17 +86,17 @@ class PluginGuard:
             dataclasses.replace(extensions, limit_ms=60_000),
         )
 
-    def admit(self, command: Command, peer: Peer = PEER) -> Access:
+    def admit(self, command: Command, peer: Peer = PEER) -> AdmittedRequest:
         """Let a request in, whatever must be asked for it.
 
         Raises:
             Refused: It is not let in.
         """
-        answers = Answers()
+        answers = PluginResults()
         while True:
             try:
                 return self.guard.resume(command, peer, answers)
-            except Waits as waits:
+            except PluginCallsPending as waits:
                 for call in waits.calls:
                     call.answer(call.run())
 

@@ -8,7 +8,7 @@ arrived where it puts them.
 import time
 from collections.abc import Callable
 
-from mqguard.guard.extension import RecordSink
+from mqguard.guard.plugin_api import RecordSink
 from mqguard.testing.plugin_calls import call_in_time
 
 LINES = (

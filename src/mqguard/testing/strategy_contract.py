@@ -1,36 +1,36 @@
-"""What every `Strategy` does, as tests. Subclass the contract and give it a fixture `strategy` with a fresh one."""
+"""Tests that every `CacheStrategy` passes. Subclass the contract and give it a fixture `strategy` with a fresh one."""
 # ruff: noqa: S101, D102 - tests assert, and their names are their sentences
 
 import itertools
 
 from mqguard.auth.user import UserStatus
-from mqguard.guard.extension import Remembered, Strategy
-from mqguard.guard.extensions import Extensions
+from mqguard.guard.plugin_adapters import InstalledPlugins
+from mqguard.guard.plugin_api import CachedResult, CacheStrategy
 from mqguard.guard.settings import GuardSettings
 from mqguard.guard.settings import Strategy as Word
 from mqguard.testing.authorization_contract import question
 from mqguard.testing.plugin_calls import QUICK_S, mean_seconds
-from mqguard.testing.plugin_guard import SECRET, PluginGuard, signed
+from mqguard.testing.plugin_guard import SECRET, PluginTestGuard, signed
 
 
 class StrategyContract:
     """Tests for any strategy."""
 
-    def test_it_says_yes_or_no_whatever_is_remembered(self, strategy: Strategy) -> None:
+    def test_it_says_yes_or_no_whatever_is_remembered(self, strategy: CacheStrategy) -> None:
         for user, channel, asked, age in itertools.product(
             ("alice", "", "用户"), ("", "c1"), (None, question("t")), (0, 1, 59_999, 10**9)
         ):
-            assert isinstance(strategy.relies(Remembered(user, channel, asked, age)), bool)
+            assert isinstance(strategy.relies(CachedResult(user, channel, asked, age)), bool)
 
-    def test_it_is_quick(self, strategy: Strategy) -> None:
-        assert mean_seconds(lambda: strategy.relies(Remembered("alice", "c1", None, 5))) < QUICK_S
+    def test_it_is_quick(self, strategy: CacheStrategy) -> None:
+        assert mean_seconds(lambda: strategy.relies(CachedResult("alice", "c1", None, 5))) < QUICK_S
 
-    def test_a_change_of_users_is_seen_at_once_whatever_it_relies_on(self, strategy: Strategy) -> None:
+    def test_a_change_of_users_is_seen_at_once_whatever_it_relies_on(self, strategy: CacheStrategy) -> None:
         settings = GuardSettings(
             authentication_enabled=True,
             authentication_strategy=Word.STATEFUL,
         )
-        world = PluginGuard(Extensions(authentication_strategy=strategy), settings)
+        world = PluginTestGuard(InstalledPlugins(authentication_strategy=strategy), settings)
         world.users.create_user("alice", SECRET)
         right, wrong = signed(310, {"b": "t"}), signed(310, {"b": "t"}, secret="another")  # noqa: S106 - a test's
         assert world.admits(right)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.table import TABLE
 from mqguard.testing.answers.contexts import answer
 from tests.interop.auth_module.belonging import Check, Refused
@@ -114,7 +114,7 @@ def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
         Refused: The request is refused at once.
     """
     code, ext, named = asked.line["code"], asked.line["ext"], Named(asked)
-    if checks and TABLE[code].level in (Level.BROKER, Level.SUPER):
+    if checks and TABLE[code].level in (RequirementLevel.BROKER, RequirementLevel.SUPER):
         raise Refused("being-a-broker")
     if asked.blanked is not None:
         if asked.blanked not in MAY_BE_ABSENT.get(code, ()):
@@ -136,7 +136,7 @@ def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
 def _demand_reason(asked: Asked) -> None:
     """Demand that the documents say so, where we check what Apache lets through."""
     row = TABLE[asked.line["code"]]
-    if asked.line["ext"] and asked.blanked is None and not row.because and row.level is not Level.DEAD:
+    if asked.line["ext"] and asked.blanked is None and not row.because and row.level is not RequirementLevel.NOT_SERVED:
         raise Unexplained(f"Apache checks nothing for the code {asked.line['code']}, and our row does not say so")
 
 

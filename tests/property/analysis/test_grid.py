@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import Direction, compare
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.origins import ANYWHERE, Origins
 from mqguard.auth.analysis.rights import rights_of, who_can
+from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision
 from tests.property.analysis.universe import ACTIONS, ADDRESSES, REQUESTS, acls, directories, effort, resources, sources
@@ -62,7 +62,7 @@ def test_nothing_changes_between_equal_states(directory):
 @effort(80)
 def test_holders_may_do_what_was_asked(directory, resource, action, given_sources):
     """A user is named if it may do any of what was asked, with exactly what it may do of it."""
-    origins = Origins.of(given_sources)
+    origins = SourceSet.of(given_sources)
     asked = [
         request
         for request in REQUESTS
@@ -85,7 +85,7 @@ def test_holders_may_do_what_was_asked(directory, resource, action, given_source
 @given(st.one_of(st.just(()), sources), st.one_of(st.just(()), sources))
 def test_sets_of_origins_are_sets(left, right):
     """Union, intersection and difference hold exactly the addresses they should; text and ranges hold the sample."""
-    one, two = Origins.of(left), Origins.of(right)
+    one, two = SourceSet.of(left), SourceSet.of(right)
 
     for address in ADDRESSES:
         a, b = address in one, address in two
@@ -96,11 +96,11 @@ def test_sets_of_origins_are_sets(left, right):
     for origins in (one, two, one | two, one & two, one - two):
         if not origins.is_empty:
             assert origins.sample() in origins
-        assert (origins == Origins()) is origins.is_empty
+        assert (origins == SourceSet()) is origins.is_empty
 
 
 @given(acls(), acls())
 @effort(30)
 def test_a_subject_without_a_user_may_do_nothing(old, new):
     """Policies alone give nobody a right."""
-    assert compare(Directory.of([], [old]), Directory.of([], [new])).is_empty
+    assert compare(AccessState.of([], [old]), AccessState.of([], [new])).is_empty

@@ -2,11 +2,11 @@
 
 from hypothesis import given
 
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.acl_analysis import AclAnalysis
 from mqguard.auth.analysis.comparison import compare
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Rule
+from mqguard.auth.analysis.findings import LintRule
 from mqguard.auth.analysis.lint import lint, lint_acl
-from mqguard.auth.analysis.scene import Scene
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Policy, PolicyType
 from mqguard.auth.precedence import rank
@@ -24,7 +24,7 @@ def matches(entry, request):
     inside = not entry.sources or (
         request.address is not None and any(holds(source, request.address) for source in entry.sources)
     )
-    return inside and entry.resource.covers(request.type, request.name) and entry.speaks_of(action)
+    return inside and entry.resource.covers(request.type, request.name) and entry.matches_action(action)
 
 
 def holds(source: Source, address) -> bool:
@@ -65,8 +65,8 @@ def found(findings, rule):
 @effort(80)
 def test_shadowed_entries_are_those_that_never_decide(acl):
     """An entry is shadowed when no request is decided by its rank, and one it matches gets the other decision."""
-    findings = found(lint_acl(acl), Rule.SHADOWED)
-    silent = found(lint_acl(acl), Rule.DEFAULT_SILENT)
+    findings = found(lint_acl(acl), LintRule.SHADOWED)
+    silent = found(lint_acl(acl), LintRule.DEFAULT_SILENT)
     rights = Rights(USER, acl)
 
     for policy, at, entry in places(acl):
@@ -89,7 +89,7 @@ def test_shadowed_entries_are_those_that_never_decide(acl):
 @effort(80)
 def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
     """A Default entry is silent when a Custom entry covers each of its names."""
-    findings = found(lint_acl(acl), Rule.DEFAULT_SILENT)
+    findings = found(lint_acl(acl), LintRule.DEFAULT_SILENT)
 
     for at, entry in enumerate(acl.entries(PolicyType.DEFAULT), 1):
         covered = all(
@@ -105,21 +105,21 @@ def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
 def test_needless_entries_can_go_alone_and_together(acl):
     """Without any one of them, and without all of them, each request gets the same decision; no other can go too."""
     findings = lint_acl(acl)
-    redundant = set(found(findings, Rule.REDUNDANT))
-    dead = set(found(findings, Rule.SHADOWED)) | set(found(findings, Rule.DEFAULT_SILENT))
+    redundant = set(found(findings, LintRule.REDUNDANT))
+    dead = set(found(findings, LintRule.SHADOWED)) | set(found(findings, LintRule.DEFAULT_SILENT))
     before = verdicts(acl)
 
     for gone in redundant | dead:
         assert verdicts(less(acl, {gone})) == before
     rest = less(acl, redundant | dead)
     assert verdicts(rest) == before
-    assert compare(Directory.of([USER], [acl]), Directory.of([USER], [rest])).is_empty
+    assert compare(AccessState.of([USER], [acl]), AccessState.of([USER], [rest])).is_empty
     for policy, at, entry in places(acl):
         if (policy, at) not in redundant | dead and matched(entry):
             alone = verdicts(less(acl, {(policy, at)})) != before
             together = verdicts(less(acl, redundant | dead | {(policy, at)})) != before
             assert alone or together
-    for (policy, at), finding in found(findings, Rule.REDUNDANT).items():
+    for (policy, at), finding in found(findings, LintRule.REDUNDANT).items():
         assert matches(acl.entries(policy)[at - 1], finding.witness.request)
 
 
@@ -127,7 +127,7 @@ def test_needless_entries_can_go_alone_and_together(acl):
 @effort(80)
 def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
     """An Allow is contradicted by a Deny of its resource that matches some of its requests and is not within it."""
-    findings = found(lint_acl(acl), Rule.CONTRADICTORY)
+    findings = found(lint_acl(acl), LintRule.CONTRADICTORY)
 
     for policy, at, entry in places(acl):
         if entry.decision is Decision.DENY:
@@ -152,7 +152,7 @@ def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
 @effort(80)
 def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
     """The witness of a wide Allow is decided by it; that of a leaky Deny is allowed though the Deny was meant to stop it."""
-    findings = [finding for finding in lint_acl(acl) if finding.rule is Rule.WIDE]
+    findings = [finding for finding in lint_acl(acl) if finding.rule is LintRule.WIDE]
     rights = Rights(USER, acl)
 
     for finding in findings:
@@ -164,7 +164,7 @@ def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
         else:
             assert not matches(entry, finding.witness.request)
     for policy, at, entry in places(acl):
-        if entry.decision is Decision.ALLOW and entry.resource.type is ResourceType.ANY and Scene(acl).lines:
+        if entry.decision is Decision.ALLOW and entry.resource.type is ResourceType.ANY and AclAnalysis(acl).lines:
             verdict = [decide(request, rights) for request in matched(entry)]
             speaks = any(
                 v.decided_by is not None and v.policy is policy and rank(v.decided_by) == rank(entry) for v in verdict
@@ -181,7 +181,7 @@ def test_findings_about_subjects_are_facts(directory):
     user, acl = directory.users.get("u"), directory.acls.get("u")
     rights = directory.rights("u")
 
-    assert (Rule.NO_USER in rules) is (user is None and acl is not None)
-    assert (Rule.SUPER_POLICIES in rules) is (user is not None and user.is_super and acl is not None)
+    assert (LintRule.NO_USER in rules) is (user is None and acl is not None)
+    assert (LintRule.SUPER_POLICIES in rules) is (user is not None and user.is_super and acl is not None)
     nothing = user is not None and not any(decide(request, rights).allowed for request in REQUESTS)
-    assert (Rule.NO_RIGHTS in rules) is (nothing and user.is_enabled and not user.is_super)
+    assert (LintRule.NO_RIGHTS in rules) is (nothing and user.is_enabled and not user.is_super)

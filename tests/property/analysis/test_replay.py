@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.replay import Question, Times, replay
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.replay import Occurrences, RecordedDecision, replay
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Policy, PolicyType
 from mqguard.auth.subject import Subject
@@ -22,13 +22,13 @@ acls = st.builds(
     st.lists(entries, max_size=2).map(tuple),
 )
 directories = st.builds(
-    Directory.of,
+    AccessState.of,
     st.sets(st.sampled_from(NAMES[:2])).map(lambda names: [User(name, ()) for name in names]),
     st.lists(acls),
 )
 asked = st.dictionaries(
-    st.builds(Question, st.sampled_from(NAMES), requests, st.booleans()),
-    st.integers(1, 9).map(lambda count: Times(count, "now")),
+    st.builds(RecordedDecision, st.sampled_from(NAMES), requests, st.booleans()),
+    st.integers(1, 9).map(lambda count: Occurrences(count, "now")),
     max_size=20,
 )
 
@@ -50,7 +50,7 @@ def test_what_turns_is_what_decide_says_otherwise(directory, asked):
 def test_without_what_is_unused_nothing_is_refused_that_was_allowed(directory, asked):
     """All of it can go at once. (What was refused may then be allowed: by a Default that a Custom entry kept silent.)"""
     decided = {
-        Question(one.user, one.request, decide(one.request, directory.rights(one.user)).allowed): times
+        RecordedDecision(one.user, one.request, decide(one.request, directory.rights(one.user)).allowed): times
         for one, times in asked.items()
     }
     unused = {(place.subject, place.policy, place.number) for place, _ in replay(decided, directory).unused}
@@ -72,5 +72,5 @@ def test_without_what_is_unused_nothing_is_refused_that_was_allowed(directory, a
         for name, acl in directory.acls.items()
     ]
     assert all(entry.decision is Decision.ALLOW for _, entry in replay(decided, directory).unused)
-    turned = replay(decided, Directory.of(directory.users.values(), kept)).turned
+    turned = replay(decided, AccessState.of(directory.users.values(), kept)).turned
     assert all(one.verdict.allowed for one in turned)

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.analysis.names import REQUEST_TYPES
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest
@@ -80,7 +80,7 @@ users = st.builds(
     lambda kind, status: User("u", (), kind, status), st.sampled_from(UserType), st.sampled_from(UserStatus)
 )
 directories = st.builds(
-    lambda user, policies: Directory.of([user] if user else [], [policies] if policies else []),
+    lambda user, policies: AccessState.of([user] if user else [], [policies] if policies else []),
     st.one_of(st.none(), st.just(User("u", ())), st.just(User("u", ())), users),
     st.one_of(st.none(), acls(), acls()),
 )

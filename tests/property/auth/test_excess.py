@@ -1,4 +1,4 @@
-"""`find_excess` against every request of a universe that its entries can tell apart."""
+"""`find_escalation` against every request of a universe that its entries can tell apart."""
 
 import itertools
 
@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import Direction, compare
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.excess import find_excess
+from mqguard.auth.escalation import find_escalation
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import User
@@ -30,7 +30,7 @@ def everything():
 @quick
 @given(acls, st.lists(acls, max_size=2))
 def test_what_is_too_much_is_found_and_nothing_else(new, others):
-    excess = find_excess(new, *others)
+    excess = find_escalation(new, *others)
     brute = [
         request
         for request in everything()
@@ -48,9 +48,9 @@ def test_what_is_too_much_is_found_and_nothing_else(new, others):
 @quick
 @given(acls)
 def test_nothing_is_too_much_for_who_holds_the_same(acl):
-    assert find_excess(acl, acl) is None
-    assert find_excess(None, acl) is None
-    assert ResourceType.ANY not in {excess.resource.type for excess in [find_excess(acl)] if excess is not None}
+    assert find_escalation(acl, acl) is None
+    assert find_escalation(None, acl) is None
+    assert ResourceType.ANY not in {excess.resource.type for excess in [find_escalation(acl)] if excess is not None}
 
 
 @quick
@@ -59,7 +59,7 @@ def test_the_analysis_proves_the_same(old, new):
     """Two ways to compare, one for a change that waits and one for people who read: neither finds more than the other."""
     gained = [
         change
-        for change in compare(Directory.of([USER], [old]), Directory.of([USER], [new])).rights
+        for change in compare(AccessState.of([USER], [old]), AccessState.of([USER], [new])).rights
         if change.direction is Direction.GAINED
     ]
-    assert (find_excess(new, old) is not None) == bool(gained)
+    assert (find_escalation(new, old) is not None) == bool(gained)

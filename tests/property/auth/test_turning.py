@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import compare
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.origins import ANYWHERE, Origins
+from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.decide import decide
-from mqguard.auth.explain import Standing, explain
+from mqguard.auth.explain import EntryOutcome, explain
+from mqguard.auth.minimal_change import ChangeKind, apply_to_acl, find_minimal_change
 from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.rights import Rights
-from mqguard.auth.turning import Step, changed, find_turn
 from mqguard.auth.user import User, UserStatus, UserType
 from tests.property.auth import oracle
 from tests.property.auth.worlds import acls, quick, requests
@@ -27,12 +27,12 @@ USER = User("u", ())
 def test_the_change_that_is_told_turns_the_verdict(acl, request):
     rights = Rights(USER, acl)
     verdict = decide(request, rights)
-    turn = find_turn("u", request, rights)
+    turn = find_minimal_change("u", request, rights)
     if turn is None:
         assert not request.name.strip() or not request.actions or request.type.value == "*" or "*" in request.name
         return
-    assert turn.step is Step.CHANGE_ENTRIES
-    assert oracle.allowed(USER, changed(acl, turn), request) is not verdict.allowed
+    assert turn.step is ChangeKind.CHANGE_ENTRIES
+    assert oracle.allowed(USER, apply_to_acl(acl, turn), request) is not verdict.allowed
 
 
 @quick
@@ -40,18 +40,18 @@ def test_the_change_that_is_told_turns_the_verdict(acl, request):
 def test_no_smaller_change_turns_it(acl, request):
     """A change of one entry is the smallest there is; where two are told, no single entry can be taken away or added."""
     rights = Rights(USER, acl)
-    turn = find_turn("u", request, rights)
+    turn = find_minimal_change("u", request, rights)
     if turn is None or turn.size == 1:
         return
     allowed = decide(request, rights).allowed
     for policy in acl.policies:
         for entry in policy.entries:
-            without = type(turn)(Step.CHANGE_ENTRIES, policy.type, removed=(entry,))
-            assert oracle.allowed(USER, changed(acl, without), request) is allowed
+            without = type(turn)(ChangeKind.CHANGE_ENTRIES, policy.type, removed=(entry,))
+            assert oracle.allowed(USER, apply_to_acl(acl, without), request) is allowed
     for policy in PolicyType:
         for added in turn.added:
-            alone = type(turn)(Step.CHANGE_ENTRIES, policy, added=(added,))
-            assert oracle.allowed(USER, changed(acl, alone), request) is allowed
+            alone = type(turn)(ChangeKind.CHANGE_ENTRIES, policy, added=(added,))
+            assert oracle.allowed(USER, apply_to_acl(acl, alone), request) is allowed
 
 
 @quick
@@ -59,11 +59,11 @@ def test_no_smaller_change_turns_it(acl, request):
 def test_a_change_of_one_entry_touches_nothing_else_where_that_can_be(acl, request):
     """What is added is about the request alone; an entry goes if it is, or if nothing that is added turns the verdict."""
     rights = Rights(USER, acl)
-    turn = find_turn("u", request, rights)
+    turn = find_minimal_change("u", request, rights)
     if turn is None or turn.size > 1 or "*" in request.name or Action.ALL in request.actions:
         return
-    found = compare(Directory.of([USER], [acl]), Directory.of([USER], [changed(acl, turn)]))
-    place = Origins.single(request.address) if request.address is not None else ANYWHERE
+    found = compare(AccessState.of([USER], [acl]), AccessState.of([USER], [apply_to_acl(acl, turn)]))
+    place = SourceSet.single(request.address) if request.address is not None else ANYWHERE
     exact = all(
         change.region.resource == Resource(request.type, request.name, Pattern.LITERAL)
         and set(change.region.actions) <= request.actions
@@ -84,19 +84,19 @@ def test_a_change_of_the_user_turns_the_verdict(acl, request, kind, status, exis
     user = User("u", (), kind, status)
     rights = Rights(user, acl) if exists else None
     verdict = decide(request, rights)
-    turn = find_turn("u", request, rights, acl)
-    if turn is None or turn.step is Step.CHANGE_ENTRIES:
+    turn = find_minimal_change("u", request, rights, acl)
+    if turn is None or turn.step is ChangeKind.CHANGE_ENTRIES:
         return
     becomes = {
-        Step.CREATE_USER: USER,
-        Step.ENABLE_USER: User("u", (), kind),
-        Step.MAKE_NORMAL: USER,
-        Step.DISABLE_USER: User("u", (), kind, UserStatus.DISABLE),
+        ChangeKind.CREATE_USER: USER,
+        ChangeKind.ENABLE_USER: User("u", (), kind),
+        ChangeKind.MAKE_NORMAL: USER,
+        ChangeKind.DISABLE_USER: User("u", (), kind, UserStatus.DISABLE),
     }[turn.step]
-    assert decide(request, Rights(becomes, changed(acl, turn))).allowed is not verdict.allowed
+    assert decide(request, Rights(becomes, apply_to_acl(acl, turn))).allowed is not verdict.allowed
     if turn.size > 1:
         assert decide(request, Rights(becomes, acl)).allowed is verdict.allowed
-    if turn.step is Step.DISABLE_USER:
+    if turn.step is ChangeKind.DISABLE_USER:
         assert decide(request, Rights(USER, acl)).allowed
 
 
@@ -108,7 +108,7 @@ def test_an_explanation_tells_every_covering_entry_once_and_who_decided(acl, req
     covering = [e for policy in acl.policies for e in policy.entries if oracle.names(e, request)]
     assert len(found.considered) == len(covering)
     assert all(one.entry in covering for one in found.considered)
-    decided = [one.entry for one in found.considered if one.standing is Standing.DECIDED]
+    decided = [one.entry for one in found.considered if one.standing is EntryOutcome.DECIDED]
     assert decided == ([found.verdict.decided_by] if found.verdict.decided_by is not None else [])
     for one, other in itertools.pairwise(found.considered):
         assert one.policy is not other.policy or oracle.before(one.entry, other.entry) <= 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.requirements.row import Absent
+from mqguard.guard.requirements.row import WhenAbsent
 from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.channel import Channel
@@ -40,7 +40,7 @@ json_values = st.recursive(
 bodies = st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode())
 
 NARROWING = {
-    (code, named.field) for code, row in TABLE.items() for named in row.named if named.absent is Absent.NARROWS
+    (code, named.field) for code, row in TABLE.items() for named in row.named if named.absent is WhenAbsent.NARROWS
 }
 
 

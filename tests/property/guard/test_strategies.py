@@ -15,12 +15,12 @@ from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.guard.connection_throttle import ConnectionThrottle
 from mqguard.guard.errors import Refused
-from mqguard.guard.extension import AccessQuestion, Remembered, Ruling
-from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
+from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, Ruling
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
-from mqguard.testing.plugin_guard import PluginGuard
+from mqguard.testing.plugin_guard import PluginTestGuard
 from tests.fixtures.channels import channel as channel_of
 from tests.unit.guard.world import World, signed
 
@@ -185,7 +185,7 @@ class Changing:
         self.allowed = set()
         self.asked = 0
 
-    def decide(self, question: AccessQuestion) -> Ruling:
+    def decide(self, question: AuthorizationRequest) -> Ruling:
         self.asked += 1
         return Ruling.ALLOW if (question.user, question.name) in self.allowed else Ruling.DENY
 
@@ -194,7 +194,7 @@ class By:
     def __init__(self, limit):
         self.limit = limit
 
-    def relies(self, on: Remembered) -> bool:
+    def relies(self, on: CachedResult) -> bool:
         return on.age_ms < self.limit
 
 
@@ -215,8 +215,10 @@ class By:
 )
 def test_a_ruling_of_a_plugin_is_never_older_than_the_strategy_lets_it_be(events, strategy):
     provider = Changing()
-    guard = PluginGuard(
-        Extensions(authorization_provider=Installed("p", provider, quick=True), authorization_strategy=strategy),
+    guard = PluginTestGuard(
+        InstalledPlugins(
+            authorization_provider=InstalledPlugin("p", provider, quick=True), authorization_strategy=strategy
+        ),
         dataclasses.replace(SETTINGS, authorization_strategy=Strategy.STATEFUL, stateful_rulings_ms=KEEP_MS),
     )
     guard.users.create_user("alice", "one")

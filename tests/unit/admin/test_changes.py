@@ -6,7 +6,7 @@ from mqguard.admin import changes
 from mqguard.admin.broker_states import BrokerState
 from mqguard.admin.changes import apply_at
 from mqguard.admin.errors import ChangesIncomplete, ChangesTooMany, PeerRefused
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.ports import DeleteUser
 from mqguard.net.errors import LinkClosed, LinkTimeout
 
@@ -29,7 +29,8 @@ class Answering:
 def brokers(*failures):
     names = ("broker-a", "broker-b", "broker-c")
     return [
-        BrokerState(name, Answering(failure), Directory({}, {})) for name, failure in zip(names, failures, strict=False)
+        BrokerState(name, Answering(failure), AccessState({}, {}))
+        for name, failure in zip(names, failures, strict=False)
     ]
 
 

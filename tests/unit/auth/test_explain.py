@@ -1,8 +1,9 @@
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.explain import Standing, explain
+from mqguard.auth.explain import EntryOutcome, explain
 from mqguard.auth.explain_text import _WHY, render
+from mqguard.auth.minimal_change import ChangeKind
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.records import encode_acl
 from mqguard.auth.request import AccessRequest
@@ -10,7 +11,6 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.subject import Subject
-from mqguard.auth.turning import Step
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason
 
@@ -53,11 +53,11 @@ def test_every_covering_entry_is_told_with_what_became_of_it():
     )
     assert found.verdict.reason is Reason.DENIED
     assert standings(found) == [
-        ("Topic:orders", Standing.OTHER_ADDRESS),
-        ("Topic:order*", Standing.DECIDED),
-        ("Topic:*", Standing.OTHER_ACTION),
-        ("*", Standing.OVERRULED),
-        ("Topic:orders", Standing.SILENT_DEFAULT),
+        ("Topic:orders", EntryOutcome.OTHER_ADDRESS),
+        ("Topic:order*", EntryOutcome.DECIDED),
+        ("Topic:*", EntryOutcome.OTHER_ACTION),
+        ("*", EntryOutcome.OVERRULED),
+        ("Topic:orders", EntryOutcome.SILENT_DEFAULT),
     ]
 
 
@@ -80,7 +80,7 @@ def test_why_one_entry_beats_another_is_the_first_difference(winner, loser, why)
     overruled = [
         one.why
         for one in explain("alice", ask(), rights(loser, winner)).considered
-        if one.standing is Standing.OVERRULED
+        if one.standing is EntryOutcome.OVERRULED
     ]
     assert overruled == [why]
 
@@ -90,13 +90,13 @@ def test_of_several_actions_each_has_its_first_entry():
         "alice", ask(actions="Pub,Sub"), rights(entry("Topic:orders", decision="Deny"), entry("Topic:*", "Sub"))
     )
     assert found.verdict.allowed
-    assert standings(found) == [("Topic:orders", Standing.OVERRULED), ("Topic:*", Standing.DECIDED)]
+    assert standings(found) == [("Topic:orders", EntryOutcome.OVERRULED), ("Topic:*", EntryOutcome.DECIDED)]
     denied = explain(
         "alice",
         ask(actions="Pub,Sub"),
         rights(entry("Topic:orders", decision="Deny"), entry("Topic:*", "Sub", decision="Deny")),
     )
-    assert standings(denied) == [("Topic:orders", Standing.DECIDED), ("Topic:*", Standing.AGREES)]
+    assert standings(denied) == [("Topic:orders", EntryOutcome.DECIDED), ("Topic:*", EntryOutcome.AGREES)]
 
 
 def test_stored_policies_are_explained_alike():
@@ -108,9 +108,9 @@ def test_stored_policies_are_explained_alike():
 @pytest.mark.parametrize(
     ("given", "request_", "step"),
     [
-        (None, ask(), Step.CREATE_USER),
-        (rights(status=UserStatus.DISABLE), ask(), Step.ENABLE_USER),
-        (rights(kind=UserType.SUPER), ask(), Step.MAKE_NORMAL),
+        (None, ask(), ChangeKind.CREATE_USER),
+        (rights(status=UserStatus.DISABLE), ask(), ChangeKind.ENABLE_USER),
+        (rights(kind=UserType.SUPER), ask(), ChangeKind.MAKE_NORMAL),
         (rights(), ask(name=" "), None),
         (rights(), ask(kind=ResourceType.ANY), None),
         (rights(), AccessRequest(ResourceType.TOPIC, "t", frozenset()), None),
@@ -237,4 +237,4 @@ def test_of_entries_that_say_the_same_the_first_one_written_decides(decision):
     first, second = entry("Topic:orders", "Pub", decision=decision), entry("Topic:orders", "Pub,Sub", decision=decision)
     found = explain("alice", ask(), rights(first, second))
     assert found.verdict.decided_by == first
-    assert [one.standing for one in found.considered] == [Standing.DECIDED, Standing.OVERRULED]
+    assert [one.standing for one in found.considered] == [EntryOutcome.DECIDED, EntryOutcome.OVERRULED]

@@ -1,9 +1,9 @@
 import pytest
 
 from mqguard.auth.action import Action
+from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.decide import decide
 from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, MetadataStoreFull
-from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import ChangeRecord, DeleteAcl, DeleteUser, PutAcl, PutUser

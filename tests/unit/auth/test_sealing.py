@@ -35,7 +35,7 @@ VECTORS = [
 @pytest.mark.parametrize(("user", "secret", "sealed", "steady"), VECTORS)
 def test_the_sealed_form_does_not_change(user, secret, sealed, steady):
     assert KEY.seal(user, Secret(secret), NONCE) == sealed
-    assert KEY.seal_steadily(user, Secret(secret)) == steady
+    assert KEY.seal_deterministic(user, Secret(secret)) == steady
     assert KEY.open(user, sealed).reveal() == KEY.open(user, steady).reveal() == secret
 
 
@@ -121,14 +121,14 @@ def test_the_key_is_never_shown():
 
 def test_a_steady_seal_is_the_same_each_time_and_differs_by_user_secret_and_key():
     key, other = SealingKey(bytes(32)), SealingKey(bytes([1]) * 32)
-    sealed = key.seal_steadily("alice", Secret("s"))
-    assert sealed == key.seal_steadily("alice", Secret("s"))
+    sealed = key.seal_deterministic("alice", Secret("s"))
+    assert sealed == key.seal_deterministic("alice", Secret("s"))
     assert key.open("alice", sealed).reveal() == "s"
     different = {
         sealed,
-        key.seal_steadily("alice", Secret("t")),
-        key.seal_steadily("bob", Secret("s")),
-        other.seal_steadily("alice", Secret("s")),
+        key.seal_deterministic("alice", Secret("t")),
+        key.seal_deterministic("bob", Secret("s")),
+        other.seal_deterministic("alice", Secret("s")),
     }
     assert len({text.split(":")[-1][:16] for text in different}) == 4
     assert key.made(sealed)

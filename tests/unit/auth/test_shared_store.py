@@ -4,8 +4,8 @@ import pytest
 
 from mqguard.auth import manager as managers
 from mqguard.auth.action import Action
+from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, RevisionConflict
-from mqguard.auth.initial import InitialUser
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser

@@ -251,8 +251,8 @@ def test_an_entry_speaks_of_its_actions_and_from_its_sources(actions, sources, a
         tuple(map(Source.parse, filter(None, sources.split(",")))),
         Decision.ALLOW,
     )
-    assert entry.speaks_of(Action.parse(action)) is of
-    assert entry.speaks_from(parse_address(address)) is there
+    assert entry.matches_action(Action.parse(action)) is of
+    assert entry.matches_source(parse_address(address)) is there
 
 
 def test_precedence_orders_entries_from_first_to_last():

@@ -14,7 +14,7 @@ from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
-from mqguard.broker.configuration import Configuration
+from mqguard.broker.configuration import ExposedConfiguration
 from mqguard.broker.processors import pull, send
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings
@@ -109,7 +109,9 @@ class House:
             ),
         )
         self.routes = RouteTable()
-        self.configuration = Configuration({"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS)
+        self.configuration = ExposedConfiguration(
+            {"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS
+        )
         self.broker = Broker(
             self.engine,
             BrokerSettings(nobody_administers=not auth, **settings),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mqguard.dispatch.error_codes import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
-from mqguard.engine.clients import Client, Consuming, Subscription
+from mqguard.engine.clients import Client, ConsumerHeartbeat, Subscription
 from mqguard.engine.messages import SendRequest
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import KvTable
@@ -168,7 +168,7 @@ def furnish(house):
     house.engine.send(SendRequest("t", b"x", "KEYS\x01k\x02", queue_id=0))
     house.engine.offsets.set("g", "t", 0, 0)
     subscription = Subscription("t", version=1)
-    consuming = Consuming("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", (subscription,))
+    consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", (subscription,))
     client = Client("c1", house.connect(), 0, 513)
     house.broker.clients.consume(client, consuming, house.clock.now)
     house.broker.clients.produce(client, "g", house.clock.now)

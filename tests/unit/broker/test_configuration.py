@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.sealing import MASK
-from mqguard.broker.configuration import Configuration, ConfigurationRefused, Knob
+from mqguard.broker.configuration import ConfigurationRefused, ExposedConfiguration, RuntimeOption
 from mqguard.errors import MqguardError
 
 
@@ -19,10 +19,13 @@ def applied():
 
 @pytest.fixture
 def configuration(applied):
-    return Configuration(
+    return ExposedConfiguration(
         {"listenPort": "10911", "initAuthenticationUser": "top secret", "empty": "", "queues": "8", "hours": "72"},
         frozenset({"initAuthenticationUser", "empty"}),
-        {name: Knob(number, lambda value, name=name: applied.update({name: value})) for name in ("queues", "hours")},
+        {
+            name: RuntimeOption(number, lambda value, name=name: applied.update({name: value}))
+            for name in ("queues", "hours")
+        },
     )
 
 

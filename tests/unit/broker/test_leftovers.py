@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from mqguard.guard.extension import Step
-from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
+from mqguard.guard.plugin_api import HandlerResult
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.model.topic import TopicConfig
@@ -52,12 +52,12 @@ class Agreeing:
     """A plugin that has nothing against any request."""
 
     def check(self, *_question):
-        return Step.NEXT
+        return HandlerResult.NEXT
 
 
 def with_handler(*, quick):
-    plugin = Installed("agreeing", Agreeing(), quick)
-    return ParkedHouse(Extensions(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
+    plugin = InstalledPlugin("agreeing", Agreeing(), quick)
+    return ParkedHouse(InstalledPlugins(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
 
 
 def served(house, link, command):

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import pytest
 
 from mqguard.admin.broker_states import BrokerState
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import LiveSecret, Secret, User, UserType
 from mqguard.cli import policy_as_code
 from mqguard.runtime.offline import open_manager
-from mqguard.store.access_key import load_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.sealing_key import load_sealing_key
 from tests.unit.cli.policy_run import run, run_json
 
 POLICY = """\
@@ -131,7 +131,7 @@ def test_each_broker_has_its_way_to_the_file(policy, capsys, monkeypatch):
     """Where brokers differ, plan tells them apart; where they do not, it tells it once."""
     secret = (LiveSecret(Secret("shop-secret")),)
     admin = User("admin", (LiveSecret(Secret("admin-secret")),), UserType.SUPER)
-    states = [Directory.of([admin], []), Directory.of([admin, User("shop", secret)], [])]
+    states = [AccessState.of([admin], []), AccessState.of([admin, User("shop", secret)], [])]
 
     @contextmanager
     def brokers(_connection):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit_format import AuditLines
 from tests.unit.cli.policy_run import run, run_json
 from tests.unit.guard.world import World, signed
 

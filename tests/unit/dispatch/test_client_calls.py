@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.dispatch import client_calls as questions_module
-from mqguard.dispatch.client_calls import MAX_PER_LINK, Questions
+from mqguard.dispatch.client_calls import MAX_PER_LINK, ClientCalls
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_RESPONSE
 from mqguard.remoting.command import Command
@@ -31,7 +31,7 @@ def ask(questions, link, answers, deadline=100):
 
 
 def test_an_answer_finds_its_question():
-    questions, link, answers = Questions(), Wire(), []
+    questions, link, answers = ClientCalls(), Wire(), []
     assert ask(questions, link, answers)
     (sent,) = link.sent
     assert (sent.code, sent.ext, sent.body, sent.is_response) == (307, {"clientId": "c"}, b"body", False)
@@ -42,14 +42,14 @@ def test_an_answer_finds_its_question():
 
 
 def test_nobody_answers_for_another_connection():
-    questions, link, answers = Questions(), Wire("a"), []
+    questions, link, answers = ClientCalls(), Wire("a"), []
     ask(questions, link, answers)
     assert not questions.answer(Wire("b"), Command(0, link.sent[0].opaque, FLAG_RESPONSE))
     assert answers == []
 
 
 def test_time_runs_out():
-    questions, link, answers = Questions(), Wire(), []
+    questions, link, answers = ClientCalls(), Wire(), []
     ask(questions, link, answers, deadline=100)
     questions.expire(99)
     assert answers == []
@@ -59,7 +59,7 @@ def test_time_runs_out():
 
 
 def test_a_closed_connection_answers_nothing():
-    questions, link, answers = Questions(), Wire(), []
+    questions, link, answers = ClientCalls(), Wire(), []
     ask(questions, link, answers)
     ask(questions, link, answers)
     questions.leave("a")
@@ -71,14 +71,14 @@ def test_a_closed_connection_answers_nothing():
 
 
 def test_a_client_that_never_answers_is_asked_no_more():
-    questions, link, answers = Questions(), Wire(), []
+    questions, link, answers = ClientCalls(), Wire(), []
     for _ in range(MAX_PER_LINK):
         assert ask(questions, link, answers)
     assert not ask(questions, link, answers)
 
 
 def test_telling_needs_no_answer():
-    questions, link = Questions(), Wire()
+    questions, link = ClientCalls(), Wire()
     questions.tell(link, 40, {"consumerGroup": "g"})
     (sent,) = link.sent
     assert sent.is_oneway
@@ -87,7 +87,7 @@ def test_telling_needs_no_answer():
 
 
 def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time():
-    questions, link, answers = Questions(), Wire(), []
+    questions, link, answers = ClientCalls(), Wire(), []
 
     def fail(_):
         raise RuntimeError("a fault of ours")
@@ -103,7 +103,7 @@ def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time
 
 def test_an_asker_has_a_bounded_number_of_open_questions_and_others_still_ask(monkeypatch):
     monkeypatch.setattr(questions_module, "MAX_PER_ASKER", 2)
-    questions, answers = Questions(), []
+    questions, answers = ClientCalls(), []
 
     def asked(link, asker):
         return questions.ask(link, 307, {}, b"", 100, answers.append, asker)
@@ -118,7 +118,7 @@ def test_an_asker_has_a_bounded_number_of_open_questions_and_others_still_ask(mo
 def test_open_questions_are_bounded_in_bytes_for_each_client_and_asker(monkeypatch):
     monkeypatch.setattr(questions_module, "MAX_BYTES_PER_LINK", 10)
     monkeypatch.setattr(questions_module, "MAX_BYTES_PER_ASKER", 25)
-    questions, answers = Questions(), []
+    questions, answers = ClientCalls(), []
 
     def asked(link, size, asker="u"):
         return questions.ask(link, 309, {}, bytes(size), 100, answers.append, asker)

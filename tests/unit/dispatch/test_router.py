@@ -7,7 +7,7 @@ import pytest
 from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.router import Router
 from mqguard.errors import MqguardError
-from mqguard.guard.audit import Decision
+from mqguard.guard.audit import AuditEvent
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command, Reply
 from tests.unit.broker.conftest import answer_to
@@ -31,7 +31,7 @@ def test_every_admission_and_refusal_is_on_record(house):
     house.records.kept.clear()
     house.call(310, SEND, b"x")
     house.call(310, SEND, b"x", user="alice")
-    said = [record.refused for record in house.records.kept if isinstance(record, Decision)]
+    said = [record.refused for record in house.records.kept if isinstance(record, AuditEvent)]
     assert said == [False, True]
 
 

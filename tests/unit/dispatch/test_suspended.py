@@ -12,12 +12,12 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus
 from mqguard.dispatch import suspended
-from mqguard.dispatch.suspended import ParkedRequests
-from mqguard.guard.asking import LATE
-from mqguard.guard.audit import Decision
-from mqguard.guard.extension import Ruling, Step
-from mqguard.guard.extensions import Extensions, Installed
-from mqguard.guard.plugged import PluggedGuard
+from mqguard.dispatch.suspended import SuspendedRequests
+from mqguard.guard.audit import AuditEvent
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
+from mqguard.guard.plugin_api import HandlerResult, Ruling
+from mqguard.guard.plugin_calls import LATE
+from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, ResponseCode
@@ -73,7 +73,7 @@ class Nothing:
     quick = False
 
     def check(self, *_question):
-        return Step.NEXT
+        return HandlerResult.NEXT
 
 
 class ParkedHouse(House):
@@ -82,16 +82,16 @@ class ParkedHouse(House):
     def __init__(self, extensions=None, settings=ON, **how):
         super().__init__(**how)
         self.asker = HandAsker()
-        found = extensions or Extensions(
-            authorization_provider=Installed("ours", OurPolicies(self.manager)),
-            authorization_handlers=(Installed("nothing", Nothing()),),
-            authentication_handlers=(Installed("nothing first", Nothing()),),
+        found = extensions or InstalledPlugins(
+            authorization_provider=InstalledPlugin("ours", OurPolicies(self.manager)),
+            authorization_handlers=(InstalledPlugin("nothing", Nothing()),),
+            authentication_handlers=(InstalledPlugin("nothing first", Nothing()),),
         )
         plain = self.guard
-        self.guard = PluggedGuard(settings, self.guard._ports, found)
+        self.guard = PluginGuard(settings, self.guard._ports, found)
         self.guard.refusals = self.guard._refuser._log = plain.refusals
         self.app._guard = self.guard
-        self.app._parking = self.parking = ParkedRequests(self.asker, self.guard.resume)
+        self.app._parking = self.parking = SuspendedRequests(self.asker, self.guard.resume)
         self.seen = 0
 
     def give(self, wire, *commands):
@@ -248,7 +248,7 @@ def test_what_is_late_is_refused_with_an_id_on_record():
     assert frame.code == ResponseCode.NO_PERMISSION
     assert "[decision " in frame.remark
     record = house.records.kept[-1]
-    assert isinstance(record, Decision)
+    assert isinstance(record, AuditEvent)
     assert (record.reason, record.refused) == ("plugin-late", True)
     assert "pluginTimeoutMs" in house.guard.refusals.last(1)[0].story()
 

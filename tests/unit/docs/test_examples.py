@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from mqguard.auth.analysis.findings import Rule
-from mqguard.auth.migration.report import Topic
+from mqguard.auth.analysis.findings import LintRule
+from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.verdict import Reason
 from mqguard.cli.main import main
 
@@ -114,13 +114,13 @@ def test_every_named_difference_from_apache_is_listed():
 def test_every_rule_of_the_linter_is_explained():
     """Each machine word that `mqguard lint` says has its line."""
     text = (DOCS / "policy-as-code.md").read_text(encoding="utf-8")
-    assert all(f"| `{rule.value}` |" in text for rule in Rule)
+    assert all(f"| `{rule.value}` |" in text for rule in LintRule)
 
 
 def test_every_note_of_a_migration_is_explained():
     """Each machine word that `mqguard migrate` says has its line."""
     text = (DOCS / "migration.md").read_text(encoding="utf-8")
-    assert all(f"| `{topic.value}` |" in text for topic in Topic)
+    assert all(f"| `{topic.value}` |" in text for topic in NoteKind)
 
 
 def test_every_reason_of_a_verdict_is_explained():

@@ -7,7 +7,7 @@ from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, delay, log, lookup, offsets, waiting
+from mqguard.engine import batch_send, delay, log, long_polling, lookup, offsets
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
@@ -66,7 +66,7 @@ def test_the_page_tells_the_limits() -> None:
             f"{membership.MAX_FILTERS:,} characters, {membership.MAX_DIFFERENT_FILTERS:,} of different ones"
         ),
         "tags of a pull that waits": f"{pull.MOST_TAGS}",
-        "pulls that wait": f"{pulls:,}; {pulls // waiting._SHARE:,} of one connection",
+        "pulls that wait": f"{pulls:,}; {pulls // long_polling._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
         "groups of a connection": f"{membership.MAX_GROUPS:,}",
         "what all clients together subscribe to": (

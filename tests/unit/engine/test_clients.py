@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mqguard.engine import clients as clients_module
-from mqguard.engine.clients import CLIENT_LIFE_MS, Client, Clients, Consuming, Subscription
-from mqguard.engine.notices import Notices
+from mqguard.engine.clients import CLIENT_LIFE_MS, Client, Clients, ConsumerHeartbeat, Subscription
+from mqguard.engine.rebalance_notifications import Notices
 from mqguard.model.peer import Peer
 
 
@@ -31,7 +31,7 @@ def client(name, link, user=None):
 
 
 def consuming(group="g", *subscriptions):
-    return Consuming(group, "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", tuple(subscriptions))
+    return ConsumerHeartbeat(group, "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", tuple(subscriptions))
 
 
 def sub(topic, expression="*", version=1):
@@ -60,7 +60,7 @@ def test_a_changed_subscription_is_told_and_an_older_one_ignored():
 def test_a_heartbeat_without_subscriptions_keeps_them():
     clients, link = Clients(), Wire("a")
     clients.consume(client("c1", link), consuming("g", sub("t")), 0)
-    silent = Consuming("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", None)
+    silent = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", None)
     assert not clients.consume(client("c1", link), silent, 1)
     assert clients.subscription("g", "t") is not None
 

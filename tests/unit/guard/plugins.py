@@ -1,9 +1,9 @@
 """Plugins that say what a test wants, and a guard that was given them."""
 
 from mqguard.auth.user import UserType
-from mqguard.guard.extensions import Extensions, Installed
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.settings import GuardSettings
-from mqguard.testing.plugin_guard import SECRET, PluginGuard
+from mqguard.testing.plugin_guard import SECRET, PluginTestGuard
 
 ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 
@@ -42,10 +42,10 @@ def guarded(settings=ON, **plugins):
     found = {}
     for port, given in plugins.items():
         if isinstance(given, tuple):
-            found[port] = tuple(Installed(f"{port}{at}", plugin, plugin.quick) for at, plugin in enumerate(given))
+            found[port] = tuple(InstalledPlugin(f"{port}{at}", plugin, plugin.quick) for at, plugin in enumerate(given))
         else:
-            found[port] = given if isinstance(given, Relying) else Installed(port, given, given.quick)
-    world = PluginGuard(Extensions(**found), settings)
+            found[port] = given if isinstance(given, Relying) else InstalledPlugin(port, given, given.quick)
+    world = PluginTestGuard(InstalledPlugins(**found), settings)
     world.users.create_user("root", SECRET, UserType.SUPER)
     world.users.create_user("alice", SECRET)
     return world

@@ -18,15 +18,15 @@ from mqguard.guard.audit import (
     MAX_NAMES,
     MAX_SIGNATURE,
     AdminChange,
+    AuditEvent,
     AuditTrail,
-    Decision,
     Stage,
     Stream,
     bounded,
     read_change,
 )
-from mqguard.guard.audit_lines import AuditLines, StreamLines, hash_of
-from mqguard.guard.context import Identity, Need
+from mqguard.guard.audit_format import AuditLines, StreamLines, hash_of
+from mqguard.guard.context import Identity, RequiredPermission
 from mqguard.guard.denial_groups import ADDRESSES, USERS
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
@@ -214,14 +214,14 @@ def test_what_nobody_judged_does_not_fill_the_record(world):
 
 def test_every_entry_that_decided_is_told_apart():
     """Records of the same user, needs and code that differ in one entry alone, whichever."""
-    needs = tuple(Need(ResourceType.TOPIC, name, frozenset({Action.PUB})) for name in ("t", "u"))
+    needs = tuple(RequiredPermission(ResourceType.TOPIC, name, frozenset({Action.PUB})) for name in ("t", "u"))
     entries = [Entry(Resource.parse(name), (Action.PUB,), (), Word.ALLOW) for name in ("Topic:*", "Topic:t", "*")]
     told = [Verdict(Word.ALLOW, Reason.ALLOWED, entry) for entry in entries]
     alice = Identity("alice", "signature")
     for count in (1, 2):
         asked = needs[:count]
         records = [
-            Decision(310, PEER.ip, 0, identity=alice, needs=asked, verdicts=verdicts)
+            AuditEvent(310, PEER.ip, 0, identity=alice, needs=asked, verdicts=verdicts)
             for verdicts in itertools.product(told, repeat=count)
         ]
         together = AuditLines().render(records)[1].splitlines()
@@ -233,14 +233,14 @@ def test_every_entry_that_decided_is_told_apart():
 def test_what_is_remembered_between_records_is_bounded():
     """Peers may ask for as many different things as they like."""
     lines = AuditLines()
-    lines.render([Decision(code, PEER.ip, 0) for code in range(4100)])
+    lines.render([AuditEvent(code, PEER.ip, 0) for code in range(4100)])
 
     assert 0 < max(len(kept) for kept in vars(lines).values() if isinstance(kept, dict)) <= 4096
 
 
 def test_what_is_not_known_of_a_request_yet():
     """Nobody in particular, nothing judged, nothing refused."""
-    case = Decision(310, PEER.ip, 0)
+    case = AuditEvent(310, PEER.ip, 0)
 
     assert (case.user, case.method, case.source, case.is_super, case.refused) == ("", "", "10.1.2.3", False, False)
     assert (case.signature, case.reason, case.decision_id, case.shadow) == (None, "", "", False)

@@ -7,7 +7,7 @@ import pytest
 
 from mqguard.auth.policy import PolicyType
 from mqguard.auth.user import UserStatus
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.errors import GuardMisconfigured, NeedUnclear, Refused
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.channel import Channel

@@ -6,17 +6,33 @@ import logging
 import pytest
 
 from mqguard.auth.user import UserStatus
-from mqguard.guard.asking import BUSY, LATE, NONSENSE, RAISED, Answers, Plug, PluginFailed, Waits
-from mqguard.guard.extension import AccessQuestion, Claim, Remembered, Ruling, Step, Unproven
-from mqguard.guard.extensions import Extensions
-from mqguard.guard.refusals import remedy
+from mqguard.guard.denial import remedy
+from mqguard.guard.plugin_adapters import InstalledPlugins
+from mqguard.guard.plugin_api import (
+    AuthenticationRequest,
+    AuthorizationRequest,
+    CachedResult,
+    HandlerResult,
+    NotAuthenticated,
+    Ruling,
+)
+from mqguard.guard.plugin_calls import (
+    BUSY,
+    LATE,
+    NONSENSE,
+    RAISED,
+    PluginCallsPending,
+    PluginFailed,
+    PluginInvoker,
+    PluginResults,
+)
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
-from mqguard.testing.plugin_guard import PEER, SECRET, PluginGuard, signed
+from mqguard.testing.plugin_guard import PEER, SECRET, PluginTestGuard, signed
 from tests.unit.guard.plugins import Scripted, guarded, reason
 
 SEND = signed(310, {"b": "orders"})
-WRONG = [None, True, "allow", 1, object(), [Ruling.ALLOW], Ruling, Step.NEXT]
+WRONG = [None, True, "allow", 1, object(), [Ruling.ALLOW], Ruling, HandlerResult.NEXT]
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -24,7 +40,9 @@ def test_a_provider_decides_in_place_of_policies(quick):
     provider = Scripted(Ruling.ALLOW, quick)
     world = guarded(authorization_provider=provider)
     assert world.admits(SEND)
-    assert provider.asked == [(AccessQuestion("alice", "signature", "10.1.2.3", 310, "Topic", "orders", ("Pub",)),)]
+    assert provider.asked == [
+        (AuthorizationRequest("alice", "signature", "10.1.2.3", 310, "Topic", "orders", ("Pub",)),)
+    ]
     provider.answer = Ruling.DENY
     assert not world.admits(SEND)
     assert reason(world) == "plugin-refused"
@@ -46,7 +64,7 @@ def test_whatever_is_raised_refuses(error, quick, caplog):
     with caplog.at_level(logging.ERROR):
         assert not world.admits(SEND)
     assert reason(world) == "plugin-raised"
-    [told] = [record for record in caplog.records if record.name == "mqguard.guard.asking"]
+    [told] = [record for record in caplog.records if record.name == "mqguard.guard.plugin_calls"]
     assert "`authorization_provider`" in told.getMessage()
     assert told.getMessage().endswith("plugin-raised (1 times since last told)")
     assert told.exc_info[1] is error
@@ -89,9 +107,9 @@ def test_silence_leaves_what_clients_touch_by_themselves():
 def test_all_resources_of_a_request_are_asked_about_at_once():
     provider = Scripted(Ruling.ALLOW, quick=False)
     world = guarded(authorization_provider=provider)
-    answers = Answers()
+    answers = PluginResults()
     pull = signed(11, {"topic": "orders", "consumerGroup": "g"})
-    with pytest.raises(Waits) as waits:
+    with pytest.raises(PluginCallsPending) as waits:
         world.guard.resume(pull, PEER, answers)
     assert len(waits.value.calls) == 2
     assert provider.asked == []
@@ -103,23 +121,25 @@ def test_all_resources_of_a_request_are_asked_about_at_once():
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_handlers_narrow_and_come_last(quick):
-    first, second = Scripted(Step.NEXT, quick), Scripted(Step.REFUSE, quick)
+    first, second = Scripted(HandlerResult.NEXT, quick), Scripted(HandlerResult.REFUSE, quick)
     world = guarded(authorization_handlers=(first, second))
     assert not world.admits(SEND)
     assert (first.asked, second.asked) == ([], []), "what is refused is nothing to narrow"
     root = signed(310, {"b": "orders"}, user="root")
     assert not world.admits(root), "handlers are asked about Super users too"
     assert (len(first.asked), len(second.asked)) == (1, 1)
-    second.answer = Step.NEXT
+    second.answer = HandlerResult.NEXT
     assert world.admits(root)
     assert world.admits(signed(307, {"consumerGroup": "g"}, user="root"))
-    second.answer = Step.REFUSE
+    second.answer = HandlerResult.REFUSE
     # Who needs no more than a user is narrowed too.
     assert not world.admits(signed(323, {}))
     assert second.asked[-1][0].name == ""
 
 
-@pytest.mark.parametrize("answer", [*WRONG[:-1], Ruling.ALLOW, Step.REFUSE], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "answer", [*WRONG[:-1], Ruling.ALLOW, HandlerResult.REFUSE], ids=lambda value: type(value).__name__
+)
 def test_a_handler_that_says_anything_else_refuses(answer):
     world = guarded(authorization_handlers=(Scripted(answer),))
     assert not world.admits(signed(310, {"b": "orders"}, user="root"))
@@ -133,11 +153,11 @@ def test_a_provider_proves_who_sends(quick):
     assert access.identity is not None
     assert (access.identity.user, access.identity.method, access.identity.is_super) == ("alice", "plugin", False)
     (claim,) = provider.asked[0]
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, AuthenticationRequest)
     assert (claim.user, claim.token, claim.code, claim.source) == ("whoever", "t", 310, "10.1.2.3")
     assert "t'" not in repr(claim)
     assert claim.signature not in repr(claim)
-    for wrong in (Unproven.REFUSED, "", " ", "a\nb", "x" * 256, None, 1, ["root"], b"root"):
+    for wrong in (NotAuthenticated.REFUSED, "", " ", "a\nb", "x" * 256, None, 1, ["root"], b"root"):
         provider.answer = wrong
         assert not world.admits(SEND), wrong
 
@@ -150,19 +170,19 @@ def test_a_provider_proves_nobody_who_is_disabled():
 
 
 def test_an_authentication_handler_narrows_and_leaves_the_excused_nobody():
-    handler = Scripted(Step.REFUSE)
+    handler = Scripted(HandlerResult.REFUSE)
     settings = GuardSettings(authentication_enabled=True, authentication_whitelist=frozenset({"105"}))
     world = guarded(settings, authentication_handlers=(handler,))
     assert not world.admits(SEND)
     assert world.admit(signed(105, {"topic": "orders"})).identity is None
-    handler.answer = Step.NEXT
+    handler.answer = HandlerResult.NEXT
     assert world.admit(signed(105, {"topic": "orders"})).identity.user == "alice"
     handler.answer = ValueError("x")
     assert world.admit(signed(105, {"topic": "orders"})).identity is None
 
 
 def test_whoever_keeps_failing_at_a_provider_is_not_asked_about():
-    provider = Scripted(Unproven.REFUSED)
+    provider = Scripted(NotAuthenticated.REFUSED)
     world = guarded(authentication_provider=provider)
     for _ in range(200):
         world.admits(SEND)
@@ -172,10 +192,12 @@ def test_whoever_keeps_failing_at_a_provider_is_not_asked_about():
 
 def test_a_strategy_that_fails_relies_on_nothing():
     class Broken:
-        def relies(self, on: Remembered) -> bool:
+        def relies(self, on: CachedResult) -> bool:
             raise SystemExit
 
-    world = PluginGuard(Extensions(authentication_strategy=Broken()), GuardSettings(authentication_enabled=True))
+    world = PluginTestGuard(
+        InstalledPlugins(authentication_strategy=Broken()), GuardSettings(authentication_enabled=True)
+    )
     world.users.create_user("alice", SECRET)
     assert world.admits(SEND)
     assert not world.admits(signed(310, {"b": "orders"}, secret="wrong"))
@@ -183,22 +205,22 @@ def test_a_strategy_that_fails_relies_on_nothing():
 
 def plug_of(reads, took=0):
     ticking = iter(range(0, 1_000_000, took) if took else [0] * 10)
-    return Plug(
+    return PluginInvoker(
         "slow", lambda: Ruling.ALLOW, reads, quick=True, limit_ms=500, now_ms=lambda: next(ticking), ticks=lambda: 0
     )
 
 
 def test_a_quick_plugin_that_is_late_is_not_believed():
-    assert plug_of(lambda raw: raw, took=500).ask(Answers()) is Ruling.ALLOW
+    assert plug_of(lambda raw: raw, took=500).ask(PluginResults()) is Ruling.ALLOW
     with pytest.raises(PluginFailed, match="the plugin `slow` gave no answer: plugin-late") as failed:
-        plug_of(lambda raw: raw, took=501).ask(Answers())
+        plug_of(lambda raw: raw, took=501).ask(PluginResults())
     assert failed.value.reason == "plugin-late"
 
 
 def timed_plug(durations_ns):
     """A plugin that says that it is quick, whose calls take these times."""
     ticks = itertools.chain.from_iterable((0, took) for took in durations_ns)
-    return Plug(
+    return PluginInvoker(
         "slow",
         lambda: Ruling.ALLOW,
         lambda raw: raw,
@@ -213,8 +235,8 @@ def calls_until_moved(durations_ns):
     plug = timed_plug(durations_ns)
     for number in range(len(durations_ns)):
         try:
-            assert plug.ask(Answers()) is Ruling.ALLOW
-        except Waits:
+            assert plug.ask(PluginResults()) is Ruling.ALLOW
+        except PluginCallsPending:
             return number
     return None
 
@@ -239,11 +261,13 @@ def test_a_quick_plugin_that_raises_late_is_measured_as_well():
         raise OSError("no connection")
 
     ticks = iter([0, 60_000_000])
-    plug = Plug("p", late, lambda raw: raw, quick=True, limit_ms=500, now_ms=lambda: 0, ticks=lambda: next(ticks))
+    plug = PluginInvoker(
+        "p", late, lambda raw: raw, quick=True, limit_ms=500, now_ms=lambda: 0, ticks=lambda: next(ticks)
+    )
     with pytest.raises(PluginFailed):
-        plug.ask(Answers())
-    with pytest.raises(Waits):
-        plug.ask(Answers())
+        plug.ask(PluginResults())
+    with pytest.raises(PluginCallsPending):
+        plug.ask(PluginResults())
 
 
 def test_an_answer_that_cannot_even_be_read_is_nonsense():
@@ -251,7 +275,7 @@ def test_an_answer_that_cannot_even_be_read_is_nonsense():
         raise ZeroDivisionError
 
     with pytest.raises(PluginFailed) as failed:
-        plug_of(unreadable).ask(Answers())
+        plug_of(unreadable).ask(PluginResults())
     assert failed.value.reason == "plugin-nonsense"
 
 

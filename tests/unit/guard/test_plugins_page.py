@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqguard.guard.extension import Remembered
+from mqguard.guard.plugin_api import CachedResult
 from mqguard.runtime import plugins
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "plugins.md"
@@ -19,8 +19,8 @@ def test_the_page_defines_what_it_tells_of():
     defined = globals()
     assert defined["OfficeHours"]({}).decide
     assert "TestOfficeHours" in defined
-    assert defined["FiveSeconds"]({}).relies(Remembered("alice", "c", None, 4_999))
-    assert not defined["FiveSeconds"]({}).relies(Remembered("alice", "c", None, 5_000))
+    assert defined["FiveSeconds"]({}).relies(CachedResult("alice", "c", None, 4_999))
+    assert not defined["FiveSeconds"]({}).relies(CachedResult("alice", "c", None, 5_000))
 
 
 @pytest.mark.parametrize(("option", "group"), sorted(plugins.GROUPS.items()))

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit_format import AuditLines
+from mqguard.guard.denial_json import facts_of
 from mqguard.guard.errors import GuardMisconfigured, Refused
-from mqguard.guard.extensions import Extensions
-from mqguard.guard.plugged import PluggedGuard
+from mqguard.guard.plugin_adapters import InstalledPlugins
+from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.refusal_facts import facts_of
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.settings import Enforcement, GuardSettings
 from mqguard.remoting.command import Command
@@ -136,7 +136,7 @@ def test_users_policies_and_decisions_are_never_open(world, code):
 
 def test_every_code_that_needs_a_super_user_still_does(world):
     for code, row in TABLE.items():
-        if row.level in {Level.SUPER, Level.BROKER, Level.DEAD} or row.between:
+        if row.level in {RequirementLevel.SUPER, RequirementLevel.BROKER, RequirementLevel.NOT_SERVED} or row.between:
             world.refusal(signed(code, clusterName="DefaultCluster", brokerName="b", topic="t", consumerGroup="g"))
 
 
@@ -188,7 +188,7 @@ def test_it_does_not_pass_by_plugins_for_authorization():
         """Any handler."""
 
     with pytest.raises(GuardMisconfigured, match="authorization plugins"):
-        PluggedGuard(SHADOW, ports, Extensions(authorization_handlers=[Handler()]))
+        PluginGuard(SHADOW, ports, InstalledPlugins(authorization_handlers=[Handler()]))
 
 
 def test_no_secret_is_told(world):

@@ -12,7 +12,7 @@ from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserStatus, UserType
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
@@ -123,7 +123,7 @@ class World:
         )
         self.metadata.create_acl(Acl(Subject(user), (Policy(policy, (entry,)),)))
 
-    def admit(self, command, peer=PEER) -> Access:
+    def admit(self, command, peer=PEER) -> AdmittedRequest:
         return self.guard.admit(command, peer)
 
     def refusal(self, command, peer=PEER) -> Refused:

@@ -8,13 +8,13 @@ from mqguard.model.version import DataVersion
 from mqguard.namesrv.routes import (
     BROKER_LIFE_MS,
     BrokerRoute,
+    QueueLayout,
     Registration,
     RouteTable,
-    TopicShape,
     in_zone,
 )
 
-SHAPE = TopicShape(4, 4, 6)
+SHAPE = QueueLayout(4, 4, 6)
 
 
 def topics(*names, **more):

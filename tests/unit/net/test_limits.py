@@ -7,12 +7,12 @@ import pytest
 
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
-from mqguard.net.limits import LogGate, allow_files, greediest
+from mqguard.net.limits import RateLimitedLog, allow_files, largest_consumer
 
 
 def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    gate = LogGate(logging.getLogger("test"), lambda: now, lines=2, period=10)
+    gate = RateLimitedLog(logging.getLogger("test"), lambda: now, lines=2, period=10)
     for number in range(5):
         gate.warn("line %d", number)
     assert caplog.messages == ["line 0", "line 1"]
@@ -52,4 +52,4 @@ class Holding:
 )
 def test_the_heaviest_connection_of_the_heaviest_address_goes(held: list[tuple[str, int]], worst: int | None) -> None:
     links = [Holding(ip, size) for ip, size in held]
-    assert greediest(links, lambda link: link.size) is (None if worst is None else links[worst])
+    assert largest_consumer(links, lambda link: link.size) is (None if worst is None else links[worst])

@@ -11,11 +11,11 @@ from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, Revision
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.audit import AdminChange, Decision
-from mqguard.guard.context import Need
+from mqguard.guard.audit import AdminChange, AuditEvent
+from mqguard.guard.context import RequiredPermission
 from mqguard.runtime import plugin_sinks, plugin_store
 from mqguard.runtime.change_journal import ChangeJournal
-from mqguard.runtime.plugin_sinks import EverySink, PluginSink
+from mqguard.runtime.plugin_sinks import FanOutSink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.metadata_contract import SharedMetadataContract, user, users_of
@@ -105,17 +105,17 @@ class Room:
 
 def test_there_is_room_only_where_all_have_room():
     first, full, other = Room(room=True), Room(room=False), Room(room=True)
-    assert EverySink(first, [other]).put(1)
-    assert not EverySink(first, [full, other]).put(2)
-    assert not EverySink(full, [other]).put(3)
+    assert FanOutSink(first, [other]).put(1)
+    assert not FanOutSink(first, [full, other]).put(2)
+    assert not FanOutSink(full, [other]).put(3)
     assert [record for record, _, _ in other.kept] == [1, 2, 3]
 
 
 def test_a_denial_that_the_files_take_is_given_to_no_sink_twice():
     """The files decide, since a record that is tried again would come twice to all that had room."""
     first, full, other = Room(room=True), Room(room=False), Room(room=True)
-    assert EverySink(first, [full, other]).put(1, reserved=True, receipt="r")
-    assert not EverySink(full, [other]).put(2, reserved=True, receipt="r")
+    assert FanOutSink(first, [full, other]).put(1, reserved=True, receipt="r")
+    assert not FanOutSink(full, [other]).put(2, reserved=True, receipt="r")
     assert first.kept == [(1, True, "r")]
     assert other.kept == [(1, True, "")]
 
@@ -305,9 +305,9 @@ def test_a_store_that_loads_nonsense_has_failed(journal):
 
 
 def test_a_record_of_many_resources_takes_more_places():
-    need = Need(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
+    need = RequiredPermission(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
     sink, taking = PluginSink("s", Taking(), limit=20), Taking()
-    many = Decision(310, "10.1.2.3", 0, needs=(need,) * 32)
+    many = AuditEvent(310, "10.1.2.3", 0, needs=(need,) * 32)
     assert [sink.put(many) for _ in range(3)] == [True, True, False]
 
     sink = PluginSink("s", taking, limit=20)

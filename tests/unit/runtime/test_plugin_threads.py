@@ -6,7 +6,16 @@ import time
 
 import pytest
 
-from mqguard.guard.asking import BUSY, LATE, NONSENSE, RAISED, Answers, Plug, PluginFailed, Waits
+from mqguard.guard.plugin_calls import (
+    BUSY,
+    LATE,
+    NONSENSE,
+    RAISED,
+    PluginCallsPending,
+    PluginFailed,
+    PluginInvoker,
+    PluginResults,
+)
 from mqguard.runtime import plugin_threads
 from mqguard.runtime.plugin_threads import PluginThreads
 
@@ -16,7 +25,9 @@ class Asked:
 
     def __init__(self, ask, *, limit_ms=200, threads=2):
         self.threads = PluginThreads(limit_ms, threads)
-        self.plug = Plug("p", ask, lambda raw: raw, quick=False, limit_ms=limit_ms, now_ms=lambda: 0, ticks=lambda: 0)
+        self.plug = PluginInvoker(
+            "p", ask, lambda raw: raw, quick=False, limit_ms=limit_ms, now_ms=lambda: 0, ticks=lambda: 0
+        )
         self.turns = 0
 
     def attach(self):
@@ -27,10 +38,10 @@ class Asked:
 
     async def ask(self, question):
         """What comes of one question: the answer, or why there is none."""
-        answers, done = Answers(), asyncio.Event()
+        answers, done = PluginResults(), asyncio.Event()
         try:
             self.plug.ask(answers, question)
-        except Waits as waits:
+        except PluginCallsPending as waits:
             self.threads.ask(waits.calls, answers, done.set)
         await done.wait()
         try:
@@ -152,8 +163,8 @@ def test_bounds_refuse_at_once(monkeypatch, bound):
 
 def test_nobody_is_asked_where_no_loop_runs():
     asked = Asked(lambda question: question)
-    answers, done = Answers(), []
-    with pytest.raises(Waits) as waits:
+    answers, done = PluginResults(), []
+    with pytest.raises(PluginCallsPending) as waits:
         asked.plug.ask(answers, 1)
     asked.threads.ask(waits.value.calls, answers, lambda: done.append(1))
     assert done == [1]
@@ -166,7 +177,7 @@ def test_one_deadline_holds_for_all_questions_of_a_request():
 
     async def main():
         asked.attach()
-        answers, said = Answers(), []
+        answers, said = PluginResults(), []
         for question in range(5):
             done = asyncio.Event()
             try:
@@ -175,7 +186,7 @@ def test_one_deadline_holds_for_all_questions_of_a_request():
             except PluginFailed as failed:
                 said.append(failed.reason)
                 continue
-            except Waits as waits:
+            except PluginCallsPending as waits:
                 asked.threads.ask(waits.calls, answers, done.set)
             await done.wait()
             try:

@@ -148,6 +148,6 @@ OFF = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
     ],
 )
 def test_an_operator_is_told_what_was_probably_not_meant(values, words):
-    found = settings.cautions(config(**values))
+    found = settings.startup_warnings(config(**values))
     assert len(found) == len(words)
     assert all(word in sentence for word, sentence in zip(words, found, strict=True))

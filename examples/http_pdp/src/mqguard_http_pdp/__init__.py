@@ -6,7 +6,7 @@ import queue
 import urllib.parse
 from collections.abc import Mapping
 
-from mqguard.guard.extension import AccessQuestion, Ruling
+from mqguard.guard.plugin_api import AuthorizationRequest, Ruling
 
 LONGEST_ANSWER = 4_096
 """Bytes; an answer is a word."""
@@ -44,7 +44,7 @@ class HttpPdp:
         # Connections that are open and not in use, at most as many as there are threads.
         self._open: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
 
-    def decide(self, question: AccessQuestion) -> Ruling:
+    def decide(self, question: AuthorizationRequest) -> Ruling:
         """Ask.
 
         Raises:

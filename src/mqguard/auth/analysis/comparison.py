@@ -4,12 +4,12 @@ import dataclasses
 import enum
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.cells import Region, parts, regions
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.grid import Grid
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.evaluation import PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
-from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.analysis.regions import Region, parts, regions
 from mqguard.auth.analysis.rights import resources_of
+from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
@@ -79,7 +79,7 @@ class Comparison:
         return not (self.users or self.rights)
 
 
-def compare(old: Directory, new: Directory) -> Comparison:
+def compare(old: AccessState, new: AccessState) -> Comparison:
     """Return every right that the change from `old` to `new` grants or removes."""
     names = sorted({*old.names, *new.names})
     users = tuple(change for name in names for change in _user_changes(name, old.users.get(name), new.users.get(name)))
@@ -110,14 +110,16 @@ def _described(user: User) -> str:
     return f"{user.type.value}, {user.status.value}"
 
 
-def _right_changes(name: str, old: Directory, new: Directory) -> list[RightChange]:
+def _right_changes(name: str, old: AccessState, new: AccessState) -> list[RightChange]:
     before, after = old.acls.get(name), new.acls.get(name)
     if before == after and _standing(old.users.get(name)) == _standing(new.users.get(name)):
         return []
     forest = trees((*resources_of(before), *resources_of(after)))
-    old_grid, new_grid = Grid(old.users.get(name), before), Grid(new.users.get(name), after)
+    old_grid, new_grid = PolicyEvaluation(old.users.get(name), before), PolicyEvaluation(new.users.get(name), after)
 
-    def surplus(one: Grid, other: Grid, tree: NameTree, place: int, action: Action) -> Origins:
+    def surplus(
+        one: PolicyEvaluation, other: PolicyEvaluation, tree: NameTree, place: int, action: Action
+    ) -> SourceSet:
         mine, theirs = one.outcome(tree, place, action), other.outcome(tree, place, action)
         return mine.allowed - theirs.allowed
 

@@ -3,11 +3,11 @@
 import dataclasses
 import enum
 
-from mqguard.auth.analysis.cells import Witness
+from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.policy import PolicyType
 
 
-class Rule(enum.StrEnum):
+class LintRule(enum.StrEnum):
     """The kind of finding, as a keyword."""
 
     SHADOWED = "shadowed"
@@ -31,7 +31,7 @@ class Rule(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class EntryLocation:
     """The location of an entry.
 
     Attributes:
@@ -63,9 +63,9 @@ class Finding:
         witness: A concrete request that shows the problem, or None if no request can.
     """
 
-    rule: Rule
+    rule: LintRule
     subject: str
     message: str
-    place: Place | None = None
-    others: tuple[Place, ...] = ()
+    place: EntryLocation | None = None
+    others: tuple[EntryLocation, ...] = ()
     witness: Witness | None = None

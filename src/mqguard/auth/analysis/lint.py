@@ -6,20 +6,20 @@ change to any decision.
 
 from collections.abc import Iterator
 
-from mqguard.auth.analysis.cells import Witness
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Finding, Place, Rule
-from mqguard.auth.analysis.grid import origins_of
-from mqguard.auth.analysis.overlap import contradictions
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.acl_analysis import AclAnalysis, EntryRegion, NumberedEntry
+from mqguard.auth.analysis.broad_grants import overly_broad, unreachable
+from mqguard.auth.analysis.contradictions import contradictions
+from mqguard.auth.analysis.evaluation import origins_of
+from mqguard.auth.analysis.findings import EntryLocation, Finding, LintRule
+from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.rights import may_do_nothing
-from mqguard.auth.analysis.scene import Cell, Line, Scene
-from mqguard.auth.analysis.width import never_asked, too_wide
 from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, PolicyType
 from mqguard.auth.verdict import Verdict
 
 
-def lint(directory: Directory) -> tuple[Finding, ...]:
+def lint(directory: AccessState) -> tuple[Finding, ...]:
     """Return all findings about the policies of a state, by subject and entry."""
     findings: list[Finding] = []
     for name in directory.names:
@@ -32,12 +32,12 @@ def lint(directory: Directory) -> tuple[Finding, ...]:
 
 def lint_acl(acl: Acl) -> tuple[Finding, ...]:
     """Return all findings about one subject's entries, in the order of the entries."""
-    scene = Scene(acl)
+    scene = AclAnalysis(acl)
     found: list[Finding] = []
-    dead: list[Line] = []
-    unasked: set[Place] = set()
+    dead: list[NumberedEntry] = []
+    unasked: set[EntryLocation] = set()
     for line in scene.lines:
-        fault = never_asked(line)
+        fault = unreachable(line)
         if fault is not None:
             unasked.add(line.place)
         else:
@@ -47,30 +47,30 @@ def lint_acl(acl: Acl) -> tuple[Finding, ...]:
         if fault is not None:
             found.append(fault)
     others = [*_redundant(scene, dead, unasked), *contradictions(scene)]
-    others += [wide for line in scene.lines for wide in too_wide(scene, line)]
+    others += [wide for line in scene.lines for wide in overly_broad(scene, line)]
     # An entry that no request matches has no other finding of importance.
     found += [one for one in others if one.place not in unasked]
     order = {line.place: at for at, line in enumerate(scene.lines)}
     return tuple(sorted(found, key=lambda finding: order[finding.place] if finding.place else -1))
 
 
-def _subject_findings(directory: Directory, name: str) -> Iterator[Finding]:
+def _subject_findings(directory: AccessState, name: str) -> Iterator[Finding]:
     user, acl = directory.users.get(name), directory.acls.get(name)
     if user is None:
-        yield Finding(Rule.NO_USER, name, f"`User:{name}` has policies, but no such user exists")
+        yield Finding(LintRule.NO_USER, name, f"`User:{name}` has policies, but no such user exists")
     elif user.is_super and acl is not None and acl.policies:
-        yield Finding(Rule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never evaluated")
+        yield Finding(LintRule.SUPER_POLICIES, name, f"`{name}` is Super, so its policies are never evaluated")
     elif user.is_enabled and may_do_nothing(directory, name):
-        yield Finding(Rule.NO_RIGHTS, name, f"`{name}` is enabled but has no rights")
+        yield Finding(LintRule.NO_RIGHTS, name, f"`{name}` is enabled but has no rights")
 
 
-def _silent(scene: Scene, line: Line) -> Finding | None:
+def _silent(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
     if line.place.policy is not PolicyType.DEFAULT:
         return None
     spots = list(scene.spots(line.entry))
     if not spots or not all(scene.grid.is_covered(tree, place) for tree, place in spots):
         return None
-    cell = Cell(*spots[0], line.actions[0])
+    cell = EntryRegion(*spots[0], line.actions[0])
     covering = next(other for other in scene.covering(cell) if other.place.policy is PolicyType.CUSTOM)
     message = (
         f"`{entry_text(line.entry)}` never applies: Custom entries such as `{entry_text(covering.entry)}` cover all of "
@@ -78,11 +78,11 @@ def _silent(scene: Scene, line: Line) -> Finding | None:
     )
     origins = origins_of(line.entry)
     witness = None if origins.is_empty else cell.witness(origins)
-    return Finding(Rule.DEFAULT_SILENT, line.place.subject, message, line.place, (covering.place,), witness)
+    return Finding(LintRule.DEFAULT_SILENT, line.place.subject, message, line.place, (covering.place,), witness)
 
 
-def _shadowed(scene: Scene, line: Line) -> Finding | None:
-    shown: tuple[Cell, Witness] | None = None
+def _shadowed(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
+    shown: tuple[EntryRegion, Witness] | None = None
     for cell in scene.cells(line):
         if not scene.live(line, cell).is_empty:
             return None
@@ -93,10 +93,10 @@ def _shadowed(scene: Scene, line: Line) -> Finding | None:
         return None
     verdict = scene.judge(*shown)
     message = f"`{entry_text(line.entry)}` never decides: {_said(verdict)}"
-    return Finding(Rule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
+    return Finding(LintRule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
 
 
-def _redundant(scene: Scene, dead: list[Line], kept: set[Place]) -> Iterator[Finding]:
+def _redundant(scene: AclAnalysis, dead: list[NumberedEntry], kept: set[EntryLocation]) -> Iterator[Finding]:
     rest, spared = scene.grid, {line.place for line in dead} | kept
     for line in dead:
         rest = rest.without(line.place.policy, line.entry)
@@ -113,7 +113,7 @@ def _redundant(scene: Scene, dead: list[Line], kept: set[Place]) -> Iterator[Fin
             yield _redundancy(scene, line)
 
 
-def _redundancy(scene: Scene, line: Line) -> Finding:
+def _redundancy(scene: AclAnalysis, line: NumberedEntry) -> Finding:
     live = ((cell, scene.live(line, cell)) for cell in scene.cells(line))
     cell, origins = next(
         ((cell, origins) for cell, origins in live if not origins.is_empty),
@@ -124,7 +124,7 @@ def _redundancy(scene: Scene, line: Line) -> Finding:
     decision = "allowed" if verdict.allowed else "denied"
     why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "because no entry matches"
     message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are still {decision} {why}"
-    return Finding(Rule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
+    return Finding(LintRule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
 
 
 def _said(verdict: Verdict) -> str:

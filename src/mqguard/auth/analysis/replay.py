@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Place
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision, Entry, PolicyType
 from mqguard.auth.request import AccessRequest
@@ -17,7 +17,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
 
 
-class Question(msgspec.Struct, frozen=True, gc=False):
+class RecordedDecision(msgspec.Struct, frozen=True, gc=False):
     """A recorded decision about one resource; equal ones are counted together.
 
     Attributes:
@@ -36,7 +36,7 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclasses.dataclass(slots=True)
-class Times:
+class Occurrences:
     """The occurrences of a recorded decision.
 
     Attributes:
@@ -49,11 +49,11 @@ class Times:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Turned:
+class ChangedDecision:
     """A recorded decision that would change."""
 
-    question: Question
-    times: Times
+    question: RecordedDecision
+    times: Occurrences
     verdict: Verdict
 
 
@@ -66,18 +66,18 @@ class Replay:
         unused: Entries with Allow by which no recorded request was allowed.
     """
 
-    turned: tuple[Turned, ...]
-    unused: tuple[tuple[Place, Entry], ...]
+    turned: tuple[ChangedDecision, ...]
+    unused: tuple[tuple[EntryLocation, Entry], ...]
 
 
-def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
+def replay(asked: Mapping[RecordedDecision, Occurrences], directory: AccessState) -> Replay:
     """Decide every recorded request by the users and policies of the directory.
 
     A request that was allowed without an entry stays allowed if no entry matches it, because policies do not contain
     that grant.
     """
     rights: dict[tuple[str, bool], Rights | None] = {}
-    turned: list[Turned] = []
+    turned: list[ChangedDecision] = []
     used: set[tuple[str, PolicyType | None, Entry]] = set()
     for question, times in asked.items():
         sender = question.user, question.claimed
@@ -87,26 +87,28 @@ def replay(asked: Mapping[Question, Times], directory: Directory) -> Replay:
         if verdict.allowed and verdict.decided_by is not None:
             used.add((question.user, verdict.policy, verdict.decided_by))
         if verdict.allowed != question.allowed and not (question.granted and verdict.reason is Reason.NO_MATCH):
-            turned.append(Turned(question, times, verdict))
+            turned.append(ChangedDecision(question, times, verdict))
     turned.sort(key=_order)
     return Replay(tuple(turned), tuple(_unused(directory, used)))
 
 
-def _rights(question: Question, directory: Directory) -> Rights | None:
+def _rights(question: RecordedDecision, directory: AccessState) -> Rights | None:
     found = directory.rights(question.user)
     # The guard treats a user that is only claimed in the same way.
     return None if question.claimed and found is not None and found.user.is_super else found
 
 
-def _order(turned: Turned) -> tuple[object, ...]:
+def _order(turned: ChangedDecision) -> tuple[object, ...]:
     request = turned.question.request
     # Newly denied requests come first, because they break clients.
     return turned.verdict.allowed, -turned.times.count, turned.question.user, request.type.value, request.name
 
 
-def _unused(directory: Directory, used: set[tuple[str, PolicyType | None, Entry]]) -> Iterator[tuple[Place, Entry]]:
+def _unused(
+    directory: AccessState, used: set[tuple[str, PolicyType | None, Entry]]
+) -> Iterator[tuple[EntryLocation, Entry]]:
     for name, acl in sorted(directory.acls.items()):
         for policy in PolicyType:
             for number, entry in enumerate(acl.entries(policy), 1):
                 if entry.decision is Decision.ALLOW and (name, policy, entry) not in used:
-                    yield Place(name, policy, number), entry
+                    yield EntryLocation(name, policy, number), entry

@@ -3,17 +3,17 @@
 import dataclasses
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.cells import Part, Region, parts, regions
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS, PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
-from mqguard.auth.analysis.origins import ANYWHERE, Origins
+from mqguard.auth.analysis.regions import ActionsFromSources, Region, parts, regions
+from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.policy import Acl
 from mqguard.auth.resource import Resource
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Holder:
+class RightHolder:
     """A user that may do all or a part of the given requests.
 
     Attributes:
@@ -36,20 +36,20 @@ def resources_of(acl: Acl | None) -> tuple[Resource, ...]:
     return tuple(entry.resource for policy in acl.policies for entry in policy.entries)
 
 
-def rights_of(directory: Directory, name: str) -> tuple[Region, ...]:
+def rights_of(directory: AccessState, name: str) -> tuple[Region, ...]:
     """Return everything that a user may do; nothing for a disabled user and for one that does not exist."""
     acl = directory.acls.get(name)
-    grid = Grid(directory.users.get(name), acl)
+    grid = PolicyEvaluation(directory.users.get(name), acl)
     return regions(
         trees(resources_of(acl)),
         lambda tree, place: parts(lambda action: grid.outcome(tree, place, action).allowed),
     )
 
 
-def may_do_nothing(directory: Directory, name: str) -> bool:
+def may_do_nothing(directory: AccessState, name: str) -> bool:
     """True if `rights_of` would be empty; this check is faster than computing the rights."""
     acl = directory.acls.get(name)
-    grid = Grid(directory.users.get(name), acl)
+    grid = PolicyEvaluation(directory.users.get(name), acl)
     return all(
         grid.outcome(tree, place, action).allowed.is_empty
         for tree in trees(resources_of(acl))
@@ -60,8 +60,8 @@ def may_do_nothing(directory: Directory, name: str) -> bool:
 
 
 def who_can(
-    directory: Directory, actions: frozenset[Action], resource: Resource, origins: Origins = ANYWHERE
-) -> tuple[Holder, ...]:
+    directory: AccessState, actions: frozenset[Action], resource: Resource, origins: SourceSet = ANYWHERE
+) -> tuple[RightHolder, ...]:
     """Return every user that may do one of the actions to the resource, or to a part of a prefix or a type.
 
     Args:
@@ -76,13 +76,13 @@ def who_can(
 
 
 def _holder(
-    directory: Directory, name: str, wanted: tuple[Action, ...], resource: Resource, origins: Origins
-) -> Holder:
+    directory: AccessState, name: str, wanted: tuple[Action, ...], resource: Resource, origins: SourceSet
+) -> RightHolder:
     user, acl = directory.users[name], directory.acls.get(name)
-    grid = Grid(user, acl)
+    grid = PolicyEvaluation(user, acl)
     forest = trees((*resources_of(acl), resource))
 
-    def parts_of(tree: NameTree, place: int) -> tuple[Part, ...]:
+    def parts_of(tree: NameTree, place: int) -> tuple[ActionsFromSources, ...]:
         if place not in tree.within(resource):
             return ()
         return parts(lambda action: grid.outcome(tree, place, action).allowed & origins, wanted)
@@ -94,4 +94,4 @@ def _holder(
         if tree.classes[place].sample() is not None
         for action in wanted
     )
-    return Holder(name, user.is_super, regions(forest, parts_of), whole)
+    return RightHolder(name, user.is_super, regions(forest, parts_of), whole)

@@ -5,12 +5,12 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.cells import Witness
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS, Grid
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS, PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
-from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.rights import resources_of
+from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.document import Assertion
 from mqguard.auth.resource import Resource
@@ -21,7 +21,7 @@ _JUDGES = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Failure:
+class AssertionFailure:
     """A request for which a test fails.
 
     Attributes:
@@ -38,11 +38,11 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Outcome:
+class AssertionResult:
     """The result of one test, which holds if it has no failures."""
 
     assertion: Assertion
-    failures: tuple[Failure, ...]
+    failures: tuple[AssertionFailure, ...]
 
     @property
     def holds(self) -> bool:
@@ -50,14 +50,14 @@ class Outcome:
         return not self.failures
 
 
-def check(assertions: Iterable[Assertion], directory: Directory) -> tuple[Outcome, ...]:
+def check(assertions: Iterable[Assertion], directory: AccessState) -> tuple[AssertionResult, ...]:
     """Run tests on a state of users and policies.
 
     Returns:
         The result of each test, with one failing request for each user, resource and action.
     """
     judges = functools.lru_cache(maxsize=_JUDGES)(functools.partial(_Judge, directory))
-    return tuple(Outcome(assertion, tuple(_failures(assertion, directory, judges))) for assertion in assertions)
+    return tuple(AssertionResult(assertion, tuple(_failures(assertion, directory, judges))) for assertion in assertions)
 
 
 def describe(assertion: Assertion) -> str:
@@ -73,15 +73,17 @@ def describe(assertion: Assertion) -> str:
 class _Judge:
     """Decides one user's requests, with its policies compiled once."""
 
-    def __init__(self, directory: Directory, user: str) -> None:
+    def __init__(self, directory: AccessState, user: str) -> None:
         acl = directory.acls.get(user)
         self._user = user
         self._rights = directory.rights(user)
-        self._grid = Grid(directory.users.get(user), acl)
+        self._grid = PolicyEvaluation(directory.users.get(user), acl)
         self._resources = frozenset(resources_of(acl))
         self._own = trees(self._resources)
 
-    def failures(self, assertion: Assertion, resource: Resource, actions: Iterable[Action]) -> Iterator[Failure]:
+    def failures(
+        self, assertion: Assertion, resource: Resource, actions: Iterable[Action]
+    ) -> Iterator[AssertionFailure]:
         """Yield the first request of each action that is not decided as required."""
         forest = self._own if resource in self._resources else trees((*self._resources, resource))
         for action in actions:
@@ -91,21 +93,21 @@ class _Judge:
 
     def _first_failure(
         self, assertion: Assertion, forest: Iterable[NameTree], resource: Resource, action: Action
-    ) -> Failure | None:
+    ) -> AssertionFailure | None:
         for witness in self._samples(assertion, forest, resource, action):
             verdict = decide(witness.request, self._rights)
             if verdict.decision is assertion.must and assertion.reason in (None, verdict.reason):
                 continue
             decided = "allowed" if verdict.allowed else "denied"
             message = f"`{self._user}` {witness.text} is {decided} ({verdict.reason.value})"
-            return Failure(self._user, witness, verdict, message)
+            return AssertionFailure(self._user, witness, verdict, message)
         return None
 
     def _samples(
         self, assertion: Assertion, forest: Iterable[NameTree], resource: Resource, action: Action
     ) -> Iterator[Witness]:
         """Yield one request of each set with the same decision and reason; together the sets are all requests."""
-        asked = Origins.of(assertion.sources)
+        asked = SourceSet.of(assertion.sources)
         for tree in forest:
             for place in tree.within(resource):
                 name = tree.classes[place].sample()
@@ -115,11 +117,13 @@ class _Judge:
                         yield Witness(tree.type, name, action, origins.sample())
 
 
-def _failures(assertion: Assertion, directory: Directory, judges: Callable[[str], _Judge]) -> Iterator[Failure]:
+def _failures(
+    assertion: Assertion, directory: AccessState, judges: Callable[[str], _Judge]
+) -> Iterator[AssertionFailure]:
     actions = REQUEST_ACTIONS if Action.ALL in assertion.actions else assertion.actions
     for user in assertion.users:
         if user not in directory.users and assertion.reason is not Reason.UNKNOWN_USER:
-            yield Failure(user, None, None, f"the user `{user}` does not exist")
+            yield AssertionFailure(user, None, None, f"the user `{user}` does not exist")
             continue
         for resource in assertion.resources:
             yield from judges(user).failures(assertion, resource, actions)

@@ -5,8 +5,8 @@ import enum
 from collections.abc import Mapping
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.findings import Place
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.documents.problems import Mark
 from mqguard.auth.policy import Acl, Decision
 from mqguard.auth.resource import Resource
@@ -96,16 +96,16 @@ class Document:
     users: Mapping[str, DocumentUser]
     acls: Mapping[str, Acl]
     tests: tuple[Assertion, ...]
-    places: Mapping[Place, Mark]
+    places: Mapping[EntryLocation, Mark]
     subjects: Mapping[str, Mark]
 
     @property
-    def directory(self) -> Directory:
+    def directory(self) -> AccessState:
         """The state that the document describes, without secrets: for analysis, not for storing."""
         users = {user.name: User(user.name, (), user.type, user.status) for user in self.users.values()}
-        return Directory(users, {name: acl for name, acl in self.acls.items() if acl.policies})
+        return AccessState(users, {name: acl for name, acl in self.acls.items() if acl.policies})
 
-    def mark(self, place: Place) -> Mark | None:
+    def mark(self, place: EntryLocation) -> Mark | None:
         """Return the position of an entry, or None if the document has no such entry."""
         return self.places.get(place)
 

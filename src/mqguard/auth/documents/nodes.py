@@ -41,7 +41,7 @@ class Scalar:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Listing:
+class SequenceNode:
     """A list."""
 
     mark: Mark
@@ -56,7 +56,7 @@ class MappingNode:
     pairs: "tuple[tuple[Scalar, Node], ...]"
 
 
-Node = Scalar | Listing | MappingNode
+Node = Scalar | SequenceNode | MappingNode
 
 
 def compose(text: str) -> Node | None:
@@ -122,14 +122,14 @@ class _Composer:
         build = self._listing if isinstance(event, yaml.SequenceStartEvent) else self._mapping
         return build(event, depth)
 
-    def _listing(self, start: yaml.NodeEvent, depth: int) -> Listing:
+    def _listing(self, start: yaml.NodeEvent, depth: int) -> SequenceNode:
         items = []
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
             if isinstance(event, yaml.NodeEvent):
                 items.append(self._node(event, depth + 1))
-        return Listing(_mark(start), tuple(items))
+        return SequenceNode(_mark(start), tuple(items))
 
     def _mapping(self, start: yaml.NodeEvent, depth: int) -> MappingNode:
         pairs: list[tuple[Scalar, Node]] = []

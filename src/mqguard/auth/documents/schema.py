@@ -1,8 +1,7 @@
 """The JSON Schema of policy documents, for editors and other tools."""
 
 from mqguard.auth.action import Action
-from mqguard.auth.documents.patterns import NOT_BLANK, RESOURCE, SOURCE
-from mqguard.auth.documents.shape import (
+from mqguard.auth.documents.fields import (
     DOCUMENT,
     ENTRY,
     POLICIES,
@@ -15,6 +14,7 @@ from mqguard.auth.documents.shape import (
     one_of,
     reference,
 )
+from mqguard.auth.documents.patterns import NOT_BLANK, RESOURCE, SOURCE
 
 
 def schema() -> Schema:

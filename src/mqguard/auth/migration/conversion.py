@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
-from mqguard.auth.migration.evaluation import Item, PlainRights, items_of
-from mqguard.auth.migration.plain import Permission, PlainAccount
-from mqguard.auth.migration.report import Note, Topic
+from mqguard.auth.migration.acl_v1 import AclV1Account, Permission
+from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, Item, items_of
+from mqguard.auth.migration.report import Note, NoteKind
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.subject import Subject
@@ -52,13 +52,13 @@ class Converted:
         notes: Items that were left out, or read in an unexpected way.
     """
 
-    account: PlainAccount
+    account: AclV1Account
     user: User
     acl: Acl | None
     notes: tuple[Note, ...]
 
 
-def convert(account: PlainAccount) -> Converted:
+def convert(account: AclV1Account) -> Converted:
     """Convert an account to a user and policies.
 
     Raises:
@@ -80,9 +80,9 @@ def _resource(key: str) -> Resource:
 
 
 class _Conversion:
-    def __init__(self, account: PlainAccount) -> None:
+    def __init__(self, account: AclV1Account) -> None:
         self._account = account
-        self._rights = PlainRights.of(account)
+        self._rights = AclV1Permissions.of(account)
         self._notes: list[Note] = []
         self._items: dict[str, Item] = {}
 
@@ -107,17 +107,17 @@ class _Conversion:
 
     @property
     def _is_skipped(self) -> bool:
-        return any(note.topic is Topic.SKIPPED_ACCOUNT for note in self._notes)
+        return any(note.topic is NoteKind.SKIPPED_ACCOUNT for note in self._notes)
 
     def _skip(self, mark: Mark, message: str) -> None:
-        self._add(mark, Topic.SKIPPED_ACCOUNT, message)
+        self._add(mark, NoteKind.SKIPPED_ACCOUNT, message)
 
     def _check_lengths(self, name: str, secret: str) -> None:
         for what, text in (("name", name), ("secret", secret)):
             if len(text) < _MIN_LENGTH:
                 self._add(
                     self._account.mark,
-                    Topic.SHORT_KEY,
+                    NoteKind.SHORT_KEY,
                     f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 requires",
                 )
 
@@ -129,7 +129,7 @@ class _Conversion:
                 "account needs its signature and its rights everywhere"
             )
             # Its position is before the items, but it is only recorded once 1.0 is known to accept the items.
-            self._notes.insert(0, Note(Topic.WHITE_LIST, self._account.file, white.mark, name, message))
+            self._notes.insert(0, Note(NoteKind.WHITE_LIST, self._account.file, white.mark, name, message))
 
     def _read_items(self) -> None:
         name = self._account.access_key
@@ -143,12 +143,12 @@ class _Conversion:
                 )
                 continue
             if not item.known:
-                self._add(item.mark, Topic.UNKNOWN_PERMISSION, _unknown(item.source.text))
+                self._add(item.mark, NoteKind.UNKNOWN_PERMISSION, _unknown(item.source.text))
             if item.key in self._items:
                 earlier = self._items[item.key]
                 self._add(
                     earlier.mark,
-                    Topic.REPLACED_ITEM,
+                    NoteKind.REPLACED_ITEM,
                     f"`{earlier.source.text}` has no effect: `{item.source.text}` in line {item.mark.line} replaces it",
                 )
             self._items[item.key] = item
@@ -156,12 +156,12 @@ class _Conversion:
     def _acl(self, name: str) -> Acl | None:
         for default in (self._account.topic_default, self._account.group_default):
             if default is not None and not default.is_permission:
-                self._add(default.mark, Topic.UNKNOWN_PERMISSION, _unknown(default.text))
+                self._add(default.mark, NoteKind.UNKNOWN_PERMISSION, _unknown(default.text))
         usable = {key: item for key, item in self._items.items() if self._is_usable(key, item)}
         if self._account.admin:
             self._add(
                 self._account.mark,
-                Topic.ADMIN_WITH_PERMISSIONS,
+                NoteKind.ADMIN_WITH_PERMISSIONS,
                 f"the admin `{name}` lists permissions, which limit it in 1.0: it becomes Normal with exactly these; "
                 "make it Super if it should be allowed everything",
             )
@@ -188,7 +188,7 @@ class _Conversion:
             )
         else:
             return True
-        self._add(item.mark, Topic.SKIPPED_ITEM, f"`{text}` is left out: {reason}")
+        self._add(item.mark, NoteKind.SKIPPED_ITEM, f"`{text}` is left out: {reason}")
         return False
 
     def _would_gain(self, group: str, item: Item) -> bool:
@@ -227,7 +227,7 @@ class _Conversion:
             yield Entry(Resource(kind, "", Pattern.ANY), (*_ordered(permission), *_ADMIN_ACTIONS), (), Decision.ALLOW)
         yield Entry(Resource(ResourceType.CLUSTER, "", Pattern.ANY), (Action.ALL,), (), Decision.ALLOW)
 
-    def _add(self, mark: Mark, topic: Topic, message: str) -> None:
+    def _add(self, mark: Mark, topic: NoteKind, message: str) -> None:
         self._notes.append(Note(topic, self._account.file, mark, self._account.access_key or "", message))
 
 

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Iterator
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.problems import Mark
+from mqguard.auth.migration.acl_v1 import AclV1Account
+from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, items_of
 from mqguard.auth.migration.conversion import Converted, target_of
-from mqguard.auth.migration.evaluation import PlainRights, items_of
-from mqguard.auth.migration.plain import PlainAccount
 from mqguard.auth.migration.report import Difference
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
@@ -26,7 +26,7 @@ def differences(converted: Converted) -> Iterator[Difference]:
     return differences_of(converted.account, Rights(converted.user, converted.acl))
 
 
-def differences_of(account: PlainAccount, after: Rights | None, *, exists: bool = False) -> Iterator[Difference]:
+def differences_of(account: AclV1Account, after: Rights | None, *, exists: bool = False) -> Iterator[Difference]:
     """Return the different decisions about an account: its white list, its listed resources, and all others.
 
     Reading is reported once for the account, not again for each resource.
@@ -40,10 +40,10 @@ def differences_of(account: PlainAccount, after: Rights | None, *, exists: bool 
 
 
 class _Differential:
-    def __init__(self, account: PlainAccount, after: Rights | None, *, exists: bool) -> None:
+    def __init__(self, account: AclV1Account, after: Rights | None, *, exists: bool) -> None:
         self._account = account
         self._exists = exists
-        self._before = PlainRights.of(account)
+        self._before = AclV1Permissions.of(account)
         self._items = {item.key: item for item in items_of(account) if item.key is not None}
         self._after = after
 

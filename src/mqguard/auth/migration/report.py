@@ -7,7 +7,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
 
 
-class Topic(enum.StrEnum):
+class NoteKind(enum.StrEnum):
     """The kind of a note, as a keyword."""
 
     SKIPPED_ACCOUNT = "skipped-account"
@@ -42,7 +42,7 @@ class Note:
         message: The fact, and what to do about it.
     """
 
-    topic: Topic
+    topic: NoteKind
     file: str
     mark: Mark
     account: str

@@ -8,7 +8,7 @@ Rule 4: every change goes on record, refused ones too. The record of one that is
 
 from collections.abc import Callable, Sequence
 
-from mqguard.auth.acl_text import read_acl, read_policy_type, read_resource, read_subject
+from mqguard.auth.acl_parser import read_acl, read_policy_type, read_resource, read_subject
 from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.incarnation import MeantUsers
@@ -27,7 +27,7 @@ from mqguard.broker.access_changes import (
     policy_texts,
     read_changes,
 )
-from mqguard.broker.exposure import Exposure
+from mqguard.broker.secret_exposure import Exposure
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -35,7 +35,7 @@ from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
 from mqguard.model.clock import Clock
-from mqguard.model.collector import uncollected
+from mqguard.model.gc_control import gc_disabled
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -187,7 +187,7 @@ class AccessAdministration:
     def list_acls(self, request: Request) -> Reply:
         """The policies whose subject and resources hold texts; a body only if there are any (3010)."""
         header = read(request.command.ext, AclFilterHeader)
-        with uncollected():
+        with gc_disabled():
             found = self._manager.list_acls(header.subject_filter, header.resource_filter)
             return Reply(body=encode([acl_info(acl) for acl in found]) if found else b"", remark=DONE)
 
@@ -203,7 +203,7 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def _change_together(self, request: Request) -> Reply:
-        with uncollected():
+        with gc_disabled():
             info = decode(request.command.body, ChangesInfo)
             details: dict[str, str] = {}
 

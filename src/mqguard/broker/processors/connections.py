@@ -1,6 +1,6 @@
 """Who is connected (203, 204, 328)."""
 
-from mqguard.broker.touched import visible_topics
+from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.views import connection, language_name, subscription_data
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request

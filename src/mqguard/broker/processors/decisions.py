@@ -8,8 +8,8 @@ Rule 2: what is not remembered is not found; the audit log knows it longer.
 from mqguard.auth.manager import MetadataManager
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
-from mqguard.guard.refusal_facts import facts_of
-from mqguard.guard.refusals import Refusal, RefusalLog
+from mqguard.guard.denial import Denial, DenialLog
+from mqguard.guard.denial_json import facts_of
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from mqguard.remoting.command import Reply
@@ -27,7 +27,7 @@ class Decisions:
         manager: Users and policies as they are.
     """
 
-    def __init__(self, refusals: RefusalLog, manager: MetadataManager) -> None:
+    def __init__(self, refusals: DenialLog, manager: MetadataManager) -> None:
         self._refusals = refusals
         self._manager = manager
 
@@ -47,7 +47,7 @@ class Decisions:
         is_super = identity is not None and identity.is_super
         return Reply(body=encode(facts_of(found, with_entries=is_super or self._is_in_force(found))))
 
-    def _is_in_force(self, refusal: Refusal) -> bool:
+    def _is_in_force(self, refusal: Denial) -> bool:
         """Whether the entries that the refusal was judged by are those of now: a change makes other rights."""
         if refusal.forgotten:
             return False

@@ -2,7 +2,7 @@
 
 from mqguard.auth.action import Action
 from mqguard.broker.copy_rate import CopyRate
-from mqguard.broker.touched import readable, require_message
+from mqguard.broker.message_authorization import readable, require_message
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
@@ -16,7 +16,7 @@ from mqguard.remoting.headers.lookup import QueryMessageAnswer, QueryMessageHead
 from mqguard.remoting.headers.send import SendBackHeader
 
 
-class Finding:
+class QueryMessageProcessor:
     """Looks messages up, and takes back what a consumer could not work on."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:

@@ -5,11 +5,11 @@ from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Client, Clients, Consuming, Subscription
+from mqguard.engine.clients import Client, Clients, ConsumerHeartbeat, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
 from mqguard.engine.locks import Locks, QueueKey
-from mqguard.engine.notices import Notices
+from mqguard.engine.rebalance_notifications import Notices
 from mqguard.model import tags
 from mqguard.model.channel import Channel
 from mqguard.model.clock import Clock
@@ -46,7 +46,7 @@ Filter = tuple[frozenset[str], frozenset[int]]
 _NO_FILTER: Filter = (frozenset(), frozenset())
 
 
-class Membership:
+class ClientProcessor:
     """Keeps the books of clients.
 
     Args:
@@ -165,7 +165,7 @@ class Membership:
         topic = self._engine.topics.get(queue.topic)
         return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
-    def _consume(self, client: Client, consuming: Consuming, now_ms: int, creator: str | None) -> None:
+    def _consume(self, client: Client, consuming: ConsumerHeartbeat, now_ms: int, creator: str | None) -> None:
         try:
             config = self._engine.groups.with_retry_topic(consuming.group, creator)
         except (NoSuchGroup, LimitReached):
@@ -186,8 +186,8 @@ class Membership:
             )
 
 
-def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> Consuming:
-    return Consuming(
+def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> ConsumerHeartbeat:
+    return ConsumerHeartbeat(
         consumer.group_name,
         consumer.consume_type,
         consumer.message_model,

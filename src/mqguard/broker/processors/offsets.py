@@ -1,7 +1,7 @@
 """Where groups stand and where queues begin and end (14, 15, 29, 30, 31, 32)."""
 
-from mqguard.broker.reserved import refuse_reserved
-from mqguard.broker.resets import Resets
+from mqguard.broker.offset_resets import Resets
+from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
@@ -25,7 +25,7 @@ nothing that was sent before it came.
 """
 
 
-class Positions:
+class OffsetProcessor:
     """Answers and stores offsets.
 
     Args:

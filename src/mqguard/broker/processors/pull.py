@@ -6,12 +6,12 @@ import time
 
 from mqguard.auth.action import Action
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
-from mqguard.broker.forbidden import is_forbidden
-from mqguard.broker.reserved import refuse_reserved
-from mqguard.broker.resets import Resets
+from mqguard.broker.group_forbidden import is_forbidden
+from mqguard.broker.message_authorization import readable
+from mqguard.broker.offset_resets import Resets
+from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.touched import readable
-from mqguard.broker.traffic import Traffic
+from mqguard.broker.throughput import Traffic
 from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -19,9 +19,9 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable
 from mqguard.engine.fetch import Fetched, FetchStatus
+from mqguard.engine.long_polling import LongPolls, PendingPull
 from mqguard.engine.places import Rounds
-from mqguard.engine.waiting import Waiter, Waiting
-from mqguard.guard.errors import Parked as GuardParked
+from mqguard.guard.errors import RequestSuspended as GuardParked
 from mqguard.model import names, tags
 from mqguard.model.clock import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -66,11 +66,11 @@ _CODES = {
 }
 
 
-Parked = Waiter[tuple[Request, PullHeader]]
+Parked = PendingPull[tuple[Request, PullHeader]]
 """A pull that waits, with as much of it as its answer needs."""
 
 
-class Pulling:
+class PullProcessor:
     """Gives messages out.
 
     Args:
@@ -87,7 +87,7 @@ class Pulling:
         self,
         engine: Engine,
         clients: Clients,
-        waiting: Waiting[tuple[Request, PullHeader]],
+        waiting: LongPolls[tuple[Request, PullHeader]],
         resets: Resets,
         traffic: Traffic,
         settings: BrokerSettings,
@@ -217,7 +217,7 @@ class Pulling:
         # INVARIANT: `_outcome` needs nothing of the pull that a peer could make long.
         header.subscription = header.expression_type = header.proxy_froward_client_id = header.bname = None
         return self._keep(
-            Waiter(
+            PendingPull(
                 header.topic,
                 header.queue_id,
                 header.queue_offset,

@@ -5,9 +5,9 @@ consumer could replay them.
 """
 
 from mqguard.auth.action import Action
+from mqguard.broker.message_authorization import require_message, topics_of
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.touched import require_message, topics_of
-from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
@@ -21,7 +21,7 @@ from mqguard.remoting.headers.clients import ConsumeDirectlyHeader, RunningInfoH
 from mqguard.remoting.headers.codec import Header, read, write
 
 
-class Relaying:
+class ClientCommandProcessor:
     """Asks consumers on behalf of administrators.
 
     Args:
@@ -33,7 +33,7 @@ class Relaying:
     """
 
     def __init__(
-        self, engine: Engine, clients: Clients, questions: Questions, settings: BrokerSettings, clock: Clock
+        self, engine: Engine, clients: Clients, questions: ClientCalls, settings: BrokerSettings, clock: Clock
     ) -> None:
         self._engine = engine
         self._clients = clients

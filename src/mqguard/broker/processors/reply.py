@@ -11,12 +11,12 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import MessageIllegal
-from mqguard.guard.context import Access
+from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.model import properties
 from mqguard.model.clock import Clock
@@ -29,7 +29,7 @@ from mqguard.remoting.link import Link
 PUSH_REPLY_TIME = "PUSH_REPLY_TIME"
 
 
-class Replying:
+class ReplyProcessor:
     """Hands replies on.
 
     Args:
@@ -45,7 +45,7 @@ class Replying:
         self,
         engine: Engine,
         requests: OpenRequests,
-        questions: Questions,
+        questions: ClientCalls,
         address: Callable[[], str],
         settings: BrokerSettings,
         clock: Clock,
@@ -96,7 +96,7 @@ class Replying:
             )
         self._requests.close(asked)
 
-    def _asked(self, access: Access, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest:
+    def _asked(self, access: AdmittedRequest, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest:
         """Return the request that is answered.
 
         Raises:

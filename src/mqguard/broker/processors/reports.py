@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.progress import Progress, require_few
-from mqguard.broker.reserved import RESERVED_GROUPS
-from mqguard.broker.touched import visible_topics
+from mqguard.broker.reserved_groups import RESERVED_GROUPS
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request

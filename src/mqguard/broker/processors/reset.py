@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
+from mqguard.broker.offset_resets import Resets
 from mqguard.broker.processors.relay import RIGHTS_CHANGED
 from mqguard.broker.progress import Progress
-from mqguard.broker.reserved import refuse_reserved
-from mqguard.broker.resets import Resets
+from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.client_calls import Questions
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Client, Clients
@@ -31,7 +31,7 @@ MAX_OFFSETS = 4_096
 """Maximum positions that one request copies."""
 
 
-class Resetting:
+class OffsetResetProcessor:
     """Moves the offsets of groups.
 
     Args:
@@ -49,7 +49,7 @@ class Resetting:
         self,
         engine: Engine,
         clients: Clients,
-        questions: Questions,
+        questions: ClientCalls,
         resets: Resets,
         progress: Progress,
         wake: Callable[[str], None],

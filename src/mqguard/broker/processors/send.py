@@ -8,7 +8,7 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.traffic import Traffic
+from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished import UnfinishedBatches
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
@@ -27,7 +27,7 @@ FIRST_SLICE_S: Final = 0.001
 """Seconds after which a batch is continued after other requests, if need be in later turns."""
 
 
-class Sending:
+class SendProcessor:
     """Takes messages in.
 
     Args:

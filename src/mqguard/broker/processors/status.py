@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from mqguard import __version__
-from mqguard.broker.configuration import Configuration
+from mqguard.broker.configuration import ExposedConfiguration
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.traffic import Traffic
+from mqguard.broker.throughput import Traffic
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.clients import Clients
@@ -55,7 +55,7 @@ class Status:
         engine: Engine,
         clients: Clients,
         traffic: Traffic,
-        configuration: Configuration,
+        configuration: ExposedConfiguration,
         settings: BrokerSettings,
         clock: Clock,
         metrics: Callable[[], Mapping[str, str]] = dict,

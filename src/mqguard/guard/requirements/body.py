@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import too_many
+from mqguard.guard.requirements.topic_ownership import too_many
 from mqguard.remoting.bodies.codec import Body, decode
 from mqguard.remoting.command import Command
 from mqguard.remoting.errors import BodyInvalid
@@ -53,9 +53,9 @@ def bounded(items: Iterable[Sized], most: int, what: str) -> None:
         raise too_many(most, what)
 
 
-def each_once(parts: Iterable[Needs]) -> Iterator[Need]:
+def each_once(parts: Iterable[RequiredPermissions]) -> Iterator[RequiredPermission]:
     """Yield every need of the parts once, in order."""
-    seen: set[Need] = set()
+    seen: set[RequiredPermission] = set()
     for part in parts:
         for need in part:
             if need not in seen:

@@ -11,11 +11,18 @@ import itertools
 from collections.abc import Iterator
 
 from mqguard.auth.blank import is_blank
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import bounded, each_once, read_body
-from mqguard.guard.requirements.owned import consumed, fit, given, given_group, given_topic, group_need
 from mqguard.guard.requirements.row import SUB, Requirement
+from mqguard.guard.requirements.topic_ownership import (
+    check_length,
+    consumed,
+    given_group,
+    given_topic,
+    group_need,
+    require_name,
+)
 from mqguard.remoting.bodies.assignment import QueryAssignment
 from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
 from mqguard.remoting.codes import RequestCode
@@ -29,22 +36,22 @@ MAX_QUEUES = 1_000
 """Maximum queues to lock at once: a client locks those that one broker has for one of its groups."""
 
 
-def heartbeat(command: Command) -> Iterator[Need]:
+def heartbeat(command: Command) -> Iterator[RequiredPermission]:
     """Sub on every consumer's group and on the topics that it subscribes to.
 
     What needs no right is remembered all the same while the client lives, so it must be no longer than it may be.
     """
     beat = read_body(command, HeartbeatData)
-    given(fit(beat.client_id), "clientID", "client id")
+    require_name(check_length(beat.client_id), "clientID", "client id")
     consumers = beat.consumer_data_set
     bounded((beat.producer_data_set, consumers), MAX_GROUPS, "producer and consumer groups")
     bounded((one.subscription_data_set for one in consumers), MAX_SUBSCRIPTIONS, "subscriptions")
     for producer in beat.producer_data_set:
-        given(fit(producer.group_name), "producerDataSet[].groupName", "producer group")
+        require_name(check_length(producer.group_name), "producerDataSet[].groupName", "producer group")
     yield from each_once(_consumer(consumer) for consumer in consumers)
 
 
-def _consumer(consumer: ConsumerData) -> Needs:
+def _consumer(consumer: ConsumerData) -> RequiredPermissions:
     group = given_group(consumer.group_name, "groupName")
     needs = [group_need(group, SUB, "groupName")]
     for subscription in consumer.subscription_data_set:
@@ -52,10 +59,10 @@ def _consumer(consumer: ConsumerData) -> Needs:
     return tuple(needs)
 
 
-def queues(command: Command) -> Iterator[Need]:
+def queues(command: Command) -> Iterator[RequiredPermission]:
     """Sub on the group and on the topic of every queue."""
     body = read_body(command, LockBatch)
-    fit(body.client_id)
+    check_length(body.client_id)
     bounded((body.mq_set,), MAX_QUEUES, "queues")
     group = given_group(body.consumer_group)
     owner = (group_need(group, SUB, "consumerGroup"),)
@@ -63,22 +70,22 @@ def queues(command: Command) -> Iterator[Need]:
     yield from each_once(itertools.chain((owner,), (consumed(given_topic(topic), group, SUB, SUB) for topic in topics)))
 
 
-def assignment(command: Command) -> Iterator[Need]:
+def assignment(command: Command) -> Iterator[RequiredPermission]:
     """Sub on topic and group."""
     body = read_body(command, QueryAssignment)
     yield from consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
 
 
-def check_client(command: Command) -> Iterator[Need]:
+def check_client(command: Command) -> Iterator[RequiredPermission]:
     """Sub on the group, and on the topic whose filter is tried."""
     body = read_body(command, CheckClient)
     yield from consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB, "group")
 
 
-def unregister(command: Command) -> Needs:
+def unregister(command: Command) -> RequiredPermissions:
     """Sub on the consumer group, if one is named; the client id must be the sender's own."""
     ext = command.ext
-    given(ext.get("clientID"), "clientID", "client id")
+    require_name(ext.get("clientID"), "clientID", "client id")
     group = ext.get("consumerGroup")
     if group is not None and not is_blank(group):
         return (group_need(group, SUB, "consumerGroup"),)

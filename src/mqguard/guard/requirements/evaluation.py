@@ -4,11 +4,18 @@ from collections.abc import Callable, Mapping
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Need, Needs, NeedsFound
+from mqguard.guard.context import NeedsFound, RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import fit, foreign, group_need, missing, too_many, topic_need
-from mqguard.guard.requirements.row import Absent, Level, Named, Requirement
+from mqguard.guard.requirements.row import Requirement, RequirementLevel, ResourceField, WhenAbsent
 from mqguard.guard.requirements.table import TABLE
+from mqguard.guard.requirements.topic_ownership import (
+    check_length,
+    foreign_retry_topic,
+    group_need,
+    missing,
+    too_many,
+    topic_need,
+)
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
@@ -16,7 +23,7 @@ from mqguard.remoting.command import Command
 _Evaluate = Callable[[Command], NeedsFound]
 _Pending = Callable[[Command], bool]
 
-_NOTHING: Needs = ()
+_NOTHING: RequiredPermissions = ()
 
 MAX_LISTED = 256
 """Maximum names in one ext field, such as `topicList` of 208. Each costs a decision, and its handler more."""
@@ -49,7 +56,7 @@ class Requirements:
             raise NeedUnclear("unmapped-code", f"only a Super user may send the request code {command.code}")
         return evaluate(command)
 
-    def needs(self, command: Command) -> Needs:
+    def needs(self, command: Command) -> RequiredPermissions:
         """Return all that a request needs; see `find`.
 
         Raises:
@@ -66,35 +73,35 @@ class Requirements:
 def _compile(row: Requirement, cluster: str) -> _Evaluate:
     if row.rule is not None:
         return row.rule
-    if row.level is not Level.RESOURCES:
-        return {Level.IDENTITY: _nothing, Level.BROKER: _only_brokers}.get(row.level, _only_super)
+    if row.level is not RequirementLevel.RESOURCES:
+        return {RequirementLevel.IDENTITY: _nothing, RequirementLevel.BROKER: _only_brokers}.get(row.level, _only_super)
     if not row.named:
-        fixed = (Need(ResourceType.CLUSTER, cluster, row.own_cluster),)
+        fixed = (RequiredPermission(ResourceType.CLUSTER, cluster, row.own_cluster),)
         return lambda _command: fixed
 
-    def evaluate(command: Command) -> Needs:
-        needs: dict[Need, None] = {}
+    def evaluate(command: Command) -> RequiredPermissions:
+        needs: dict[RequiredPermission, None] = {}
         if row.follows:
             _check_retry_topics(row, command.ext)
         for named in row.named:
             for name in _names(named, command.ext):
                 needs[_need(named, name)] = None
         if row.own_cluster:
-            needs[Need(ResourceType.CLUSTER, cluster, row.own_cluster)] = None
+            needs[RequiredPermission(ResourceType.CLUSTER, cluster, row.own_cluster)] = None
         return tuple(needs)
 
     return evaluate
 
 
-def _nothing(_command: Command) -> Needs:
+def _nothing(_command: Command) -> RequiredPermissions:
     return _NOTHING
 
 
-def _only_super(command: Command) -> Needs:
+def _only_super(command: Command) -> RequiredPermissions:
     raise NeedUnclear("super-only", f"only a Super user may send the request code {_code_text(command.code)}")
 
 
-def _only_brokers(command: Command) -> Needs:
+def _only_brokers(command: Command) -> RequiredPermissions:
     raise NeedUnclear(
         "broker-only",
         f"only a broker with the inner credentials, or a Super user, may send the request code "
@@ -109,10 +116,10 @@ def _code_text(code: int) -> str:
         return f"{code} of an unknown name"
 
 
-def _names(named: Named, ext: dict[str, str]) -> list[str]:
+def _names(named: ResourceField, ext: dict[str, str]) -> list[str]:
     value = ext.get(named.field)
     if value is None or is_blank(value):
-        if named.absent is Absent.REFUSE or (named.absent is Absent.NARROWS and value):
+        if named.absent is WhenAbsent.REFUSE or (named.absent is WhenAbsent.NARROWS and value):
             raise missing(named.field, named.type.value.lower())
         return []
     names = _split(named, value)
@@ -122,7 +129,7 @@ def _names(named: Named, ext: dict[str, str]) -> list[str]:
     return names
 
 
-def _split(named: Named, value: str) -> list[str]:
+def _split(named: ResourceField, value: str) -> list[str]:
     if not named.split:
         return [value]
     names = value.split(named.split, MAX_LISTED)
@@ -131,12 +138,12 @@ def _split(named: Named, value: str) -> list[str]:
     return names
 
 
-def _need(named: Named, name: str) -> Need:
+def _need(named: ResourceField, name: str) -> RequiredPermission:
     if named.type is ResourceType.TOPIC:
         return topic_need(name, named.actions)
     if named.type is ResourceType.GROUP:
         return group_need(name, named.actions, named.field)
-    return Need(named.type, fit(name), named.actions)
+    return RequiredPermission(named.type, check_length(name), named.actions)
 
 
 def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
@@ -146,12 +153,12 @@ def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
         if named.type is not ResourceType.TOPIC or not value:
             continue
         for name in _split(named, value):
-            if fit(name).startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
-                raise foreign(name, group)
+            if check_length(name).startswith(RETRY_PREFIX) and group is not None and name != retry_topic(group):
+                raise foreign_retry_topic(name, group)
 
 
 def _pending(row: Requirement) -> _Pending:
     if row.touched:
         return lambda _command: True
-    optional = tuple(named.field for named in row.named if named.absent is Absent.TOUCHED)
+    optional = tuple(named.field for named in row.named if named.absent is WhenAbsent.TOUCHED)
     return lambda command: all(is_blank(command.ext.get(field)) for field in optional)

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from mqguard.guard.context import Need
+from mqguard.guard.context import RequiredPermission
 from mqguard.guard.requirements.body import bounded, each_once, read_body
-from mqguard.guard.requirements.owned import consumed, given_group, given_topic, group_need, missing
 from mqguard.guard.requirements.row import (
     CREATE_UPDATE,
     DELETE,
@@ -12,12 +11,13 @@ from mqguard.guard.requirements.row import (
     INVENTORY,
     SUB_GET,
     UPDATE,
-    Absent,
     Requirement,
+    WhenAbsent,
     group,
     internal,
     topic,
 )
+from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, group_need, missing
 from mqguard.remoting.bodies.assignment import RequestMode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode
@@ -27,12 +27,12 @@ MAX_CONFIGS = 128
 """Maximum groups to create or change at once: each is a write of its own while others wait."""
 
 
-def put_group(command: Command) -> Iterator[Need]:
+def put_group(command: Command) -> Iterator[RequiredPermission]:
     """Create or Update on the group of the body: whether it exists is not for the guard to know."""
     yield _put(read_body(command, GroupConfigBody))
 
 
-def put_groups(command: Command) -> Iterator[Need]:
+def put_groups(command: Command) -> Iterator[RequiredPermission]:
     """Create or Update on every group of the body."""
     configs = read_body(command, GroupConfigs).group_config_list
     if not configs:
@@ -41,11 +41,11 @@ def put_groups(command: Command) -> Iterator[Need]:
     yield from each_once((_put(config),) for config in configs)
 
 
-def _put(config: GroupConfigBody) -> Need:
+def _put(config: GroupConfigBody) -> RequiredPermission:
     return group_need(given_group(config.group_name, "groupName"), CREATE_UPDATE, "groupName")
 
 
-def set_request_mode(command: Command) -> Iterator[Need]:
+def set_request_mode(command: Command) -> Iterator[RequiredPermission]:
     """Update on the topic and on the group whose way of consuming is changed."""
     body = read_body(command, RequestMode)
     yield from consumed(given_topic(body.topic), given_group(body.consumer_group), UPDATE, UPDATE)
@@ -81,8 +81,8 @@ ROWS: dict[int, Requirement] = {
     RequestCode.GET_CONSUME_STATS: Requirement(
         named=(
             group(GET, "consumerGroup"),
-            topic(GET, absent=Absent.TOUCHED),
-            topic(GET, "topicList", split=";", absent=Absent.TOUCHED),
+            topic(GET, absent=WhenAbsent.TOUCHED),
+            topic(GET, "topicList", split=";", absent=WhenAbsent.TOUCHED),
         ),
         follows="consumerGroup",
         unnamed="where no topic is named, each Topic that is answered: Get; others are left out",
@@ -93,7 +93,7 @@ ROWS: dict[int, Requirement] = {
     RequestCode.QUERY_CONSUME_TIME_SPAN: Requirement(named=(topic(GET), group(GET)), follows="group"),
     RequestCode.QUERY_CORRECTION_OFFSET: Requirement(
         named=(
-            group(GET, "filterGroups", split=",", absent=Absent.TOUCHED),
+            group(GET, "filterGroups", split=",", absent=WhenAbsent.TOUCHED),
             group(GET, "compareGroup"),
             topic(GET),
         ),
@@ -102,7 +102,7 @@ ROWS: dict[int, Requirement] = {
         because="Apache looks at every group of the topic but those named, unchecked",
     ),
     RequestCode.QUERY_CONSUME_QUEUE: Requirement(
-        named=(topic(GET), group(GET, "consumerGroup", absent=Absent.NARROWS)), follows="consumerGroup"
+        named=(topic(GET), group(GET, "consumerGroup", absent=WhenAbsent.NARROWS)), follows="consumerGroup"
     ),
     RequestCode.INVOKE_BROKER_TO_RESET_OFFSET: Requirement(named=(group(UPDATE), topic(UPDATE)), follows="group"),
     RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS: Requirement(named=(topic(GET), group(GET)), follows="group"),
@@ -110,7 +110,7 @@ ROWS: dict[int, Requirement] = {
         named=(
             group(GET, "srcGroup"),
             group(UPDATE, "destGroup"),
-            topic(UPDATE, absent=Absent.TOUCHED),
+            topic(UPDATE, absent=WhenAbsent.TOUCHED),
         ),
         unnamed="where no topic is named, each Topic whose positions are copied: Update",
         because="Apache does not check the group that positions are taken from",

@@ -1,10 +1,9 @@
 """Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
 
 from mqguard.auth.blank import is_blank
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.memory import LONGEST, Memory
-from mqguard.guard.requirements.owned import consumed, fit, given_group, given_topic, topic_need
+from mqguard.guard.requirements.bounded_cache import LONGEST, BoundedCache
 from mqguard.guard.requirements.row import (
     GET,
     PUB,
@@ -12,14 +11,15 @@ from mqguard.guard.requirements.row import (
     SUB_GET,
     SUB_UPDATE,
     UPDATE,
-    Absent,
     Actions,
     Requirement,
     Rule,
+    WhenAbsent,
     group,
     internal,
     topic,
 )
+from mqguard.guard.requirements.topic_ownership import check_length, consumed, given_group, given_topic, topic_need
 from mqguard.model import properties
 from mqguard.model.names import owner_of
 from mqguard.remoting.codes import RequestCode
@@ -39,9 +39,9 @@ def send(field: str, properties_field: str) -> Rule:
     back to `%RETRY%g` under the group of their inner producer. Consumers of group g take such a message for one of
     the topic in its property RETRY_TOPIC, so the sender needs Sub on that topic as well.
     """
-    known: Memory[str | None, Needs] = Memory()
+    known: BoundedCache[str | None, RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> Needs:
+    def needs(command: Command) -> RequiredPermissions:
         name = command.ext.get(field)
         found = known.get(name)
         if found is not None:
@@ -57,7 +57,7 @@ def send(field: str, properties_field: str) -> Rule:
     return needs
 
 
-def _origin(name: str, text: str | None) -> Need:
+def _origin(name: str, text: str | None) -> RequiredPermission:
     """Return the permission that is required for what a message claims to be, which is sent to a retry topic."""
     origin = properties.parse(text or "").get(properties.RETRY_TOPIC)
     if origin is None or is_blank(origin):
@@ -70,9 +70,9 @@ def _origin(name: str, text: str | None) -> Need:
 
 def as_group(actions: Actions) -> Rule:
     """The rule of using a topic as a group: the same actions on both; a retry topic must be the group's own."""
-    known: Memory[tuple[str | None, str | None], Needs] = Memory()
+    known: BoundedCache[tuple[str | None, str | None], RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> Needs:
+    def needs(command: Command) -> RequiredPermissions:
         ext = command.ext
         name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
         found = known.get(pair)
@@ -91,9 +91,9 @@ def as_group(actions: Actions) -> Rule:
 def reply(field: str) -> Rule:
     """The rule of a reply whose topic stands in `field`: Pub on the topic, which must be one for replies."""
 
-    def needs(command: Command) -> Needs:
+    def needs(command: Command) -> RequiredPermissions:
         name = given_topic(command.ext.get(field), field)
-        if not fit(name).endswith(REPLY_SUFFIX):
+        if not check_length(name).endswith(REPLY_SUFFIX):
             raise NeedUnclear(
                 "no-reply-topic", f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}"
             )
@@ -102,7 +102,7 @@ def reply(field: str) -> Rule:
     return needs
 
 
-def end_transaction(command: Command) -> Needs:
+def end_transaction(command: Command) -> RequiredPermissions:
     """The topic named, if there is one; what decides is the half message that is found.
 
     Clients up to 4.9 and Go's name no topic; and a client that answers a check of an Apache broker echoes the topic
@@ -181,7 +181,7 @@ ROWS: dict[int, Requirement] = {
         ),
     ),
     RequestCode.VIEW_MESSAGE_BY_ID: Requirement(
-        named=(topic(GET, absent=Absent.TOUCHED),),
+        named=(topic(GET, absent=WhenAbsent.TOUCHED),),
         touched="Topic of the message found: Get",
         because="Apache never compares the topic named with the message found",
     ),
@@ -198,14 +198,14 @@ ROWS: dict[int, Requirement] = {
     ),
     RequestCode.CHECK_TRANSACTION_STATE: internal("broker → producer", _BROKER_BECAUSE),
     RequestCode.RESUME_CHECK_HALF_MESSAGE: Requirement(
-        named=(topic(UPDATE, absent=Absent.TOUCHED),),
+        named=(topic(UPDATE, absent=WhenAbsent.TOUCHED),),
         touched="Topic of the half message found: Update",
         because="Apache never compares the topic named with the message",
     ),
     RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_BECAUSE),
     RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),
     RequestCode.CONSUME_MESSAGE_DIRECTLY: Requirement(
-        named=(group(SUB, "consumerGroup"), topic(SUB, absent=Absent.TOUCHED)),
+        named=(group(SUB, "consumerGroup"), topic(SUB, absent=WhenAbsent.TOUCHED)),
         follows="consumerGroup",
         touched="Topic of the message found: Sub",
         because="Apache hands any stored message to the group's client",

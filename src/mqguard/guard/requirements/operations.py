@@ -3,9 +3,9 @@
 from mqguard.guard.requirements.row import (
     CLUSTER_GET,
     CLUSTER_UPDATE,
-    DEAD,
     GET,
     GET_LIST,
+    NOT_SERVED,
     SUPER,
     UPDATE,
     Requirement,
@@ -158,7 +158,7 @@ UNSERVED: dict[int, Requirement] = dict.fromkeys(
         RequestCode.RESET_CONSUMER_CLIENT_OFFSET,
         RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
     ),
-    DEAD,
+    NOT_SERVED,
 )
 """Codes that no server serves: names without a meaning, entries of the controllers' log, requests to clients."""
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.requirements.body import LiteSubscriptions, bounded, each_once, read_body
-from mqguard.guard.requirements.memory import LONGEST, Memory
-from mqguard.guard.requirements.owned import consumed, given_group, given_topic, missing, popped
+from mqguard.guard.requirements.bounded_cache import LONGEST, BoundedCache
 from mqguard.guard.requirements.row import (
     GET,
     SUB,
@@ -16,11 +15,12 @@ from mqguard.guard.requirements.row import (
     internal,
     topic,
 )
+from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, missing, popped
 from mqguard.remoting.bodies.assignment import BatchAck
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
-_WorkOut = Callable[[str, str, Actions, Actions], Needs]
+_WorkOut = Callable[[str, str, Actions, Actions], RequiredPermissions]
 
 
 def reading(actions: Actions) -> Rule:
@@ -34,9 +34,9 @@ def settling(actions: Actions) -> Rule:
 
 
 def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
-    known: Memory[tuple[str | None, str | None], Needs] = Memory()
+    known: BoundedCache[tuple[str | None, str | None], RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> Needs:
+    def needs(command: Command) -> RequiredPermissions:
         ext = command.ext
         name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
         found = known.get(pair)
@@ -58,7 +58,7 @@ MAX_LITE_SUBSCRIPTIONS = 1_000
 """Maximum entries of a change of lite subscriptions: a client has some hundreds of lite topics in one entry."""
 
 
-def batch_ack(command: Command) -> Iterator[Need]:
+def batch_ack(command: Command) -> Iterator[RequiredPermission]:
     """Sub on group and topic of every part of the batch."""
     acks = read_body(command, BatchAck).acks
     if not acks:
@@ -69,7 +69,7 @@ def batch_ack(command: Command) -> Iterator[Need]:
     )
 
 
-def lite_subscriptions(command: Command) -> Iterator[Need]:
+def lite_subscriptions(command: Command) -> Iterator[RequiredPermission]:
     """Sub on group and parent topic of every entry, whatever its action."""
     entries = read_body(command, LiteSubscriptions).subscription_set
     if not entries:

@@ -25,17 +25,17 @@ CREATE_UPDATE = frozenset({Action.CREATE, Action.UPDATE})
 GET_LIST = frozenset({Action.GET, Action.LIST})
 
 
-class Level(enum.Enum):
+class RequirementLevel(enum.Enum):
     """What kind of a request it is."""
 
     RESOURCES = "rights on the resources it touches"
     IDENTITY = "an authenticated sender"
     BROKER = "the inner credentials, or a Super user"
     SUPER = "a Super user"
-    DEAD = "a Super user, who then hears that nobody serves it"
+    NOT_SERVED = "a Super user, who then hears that nobody serves it"
 
 
-class Absent(enum.Enum):
+class WhenAbsent(enum.Enum):
     """What the absence of a field means."""
 
     REFUSE = "refused"
@@ -44,7 +44,7 @@ class Absent(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Named:
+class ResourceField:
     """One ext field that names one resource, or several.
 
     Attributes:
@@ -59,7 +59,7 @@ class Named:
     type: ResourceType
     actions: Actions
     split: str = ""
-    absent: Absent = Absent.REFUSE
+    absent: WhenAbsent = WhenAbsent.REFUSE
 
 
 Rule = Callable[[Command], NeedsFound]
@@ -87,8 +87,8 @@ class Requirement:
         because: Why it differs from Apache RocketMQ, where it does.
     """
 
-    level: Level = Level.RESOURCES
-    named: tuple[Named, ...] = ()
+    level: RequirementLevel = RequirementLevel.RESOURCES
+    named: tuple[ResourceField, ...] = ()
     own_cluster: Actions = frozenset()
     follows: str = ""
     rule: Rule | None = None
@@ -100,23 +100,27 @@ class Requirement:
 
     def __post_init__(self) -> None:
         # INVARIANT: a row that demands rights names at least one way to know which.
-        if self.level is Level.RESOURCES and not (self.named or self.own_cluster or self.rule):
+        if self.level is RequirementLevel.RESOURCES and not (self.named or self.own_cluster or self.rule):
             raise ValueError("a row of resources names none")
 
 
-def topic(actions: Actions, field: str = "topic", *, split: str = "", absent: Absent = Absent.REFUSE) -> Named:
+def topic(
+    actions: Actions, field: str = "topic", *, split: str = "", absent: WhenAbsent = WhenAbsent.REFUSE
+) -> ResourceField:
     """A field that names topics."""
-    return Named(field, ResourceType.TOPIC, actions, split, absent)
+    return ResourceField(field, ResourceType.TOPIC, actions, split, absent)
 
 
-def group(actions: Actions, field: str = "group", *, split: str = "", absent: Absent = Absent.REFUSE) -> Named:
+def group(
+    actions: Actions, field: str = "group", *, split: str = "", absent: WhenAbsent = WhenAbsent.REFUSE
+) -> ResourceField:
     """A field that names groups."""
-    return Named(field, ResourceType.GROUP, actions, split, absent)
+    return ResourceField(field, ResourceType.GROUP, actions, split, absent)
 
 
-def cluster(actions: Actions, field: str = "clusterName") -> Named:
+def cluster(actions: Actions, field: str = "clusterName") -> ResourceField:
     """A field that names a cluster. Absent it is refused: the sender chooses which cluster, but not whether."""
-    return Named(field, ResourceType.CLUSTER, actions)
+    return ResourceField(field, ResourceType.CLUSTER, actions)
 
 
 def internal(between: str, because: str = "") -> Requirement:
@@ -124,11 +128,11 @@ def internal(between: str, because: str = "") -> Requirement:
 
     No policy grants it. `innerClientAuthenticationCredentials` names the user that brokers sign with.
     """
-    return Requirement(level=Level.BROKER, between=between, because=because)
+    return Requirement(level=RequirementLevel.BROKER, between=between, because=because)
 
 
-SUPER = Requirement(level=Level.SUPER)
-DEAD = Requirement(level=Level.DEAD)
+SUPER = Requirement(level=RequirementLevel.SUPER)
+NOT_SERVED = Requirement(level=RequirementLevel.NOT_SERVED)
 CLUSTER_GET = Requirement(own_cluster=GET)
 CLUSTER_UPDATE = Requirement(own_cluster=UPDATE)
 INVENTORY = Requirement(own_cluster=GET_LIST, because="Apache checks nothing here")

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from mqguard.auth.blank import is_blank
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import consumed, group_need, popped, topic_need
 from mqguard.guard.requirements.row import PUB, PUB_SUB, SUB, SUB_GET, SUB_UPDATE, Actions
+from mqguard.guard.requirements.topic_ownership import consumed, group_need, popped, topic_need
 
-RpcRule = Callable[[Any], Needs]
+RpcRule = Callable[[Any], RequiredPermissions]
 
 PRODUCER = 1
 """`ClientType.PRODUCER`: the one kind of client that has no group."""
@@ -40,7 +40,7 @@ class RpcRequirement:
     because: str = ""
 
 
-def rpc_needs(rpc: str, message: Any) -> Needs:
+def rpc_needs(rpc: str, message: Any) -> RequiredPermissions:
     """What a call needs. Empty where an authenticated sender is enough.
 
     Args:
@@ -56,70 +56,70 @@ def rpc_needs(rpc: str, message: Any) -> Needs:
     return row.rule(message)
 
 
-def send(message: Any) -> Needs:
+def send(message: Any) -> RequiredPermissions:
     """Pub on the topic of every message."""
     if not message.messages:
         raise NeedUnclear("missing-field", "message is null.")
     return tuple(dict.fromkeys(topic_need(_topic(one.topic), PUB) for one in message.messages))
 
 
-def publish(message: Any) -> Needs:
+def publish(message: Any) -> RequiredPermissions:
     """Pub on the topic."""
     return (topic_need(_topic(message.topic), PUB),)
 
 
-def route(message: Any) -> Needs:
+def route(message: Any) -> RequiredPermissions:
     """Pub or Sub on the topic."""
     return (topic_need(_topic(message.topic), PUB_SUB),)
 
 
-def consume(message: Any) -> Needs:
+def consume(message: Any) -> RequiredPermissions:
     """Sub on group and topic."""
     group = _group(message.group)
     return consumed(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
-def settle(message: Any) -> Needs:
+def settle(message: Any) -> RequiredPermissions:
     """Sub on group and topic of what was received."""
     group = _group(message.group)
     return popped(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
-def receive(message: Any) -> Needs:
+def receive(message: Any) -> RequiredPermissions:
     """Sub on group and topic of the queue."""
     return _on_queue(message, SUB)
 
 
-def get_offset(message: Any) -> Needs:
+def get_offset(message: Any) -> RequiredPermissions:
     """Sub or Get on group and topic of the queue."""
     return _on_queue(message, SUB_GET)
 
 
-def update_offset(message: Any) -> Needs:
+def update_offset(message: Any) -> RequiredPermissions:
     """Sub or Update on group and topic of the queue."""
     return _on_queue(message, SUB_UPDATE)
 
 
-def query_offset(message: Any) -> Needs:
+def query_offset(message: Any) -> RequiredPermissions:
     """Sub or Get on the topic of the queue."""
     return (topic_need(_queue_topic(message), SUB_GET),)
 
 
-def heartbeat(message: Any) -> Needs:
+def heartbeat(message: Any) -> RequiredPermissions:
     """Sub on the group, whatever kind of client it says to be; only a producer may name none."""
     if is_blank(message.group.name) and message.client_type == PRODUCER:
         return ()
     return (group_need(_group(message.group), SUB),)
 
 
-def terminate(message: Any) -> Needs:
+def terminate(message: Any) -> RequiredPermissions:
     """Sub on the group, if one is named."""
     if is_blank(message.group.name):
         return ()
     return (group_need(_group(message.group), SUB),)
 
 
-def telemetry(message: Any) -> Needs:
+def telemetry(message: Any) -> RequiredPermissions:
     """Of settings: Pub on the topics to publish to, Sub on the group and the topics subscribed to."""
     if not message.HasField("settings"):
         return ()
@@ -128,14 +128,14 @@ def telemetry(message: Any) -> Needs:
         return tuple(dict.fromkeys(topic_need(_topic(topic), PUB) for topic in settings.publishing.topics))
     if settings.HasField("subscription"):
         group = _group(settings.subscription.group)
-        needs: dict[Need, None] = {group_need(group, SUB): None}
+        needs: dict[RequiredPermission, None] = {group_need(group, SUB): None}
         for entry in settings.subscription.subscriptions:
             needs.update(dict.fromkeys(consumed(_topic(entry.topic), group, SUB, SUB)))
         return tuple(needs)
     raise NeedUnclear("missing-field", "settings command doesn't have publishing or subscription.")
 
 
-def _on_queue(message: Any, actions: Actions) -> Needs:
+def _on_queue(message: Any, actions: Actions) -> RequiredPermissions:
     group = _group(message.group)
     return consumed(_queue_topic(message), group, actions, actions, "group")[::-1]
 

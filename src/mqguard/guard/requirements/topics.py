@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from mqguard.guard.context import Need, Needs
+from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import TopicMapping, bounded, each_once, read_body
-from mqguard.guard.requirements.owned import given_topic, missing, topic_need
 from mqguard.guard.requirements.row import (
     CREATE,
     CREATE_UPDATE,
@@ -16,6 +15,7 @@ from mqguard.guard.requirements.row import (
     Requirement,
     topic,
 )
+from mqguard.guard.requirements.topic_ownership import given_topic, missing, topic_need
 from mqguard.remoting.bodies.topics import TopicConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
@@ -23,7 +23,7 @@ from mqguard.remoting.command import Command
 TOPIC_FILTERS = frozenset({"SINGLE_TAG", "MULTI_TAG"})
 
 
-def create_topic(command: Command) -> Needs:
+def create_topic(command: Command) -> RequiredPermissions:
     """Create or Update on the topic: whether it exists is not for the guard to know.
 
     A topic without a known kind of filter is refused, as Apache does while it decodes.
@@ -39,7 +39,7 @@ MAX_TOPICS = 128
 """Maximum topics to create or change at once: each is a write of its own while others wait."""
 
 
-def create_topics(command: Command) -> Iterator[Need]:
+def create_topics(command: Command) -> Iterator[RequiredPermission]:
     """Create or Update on every topic of the body."""
     topics = read_body(command, TopicConfigs).topic_config_list
     if not topics:
@@ -48,7 +48,7 @@ def create_topics(command: Command) -> Iterator[Need]:
     yield from each_once((topic_need(given_topic(config.topic_name, "topicName"), CREATE_UPDATE),) for config in topics)
 
 
-def create_static_topic(command: Command) -> Iterator[Need]:
+def create_static_topic(command: Command) -> Iterator[RequiredPermission]:
     """Create on the topic of the header and on that of the mapping in the body; they are written both."""
     name = given_topic(command.ext.get("topic"))
     yield topic_need(name, CREATE)

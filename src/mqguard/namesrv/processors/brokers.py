@@ -33,7 +33,7 @@ ZONE = "zoneName"
 """Ext field beside the header of 103 in which a broker names its zone."""
 
 
-class Registry:
+class BrokerRegistrationProcessor:
     """Keeps the books of brokers."""
 
     def __init__(self, table: RouteTable, kv: KvTable, clock: Clock) -> None:

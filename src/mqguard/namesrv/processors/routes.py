@@ -10,9 +10,9 @@ from mqguard.namesrv.routes import (
     UNIT_FLAG,
     UNIT_SUB_FLAG,
     BrokerRoute,
+    QueueLayout,
     RouteTable,
     TopicRoute,
-    TopicShape,
     in_zone,
 )
 from mqguard.remoting.bodies.codec import decode, encode
@@ -28,7 +28,7 @@ ZONE_NAME = "__ZONE_NAME"
 ZONE_MODE = "__ZONE_MODE"
 
 
-class Routing:
+class RouteProcessor:
     """Answers from the route table."""
 
     def __init__(self, table: RouteTable, kv: KvTable) -> None:
@@ -96,7 +96,7 @@ class Routing:
         self._table.place(
             topic,
             {
-                queue.broker_name: TopicShape(
+                queue.broker_name: QueueLayout(
                     queue.read_queue_nums, queue.write_queue_nums, queue.perm, queue.topic_sys_flag
                 )
                 for queue in data.queue_datas

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from mqguard.auth.acl_text import read_policy_type, read_resource, read_subject
+from mqguard.auth.acl_parser import read_policy_type, read_resource, read_subject
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.store.metadata.memory import MemoryMetadataStore

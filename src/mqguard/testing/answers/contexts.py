@@ -5,7 +5,7 @@ import ipaddress
 from typing import Any
 
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import Need
+from mqguard.guard.context import RequiredPermission
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
@@ -62,7 +62,7 @@ def _grpc(line: Json) -> object:
     return _checks(needs, headers.get("x-mq-authorization-ak"), source, f"apache.rocketmq.v2.{line['type']}")
 
 
-def _checks(needs: tuple[Need, ...], user: str | None, source: str | None, rpc_code: str) -> list[Json]:
+def _checks(needs: tuple[RequiredPermission, ...], user: str | None, source: str | None, rpc_code: str) -> list[Json]:
     return [
         {
             "subject": None if user is None else f"User:{user}",
@@ -76,7 +76,7 @@ def _checks(needs: tuple[Need, ...], user: str | None, source: str | None, rpc_c
     ]
 
 
-def _ordered(need: Need) -> list[str]:
+def _ordered(need: RequiredPermission) -> list[str]:
     # Pub, Sub, then the rest: the order in which Apache names them.
     order = ("Pub", "Sub", "Create", "Update", "Delete", "Get", "List")
     return sorted((action.value for action in need.actions), key=order.index)

@@ -4,6 +4,7 @@ from typing import Any
 
 from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
+from mqguard.auth.denial_messages import AUTHORIZATION_FAILED, refusal
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import Metadata
@@ -13,7 +14,6 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import parse_address
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.auth.wording import AUTHORIZATION_FAILED, refusal
 from mqguard.testing.answers.wire_forms import acl_of, error
 
 Json = dict[str, Any]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mqguard.auth.action import Action
+from mqguard.auth.bootstrap_users import InitialUser, initial_user, inner_user
 from mqguard.auth.decide import decide
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
-from mqguard.auth.initial import InitialUser, initial_user, inner_user
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest

@@ -15,7 +15,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.request import Request
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import Access, Identity, Need
+from mqguard.guard.context import AdmittedRequest, Identity, RequiredPermission
 from mqguard.guard.errors import Refused
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
@@ -46,7 +46,9 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     caller = ext.get(ACCESS_KEY)
     user = manager.snapshot.user(caller) if caller else None
     identity = Identity(caller, "signature", user is not None and user.is_super) if caller else None
-    request = Request(command, _Line(), Access(identity, _PEER, op["code"], (), pending=False, judge=_Nobody()))
+    request = Request(
+        command, _Line(), AdmittedRequest(identity, _PEER, op["code"], (), pending=False, judge=_Nobody())
+    )
     try:
         reply: Reply = handlers[op["code"]](request)
     except Exception as exc:  # noqa: BLE001 - whatever a handler raises becomes an answer, as in the router
@@ -100,31 +102,31 @@ class _Stopped:
 class _Nobody:
     """A judge that is not asked: these requests touch nothing beyond what the guard has checked."""
 
-    def allows(self, access: Access, need: Need) -> bool:
+    def allows(self, access: AdmittedRequest, need: RequiredPermission) -> bool:
         """Refuse."""
         raise _unasked(access, need.key)
 
-    def require(self, access: Access, need: Need) -> None:
+    def require(self, access: AdmittedRequest, need: RequiredPermission) -> None:
         """Refuse."""
         raise _unasked(access, need.key)
 
     def renew(self) -> None:
         """Nothing was found out."""
 
-    def sender(self, access: Access) -> Rights | None:
+    def sender(self, access: AdmittedRequest) -> Rights | None:
         """Refuse."""
         raise _unasked(access, "its sender")
 
-    def admits(self, access: Access) -> bool:
+    def admits(self, access: AdmittedRequest) -> bool:
         """Refuse."""
         raise _unasked(access, "its sender")
 
-    def require_owner(self, access: Access, owner: str | None, what: str) -> None:
+    def require_owner(self, access: AdmittedRequest, owner: str | None, what: str) -> None:
         """Refuse."""
         raise _unasked(access, f"{what} of {owner}")
 
 
-def _unasked(access: Access, what: str) -> Refused:
+def _unasked(access: AdmittedRequest, what: str) -> Refused:
     return Refused(int(ResponseCode.SYSTEM_ERROR), f"the request code {access.code} asks for {what}", "")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mqguard.auth.acl_text import EntryText, PolicyText, read_acl, read_subject
+from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.user import User
 

@@ -1,7 +1,7 @@
 """What a comparison tells, by example."""
 
 from mqguard.auth.analysis.comparison import compare
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.reader import read_document
 
 ENTRY = "{resource: Topic:a, actions: Pub, decision: Allow}"
 

@@ -1,12 +1,12 @@
 """The words for what can be wrong, which programs and documents repeat."""
 
-from mqguard.auth.analysis.findings import Place, Rule
+from mqguard.auth.analysis.findings import EntryLocation, LintRule
 from mqguard.auth.policy import PolicyType
 
 
 def test_rules_are_machine_words():
     """They stand in reports and in what programs filter by, so none may change unnoticed."""
-    assert [str(rule) for rule in Rule] == [
+    assert [str(rule) for rule in LintRule] == [
         "shadowed",
         "redundant",
         "contradictory",
@@ -20,4 +20,4 @@ def test_rules_are_machine_words():
 
 
 def test_a_place_says_where_an_entry_stands():
-    assert Place("alice", PolicyType.DEFAULT, 3).text == "User:alice Default entry 3"
+    assert EntryLocation("alice", PolicyType.DEFAULT, 3).text == "User:alice Default entry 3"

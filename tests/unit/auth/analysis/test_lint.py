@@ -2,9 +2,9 @@
 
 import pytest
 
-from mqguard.auth.analysis.findings import Rule
+from mqguard.auth.analysis.findings import LintRule
 from mqguard.auth.analysis.lint import lint, lint_acl
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Acl, Policy, PolicyType
 from mqguard.auth.subject import Subject
 
@@ -34,17 +34,17 @@ def test_a_shadowed_entry_names_what_comes_first():
         f"resource: 'Topic:*', actions: Pub, {ALLOW}",
     )
 
-    assert told(found, Rule.SHADOWED) == [
+    assert told(found, LintRule.SHADOWED) == [
         (
             2,
             "`Allow Pub on Topic:a from 10.0.0.0/8` never decides: `Deny Pub,Sub on Topic:a from anywhere` has precedence",
         )
     ]
-    (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+    (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
     assert shadowed.witness.text == "Pub Topic:a from 10.0.0.1"
     assert [other.number for other in shadowed.others] == [1]
     # It is told once: what never decides changes nothing, but that is not said again.
-    assert [one.place.number for one in found if one.rule is not Rule.CONTRADICTORY] == [2]
+    assert [one.place.number for one in found if one.rule is not LintRule.CONTRADICTORY] == [2]
 
 
 def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
@@ -56,7 +56,7 @@ def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
         f"resource: '*', actions: Sub, sources: 10.0.0.0/8, {DENY}",
     )
 
-    (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+    (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
     assert (shadowed.place.number, shadowed.witness.text) == (7, "Sub Cluster:any from 10.0.0.1")
     assert [other.number for other in shadowed.others] == [3]
 
@@ -72,8 +72,8 @@ def test_a_default_entry_can_be_kept_silent_in_part():
         ),
     )
 
-    assert told(found, Rule.SHADOWED)[0][0] == 1
-    assert told(found, Rule.DEFAULT_SILENT) == []
+    assert told(found, LintRule.SHADOWED)[0][0] == 1
+    assert told(found, LintRule.DEFAULT_SILENT) == []
 
 
 def test_a_silent_default_entry_names_what_covers_it():
@@ -82,7 +82,7 @@ def test_a_silent_default_entry_names_what_covers_it():
         f"resource: 'Topic:a*', actions: Sub, {ALLOW}", default=(f"resource: Topic:ab, actions: Pub, {ALLOW}",)
     )
 
-    assert told(found, Rule.DEFAULT_SILENT) == [
+    assert told(found, LintRule.DEFAULT_SILENT) == [
         (
             1,
             "`Allow Pub on Topic:ab from anywhere` never applies: Custom entries such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab`",
@@ -101,7 +101,7 @@ def test_a_silent_default_entry_shows_what_covers_it_and_a_request():
         ),
     )
 
-    (silent,) = [one for one in found if one.rule is Rule.DEFAULT_SILENT]
+    (silent,) = [one for one in found if one.rule is LintRule.DEFAULT_SILENT]
     assert (silent.place.text, silent.witness.text) == ("User:u Default entry 2", "Pub Topic:ab from 10.0.0.1")
     assert [other.text for other in silent.others] == ["User:u Custom entry 2"]
     assert "such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab*`" in silent.message
@@ -110,16 +110,16 @@ def test_a_silent_default_entry_shows_what_covers_it_and_a_request():
 def test_of_two_equal_entries_the_later_is_redundant():
     """One of them can go, not both; an entry that only keeps Default silent cannot go."""
     twice = f"resource: Topic:a, actions: Pub, {ALLOW}"
-    assert [number for number, _ in told(findings(twice, twice), Rule.REDUNDANT)] == [2]
+    assert [number for number, _ in told(findings(twice, twice), LintRule.REDUNDANT)] == [2]
     keeping = findings(
         f"resource: Topic:a, actions: Pub, {DENY}", default=(f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",)
     )
-    assert told(keeping, Rule.REDUNDANT) == []
+    assert told(keeping, LintRule.REDUNDANT) == []
     # Also where Default speaks of other actions than the entry.
     for actions in ("Sub", "List", "All"):
         default = (f"resource: 'Topic:*', actions: {actions}, {ALLOW}",)
         keeping = findings(f"resource: Topic:a, actions: Pub, {DENY}", default=default)
-        assert told(keeping, Rule.REDUNDANT) == []
+        assert told(keeping, LintRule.REDUNDANT) == []
 
 
 def test_one_entry_that_stands_twice_is_one_place():
@@ -133,7 +133,7 @@ def test_one_entry_that_stands_twice_is_one_place():
     )
     found = lint_acl(Acl(Subject("u"), (Policy(PolicyType.CUSTOM, (entry, entry, entry)),)))
 
-    redundant = [one for one in found if one.rule is Rule.REDUNDANT]
+    redundant = [one for one in found if one.rule is LintRule.REDUNDANT]
     assert [one.place.number for one in redundant] == [2, 3]
     assert [[other.number for other in one.others] for one in redundant] == [[1], [1]]
 
@@ -142,21 +142,21 @@ def test_what_only_goes_together_with_another_is_not_redundant():
     """The Deny could go if the Allow that never decides went as well, but not alone."""
     found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:a, actions: Pub, {ALLOW}")
 
-    assert [number for number, _ in told(found, Rule.SHADOWED)] == [2]
-    assert told(found, Rule.REDUNDANT) == []
+    assert [number for number, _ in told(found, LintRule.SHADOWED)] == [2]
+    assert told(found, LintRule.REDUNDANT) == []
 
 
 def test_a_deny_of_nothing_is_redundant():
     """Without it the same requests are refused as no entry matches."""
     found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:b, actions: Pub, {ALLOW}")
 
-    assert told(found, Rule.REDUNDANT) == [
+    assert told(found, LintRule.REDUNDANT) == [
         (
             1,
             "`Deny Pub on Topic:a from anywhere` changes nothing: without it the same requests are still denied because no entry matches",
         )
     ]
-    (redundant,) = [one for one in found if one.rule is Rule.REDUNDANT]
+    (redundant,) = [one for one in found if one.rule is LintRule.REDUNDANT]
     assert redundant.others == ()
     assert redundant.witness.text == "Pub Topic:a from 192.0.2.1"
 
@@ -164,11 +164,13 @@ def test_a_deny_of_nothing_is_redundant():
 def test_an_exception_is_no_contradiction():
     """A Deny within the Allow is how addresses and actions are taken out; one that reaches beyond it is not."""
     wide = f"resource: Topic:a, actions: [Pub, Sub], {ALLOW}"
-    assert told(findings(wide, f"resource: Topic:a, actions: Pub, {DENY}"), Rule.CONTRADICTORY) == []
+    assert told(findings(wide, f"resource: Topic:a, actions: Pub, {DENY}"), LintRule.CONTRADICTORY) == []
     inside = f"resource: Topic:a, actions: [Sub, Pub], sources: 10.0.0.0/8, {DENY}"
-    assert told(findings(wide, inside), Rule.CONTRADICTORY) == []
-    assert [number for number, _ in told(findings(inside.replace(DENY, ALLOW), inside), Rule.CONTRADICTORY)] == [1]
-    assert told(findings(wide, f"resource: Topic:a, actions: All, sources: '::/0', {DENY}"), Rule.CONTRADICTORY) == [
+    assert told(findings(wide, inside), LintRule.CONTRADICTORY) == []
+    assert [number for number, _ in told(findings(inside.replace(DENY, ALLOW), inside), LintRule.CONTRADICTORY)] == [1]
+    assert told(
+        findings(wide, f"resource: Topic:a, actions: All, sources: '::/0', {DENY}"), LintRule.CONTRADICTORY
+    ) == [
         (
             1,
             "`Allow Pub,Sub on Topic:a from anywhere` is contradicted by `Deny All on Topic:a from ::/0`, and Deny wins",
@@ -188,7 +190,7 @@ def test_an_exception_is_no_contradiction():
 )
 def test_a_wide_right_says_how_far_it_reaches(entry, message):
     """With a request that it allows."""
-    (wide,) = [one for one in findings(entry) if one.rule is Rule.WIDE]
+    (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
 
     assert message in wide.message
     assert wide.witness is not None
@@ -197,16 +199,16 @@ def test_a_wide_right_says_how_far_it_reaches(entry, message):
 def test_a_right_to_administer_is_shown_by_a_request_to_do_so():
     """And is none where something better takes it away."""
     entry = f"resource: 'Cluster:*', actions: [Get, Update], {ALLOW}"
-    (wide,) = [one for one in findings(entry) if one.rule is Rule.WIDE]
+    (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
     assert wide.witness.text == "Update Cluster:any from 192.0.2.1"
-    assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), Rule.WIDE) == []
+    assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), LintRule.WIDE) == []
 
 
 def test_a_right_that_never_comes_to_speak_is_not_wide():
     """A Deny of the same rank takes all of it."""
     found = findings(f"resource: '*', actions: Pub, {ALLOW}", f"resource: '*', actions: All, {DENY}")
 
-    assert told(found, Rule.WIDE) == []
+    assert told(found, LintRule.WIDE) == []
 
 
 def test_a_deny_for_one_family_lets_the_other_in():
@@ -214,16 +216,16 @@ def test_a_deny_for_one_family_lets_the_other_in():
     deny = f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {DENY}"
     found = findings(deny, f"resource: 'Topic:*', actions: Pub, {ALLOW}")
 
-    (leak,) = [one for one in found if one.rule is Rule.WIDE]
+    (leak,) = [one for one in found if one.rule is LintRule.WIDE]
     assert leak.message == (
         "`Deny Pub on Topic:a from 0.0.0.0/0` matches every IPv4 address, but IPv6 addresses are allowed: leave the sources out to deny from everywhere"
     )
     assert leak.witness.text == "Pub Topic:a from 2001:db8::1"
-    assert told(findings(deny), Rule.WIDE) == []
+    assert told(findings(deny), LintRule.WIDE) == []
     # Once, however many actions and names it is for.
     deny = f"resource: 'Topic:a*', actions: All, sources: '::/0', {DENY}"
     found = findings(deny, f"resource: Topic:ab, actions: Pub, {ALLOW}", f"resource: 'Topic:*', actions: All, {ALLOW}")
-    assert [message for number, message in told(found, Rule.WIDE) if number == 1] == [
+    assert [message for number, message in told(found, LintRule.WIDE) if number == 1] == [
         "`Deny All on Topic:a* from ::/0` matches every IPv6 address, but IPv4 addresses are allowed: leave the sources out to deny from everywhere"
     ]
 
@@ -240,7 +242,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
 )
 def test_names_that_no_request_has(resource, reason):
     """What can never be asked for is told with what would be right."""
-    ((_, message),) = told(findings(f"resource: {resource}, actions: Sub, {ALLOW}"), Rule.UNREACHABLE)
+    ((_, message),) = told(findings(f"resource: {resource}, actions: Sub, {ALLOW}"), LintRule.UNREACHABLE)
 
     assert reason in message
 
@@ -250,21 +252,21 @@ def test_names_that_no_request_has(resource, reason):
 )
 def test_names_that_a_request_can_have(resource):
     """Only names of topics and groups have rules, and what is for all of them breaks none."""
-    assert told(findings(f"resource: {resource}, actions: Get, {ALLOW}"), Rule.UNREACHABLE) == []
+    assert told(findings(f"resource: {resource}, actions: Get, {ALLOW}"), LintRule.UNREACHABLE) == []
 
 
 def test_facts_about_subjects():
     """A Super user's policies, and users and policies without the other."""
     assert [one.rule for one in findings(f"resource: Topic:a, actions: Pub, {ALLOW}", user="{type: Super}")] == [
-        Rule.SUPER_POLICIES
+        LintRule.SUPER_POLICIES
     ]
     document = read_document(
         "version: 1\nusers: {idle: {}, off: {status: disable}}\n"
         "policies: {'User:gone': {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}\n"
     )
     assert [(one.rule, one.subject) for one in lint(document.directory)] == [
-        (Rule.NO_USER, "gone"),
-        (Rule.NO_RIGHTS, "idle"),
+        (LintRule.NO_USER, "gone"),
+        (LintRule.NO_RIGHTS, "idle"),
     ]
 
 
@@ -275,13 +277,13 @@ def test_everything_can_be_shadowed_by_the_types_together():
             f"resource: '{kind}:*', actions: All, {decision}" for kind in ("Cluster", "Namespace", "Topic", "Group")
         ]
         found = findings(*kinds, f"resource: '*', actions: [Pub, Sub], {sources}{other}")
-        (shadowed,) = [one for one in found if one.rule is Rule.SHADOWED]
+        (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
         assert shadowed.place.number == 5
         assert shadowed.witness.text.startswith("Pub Cluster:any from ")
         assert [one.number for one in shadowed.others] == [1]
         if sources:
             assert shadowed.witness.text.endswith("from 10.0.0.1")
-        assert told(findings(*kinds[1:], f"resource: '*', actions: Pub, {other}"), Rule.SHADOWED) == []
+        assert told(findings(*kinds[1:], f"resource: '*', actions: Pub, {other}"), LintRule.SHADOWED) == []
 
 
 def test_the_witness_of_a_wide_right_is_its_own():
@@ -294,7 +296,7 @@ def test_the_witness_of_a_wide_right_is_its_own():
         f"resource: '*', actions: Pub, {ALLOW}",
     )
 
-    (wide,) = [one for one in found if one.rule is Rule.WIDE]
+    (wide,) = [one for one in found if one.rule is LintRule.WIDE]
     assert wide.witness.text == "Pub Topic:any from 0.0.0.1"
 
 
@@ -306,7 +308,7 @@ def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
         default=(f"resource: 'Topic:*', actions: All, {DENY}",),
     )
 
-    assert told(found, Rule.REDUNDANT)[0] == (
+    assert told(found, LintRule.REDUNDANT)[0] == (
         1,
         "`Allow Pub on Topic:a from anywhere` changes nothing: without it the same requests are still allowed by `Allow Pub on Topic:a* from anywhere`",
     )
@@ -321,7 +323,7 @@ def test_an_entry_used_twice_is_told_at_its_later_use():
     acl = Acl(Subject("u"), (Policy(PolicyType.CUSTOM, (used, used)),))
 
     (found,) = lint_acl(acl)
-    assert (found.rule, found.place.number, [other.number for other in found.others]) == (Rule.REDUNDANT, 2, [1])
+    assert (found.rule, found.place.number, [other.number for other in found.others]) == (LintRule.REDUNDANT, 2, [1])
 
 
 def test_what_stands_in_both_policies_is_told_where_it_is_silent():
@@ -330,7 +332,7 @@ def test_what_stands_in_both_policies_is_told_where_it_is_silent():
 
     (found,) = findings(entry, default=[entry])
     assert (found.rule, found.place.policy, found.others[0].policy) == (
-        Rule.DEFAULT_SILENT,
+        LintRule.DEFAULT_SILENT,
         PolicyType.DEFAULT,
         PolicyType.CUSTOM,
     )
@@ -356,8 +358,8 @@ def test_what_no_request_matches_is_told_once(resource, advice):
     )
 
     assert [(one.rule, one.place.number) for one in found] == [
-        (Rule.UNREACHABLE, 2),
-        (Rule.UNREACHABLE, 3),
-        (Rule.REDUNDANT, 4),
+        (LintRule.UNREACHABLE, 2),
+        (LintRule.UNREACHABLE, 3),
+        (LintRule.REDUNDANT, 4),
     ]
     assert found[0].message.endswith(advice)

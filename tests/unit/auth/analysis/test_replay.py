@@ -3,8 +3,8 @@
 import pytest
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.replay import Question, Times, replay
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.analysis.replay import Occurrences, RecordedDecision, replay
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
@@ -34,11 +34,11 @@ DIRECTORY = read_document(POLICY).directory
 
 def asked(user, name, *, allowed, action=Action.PUB, kind=ResourceType.TOPIC, granted=False, claimed=False):
     request = AccessRequest(kind, name, frozenset({action}), parse_address("10.0.0.1"))
-    return Question(user, request, allowed, granted, claimed)
+    return RecordedDecision(user, request, allowed, granted, claimed)
 
 
 def told(questions):
-    found = replay({question: Times(count, "") for question, count in questions}, DIRECTORY)
+    found = replay({question: Occurrences(count, "") for question, count in questions}, DIRECTORY)
     return [
         (one.question.user, one.question.request.name, one.times.count, one.verdict.allowed) for one in found.turned
     ]
@@ -90,11 +90,11 @@ def test_what_needs_no_entry_turns_only_where_something_speaks(user, name, now, 
 def test_an_entry_that_allowed_nothing_is_unused():
     """Whoever else has such an entry, in whatever policy; a Deny is no right that could go."""
     questions = {
-        asked("alice", "ab", allowed=False): Times(1),
-        asked("alice", "a", allowed=True): Times(1),
-        asked("gone", "a", allowed=False): Times(1),
-        asked("root", "secret", allowed=True): Times(1),
-        asked("bob", "secret", allowed=False): Times(1),
+        asked("alice", "ab", allowed=False): Occurrences(1),
+        asked("alice", "a", allowed=True): Occurrences(1),
+        asked("gone", "a", allowed=False): Occurrences(1),
+        asked("root", "secret", allowed=True): Occurrences(1),
+        asked("bob", "secret", allowed=False): Occurrences(1),
     }
     found = replay(questions, DIRECTORY)
 
@@ -106,13 +106,13 @@ def test_an_entry_that_allowed_nothing_is_unused():
         ("User:bob Custom entry 1", "Topic:*"),
         ("User:gone Custom entry 1", "Topic:*"),
     ]
-    used = replay({**questions, asked("bob", "x", allowed=True): Times(1)}, DIRECTORY)
+    used = replay({**questions, asked("bob", "x", allowed=True): Occurrences(1)}, DIRECTORY)
     assert "User:bob Custom entry 1" not in {place.text for place, _ in used.unused}
     assert len(used.unused) == len(found.unused) - 1
 
 
 def test_a_question_never_asked_was_asked_no_times():
-    assert (Times().count, Times().last) == (0, "")
+    assert (Occurrences().count, Occurrences().last) == (0, "")
 
 
 def test_a_name_that_is_merely_claimed_is_never_super():
@@ -125,4 +125,4 @@ def test_a_name_that_is_merely_claimed_is_never_super():
 
 def test_a_question_is_proven_unless_it_says_otherwise():
     request = asked("root", "x", allowed=True).request
-    assert replay({Question("root", request, True): Times(1, "")}, DIRECTORY).turned == ()
+    assert replay({RecordedDecision("root", request, True): Occurrences(1, "")}, DIRECTORY).turned == ()

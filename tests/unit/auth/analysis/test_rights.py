@@ -1,10 +1,10 @@
 """Rights as lines for a person."""
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.directory import Directory
-from mqguard.auth.analysis.origins import Origins
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.rights import rights_of, who_can
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.analysis.source_sets import SourceSet
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 
@@ -53,7 +53,7 @@ def test_nobody_and_nothing():
     """A disabled user, a user that does not exist, and policies without a user have no rights."""
     assert rights_of(DIRECTORY, "off") == ()
     assert rights_of(DIRECTORY, "nobody") == ()
-    assert rights_of(Directory({}, DIRECTORY.acls), "some") == ()
+    assert rights_of(AccessState({}, DIRECTORY.acls), "some") == ()
 
 
 def test_holders_of_a_name_and_of_a_prefix():
@@ -66,7 +66,7 @@ def test_holders_of_a_name_and_of_a_prefix():
     ]
     assert lines(found[2].regions) == [("Topic:ac", "Pub", "anywhere but 10.0.0.0/8")]
 
-    inside = Origins.of([Source.parse("10.1.0.0/16")])
+    inside = SourceSet.of([Source.parse("10.1.0.0/16")])
     found = who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:a*"), inside)
     assert lines(found[2].regions) == [("Topic:a* but Topic:ac", "Pub", "10.1.0.0/16")]
     assert [one.user for one in who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:b"))] == [

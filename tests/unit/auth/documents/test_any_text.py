@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.documents.problems import DocumentInvalid
-from mqguard.auth.documents.reading import read_document
-from mqguard.auth.migration.migrating import plan_migration
-from mqguard.auth.migration.plain import read_plain
+from mqguard.auth.documents.reader import read_document
+from mqguard.auth.migration.acl_v1 import parse_acl_v1
+from mqguard.auth.migration.migration import plan_migration
 
 _WORDS = [
     "version: 1\n", "users:", "policies:", "entry_groups:", "tests:", "User:u:", "custom:", "default:", "use:", "resource:",
@@ -40,7 +40,7 @@ def test_a_document_or_its_problems(text):
 @given(texts)
 def test_an_acl_file_or_its_problems(text):
     """An ACL 1.0 file that can be read can be migrated, with notes at most, and gives nobody more."""
-    file, problems = attempt(lambda given: read_plain("f", given), text)
+    file, problems = attempt(lambda given: parse_acl_v1("f", given), text)
     assert (file is None) is bool(problems)
     if file is not None:
         assert not any(found.after for found in plan_migration([file]).differences)

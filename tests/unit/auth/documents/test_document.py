@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.documents.problems import Mark
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.user import User, UserStatus, UserType
 
 TEXT = """\

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mqguard.auth.documents.nodes import MAX_DEPTH, Listing, MappingNode, Scalar, compose
+from mqguard.auth.documents.nodes import MAX_DEPTH, MappingNode, Scalar, SequenceNode, compose
 from mqguard.auth.documents.problems import DocumentInvalid, Mark
 
 
@@ -16,7 +16,7 @@ def test_every_node_knows_its_place():
     (a, one), (b, two) = root.pairs
     assert (a.text, one) == ("a", Scalar(Mark(1, 4), "00123", quoted=False))
     assert b.mark == Mark(2, 1)
-    assert isinstance(two, Listing)
+    assert isinstance(two, SequenceNode)
     assert two.items[0] == Scalar(Mark(3, 5), "no", quoted=True)
     assert isinstance(two.items[1], MappingNode)
     null = two.items[1].pairs[0][1]
@@ -80,7 +80,7 @@ NESTED = {
 def depth_of(node):
     """How deep a tree is nested; a text is no deeper than where it stands."""
     match node:
-        case Listing(_, items):
+        case SequenceNode(_, items):
             return 1 + max(map(depth_of, items), default=0)
         case MappingNode(_, pairs):
             return 1 + max((depth_of(value) for _, value in pairs), default=0)

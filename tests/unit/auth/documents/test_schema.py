@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mqguard.auth.action import Action
 from mqguard.auth.documents.patterns import SOURCE
 from mqguard.auth.documents.problems import DocumentInvalid
-from mqguard.auth.documents.reading import read_document
+from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.schema import schema
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.source import Source

@@ -5,12 +5,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
-from mqguard.auth.documents.planning import Step, plan
+from mqguard.auth.documents.plan import PlanStep, plan
 from mqguard.auth.documents.problems import DocumentInvalid
-from mqguard.auth.documents.reading import read_document
-from mqguard.auth.documents.writing import write_document
+from mqguard.auth.documents.reader import read_document
+from mqguard.auth.documents.writer import write_document
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
@@ -61,7 +61,7 @@ def states(draw):
     names = ["ann", "bob"]
     found = [draw(st.one_of(st.none(), users(name))) for name in names]
     acls = [draw(st.one_of(st.none(), policies(name))) for name in names]
-    return Directory.of([ROOT, *filter(None, found)], [acl for acl in acls if acl is not None and acl.policies])
+    return AccessState.of([ROOT, *filter(None, found)], [acl for acl in acls if acl is not None and acl.policies])
 
 
 THRICE, ONCE = (ENTRIES[0], ENTRIES[2], ENTRIES[0], ENTRIES[0]), (ENTRIES[0],)
@@ -71,7 +71,7 @@ def state(*entries):
     """Users who have one policy each, of these entries."""
     found = list(zip(["ann", "bob"], entries, strict=False))
     users = [User(name, ROOT.secrets) for name, _ in found]
-    return Directory.of(
+    return AccessState.of(
         [ROOT, *users], [Acl(Subject(name), (Policy(PolicyType.CUSTOM, one),)) for name, one in found if one]
     )
 
@@ -93,21 +93,21 @@ def step_of(change, stored):
         case PutUser(user):
             old = stored.users.get(user.name)
             if old is None:
-                return Step("create", "user", user.name, (f"{user.type.value}, {user.status.value}",))
+                return PlanStep("create", "user", user.name, (f"{user.type.value}, {user.status.value}",))
             told = ["the secret changes"] if user.secrets != old.secrets else []
             if user.type != old.type:
                 told.append(f"type {old.type.value} becomes {user.type.value}")
             if user.status != old.status:
                 told.append(f"status {old.status.value} becomes {user.status.value}")
-            return Step("change", "user", user.name, tuple(told))
+            return PlanStep("change", "user", user.name, tuple(told))
         case DeleteUser(name):
-            return Step("delete", "user", name, ())
+            return PlanStep("delete", "user", name, ())
         case PutAcl(acl):
             name, new, verb = acl.subject.name, acl, "change" if acl.subject.name in stored.acls else "create"
         case DeleteAcl(subject):
             name, new, verb = subject.name, Acl(subject, ()), "delete"
     old = stored.acls.get(name, Acl(Subject(name), ()))
-    return Step(
+    return PlanStep(
         verb,
         "policies",
         name,
@@ -131,13 +131,13 @@ def entries_of(acl):
 @effort(50)
 def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wanted, prune, set_secrets):
     """From any state to any other: no step without its change, and afterwards everything is as it was written."""
-    wanted = Directory(wanted.users, {name: acl for name, acl in wanted.acls.items() if name in wanted.users})
+    wanted = AccessState(wanted.users, {name: acl for name, acl in wanted.acls.items() if name in wanted.users})
     text = write_document(wanted, lambda name: SecretReference(SecretPlace.ENV, f"secret_of_{name}"))
     found = plan(read_document(text), stored, resolve, prune=prune, set_secrets=set_secrets)
 
     assert found.steps == tuple(step_of(change, stored) for change in found.changes)
     snapshot = Snapshot.of(Metadata(list(stored.users.values()), list(stored.acls.values()))).after(found.changes)
-    after = Directory.of(snapshot.users(), snapshot.acls())
+    after = AccessState.of(snapshot.users(), snapshot.acls())
     kept = set() if prune else set(stored.users) - set(wanted.users)
     assert set(after.users) == set(wanted.users) | kept
     for name, user in after.users.items():
@@ -164,7 +164,7 @@ def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wante
 
 
 @given(states(), st.booleans())
-@example(Directory.of([ROOT], state(ONCE).acls.values()), True)
+@example(AccessState.of([ROOT], state(ONCE).acls.values()), True)
 @effort(30)
 def test_an_export_that_is_applied_is_no_change(stored, prune):
     """Whatever is stored, policies of nobody too: the document names all of it, so that nothing goes."""
@@ -181,7 +181,7 @@ def test_a_user_that_is_given_up_keeps_nothing():
         raise PolicyInvalid("it is nowhere")
 
     with pytest.raises(DocumentInvalid) as caught:
-        plan(read_document(text), Directory.of([ROOT], []), nowhere)
+        plan(read_document(text), AccessState.of([ROOT], []), nowhere)
     assert [problem.message for problem in caught.value.problems] == [
         "the secret of `ann` was not found: it is nowhere"
     ]

@@ -2,14 +2,14 @@
 
 import pytest
 
+from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.conversion import AccountUnfit, convert
-from mqguard.auth.migration.plain import read_plain
-from mqguard.auth.migration.report import Topic
+from mqguard.auth.migration.report import NoteKind
 
 
 def only_account(text):
     """The one account of a file that begins in its second line."""
-    (account,) = read_plain("plain_acl.yml", f"accounts:\n- {text}\n").accounts
+    (account,) = parse_acl_v1("plain_acl.yml", f"accounts:\n- {text}\n").accounts
     return account
 
 
@@ -26,7 +26,7 @@ def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, sho
     """As 1.0 counts; what is shorter is told at the account, and no secret is in it."""
     found = convert(only_account(f"{{accessKey: {name}, secretKey: {secret}}}")).notes
 
-    assert [(note.topic, str(note.mark), note.account) for note in found] == [(Topic.SHORT_KEY, "2:3", name)] * len(
+    assert [(note.topic, str(note.mark), note.account) for note in found] == [(NoteKind.SHORT_KEY, "2:3", name)] * len(
         short
     )
     for note, what in zip(found, short, strict=True):
@@ -55,7 +55,7 @@ def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
     assert str(caught.value).startswith(reason)
     assert "12345678" not in str(caught.value)
     (note,) = caught.value.notes
-    assert note.topic is Topic.SKIPPED_ACCOUNT
+    assert note.topic is NoteKind.SKIPPED_ACCOUNT
     assert (note.account, str(note.mark), note.file) == (name, place, "plain_acl.yml")
     assert note.message.startswith(reason)
 
@@ -71,12 +71,14 @@ def test_everything_that_keeps_an_account_out_is_told(name, called):
 
     refused = "is not a permission, and 1.0 rejects a file that has it: write `name=PERM`; the account"
     notes = [
-        note for note in caught.value.notes if note.topic is Topic.SKIPPED_ACCOUNT and "accessKey" not in note.message
+        note
+        for note in caught.value.notes
+        if note.topic is NoteKind.SKIPPED_ACCOUNT and "accessKey" not in note.message
     ]
     assert [note.message for note in notes] == [f"`{item}` {refused}{called} is left out" for item in ("g", "b=")]
     assert [note.mark.column for note in notes] == [text.index(item) + 3 for item in ("g]", "b=")]
     assert str(caught.value) == "; ".join(note.message for note in caught.value.notes)
-    assert Topic.WHITE_LIST not in {note.topic for note in caught.value.notes}
+    assert NoteKind.WHITE_LIST not in {note.topic for note in caught.value.notes}
 
 
 def test_a_white_list_is_noted_before_what_an_account_lists():
@@ -85,7 +87,7 @@ def test_a_white_list_is_noted_before_what_an_account_lists():
 
     notes = convert(only_account(text)).notes
     assert [note.topic for note in notes] == [
-        *(Topic.WHITE_LIST, Topic.UNKNOWN_PERMISSION, Topic.UNKNOWN_PERMISSION, Topic.REPLACED_ITEM),
+        *(NoteKind.WHITE_LIST, NoteKind.UNKNOWN_PERMISSION, NoteKind.UNKNOWN_PERMISSION, NoteKind.REPLACED_ITEM),
     ]
     assert (notes[0].account, notes[0].mark.column) == ("account1", text.index("10.0.0.1") + 3)
     assert notes[0].message.startswith("1.0 allows everything to `account1` from `10.0.0.1`, without a signature")

@@ -8,11 +8,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.grid import REQUEST_ACTIONS
+from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
+from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.conversion import AccountUnfit, convert
 from mqguard.auth.migration.differential import differences, differences_of
-from mqguard.auth.migration.plain import read_plain
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
@@ -20,7 +20,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.owned import group_need, topic_need
+from mqguard.guard.requirements.topic_ownership import group_need, topic_need
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 from tests.property.analysis.universe import acls, effort
 from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
@@ -44,7 +44,7 @@ EVERYTHING = Acl(
 
 def converted(lines):
     """The account with these lines; given up where it is kept out."""
-    (account,) = read_plain("plain_acl.yml", account_text(*lines)).accounts
+    (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     try:
         return convert(account)
     except AccountUnfit:
@@ -177,7 +177,7 @@ rights_here = st.one_of(
 def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
     """A user that exists, whatever it may do; policies of nobody; and an account that is left out, with every right."""
     assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
-    (account,) = read_plain("plain_acl.yml", account_text(*lines)).accounts
+    (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     why = "the existing user has other rights" if rights else "there are policies, but the user does not exist"
     _, told = found(differences_of(account, rights, exists=True))
     assert told == Counter(expected(lines, rights, why))

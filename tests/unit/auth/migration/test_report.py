@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.report import Topic
-from mqguard.store.access_key import load_sealing_key
+from mqguard.auth.migration.report import NoteKind
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.sealing_key import load_sealing_key
 from tests.unit.cli.policy_run import run_json
 
 MANUAL = Path(__file__).resolve().parents[4] / "docs" / "migration.md"
@@ -53,4 +53,4 @@ def test_the_manual_has_each_word():
     """The table of the manual names all of them, and no others."""
     told = MANUAL.read_text("utf-8").partition("## What is noted")[2].partition("\n\nAfter")[0]
 
-    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", told, re.MULTILINE)) == sorted(topic.value for topic in Topic)
+    assert sorted(re.findall(r"^\| `([a-z-]+)` \|", told, re.MULTILINE)) == sorted(topic.value for topic in NoteKind)

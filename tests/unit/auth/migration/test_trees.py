@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.action import Action
-from mqguard.auth.analysis.directory import Directory
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.migrating import NOBODY, migrate, plan_migration
-from mqguard.auth.migration.plain import read_plain
-from mqguard.auth.migration.report import Topic
+from mqguard.auth.migration.acl_v1 import parse_acl_v1
+from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
+from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
@@ -31,7 +31,7 @@ def account(name="account1", secret="12345678", **lines):
 
 
 def planned(*texts, unordered=False, existing=NOBODY):
-    files = [read_plain(f"{name}.yml", text, unordered=unordered) for name, text in zip("abc", texts, strict=False)]
+    files = [parse_acl_v1(f"{name}.yml", text, unordered=unordered) for name, text in zip("abc", texts, strict=False)]
     return plan_migration(files, existing)
 
 
@@ -52,7 +52,7 @@ def test_everything_that_keeps_an_account_out_is_told():
         (4, "`a`"),
         (6, "`c=PUB=SUB`"),
     ]
-    assert {note.topic for note in found.notes} == {Topic.SKIPPED_ACCOUNT}
+    assert {note.topic for note in found.notes} == {NoteKind.SKIPPED_ACCOUNT}
     assert (found.changes, found.differences) == ((), ())
 
 
@@ -97,7 +97,10 @@ def test_files_of_one_directory_have_no_order():
         "the account `account1` differs in `a.yml` line 2 and in `b.yml` line 2, and 1.0 uses the one "
         "whose file the directory lists first, which is unknown here: the account is left out; keep one of them"
     )
-    assert told(found, Topic.SKIPPED_ACCOUNT) == [("a.yml", 2, "account1", message), ("b.yml", 2, "account1", message)]
+    assert told(found, NoteKind.SKIPPED_ACCOUNT) == [
+        ("a.yml", 2, "account1", message),
+        ("b.yml", 2, "account1", message),
+    ]
     assert [(one.account, one.resource) for one in found.differences if one.resource.startswith("Topic:")] == [
         ("account1", "Topic:a"),
         ("account1", "Topic:a"),
@@ -107,26 +110,26 @@ def test_files_of_one_directory_have_no_order():
 
     alike = planned(one, HEAD + account(topicPerms="[a=SUB, ' a = PUB ']"), unordered=True)
     assert [done.user.name for done in alike.converted] == ["account1"]
-    assert [note.topic for note in alike.notes if note.file == "b.yml"] == [Topic.REPEATED_ACCOUNT]
+    assert [note.topic for note in alike.notes if note.file == "b.yml"] == [NoteKind.REPEATED_ACCOUNT]
 
 
 def test_the_order_that_is_known_counts():
     """Within a file, between a directory and the plain file after it, and of files that the operator names."""
     one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
-    plain_last = [read_plain("x.yml", one, unordered=True), read_plain("plain_acl.yml", other)]
-    within = [read_plain("x.yml", one + account(topicPerms="[a=SUB]"), unordered=True)]
+    plain_last = [parse_acl_v1("x.yml", one, unordered=True), parse_acl_v1("plain_acl.yml", other)]
+    within = [parse_acl_v1("x.yml", one + account(topicPerms="[a=SUB]"), unordered=True)]
 
     for found in (plan_migration(plain_last), plan_migration(within), planned(one, other)):
         (done,) = found.converted
         assert done.acl.entries(PolicyType.CUSTOM)[0].actions == (Action.PUB,)
-        assert len(told(found, Topic.REPEATED_ACCOUNT)) == 1
+        assert len(told(found, NoteKind.REPEATED_ACCOUNT)) == 1
 
 
 def test_users_that_exist_are_compared_and_left_alone():
     """Where they may do more or less than 1.0 gave is told apart: the migration changes nothing of it."""
     wide = Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.ALLOW)
     acl = Acl(Subject("account1"), (Policy(PolicyType.CUSTOM, (wide,)),))
-    existing = Directory.of([User("account1", (LiveSecret(Secret("other")),))], [acl])
+    existing = AccessState.of([User("account1", (LiveSecret(Secret("other")),))], [acl])
     found = planned(HEAD + account(topicPerms="[a=PUB, b=SUB]"), existing=existing)
 
     assert (found.changes, found.differences) == ((), ())
@@ -135,7 +138,7 @@ def test_users_that_exist_are_compared_and_left_alone():
         ("Topic:b", (Action.SUB,), True, False),
     ]
     assert found.standing[1].why == "the existing user has other rights"
-    orphan = planned(HEAD + account(topicPerms="[b=SUB]"), existing=Directory({}, {"account1": acl}))
+    orphan = planned(HEAD + account(topicPerms="[b=SUB]"), existing=AccessState({}, {"account1": acl}))
     assert orphan.changes == ()
     told_of = ("Topic:b", True, False, "there are policies, but the user does not exist")
     assert told_of in [(one.resource, one.before, one.after, one.why) for one in orphan.standing]
@@ -154,7 +157,7 @@ def test_only_what_java_trims_is_trimmed():
     assert not may(Action.PUB, "b")
     assert not may(Action.PUB, "d")
     assert may(Action.SUB, "c")
-    assert [message for *_, message in told(found, Topic.UNKNOWN_PERMISSION)] == [
+    assert [message for *_, message in told(found, NoteKind.UNKNOWN_PERMISSION)] == [
         "`a=PUB\u00a0` is not a permission of 1.0, which treats it as DENY: it stays DENY",
         "`d=\u3000PUB` is not a permission of 1.0, which treats it as DENY: it stays DENY",
     ]
@@ -166,7 +169,7 @@ def test_white_lists_of_any_form_are_reported_and_blank_ones_are_none():
     lines = "".join(f"- '{form}'\n" for form in [*forms, "", " "])
     found = planned(f"globalWhiteRemoteAddresses:\n{lines}-\n{HEAD}{account(whiteRemoteAddress=repr(' '))}")
 
-    assert [line for _, line, *_ in told(found, Topic.WHITE_LIST)] == list(range(2, 2 + len(forms)))
+    assert [line for _, line, *_ in told(found, NoteKind.WHITE_LIST)] == list(range(2, 2 + len(forms)))
     assert [one.resource for one in found.differences if not one.account] == [
         f"everything, from `{form}` without an account" for form in forms
     ]
@@ -228,7 +231,7 @@ def orders(files):
 @effort(150)
 def test_nobody_gains_a_right_whatever_the_tree(texts):
     """In whatever order a directory lists its files: who may do something here might do it in 1.0, with that secret."""
-    files = [read_plain(f"{at}.yml", text, unordered=at < len(texts) - 1) for at, text in enumerate(texts)]
+    files = [parse_acl_v1(f"{at}.yml", text, unordered=at < len(texts) - 1) for at, text in enumerate(texts)]
     store = MemoryMetadataStore()
     manager = MetadataManager(store)
     found = migrate(files, manager)
@@ -249,7 +252,7 @@ def test_nobody_gains_a_right_whatever_the_tree(texts):
     assert not any(one.after for one in found.differences)
     every = {one.access_key for file in files for one in file.accounts}
     left_out = every - {user.name for user in manager.snapshot.users()}
-    assert left_out <= {note.account for note in found.notes if note.topic is Topic.SKIPPED_ACCOUNT}
+    assert left_out <= {note.account for note in found.notes if note.topic is NoteKind.SKIPPED_ACCOUNT}
     version = manager.snapshot.version
     again = migrate(files, manager)
     assert again.changes == ()
@@ -261,7 +264,7 @@ def test_existing_users_and_policies_are_never_touched():
     store = MemoryMetadataStore()
     manager = MetadataManager(store)
     manager.create_user("account1", "my-own-secret", UserType.NORMAL)
-    found = migrate([read_plain("a.yml", HEAD + account(admin="true") + account("account2"))], manager)
+    found = migrate([parse_acl_v1("a.yml", HEAD + account(admin="true") + account("account2"))], manager)
 
     assert [user.name for user in (done.user for done in found.converted)] == ["account2"]
     assert manager.snapshot.user("account1").type is UserType.NORMAL

@@ -11,8 +11,8 @@ from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Request
 from mqguard.guard.audit import AdminChange
-from mqguard.guard.context import Access, Identity
-from mqguard.guard.touching import NoJudge
+from mqguard.guard.context import AdmittedRequest, Identity
+from mqguard.guard.object_authorization import AllowAll
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
@@ -314,7 +314,7 @@ def test_even_past_the_guard_an_unproven_name_changes_nothing(house, user):
     command = Command(
         3001, ext={"username": "boss"}, body=body({"username": "boss", "password": "x", "userType": "Super"})
     )
-    access = Access(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=NoJudge())
+    access = AdmittedRequest(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=AllowAll())
     with pytest.raises(RequestRefused, match="has not proven who it is"):
         administration.create_user(Request(command, wire, access))
     assert house.manager.get_user("boss") is None

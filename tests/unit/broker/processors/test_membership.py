@@ -10,7 +10,7 @@ from mqguard.auth.user import UserStatus
 from mqguard.broker.processors import membership
 from mqguard.engine.clients import CLIENT_LIFE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
-from mqguard.engine.notices import PAUSE_MS
+from mqguard.engine.rebalance_notifications import PAUSE_MS
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode

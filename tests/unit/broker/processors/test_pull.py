@@ -4,9 +4,9 @@ import pytest
 
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.broker.forbidden import with_forbidden
+from mqguard.broker.group_forbidden import with_forbidden
 from mqguard.broker.processors import pull as pull_module
-from mqguard.engine.clients import Client, Consuming, Subscription
+from mqguard.engine.clients import Client, ConsumerHeartbeat, Subscription
 from mqguard.model import record, tags
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
@@ -253,7 +253,7 @@ def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG
     wire = house.connect()
     codes = tags.codes_of(expression) or frozenset()
     subscription = Subscription(topic, expression, kind, codes=codes, version=version)
-    consuming = Consuming("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
+    consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
     house.broker.clients.consume(Client("c", wire, 0, 513, "root"), consuming, house.clock.now)
 
 

@@ -8,7 +8,7 @@ from mqguard.auth.signature import sign
 from mqguard.auth.user import LiveSecret, Secret
 from mqguard.broker.processors.access import LONGEST_KEPT_MS
 from mqguard.guard.audit import AdminChange
-from mqguard.guard.audit_lines import AuditLines
+from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.settings import Strategy
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command

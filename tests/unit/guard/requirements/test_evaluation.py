@@ -5,7 +5,7 @@ import pytest
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.requirements.row import GET, SUB, Absent, Level, Requirement, cluster, group, topic
+from mqguard.guard.requirements.row import GET, SUB, Requirement, RequirementLevel, WhenAbsent, cluster, group, topic
 from mqguard.remoting.command import Command
 
 CODE = 7
@@ -51,7 +51,7 @@ def test_a_named_cluster_is_the_one_named():
 
 def test_a_field_that_narrows_may_be_absent_but_not_blank():
     """White space is a name to some handlers and none to others."""
-    row = Requirement(named=(topic(GET), group(GET, absent=Absent.NARROWS)))
+    row = Requirement(named=(topic(GET), group(GET, absent=WhenAbsent.NARROWS)))
 
     assert needs(row, topic="t") == ["Topic:t"]
     assert needs(row, topic="t", group="") == ["Topic:t"]
@@ -70,7 +70,12 @@ def test_retry_topics_follow_the_group_named():
 
 
 @pytest.mark.parametrize(
-    ("level", "reason"), [(Level.SUPER, "super-only"), (Level.BROKER, "broker-only"), (Level.DEAD, "super-only")]
+    ("level", "reason"),
+    [
+        (RequirementLevel.SUPER, "super-only"),
+        (RequirementLevel.BROKER, "broker-only"),
+        (RequirementLevel.NOT_SERVED, "super-only"),
+    ],
 )
 def test_levels_that_only_super_users_reach(level, reason):
     """They are unclear to everybody else, whatever fields there are."""
@@ -90,12 +95,18 @@ def test_a_code_without_a_row():
 
 def test_what_is_pending():
     """Always where the row says so; else where every name that may be absent is absent."""
-    always = Requirements("c", {CODE: Requirement(named=(topic(GET, absent=Absent.TOUCHED),), touched="the message")})
+    always = Requirements(
+        "c", {CODE: Requirement(named=(topic(GET, absent=WhenAbsent.TOUCHED),), touched="the message")}
+    )
     unnamed = Requirements(
         "c",
         {
             CODE: Requirement(
-                named=(group(GET), topic(GET, absent=Absent.TOUCHED), topic(GET, "list", absent=Absent.TOUCHED)),
+                named=(
+                    group(GET),
+                    topic(GET, absent=WhenAbsent.TOUCHED),
+                    topic(GET, "list", absent=WhenAbsent.TOUCHED),
+                ),
                 unnamed="every topic",
             )
         },
@@ -114,7 +125,7 @@ def test_a_row_of_resources_names_some():
     """A row that demands rights on nothing is a mistake that is said at once."""
     with pytest.raises(ValueError, match="names none"):
         Requirement()
-    assert Requirement(level=Level.IDENTITY).named == ()
+    assert Requirement(level=RequirementLevel.IDENTITY).named == ()
 
 
 def test_types_of_named_things():

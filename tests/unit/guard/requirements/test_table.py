@@ -3,7 +3,7 @@
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
-from mqguard.guard.requirements.row import Level
+from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.table import TABLE
 from mqguard.remoting.codes import RequestCode
 
@@ -17,14 +17,14 @@ def test_no_code_stands_in_two_families():
 
 def test_every_code_needs_a_right():
     """No code is served to an authenticated sender without rights."""
-    free = {RequestCode(code).name for code, row in TABLE.items() if row.level is Level.IDENTITY}
+    free = {RequestCode(code).name for code, row in TABLE.items() if row.level is RequirementLevel.IDENTITY}
 
     assert free == set()
 
 
 def test_only_super_users_touch_configuration_and_routes():
     """Configuration of servers, and what decides which broker clients of all topics find."""
-    supers = {int(code) for code, row in TABLE.items() if row.level is Level.SUPER}
+    supers = {int(code) for code, row in TABLE.items() if row.level is RequirementLevel.SUPER}
 
     configuration = {25, 26, 318, 319, 1009, 1010}
     routes = {100, 102, 205, 216, 217, 327, 902, 903, 1011}
@@ -40,4 +40,4 @@ def test_no_right_of_an_operator_acts_as_a_broker():
     named = [one for row in TABLE.values() for one in row.named if one.type is ResourceType.CLUSTER]
     assert named
     assert not any(Action.UPDATE in one.actions for one in named)
-    assert {code for code, row in TABLE.items() if row.between and row.level is not Level.BROKER} == {901}
+    assert {code for code, row in TABLE.items() if row.between and row.level is not RequirementLevel.BROKER} == {901}

@@ -6,7 +6,7 @@ import pytest
 
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import ORDER_NAMESPACE
-from mqguard.namesrv.routes import Registration, TopicShape
+from mqguard.namesrv.routes import QueueLayout, Registration
 from mqguard.remoting.codes import ResponseCode
 
 
@@ -52,7 +52,7 @@ def test_an_ordered_topic_tells_its_order(directory):
 
 def test_a_client_of_a_zone_stays_in_it(directory):
     far = Registration(
-        cluster="C", broker="far", address="9.9.9.9:1", broker_id=0, zone="z2", topics={"t": TopicShape(1, 1, 6)}
+        cluster="C", broker="far", address="9.9.9.9:1", broker_id=0, zone="z2", topics={"t": QueueLayout(1, 1, 6)}
     )
     directory.routes.register(far, 0)
     zoned = directory.call(105, {"topic": "t", "__ZONE_MODE": "true", "__ZONE_NAME": "z2"})

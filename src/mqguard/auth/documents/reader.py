@@ -1,0 +1,202 @@
+"""The reader of policy documents: YAML text in, values out, or every problem with its position."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.findings import EntryLocation
+from mqguard.auth.blank import is_blank
+from mqguard.auth.documents import fields
+from mqguard.auth.documents.document import Assertion, Document, DocumentUser, SecretPlace, SecretReference
+from mqguard.auth.documents.node_reader import NodeReader, choice
+from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, compose
+from mqguard.auth.documents.patterns import VARIABLE
+from mqguard.auth.documents.problems import Mark, nearest
+from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.policy import Acl, Decision, Entry, Policy
+from mqguard.auth.resource import Resource
+from mqguard.auth.source import Source
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.verdict import Reason
+
+_user_type = choice("user type", {kind.value: kind for kind in UserType})
+_user_status = choice("user status", {status.value: status for status in UserStatus})
+_must = choice("outcome", {"allow": Decision.ALLOW, "deny": Decision.DENY})
+_reason = choice("reason", {reason.value: reason for reason in Reason})
+
+_SECRET_KEYS = frozenset(place.value for place in SecretPlace)
+
+T = TypeVar("T")
+_MarkedEntry = tuple[Mark, Entry]
+
+
+def read_document(text: str) -> Document:
+    """Parse a policy document.
+
+    Raises:
+        DocumentInvalid: There are problems; the error has each with its line and column.
+    """
+    root = compose(text)
+    reader = _Reader()
+    document = reader.document(root if root is not None else MappingNode(Mark(1, 1), ()))
+    reader.walk.finish()
+    return document
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.walk = NodeReader()
+        self._groups: dict[str, list[_MarkedEntry]] = {}
+        self._places: dict[EntryLocation, Mark] = {}
+        self._subjects: dict[str, Mark] = {}
+
+    def document(self, root: Node) -> Document:
+        found = self.walk.fields(root, "the document", fields.DOCUMENT)
+        if "version" in found:
+            self.walk.parsed(found["version"], "`version`", choice("version", {fields.VERSION: 1}))
+        users = self._users(found.get("users"))
+        self._read_groups(found.get("entry_groups"))
+        acls = self._acls(found.get("policies"))
+        tests = self._tests(found.get("tests"))
+        return Document(users, acls, tests, self._places, self._subjects)
+
+    def _users(self, node: Node | None) -> dict[str, DocumentUser]:
+        users: dict[str, DocumentUser] = {}
+        for key, value in self.walk.pairs(node, "`users`") if node is not None else ():
+            if is_blank(key.text):
+                self.walk.note(key.mark, "a user has no name: write `name:` before its fields")
+                continue
+            found = self._optional(value, f"user `{key.text}`", fields.USER)
+            kind = self._choice(found.get("type"), "`type`", _user_type, UserType.NORMAL)
+            status = self._choice(found.get("status"), "`status`", _user_status, UserStatus.ENABLE)
+            secret = self._secret(found.get("secret"))
+            known = self.walk.one_or_more(found.get("incarnation"), "`incarnation`", _name, optional=True)
+            users[key.text] = DocumentUser(key.text, kind, status, secret, key.mark, known)
+        return users
+
+    def _secret(self, node: Node | None) -> SecretReference | None:
+        if node is None:
+            return None
+        if not isinstance(node, MappingNode):
+            self.walk.note(
+                node.mark,
+                "a document never contains a secret: refer to it, `secret: {env: NAME}` or `secret: {file: PATH}`",
+            )
+            return None
+        for key, _ in node.pairs:
+            if key.text not in _SECRET_KEYS:
+                # The message does not quote the text: it may be the secret itself, as in `{s3cret}`.
+                self.walk.note(key.mark, "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`")
+                return None
+        if len(node.pairs) != 1:
+            self.walk.note(node.mark, "a secret has exactly one place: write `{env: NAME}` or `{file: PATH}`")
+            return None
+        found = self.walk.fields(node, "`secret`", fields.SECRET)
+        for place in SecretPlace:
+            if place.value in found:
+                parse = _variable if place is SecretPlace.ENV else _name
+                name = self.walk.parsed(found[place.value], f"`{place.value}`", parse)
+                return None if name is None else SecretReference(place, name, node.mark)
+        return None
+
+    def _read_groups(self, node: Node | None) -> None:
+        for key, value in self.walk.pairs(node, "`entry_groups`") if node is not None else ():
+            what = f"entry group `{key.text}`"
+            items = self.walk.items(value, what)
+            self._groups[key.text] = [entry for item in items for entry in self._entry(item, f"an entry of {what}")]
+
+    def _acls(self, node: Node | None) -> dict[str, Acl]:
+        acls: dict[str, Acl] = {}
+        for key, value in self.walk.pairs(node, "`policies`") if node is not None else ():
+            subject = self.walk.parsed(key, "a subject of `policies`", _subject)
+            if subject is None:
+                continue
+            if subject.name in acls:
+                self.walk.note(key.mark, f"the subject `{subject.key}` is repeated: merge its policies")
+                continue
+            self._subjects[subject.name] = key.mark
+            acls[subject.name] = Acl(subject, tuple(self._policies(subject, value)))
+        return acls
+
+    def _policies(self, subject: Subject, node: Node) -> Iterable[Policy]:
+        found = self._optional(node, f"the policies of `{subject.key}`", fields.POLICIES)
+        for kind, name in fields.POLICY_KEYS.items():
+            if name not in found:
+                continue
+            marked = list(self._uses(found[name], f"`{name}` of `{subject.key}`"))
+            for number, (mark, _) in enumerate(marked, 1):
+                self._places[EntryLocation(subject.name, kind, number)] = mark
+            if marked:
+                yield Policy(kind, tuple(entry for _, entry in marked))
+
+    def _uses(self, node: Node, what: str) -> Iterable[_MarkedEntry]:
+        for item in self.walk.items(node, what):
+            if not isinstance(item, MappingNode) or all(key.text != "use" for key, _ in item.pairs):
+                yield from self._entry(item, f"an entry of {what}")
+                continue
+            found = self.walk.fields(item, f"`use` in {what}", fields.USE)
+            if "use" in found:
+                for name in self.walk.one_or_more(found["use"], "`use`", self._group_name):
+                    yield from self._groups[name]
+
+    def _group_name(self, text: str) -> str:
+        if text not in self._groups:
+            raise PolicyInvalid(f"unknown entry group `{text}`: {nearest(text, self._groups)}")
+        return text
+
+    def _entry(self, node: Node, what: str) -> list[_MarkedEntry]:
+        """Return the entries of one item, one for each resource that it names."""
+        found = self.walk.fields(node, what, fields.ENTRY)
+        resources = self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse)
+        actions = self.walk.one_or_more(found.get("actions"), "`actions`", Action.parse)
+        sources = self.walk.one_or_more(found.get("sources"), "`sources`", Source.parse, optional=True)
+        decision = self._choice(found.get("decision"), "`decision`", Decision.parse, Decision.DENY)
+        if not actions:
+            return []
+        return [(node.mark, Entry(resource, actions, sources, decision)) for resource in resources]
+
+    def _tests(self, node: Node | None) -> tuple[Assertion, ...]:
+        items = self.walk.items(node, "`tests`") if node is not None else ()
+        return tuple(self._test(item) for item in items)
+
+    def _test(self, node: Node) -> Assertion:
+        found = self.walk.fields(node, "a test", fields.TEST)
+        return Assertion(
+            self.walk.one_or_more(found.get("user"), "`user`", _name),
+            self.walk.one_or_more(found.get("action"), "`action`", Action.parse),
+            self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse),
+            self.walk.one_or_more(found.get("from"), "`from`", Source.parse, optional=True),
+            self._choice(found.get("must"), "`must`", _must, Decision.DENY),
+            self._choice(found.get("reason"), "`reason`", _reason, None),
+            node.mark,
+        )
+
+    def _optional(self, node: Node, what: str, fields: fields.Fields) -> dict[str, Node]:
+        """Return the fields of a mapping; an empty value is an empty mapping."""
+        if isinstance(node, Scalar) and node.is_null:
+            return {}
+        return self.walk.fields(node, what, fields)
+
+    def _choice(self, node: Node | None, what: str, parse: Callable[[str], T], otherwise: T) -> T:
+        found = None if node is None else self.walk.parsed(node, what, parse)
+        return otherwise if found is None else found
+
+
+def _variable(text: str) -> str:
+    if re.fullmatch(VARIABLE, text) is None:
+        # The message does not quote the text: it may be the secret itself.
+        raise PolicyInvalid("`env` must be the name of a variable: letters, digits and `_`")
+    return text
+
+
+def _name(text: str) -> str:
+    return text
+
+
+def _subject(key: str) -> Subject:
+    subject = Subject.parse(key)
+    if is_blank(subject.name):
+        raise PolicyInvalid(f"`{key}` has no user name: write `User:name`")
+    return subject

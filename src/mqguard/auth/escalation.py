@@ -1,0 +1,171 @@
+"""Search for rights that other policies do not include: exact, with one request for each distinguishable kind.
+
+Entries distinguish two names only by a literal name or a prefix, and two addresses only by an end of a range. One name
+for each literal, one for each prefix, and one address for each end of a range represent all others.
+
+`analysis.comparison` finds the same for users to read: whole regions, and without a limit on the work. This search runs
+inside a change and blocks all requests, so it stops at the first excess right and rejects policies that are too large.
+A property test compares the two.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from mqguard.auth.action import Action
+from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.policy import Acl, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import CompiledEntry, PolicyIndex, mask_of
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Address
+
+_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
+_ASKED = tuple(action for action in Action if action is not Action.ALL)
+_MAX_CHECKS = 50_000
+"""Maximum number of tried requests: at worst a second of work, during which no other request is served."""
+_MAX_LOOKS = 2_000_000
+"""Maximum number of prefix lookups: one for each occurring length, for every name."""
+_MAX_RULES = 5_000_000
+"""Maximum number of evaluated entries: all that match a name, for every request with that name."""
+_MAX = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
+
+
+class Escalation(msgspec.Struct, frozen=True):
+    """A right that others do not have.
+
+    Attributes:
+        action: The allowed action.
+        resource: The resource.
+        address: The source; None for any address outside all ranges.
+    """
+
+    action: Action
+    resource: Resource
+    address: Address | None
+
+
+def find_escalation(new: Acl | None, *others: Acl | None) -> Escalation | None:
+    """Return a request that `new` allows and none of the others does, or None if no such request exists.
+
+    Args:
+        new: The policies to check; None allows nothing.
+        others: Other policies; one that allows the request is enough.
+
+    Raises:
+        MetadataRejected: The policies are so large that comparing them would block all requests.
+    """
+    if new is None:
+        return None
+    known = [acl for acl in others if acl is not None]
+    # If the first of the others has the very same entries, nothing can have changed.
+    scope = _difference(new, known[0]) if known else _entries(new)
+    index = PolicyIndex(new)
+    indexes = [PolicyIndex(acl) for acl in known]
+    checks = asked = 0
+    for kind, name, said in _names([new, *known], scope):
+        rules = index.rules(kind, name)
+        if not any(not rule.denies for rule in rules):
+            continue
+        held = [other.rules(kind, name) for other in indexes]
+        addresses = _addresses([rules, *held])
+        checks += len(addresses)
+        asked += len(addresses) * (len(rules) + sum(map(len, held)))
+        if checks > _MAX_CHECKS or asked > _MAX_RULES:
+            raise _too_large()
+        for address in addresses:
+            excess = _allowed(rules, address) & ~_union(held, address)
+            for action in _ASKED:
+                if excess & mask_of(frozenset({action})):
+                    return Escalation(action, said, address)
+    return None
+
+
+def _allowed(rules: Iterable[CompiledEntry], address: Address | None) -> int:
+    """Return the actions that are allowed there, as bits."""
+    undecided, allowed = -1, 0
+    for rule in rules:
+        decided = rule.bits & undecided
+        if decided and (rule.ranges is None or rule.ranges.hold(address)):
+            undecided &= ~decided
+            if not rule.denies:
+                allowed |= decided
+    return allowed
+
+
+def _union(held: Iterable[Iterable[CompiledEntry]], address: Address | None) -> int:
+    bits = 0
+    for rules in held:
+        bits |= _allowed(rules, address)
+    return bits
+
+
+def _entries(acl: Acl) -> list[Entry]:
+    return [entry for policy in acl.policies for entry in policy.entries]
+
+
+def _difference(one: Acl, other: Acl) -> list[Entry]:
+    """Return the entries that only one of two policies has."""
+    found: list[Entry] = []
+    for kind in PolicyType:
+        found += set(one.entries(kind)) ^ set(other.entries(kind))
+    return found
+
+
+def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, str, Resource]]:
+    """Yield one name for all names that no entry distinguishes, if an entry in scope covers it, with its resource."""
+    within = PolicyIndex(Acl(acls[0].subject, (Policy(PolicyType.CUSTOM, tuple(scope)),)))
+    everyone = [entry.resource for acl in acls for entry in _entries(acl) if entry.resource.name]
+    for kind in _TYPES:
+        named = list(dict.fromkeys(resource for resource in everyone if resource.type is kind))
+        if len(named) * len({len(resource.name) for resource in named if _is_prefix(resource)}) > _MAX_LOOKS:
+            raise _too_large()
+        fresh = _fresh_names(named)
+        for resource in (*named, Resource(kind, "", Pattern.ANY)):
+            name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
+            if within.rules(kind, name):
+                yield kind, name, resource
+
+
+def _fresh_names(named: list[Resource]) -> dict[str, str]:
+    """Return, for each prefix and the empty one, a name that it covers and no longer prefix covers."""
+    prefixes = {"", *(resource.name for resource in named if _is_prefix(resource))}
+    lengths = sorted({len(prefix) for prefix in prefixes})
+    following: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
+    for resource in named:
+        for length in lengths:
+            if length >= len(resource.name):
+                break
+            start = resource.name[:length]
+            if start in following:
+                following[start].add(resource.name[length])
+    return {prefix: prefix + _unused(taken) for prefix, taken in following.items()}
+
+
+def _is_prefix(resource: Resource) -> bool:
+    return resource.pattern is Pattern.PREFIXED
+
+
+def _too_large() -> MetadataRejected:
+    return MetadataRejected("the policies are too large to compare with the rights of their author: ask a Super user")
+
+
+def _unused(taken: set[str]) -> str:
+    code = ord("0")
+    while chr(code) in taken:
+        code += 1
+    return chr(code)
+
+
+def _addresses(all_rules: Iterable[Iterable[CompiledEntry]]) -> list[Address | None]:
+    """Return one address for all addresses that no range distinguishes."""
+    points: dict[int, set[int]] = {4: set(), 6: set()}
+    for rules in all_rules:
+        for rule in rules:
+            if rule.ranges is not None:
+                points[4].update(rule.ranges.starts4, (end + 1 for end in rule.ranges.ends4))
+                points[6].update(rule.ranges.starts6, (end + 1 for end in rule.ranges.ends6))
+    found: list[Address | None] = [None]
+    found += [ipaddress.IPv4Address(point) for point in sorted(points[4]) if point <= _MAX[4]]
+    found += [ipaddress.IPv6Address(point) for point in sorted(points[6]) if point <= _MAX[6]]
+    return found

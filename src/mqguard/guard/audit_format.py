@@ -1,0 +1,342 @@
+"""Turns audit records into lines: Apache's two formats, and one JSON object per record.
+
+Runs in the writer's thread, a batch at a time. What repeats from record to record is cached.
+
+Rule 1: nothing that a peer chose can look like another line, or like another part of its line. In Apache's format its
+names have no spaces, quotes, backslashes or control characters; in JSON they are strings.
+Rule 2: what is cached holds no connection, no signature, and no name that is longer than a legal one.
+"""
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+
+import msgspec
+
+from mqguard.auth.policy import Entry
+from mqguard.auth.verdict import Verdict
+from mqguard.guard.audit import MAX_NAME, MAX_SIGNATURE, AdminChange, AuditEvent, Record, Stream
+from mqguard.guard.context import Identity, RequiredPermission, RequiredPermissions, action_names
+from mqguard.guard.denial_groups import Folded, Repeats
+from mqguard.remoting.codes import CODE_NAMES
+
+_HASHED = 12
+"""Hex digits of a signature's SHA-256 that go on record: enough to tell signatures apart, useless to replay."""
+
+_APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
+"""Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
+
+_REMEMBERED = 4096
+_REMEMBERED_NEEDS = 4
+"""Most resources of a record that is cached."""
+
+SHADOW_DENY = "shadow-deny"
+"""The verdict about a request that was let in, and would be refused if policies were enforced."""
+
+_sha256 = hashlib.sha256
+_encode = msgspec.json.Encoder().encode
+
+
+class _Parts(msgspec.Struct, gc=False):
+    """What the lines of like records have in common.
+
+    Attributes:
+        authentication: Apache's line between the time and the hash; empty if there is none.
+        authorizations: Apache's lines between the times: nothing before the first, then one for each need.
+        head: The JSON line between the time and the latency.
+        tail: The JSON line after the latency.
+        known: The objects that the key knows by their ids, which must not become the ids of others.
+    """
+
+    authentication: str
+    authorizations: tuple[str, ...]
+    head: str
+    tail: str
+    known: tuple[Identity | RequiredPermissions | Entry | None, ...] = ()
+
+
+class AuditLines:
+    """Renders records as Apache's lines and as JSON lines. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._ms = -1
+        self._apache_time = ""
+        self._iso_time = ""
+        self._stamp = ""
+        self._known: dict[tuple[object, ...], _Parts] = {}
+
+    def render(self, records: Sequence[Record]) -> tuple[bytes, bytes]:
+        """Return Apache's lines and the JSON lines of a batch, whichever files they go to."""
+        apache: list[str] = []
+        lines: list[str] = []
+        self._render(records, [(apache, lines)] * len(Stream))
+        return _bytes(apache), _bytes(lines)
+
+    def render_streams(self, records: Sequence[Record]) -> tuple[bytes, ...]:
+        """Return Apache's lines and the JSON lines of a batch for each stream, in the order of the streams."""
+        parts: list[tuple[list[str], list[str]]] = [([], []) for _ in Stream]
+        self._render(records, parts)
+        return tuple([_bytes(lines) for pair in parts for lines in pair])
+
+    def _render(self, records: Sequence[Record], parts: Sequence[tuple[list[str], list[str]]]) -> None:
+        for record in records:
+            if record.when_ms != self._ms:
+                self._tell(record.when_ms)
+            if isinstance(record, AuditEvent):
+                self._decision(record, *parts[record.stream])
+            elif isinstance(record, AdminChange):
+                parts[Stream.KEPT][1].append(self._change(record))
+            elif isinstance(record, Repeats):
+                self._repeats(record, parts)
+            else:
+                self._folded(record, *parts[record.stream])
+
+    def lost(self, count: int, when_ms: int) -> tuple[bytes, bytes]:
+        """Return the lines that say how many admissions found no room."""
+        self._tell(when_ms)
+        apache = f"{self._apache_time} WARN mqguard - [AUDIT] {count} records are missing here: there was no room.\n"
+        line = {"time": self._stamp, "event": "lost", "count": count}
+        return apache.encode(), _encode(line) + b"\n"
+
+    def _tell(self, when_ms: int) -> None:
+        self._ms = when_ms
+        second = when_ms // 1000
+        if second != self._second:
+            self._second = second
+            moment = dt.datetime.fromtimestamp(second, dt.UTC)
+            self._iso_time = moment.strftime("%Y-%m-%dT%H:%M:%S")
+            self._apache_time = moment.astimezone(_APACHE_ZONE).strftime("%Y-%m-%d %H:%M:%S")
+        self._stamp = f"{self._iso_time}.{when_ms % 1000:03d}Z"
+
+    def _decision(self, record: AuditEvent, apache: list[str], lines: list[str]) -> None:
+        parts = self._parts(record)
+        time = self._apache_time
+        if parts.authentication:
+            apache.append(f"{time}{parts.authentication}{hash_of(record.signature or '')}.\n")
+        apache.append(time.join(parts.authorizations))
+        lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
+
+    def _parts(self, record: AuditEvent) -> _Parts:
+        identity, needs, verdicts = record.identity, record.needs, record.verdicts
+        if record.decision_id or len(needs) > _REMEMBERED_NEEDS:
+            return _parts_of(record)
+        # What a connection proved, needs and entries are the same objects again and again, so their ids tell them
+        # apart, and with address and code they settle all else that the lines say. What is cached keeps them alive, so
+        # that no other objects can get these ids.
+        deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
+        key = (id(identity), record.source, id(needs), record.code, deciders, record.reason)
+        parts = self._known.get(key)
+        if parts is None:
+            parts = _parts_of(record)
+            if all([len(need.name) <= MAX_NAME for need in needs]) and len(record.user) <= MAX_NAME:  # noqa: C419
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                parts.known = (identity, needs, *[verdict.decided_by for verdict in verdicts])
+                self._known[key] = parts
+        return parts
+
+    def _repeats(self, record: Repeats, parts: Sequence[tuple[list[str], list[str]]]) -> None:
+        case, span = record.case, {"count": record.count, "first": _iso(record.first_ms), "last": self._stamp}
+        if isinstance(case, AdminChange):
+            parts[Stream.KEPT][1].append(self._change(case, span))
+        elif isinstance(case, AuditEvent):
+            apache, lines = parts[case.stream]
+            made, time = _parts_of(case), self._apache_time
+            more = f" This happened {record.count} more times since {_apache_time(record.first_ms)}.\n"
+            if made.authentication:
+                apache.append(f"{time}{made.authentication}{hash_of(case.signature or '')}.{more}")
+            apache.extend([f"{time}{line[:-1]}{more}" for line in made.authorizations[1:]])
+            told = _json(span)[1:-1]
+            lines.append(f'{{"time":"{self._stamp}",{made.head}{case.latency_ns // 1000},{told}{made.tail}')
+
+    def _folded(self, record: Folded, apache: list[str], lines: list[str]) -> None:
+        who = f"User:{_plain(record.user)}" if record.user else "several users"
+        apache.append(
+            f"{self._apache_time} WARN mqguard - [AUDIT] {record.count} more requests of {who} from sourceIp = "
+            f"{','.join(map(_plain, record.sources))} were refused since {_apache_time(record.first_ms)} for request = "
+            f"{','.join(map(str, record.codes))}, one line each would be too many.\n"
+        )
+        line: dict[str, object] = {
+            "time": self._stamp,
+            "event": "folded",
+            "verdict": "deny",
+            "reason": "",
+            "user": record.user,
+            "authenticated_by": record.method,
+            "source": record.sources[0] if len(record.sources) == 1 else "",
+            "count": record.count,
+            "first": _iso(record.first_ms),
+            "last": self._stamp,
+            "sources": record.sources,
+            "codes": record.codes,
+            "reasons": record.reasons,
+            "denied": record.resources,
+        }
+        if record.shadowed:
+            line["shadowed"] = record.shadowed
+        lines.append(_json(line) + "\n")
+
+    def _change(self, record: AdminChange, span: dict[str, object] | None = None) -> str:
+        line: dict[str, object] = {
+            "time": self._stamp,
+            "event": "change",
+            "user": record.user,
+            "authenticated_by": record.method,
+            "source": record.source,
+            "code": record.code,
+            "operation": record.operation,
+            "subject": record.subject,
+            "details": record.details,
+            "outcome": record.outcome,
+        }
+        if record.id:
+            line["id"] = record.id
+        if record.recovered:
+            line["recovered"] = True
+        return _json({**line, **(span or {})}) + "\n"
+
+
+class StreamLines(AuditLines):
+    """Renders records for the files of all streams (`telemetry.audit_writer.Lines`)."""
+
+    def render(self, records: Sequence[Record]) -> tuple[bytes, ...]:  # type: ignore[override]
+        """Return the lines of a batch, for each file."""
+        return self.render_streams(records)
+
+    def lost(self, count: int, when_ms: int) -> tuple[bytes, ...]:  # type: ignore[override]
+        """Return the lines that say how many admissions found no room, for each file."""
+        return (b"", b"", *super().lost(count, when_ms), b"", b"")
+
+
+def hash_of(signature: str) -> str:
+    """Return what stands for a signature on record; of one that is too long to be valid, the beginning counts."""
+    signature = signature[:MAX_SIGNATURE]
+    return f"sha256:{_sha256(signature.encode('utf-8', 'surrogatepass')).hexdigest()[:_HASHED]}"
+
+
+def verdict_of(record: AuditEvent) -> str:
+    """What became of a request, in a word."""
+    if record.refused:
+        return "deny"
+    return SHADOW_DENY if record.shadow else "allow"
+
+
+def _parts_of(record: AuditEvent) -> _Parts:
+    line: dict[str, object] = {
+        "event": record.stage.value,
+        "verdict": verdict_of(record),
+        "reason": str(record.reason),
+        "user": _cut(record.user),
+        "authenticated_by": record.method,
+        "source": record.source,
+        "code": record.code,
+        "request": CODE_NAMES.get(record.code, "unknown"),
+        "needs": [
+            need_facts(need, record.verdicts[at] if at < len(record.verdicts) else None)
+            for at, need in enumerate(record.needs)
+        ],
+    }
+    if record.resources:
+        line["resources"] = record.resources
+    if record.decision_id:
+        line["decision"] = record.decision_id
+    return _Parts(
+        authentication=_authentication(record),
+        authorizations=(
+            "",
+            *(
+                _authorization(record, need, verdict)
+                for need, verdict in zip(record.needs, record.verdicts, strict=False)
+            ),
+        ),
+        head=_json(line)[1:-1] + ',"micros":',
+        tail="}\n",
+    )
+
+
+def _authentication(record: AuditEvent) -> str:
+    if record.signature is None or not record.user:
+        return ""
+    level, outcome = ("DEBUG", "success") if record.method else ("INFO", "failed")
+    return (
+        f" {level} mqguard - [AUTHENTICATION] User:{_plain(record.user)} is authenticated {outcome} with Signature = "
+    )
+
+
+def _authorization(record: AuditEvent, need: RequiredPermission, verdict: Verdict) -> str:
+    level = "DEBUG" if verdict.allowed else "INFO"
+    return (
+        f" {level} mqguard - [AUTHORIZATION] Subject = User:{_plain(record.user)} is {verdict.decision.value} "
+        f"Action = {','.join(action_names(need))} from sourceIp = {record.source} on resource = "
+        f"{_plain(need.key)} for request = {record.code}.\n"
+    )
+
+
+def _json(value: dict[str, object]) -> str:
+    try:
+        text = _encode(value).decode()
+    except UnicodeEncodeError:
+        # A name that is no Unicode text: a peer may send half a surrogate pair. This writer escapes it.
+        return json.dumps(value, separators=(",", ":"))
+    if text.isprintable():
+        return text
+    # Such as marks that turn the direction of a terminal: valid JSON, and a line that looks like another.
+    return "".join([one if one.isprintable() else json.dumps(one)[1:-1] for one in text])
+
+
+def need_facts(need: RequiredPermission, verdict: Verdict | None) -> dict[str, object]:
+    """A need, and what became of it, as they go on record."""
+    told: dict[str, object] = {"resource": _cut(need.key), "actions": action_names(need)}
+    if verdict is not None:
+        told["verdict"] = verdict.decision.value
+        if verdict.decided_by is not None:
+            told["decided_by"] = _entry(verdict.decided_by)
+    return told
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    return {
+        "resource": entry.resource.key,
+        "actions": [action.value for action in entry.actions],
+        "sources": [source.text for source in entry.sources],
+        "decision": entry.decision.value,
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_KEY else f"{text[:_MAX_KEY]}...({len(text)} characters)"
+
+
+_MAX_KEY = MAX_NAME + 32
+"""The longest text of a record that is not cut: a name with the kind of its resource."""
+_UNSAFE = frozenset(" \\\"'=,")
+
+
+def _plain(text: str) -> str:
+    """Return a name as one word, whatever a peer calls itself: what could end the word is escaped."""
+    text = _cut(text)
+    if text.isalnum() or (text.isprintable() and _UNSAFE.isdisjoint(text)):
+        return text
+    return "".join([one if one.isprintable() and one not in _UNSAFE else _escape(one) for one in text])
+
+
+def _escape(one: str) -> str:
+    code = ord(one)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _bytes(lines: list[str]) -> bytes:
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def _iso(when_ms: int) -> str:
+    moment = dt.datetime.fromtimestamp(when_ms // 1000, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{when_ms % 1000:03d}Z"
+
+
+def _apache_time(when_ms: int) -> str:
+    return dt.datetime.fromtimestamp(when_ms // 1000, dt.UTC).astimezone(_APACHE_ZONE).strftime("%Y-%m-%d %H:%M:%S")

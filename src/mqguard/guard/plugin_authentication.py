@@ -1,0 +1,154 @@
+"""Who sent a request, where plugins have a say: a provider in place of our signatures, and handlers after either."""
+
+from collections.abc import Sequence
+
+from mqguard.auth.authenticator import AUTHENTICATION_FAILED
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.snapshot import Snapshot
+from mqguard.auth.throttle import Throttle
+from mqguard.guard.authenticate import Authentication
+from mqguard.guard.authentication_cache import AuthenticationCache
+from mqguard.guard.connection_throttle import ConnectionThrottle
+from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
+from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
+from mqguard.guard.plugin_calls import PluginFailed, PluginInvoker, PluginResults
+from mqguard.guard.settings import GuardSettings
+from mqguard.guard.whitelist import codes_of
+from mqguard.model.clock import Clock
+from mqguard.model.peer import Peer
+from mqguard.remoting.command import Command
+from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+
+REFUSED = "plugin-refused"
+
+
+class PluginAuthentication:
+    """The parts that all requests share.
+
+    Args:
+        ours: What is asked where there is no provider, and where authentication is off.
+        provider: What finds out who sent a request, None for ours.
+        handlers: What is asked afterwards.
+        cache: Cache of the strategy, None if it has none.
+    """
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        ours: Authentication,
+        provider: PluginInvoker[str | NotAuthenticated] | None,
+        handlers: Sequence[PluginInvoker[HandlerResult]],
+        cache: AuthenticationCache | None,
+        throttle: Throttle,
+        clock: Clock,
+    ) -> None:
+        self._enabled = settings.authentication_enabled
+        self._excused = codes_of(settings.authentication_whitelist)
+        self._ours = ours
+        self._provider = provider
+        self._handlers = tuple(handlers)
+        self._cache = cache
+        self._throttle = ConnectionThrottle(throttle)
+        self._now_ms = clock.now_ms
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot, answers: PluginResults) -> Identity | None:
+        """As `Authentication.identify`.
+
+        Raises:
+            AuthenticationFailed: Also as the plugins say, or because they fail.
+            Waits: A plugin is to be asked first.
+        """
+        if not self._enabled:
+            return self._ours.identify(command, peer, snapshot)
+        excused = command.code in self._excused
+        try:
+            if self._provider is None:
+                identity = self._ours.identify(command, peer, snapshot)
+            elif excused and ACCESS_KEY not in command.ext and SECURITY_TOKEN not in command.ext:
+                return None
+            else:
+                identity = self._prove(self._provider, command, peer, snapshot, answers)
+            if identity is not None and identity.method is not BY_CLAIM:
+                self._check(command, peer, identity, answers)
+        except PluginFailed as failed:
+            if excused:
+                return None
+            raise AuthenticationFailed(failed.reason, AUTHENTICATION_FAILED) from None
+        except AuthenticationFailed:
+            # A proof that is not good leaves the sender of an excused request nobody, as without plugins.
+            if excused:
+                return None
+            raise
+        return identity
+
+    def _prove(
+        self,
+        provider: PluginInvoker[str | NotAuthenticated],
+        command: Command,
+        peer: Peer,
+        snapshot: Snapshot,
+        answers: PluginResults,
+    ) -> Identity:
+        claimed = command.ext.get(ACCESS_KEY, "")
+        now = self._now_ms()
+        state = self._throttle.state(peer)
+        if self._cache is not None and claimed:
+            found = self._cache.find(state, claimed, snapshot.version, now)
+            if found is not None:
+                return found
+        # As without a provider: once the user's record with us has changed, what was proved before counts no more.
+        is_known = state.claimed == claimed and snapshot.user(claimed) is state.user
+        # A token may prove a user without naming one: what was proved before says nothing about the next token then.
+        is_guess = bool(claimed) or SECURITY_TOKEN in command.ext
+        if is_guess and not (claimed and is_known):
+            self._throttle.check(claimed, peer, now)
+        name = provider.ask(answers, _claim(command, peer))
+        if isinstance(name, NotAuthenticated):
+            if is_guess:
+                self._throttle.failed(claimed, peer, now)
+            raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
+        user = snapshot.user(name)
+        if user is not None and not user.is_enabled:
+            raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
+        if not is_known:
+            # A provider may name another user than the request claims. The claim is not authenticated then.
+            state.claimed = claimed if claimed == name else None
+            state.user = user
+            self._throttle.succeeded(claimed, name, peer)
+        # Rule 2 of `extension.py`: who is Super stands in our users alone.
+        identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)
+        if self._cache is not None:
+            self._cache.add(state, identity, snapshot.version, now, None)
+        return identity
+
+    def _check(self, command: Command, peer: Peer, identity: Identity, answers: PluginResults) -> None:
+        for handler in self._handlers:
+            if handler.ask(answers, _claim(command, peer), identity.user) is not HandlerResult.NEXT:
+                raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
+
+
+class PerRequestAuthentication:
+    """The authentication of one request, with what plugins have answered about it."""
+
+    __slots__ = ("_answers", "_shared")
+
+    def __init__(self, shared: PluginAuthentication, answers: PluginResults) -> None:
+        self._shared = shared
+        self._answers = answers
+
+    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
+        """See `PluginAuthentication.identify`."""
+        return self._shared.identify(command, peer, snapshot, self._answers)
+
+
+def _claim(command: Command, peer: Peer) -> AuthenticationRequest:
+    ext = command.ext
+    return AuthenticationRequest(
+        user=ext.get(ACCESS_KEY, ""),
+        signature=ext.get(SIGNATURE, ""),
+        token=ext.get(SECURITY_TOKEN, ""),
+        content=signed_content(ext, command.body, command.version),
+        code=command.code,
+        source=peer.ip,
+        tls=peer.tls,
+    )

@@ -1,0 +1,189 @@
+"""Whether a sender may do something, where plugins have a say: a provider in place of our policies, and handlers."""
+
+from collections.abc import Sequence
+
+from mqguard.auth.policy import Decision
+from mqguard.auth.rights import Rights
+from mqguard.auth.verdict import Reason, Verdict
+from mqguard.errors import MqguardError
+from mqguard.guard.authorize import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization
+from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions, action_names
+from mqguard.guard.implicit_grants import ImplicitGrants
+from mqguard.guard.plugin_adapters import relies
+from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, CacheStrategy, HandlerResult, Ruling
+from mqguard.guard.plugin_authentication import REFUSED
+from mqguard.guard.plugin_calls import Call, PluginCallsPending, PluginFailed, PluginInvoker, PluginResults
+from mqguard.model.clock import Clock
+
+ALLOWED = Verdict(Decision.ALLOW, Reason.ALLOWED)
+"""Allowed by a provider; no entry decided."""
+DENIED = Verdict(Decision.DENY, Reason.DENIED)
+"""Refused by a plugin, for the wording; no entry decided."""
+
+
+class NotAllowed(MqguardError):
+    """A plugin refuses, or gives no answer.
+
+    Attributes:
+        reason: `plugin-refused` or why there is no answer.
+        need: What is refused; None if it is the request as such.
+    """
+
+    def __init__(self, reason: str, need: RequiredPermission | None) -> None:
+        super().__init__(f"refused: {reason}")
+        self.reason = reason
+        self.need = need
+
+
+class Rulings:
+    """What a provider has ruled, for the stateful strategy: for a limited time and one version of our users.
+
+    Args:
+        limit: Most rulings to remember.
+        keep_ms: For how long.
+        strategy: Whether they are relied on; None for always.
+    """
+
+    def __init__(self, limit: int, keep_ms: int, strategy: CacheStrategy | None) -> None:
+        self._limit = limit
+        self._keep_ms = keep_ms
+        self._strategy = strategy
+        self._known: dict[AuthorizationRequest, tuple[Ruling, int, Rights | None]] = {}
+
+    def find(self, question: AuthorizationRequest, rights: Rights | None, now_ms: int) -> Ruling | None:
+        """The ruling, None if the provider is to be asked."""
+        found = self._known.get(question)
+        # The same rights: nothing about the user has changed with us since.
+        if found is None or now_ms - found[1] >= self._keep_ms or found[2] is not rights:
+            return None
+        age = now_ms - found[1]
+        if self._strategy is not None and not relies(self._strategy, CachedResult(question.user, "", question, age)):
+            return None
+        return found[0]
+
+    def add(self, question: AuthorizationRequest, rights: Rights | None, ruling: Ruling, now_ms: int) -> None:
+        """Remember one."""
+        if len(self._known) >= self._limit:
+            self._known.clear()
+        self._known[question] = (ruling, now_ms, rights)
+
+
+class PerRequestAuthorization(Authorization):
+    """The authorization of one request, with what plugins have answered about it."""
+
+    def __init__(
+        self,
+        builtin: ImplicitGrants,
+        provider: PluginInvoker[Ruling] | None,
+        handlers: Sequence[PluginInvoker[HandlerResult]],
+        rulings: Rulings | None,
+        clock: Clock,
+        answers: PluginResults,
+    ) -> None:
+        super().__init__(builtin)
+        self.prefetches = provider is not None
+        self._provider = provider
+        self._handlers = handlers
+        self._rulings = rulings
+        self._now_ms = clock.now_ms
+        self._answers = answers
+
+    def judge(
+        self, identity: Identity | None, rights: Rights | None, need: RequiredPermission, code: int, ip: str
+    ) -> Verdict:
+        """As `Authorization.judge`.
+
+        Raises:
+            NotAllowed: A plugin refuses or fails.
+            Waits: A plugin is to be asked first.
+        """
+        if self._provider is None or not _is_asked_about(identity, rights):
+            verdict = super().judge(identity, rights, need, code, ip)
+        else:
+            verdict = self._rule(self._provider, _question(identity, need, code, ip), rights, need)
+        if verdict.decision is Decision.ALLOW and identity is not None:
+            self._check(_question(identity, need, code, ip), need)
+        return verdict
+
+    def judge_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
+        """As `Authorization.judge_sender`; where a provider decides, a user need not be one of ours."""
+        if self._provider is None:
+            return super().judge_sender(identity, rights)
+        if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
+            return NOBODY
+        return DISABLED if rights is not None and not rights.user.is_enabled else SOMEBODY
+
+    def prefetch(
+        self, identity: Identity | None, rights: Rights | None, needs: RequiredPermissions, code: int, ip: str
+    ) -> None:
+        """Have the provider asked about everything at once.
+
+        Raises:
+            Waits: There is something to ask.
+        """
+        provider = self._provider
+        if provider is None or not _is_asked_about(identity, rights):
+            return
+        calls: list[Call] = []
+        for need in needs:
+            question = _question(identity, need, code, ip)
+            if self._remembered(question, rights) is None:
+                call = provider.prefetch(self._answers, question)
+                if call is not None:
+                    calls.append(call)
+        if calls:
+            raise PluginCallsPending(calls, self._answers)
+
+    def check_sender(self, identity: Identity, code: int, ip: str) -> None:
+        """Ask the handlers about a request that needs no more than a user.
+
+        Raises:
+            NotAllowed: A handler refuses or fails.
+            Waits: A handler is to be asked first.
+        """
+        self._check(AuthorizationRequest(identity.user, identity.method, ip, code, "", "", ()), None)
+
+    def _remembered(self, question: AuthorizationRequest, rights: Rights | None) -> Ruling | None:
+        return None if self._rulings is None else self._rulings.find(question, rights, self._now_ms())
+
+    def _rule(
+        self,
+        provider: PluginInvoker[Ruling],
+        question: AuthorizationRequest,
+        rights: Rights | None,
+        need: RequiredPermission,
+    ) -> Verdict:
+        ruling = self._remembered(question, rights)
+        if ruling is None:
+            try:
+                ruling = provider.ask(self._answers, question)
+            except PluginFailed as failed:
+                raise NotAllowed(failed.reason, need) from None
+            if self._rulings is not None:
+                self._rulings.add(question, rights, ruling, self._now_ms())
+        if ruling is Ruling.ALLOW:
+            return ALLOWED
+        if ruling is Ruling.SILENT and self._builtin.grants(question.code, need):
+            return BUILTIN
+        raise NotAllowed(REFUSED, need)
+
+    def _check(self, question: AuthorizationRequest, need: RequiredPermission | None) -> None:
+        for handler in self._handlers:
+            try:
+                step = handler.ask(self._answers, question)
+            except PluginFailed as failed:
+                raise NotAllowed(failed.reason, need) from None
+            if step is not HandlerResult.NEXT:
+                raise NotAllowed(REFUSED, need)
+
+
+def _is_asked_about(identity: Identity | None, rights: Rights | None) -> bool:
+    """Whether a provider decides about a sender; nobody, who is Super and who is disabled is ours to judge."""
+    if identity is None:
+        return False
+    return rights is None or (rights.user.is_enabled and not rights.user.is_super)
+
+
+def _question(identity: Identity | None, need: RequiredPermission, code: int, ip: str) -> AuthorizationRequest:
+    user, method = ("", "") if identity is None else (identity.user, identity.method)
+    return AuthorizationRequest(user, method, ip, code, need.type.value, need.name, tuple(action_names(need)))

@@ -1,0 +1,214 @@
+"""Everything of a standalone server but its sockets: opened in order, closed in reverse."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.ports import MetadataStore
+from mqguard.auth.sealing import SealingKey
+from mqguard.broker.configuration import ExposedConfiguration as Told
+from mqguard.broker.server import Broker, BrokerPorts
+from mqguard.config import access_options, options, server_options
+from mqguard.config.loader import Configuration
+from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.router import Router
+from mqguard.dispatch.suspended import SuspendedRequests
+from mqguard.engine.engine import Engine
+from mqguard.guard.guard import Guard
+from mqguard.guard.plugin_guard import PluginGuard
+from mqguard.guard.ports import GuardPorts
+from mqguard.model.clock import Clock
+from mqguard.namesrv.kv import KvTable
+from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.server import NameServer
+from mqguard.net.scheduler import Scheduler
+from mqguard.net.server import Application, RemotingServer
+from mqguard.runtime import metrics, plugins, settings
+from mqguard.runtime.access import OnAdminCreated, prepare_users
+from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.change_journal import ChangeJournal
+from mqguard.runtime.incarnations import new_incarnation
+from mqguard.runtime.kv_file import KvFile
+from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime.plugin_threads import PluginThreads
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.rocksdb import RocksMessageStore
+from mqguard.store.sealing_key import load_sealing_key
+from mqguard.telemetry.metrics import Metrics
+from mqguard.telemetry.prometheus import PrometheusCollector
+
+
+class Components:
+    """The parts of a standalone server.
+
+    Args:
+        config: What is configured.
+        data: The data directory, which this process holds.
+        clock: Tells the time.
+        first_start: Told if a super user had to be made.
+
+    Raises:
+        ConfigInvalid: A setting cannot be used.
+        StartFailed: A file cannot be written.
+        StoreError: The messages cannot be opened.
+        MetadataStoreFailed: Users and policies cannot be opened.
+
+    Attributes:
+        broker: What the broker's listener serves.
+        namesrv: What the name server's listener serves.
+    """
+
+    broker: Application
+    namesrv: Application
+    _threads: PluginThreads | None
+    _users: MetadataStore
+
+    def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: OnAdminCreated) -> None:
+        with contextlib.ExitStack() as opened:
+            key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
+            self._users = users = _metadata_store(config, data, key)
+            opened.callback(users.close)
+            manager = MetadataManager(users, new_incarnation)
+            self._audit = audit_log = _audit_log(manager, config, data, first_start, clock)
+            opened.callback(audit_log.close)
+            audit = audit_log.trail
+            self._metrics = Metrics()
+            metrics.observe_users(self._metrics, manager)
+            metrics.observe_audit(self._metrics, audit_log)
+            guard, parking = self._guard(
+                config,
+                GuardPorts(
+                    metadata=manager,
+                    clock=clock,
+                    ticks=time.perf_counter_ns,
+                    new_id=_decision_id,
+                    audit=audit,
+                    metrics=self._metrics,
+                ),
+                opened,
+            )
+            store = RocksMessageStore(data / "messages", settings.sync_interval_ms(config))
+            opened.callback(store.close)
+            self._engine = Engine(store, settings.engine_settings(config), clock)
+            opened.callback(self._engine.turn.commit)
+            routes = RouteTable()
+            told = {option.name: config.text(option) for option in options.OPTIONS}
+            self._broker = Broker(
+                self._engine,
+                settings.broker_settings(config),
+                BrokerPorts(
+                    guard=guard,
+                    clock=clock,
+                    manager=manager,
+                    audit=audit,
+                    configuration=Told(told),
+                    refusals=guard.refusals,
+                    sealing_key=key,
+                    announcer=routes,
+                    parking=parking,
+                    at_turn_end=[audit_log.end_turn],
+                    metrics=PrometheusCollector(self._metrics).samples,
+                ),
+            )
+            self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
+            self.broker = self._broker.application
+            self.namesrv = Router(
+                guard,
+                self._namesrv.handlers(),
+                explain,
+                parking=parking,
+                at_close=[self._namesrv.closed],
+                at_turn_end=[audit_log.end_turn],
+            )
+            self._host = config.get(server_options.BROKER_IP)
+            self._ip = settings.resolve(self._host, config.source(server_options.BROKER_IP))
+            self._opened = opened.pop_all()
+
+    def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
+        """Say where requests are served.
+
+        Args:
+            loop: The event loop.
+            end_turn: Has a turn ended that nothing arrived in.
+        """
+        if self._threads is not None:
+            self._threads.attach(loop, end_turn)
+        if isinstance(self._users, PluginStore):
+            self._users.attach(loop)
+
+    def observe(self, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
+        """Add what the listeners do to the metrics.
+
+        Args:
+            scheduler: The scheduler that they share.
+            servers: The listeners, by name.
+        """
+        metrics.observe_servers(self._metrics, scheduler, servers)
+
+    def advertise(self, port: int) -> None:
+        """Tell clients, through routes and message ids, at which port they reach the broker."""
+        self._engine.advertise(self._ip, port)
+        self._broker.advertise(f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}")
+
+    def _guard(
+        self, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
+    ) -> tuple[Guard, SuspendedRequests | None]:
+        extensions = plugins.load_extensions(config)
+        if not extensions:
+            self._threads = None
+            return Guard(settings.guard_settings(config), ports), None
+        guard = PluginGuard(settings.guard_settings(config), ports, extensions)
+        self._threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
+        opened.callback(self._threads.close)
+        return guard, SuspendedRequests(self._threads, guard.resume)
+
+    def tick(self) -> None:
+        """Do what is due by the clock; the turn must be ended after it."""
+        try:
+            self._broker.tick()
+            self._namesrv.tick()
+        finally:
+            # Whatever fails: what was denied meanwhile goes on record.
+            self._audit.tick()
+
+    @property
+    def is_behind(self) -> bool:
+        """True if the next turn has work that nothing arrives for."""
+        return self._broker.is_behind
+
+    def close(self) -> None:
+        """Commit what is staged and let go of every file."""
+        self._opened.close()
+
+
+def _metadata_store(config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
+    plugged = plugins.load_store(config)
+    if plugged is None:
+        return RocksMetadataStore(data / "access", key)
+    journal = ChangeJournal(data / "access-changes.json")
+    return PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT), journal)
+
+
+def _audit_log(
+    manager: MetadataManager, config: Configuration, data: Path, first_start: OnAdminCreated, clock: Clock
+) -> AuditLog:
+    """Create the users that a start creates, and return the audit log with the changes that it lacked."""
+    leftover = frozenset(record.id for record in manager.unwritten_records())
+    prepare_users(manager, config, data, first_start, clock)
+    log = AuditLog(config, data, manager, clock)
+    try:
+        log.recover(leftover)
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+def _decision_id() -> str:
+    """Twelve letters and digits: short enough to read out, and nobody guesses another's."""
+    return secrets.token_hex(6)

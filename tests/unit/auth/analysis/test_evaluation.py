@@ -1,0 +1,167 @@
+"""Layers over layers: what a narrow one says is final, and the rest falls through."""
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.evaluation import EVERYTHING, NO_OPINION, EntriesByResource, PolicyEvaluation, SourceDecision
+from mqguard.auth.analysis.names import WIDEST, trees
+from mqguard.auth.analysis.rights import resources_of
+from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
+from mqguard.auth.documents.reader import read_document
+from mqguard.auth.policy import PolicyType
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import Source
+from mqguard.auth.user import User, UserStatus, UserType
+
+
+def of(*texts):
+    return SourceSet.of([Source.parse(text) for text in texts])
+
+
+def acl_of(*entries, default=()):
+    lines = ["version: 1", "policies:", "  User:u:", "    custom:", *(f"      - {{{entry}}}" for entry in entries)]
+    if default:
+        lines += ["    default:", *(f"      - {{{entry}}}" for entry in default)]
+    return read_document("\n".join(lines)).acls["u"]
+
+
+def outcome(grid, acl, name, action, kind=ResourceType.TOPIC):
+    tree = next(tree for tree in trees(resources_of(acl)) if tree.type is kind)
+    place = next(at for at, found in enumerate(tree.classes) if (found.base, found.exact) == name)
+    return grid.outcome(tree, place, action)
+
+
+def test_a_layer_over_another():
+    """Both of its words count before both of the other's."""
+    narrow = SourceDecision(allowed=of("10.0.0.0/8"), denied=of("11.0.0.0/8"))
+    wide = SourceDecision(allowed=of("11.0.0.0/8", "12.0.0.0/8"), denied=of("10.0.0.0/8", "13.0.0.0/8"))
+
+    assert narrow.over(wide) == SourceDecision(of("10.0.0.0/8", "12.0.0.0/8"), of("11.0.0.0/8", "13.0.0.0/8"))
+    assert narrow.over(NO_OPINION) is narrow
+    assert narrow.spoken == of("10.0.0.0/7")
+
+
+def test_what_is_denied_and_what_is_not_mentioned_are_told_apart():
+    """Down the chain of name, prefix, type and everything."""
+    acl = acl_of(
+        "resource: Topic:ab, actions: Pub, sources: 10.0.0.0/8, decision: Allow",
+        "resource: 'Topic:a*', actions: Pub, sources: 10.0.0.0/7, decision: Deny",
+        "resource: 'Topic:*', actions: [Pub, Sub], sources: 12.0.0.0/8, decision: Deny",
+        "resource: '*', actions: All, sources: 13.0.0.0/8, decision: Allow",
+    )
+    grid = PolicyEvaluation(User("u", ()), acl)
+
+    assert outcome(grid, acl, ("ab", True), Action.PUB) == SourceDecision(
+        of("10.0.0.0/8", "13.0.0.0/8"), of("11.0.0.0/8", "12.0.0.0/8")
+    )
+    assert outcome(grid, acl, ("a", False), Action.PUB) == SourceDecision(
+        of("13.0.0.0/8"), of("10.0.0.0/7", "12.0.0.0/8")
+    )
+    assert outcome(grid, acl, ("a", False), Action.SUB) == SourceDecision(of("13.0.0.0/8"), of("12.0.0.0/8"))
+    assert outcome(grid, acl, WIDEST, Action.PUB) == SourceDecision(of("13.0.0.0/8"), of("12.0.0.0/8"))
+    assert outcome(grid, acl, WIDEST, Action.GET, ResourceType.GROUP) == SourceDecision(of("13.0.0.0/8"))
+
+
+def test_default_speaks_where_no_custom_entry_is_about_the_name():
+    """Whatever the action or the place; a narrower Custom entry does not keep the rest silent."""
+    acl = acl_of(
+        "resource: Topic:ab, actions: Sub, sources: 10.0.0.0/8, decision: Allow",
+        default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
+    )
+    grid = PolicyEvaluation(User("u", ()), acl)
+
+    assert outcome(grid, acl, ("ab", True), Action.PUB) == NO_OPINION
+    assert outcome(grid, acl, WIDEST, Action.PUB) == EVERYTHING
+    assert outcome(grid, acl, WIDEST, Action.PUB, ResourceType.GROUP) == NO_OPINION
+    under = acl_of(
+        "resource: 'Topic:*', actions: Get, decision: Allow",
+        default=("resource: Topic:ab, actions: Pub, decision: Allow",),
+    )
+    assert outcome(PolicyEvaluation(User("u", ()), under), under, ("ab", True), Action.PUB) == NO_OPINION
+    covered = acl_of(
+        "resource: '*', actions: Get, decision: Allow",
+        default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
+    )
+    assert outcome(PolicyEvaluation(User("u", ()), covered), covered, WIDEST, Action.PUB) == NO_OPINION
+
+
+def test_users_whose_policies_are_not_asked():
+    """A Super user may everything; a disabled one, Super or not, and nobody may nothing."""
+    acl = acl_of("resource: '*', actions: Pub, decision: Deny")
+
+    assert outcome(PolicyEvaluation(User("u", (), UserType.SUPER), acl), acl, WIDEST, Action.PUB) == EVERYTHING
+    for user in (None, User("u", (), UserType.SUPER, UserStatus.DISABLE), User("u", (), status=UserStatus.DISABLE)):
+        assert outcome(PolicyEvaluation(user, acl), acl, WIDEST, Action.PUB) == NO_OPINION
+
+
+def test_a_grid_answers_for_each_forest_by_itself():
+    """A forest of more names has other places; what was remembered of another one does not count."""
+    acl = acl_of(
+        "resource: Topic:b, actions: Sub, decision: Allow",
+        default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
+    )
+    wider = acl_of(
+        "resource: Topic:a, actions: Pub, decision: Allow", "resource: Topic:b, actions: Pub, decision: Allow"
+    )
+    grid = PolicyEvaluation(User("u", ()), acl)
+
+    assert outcome(grid, acl, ("b", True), Action.PUB) == NO_OPINION
+    assert outcome(grid, wider, ("a", True), Action.PUB) == EVERYTHING
+    assert outcome(grid, wider, ("b", True), Action.PUB) == NO_OPINION
+    assert outcome(grid, wider, ("b", True), Action.SUB) == EVERYTHING
+    assert outcome(grid, acl, ("b", True), Action.PUB) == NO_OPINION
+    assert outcome(grid, acl, WIDEST, Action.PUB) == EVERYTHING
+    covered = acl_of(
+        "resource: 'Topic:*', actions: Sub, decision: Allow", "resource: Topic:b, actions: Pub, decision: Allow"
+    )
+    grid = PolicyEvaluation(User("u", ()), covered)
+    assert outcome(grid, covered, ("b", True), Action.PUB) == EVERYTHING
+    assert outcome(grid, wider, ("a", True), Action.PUB) == NO_OPINION
+    assert outcome(grid, wider, ("b", True), Action.PUB) == EVERYTHING
+
+
+def test_entries_of_one_resource_are_a_layer():
+    """Deny first; one can be taken out, and the last one takes the layer with it."""
+    acl = acl_of(
+        "resource: Topic:a, actions: Pub, decision: Allow",
+        "resource: Topic:a, actions: All, sources: 10.0.0.0/8, decision: Deny",
+    )
+    entries = acl.entries(PolicyType.CUSTOM)
+    layers, key = EntriesByResource(entries), ("a", True)
+
+    inside = of("10.0.0.0/8")
+    assert layers.outcome(ResourceType.TOPIC, key, Action.PUB) == SourceDecision(ANYWHERE - inside, inside)
+    assert layers.outcome(ResourceType.TOPIC, key, Action.GET) == SourceDecision(NOWHERE, inside)
+    less = layers.without(entries[1])
+    assert less.outcome(ResourceType.TOPIC, key, Action.PUB) == EVERYTHING
+    assert less.outcome(ResourceType.TOPIC, key, Action.GET) is NO_OPINION
+    assert not less.without(entries[0]).has(ResourceType.TOPIC, key)
+    assert layers.has(ResourceType.TOPIC, key)
+    assert layers.outcome(ResourceType.GROUP, key, Action.PUB) is NO_OPINION
+
+
+def test_entries_can_be_taken_out_one_after_another():
+    """The others say what they said, whether of the same resource or not."""
+    acl = acl_of(
+        "resource: Topic:a, actions: Pub, decision: Allow",
+        "resource: Topic:b, actions: Pub, decision: Allow",
+        "resource: Topic:b, actions: Sub, decision: Allow",
+        "resource: Topic:c, actions: Pub, decision: Allow",
+    )
+    first, second, third, _ = acl.entries(PolicyType.CUSTOM)
+
+    less = EntriesByResource(acl.entries(PolicyType.CUSTOM)).without(first).without(second)
+    said = {
+        name: (less.has(ResourceType.TOPIC, (name, True)), less.outcome(ResourceType.TOPIC, (name, True), Action.PUB))
+        for name in "abc"
+    }
+    assert said == {"a": (False, NO_OPINION), "b": (True, NO_OPINION), "c": (True, EVERYTHING)}
+    assert less.about(ResourceType.TOPIC, ("b", True)) == [third]
+
+
+def test_prefixes_may_lie_within_each_other_a_thousand_deep():
+    """Each is looked at once, from whichever one is asked first."""
+    entries = [f"resource: 'Topic:{'a' * length}*', actions: Pub, decision: Allow" for length in range(2, 1500)]
+    acl = acl_of(*entries, "resource: 'Topic:a*', actions: Sub, decision: Deny")
+    grid = PolicyEvaluation(User("u", ()), acl)
+
+    assert outcome(grid, acl, ("a" * 1499, False), Action.PUB) == EVERYTHING
+    assert outcome(grid, acl, ("a" * 1499, False), Action.SUB).denied == ANYWHERE

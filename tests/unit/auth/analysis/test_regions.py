@@ -1,0 +1,107 @@
+"""Requests and sets of requests, for a person."""
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.names import trees
+from mqguard.auth.analysis.regions import Region, Witness, parts, regions
+from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Source, parse_address
+
+
+def test_a_witness_is_a_request():
+    """In words, and as `decide` takes it."""
+    witness = Witness(ResourceType.TOPIC, "a", Action.PUB, parse_address("10.0.0.1"))
+
+    assert witness.text == "Pub Topic:a from 10.0.0.1"
+    assert witness.request == AccessRequest(ResourceType.TOPIC, "a", frozenset({Action.PUB}), parse_address("10.0.0.1"))
+    assert Witness(ResourceType.GROUP, "g", Action.SUB, None).text == "Sub Group:g from an unknown address"
+
+
+def test_actions_with_the_same_places_are_told_together():
+    """In their order; actions without a place are left out."""
+    inside = SourceSet.of([Source.parse("10.0.0.0/8")])
+    origins = {Action.PUB: ANYWHERE, Action.SUB: inside, Action.GET: ANYWHERE}
+
+    assert parts(lambda action: origins.get(action, NOWHERE)) == (
+        ((Action.PUB, Action.GET), ANYWHERE),
+        ((Action.SUB,), inside),
+    )
+
+
+def test_a_region_holds_its_requests():
+    """Resource, holes, actions and places all count."""
+    inside = SourceSet.of([Source.parse("10.0.0.0/8")])
+    region = Region(Resource.parse("Topic:a*"), (Resource.parse("Topic:ab*"),), (Action.PUB, Action.SUB), inside, "a")
+
+    def holds(name, action, address, kind=ResourceType.TOPIC):
+        return region.holds(AccessRequest(kind, name, frozenset({action}), parse_address(address)))
+
+    assert holds("ac", Action.PUB, "10.0.0.1")
+    assert not holds("abc", Action.PUB, "10.0.0.1")
+    assert not holds("b", Action.PUB, "10.0.0.1")
+    assert not holds("ac", Action.GET, "10.0.0.1")
+    assert not holds("ac", Action.PUB, "11.0.0.1")
+    assert not holds("ac", Action.PUB, "10.0.0.1", ResourceType.GROUP)
+    assert region.names == "Topic:a* but Topic:ab*"
+    assert region.action_names == ("Pub", "Sub")
+    assert region.witness.text == "Pub Topic:a from 10.0.0.1"
+
+
+def told(*resources):
+    """The lines for classes that say what the narrowest of these resources about them says."""
+    said = {resource: found for resource, found in resources if found}
+
+    def parts_of(tree, place):
+        while place >= 0 and tree.classes[place].resource not in dict(resources):
+            place = tree.classes[place].parent
+        return said.get(tree.classes[place].resource, ()) if place >= 0 else ()
+
+    return regions(trees(resource for resource, _ in resources), parts_of)
+
+
+PUB, SUB = (((Action.PUB,), ANYWHERE),), (((Action.SUB,), ANYWHERE),)
+EVERY_TYPE = tuple((Resource(kind, "", Pattern.ANY), PUB) for kind in ResourceType if kind is not ResourceType.ANY)
+
+
+def topic(name, found):
+    return Resource.parse(f"Topic:{name}"), found
+
+
+def test_what_says_the_same_as_the_class_around_it_is_told_with_it():
+    """Also where that is the class of all names; what says something else, or nothing, is a hole in it."""
+    (line,) = told(topic("*", PUB), topic("a", PUB), topic("b*", PUB), topic("bc", PUB))
+    assert (line.names, line.holes) == ("Topic:*", ())
+    (line,) = told(topic("*", PUB), topic("a", ()), topic("b*", PUB), topic("bc", ()), topic("bcd*", PUB))
+    assert line.names == "Topic:* but Topic:a, Topic:bc"
+    lines = told(topic("*", PUB), topic("b*", SUB), topic("bc", PUB), topic("bd", SUB))
+    assert [(line.names, line.actions) for line in lines] == [
+        ("Topic:* but Topic:b*", (Action.PUB,)),
+        ("Topic:b* but Topic:bc", (Action.SUB,)),
+        ("Topic:bc", (Action.PUB,)),
+    ]
+
+
+def test_a_blank_name_is_told_by_itself_nowhere():
+    """No request can ask for it, so it is no hole and no line, whatever is said about it."""
+    blank = Resource(ResourceType.TOPIC, " ", Pattern.LITERAL)
+
+    assert [line.names for line in told(topic("*", PUB), (blank, ()))] == ["Topic:*"]
+    assert [line.names for line in told(topic("*", PUB), (blank, SUB))] == ["Topic:*"]
+    assert told((blank, PUB)) == ()
+
+
+def test_types_are_told_as_one_where_all_say_the_same():
+    """About all of their names; the request that is shown is for a topic."""
+    (line,) = told(*EVERY_TYPE)
+    assert (line.names, line.witness.text) == ("*", "Pub Topic:any from 192.0.2.1")
+    (line,) = told(*EVERY_TYPE, topic("any", PUB))
+    assert line.names == "*"
+    assert [line.names for line in told(*EVERY_TYPE[1:])] == ["Namespace:*", "Topic:*", "Group:*"]
+    assert [line.names for line in told(*EVERY_TYPE, topic("a", SUB))] == [
+        "Cluster:*",
+        "Namespace:*",
+        "Topic:* but Topic:a",
+        "Topic:a",
+        "Group:*",
+    ]

@@ -1,0 +1,304 @@
+"""ACL 1.0 files become users and policies that allow no more, and everything that changes is told with its line."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.auth.action import Action
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.decide import decide
+from mqguard.auth.explain_text import entry_text
+from mqguard.auth.manager import MetadataManager
+from mqguard.auth.migration.acl_v1 import parse_acl_v1
+from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions
+from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
+from mqguard.auth.migration.report import NoteKind
+from mqguard.auth.policy import PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.user import Secret, User, UserType
+from mqguard.store.metadata.memory import MemoryMetadataStore
+from tests.property.analysis.universe import effort
+from tests.unit.auth.migration.plain_rules import allows
+
+SHIPPED = """\
+globalWhiteRemoteAddresses:
+  - 10.10.103.*
+  - 192.168.0.*
+
+accounts:
+  - accessKey: RocketMQ
+    secretKey: 12345678
+    whiteRemoteAddress:
+    admin: false
+    defaultTopicPerm: DENY
+    defaultGroupPerm: SUB
+    topicPerms:
+      - topicA=DENY
+      - topicB=PUB|SUB
+      - topicC=SUB
+    groupPerms:
+      # the group should convert to retry topic
+      - groupA=DENY
+      - groupB=PUB|SUB
+      - groupC=SUB
+
+  - accessKey: rocketmq2
+    secretKey: 00123456
+    whiteRemoteAddress: 192.168.1.*
+    # if it is admin, it could access all resources
+    admin: true
+"""
+
+
+def planned(text, existing=NOBODY):
+    return plan_migration([parse_acl_v1("plain_acl.yml", text)], existing)
+
+
+def entries(acl):
+    return {policy.type: [entry_text(entry) for entry in policy.entries] for policy in acl.policies}
+
+
+def account(**lines):
+    shown = {"accessKey": "account1", "secretKey": "12345678", **lines}
+    body = "".join(f"    {key}: {value}\n" for key, value in shown.items())
+    return "accounts:\n  -\n" + body
+
+
+def test_the_file_that_rocketmq_ships():
+    """Items become Custom, defaults become Default, an admin without items becomes Super, secrets keep their text."""
+    found = planned(SHIPPED)
+
+    first, second = found.converted
+    assert (first.user.name, first.user.type) == ("RocketMQ", UserType.NORMAL)
+    assert entries(first.acl) == {
+        PolicyType.CUSTOM: [
+            "Deny All on Group:groupA from anywhere",
+            "Allow Pub,Sub on Group:groupB from anywhere",
+            "Allow Sub on Group:groupC from anywhere",
+            "Deny All on Topic:topicA from anywhere",
+            "Allow Pub,Sub on Topic:topicB from anywhere",
+            "Allow Sub on Topic:topicC from anywhere",
+        ],
+        PolicyType.DEFAULT: ["Deny All on Topic:* from anywhere", "Allow Sub on Group:* from anywhere"],
+    }
+    assert (second.user.type, second.acl) == (UserType.SUPER, None)
+    assert second.user.secrets[0].secret == Secret("00123456")
+    assert [(note.topic, note.mark.line, note.account) for note in found.notes] == [
+        (NoteKind.WHITE_LIST, 2, ""),
+        (NoteKind.WHITE_LIST, 3, ""),
+        (NoteKind.WHITE_LIST, 24, "rocketmq2"),
+    ]
+    assert [(d.account, d.resource, d.before, d.after, d.mark.line) for d in found.differences] == [
+        ("", "everything, from `10.10.103.*` without an account", True, False, 2),
+        ("", "everything, from `192.168.0.*` without an account", True, False, 3),
+        ("RocketMQ", "every topic, group and cluster", True, False, 6),
+        ("rocketmq2", "everything, from `192.168.1.*` without a signature", True, False, 24),
+    ]
+
+
+def test_a_default_speaks_for_unlisted_resources_only():
+    """`topicA=PUB` beside a default of PUB|SUB gives no Sub on topicA, as in 1.0."""
+    found = planned(account(topicPerms="[topicA=PUB]", defaultTopicPerm="PUB|SUB"))
+    rights = Rights(found.converted[0].user, found.converted[0].acl)
+
+    asked = {
+        (name, action): decide(AccessRequest(ResourceType.TOPIC, name, frozenset({action})), rights).allowed
+        for name in ("topicA", "topicB")
+        for action in (Action.PUB, Action.SUB)
+    }
+    assert asked == {
+        ("topicA", Action.PUB): True,
+        ("topicA", Action.SUB): False,
+        ("topicB", Action.PUB): True,
+        ("topicB", Action.SUB): True,
+    }
+
+
+def test_an_unknown_permission_is_deny_as_it_was():
+    """`pub`, `ANY`, `PUB | SUB` and a slip of the pen are DENY in 1.0, and stay it; each is told with its line."""
+    found = planned(account(topicPerms="[a=pub, b=ANY, c=PUB | SUB, d=deny, 'e= ', f= SUB ]", defaultTopicPerm="ALL"))
+
+    custom = entries(found.converted[0].acl)[PolicyType.CUSTOM]
+    assert custom == [
+        "Deny All on Topic:a from anywhere",
+        "Deny All on Topic:b from anywhere",
+        "Deny All on Topic:c from anywhere",
+        "Deny All on Topic:d from anywhere",
+        "Deny All on Topic:e from anywhere",
+        "Allow Sub on Topic:f from anywhere",
+    ]
+    assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:* from anywhere"]
+    unknown = [note.message for note in found.notes if note.topic is NoteKind.UNKNOWN_PERMISSION]
+    assert len(unknown) == 6
+    assert unknown[0] == "`a=pub` is not a permission of 1.0, which treats it as DENY: it stays DENY"
+
+
+def test_an_admin_that_lists_permissions_is_held_to_them():
+    """1.0 asks such an admin for its permissions, so it does not become Super; it administers as before."""
+    found = planned(account(admin="true", topicPerms="[a=SUB, b=DENY]", defaultTopicPerm="PUB", groupPerms="[g=SUB]"))
+
+    (done,) = found.converted
+    assert done.user.type is UserType.NORMAL
+    assert entries(done.acl) == {
+        PolicyType.CUSTOM: [
+            "Allow Sub on Group:g from anywhere",
+            "Deny Pub on Group:g from anywhere",
+            "Allow Sub on Topic:a from anywhere",
+            "Deny Pub on Topic:a from anywhere",
+            "Deny Pub,Sub on Topic:b from anywhere",
+            "Allow Pub,Create,Update,Delete,Get,List on Topic:* from anywhere",
+            "Allow Create,Update,Delete,Get,List on Group:* from anywhere",
+            "Allow All on Cluster:* from anywhere",
+        ]
+    }
+    assert [note.topic for note in found.notes] == [NoteKind.ADMIN_WITH_PERMISSIONS]
+    assert found.differences == ()
+
+
+def test_what_cannot_be_said_is_left_out_and_told():
+    """Names that no request has are skipped; so is what 1.0 overrode."""
+    found = planned(
+        account(
+            topicPerms="['order*=PUB', ' =PUB', 'a=PUB', 'a=DENY', '%RETRY%g=SUB', '%DLQ%g=SUB']",
+            groupPerms="['%RETRY%h=SUB', g=DENY]",
+        )
+    )
+
+    assert entries(found.converted[0].acl) == {
+        PolicyType.CUSTOM: ["Allow Sub on Group:g from anywhere", "Deny All on Topic:a from anywhere"]
+    }
+    assert [(note.topic, note.message.split(":")[0]) for note in found.notes] == [
+        (NoteKind.REPLACED_ITEM, "`a=PUB` has no effect"),
+        (NoteKind.REPLACED_ITEM, "`g=DENY` has no effect"),
+        (NoteKind.SKIPPED_ITEM, "`%RETRY%h=SUB` is left out"),
+        (NoteKind.SKIPPED_ITEM, "`order*=PUB` is left out"),
+        (NoteKind.SKIPPED_ITEM, "` =PUB` is left out"),
+        (NoteKind.SKIPPED_ITEM, "`%DLQ%g=SUB` is left out"),
+    ]
+
+
+def test_an_account_that_would_gain_is_kept_out():
+    """Where leaving an item out would give a right, or 1.0 refuses the item, the account is not made."""
+    for bad, reason in (
+        (account(topicPerms="[a]"), "is not a permission, and 1.0 rejects a file that has it"),
+        (account(topicPerms="[a=b=PUB]"), "is not a permission"),
+        (account(topicPerms="['a=']"), "is not a permission"),
+        (account(groupPerms="[g=SUB]", topicPerms="['%DLQ%g=DENY']"), "a dead-letter topic belongs to its group"),
+        ("accounts:\n  - accessKey: account1\n", "the account `account1` has no `secretKey`"),
+        ("accounts:\n  - {accessKey: account1, secretKey: ' '}\n", "has no `secretKey`"),
+        ("accounts:\n  - secretKey: 12345678\n", "the account has no `accessKey`"),
+    ):
+        found = planned(bad)
+        assert found.changes == ()
+        (note,) = [note for note in found.notes if note.topic is NoteKind.SKIPPED_ACCOUNT]
+        assert reason in note.message
+        assert "12345678" not in note.message
+
+
+def test_the_first_account_of_a_name_counts_and_existing_users_stay():
+    """Repeated accounts are told with the place of the first; a user or subject that exists is not touched."""
+    text = account() + "  - {accessKey: account1, secretKey: another1, admin: true}\n"
+    found = planned(text)
+    assert [done.user.type for done in found.converted] == [UserType.NORMAL]
+    assert [note.message for note in found.notes] == [
+        "the account `account1` is repeated: only the first, `plain_acl.yml` line 3, is used"
+    ]
+
+    found = planned(text, AccessState.of([User("account1", ())], []))
+    assert found.changes == ()
+    assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER, NoteKind.REPEATED_ACCOUNT]
+
+
+def test_a_user_that_exists_is_compared_with_an_account_that_could_do_something():
+    """What the user may do and the account could not is told apart; an account that 1.0 refuses could do nothing."""
+    existing = AccessState.of([User("account1", (), UserType.SUPER)], [])
+
+    standing = planned(account(topicPerms="[a=PUB]"), existing).standing
+    assert {(found.before, found.after) for found in standing} == {(False, True)}
+    assert {found.why for found in standing} == {"the existing user has other rights"}
+    for refused in (account(topicPerms="[a]"), "accounts: [{accessKey: account1}]"):
+        found = planned(refused, existing)
+        assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER]
+        assert found.standing + found.differences == ()
+    # Kept out here, though 1.0 had it: what it could do counts.
+    kept_out = planned(account(groupPerms="[g=SUB]", topicPerms="['%DLQ%g=DENY']"), existing)
+    assert kept_out.standing
+
+
+def test_short_names_and_secrets_are_told():
+    """1.0 demands seven characters; shorter ones are carried over with a word about it, and without the secret."""
+    found = planned(account(accessKey="alice", secretKey="hush"))
+
+    assert [note.message for note in found.notes] == [
+        "the name of `alice` is shorter than the 7 characters that 1.0 requires",
+        "the secret of `alice` is shorter than the 7 characters that 1.0 requires",
+    ]
+    assert len(found.changes) == 1
+
+
+def test_migrating_at_start_stores_once():
+    """The first start carries everything over in one change; the second finds the users and does nothing."""
+    store = MemoryMetadataStore()
+    manager = MetadataManager(store)
+    manager.create_user("rocketmq2", "already-there")
+
+    first = migrate([parse_acl_v1("plain_acl.yml", SHIPPED)], manager)
+    assert [done.user.name for done in first.converted] == ["RocketMQ"]
+    assert manager.snapshot.user("rocketmq2").secrets[0].secret == Secret("already-there")
+    assert manager.snapshot.user("rocketmq2").type is UserType.NORMAL
+    version = manager.snapshot.version
+    again = migrate([parse_acl_v1("plain_acl.yml", SHIPPED)], manager)
+    assert again.changes == ()
+    assert manager.snapshot.version == version
+    assert len(MetadataManager(store).snapshot.acl("RocketMQ").entries(PolicyType.CUSTOM)) == 6
+
+
+_names = st.sampled_from(["a", "b", "%RETRY%a", "%DLQ%a", "%DLQ%c", "a*", " a ", ""])
+_permissions = st.sampled_from(["PUB", "SUB", "PUB|SUB", "SUB|PUB", "DENY", "ANY", "pub", " SUB", ""])
+_items = st.lists(st.builds("{}={}".format, _names, _permissions), max_size=3)
+_defaults = st.one_of(st.none(), _permissions)
+_REQUESTS = [
+    (kind, name, action)
+    for kind in (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER)
+    for name in ("a", "b", "c")
+    for action in Action
+    if action is not Action.ALL
+]
+
+
+@given(st.booleans(), _items, _items, _defaults, _defaults)
+@effort(500)
+def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_default):
+    """Whatever an account says: what 1.0 refuses is refused, and messages flow exactly as before."""
+    lines = {"admin": str(admin).lower()}
+    for key, items in (("topicPerms", topics), ("groupPerms", groups)):
+        if items:
+            lines[key] = "[" + ", ".join(f"'{item}'" for item in items) + "]"
+    for key, default in (("defaultTopicPerm", topic_default), ("defaultGroupPerm", group_default)):
+        if default is not None:
+            lines[key] = f"'{default}'"
+    text = account(**lines)
+    rights_before = AclV1Permissions.of(parse_acl_v1("f", text).accounts[0])
+    found = planned(text)
+    split = [item for item in (*topics, *groups) if len([piece for piece in item.split("=") if piece]) != 2]
+    if not found.converted:
+        assert split or any(item.startswith("%DLQ%") for item in topics)
+        return
+    assert not split
+    (done,) = found.converted
+    rights = Rights(done.user, done.acl)
+
+    assert not any(difference.after for difference in found.differences)
+    for kind, name, action in _REQUESTS:
+        before = allows(admin, topics, groups, topic_default, group_default, kind, name, action)
+        after = decide(AccessRequest(kind, name, frozenset({action})), rights).allowed
+        assert rights_before.allows(kind, name, action) is before
+        assert before or not after, (kind, name, action)
+        if action in (Action.PUB, Action.SUB):
+            assert after is before, (kind, name, action)
+    told = {(difference.resource, action) for difference in found.differences for action in difference.actions}
+    for kind, name, action in _REQUESTS:
+        before = rights_before.allows(kind, name, action)
+        if decide(AccessRequest(kind, name, frozenset({action})), rights).allowed is not before:
+            assert ("every topic, group and cluster", action) in told

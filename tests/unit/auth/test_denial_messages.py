@@ -1,0 +1,31 @@
+import pytest
+
+from mqguard.auth.denial_messages import refusal
+from mqguard.auth.policy import Decision
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.verdict import Reason, Verdict
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (Reason.UNKNOWN_USER, "User:a not found."),
+        (Reason.DISABLED, "User:a is disabled."),
+        (Reason.DENIED, "User:a has no permission to access Topic:t from 10.0.0.1, the decision is deny."),
+        (Reason.NO_MATCH, "User:a has no permission to access Topic:t from 10.0.0.1, no matched policies."),
+        (Reason.MISSING_NAME, "User:a has no permission to access Topic:t from 10.0.0.1, no matched policies."),
+        (Reason.NO_ACTION, "User:a has no permission to access Topic:t from 10.0.0.1, no matched policies."),
+        (Reason.UNREADABLE, "Authorization failed. Please verify your access rights and try again."),
+    ],
+)
+def test_refusals_are_said_in_apaches_words(reason, sentence):
+    assert refusal("a", ResourceType.TOPIC, "t", "10.0.0.1", Verdict(Decision.DENY, reason)) == sentence
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_is_a_refusal_or_none(reason):
+    if reason in (Reason.SUPER, Reason.ALLOWED):
+        with pytest.raises(ValueError, match="not a denial"):
+            refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.ALLOW, reason))
+    else:
+        assert refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.DENY, reason)).endswith(".")

@@ -1,0 +1,151 @@
+"""Explanations as facts: the words that programs read."""
+
+import json
+
+import pytest
+
+from mqguard.auth.action import Action
+from mqguard.auth.explain import explain
+from mqguard.auth.explain_json import explanation_facts
+from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.request import AccessRequest
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.rights import Rights
+from mqguard.auth.source import Source, parse_address
+from mqguard.auth.subject import Subject
+from mqguard.auth.user import User, UserStatus, UserType
+
+PUB_OR_SUB = AccessRequest(ResourceType.TOPIC, "orders", frozenset({Action.SUB, Action.PUB}), parse_address("10.0.0.1"))
+
+
+def entry(key, actions, decision, *sources):
+    resource, allowed = Resource.parse(key), tuple(map(Action.parse, actions.split(",")))
+    return Entry(resource, allowed, tuple(map(Source.parse, sources)), Decision.parse(decision))
+
+
+def facts(request, *custom, default=(), user=None):
+    policies = (Policy(PolicyType.CUSTOM, custom), Policy(PolicyType.DEFAULT, tuple(default)))
+    rights = Rights(user or User("alice", ()), Acl(Subject("alice"), policies))
+    found = explanation_facts(explain("alice", request, rights))
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def test_the_whole_story_of_a_refusal():
+    """With each standing that an entry can have, and a change that takes away and adds."""
+    found = facts(
+        PUB_OR_SUB,
+        entry("Topic:orders", "Pub", "Deny"),
+        entry("Topic:order*", "Sub,Get", "Deny", "10.0.0.0/8", "::1"),
+        entry("Topic:*", "Pub", "Allow"),
+        entry("Topic:*", "Get", "Allow"),
+        entry("*", "All", "Allow", "11.0.0.0/8"),
+        default=[entry("Topic:orders", "All", "Allow")],
+    )
+    assert found == {
+        "user": "alice",
+        "actions": ["Pub", "Sub"],
+        "resource": "Topic:orders",
+        "from": "10.0.0.1",
+        "decision": "Deny",
+        "reason": "denied",
+        "entry": "Deny Pub on Topic:orders from anywhere",
+        "considered": [
+            {
+                "policy": "Custom",
+                "entry": "Deny Pub on Topic:orders from anywhere",
+                "standing": "decided",
+                "why": "it is the first entry that matches",
+            },
+            {
+                "policy": "Custom",
+                "entry": "Deny Sub,Get on Topic:order* from 10.0.0.0/8,::1",
+                "standing": "agrees",
+                "why": "it is the first entry for another requested action and has the same decision",
+            },
+            {
+                "policy": "Custom",
+                "entry": "Allow Pub on Topic:* from anywhere",
+                "standing": "overruled",
+                "why": "`Topic:orders` is a name, which comes before all names",
+            },
+            {
+                "policy": "Custom",
+                "entry": "Allow Get on Topic:* from anywhere",
+                "standing": "other-action",
+                "why": "its actions do not match the request",
+            },
+            {
+                "policy": "Custom",
+                "entry": "Allow All on * from 11.0.0.0/8",
+                "standing": "other-address",
+                "why": "its sources do not match the client's address",
+            },
+            {
+                "policy": "Default",
+                "entry": "Allow All on Topic:orders from anywhere",
+                "standing": "silent-default",
+                "why": "a Custom entry covers the resource, so Default entries do not apply",
+            },
+        ],
+        "minimal_change": {
+            "step": "change-entries",
+            "policy": "Custom",
+            "remove": ["Deny Pub on Topic:orders from anywhere"],
+            "add": [],
+        },
+    }
+
+
+def test_a_right_for_one_of_several_actions():
+    """A Deny that comes first for another action does not count."""
+    found = facts(PUB_OR_SUB, entry("Topic:orders", "Pub", "Deny"), entry("Topic:*", "Sub", "Allow"))
+
+    assert (found["decision"], found["reason"]) == ("Allow", "allowed")
+    assert found["entry"] == "Allow Sub on Topic:* from anywhere"
+    assert [(one["standing"], one["why"]) for one in found["considered"]] == [
+        ("overruled", "it is the first entry for another requested action, and one allowed action is enough"),
+        ("decided", "it is the first entry that matches"),
+    ]
+    assert found["minimal_change"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
+
+
+def test_what_is_missing_is_told_as_an_addition():
+    """Nothing is known of where the request comes from, and no entry decides."""
+    found = facts(AccessRequest(ResourceType.GROUP, "g", frozenset({Action.SUB}), None))
+
+    assert (found["from"], found["entry"], found["considered"], found["reason"]) == (None, None, [], "no-match")
+    assert found["minimal_change"] == {
+        "step": "change-entries",
+        "policy": "Custom",
+        "remove": [],
+        "add": ["Allow Sub on Group:g from anywhere"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("user", "decision", "reason", "step"),
+    [
+        (User("alice", (), UserType.SUPER), "Allow", "super", "disable-user"),
+        (User("alice", (), status=UserStatus.DISABLE), "Deny", "disabled", "enable-user"),
+    ],
+)
+def test_what_a_user_is_decides_alone(user, decision, reason, step):
+    """No entry does, so the change is one of the user; the entries are told all the same."""
+    found = facts(PUB_OR_SUB, entry("Topic:*", "Sub", "Allow"), user=user)
+
+    assert (found["decision"], found["reason"], found["entry"]) == (decision, reason, None)
+    assert [(one["standing"], one["why"]) for one in found["considered"]] == [
+        ("not-asked", "policies are not evaluated")
+    ]
+    assert found["minimal_change"] == {"step": step, "policy": "Custom", "remove": [], "add": []}
+
+
+def test_a_user_that_does_not_exist_is_to_be_created():
+    found = explanation_facts(explain("ghost", PUB_OR_SUB, None))
+
+    assert (found["user"], found["reason"], found["minimal_change"]["step"]) == ("ghost", "unknown-user", "create-user")
+
+
+def test_what_no_change_turns_has_no_turn():
+    assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["minimal_change"] is None

@@ -1,0 +1,31 @@
+"""Counters and rates."""
+
+import itertools
+
+from mqguard.broker.throughput import KEPT, SAMPLE_MS, Traffic
+
+
+def test_rates_are_over_ten_seconds_a_minute_and_ten_minutes():
+    traffic = Traffic(0)
+    for step in range(1, 62):
+        traffic.put += 100 if step <= 60 else 1000
+        traffic.got += 10
+        traffic.sample(step * SAMPLE_MS)
+    put, got = traffic.rates(61 * SAMPLE_MS + 5000)
+    assert [round(value) for value in put] == [67, 23, 11]
+    assert [round(value, 1) for value in got] == [0.7, 0.9, 1.0]
+
+
+def test_samples_are_bounded_and_not_taken_too_often():
+    traffic = Traffic(0)
+    for now in range(0, 100 * SAMPLE_MS, 1000):
+        traffic.sample(now)
+    assert len(traffic._samples) == KEPT
+    times = [sample.at_ms for sample in traffic._samples]
+    assert min(b - a for a, b in itertools.pairwise(times)) == SAMPLE_MS
+
+
+def test_there_is_a_rate_from_the_first_moment_on():
+    traffic = Traffic(5)
+    traffic.put = 1
+    assert traffic.rates(5)[0] == [1000.0] * 3
