@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mqguard.admin.broker_states import BrokerState
-from mqguard.admin.changes import apply_at
-from mqguard.admin.secret_references import is_secret
+from mqguard.admin.broker_states import BrokerState, apply_at
+from mqguard.admin.policy_files import is_secret
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.writer import SecretOf, write_document

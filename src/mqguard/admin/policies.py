@@ -79,20 +79,29 @@ def find(session: Session, subject: str = "", resource: str = "") -> list[Acl]:
     return [_acl(info) for info in read(answer, list[AclInfo])] if answer.body else []
 
 
+def acl_info(acl: Acl) -> AclInfo:
+    """Return the policies of a subject as the body of a request has them."""
+    policies = [
+        PolicyInfo(policy_type=policy.type.value, entries=list(map(_entry_info, policy.entries)))
+        for policy in acl.policies
+    ]
+    return AclInfo(subject=acl.subject.key, policies=policies)
+
+
 def _put(
     session: Session, code: RequestCode, subject: Subject, entries: Sequence[Entry], policy_type: PolicyType
 ) -> None:
-    infos = [
-        EntryInfo(
-            resource=entry.resource.key,
-            actions=[action.value for action in entry.actions],
-            source_ips=[source.text for source in entry.sources],
-            decision=entry.decision.value,
-        )
-        for entry in entries
-    ]
-    body = AclInfo(subject=subject.key, policies=[PolicyInfo(policy_type=policy_type.value, entries=infos)])
+    body = acl_info(Acl(subject, (Policy(policy_type, tuple(entries)),)))
     session.call(code, SubjectHeader(subject=subject.key), encode(body))
+
+
+def _entry_info(entry: Entry) -> EntryInfo:
+    return EntryInfo(
+        resource=entry.resource.key,
+        actions=[action.value for action in entry.actions],
+        source_ips=[source.text for source in entry.sources],
+        decision=entry.decision.value,
+    )
 
 
 def _acl(info: AclInfo) -> Acl:

@@ -1,17 +1,134 @@
-"""A connection to one name server or broker; error responses become exceptions."""
+"""Connections to single servers, and the brokers that tools send secrets and signatures to.
 
+A name server lists the brokers that have registered, and an attacker may have registered one. That broker could read
+the secrets of new users, and send signed requests again to the real brokers. So tools send nothing to a broker unless
+the operator has named or pinned it, or it runs in the process that the operator named as the name server.
+"""
+
+import contextlib
+import os
+import re
 import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from mqguard.admin.errors import AddressInvalid, PeerRefused
-from mqguard.admin.known_brokers import KnownBrokers
+from mqguard.admin.errors import AddressInvalid, BrokerUnknown, PeerRefused
 from mqguard.config.secret import Credentials
+from mqguard.errors import MqguardError
+from mqguard.model.text import visible
 from mqguard.net.client import RemotingClient, certificate_fingerprint
 from mqguard.net.tls import client_context
 from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, OwnCode, RequestCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import Header, write
+
+_PIN = re.compile(r"sha256:([0-9a-f]{64})")
+
+Ask = Callable[[str, str, ssl.SSLContext | None], str | None]
+"""Asks the operator whether to pin a broker, by address, name and TLS context; returns the pin, or None if refused."""
+
+
+class KnownBrokersInvalid(MqguardError):
+    """The file of pinned brokers cannot be read or written."""
+
+
+class KnownBrokers:
+    """Brokers that the operator has named or pinned.
+
+    Args:
+        named: Addresses of brokers that are used instead of those that the name server lists.
+        pins: Certificate fingerprints by address; empty where only the address is pinned.
+        ask: Asks about an unknown broker; None refuses unknown brokers.
+
+    Attributes:
+        named: Addresses of the named brokers.
+    """
+
+    def __init__(
+        self, named: tuple[str, ...] = (), pins: Mapping[str, str] | None = None, ask: Ask | None = None
+    ) -> None:
+        self.named = named
+        self._pins = dict(pins or {})
+        self._ask = ask
+
+    def pin(self, address: str) -> str | None:
+        """Return the pinned fingerprint of a broker, None if only its address is known."""
+        return self._pins.get(address) or None
+
+    def check(self, address: str, name: str, tls: ssl.SSLContext | None) -> None:
+        """Check that a broker is named or pinned, or ask the operator to pin it.
+
+        Raises:
+            BrokerUnknown: The broker is not known, and the operator has not pinned it.
+        """
+        if address in self.named or address in self._pins:
+            return
+        pin = None if self._ask is None else self._ask(address, name, tls)
+        if pin is None:
+            called = f"`{visible(name)}` at `{visible(address)}`" if name else f"at `{visible(address)}`"
+            raise BrokerUnknown(
+                f"the broker {called} is registered at the name server but is unknown here, so nothing was sent to it: "
+                "if it is yours, pin it with `mqguard broker pin ADDRESS`, or name the brokers with `--broker ADDRESS`"
+            )
+        self._pins[address] = pin
+
+
+def default_path() -> Path:
+    """Return the path of the pins: `MQGUARD_KNOWN_BROKERS`, else a file in the user's configuration directory."""
+    said = os.environ.get("MQGUARD_KNOWN_BROKERS")
+    if said:
+        return Path(said)
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "mqguard" / "known_brokers"
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    """Return the pins of a file by address, an empty map if the file does not exist.
+
+    Raises:
+        KnownBrokersInvalid: The file cannot be read, or a line is not `HOST:PORT` or `HOST:PORT sha256:…`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+        raise KnownBrokersInvalid(f"the file `{path}` cannot be read: {reason}") from None
+    pins: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        match = _PIN.fullmatch(words[1]) if len(words) == 2 else None
+        if len(words) > 2 or (len(words) == 2 and match is None):
+            raise KnownBrokersInvalid(f"{path}:{number}: write `HOST:PORT` or `HOST:PORT sha256:FINGERPRINT`")
+        pins[words[0]] = match[1] if match else ""
+    return pins
+
+
+def write_pins(path: Path, pins: Mapping[str, str]) -> None:
+    """Replace the file of pins; only its owner can read and write it.
+
+    Raises:
+        KnownBrokersInvalid: The file cannot be written.
+    """
+    lines = [f"{address} sha256:{pin}\n" if pin else f"{address}\n" for address, pin in sorted(pins.items())]
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+            stream.flush()
+            os.fsync(file)
+        fresh.replace(path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise KnownBrokersInvalid(f"the file `{path}` cannot be written: {exc.strerror}") from None
+
 
 TIMEOUT_SECONDS = 5.0
 

@@ -34,8 +34,7 @@ def broker() -> None:
 @json_option
 def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, tls: bool, as_json: bool) -> None:
     """Pin the brokers at ADDRESS, each written as HOST:PORT."""
-    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
-    from mqguard.admin.session import shown_fingerprint, split, tls_context
+    from mqguard.admin.session import default_path, read_pins, shown_fingerprint, split, tls_context, write_pins
 
     wanted = None if fingerprint is None else _fingerprint(fingerprint)
     pins = read_pins(default_path())
@@ -52,7 +51,7 @@ def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, 
 @json_option
 def find(*, as_json: bool) -> None:
     """List the pinned brokers."""
-    from mqguard.admin.known_brokers import default_path, read_pins
+    from mqguard.admin.session import default_path, read_pins
 
     for address, shown in sorted(read_pins(default_path()).items()):
         emit(*_line(address, shown), as_json=as_json)
@@ -66,7 +65,7 @@ def unpin(address: str, *, as_json: bool) -> None:
 
     Exit code 4: the broker is not pinned.
     """
-    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
+    from mqguard.admin.session import default_path, read_pins, write_pins
 
     pins = read_pins(default_path())
     if address not in pins:
@@ -82,8 +81,7 @@ def ask_to_pin(address: str, name: str, tls: ssl.SSLContext | None) -> str | Non
     Returns:
         The fingerprint of the pin, empty without TLS; None if the answer is no.
     """
-    from mqguard.admin.known_brokers import default_path, read_pins, write_pins
-    from mqguard.admin.session import shown_fingerprint
+    from mqguard.admin.session import default_path, read_pins, shown_fingerprint, write_pins
     from mqguard.model.text import visible
 
     shown = ""

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.exit_codes import Exit
-from mqguard.cli.output import emit, end, json_option, table
-from mqguard.cli.policy_source import open_brokers
+from mqguard.cli.connection import Connection, open_brokers, with_connection
+from mqguard.cli.output import Exit, emit, end, json_option, table
 from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 

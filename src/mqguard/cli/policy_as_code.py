@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.exit_codes import Exit
-from mqguard.cli.output import emit, end, json_option
-from mqguard.cli.policy_source import PolicySource, open_brokers, with_policy_source
+from mqguard.cli.connection import Connection, PolicySource, open_brokers, with_connection, with_policy_source
+from mqguard.cli.output import Exit, emit, end, json_option
 from mqguard.model.gc_control import gc_disabled
 from mqguard.model.text import visible
 
@@ -54,7 +52,7 @@ def export(source: PolicySource, secrets: str, *, incarnations: bool, as_json: b
 
     With `--file` the output is the same file in plain form, with its entry groups expanded.
     """
-    from mqguard.admin.secret_references import variables
+    from mqguard.admin.policy_files import variables
     from mqguard.auth.documents.writer import write_document
 
     directory, _ = source.load()
@@ -88,7 +86,7 @@ def plan(
 
     Exit code 1: there is something to change.
     """
-    from mqguard.admin.policy_plans import PlanOptions, plan_file
+    from mqguard.admin.policy_files import PlanOptions, plan_file
 
     options = PlanOptions(prune, set_secrets, _pairs(confirmed))
     if against is not None and store is not None:
@@ -138,7 +136,7 @@ def apply(
 
     A running server must be mqguard.
     """
-    from mqguard.admin.policy_plans import PlanOptions, apply_to_brokers, apply_to_manager
+    from mqguard.admin.policy_files import PlanOptions, apply_to_brokers, apply_to_manager
 
     options = PlanOptions(prune, set_secrets, _pairs(confirmed))
     sender = None
@@ -199,7 +197,7 @@ def _plan_json(found: "Plan") -> dict[str, object]:
 
 
 def _plan_text(found: "Plan") -> str:
-    from mqguard.admin.policy_plans import confirm_option
+    from mqguard.admin.policy_files import confirm_option
     from mqguard.cli.policy_output import comparison_text
 
     blocks = [_steps_text(found), comparison_text(found.comparison)] if not found.is_empty else ["nothing to change"]

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.connection import Connection, with_connection
+from mqguard.cli.connection import FORMS, Connection, new_secret, with_connection
 from mqguard.cli.output import emit, json_option, table
-from mqguard.cli.secret_options import FORMS, new_secret
 from mqguard.errors import NotFound
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import pytest
 
 from mqguard.admin.client import Broker, Client
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
-from mqguard.admin.known_brokers import KnownBrokers
-from mqguard.admin.session import ConnectionOptions
+from mqguard.admin.session import ConnectionOptions, KnownBrokers
 from mqguard.admin.topics import create
 from mqguard.auth.user import Secret
 from mqguard.config.secret import Credentials

@@ -7,8 +7,8 @@ import time
 import click
 import pytest
 
-from mqguard.cli.exit_codes import Exit, report
 from mqguard.cli.main import COMMANDS, main
+from mqguard.cli.output import Exit, report
 from mqguard.config.errors import ConfigInvalid
 from mqguard.errors import MqguardError, NotFound
 from mqguard.net.errors import LinkRefused, LinkTimeout

@@ -2,8 +2,7 @@
 
 import json
 
-from mqguard.cli.exit_codes import report
-from mqguard.cli.output import emit, table
+from mqguard.cli.output import emit, report, table
 from mqguard.errors import MqguardError
 
 EVIL = "x\x1b]0;owned\x07\u202e"
