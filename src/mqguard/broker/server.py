@@ -34,12 +34,11 @@ from mqguard.dispatch.error_codes import explain
 from mqguard.dispatch.request import Handler, Request
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension
-from mqguard.engine.clients import Clients
+from mqguard.engine.clients import Clients, Notices
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
 from mqguard.engine.long_polling import LongPolls
-from mqguard.engine.rebalance_notifications import Notices
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.denial import DenialLog
 from mqguard.model.clock import Clock

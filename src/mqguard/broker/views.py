@@ -1,6 +1,6 @@
 """Bodies that only this broker writes, for tools."""
 
-from mqguard.engine.clients import Client, Subscription
+from mqguard.engine.group_members import Client, Subscription
 from mqguard.model.peer import Peer
 from mqguard.remoting.bodies.clients import Connection, SubscriptionData
 from mqguard.remoting.bodies.codec import Body

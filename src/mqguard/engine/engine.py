@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from mqguard.engine.batch_send import BatchSend
-from mqguard.engine.deferred_delivery import Detours
-from mqguard.engine.delay import Delays, parse_levels
+from mqguard.engine.deferred_delivery import Delays, Detours, Timers, parse_levels
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetched, Fetcher
 from mqguard.engine.group_commit import Arrival, GroupCommit
@@ -22,7 +21,6 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.produce import Producer
 from mqguard.engine.retry import Retries
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
 from mqguard.model.clock import Clock
 from mqguard.store.errors import StoreFailed

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mqguard.engine.clients import Rights
+from mqguard.engine.group_members import Rights
 from mqguard.engine.places import Shares
 
 LOCK_LIFE_MS = 60_000

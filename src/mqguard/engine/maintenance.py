@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 
-from mqguard.engine.delay import Delays
-from mqguard.engine.eviction import Eviction
+from mqguard.engine.deferred_delivery import Delays, Timers
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.produce import Producer
-from mqguard.engine.retention import Retention
+from mqguard.engine.retention import Eviction, Retention
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.timer import Timers
 from mqguard.model.clock import Clock
 from mqguard.model.errors import RecordInvalid
 from mqguard.store.errors import StoreFailed

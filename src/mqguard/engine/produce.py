@@ -1,7 +1,6 @@
 """Taking in messages: every check that Apache's broker makes, then a place in a queue."""
 
-from mqguard.engine.deferred_delivery import Detours
-from mqguard.engine.delay import Delays
+from mqguard.engine.deferred_delivery import Delays, Detours, Timers
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,
@@ -15,7 +14,6 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.timer import Timers
 from mqguard.engine.topics import Topics
 from mqguard.model import names, properties, sysflag, tags
 from mqguard.model.topic import PERM_WRITE, TopicConfig

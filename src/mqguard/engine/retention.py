@@ -1,17 +1,268 @@
-"""Deleting old messages, oldest first, in small steps. Deleting by size is in `eviction`.
+"""Deletion of messages: of those that are too old, and of the largest topics' oldest ones if too many bytes are kept.
 
-A round fixes a physical offset, the cut; queue by queue the entries below it go and minimum offsets move; then the
-records below it go at once. A queue never points at records that are gone.
+Deletion by age works in rounds. A round fixes a physical offset, the cut. Queue by queue, the entries below it are
+deleted and the minimum offsets move. Then the records below it are deleted at once, so a queue never points at a record
+that is gone.
+
+Deletion by size never clears a topic for the sake of one that keeps more. Topics that need no grant have a limit of
+their own, and so have messages that wait for delivery. The store counts the bytes that it adds to each queue. The bytes
+that a queue held when the store was opened are read from its entries, a piece per tick. When old entries are deleted,
+the sum is reduced by means of marks that were set on the way, so nothing is read for it.
 """
 
+import collections
 import math
 
-from mqguard.engine.delay import Delays
-from mqguard.engine.eviction import first_at
+from mqguard.engine.deferred_delivery import Delays, Timers
+from mqguard.engine.produce import WAITING_SHARE, Producer
 from mqguard.engine.settings import EngineSettings
-from mqguard.model import record
+from mqguard.model import names, record
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
+
+_QUEUES_PER_STEP = 500
+_ENTRIES_PER_STEP = 2_000
+_MARK_BYTES = 1 << 20
+
+
+class _Run:
+    """The bytes of consecutive entries of a queue, known at some of their offsets."""
+
+    __slots__ = ("_marks", "bytes", "offset")
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+        self.bytes = 0
+        self._marks = collections.deque([(offset, 0)])
+
+    def grow(self, offset: int, total: int) -> None:
+        """Take in entries up to an offset; `total` is the sum of bytes from the beginning on."""
+        if total - self._marks[-1][1] >= _MARK_BYTES:
+            self._marks.append((offset, total))
+        self.offset, self.bytes = offset, total
+
+    def left(self, low: int) -> int:
+        """Return the bytes of the entries from an offset on; what lies before is forgotten."""
+        marks = self._marks
+        while len(marks) > 1 and marks[1][0] <= low:
+            marks.popleft()
+        offset, before = marks[0]
+        end, total = marks[1] if len(marks) > 1 else (self.offset, self.bytes)
+        if low >= end:
+            before = total
+        elif low > offset:
+            before += (total - before) * (low - offset) // (end - offset)
+        return self.bytes - before
+
+
+class _QueueUsage:
+    __slots__ = ("counted", "live", "old", "topic")
+
+    def __init__(self, queue: Queue) -> None:
+        self.topic = queue.topic
+        self.old = _Run(queue.min_offset)
+        self.live = _Run(max(queue.opened_at, queue.min_offset))
+        self.counted = 0
+
+
+class Usage:
+    """Bytes by topic, up to date within about a second.
+
+    Args:
+        store: Where the messages are.
+
+    Attributes:
+        total: Bytes of all topics.
+        complete: True once all queues have been counted.
+    """
+
+    def __init__(self, store: MessageStore) -> None:
+        self._store = store
+        self._queues: dict[int, _QueueUsage] = {}
+        self._topics: collections.Counter[str] = collections.Counter()
+        self._next: list[Queue] = []
+        self._unread: collections.deque[Queue] = collections.deque()
+        self.total = 0
+        self.complete = False
+
+    def of(self, topic: str) -> int:
+        """Return the bytes of a topic."""
+        return self._topics[topic]
+
+    def largest(self, but: frozenset[str]) -> str | None:
+        """Return the topic with most bytes, leaving some out; None if no other one has any."""
+        return max((topic for topic in self._topics if topic not in but), key=self._topics.__getitem__, default=None)
+
+    def step(self) -> None:
+        """Count some queues, and read some of what they held at the start."""
+        if not self._next:
+            self._begin()
+        for _ in range(min(_QUEUES_PER_STEP, len(self._next))):
+            self.count(self._next.pop())
+        left = _ENTRIES_PER_STEP
+        while self._unread and left > 0:
+            left -= self._read(self._unread[0], left)
+        if not self._next and not self._unread:
+            self.complete = True
+
+    def count(self, queue: Queue) -> None:
+        """Bring the sums up to date with one queue."""
+        if self._store.queue(queue.topic, queue.queue_id) is not queue:
+            return
+        known = self._queues.get(queue.number)
+        if known is None:
+            known = self._queues[queue.number] = _QueueUsage(queue)
+            if queue.min_offset < queue.opened_at:
+                self._unread.append(queue)
+        known.live.grow(queue.max_offset, queue.max_bytes)
+        self._set(known, known.old.left(queue.min_offset) + known.live.left(queue.min_offset))
+
+    def _begin(self) -> None:
+        self._next = self._store.queues()
+        if len(self._queues) > len(self._next):
+            there = {queue.number for queue in self._next}
+            for number in [number for number in self._queues if number not in there]:
+                self._set(self._queues.pop(number), 0)
+
+    def _read(self, queue: Queue, limit: int) -> int:
+        known = self._queues.get(queue.number)
+        if known is None or self._store.queue(queue.topic, queue.queue_id) is not queue:
+            self._unread.popleft()
+            return 0
+        old = known.old
+        begin = max(old.offset, queue.min_offset)
+        entries = self._store.entries(queue, begin, min(limit, queue.opened_at - begin))
+        if not entries:
+            self._unread.popleft()
+            return 0
+        old.grow(entries[-1].queue_offset + 1, old.bytes + sum(entry.size for entry in entries))
+        if old.offset >= queue.opened_at:
+            self._unread.popleft()
+        self.count(queue)
+        return len(entries)
+
+    def _set(self, known: _QueueUsage, now: int) -> None:
+        more = now - known.counted
+        if more:
+            known.counted = now
+            self.total += more
+            self._topics[known.topic] += more
+            if not self._topics[known.topic]:
+                del self._topics[known.topic]
+
+
+_ENTRIES_PER_STEP = 4_000
+_TRACE_SHARE = 16
+_TRACE_BYTES = 256 * 1024 * 1024
+"""Limit of the trace topic if neither it nor the store has a limit set."""
+_DELAYED = frozenset({names.SCHEDULE_TOPIC})
+
+
+class Eviction:
+    """Keeps the bytes of messages below `max_bytes`, and those of the trace topic below its own limit.
+
+    Args:
+        store: Where the messages are.
+        settings: The limits.
+        delays: Say which messages still wait.
+        timers: Say how much more waits for a time of choice.
+        producer: Is told to refuse messages that would have to wait.
+    """
+
+    def __init__(
+        self, store: MessageStore, settings: EngineSettings, delays: Delays, timers: Timers, producer: Producer
+    ) -> None:
+        self._store = store
+        self._delays = delays
+        self._timers = timers
+        self._producer = producer
+        self._usage = Usage(store)
+        self._max_bytes = settings.max_bytes
+        self._trace_topic = settings.trace_topic
+        self._trace_bytes = settings.trace_bytes or settings.max_bytes // _TRACE_SHARE or _TRACE_BYTES
+        self._evicted: list[Queue] = []
+
+    def step(self) -> None:
+        """Stage the next piece of work, if there is any."""
+        if self._evicted:
+            # Looked at often, the store passes few deleted records at a time.
+            self._store.first_physical()
+        for queue in self._evicted:
+            self._usage.count(queue)
+        self._evicted = []
+        self._usage.step()
+        if not self._usage.complete:
+            return
+        over = self._usage.of(self._trace_topic) - self._trace_bytes
+        if over > 0:
+            self._evict(self._trace_topic, over)
+        if self._max_bytes:
+            self._keep_below(self._max_bytes)
+
+    def _keep_below(self, limit: int) -> None:
+        delayed = self._usage.of(names.SCHEDULE_TOPIC)
+        waiting = delayed + self._timers.bytes
+        over = self._usage.total - limit
+        if (over > 0 or delayed * WAITING_SHARE > limit) and self._evict_delivered():
+            return
+        self._producer.waiting_full = (
+            f"{waiting} bytes of messages wait for their time; the maximum is a quarter of `maxStoreBytes` ({limit})"
+            if waiting * WAITING_SHARE > limit
+            else None
+        )
+        if over > 0:
+            largest = self._usage.largest(_DELAYED)
+            if largest is not None:
+                self._evict(largest, over)
+
+    def _evict(self, topic: str, size: int) -> None:
+        """Stage the end of a topic's oldest messages: at most so many bytes, and one message at least."""
+        heads: list[tuple[int, int, Queue]] = []
+        for queue in self._store.queues():
+            if queue.topic == topic and queue.pending_min < queue.max_offset:
+                entries = self._store.entries(queue, queue.pending_min, 1)
+                heads += [(entry.physical, queue.queue_id, queue) for entry in entries]
+        if not heads:
+            return
+        heads.sort(key=lambda head: head[:2])
+        # All of the topic's records before this place are together no larger than the distance.
+        cut = heads[0][0] + size
+        left = _ENTRIES_PER_STEP
+        for physical, _, queue in heads:
+            if physical >= cut or left <= 0:
+                return
+            offset = min(first_at(self._store, queue, cut), queue.pending_min + left)
+            left -= offset - queue.pending_min
+            self._stage(queue, offset)
+
+    def _evict_delivered(self) -> bool:
+        """Stage the end of delayed messages that are delivered; return whether there were any."""
+        left = _ENTRIES_PER_STEP
+        for queue in self._store.queues():
+            if queue.topic == names.SCHEDULE_TOPIC:
+                end = min(self._delays.position(queue.queue_id + 1), queue.max_offset, queue.pending_min + left)
+                if end > queue.pending_min:
+                    left -= end - queue.pending_min
+                    self._stage(queue, end)
+        return left < _ENTRIES_PER_STEP
+
+    def _stage(self, queue: Queue, offset: int) -> None:
+        self._store.stage_evict(queue, offset)
+        self._evicted.append(queue)
+
+
+def first_at(store: MessageStore, queue: Queue, cut: int) -> int:
+    """Return the first offset of a queue whose record is at or after a physical offset, found by halving."""
+    low, high = queue.min_offset, queue.max_offset
+    while low < high:
+        middle = (low + high) // 2
+        entries = store.entries(queue, middle, 1)
+        if entries and entries[0].physical < cut:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
 
 _HOUR_MS = 3_600_000
 _ROUND_MS = 10_000

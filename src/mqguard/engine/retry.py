@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mqguard.engine.delay import Delays
+from mqguard.engine.deferred_delivery import Delays
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mqguard.dispatch.error_codes import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
-from mqguard.engine.clients import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.engine.messages import SendRequest
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import KvTable

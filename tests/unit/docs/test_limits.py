@@ -7,7 +7,7 @@ from mqguard.broker.filters import MAX_EXPRESSION
 from mqguard.broker.processors import membership, pull, reset, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, delay, log, long_polling, lookup, offsets
+from mqguard.engine import batch_send, deferred_delivery, log, long_polling, lookup, offsets
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
@@ -81,7 +81,7 @@ def test_the_page_tells_the_limits() -> None:
             f"{copy_rate.BURST // MIB} MiB at once, {copy_rate.PER_SECOND // MIB} MiB a second; one message more in any case"
         ),
         "delayed and timed messages that are delivered": (
-            f"{delay.MAX_PER_TICK} and {delay.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {delay.BYTES_PER_MS // 1024} MiB a "
+            f"{deferred_delivery.MAX_PER_TICK} and {deferred_delivery.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {deferred_delivery.BYTES_PER_MS // 1024} MiB a "
             "second; one message more in any case"
         ),
         "offsets of all groups": f"{offsets.MAX_OFFSETS:,}",

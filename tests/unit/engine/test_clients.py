@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mqguard.engine import clients as clients_module
-from mqguard.engine.clients import CLIENT_LIFE_MS, Client, Clients, ConsumerHeartbeat, Subscription
-from mqguard.engine.rebalance_notifications import Notices
+from mqguard.engine.clients import CLIENT_LIFE_MS, Clients, Notices
+from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.model.peer import Peer
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.engine.delay import DelayLevelsInvalid, parse_levels
+from mqguard.engine.deferred_delivery import DelayLevelsInvalid, parse_levels
 from mqguard.model.tags import code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore

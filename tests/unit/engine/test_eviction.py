@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mqguard.engine.errors import StoreFull
 from mqguard.engine.messages import SendBack
-from mqguard.engine.usage import Usage
+from mqguard.engine.retention import Usage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore

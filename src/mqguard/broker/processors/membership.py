@@ -5,11 +5,11 @@ from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Client, Clients, ConsumerHeartbeat, Subscription
+from mqguard.engine.clients import Clients, Notices
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
+from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.engine.locks import Locks, QueueKey
-from mqguard.engine.rebalance_notifications import Notices
 from mqguard.model import tags
 from mqguard.model.channel import Channel
 from mqguard.model.clock import Clock

@@ -8,8 +8,9 @@ from mqguard.broker.reserved_groups import RESERVED_GROUPS
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Clients, Subscription
+from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
+from mqguard.engine.group_members import Subscription
 from mqguard.model import properties, record, tags
 from mqguard.model.clock import Clock
 from mqguard.remoting.bodies.codec import encode

@@ -12,9 +12,10 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.errors import RequestRefused
 from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Client, Clients
+from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
+from mqguard.engine.group_members import Client
 from mqguard.model import names
 from mqguard.model.clock import Clock
 from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode

@@ -8,9 +8,8 @@ from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus
 from mqguard.broker.processors import membership
-from mqguard.engine.clients import CLIENT_LIFE_MS
+from mqguard.engine.clients import CLIENT_LIFE_MS, PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
-from mqguard.engine.rebalance_notifications import PAUSE_MS
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode

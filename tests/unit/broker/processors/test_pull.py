@@ -6,7 +6,7 @@ from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.group_forbidden import with_forbidden
 from mqguard.broker.processors import pull as pull_module
-from mqguard.engine.clients import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.model import record, tags
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
