@@ -32,7 +32,7 @@ def _maps_by_channel(path: Path) -> list[str]:
 
 def test_the_name_of_a_connection_is_used_only_to_show_it():
     found = [place for path in sorted(SOURCE.rglob("*.py")) for place in _channel_names_used(path)]
-    assert [place.partition(":")[0] for place in found] == ["guard/authentication_cache.py"], found
+    assert [place.partition(":")[0] for place in found] == ["guard/authentication.py"], found
 
 
 def test_no_map_of_the_guard_is_keyed_by_connections():

@@ -5,9 +5,9 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.guard.requirements.rpc import RPC_TABLE
-from mqguard.guard.requirements.table import TABLE
 from mqguard.remoting.codes import OwnCode, RequestCode
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,7 +1,7 @@
 """Every request code that is served has a row in the requirements table, and none of the rows is that of a dead code."""
 
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.guard.requirements.table import TABLE
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.routes import RouteTable
 from mqguard.namesrv.server import NameServer

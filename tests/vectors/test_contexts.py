@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.guard.requirements.table import TABLE
 from mqguard.testing.answers.contexts import answer
 from tests.vectors.reading import REFUSED, Tally, lines, plain
 

@@ -3,13 +3,13 @@
 from mqguard.auth import denial_messages
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import AuditEvent, Stage, denial_key
-from mqguard.guard.authorize import NOBODY
+from mqguard.guard.authorization import NOBODY
 from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission
 from mqguard.guard.denial import Denial, DenialLog
 from mqguard.guard.errors import Refused
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.requirements import operations
-from mqguard.guard.requirements.table import TABLE
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.settings import Enforcement
 from mqguard.remoting.codes import ResponseCode
 

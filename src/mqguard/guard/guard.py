@@ -18,8 +18,8 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, AuditEvent, Stage
-from mqguard.guard.authenticate import Authentication, Identifier
-from mqguard.guard.authorize import NOBODY, Authorization
+from mqguard.guard.authentication import Authentication, Identifier
+from mqguard.guard.authorization import NOBODY, Authorization, ImplicitGrants
 from mqguard.guard.context import (
     MAX_CLAIM_LENGTH,
     AdmittedRequest,
@@ -30,12 +30,10 @@ from mqguard.guard.context import (
 from mqguard.guard.denial import DenialLog
 from mqguard.guard.enforcement import UNJUDGED_KEPT, Enforcer
 from mqguard.guard.errors import NeedUnclear, Refused
-from mqguard.guard.implicit_grants import ImplicitGrants
 from mqguard.guard.object_authorization import AllowAll, PolicyObjectAuthorizer
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.settings import GuardSettings, WhenAuditFull
-from mqguard.guard.whitelist import codes_of
+from mqguard.guard.settings import GuardSettings, WhenAuditFull, codes_of
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command

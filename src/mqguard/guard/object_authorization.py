@@ -7,7 +7,7 @@ from mqguard.auth.policy import Decision as Word
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.rights import Rights
 from mqguard.guard.audit import AuditEvent, Stage
-from mqguard.guard.authorize import Authorization
+from mqguard.guard.authorization import Authorization
 from mqguard.guard.context import BY_SIGNATURE, AdmittedRequest, RequiredPermission
 from mqguard.guard.enforcement import Enforcer
 from mqguard.guard.errors import NeedUnclear

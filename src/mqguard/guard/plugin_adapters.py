@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Generic, TypeVar
 
-from mqguard.guard.authentication_cache import AuthenticationCache, CachedAuthentication, ChannelAuthentication
+from mqguard.guard.authentication import AuthenticationCache, CachedAuthentication, ChannelAuthentication
 from mqguard.guard.plugin_api import (
     AuthenticationHandler,
     AuthenticationProvider,

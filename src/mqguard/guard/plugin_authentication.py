@@ -6,14 +6,11 @@ from mqguard.auth.authenticator import AUTHENTICATION_FAILED
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
-from mqguard.guard.authenticate import Authentication
-from mqguard.guard.authentication_cache import AuthenticationCache
-from mqguard.guard.connection_throttle import ConnectionThrottle
+from mqguard.guard.authentication import Authentication, AuthenticationCache, ConnectionThrottle
 from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.guard.plugin_calls import PluginFailed, PluginInvoker, PluginResults
-from mqguard.guard.settings import GuardSettings
-from mqguard.guard.whitelist import codes_of
+from mqguard.guard.settings import GuardSettings, codes_of
 from mqguard.model.clock import Clock
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command

@@ -6,9 +6,8 @@ from mqguard.auth.policy import Decision
 from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.errors import MqguardError
-from mqguard.guard.authorize import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization
+from mqguard.guard.authorization import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization, ImplicitGrants
 from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions, action_names
-from mqguard.guard.implicit_grants import ImplicitGrants
 from mqguard.guard.plugin_adapters import relies
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, CacheStrategy, HandlerResult, Ruling
 from mqguard.guard.plugin_authentication import REFUSED

@@ -7,14 +7,12 @@ from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.guard.audit import AuditEvent, Stage
-from mqguard.guard.authenticate import Authentication
-from mqguard.guard.authentication_cache import AuthenticationCache
-from mqguard.guard.authorize import Authorization
+from mqguard.guard.authentication import Authentication, AuthenticationCache
+from mqguard.guard.authorization import Authorization, ImplicitGrants
 from mqguard.guard.context import AdmittedRequest, RequiredPermission
 from mqguard.guard.enforcement import Enforcer
 from mqguard.guard.errors import GuardMisconfigured, Refused, RequestSuspended
 from mqguard.guard.guard import Guard
-from mqguard.guard.implicit_grants import ImplicitGrants
 from mqguard.guard.object_authorization import PolicyObjectAuthorizer
 from mqguard.guard.plugin_adapters import (
     InstalledPlugins,

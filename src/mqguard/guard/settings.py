@@ -1,4 +1,4 @@
-"""What the operator decides about the guard."""
+"""Settings of the guard, which the operator decides."""
 
 import dataclasses
 import enum
@@ -123,3 +123,8 @@ class GuardSettings:
             raise GuardMisconfigured(
                 "`authorizationTrustsClaimedUser` contradicts `authenticationEnabled`: remove one of them"
             )
+
+
+def codes_of(items: frozenset[str]) -> frozenset[int]:
+    """The request codes among the items of a whitelist; compared as text, as Apache does, so `010` excuses nothing."""
+    return frozenset(int(item) for item in items if item.isascii() and item.isdigit() and str(int(item)) == item)

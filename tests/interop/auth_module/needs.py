@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.guard.requirements.table import TABLE
 from mqguard.testing.answers.contexts import answer
 from tests.interop.auth_module.belonging import Check, Refused
 from tests.interop.auth_module.named import Named

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear, Refused
-from mqguard.guard.requirements.evaluation import Requirements
+from mqguard.guard.requirements.evaluation import TABLE, Requirements
 from mqguard.guard.requirements.row import WhenAbsent
-from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer

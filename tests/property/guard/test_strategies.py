@@ -13,7 +13,7 @@ from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.guard.connection_throttle import ConnectionThrottle
+from mqguard.guard.authentication import ConnectionThrottle
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, Ruling

@@ -5,7 +5,7 @@ import dataclasses
 import msgspec
 import pytest
 
-from mqguard.guard.authentication_cache import ChannelAuthentication
+from mqguard.guard.authentication import ChannelAuthentication
 from mqguard.guard.context import Identity
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins, SelectiveAuthenticationCache, relies
 from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticated, Ruling

@@ -6,8 +6,7 @@ import itertools
 import pytest
 
 from mqguard.guard.errors import GuardMisconfigured
-from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull, parse_whitelist
-from mqguard.guard.whitelist import codes_of
+from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull, codes_of, parse_whitelist
 
 
 def test_what_holds_where_nothing_is_said():

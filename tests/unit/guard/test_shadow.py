@@ -11,13 +11,13 @@ from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.audit_format import AuditLines
-from mqguard.guard.denial_json import facts_of
+from mqguard.guard.denial import facts_of
 from mqguard.guard.errors import GuardMisconfigured, Refused
 from mqguard.guard.plugin_adapters import InstalledPlugins
 from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.settings import Enforcement, GuardSettings
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import ON, SECRET, World, signed

@@ -1,13 +1,14 @@
-"""From a row and a request to what is needed."""
+"""The table of requirements, and the permissions that a request needs by its row."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import NeedsFound, RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Requirement, RequirementLevel, ResourceField, WhenAbsent
-from mqguard.guard.requirements.table import TABLE
 from mqguard.guard.requirements.topic_ownership import (
     check_length,
     foreign_retry_topic,
@@ -19,6 +20,19 @@ from mqguard.guard.requirements.topic_ownership import (
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
+
+TABLE: Mapping[int, Requirement] = MappingProxyType(
+    {
+        **messages.ROWS,
+        **clients.ROWS,
+        **topics.ROWS,
+        **groups.ROWS,
+        **pop.ROWS,
+        **operations.ROWS,
+    }
+)
+"""Every row, by request code."""
+
 
 _Evaluate = Callable[[Command], NeedsFound]
 _Pending = Callable[[Command], bool]

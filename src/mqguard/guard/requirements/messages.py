@@ -3,15 +3,16 @@
 from mqguard.auth.blank import is_blank
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.bounded_cache import LONGEST, BoundedCache
 from mqguard.guard.requirements.row import (
     GET,
+    LONGEST,
     PUB,
     SUB,
     SUB_GET,
     SUB_UPDATE,
     UPDATE,
     Actions,
+    BoundedCache,
     Requirement,
     Rule,
     WhenAbsent,

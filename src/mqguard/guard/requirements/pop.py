@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.requirements.body import LiteSubscriptions, bounded, each_once, read_body
-from mqguard.guard.requirements.bounded_cache import LONGEST, BoundedCache
 from mqguard.guard.requirements.row import (
     GET,
+    LONGEST,
     SUB,
     Actions,
+    BoundedCache,
     Requirement,
     Rule,
     group,

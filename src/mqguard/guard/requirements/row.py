@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
@@ -136,3 +137,33 @@ NOT_SERVED = Requirement(level=RequirementLevel.NOT_SERVED)
 CLUSTER_GET = Requirement(own_cluster=GET)
 CLUSTER_UPDATE = Requirement(own_cluster=UPDATE)
 INVENTORY = Requirement(own_cluster=GET_LIST, because="Apache checks nothing here")
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+LIMIT = 8192
+"""Most entries of one memory; a full one starts anew, which costs less than keeping count of what is used."""
+
+LONGEST = 255
+"""Longest names that are worth remembering: no legal topic or group is longer."""
+
+
+class BoundedCache(Generic[K, V]):
+    """A dict that never grows beyond `LIMIT`.
+
+    Attributes:
+        get: Look up; None if it is not remembered. (The dict's own method: this is the hot path.)
+    """
+
+    __slots__ = ("_known", "get")
+
+    def __init__(self) -> None:
+        self._known: dict[K, V] = {}
+        self.get = self._known.get
+
+    def put(self, key: K, value: V) -> None:
+        """Remember a value."""
+        if len(self._known) >= LIMIT:
+            self._known.clear()
+        self._known[key] = value

@@ -9,7 +9,7 @@ from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.guard.audit_format import AuditLines
-from mqguard.guard.denial_json import WITHHELD
+from mqguard.guard.denial import WITHHELD
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from tests.unit.broker.conftest import SECRET, House
 

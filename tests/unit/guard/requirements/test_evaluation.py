@@ -1,9 +1,10 @@
-"""From rows and requests to needs."""
+"""From a row and a request to the permissions that it needs, and the cache of these."""
 
 import pytest
 
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.requirements import row
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.row import GET, SUB, Requirement, RequirementLevel, WhenAbsent, cluster, group, topic
 from mqguard.remoting.command import Command
@@ -135,3 +136,45 @@ def test_types_of_named_things():
         ResourceType.GROUP,
         ResourceType.CLUSTER,
     ]
+
+
+def test_a_full_memory_starts_anew(monkeypatch):
+    """It never holds more than its limit."""
+    monkeypatch.setattr(row, "LIMIT", 2)
+    known = row.BoundedCache()
+    for number in range(2):
+        known.put(number, str(number))
+    assert [known.get(number) for number in range(2)] == ["0", "1"]
+
+    known.put(2, "2")
+
+    assert [known.get(number) for number in range(3)] == [None, None, "2"]
+
+
+NAMES = {10: ("topic",), 310: ("b",), 11: ("topic", "consumerGroup"), 14: ("topic", "consumerGroup")}
+NAMES |= dict.fromkeys((200050, 200051, 200053, 200055), ("topic", "consumerGroup"))
+"""What is asked for often, and the fields that it names things in."""
+
+
+@pytest.fixture(name="requirements")
+def fresh_requirements():
+    return Requirements("c")
+
+
+@pytest.mark.parametrize("code", NAMES)
+def test_the_same_request_gives_the_same_needs(code, requirements):
+    """Not only equal ones: what is on record tells them apart by identity. Names of the greatest legal length too."""
+    for length in (1, 255):
+        ext = dict.fromkeys(NAMES[code], "t" * length)
+
+        assert requirements.needs(Command(code, ext=ext)) is requirements.needs(Command(code, ext=dict(ext)))
+
+
+@pytest.mark.parametrize(("code", "field"), [(code, field) for code, fields in NAMES.items() for field in fields])
+def test_names_longer_than_any_legal_one_are_not_remembered(code, field, requirements):
+    """A peer must not fill our memory with names that it makes up."""
+    ext = {**dict.fromkeys(NAMES[code], "t"), field: "t" * 256}
+    once, again = (requirements.needs(Command(code, ext=ext)) for _ in range(2))
+
+    assert once == again
+    assert once is not again

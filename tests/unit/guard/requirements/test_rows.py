@@ -11,8 +11,7 @@ import string
 import pytest
 
 from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.requirements.table import TABLE
+from mqguard.guard.requirements.evaluation import TABLE, Requirements
 from mqguard.remoting.codes import OwnCode, RequestCode
 from mqguard.remoting.command import Command
 

@@ -3,8 +3,8 @@
 from mqguard.auth.action import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
+from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.guard.requirements.table import TABLE
 from mqguard.remoting.codes import RequestCode
 
 

@@ -1,11 +1,21 @@
-"""Who counts as proven, what is slowed and what is forgiven."""
+"""Authentication: credentials, what a connection may keep of them, and the throttle of failed attempts."""
 
 import dataclasses
 
 import pytest
 
+from mqguard.auth.errors import AuthenticationFailed
+from mqguard.auth.throttle import Throttle, ThrottleLimits
 from mqguard.auth.user import UserStatus
-from mqguard.guard import authenticate
+from mqguard.guard import authentication
+from mqguard.guard.authentication import (
+    CONNECTION_BURST,
+    AuthenticationCache,
+    ChannelAuthentication,
+    ConnectionThrottle,
+    authentication_of,
+)
+from mqguard.guard.context import Identity
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.channel import Channel
@@ -182,7 +192,7 @@ def test_a_secret_that_ends_in_this_very_millisecond_proves_nothing_for_the_next
 def test_what_shows_no_signature_is_not_worth_sorting(world, monkeypatch):
     """Very many fields are sorted only for a request that shows credentials, whether there is such a user or not."""
     built = []
-    monkeypatch.setattr(authenticate, "signed_content", lambda ext, *_: built.append(len(ext)) or b"")
+    monkeypatch.setattr(authentication, "signed_content", lambda ext, *_: built.append(len(ext)) or b"")
     fields = {f"f{number}": "" for number in range(1_000)} | {"SecurityToken": "t"}
 
     for shown in (
@@ -197,3 +207,149 @@ def test_what_shows_no_signature_is_not_worth_sorting(world, monkeypatch):
     for name in ("alice", "nobody"):
         assert reason(world, Command(310, ext={**fields, "AccessKey": name, "Signature": "s"}))
     assert built == [1_003, 1_002, 1_003, 1_002]
+
+
+ALICE, BOB = Identity("alice", "signature"), Identity("bob", "signature")
+CACHE = AuthenticationCache(keep_ms=1_000, limit=2)
+
+
+@pytest.fixture(name="state")
+def a_state_with_alice():
+    state = ChannelAuthentication("a", object())
+    CACHE.add(state, ALICE, version=0, now_ms=0, not_after=None)
+    return state
+
+
+def test_a_new_connection_has_no_user():
+    for version in (0, 1):
+        assert CACHE.find(ChannelAuthentication("a", object()), "alice", version, 0) is None
+
+
+def test_an_authentication_is_valid_for_one_connection_and_one_user(state):
+    assert CACHE.find(state, "alice", 0, 0) is ALICE
+    assert CACHE.find(ChannelAuthentication("a", state.owner), "alice", 0, 0) is None
+    assert CACHE.find(state, "bob", 0, 0) is None
+
+
+def test_an_authentication_of_another_version_is_not_used(state):
+    assert [CACHE.find(state, "alice", 1, 0) for _ in range(2)] == [None, None]
+    assert CACHE.find(state, "alice", 0, 0) is None
+
+
+def test_an_authentication_with_a_new_version_ends_all_of_the_old_one(state):
+    CACHE.add(state, BOB, version=1, now_ms=0, not_after=None)
+
+    assert CACHE.find(state, "bob", 1, 0) is BOB
+    assert CACHE.find(state, "alice", 1, 0) is None
+
+
+@pytest.mark.parametrize(("not_after", "last"), [(None, 999), (998, 998), (999, 999), (5_000, 999), (0, 0), (-1, -1)])
+def test_an_authentication_ends_with_its_time_or_with_the_secret(not_after, last):
+    """The secret is valid at its end, and not after it."""
+    state = ChannelAuthentication("a", object())
+    CACHE.add(state, ALICE, version=0, now_ms=0, not_after=not_after)
+
+    assert CACHE.find(state, "alice", 0, last) is ALICE
+    assert CACHE.find(state, "alice", 0, last + 1) is None
+
+
+def test_the_number_of_users_of_one_connection_is_bounded(state):
+    CACHE.add(state, BOB, version=0, now_ms=0, not_after=None)
+    assert (CACHE.find(state, "alice", 0, 0), CACHE.find(state, "bob", 0, 0)) == (ALICE, BOB)
+
+    CACHE.add(state, Identity("carol", "signature"), version=0, now_ms=0, not_after=None)
+
+    assert len(state.cached) <= 2
+    assert CACHE.find(state, "alice", 0, 0) is None
+
+
+def test_a_configured_limit_does_not_pass_the_fixed_one():
+    state, cache = ChannelAuthentication("a", object()), AuthenticationCache(1_000, 10_000_000)
+    for number in range(100):
+        cache.add(state, Identity(f"user-{number}", "signature"), 0, 0, None)
+        assert len(state.cached) <= 16
+
+
+def test_two_connections_never_share_their_state():
+    """Connections of two listeners may have the same name."""
+    owner, one, other = object(), Channel("00000007"), Channel("00000007")
+
+    state = authentication_of(one, owner)
+
+    assert authentication_of(one, owner) is state
+    assert authentication_of(other, owner) is not state
+    assert one != other
+
+
+def test_the_state_of_another_guard_is_not_used():
+    channel = Channel()
+    state = authentication_of(channel, object())
+    state.identity = ALICE
+
+    assert authentication_of(channel, object()).identity is None
+
+
+def peer(name, ip="10.1.2.3"):
+    return Peer(ip, 4000, channel(name))
+
+
+@pytest.fixture(name="throttle")
+def a_throttle():
+    """One failure is enough to slow a name at an address."""
+    return ConnectionThrottle(Throttle(ThrottleLimits(pair_burst=1)))
+
+
+def is_slowed(throttle, claimed, at, now_ms=0):
+    try:
+        throttle.check(claimed, at, now_ms)
+    except AuthenticationFailed as failed:
+        return failed.reason == "throttled"
+    return False
+
+
+def test_a_failure_slows_the_name_at_the_address_on_every_connection(throttle):
+    throttle.failed("alice", peer("a"), 0)
+
+    assert is_slowed(throttle, "alice", peer("a"))
+    assert is_slowed(throttle, "alice", peer("b"))
+    assert not is_slowed(throttle, "bob", peer("a"))
+    assert not is_slowed(throttle, "alice", peer("a", "10.9.9.9"))
+    assert not is_slowed(throttle, "", peer("a"))
+
+    throttle.failed("", peer("a"), 0)
+    assert is_slowed(throttle, "", peer("b"))
+
+
+def test_a_connection_that_keeps_failing_is_slowed_for_every_name():
+    throttle = ConnectionThrottle(Throttle(ThrottleLimits(pair_burst=1_000)))
+    for number in range(CONNECTION_BURST):
+        assert not is_slowed(throttle, "alice", peer("a"))
+        throttle.failed(f"user-{number}", peer("a"), 0)
+
+    assert is_slowed(throttle, "alice", peer("a"))
+    assert not is_slowed(throttle, "alice", peer("b"))
+    assert is_slowed(throttle, "alice", peer("a"), 990)
+    assert not is_slowed(throttle, "alice", peer("a"), 1_010)
+
+
+def test_the_failures_of_a_connection_have_a_maximum():
+    throttle = ConnectionThrottle(Throttle(ThrottleLimits(pair_burst=1_000_000, address_burst=1_000_000)))
+    for number in range(1_000):
+        throttle.failed(f"user-{number}", peer("a"), 0)
+
+    assert not is_slowed(throttle, "alice", peer("a"), 11_001)
+
+
+def test_a_success_opens_nothing_for_the_name_that_failed(throttle):
+    throttle.failed("alice", peer("a"), 0)
+    throttle.succeeded("alice", "alice", peer("b"))
+
+    assert is_slowed(throttle, "alice", peer("a"))
+    assert peer("b").channel.user == "alice"
+
+
+def test_long_claims_are_one_claim_from_their_maximum_length_on(throttle):
+    """Names that a peer makes up must not fill the memory of failures."""
+    throttle.failed("x" * 5_000, peer("a"), 0)
+
+    assert is_slowed(throttle, "x" * 6_000, peer("a"))
