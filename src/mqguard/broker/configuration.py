@@ -7,7 +7,7 @@ import msgspec
 from mqguard.auth.sealing import MASK
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
-from mqguard.dispatch.errors import ConfigurationRefused
+from mqguard.dispatch.request import ConfigurationRefused
 from mqguard.errors import MqguardError
 
 

@@ -1,6 +1,6 @@
 """Filter languages: tags are served, everything else is refused with Apache's words."""
 
-from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import RequestRefused
 from mqguard.remoting.codes import ResponseCode
 
 MAX_EXPRESSION = 16 * 1024

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mqguard.broker.reserved_groups import RESERVED_GROUPS
-from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import EngineError

@@ -1,7 +1,7 @@
 """Groups that are no consumer groups: the broker keeps its own positions under their names."""
 
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.engine.deferred_delivery import DELAY_GROUP
+from mqguard.dispatch.request import RequestRefused
+from mqguard.engine.delay import DELAY_GROUP
 from mqguard.remoting.codes import ResponseCode
 
 RESERVED_GROUPS = frozenset({DELAY_GROUP})

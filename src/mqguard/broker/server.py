@@ -30,8 +30,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
-from mqguard.dispatch.error_codes import explain
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, explain
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension
 from mqguard.engine.clients import Clients, Notices

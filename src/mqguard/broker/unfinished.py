@@ -6,9 +6,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from mqguard.dispatch.error_codes import explain
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Request
+from mqguard.dispatch.request import Request, RequestRefused, explain
 from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import Sent

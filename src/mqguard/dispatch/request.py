@@ -1,15 +1,38 @@
-"""A request as handlers see it: let in by the guard, with the connection that it came over."""
+"""A request that the guard has admitted, the errors with which handlers refuse it, and its answers.
 
+One table maps each error class to a response code. The remark is the message of the error: all classes in the table are
+written for clients. Any other error is an internal error: its details go to the log, and the client gets `INTERNAL`.
+"""
+
+import logging
 from collections.abc import Callable
 
 import msgspec
 
+from mqguard.auth.errors import (
+    AuthenticationFailed,
+    MetadataRejected,
+    MetadataStoreFailed,
+    MetadataStoreFull,
+    PolicyInvalid,
+    RevisionConflict,
+)
+from mqguard.auth.sealing import SealInvalid
+from mqguard.engine import errors as engine
+from mqguard.errors import MqguardError
 from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.errors import Refused
+from mqguard.model.errors import AttributesInvalid, RecordInvalid
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
-from mqguard.remoting.errors import LocalProtocolError
+from mqguard.remoting.errors import BodyInvalid, HeaderInvalid, LocalProtocolError
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
+
+_LOG = logging.getLogger(__name__)
+
+INTERNAL = "internal error: see the server's log"
+"""The remark for an internal error."""
 
 Defer = Callable[[Link, bytes, Callable[[str], bytes]], None]
 """Takes a link, the frame to send once this turn's writes are stored, and what makes the one for a failure."""
@@ -58,3 +81,65 @@ class Request(msgspec.Struct):
 
 Handler = Callable[[Request], Reply | None]
 """Serves one request code. None: the answer comes later (the request is parked), or none is wanted."""
+
+
+class RequestRefused(MqguardError):
+    """A request that cannot be served as it is.
+
+    Attributes:
+        code: Response code.
+    """
+
+    def __init__(self, code: int, remark: str) -> None:
+        super().__init__(remark)
+        self.code = code
+
+
+class ConfigurationRefused(MqguardError):
+    """A change of the configuration that is not possible over the wire. It names the key; nothing has changed."""
+
+
+TABLE: dict[type[Exception], ResponseCode] = {
+    AuthenticationFailed: ResponseCode.NO_PERMISSION,
+    MetadataRejected: ResponseCode.NO_PERMISSION,
+    PolicyInvalid: ResponseCode.INVALID_PARAMETER,
+    SealInvalid: ResponseCode.INVALID_PARAMETER,
+    MetadataStoreFailed: ResponseCode.SYSTEM_ERROR,
+    MetadataStoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
+    RevisionConflict: ResponseCode.SYSTEM_BUSY,
+    ConfigurationRefused: ResponseCode.NO_PERMISSION,
+    HeaderInvalid: ResponseCode.INVALID_PARAMETER,
+    BodyInvalid: ResponseCode.INVALID_PARAMETER,
+    LocalProtocolError: ResponseCode.SYSTEM_ERROR,
+    RecordInvalid: ResponseCode.MESSAGE_ILLEGAL,
+    AttributesInvalid: ResponseCode.INVALID_PARAMETER,
+    engine.NoSuchTopic: ResponseCode.TOPIC_NOT_EXIST,
+    engine.NoSuchGroup: ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST,
+    engine.NoSuchQueue: ResponseCode.INVALID_PARAMETER,
+    engine.NoSuchMessage: ResponseCode.SYSTEM_ERROR,
+    engine.NotWritable: ResponseCode.NO_PERMISSION,
+    engine.NotReadable: ResponseCode.NO_PERMISSION,
+    engine.MessageIllegal: ResponseCode.MESSAGE_ILLEGAL,
+    engine.ConfigIllegal: ResponseCode.INVALID_PARAMETER,
+    engine.LimitReached: ResponseCode.SERVICE_NOT_AVAILABLE,
+    engine.NotSupported: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+    engine.StoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
+    engine.StoreDown: ResponseCode.SYSTEM_ERROR,
+}
+
+
+def explain(code: int, exc: Exception) -> Reply:
+    """The answer that tells a peer of an error.
+
+    Args:
+        code: Request code, for the log.
+        exc: What went wrong.
+    """
+    if isinstance(exc, (Refused, RequestRefused)):
+        return Reply(exc.code, remark=str(exc))
+    for kind in type(exc).__mro__:
+        found = TABLE.get(kind)
+        if found is not None:
+            return Reply(found, remark=str(exc))
+    _LOG.error("request code %d failed", code, exc_info=exc)
+    return Reply(ResponseCode.SYSTEM_ERROR, remark=INTERNAL)

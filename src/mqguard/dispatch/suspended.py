@@ -4,7 +4,7 @@ import collections
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import RequestRefused
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.plugin_calls import BUSY, Call, PluginCallsPending, PluginResults
 from mqguard.model.address import address_block

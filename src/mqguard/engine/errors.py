@@ -1,4 +1,4 @@
-"""What the engine refuses. `dispatch/error_codes.py` says which response code each class becomes.
+"""What the engine refuses. `dispatch/request.py` says which response code each class becomes.
 
 Texts that a client sees keep Apache's wording where it has one.
 """

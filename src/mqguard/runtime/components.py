@@ -15,7 +15,7 @@ from mqguard.broker.configuration import ExposedConfiguration as Told
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.config import access_options, options, server_options
 from mqguard.config.loader import Configuration
-from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.request import explain
 from mqguard.dispatch.router import Router
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.engine.engine import Engine

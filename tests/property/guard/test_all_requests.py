@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.user import UserType
-from mqguard.dispatch.error_codes import INTERNAL
+from mqguard.dispatch.request import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
 from mqguard.model import names
 from mqguard.remoting.codes import FLAG_ONEWAY, OwnCode, RequestCode, ResponseCode

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mqguard.dispatch.error_codes import INTERNAL
+from mqguard.dispatch.request import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.engine.messages import SendRequest

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.request import explain
 from mqguard.dispatch.router import Router
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import AuditEvent

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.dispatch.error_codes import explain
+from mqguard.dispatch.request import explain
 from mqguard.dispatch.router import Router
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.server import NameServer

@@ -29,8 +29,7 @@ from mqguard.broker.access_changes import (
 )
 from mqguard.broker.secret_exposure import Exposure
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id

@@ -2,10 +2,8 @@
 
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.views import connection, language_name, subscription_data
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Clients
-from mqguard.engine.group_members import Member
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.clients import Clients, Member
 from mqguard.remoting.bodies.clients import ConsumerConnection, ProducerConnection, ProducerInfo, ProducerTable
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import RequestCode, ResponseCode

@@ -6,9 +6,9 @@ Rule 2: what is not remembered is not found; the audit log knows it longer.
 """
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
-from mqguard.guard.denial import Denial, DenialLog, facts_of
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.guard.denial import Denial, DenialLog
+from mqguard.guard.denial_json import facts_of
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from mqguard.remoting.command import Reply

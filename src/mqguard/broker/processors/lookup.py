@@ -3,8 +3,7 @@
 from mqguard.auth.action import Action
 from mqguard.broker.copy_rate import CopyRate
 from mqguard.broker.message_authorization import readable, require_message
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack

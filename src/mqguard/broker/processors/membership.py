@@ -3,9 +3,8 @@
 from mqguard.broker.consumer_rights import ConsumerRights
 from mqguard.broker.filters import MAX_EXPRESSION, require_tags
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Clients, Notices
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.clients import Client, Clients, ConsumerHeartbeat, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription

@@ -2,8 +2,7 @@
 
 from mqguard.broker.offset_resets import Resets
 from mqguard.broker.reserved_groups import refuse_reserved
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply

@@ -12,9 +12,7 @@ from mqguard.broker.offset_resets import Resets
 from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
-from mqguard.dispatch.error_codes import explain
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused, explain
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable

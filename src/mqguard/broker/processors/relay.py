@@ -8,8 +8,7 @@ from mqguard.auth.action import Action
 from mqguard.broker.message_authorization import require_message, topics_of
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage

@@ -6,9 +6,8 @@ from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.progress import Progress, require_few
 from mqguard.broker.reserved_groups import RESERVED_GROUPS
 from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Clients
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.clients import Clients, Subscription
 from mqguard.engine.engine import Engine
 from mqguard.engine.group_members import Subscription
 from mqguard.model import properties, record, tags

@@ -10,9 +10,8 @@ from mqguard.broker.progress import Progress
 from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
-from mqguard.engine.clients import Clients
+from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.clients import Client, Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
 from mqguard.engine.group_members import Client

@@ -10,8 +10,7 @@ from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished import UnfinishedBatches
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, Sent

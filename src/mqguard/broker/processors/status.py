@@ -6,8 +6,7 @@ from mqguard import __version__
 from mqguard.broker.configuration import ExposedConfiguration
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.model.clock import Clock

@@ -4,8 +4,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.broker.message_authorization import require_put
 from mqguard.broker.pagination import page_of
 from mqguard.broker.progress import Progress
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Handler, Request
+from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes
 from mqguard.remoting.bodies.codec import decode, encode

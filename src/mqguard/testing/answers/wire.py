@@ -12,8 +12,7 @@ from mqguard.auth.rights import Rights
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.error_codes import explain
-from mqguard.dispatch.request import Request
+from mqguard.dispatch.request import Request, explain
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import AdmittedRequest, Identity, RequiredPermission
 from mqguard.guard.errors import Refused

@@ -8,8 +8,7 @@ from mqguard.auth.sealing import MASK, transfer_keys
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.settings import BrokerSettings, SecretExposure
-from mqguard.dispatch.errors import RequestRefused
-from mqguard.dispatch.request import Request
+from mqguard.dispatch.request import Request, RequestRefused
 from mqguard.guard.audit import AdminChange
 from mqguard.guard.context import AdmittedRequest, Identity
 from mqguard.guard.object_authorization import AllowAll

@@ -7,8 +7,7 @@ import pytest
 
 import mqguard
 from mqguard.auth.errors import MetadataRejected, MetadataStoreOccupied
-from mqguard.dispatch.error_codes import INTERNAL, TABLE, explain
-from mqguard.dispatch.errors import RequestRefused
+from mqguard.dispatch.request import INTERNAL, TABLE, RequestRefused, explain
 from mqguard.engine.errors import EngineError, NoSuchTopic
 from mqguard.errors import MqguardError
 from mqguard.guard.errors import Refused
