@@ -3,7 +3,7 @@
 from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.remoting.codes import OwnCode, RequestCode
 from tests.unit.broker.conftest import HandClock, House

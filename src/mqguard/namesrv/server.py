@@ -1,13 +1,17 @@
-"""A name server's face, put together."""
+"""The name server's handlers put together, and its configuration over the wire (318, 319)."""
 
-from mqguard.dispatch.request import Handler
+from collections.abc import Mapping
+
+from mqguard.config import properties
+from mqguard.config.errors import ConfigInvalid
+from mqguard.dispatch.request import Handler, Request
 from mqguard.model.clock import Clock
-from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.processors.brokers import BrokerRegistrationProcessor
-from mqguard.namesrv.processors.configuration import Configured
-from mqguard.namesrv.processors.kv import KeyValues
-from mqguard.namesrv.processors.routes import RouteProcessor
-from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.kv import KeyValues, KvTable
+from mqguard.namesrv.registration import BrokerRegistrationProcessor
+from mqguard.namesrv.route_processor import RouteProcessor
+from mqguard.namesrv.route_table import RouteTable
+from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.command import Reply
 from mqguard.remoting.link import Link
 
 
@@ -44,3 +48,38 @@ class NameServer:
     def tick(self) -> None:
         """Forget brokers that fell silent; call it every second or so."""
         self._routes.expire(self._clock.now_ms())
+
+
+class Configured:
+    """Tells the configuration.
+
+    Args:
+        values: Keys and values without secrets.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.UPDATE_NAMESRV_CONFIG: self.update,
+            RequestCode.GET_NAMESRV_CONFIG: self.get,
+        }
+
+    def get(self, request: Request) -> Reply:
+        """All keys and values (319)."""
+        del request
+        return Reply(body=properties.write(sorted(self._values.items())).encode())
+
+    def update(self, request: Request) -> Reply:
+        """No: every key of a name server is about listeners, paths or security (318)."""
+        try:
+            found = properties.parse(properties.decode(request.command.body), "request")
+        except ConfigInvalid as exc:
+            return Reply(ResponseCode.INVALID_PARAMETER, remark=str(exc))
+        named = ", ".join(f"`{item.key}`" for item in found) or "nothing"
+        return Reply(
+            ResponseCode.NO_PERMISSION,
+            remark=f"the configuration of the name server cannot be changed over the wire ({named}): edit its file",
+        )

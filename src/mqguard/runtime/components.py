@@ -24,7 +24,7 @@ from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.model.clock import Clock
 from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import Application, RemotingServer

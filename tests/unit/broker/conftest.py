@@ -25,7 +25,7 @@ from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
-from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.route_table import RouteTable
 from mqguard.net.work import WorkQueue
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import FrameReader

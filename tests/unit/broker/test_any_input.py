@@ -13,7 +13,7 @@ from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.engine.messages import SendRequest
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import KvTable
-from mqguard.namesrv.routes import RouteTable
+from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.remoting.codes import FLAG_ONEWAY
 from mqguard.remoting.command import Command

@@ -5,7 +5,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mqguard.model.topic import TopicConfig
 from mqguard.model.version import DataVersion
-from mqguard.namesrv.routes import (
+from mqguard.namesrv.route_table import (
     BROKER_LIFE_MS,
     BrokerRoute,
     QueueLayout,

@@ -6,7 +6,7 @@ import zlib
 import pytest
 
 from mqguard.namesrv.kv import ORDER_NAMESPACE
-from mqguard.namesrv.routes import BROKER_LIFE_MS
+from mqguard.namesrv.route_table import BROKER_LIFE_MS
 from mqguard.remoting.codes import ResponseCode
 
 HEADER = {

@@ -6,7 +6,7 @@ import pytest
 
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import ORDER_NAMESPACE
-from mqguard.namesrv.routes import QueueLayout, Registration
+from mqguard.namesrv.route_table import QueueLayout, Registration
 from mqguard.remoting.codes import ResponseCode
 
 

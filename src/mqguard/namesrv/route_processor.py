@@ -6,7 +6,7 @@ from mqguard.dispatch.request import Handler, Request
 from mqguard.model import names
 from mqguard.model.topic import MAX_QUEUES, perm_fault
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
-from mqguard.namesrv.routes import (
+from mqguard.namesrv.route_table import (
     UNIT_FLAG,
     UNIT_SUB_FLAG,
     BrokerRoute,

@@ -1,1 +1,0 @@
-"""One file per family of request codes; each says which codes it serves in `handlers`."""
