@@ -7,28 +7,23 @@ from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.configuration import ExposedConfiguration
-from mqguard.broker.offset_resets import Resets
+from mqguard.broker.group_offsets import Progress, Resets
 from mqguard.broker.open_requests import OpenRequests
-from mqguard.broker.processors.access import AccessAdministration
-from mqguard.broker.processors.connections import Connections
-from mqguard.broker.processors.decisions import Decisions
+from mqguard.broker.processors.access import AccessAdministration, Decisions
+from mqguard.broker.processors.client_commands import ClientCommandProcessor
+from mqguard.broker.processors.clients import ClientProcessor, Connections
 from mqguard.broker.processors.groups import GroupAdministration
-from mqguard.broker.processors.lookup import QueryMessageProcessor
-from mqguard.broker.processors.membership import ClientProcessor
-from mqguard.broker.processors.offsets import OffsetProcessor
+from mqguard.broker.processors.offsets import OffsetProcessor, OffsetResetProcessor
 from mqguard.broker.processors.pull import PullProcessor
-from mqguard.broker.processors.relay import ClientCommandProcessor
+from mqguard.broker.processors.query_message import QueryMessageProcessor
 from mqguard.broker.processors.reply import ReplyProcessor
 from mqguard.broker.processors.reports import Reports
-from mqguard.broker.processors.reset import OffsetResetProcessor
 from mqguard.broker.processors.send import SendProcessor
 from mqguard.broker.processors.status import Status
 from mqguard.broker.processors.topics import TopicAdministration
-from mqguard.broker.progress import Progress
-from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.throughput import Traffic
-from mqguard.broker.unfinished import UnfinishedBatches
+from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, explain
 from mqguard.dispatch.router import RequestGuard, Router
@@ -230,9 +225,7 @@ class Broker:
             GroupAdministration(engine).handlers(),
             Connections(self.clients).handlers(),
             Reports(engine, self.clients, progress, address, clock).handlers(),
-            OffsetResetProcessor(
-                engine, self.clients, self._questions, self._resets, progress, self._pulling.wake, settings, clock
-            ).handlers(),
+            OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
             Decisions(ports.refusals, ports.manager).handlers(),
             Status(engine, self.clients, self._traffic, ports.configuration, settings, clock, ports.metrics).handlers(),
         ]

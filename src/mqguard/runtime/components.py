@@ -11,8 +11,8 @@ from pathlib import Path
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.configuration import ExposedConfiguration as Told
 from mqguard.broker.server import Broker, BrokerPorts
+from mqguard.broker.settings import ExposedConfiguration as Told
 from mqguard.config import access_options, options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.request import explain

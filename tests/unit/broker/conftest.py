@@ -14,10 +14,9 @@ from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import Secret, UserType
-from mqguard.broker.configuration import ExposedConfiguration
 from mqguard.broker.processors import pull, send
 from mqguard.broker.server import Broker, BrokerPorts
-from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.engine.engine import Engine
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.audit import AuditTrail

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from mqguard.broker import progress
-from mqguard.broker.processors import reset
+from mqguard.broker import group_offsets
+from mqguard.broker.processors import offsets
 from mqguard.model import batch
 from mqguard.model.batch import BatchMessage
 from mqguard.model.topic import TopicConfig
@@ -46,7 +46,7 @@ def reads(house, monkeypatch):
 )
 def test_a_report_reads_no_more_times_than_it_may(big, monkeypatch, code, ext):
     """All queues are in it; the times of the last ones are 0."""
-    monkeypatch.setattr(progress, "MAX_TIMES", 100)
+    monkeypatch.setattr(group_offsets, "MAX_TIMES", 100)
     count = reads(big, monkeypatch)
 
     answer = big.call(code, ext, user="weak")
@@ -61,7 +61,7 @@ def test_a_report_reads_no_more_times_than_it_may(big, monkeypatch, code, ext):
     [(208, {"consumerGroup": "g", "topic": "big"}), (208, {"consumerGroup": "g"}), (317, {"isOrder": "false"})],
 )
 def test_a_report_on_too_many_queues_is_refused(big, monkeypatch, code, ext):
-    monkeypatch.setattr(progress, "MAX_QUEUES", 299)
+    monkeypatch.setattr(group_offsets, "MAX_QUEUES", 299)
 
     answer = big.call(code, ext, user="root" if code == 317 else "weak")
 
@@ -75,7 +75,10 @@ def test_a_reset_of_too_many_queues_is_refused_and_one_by_one_is_not(big):
     answer = big.call(222, ext, user="weak")
 
     assert answer.code == ResponseCode.INVALID_PARAMETER
-    assert "has 300 queues, and one request resets at most 256: name the queue (`queueId`)" in answer.remark
+    assert (
+        "has 300 queues, and one request resets at most 256: name one queue (`queueId`) in each request"
+        in answer.remark
+    )
     assert big.engine.offsets.get("g", "big", 0) == 1
     assert big.call(222, {**ext, "queueId": 299}, user="weak").code == 0
     assert big.engine.offsets.get("g", "big", 299) == 0
@@ -83,7 +86,7 @@ def test_a_reset_of_too_many_queues_is_refused_and_one_by_one_is_not(big):
 
 def test_a_copy_of_too_many_positions_is_refused(big, monkeypatch):
     big.engine.groups.find("h")
-    monkeypatch.setattr(reset, "MAX_OFFSETS", 299)
+    monkeypatch.setattr(offsets, "MAX_COPIED_OFFSETS", 299)
 
     answer = big.call(314, {"srcGroup": "g", "destGroup": "h"})
 

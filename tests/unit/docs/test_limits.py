@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from mqguard.broker import copy_rate, open_requests, progress, unfinished
-from mqguard.broker.filters import MAX_EXPRESSION
-from mqguard.broker.processors import membership, pull, reset, send
+from mqguard.broker import group_offsets, open_requests, throughput, unfinished_batches
+from mqguard.broker.group_rules import MAX_EXPRESSION
+from mqguard.broker.processors import clients as client_requests
+from mqguard.broker.processors import offsets as offset_requests
+from mqguard.broker.processors import pull, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
 from mqguard.engine import batch_send, deferred_delivery, log, long_polling, lookup, offsets
@@ -57,28 +59,28 @@ def test_the_page_tells_the_limits() -> None:
         ),
         "messages of a batch": f"{batch_send.MAX_BATCH:,}",
         "batches that are being stored": (
-            f"{unfinished.MAX_BYTES // MIB} MiB; if they are used up, a user below an even share still gets more"
+            f"{unfinished_batches.MAX_BYTES // MIB} MiB; if they are used up, a user below an even share still gets more"
         ),
         "keys of a message (`KEYS`)": f"{log.MAX_KEYS}",
         "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
         "all filters of a client together": (
-            f"{membership.MAX_FILTERS:,} characters, {membership.MAX_DIFFERENT_FILTERS:,} of different ones"
+            f"{client_requests.MAX_FILTERS:,} characters, {client_requests.MAX_DIFFERENT_FILTERS:,} of different ones"
         ),
         "tags of a pull that waits": f"{pull.MOST_TAGS}",
         "pulls that wait": f"{pulls:,}; {pulls // long_polling._SHARE:,} of one connection",
-        "topics that a group subscribes to": f"{membership.MAX_TOPICS:,}",
-        "groups of a connection": f"{membership.MAX_GROUPS:,}",
+        "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
+        "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
         "what all clients together subscribe to": (
             f"{live_clients.MAX_PLACES:,} places: four for a group of a client, one for a subscription, one more for "
             f"each {live_clients._BYTES_PER_PLACE} bytes of names and filters"
         ),
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",
-        "groups that one heartbeat creates": f"{membership.MAX_NEW_GROUPS}",
+        "groups that one heartbeat creates": f"{client_requests.MAX_NEW_GROUPS}",
         "topics or groups that one request creates or changes (18, 225)": f"{groups.MAX_CONFIGS}",
         "messages given back (36) by a user": (
-            f"{copy_rate.BURST // MIB} MiB at once, {copy_rate.PER_SECOND // MIB} MiB a second; one message more in any case"
+            f"{throughput.BURST // MIB} MiB at once, {throughput.PER_SECOND // MIB} MiB a second; one message more in any case"
         ),
         "delayed and timed messages that are delivered": (
             f"{deferred_delivery.MAX_PER_TICK} and {deferred_delivery.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {deferred_delivery.BYTES_PER_MS // 1024} MiB a "
@@ -90,9 +92,9 @@ def test_the_page_tells_the_limits() -> None:
             f"{body.MAX_BODY // 1024} KiB, of which {codec.MAX_LENIENT // 1024} KiB may be JSON that is not strict"
         ),
         "queues that one request reports on, resets or copies": (
-            f"{progress.MAX_QUEUES:,}, {reset.MAX_QUEUES} and {reset.MAX_OFFSETS:,}"
+            f"{group_offsets.MAX_QUEUES:,}, {offset_requests.MAX_RESET_QUEUES} and {offset_requests.MAX_COPIED_OFFSETS:,}"
         ),
-        "a name in a heartbeat": f"{membership.MAX_WORD} characters",
+        "a name in a heartbeat": f"{client_requests.MAX_WORD} characters",
         "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended._SHARE:,}",
         "connections that have not authenticated": (
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"

@@ -1,10 +1,12 @@
-"""Users and policies (3001 to 3010), as Apache's `mqadmin` asks for them.
+"""Users and policies (3001 to 3010), as Apache's `mqadmin` asks for them, and the details of denials."""
 
-Rule 1: who asks is who authenticated. Only where authentication is off is nobody in particular everybody's equal.
-Rule 2: what an administrator may do beyond the `Cluster` permission stands in `auth.delegation`.
-Rule 3: secrets leave in the form that the operator chose. What hides a secret is never taken for one.
-Rule 4: every change goes on record, refused ones too. The record of one that is made is part of its write.
-"""
+# Rule 1: the broker acts for the user who authenticated. An anonymous request has rights only if authentication is off.
+# Rule 2: `auth.delegation` decides what an administrator may do beyond the `Cluster` permission.
+# Rule 3: secrets leave in the form that the operator chose. A mask is never stored as a secret.
+# Rule 4: every change is audited, refused ones too. The record of a successful change is part of its write.
+# Rule 5: a user who may read policies may read denials. Unless it is a Super user, it gets only entries that are in
+# force, which it may also read with 3009.
+# Rule 6: only recent denials are found here; the audit log keeps them longer.
 
 from collections.abc import Callable, Sequence
 
@@ -18,29 +20,33 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.broker.access_bodies import acl_info, user_info, user_secrets_info
-from mqguard.broker.access_changes import (
+from mqguard.broker.access_bodies import (
     FIELD,
+    Exposure,
     acl_details,
+    acl_info,
     changes_details,
     check_new_name,
     policy_texts,
     read_changes,
+    user_info,
+    user_secrets_info,
 )
-from mqguard.broker.secret_exposure import Exposure
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
+from mqguard.guard.denial import Denial, DenialLog, facts_of
 from mqguard.model.clock import Clock
 from mqguard.model.gc_control import gc_disabled
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode
-from mqguard.remoting.codes import RequestCode, ResponseCode
+from mqguard.remoting.codes import OwnCode, RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.access import (
     AclFilterHeader,
+    DecisionHeader,
     DeleteAclHeader,
     RotationHeader,
     SubjectHeader,
@@ -358,3 +364,41 @@ def _subject(in_body: str | None, in_header: str | None) -> Subject:
 def _user_details(info: UserInfo) -> dict[str, str]:
     said = {"type": info.user_type, "status": info.user_status, "password": "given" if info.password else None}
     return {name: value for name, value in said.items() if value is not None}
+
+
+UNKNOWN = "no decision of this id is remembered here; older ones are in the audit log"
+
+
+class Decisions:
+    """Tells why requests were refused.
+
+    Args:
+        refusals: The last refusals.
+        manager: Users and policies as they are.
+    """
+
+    def __init__(self, refusals: DenialLog, manager: MetadataManager) -> None:
+        self._refusals = refusals
+        self._manager = manager
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {OwnCode.GET_DECISION: self.get_decision}
+
+    def get_decision(self, request: Request) -> Reply:
+        """One refusal by its id; the body is `facts_of` it."""
+        wanted = read(request.command.ext, DecisionHeader).decision_id
+        if not wanted:
+            raise RequestRefused(ResponseCode.INVALID_PARAMETER, "the field `decisionId` is missing or empty")
+        found = self._refusals.find(wanted)
+        if found is None:
+            raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, UNKNOWN)
+        identity = request.access.identity
+        is_super = identity is not None and identity.is_super
+        return Reply(body=encode(facts_of(found, with_entries=is_super or self._is_in_force(found))))
+
+    def _is_in_force(self, refusal: Denial) -> bool:
+        """Whether the entries that the refusal was judged by are those of now: a change makes other rights."""
+        if refusal.forgotten:
+            return False
+        return refusal.rights is None or self._manager.snapshot.rights(refusal.user) is refusal.rights

@@ -3,10 +3,9 @@
 import msgspec
 
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.group_forbidden import FORBIDDEN, is_forbidden, with_forbidden
+from mqguard.broker.group_rules import FORBIDDEN, is_forbidden, refuse_reserved, with_forbidden
 from mqguard.broker.message_authorization import require_put
-from mqguard.broker.pagination import page_of
-from mqguard.broker.reserved_groups import refuse_reserved
+from mqguard.broker.report_bodies import page_of
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup

@@ -1,21 +1,36 @@
-"""Where groups stand and where queues begin and end (14, 15, 29, 30, 31, 32)."""
+"""Offsets of groups and queues: queries and commits (14, 15, 29 to 32), resets and copies (222, 314)."""
 
-from mqguard.broker.offset_resets import Resets
-from mqguard.broker.reserved_groups import refuse_reserved
+from collections.abc import Callable
+
+from mqguard.auth.action import Action
+from mqguard.auth.resource import ResourceType
+from mqguard.broker.group_offsets import Progress, Resets
+from mqguard.broker.group_rules import refuse_reserved
 from mqguard.dispatch.request import Handler, Request, RequestRefused
+from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
+from mqguard.engine.errors import NoSuchGroup
+from mqguard.model import names
+from mqguard.remoting.bodies.codec import encode
+from mqguard.remoting.bodies.groups import ResetOffsets
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.offsets import (
+    CloneOffsetHeader,
     MaxOffsetHeader,
     QueryOffsetHeader,
     QueueHeader,
+    ResetOffsetHeader,
     SearchOffsetHeader,
     TimestampAnswer,
     UpdateOffsetHeader,
 )
 
+MAX_RESET_QUEUES = 256
+"""Maximum queues that one request resets: each takes up to 20 reads to find the time, while all others wait."""
+MAX_COPIED_OFFSETS = 4_096
+"""Maximum positions that one request copies."""
 SMALL_QUEUE = 100_000
 """A queue that still has its first message and no more than this many is consumed from the start by a new group.
 
@@ -111,3 +126,112 @@ class OffsetProcessor:
 
 def _offset(offset: int) -> Reply:
     return Reply(ext={"offset": str(offset)})
+
+
+class OffsetResetProcessor:
+    """Moves the offsets of groups.
+
+    Args:
+        engine: Queues and offsets.
+        clients: Whose clients are asked where they stand.
+        resets: Takes what running consumers have to be told.
+        progress: Names queues, and says which topics a group has.
+        wake: Called with a topic whose waiting pulls have to be answered now.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clients: Clients,
+        resets: Resets,
+        progress: Progress,
+        wake: Callable[[str], None],
+    ) -> None:
+        self._engine = engine
+        self._clients = clients
+        self._resets = resets
+        self._progress = progress
+        self._wake = wake
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.INVOKE_BROKER_TO_RESET_OFFSET: self.reset,
+            RequestCode.CLONE_GROUP_OFFSET: self.clone,
+        }
+
+    def reset(self, request: Request) -> Reply:
+        """Set a group to a time or to an offset, in every queue of a topic or in one (222)."""
+        header = read(request.command.ext, ResetOffsetHeader)
+        refuse_reserved(header.group)
+        if self._engine.groups.get(header.group) is None:
+            raise NoSuchGroup(f"subscription group [{header.group}] does not exist")
+        topic = self._engine.topics.require(header.topic)
+        queues = range(topic.read_queues) if header.queue_id < 0 else (header.queue_id,)
+        if len(queues) > MAX_RESET_QUEUES:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"topic `{header.topic}` has {len(queues)} queues, and one request resets at most "
+                f"{MAX_RESET_QUEUES}: name one queue (`queueId`) in each request",
+            )
+        table = {queue_id: self._target(header, queue_id) for queue_id in queues}
+        for queue_id, offset in table.items():
+            self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
+            if self._clients.group(header.group) is not None:
+                self._tell(header.group, header.topic, queue_id, offset)
+        self._engine.turn.after(lambda: self._wake(header.topic))
+        moved = {self._progress.queue(header.topic, queue_id): offset for queue_id, offset in table.items()}
+        return Reply(body=encode(ResetOffsets(offset_table=moved)), stored=True)
+
+    def _tell(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Have a running consumer told of its new offset, unless it comes to nothing."""
+        before = self._resets.due(group, topic, queue_id)
+        self._resets.set(group, topic, queue_id, offset)
+        self._engine.turn.after(lambda: self._resets.stored(group, topic, queue_id))
+        self._engine.turn.undo(lambda: self._resets.put_back(group, topic, queue_id, before))
+
+    def clone(self, request: Request) -> Reply:
+        """Give a group the offsets of another, in one topic or in all that are reached (314)."""
+        header = read(request.command.ext, CloneOffsetHeader)
+        refuse_reserved(header.src_group)
+        refuse_reserved(header.dest_group)
+        named = header.topic
+        topics = [named] if named else self._engine.offsets.topics_of(header.src_group)
+        # A retry topic belongs to one group alone: its offsets mean nothing to another.
+        topics = [topic for topic in topics if names.owner_of(topic) is None]
+        request.access.pending = False
+        source = {topic: self._engine.offsets.of(header.src_group, topic) for topic in topics}
+        count = sum(map(len, source.values()))
+        if count > MAX_COPIED_OFFSETS or len(source) > MAX_COPIED_OFFSETS // 16:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"group `{header.src_group}` has {count} positions in {len(source)} topics, and one request copies at "
+                f"most {MAX_COPIED_OFFSETS} in {MAX_COPIED_OFFSETS // 16} topics: name the topic (`topic`)",
+            )
+        for topic in topics:
+            if not named:
+                request.access.require(ResourceType.TOPIC, topic, Action.UPDATE)
+        if self._engine.groups.get(header.dest_group) is None:
+            request.access.require(ResourceType.GROUP, header.dest_group, Action.CREATE)
+        self._engine.groups.find(header.dest_group, request.access.creator)
+        for topic in topics:
+            if self._engine.topics.get(topic) is not None:
+                for queue_id, offset in source[topic].items():
+                    self._engine.offsets.set(header.dest_group, topic, queue_id, offset, request.access.creator)
+        return Reply(stored=True)
+
+    def _target(self, header: ResetOffsetHeader, queue_id: int) -> int:
+        low = self._engine.min_offset(header.topic, queue_id)
+        high = self._engine.max_offset(header.topic, queue_id)
+        if header.queue_id >= 0 and header.offset is not None and header.offset != -1:
+            if not low <= header.offset <= high:
+                raise RequestRefused(
+                    ResponseCode.INVALID_PARAMETER,
+                    f"Target offset {header.offset} not in consume queue range [{low}-{high}]",
+                )
+            return header.offset
+        if header.timestamp < 0:
+            return high
+        target = self._engine.offset_at(header.topic, queue_id, header.timestamp)
+        stored = self._engine.offsets.get(header.group, header.topic, queue_id)
+        return target if header.is_force or stored is None else min(target, stored)

@@ -5,11 +5,9 @@ import functools
 import time
 
 from mqguard.auth.action import Action
-from mqguard.broker.filters import MAX_EXPRESSION, require_tags
-from mqguard.broker.group_forbidden import is_forbidden
+from mqguard.broker.group_offsets import Resets
+from mqguard.broker.group_rules import MAX_EXPRESSION, is_forbidden, refuse_reserved, require_tags
 from mqguard.broker.message_authorization import readable
-from mqguard.broker.offset_resets import Resets
-from mqguard.broker.reserved_groups import refuse_reserved
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
 from mqguard.dispatch.request import Handler, Request, RequestRefused, explain

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
+from mqguard.broker.group_offsets import Progress, require_few
+from mqguard.broker.group_rules import RESERVED_GROUPS
 from mqguard.broker.message_authorization import visible_topics
-from mqguard.broker.progress import Progress, require_few
-from mqguard.broker.reserved_groups import RESERVED_GROUPS
-from mqguard.broker.views import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
+from mqguard.broker.report_bodies import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
 from mqguard.dispatch.request import Handler, Request, RequestRefused
-from mqguard.engine.clients import Clients, Subscription
+from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.group_members import Subscription
 from mqguard.model import properties, record, tags

@@ -9,7 +9,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
-from mqguard.broker.unfinished import UnfinishedBatches
+from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic

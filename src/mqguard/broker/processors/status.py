@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from mqguard import __version__
-from mqguard.broker.configuration import ExposedConfiguration
-from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.throughput import Traffic
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients

@@ -1,9 +1,9 @@
 """Topics: made, changed, deleted, shown (17, 18, 21, 202, 215, 300, 305, 351)."""
 
 from mqguard.auth.resource import ResourceType
+from mqguard.broker.group_offsets import Progress
 from mqguard.broker.message_authorization import require_put
-from mqguard.broker.pagination import page_of
-from mqguard.broker.progress import Progress
+from mqguard.broker.report_bodies import page_of
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes

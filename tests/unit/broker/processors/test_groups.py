@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.broker.group_forbidden import FORBIDDEN
+from mqguard.broker.group_rules import FORBIDDEN
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import decode
 from mqguard.remoting.bodies.groups import GroupTable

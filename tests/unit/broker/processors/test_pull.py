@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.broker.group_forbidden import with_forbidden
+from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
 from mqguard.model import record, tags
@@ -13,7 +13,7 @@ from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
 from tests.unit.broker.conftest import SECRET, House, answer_to
-from tests.unit.broker.processors.test_membership import beat
+from tests.unit.broker.processors.test_clients import beat
 
 POSITION = {"suggestWhichBrokerId", "nextBeginOffset", "minOffset", "maxOffset"}
 

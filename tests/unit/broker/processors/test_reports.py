@@ -9,7 +9,7 @@ from mqguard.remoting.bodies.codec import MessageQueue, decode
 from mqguard.remoting.bodies.groups import ConsumeStats, ConsumeStatsList, TimeSpans
 from mqguard.remoting.codes import ResponseCode
 from tests.unit.broker.conftest import House
-from tests.unit.broker.processors.test_membership import beat
+from tests.unit.broker.processors.test_clients import beat
 
 Q0 = MessageQueue("t", "broker-a", 0)
 

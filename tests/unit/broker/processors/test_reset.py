@@ -2,16 +2,14 @@
 
 import pytest
 
-from mqguard.auth.subject import Subject
 from mqguard.model import record
 from mqguard.model.topic import TopicConfig
-from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
-from mqguard.remoting.bodies.groups import ConsumerStatus, ResetOffsets
-from mqguard.remoting.codes import FLAG_RESPONSE, RequestCode, ResponseCode
-from mqguard.remoting.command import Command
+from mqguard.remoting.bodies.codec import MessageQueue, decode
+from mqguard.remoting.bodies.groups import ResetOffsets
+from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
 from tests.unit.broker.conftest import House, answer_to
-from tests.unit.broker.processors.test_membership import beat
+from tests.unit.broker.processors.test_clients import beat
 from tests.unit.broker.processors.test_pull import pulling
 
 Q0, Q1 = MessageQueue("t", "broker-a", 0), MessageQueue("t", "broker-a", 1)
@@ -169,56 +167,3 @@ def test_offsets_of_foreign_groups_are_not_read(house):
     house.user("alice", ("Group:mine", "All"), ("Topic:*", "All"))
     answer = house.call(314, {"srcGroup": "g", "destGroup": "mine", "topic": "t"}, user="alice")
     assert answer.code == ResponseCode.NO_PERMISSION
-
-
-def ask(house, wires, user="root", **ext):
-    asker = house.connect()
-    command = house.command(223, {"topic": "t", "group": "g", **ext}, user=user)
-    house.give(asker, command)
-    questions = [
-        next((frame for frame in wire.frames if frame.code == RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT), None)
-        for wire in wires
-    ]
-    return lambda: answer_to(asker, command), questions
-
-
-def respond(house, wire, question, body, code=0):
-    house.give(wire, Command(code, question.opaque, FLAG_RESPONSE, body=body))
-
-
-def test_clients_say_where_they_stand(house):
-    wires = [house.connect(), house.connect()]
-    for number, wire in enumerate(wires):
-        house.call(34, body=beat(f"c{number}"), wire=wire)
-    answer, questions = ask(house, wires)
-    assert "AccessKey" not in questions[0].ext
-    respond(house, wires[0], questions[0], encode(ConsumerStatus(message_queue_table={Q0: 2})))
-    assert answer() is None
-    respond(house, wires[1], questions[1], b"nonsense")
-    assert decode(answer().body, ConsumerStatus).consumer_table == {"c0": {Q0: 2}, "c1": {}}
-
-
-def test_one_client_is_asked_and_a_late_one_left_out(house):
-    wires = [house.connect(), house.connect()]
-    for number, wire in enumerate(wires):
-        house.call(34, body=beat(f"c{number}"), wire=wire)
-    answer, questions = ask(house, wires, clientAddr="c1")
-    assert questions[0] is None
-    house.tick(10_000)
-    assert decode(answer().body, ConsumerStatus).consumer_table == {}
-
-
-def test_nobody_online_is_told(house):
-    answer, _ = ask(house, [])
-    assert answer().code == ResponseCode.CONSUMER_NOT_ONLINE
-
-
-def test_who_may_not_ask_any_more_is_not_told_where_clients_stand(house):
-    wire = house.connect()
-    house.call(34, body=beat(), wire=wire)
-    house.user("alice", ("Topic:t", "Get"), ("Group:g", "Get"))
-    answer, (question,) = ask(house, [wire], user="alice")
-    house.manager.delete_acl(Subject("alice"))
-    respond(house, wire, question, encode(ConsumerStatus(message_queue_table={Q0: 2})))
-    assert answer().code == ResponseCode.NO_PERMISSION
-    assert answer().body == b""

@@ -1,8 +1,8 @@
 """Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
 
 from mqguard.auth.action import Action
-from mqguard.broker.copy_rate import CopyRate
 from mqguard.broker.message_authorization import readable, require_message
+from mqguard.broker.throughput import CopyRate
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage

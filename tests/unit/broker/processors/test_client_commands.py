@@ -5,16 +5,26 @@ import pytest
 from mqguard.auth.subject import Subject
 from mqguard.model import record
 from mqguard.model.topic import TopicConfig
-from mqguard.remoting.codes import FLAG_RESPONSE, ResponseCode
+from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
+from mqguard.remoting.bodies.groups import ConsumerStatus
+from mqguard.remoting.codes import FLAG_RESPONSE, RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from tests.unit.broker.conftest import House, acl, answer_to
-from tests.unit.broker.processors.test_membership import beat
+from tests.unit.broker.processors.test_clients import beat
+
+QUEUE = MessageQueue("t", "broker-a", 0)
 
 
 @pytest.fixture
-def house():
+def empty_house():
     house = House()
     house.engine.topics.put(TopicConfig("t", 1, 1))
+    return house
+
+
+@pytest.fixture
+def house(empty_house):
+    house = empty_house
     house.consumer = house.connect()
     house.call(34, body=beat(), wire=house.consumer)
     return house
@@ -121,3 +131,56 @@ def test_a_consumer_whose_user_lost_its_rights_is_asked_nothing(house):
     answer, question = ask(house, 307, clientId="c2")
     assert question is None
     assert answer().code == ResponseCode.NO_PERMISSION
+
+
+def ask_positions(house, wires, user="root", **ext):
+    asker = house.connect()
+    command = house.command(223, {"topic": "t", "group": "g", **ext}, user=user)
+    house.give(asker, command)
+    questions = [
+        next((frame for frame in wire.frames if frame.code == RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT), None)
+        for wire in wires
+    ]
+    return lambda: answer_to(asker, command), questions
+
+
+def respond_positions(house, wire, question, body, code=0):
+    house.give(wire, Command(code, question.opaque, FLAG_RESPONSE, body=body))
+
+
+def test_clients_say_where_they_stand(empty_house):
+    wires = [empty_house.connect(), empty_house.connect()]
+    for number, wire in enumerate(wires):
+        empty_house.call(34, body=beat(f"c{number}"), wire=wire)
+    answer, questions = ask_positions(empty_house, wires)
+    assert "AccessKey" not in questions[0].ext
+    respond_positions(empty_house, wires[0], questions[0], encode(ConsumerStatus(message_queue_table={QUEUE: 2})))
+    assert answer() is None
+    respond_positions(empty_house, wires[1], questions[1], b"nonsense")
+    assert decode(answer().body, ConsumerStatus).consumer_table == {"c0": {QUEUE: 2}, "c1": {}}
+
+
+def test_one_client_is_asked_and_a_late_one_left_out(empty_house):
+    wires = [empty_house.connect(), empty_house.connect()]
+    for number, wire in enumerate(wires):
+        empty_house.call(34, body=beat(f"c{number}"), wire=wire)
+    answer, questions = ask_positions(empty_house, wires, clientAddr="c1")
+    assert questions[0] is None
+    empty_house.tick(10_000)
+    assert decode(answer().body, ConsumerStatus).consumer_table == {}
+
+
+def test_nobody_online_is_told(empty_house):
+    answer, _ = ask_positions(empty_house, [])
+    assert answer().code == ResponseCode.CONSUMER_NOT_ONLINE
+
+
+def test_who_may_not_ask_any_more_is_not_told_where_clients_stand(empty_house):
+    wire = empty_house.connect()
+    empty_house.call(34, body=beat(), wire=wire)
+    empty_house.user("alice", ("Topic:t", "Get"), ("Group:g", "Get"))
+    answer, (question,) = ask_positions(empty_house, [wire], user="alice")
+    empty_house.manager.delete_acl(Subject("alice"))
+    respond_positions(empty_house, wire, question, encode(ConsumerStatus(message_queue_table={QUEUE: 2})))
+    assert answer().code == ResponseCode.NO_PERMISSION
+    assert answer().body == b""

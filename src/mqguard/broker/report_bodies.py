@@ -1,4 +1,6 @@
-"""Bodies that only this broker writes, for tools."""
+"""Bodies that only this broker writes, for tools, and the pages of long tables."""
+
+from typing import TypeVar
 
 from mqguard.engine.group_members import Client, Subscription
 from mqguard.model.peer import Peer
@@ -69,3 +71,20 @@ def connection(client: Client) -> Connection:
 def language_name(number: int) -> str:
     """The name of a language number."""
     return _LANGUAGES.get(number, LanguageCode.OTHER.name)
+
+
+T = TypeVar("T")
+
+
+def page_of(items: list[T], first: int | None, most: int | None) -> tuple[list[T], int | None]:
+    """The page asked for, and how many there are in all; None where the whole was asked for.
+
+    Args:
+        items: All, in an order that stays.
+        first: Position of the first one wanted, None for the whole.
+        most: How many at most, None or not positive for the whole.
+    """
+    if first is None or most is None or most <= 0:
+        return items, None
+    start = max(0, first)
+    return items[start : start + most], len(items)

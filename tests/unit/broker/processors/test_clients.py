@@ -1,4 +1,4 @@
-"""Clients that come, stay and go, and what they share."""
+"""Heartbeats, membership of groups, locks of queues, and lists of clients."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from mqguard.auth.resource import Resource
 from mqguard.auth.subject import Subject
 from mqguard.auth.user import UserStatus
-from mqguard.broker.processors import membership
+from mqguard.broker.processors import clients
 from mqguard.engine.clients import CLIENT_LIFE_MS, PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
 from mqguard.model.group import SubscriptionGroupConfig
@@ -301,7 +301,7 @@ def test_only_queues_that_exist_are_locked(house):
 
 
 def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
-    monkeypatch.setattr(membership, "MAX_GROUPS", 3)
+    monkeypatch.setattr(clients, "MAX_GROUPS", 3)
     wire = house.connect()
     assert house.call(34, body=beat(producers=["p", "q", "r", "s"], groups=()), wire=wire).code == 29
     for name in "pqrs":
@@ -474,3 +474,34 @@ def _locked(house, wire, client, user):
     queue = {"topic": "t", "brokerName": "broker-a", "queueId": 0}
     body = json.dumps({"consumerGroup": "g", "clientId": client, "mqSet": [queue]}).encode()
     return len(json.loads(house.call(41, body=body, wire=wire, user=user).body)["lockOKMQSet"])
+
+
+def test_the_consumers_of_a_group(house):
+    answer = house.call(203, {"consumerGroup": "g"})
+    assert answer.code == ResponseCode.CONSUMER_NOT_ONLINE
+    assert answer.remark == "the consumer group[g] not online"
+    house.call(34, body=beat(expression="A"))
+    shown = json.loads(house.call(203, {"consumerGroup": "g"}).body)
+    (connection,) = shown["connectionSet"]
+    assert connection["clientId"] == "c1"
+    assert connection["language"] == "JAVA"
+    assert connection["version"] == 513
+    assert connection["clientAddr"].startswith("127.0.0.1:")
+    assert shown["subscriptionTable"]["t"]["subString"] == "A"
+    assert (shown["consumeType"], shown["messageModel"]) == ("CONSUME_PASSIVELY", "CLUSTERING")
+
+
+def test_the_producers_of_a_group_and_of_all(house):
+    assert house.call(204, {"producerGroup": "p"}).code == ResponseCode.SYSTEM_ERROR
+    house.call(34, body=beat(groups=(), producers=["p"]))
+    (connection,) = json.loads(house.call(204, {"producerGroup": "p"}).body)["connectionSet"]
+    assert connection["clientId"] == "c1"
+    (producer,) = json.loads(house.call(328).body)["data"]["p"]
+    assert producer["lastUpdateTimestamp"] == house.clock.now
+    assert set(producer) == {"clientId", "remoteIP", "language", "version", "lastUpdateTimestamp"}
+
+
+def test_connections_are_guarded(house):
+    house.user("alice", ("Topic:*", "All"), ("Group:mine", "All"))
+    for code, ext in [(203, {"consumerGroup": "g"}), (204, {"producerGroup": "p"}), (328, {})]:
+        assert house.call(code, ext, user="alice").code == ResponseCode.NO_PERMISSION

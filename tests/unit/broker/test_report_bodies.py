@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.broker.pagination import page_of
+from mqguard.broker.report_bodies import page_of
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 7))

@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.sealing import MASK
-from mqguard.broker.configuration import ConfigurationRefused, ExposedConfiguration, RuntimeOption
+from mqguard.broker.settings import ConfigurationRefused, ExposedConfiguration, RuntimeOption
 from mqguard.errors import MqguardError
 
 

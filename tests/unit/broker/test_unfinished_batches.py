@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mqguard.auth.subject import Subject
-from mqguard.broker import unfinished
+from mqguard.broker import unfinished_batches
 from mqguard.broker.processors import send
 from mqguard.model import batch, record
 from mqguard.model.batch import BatchMessage
@@ -146,7 +146,7 @@ def test_batches_are_bounded_and_others_keep_a_share(house):
     for wire, command in zip(wires, commands, strict=True):
         house.give(wire, command)
     answer = answer_to(wires[3], commands[3])
-    assert (answer.code, answer.remark) == (ResponseCode.SYSTEM_BUSY, unfinished.BUSY)
+    assert (answer.code, answer.remark) == (ResponseCode.SYSTEM_BUSY, unfinished_batches.BUSY)
     assert not wires[3].work
 
     wire = house.connect()

@@ -1,8 +1,10 @@
-"""Questions of administrators that only a consumer can answer (307, 309): passed on, and the answer passed back.
+"""Requests of administrators that only consumers can answer (223, 307, 309).
 
-What is passed on is made anew from the typed header: the administrator's AccessKey and Signature stay here, for the
-consumer could replay them.
+The broker sends each request on to the consumer and returns its answer. It makes the request anew from the typed
+header: the consumer must not get the administrator's AccessKey and Signature, which it could replay.
 """
+
+from collections.abc import Callable
 
 from mqguard.auth.action import Action
 from mqguard.broker.message_authorization import require_message, topics_of
@@ -12,12 +14,17 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
+from mqguard.engine.group_members import Client
 from mqguard.model import ids
 from mqguard.model.clock import Clock
+from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode
+from mqguard.remoting.bodies.groups import ConsumerStatus
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.errors import BodyInvalid
 from mqguard.remoting.headers.clients import ConsumeDirectlyHeader, RunningInfoHeader
 from mqguard.remoting.headers.codec import Header, read, write
+from mqguard.remoting.headers.offsets import ConsumerStatusHeader
 
 
 class ClientCommandProcessor:
@@ -46,6 +53,7 @@ class ClientCommandProcessor:
         return {
             RequestCode.GET_CONSUMER_RUNNING_INFO: self.running_info,
             RequestCode.CONSUME_MESSAGE_DIRECTLY: self.consume_directly,
+            RequestCode.INVOKE_BROKER_TO_GET_CONSUMER_STATUS: self.status,
         }
 
     def running_info(self, request: Request) -> None:
@@ -67,6 +75,34 @@ class ClientCommandProcessor:
         message = require_message(request.access, data, Action.SUB)
         header.broker_name = self._broker
         self._pass_on(request, header.consumer_group, header.client_id or "", header, data, topics_of(message))
+
+    def status(self, request: Request) -> None:
+        """Where the clients of a group stand in a topic, by their own word (223)."""
+        header = read(request.command.ext, ConsumerStatusHeader)
+        group = self._clients.group(header.group)
+        asked = [
+            member.client
+            for member in (group.members.values() if group else ())
+            if not header.client_addr or header.client_addr == member.client.client_id
+        ]
+        if not asked:
+            raise RequestRefused(
+                ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
+            )
+        gathering = _Gathering(request.kept(), len(asked))
+        deadline = self._clock.now_ms() + self._patience_ms
+        for client in asked:
+            take = gathering.taker(client)
+            if not self._questions.ask(
+                client.link,
+                RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
+                write(header),
+                b"",
+                deadline,
+                take,
+                request.access.owner,
+            ):
+                take(None)
 
     def _pass_on(
         self, request: Request, group: str, client_id: str, header: Header, body: bytes, topics: tuple[str, ...] = ()
@@ -104,3 +140,30 @@ def _pass_back(request: Request, answer: Command | None, late: str) -> None:
         request.respond(Reply(ResponseCode.CONSUME_MSG_TIMEOUT, remark=late))
     else:
         request.respond(Reply(answer.code, answer.ext or None, answer.body, answer.remark))
+
+
+class _Gathering:
+    """Collects the answers of several clients into one."""
+
+    def __init__(self, request: Request, missing: int) -> None:
+        self._request = request
+        self._missing = missing
+        self._found: dict[str, dict[MessageQueue, int]] = {}
+
+    def taker(self, client: Client) -> Callable[[Command | None], None]:
+        """What takes the answer of one client."""
+        return lambda answer: self._take(client.client_id, answer)
+
+    def _take(self, client_id: str, answer: Command | None) -> None:
+        if answer is not None and answer.code == 0:
+            try:
+                self._found[client_id] = decode_table(answer.body, ConsumerStatus).message_queue_table
+            except BodyInvalid:
+                self._found[client_id] = {}
+        self._missing -= 1
+        if self._missing:
+            return
+        if not self._request.access.still_allowed():
+            self._request.respond(Reply(ResponseCode.NO_PERMISSION, remark=RIGHTS_CHANGED))
+        else:
+            self._request.respond(Reply(body=encode(ConsumerStatus(consumer_table=self._found))))

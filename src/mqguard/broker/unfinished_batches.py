@@ -1,8 +1,5 @@
 """Batches that are too large for one turn of the event loop: bounded in number of bytes, and answered when stored."""
 
-# Rule 1: a batch is answered once, when its last part is committed, or when it cannot be continued.
-# Rule 2: each part is stored with the rights that the sender has at that moment.
-
 from collections.abc import Callable
 from typing import Final
 
@@ -14,6 +11,10 @@ from mqguard.engine.places import Shares
 from mqguard.model.channel import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
+
+# Rule 1: a batch is answered once, when its last part is committed, or when it cannot be continued.
+# Rule 2: each part is stored with the rights that the sender has at that moment.
+
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Bytes of the batches that are not stored yet. One user may use all; others still get an even share."""

@@ -1,30 +1,35 @@
-"""Clients that come, stay and go, and what they share (34, 35, 38, 41, 42, 46)."""
+"""Clients: heartbeats, group membership and queue locks (34, 35, 38, 41, 42, 46), and lists of them (203, 204, 328)."""
 
-from mqguard.broker.consumer_rights import ConsumerRights
-from mqguard.broker.filters import MAX_EXPRESSION, require_tags
+from mqguard.broker.group_rules import MAX_EXPRESSION, ConsumerRights, require_tags
+from mqguard.broker.message_authorization import visible_topics
+from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Handler, Request, RequestRefused
-from mqguard.engine.clients import Client, Clients, ConsumerHeartbeat, Subscription
+from mqguard.engine.clients import Clients, Notices
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
-from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.group_members import Client, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.model import tags
 from mqguard.model.channel import Channel
 from mqguard.model.clock import Clock
 from mqguard.remoting.bodies.clients import (
     CheckClient,
+    ConsumerConnection,
     ConsumerData,
     ConsumerIdList,
     HeartbeatData,
     LockBatch,
     LockedQueues,
+    ProducerConnection,
+    ProducerInfo,
+    ProducerTable,
     SubscriptionData,
 )
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.clients import ConsumerGroupHeader, UnregisterClientHeader
+from mqguard.remoting.headers.clients import ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader
 from mqguard.remoting.headers.codec import read
 
 MAX_GROUPS = 1_000
@@ -252,3 +257,63 @@ def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscri
 
 def _key(queue: MessageQueue) -> QueueKey:
     return queue.topic, queue.broker_name, queue.queue_id
+
+
+class Connections:
+    """Tells of live clients."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def handlers(self) -> dict[int, Handler]:
+        """What is served here."""
+        return {
+            RequestCode.GET_CONSUMER_CONNECTION_LIST: self.consumers,
+            RequestCode.GET_PRODUCER_CONNECTION_LIST: self.producers,
+            RequestCode.GET_ALL_PRODUCER_INFO: self.all_producers,
+        }
+
+    def consumers(self, request: Request) -> Reply:
+        """The consumers of a group, and what they subscribe to as far as the asker may see it (203)."""
+        name = read(request.command.ext, ConsumerGroupHeader).consumer_group
+        group = self._clients.group(name)
+        if group is None:
+            raise RequestRefused(ResponseCode.CONSUMER_NOT_ONLINE, f"the consumer group[{name}] not online")
+        latest = group.latest
+        shown = visible_topics(request.access, group.subscriptions)
+        return Reply(
+            body=encode(
+                ConsumerConnection(
+                    connection_set=[connection(member.client) for member in group.members.values()],
+                    subscription_table={topic: subscription_data(group.subscriptions[topic]) for topic in shown},
+                    consume_type=latest.consume_type,
+                    message_model=latest.message_model,
+                    consume_from_where=latest.consume_from,
+                )
+            )
+        )
+
+    def producers(self, request: Request) -> Reply:
+        """The producers of a group (204)."""
+        name = read(request.command.ext, ProducerGroupHeader).producer_group
+        members = self._clients.producers(name)
+        if not members:
+            raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"the producer group[{name}] not exist")
+        return Reply(body=encode(ProducerConnection(connection_set=[connection(member.client) for member in members])))
+
+    def all_producers(self, request: Request) -> Reply:
+        """All producers by group (328)."""
+        del request
+        table = {group: list(map(_producer, members)) for group, members in self._clients.all_producers().items()}
+        return Reply(body=encode(ProducerTable(data=table)))
+
+
+def _producer(member: Member) -> ProducerInfo:
+    client = member.client
+    return ProducerInfo(
+        client_id=client.client_id,
+        remote_ip=client.link.peer.address,
+        language=language_name(client.language),
+        version=client.version,
+        last_update_timestamp=member.seen_ms,
+    )
