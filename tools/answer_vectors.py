@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Answers verdict vectors: reads JSON lines of one kind, writes each with our outcome in place of the recorded one.
+"""Answer verdict vectors: read JSON lines of one kind and write each with our outcome in place of the recorded one.
 
     tools/answer_vectors.py KIND < lines > lines
 
-KIND is decisions, parsing, signatures, contexts, admin or wire; `tests/vectors/README.md` says what the lines hold.
+KIND is decisions, parsing, signatures, contexts, admin or wire; `tests/vectors/README.md` describes the lines.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS = ("decisions", "parsing", "signatures", "contexts", "admin", "wire")
+# The module in `mqguard.testing.vectors` that answers each kind.
+MODULES = {
+    "decisions": "decisions",
+    "parsing": "parsers",
+    "signatures": "signatures",
+    "contexts": "contexts",
+    "admin": "admin",
+    "wire": "wire",
+}
 
 
 def main() -> int:
-    """Answer standard input line by line; returns the exit status."""
-    if len(sys.argv) != 2 or sys.argv[1] not in KINDS:
+    """Answer standard input line by line; return the exit status."""
+    if len(sys.argv) != 2 or sys.argv[1] not in MODULES:
         print(__doc__, file=sys.stderr)
         return 2
     _enter_environment()
-    answer = importlib.import_module(f"mqguard.testing.answers.{sys.argv[1]}").answer
+    answer = importlib.import_module(f"mqguard.testing.vectors.{MODULES[sys.argv[1]]}").answer
     failures = 0
     for number, line in enumerate(sys.stdin, 1):
         if not line.strip():
@@ -33,17 +41,17 @@ def main() -> int:
         try:
             scenario = json.loads(line)
             answered = answer(scenario)
-        except Exception as exc:  # noqa: BLE001 - one line that is none of its kind must not cost the others
+        except Exception as exc:  # noqa: BLE001 - a wrong line must not stop the others
             failures += 1
-            said = f"line {number} cannot be answered: {type(exc).__name__}: {exc}"
-            print(said, file=sys.stderr)
-            answered = {"error": {"error": type(exc).__name__, "message": said}}
+            message = f"line {number} cannot be answered: {type(exc).__name__}: {exc}"
+            print(message, file=sys.stderr)
+            answered = {"error": {"error": type(exc).__name__, "message": message}}
         print(json.dumps(answered, separators=(",", ":")))
     return 1 if failures else 0
 
 
 def _enter_environment() -> None:
-    """Go on inside the project's environment when this Python lacks what mqguard needs."""
+    """Restart in the project's environment if this Python lacks the dependencies of mqguard."""
     sys.path.insert(0, str(ROOT / "src"))
     python = ROOT / ".venv" / "bin" / "python"
     if importlib.util.find_spec("msgspec") is None and python.exists() and Path(sys.executable) != python:

@@ -9,7 +9,7 @@ from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
 from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.authentication_contract import AuthenticationHandlerContract, AuthenticationProviderContract
+from mqguard.testing.plugin_contracts import AuthenticationHandlerContract, AuthenticationProviderContract
 
 CONTENT = b"what is signed"
 

@@ -21,10 +21,10 @@ from mqguard.auth.subject import Subject
 from mqguard.auth.verdict import Reason
 from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.authorization_contract import (
+from mqguard.testing.plugin_contracts import (
     AuthorizationHandlerContract,
     AuthorizationProviderContract,
-    question,
+    topic_request,
 )
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "http_pdp"
@@ -70,11 +70,11 @@ class TestPolicies(AuthorizationProviderContract):
 
     @pytest.fixture
     def allowed(self) -> AuthorizationRequest:
-        return question("orders")
+        return topic_request("orders")
 
     @pytest.fixture
     def denied(self) -> AuthorizationRequest:
-        return question("secrets")
+        return topic_request("secrets")
 
 
 def loaded(name: str, path: Path) -> Any:
@@ -115,11 +115,11 @@ class TestHttpPdp(AuthorizationProviderContract):
 
     @pytest.fixture
     def allowed(self) -> AuthorizationRequest:
-        return question("orders")
+        return topic_request("orders")
 
     @pytest.fixture
     def denied(self) -> AuthorizationRequest:
-        return question("secrets")
+        return topic_request("secrets")
 
     @pytest.mark.parametrize(
         ("settings", "told"),
@@ -145,8 +145,8 @@ class TestNoSecrets(AuthorizationHandlerContract):
 
     @pytest.fixture
     def passed(self) -> AuthorizationRequest:
-        return question("orders")
+        return topic_request("orders")
 
     @pytest.fixture
     def refused(self) -> AuthorizationRequest:
-        return question("secrets")
+        return topic_request("secrets")

@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.guard.plugin_api import CachedResult
-from mqguard.testing.strategy_contract import StrategyContract
+from mqguard.testing.plugin_contracts import StrategyContract
 
 
 class Stateless:

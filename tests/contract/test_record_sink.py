@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mqguard.testing.sink_contract import RecordSinkContract
+from mqguard.testing.plugin_contracts import RecordSinkContract
 
 
 class Lines:

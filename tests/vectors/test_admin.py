@@ -1,4 +1,4 @@
-from mqguard.testing.answers.admin import answer
+from mqguard.testing.vectors.admin import answer
 from tests.vectors.reading import Tally, lines, plain
 
 # By tag: operations that agree with Apache's module, operations that differ.

@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.testing.answers.contexts import answer
+from mqguard.testing.vectors.contexts import answer
 from tests.vectors.reading import REFUSED, Tally, lines, plain
 
 UNORDERED = {34, 41, 42}

@@ -1,4 +1,4 @@
-from mqguard.testing.answers.decisions import answer
+from mqguard.testing.vectors.decisions import answer
 from tests.vectors.reading import REFUSED, Tally, lines, plain
 
 # By tag: items that agree with Apache's module, items that differ.

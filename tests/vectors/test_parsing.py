@@ -1,4 +1,4 @@
-from mqguard.testing.answers.parsing import answer
+from mqguard.testing.vectors.parsers import answer
 from tests.vectors.reading import Tally, lines, plain
 
 # By tag: items that agree with Apache's module, items that differ.

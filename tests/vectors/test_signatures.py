@@ -1,4 +1,4 @@
-from mqguard.testing.answers.signatures import answer
+from mqguard.testing.vectors.signatures import answer
 from tests.vectors.reading import lines, plain
 
 

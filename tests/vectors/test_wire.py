@@ -1,6 +1,6 @@
 import json
 
-from mqguard.testing.answers.wire import answer
+from mqguard.testing.vectors.wire import answer
 from tests.vectors.reading import REFUSED, Tally, lines
 
 # By tag: requests that are answered as by Apache's broker, requests that are not.

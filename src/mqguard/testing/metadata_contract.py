@@ -1,9 +1,9 @@
-"""What every `MetadataStore` does, as tests.
+"""Contract tests for every `MetadataStore`.
 
-Subclass `MetadataStoreContract` and give it a fixture `store` with a fresh one; a store that survives its process
-subclasses `DurableMetadataContract` and gives a fixture `reopen` too, which closes a store and opens it again. A store
-that several servers can share subclasses `SharedMetadataContract` and gives a fixture `other`: the same store, opened a
-second time.
+Subclass `MetadataStoreContract` and define a fixture `store` with a fresh store. For a store that survives its process,
+subclass `DurableMetadataContract` and also define a fixture `reopen`, which closes a store and opens it again. For a
+store that several servers can share, subclass `SharedMetadataContract` and define a fixture `other`: the same store,
+opened a second time.
 """
 # ruff: noqa: S101, D102 - tests assert, and their names are their sentences
 
@@ -30,13 +30,13 @@ ODD_NAMES = ("alice", "用户", "a:b/c", " ", "with space", "\0", "😀", "é", 
 
 
 def user(name: str = "alice", *secrets: tuple[str, int | None], kind: UserType = UserType.NORMAL) -> User:
-    """A user with these secrets and their ends; with one that never ends when none is given."""
+    """Return a user with the given secrets and their ends; by default one secret that never ends."""
     lives = tuple(LiveSecret(Secret(text), not_after) for text, not_after in secrets or (("s3cret", None),))
     return User(name, lives, kind)
 
 
 def acl(name: str = "alice", *keys: str, kind: PolicyType = PolicyType.CUSTOM) -> Acl:
-    """Policies that allow sending to these resources from one network."""
+    """Return policies that allow `Pub` and `Sub` on these resources from two sources."""
     sources = (Source.parse("10.0.0.0/8"), Source.parse("2001:DB8::1"))
     entries = tuple(
         Entry(Resource.parse(key), (Action.PUB, Action.SUB), sources, Decision.ALLOW) for key in keys or ("Topic:t",)
@@ -45,30 +45,30 @@ def acl(name: str = "alice", *keys: str, kind: PolicyType = PolicyType.CUSTOM) -
 
 
 def write(store: MetadataStore, changes: Sequence[Change]) -> int:
-    """Make changes as a server does that has just read the store; the new revision."""
+    """Make changes like a server that has just read the store, and return the new revision."""
     return store.apply(changes, store.load().revision)
 
 
 def users_of(store: MetadataStore) -> dict[str, User]:
-    """All users, by name."""
+    """Return all users by name."""
     return {found.name: found for found in store.load().users}
 
 
 def acls_of(store: MetadataStore) -> dict[str, Acl]:
-    """All policies, by the name of their subject."""
+    """Return all policies by the name of their subject."""
     return {
         found.subject.name: found.decode() if isinstance(found, AclRecord) else found for found in store.load().acls
     }
 
 
 class MetadataStoreContract:
-    """Tests for any store of users and policies."""
+    """Tests for every store of users and policies."""
 
     def test_a_fresh_store_is_empty(self, store: MetadataStore) -> None:
         assert not store.load().users
         assert not store.load().acls
 
-    def test_what_is_put_is_loaded(self, store: MetadataStore) -> None:
+    def test_written_users_and_policies_are_loaded(self, store: MetadataStore) -> None:
         root = user("root", kind=UserType.SUPER)
         off = User("off", (LiveSecret(Secret("x")),), UserType.NORMAL, UserStatus.DISABLE)
         write(store, [PutUser(root), PutUser(off), PutAcl(acl("off", "Topic:a", "Group:b*", "*", "Cluster:*"))])
@@ -80,8 +80,8 @@ class MetadataStoreContract:
         write(store, [PutUser(two), PutUser(User("none", ()))])
         assert users_of(store) == {"alice": two, "none": User("none", ())}
 
-    def test_which_user_it_is_is_kept(self, store: MetadataStore) -> None:
-        """Comparison of users leaves incarnations out, so they are looked at by themselves."""
+    def test_incarnations_are_kept(self, store: MetadataStore) -> None:
+        """Incarnations are compared separately, because `==` of users ignores them."""
         one = dataclasses.replace(user("alice", ("s", None)), incarnation="i-1", confirmed=True)
         write(store, [PutUser(one), PutUser(user("bob", ("s", None)))])
         found = users_of(store)
@@ -97,7 +97,7 @@ class MetadataStoreContract:
         write(store, [PutAcl(given)])
         assert acls_of(store) == {"a": given}
 
-    def test_sources_are_said_again_as_they_were_written(self, store: MetadataStore) -> None:
+    def test_sources_keep_the_text_that_was_written(self, store: MetadataStore) -> None:
         write(store, [PutAcl(acl())])
         (policy,) = acls_of(store)["alice"].policies
         assert [source.text for source in policy.entries[0].sources] == ["10.0.0.0/8", "2001:DB8::1"]
@@ -110,18 +110,18 @@ class MetadataStoreContract:
         assert users_of(store) == {"alice": user("alice", ("other", None))}
         assert acls_of(store) == {"alice": acl("alice", "Topic:z", kind=PolicyType.DEFAULT)}
 
-    def test_deleting_takes_only_what_is_named(self, store: MetadataStore) -> None:
+    def test_a_deletion_removes_only_the_named_user_or_policies(self, store: MetadataStore) -> None:
         write(store, [PutUser(user("a")), PutUser(user("b")), PutAcl(acl("a")), PutAcl(acl("b"))])
         write(store, [DeleteUser("a"), DeleteAcl(Subject("b"))])
         assert set(users_of(store)) == {"b"}
         assert set(acls_of(store)) == {"a"}
 
-    def test_deleting_what_is_not_there_is_no_error(self, store: MetadataStore) -> None:
-        write(store, [DeleteUser("nobody"), DeleteAcl(Subject("nobody"))])
+    def test_a_deletion_of_an_absent_user_is_accepted(self, store: MetadataStore) -> None:
+        write(store, [DeleteUser("absent"), DeleteAcl(Subject("absent"))])
         write(store, [])
         assert not store.load().users
 
-    def test_changes_count_in_their_order(self, store: MetadataStore) -> None:
+    def test_changes_are_applied_in_their_order(self, store: MetadataStore) -> None:
         write(store, [PutUser(user()), DeleteUser("alice"), DeleteAcl(Subject("alice")), PutAcl(acl())])
         assert not users_of(store)
         assert acls_of(store) == {"alice": acl()}
@@ -144,7 +144,7 @@ class MetadataStoreContract:
 
     def test_the_revision_grows_with_each_write(self, store: MetadataStore) -> None:
         seen = [store.load().revision]
-        for changes in ([PutUser(user())], [PutUser(user())], [DeleteUser("nobody")], [DeleteUser("alice")]):
+        for changes in ([PutUser(user())], [PutUser(user())], [DeleteUser("absent")], [DeleteUser("alice")]):
             seen.append(store.apply(changes, seen[-1]))
             assert store.load().revision == seen[-1]
         assert seen == sorted(set(seen))
@@ -154,9 +154,7 @@ class MetadataStoreContract:
         assert store.apply([], revision) == store.load().revision == revision
 
     @pytest.mark.parametrize("changes", [[PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl())], []])
-    def test_a_change_that_was_decided_on_another_revision_is_refused(
-        self, store: MetadataStore, changes: Sequence[Change]
-    ) -> None:
+    def test_a_change_for_another_revision_is_refused(self, store: MetadataStore, changes: Sequence[Change]) -> None:
         """An update that the writer has not seen is never overwritten."""
         old = store.load().revision
         new = write(store, [PutUser(user())])
@@ -200,14 +198,16 @@ class SharedMetadataContract(MetadataStoreContract):
         assert acls_of(other) == {"alice": acl()}
         assert other.load().revision == revision
 
-    def test_of_two_changes_of_one_revision_one_is_refused(self, store: MetadataStore, other: MetadataStore) -> None:
+    def test_the_second_of_two_changes_for_one_revision_is_refused(
+        self, store: MetadataStore, other: MetadataStore
+    ) -> None:
         revision = store.load().revision
         store.apply([PutUser(user("alice", ("one", None)))], revision)
         with pytest.raises(RevisionConflict):
             other.apply([PutUser(user("alice", ("two", None)))], revision)
         assert users_of(other) == {"alice": user("alice", ("one", None))}
 
-    def test_updates_arrive_in_order_and_lead_to_what_is_stored(
+    def test_updates_arrive_in_order_and_lead_to_the_stored_state(
         self, store: MetadataStore, other: MetadataStore
     ) -> None:
         manager = MetadataManager(other)
@@ -221,7 +221,7 @@ class SharedMetadataContract(MetadataStoreContract):
         assert found[-1].revision == store.load().revision
 
     def test_managers_lose_no_update(self, store: MetadataStore, other: MetadataStore) -> None:
-        """Both add to the policies of one user, by turns, whether or not they have heard of each other's changes."""
+        """Both managers add to the policies of one user, and neither loses an entry of the other."""
         managers = [MetadataManager(store, _incarnations("a")), MetadataManager(other, _incarnations("b"))]
         managers[0].create_user("root", "r", UserType.SUPER)
         managers[1].create_user("alice", "a")
@@ -240,7 +240,7 @@ def _incarnations(prefix: str) -> Callable[[], str]:
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true, as it is at once where a store reports before it acknowledges."""
+    """Wait until something is true. It is true at once if a store reports changes before it acknowledges them."""
     end = time.monotonic() + 10
     while not is_true():
         assert time.monotonic() < end, "the update did not arrive within 10 seconds"
@@ -250,7 +250,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 class DurableMetadataContract(MetadataStoreContract):
     """Tests for a store that survives its process."""
 
-    def test_everything_is_there_after_reopening(self, store: MetadataStore, reopen: Reopen) -> None:
+    def test_all_users_and_policies_survive_reopening(self, store: MetadataStore, reopen: Reopen) -> None:
         write(store, [PutUser(user(name)) for name in ODD_NAMES])
         write(store, [PutAcl(acl("alice", "Topic:a*", "*")), DeleteUser("é")])
         again = reopen(store)
@@ -258,14 +258,14 @@ class DurableMetadataContract(MetadataStoreContract):
         assert users_of(again)["用户"] == user("用户")
         assert acls_of(again) == {"alice": acl("alice", "Topic:a*", "*")}
 
-    def test_a_deletion_is_kept_too(self, store: MetadataStore, reopen: Reopen) -> None:
+    def test_a_deletion_survives_reopening(self, store: MetadataStore, reopen: Reopen) -> None:
         write(store, [PutUser(user()), PutAcl(acl())])
         write(store, [DeleteUser("alice"), DeleteAcl(Subject("alice"))])
         again = reopen(store)
         assert not users_of(again)
         assert not acls_of(again)
 
-    def test_the_revision_is_kept(self, store: MetadataStore, reopen: Reopen) -> None:
+    def test_the_revision_survives_reopening(self, store: MetadataStore, reopen: Reopen) -> None:
         revision = write(store, [PutUser(user())])
         revision = store.apply([PutUser(user("bob"))], revision)
         again = reopen(store)
@@ -275,7 +275,7 @@ class DurableMetadataContract(MetadataStoreContract):
         assert again.apply([DeleteUser("bob")], revision) > revision
 
     def test_it_can_be_reopened_often(self, store: MetadataStore, reopen: Reopen) -> None:
-        for turn in range(3):
-            write(store, [PutUser(user(f"u{turn}"))])
+        for number in range(3):
+            write(store, [PutUser(user(f"u{number}"))])
             store = reopen(store)
         assert set(users_of(store)) == {"u0", "u1", "u2"}

@@ -1,7 +1,11 @@
-"""A guard with plugins and nothing around it, for contract suites: what would wait for a plugin is asked at once."""
+"""Helpers of the contract tests: a guard with plugins, and calls of plugins with a time limit."""
 
+import concurrent.futures
 import dataclasses
 import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Metadata
@@ -20,12 +24,14 @@ from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 
-SECRET = "a secret of usual length"  # noqa: S105 - of users that exist in tests alone
+T = TypeVar("T")
+
+SECRET = "a secret of usual length"  # noqa: S105 - of users that exist only in tests
 PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
 
 
 class HandClock:
-    """A clock that only tests move."""
+    """Clock that only tests move."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000_000
@@ -40,15 +46,15 @@ class _NoStore:
         return Metadata((), ())
 
     def apply(self, changes: object, expected_revision: int) -> int:
-        """Store nothing: the manager's snapshot is all that is needed."""
+        """Store nothing: the snapshot of the manager is enough."""
         del changes
         return expected_revision + 1
 
     def watch(self, on_update: object) -> None:
-        """Never call: no other server changes anything."""
+        """Ignore the callback: no other server changes anything."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""
 
 
 class _Records:
@@ -61,11 +67,11 @@ class _Records:
 
 
 class PluginTestGuard:
-    """A guard with plugins.
+    """Guard with plugins that calls blocking plugins inline.
 
     Attributes:
         users: The users and policies.
-        clock: Its time.
+        clock: The clock of the guard.
         guard: The guard itself.
     """
 
@@ -87,10 +93,10 @@ class PluginTestGuard:
         )
 
     def admit(self, command: Command, peer: Peer = PEER) -> AdmittedRequest:
-        """Let a request in, whatever must be asked for it.
+        """Admit a request after all plugin calls that it needs.
 
         Raises:
-            Refused: It is not let in.
+            Refused: The guard denies the request.
         """
         answers = PluginResults()
         while True:
@@ -101,7 +107,7 @@ class PluginTestGuard:
                     call.answer(call.run())
 
     def admits(self, command: Command, peer: Peer = PEER) -> bool:
-        """Whether a request is let in."""
+        """True if the guard admits a request."""
         try:
             self.admit(command, peer)
         except Refused:
@@ -112,7 +118,52 @@ class PluginTestGuard:
 def signed(
     code: int, ext: dict[str, str], body: bytes = b"", *, user: str = "alice", secret: str = SECRET, version: int = 513
 ) -> Command:
-    """A signed request."""
+    """Return a signed request."""
     fields = {**ext, "AccessKey": user}
     fields["Signature"] = sign(Secret(secret), signed_content(fields, body, version))
     return Command(code, version=version, ext=fields, body=body)
+
+
+LIMIT_S = 5.0
+"""Maximum time for each call in a contract test."""
+QUICK_S = 0.001
+"""Maximum mean time for an answer of a plugin whose `quick` is True."""
+
+
+def call_in_time(call: Callable[[], T]) -> T | Exception:
+    """Return the result of a call, or the exception that it raised.
+
+    Raises:
+        AssertionError: The call did not end within `LIMIT_S`.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return pool.submit(call).result(LIMIT_S)
+    except concurrent.futures.TimeoutError as exc:
+        raise AssertionError(f"the plugin did not answer within {LIMIT_S} s") from exc
+    except Exception as exc:  # noqa: BLE001 - plugins may raise any error
+        return exc
+    finally:
+        pool.shutdown(wait=False)
+
+
+def call_together(calls: Sequence[Callable[[], T]], threads: int = 8) -> list[T]:
+    """Run calls in several threads at once and return their results in order."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return [future.result(LIMIT_S) for future in [pool.submit(call) for call in calls]]
+
+
+def mean_seconds(call: Callable[[], object], times: int = 200) -> float:
+    """Return the mean time of a call."""
+    call()
+    started = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - started) / times
+
+
+def is_quick(plugin: object) -> bool:
+    """True if the plugin says that it is quick."""
+    quick = getattr(plugin, "quick", False)
+    assert isinstance(quick, bool), "`quick` must be True or False"  # noqa: S101 - part of the suites
+    return quick

@@ -1,7 +1,7 @@
-"""What every `MessageStore` does, as tests.
+"""Contract tests for every `MessageStore`.
 
-Subclass `MessageStoreContract` and give it a fixture `store` with a fresh one; a store that survives its process
-subclasses `DurableStoreContract` and gives a fixture `reopen` too, which closes a store and opens it again.
+Subclass `MessageStoreContract` and define a fixture `store` with a fresh store. For a store that survives its process,
+subclass `DurableStoreContract` and also define a fixture `reopen`, which closes a store and opens it again.
 """
 # ruff: noqa: S101, D102 - tests assert, and their names are their sentences
 
@@ -26,7 +26,7 @@ def put(
     time: int = 0,
     tag_code: int = 0,
 ) -> Entry:
-    """Stage one message as the engine does; gives the entry that it gets."""
+    """Stage one message as the engine does, and return its entry."""
     queue = store.stage_queue(topic, queue_id)
     data = record.encode(
         Record(
@@ -44,21 +44,21 @@ def put(
 
 
 def bodies(store: MessageStore, queue: Queue | None, offset: int = 0, limit: int = 1000) -> list[bytes]:
-    """The bodies that can be read from a queue."""
+    """Return the bodies that can be read from a queue."""
     if queue is None:
         return []
     return [record.decode(data).body for data in store.records(store.entries(queue, offset, limit))]
 
 
 def queue_of(store: MessageStore, topic: str = "T", queue_id: int = 0) -> Queue:
-    """A queue that must be there."""
+    """Return a queue that must exist."""
     queue = store.queue(topic, queue_id)
     assert queue is not None
     return queue
 
 
 class MessageStoreContract:
-    """The behaviour of every store."""
+    """Tests for every message store."""
 
     def test_a_fresh_store_is_empty(self, store: MessageStore) -> None:
         assert store.queues() == []
@@ -70,7 +70,7 @@ class MessageStoreContract:
         assert store.find(7, 0, 1 << 62, 10) == []
         assert all(store.values(table) == [] for table in Table)
 
-    def test_what_is_staged_is_invisible_until_the_commit(self, store: MessageStore) -> None:
+    def test_staged_messages_are_invisible_until_the_commit(self, store: MessageStore) -> None:
         entry = put(store, b"one", keys=(7,), time=5)
         queue = queue_of(store)
         assert _pending(store)
@@ -96,7 +96,7 @@ class MessageStoreContract:
             assert store.entries(queue, 50, 5) == []
             assert bodies(store, queue) == [b"%d" % n for n in range(queue_id, 100, 2)]
 
-    def test_records_are_given_whatever_lies_between_them(self, store: MessageStore) -> None:
+    def test_records_are_returned_in_order_across_gaps(self, store: MessageStore) -> None:
         entries = [put(store, b"%d" % n) for n in range(40)]
         store.commit(sync=False)
         wanted = entries[0:9] + entries[12:14] + entries[20:21] + entries[30:40]
@@ -118,7 +118,7 @@ class MessageStoreContract:
         assert data is not None
         assert record.decode(data).topic == "U"
 
-    def test_a_discarded_turn_leaves_no_trace(self, store: MessageStore) -> None:
+    def test_a_discarded_batch_leaves_no_trace(self, store: MessageStore) -> None:
         put(store, b"kept")
         store.stage_value(Table.TOPICS, b"a", b"1")
         store.commit(sync=False)
@@ -226,7 +226,7 @@ class MessageStoreContract:
         store.commit(sync=False)
         assert queue.max_bytes == queue.next_bytes == first.size + second.size
 
-    def test_a_dropped_queue_is_swept_and_comes_back_empty(self, store: MessageStore) -> None:
+    def test_a_dropped_queue_is_swept_and_starts_empty_again(self, store: MessageStore) -> None:
         gone = [put(store, b"gone") for _ in range(25)]
         kept = put(store, b"kept", topic="U")
         store.commit(sync=False)
@@ -243,7 +243,7 @@ class MessageStoreContract:
         assert bodies(store, queue_of(store)) == [b"new"]
         assert bodies(store, queue_of(store, "U")) == [b"kept"]
 
-    def test_a_queue_dropped_and_made_again_in_one_turn_is_new(self, store: MessageStore) -> None:
+    def test_a_queue_dropped_and_created_again_in_one_batch_is_new(self, store: MessageStore) -> None:
         put(store, b"old")
         store.commit(sync=False)
         old = queue_of(store)
@@ -263,13 +263,13 @@ class MessageStoreContract:
         assert store.sweep(10) == 0
         assert bodies(store, queue) == [b"kept"]
 
-        # … for good, whatever is committed afterwards.
+        # A later commit does not drop the queue either.
         put(store, b"next")
         store.commit(sync=False)
         assert store.sweep(10) == 0
         assert bodies(store, queue) == [b"kept", b"next"]
 
-    def test_a_discarded_turn_brings_no_queue_to_life_that_it_made_and_dropped(self, store: MessageStore) -> None:
+    def test_a_queue_created_and_dropped_in_a_discarded_batch_does_not_exist(self, store: MessageStore) -> None:
         put(store, b"kept", topic="U")
         store.commit(sync=False)
         number = queue_of(store, "U").number
@@ -282,7 +282,7 @@ class MessageStoreContract:
         assert queue_of(store).number == number + 1
         assert bodies(store, queue_of(store)) == [b"new"]
 
-    def test_an_empty_commit_is_fine(self, store: MessageStore) -> None:
+    def test_an_empty_commit_is_accepted(self, store: MessageStore) -> None:
         store.commit(sync=True)
         assert not _pending(store)
 
@@ -309,9 +309,9 @@ class MessageStoreContract:
 
 
 class DurableStoreContract(MessageStoreContract):
-    """The behaviour of a store that survives its process."""
+    """Tests for every message store that survives its process."""
 
-    def test_everything_is_there_again(self, store: MessageStore, reopen: Reopen) -> None:
+    def test_all_messages_and_values_survive_reopening(self, store: MessageStore, reopen: Reopen) -> None:
         entries = [put(store, b"%d" % n, queue_id=n % 3, keys=(n % 2,), tag_code=n, time=n) for n in range(50)]
         put(store, b"other", topic="U", time=50)
         store.stage_value(Table.OFFSETS, b"a", b"1")
@@ -332,7 +332,7 @@ class DurableStoreContract(MessageStoreContract):
         assert again.find(0, 0, 100, 100) == [entry.physical for entry in entries[::2]][::-1]
         assert again.values(Table.OFFSETS) == [(b"a", b"1")]
 
-    def test_an_emptied_queue_goes_on_where_it_was(self, store: MessageStore, reopen: Reopen) -> None:
+    def test_an_empty_queue_continues_at_its_offset(self, store: MessageStore, reopen: Reopen) -> None:
         for n in range(5):
             put(store, b"%d" % n)
         store.commit(sync=False)
@@ -347,7 +347,7 @@ class DurableStoreContract(MessageStoreContract):
         assert again.next_physical == again.min_physical == before
         assert put(again, b"next").queue_offset == 5
 
-    def test_physical_offsets_are_never_given_twice(self, store: MessageStore, reopen: Reopen) -> None:
+    def test_physical_offsets_are_never_used_again(self, store: MessageStore, reopen: Reopen) -> None:
         put(store, b"kept", topic="U")
         last = put(store, b"gone")
         store.commit(sync=False)
@@ -357,7 +357,7 @@ class DurableStoreContract(MessageStoreContract):
             store.commit(sync=False)
         assert reopen(store).next_physical == last.physical + last.size
 
-    def test_the_places_of_evicted_messages_are_not_given_again(self, store: MessageStore, reopen: Reopen) -> None:
+    def test_the_offsets_of_evicted_messages_are_not_used_again(self, store: MessageStore, reopen: Reopen) -> None:
         put(store, b"kept", topic="U")
         for n in range(3):
             put(store, b"%d" % n)
@@ -371,7 +371,7 @@ class DurableStoreContract(MessageStoreContract):
         assert (queue.min_offset, queue.max_offset, queue.opened_at, queue.max_bytes) == (3, 3, 3, 0)
         assert bodies(again, queue_of(again, "U")) == [b"kept"]
 
-    def test_sweeping_goes_on_after_a_restart(self, store: MessageStore, reopen: Reopen) -> None:
+    def test_sweeping_continues_after_a_restart(self, store: MessageStore, reopen: Reopen) -> None:
         gone = [put(store, b"gone") for _ in range(25)]
         store.commit(sync=False)
         store.stage_drop(queue_of(store))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mqguard.testing.answers.decisions import answer
+from mqguard.testing.vectors.decisions import answer
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 from tests.interop.auth_module.rules import (
     ALLOW,

@@ -14,7 +14,7 @@ from typing import Any
 
 from mqguard.guard.requirements.evaluation import TABLE
 from mqguard.guard.requirements.row import RequirementLevel
-from mqguard.testing.answers.contexts import answer
+from mqguard.testing.vectors.contexts import answer
 from tests.interop.auth_module.belonging import Check, Refused
 from tests.interop.auth_module.named import Named
 from tests.interop.auth_module.peer import AuthModule, Unexplained

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mqguard.testing.answers.admin import answer
+from mqguard.testing.vectors.admin import answer
 from tests.interop.auth_module.changes import Rejected, Stored
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 from tests.interop.auth_module.texts import ACTIONS

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mqguard.testing.answers.parsing import answer
+from mqguard.testing.vectors.parsers import answer
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 from tests.interop.auth_module.texts import Key, key_means, lies_in_family, lies_in_number, sane_key
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mqguard.testing.answers.contexts import answer
+from mqguard.testing.vectors.contexts import answer
 from tests.interop.auth_module.belonging import Check, Refused, owned, refuse_topics_for_groups
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 from tests.interop.auth_module.requests import BLANKS, GROUPS, SYSTEM_TOPICS, TOPICS

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from mqguard.testing.answers.signatures import answer
+from mqguard.testing.vectors.signatures import answer
 from tests.interop.auth_module.calls import call
 from tests.interop.auth_module.peer import AuthModule, Unexplained
 

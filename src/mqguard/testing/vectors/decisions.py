@@ -1,4 +1,4 @@
-"""Lines of the kind `decisions`: users and policies, and requests to judge."""
+"""Lines of the kind `decisions`: users and policies, and requests to decide."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import parse_address
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import Reason, Verdict
-from mqguard.testing.answers.wire_forms import acl_of, error
+from mqguard.testing.vectors.bodies import acl_of, error
 
 Json = dict[str, Any]
 
 
 def answer(line: Json) -> Json:
-    """The line with our outcome in every request."""
+    """Return the line with our outcome in every request."""
     users = [User(u["name"], (), UserType(u["type"]), UserStatus(u["status"])) for u in line["users"]]
     acls: list[Acl] = []
     refused: dict[str, str] = {}
@@ -28,16 +28,16 @@ def answer(line: Json) -> Json:
         try:
             acls.append(acl_of(_without_zones(info)))
         except MetadataRejected as exc:
-            # Such a policy cannot be stored here; what it would have meant is nobody's to guess.
+            # Such a policy cannot be stored here, so it has no meaning here.
             refused[info["subject"]] = str(exc)
     snapshot = Snapshot.of(Metadata(users, acls))
     return {**line, "requests": [_answer(request, snapshot, refused) for request in line["requests"]]}
 
 
 def _without_zones(info: Json) -> Json:
-    """The policies with `fe80::1%1` as `fe80::1`.
+    """Return the policies without zones: `fe80::1%1` becomes `fe80::1`.
 
-    A zone is refused where policies are stored; where a verdict does not hang on it, the entry must still take part.
+    The store refuses a zone. Without it, the other parts of the policies can still be compared.
     """
     policies = [
         {

@@ -19,16 +19,16 @@ from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.guard.settings import parse_whitelist
 from mqguard.model import names
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.answers import bodies
-from mqguard.testing.answers.wire_forms import error, user_info
+from mqguard.testing.vectors import bodies
+from mqguard.testing.vectors.bodies import error, user_info
 
 Json = dict[str, Any]
 
-_JUDGE = "judge"
+_SUBJECT = "subject"
 
 
 def answer(line: Json) -> Json:
-    """The line with our outcome."""
+    """Return the line with our outcome."""
     parser = _PARSERS[line["what"]]
     return {**line, "out": parser(line)}
 
@@ -42,7 +42,7 @@ def _resource(line: Json) -> object:
 
 
 def resource_view(found: Resource) -> Json:
-    """A resource as the vectors show it."""
+    """Return a resource in the form of the vectors."""
     kind = "Any" if found.type is ResourceType.ANY else found.type.value
     return {"type": kind, "name": found.name or None, "pattern": found.pattern.value, "key": found.key}
 
@@ -64,8 +64,8 @@ def _resource_match(line: Json) -> object:
 
 
 def _allows(entry: Entry, request: AccessRequest) -> bool:
-    acl = Acl(Subject(_JUDGE), (Policy(PolicyType.CUSTOM, (entry,)),))
-    return decide(request, Rights(User(_JUDGE, ()), acl)).allowed
+    acl = Acl(Subject(_SUBJECT), (Policy(PolicyType.CUSTOM, (entry,)),))
+    return decide(request, Rights(User(_SUBJECT, ()), acl)).allowed
 
 
 def _group_name(line: Json) -> object:
@@ -74,7 +74,7 @@ def _group_name(line: Json) -> object:
     retry = text.startswith(names.RETRY_PREFIX)
     dlq = text.startswith(names.DLQ_PREFIX)
     bare = text[len(names.RETRY_PREFIX) :] if retry else text[len(names.DLQ_PREFIX) :] if dlq else text
-    # Apache strips the retry prefix only where it asks for a group; the guard gives the topic to its group as well.
+    # Apache removes the retry prefix only for a permission on a group. The guard also treats the topic as the group's.
     group = bare if retry else name
     return {
         "retry": retry,
@@ -94,7 +94,7 @@ def _subject(line: Json) -> object:
 
 
 def _word(parse: Callable[[str], Any], *unsaid: str) -> Callable[[Json], object]:
-    """A parser of words; `unsaid` are words that Apache knows and policies cannot say."""
+    """Return a parser of names; `unsaid` are names that Apache knows and policies cannot use."""
 
     def read(line: Json) -> object:
         text = line["in"] or ""
@@ -127,7 +127,7 @@ def _action_match(line: Json) -> object:
     if not have:
         return False
     if "any" in want:
-        # No request asks for `Any`; it would be answered by an entry for anything.
+        # No request needs the action `Any`; every entry would allow it.
         return True
     unknown = {"unknown"} & want & have
     entry_actions = tuple(Action.parse(word) for word in sorted(have - {"any", "unknown"}))
@@ -148,14 +148,14 @@ def _ip(line: Json) -> object:
         return dict.fromkeys(("accepted", "ip", "ipv4", "ipv6", "cidr4", "cidr6"), False)
     v4, v6 = source.network.version == 4, source.network.version == 6
     ranged = "/" in text
-    # Apache's own test for an IPv6 address takes a range for one.
+    # Apache's own test for an IPv6 address accepts a range too.
     single4 = v4 and not ranged
     cidr4, cidr6 = v4 and ranged, v6 and ranged
     return {"accepted": True, "ip": single4 or v6, "ipv4": single4, "ipv6": v6, "cidr4": cidr4, "cidr6": cidr6}
 
 
 def _address(text: str) -> Address | None:
-    """The request's address as Java reads the text: a bare number is one of IPv4."""
+    """Return the address of the request as Java reads the text: a bare number is an IPv4 address."""
     shorthand = text.isascii() and text.isdigit() and int(text) < 1 << 32
     return parse_address(str(ipaddress.IPv4Address(int(text))) if shorthand else text)
 
@@ -167,7 +167,7 @@ def _ip_match(line: Json) -> object:
     except PolicyInvalid as exc:
         return error("PolicyInvalid", str(exc))
     if address is None:
-        return error("PolicyInvalid", f"`{line['in']}` is no address") if "/" in line["range"] else False
+        return error("PolicyInvalid", f"`{line['in']}` is not a valid address") if "/" in line["range"] else False
     entry = Entry(Resource.parse("*"), (Action.ALL,), (source,), Decision.ALLOW)
     return _allows(entry, AccessRequest(ResourceType.TOPIC, "t", frozenset({Action.PUB}), address))
 

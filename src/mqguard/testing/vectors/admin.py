@@ -1,4 +1,4 @@
-"""Lines of the kind `admin`: operations on users and policies, one after the other, and what is left at the end."""
+"""Lines of the kind `admin`: operations on users and policies in order, and the final state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +7,13 @@ from mqguard.auth.acl_parser import read_policy_type, read_resource, read_subjec
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.answers.bodies import create_user, type_and_status
-from mqguard.testing.answers.wire_forms import acl_info, acl_of, error, user_info
+from mqguard.testing.vectors.bodies import acl_info, acl_of, create_user, error, type_and_status, user_info
 
 Json = dict[str, Any]
 
 
 def answer(line: Json) -> Json:
-    """The line with our outcome of every operation, and our final state."""
+    """Return the line with our outcome of every operation, and our final state."""
     manager = MetadataManager(MemoryMetadataStore())
     ops = [{**op, "outcome": _outcome(manager, op)} for op in line["ops"]]
     final = {
@@ -39,14 +38,14 @@ def _create_user(manager: MetadataManager, op: Json) -> object:
 
 def _user(op: Json) -> Json:
     if op["user"] is None:
-        raise MetadataRejected("user can not be null")
+        raise MetadataRejected("the user is missing")
     info: Json = op["user"]
     return info
 
 
 def _update_user(manager: MetadataManager, op: Json) -> object:
     info = _user(op)
-    # Apache lets the last Super user go; that these lines may do so too is asked for here, and only here.
+    # Apache allows changing the last Super user. The lines do the same, so `force` allows it here, and only here.
     manager.update_user(info.get("username") or "", info.get("password"), *type_and_status(info), force=True)
     return "ok"
 

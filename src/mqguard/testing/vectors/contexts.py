@@ -11,7 +11,7 @@ from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import ACCESS_KEY
-from mqguard.testing.answers.wire_forms import error
+from mqguard.testing.vectors.bodies import error
 
 Json = dict[str, Any]
 
@@ -34,13 +34,13 @@ _CLIENT_TYPES = {
 
 
 def answer(line: Json) -> Json:
-    """The line with the checks that we make."""
+    """Return the line with the checks that we make."""
     out = _remoting(line) if line["what"] == "remoting" else _grpc(line)
     return {**line, "out": out}
 
 
 def _remoting(line: Json) -> object:
-    # A text for an absent value is what frames have; see `remoting.header_json`.
+    # Frames have an empty text for an absent value; see `remoting.header_json`.
     ext = {name: "" if value is None else value for name, value in (line["ext"] or {}).items()}
     command = Command(line["code"], ext=ext, body=base64.b64decode(line["body"] or ""))
     try:
@@ -83,7 +83,7 @@ def _ordered(need: RequiredPermission) -> list[str]:
 
 
 def _remoting_source(line: Json) -> str:
-    """The address as Java writes it: expanded and in brackets if it is IPv6; what a trusted proxy said as it is."""
+    """Return the address as Java writes it: IPv6 expanded and in brackets, the text of a trusted proxy unchanged."""
     proxy = line["proxy"]
     if proxy is not None and proxy["ip"] and proxy["port"] is not None:
         said: str = proxy["ip"]
@@ -99,7 +99,7 @@ def _remoting_source(line: Json) -> str:
 
 
 class _Message:
-    """A protobuf message as its Python class shows it, made from its JSON: what is absent is empty."""
+    """Protobuf message with the members of its Python class, built from JSON; absent members are empty."""
 
     def __init__(self, value: Json) -> None:
         self._value = value

@@ -1,7 +1,7 @@
-"""Lines of the kind `wire`: the requests 3001 to 3010, answered by the broker's own handlers.
+"""Lines of the kind `wire`: the requests 3001 to 3010, answered by the handlers of the broker.
 
-As recorded, authentication and the `Cluster` permission are past: `AccessKey` says who calls. Secrets are answered in
-their default form.
+As in the recording, no request is authenticated or checked for the `Cluster` permission; the field `AccessKey` names
+the user. Secrets are answered in their default form.
 """
 
 import json
@@ -30,11 +30,11 @@ _PEER = Peer("127.0.0.1", 1, Channel("vectors"))
 
 
 def answer(line: Json) -> Json:
-    """The line with our response to every request."""
+    """Return the line with our response to every request."""
     manager = MetadataManager(MemoryMetadataStore())
     settings = BrokerSettings(nobody_administers=True)
-    trail = AuditTrail(_Nowhere())
-    administration = AccessAdministration(manager, trail, SealingKey(bytes(32)), settings, _Stopped())
+    trail = AuditTrail(_DroppingSink())
+    administration = AccessAdministration(manager, trail, SealingKey(bytes(32)), settings, _EpochClock())
     handlers = administration.handlers()
     return {**line, "ops": [{**op, "outcome": _respond(manager, handlers, op)} for op in line["ops"]]}
 
@@ -46,11 +46,11 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     user = manager.snapshot.user(caller) if caller else None
     identity = Identity(caller, "signature", user is not None and user.is_super) if caller else None
     request = Request(
-        command, _Line(), AdmittedRequest(identity, _PEER, op["code"], (), pending=False, judge=_Nobody())
+        command, _DroppingLink(), AdmittedRequest(identity, _PEER, op["code"], (), pending=False, judge=_NoAuthorizer())
     )
     try:
         reply: Reply = handlers[op["code"]](request)
-    except Exception as exc:  # noqa: BLE001 - whatever a handler raises becomes an answer, as in the router
+    except Exception as exc:  # noqa: BLE001 - every error of a handler becomes an answer, as in the router
         reply = explain(op["code"], exc)
     return {
         "code": int(reply.code),
@@ -59,76 +59,76 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     }
 
 
-class _Line:
-    """A connection that answers are not sent over."""
+class _DroppingLink:
+    """Connection over which no answer is sent."""
 
     peer = _PEER
     closed = False
 
     @property
     def work(self) -> WorkQueue:
-        """Fail: no request for users and policies takes long."""
+        """Work queue; not available, because requests for users and policies never need it."""
         raise NotImplementedError
 
     def send(self, frame: bytes) -> None:
-        """Send nothing: the answer is what the handler gives back."""
+        """Send nothing: the handler returns the answer."""
 
     def close(self, reason: str) -> None:
         """Close nothing."""
 
 
-class _Nowhere:
-    """A record that nobody reads."""
+class _DroppingSink:
+    """Audit sink that keeps nothing."""
 
     @property
     def is_full(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def put(self, record: object, **_room: object) -> bool:
-        """Forget it."""
+        """Accept a record and drop it."""
         return record is not None
 
 
-class _Stopped:
-    """A clock that does not go."""
+class _EpochClock:
+    """Clock that always shows the epoch."""
 
     def now_ms(self) -> int:
-        """The epoch."""
+        """Return the time of the epoch."""
         return 0
 
 
-class _Nobody:
-    """A judge that is not asked: these requests touch nothing beyond what the guard has checked."""
+class _NoAuthorizer:
+    """Object authorizer that must not be called: these requests reach no object beyond what the guard has checked."""
 
     def allows(self, access: AdmittedRequest, need: RequiredPermission) -> bool:
-        """Refuse."""
-        raise _unasked(access, need.key)
+        """Raise an error."""
+        raise _unexpected(access, need.key)
 
     def require(self, access: AdmittedRequest, need: RequiredPermission) -> None:
-        """Refuse."""
-        raise _unasked(access, need.key)
+        """Raise an error."""
+        raise _unexpected(access, need.key)
 
     def renew(self) -> None:
-        """Nothing was found out."""
+        """Do nothing: there is nothing to refresh."""
 
     def sender(self, access: AdmittedRequest) -> Rights | None:
-        """Refuse."""
-        raise _unasked(access, "its sender")
+        """Raise an error."""
+        raise _unexpected(access, "the rights of its sender")
 
     def admits(self, access: AdmittedRequest) -> bool:
-        """Refuse."""
-        raise _unasked(access, "its sender")
+        """Raise an error."""
+        raise _unexpected(access, "the rights of its sender")
 
     def require_owner(self, access: AdmittedRequest, owner: str | None, what: str) -> None:
-        """Refuse."""
-        raise _unasked(access, f"{what} of {owner}")
+        """Raise an error."""
+        raise _unexpected(access, f"{what} of {owner}")
 
 
-def _unasked(access: AdmittedRequest, what: str) -> Refused:
+def _unexpected(access: AdmittedRequest, what: str) -> Refused:
     return Refused(int(ResponseCode.SYSTEM_ERROR), f"the request code {access.code} asks for {what}", "")
 
 
 def _in_order(body: bytes) -> str:
-    # Java writes members in the order of their names.
+    # Java writes members in alphabetical order.
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"), sort_keys=True)

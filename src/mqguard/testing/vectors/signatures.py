@@ -13,12 +13,12 @@ from mqguard.auth.signature import sign
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
-from mqguard.testing.answers.wire_forms import error
+from mqguard.testing.vectors.bodies import error
 
 Json = dict[str, Any]
 
 _NOW_MS = 0
-"""No secret of the vectors expires."""
+"""Time of the check; no secret of the vectors expires."""
 
 _PRIMITIVES = {
     "ConsumerSendMsgBackRequestHeader": {"unitMode": "false"},
@@ -27,11 +27,11 @@ _PRIMITIVES = {
     )
     | {"order": "false"},
 }
-"""Members of Java's headers that cannot be absent, with what they hold when nobody sets them."""
+"""Members of Java's headers that cannot be absent, with their default values."""
 
 
 def answer(line: Json) -> Json:
-    """The line with our outcome."""
+    """Return the line with our outcome."""
     match line["what"]:
         case "signer":
             return {**line, "out": _signer(line)}
@@ -48,7 +48,7 @@ def answer(line: Json) -> Json:
 
 
 def _signer(line: Json) -> object:
-    # Only HmacSHA1 is ever used by clients; the others are computed here to show that nothing else differs.
+    # Clients use only HmacSHA1. The others are computed here to show that nothing else differs.
     digest = {"HmacSHA1": "sha1", "HmacSHA256": "sha256", "HmacMD5": "md5"}[line["algorithm"]]
     if not line["secret"]:
         return _unsigned()
@@ -67,7 +67,7 @@ def _client(line: Json) -> object:
         ext[SECURITY_TOKEN] = line["token"]
     if line["header"] is not None:
         ext |= _PRIMITIVES.get(line["header"]["class"], {}) | line["header"]["fields"]
-    # The client leaves out nothing but the signature, whatever its version.
+    # Clients of every version sign all fields except the signature.
     content = signed_content(_texts(ext), _bytes(line["body"]), 1 << 16)
     ext[SIGNATURE] = sign(Secret(line["secret"]), content)
     return {"ext": dict(sorted(ext.items())), "content": _base64(content), "signature": ext[SIGNATURE]}
@@ -86,7 +86,7 @@ def _remoting(line: Json) -> Credentials:
 
 
 def _grpc(line: Json) -> Json:
-    # Values outside ASCII reach a Java server as one replacement character a byte; the last of repeated headers counts.
+    # A Java server replaces each byte outside ASCII with one character. The last of repeated headers counts.
     headers = {name: value.encode().decode("ascii", "replace") for name, value in line["metadata"]}
     try:
         credentials = read_grpc(headers.get(AUTHORIZATION), headers.get(DATE_TIME))
@@ -119,7 +119,7 @@ def _verify(credentials: Credentials, record: Json | None) -> object:
 
 
 def _texts(ext: dict[str, str | None]) -> dict[str, str]:
-    # Java writes an absent value into what it signs as the word.
+    # Java signs an absent value as the text `null`.
     return {name: "null" if value is None else value for name, value in ext.items()}
 
 

@@ -1,20 +1,80 @@
-"""Lines of the kind `parsing` that hold JSON bodies of users and policies."""
+"""JSON bodies of users and policies, in the form of the wire.
+
+The first part converts between these bodies and values. The second part answers the lines of the kind `parsing` that
+hold such a body.
+"""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
+from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
 from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Decision, PolicyType
+from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from mqguard.testing.answers.wire_forms import acl_info, acl_of, error, user_info
 
 Json = dict[str, Any]
+
+
+def error(kind: str, message: str, cause: str | None = None) -> Json:
+    """Return an outcome that is an error."""
+    return {"error": kind, "message": message} | ({"cause": cause} if cause else {})
+
+
+def acl_of(info: Json) -> Acl:
+    """Return the policies that an AclInfo describes.
+
+    Raises:
+        MetadataRejected: A part is missing, unknown or malformed.
+    """
+    subject = read_subject(info.get("subject"))
+    policies = info.get("policies")
+    return read_acl(subject, None if policies is None else map(_policy, policies))
+
+
+def _policy(info: Json) -> PolicyText:
+    entries = info.get("entries")
+    return PolicyText(info.get("policyType"), None if entries is None else map(_entry, entries))
+
+
+def _entry(info: Json) -> EntryText:
+    return EntryText(info.get("resource"), info.get("actions"), info.get("sourceIps"), info.get("decision"))
+
+
+def acl_info(acl: Acl) -> Json:
+    """Return an AclInfo with the members that the vectors have."""
+    return {
+        "subject": acl.subject.key,
+        "policies": [
+            {"policyType": policy.type.value, "entries": [_entry_info(entry) for entry in policy.entries]}
+            for policy in acl.policies
+        ],
+    }
+
+
+def _entry_info(entry: Entry) -> Json:
+    return {
+        "resource": entry.resource.key,
+        "actions": [action.value for action in entry.actions],
+        "sourceIps": [source.text for source in entry.sources] or None,
+        "decision": entry.decision.value,
+    }
+
+
+def user_info(user: User) -> Json:
+    """Return a UserInfo with the secret in clear, as the vectors have it."""
+    return {
+        "username": user.name,
+        "password": user.secrets[0].secret.reveal() if user.secrets else None,
+        "userType": user.type.value,
+        "userStatus": user.status.value,
+    }
+
 
 _USER_MEMBERS = ("username", "password", "userType", "userStatus")
 _ACL_MEMBERS = ("subject", "policies")
@@ -22,17 +82,17 @@ _POLICY_MEMBERS = ("policyType", "entries")
 _ENTRY_MEMBERS = ("resource", "actions", "sourceIps", "decision")
 
 
-class BodyInvalid(Exception):
-    """A body that is not the JSON object it should be."""
+class UnexpectedJson(Exception):
+    """Body that is not the expected JSON object."""
 
 
 def user_body(line: Json) -> object:
-    """What becomes of the JSON text of a UserInfo."""
+    """Return what the JSON text of a UserInfo leads to."""
     try:
         body = _object(_load(line["in"]), _USER_MEMBERS)
         for member in _USER_MEMBERS:
             _text(body.get(member))
-    except BodyInvalid as exc:
+    except UnexpectedJson as exc:
         return error("JSONException", str(exc))
     manager = MetadataManager(MemoryMetadataStore())
     return {
@@ -49,31 +109,31 @@ def user_body(line: Json) -> object:
 
 
 def create_user(manager: MetadataManager, info: Json) -> None:
-    """Make the user that a UserInfo describes.
+    """Create the user that a UserInfo describes.
 
     Raises:
-        PolicyInvalid: An unknown type or status.
+        PolicyInvalid: The type or status is unknown.
         MetadataRejected: As for `MetadataManager.create_user`.
     """
     manager.create_user(info.get("username") or "", info.get("password"), *type_and_status(info))
 
 
 def type_and_status(info: Json) -> tuple[UserType | None, UserStatus | None]:
-    """The type and status of a UserInfo, None where it says none."""
+    """Return the type and status of a UserInfo; None for each that is absent."""
     kind, status = info.get("userType"), info.get("userStatus")
     return UserType.parse(kind) if kind else None, UserStatus.parse(status) if status else None
 
 
 def acl_body(line: Json) -> object:
-    """What becomes of the JSON text of an AclInfo."""
+    """Return what the JSON text of an AclInfo leads to."""
     try:
         body = _acl_object(_load(line["in"]))
-    except BodyInvalid as exc:
+    except UnexpectedJson as exc:
         return error("JSONException", str(exc))
     decoded = _decoded(body)
     try:
         acl = _acl_view(body)
-    except BodyInvalid as exc:
+    except UnexpectedJson as exc:
         return {"decoded": decoded, "acl": error("PolicyInvalid", str(exc))}
     exists = bool((acl["subject"] or "")[5:].strip())
     return {"decoded": decoded, "acl": acl, "user_exists": exists} | _created(body, exists=exists)
@@ -101,10 +161,10 @@ def _tried(change: Callable[[], object], kind: str) -> object:
 
 
 def _acl_view(body: Json) -> Json:
-    """The policies as far as they are known, with nothing where a part is not."""
+    """Return the policies as Apache reads them: None in place of each unknown part."""
     policies = body.get("policies")
     if policies is None:
-        raise BodyInvalid("the body has no policies")
+        raise UnexpectedJson("the body has no policies")
     return {
         "subject": _known_key(Subject.parse, body.get("subject")),
         "policies": [
@@ -120,7 +180,7 @@ def _acl_view(body: Json) -> Json:
 
 def _entry_view(entry: Json) -> Json:
     if entry.get("actions") is None:
-        raise BodyInvalid("an entry has no actions")
+        raise UnexpectedJson("an entry has no actions")
     actions = (_known(Action.parse, action) for action in entry["actions"])
     return {
         "resource": _resource_view(entry.get("resource")),
@@ -159,7 +219,7 @@ def _load(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as exc:
-        raise BodyInvalid(f"not JSON: {exc}") from exc
+        raise UnexpectedJson(f"not JSON: {exc}") from exc
 
 
 def _acl_object(value: object) -> Json:
@@ -178,10 +238,10 @@ def _acl_object(value: object) -> Json:
 
 def _object(value: object, members: tuple[str, ...]) -> Json:
     if not isinstance(value, dict):
-        raise BodyInvalid("an object is expected")
+        raise UnexpectedJson("an object is expected")
     unknown = next((name for name in value if name not in members), None)
     if unknown is not None:
-        raise BodyInvalid(f"unknown member `{unknown}`: known are {', '.join(members)}")
+        raise UnexpectedJson(f"unknown member `{unknown}`: known are {', '.join(members)}")
     return value
 
 
@@ -189,13 +249,13 @@ def _list(value: object) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise BodyInvalid("a list is expected")
+        raise UnexpectedJson("a list is expected")
     return value
 
 
 def _text(value: object) -> None:
     if value is not None and not isinstance(value, str):
-        raise BodyInvalid("a text is expected")
+        raise UnexpectedJson("a text is expected")
 
 
 def _present(body: Json) -> Json:
