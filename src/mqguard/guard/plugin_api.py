@@ -119,15 +119,15 @@ class Plugin(Protocol):
 class AuthenticationProvider(Plugin, Protocol):
     """Finds out who sent a request, in place of our signatures."""
 
-    def authenticate(self, claim: AuthenticationRequest) -> str | NotAuthenticated:
-        """The name of the user that the claim proves, or `NotAuthenticated.REFUSED`."""
+    def authenticate(self, request: AuthenticationRequest) -> str | NotAuthenticated:
+        """Return the name of the user that the credentials authenticate, or `NotAuthenticated.REFUSED`."""
         ...  # pragma: no cover
 
 
 class AuthenticationHandler(Plugin, Protocol):
     """Is asked after a request has proved who sent it."""
 
-    def check(self, claim: AuthenticationRequest, user: str) -> HandlerResult:
+    def check(self, request: AuthenticationRequest, user: str) -> HandlerResult:
         """Whether that is enough."""
         ...  # pragma: no cover
 
