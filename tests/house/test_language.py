@@ -104,10 +104,13 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def area_of(path: Path) -> str:
-    """Return the area that a file is counted in: a package, `docs` or `tests`."""
+    """Return the area that a file is counted in: a package, `docs`, a directory of tests, or `bench` and the like."""
     if path.is_relative_to(PACKAGE):
         return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    return DOCS if path.suffix == ".md" else path.relative_to(ROOT).parts[0]
+    if path.suffix == ".md":
+        return DOCS
+    parts = path.relative_to(ROOT).parts
+    return "/".join(parts[: 3 if parts[1] in {"unit", "property"} else 2]) if parts[0] == TESTS else parts[0]
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.Constant]]:
@@ -174,7 +177,7 @@ def python_texts(path: Path) -> Iterator[Text]:
         yield Text(area, path, constant.lineno, kind, str(constant.value))
     for line, said in comment_blocks(source):
         yield Text(area, path, line, "comment", said)
-    if area != TESTS:
+    if not area.startswith(TESTS):
         for line, said in messages(tree):
             yield Text(area, path, line, "message", said)
         return

@@ -6,7 +6,8 @@ from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.remoting.codes import OwnCode, RequestCode
-from tests.unit.broker.conftest import HandClock, House
+from tests.fixtures.clock import ManualClock
+from tests.unit.broker.conftest import House
 
 
 def broker_codes() -> frozenset[int]:
@@ -16,7 +17,7 @@ def broker_codes() -> frozenset[int]:
 
 def name_server_codes() -> frozenset[int]:
     """What a name server serves."""
-    return frozenset(NameServer(RouteTable(), KvTable(), HandClock(), {}).handlers())
+    return frozenset(NameServer(RouteTable(), KvTable(), ManualClock(), {}).handlers())
 
 
 def test_every_served_code_is_guarded() -> None:

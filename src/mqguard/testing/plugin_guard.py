@@ -28,16 +28,17 @@ T = TypeVar("T")
 
 SECRET = "a secret of usual length"  # noqa: S105 - of users that exist only in tests
 PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
+START_MS = 1_700_000_000_000
 
 
-class HandClock:
-    """Clock that only tests move."""
+class ManualClock:
+    """Wall clock in milliseconds that stays the same until a test sets `now`."""
 
-    def __init__(self) -> None:
-        self.now = 1_700_000_000_000
+    def __init__(self, now: int = START_MS) -> None:
+        self.now = now
 
     def now_ms(self) -> int:
-        """See `Clock`."""
+        """Return the time that was set last."""
         return self.now
 
 
@@ -57,12 +58,9 @@ class _NoStore:
         """Do nothing: there is nothing to release."""
 
 
-class _Records:
-    def __init__(self) -> None:
-        self.kept: list[object] = []
-
+class _Records(list[object]):
     def put(self, record: object, **_room: object) -> bool:
-        self.kept.append(record)
+        self.append(record)
         return True
 
 
@@ -73,11 +71,13 @@ class PluginTestGuard:
         users: The users and policies.
         clock: The clock of the guard.
         guard: The guard itself.
+        records: The audit records of its decisions, in order.
     """
 
     def __init__(self, extensions: InstalledPlugins, settings: GuardSettings | None = None) -> None:
         self.users = MetadataManager(_NoStore())
-        self.clock = HandClock()
+        self.clock = ManualClock()
+        self.records = _Records()
         ids = itertools.count(1)
         on = GuardSettings(authentication_enabled=True, authorization_enabled=True)
         self.guard = PluginGuard(
@@ -87,7 +87,7 @@ class PluginTestGuard:
                 clock=self.clock,
                 ticks=lambda: 0,
                 new_id=lambda: f"d{next(ids)}",
-                audit=AuditTrail(_Records()),
+                audit=AuditTrail(self.records),
             ),
             dataclasses.replace(extensions, limit_ms=60_000),
         )

@@ -14,7 +14,8 @@ from mqguard.model import record
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import HandClock, make_engine, message
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message
 
 TOPICS = ("orders", "other", "%RETRY%g")
 QUEUES = 2
@@ -29,7 +30,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.directory = Path(tempfile.mkdtemp())
         self.store = self.open()
         self.engine = make_engine(self.store, self.clock)

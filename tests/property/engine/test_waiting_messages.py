@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mqguard.model import record
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import HandClock, make_engine, message
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message
 
 WAITS = {
     ("DELAY", "2"): 5_000,
@@ -23,7 +24,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.store = MemoryMessageStore()
         self.engine = make_engine(self.store, self.clock)
         self.due = {}

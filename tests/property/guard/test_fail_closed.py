@@ -166,7 +166,7 @@ def outcomes(world, script):
     heard = []
     for step, who, what in script:
         if step == "wait":
-            world.clock.ms += who
+            world.clock.now += who
         elif step == "allow":
             world.allow(who, what, "Pub", "Sub")
         elif step == "deny":

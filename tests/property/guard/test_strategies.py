@@ -21,7 +21,7 @@ from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.testing.plugin_guard import PluginTestGuard
-from tests.fixtures.channels import channel as channel_of
+from tests.fixtures.links import channel as channel_of
 from tests.unit.guard.world import World, signed
 
 KEEP_MS = 1_000
@@ -94,7 +94,7 @@ def change(world, kind, *what):
             case "secret", user, secret:
                 users.update_user(user, secret=secret)
             case "rotate", user, secret:
-                users.update_user(user, secret=secret, keep_old_until=world.clock.ms + KEEP_MS // 2)
+                users.update_user(user, secret=secret, keep_old_until=world.clock.now + KEEP_MS // 2)
             case "status", user, status:
                 users.update_user(user, status=status)
             case "delete", user:
@@ -108,7 +108,7 @@ def change(world, kind, *what):
             case "forget", user, topic:
                 users.delete_acl(Subject(user), None, Resource.parse(f"Topic:{topic}"))
             case "time", ms:
-                world.clock.ms += ms
+                world.clock.now += ms
     except MetadataRejected:
         pass
 
@@ -142,7 +142,7 @@ def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, auth
         user, secret, code, topic, channel = what
         peer, asked = Peer("10.1.2.3", 4000, channel_of(channel)), command(user, secret, code, topic)
         one, other = outcome(plain, asked, peer), outcome(quick, asked, peer)
-        version, now = plain.metadata.snapshot.version, plain.clock.ms
+        version, now = plain.metadata.snapshot.version, plain.clock.now
         if one == other:
             # Whoever is known has proved it just now, or earlier: the whitelist proves nothing.
             if other[0] == "admitted" and other[1] is not None and secret is not None:

@@ -23,63 +23,17 @@ from mqguard.guard.audit import AuditTrail
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
-from mqguard.model.peer import Peer
 from mqguard.namesrv.route_table import RouteTable
-from mqguard.net.work import WorkQueue
 from mqguard.remoting.command import Command
-from mqguard.remoting.frame import FrameReader
 from mqguard.remoting.signing import signed_content
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
-from tests.fixtures.channels import channel
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.links import RecordingLink
+from tests.fixtures.sinks import RecordingSink
 
 SECRET = "12345678"
 SECRET_KEYS = frozenset({"initAuthenticationUser"})
-
-
-class HandClock:
-    """Time that only the test moves."""
-
-    def __init__(self):
-        self.now = 1_700_000_000_000
-
-    def now_ms(self):
-        return self.now
-
-
-class Records:
-    """An audit sink that keeps what it is given."""
-
-    is_full = False
-
-    def __init__(self):
-        self.kept = []
-
-    def put(self, record, *, reserved=False, receipt=""):
-        self.kept.append(record)
-        return True
-
-
-class Wire:
-    """The far end of a connection: frames that the broker sent, decoded."""
-
-    def __init__(self, number, ip="127.0.0.1"):
-        self.peer = Peer(ip, 50_000 + number, channel(f"channel-{number}"))
-        self.closed = False
-        self.work = WorkQueue(self, self)
-        self.is_waiting = True
-        self.frames = []
-        self._reader = FrameReader()
-
-    def send(self, frame):
-        if not self.closed:
-            self.frames += self._reader.feed(frame)
-
-    def end_turn_soon(self):
-        pass
-
-    def close(self, reason):
-        self.closed = True
 
 
 class House:
@@ -89,13 +43,13 @@ class House:
     """
 
     def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), **settings):
-        self.clock = HandClock()
+        self.clock = ManualClock()
         self.store = MemoryMessageStore()
         self.engine = Engine(self.store, EngineSettings(**(engine or {})), self.clock)
         self.manager = MetadataManager(MemoryMetadataStore())
         self.manager.create_user("root", SECRET, UserType.SUPER)
-        self.records = Records()
-        self.audit = AuditTrail(self.records)
+        self.sink = RecordingSink()
+        self.audit = AuditTrail(self.sink)
         ids = (f"d{number}" for number in itertools.count(1))
         self.guard = Guard(
             GuardSettings(**{"authentication_enabled": auth, "authorization_enabled": auth, **(guard or {})}),
@@ -131,7 +85,8 @@ class House:
         self._opaques = itertools.count(1)
 
     def connect(self, ip="127.0.0.1"):
-        wire = Wire(next(self._numbers), ip)
+        number = next(self._numbers)
+        wire = RecordingLink(f"channel-{number}", ip=ip, port=50_000 + number)
         self.app.connected(wire)
         return wire
 

@@ -88,7 +88,7 @@ def test_one_wrong_change_stops_all(house, wrong, remark):
     assert house.manager.snapshot.version == version
     assert house.manager.snapshot.user("alice") is None
     if "removeUsers" not in wrong:
-        (record,) = [one for one in house.records.kept if isinstance(one, AdminChange)]
+        (record,) = [one for one in house.sink.records if isinstance(one, AdminChange)]
         assert (record.operation, record.outcome) == ("apply-changes", answer.remark)
 
 
@@ -115,7 +115,7 @@ def test_changes_are_on_record_without_secrets(house):
         deleteUsers=["y"],
     )
 
-    (record,) = [one for one in house.records.kept if isinstance(one, AdminChange)]
+    (record,) = [one for one in house.sink.records if isinstance(one, AdminChange)]
     assert (record.operation, record.outcome) == ("apply-changes", "done")
     assert record.details == {
         "1": "put user alice: Normal, enable, secret set",
@@ -132,7 +132,7 @@ def test_a_record_tells_whatever_users_are_called(house):
     apply(house, putUsers=[{"username": "token-secret", "userStatus": "disable"}])
     apply(house, putUsers=[{"username": "token-secret", "password": SECRET}])
 
-    told = [one.details["1"] for one in house.records.kept if isinstance(one, AdminChange)]
+    told = [one.details["1"] for one in house.sink.records if isinstance(one, AdminChange)]
     assert told == [
         "put user token-secret: Normal, disable",
         "put user token-secret: Normal, disable, secret set",

@@ -17,7 +17,8 @@ from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
 from mqguard.remoting.codes import FLAG_ONEWAY
 from mqguard.remoting.command import Command
-from tests.unit.broker.conftest import HandClock, House, answer_to
+from tests.fixtures.clock import ManualClock
+from tests.unit.broker.conftest import House, answer_to
 from tests.unit.namesrv.conftest import Directory
 
 USUAL = {
@@ -153,7 +154,7 @@ BODIES = st.one_of(
 def codes(kind):
     if kind is House:
         return sorted(House().app.codes)
-    return sorted(NameServer(RouteTable(), KvTable(), HandClock(), {}).handlers())
+    return sorted(NameServer(RouteTable(), KvTable(), ManualClock(), {}).handlers())
 
 
 @pytest.fixture(scope="module", params=[House, Directory], ids=["broker", "name server"])

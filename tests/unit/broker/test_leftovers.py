@@ -13,10 +13,9 @@ import pytest
 
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.plugin_api import HandlerResult
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY
+from tests.fixtures.links import DiscardingLink
 from tests.unit.broker.conftest import House
 from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL
 from tests.unit.dispatch.test_suspended import ParkedHouse
@@ -31,21 +30,6 @@ PULL = {
     "consumerGroup": "g", "topic": "t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 6,
     "commitOffset": 0, "suspendTimeoutMillis": 20_000, "subscription": "*", "subVersion": 0,
 }  # fmt: skip
-
-
-class MuteLink:
-    """A connection that keeps nothing of what it is sent."""
-
-    def __init__(self, number):
-        self.peer = Peer("127.0.0.1", number % 60_000, Channel())
-        self.closed = False
-        self.work = ()
-
-    def send(self, frame):
-        pass
-
-    def close(self, reason):
-        self.closed = True
 
 
 class Agreeing:
@@ -110,7 +94,7 @@ def tidy(house):
     for _ in range(3):
         house.tick(MEMORY_OF_MESSAGES_MS)
     house.audit.close(house.clock.now_ms())
-    house.records.kept.clear()
+    house.sink.clear()
     for kept in (house.guard.refusals._proven, house.guard.refusals._unproven):
         kept._limit = kept._share_of_sender = KEPT_REFUSALS
     furnish(house)
@@ -131,7 +115,7 @@ def test_requests_of_every_code_leave_nothing_behind(make, ask):
         count = 0
         for code, user, body in itertools.product(sorted(house.app.codes), USERS, BODIES):
             count += 1
-            link = MuteLink(next(numbers))
+            link = DiscardingLink(next(numbers))
             house.app.connected(link)
             ask(house, link, house.command(code, USUAL, body, user=user, flag=FLAG_ONEWAY if count % 5 == 0 else 0))
             link.closed = True
@@ -155,7 +139,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
     numbers = itertools.count(1)
 
     def play():
-        links = [MuteLink(next(numbers)) for _ in range(100)]
+        links = [DiscardingLink(next(numbers)) for _ in range(100)]
         offset = house.engine.max_offset("t", 0)
         for link in links:
             house.app.connected(link)
@@ -164,7 +148,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
         if end == "times out":
             house.tick(21_000)
         elif end == "is served":
-            sender = MuteLink(next(numbers))
+            sender = DiscardingLink(next(numbers))
             served(house, sender, house.command(310, {**USUAL, "b": "t"}, b"x", user="root"))
             house.app.closed(sender)
         for link in links:
@@ -172,7 +156,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
             house.app.closed(link)
         house.app.end_of_turn()
         assert len(house.broker._waiting) == 0
-        house.records.kept.clear()
+        house.sink.clear()
 
     play()
     tidy(house)

@@ -247,7 +247,7 @@ def test_what_is_late_is_refused_with_an_id_on_record():
     (frame,) = wire.frames
     assert frame.code == ResponseCode.NO_PERMISSION
     assert "[decision " in frame.remark
-    record = house.records.kept[-1]
+    record = house.sink.records[-1]
     assert isinstance(record, AuditEvent)
     assert (record.reason, record.refused) == ("plugin-late", True)
     assert "pluginTimeoutMs" in house.guard.refusals.last(1)[0].story()
@@ -265,7 +265,7 @@ def test_no_room_refuses(bound, most, monkeypatch):
     assert len(house.parking) == 1
     assert [frame.opaque for frame in wire.frames] == [command.opaque for command in commands[1:]]
     assert all(frame.code == ResponseCode.NO_PERMISSION for frame in wire.frames)
-    assert house.records.kept[-1].reason == "plugin-busy"
+    assert house.sink.records[-1].reason == "plugin-busy"
 
 
 def test_one_user_leaves_places_for_others(monkeypatch):

@@ -7,12 +7,13 @@ from mqguard.model.tags import code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import HandClock, make_engine, message, pairs_of, read, send, ticked
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message, pairs_of, read, send, ticked
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture

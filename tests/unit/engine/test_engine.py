@@ -8,7 +8,8 @@ from mqguard.model import ids
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import START, HandClock, make_engine, message, read, send
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import make_engine, message, read, send
 
 
 def test_its_address_is_told_once_the_port_is_known():
@@ -21,11 +22,11 @@ def test_its_address_is_told_once_the_port_is_known():
 
 
 def test_what_is_kept_can_be_told():
-    engine = make_engine(clock=HandClock())
+    engine = make_engine(clock=ManualClock())
     assert engine.extent()[:3] == (0, 0, -1)
     send(engine)
     extent = engine.extent()
-    assert extent.oldest_ms == START
+    assert extent.oldest_ms == START_MS
     assert extent.next_physical > extent.min_physical == 0
     assert extent.space.free < extent.space.total
 
@@ -77,7 +78,7 @@ def test_a_restart_changes_nothing(tmp_path):
 
 
 def test_a_tick_that_can_not_look_at_the_disk_goes_on(monkeypatch):
-    clock = HandClock()
+    clock = ManualClock()
     engine = make_engine(clock=clock)
 
     def broken():

@@ -14,7 +14,8 @@ from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import HandClock, make_engine, message, read, send
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message, read, send
 
 TRACES = "RMQ_SYS_TRACE_TOPIC"
 
@@ -107,7 +108,7 @@ def test_what_was_there_before_a_restart_counts(tmp_path):
 
 
 def test_delayed_messages_take_a_share_and_are_kept(store):
-    clock = HandClock()
+    clock = ManualClock()
     engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
     many(engine, "orders", 20)
     refused = None
@@ -132,7 +133,7 @@ def test_delayed_messages_take_a_share_and_are_kept(store):
 
 
 def test_a_failed_commit_deletes_nothing():
-    store, clock = MemoryMessageStore(), HandClock()
+    store, clock = MemoryMessageStore(), ManualClock()
     engine = make_engine(store, clock, reserved_hours=0, max_bytes=50_000)
     many(engine, "orders", 100)
     for _ in range(10):
@@ -190,7 +191,7 @@ def test_usage_is_what_the_records_say(steps):
 
 @pytest.mark.parametrize("delay", [{"DELAY": "5"}, {"TIMER_DELAY_SEC": "60"}])
 def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
-    clock = HandClock()
+    clock = ManualClock()
     engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
 
     def accepted(topic, most):
@@ -213,7 +214,7 @@ def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
 
 def test_a_message_that_is_given_back_many_times_takes_no_room_from_others(store):
     """Whoever may read one message could clear the topics of others with its copies."""
-    engine = make_engine(store, HandClock(), reserved_hours=0, max_bytes=100_000)
+    engine = make_engine(store, ManualClock(), reserved_hours=0, max_bytes=100_000)
     engine.groups.put(SubscriptionGroupConfig("g"))
     many(engine, "orders", 40)
     send(engine, bytes(1000), "news")

@@ -7,12 +7,13 @@ from mqguard.engine.fetch import FetchStatus
 from mqguard.model.tags import code_of
 from mqguard.model.topic import TopicConfig
 from mqguard.store.errors import StoreFailed
-from tests.fixtures.engine import START, HandClock, make_engine, read, send
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import make_engine, read, send
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def engine(clock):
 
 def filled(engine, clock, count, size=1):
     for n in range(count):
-        clock.now = START + 10 * n
+        clock.now = START_MS + 10 * n
         send(engine, b"%d" % n + b"x" * size, pairs={"TAGS": f"T{n % 3}"})
 
 
@@ -143,7 +144,7 @@ def test_damage_is_an_error_and_never_a_silent_gap(engine, clock, monkeypatch):
     monkeypatch.setattr(engine._store, "entries", broken)
     for ask in (
         lambda: engine.fetch("orders", 0, 0, 32, 0),
-        lambda: engine.offset_at("orders", 0, START),
+        lambda: engine.offset_at("orders", 0, START_MS),
         lambda: engine.earliest_store_time("orders", 0),
     ):
         with pytest.raises(StoreDown, match="can not be read"):
@@ -156,38 +157,38 @@ def test_offsets_by_time(engine, clock):
     assert engine.max_offset("orders", 0) == 10
     for time, lower, upper in (
         (0, 0, 0),
-        (START, 0, 0),
-        (START + 1, 1, 0),
-        (START + 50, 5, 5),
-        (START + 55, 6, 5),
-        (START + 90, 9, 9),
-        (START + 91, 10, 9),
+        (START_MS, 0, 0),
+        (START_MS + 1, 1, 0),
+        (START_MS + 50, 5, 5),
+        (START_MS + 55, 6, 5),
+        (START_MS + 90, 9, 9),
+        (START_MS + 91, 10, 9),
     ):
         assert engine.offset_at("orders", 0, time) == lower, time
         assert engine.offset_at("orders", 0, time, upper=True) == upper, time
     trimmed(engine, 4)
     assert engine.offset_at("orders", 0, 0) == engine.min_offset("orders", 0) == 4
-    assert engine.earliest_store_time("orders", 0) == START + 40
-    assert engine.last_store_time("orders", 0) == START + 90
+    assert engine.earliest_store_time("orders", 0) == START_MS + 40
+    assert engine.last_store_time("orders", 0) == START_MS + 90
 
 
 def test_of_messages_stored_at_once_the_first_and_the_last_are_found(engine, clock):
     for step in range(3):
-        clock.now = START + step
+        clock.now = START_MS + step
         for _ in range(4):
             send(engine)
-    assert engine.offset_at("orders", 0, START + 1) == 4
-    assert engine.offset_at("orders", 0, START + 1, upper=True) == 7
+    assert engine.offset_at("orders", 0, START_MS + 1) == 4
+    assert engine.offset_at("orders", 0, START_MS + 1, upper=True) == 7
 
 
 def test_an_empty_queue_has_offsets_and_times_too(engine, clock):
     assert (engine.min_offset("orders", 1), engine.max_offset("orders", 1)) == (0, 0)
-    assert engine.offset_at("orders", 1, START) == 0
+    assert engine.offset_at("orders", 1, START_MS) == 0
     assert engine.earliest_store_time("orders", 1) == -1
     assert engine.last_store_time("orders", 1) == 0
     filled(engine, clock, 3)
     trimmed(engine, 3)
-    assert engine.offset_at("orders", 0, START) == 3
+    assert engine.offset_at("orders", 0, START_MS) == 3
     assert engine.earliest_store_time("orders", 0) == -1
     with pytest.raises(NoSuchQueue):
         engine.max_offset("orders", 2)

@@ -3,7 +3,8 @@
 import pytest
 
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import KeepingLink, make_engine, message
+from tests.fixtures.engine import make_engine, message
+from tests.fixtures.links import RecordingLink
 
 
 @pytest.fixture
@@ -17,28 +18,28 @@ def engine(store):
 
 
 def test_answers_wait_for_the_commit(engine):
-    link = KeepingLink()
+    link = RecordingLink()
     engine.send(message())
     engine.turn.defer(link, b"stored", b"failed")
     assert engine.turn.pending
-    assert link.frames == []
+    assert link.sent == []
     assert engine.turn.commit()
-    assert link.frames == [b"stored"]
+    assert link.sent == [b"stored"]
     assert not engine.turn.pending
     assert engine.turn.commit()
-    assert link.frames == [b"stored"]
+    assert link.sent == [b"stored"]
 
 
 def test_an_answer_without_changes_leaves_all_the_same(engine):
-    link = KeepingLink()
+    link = RecordingLink()
     engine.turn.defer(link, b"stored", b"failed")
     assert engine.turn.pending
     assert engine.turn.commit()
-    assert link.frames == [b"stored"]
+    assert link.sent == [b"stored"]
 
 
 def test_of_a_failed_turn_every_answer_is_a_failure(engine, store):
-    first, second = KeepingLink(), KeepingLink()
+    first, second = RecordingLink(), RecordingLink()
     reasons, arrivals = [], []
     engine.turn.on_failure(reasons.append)
     engine.on_arrival(lambda *arrival: arrivals.append(arrival))
@@ -47,9 +48,9 @@ def test_of_a_failed_turn_every_answer_is_a_failure(engine, store):
     engine.turn.defer(first, b"stored", b"failed")
     engine.turn.defer(second, b"stored", lambda reason: reason.encode())
     assert not engine.turn.commit()
-    assert first.frames == [b"failed"]
-    assert second.frames == [b"the store can not be written: no room: 10 bytes of memory are in use"]
-    assert reasons == [second.frames[0].decode()]
+    assert first.sent == [b"failed"]
+    assert second.sent == [b"the store can not be written: no room: 10 bytes of memory are in use"]
+    assert reasons == [second.sent[0].decode()]
     assert arrivals == []
 
     store.room = 1 << 30
@@ -58,14 +59,14 @@ def test_of_a_failed_turn_every_answer_is_a_failure(engine, store):
     engine.send(message())
     engine.turn.defer(first, b"stored", b"failed")
     assert engine.turn.commit()
-    assert first.frames == [b"failed", b"stored"]
+    assert first.sent == [b"failed", b"stored"]
     assert arrivals == [("orders", 0, 1, {0})]
 
 
 def test_arrivals_are_told_after_the_answers_in_order(engine):
     happened = []
 
-    class TellingLink(KeepingLink):
+    class TellingLink(RecordingLink):
         def send(self, frame):
             happened.append(frame)
 
@@ -100,7 +101,7 @@ def test_what_an_arrival_stages_belongs_to_the_next_turn(engine):
 def test_what_runs_after_a_commit_runs_before_its_answers(engine):
     happened = []
 
-    class TellingLink(KeepingLink):
+    class TellingLink(RecordingLink):
         def send(self, frame):
             happened.append(frame)
 
@@ -133,9 +134,9 @@ def test_the_setting_says_whether_the_disk_is_waited_for(store, sync, monkeypatc
 
 
 def test_a_store_that_was_closed_fails_the_turn(engine, store):
-    link = KeepingLink()
+    link = RecordingLink()
     engine.send(message())
     engine.turn.defer(link, b"stored", b"failed")
     store.close()
     assert not engine.turn.commit()
-    assert link.frames == [b"failed"]
+    assert link.sent == [b"failed"]

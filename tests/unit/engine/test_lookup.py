@@ -7,14 +7,15 @@ from mqguard.engine.errors import StoreDown
 from mqguard.engine.log import key_hash, key_hashes
 from mqguard.model import record
 from mqguard.store.errors import StoreFailed
-from tests.fixtures.engine import START, HandClock, make_engine, send
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import make_engine, send
 
 FOR_EVER = (0, 1 << 60)
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -49,10 +50,10 @@ def test_nothing_of_another_topic_is_ever_given(engine, monkeypatch):
 
 def test_the_window_and_the_number_are_kept(engine, clock):
     for n in range(100):
-        clock.now = START + n
+        clock.now = START_MS + n
         send(engine, b"%d" % n, pairs={"KEYS": "k"})
-    assert bodies(engine.query("orders", "k", 3, START + 10, START + 20)) == [b"20", b"19", b"18"]
-    assert bodies(engine.query("orders", "k", 99, START + 10, START + 11)) == [b"11", b"10"]
+    assert bodies(engine.query("orders", "k", 3, START_MS + 10, START_MS + 20)) == [b"20", b"19", b"18"]
+    assert bodies(engine.query("orders", "k", 99, START_MS + 10, START_MS + 11)) == [b"11", b"10"]
     assert len(engine.query("orders", "k", 1000, *FOR_EVER)) == 64
     assert engine.query("orders", "k", 0, *FOR_EVER) == []
 

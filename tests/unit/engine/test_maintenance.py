@@ -5,12 +5,14 @@ import pytest
 from mqguard.engine.errors import StoreDown
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import HandClock, KeepingLink, make_engine, message, read, send
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message, read, send
+from tests.fixtures.links import RecordingLink
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.mark.parametrize("step", ["space", "sweep", "first_physical"])
@@ -59,11 +61,11 @@ def test_what_was_staged_before_the_recovery_is_answered_as_failed(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock)
     store.failure = "cable pulled"
-    link = KeepingLink()
+    link = RecordingLink()
     engine.offsets.set("g", "t", 0, 1)
     engine.turn.defer(link, b"stored", b"failed")
     engine.tick()
-    assert link.frames == [b"failed"]
+    assert link.sent == [b"failed"]
     assert engine.offsets.get("g", "t", 0) is None
     assert store.failure is None
     send(engine)

@@ -21,7 +21,8 @@ from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import START, HandClock, begin_batch, make_engine, message, pairs_of, read, send, send_batch
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, send_batch
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_message_is_stored_as_it_came_with_the_brokers_properties(engine):
     assert (stored.topic, stored.queue_id, stored.queue_offset, stored.physical_offset) == ("orders", 2, 0, 0)
     assert (stored.flag, stored.sys_flag, stored.born_timestamp) == (-7, 1, 123)
     assert (stored.born_address, stored.born_port) == (bytes([10, 1, 2, 3]), 5000)
-    assert (stored.store_address, stored.store_port, stored.store_timestamp) == (bytes([10, 0, 0, 9]), 10911, START)
+    assert (stored.store_address, stored.store_port, stored.store_timestamp) == (bytes([10, 0, 0, 9]), 10911, START_MS)
     assert pairs_of(stored) == {
         "UNIQ_KEY": "AB",
         "TAGS": "TagA",
@@ -296,7 +297,7 @@ class TestRetryTopics:
 
 
 def test_a_nearly_full_disk_refuses_before_it_is_full():
-    clock = HandClock()
+    clock = ManualClock()
     store = MemoryMessageStore(room=100_000)
     engine = make_engine(store, clock, max_disk_ratio=0.5)
     send(engine, b"x" * 60_000)
@@ -310,7 +311,7 @@ def test_a_nearly_full_disk_refuses_before_it_is_full():
 
 
 def test_a_failed_store_refuses_until_it_has_recovered():
-    clock = HandClock()
+    clock = ManualClock()
     store = MemoryMessageStore(room=1000)
     engine = make_engine(store, clock)
     engine.send(message(b"x" * 2000))
@@ -332,19 +333,19 @@ def test_a_failed_store_refuses_until_it_has_recovered():
 
 
 def test_store_times_never_fall():
-    clock = HandClock()
+    clock = ManualClock()
     engine = make_engine(clock=clock)
     send(engine)
     clock.now -= 5000
     send(engine)
-    assert [one.store_timestamp for one in read(engine)] == [START, START]
-    again = make_engine(engine._store, HandClock(START - 3000))
+    assert [one.store_timestamp for one in read(engine)] == [START_MS, START_MS]
+    again = make_engine(engine._store, ManualClock(START_MS - 3000))
     send(again)
-    assert read(again)[-1].store_timestamp == START
+    assert read(again)[-1].store_timestamp == START_MS
     # … but a clock that once was years ahead does not hold them there.
-    later = make_engine(engine._store, HandClock(START - 10_000_000))
+    later = make_engine(engine._store, ManualClock(START_MS - 10_000_000))
     send(later)
-    assert read(later)[-1].store_timestamp == START - 10_000_000
+    assert read(later)[-1].store_timestamp == START_MS - 10_000_000
 
 
 def test_the_checksum_is_that_of_the_body(engine):

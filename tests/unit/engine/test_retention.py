@@ -6,14 +6,15 @@ from mqguard.engine.fetch import FetchStatus
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import START, HandClock, make_engine, message, read, send
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import make_engine, message, read, send
 
 HOUR = 3_600_000
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -33,7 +34,7 @@ def run(engine, clock, ticks=5):
 def test_messages_are_deleted_by_age(store, clock):
     engine = make_engine(store, clock, reserved_hours=2)
     for n in range(12):
-        clock.now = START + n * HOUR // 2
+        clock.now = START_MS + n * HOUR // 2
         send(engine, b"%d" % n, queue_id=n % 3, pairs={"KEYS": "k"})
     run(engine, clock)
     # The last was stored at 5:30, so that all from 3:30 on remain: numbers 8 … 11 (7 is older by the ticks).

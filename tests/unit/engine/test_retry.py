@@ -10,12 +10,13 @@ from mqguard.model import batch
 from mqguard.model.batch import BatchMessage
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.topic import TopicConfig
-from tests.fixtures.engine import HandClock, begin_batch, make_engine, message, pairs_of, read, send, ticked
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, ticked
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture

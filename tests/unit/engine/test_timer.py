@@ -12,14 +12,15 @@ from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.engine import START, HandClock, begin_batch, make_engine, message, pairs_of, read, send, ticked
+from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, ticked
 
 DAYS_3 = 3 * 24 * 3600 * 1000
 
 
 @pytest.fixture
 def clock():
-    return HandClock()
+    return ManualClock()
 
 
 @pytest.fixture(params=["memory", "rocksdb"])
@@ -39,8 +40,8 @@ def engine(store, clock):
     [
         ({"TIMER_DELAY_SEC": "7"}, 7_000),
         ({"TIMER_DELAY_MS": "1234"}, 1_234),
-        ({"TIMER_DELIVER_MS": str(START + 86_400_000)}, 86_400_000),
-        ({"TIMER_DELIVER_MS": str(START + DAYS_3)}, DAYS_3),
+        ({"TIMER_DELIVER_MS": str(START_MS + 86_400_000)}, 86_400_000),
+        ({"TIMER_DELIVER_MS": str(START_MS + DAYS_3)}, DAYS_3),
     ],
 )
 def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
@@ -58,7 +59,7 @@ def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
 
 
 @pytest.mark.parametrize(
-    "pairs", [{"TIMER_DELAY_SEC": "0"}, {"TIMER_DELIVER_MS": str(START)}, {"TIMER_DELIVER_MS": "1"}]
+    "pairs", [{"TIMER_DELAY_SEC": "0"}, {"TIMER_DELIVER_MS": str(START_MS)}, {"TIMER_DELIVER_MS": "1"}]
 )
 def test_a_time_that_has_passed_is_at_once(engine, pairs):
     send(engine, pairs=pairs)
@@ -72,7 +73,7 @@ def test_a_time_that_has_passed_is_at_once(engine, pairs):
         ({"TIMER_DELAY_MS": "-5"}, "must be a whole number"),
         ({"TIMER_DELIVER_MS": "9" * 30}, "must be a whole number"),
         ({"TIMER_DELAY_SEC": "259201"}, "should not be bigger than the max delay 259200000ms"),
-        ({"TIMER_DELIVER_MS": str(START + DAYS_3 + 1)}, "max delay"),
+        ({"TIMER_DELIVER_MS": str(START_MS + DAYS_3 + 1)}, "max delay"),
     ],
 )
 def test_other_times_are_refused(engine, pairs, words):
@@ -157,7 +158,7 @@ def test_waiting_survives_a_restart_and_the_deletion_of_old_messages(tmp_path, c
     engine = make_engine(store, clock, reserved_hours=1)
     engine.tick()
     engine.turn.commit()
-    clock.now = START + 48 * 3_600_000
+    clock.now = START_MS + 48 * 3_600_000
     engine.tick()
     engine.turn.commit()
     assert [one.body for one in read(engine, offset=1)] == [b"waits"]

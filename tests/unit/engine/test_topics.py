@@ -5,7 +5,8 @@ import pytest
 from mqguard.engine.errors import ConfigIllegal, NoSuchTopic
 from mqguard.model.topic import MAX_QUEUES, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.engine import HandClock, make_engine, message, read, send
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.engine import make_engine, message, read, send
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_topics_survive_a_restart_with_their_version():
     engine.topics.put(TopicConfig("other"))
     engine.topics.delete("other")
     engine.turn.commit()
-    again = make_engine(store, HandClock(1))
+    again = make_engine(store, ManualClock(1))
     assert again.topics.get("orders") == engine.topics.get("orders")
     assert again.topics.get("other") is None
     assert again.topics.data_version == engine.topics.data_version

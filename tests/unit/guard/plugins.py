@@ -54,8 +54,3 @@ def guarded(settings=ON, **plugins):
 def reason(world):
     """Why the last refusal was one."""
     return world.guard.refusals.last(1)[0].reason
-
-
-def records(world):
-    """What was put on record."""
-    return world.guard._ports.audit.put.__self__.kept

@@ -31,7 +31,8 @@ from mqguard.guard.denial_groups import ADDRESSES, USERS
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
-from tests.unit.guard.world import PEER, Sink, World, signed
+from tests.fixtures.sinks import RecordingSink
+from tests.unit.guard.world import PEER, World, signed
 
 WHEN = "2023-11-15 06:13:20"
 """The still clock's time in GMT+8, where Apache keeps its audit log."""
@@ -138,7 +139,7 @@ def test_what_is_remembered_between_records_changes_no_line(world):
         for user in ("alice", "root"):
             # The same connection and need, and neither is decided by an entry.
             world.admit(signed(310, b="RMQ_SYS_TRACE_TOPIC", user=user))
-        world.clock.ms += 1500
+        world.clock.now += 1500
         world.refusal(signed(310, b="other"))
         world.admit(signed(310, b="orders-2"))
         world.deny("alice", "Topic:orders-2", "Sub")
@@ -290,7 +291,7 @@ def test_what_is_missing_is_said():
 
 def test_a_change_of_users_is_on_record_without_secrets():
     """Who changed what; a value under a name that sounds secret only as changed."""
-    sink = Sink()
+    sink = RecordingSink()
     trail = AuditTrail(sink)
 
     trail.put_change(
@@ -328,7 +329,7 @@ def test_what_sounds_secret_is_not_on_record(name):
 
 
 def test_the_refusal_of_a_change_is_on_record():
-    sink = Sink()
+    sink = RecordingSink()
     AuditTrail(sink).put_change(change(outcome="no such user"))
 
     [record] = sink.records
@@ -401,7 +402,7 @@ def test_a_record_holds_no_connection(world):
     seen, ahead = set(), [lines, world.audit, *world.sink.records]
     while ahead:
         one = ahead.pop()
-        if id(one) in seen or isinstance(one, type) or callable(one) or isinstance(one, Sink):
+        if id(one) in seen or isinstance(one, type) or callable(one) or isinstance(one, RecordingSink):
             continue
         seen.add(id(one))
         assert not isinstance(one, Peer)
@@ -426,8 +427,8 @@ def test_denials_that_are_alike_are_one_line_and_a_count(world):
         assert world.refusal(command).decision_id not in told
     assert len(world.sink.records) == 6
 
-    world.clock.ms += 5_000
-    world.audit.tick(world.clock.ms)
+    world.clock.now += 5_000
+    world.audit.tick(world.clock.now)
     apache, objects = lines_of(world)
     assert objects[-1] == {
         **objects[0],
@@ -443,7 +444,7 @@ def test_denials_without_a_budget_are_counted_in_one_line(world):
     for number in range(300):
         world.refusal(signed(310, b=f"t{number}"))
     assert len(world.sink.records) == USERS.burst
-    world.audit.close(world.clock.ms)
+    world.audit.close(world.clock.now)
 
     apache, objects = lines_of(world)
     assert objects[-1] == {
@@ -507,7 +508,7 @@ def test_a_change_that_was_made_waits_for_room_and_no_other_is_admitted_before(w
     world.audit.put_change(made)
     world.sink.limit = 2
     world.refusal(signed(3001, username="x", user="root"))
-    world.audit.tick(world.clock.ms)
+    world.audit.tick(world.clock.now)
     assert world.sink.records[-1] is made
 
 
@@ -516,14 +517,14 @@ def test_a_denial_that_finds_no_room_is_counted(world):
     refused = world.refusal(signed(310, b="other"))
     assert world.refusal(signed(310, b="other")).decision_id == refused.decision_id
     world.sink.limit = 100
-    world.clock.ms += 5_000
-    world.audit.tick(world.clock.ms)
+    world.clock.now += 5_000
+    world.audit.tick(world.clock.now)
     (line,) = lines_of(world)[1]
     assert (line["decision"], line["count"]) == (refused.decision_id, 2)
 
 
 def test_refusals_of_changes_are_counted_like_denials():
-    sink = Sink()
+    sink = RecordingSink()
     trail = AuditTrail(sink)
     for number in range(1000):
         trail.put_change(change(outcome="The user is not exist", subject=f"User:{number % 500}"))

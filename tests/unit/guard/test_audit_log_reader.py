@@ -38,7 +38,7 @@ def a_world() -> World:
 def test_every_judged_resource_is_one_question(world: World) -> None:
     """Users, resources, actions, addresses; admissions and refusals; a repeat is counted."""
     world.admit(signed(310, b="orders-1"))
-    world.clock.ms += 1000
+    world.clock.now += 1000
     world.admit(signed(310, b="orders-1"))
     world.refusal(signed(310, b="orders-1"), Peer("192.168.0.1", 1, Channel("c")))
     world.refusal(signed(11, topic="orders*:é", consumerGroup="g"))
@@ -63,7 +63,7 @@ def test_a_count_stands_for_as_many_decisions(world: World) -> None:
         world.refusal(signed(310, b="other"))
     for number in range(USERS.burst):
         world.refusal(signed(310, b=f"t{number}"))
-    world.audit.close(world.clock.ms)
+    world.audit.close(world.clock.now)
 
     reader = read(world)
 

@@ -21,7 +21,7 @@ from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
-from tests.fixtures.channels import channel
+from tests.fixtures.links import channel
 from tests.unit.guard.world import ON, PEER, World, signed
 
 STATEFUL = dataclasses.replace(ON, authentication_strategy=Strategy.STATEFUL)
@@ -56,7 +56,7 @@ def keep_failing(world, command=WRONG, peer=PEER, times=15):
 
 def test_what_may_be_a_guess_slows_down(world):
     """An unknown name, a wrong secret, no signature, a secret whose time is over."""
-    world.metadata.update_user("alice", secret="new", keep_old_until=world.clock.ms - 1)
+    world.metadata.update_user("alice", secret="new", keep_old_until=world.clock.now - 1)
     guesses = {
         "wrong-signature": WRONG,
         "unknown-user": signed(310, b="orders", user="nobody"),
@@ -128,10 +128,10 @@ def test_an_address_is_open_again_seconds_after_an_attack(world):
     """The counts have a maximum, so a long attack locks nobody out for long."""
     for _ in range(20_000):
         reason(world, WRONG, Peer(PEER.ip, 1, Channel()))
-        world.clock.ms += 1
+        world.clock.now += 1
 
     assert reason(world, RIGHT, Peer(PEER.ip, 1, Channel())) == "throttled"
-    world.clock.ms += 2_100
+    world.clock.now += 2_100
     assert reason(world, RIGHT, Peer(PEER.ip, 1, Channel())) is None
 
 
@@ -141,13 +141,13 @@ def test_a_changed_user_is_verified_anew_within_the_same_bounds(world):
     world.metadata.update_user("alice", secret="new one")
 
     assert keep_failing(world, times=150) == "throttled"
-    world.clock.ms += 15_000
+    world.clock.now += 15_000
     assert reason(world, signed(310, b="orders", secret="new one")) is None
 
 
 def test_the_failures_of_one_connection_end_soon(world):
     assert keep_failing(world, times=500) == "throttled"
-    world.clock.ms += 11_000
+    world.clock.now += 11_000
     assert reason(world, RIGHT) is None
 
 
@@ -162,9 +162,9 @@ def test_how_long_an_authentication_is_cached_is_the_number_of_the_operator():
     world = World(dataclasses.replace(STATEFUL, stateful_ms=50))
     world.allow("alice", "Topic:orders", "Pub")
     world.admit(RIGHT)
-    world.clock.ms += 49
+    world.clock.now += 49
     assert reason(world, WRONG) is None
-    world.clock.ms += 1
+    world.clock.now += 1
     assert reason(world, WRONG) == "wrong-signature"
 
 
@@ -181,10 +181,10 @@ def test_a_connection_of_another_listener_is_another_connection():
 def test_a_secret_that_ends_in_this_very_millisecond_proves_nothing_for_the_next():
     world = World(STATEFUL)
     world.allow("alice", "Topic:orders", "Pub")
-    world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.ms)
+    world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.now)
     world.admit(RIGHT)
     assert reason(world, WRONG) is None
-    world.clock.ms += 1
+    world.clock.now += 1
 
     assert reason(world, WRONG) == "wrong-signature"
 

@@ -298,7 +298,7 @@ DENIED = {"resource": "Group:g", "actions": ["Sub"], "sources": ["10.0.0.0/8"], 
 
 def test_every_member_of_a_denial(grouped):
     """What was met before, what was not, and the story of its entries."""
-    grouped.clock.ms += 89
+    grouped.clock.now += 89
     told = facts(grouped, signed(11, topic="orders", consumerGroup="g"))
     story, explained = told.pop("explanation"), told.pop("explanation_text")
 

@@ -32,15 +32,15 @@ def a_world():
 def test_a_refusal_is_on_record_with_its_step_reason_and_time(world, command, stage, reason):
     """The same in the record and in the story."""
     world.admit(signed(310, b="orders"))
-    world.clock.ms += 7
+    world.clock.now += 7
     refused = world.refusal(command)
     record, story = world.sink.records[-1], world.guard.refusals.find(refused.decision_id)
 
     assert (record.stage, record.reason, record.refused, record.shadow) == (stage, reason, True, False)
-    assert (record.when_ms, record.latency_ns) == (world.clock.ms, 1000)
+    assert (record.when_ms, record.latency_ns) == (world.clock.now, 1000)
     assert record.decision_id == refused.decision_id
     assert (story.stage, story.reason, story.shadow) == (stage.value, reason, False)
-    assert (story.when_ms, story.remark) == (world.clock.ms, refused.remark)
+    assert (story.when_ms, story.remark) == (world.clock.now, refused.remark)
 
 
 def test_a_request_that_does_not_say_what_it_must_hears_what_that_is(world):
@@ -98,10 +98,10 @@ def test_nobody_hears_no_name():
 def test_what_would_be_refused_is_remembered_with_its_time():
     world = World(SHADOW)
     world.admit(signed(310, b="orders"))
-    world.clock.ms += 7
+    world.clock.now += 7
     world.admit(signed(310, b="others"))
 
-    assert [refusal.when_ms for refusal in world.guard.refusals.last(2)] == [world.clock.ms, world.clock.ms - 7]
+    assert [refusal.when_ms for refusal in world.guard.refusals.last(2)] == [world.clock.now, world.clock.now - 7]
     assert [record.decision_id for record in world.sink.records] == ["d1", "d2"]
 
 

@@ -477,5 +477,5 @@ def test_who_keeps_failing_is_slowed_and_who_has_proved_is_not(world):
     assert world.guard.refusals.find(slowed.decision_id).reason == "throttled"
     world.admit(signed(310, b="orders"))
     world.admit(signed(310, b="orders"), Peer("10.9.9.9", 1, Channel("channel-3")))
-    world.clock.ms += 3_600_000
+    world.clock.now += 3_600_000
     world.admit(signed(310, b="orders"), stranger)

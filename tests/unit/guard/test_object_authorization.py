@@ -56,13 +56,13 @@ def test_a_refusal_has_an_id_and_a_story(world, access):
 
 def test_what_is_touched_is_on_record(world, access):
     """What it stood for, when, how long that took, and the entry that decided."""
-    world.clock.ms += 5
+    world.clock.now += 5
 
     access.require(TOPIC, "%RETRY%g", Action.PUB)
 
     record = world.sink.records[-1]
     assert (record.stage, record.reason, record.refused) == (Stage.TOUCHED, "allowed", False)
-    assert (record.code, record.user, record.source, record.when_ms) == (33, "alice", "10.1.2.3", world.clock.ms)
+    assert (record.code, record.user, record.source, record.when_ms) == (33, "alice", "10.1.2.3", world.clock.now)
     assert [need.text for need in record.needs] == ["Sub on Group:g"]
     assert [verdict.decided_by.resource.key for verdict in record.verdicts] == ["Group:g"]
     assert record.latency_ns == 1000

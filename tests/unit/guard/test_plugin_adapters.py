@@ -12,7 +12,7 @@ from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticat
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.testing.plugin_guard import PEER, SECRET, PluginTestGuard, signed
-from tests.fixtures.channels import channel
+from tests.fixtures.links import channel
 from tests.unit.guard.plugins import Relying, Scripted, guarded
 
 ALICE = Identity("alice", "signature")

@@ -14,7 +14,7 @@ from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 from mqguard.testing.plugin_guard import PEER, signed
-from tests.fixtures.channels import channel
+from tests.fixtures.links import channel
 from tests.unit.guard.plugins import Relying, Scripted, guarded, reason
 
 ALONE = GuardSettings(authentication_enabled=True)

@@ -11,7 +11,7 @@ from mqguard.guard.plugin_authorization import Rulings
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.remoting.command import Command
 from mqguard.testing.plugin_guard import signed
-from tests.unit.guard.plugins import ON, Relying, Scripted, guarded, reason, records
+from tests.unit.guard.plugins import ON, Relying, Scripted, guarded, reason
 
 STATEFUL = dataclasses.replace(ON, authorization_strategy=Strategy.STATEFUL)
 CLAIMING = GuardSettings(authorization_enabled=True, trust_claimed_user=True)
@@ -204,7 +204,7 @@ def test_what_is_let_in_is_on_record_with_its_reason():
     world.admit(SEND)
     world.admit(signed(323, {}))
 
-    assert [(record.reason, len(record.verdicts)) for record in records(world)] == [
+    assert [(record.reason, len(record.verdicts)) for record in world.records] == [
         ("allowed", 1),
         ("authenticated", 0),
     ]

@@ -16,7 +16,7 @@ from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.guard.settings import Enforcement
 from mqguard.testing.plugin_guard import PEER, signed
-from tests.unit.guard.plugins import ON, Scripted, guarded, records
+from tests.unit.guard.plugins import ON, Scripted, guarded
 
 SEND = signed(310, {"b": "orders"})
 VIEW = signed(33, {"offset": "7"})
@@ -104,7 +104,7 @@ def test_what_is_touched_is_asked_about(quick):
         for name in ("orders", "bills")
     ]
     assert [question for (question,) in provider.asked] == asked
-    assert [record.needs[0].name for record in records(world)[1:]] == ["orders", "bills"]
+    assert [record.needs[0].name for record in world.records[1:]] == ["orders", "bills"]
 
 
 @pytest.mark.parametrize("ask", ["require", "allows"])

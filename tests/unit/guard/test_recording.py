@@ -35,7 +35,7 @@ def test_an_admission_is_on_record(world):
     assert record.latency_ns == 1000
     assert record.signature == command.ext["Signature"]
     assert record.version == world.metadata.snapshot.version > 0
-    assert record.when_ms == world.clock.ms
+    assert record.when_ms == world.clock.now
 
 
 def test_why_somebody_is_let_in_is_on_record(world):
@@ -87,7 +87,7 @@ def test_where_the_record_finds_no_room_requests_go_on_or_not():
     dropping = World(ON)
     dropping.sink.limit = 0
     dropping.admit(signed(310, b="x", user="root"))
-    assert dropping.sink.turned_away == 1
+    assert dropping.sink.rejected == 1
 
     refusing = World(
         GuardSettings(authentication_enabled=True, authorization_enabled=True, when_audit_full=WhenAuditFull.REFUSE)

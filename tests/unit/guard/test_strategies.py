@@ -82,11 +82,11 @@ def test_a_change_of_policies_is_seen_at_once(world):
 
 def test_a_secret_that_ends_ends_the_proof(world):
     """A secret that is rotated out is believed until its end, and so is what it proved."""
-    world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.ms + 5_000)
+    world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.now + 5_000)
     world.admit(signed(310, b="orders"))
-    world.clock.ms += 5_000
+    world.clock.now += 5_000
     world.admit(altered(signed(310, b="orders")))
-    world.clock.ms += 1
+    world.clock.now += 1
 
     world.refusal(altered(signed(310, b="orders")))
 
@@ -94,7 +94,7 @@ def test_a_secret_that_ends_ends_the_proof(world):
 def test_a_proof_is_forgotten_after_its_time(world):
     """`statefulAuthenticationCacheExpiredSecond`."""
     world.admit(signed(310, b="orders"))
-    world.clock.ms += STATEFUL.stateful_ms
+    world.clock.now += STATEFUL.stateful_ms
 
     world.refusal(altered(signed(310, b="orders")))
 

@@ -5,7 +5,6 @@ import itertools
 from mqguard.auth.action import Action
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.ports import Metadata
 from mqguard.auth.resource import Resource
 from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
@@ -21,66 +20,23 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
+from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.metrics import Metrics
+from tests.fixtures.clock import ManualClock
+from tests.fixtures.sinks import RecordingSink
 
 PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
 SECRET = "correct horse"
 ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 
 
-class Forgetful:
-    """A store that keeps nothing: the manager's snapshot is all that these tests need."""
-
-    def load(self):
-        return Metadata((), ())
-
-    def apply(self, changes, expected_revision):
-        return expected_revision + 1
-
-    def watch(self, on_update):
-        """No other server changes anything."""
-
-    def close(self):
-        """Nothing to let go of."""
-
-
-class StillClock:
-    """A clock that only tests move."""
-
-    def __init__(self):
-        self.ms = 1_700_000_000_000
-
-    def now_ms(self):
-        return self.ms
-
-
-class Sink:
-    """Keeps records in a list; full at a limit."""
-
-    def __init__(self, limit=1_000_000):
-        self.records = []
-        self.limit = limit
-        self.turned_away = 0
-
-    @property
-    def is_full(self):
-        return len(self.records) >= self.limit
-
-    def put(self, record, *, reserved=False, receipt=""):
-        if self.is_full:
-            self.turned_away += 1
-            return False
-        self.records.append(record)
-        return True
-
-
 class World:
     """A guard with its surroundings."""
 
     def __init__(self, settings=ON):
-        self.metadata = MetadataManager(Forgetful())
-        self.clock = StillClock()
-        self.sink = Sink()
+        self.metadata = MetadataManager(MemoryMetadataStore())
+        self.clock = ManualClock()
+        self.sink = RecordingSink()
         ids = itertools.count(1)
         ticks = itertools.count(0, 1000)
         self.audit = AuditTrail(self.sink)
@@ -102,8 +58,8 @@ class World:
     def forget_denials(self):
         """Let so much time pass that the next denial is not counted with earlier ones."""
         for _ in range(2):
-            self.clock.ms += 600_000
-            self.audit.tick(self.clock.ms)
+            self.clock.now += 600_000
+            self.audit.tick(self.clock.now)
 
     def user(self, name, kind=UserType.NORMAL, status=UserStatus.ENABLE):
         self.metadata.create_user(name, SECRET, kind, status)

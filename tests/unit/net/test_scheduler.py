@@ -10,20 +10,12 @@ from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import scheduler as module
 from mqguard.net.scheduler import ANONYMOUS_BUDGET_S, BUDGET_S, Account, Scheduler
-
-
-class Clock:
-    """A clock that moves only where a test moves it."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.fixtures.clock import ManualTimer
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualTimer:
+    found = ManualTimer()
     monkeypatch.setattr(module, "_clock", found)
     return found
 
@@ -93,7 +85,7 @@ class Sender:
 class World:
     """A scheduler with a loop and a server of its own."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: ManualTimer) -> None:
         self.clock = clock
         self.loop = Loop()
         self.ends = Ends()
@@ -115,7 +107,7 @@ class World:
 
 
 @pytest.fixture
-def world(clock: Clock) -> World:
+def world(clock: ManualTimer) -> World:
     return World(clock)
 
 

@@ -19,6 +19,7 @@ from mqguard.runtime.plugin_sinks import FanOutSink, PluginSink
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.metadata_contract import SharedMetadataContract, user, users_of
+from tests.fixtures.sinks import RecordingSink
 
 
 def change(number):
@@ -94,30 +95,21 @@ def test_a_sink_that_hangs_fills_its_queue_and_does_not_hold_up_the_end(caplog):
     taking.free.set()
 
 
-class Room:
-    def __init__(self, *, room):
-        self.room, self.kept = room, []
-
-    def put(self, record, *, reserved=False, receipt=""):
-        self.kept.append((record, reserved, receipt))
-        return self.room
-
-
 def test_there_is_room_only_where_all_have_room():
-    first, full, other = Room(room=True), Room(room=False), Room(room=True)
+    first, full, other = RecordingSink(), RecordingSink(limit=0), RecordingSink()
     assert FanOutSink(first, [other]).put(1)
     assert not FanOutSink(first, [full, other]).put(2)
     assert not FanOutSink(full, [other]).put(3)
-    assert [record for record, _, _ in other.kept] == [1, 2, 3]
+    assert other.records == [1, 2, 3]
 
 
 def test_a_denial_that_the_files_take_is_given_to_no_sink_twice():
     """The files decide, since a record that is tried again would come twice to all that had room."""
-    first, full, other = Room(room=True), Room(room=False), Room(room=True)
+    first, full, other = RecordingSink(), RecordingSink(limit=0), RecordingSink()
     assert FanOutSink(first, [full, other]).put(1, reserved=True, receipt="r")
     assert not FanOutSink(full, [other]).put(2, reserved=True, receipt="r")
-    assert first.kept == [(1, True, "r")]
-    assert other.kept == [(1, True, "")]
+    assert (first.records, first.arguments) == ([1], [(True, "r")])
+    assert (other.records, other.arguments) == ([1], [(True, "")])
 
 
 def test_a_sink_has_room_of_its_own_for_denials_and_changes():

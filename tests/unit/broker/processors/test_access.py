@@ -49,7 +49,7 @@ def create(house, name="alice", password=SECRET, **more):
 
 
 def changes(house):
-    return [record for record in house.records.kept if isinstance(record, AdminChange)]
+    return [record for record in house.sink.records if isinstance(record, AdminChange)]
 
 
 def test_users_come_change_and_go(house):

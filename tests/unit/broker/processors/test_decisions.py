@@ -63,7 +63,7 @@ def test_who_may_read_policies_is_told_all(house, user):
 
 def test_the_members_are_those_of_the_audit_log(house):
     decision = refused(house)
-    [record] = [one for one in house.records.kept if getattr(one, "decision_id", "") == decision]
+    [record] = [one for one in house.sink.records if getattr(one, "decision_id", "") == decision]
     logged = json.loads(AuditLines().render([record])[1])
     facts = json.loads(ask(house, decision).body)
 

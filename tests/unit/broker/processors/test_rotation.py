@@ -101,7 +101,7 @@ def test_what_cannot_be_meant_changes_nothing(house, ext, password):
 
 def test_it_is_on_record_without_secrets(house):
     rotate(house)
-    [change] = [record for record in house.records.kept if isinstance(record, AdminChange)]
+    [change] = [record for record in house.sink.records if isinstance(record, AdminChange)]
     line = AuditLines().render([change])[1]
 
     assert (change.operation, change.subject, change.outcome) == ("update-user", "User:alice", "done")
