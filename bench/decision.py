@@ -25,15 +25,13 @@ import apache
 import casbin
 import cedarpy
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User
+from mqguard.auth.user import LiveSecret, Secret, Subject, User
+from mqguard.auth.verdict import AccessRequest
 
 COUNTS = (10, 100, 1_000, 10_000)
 MIXES = ("literal", "prefixed", "mix")

@@ -14,13 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from mqguard.auth.action import Action
+from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
-from mqguard.auth.signature import sign
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import Secret
+from mqguard.auth.user import Secret, Subject
 from mqguard.guard.audit import AuditTrail, Stream
 from mqguard.guard.audit_format import StreamLines
 from mqguard.guard.guard import Guard

@@ -21,17 +21,15 @@ from pathlib import Path
 
 import psutil
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import Change, PutAcl, PutUser
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User
+from mqguard.auth.user import LiveSecret, Secret, Subject, User
+from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 
 BATCH = 1000

@@ -7,7 +7,7 @@ Run it in the project's environment: `.venv/bin/python tools/requirements_doc.py
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Actions, Requirement, RequirementLevel, ResourceField, WhenAbsent
 from mqguard.guard.requirements.rpc import RPC_TABLE

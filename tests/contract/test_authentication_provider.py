@@ -2,10 +2,9 @@
 
 import pytest
 
-from mqguard.auth.authenticator import Credentials, authenticate
+from mqguard.auth.authentication import Credentials, authenticate, sign
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
 from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.store.metadata.memory import MemoryMetadataStore

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.source import parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.verdict import Reason
+from mqguard.auth.user import Subject
+from mqguard.auth.verdict import AccessRequest, Reason
 from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.plugin_contracts import (

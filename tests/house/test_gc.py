@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 import mqguard
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.model.channel import Channel
 
 LEAVES = (str, int, float, bool, bytes, bytearray, type(None))

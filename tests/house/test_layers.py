@@ -13,7 +13,7 @@ LINT = Path(sys.executable).with_name("lint-imports")
 SEEDED = [
     ("model/seeded.py", "import socket\n", "no I/O"),
     ("auth/seeded.py", "def late():\n    import time\n    return time\n", "no I/O"),
-    ("remoting/seeded.py", "import mqguard.auth.action\n", "layered"),
+    ("remoting/seeded.py", "import mqguard.auth.policy\n", "layered"),
     ("auth/seeded.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mqguard.guard\n", "layered"),
     ("engine/seeded.py", "import mqguard.guard\n", "layered"),
     ("guard/seeded.py", "import mqguard.net\nimport asyncio\n", "never meet a socket"),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from mqguard.admin.client import Client, read
 from mqguard.admin.errors import AnswerInvalid, ClusterUnknown, PeerRefused
 from mqguard.admin.session import Session
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import RightChange, compare
 from mqguard.auth.analysis.replay import Replay, replay
@@ -16,11 +15,11 @@ from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.explain import Explanation, explain
 from mqguard.auth.minimal_change import MinimalChange, apply_to_acl, apply_to_user
-from mqguard.auth.policy import Acl
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action
 from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.source import parse_address
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
+from mqguard.auth.verdict import AccessRequest
 from mqguard.errors import MqguardError, NotFound
 from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.net.errors import LinkError

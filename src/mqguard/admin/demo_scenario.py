@@ -9,15 +9,12 @@ from typing import NamedTuple
 from mqguard.admin import messages, policies, topics, users
 from mqguard.admin.client import Broker, Client
 from mqguard.admin.errors import PeerRefused
-from mqguard.auth.action import Action
 from mqguard.auth.explain import explain
-from mqguard.auth.explain_text import entry_text
-from mqguard.auth.policy import Decision, Entry
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action, Decision, Entry
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, User
+from mqguard.auth.user import LiveSecret, Subject, User
+from mqguard.auth.verdict import AccessRequest
 from mqguard.config.secret import Credentials, make_secret
 from mqguard.errors import MqguardError
 from mqguard.model.topic import TopicConfig
@@ -217,7 +214,7 @@ class DemoScenario:
         acl = policies.get(self._admin.at(broker.address), actor.subject)
         request = AccessRequest(ResourceType.TOPIC, self._topic, frozenset({Action.PUB}))
         found = explain(actor.name, request, Rights(User(actor.name, (LiveSecret(actor.credentials.secret),)), acl))
-        about = [f"{entry_text(one.entry)}: {one.why}" for one in found.considered]
+        about = [f"{one.entry.text}: {one.why}" for one in found.considered]
         held = [action for one in found.considered for action in one.entry.actions]
         reason = f"{found.verdict.reason.value}, " + ("; ".join(about) or "no entry covers the topic")
         return reason, _entry(ResourceType.TOPIC, self._topic, (*held, Action.PUB))

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from mqguard.admin.client import read
 from mqguard.admin.session import Session
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.remoting.bodies.access import AclInfo, EntryInfo, PolicyInfo
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.codes import RequestCode

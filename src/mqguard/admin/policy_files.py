@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from mqguard.admin.broker_states import BrokerState, apply_at, meant_users, state_of
 from mqguard.auth.analysis.access_state import AccessState
-from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.document import Document, SecretPlace, SecretReference
 from mqguard.auth.documents.plan import Plan, PlanRefused, Resolve, plan
 from mqguard.auth.documents.problems import DocumentInvalid
@@ -21,6 +20,7 @@ from mqguard.auth.documents.reader import read_document
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import Secret, User
+from mqguard.model.text import is_blank
 
 MAX_FILE_BYTES = 64 << 20
 """Maximum size of a file: a million entries fit."""

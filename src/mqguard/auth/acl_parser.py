@@ -7,13 +7,12 @@ the problem, the detail follows in brackets.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
-from mqguard.auth.action import Action
-from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
+from mqguard.model.text import is_blank
 
 _T = TypeVar("_T")
 

@@ -10,12 +10,10 @@ Rule 5: each of several actions is evaluated alone, and one allowed action is en
 
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.policy import Decision, Entry
-from mqguard.auth.policy_index import NameBucket, mask_of
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy_index import NameBucket, Rights, mask_of
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 
 # A module constant is cheaper than an enum member, whose lookup costs as much as a step of the decision.
 _ALLOW, _DENY = Decision.ALLOW, Decision.DENY

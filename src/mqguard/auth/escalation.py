@@ -1,7 +1,15 @@
-"""Search for rights that other policies do not include: exact, with one request for each distinguishable kind.
+"""The limits of administrators that are not Super: `Cluster` Update alone grants no further rights.
 
-Entries distinguish two names only by a literal name or a prefix, and two addresses only by an end of a range. One name
-for each literal, one for each prefix, and one address for each end of a range represent all others.
+Rule 1: only Super users may change Super users and their policies, or make a user Super.
+Rule 2: an administrator may only grant rights that it holds itself.
+Rule 3: setting the secret of a user, or enabling it, requires all rights of that user, because the administrator could
+then act as that user. Setting the secret that the user already has is not an exception.
+Rule 4: removing rights from users that are not Super, and disabling them, is allowed.
+Rule 5: deleting a user requires all rights of that user, because another user of its name could be created.
+
+Held rights are compared exactly, with one request for each distinguishable kind. Entries distinguish two names only by
+a literal name or a prefix, and two addresses only by an end of a range. One name for each literal, one for each prefix,
+and one address for each end of a range represent all others.
 
 `analysis.comparison` finds the same for users to read: whole regions, and without a limit on the work. This search runs
 inside a change and blocks all requests, so it stops at the first excess right and rejects policies that are too large.
@@ -13,12 +21,13 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected
-from mqguard.auth.policy import Acl, Entry, Policy, PolicyType
-from mqguard.auth.policy_index import CompiledEntry, PolicyIndex, mask_of
+from mqguard.auth.policy import Acl, Action, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import CompiledEntry, PolicyIndex, Rights, mask_of
 from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import Address
+from mqguard.auth.user import User
 
 _TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _ASKED = tuple(action for action in Action if action is not Action.ALL)
@@ -169,3 +178,73 @@ def _addresses(all_rules: Iterable[Iterable[CompiledEntry]]) -> list[Address | N
     found += [ipaddress.IPv4Address(point) for point in sorted(points[4]) if point <= _MAX[4]]
     found += [ipaddress.IPv6Address(point) for point in sorted(points[6]) if point <= _MAX[6]]
     return found
+
+
+ONLY_SUPER_CREATES = "The super user can only be create by super user"
+"""Apache's sentence (`AdminBrokerProcessor`)."""
+ONLY_SUPER_UPDATES = "The super user can only be update by super user"
+"""Apache's sentence (`AdminBrokerProcessor`)."""
+
+
+def check_delegation(by: str, before: Snapshot, after: Snapshot, names: Iterable[str]) -> None:
+    """Reject a change that its author may not make.
+
+    Args:
+        by: Name of the user that makes the change.
+        before: Users and policies before the change.
+        after: Users and policies after the change.
+        names: Users and subjects that the change touches.
+
+    Raises:
+        MetadataRejected: The author is unknown or disabled, or a rule above forbids the change.
+    """
+    author = before.rights(by)
+    if author is None:
+        raise MetadataRejected(f"User:{by} is not found")
+    if not author.user.is_enabled:
+        raise MetadataRejected(f"User:{by} is disabled.")
+    if author.user.is_super:
+        return
+    for name in dict.fromkeys(names):
+        _check_one(author, name, before, after)
+
+
+def _check_one(author: Rights, name: str, before: Snapshot, after: Snapshot) -> None:
+    old, new = before.user(name), after.user(name)
+    if old is not None and old.is_super:
+        raise MetadataRejected(ONLY_SUPER_UPDATES)
+    if new is not None and new.is_super:
+        raise MetadataRejected(ONLY_SUPER_CREATES if old is None else ONLY_SUPER_UPDATES)
+    if new is None:
+        if old is not None:
+            _check_deletion(author, name, before.acl(name))
+        return
+    # Rights that the user had before are not a grant, unless the change lets a client act as the user that could not.
+    had = before.acl(name) if _stays_itself(old, new, author.user.name) else None
+    _check_grant(author, name, after.acl(name), had)
+
+
+def _stays_itself(old: User | None, new: User, author: str) -> bool:
+    if old is None or (new.is_enabled and not old.is_enabled):
+        return False
+    # This checks whether a secret was sent, not whether it is a new one: otherwise the answer would confirm a guess.
+    return new.name == author or new.secrets is old.secrets
+
+
+def _check_deletion(author: Rights, name: str, had: Acl | None) -> None:
+    excess = find_escalation(had, author.acl)
+    if excess is not None:
+        raise MetadataRejected(
+            f"User:{author.user.name} cannot delete User:{name}, who has {excess.action.value} on "
+            f"`{excess.resource.key}`: it does not hold that right itself; it may disable the user"
+        )
+
+
+def _check_grant(author: Rights, name: str, new: Acl | None, had: Acl | None) -> None:
+    excess = find_escalation(new, had, author.acl)
+    if excess is not None:
+        where = f" from `{excess.address}`" if excess.address is not None else ""
+        raise MetadataRejected(
+            f"User:{author.user.name} cannot grant User:{name} {excess.action.value} on `{excess.resource.key}`"
+            f"{where}: it does not hold that right itself"
+        )

@@ -1,17 +1,17 @@
 """Explanation of a verdict: the covering entries, the deciding one, the overruled ones, and the reversing change."""
 
 import enum
+from typing import assert_never
 
 import msgspec
 
 from mqguard.auth.decide import decide
-from mqguard.auth.minimal_change import MinimalChange, find_minimal_change
-from mqguard.auth.policy import Acl, Entry, PolicyType
-from mqguard.auth.precedence import rank
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.minimal_change import ChangeKind, MinimalChange, find_minimal_change
+from mqguard.auth.policy import Acl, Entry, PolicyType, rank
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
+from mqguard.model.text import visible
 
 _ASKED = (Reason.ALLOWED, Reason.DENIED, Reason.NO_MATCH)
 """The verdicts of policies."""
@@ -145,3 +145,101 @@ def why_first(winner: Entry, loser: Entry) -> str:
     if winner.decision is not loser.decision:
         return "Deny comes before Allow for the same resource"
     return "it has the same decision as the first entry for the same resource"
+
+
+def explanation_json(found: Explanation) -> dict[str, object]:
+    """Return the request, the decision, every covering entry, and the smallest change that reverses the decision."""
+    request, verdict = found.request, found.verdict
+    return {
+        "user": found.user,
+        "actions": sorted(action.value for action in request.actions),
+        "resource": f"{request.type.value}:{request.name}",
+        "from": None if request.address is None else str(request.address),
+        "decision": verdict.decision.value,
+        "reason": verdict.reason.value,
+        "entry": verdict.decided_by.text if verdict.decided_by else None,
+        "considered": [
+            {
+                "policy": one.policy.value,
+                "entry": one.entry.text,
+                "standing": one.standing.value,
+                "why": one.why,
+            }
+            for one in found.considered
+        ],
+        "minimal_change": None if found.turn is None else _change_json(found.turn),
+    }
+
+
+def _change_json(turn: MinimalChange) -> dict[str, object]:
+    return {
+        "step": turn.step.value,
+        "policy": turn.policy.value,
+        "remove": [entry.text for entry in turn.removed],
+        "add": [entry.text for entry in turn.added],
+    }
+
+
+_WHY = {
+    Reason.SUPER: "a Super user has all permissions",
+    Reason.ALLOWED: "an entry allows it",
+    Reason.DENIED: "an entry denies it",
+    Reason.NO_MATCH: "no entry matches the resource, the action and the address",
+    Reason.UNKNOWN_USER: "the user does not exist",
+    Reason.DISABLED: "the user is disabled",
+    Reason.MISSING_NAME: "the request names no resource",
+    Reason.NO_RESOURCE: "`*` is for entries; a request names one type",
+    Reason.NO_ACTION: "the request names no action",
+    Reason.UNREADABLE: "the stored policies cannot be read",
+}
+_MARKS = {EntryOutcome.DECIDED: "=>", EntryOutcome.AGREES: " ="}
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Render the explanation as lines, without colour and without a final line break."""
+    request, verdict = explanation.request, explanation.verdict
+    actions = " or ".join(sorted(action.value for action in request.actions)) or "no action"
+    source = f" from {request.address}" if request.address is not None else ""
+    lines = [
+        f"{verdict.decision.value}: User:{explanation.user} {actions} {request.type.value}:{request.name}{source}",
+        f"reason: {verdict.reason.value}, {_WHY[verdict.reason]}",
+    ]
+    if explanation.considered:
+        lines.append("entries that cover the resource, best first:")
+        lines += [_considered_line(one) for one in explanation.considered]
+    elif verdict.reason is Reason.NO_MATCH:
+        lines.append("no entry covers the resource")
+    if explanation.turn is not None:
+        lines += _change_lines(explanation.user, explanation.turn)
+    return "\n".join(map(visible, lines))
+
+
+def _considered_line(one: ConsideredEntry) -> str:
+    mark = _MARKS.get(one.standing, "  ")
+    return f" {mark} {one.policy.value}: {one.entry.text} ({one.standing.value}: {one.why})"
+
+
+def _change_lines(user: str, turn: MinimalChange) -> list[str]:
+    kind = turn.policy.value
+    entries = [f"  remove from User:{user} {kind}: {entry.text}" for entry in turn.removed]
+    entries += [f"  add to User:{user} {kind}: {entry.text}" for entry in turn.added]
+    step = _step_text(user, turn.step)
+    if entries:
+        return ["smallest change that reverses this decision:", *([f"  {step}"] if step else []), *entries]
+    return [f"smallest change that reverses this decision: {step}"]
+
+
+def _step_text(user: str, step: ChangeKind) -> str:
+    match step:
+        case ChangeKind.CREATE_USER:
+            return f"create the user `{user}`"
+        case ChangeKind.ENABLE_USER:
+            return f"enable the user `{user}`"
+        case ChangeKind.MAKE_NORMAL:
+            return f"make the user `{user}` Normal, or disable it"
+        case ChangeKind.DISABLE_USER:
+            return f"disable the user `{user}`; as a Normal user its policies would still allow the request"
+        case ChangeKind.CHANGE_ENTRIES:
+            return ""
+        case _:
+            assert_never(step)

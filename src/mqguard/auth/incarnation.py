@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutUser
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,13 +10,10 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from mqguard.auth.acl_merge import containing, merge, without
-from mqguard.auth.blank import is_blank
-from mqguard.auth.bootstrap_users import InitialUser
-from mqguard.auth.delegation import check_delegation
 from mqguard.auth.errors import MetadataRejected, RevisionConflict
+from mqguard.auth.escalation import check_delegation
 from mqguard.auth.incarnation import MeantUsers, incarnate
-from mqguard.auth.policy import Acl, PolicyType
+from mqguard.auth.policy import Acl, PolicyType, matching_text, merge_acls, without_resource
 from mqguard.auth.ports import (
     Change,
     ChangeRecord,
@@ -30,8 +27,8 @@ from mqguard.auth.ports import (
 )
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType, replace_secret
+from mqguard.auth.user import InitialUser, LiveSecret, Secret, Subject, User, UserStatus, UserType, replace_secret
+from mqguard.model.text import is_blank
 
 MakeRecord = Callable[[Sequence[Change]], ChangeRecord]
 """A factory for the record of changes."""
@@ -260,7 +257,7 @@ class MetadataManager:
             raise MetadataRejected("The policy entries is empty.")
 
         def decide(before: Snapshot) -> tuple[Acl, Sequence[Change]]:
-            merged = merge(before.acl(acl.subject.name), acl)
+            merged = merge_acls(before.acl(acl.subject.name), acl)
             return merged, [PutAcl(merged)]
 
         return self._change(decide, by=by)
@@ -292,7 +289,7 @@ class MetadataManager:
             acl = _acl_of(before, subject)
             if acl is None:
                 raise MetadataRejected("The acl is not exist.")
-            left = without(acl, policy_type or PolicyType.CUSTOM, resource) if resource is not None else None
+            left = without_resource(acl, policy_type or PolicyType.CUSTOM, resource) if resource is not None else None
             return [DeleteAcl(subject) if left is None else PutAcl(left)]
 
         self.apply(decide, by=by)
@@ -311,7 +308,7 @@ class MetadataManager:
         for acl in self._snapshot.acls():
             if not is_blank(subject_filter) and str(subject_filter) not in acl.subject.key:
                 continue
-            kept = acl if is_blank(resource_filter) else containing(acl, str(resource_filter))
+            kept = acl if is_blank(resource_filter) else matching_text(acl, str(resource_filter))
             if kept is not None:
                 found.append(kept)
         return found

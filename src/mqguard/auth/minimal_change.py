@@ -5,16 +5,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, Resource
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.auth.verdict import Reason
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest, Reason
 
 
 class ChangeKind(enum.StrEnum):

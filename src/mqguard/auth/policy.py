@@ -5,11 +5,41 @@ import enum
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.resource import Resource
+from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Address, Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
+
+
+class Action(enum.Enum):
+    """One action of ACL 2.0. `ALL` in an entry matches every other action."""
+
+    ALL = "All"
+    PUB = "Pub"
+    SUB = "Sub"
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+    GET = "Get"
+    LIST = "List"
+
+    # Members are single objects, so identity is a correct hash, and runs in C instead of Enum's Python on the hot path.
+    __hash__ = object.__hash__
+
+    @classmethod
+    def parse(cls, text: str) -> "Action":
+        """Parse an action by its name, in any letter case.
+
+        Raises:
+            PolicyInvalid: The name is unknown; `Any` and `Unknown` cannot be granted.
+        """
+        found = _BY_NAME.get(text.lower()) if text.isascii() else None
+        if found is None:
+            raise PolicyInvalid(f"unknown action `{text}`: write one of {', '.join(a.value for a in cls)}")
+        return found
+
+
+_BY_NAME = {action.value.lower(): action for action in Action}
 
 
 class Decision(enum.Enum):
@@ -72,6 +102,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         if not self.actions:
             raise PolicyInvalid(f"the entry for `{self.resource.key}` has no actions: name at least one")
 
+    @property
+    def text(self) -> str:
+        """The entry for users, on one line: `Allow Pub,Sub on Topic:orders from 10.0.0.0/8`."""
+        sources = ",".join(source.text for source in self.sources) or "anywhere"
+        actions = ",".join(action.value for action in self.actions)
+        return f"{self.decision.value} {actions} on {self.resource.key} from {sources}"
+
     def matches_action(self, action: Action) -> bool:
         """True if the entry matches the action, by its name or by `All`."""
         return action in self.actions or Action.ALL in self.actions
@@ -110,3 +147,76 @@ class Acl:
             if policy.type is kind:
                 return policy.entries
         return ()
+
+
+_PATTERNS = (Pattern.LITERAL, Pattern.PREFIXED, Pattern.ANY)
+_PLACES = {pattern: place for place, pattern in enumerate(_PATTERNS)}
+
+Rank = tuple[bool, int, int, bool]
+"""Type is `*`, pattern, negative length, is Allow. The smallest rank decides."""
+
+
+def rank(entry: Entry) -> Rank:
+    """Return the precedence of an entry among those that match the same request; the smallest decides."""
+    resource = entry.resource
+    return (
+        resource.type is ResourceType.ANY,
+        _PLACES[resource.pattern],
+        # Literals that match the same request have the same length.
+        -len(resource.name),
+        entry.decision is Decision.ALLOW,
+    )
+
+
+def merge_acls(stored: Acl | None, given: Acl) -> Acl:
+    """Return the stored policies merged with the given ones.
+
+    A resource that `given` names has exactly the entries of `given` afterwards, at the position of its first stored
+    entry. New resources come last. Nothing else changes.
+    """
+    if stored is None:
+        return given
+    kinds = [policy.type for policy in stored.policies]
+    kinds += [policy.type for policy in given.policies if policy.type not in kinds]
+    return Acl(
+        given.subject, tuple(Policy(kind, _merge_entries(stored.entries(kind), given.entries(kind))) for kind in kinds)
+    )
+
+
+def without_resource(acl: Acl, kind: PolicyType, resource: Resource) -> Acl | None:
+    """Return the policies without the entries of one type for exactly that resource, or None if nothing remains."""
+    policies = []
+    for policy in acl.policies:
+        entries = policy.entries
+        if policy.type is kind:
+            entries = tuple(entry for entry in entries if entry.resource != resource)
+        if entries:
+            policies.append(Policy(policy.type, entries))
+    return Acl(acl.subject, tuple(policies)) if policies else None
+
+
+def matching_text(acl: Acl, text: str) -> Acl | None:
+    """Return the entries whose printed resource contains the text, or None if no entry does."""
+    policies = []
+    for policy in acl.policies:
+        entries = tuple(entry for entry in policy.entries if text in entry.resource.key)
+        if entries:
+            policies.append(Policy(policy.type, entries))
+    return Acl(acl.subject, tuple(policies)) if policies else None
+
+
+def _merge_entries(stored: tuple[Entry, ...], given: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    said: dict[Resource, list[Entry]] = {}
+    for entry in given:
+        said.setdefault(entry.resource, []).append(entry)
+    # A resource keeps its position: its entries are taken from `said` at its first stored entry. New ones follow.
+    merged: list[Entry] = []
+    replaced = set(said)
+    for entry in stored:
+        if entry.resource in replaced:
+            merged += said.pop(entry.resource, ())
+        else:
+            merged.append(entry)
+    for entries in said.values():
+        merged += entries
+    return tuple(merged)

@@ -7,8 +7,7 @@ from typing import Protocol, runtime_checkable
 from mqguard.auth.errors import RevisionConflict
 from mqguard.auth.policy import Acl
 from mqguard.auth.records import AclRecord
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User
+from mqguard.auth.user import Subject, User
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

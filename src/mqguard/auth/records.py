@@ -4,12 +4,11 @@ import functools
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import PolicyInvalid, RecordCorrupt
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 
 
 class AclRecord(msgspec.Struct, frozen=True, gc=False):

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from mqguard.auth.policy import Acl
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
 from mqguard.auth.records import AclRecord
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 
 _MAX_OVERLAY = 512

@@ -1,10 +1,64 @@
-"""Users: the access key, its secrets, its type and its status."""
+"""Users: the subject of policies, the access key, its secrets, its type and its status."""
 
 import dataclasses
 import enum
 import hmac
 
-from mqguard.auth.errors import PolicyInvalid
+import msgspec
+
+from mqguard.auth.errors import MetadataRejected, PolicyInvalid
+from mqguard.model.text import is_blank
+
+
+class SubjectType(enum.Enum):
+    """A kind of subject."""
+
+    USER = "User"
+
+    @classmethod
+    def parse(cls, text: str) -> "SubjectType":
+        """Parse `User`, in any letter case.
+
+        Raises:
+            PolicyInvalid: The text is another word.
+        """
+        for kind in cls:
+            if text.isascii() and text.lower() == kind.value.lower():
+                return kind
+        raise PolicyInvalid(f"unknown subject type `{text}`: write `User`")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """The owner of a policy.
+
+    Attributes:
+        name: The user's name (its access key).
+        type: The kind of subject.
+    """
+
+    name: str
+    type: SubjectType = SubjectType.USER
+
+    @classmethod
+    def parse(cls, key: str) -> "Subject":
+        """Parse `User:name`; the name may contain further colons.
+
+        A key without a name is accepted, as in Apache RocketMQ: no such user exists, so nothing can be granted to it.
+
+        Raises:
+            PolicyInvalid: The key has another kind of subject.
+        """
+        kind, _, name = key.partition(":")
+        if not kind.isascii() or kind.lower() != SubjectType.USER.value.lower():
+            raise PolicyInvalid(f"`{key}` is not a valid subject: write `User:name`")
+        return cls(name)
+
+    @property
+    def key(self) -> str:
+        """The subject in the notation of policies."""
+        return f"{self.type.value}:{self.name}"
+
 
 NO_INCARNATION = "0"
 """The incarnation of a user that was stored before incarnations existed."""
@@ -143,3 +197,66 @@ def replace_secret(
 
 def _ended_by(live: LiveSecret, latest: int) -> LiveSecret:
     return LiveSecret(live.secret, latest if live.not_after is None else min(live.not_after, latest))
+
+
+class InitialUser(msgspec.Struct, frozen=True):
+    """A Super user that is created unless a user of that name exists.
+
+    Attributes:
+        name: The access key.
+        secret: The secret key. A repr never shows it.
+    """
+
+    name: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"InitialUser(name={self.name!r})"
+
+
+class _UserForm(msgspec.Struct, forbid_unknown_fields=True):
+    username: str | None = None
+    password: str | None = None
+    userType: str | None = None  # noqa: N815 - the configuration's name
+
+
+class _CredentialsForm(msgspec.Struct, forbid_unknown_fields=True):
+    accessKey: str | None = None  # noqa: N815
+    secretKey: str | None = None  # noqa: N815
+    securityToken: str | None = None  # noqa: N815
+
+
+def initial_user(text: str) -> InitialUser:
+    """Parse the value of `initAuthenticationUser`: `{"username": "…", "password": "…"}`.
+
+    Raises:
+        MetadataRejected: The text has another form, or a value is blank.
+    """
+    right = '`{"username": "…", "password": "…"}`'
+    try:
+        form = msgspec.json.decode(text, type=_UserForm)
+    except (msgspec.MsgspecError, UnicodeError):
+        raise MetadataRejected(f"`initAuthenticationUser` is not valid: write {right}") from None
+    if form.userType is not None and form.userType.lower() != "super":
+        raise MetadataRejected("the user of `initAuthenticationUser` is always Super: remove `userType`")
+    return _initial("initAuthenticationUser", right, form.username, form.password)
+
+
+def inner_user(text: str) -> InitialUser:
+    """Parse the value of `innerClientAuthenticationCredentials`: `{"accessKey": "…", "secretKey": "…"}`.
+
+    Raises:
+        MetadataRejected: The text has another form, or a value is blank.
+    """
+    right = '`{"accessKey": "…", "secretKey": "…"}`'
+    try:
+        form = msgspec.json.decode(text, type=_CredentialsForm)
+    except (msgspec.MsgspecError, UnicodeError):
+        raise MetadataRejected(f"`innerClientAuthenticationCredentials` is not valid: write {right}") from None
+    return _initial("innerClientAuthenticationCredentials", right, form.accessKey, form.secretKey)
+
+
+def _initial(option: str, right: str, name: str | None, secret: str | None) -> InitialUser:
+    if name is None or is_blank(name) or secret is None or is_blank(secret):
+        raise MetadataRejected(f"`{option}` has no name or no secret: write {right}")
+    return InitialUser(name, secret)

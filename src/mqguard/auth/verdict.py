@@ -1,11 +1,29 @@
-"""The answer to an access request, with its reason."""
+"""Access requests, their verdicts, and the messages for denied peers."""
 
 import enum
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 import msgspec
 
-from mqguard.auth.policy import Decision, Entry, PolicyType
+from mqguard.auth.policy import Action, Decision, Entry, PolicyType
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import Address
+
+
+class AccessRequest(msgspec.Struct, frozen=True, gc=False):
+    """The input of `decide`.
+
+    Attributes:
+        type: The kind of the resource; `ResourceType.ANY` is not a resource and is denied.
+        name: The name of the one resource, compared exactly; an empty or blank name is denied.
+        actions: The requested actions; the request is allowed if any one of them is allowed.
+        address: The source, as parsed by `source.parse_address`; None matches no source range.
+    """
+
+    type: ResourceType
+    name: str
+    actions: frozenset[Action]
+    address: Address | None = None
 
 
 class Reason(enum.StrEnum):
@@ -58,3 +76,37 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a verdict is neither true nor false: use its `decision`")
+
+
+AUTHORIZATION_FAILED = "Authorization failed. Please verify your access rights and try again."
+"""Message for a request that could not be evaluated at all."""
+
+
+def denial_message(user: str, kind: ResourceType, name: str, source: str, verdict: Verdict) -> str:
+    """Return the message for a peer whose request was denied; it reveals nothing of the policy.
+
+    Args:
+        user: Name of the authenticated user.
+        kind: Type of the resource.
+        name: Name of the resource.
+        source: The address of the peer, as text.
+        verdict: The denial.
+
+    Raises:
+        ValueError: The verdict is not a denial.
+    """
+    reason = verdict.reason
+    match reason:
+        case Reason.UNKNOWN_USER:
+            return f"User:{user} not found."
+        case Reason.DISABLED:
+            return f"User:{user} is disabled."
+        case Reason.DENIED | Reason.NO_MATCH | Reason.MISSING_NAME | Reason.NO_RESOURCE | Reason.NO_ACTION:
+            why = "the decision is deny" if reason is Reason.DENIED else "no matched policies"
+            return f"User:{user} has no permission to access {kind.value}:{name} from {source}, {why}."
+        case Reason.UNREADABLE:
+            return AUTHORIZATION_FAILED
+        case Reason.SUPER | Reason.ALLOWED:
+            raise ValueError(f"a verdict with the reason `{reason.value}` is not a denial")
+        case _:
+            assert_never(reason)

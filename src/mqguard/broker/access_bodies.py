@@ -16,7 +16,6 @@ unreadable on the way. It is sealed with one of two keys:
 from collections.abc import Callable, Iterator, Sequence
 
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
-from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
@@ -24,6 +23,7 @@ from mqguard.auth.sealing import MASK, SealingKey, SealInvalid, is_sealed, trans
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.broker.settings import SecretExposure
+from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, EntryInfo, PolicyInfo, UserInfo, UserSecretsInfo
 
 

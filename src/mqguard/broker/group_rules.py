@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.dispatch.request import RequestRefused
 from mqguard.engine.deferred_delivery import DELAY_GROUP

@@ -5,7 +5,7 @@ The guard lets such a request in on what it names and leaves to the handler to a
 
 from collections.abc import Iterable
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused

@@ -48,7 +48,7 @@ def create(
     """
     from mqguard.admin import policies
     from mqguard.auth.policy import PolicyType
-    from mqguard.auth.subject import Subject
+    from mqguard.auth.user import Subject
 
     entries = _entries(resources, actions, sources, decision)
     parsed = Subject.parse(subject)
@@ -71,7 +71,7 @@ def delete(connection: Connection, subject: str, resource: str | None, kind: str
     from mqguard.admin import policies
     from mqguard.auth.policy import PolicyType
     from mqguard.auth.resource import Resource
-    from mqguard.auth.subject import Subject
+    from mqguard.auth.user import Subject
 
     parsed = Subject.parse(subject)
     parsed_resource = None if resource is None else Resource.parse(resource)
@@ -92,7 +92,7 @@ def get(connection: Connection, subject: str, *, as_json: bool) -> None:
     Exit code 4: SUBJECT has no policies.
     """
     from mqguard.admin import policies
-    from mqguard.auth.subject import Subject
+    from mqguard.auth.user import Subject
 
     parsed = Subject.parse(subject)
     with connection.client() as client:
@@ -119,8 +119,7 @@ def find(connection: Connection, subject: str, resource: str, *, as_json: bool) 
 
 
 def _entries(resources: str, actions: str, sources: str, decision: str) -> "list[Entry]":
-    from mqguard.auth.action import Action
-    from mqguard.auth.policy import Decision, Entry
+    from mqguard.auth.policy import Action, Decision, Entry
     from mqguard.auth.resource import Resource
     from mqguard.auth.source import Source
 

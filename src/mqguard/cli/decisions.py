@@ -38,13 +38,12 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     Exit code 1: the request is denied.
     """
     from mqguard.admin.decisions import explain_request, parse_request
-    from mqguard.auth.explain_json import explanation_facts
-    from mqguard.auth.explain_text import render
+    from mqguard.auth.explain import explanation_json, explanation_text
 
     request = parse_request(action, resource, origin)
     directory, _ = source.load()
     found = explain_request(directory, user, request)
-    facts, text = explanation_facts(found.explanation), render(found.explanation)
+    facts, text = explanation_json(found.explanation), explanation_text(found.explanation)
     if found.explanation.turn is not None:
         facts["minimal_change"] = {
             **_object(facts["minimal_change"]),
@@ -191,8 +190,8 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
 
     Exit code 1: no user has the permission.
     """
-    from mqguard.auth.action import Action
     from mqguard.auth.analysis.rights import who_can as holders_of
+    from mqguard.auth.policy import Action
     from mqguard.auth.resource import Resource
     from mqguard.cli.policy_output import region_json, region_row
 

@@ -171,7 +171,7 @@ def _difference_json(found: "Difference") -> dict[str, object]:
 
 
 def _actions(actions: "tuple[object, ...]") -> str:
-    from mqguard.auth.action import Action
+    from mqguard.auth.policy import Action
 
     names = [action.value for action in actions if isinstance(action, Action)]
     return "All" if len(names) == len(Action) - 1 else ",".join(names)

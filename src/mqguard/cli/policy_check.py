@@ -211,11 +211,10 @@ def _change(turned: "ChangedDecision") -> Iterator[str]:
 def _rights(
     unused: "Iterable[tuple[EntryLocation, Entry]]", document: "Document | None", path: Path | None
 ) -> Iterator[str]:
-    from mqguard.auth.explain_text import entry_text
     from mqguard.cli.policy_output import place_text
 
     for place, entry in unused:
-        yield f"{place_text(place, document, path)}: unused: {entry_text(entry)} of User:{place.subject}"
+        yield f"{place_text(place, document, path)}: unused: {entry.text} of User:{place.subject}"
 
 
 def _count(number: int, what: str) -> str:
@@ -223,7 +222,6 @@ def _count(number: int, what: str) -> str:
 
 
 def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
-    from mqguard.auth.explain_text import entry_text
 
     reader = found.reader
     value: dict[str, object] = {
@@ -243,7 +241,7 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
                 "subject": f"User:{place.subject}",
                 "policy": place.policy.value,
                 "number": place.number,
-                "entry": entry_text(entry),
+                "entry": entry.text,
             }
             for place, entry in found.replay.unused
         ]

@@ -72,23 +72,19 @@ def witness_json(witness: "Witness") -> Json:
 
 def verdict_json(verdict: "Verdict") -> Json:
     """Return a decision with its reason and its entry."""
-    from mqguard.auth.explain_text import entry_text
-
     return {
         "decision": verdict.decision.value,
         "reason": verdict.reason.value,
-        "entry": entry_text(verdict.decided_by) if verdict.decided_by else None,
+        "entry": verdict.decided_by.text if verdict.decided_by else None,
     }
 
 
 def verdict_text(verdict: "Verdict") -> str:
     """Return a decision in a few words."""
-    from mqguard.auth.explain_text import entry_text
-
     decision = "allowed" if verdict.allowed else "denied"
     if verdict.decided_by is None:
         return f"{decision} ({verdict.reason.value})"
-    return f"{decision} by `{entry_text(verdict.decided_by)}`"
+    return f"{decision} by `{verdict.decided_by.text}`"
 
 
 def place_text(place: "EntryLocation", document: "Document | None", path: Path | None) -> str:

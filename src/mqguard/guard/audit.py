@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions

@@ -4,14 +4,12 @@ from typing import Any
 
 import msgspec
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.replay import Occurrences, RecordedDecision
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.policy import Decision
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action, Decision
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
-from mqguard.auth.verdict import Reason
+from mqguard.auth.verdict import AccessRequest, Reason
 from mqguard.guard.context import BY_CLAIM
 
 

@@ -13,7 +13,7 @@
 
 from typing import Protocol
 
-from mqguard.auth.authenticator import AUTHENTICATION_FAILED, Credentials, authenticate
+from mqguard.auth.authentication import AUTHENTICATION_FAILED, Credentials, authenticate
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle

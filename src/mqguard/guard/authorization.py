@@ -9,11 +9,10 @@ import functools
 
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.names import TEMPLATE_TOPIC

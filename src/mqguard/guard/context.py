@@ -5,9 +5,9 @@ from typing import Protocol
 
 import msgspec
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 from mqguard.guard.errors import RequestSuspended
 from mqguard.model.peer import Peer

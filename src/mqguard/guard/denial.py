@@ -6,15 +6,12 @@ from collections import OrderedDict, deque
 import msgspec
 
 from mqguard.auth.errors import RecordCorrupt
-from mqguard.auth.explain import Explanation, explain
-from mqguard.auth.explain_json import explanation_facts
-from mqguard.auth.explain_text import render
+from mqguard.auth.explain import Explanation, explain, explanation_json, explanation_text
 from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import AclRecord
-from mqguard.auth.request import AccessRequest
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import parse_address
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 from mqguard.guard.audit_format import SHADOW_DENY, need_facts
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.model.text import visible
@@ -120,7 +117,9 @@ class Denial(msgspec.Struct, frozen=True, gc=False):
         if self.forgotten:
             lines.append(FORGOTTEN)
             return "\n".join(lines)
-        lines.append(render(explanation) if explanation is not None else f"to reverse this decision: {self._remedy()}")
+        lines.append(
+            explanation_text(explanation) if explanation is not None else f"to reverse this decision: {self._remedy()}"
+        )
         return "\n".join(lines)
 
     def _remedy(self) -> str:
@@ -284,7 +283,7 @@ def facts_of(refusal: Denial, *, with_entries: bool) -> dict[str, object]:
     Returns:
         The members of its line in the audit log, without its duration; `message`, the error message that the client
         received or would receive; and `version` of users and policies. Where entries were evaluated also `explanation`,
-        see `explanation_facts`, and `explanation_text`, the same as text.
+        see `explanation_json`, and `explanation_text`, the same as text.
     """
     moment = dt.datetime.fromtimestamp(refusal.when_ms / 1000, dt.UTC)
     facts: dict[str, object] = {
@@ -304,8 +303,8 @@ def facts_of(refusal: Denial, *, with_entries: bool) -> dict[str, object]:
     }
     explanation = refusal.explanation()
     if explanation is not None and with_entries:
-        facts["explanation"] = explanation_facts(explanation)
-        facts["explanation_text"] = render(explanation)
+        facts["explanation"] = explanation_json(explanation)
+        facts["explanation_text"] = explanation_text(explanation)
     elif explanation is not None:
         facts["hidden_reason"] = WITHHELD
     elif refusal.forgotten:

@@ -1,7 +1,6 @@
 """Saying no: the peer hears Apache's wording and an id, the administrator can ask for the story by that id."""
 
-from mqguard.auth import denial_messages
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict, denial_message
 from mqguard.guard.audit import AuditEvent, Stage, denial_key
 from mqguard.guard.authorization import NOBODY
 from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission
@@ -17,8 +16,8 @@ from mqguard.remoting.codes import ResponseCode
 def refusal_of(case: AuditEvent, need: RequiredPermission, verdict: Verdict) -> str:
     """What a peer hears whose need is not met, in Apache's words; nobody in particular hears no name."""
     if verdict is NOBODY:
-        return denial_messages.AUTHORIZATION_FAILED
-    return denial_messages.refusal(case.user, need.type, need.name, case.source, verdict)
+        return AUTHORIZATION_FAILED
+    return denial_message(case.user, need.type, need.name, case.source, verdict)
 
 
 UNJUDGED_KEPT = 8

@@ -10,13 +10,12 @@ import itertools
 import logging
 from collections.abc import Iterator
 
-from mqguard.auth import denial_messages
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.policy import Decision as Word
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
 from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, Identifier
 from mqguard.guard.authorization import NOBODY, Authorization, ImplicitGrants
@@ -173,7 +172,7 @@ class Guard:
         """
         verdict = authorization.judge_sender(case.identity, case.rights)
         if verdict.decision is not _ALLOW:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, denial_messages.AUTHORIZATION_FAILED)
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, AUTHORIZATION_FAILED)
         return Reason.SUPER if case.is_super else "authenticated"
 
     def _authorize_body(
@@ -190,7 +189,7 @@ class Guard:
         """
         identity, code, ip = case.identity, case.code, case.source
         if identity is None:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, denial_messages.AUTHORIZATION_FAILED)
+            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, AUTHORIZATION_FAILED)
         rights = case.rights = snapshot.rights(identity.user)
         if authorization.prefetches:
             found = tuple(needs)
@@ -224,10 +223,10 @@ class Guard:
 
     def _fault(self, case: AuditEvent) -> Refused:
         try:
-            return self._refuser.refuse(case, Stage.GUARD, "fault", denial_messages.AUTHORIZATION_FAILED)
+            return self._refuser.refuse(case, Stage.GUARD, "fault", AUTHORIZATION_FAILED)
         except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
             _LOG.exception("a refusal could not be put on record")
-            return Refused(ResponseCode.NO_PERMISSION, denial_messages.AUTHORIZATION_FAILED, "")
+            return Refused(ResponseCode.NO_PERMISSION, AUTHORIZATION_FAILED, "")
 
 
 def _some(needs: Iterator[RequiredPermission]) -> RequiredPermissions:

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from mqguard.auth.blank import is_blank
 from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.guard.audit import AuditEvent, Stage
 from mqguard.guard.authorization import Authorization
 from mqguard.guard.context import BY_SIGNATURE, AdmittedRequest, RequiredPermission
@@ -13,6 +12,7 @@ from mqguard.guard.enforcement import Enforcer
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.requirements.topic_ownership import missing, topic_need
+from mqguard.model.text import is_blank
 
 
 class AllowAll:

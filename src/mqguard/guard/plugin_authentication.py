@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mqguard.auth.authenticator import AUTHENTICATION_FAILED
+from mqguard.auth.authentication import AUTHENTICATION_FAILED
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mqguard.auth.policy import Decision
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.errors import MqguardError
 from mqguard.guard.authorization import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization, ImplicitGrants

@@ -2,10 +2,10 @@
 
 import logging
 
-from mqguard.auth import denial_messages
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
+from mqguard.auth.verdict import AUTHORIZATION_FAILED, denial_message
 from mqguard.guard.audit import AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, AuthenticationCache
 from mqguard.guard.authorization import Authorization, ImplicitGrants
@@ -178,10 +178,10 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
 
 def refuse(refuser: Enforcer, case: AuditEvent, stage: Stage, no: NotAllowed) -> Refused:
     """The refusal that comes of a plugin's."""
-    remark = denial_messages.AUTHORIZATION_FAILED
+    remark = AUTHORIZATION_FAILED
     if no.reason == REFUSED and no.need is not None:
         kind: ResourceType = no.need.type
-        remark = denial_messages.refusal(case.user, kind, no.need.name, case.source, DENIED)
+        remark = denial_message(case.user, kind, no.need.name, case.source, DENIED)
     # The story must not be told by our policies, which were not asked.
     case.rights = None
     return refuser.refuse(case, stage, no.reason, remark)

@@ -10,7 +10,7 @@ from typing import Self
 
 import msgspec
 
-from mqguard.auth.signature import sign
+from mqguard.auth.authentication import sign
 from mqguard.config.secret import Credentials
 from mqguard.net.errors import LinkClosed, LinkRefused, LinkTimeout
 from mqguard.remoting.codes import SERVER_VERSION, ResponseCode

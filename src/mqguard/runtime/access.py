@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
 from mqguard.auth.migration.migration import migrate
 from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
+from mqguard.auth.user import InitialUser
 from mqguard.broker.access_bodies import changes_details
 from mqguard.config import access_options
 from mqguard.config.acl_v1_files import read_acl_v1

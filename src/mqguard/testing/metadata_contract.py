@@ -14,16 +14,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, RevisionConflict
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, MetadataStore, MetadataUpdate, PutAcl, PutUser
 from mqguard.auth.records import AclRecord
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, Subject, User, UserStatus, UserType
 
 Reopen = Callable[[MetadataStore], MetadataStore]
 ODD_NAMES = ("alice", "用户", "a:b/c", " ", "with space", "\0", "😀", "é", "User:x", "x" * 3000)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Metadata
-from mqguard.auth.signature import sign
 from mqguard.auth.user import Secret
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import AdmittedRequest

@@ -8,10 +8,9 @@ from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.analysis.findings import LintRule
 from mqguard.auth.analysis.lint import lint, lint_acl
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Policy, PolicyType
-from mqguard.auth.precedence import rank
+from mqguard.auth.policy import Acl, Decision, Policy, PolicyType, rank
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.user import User
 from tests.property.analysis.universe import REQUESTS, acls, directories, effort

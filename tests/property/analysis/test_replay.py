@@ -7,8 +7,7 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.replay import Occurrences, RecordedDecision, replay
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Policy, PolicyType
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User
+from mqguard.auth.user import Subject, User
 from tests.property.auth.worlds import entries, quick, requests
 
 NAMES = ("a", "b", "c")

@@ -3,16 +3,14 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.analysis.names import REQUEST_TYPES
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 
 
 def effort(percent):

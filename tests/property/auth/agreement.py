@@ -3,12 +3,11 @@
 import random
 from collections.abc import Iterable, Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Entry, PolicyType
-from mqguard.auth.request import AccessRequest
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy import Acl, Action, Entry, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.user import User
+from mqguard.auth.verdict import AccessRequest
 from tests.property.auth import oracle
 from tests.property.auth.worlds import SETS, acl_of, random_question, random_world
 

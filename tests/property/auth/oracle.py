@@ -7,10 +7,9 @@ import functools
 import ipaddress
 from collections.abc import Sequence
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry
 from mqguard.auth.user import User
+from mqguard.auth.verdict import AccessRequest
 
 PATTERN_ORDER = ["LITERAL", "PREFIXED", "ANY"]
 

@@ -8,16 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Policy, PolicyType
 from mqguard.auth.ports import MetadataStore
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.sealing import SealingKey
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import Subject, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from tests.property.auth.worlds import ADDRESSES, EXAMPLES, NAMES, TYPES, entries, resources

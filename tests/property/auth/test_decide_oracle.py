@@ -7,14 +7,12 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Decision, Entry
+from mqguard.auth.policy import Action, Decision, Entry
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import encode_acl
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.verdict import Reason
+from mqguard.auth.verdict import AccessRequest, Reason
 from tests.property.auth import oracle
 from tests.property.auth.agreement import NORMAL, PER_CHUNK, Differs, compare_chunks, compare_small
 from tests.property.auth.worlds import (

@@ -6,7 +6,7 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.signature import sign
+from mqguard.auth.authentication import sign
 from mqguard.auth.user import Secret
 
 

@@ -5,13 +5,13 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import Direction, compare
 from mqguard.auth.escalation import find_escalation
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import User
+from mqguard.auth.verdict import AccessRequest
 from tests.property.auth import oracle
 from tests.property.auth.worlds import ADDRESSES, NAMES, PREFIXES, TYPES, acls, quick
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.authentication import sign, verify
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.signature import sign, verify
 from mqguard.auth.user import Secret
 from mqguard.store.metadata.memory import MemoryMetadataStore
 

@@ -5,14 +5,13 @@ import ipaddress
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Decision, Entry
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action, Decision, Entry
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.user import User
+from mqguard.auth.verdict import AccessRequest
 from tests.property.auth.worlds import acl_of, quick
 
 # A few addresses in the middle of each family, its first, and its last ones.

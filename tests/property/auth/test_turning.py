@@ -5,16 +5,15 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.explain import EntryOutcome, explain
 from mqguard.auth.minimal_change import ChangeKind, apply_to_acl, find_minimal_change
-from mqguard.auth.policy import Decision, PolicyType
+from mqguard.auth.policy import Action, Decision, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, Resource
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import User, UserStatus, UserType
 from tests.property.auth import oracle
 from tests.property.auth.worlds import acls, quick, requests

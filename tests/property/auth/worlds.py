@@ -7,13 +7,11 @@ import random
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 
 EXAMPLES = int(os.environ.get("MQGUARD_EXAMPLES", "100"))
 """How many worlds hypothesis makes for each property."""

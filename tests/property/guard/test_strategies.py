@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.resource import Resource
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.guard.authentication import ConnectionThrottle
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins

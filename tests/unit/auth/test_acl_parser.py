@@ -1,12 +1,11 @@
 import pytest
 
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_policy_type, read_resource, read_subject
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 
 ALICE = Subject("alice")
 GOOD = EntryText("topic:a*", ["pub", "SUB"], ["10.0.0.0/8"], "allow")

@@ -1,9 +1,8 @@
 import pytest
 
-from mqguard.auth.authenticator import Credentials, authenticate
+from mqguard.auth.authentication import Credentials, authenticate, sign
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.ports import Metadata
-from mqguard.auth.signature import sign
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 

@@ -1,7 +1,7 @@
 import pytest
 
-from mqguard.auth.bootstrap_users import InitialUser, initial_user, inner_user
 from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.user import InitialUser, initial_user, inner_user
 
 
 def test_the_keys_of_broker_conf_are_read():

@@ -1,16 +1,13 @@
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import AclRecord
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 
 
 def entries(text):

@@ -1,15 +1,13 @@
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.delegation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
 from mqguard.auth.errors import MetadataRejected
+from mqguard.auth.escalation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 

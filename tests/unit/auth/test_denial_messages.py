@@ -1,9 +1,8 @@
 import pytest
 
-from mqguard.auth.denial_messages import refusal
 from mqguard.auth.policy import Decision
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import Reason, Verdict, denial_message
 
 
 @pytest.mark.parametrize(
@@ -19,13 +18,13 @@ from mqguard.auth.verdict import Reason, Verdict
     ],
 )
 def test_refusals_are_said_in_apaches_words(reason, sentence):
-    assert refusal("a", ResourceType.TOPIC, "t", "10.0.0.1", Verdict(Decision.DENY, reason)) == sentence
+    assert denial_message("a", ResourceType.TOPIC, "t", "10.0.0.1", Verdict(Decision.DENY, reason)) == sentence
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_is_a_refusal_or_none(reason):
     if reason in (Reason.SUPER, Reason.ALLOWED):
         with pytest.raises(ValueError, match="not a denial"):
-            refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.ALLOW, reason))
+            denial_message("a", ResourceType.TOPIC, "t", "", Verdict(Decision.ALLOW, reason))
     else:
-        assert refusal("a", ResourceType.TOPIC, "t", "", Verdict(Decision.DENY, reason)).endswith(".")
+        assert denial_message("a", ResourceType.TOPIC, "t", "", Verdict(Decision.DENY, reason)).endswith(".")

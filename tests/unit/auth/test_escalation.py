@@ -5,13 +5,12 @@ import itertools
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.escalation import Escalation, find_escalation
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 
 KEYS = ("Topic:*", "Topic:0*", "Topic:00*", "Topic:1*", "Topic:0", "Topic:1", "Topic:00", "Topic:01", "Topic:010")
 NAMES = tuple("".join(found) for size in range(1, 5) for found in itertools.product("012", repeat=size))

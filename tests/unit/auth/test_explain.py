@@ -1,18 +1,14 @@
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.explain import EntryOutcome, explain
-from mqguard.auth.explain_text import _WHY, render
+from mqguard.auth.explain import _WHY, EntryOutcome, explain, explanation_text
 from mqguard.auth.minimal_change import ChangeKind
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import encode_acl
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.auth.verdict import Reason
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest, Reason
 
 
 def entry(key, actions="Pub", sources="", decision="Allow"):
@@ -122,7 +118,7 @@ def test_what_no_entry_decides_is_turned_by_what_did(given, request_, step):
 
 
 def test_the_text_says_it_all():
-    text = render(
+    text = explanation_text(
         explain(
             "alice",
             ask(),
@@ -142,7 +138,7 @@ def test_the_text_says_it_all():
 
 def test_the_text_marks_who_decided_and_who_agrees():
     """With the policy that each belongs to, and every change that is needed."""
-    text = render(
+    text = explanation_text(
         explain(
             "alice",
             ask(actions="Pub,Sub", address=""),
@@ -224,7 +220,7 @@ def test_the_text_marks_who_decided_and_who_agrees():
     ],
 )
 def test_every_reason_has_its_words(given, request_, lines):
-    text = render(explain("alice", request_, given)).split("\n")
+    text = explanation_text(explain("alice", request_, given)).split("\n")
     assert all(line in text for line in lines), text
 
 

@@ -4,16 +4,13 @@ import json
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.explain import explain
-from mqguard.auth.explain_json import explanation_facts
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.explain import explain, explanation_json
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 
 PUB_OR_SUB = AccessRequest(ResourceType.TOPIC, "orders", frozenset({Action.SUB, Action.PUB}), parse_address("10.0.0.1"))
 
@@ -26,7 +23,7 @@ def entry(key, actions, decision, *sources):
 def facts(request, *custom, default=(), user=None):
     policies = (Policy(PolicyType.CUSTOM, custom), Policy(PolicyType.DEFAULT, tuple(default)))
     rights = Rights(user or User("alice", ()), Acl(Subject("alice"), policies))
-    found = explanation_facts(explain("alice", request, rights))
+    found = explanation_json(explain("alice", request, rights))
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -142,7 +139,7 @@ def test_what_a_user_is_decides_alone(user, decision, reason, step):
 
 
 def test_a_user_that_does_not_exist_is_to_be_created():
-    found = explanation_facts(explain("ghost", PUB_OR_SUB, None))
+    found = explanation_json(explain("ghost", PUB_OR_SUB, None))
 
     assert (found["user"], found["reason"], found["minimal_change"]["step"]) == ("ghost", "unknown-user", "create-user")
 

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqguard.auth.authenticator import Credentials
+from mqguard.auth.authentication import AUTHORIZATION, DATE_TIME, Credentials, is_fresh, read_grpc_credentials
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.grpc_credentials import AUTHORIZATION, DATE_TIME, is_fresh, read
 
 G1 = "MQv2-HMAC-SHA1 Credential=rocketmq2, SignedHeaders=x-mq-date-time, Signature=0183EC6E9BF0753CA4402ACB305F8E39D222458F"
 WHEN = "20240102T030405Z"
@@ -20,7 +19,9 @@ def test_the_headers_have_the_names_that_clients_send():
 
 
 def test_the_header_of_a_java_client_is_read():
-    assert read(G1, WHEN) == Credentials("rocketmq2", "AYPsbpvwdTykQCrLMF+OOdIiRY8=", b"20240102T030405Z")
+    assert read_grpc_credentials(G1, WHEN) == Credentials(
+        "rocketmq2", "AYPsbpvwdTykQCrLMF+OOdIiRY8=", b"20240102T030405Z"
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,23 +39,23 @@ def test_the_header_of_a_java_client_is_read():
     ],
 )
 def test_the_user_is_what_stands_before_the_first_slash(credential, user):
-    assert read(f"x Credential={credential},Signature=00", WHEN).user == user
+    assert read_grpc_credentials(f"x Credential={credential},Signature=00", WHEN).user == user
 
 
 def test_hex_is_read_in_any_letter_case_and_the_last_of_repeated_items_counts():
-    assert read("x Credential=a,Credential=b,Signature=00,Signature=aBcD", WHEN) == Credentials(
+    assert read_grpc_credentials("x Credential=a,Credential=b,Signature=00,Signature=aBcD", WHEN) == Credentials(
         "b", "q80=", WHEN.encode()
     )
 
 
 def test_empty_items_at_the_end_are_left_out():
-    assert read("x Credential=a,Signature=00,,", WHEN) == Credentials("a", "AA==", WHEN.encode())
-    assert read("x ,", WHEN) == Credentials(None, None, WHEN.encode())
+    assert read_grpc_credentials("x Credential=a,Signature=00,,", WHEN) == Credentials("a", "AA==", WHEN.encode())
+    assert read_grpc_credentials("x ,", WHEN) == Credentials(None, None, WHEN.encode())
 
 
 @pytest.mark.parametrize("authorization", [None, ""])
 def test_a_call_without_authorization_claims_nobody(authorization):
-    assert read(authorization, None) == Credentials(None, None, b"")
+    assert read_grpc_credentials(authorization, None) == Credentials(None, None, b"")
 
 
 @pytest.mark.parametrize(
@@ -75,18 +76,18 @@ def test_a_call_without_authorization_claims_nobody(authorization):
 )
 def test_a_malformed_header_is_refused_in_apaches_words(authorization, date_time, message):
     with pytest.raises(AuthenticationFailed) as caught:
-        read(authorization, date_time)
+        read_grpc_credentials(authorization, date_time)
     assert (caught.value.reason, caught.value.message) == ("malformed-credentials", message)
 
 
 @given(st.text(), st.text())
 def test_any_text_gives_credentials_or_the_documented_error(authorization, date_time):
     with contextlib.suppress(AuthenticationFailed):
-        assert isinstance(read(authorization, date_time), Credentials)
+        assert isinstance(read_grpc_credentials(authorization, date_time), Credentials)
 
 
 def test_what_is_signed_is_signed_whatever_it_holds():
-    assert read(G1, "2024\ud800").content == b"2024\xed\xa0\x80"
+    assert read_grpc_credentials(G1, "2024\ud800").content == b"2024\xed\xa0\x80"
 
 
 @given(st.integers(-15 * HOUR_MS, 15 * HOUR_MS), st.integers(0, HOUR_MS // 8))

@@ -1,16 +1,13 @@
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.decide import decide
 from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, MetadataStoreFull
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import ChangeRecord, DeleteAcl, DeleteUser, PutAcl, PutUser
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import InitialUser, LiveSecret, Secret, Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 ALICE = Subject("alice")

@@ -2,22 +2,19 @@
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.explain_text import entry_text
 from mqguard.auth.minimal_change import ChangeKind, MinimalChange, apply_to_acl, apply_to_user, find_minimal_change
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 
 CUSTOM, DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
 
 
 def entry(text):
-    """Read what `entry_text` writes."""
+    """Read the text of an entry."""
     decision, actions, _, resource, _, sources = text.split(" ")
     return Entry(
         Resource.parse(resource),
@@ -40,7 +37,7 @@ def ask(actions="Pub", address="10.0.0.1", name="orders"):
 def told(turn):
     """The policy, then each entry with `-` or `+`."""
     assert turn.step is ChangeKind.CHANGE_ENTRIES
-    lines = [*(f"- {entry_text(one)}" for one in turn.removed), *(f"+ {entry_text(one)}" for one in turn.added)]
+    lines = [*(f"- {one.text}" for one in turn.removed), *(f"+ {one.text}" for one in turn.added)]
     assert turn.size == len(lines)
     return (turn.policy, *lines)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.records import AclRecord, encode_acl
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from tests.property.auth.worlds import acls, quick
 
 GOOD = b'[["Custom",[["Topic","LITERAL","t",["Pub"],["10.0.0.0/8"],"Allow"]]]]'

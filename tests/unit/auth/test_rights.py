@@ -1,12 +1,10 @@
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import encode_acl
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserType
+from mqguard.auth.user import Subject, User, UserType
+from mqguard.auth.verdict import AccessRequest
 
 ACL = Acl(
     Subject("u"), (Policy(PolicyType.CUSTOM, (Entry(Resource.parse("Topic:t*"), (Action.PUB,), (), Decision.ALLOW),)),)

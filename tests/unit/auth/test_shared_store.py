@@ -3,15 +3,12 @@
 import pytest
 
 from mqguard.auth import manager as managers
-from mqguard.auth.action import Action
-from mqguard.auth.bootstrap_users import InitialUser
 from mqguard.auth.errors import MetadataRejected, MetadataStoreFailed, RevisionConflict
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import Resource
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import InitialUser, LiveSecret, Secret, Subject, User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqguard.auth import signature
-from mqguard.auth.signature import Match, match, sign, verify
+from mqguard.auth import authentication
+from mqguard.auth.authentication import _NOBODIES, Match, _digest, match, sign, verify
 from mqguard.auth.user import LiveSecret, Secret, User
 
 PROPERTIES = "KEYS\x01k1\x02TAGS\x01TagA\x02"
@@ -67,7 +67,7 @@ def test_the_text_is_compared_not_what_it_decodes_to():
 
 @pytest.mark.parametrize("who", [None, user(("s", None)), User("empty", ())])
 def test_nobody_is_never_believed(who):
-    for secret in signature._NOBODIES:
+    for secret in _NOBODIES:
         assert match(who, b"x", sign(secret, b"x"), 0) is Match.WRONG
 
 
@@ -87,13 +87,13 @@ def test_a_third_secret_is_not_looked_at():
 @pytest.mark.parametrize("who", [None, User("empty", ()), user(("a", None)), user(("a", None), ("b", None))])
 def test_every_refusal_makes_as_many_signatures(who, monkeypatch):
     made = []
-    digest = signature._digest
+    digest = _digest
 
     def counting(secret, content):
         made.append(content)
         return digest(secret, content)
 
-    monkeypatch.setattr(signature, "_digest", counting)
+    monkeypatch.setattr(authentication, "_digest", counting)
     assert not verify(who, b"content", "wrong", 0)
     assert made == [b"content"] * 2
 

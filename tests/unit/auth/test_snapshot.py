@@ -1,12 +1,10 @@
 import random
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import _MAX_OVERLAY, Snapshot
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
 
 
 def acl(name, key="Topic:t"):

@@ -9,15 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
-from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.precedence import rank
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType, rank
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
-from mqguard.auth.subject import Subject, SubjectType
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, SubjectType, User, UserStatus, UserType
+from mqguard.model.text import is_blank
 
 
 @pytest.mark.parametrize("kind", [Action, Decision, PolicyType, UserType, UserStatus, SubjectType])

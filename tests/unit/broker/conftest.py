@@ -5,15 +5,13 @@ import math
 
 import pytest
 
-from mqguard.auth.action import Action
+from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.sealing import SealingKey
-from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import Secret, UserType
+from mqguard.auth.user import Secret, Subject, UserType
 from mqguard.broker.processors import pull, send
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration

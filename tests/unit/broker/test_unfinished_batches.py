@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.broker import unfinished_batches
 from mqguard.broker.processors import send
 from mqguard.model import batch, record

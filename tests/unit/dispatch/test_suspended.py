@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus
+from mqguard.auth.user import Subject, UserStatus
+from mqguard.auth.verdict import AccessRequest
 from mqguard.dispatch import suspended
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.guard.audit import AuditEvent

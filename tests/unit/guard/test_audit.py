@@ -8,11 +8,10 @@ import json
 import msgspec
 import pytest
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action, Entry
 from mqguard.auth.policy import Decision as Word
-from mqguard.auth.policy import Entry
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.guard.audit import (
     MAX_NAMES,

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.replay import replay
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
+from mqguard.auth.verdict import AccessRequest
 from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.guard.denial_groups import USERS

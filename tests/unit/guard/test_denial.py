@@ -4,14 +4,11 @@ import dataclasses
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.explain_json import explanation_facts
-from mqguard.auth.explain_text import render
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.explain import explanation_json, explanation_text
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus
+from mqguard.auth.user import Subject, User, UserStatus
 from mqguard.guard.context import RequiredPermission
 from mqguard.guard.denial import FORGOTTEN, MOST_NEEDS_KEPT, Denial, DenialLog, facts_of, remedy
 from mqguard.guard.settings import Enforcement, GuardSettings, WhenAuditFull
@@ -321,8 +318,8 @@ def test_every_member_of_a_denial(grouped):
         "version": grouped.metadata.snapshot.version,
     }
     explanation = grouped.guard.refusals.find("d1").explanation()
-    assert story == explanation_facts(explanation)
-    assert explained == render(explanation)
+    assert story == explanation_json(explanation)
+    assert explained == explanation_text(explanation)
     assert "remove from User:alice Custom: Deny Sub on Group:g from 10.0.0.0/8" in explained
 
 

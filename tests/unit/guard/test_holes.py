@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import Refused
 from tests.unit.guard.world import World, signed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.audit import Stage
 from mqguard.guard.errors import Refused

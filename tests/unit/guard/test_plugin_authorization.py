@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.user import User, UserStatus
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, HandlerResult, Ruling
 from mqguard.guard.plugin_authorization import Rulings

@@ -7,10 +7,9 @@ import tracemalloc
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.guard.errors import GuardMisconfigured, Refused
 from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults

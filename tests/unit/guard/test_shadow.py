@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.audit_format import AuditLines

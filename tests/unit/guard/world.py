@@ -2,14 +2,12 @@
 
 import itertools
 
-from mqguard.auth.action import Action
+from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
-from mqguard.auth.signature import sign
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import Secret, UserStatus, UserType
+from mqguard.auth.user import Secret, Subject, UserStatus, UserType
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RevisionConflict
 from mqguard.auth.manager import MetadataManager
+from mqguard.auth.policy import Action
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.audit import AdminChange, AuditEvent

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from mqguard.auth.policy import Acl
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.user import User
 
 

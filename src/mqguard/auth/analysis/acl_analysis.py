@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.evaluation import NO_OPINION, REQUEST_ACTIONS, PolicyEvaluation, origins_of
 from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of, trees
@@ -11,9 +10,9 @@ from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import NOWHERE, SourceSet
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import User
 from mqguard.auth.verdict import Verdict
 

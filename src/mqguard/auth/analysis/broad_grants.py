@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.acl_analysis import AclAnalysis, NumberedEntry
 from mqguard.auth.analysis.evaluation import origins_of
 from mqguard.auth.analysis.findings import Finding, LintRule
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
-from mqguard.auth.explain_text import entry_text
-from mqguard.auth.policy import Decision
+from mqguard.auth.policy import Action, Decision
 from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 
@@ -23,7 +21,7 @@ def overly_broad(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
     if entry.decision is Decision.DENY:
         yield from _ineffective_deny(scene, line)
         return
-    text = f"`{entry_text(entry)}`"
+    text = f"`{entry.text}`"
     resource = entry.resource
     if resource.type is ResourceType.ANY:
         yield from _told(scene, line, f"{text} matches every cluster, topic and group, including future ones")
@@ -41,7 +39,7 @@ def unreachable(line: NumberedEntry) -> Finding | None:
     reason = _unasked_name(line)
     if reason is None:
         return None
-    message = f"`{entry_text(line.entry)}` cannot match any request: {reason}"
+    message = f"`{line.entry.text}` cannot match any request: {reason}"
     return Finding(LintRule.UNREACHABLE, line.place.subject, message, line.place)
 
 
@@ -55,7 +53,7 @@ def _ineffective_deny(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Findi
             let_in = scene.grid.outcome(cell.tree, cell.place, cell.action).allowed & (rest - origins_of(entry))
             if not let_in.is_empty:
                 message = (
-                    f"`{entry_text(entry)}` matches every {family} address, but {other} addresses are allowed: leave "
+                    f"`{entry.text}` matches every {family} address, but {other} addresses are allowed: leave "
                     f"the sources out to deny from everywhere"
                 )
                 yield Finding(LintRule.WIDE, line.place.subject, message, line.place, witness=cell.witness(let_in))

@@ -3,7 +3,6 @@
 import dataclasses
 import enum
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
@@ -11,7 +10,8 @@ from mqguard.auth.analysis.regions import Region, parts, regions
 from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy import Action
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.user import User
 from mqguard.auth.verdict import Verdict
 

@@ -6,7 +6,6 @@ from mqguard.auth.analysis.acl_analysis import AclAnalysis, NumberedEntry
 from mqguard.auth.analysis.evaluation import origins_of
 from mqguard.auth.analysis.findings import Finding, LintRule
 from mqguard.auth.analysis.regions import Witness
-from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Decision, PolicyType
 from mqguard.auth.resource import Resource
 
@@ -28,7 +27,7 @@ def contradictions(scene: AclAnalysis) -> Iterator[Finding]:
 
 
 def _finding(scene: AclAnalysis, allow: NumberedEntry, against: list[NumberedEntry]) -> Finding:
-    message = f"`{entry_text(allow.entry)}` is contradicted by `{entry_text(against[0].entry)}`, and Deny wins"
+    message = f"`{allow.entry.text}` is contradicted by `{against[0].entry.text}`, and Deny wins"
     places = tuple(deny.place for deny in against)
     return Finding(
         LintRule.CONTRADICTORY, allow.place.subject, message, allow.place, places, _witness(scene, allow, against[0])

@@ -10,10 +10,9 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of
 from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
-from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import User
 

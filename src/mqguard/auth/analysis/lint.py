@@ -14,7 +14,6 @@ from mqguard.auth.analysis.evaluation import origins_of
 from mqguard.auth.analysis.findings import EntryLocation, Finding, LintRule
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.rights import may_do_nothing
-from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, PolicyType
 from mqguard.auth.verdict import Verdict
 
@@ -73,7 +72,7 @@ def _silent(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
     cell = EntryRegion(*spots[0], line.actions[0])
     covering = next(other for other in scene.covering(cell) if other.place.policy is PolicyType.CUSTOM)
     message = (
-        f"`{entry_text(line.entry)}` never applies: Custom entries such as `{entry_text(covering.entry)}` cover all of "
+        f"`{line.entry.text}` never applies: Custom entries such as `{covering.entry.text}` cover all of "
         f"`{line.entry.resource.key}`"
     )
     origins = origins_of(line.entry)
@@ -92,7 +91,7 @@ def _shadowed(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
     if shown is None:
         return None
     verdict = scene.judge(*shown)
-    message = f"`{entry_text(line.entry)}` never decides: {_said(verdict)}"
+    message = f"`{line.entry.text}` never decides: {_said(verdict)}"
     return Finding(LintRule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
 
 
@@ -122,12 +121,12 @@ def _redundancy(scene: AclAnalysis, line: NumberedEntry) -> Finding:
     witness = cell.witness(origins)
     verdict = scene.judge(cell, witness, without=line)
     decision = "allowed" if verdict.allowed else "denied"
-    why = f"by `{entry_text(verdict.decided_by)}`" if verdict.decided_by else "because no entry matches"
-    message = f"`{entry_text(line.entry)}` changes nothing: without it the same requests are still {decision} {why}"
+    why = f"by `{verdict.decided_by.text}`" if verdict.decided_by else "because no entry matches"
+    message = f"`{line.entry.text}` changes nothing: without it the same requests are still {decision} {why}"
     return Finding(LintRule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
 
 
 def _said(verdict: Verdict) -> str:
     if verdict.decided_by is None:
         return "Custom entries for the same names take its place"
-    return f"`{entry_text(verdict.decided_by)}` has precedence"
+    return f"`{verdict.decided_by.text}` has precedence"

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.analysis.names import REQUEST_TYPES, Key, NameTree
 from mqguard.auth.analysis.source_sets import SourceSet
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Address
+from mqguard.auth.verdict import AccessRequest
 
 ActionsFromSources = tuple[tuple[Action, ...], SourceSet]
 """Some actions, with their sources."""

@@ -12,9 +12,8 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision, Entry, PolicyType
-from mqguard.auth.request import AccessRequest
-from mqguard.auth.rights import Rights
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.policy_index import Rights
+from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 
 
 class RecordedDecision(msgspec.Struct, frozen=True, gc=False):

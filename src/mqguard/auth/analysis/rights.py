@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS, PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
 from mqguard.auth.analysis.regions import ActionsFromSources, Region, parts, regions
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
-from mqguard.auth.policy import Acl
+from mqguard.auth.policy import Acl, Action
 from mqguard.auth.resource import Resource
 
 

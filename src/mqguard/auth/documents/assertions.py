@@ -4,7 +4,6 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS, PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
@@ -13,6 +12,7 @@ from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.document import Assertion
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import Resource
 from mqguard.auth.verdict import Reason, Verdict
 

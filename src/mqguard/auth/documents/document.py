@@ -4,11 +4,10 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.documents.problems import Mark
-from mqguard.auth.policy import Acl, Decision
+from mqguard.auth.policy import Acl, Action, Decision
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.user import User, UserStatus, UserType

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.fields import Fields
 from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, SequenceNode
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem, nearest
 from mqguard.auth.errors import PolicyInvalid
+from mqguard.model.text import is_blank
 
 T = TypeVar("T")
 

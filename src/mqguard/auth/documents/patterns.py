@@ -3,9 +3,9 @@
 They use only the syntax that ECMAScript and Python have in common, without flags.
 """
 
-from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.subject import SubjectType
+from mqguard.auth.user import SubjectType
+from mqguard.model.text import is_blank
 
 _LAST_BLANK = 0x3000
 _BLANKS = "".join(f"\\u{code:04x}" for code in range(_LAST_BLANK + 1) if is_blank(chr(code)))

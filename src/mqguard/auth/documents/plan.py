@@ -9,11 +9,9 @@ from mqguard.auth.analysis.comparison import Comparison, Direction, compare
 from mqguard.auth.documents.document import Document, DocumentUser, SecretReference
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.explain_text import entry_text
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 
 _MORE = frozenset({UserType.SUPER.value, UserStatus.ENABLE.value})
 """A type and a status that extend a user's rights."""
@@ -278,8 +276,8 @@ def _entry_changes(there: Acl | None, wanted: Acl | None) -> Iterator[str]:
         old = there.entries(kind) if there else ()
         new = wanted.entries(kind) if wanted else ()
         old_count, new_count = Counter(map(_meaning, old)), Counter(map(_meaning, new))
-        yield from (f"- {kind.value}: {entry_text(entry)}" for entry in _surplus(old, old_count - new_count))
-        yield from (f"+ {kind.value}: {entry_text(entry)}" for entry in _surplus(new, new_count - old_count))
+        yield from (f"- {kind.value}: {entry.text}" for entry in _surplus(old, old_count - new_count))
+        yield from (f"+ {kind.value}: {entry.text}" for entry in _surplus(new, new_count - old_count))
 
 
 def _surplus(entries: tuple[Entry, ...], surplus: Counter[object]) -> Iterator[Entry]:

@@ -4,9 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.findings import EntryLocation
-from mqguard.auth.blank import is_blank
 from mqguard.auth.documents import fields
 from mqguard.auth.documents.document import Assertion, Document, DocumentUser, SecretPlace, SecretReference
 from mqguard.auth.documents.node_reader import NodeReader, choice
@@ -14,12 +12,12 @@ from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, compose
 from mqguard.auth.documents.patterns import VARIABLE
 from mqguard.auth.documents.problems import Mark, nearest
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.policy import Acl, Decision, Entry, Policy
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.auth.verdict import Reason
+from mqguard.model.text import is_blank
 
 _user_type = choice("user type", {kind.value: kind for kind in UserType})
 _user_status = choice("user status", {status.value: status for status in UserStatus})

@@ -1,6 +1,5 @@
 """The JSON Schema of policy documents, for editors and other tools."""
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.fields import (
     DOCUMENT,
     ENTRY,
@@ -15,6 +14,7 @@ from mqguard.auth.documents.fields import (
     reference,
 )
 from mqguard.auth.documents.patterns import NOT_BLANK, RESOURCE, SOURCE
+from mqguard.auth.policy import Action
 
 
 def schema() -> Schema:

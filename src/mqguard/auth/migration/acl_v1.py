@@ -6,12 +6,12 @@ Permissions have the meaning that 1.0 enforced (`Permission`, `PlainPermissionMa
 
 import dataclasses
 
-from mqguard.auth.action import Action
-from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.node_reader import NodeReader
 from mqguard.auth.documents.nodes import Node, Scalar, SequenceNode, compose
 from mqguard.auth.documents.problems import DocumentInvalid, Mark, nearest
+from mqguard.auth.policy import Action
 from mqguard.auth.user import Secret
+from mqguard.model.text import is_blank
 
 Permission = frozenset[Action]
 """The allowed actions: Pub, Sub, both, or none, which is DENY."""

@@ -12,9 +12,9 @@ White lists are evaluated before all this. They are not permissions of an accoun
 import dataclasses
 from collections.abc import Mapping
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
 from mqguard.auth.migration.acl_v1 import DENY, AclV1Account, LocatedText, Permission, trimmed
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 

@@ -9,15 +9,13 @@ the whole account is left out.
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
 from mqguard.auth.migration.acl_v1 import AclV1Account, Permission
 from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, Item, items_of
 from mqguard.auth.migration.report import Note, NoteKind
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, User, UserType
+from mqguard.auth.user import LiveSecret, Subject, User, UserType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, owner_of
 
 _MIN_LENGTH = 7

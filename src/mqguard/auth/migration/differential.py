@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterator
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.problems import Mark
@@ -11,9 +10,10 @@ from mqguard.auth.migration.acl_v1 import AclV1Account
 from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, items_of
 from mqguard.auth.migration.conversion import Converted, target_of
 from mqguard.auth.migration.report import Difference
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
+from mqguard.auth.verdict import AccessRequest
 from mqguard.model.names import ALL_MESSAGES, owner_of
 
 _READING = (Action.GET, Action.LIST)

@@ -3,8 +3,8 @@
 import dataclasses
 import enum
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import Mark
+from mqguard.auth.policy import Action
 
 
 class NoteKind(enum.StrEnum):

@@ -11,15 +11,13 @@
 from collections.abc import Callable, Sequence
 
 from mqguard.auth.acl_parser import read_acl, read_policy_type, read_resource, read_subject
-from mqguard.auth.blank import is_blank
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Change, ChangeRecord
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.broker.access_bodies import (
     FIELD,
     Exposure,
@@ -40,6 +38,7 @@ from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
 from mqguard.guard.denial import Denial, DenialLog, facts_of
 from mqguard.model.clock import Clock
 from mqguard.model.gc_control import gc_disabled
+from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode
 from mqguard.remoting.codes import OwnCode, RequestCode, ResponseCode

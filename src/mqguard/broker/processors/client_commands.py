@@ -6,7 +6,7 @@ header: the consumer must not get the administrator's AccessKey and Signature, w
 
 from collections.abc import Callable
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.broker.message_authorization import require_message, topics_of
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.client_calls import ClientCalls

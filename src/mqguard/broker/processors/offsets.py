@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.group_offsets import Progress, Resets
 from mqguard.broker.group_rules import refuse_reserved

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import time
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.broker.group_offsets import Resets
 from mqguard.broker.group_rules import MAX_EXPRESSION, is_forbidden, refuse_reserved, require_tags
 from mqguard.broker.message_authorization import readable

@@ -1,6 +1,6 @@
 """Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.broker.message_authorization import readable, require_message
 from mqguard.broker.throughput import CopyRate
 from mqguard.dispatch.request import Handler, Request, RequestRefused

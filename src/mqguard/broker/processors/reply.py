@@ -7,7 +7,7 @@ else; it is not stored. A sender whose answer fits no open request learns nothin
 
 from collections.abc import Callable
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import CORRELATION_ID, REPLY_TO_CLIENT, OpenRequest, OpenRequests
 from mqguard.broker.settings import BrokerSettings

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
 from mqguard.broker.settings import BrokerSettings

@@ -10,7 +10,6 @@ users may have the same one, and neither reaches what the other has under it.
 import itertools
 from collections.abc import Iterator
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.body import bounded, each_once, read_body
@@ -23,6 +22,7 @@ from mqguard.guard.requirements.topic_ownership import (
     group_need,
     require_name,
 )
+from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.assignment import QueryAssignment
 from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
 from mqguard.remoting.codes import RequestCode

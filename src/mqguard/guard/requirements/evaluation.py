@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from mqguard.auth.blank import is_blank
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import NeedsFound, RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
@@ -18,6 +17,7 @@ from mqguard.guard.requirements.topic_ownership import (
     topic_need,
 )
 from mqguard.model.names import RETRY_PREFIX, retry_topic
+from mqguard.model.text import is_blank
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 

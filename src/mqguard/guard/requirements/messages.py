@@ -1,6 +1,5 @@
 """Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import (
@@ -23,6 +22,7 @@ from mqguard.guard.requirements.row import (
 from mqguard.guard.requirements.topic_ownership import check_length, consumed, given_group, given_topic, topic_need
 from mqguard.model import properties
 from mqguard.model.names import owner_of
+from mqguard.model.text import is_blank
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 

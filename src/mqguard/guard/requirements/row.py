@@ -5,7 +5,7 @@ import enum
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import NeedsFound
 from mqguard.remoting.command import Command

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mqguard.auth.blank import is_blank
 from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import PUB, PUB_SUB, SUB, SUB_GET, SUB_UPDATE, Actions
 from mqguard.guard.requirements.topic_ownership import consumed, group_need, popped, topic_need
+from mqguard.model.text import is_blank
 
 RpcRule = Callable[[Any], RequiredPermissions]
 

@@ -7,13 +7,13 @@ Rule 3: `%LMQ%$parent$lite` stands for Topic parent.
 Rule 4: topics that hold messages of all other topics are read by Super users only.
 """
 
-from mqguard.auth.action import Action
-from mqguard.auth.blank import is_blank
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.context import RequiredPermission
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions
 from mqguard.model.names import ALL_MESSAGES, RETRY_PREFIX, owner_of
+from mqguard.model.text import is_blank
 
 LITE_PREFIX = "%LMQ%$"
 

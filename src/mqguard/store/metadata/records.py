@@ -11,8 +11,7 @@ from mqguard.auth.policy import Acl
 from mqguard.auth.ports import ChangeRecord
 from mqguard.auth.records import AclRecord, encode_acl
 from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import NO_INCARNATION, LiveSecret, User, UserStatus, UserType
+from mqguard.auth.user import NO_INCARNATION, LiveSecret, Subject, User, UserStatus, UserType
 
 USER: Final = b"u\0"
 ACL: Final = b"a\0"

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subject
-from mqguard.auth.action import Action
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 Json = dict[str, Any]

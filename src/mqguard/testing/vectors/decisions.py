@@ -2,18 +2,15 @@
 
 from typing import Any
 
-from mqguard.auth.action import Action
 from mqguard.auth.decide import decide
-from mqguard.auth.denial_messages import AUTHORIZATION_FAILED, refusal
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
-from mqguard.auth.policy import Acl
+from mqguard.auth.policy import Acl, Action
 from mqguard.auth.ports import Metadata
-from mqguard.auth.request import AccessRequest
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import parse_address
 from mqguard.auth.user import User, UserStatus, UserType
-from mqguard.auth.verdict import Reason, Verdict
+from mqguard.auth.verdict import AUTHORIZATION_FAILED, AccessRequest, Reason, Verdict, denial_message
 from mqguard.testing.vectors.bodies import acl_of, error
 
 Json = dict[str, Any]
@@ -79,5 +76,5 @@ def _access_request(request: Json) -> AccessRequest:
 
 
 def _refusal(user: str, request: Json, asked: AccessRequest, verdict: Verdict) -> object:
-    said = refusal(user, asked.type, asked.name, "null" if request["ip"] is None else request["ip"], verdict)
+    said = denial_message(user, asked.type, asked.name, "null" if request["ip"] is None else request["ip"], verdict)
     return error("AuthorizationException", said)

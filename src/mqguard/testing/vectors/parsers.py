@@ -4,18 +4,15 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from mqguard.auth.action import Action
-from mqguard.auth.bootstrap_users import InitialUser, initial_user, inner_user
 from mqguard.auth.decide import decide
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.source import Address, Source, parse_address
-from mqguard.auth.subject import Subject, SubjectType
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import InitialUser, Subject, SubjectType, User, UserStatus, UserType, initial_user, inner_user
+from mqguard.auth.verdict import AccessRequest
 from mqguard.guard.settings import parse_whitelist
 from mqguard.model import names
 from mqguard.store.metadata.memory import MemoryMetadataStore

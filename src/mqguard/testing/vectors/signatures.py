@@ -4,12 +4,10 @@ import base64
 import hmac
 from typing import Any
 
-from mqguard.auth.authenticator import Credentials, authenticate
+from mqguard.auth.authentication import AUTHORIZATION, DATE_TIME, Credentials, authenticate, sign
+from mqguard.auth.authentication import read_grpc_credentials as read_grpc
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.grpc_credentials import AUTHORIZATION, DATE_TIME
-from mqguard.auth.grpc_credentials import read as read_grpc
 from mqguard.auth.ports import Metadata
-from mqguard.auth.signature import sign
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content

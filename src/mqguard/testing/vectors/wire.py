@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.rights import Rights
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.settings import BrokerSettings

@@ -6,7 +6,7 @@ from mqguard.auth.analysis.findings import LintRule
 from mqguard.auth.analysis.lint import lint, lint_acl
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Acl, Policy, PolicyType
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 
 
 def findings(*entries, default=(), user="{}"):

@@ -1,12 +1,12 @@
 """Requests and sets of requests, for a person."""
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.names import trees
 from mqguard.auth.analysis.regions import Region, Witness, parts, regions
 from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
+from mqguard.auth.verdict import AccessRequest
 
 
 def test_a_witness_is_a_request():

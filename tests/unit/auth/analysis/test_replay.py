@@ -2,12 +2,12 @@
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.replay import Occurrences, RecordedDecision, replay
 from mqguard.auth.documents.reader import read_document
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
+from mqguard.auth.verdict import AccessRequest
 
 POLICY = """\
 version: 1

@@ -2,10 +2,9 @@
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
-from mqguard.auth.policy import Decision, PolicyType
+from mqguard.auth.policy import Action, Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.auth.verdict import Reason
 

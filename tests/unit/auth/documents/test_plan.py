@@ -13,8 +13,7 @@ from mqguard.auth.documents.writer import write_document
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.ports import DeleteAcl, DeleteUser, Metadata, PutUser
 from mqguard.auth.snapshot import Snapshot
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 from tests.property.analysis.universe import acls, effort
 
 BASE = """\

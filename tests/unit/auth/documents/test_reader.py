@@ -2,12 +2,11 @@
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.problems import DocumentInvalid, Mark
 from mqguard.auth.documents.reader import read_document
-from mqguard.auth.policy import Decision, PolicyType
+from mqguard.auth.policy import Action, Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.auth.verdict import Reason
 

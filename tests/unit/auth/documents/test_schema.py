@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.documents.patterns import SOURCE
 from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.schema import schema
 from mqguard.auth.errors import PolicyInvalid
+from mqguard.auth.policy import Action
 from mqguard.auth.source import Source
 from mqguard.auth.verdict import Reason
 from tests.property.analysis.universe import effort

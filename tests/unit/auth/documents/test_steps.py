@@ -4,7 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.plan import PlanStep, plan
@@ -12,14 +11,12 @@ from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.writer import write_document
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.explain_text import entry_text
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import DeleteAcl, DeleteUser, Metadata, PutAcl, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import Source
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 from tests.property.analysis.universe import effort
 
 # Few entries, so that the same one often stands on both sides, and more than once.
@@ -84,7 +81,7 @@ def lines(sign, kind, there, other):
     """What one policy has more than another, each entry as often as it is too many."""
     for at, entry in enumerate(there):
         if there[:at].count(entry) < there.count(entry) - other.count(entry):
-            yield f"{sign} {kind.value}: {entry_text(entry)}"
+            yield f"{sign} {kind.value}: {entry.text}"
 
 
 def step_of(change, stored):
@@ -121,7 +118,7 @@ def step_of(change, stored):
 
 
 def entries_of(acl):
-    return {kind: sorted(map(entry_text, acl.entries(kind))) for kind in PolicyType}
+    return {kind: sorted(entry.text for entry in acl.entries(kind)) for kind in PolicyType}
 
 
 @given(states(), states(), st.booleans(), st.booleans())

@@ -4,17 +4,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import compare
-from mqguard.auth.blank import is_blank
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.writer import write_document
-from mqguard.auth.policy import Acl, Decision, Entry, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
+from mqguard.model.text import is_blank
 from tests.property.analysis.universe import acl, acls, effort
 
 # A lone surrogate is no text in any file.

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 
 KNOWN = {"PUB": "P", "SUB": "S", "PUB|SUB": "PS", "SUB|PUB": "PS"}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mqguard.auth.action import Action
 from mqguard.auth.migration.acl_v1 import AclV1File, AclV1FileInvalid, parse_acl_v1, trimmed
+from mqguard.auth.policy import Action
 from mqguard.auth.user import Secret
 
 

@@ -7,18 +7,16 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.conversion import AccountUnfit, convert
 from mqguard.auth.migration.differential import differences, differences_of
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import User, UserStatus, UserType
+from mqguard.auth.user import Subject, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.topic_ownership import group_need, topic_need
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault

@@ -3,20 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
-from mqguard.auth.explain_text import entry_text
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions
 from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
 from mqguard.auth.migration.report import NoteKind
-from mqguard.auth.policy import PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Action, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
-from mqguard.auth.rights import Rights
 from mqguard.auth.user import Secret, User, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
 from tests.unit.auth.migration.plain_rules import allows
@@ -56,7 +54,7 @@ def planned(text, existing=NOBODY):
 
 
 def entries(acl):
-    return {policy.type: [entry_text(entry) for entry in policy.entries] for policy in acl.policies}
+    return {policy.type: [entry.text for entry in policy.entries] for policy in acl.policies}
 
 
 def account(**lines):

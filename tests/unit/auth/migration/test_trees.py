@@ -5,19 +5,17 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.action import Action
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
 from mqguard.auth.migration.report import NoteKind
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
-from mqguard.auth.request import AccessRequest
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.rights import Rights
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import LiveSecret, Secret, User, UserType
+from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
 

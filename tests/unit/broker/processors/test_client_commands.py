@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.model import record
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from mqguard.auth.resource import Resource
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus
+from mqguard.auth.user import Subject, UserStatus
 from mqguard.broker.processors import clients
 from mqguard.engine.clients import CLIENT_LIFE_MS, PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS

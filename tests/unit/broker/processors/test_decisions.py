@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
-from mqguard.auth.subject import Subject
+from mqguard.auth.user import Subject
 from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.denial import WITHHELD
 from mqguard.remoting.codes import OwnCode, ResponseCode

@@ -2,8 +2,7 @@
 
 import pytest
 
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus, UserType
+from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription

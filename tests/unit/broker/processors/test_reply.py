@@ -4,11 +4,9 @@ import weakref
 
 import pytest
 
-from mqguard.auth.action import Action
-from mqguard.auth.policy import Acl, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
-from mqguard.auth.subject import Subject
-from mqguard.auth.user import UserStatus
+from mqguard.auth.user import Subject, UserStatus
 from mqguard.dispatch import client_calls
 from mqguard.model import properties
 from mqguard.model.topic import TopicConfig

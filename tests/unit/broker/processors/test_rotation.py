@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.auth.signature import sign
+from mqguard.auth.authentication import sign
 from mqguard.auth.user import LiveSecret, Secret
 from mqguard.broker.processors.access import LONGEST_KEPT_MS
 from mqguard.guard.audit import AdminChange

@@ -1,6 +1,6 @@
 """The table is whole, and what it leaves open is known by name. (`tests/vectors` compares it with what Apache checks.)"""
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.evaluation import TABLE

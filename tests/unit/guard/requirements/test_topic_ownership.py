@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.action import Action
+from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.row import CREATE, DELETE, GET, PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET
