@@ -12,6 +12,7 @@ from mqguard.guard.requirements.row import (
     GET,
     INVENTORY,
     PUB_SUB_GET,
+    SUB_GET,
     Requirement,
     topic,
 )
@@ -58,6 +59,13 @@ def create_static_topic(command: Command) -> Iterator[RequiredPermission]:
 
 
 _ONE_GET = Requirement(named=(topic(GET),))
+_OFFSETS = Requirement(
+    named=(topic(SUB_GET),),
+    because=(
+        "Apache wants Get alone, so a broadcasting consumer with Sub on topic and group receives nothing; every answer "
+        "to a pull contains the same offsets"
+    ),
+)
 
 ROWS: dict[int, Requirement] = {
     RequestCode.GET_ROUTEINFO_BY_TOPIC: Requirement(
@@ -87,10 +95,10 @@ ROWS: dict[int, Requirement] = {
     RequestCode.DELETE_TOPIC_IN_BROKER: Requirement(named=(topic(DELETE),)),
     RequestCode.GET_TOPIC_CONFIG: _ONE_GET,
     RequestCode.GET_TOPIC_STATS_INFO: _ONE_GET,
-    RequestCode.SEARCH_OFFSET_BY_TIMESTAMP: _ONE_GET,
-    RequestCode.GET_MAX_OFFSET: _ONE_GET,
-    RequestCode.GET_MIN_OFFSET: _ONE_GET,
-    RequestCode.GET_EARLIEST_MSG_STORETIME: _ONE_GET,
+    RequestCode.SEARCH_OFFSET_BY_TIMESTAMP: _OFFSETS,
+    RequestCode.GET_MAX_OFFSET: _OFFSETS,
+    RequestCode.GET_MIN_OFFSET: _OFFSETS,
+    RequestCode.GET_EARLIEST_MSG_STORETIME: _OFFSETS,
     RequestCode.QUERY_TOPIC_CONSUME_BY_WHO: _ONE_GET,
     RequestCode.CHECK_ROCKSDB_CQ_WRITE_PROGRESS: Requirement(
         named=(topic(GET),), because="without a topic Apache looks at every topic, unchecked"

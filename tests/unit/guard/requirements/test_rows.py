@@ -38,10 +38,10 @@ PROMISE = """
 105  topic=t → Pub or Sub or Get on Topic:t
 351  topic=t → Get on Topic:t
 202  topic=t → Get on Topic:t
-29   topic=t → Get on Topic:t
-30   topic=t → Get on Topic:t
-31   topic=t → Get on Topic:t
-32   topic=t → Get on Topic:t
+29   topic=t → Sub or Get on Topic:t
+30   topic=t → Sub or Get on Topic:t
+31   topic=t → Sub or Get on Topic:t
+32   topic=t → Sub or Get on Topic:t
 300  topic=t → Get on Topic:t
 354  topic=t → Get on Topic:t
 21   → Get or List on Cluster:c
