@@ -1,4 +1,4 @@
-"""Every difference from Apache that the page names has tests, and they are there."""
+"""Every difference from Apache that the page names has tests, and these tests exist."""
 
 import ast
 import re
@@ -9,14 +9,14 @@ PAGE = (ROOT / "docs" / "access-control.md").read_text()
 
 
 def table(heading: str) -> dict[str, str]:
-    """The rows under a heading, by their first cell."""
+    """Return the rows under a heading by their first cell."""
     part = PAGE.split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
     lines = [line for line in part.splitlines() if line.startswith("| ")][1:]
     return {line.split(" | ")[0].removeprefix("| "): line for line in lines}
 
 
 def names_of_tests(path: str) -> set[str]:
-    """Names of the tests in a file."""
+    """Return the names of the tests in a file."""
     return {
         node.name
         for node in ast.walk(ast.parse((ROOT / path).read_text()))
@@ -24,9 +24,9 @@ def names_of_tests(path: str) -> set[str]:
     }
 
 
-def test_every_rule_has_tests_and_every_test_is_there() -> None:
+def test_every_rule_has_tests_and_every_test_exists() -> None:
     rules = table("## Differences from Apache RocketMQ")
-    tested = table("### Where the rules are tested")
+    tested = table("### Tests of these rules")
     assert rules.keys() == tested.keys()
     assert len(rules) > 12
     for rule, line in tested.items():

@@ -1,8 +1,9 @@
-"""Every example in the pages about policies runs, and says what the page says.
+"""Every example in the pages about policies runs, and its output is the one on the page.
 
-A fenced block whose language is followed by `file=NAME` is written into a directory of the page. A `console` block is
-a dialogue there: each `$ ` line is run, and what follows it is its whole output. `exit=N` after the language is the exit
-code of the last command; that of all others is not looked at. `NAME=value` before a command is its environment.
+A fenced block whose language is followed by `file=NAME` is written into a directory of the page. In a `console` block,
+each line that begins with `$ ` is run in that directory, and the lines after it are its whole output. `exit=N` after the
+language is the exit code of the last command; other exit codes are not checked. `NAME=value` before a command sets its
+environment.
 """
 
 import os
@@ -30,7 +31,7 @@ class Block(NamedTuple):
 
 
 def blocks(page):
-    """The fenced blocks of a page."""
+    """Return the fenced blocks of a page."""
     found, start, info, lines = [], 0, "", []
     for number, line in enumerate((DOCS / page).read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("```") and not start:
@@ -46,7 +47,7 @@ def blocks(page):
 
 
 def dialogue(text):
-    """Commands, each with its output."""
+    """Return the commands of a block, each with its output."""
     found = []
     for line in text.splitlines():
         if line.startswith("$ "):
@@ -71,7 +72,7 @@ def run(command, monkeypatch, capsys):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
-    """From top to bottom, files and commands build on each other."""
+    """The examples of a page run from top to bottom; later ones use the files of earlier ones."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("MQGUARD_")]:
         monkeypatch.delenv(name)
@@ -93,7 +94,7 @@ def test_the_examples_of_a_page(page, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_block_is_an_example_that_runs(page):
-    """No block on these pages is only for show."""
+    """Every block on these pages is a file or is run."""
     for block in blocks(page):
         assert block.language == "console" or "file" in block.options, f"docs/{page}:{block.line}"
 
@@ -112,18 +113,18 @@ def test_every_named_difference_from_apache_is_listed():
 
 
 def test_every_rule_of_the_linter_is_explained():
-    """Each machine word that `mqguard lint` says has its line."""
+    """Every rule that `mqguard lint` prints has a row."""
     text = (DOCS / "policy-as-code.md").read_text(encoding="utf-8")
     assert all(f"| `{rule.value}` |" in text for rule in LintRule)
 
 
 def test_every_note_of_a_migration_is_explained():
-    """Each machine word that `mqguard migrate` says has its line."""
+    """Every kind of note that `mqguard migrate` prints has a row."""
     text = (DOCS / "migration.md").read_text(encoding="utf-8")
     assert all(f"| `{topic.value}` |" in text for topic in NoteKind)
 
 
 def test_every_reason_of_a_verdict_is_explained():
-    """Each machine word for a verdict has its line."""
+    """Every reason of a decision has a row."""
     text = (DOCS / "access-control.md").read_text(encoding="utf-8")
     assert all(f"| `{reason.value}` |" in text for reason in Reason)

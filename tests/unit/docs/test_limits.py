@@ -1,4 +1,4 @@
-"""The page tells the limits that clients may meet as they are."""
+"""The page `getting-started.md` has the limits that the code enforces."""
 
 from pathlib import Path
 
@@ -23,32 +23,32 @@ MIB = 1024 * 1024
 
 
 def rows() -> dict[str, list[str]]:
-    """The cells under the heading, by the first of their row."""
+    """Return the cells under the heading by the first cell of their row."""
     part = PAGE.split("\n## Limits\n", 1)[1].split("\n## ", 1)[0]
     cells = [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("| ")]
     return {first: rest for first, *rest in cells[1:]}
 
 
-def test_the_page_tells_the_limits() -> None:
+def test_the_page_has_the_limits() -> None:
     net = NetSettings()
-    anonymous, proven = body_limits.anonymous_limits(), body_limits.authenticated_limits()
-    most = body_limits.TABLE[RequestCode.REGISTER_BROKER]
+    anonymous, authenticated = body_limits.anonymous_limits(), body_limits.authenticated_limits()
+    largest = body_limits.TABLE[RequestCode.REGISTER_BROKER]
     pulls = BrokerSettings().waiting_pulls
-    assert {name: most for name, (most, _) in rows().items()} == {
+    assert {name: maximum for name, (maximum, _) in rows().items()} == {
         "a frame": f"{net.max_frame // MIB} MiB",
         "a header": (
-            f"{proven.header // 1024} KiB and {proven.fields} fields; {anonymous.header // 1024} KiB and "
+            f"{authenticated.header // 1024} KiB and {authenticated.fields} fields; {anonymous.header // 1024} KiB and "
             f"{anonymous.fields} fields before the connection has authenticated"
         ),
         "a message": f"`maxMessageSize`, {net.max_message // MIB} MiB",
         "other bodies": (
-            f"{body_limits._NO_BODY.authenticated // 1024} KiB to {most.authenticated // MIB} MiB, by the code of the "
-            f"request; {body_limits._NO_BODY.anonymous // 1024} KiB to {most.anonymous // MIB} MiB before the connection "
+            f"{body_limits._NO_BODY.authenticated // 1024} KiB to {largest.authenticated // MIB} MiB, by the code of the "
+            f"request; {body_limits._NO_BODY.anonymous // 1024} KiB to {largest.anonymous // MIB} MiB before the connection "
             "has authenticated"
         ),
-        "a frame that has begun": (
+        "an incomplete frame": (
             f"{net.frame_seconds:g} s, at least {net.min_rate // 1024} KiB a second after the first "
-            f"{net.rate_grace_seconds:g} s, and no {net.stall_seconds:g} s without a byte; "
+            f"{net.rate_grace_seconds:g} s, and at most {net.stall_seconds:g} s without a byte; "
             f"{net.anonymous_stall_seconds:g} s before the connection has authenticated"
         ),
         "a connection that has sent no request": f"{net.silent_seconds:g} s",
@@ -62,16 +62,16 @@ def test_the_page_tells_the_limits() -> None:
             f"{unfinished_batches.MAX_BYTES // MIB} MiB; if they are used up, a user below an even share still gets more"
         ),
         "keys of a message (`KEYS`)": f"{log.MAX_KEYS}",
-        "what a query by key answers": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
+        "messages that a query by key returns": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
         "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
         "all filters of a client together": (
             f"{client_requests.MAX_FILTERS:,} characters, {client_requests.MAX_DIFFERENT_FILTERS:,} of different ones"
         ),
-        "tags of a pull that waits": f"{pull.MOST_TAGS}",
-        "pulls that wait": f"{pulls:,}; {pulls // long_polling._SHARE:,} of one connection",
+        "tags of a suspended pull": f"{pull.MOST_TAGS}",
+        "suspended pulls": f"{pulls:,}; {pulls // long_polling._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
-        "what all clients together subscribe to": (
+        "subscriptions of all clients together": (
             f"{live_clients.MAX_PLACES:,} places: four for a group of a client, one for a subscription, one more for "
             f"each {live_clients._BYTES_PER_PLACE} bytes of names and filters"
         ),
@@ -107,7 +107,9 @@ def test_the_page_tells_the_limits() -> None:
     }
     assert (topics.MAX_TOPICS, pop.MAX_ACKS) == (groups.MAX_CONFIGS, clients.MAX_QUEUES)
     anonymous_ms = f"{scheduler.ANONYMOUS_BUDGET_S * 1000:g} ms for all connections that have not authenticated"
-    assert f"{scheduler.BUDGET_S * 1000:g} ms of a turn for\nusers, and {anonymous_ms}" in PAGE
+    assert f"{scheduler.BUDGET_S * 1000:g} ms for users, and {anonymous_ms}" in PAGE
     assert f"A batch that takes longer than {send.FIRST_SLICE_S * 1000:g} ms" in PAGE
-    assert rows()["batches that are being stored"][1].startswith(f"refused with code {ResponseCode.SYSTEM_BUSY:d}")
-    assert rows()["messages of a batch"][1] == f"refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"
+    assert rows()["batches that are being stored"][1].startswith(
+        f"the request is refused with code {ResponseCode.SYSTEM_BUSY:d}"
+    )
+    assert rows()["messages of a batch"][1] == f"the request is refused with code {ResponseCode.MESSAGE_ILLEGAL:d}"
