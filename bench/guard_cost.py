@@ -29,8 +29,8 @@ from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 from mqguard.store.metadata.memory import MemoryMetadataStore
+from mqguard.telemetry.audit_files import RotatingFile
 from mqguard.telemetry.audit_writer import AuditWriter
-from mqguard.telemetry.rotating_file import RotatingFile
 
 ROUNDS = 7
 TURN = 128

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from mqguard.cli.main import mqguard
+from mqguard.config.loader import OPTIONS, SECTIONS
 from mqguard.config.option import Option
-from mqguard.config.options import OPTIONS, SECTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- made by tools/write_docs.py: do not edit -->\n"

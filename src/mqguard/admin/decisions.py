@@ -25,7 +25,7 @@ from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.net.errors import LinkError
 from mqguard.remoting.codes import OwnCode, ResponseCode
 from mqguard.remoting.headers.access import DecisionHeader
-from mqguard.telemetry.audit_search import find_decision
+from mqguard.telemetry.audit_files import find_decision
 
 
 class ExplainedRequest(NamedTuple):

@@ -277,7 +277,7 @@ class PolicySource(NamedTuple):
             document = load_document(self.file)
             return document.directory, document
         if self.store is not None:
-            from mqguard.runtime.offline import open_manager
+            from mqguard.runtime.access import open_manager
 
             with open_manager(self.store) as manager:
                 return state_of(manager.snapshot), None

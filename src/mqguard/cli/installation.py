@@ -31,8 +31,7 @@ def config(path: Path | None, *, show_all: bool, as_json: bool) -> None:
 
     Exit code 2: the configuration is not valid, so a server would not start.
     """
-    from mqguard.config.loader import load
-    from mqguard.config.options import OPTIONS
+    from mqguard.config.loader import OPTIONS, load
 
     found = load(path, os.environ)
     shown = [option for option in OPTIONS if show_all or found.is_set(option)]

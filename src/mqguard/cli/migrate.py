@@ -87,7 +87,7 @@ def _run(files: "list[AclV1File]", store: Path | None, *, carry_out: bool) -> "M
 
     if store is None:
         return plan_migration(files)
-    from mqguard.runtime.offline import open_manager
+    from mqguard.runtime.access import open_manager
 
     with open_manager(store) as manager:
         return run(files, manager) if carry_out else plan_migration(files, state_of(manager.snapshot))

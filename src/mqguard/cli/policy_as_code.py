@@ -141,7 +141,7 @@ def apply(
     options = PlanOptions(prune, set_secrets, _pairs(confirmed))
     sender = None
     if store is not None:
-        from mqguard.runtime.offline import open_manager
+        from mqguard.runtime.access import open_manager
 
         with open_manager(store) as manager:
             plans = {str(store): apply_to_manager(file, manager, options)}

@@ -73,7 +73,7 @@ def standalone(
 
 
 def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
-    from mqguard.config.options import OPTIONS
+    from mqguard.config.loader import OPTIONS
 
     secret = {option.name for option in OPTIONS if option.secret}
     for flag in flags:

@@ -3,7 +3,7 @@
 Names and meanings are Apache RocketMQ's (`AuthConfig` of release 5.5.0) if Apache has the option.
 """
 
-from mqguard.config import kinds
+from mqguard.config import option
 from mqguard.config.option import Option
 from mqguard.config.secret import Credentials
 
@@ -14,7 +14,7 @@ _EACH = "`stateless`: every request is checked; `stateful`: a verdict is kept un
 
 AUTHENTICATION_ENABLED = Option(
     "authenticationEnabled",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if every request must be signed by a known user.",
     section="auth",
@@ -22,14 +22,14 @@ AUTHENTICATION_ENABLED = Option(
 )
 AUTHENTICATION_PROVIDER = Option(
     "authenticationProvider",
-    kinds.plugin({_AUTHENTICATION + "provider.DefaultAuthenticationProvider": "default"}),
+    option.plugin({_AUTHENTICATION + "provider.DefaultAuthenticationProvider": "default"}),
     "default",
     "The provider that authenticates requests.",
     "auth",
 )
 AUTHENTICATION_METADATA_PROVIDER = Option(
     "authenticationMetadataProvider",
-    kinds.plugin({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
+    option.plugin({_AUTHENTICATION + "provider.LocalAuthenticationMetadataProvider": "local"}),
     "local",
     "The store of users: `local` is the data directory.",
     "auth",
@@ -37,7 +37,7 @@ AUTHENTICATION_METADATA_PROVIDER = Option(
 )
 AUTHENTICATION_STRATEGY = Option(
     "authenticationStrategy",
-    kinds.plugin(
+    option.plugin(
         {
             _AUTHENTICATION + "strategy.StatelessAuthenticationStrategy": "stateless",
             _AUTHENTICATION + "strategy.StatefulAuthenticationStrategy": "stateful",
@@ -49,7 +49,7 @@ AUTHENTICATION_STRATEGY = Option(
 )
 AUTHENTICATION_WHITELIST = Option(
     "authenticationWhitelist",
-    kinds.REQUESTS,
+    option.REQUESTS,
     frozenset(),
     "Request codes that need no signature.",
     "auth",
@@ -57,7 +57,7 @@ AUTHENTICATION_WHITELIST = Option(
 )
 INIT_AUTHENTICATION_USER: Option[Credentials | None] = Option(
     "initAuthenticationUser",
-    kinds.USER_CREDENTIALS,
+    option.USER_CREDENTIALS,
     None,
     "A super user that is created at start unless a user of its name exists.",
     "auth",
@@ -67,7 +67,7 @@ INIT_AUTHENTICATION_USER: Option[Credentials | None] = Option(
 )
 INNER_CLIENT_CREDENTIALS: Option[Credentials | None] = Option(
     "innerClientAuthenticationCredentials",
-    kinds.INNER_CREDENTIALS,
+    option.INNER_CREDENTIALS,
     None,
     "The credentials of brokers and proxies for their own requests; also a super user, created as the one above.",
     "auth",
@@ -76,7 +76,7 @@ INNER_CLIENT_CREDENTIALS: Option[Credentials | None] = Option(
 )
 AUTHORIZATION_ENABLED = Option(
     "authorizationEnabled",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if every request must be allowed by a policy of its user.",
     section="auth",
@@ -84,7 +84,7 @@ AUTHORIZATION_ENABLED = Option(
 )
 AUTHORIZATION_ENFORCEMENT = Option(
     "authorizationEnforcement",
-    kinds.choice("enforce", "shadow"),
+    option.choice("enforce", "shadow"),
     "enforce",
     "`shadow` allows policy denials of authenticated users, and only records them (see access-control.md).",
     "auth",
@@ -92,14 +92,14 @@ AUTHORIZATION_ENFORCEMENT = Option(
 )
 AUTHORIZATION_PROVIDER = Option(
     "authorizationProvider",
-    kinds.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
+    option.plugin({_AUTHORIZATION + "provider.DefaultAuthorizationProvider": "default"}),
     "default",
     "The provider that authorizes requests.",
     "auth",
 )
 AUTHORIZATION_METADATA_PROVIDER = Option(
     "authorizationMetadataProvider",
-    kinds.plugin({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
+    option.plugin({_AUTHORIZATION + "provider.LocalAuthorizationMetadataProvider": "local"}),
     "local",
     "The store of policies; always the same as `authenticationMetadataProvider`.",
     "auth",
@@ -107,7 +107,7 @@ AUTHORIZATION_METADATA_PROVIDER = Option(
 )
 AUTHORIZATION_STRATEGY = Option(
     "authorizationStrategy",
-    kinds.plugin(
+    option.plugin(
         {
             _AUTHORIZATION + "strategy.StatelessAuthorizationStrategy": "stateless",
             _AUTHORIZATION + "strategy.StatefulAuthorizationStrategy": "stateful",
@@ -119,18 +119,18 @@ AUTHORIZATION_STRATEGY = Option(
 )
 AUTHORIZATION_WHITELIST = Option(
     "authorizationWhitelist",
-    kinds.REQUESTS,
+    option.REQUESTS,
     frozenset(),
     "Request codes that need no policy.",
     "auth",
     says_default="none",
 )
 TRACE_TOPIC = Option(
-    "msgTraceTopicName", kinds.NAME, "RMQ_SYS_TRACE_TOPIC", "The topic to which clients send traces.", "auth"
+    "msgTraceTopicName", option.NAME, "RMQ_SYS_TRACE_TOPIC", "The topic to which clients send traces.", "auth"
 )
 TRACE_TOPIC_OPEN = Option(
     "traceTopicOpen",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if any user may send traces unless a policy denies it.",
     section="auth",
@@ -138,7 +138,7 @@ TRACE_TOPIC_OPEN = Option(
 )
 TRUST_CLAIMED_USER = Option(
     "authorizationTrustsClaimedUser",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=False,
     help="Confirms authorization without authentication: policies apply to any name that a client claims.",
     section="auth",
@@ -146,35 +146,35 @@ TRUST_CLAIMED_USER = Option(
 )
 STATEFUL_ENTRIES = Option(
     "statefulAuthenticationCacheMaxNum",
-    kinds.integer(1, 10_000_000),
+    option.integer(1, 10_000_000),
     10_000,
     "How many users the stateful strategy caches for one connection; 16 at most. They end with the connection.",
     "auth",
 )
 STATEFUL_SECONDS = Option(
     "statefulAuthenticationCacheExpiredSecond",
-    kinds.integer(1, 86_400),
+    option.integer(1, 86_400),
     60,
     "How long the stateful strategy caches a connection.",
     "auth",
 )
 STATEFUL_RULINGS = Option(
     "statefulAuthorizationCacheMaxNum",
-    kinds.integer(1, 10_000_000),
+    option.integer(1, 10_000_000),
     10_000,
     "The maximum number of answers of an authorization plugin that the stateful strategy caches.",
     "auth",
 )
 STATEFUL_RULINGS_SECONDS = Option(
     "statefulAuthorizationCacheExpiredSecond",
-    kinds.integer(1, 86_400),
+    option.integer(1, 86_400),
     60,
     "How long the stateful strategy caches an answer of an authorization plugin; mqguard's policies are never stale.",
     "auth",
 )
 AUTHENTICATION_HANDLERS = Option(
     "authenticationHandlers",
-    kinds.PLUGINS,
+    option.PLUGINS,
     (),
     "Plugins that are called, in this order, after a client has authenticated.",
     "auth",
@@ -183,7 +183,7 @@ AUTHENTICATION_HANDLERS = Option(
 )
 AUTHORIZATION_HANDLERS = Option(
     "authorizationHandlers",
-    kinds.PLUGINS,
+    option.PLUGINS,
     (),
     "Plugins that are called, in this order, after policies have allowed a request.",
     "auth",
@@ -192,7 +192,7 @@ AUTHORIZATION_HANDLERS = Option(
 )
 PLUGIN_TIMEOUT = Option(
     "pluginTimeoutMs",
-    kinds.integer(1, 60_000),
+    option.integer(1, 60_000),
     1_000,
     "How long a request waits for all of its plugins, in milliseconds, before it is denied.",
     "auth",
@@ -200,7 +200,7 @@ PLUGIN_TIMEOUT = Option(
 )
 PLUGIN_THREADS = Option(
     "pluginThreads",
-    kinds.integer(1, 256),
+    option.integer(1, 256),
     8,
     "The maximum number of concurrent calls of a plugin that may block.",
     "auth",
@@ -208,14 +208,14 @@ PLUGIN_THREADS = Option(
 )
 MIGRATE_V1 = Option(
     "migrateAuthFromV1Enabled",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=False,
     help="True if a start migrates users from the files of ACL 1.0; see `mqguard migrate` for a dry run.",
     section="auth",
 )
 ROCKETMQ_HOME = Option(
     "rocketmqHome",
-    kinds.OPTIONAL_PATH,
+    option.OPTIONAL_PATH,
     None,
     "The directory with `conf/acl` and `conf/plain_acl.yml` of ACL 1.0.",
     "auth",
@@ -223,7 +223,7 @@ ROCKETMQ_HOME = Option(
 )
 SECRET_EXPOSURE = Option(
     "secretExposure",
-    kinds.choice("sealed", "masked", "plain"),
+    option.choice("sealed", "masked", "plain"),
     "sealed",
     "The form of secrets in answers to administrators: encrypted so that a copy of the user works, hidden, or clear.",
     "auth",

@@ -9,17 +9,55 @@ import enum
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-from mqguard.config import properties
+from mqguard.config import access_options, properties, server_options
 from mqguard.config.errors import ConfigInvalid, ValueInvalid
 from mqguard.config.option import ENVIRONMENT_PREFIX, Option
-from mqguard.config.options import BY_NAME, NOT_OPTIONS, SECRETS_PREFIX
 
 T = TypeVar("T")
 
 MAX_FILE_BYTES = 1 << 20
 """Maximum size of the file: a configuration is a page of text, and a larger file is a mistake, such as a log."""
+
+
+NOT_OPTIONS = frozenset(
+    {
+        "MQGUARD_ACCESS_KEY",
+        "MQGUARD_SECRET_KEY",
+        "MQGUARD_NAMESRV",
+        "MQGUARD_CONFIG",
+        "MQGUARD_DATA",
+        "MQGUARD_SEALING_KEY",
+        "MQGUARD_TRACEBACK",
+        "MQGUARD_VENV",
+    }
+)
+"""Environment variables of mqguard that are not options: they belong to the command line and to the set-up."""
+
+SECRETS_PREFIX = "MQGUARD_SECRET_"
+"""Prefix of environment variables that policy files use for the secrets of users."""
+
+SECTIONS = {
+    "auth": "Authentication and authorization",
+    "broker": "The broker",
+    "namesrv": "The name server",
+    "engine": "Topics, groups and messages",
+    "store": "Storage",
+    "net": "Connections and TLS",
+    "audit": "Audit and logs",
+}
+
+OPTIONS: tuple[Option[Any], ...] = tuple(
+    value
+    for module in (access_options, server_options)
+    for value in list(vars(module).values())
+    if isinstance(value, Option)
+)
+"""All options, in the order of documentation."""
+
+BY_NAME: dict[str, Option[Any]] = {option.name: option for option in OPTIONS}
+"""Options by their key in `broker.conf`."""
 
 
 PLUGIN_PREFIX = "plugin."

@@ -7,59 +7,59 @@ of release 5.5.0) if Apache has the option.
 from pathlib import Path
 
 from mqguard.auth.user import Secret
-from mqguard.config import kinds
+from mqguard.config import option
 from mqguard.config.option import Option
 
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
 CLUSTER_NAME = Option(
-    "brokerClusterName", kinds.NAME, "DefaultCluster", "The name of the cluster, as in `Cluster:NAME`.", "broker"
+    "brokerClusterName", option.NAME, "DefaultCluster", "The name of the cluster, as in `Cluster:NAME`.", "broker"
 )
 BROKER_NAME = Option(
-    "brokerName", kinds.NAME, "broker-a", "The name of the broker.", "broker", apache_default="the host's name"
+    "brokerName", option.NAME, "broker-a", "The name of the broker.", "broker", apache_default="the host's name"
 )
-BROKER_ID = Option("brokerId", kinds.integer(0, 2**31 - 1), 0, "The number of the broker; 0 is the master.", "broker")
+BROKER_ID = Option("brokerId", option.integer(0, 2**31 - 1), 0, "The number of the broker; 0 is the master.", "broker")
 BROKER_IP = Option(
     "brokerIP1",
-    kinds.HOST,
+    option.HOST,
     "127.0.0.1",
     "The address under which clients reach the broker; routes name it.",
     "broker",
     apache_default="an address of the host",
 )
-LISTEN_PORT = Option("listenPort", kinds.PORT, 10911, "The broker's port; 0 takes any free one.", "broker")
+LISTEN_PORT = Option("listenPort", option.PORT, 10911, "The broker's port; 0 takes any free one.", "broker")
 BIND_ADDRESS = Option(
     "bindAddress",
-    kinds.HOST,
+    option.HOST,
     "",
     "The address that mqguard listens on; `0.0.0.0` or `::` for all.",
     "broker",
     says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
     apache_default="`0.0.0.0`",
 )
-REGION_ID = Option("regionId", kinds.NAME, "DefaultRegion", "The name of the region, sent to clients.", "broker")
-TRACE_ON = Option("traceOn", kinds.BOOLEAN, default=True, help="True if clients should send traces.", section="broker")
+REGION_ID = Option("regionId", option.NAME, "DefaultRegion", "The name of the region, sent to clients.", "broker")
+TRACE_ON = Option("traceOn", option.BOOLEAN, default=True, help="True if clients should send traces.", section="broker")
 NAMESRV_LISTEN_PORT = Option(
-    "namesrvListenPort", kinds.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
+    "namesrvListenPort", option.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
 )
 
 AUTO_CREATE_TOPIC = Option(
     "autoCreateTopicEnable",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if sending to a new topic creates it, if the user may.",
     section="engine",
 )
 AUTO_CREATE_GROUP = Option(
     "autoCreateSubscriptionGroup",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if consuming as a new group creates it.",
     section="engine",
 )
 MAX_TOPICS = Option(
     "maxTopics",
-    kinds.integer(1, 1_000_000),
+    option.integer(1, 1_000_000),
     20_000,
     "The maximum number of topics, without those of the broker itself and of groups. Existing ones stay.",
     "engine",
@@ -67,7 +67,7 @@ MAX_TOPICS = Option(
 )
 MAX_TOPICS_PER_USER = Option(
     "maxTopicsPerUser",
-    kinds.integer(0, 1_000_000),
+    option.integer(0, 1_000_000),
     1_000,
     "The maximum number of topics that a user has created and that exist. Super users have no such limit.",
     "engine",
@@ -75,7 +75,7 @@ MAX_TOPICS_PER_USER = Option(
 )
 MAX_GROUPS = Option(
     "maxSubscriptionGroups",
-    kinds.integer(1, 1_000_000),
+    option.integer(1, 1_000_000),
     20_000,
     "The maximum number of consumer groups. Existing ones stay.",
     "engine",
@@ -83,7 +83,7 @@ MAX_GROUPS = Option(
 )
 MAX_GROUPS_PER_USER = Option(
     "maxSubscriptionGroupsPerUser",
-    kinds.integer(0, 1_000_000),
+    option.integer(0, 1_000_000),
     1_000,
     "The maximum number of groups that a user has created and that exist. Super users have no such limit.",
     "engine",
@@ -91,30 +91,30 @@ MAX_GROUPS_PER_USER = Option(
 )
 DEFAULT_QUEUES = Option(
     "defaultTopicQueueNums",
-    kinds.integer(1, 1024),
+    option.integer(1, 1024),
     8,
     "The maximum number of queues of an automatically created topic.",
     "engine",
 )
 MAX_MESSAGE_SIZE = Option(
-    "maxMessageSize", kinds.SIZE, 4 * 1024 * 1024, "The maximum message size.", "engine", says_default="`4M`"
+    "maxMessageSize", option.SIZE, 4 * 1024 * 1024, "The maximum message size.", "engine", says_default="`4M`"
 )
 MESSAGE_DELAY_LEVELS = Option(
-    "messageDelayLevel", kinds.DELAY_LEVELS, DELAY_LEVELS, "The delays of the levels 1, 2, 3, …", "engine"
+    "messageDelayLevel", option.DELAY_LEVELS, DELAY_LEVELS, "The delays of the levels 1, 2, 3, …", "engine"
 )
 MAX_FETCH_MESSAGES = Option(
     "maxTransferCountOnMessageInMemory",
-    kinds.integer(1, 1024),
+    option.integer(1, 1024),
     32,
     "The maximum number of messages of one pull.",
     "engine",
 )
 MAX_FETCH_BYTES = Option(
-    "maxTransferBytesOnMessageInMemory", kinds.SIZE, 256 * 1024, "The maximum number of bytes of one pull.", "engine"
+    "maxTransferBytesOnMessageInMemory", option.SIZE, 256 * 1024, "The maximum number of bytes of one pull.", "engine"
 )
 LONG_POLLING = Option(
     "longPollingEnable",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True if a pull waits for messages as long as its client requests.",
     section="engine",
@@ -122,7 +122,7 @@ LONG_POLLING = Option(
 
 STORE_PATH = Option(
     "storePathRootDir",
-    kinds.PATH,
+    option.PATH,
     Path("mqguard-data"),
     "The data directory. Only one process uses it at a time.",
     "store",
@@ -131,24 +131,24 @@ STORE_PATH = Option(
 )
 FLUSH_DISK_TYPE = Option(
     "flushDiskType",
-    kinds.choice("ASYNC_FLUSH", "SYNC_FLUSH"),
+    option.choice("ASYNC_FLUSH", "SYNC_FLUSH"),
     "ASYNC_FLUSH",
     "When a message counts as stored: `ASYNC_FLUSH` survives the end of the process, `SYNC_FLUSH` that of the machine.",
     "store",
 )
 FLUSH_INTERVAL = Option(
     "flushIntervalCommitLog",
-    kinds.integer(10, 60_000),
+    option.integer(10, 60_000),
     500,
     "With `ASYNC_FLUSH`: every how many milliseconds what was stored is synced, to survive the end of the machine too.",
     "store",
 )
 FILE_RESERVED_TIME = Option(
-    "fileReservedTime", kinds.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
+    "fileReservedTime", option.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
 )
 MAX_BYTES = Option(
     "maxStoreBytes",
-    kinds.SIZE,
+    option.SIZE,
     0,
     "When more than this is kept, the oldest messages of the topic that keeps most are deleted; 0 sets no limit.",
     "store",
@@ -156,7 +156,7 @@ MAX_BYTES = Option(
 )
 MAX_TRACE_BYTES = Option(
     "maxTraceBytes",
-    kinds.SIZE,
+    option.SIZE,
     0,
     "When the trace topic keeps more than this, its oldest messages are deleted; 0 is a sixteenth of `maxStoreBytes`, "
     "or 256M without it.",
@@ -165,7 +165,7 @@ MAX_TRACE_BYTES = Option(
 )
 DISK_FULL_RATIO = Option(
     "diskSpaceWarningLevelRatio",
-    kinds.integer(10, 100),
+    option.integer(10, 100),
     95,
     "How full the disk may be, in percent, before messages are refused.",
     "store",
@@ -174,18 +174,18 @@ DISK_FULL_RATIO = Option(
 
 TLS_MODE = Option(
     "tls.server.mode",
-    kinds.choice("disabled", "permissive", "enforcing"),
+    option.choice("disabled", "permissive", "enforcing"),
     "permissive",
     "TLS is disabled, optional on the same port as plain connections, or required.",
     "net",
 )
 TLS_CERTIFICATE = Option(
-    "tls.server.certPath", kinds.OPTIONAL_PATH, None, "The certificate chain, PEM.", "net", says_default="none"
+    "tls.server.certPath", option.OPTIONAL_PATH, None, "The certificate chain, PEM.", "net", says_default="none"
 )
-TLS_KEY = Option("tls.server.keyPath", kinds.OPTIONAL_PATH, None, "The private key, PEM.", "net", says_default="none")
+TLS_KEY = Option("tls.server.keyPath", option.OPTIONAL_PATH, None, "The private key, PEM.", "net", says_default="none")
 TLS_KEY_PASSWORD: Option[Secret | None] = Option(
     "tls.server.keyPassword",
-    kinds.SECRET,
+    option.SECRET,
     None,
     "The passphrase of the private key.",
     "net",
@@ -194,7 +194,7 @@ TLS_KEY_PASSWORD: Option[Secret | None] = Option(
 )
 TLS_TRUST = Option(
     "tls.server.trustCertPath",
-    kinds.OPTIONAL_PATH,
+    option.OPTIONAL_PATH,
     None,
     "The certificate authorities of client certificates, PEM.",
     "net",
@@ -202,21 +202,21 @@ TLS_TRUST = Option(
 )
 TLS_CLIENT_AUTH = Option(
     "tls.server.need.client.auth",
-    kinds.choice("none", "optional", "require"),
+    option.choice("none", "optional", "require"),
     "none",
     "The use of client certificates. `require` needs `tls.server.mode = enforcing`.",
     "net",
 )
 TLS_TEST_MODE = Option(
     "tls.test.mode.enable",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=True,
     help="True to create a temporary certificate if none is given; otherwise there is no TLS without one.",
     section="net",
 )
 PROXY_PROTOCOL_PEERS = Option(
     "proxyProtocolPeers",
-    kinds.NETWORKS,
+    option.NETWORKS,
     (),
     "The load balancers whose PROXY protocol header is trusted.",
     "net",
@@ -226,14 +226,14 @@ PROXY_PROTOCOL_PEERS = Option(
 )
 IDLE_SECONDS = Option(
     "serverChannelMaxIdleTimeSeconds",
-    kinds.integer(1, 86_400),
+    option.integer(1, 86_400),
     120,
     "How long a connection may be idle before it is closed.",
     "net",
 )
 MAX_CONNECTIONS = Option(
     "maxConnections",
-    kinds.integer(1, 1_000_000),
+    option.integer(1, 1_000_000),
     16_384,
     "How many connections a port serves at a time.",
     "net",
@@ -241,7 +241,7 @@ MAX_CONNECTIONS = Option(
 )
 MAX_CONNECTIONS_PER_ADDRESS = Option(
     "maxConnectionsPerAddress",
-    kinds.integer(1, 1_000_000),
+    option.integer(1, 1_000_000),
     4096,
     "How many connections one address may have at a port; an IPv6 address counts as its /64 network.",
     "net",
@@ -250,7 +250,7 @@ MAX_CONNECTIONS_PER_ADDRESS = Option(
 
 AUDIT_PATH = Option(
     "auditPath",
-    kinds.OPTIONAL_PATH,
+    option.OPTIONAL_PATH,
     None,
     "The directory of the audit log.",
     "audit",
@@ -259,7 +259,7 @@ AUDIT_PATH = Option(
 )
 AUDIT_WHEN_FULL = Option(
     "auditWhenFull",
-    kinds.choice("drop", "refuse"),
+    option.choice("drop", "refuse"),
     "drop",
     "What happens to admissions while the audit log cannot keep up: their lines are dropped and counted, or they are "
     "refused. Denials are never dropped, and changes of users and policies are refused.",
@@ -267,11 +267,11 @@ AUDIT_WHEN_FULL = Option(
     ours=True,
 )
 AUDIT_MAX_FILE = Option(
-    "auditMaxFileSize", kinds.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
+    "auditMaxFileSize", option.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
 )
 AUDIT_FILES = Option(
     "auditMaxFiles",
-    kinds.integer(1, 1000),
+    option.integer(1, 1000),
     10,
     "How many full audit files of each form and stream are kept.",
     "audit",
@@ -279,7 +279,7 @@ AUDIT_FILES = Option(
 )
 AUDIT_SINKS = Option(
     "auditSinks",
-    kinds.PLUGINS,
+    option.PLUGINS,
     (),
     "Plugins that get every audit record, in addition to the files.",
     "audit",
@@ -288,7 +288,7 @@ AUDIT_SINKS = Option(
 )
 LOG_JSON = Option(
     "logJson",
-    kinds.BOOLEAN,
+    option.BOOLEAN,
     default=False,
     help="True if log lines on standard error are JSON objects.",
     section="audit",
@@ -296,7 +296,7 @@ LOG_JSON = Option(
 )
 LOG_LEVEL = Option(
     "logLevel",
-    kinds.choice("debug", "info", "warning", "error"),
+    option.choice("debug", "info", "warning", "error"),
     "info",
     "The minimum level of log lines on standard error.",
     "audit",

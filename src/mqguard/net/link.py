@@ -14,13 +14,20 @@ from typing import Final, cast
 from mqguard.model.channel import Channel
 from mqguard.model.peer import Peer
 from mqguard.net import proxy_protocol, tls
-from mqguard.net.address import plain_ip
-from mqguard.net.batch import ANONYMOUS_BATCH, BATCH, FIRST_FRAMES, SLOW_FRAME_S, SMALL_ANSWER, smaller_batch
 from mqguard.net.link_owner import LinkOwner
 from mqguard.net.liveness import Liveness
-from mqguard.net.scheduler import MAX_ANSWERS
+from mqguard.net.proxy_protocol import plain_ip
+from mqguard.net.scheduler import (
+    ANONYMOUS_BATCH,
+    BATCH,
+    FIRST_FRAMES,
+    MAX_ANSWERS,
+    SLOW_FRAME_S,
+    SMALL_ANSWER,
+    RequestWork,
+    smaller_batch,
+)
 from mqguard.net.settings import TlsMode
-from mqguard.net.work import WorkQueue
 from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
@@ -84,7 +91,7 @@ class ServerLink(asyncio.Protocol):
         self.account.links += 1
         self.certificate_subject: str | None = None
         self.closed = self.announced = self.was_served = self.is_waiting = self.has_place = self.is_settled = False
-        self.work = WorkQueue(hub, self)
+        self.work = RequestWork(hub, self)
         self.block: str | None = None
         self.held, self.used = 0, 0.0
         self.liveness = Liveness()

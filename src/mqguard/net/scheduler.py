@@ -4,15 +4,6 @@ A connection whose bytes have arrived waits here, undecoded, until the turn serv
 address block of connections that have not authenticated.
 """
 
-# Rule 1: the requests of one connection are served in their order.
-# Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
-# Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
-# Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
-# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit. A turn ends with a
-#   part of a request that takes several turns.
-# Rule 6: a connection that has just been accepted does not wait behind the others of its account. Of those, the one
-# that has used least time is served first: however many busy ones a user has, a quiet one waits for few of them.
-
 import asyncio
 import collections
 import heapq
@@ -23,7 +14,17 @@ from typing import Final, Protocol
 
 from mqguard.model.address import address_block
 from mqguard.model.peer import Peer
-from mqguard.remoting.link import WorkQueue
+from mqguard.remoting.link import Work, WorkQueue
+
+# Rule 1: the requests of one connection are served in their order.
+# Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
+# Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
+# Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
+# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit. A turn ends with a
+#   part of a request that takes several turns.
+# Rule 6: a connection that has just been accepted does not wait behind the others of its account. Of those, the one
+# that has used least time is served first: however many busy ones a user has, a quiet one waits for few of them.
+
 
 BUDGET_S: Final = 0.006
 """Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
@@ -336,3 +337,82 @@ class Scheduler:
         self._enqueue(source)
         # The turn ends with a part of long work: its commit takes as long as the part itself.
         return max(then, end) if source.work else then
+
+
+class WorkOwner(Protocol):
+    """The server whose turns do the work."""
+
+    scheduler: Scheduler
+
+    def end_turn_soon(self) -> None:
+        """Have this turn committed, or the next one."""
+
+
+class RequestWork:
+    """Work in the order in which it was begun; true while some is left.
+
+    Args:
+        owner: The server of the connection.
+        source: The connection.
+    """
+
+    __slots__ = ("_left", "_owner", "_source")
+
+    def __init__(self, owner: WorkOwner, source: Source) -> None:
+        self._owner = owner
+        self._source = source
+        # A deque takes 600 bytes more of each connection, and few items are ever in it.
+        self._left: list[Work] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def add(self, work: Work) -> None:
+        """Put work at the end, and serve the connection in this turn or a later one."""
+        self._left.append(work)
+        if not self._source.is_waiting:
+            self._owner.scheduler.add(self._source)
+
+    def clear(self) -> None:
+        """Drop all work."""
+        self._left.clear()
+
+    def advance(self, until: float) -> bool:
+        """Go on until that time of the clock, and return True if more is left."""
+        self._owner.end_turn_soon()
+        while self._left:
+            work = self._left.pop(0)
+            if work(until):
+                self._left.insert(0, work)
+            if _clock() >= until:
+                break
+        return bool(self._left)
+
+
+BATCH: Final = (16, 32 * 1024)
+"""Frames and bytes of a batch of a connection that has authenticated."""
+ANONYMOUS_BATCH: Final = (4, 8 * 1024)
+"""Frames and bytes of a batch of any other connection."""
+FIRST_FRAMES: Final = 2
+"""Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
+SMALL_ANSWER: Final = 16 * 1024
+"""Bytes of an answer up to which batches are whole."""
+SLOW_FRAME_S: Final = 0.000_5
+"""Seconds that a frame takes up to which batches are whole."""
+_ANSWERS: Final = 512 * 1024
+_SECONDS: Final = 0.002
+
+
+def smaller_batch(count: int, answer_size: int, frame_s: float) -> int:
+    """Return how many frames a batch has, if those of the batch before are a guide.
+
+    Args:
+        count: Frames of a whole batch.
+        answer_size: Mean size of their answers in bytes: the peer may not read them.
+        frame_s: Mean time of a frame in seconds: others wait meanwhile.
+    """
+    if answer_size > SMALL_ANSWER:
+        count = min(count, _ANSWERS // answer_size)
+    if frame_s > SLOW_FRAME_S:
+        count = min(count, int(_SECONDS / frame_s))
+    return max(1, count)

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from mqguard.net import address, limits, tls
+from mqguard.net import limits, proxy_protocol, tls
 from mqguard.net.acceptor import Acceptor
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.link import ServerLink
@@ -82,7 +82,7 @@ class RemotingServer:
         self.scheduler = Scheduler() if scheduler is None else scheduler
         self.links: set[ServerLink] = set()
         self._app = app
-        self._believed = address.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
+        self._believed = proxy_protocol.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
         self._places = Places[ServerLink](settings.max_connections, settings.max_connections_per_address)
         self._listeners: list[asyncio.Server | Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -218,7 +218,7 @@ class RemotingServer:
 
     def trusts_proxy_header(self, ip: str) -> bool:
         """Whether PROXY headers from this address are believed."""
-        return address.is_within(ip, self._believed)
+        return proxy_protocol.is_within(ip, self._believed)
 
     def connected(self, link: ServerLink) -> None:
         """Announce a link to the application."""

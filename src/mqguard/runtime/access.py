@@ -3,9 +3,13 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from mqguard.admin.broker_states import unavailable_errors
+from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
 from mqguard.auth.migration.migration import migrate
@@ -20,9 +24,12 @@ from mqguard.config.secret import Credentials, make_secret
 from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
 from mqguard.model.clock import Clock
 from mqguard.model.text import visible
+from mqguard.runtime.data_directory import read_migrated, write_migrated
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, save_credentials
-from mqguard.runtime.migrated_accounts import read_migrated, write_migrated
+from mqguard.runtime.process import SystemClock
+from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.sealing_key import load_sealing_key
 
 _LOG = logging.getLogger(__name__)
 
@@ -162,3 +169,36 @@ def _make_administrator(manager: MetadataManager, data: Path, first_start: OnAdm
             "not valid, and start again"
         )
     first_start(made, path)
+
+
+@contextmanager
+def open_manager(data: Path) -> Iterator[MetadataManager]:
+    """Open the users and policies of a stopped server.
+
+    Each change is stored with its record, which the server writes to the audit log at its next start.
+
+    Raises:
+        PolicyInvalid: The path is not a data directory, or its key is missing.
+        SourceUnavailable: A server is using the data directory, or it cannot be read.
+    """
+    if not (data / "access").is_dir():
+        raise PolicyInvalid(f"`{data}` is not a data directory of mqguard: it has no `access` directory")
+    given = os.environ.get("MQGUARD_SEALING_KEY")
+    if given is None and not (data / "sealing.key").exists():
+        # A new key could not open the stored secrets, and would hide that the right key is missing.
+        raise PolicyInvalid(f"`{data}` has no `sealing.key`: give the key of its secrets in MQGUARD_SEALING_KEY")
+    key = load_sealing_key(data / "sealing.key", given)
+    with unavailable_errors():
+        store = RocksMetadataStore(data / "access", key)
+    try:
+        with unavailable_errors():
+            manager = MetadataManager(store, new_incarnation)
+        with manager.recorded(recorder(manager, SystemClock(), "change-offline", "a command, without a server")):
+            yield manager
+    finally:
+        store.close()
+
+
+def new_incarnation() -> str:
+    """Return a random text that no user has had: one of 64 bits, which a person can still type."""
+    return secrets.token_hex(8)

@@ -13,7 +13,7 @@ from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import ExposedConfiguration as Told
-from mqguard.config import access_options, options, server_options
+from mqguard.config import access_options, loader, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.request import explain
 from mqguard.dispatch.router import Router
@@ -29,12 +29,10 @@ from mqguard.namesrv.server import NameServer
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import Application, RemotingServer
 from mqguard.runtime import metrics, plugins, settings
-from mqguard.runtime.access import OnAdminCreated, prepare_users
+from mqguard.runtime.access import OnAdminCreated, new_incarnation, prepare_users
 from mqguard.runtime.audit_log import AuditLog
-from mqguard.runtime.change_journal import ChangeJournal
-from mqguard.runtime.incarnations import new_incarnation
-from mqguard.runtime.kv_file import KvFile
-from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime.data_directory import KvFile
+from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -97,7 +95,7 @@ class Components:
             self._engine = Engine(store, settings.engine_settings(config), clock)
             opened.callback(self._engine.turn.commit)
             routes = RouteTable()
-            told = {option.name: config.text(option) for option in options.OPTIONS}
+            told = {option.name: config.text(option) for option in loader.OPTIONS}
             self._broker = Broker(
                 self._engine,
                 settings.broker_settings(config),

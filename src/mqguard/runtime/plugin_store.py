@@ -5,12 +5,17 @@ One that fails changes nothing, and one that hangs stops nothing for long.
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Final, TypeGuard
+
+import msgspec
 
 from mqguard.auth.errors import MetadataStoreFailed, MetadataStoreFull, RecordCorrupt
 from mqguard.auth.ports import (
@@ -25,7 +30,7 @@ from mqguard.auth.ports import (
     PutAcl,
     PutUser,
 )
-from mqguard.runtime.change_journal import ChangeJournal
+from mqguard.store.disk_sync import sync_directory
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +42,89 @@ RETRY_S: Final = 1.0
 """Seconds until an update that could not be put in force is tried again."""
 MAX_UPDATES: Final = 1_024
 """Updates of other servers that wait for the event loop; beyond it everything is loaded anew instead."""
+
+
+MODE = 0o600
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class _Entry(msgspec.Struct):
+    data: bytes
+    is_made: bool = False
+
+
+class ChangeJournal:
+    """Keeps records of changes in a small file, for a metadata store that cannot keep them with its changes.
+
+    Rule 1: a record is on the disk before the plugin is asked to make the change, and is marked once the plugin has
+    made it.
+    Rule 2: if a process ends and leaves a record without that mark, it is not known if the change was made.
+
+    Args:
+        path: The file; made with the first record.
+
+    Raises:
+        RecordCorrupt: The file is not what this class writes.
+        MetadataStoreFailed: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._entries: dict[str, _Entry] = {}
+        try:
+            self._entries = msgspec.json.decode(path.read_bytes(), type=dict[str, _Entry])
+        except FileNotFoundError:
+            pass
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RecordCorrupt(f"the file `{path}` is damaged: restore it from a backup or remove it") from None
+        except OSError as exc:
+            raise MetadataStoreFailed(f"the file `{path}` cannot be read: {exc.strerror}") from None
+
+    def begin(self, record: ChangeRecord) -> None:
+        """Keep the record of a change that is about to be made.
+
+        Raises:
+            MetadataStoreFull: There is no room; the change must not be made.
+            MetadataStoreFailed: It cannot be written; the change must not be made.
+        """
+        self._write({**self._entries, record.id: _Entry(record.data)}, is_synced=True)
+
+    def made(self, record_id: str) -> None:
+        """Mark the record of a change that was made.
+
+        Raises:
+            MetadataStoreFailed: It cannot be written. The change counts as made as long as this process lives.
+        """
+        self._entries[record_id].is_made = True
+        self._write(self._entries, is_synced=False)
+
+    def remove(self, ids: Collection[str]) -> None:
+        """Forget records.
+
+        Raises:
+            MetadataStoreFailed: It cannot be written.
+        """
+        self._write({key: entry for key, entry in self._entries.items() if key not in ids}, is_synced=False)
+
+    def records(self) -> list[ChangeRecord]:
+        """Return all records, oldest first."""
+        return [ChangeRecord(key, entry.data, doubtful=not entry.is_made) for key, entry in self._entries.items()]
+
+    def _write(self, entries: dict[str, _Entry], *, is_synced: bool) -> None:
+        fresh = self._path.with_suffix(".new")
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE), "wb") as file:
+                file.write(msgspec.json.encode(entries))
+                file.flush()
+                if is_synced:
+                    os.fsync(file.fileno())
+            fresh.replace(self._path)
+            if is_synced:
+                sync_directory(self._path.parent)
+        except OSError as exc:
+            kind = MetadataStoreFull if exc.errno in _FULL else MetadataStoreFailed
+            raise kind(f"the record of the change cannot be written to `{self._path}`: {exc.strerror}") from None
+        self._entries = entries
 
 
 class PluginStore:

@@ -21,12 +21,11 @@ from mqguard.errors import MqguardError
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime import settings
-from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.components import Components
+from mqguard.runtime.data_directory import DataLock
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
-from mqguard.runtime.lock import DataLock
-from mqguard.runtime.stall_watch import StallWatch
+from mqguard.runtime.process import StallWatch, SystemClock
 
 _LOG = logging.getLogger(__name__)
 

@@ -1,12 +1,30 @@
-"""Opening RocksDB for messages: options, column families, and errors that say what to do."""
+"""Opening RocksDB for messages: options, column families, keys and values, and errors that say what to do.
+
+Layout of messages, queues and tables: keys and values of each column family. All numbers are big-endian.
+
+| family | key | value |
+|---|---|---|
+| `records` | physical offset u64 | the record |
+| `queues` | queue number u32, queue offset u64 | physical offset u64, size u32, tag code i64, store time u64 |
+| `keys` | day of the store time u16, key hash u32, store time u64, physical offset u64 | nothing |
+| `meta` | one letter, then a name | see below |
+
+Letters of `meta`: those of `ports.Table`, and `Q` a queue (number u32 → queue id u32, first offset u64, topic), `D` a
+dropped queue that is not swept yet (number u32 → next offset to sweep u64, end u64), `F` the format's number,
+`N` the next queue number, `P` a floor under the next physical offset, `R` the first physical offset that is kept.
+
+Records are written in the order of their keys, so their files never overlap and compaction only moves them. Keys begin
+with a day, so that old ones go as one range.
+"""
 
 import contextlib
+import struct
 from pathlib import Path
 
 import rocksdict
 
-from mqguard.store import layout
 from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFailed
+from mqguard.store.queues import Queue
 
 _MIB = 1 << 20
 # Memory: what is idle stays small because buffers are filled by use only; under load at most ~100 MiB.
@@ -37,9 +55,9 @@ class Database:
             # RocksDB makes its files readable by everybody.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = _open(path)
-            self._families = {name: self._db.get_column_family(name) for name in layout.FAMILIES}
+            self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
             handle = self._db.get_column_family_handle
-            self.handles = {name: handle(name) for name in layout.FAMILIES}
+            self.handles = {name: handle(name) for name in FAMILIES}
         except OSError as error:
             raise StoreFailed(f"the directory `{path}` can not be made: {error.strerror}") from error
         except Exception as error:  # rocksdict raises plain Exception
@@ -151,3 +169,62 @@ def _family(cache: rocksdict.Cache, buffer: int, block: int) -> rocksdict.Option
     options.set_write_buffer_size(buffer)
     options.set_max_write_buffer_number(3)
     return options
+
+
+FAMILIES = ("records", "queues", "keys", "meta")
+FORMAT = b"1"
+FORMAT_KEY = b"F"
+NEXT_NUMBER_KEY = b"N"
+FLOOR_KEY = b"P"
+RELEASED_KEY = b"R"
+QUEUE_LETTER = b"Q"
+DROPPED_LETTER = b"D"
+
+LAST_OFFSET = (1 << 64) - 1
+DAY_MS = 86_400_000
+_LAST_DAY = 0xFFFF
+
+U64 = struct.Struct(">Q")
+QUEUE_KEY = struct.Struct(">IQ")
+ENTRY = struct.Struct(">QIqQ")
+INDEX_KEY = struct.Struct(">HIQQ")
+_QUEUE_HEAD = struct.Struct(">IQ")
+_SPAN = struct.Struct(">QQ")
+
+
+def day_of(store_time: int) -> int:
+    """The day of a store time in milliseconds, as keys carry it."""
+    return min(max(store_time, 0) // DAY_MS, _LAST_DAY)
+
+
+def queue_name(letter: bytes, number: int) -> bytes:
+    """The `meta` key of a live or dropped queue."""
+    return letter + number.to_bytes(4, "big")
+
+
+def number_in(key: bytes) -> int:
+    """The queue number in a `meta` key of a live or dropped queue."""
+    return int.from_bytes(key[1:5], "big")
+
+
+def queue_value(queue: Queue, min_offset: int) -> bytes:
+    """The `meta` value of a live queue."""
+    return _QUEUE_HEAD.pack(queue.queue_id, min_offset) + queue.topic.encode()
+
+
+def queue_from(key: bytes, value: bytes) -> Queue:
+    """The queue that a `meta` pair describes; where it ends stands in its entries."""
+    queue_id, min_offset = _QUEUE_HEAD.unpack_from(value)
+    topic = value[_QUEUE_HEAD.size :].decode()
+    return Queue(topic, queue_id, number_in(key), min_offset, min_offset)
+
+
+def span_value(begin: int, end: int) -> bytes:
+    """The `meta` value of a dropped queue: what is still to be swept."""
+    return _SPAN.pack(begin, end)
+
+
+def span_from(value: bytes) -> tuple[int, int]:
+    """What of a dropped queue is still to be swept."""
+    begin, end = _SPAN.unpack(value)
+    return begin, end

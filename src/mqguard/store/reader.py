@@ -1,16 +1,18 @@
-"""Reading messages from RocksDB."""
+"""Reading messages from RocksDB, and what a store keeps in memory from the start on."""
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import rocksdict
 
-from mqguard.store import layout
+from mqguard.model import record
+from mqguard.model.errors import RecordInvalid
+from mqguard.store import database
 from mqguard.store.database import Database, store_error
 from mqguard.store.errors import StoreCorrupt, StoreDamaged, StoreFailed
 from mqguard.store.ports import Entry, Table
-from mqguard.store.queues import Queue
+from mqguard.store.queues import Queue, QueueTable
 
 Pairs = Iterator[tuple[bytes, bytes]]
 _RUN = 4
@@ -33,8 +35,8 @@ class Reader:
 
     def entries(self, number: int, offset: int, limit: int) -> list[Entry]:
         """Entries of a queue by its number; the caller does not ask beyond its end."""
-        begin = layout.QUEUE_KEY.pack(number, offset)
-        unpack = layout.ENTRY.unpack
+        begin = database.QUEUE_KEY.pack(number, offset)
+        unpack = database.ENTRY.unpack
         try:
             values = self._queues.values(from_key=begin)
             # INVARIANT: the offsets of a queue are dense, so the n-th value belongs to the n-th offset.
@@ -45,7 +47,7 @@ class Reader:
                 return found
             # rocksdict's quick iterators end at damage without a word; the careful walk raises it.
             return [
-                Entry(layout.QUEUE_KEY.unpack(key)[1], *unpack(value))
+                Entry(database.QUEUE_KEY.unpack(key)[1], *unpack(value))
                 for key, value in itertools.islice(_walk(self._queues, begin), limit)
                 if key.startswith(begin[:4])
             ]
@@ -55,7 +57,7 @@ class Reader:
     def record(self, physical: int) -> bytes | None:
         """One record."""
         try:
-            found: bytes | None = self._records.get(layout.U64.pack(physical))
+            found: bytes | None = self._records.get(database.U64.pack(physical))
         except Exception as error:
             raise self._failed(error) from error
         return found
@@ -77,7 +79,7 @@ class Reader:
             if days is None:
                 return []
             found: list[int] = []
-            for day in range(min(layout.day_of(end), days[1]), max(layout.day_of(begin), days[0]) - 1, -1):
+            for day in range(min(database.day_of(end), days[1]), max(database.day_of(begin), days[0]) - 1, -1):
                 found += itertools.islice(self._day(day, key, begin, end), limit - len(found))
                 if len(found) == limit:
                     break
@@ -88,8 +90,8 @@ class Reader:
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
         """The first record at or after an offset."""
         try:
-            for key, value in _walk(self._records, layout.U64.pack(physical)):
-                return layout.U64.unpack(key)[0], value
+            for key, value in _walk(self._records, database.U64.pack(physical)):
+                return database.U64.unpack(key)[0], value
         except Exception as error:
             raise self._failed(error) from error
         return None
@@ -98,17 +100,17 @@ class Reader:
         """The newest record."""
         try:
             for key, value in _walk_back(self._records, None):
-                return layout.U64.unpack(key)[0], value
+                return database.U64.unpack(key)[0], value
         except Exception as error:
             raise self._failed(error) from error
         return None
 
     def end_of(self, queue: Queue) -> int:
         """One after the last offset of a queue, its first offset if it has none."""
-        last = layout.QUEUE_KEY.pack(queue.number, layout.LAST_OFFSET)
+        last = database.QUEUE_KEY.pack(queue.number, database.LAST_OFFSET)
         try:
             for key, _ in _walk_back(self._queues, last):
-                number, offset = layout.QUEUE_KEY.unpack(key)
+                number, offset = database.QUEUE_KEY.unpack(key)
                 return max(queue.min_offset, int(offset) + 1) if number == queue.number else queue.min_offset
         except Exception as error:
             raise self._failed(error) from error
@@ -153,7 +155,7 @@ class Reader:
         return [(key[1:], value) for key, value in found]
 
     def _run(self, run: Sequence[Entry]) -> list[bytes]:
-        get, pack = self._records.get, layout.U64.pack
+        get, pack = self._records.get, database.U64.pack
         if len(run) >= _RUN:
             end = pack(run[-1].physical)
             walk = self._records.items(from_key=pack(run[0].physical))
@@ -169,9 +171,9 @@ class Reader:
         return None
 
     def _day(self, day: int, key: int, begin: int, end: int) -> Iterator[int]:
-        last = layout.INDEX_KEY.pack(day, key, min(end, layout.LAST_OFFSET), layout.LAST_OFFSET)
+        last = database.INDEX_KEY.pack(day, key, min(end, database.LAST_OFFSET), database.LAST_OFFSET)
         for name, _ in _walk_back(self._keys, last):
-            found_day, found_key, stored, physical = layout.INDEX_KEY.unpack(name)
+            found_day, found_key, stored, physical = database.INDEX_KEY.unpack(name)
             if (found_day, found_key) != (day, key) or stored < begin:
                 return
             yield physical
@@ -214,3 +216,101 @@ def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
             begin = at
     if entries:
         yield entries[begin:]
+
+
+class DroppedQueues:
+    """Dropped queues whose entries and records are still on disk, as offsets `[begin, end)` by queue number.
+
+    They are deleted in parts. Changes are staged like all others.
+    """
+
+    def __init__(self) -> None:
+        self._committed: dict[int, tuple[int, int]] = {}
+        self._staged: dict[int, tuple[int, int] | None] = {}
+
+    def load(self, number: int, begin: int, end: int) -> None:
+        """Take in a dropped queue found on opening."""
+        self._committed[number] = (begin, end)
+
+    def stage(self, number: int, span: tuple[int, int] | None) -> None:
+        """Stage what is left of a queue, None for nothing."""
+        self._staged[number] = span
+
+    def next(self) -> tuple[int, int, int] | None:
+        """A committed queue with something left that this turn has not touched: number, begin, end."""
+        for number, (begin, end) in self._committed.items():
+            if number not in self._staged:
+                return number, begin, end
+        return None
+
+    def settle(self) -> None:
+        """The turn is committed."""
+        for number, span in self._staged.items():
+            if span is None:
+                self._committed.pop(number, None)
+            else:
+                self._committed[number] = span
+        self._staged.clear()
+
+    def revert(self) -> None:
+        """The turn is undone."""
+        self._staged.clear()
+
+
+class Loaded(NamedTuple):
+    """What was found.
+
+    Attributes:
+        is_new: Whether the database is fresh.
+        next_physical: Where the next record goes.
+        released: Records below it are gone.
+        last_time: Store time of the newest record, 0 without one.
+    """
+
+    is_new: bool
+    next_physical: int
+    released: int
+    last_time: int
+
+
+def load(reader: Reader, queues: QueueTable, dropped: DroppedQueues) -> Loaded:
+    """Fill the tables of queues, with one seek for each queue and without reading the messages.
+
+    Raises:
+        StoreCorrupt: the format is unknown or something can not be read.
+        StoreFailed: the disk can not be read.
+    """
+    is_new = _is_new(reader)
+    for key, value in reader.metas(database.QUEUE_LETTER):
+        queue = database.queue_from(key, value)
+        queue.max_offset = queue.next_offset = queue.opened_at = reader.end_of(queue)
+        queues.load(queue)
+    for key, value in reader.metas(database.DROPPED_LETTER):
+        dropped.load(database.number_in(key), *database.span_from(value))
+    queues.start_at(_number(reader, database.NEXT_NUMBER_KEY))
+
+    released = _number(reader, database.RELEASED_KEY)
+    floor = max(released, _number(reader, database.FLOOR_KEY))
+    last = reader.last_record()
+    if last is None:
+        return Loaded(is_new, floor, released, 0)
+    try:
+        stored = record.decode(last[1]).store_timestamp
+    except RecordInvalid as error:
+        raise StoreCorrupt(f"the newest message can not be read: {error}") from error
+    return Loaded(is_new, max(floor, last[0] + len(last[1])), released, stored)
+
+
+def _is_new(reader: Reader) -> bool:
+    found = reader.meta(database.FORMAT_KEY)
+    if found == database.FORMAT:
+        return False
+    if found is None and reader.is_empty():
+        return True
+    theirs = "no format number" if found is None else f"format `{found.decode(errors='replace')}`"
+    raise StoreCorrupt(f"the data have {theirs}, this version reads format `{database.FORMAT.decode()}`")
+
+
+def _number(reader: Reader, key: bytes) -> int:
+    found = reader.meta(key)
+    return int.from_bytes(found, "big") if found else 0

@@ -1,4 +1,4 @@
-"""Messages on RocksDB: one write batch per turn, the write-ahead log always on (`layout` says what lies where).
+"""Messages on RocksDB: one write batch per turn, the write-ahead log always on (`database` has the layout).
 
 Rule 1: nothing is acknowledged before `commit` has returned; nothing of a failed commit is ever visible.
 Rule 2: after a failed write RocksDB may or may not have the batch in its log. `recover` opens the database anew and
@@ -13,21 +13,18 @@ from pathlib import Path
 import rocksdict
 
 from mqguard.model import record as records
-from mqguard.store import layout
+from mqguard.store import database
 from mqguard.store.database import Database, log_bytes
-from mqguard.store.dropped_queues import DroppedQueues
+from mqguard.store.disk_sync import LogSync
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
-from mqguard.store.failed_writes import FailedWrites
-from mqguard.store.log_sync import LogSync
 from mqguard.store.ports import Entry, Space, Table
 from mqguard.store.queues import Queue, QueueTable
-from mqguard.store.reader import Reader
-from mqguard.store.startup import load
+from mqguard.store.reader import DroppedQueues, Reader, load
 
-_pack_record_key = layout.U64.pack
-_pack_queue_key = layout.QUEUE_KEY.pack
-_pack_entry = layout.ENTRY.pack
-_pack_index_key = layout.INDEX_KEY.pack
+_pack_record_key = database.U64.pack
+_pack_queue_key = database.QUEUE_KEY.pack
+_pack_entry = database.ENTRY.pack
+_pack_index_key = database.INDEX_KEY.pack
 Handle = rocksdict.ColumnFamily | None
 _ROOM_TO_RECOVER = 64 << 20
 """Free bytes, beside those of the log, without which a database is not opened anew.
@@ -68,10 +65,10 @@ class RocksMessageStore:
         self.next_physical = loaded.next_physical
         self.min_physical = self._release = loaded.released
         self.last_time = self._last_time = loaded.last_time
-        self._last_day = layout.day_of(loaded.last_time)
+        self._last_day = database.day_of(loaded.last_time)
         self._begin()
         if loaded.is_new:
-            self._put(layout.FORMAT_KEY, layout.FORMAT)
+            self._put(database.FORMAT_KEY, database.FORMAT)
             self.commit(sync=True)
         if sync_ms is not None:
             self._log_sync = LogSync(path, sync_ms)
@@ -94,17 +91,17 @@ class RocksMessageStore:
             return found
 
         added = self._queues.add(topic, queue_id)
-        self._put(layout.queue_name(layout.QUEUE_LETTER, added.number), layout.queue_value(added, 0))
-        self._put(layout.NEXT_NUMBER_KEY, layout.U64.pack(self._queues.next_number))
+        self._put(database.queue_name(database.QUEUE_LETTER, added.number), database.queue_value(added, 0))
+        self._put(database.NEXT_NUMBER_KEY, database.U64.pack(self._queues.next_number))
         return added
 
     def stage_drop(self, queue: Queue) -> None:
         """See `MessageStore`."""
         self._queues.drop(queue)
         self._dropped.stage(queue.number, (queue.min_offset, queue.next_offset))
-        self._delete(layout.queue_name(layout.QUEUE_LETTER, queue.number))
-        name = layout.queue_name(layout.DROPPED_LETTER, queue.number)
-        self._put(name, layout.span_value(queue.min_offset, queue.next_offset))
+        self._delete(database.queue_name(database.QUEUE_LETTER, queue.number))
+        name = database.queue_name(database.DROPPED_LETTER, queue.number)
+        self._put(name, database.span_value(queue.min_offset, queue.next_offset))
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
         """See `MessageStore`."""
@@ -114,7 +111,7 @@ class RocksMessageStore:
         put(_pack_queue_key(queue.number, offset), _pack_entry(physical, size, tag_code, store_time), self._in_queues)
         if store_time != self._last_time:
             self._last_time = store_time
-            self._last_day = layout.day_of(store_time)
+            self._last_day = database.day_of(store_time)
         for key in keys:
             put(_pack_index_key(self._last_day, key, store_time, physical), b"", self._in_keys)
         queue.next_offset = offset + 1
@@ -134,32 +131,32 @@ class RocksMessageStore:
         """See `MessageStore`."""
         if min_offset <= queue.pending_min:
             return
-        begin, end = (layout.QUEUE_KEY.pack(queue.number, offset) for offset in (queue.pending_min, min_offset))
+        begin, end = (database.QUEUE_KEY.pack(queue.number, offset) for offset in (queue.pending_min, min_offset))
         self._batch.delete_range(begin, end, self._in_queues)
         queue.pending_min = min_offset
         self._queues.touch(queue)
-        self._put(layout.queue_name(layout.QUEUE_LETTER, queue.number), layout.queue_value(queue, min_offset))
+        self._put(database.queue_name(database.QUEUE_LETTER, queue.number), database.queue_value(queue, min_offset))
 
     def stage_evict(self, queue: Queue, min_offset: int) -> None:
         """See `MessageStore`."""
         if min_offset <= queue.pending_min:
             return
         for entry in self.entries(queue, queue.pending_min, min_offset - queue.pending_min):
-            self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
+            self._batch.delete(database.U64.pack(entry.physical), self._in_records)
         self.stage_trim(queue, min_offset)
         # The newest records may be gone now; their places must not be given out again.
-        self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
+        self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
 
     def stage_release(self, physical: int) -> None:
         """See `MessageStore`."""
         if physical <= self._release:
             return
-        self._batch.delete_range(layout.U64.pack(0), layout.U64.pack(physical), self._in_records)
-        self._put(layout.RELEASED_KEY, layout.U64.pack(physical))
-        self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
+        self._batch.delete_range(database.U64.pack(0), database.U64.pack(physical), self._in_records)
+        self._put(database.RELEASED_KEY, database.U64.pack(physical))
+        self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
         self._release = physical
         kept = self._reader.next_record(physical)
-        day = layout.day_of(records.decode(kept[1]).store_timestamp if kept else self.last_time)
+        day = database.day_of(records.decode(kept[1]).store_timestamp if kept else self.last_time)
         self._batch.delete_range(_day_key(0), _day_key(day), self._in_keys)
 
     def sweep(self, limit: int) -> int:
@@ -200,7 +197,7 @@ class RocksMessageStore:
         self.next_physical = self._committed_physical
         self._release = self.min_physical
         self._last_time = self.last_time
-        self._last_day = layout.day_of(self.last_time)
+        self._last_day = database.day_of(self.last_time)
         self._begin()
 
     # Reading
@@ -354,21 +351,82 @@ class RocksMessageStore:
         # Where the entries are damaged their records stay until they are old; that beats being stuck here.
         with contextlib.suppress(StoreDamaged):
             for entry in self._reader.entries(number, begin, upto - begin):
-                self._batch.delete(layout.U64.pack(entry.physical), self._in_records)
+                self._batch.delete(database.U64.pack(entry.physical), self._in_records)
 
-        name = layout.queue_name(layout.DROPPED_LETTER, number)
+        name = database.queue_name(database.DROPPED_LETTER, number)
         if upto < end:
             self._dropped.stage(number, (upto, end))
-            self._put(name, layout.span_value(upto, end))
+            self._put(name, database.span_value(upto, end))
         else:
             self._dropped.stage(number, None)
             self._delete(name)
-            whole = layout.QUEUE_KEY.pack(number, 0), layout.QUEUE_KEY.pack(number, layout.LAST_OFFSET)
+            whole = database.QUEUE_KEY.pack(number, 0), database.QUEUE_KEY.pack(number, database.LAST_OFFSET)
             self._batch.delete_range(*whole, self._in_queues)
             # The newest records may be gone now; their places must not be given out again.
-            self._put(layout.FLOOR_KEY, layout.U64.pack(self.next_physical))
+            self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
         return max(1, upto - begin)
 
 
 def _day_key(day: int) -> bytes:
-    return layout.INDEX_KEY.pack(day, 0, 0, 0)
+    return database.INDEX_KEY.pack(day, 0, 0, 0)
+
+
+class FailedWrites:
+    """The failed writes since the database last agreed with memory.
+
+    RocksDB may have a write in its log although it reports it as failed. Such a write comes back when the database is
+    opened again. `repair` undoes all of it except the deletion of old messages, which it repeats: a deleted message
+    stays deleted.
+
+    Attributes:
+        release: Records below it may be gone.
+        lost: Whether it is not known any more how things were: then only a restart helps.
+    """
+
+    def __init__(self) -> None:
+        self.release = 0
+        self.lost = False
+        self._meta: dict[bytes, bytes | None] = {}
+        self._ends: dict[int, int] = {}
+        self._trims: dict[Queue, int] = {}
+
+    def note(self, reader: Reader, meta_keys: set[bytes], queues: QueueTable, release: int) -> None:
+        """Remember what a failed write was about, before memory forgets it."""
+        for key in meta_keys - self._meta.keys():
+            try:
+                self._meta[key] = reader.meta(key)
+            except StoreFailed:
+                self.lost = True
+        for queue in queues.touched:
+            self._ends[queue.number] = queue.max_offset
+            if queue.pending_min > queue.min_offset:
+                self._trims[queue] = queue.pending_min
+        self.release = max(self.release, release)
+
+    def repair(self, batch: rocksdict.WriteBatch, db: Database, queues: QueueTable, next_physical: int) -> None:
+        """Fill a batch that makes the disk agree with memory; queues that may have lost old entries are trimmed."""
+        in_records, in_queues, in_meta = (db.handles[name] for name in ("records", "queues", "meta"))
+        batch.delete_range(database.U64.pack(next_physical), database.U64.pack(database.LAST_OFFSET), in_records)
+        for number, end in self._ends.items():
+            beyond = database.QUEUE_KEY.pack(number, end), database.QUEUE_KEY.pack(number, database.LAST_OFFSET)
+            batch.delete_range(*beyond, in_queues)
+        for key, value in self._meta.items():
+            if value is None:
+                batch.delete(key, in_meta)
+            else:
+                batch.put(key, value, in_meta)
+
+        for queue, offset in self._trims.items():
+            if queues.by_place.get((queue.topic, queue.queue_id)) is queue:
+                queue.min_offset = queue.pending_min = offset
+                batch.put(
+                    database.queue_name(database.QUEUE_LETTER, queue.number),
+                    database.queue_value(queue, offset),
+                    in_meta,
+                )
+                whole = database.QUEUE_KEY.pack(queue.number, 0), database.QUEUE_KEY.pack(queue.number, offset)
+                batch.delete_range(*whole, in_queues)
+        if self.release:
+            batch.delete_range(database.U64.pack(0), database.U64.pack(self.release), in_records)
+            batch.put(database.RELEASED_KEY, database.U64.pack(self.release), in_meta)
+        batch.put(database.FLOOR_KEY, database.U64.pack(next_physical), in_meta)

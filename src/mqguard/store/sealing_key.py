@@ -10,7 +10,7 @@ from typing import Final
 
 from mqguard.auth.sealing import KEY_BYTES, SealingKey
 from mqguard.errors import MqguardError
-from mqguard.store.fsync import sync_directory
+from mqguard.store.disk_sync import sync_directory
 
 _RIGHT: Final = f"{KEY_BYTES} random bytes in Base64 or hex"
 

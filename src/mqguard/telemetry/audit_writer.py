@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mqguard.telemetry.rotating_file import RotatingFile
+from mqguard.telemetry.audit_files import RotatingFile
 
 _LOG = logging.getLogger(__name__)
 

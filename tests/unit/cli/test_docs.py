@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqguard.cli.main import COMMANDS
-from mqguard.config.options import OPTIONS
+from mqguard.config.loader import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -10,7 +10,7 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import LiveSecret, Secret, User, UserType
 from mqguard.cli import policy_as_code
-from mqguard.runtime.offline import open_manager
+from mqguard.runtime.access import open_manager
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.sealing_key import load_sealing_key
 from tests.unit.cli.policy_run import run, run_json

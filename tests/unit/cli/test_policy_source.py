@@ -8,7 +8,7 @@ from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
 from mqguard.auth.user import UserType
-from mqguard.runtime.offline import open_manager
+from mqguard.runtime.access import open_manager
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.sealing_key import load_sealing_key
 from tests.unit.cli.policy_run import run

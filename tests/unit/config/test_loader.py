@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.config import access_options, options, server_options
+from mqguard.config import access_options, loader, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import MAX_FILE_BYTES, Flag, Level, load
 
@@ -78,7 +78,7 @@ def test_with_nothing_said_everybody_is_checked():
 
 
 def test_every_default_is_what_its_own_kind_could_read_or_is_documented():
-    for option in options.OPTIONS:
+    for option in loader.OPTIONS:
         if not option.says_default:
             assert option.kind.read(_text(option.default)) == option.default, option.name
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mqguard.net.address import is_within, parse_networks, plain_ip
 from mqguard.net.errors import NetSettingsInvalid
+from mqguard.net.proxy_protocol import is_within, parse_networks, plain_ip
 
 
 @pytest.mark.parametrize(

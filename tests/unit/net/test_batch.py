@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.net.batch import BATCH, SLOW_FRAME_S, SMALL_ANSWER, smaller_batch
+from mqguard.net.scheduler import BATCH, SLOW_FRAME_S, SMALL_ANSWER, smaller_batch
 
 
 @given(st.integers(1, 16), st.integers(0, SMALL_ANSWER), st.floats(0, SLOW_FRAME_S))

@@ -9,9 +9,9 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Flag, load
 from mqguard.runtime.access import prepare_users
-from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
+from mqguard.runtime.process import SystemClock
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.log import redact
 

@@ -10,8 +10,8 @@ from mqguard.auth.ports import ChangeRecord
 from mqguard.config.loader import Flag, load
 from mqguard.guard.audit import AdminChange
 from mqguard.runtime.audit_log import UNKNOWN, AuditLog
-from mqguard.runtime.clock import SystemClock
 from mqguard.runtime.errors import StartFailed
+from mqguard.runtime.process import SystemClock
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 

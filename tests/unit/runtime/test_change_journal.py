@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.auth.errors import MetadataStoreFailed, RecordCorrupt
 from mqguard.auth.ports import ChangeRecord
-from mqguard.runtime.change_journal import ChangeJournal
+from mqguard.runtime.plugin_store import ChangeJournal
 
 ONE, TWO = ChangeRecord("1", b"\x00\xff"), ChangeRecord("2", b"two")
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mqguard.runtime.clock import SystemClock
+from mqguard.runtime.process import SystemClock
 
 
 def test_it_tells_the_time():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.runtime.kv_file import KvFile
+from mqguard.runtime.data_directory import KvFile
 from mqguard.store.errors import StoreCorrupt, StoreFailed
 
 VALUES = st.dictionaries(st.text(max_size=5), st.dictionaries(st.text(max_size=5), st.text(max_size=5)), max_size=4)

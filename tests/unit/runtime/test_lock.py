@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from mqguard.runtime.data_directory import DataLock
 from mqguard.runtime.errors import StartFailed
-from mqguard.runtime.lock import DataLock
 
-HOLD = "import sys; from pathlib import Path; from mqguard.runtime.lock import DataLock; "
+HOLD = "import sys; from pathlib import Path; from mqguard.runtime.data_directory import DataLock; "
 HOLD += "lock = DataLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
 
 

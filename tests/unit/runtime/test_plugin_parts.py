@@ -13,10 +13,9 @@ from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.audit import AdminChange, AuditEvent
 from mqguard.guard.context import RequiredPermission
-from mqguard.runtime import plugin_sinks, plugin_store
-from mqguard.runtime.change_journal import ChangeJournal
-from mqguard.runtime.plugin_sinks import FanOutSink, PluginSink
-from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime import audit_log, plugin_store
+from mqguard.runtime.audit_log import FanOutSink, PluginSink
+from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.metadata_contract import SharedMetadataContract, user, users_of
 from tests.fixtures.sinks import RecordingSink
@@ -59,7 +58,7 @@ class Taking:
 
 @pytest.mark.parametrize("fails", [0, 1, 3])
 def test_a_sink_gets_everything_once_and_in_order(monkeypatch, fails, caplog):
-    monkeypatch.setattr(plugin_sinks, "RETRY_S", 0.01)
+    monkeypatch.setattr(audit_log, "RETRY_S", 0.01)
     taking = Taking(fails)
     sink = PluginSink("s", taking)
     sink.start()

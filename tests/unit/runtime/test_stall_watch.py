@@ -1,7 +1,7 @@
 import threading
 import time
 
-from mqguard.runtime.stall_watch import StallWatch
+from mqguard.runtime.process import StallWatch
 
 
 def wait_for(text, caplog, seconds=20):

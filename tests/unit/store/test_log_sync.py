@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from mqguard.store import log_sync
-from mqguard.store.log_sync import LogSync
+from mqguard.store import disk_sync
+from mqguard.store.disk_sync import LogSync
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import bodies, put, queue_of
@@ -166,7 +166,7 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, 
     wait_for(lambda: sync.failure is None)
     assert is_synced(disk, tmp_path)()
     store.close()
-    told = [record for record in caplog.records if record.name == "mqguard.store.log_sync"]
+    told = [record for record in caplog.records if record.name == "mqguard.store.disk_sync"]
     assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
     assert told[0].getMessage() == f"the log of messages in `{tmp_path}` cannot be synced: Input/output error"
     assert (
@@ -180,7 +180,7 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, 
 
 @pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 3)])
 def test_a_disk_that_goes_on_refusing_is_told_again_after_a_while(tmp_path, disk, monkeypatch, caplog, every, lines):
-    monkeypatch.setattr(log_sync, "TELL_S", every)
+    monkeypatch.setattr(disk_sync, "TELL_S", every)
     (tmp_path / "000009.log").write_bytes(b"x")
     disk.broken = errno.ENOSPC
     sync = LogSync(tmp_path, 10_000)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.telemetry.audit_search import find_change, find_decision
+from mqguard.telemetry.audit_files import find_change, find_decision
 
 
 @pytest.fixture(name="log")

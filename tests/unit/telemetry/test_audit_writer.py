@@ -7,8 +7,8 @@ import time
 import pytest
 
 from mqguard.telemetry import audit_writer
+from mqguard.telemetry.audit_files import RotatingFile
 from mqguard.telemetry.audit_writer import AuditWriter
-from mqguard.telemetry.rotating_file import RotatingFile
 
 
 class Texts:

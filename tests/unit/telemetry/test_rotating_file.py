@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.telemetry.rotating_file import RotatingFile
+from mqguard.telemetry.audit_files import RotatingFile
 
 
 def write(file, data):

@@ -1,8 +1,4 @@
-"""Has the write-ahead log reach the disk from time to time, from a thread of its own.
-
-What was written survives the end of the process at once, that of the machine from here on. The files are opened anew
-each time: nothing here knows whether the database is open, closed or being opened again, and nobody waits for the disk.
-"""
+"""Bringing files to the disk: directories, and the write-ahead log of messages."""
 
 import contextlib
 import logging
@@ -10,8 +6,6 @@ import os
 import threading
 import time
 from pathlib import Path
-
-from mqguard.store.fsync import sync_directory
 
 _LOG = logging.getLogger(__name__)
 
@@ -21,7 +15,10 @@ _DOUBT = "; what was stored before may be lost with the machine, until a restart
 
 
 class LogSync:
-    """Syncs the logs of a database. One thread does it, and whoever closes it at the end.
+    """Syncs the write-ahead logs of a database at intervals, in a thread of its own.
+
+    Written data survives the end of the process at once, and the end of the machine after the next sync. The files are
+    opened for each sync: this class need not know if the database is open, and no request waits for the disk.
 
     Args:
         path: The directory of the database.
@@ -103,3 +100,16 @@ class LogSync:
             _LOG.warning("the log of messages in `%s` can be synced again%s", self._path, what)
             self.failure = None
             self._refused = False
+
+
+def sync_directory(path: Path) -> None:
+    """Have the disk know the names in a directory: a file that was made or replaced may be as before until then.
+
+    Raises:
+        OSError: The disk does not take it.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,8 +1,4 @@
-"""Watches whether the event loop goes on, and logs where it stands still.
-
-A thread looks at the time of the loop's last tick. A plugin that calls itself quick and never returns, or a fault of
-ours, stops everything else in the process, so only another thread can log it.
-"""
+"""The clock of a process, and a watch over its event loop."""
 
 import logging
 import sys
@@ -16,10 +12,48 @@ STALL_S = 2.0
 """Seconds without a tick after which the stall is logged."""
 AGAIN_S = 60.0
 """Seconds after which a stall that goes on is logged again."""
+_PACE = 7
+"""Eighths of the time that passes which count while the clock is set back."""
+
+
+class SystemClock:
+    """Milliseconds since the epoch that never run backwards, whatever happens to the machine's clock.
+
+    If the machine's clock is set back, time goes on from where it was, a little more slowly than it passes, until both
+    agree again. It never stops: what waits for a moment, or is refused until one, must not wait for hours.
+    """
+
+    __slots__ = ("_last", "_set_back")
+
+    def __init__(self) -> None:
+        self._last = 0
+        # The time when the clock was found to be set back, and the monotonic clock then; None while it is not.
+        self._set_back: tuple[int, int] | None = None
+
+    def now_ms(self) -> int:
+        """The time now; see `Clock`."""
+        now = time.time_ns() // 1_000_000
+        if now < self._last:
+            return self._catch_up()
+        if self._set_back is not None:
+            self._set_back = None
+        self._last = now
+        return now
+
+    def _catch_up(self) -> int:
+        passed = time.monotonic_ns() // 1_000_000
+        if self._set_back is None:
+            self._set_back = (self._last, passed)
+        since, then = self._set_back
+        self._last = max(self._last, since + (passed - then) * _PACE // 8)
+        return self._last
 
 
 class StallWatch:
     """Logs the stack of the event loop's thread while the loop does not tick.
+
+    A thread compares the time with the loop's last tick. A plugin that claims not to block and never returns, or an
+    internal error, stops everything else in the process, so only another thread can log it.
 
     Args:
         stall_s: Seconds without a tick after which the stall is logged.
