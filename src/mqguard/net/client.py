@@ -85,15 +85,6 @@ class RemotingClient:
             self._connection.forget(opaque)
         return self._answers.pop(opaque)
 
-    def send_oneway(self, command: Command) -> None:
-        """Ask and want no answer.
-
-        Raises:
-            LinkTimeout: The server takes nothing from us.
-            LinkClosed: The server has closed the connection.
-        """
-        self._write(self._connection.oneway(self._signed(command)), time.monotonic() + self._timeout)
-
     def wait(self, seconds: float) -> None:
         """Serve requests of the server's for a while.
 

@@ -46,8 +46,7 @@ class ServerLink(asyncio.Protocol):
         account: Account that pays for what the connection uses.
         used: Seconds of turns that the connection has used, as compared with others of its account.
         user: User that the account belongs to; empty before the connection has authenticated.
-        closed: Whether it is gone or going; sending is a no-op then.
-        certificate_subject: Subject of the client's verified TLS certificate, None without one.
+        closed: True if it is closed or closing; sending has no effect then.
         announced: Whether the application knows it.
         was_served: True once a turn has served it.
         is_waiting: True while bytes or work wait for a turn to serve them.
@@ -62,7 +61,7 @@ class ServerLink(asyncio.Protocol):
     __slots__ = (
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
         "_hub", "_loop", "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take",
-        "_transport", "_woken", "account", "announced", "block", "certificate_subject", "closed", "has_place",
+        "_transport", "_woken", "account", "announced", "block", "closed", "has_place",
         "held", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
@@ -79,9 +78,8 @@ class ServerLink(asyncio.Protocol):
         self._batch = ANONYMOUS_BATCH if hub.has_authentication else BATCH
         self._out: list[bytes] = []
         # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
-        self._answered = 0
+        self._answered = self._answer_size = 0
         self._frame_s = 0.0
-        self._answer_size = 0
         self._woken = self._blocked = self._ending = self._peer_ended = False
         self._reading = True
         self._grace: asyncio.TimerHandle | None = None
@@ -89,7 +87,6 @@ class ServerLink(asyncio.Protocol):
         self.user = ""
         self.account = hub.scheduler.account("", is_anonymous=True)
         self.account.links += 1
-        self.certificate_subject: str | None = None
         self.closed = self.announced = self.was_served = self.is_waiting = self.has_place = self.is_settled = False
         self.work = RequestWork(hub, self)
         self.block: str | None = None
@@ -200,9 +197,7 @@ class ServerLink(asyncio.Protocol):
         """The peer reads again."""
         self._blocked = False
         self._hub.unblocked(self)
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        self._stop_grace()
         if self._has_input and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
         self._update_reading()
@@ -210,9 +205,7 @@ class ServerLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
         """The connection is gone."""
         self.closed = True
-        if self._grace is not None:
-            self._grace.cancel()
-            self._grace = None
+        self._stop_grace()
         self._release()
         self._out.clear()
         self._arrived = b""
@@ -305,7 +298,6 @@ class ServerLink(asyncio.Protocol):
             self._detect_tls(data)
 
     def _detect_tls(self, data: bytes) -> None:
-        mode = self._hub.settings.tls.mode
         if data[0] == tls.HANDSHAKE_BYTE:
             if self._hub.context is None:
                 self.cut("it speaks TLS, which is disabled here")
@@ -313,7 +305,7 @@ class ServerLink(asyncio.Protocol):
             self._session = tls.TlsSession(self._hub.context)
             self._take = self._take_encrypted
         else:
-            if mode is TlsMode.ENFORCING:
+            if self._hub.settings.tls.mode is TlsMode.ENFORCING:
                 self.cut("it does not speak TLS, which is enforced here")
                 return
             self._take = self._reader.push
@@ -333,7 +325,6 @@ class ServerLink(asyncio.Protocol):
         self._write_raw(session.outgoing())
         if session.established and not self.peer.tls:
             self.peer = Peer(self.peer.ip, self.peer.port, self.peer.channel, tls=True)
-            self.certificate_subject = session.certificate_subject()
             self._announce()
         if plain and not self.closed:
             self._reader.push(plain)
@@ -486,6 +477,11 @@ class ServerLink(asyncio.Protocol):
             transport.write_eof()
             self._update_reading()
 
+    def _stop_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
     def _release(self) -> None:
         """Hold nothing any more that counts."""
         self.work.clear()
@@ -501,4 +497,4 @@ class ServerLink(asyncio.Protocol):
 
 
 def _ignore(data: bytes) -> None:
-    """Take nothing more: what arrives after the end is dropped."""
+    """Drop bytes that arrive after the end."""

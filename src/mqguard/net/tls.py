@@ -142,13 +142,6 @@ class TlsSession:
                 self._ssl.unwrap()
         return self._out.read()
 
-    def certificate_subject(self) -> str | None:
-        """Subject of the client's verified certificate as an RFC 4514 text, None without one."""
-        der = self._ssl.getpeercert(binary_form=True)
-        if not der or not self._ssl.getpeercert():
-            return None
-        return x509.load_der_x509_certificate(der).subject.rfc4514_string()
-
 
 def _load(context: ssl.SSLContext, certificate: str, key: str, password: str | None) -> None:
     try:

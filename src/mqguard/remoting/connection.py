@@ -61,10 +61,6 @@ class ClientConnection:
         self._waiting.add(opaque)
         return opaque, frame
 
-    def oneway(self, command: Command) -> bytes:
-        """Encode a request that expects no response."""
-        return self._encode(command, next(self._numbers) % _MAX_OPAQUE, command.flag & ~FLAG_RESPONSE | FLAG_ONEWAY)
-
     def answer(self, request: Command, reply: Reply) -> bytes:
         """Encode the response to a request of the server."""
         return encode_reply(request.opaque, reply.code, reply.ext, reply.remark, reply.body)

@@ -140,12 +140,13 @@ class Components:
             self._users.attach(loop)
 
     def observe(self, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
-        """Add what the listeners do to the metrics.
+        """Add what the listeners and the engine do to the metrics.
 
         Args:
             scheduler: The scheduler that they share.
             servers: The listeners, by name.
         """
+        metrics.observe_engine(self._metrics, self._engine)
         metrics.observe_servers(self._metrics, scheduler, servers)
 
     def advertise(self, port: int) -> None:

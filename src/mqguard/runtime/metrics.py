@@ -6,6 +6,7 @@ The guard counts decisions itself, under names in `guard/enforcement.py` and `gu
 from collections.abc import Callable, Mapping
 
 from mqguard.auth.manager import MetadataManager
+from mqguard.engine.engine import Engine
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
@@ -49,6 +50,21 @@ def observe_audit(metrics: Metrics, log: AuditLog) -> None:
         "Audit records that found no room in the queue of a plugin.",
         "sink",
         log.dropped_by_sinks(),
+    )
+
+
+def observe_engine(metrics: Metrics, engine: Engine) -> None:
+    """Add the messages that the engine could not deliver.
+
+    Args:
+        metrics: The metrics to add to.
+        engine: The engine.
+    """
+    metrics.observe_each(
+        "mqguard_messages_undeliverable_total",
+        "Messages that were dropped when due: they were damaged, or their topic was deleted.",
+        "kind",
+        {"delay-level": lambda: engine.delays.undeliverable, "timer": lambda: engine.timers.undeliverable},
     )
 
 

@@ -46,12 +46,6 @@ def test_the_server_may_ask_too() -> None:
     assert answer.is_response
 
 
-def test_a_oneway_says_so() -> None:
-    command = sent(ClientConnection().oneway(Command(15)))
-    assert command.is_oneway
-    assert not command.is_response
-
-
 def test_what_is_no_frame_is_an_error() -> None:
     with pytest.raises(RemoteProtocolError):
         ClientConnection().receive(b"HTTP/1.1 400 Bad Request\r\n")
