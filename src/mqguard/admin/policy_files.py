@@ -14,8 +14,8 @@ from typing import NamedTuple
 from mqguard.admin.broker_states import BrokerState, apply_at, meant_users, state_of
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import Document, SecretPlace, SecretReference
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.plan import Plan, PlanRefused, Resolve, plan
-from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager

@@ -154,7 +154,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
 
     Exit code 1: the user has no permissions.
     """
-    from mqguard.auth.analysis.rights import rights_of
+    from mqguard.auth.analysis.access_state import rights_of
     from mqguard.cli.policy_output import region_json, regions_text
 
     directory, _ = source.load()
@@ -190,7 +190,7 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
 
     Exit code 1: no user has the permission.
     """
-    from mqguard.auth.analysis.rights import who_can as holders_of
+    from mqguard.auth.analysis.access_state import who_can as holders_of
     from mqguard.auth.policy import Action
     from mqguard.auth.resource import Resource
     from mqguard.cli.policy_output import region_json, region_row

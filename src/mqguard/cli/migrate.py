@@ -12,8 +12,8 @@ from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.migration.acl_v1 import AclV1File
+    from mqguard.auth.migration.differential import Difference
     from mqguard.auth.migration.migration import Migration
-    from mqguard.auth.migration.report import Difference
 
 _PATH = click.Path(path_type=Path)
 

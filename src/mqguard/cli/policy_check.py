@@ -13,11 +13,11 @@ from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.admin.decisions import LogReplay
-    from mqguard.auth.analysis.findings import EntryLocation
+    from mqguard.auth.analysis.access_state import EntryLocation
     from mqguard.auth.analysis.replay import ChangedDecision, Replay
     from mqguard.auth.documents.assertions import AssertionResult
     from mqguard.auth.documents.document import Document
-    from mqguard.auth.documents.problems import Mark
+    from mqguard.auth.documents.nodes import Mark
     from mqguard.auth.policy import Entry
 
 
@@ -33,9 +33,9 @@ def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> Non
 
     Exit code 1: there are findings.
     """
-    from mqguard.auth.analysis.findings import LintRule
+    from mqguard.auth.analysis.lint import LintRule
     from mqguard.auth.analysis.lint import lint as findings_of
-    from mqguard.auth.documents.problems import nearest
+    from mqguard.auth.documents.nodes import nearest
     from mqguard.cli.policy_output import finding_json, finding_mark, finding_text
 
     known = [rule.value for rule in LintRule]

@@ -9,12 +9,13 @@ from mqguard.cli.output import table
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:
+    from mqguard.auth.analysis.access_state import EntryLocation
     from mqguard.auth.analysis.comparison import Comparison, RightChange
-    from mqguard.auth.analysis.findings import EntryLocation, Finding
+    from mqguard.auth.analysis.lint import Finding
     from mqguard.auth.analysis.regions import Region, Witness
     from mqguard.auth.analysis.source_sets import SourceSet
     from mqguard.auth.documents.document import Document
-    from mqguard.auth.documents.problems import Mark
+    from mqguard.auth.documents.nodes import Mark
     from mqguard.auth.verdict import Verdict
 
 Json = dict[str, object]

@@ -12,8 +12,8 @@ from mqguard.admin.broker_states import unavailable_errors
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
+from mqguard.auth.migration.conversion import NoteKind
 from mqguard.auth.migration.migration import migrate
-from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
 from mqguard.auth.user import InitialUser
 from mqguard.broker.access_bodies import changes_details

@@ -3,9 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.access_state import AccessState, rights_of, who_can
 from mqguard.auth.analysis.comparison import Direction, compare
-from mqguard.auth.analysis.rights import rights_of, who_can
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Action, Decision

@@ -5,8 +5,7 @@ from hypothesis import given
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.acl_analysis import AclAnalysis
 from mqguard.auth.analysis.comparison import compare
-from mqguard.auth.analysis.findings import LintRule
-from mqguard.auth.analysis.lint import lint, lint_acl
+from mqguard.auth.analysis.lint import LintRule, lint, lint_acl
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Decision, Policy, PolicyType, rank
 from mqguard.auth.policy_index import Rights

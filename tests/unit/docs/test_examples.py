@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from mqguard.auth.analysis.findings import LintRule
-from mqguard.auth.migration.report import NoteKind
+from mqguard.auth.analysis.lint import LintRule
+from mqguard.auth.migration.conversion import NoteKind
 from mqguard.auth.verdict import Reason
 from mqguard.cli.main import main
 

@@ -3,11 +3,10 @@
 import dataclasses
 from collections.abc import Iterator
 
+from mqguard.auth.analysis.access_state import EntryLocation, resources_of
 from mqguard.auth.analysis.evaluation import NO_OPINION, REQUEST_ACTIONS, PolicyEvaluation, origins_of
-from mqguard.auth.analysis.findings import EntryLocation
 from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of, trees
 from mqguard.auth.analysis.regions import Witness
-from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import NOWHERE, SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType

@@ -3,11 +3,10 @@
 import dataclasses
 import enum
 
-from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.access_state import AccessState, resources_of
 from mqguard.auth.analysis.evaluation import PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
 from mqguard.auth.analysis.regions import Region, parts, regions
-from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Action

@@ -4,18 +4,179 @@ Every entry reported as shadowed, redundant or default-silent can be removed, on
 change to any decision.
 """
 
+import dataclasses
+import enum
 from collections.abc import Iterator
 
-from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.access_state import AccessState, EntryLocation, may_do_nothing
 from mqguard.auth.analysis.acl_analysis import AclAnalysis, EntryRegion, NumberedEntry
-from mqguard.auth.analysis.broad_grants import overly_broad, unreachable
-from mqguard.auth.analysis.contradictions import contradictions
 from mqguard.auth.analysis.evaluation import origins_of
-from mqguard.auth.analysis.findings import EntryLocation, Finding, LintRule
 from mqguard.auth.analysis.regions import Witness
-from mqguard.auth.analysis.rights import may_do_nothing
-from mqguard.auth.policy import Acl, PolicyType
+from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
+from mqguard.auth.policy import Acl, Action, Decision, PolicyType
+from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.verdict import Verdict
+from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
+
+
+class LintRule(enum.StrEnum):
+    """The kind of finding, as a keyword."""
+
+    SHADOWED = "shadowed"
+    """The entry never decides, and some request that it matches gets the opposite decision."""
+    REDUNDANT = "redundant"
+    """Without the entry every request gets the same decision."""
+    CONTRADICTORY = "contradictory"
+    """An Allow and a Deny of one rank match the same requests, and the Deny is not a plain exception to the Allow."""
+    UNREACHABLE = "unreachable"
+    """No request can match the entry."""
+    DEFAULT_SILENT = "default-silent"
+    """A Default entry whose names are all covered by Custom entries."""
+    WIDE = "wide"
+    """A right that is probably broader than intended."""
+    NO_USER = "no-user"
+    """A subject with policies, but without a user."""
+    NO_RIGHTS = "no-rights"
+    """An enabled Normal user without rights."""
+    SUPER_POLICIES = "super-policies"
+    """Policies of a Super user, which are never evaluated."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One problem in policies.
+
+    Attributes:
+        rule: The kind.
+        subject: The owner of the policies.
+        message: The problem and its reason, in one line.
+        place: The entry, or None if the finding is about the whole subject.
+        others: The related entries.
+        witness: A concrete request that shows the problem, or None if no request can.
+    """
+
+    rule: LintRule
+    subject: str
+    message: str
+    place: EntryLocation | None = None
+    others: tuple[EntryLocation, ...] = ()
+    witness: Witness | None = None
+
+
+def contradictions(scene: AclAnalysis) -> Iterator[Finding]:
+    """Yield each Allow that a Deny about the same resource contradicts.
+
+    A Deny wholly inside the Allow, for fewer actions or sources, is an exception to it, not a contradiction.
+    """
+    groups: dict[tuple[PolicyType, Resource], list[NumberedEntry]] = {}
+    for line in scene.lines:
+        groups.setdefault((line.place.policy, line.entry.resource), []).append(line)
+    for group in groups.values():
+        denies = [line for line in group if line.entry.decision is Decision.DENY]
+        for line in group:
+            against = [deny for deny in denies if line.entry.decision is Decision.ALLOW and _clash(line, deny)]
+            if against:
+                yield _finding(scene, line, against)
+
+
+def _finding(scene: AclAnalysis, allow: NumberedEntry, against: list[NumberedEntry]) -> Finding:
+    message = f"`{allow.entry.text}` is contradicted by `{against[0].entry.text}`, and Deny wins"
+    places = tuple(deny.place for deny in against)
+    return Finding(
+        LintRule.CONTRADICTORY, allow.place.subject, message, allow.place, places, _witness(scene, allow, against[0])
+    )
+
+
+def _clash(allow: NumberedEntry, deny: NumberedEntry) -> bool:
+    here, there = origins_of(allow.entry), origins_of(deny.entry)
+    if not set(allow.actions) & set(deny.actions) or (here & there).is_empty:
+        return False
+    within = set(deny.actions) <= set(allow.actions) and (there - here).is_empty
+    equal = len(deny.actions) == len(allow.actions) and (here - there).is_empty
+    return not within or equal
+
+
+def _witness(scene: AclAnalysis, allow: NumberedEntry, deny: NumberedEntry) -> Witness | None:
+    shared = origins_of(allow.entry) & origins_of(deny.entry)
+    return next((cell.witness(shared) for cell in scene.cells(allow) if cell.action in deny.actions), None)
+
+
+_V4, _V6 = SourceSet(v4=ANYWHERE.v4), SourceSet(v6=ANYWHERE.v6)
+_FAMILIES = (("IPv4", _V4, "IPv6", _V6), ("IPv6", _V6, "IPv4", _V4))
+
+
+def overly_broad(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
+    """Yield a finding for each right beyond the probable intention; its witness is a request that the entry allows."""
+    entry = line.entry
+    if entry.decision is Decision.DENY:
+        yield from _ineffective_deny(scene, line)
+        return
+    text = f"`{entry.text}`"
+    resource = entry.resource
+    if resource.type is ResourceType.ANY:
+        yield from _told(scene, line, f"{text} matches every cluster, topic and group, including future ones")
+    elif resource.pattern is Pattern.ANY and Action.ALL in entry.actions:
+        yield from _told(scene, line, f"{text} allows all actions on every {resource.type.value.lower()}")
+    if resource.type is ResourceType.CLUSTER and Action.UPDATE in line.actions:
+        yield from _told(scene, line, f"{text} allows its user to administer users and policies", Action.UPDATE)
+    for family, whole, _, _ in _FAMILIES:
+        if entry.sources and (whole - origins_of(entry)).is_empty:
+            yield from _told(scene, line, f"{text} matches every {family} address, so it limits nothing")
+
+
+def unreachable(line: NumberedEntry) -> Finding | None:
+    """Return the reason why no request can match an entry, or None if one can."""
+    reason = _unasked_name(line)
+    if reason is None:
+        return None
+    message = f"`{line.entry.text}` cannot match any request: {reason}"
+    return Finding(LintRule.UNREACHABLE, line.place.subject, message, line.place)
+
+
+def _ineffective_deny(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
+    """Yield a finding if a Deny matches every address of one family, and the other family is still allowed."""
+    entry = line.entry
+    for family, whole, other, rest in _FAMILIES:
+        if not entry.sources or not (whole - origins_of(entry)).is_empty:
+            continue
+        for cell in scene.cells(line):
+            let_in = scene.grid.outcome(cell.tree, cell.place, cell.action).allowed & (rest - origins_of(entry))
+            if not let_in.is_empty:
+                message = (
+                    f"`{entry.text}` matches every {family} address, but {other} addresses are allowed: leave "
+                    f"the sources out to deny from everywhere"
+                )
+                yield Finding(LintRule.WIDE, line.place.subject, message, line.place, witness=cell.witness(let_in))
+                break
+
+
+def _told(scene: AclAnalysis, line: NumberedEntry, message: str, action: Action | None = None) -> Iterator[Finding]:
+    witness = _live_witness(scene, line, action)
+    if witness is not None:
+        yield Finding(LintRule.WIDE, line.place.subject, message, line.place, witness=witness)
+
+
+def _live_witness(scene: AclAnalysis, line: NumberedEntry, action: Action | None) -> Witness | None:
+    for cell in scene.cells(line):
+        if action is None or cell.action is action:
+            live = scene.live(line, cell)
+            if not live.is_empty:
+                return cell.witness(live)
+    return None
+
+
+def _unasked_name(line: NumberedEntry) -> str | None:
+    resource = line.entry.resource
+    if resource.type is ResourceType.NAMESPACE:
+        return "requests name topics, groups and clusters, but never namespaces"
+    if resource.type not in (ResourceType.TOPIC, ResourceType.GROUP) or resource.pattern is Pattern.ANY:
+        return None
+    for prefix in (RETRY_PREFIX, DLQ_PREFIX):
+        if resource.name.startswith(prefix):
+            star = "*" if resource.pattern is Pattern.PREFIXED else ""
+            group = resource.name[len(prefix) :] + star or "name"
+            return f"a `{prefix}` topic belongs to its group, so write `Group:{group}`"
+    return topic_fault(resource.name) if resource.type is ResourceType.TOPIC else group_fault(resource.name)
 
 
 def lint(directory: AccessState) -> tuple[Finding, ...]:

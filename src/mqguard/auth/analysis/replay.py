@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from mqguard.auth.analysis.access_state import AccessState
-from mqguard.auth.analysis.findings import EntryLocation
+from mqguard.auth.analysis.access_state import AccessState, EntryLocation
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision, Entry, PolicyType
 from mqguard.auth.policy_index import Rights

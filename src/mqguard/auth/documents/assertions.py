@@ -4,11 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
-from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.access_state import AccessState, resources_of
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS, PolicyEvaluation
 from mqguard.auth.analysis.names import NameTree, trees
 from mqguard.auth.analysis.regions import Witness
-from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.document import Assertion

@@ -4,9 +4,8 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from mqguard.auth.analysis.access_state import AccessState
-from mqguard.auth.analysis.findings import EntryLocation
-from mqguard.auth.documents.problems import Mark
+from mqguard.auth.analysis.access_state import AccessState, EntryLocation
+from mqguard.auth.documents.nodes import Mark
 from mqguard.auth.policy import Acl, Action, Decision
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source

@@ -3,9 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from mqguard.auth.documents.fields import Fields
-from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, SequenceNode
-from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem, nearest
+from mqguard.auth.documents.nodes import (
+    DocumentInvalid,
+    MappingNode,
+    Mark,
+    Node,
+    Problem,
+    Scalar,
+    SequenceNode,
+    nearest,
+)
+from mqguard.auth.documents.schema import Fields
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.model.text import is_blank
 

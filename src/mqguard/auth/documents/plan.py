@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import Comparison, Direction, compare
 from mqguard.auth.documents.document import Document, DocumentUser, SecretReference
-from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem
+from mqguard.auth.documents.nodes import DocumentInvalid, Mark, Problem
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser

@@ -4,13 +4,23 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from mqguard.auth.analysis.findings import EntryLocation
-from mqguard.auth.documents import fields
+from mqguard.auth.analysis.access_state import EntryLocation
 from mqguard.auth.documents.document import Assertion, Document, DocumentUser, SecretPlace, SecretReference
 from mqguard.auth.documents.node_reader import NodeReader, choice
-from mqguard.auth.documents.nodes import MappingNode, Node, Scalar, compose
-from mqguard.auth.documents.patterns import VARIABLE
-from mqguard.auth.documents.problems import Mark, nearest
+from mqguard.auth.documents.nodes import MappingNode, Mark, Node, Scalar, compose, nearest
+from mqguard.auth.documents.schema import (
+    DOCUMENT,
+    ENTRY,
+    POLICIES,
+    POLICY_KEYS,
+    SECRET,
+    TEST,
+    USE,
+    USER,
+    VARIABLE,
+    VERSION,
+    Fields,
+)
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy
 from mqguard.auth.resource import Resource
@@ -51,9 +61,9 @@ class _Reader:
         self._subjects: dict[str, Mark] = {}
 
     def document(self, root: Node) -> Document:
-        found = self.walk.fields(root, "the document", fields.DOCUMENT)
+        found = self.walk.fields(root, "the document", DOCUMENT)
         if "version" in found:
-            self.walk.parsed(found["version"], "`version`", choice("version", {fields.VERSION: 1}))
+            self.walk.parsed(found["version"], "`version`", choice("version", {VERSION: 1}))
         users = self._users(found.get("users"))
         self._read_groups(found.get("entry_groups"))
         acls = self._acls(found.get("policies"))
@@ -66,7 +76,7 @@ class _Reader:
             if is_blank(key.text):
                 self.walk.note(key.mark, "a user has no name: write `name:` before its fields")
                 continue
-            found = self._optional(value, f"user `{key.text}`", fields.USER)
+            found = self._optional(value, f"user `{key.text}`", USER)
             kind = self._choice(found.get("type"), "`type`", _user_type, UserType.NORMAL)
             status = self._choice(found.get("status"), "`status`", _user_status, UserStatus.ENABLE)
             secret = self._secret(found.get("secret"))
@@ -91,7 +101,7 @@ class _Reader:
         if len(node.pairs) != 1:
             self.walk.note(node.mark, "a secret has exactly one place: write `{env: NAME}` or `{file: PATH}`")
             return None
-        found = self.walk.fields(node, "`secret`", fields.SECRET)
+        found = self.walk.fields(node, "`secret`", SECRET)
         for place in SecretPlace:
             if place.value in found:
                 parse = _variable if place is SecretPlace.ENV else _name
@@ -119,8 +129,8 @@ class _Reader:
         return acls
 
     def _policies(self, subject: Subject, node: Node) -> Iterable[Policy]:
-        found = self._optional(node, f"the policies of `{subject.key}`", fields.POLICIES)
-        for kind, name in fields.POLICY_KEYS.items():
+        found = self._optional(node, f"the policies of `{subject.key}`", POLICIES)
+        for kind, name in POLICY_KEYS.items():
             if name not in found:
                 continue
             marked = list(self._uses(found[name], f"`{name}` of `{subject.key}`"))
@@ -134,7 +144,7 @@ class _Reader:
             if not isinstance(item, MappingNode) or all(key.text != "use" for key, _ in item.pairs):
                 yield from self._entry(item, f"an entry of {what}")
                 continue
-            found = self.walk.fields(item, f"`use` in {what}", fields.USE)
+            found = self.walk.fields(item, f"`use` in {what}", USE)
             if "use" in found:
                 for name in self.walk.one_or_more(found["use"], "`use`", self._group_name):
                     yield from self._groups[name]
@@ -146,7 +156,7 @@ class _Reader:
 
     def _entry(self, node: Node, what: str) -> list[_MarkedEntry]:
         """Return the entries of one item, one for each resource that it names."""
-        found = self.walk.fields(node, what, fields.ENTRY)
+        found = self.walk.fields(node, what, ENTRY)
         resources = self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse)
         actions = self.walk.one_or_more(found.get("actions"), "`actions`", Action.parse)
         sources = self.walk.one_or_more(found.get("sources"), "`sources`", Source.parse, optional=True)
@@ -160,7 +170,7 @@ class _Reader:
         return tuple(self._test(item) for item in items)
 
     def _test(self, node: Node) -> Assertion:
-        found = self.walk.fields(node, "a test", fields.TEST)
+        found = self.walk.fields(node, "a test", TEST)
         return Assertion(
             self.walk.one_or_more(found.get("user"), "`user`", _name),
             self.walk.one_or_more(found.get("action"), "`action`", Action.parse),
@@ -171,7 +181,7 @@ class _Reader:
             node.mark,
         )
 
-    def _optional(self, node: Node, what: str, fields: fields.Fields) -> dict[str, Node]:
+    def _optional(self, node: Node, what: str, fields: Fields) -> dict[str, Node]:
         """Return the fields of a mapping; an empty value is an empty mapping."""
         if isinstance(node, Scalar) and node.is_null:
             return {}

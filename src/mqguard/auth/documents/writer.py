@@ -6,7 +6,7 @@ import yaml
 
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretReference
-from mqguard.auth.documents.fields import POLICY_KEYS
+from mqguard.auth.documents.schema import POLICY_KEYS
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.user import User
 

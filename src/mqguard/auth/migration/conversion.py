@@ -1,4 +1,4 @@
-"""Conversion of one ACL 1.0 account to a user and policies that allow no more than 1.0 did.
+"""Conversion of one ACL 1.0 account to a user and policies that allow no more than 1.0 did, with notes.
 
 Rule 1: an admin that lists no permissions becomes Super; any other account becomes Normal.
 Rule 2: items become Custom entries, defaults become Default entries, which apply to the same resources as in 1.0.
@@ -7,16 +7,58 @@ the whole account is left out.
 """
 
 import dataclasses
+import enum
 from collections.abc import Iterable, Iterator, Mapping
 
-from mqguard.auth.documents.problems import Mark
-from mqguard.auth.migration.acl_v1 import AclV1Account, Permission
-from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, Item, items_of
-from mqguard.auth.migration.report import Note, NoteKind
+from mqguard.auth.documents.nodes import Mark
+from mqguard.auth.migration.acl_v1 import AclV1Account, AclV1Permissions, Item, Permission, items_of
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.user import LiveSecret, Subject, User, UserType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, owner_of
+
+
+class NoteKind(enum.StrEnum):
+    """The kind of a note, as a keyword."""
+
+    SKIPPED_ACCOUNT = "skipped-account"
+    """The account is not migrated at all."""
+    EXISTING_USER = "existing-user"
+    """A user of that name exists and stays unchanged."""
+    REPEATED_ACCOUNT = "repeated-account"
+    """An earlier account has the same name."""
+    WHITE_LIST = "white-list"
+    """Addresses that needed no credentials in 1.0; mqguard has no equivalent."""
+    UNKNOWN_PERMISSION = "unknown-permission"
+    """A permission that 1.0 does not recognize and treats as DENY; mqguard keeps DENY."""
+    SKIPPED_ITEM = "skipped-item"
+    """An item that had no effect in 1.0, or has no equivalent in mqguard."""
+    REPLACED_ITEM = "replaced-item"
+    """A later item for the same resource replaced it in 1.0, and replaces it in mqguard."""
+    ADMIN_WITH_PERMISSIONS = "admin-with-permissions"
+    """An admin that 1.0 limited to its listed permissions; migrated as Normal with exactly these."""
+    SHORT_KEY = "short-key"
+    """A name or secret shorter than 1.0 requires."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Note:
+    """One message for the operator.
+
+    Attributes:
+        topic: The kind.
+        file: The file.
+        mark: The position in the file.
+        account: The account's name, empty for the file as a whole.
+        message: The fact, and what to do about it.
+    """
+
+    topic: NoteKind
+    file: str
+    mark: Mark
+    account: str
+    message: str
+
 
 _MIN_LENGTH = 7
 """The minimum length of a name and a secret in 1.0."""

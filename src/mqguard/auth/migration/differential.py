@@ -1,15 +1,14 @@
 """Every account, resource and action of an ACL 1.0 file, decided by 1.0's rules and by mqguard's."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
-from mqguard.auth.documents.problems import Mark
-from mqguard.auth.migration.acl_v1 import AclV1Account
-from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, items_of
+from mqguard.auth.documents.nodes import Mark
+from mqguard.auth.migration.acl_v1 import AclV1Account, AclV1Permissions, items_of
 from mqguard.auth.migration.conversion import Converted, target_of
-from mqguard.auth.migration.report import Difference
 from mqguard.auth.policy import Action
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
@@ -19,6 +18,31 @@ from mqguard.model.names import ALL_MESSAGES, owner_of
 _READING = (Action.GET, Action.LIST)
 _KINDS = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER)
 _REST = tuple(action for action in REQUEST_ACTIONS if action not in _READING)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """A request that 1.0 and mqguard decide differently for an account.
+
+    Attributes:
+        account: Its name, empty for all clients.
+        resource: The resource, as text; `any other topic` for those that the file does not list.
+        actions: The actions.
+        before: True if 1.0 allows it.
+        after: True if mqguard allows it. Never True if `before` is False.
+        why: The reason.
+        file: The file of the account.
+        mark: The responsible line.
+    """
+
+    account: str
+    resource: str
+    actions: tuple[Action, ...]
+    before: bool
+    after: bool
+    why: str
+    file: str
+    mark: Mark
 
 
 def differences(converted: Converted) -> Iterator[Difference]:

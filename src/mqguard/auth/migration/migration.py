@@ -7,11 +7,9 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.acl_v1 import AclV1Account, AclV1File
-from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions, items_of
-from mqguard.auth.migration.conversion import AccountUnfit, Converted, convert
-from mqguard.auth.migration.differential import differences, differences_of
-from mqguard.auth.migration.report import Difference, Note, NoteKind
+from mqguard.auth.migration.acl_v1 import AclV1Account, AclV1File, AclV1Permissions, items_of
+from mqguard.auth.migration.conversion import AccountUnfit, Converted, Note, NoteKind, convert
+from mqguard.auth.migration.differential import Difference, differences, differences_of
 from mqguard.auth.ports import Change, PutAcl, PutUser
 from mqguard.auth.snapshot import Snapshot
 

@@ -1,8 +1,8 @@
 """Layers over layers: what a narrow one says is final, and the rest falls through."""
 
+from mqguard.auth.analysis.access_state import resources_of
 from mqguard.auth.analysis.evaluation import EVERYTHING, NO_OPINION, EntriesByResource, PolicyEvaluation, SourceDecision
 from mqguard.auth.analysis.names import WIDEST, trees
-from mqguard.auth.analysis.rights import resources_of
 from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Action, PolicyType

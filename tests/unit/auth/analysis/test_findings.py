@@ -1,6 +1,7 @@
 """The words for what can be wrong, which programs and documents repeat."""
 
-from mqguard.auth.analysis.findings import EntryLocation, LintRule
+from mqguard.auth.analysis.access_state import EntryLocation
+from mqguard.auth.analysis.lint import LintRule
 from mqguard.auth.policy import PolicyType
 
 

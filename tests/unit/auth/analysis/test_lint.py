@@ -2,8 +2,7 @@
 
 import pytest
 
-from mqguard.auth.analysis.findings import LintRule
-from mqguard.auth.analysis.lint import lint, lint_acl
+from mqguard.auth.analysis.lint import LintRule, lint, lint_acl
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Acl, Policy, PolicyType
 from mqguard.auth.user import Subject

@@ -1,7 +1,6 @@
 """Rights as lines for a person."""
 
-from mqguard.auth.analysis.access_state import AccessState
-from mqguard.auth.analysis.rights import rights_of, who_can
+from mqguard.auth.analysis.access_state import AccessState, rights_of, who_can
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Action

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.documents.problems import DocumentInvalid
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
 from mqguard.auth.migration.migration import plan_migration

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mqguard.auth.decide import decide
 from mqguard.auth.documents.assertions import check, describe
 from mqguard.auth.documents.document import Assertion
-from mqguard.auth.documents.problems import Mark
+from mqguard.auth.documents.nodes import Mark
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Decision
 from mqguard.auth.verdict import Reason

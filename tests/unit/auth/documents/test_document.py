@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.documents.problems import Mark
+from mqguard.auth.documents.nodes import Mark
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.user import User, UserStatus, UserType
 

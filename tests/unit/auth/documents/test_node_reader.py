@@ -3,8 +3,7 @@
 import pytest
 
 from mqguard.auth.documents.node_reader import NodeReader, choice
-from mqguard.auth.documents.nodes import compose
-from mqguard.auth.documents.problems import DocumentInvalid
+from mqguard.auth.documents.nodes import DocumentInvalid, compose
 from mqguard.auth.errors import PolicyInvalid
 
 KINDS = {

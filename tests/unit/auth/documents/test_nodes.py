@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from mqguard.auth.documents.nodes import MAX_DEPTH, MappingNode, Scalar, SequenceNode, compose
-from mqguard.auth.documents.problems import DocumentInvalid, Mark
+from mqguard.auth.documents.nodes import MAX_DEPTH, DocumentInvalid, MappingNode, Mark, Scalar, SequenceNode, compose
 
 
 def test_every_node_knows_its_place():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.documents.problems import DocumentInvalid
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Action, Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.comparison import Direction
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.plan import PlanRefused, plan
-from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.writer import write_document
 from mqguard.auth.errors import PolicyInvalid

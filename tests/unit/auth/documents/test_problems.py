@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.documents.problems import DocumentInvalid, Mark, Problem, nearest
+from mqguard.auth.documents.nodes import DocumentInvalid, Mark, Problem, nearest
 
 
 def test_problems_come_in_the_order_of_the_file():

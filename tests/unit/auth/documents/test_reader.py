@@ -2,9 +2,9 @@
 
 import pytest
 
-from mqguard.auth.analysis.findings import EntryLocation
+from mqguard.auth.analysis.access_state import EntryLocation
 from mqguard.auth.documents.document import SecretPlace, SecretReference
-from mqguard.auth.documents.problems import DocumentInvalid, Mark
+from mqguard.auth.documents.nodes import DocumentInvalid, Mark
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.policy import Action, Decision, PolicyType
 from mqguard.auth.user import UserStatus, UserType

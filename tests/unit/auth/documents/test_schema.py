@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.auth.documents.patterns import SOURCE
-from mqguard.auth.documents.problems import DocumentInvalid
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
-from mqguard.auth.documents.schema import schema
+from mqguard.auth.documents.schema import SOURCE, schema
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Action
 from mqguard.auth.source import Source

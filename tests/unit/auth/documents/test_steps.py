@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
+from mqguard.auth.documents.nodes import DocumentInvalid
 from mqguard.auth.documents.plan import PlanStep, plan
-from mqguard.auth.documents.problems import DocumentInvalid
 from mqguard.auth.documents.reader import read_document
 from mqguard.auth.documents.writer import write_document
 from mqguard.auth.errors import PolicyInvalid

@@ -2,8 +2,7 @@
 
 import pytest
 
-from mqguard.auth.migration.acl_v1 import parse_acl_v1
-from mqguard.auth.migration.acl_v1_permissions import items_of
+from mqguard.auth.migration.acl_v1 import items_of, parse_acl_v1
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 

@@ -3,8 +3,7 @@
 import pytest
 
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
-from mqguard.auth.migration.conversion import AccountUnfit, convert
-from mqguard.auth.migration.report import NoteKind
+from mqguard.auth.migration.conversion import AccountUnfit, NoteKind, convert
 
 
 def only_account(text):

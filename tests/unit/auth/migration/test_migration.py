@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.acl_v1 import parse_acl_v1
-from mqguard.auth.migration.acl_v1_permissions import AclV1Permissions
+from mqguard.auth.migration.acl_v1 import AclV1Permissions, parse_acl_v1
+from mqguard.auth.migration.conversion import NoteKind
 from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
-from mqguard.auth.migration.report import NoteKind
 from mqguard.auth.policy import Action, PolicyType
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.report import NoteKind
+from mqguard.auth.migration.conversion import NoteKind
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.sealing_key import load_sealing_key
 from tests.unit.cli.policy_run import run_json
