@@ -16,6 +16,7 @@ SEEDED = [
     ("remoting/seeded.py", "import mqguard.auth.policy\n", "layered"),
     ("auth/seeded.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mqguard.guard\n", "layered"),
     ("engine/seeded.py", "import mqguard.guard\n", "layered"),
+    ("engine/seeded.py", "import mqguard.remoting.link\n", "engine holds no frames"),
     ("guard/seeded.py", "import mqguard.net\nimport asyncio\n", "never meet a socket"),
     ("broker/seeded.py", "import mqguard.namesrv\n", "layered"),
     ("broker/seeded.py", "import rocksdict\n", "Only the store meets RocksDB"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mqguard.engine.places import Places
+from mqguard.engine.fair_shares import Places
 from mqguard.guard.context import AdmittedRequest
 from mqguard.model.channel import Channel
 from mqguard.remoting.link import Link

@@ -3,7 +3,6 @@
 from typing import TypeVar
 
 from mqguard.engine.group_members import Client, Subscription
-from mqguard.model.peer import Peer
 from mqguard.remoting.bodies.clients import Connection, SubscriptionData
 from mqguard.remoting.bodies.codec import Body
 from mqguard.remoting.codes import LanguageCode
@@ -59,10 +58,9 @@ def subscription_data(subscription: Subscription) -> SubscriptionData:
 
 def connection(client: Client) -> Connection:
     """A client in the form of the wire."""
-    peer: Peer = client.link.peer
     return Connection(
         client_id=client.client_id,
-        client_addr=peer.address,
+        client_addr=client.peer.address,
         language=language_name(client.language),
         version=client.version,
     )

@@ -32,7 +32,7 @@ from mqguard.engine.clients import Clients, Notices
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
-from mqguard.engine.long_polling import LongPolls
+from mqguard.engine.long_polls import LongPolls
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.denial import DenialLog
 from mqguard.model.clock import Clock
@@ -118,7 +118,7 @@ class Broker:
         self._notices = Notices()
         self._questions = ClientCalls()
         self._requests = OpenRequests()
-        self._unfinished = UnfinishedBatches(engine.turn)
+        self._unfinished = UnfinishedBatches(engine.group_commit)
         self._waiting: LongPolls[tuple[Request, PullHeader]] = LongPolls(settings.waiting_pulls)
         self._expired_ms = 0
         self._version = ports.manager.snapshot.version
@@ -131,14 +131,14 @@ class Broker:
             engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock
         )
         engine.on_arrival(self._pulling.arrived)
-        engine.turn.on_failure(self._complain)
+        engine.group_commit.on_failure(self._complain)
         engine.topics.on_change(self._topic_changed)
         engine.groups.on_change(self._group_changed)
         self.application = Router(
             ports.guard,
             self._handlers(),
             self._explain,
-            defer=engine.turn.defer,
+            defer=engine.group_commit.defer,
             questions=self._questions,
             parking=ports.parking,
             at_close=[self._closed],
@@ -177,11 +177,11 @@ class Broker:
         return self._pulling.is_behind
 
     def _expire_clients(self, now: int) -> None:
-        groups, links = self.clients.expire(now)
+        groups, channels = self.clients.expire(now)
         for group in groups:
             self._notices.changed(group)
-        for link in links:
-            link.close("no heartbeat")
+        for channel in channels:
+            self._questions.close(channel, "no heartbeat")
 
     def _apply_rights(self) -> None:
         """Once rights have changed, have clients leave the groups that they may not consume as any more.
@@ -233,7 +233,7 @@ class Broker:
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:
-        self._engine.turn.commit()
+        self._engine.group_commit.commit()
         self._pulling.answer_ready()
 
     def _explain(self, code: int, exc: Exception) -> Reply:
@@ -254,8 +254,8 @@ class Broker:
     def _tell(self) -> None:
         if not self._notices:
             return
-        for link, group in self._notices.take(self.clients, self._clock.now_ms()):
-            self._questions.tell(link, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
+        for channel, group in self._notices.take(self.clients, self._clock.now_ms()):
+            self._questions.notify(channel, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
 
     def _closed(self, link: Link) -> None:
         channel = link.peer.channel
@@ -275,4 +275,4 @@ class Broker:
     def _group_changed(self, name: str) -> None:
         if self._engine.groups.get(name) is None:
             self._resets.forget(group=name)
-            self._locks.forget_group(name)
+            self._locks.remove_group(name)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
-from mqguard.dispatch.request import Request, RequestRefused, explain
+from mqguard.dispatch.request import DeferredReply, Request, RequestRefused, explain
 from mqguard.engine.batch_send import BatchSend
+from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import Sent
-from mqguard.engine.places import Shares
 from mqguard.model.channel import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
@@ -29,11 +29,11 @@ class UnfinishedBatches:
     """Batches that are being stored in several turns.
 
     Args:
-        turn: The current turn of the event loop.
+        group_commit: Commit that includes each slice.
     """
 
-    def __init__(self, turn: GroupCommit) -> None:
-        self._turn = turn
+    def __init__(self, group_commit: GroupCommit) -> None:
+        self._group_commit = group_commit
         self._shares = Shares(MAX_BYTES)
         self._of: dict[Channel, dict[int, tuple[str, int]]] = {}
         self._number = 0
@@ -93,8 +93,19 @@ class UnfinishedBatches:
             return False
         if sent is None:
             return True
-        request.respond(reply_to(sent), self._turn.defer, lambda reason: _with_extent(reason, batch))
+        if not request.command.is_oneway:
+            frame = request.encode(reply_to(sent))
+            self._group_commit.defer(_BatchReply(request.link, frame, request.command.opaque, batch))
         return False
+
+
+class _BatchReply(DeferredReply, eq=False):
+    """Reply to a batch, sent once its last slice is stored."""
+
+    batch: BatchSend
+
+    def remark(self, reason: str) -> str:
+        return _with_extent(reason, self.batch)
 
 
 def _with_extent(reason: str | None, batch: BatchSend) -> str:

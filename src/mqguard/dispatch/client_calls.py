@@ -43,6 +43,7 @@ class ClientCalls:
     """
 
     def __init__(self) -> None:
+        self._links: dict[Channel, Link] = {}
         self._open: dict[Channel, dict[int, _Open]] = {}
         self._bytes: collections.Counter[Channel] = collections.Counter()
         self._asked: collections.Counter[str] = collections.Counter()
@@ -54,9 +55,13 @@ class ClientCalls:
     def __len__(self) -> int:
         return sum(len(questions) for questions in self._open.values())
 
+    def connected(self, link: Link) -> None:
+        """Add a new connection, until `leave`."""
+        self._links[link.peer.channel] = link
+
     def ask(
         self,
-        link: Link,
+        channel: Channel,
         code: int,
         ext: dict[str, str],
         body: bytes,
@@ -67,7 +72,7 @@ class ClientCalls:
         """Send a request to a client on behalf of a user.
 
         Args:
-            link: Connection of the client.
+            channel: Connection of the client.
             code: Request code.
             ext: Its fields.
             body: Its body.
@@ -78,8 +83,8 @@ class ClientCalls:
         Returns:
             False if the client is gone, or if it or the asker has too many open requests; `answered` is not called.
         """
-        channel = link.peer.channel
-        if link.closed or self._is_full(channel, asker, len(body)):
+        link = self._links.get(channel)
+        if link is None or link.closed or self._is_full(channel, asker, len(body)):
             return False
         questions = self._open.get(channel, {})
         opaque = next(self._opaques) & 0x7FFFFFFF
@@ -92,9 +97,17 @@ class ClientCalls:
         link.send(encode_request(_command(code, opaque, 0, ext, body)))
         return True
 
-    def tell(self, link: Link, code: int, ext: dict[str, str], body: bytes = b"") -> None:
+    def notify(self, channel: Channel, code: int, ext: dict[str, str], body: bytes = b"") -> None:
         """Send a request to a client that needs no answer."""
-        link.send(encode_request(_command(code, next(self._opaques) & 0x7FFFFFFF, FLAG_ONEWAY, ext, body)))
+        link = self._links.get(channel)
+        if link is not None:
+            link.send(encode_request(_command(code, next(self._opaques) & 0x7FFFFFFF, FLAG_ONEWAY, ext, body)))
+
+    def close(self, channel: Channel, reason: str) -> None:
+        """Close the connection of a client; `reason` only goes to the server's log."""
+        link = self._links.get(channel)
+        if link is not None:
+            link.close(reason)
 
     def answer(self, link: Link, command: Command) -> bool:
         """Take a frame that says it answers us; False if nothing was asked, and the frame is to be dropped."""
@@ -105,7 +118,8 @@ class ClientCalls:
         return True
 
     def leave(self, channel: Channel) -> None:
-        """Give up the questions to a closed connection."""
+        """Remove a closed connection, and give up the open requests to its client."""
+        self._links.pop(channel, None)
         # One after the other: where one fails, the rest is given up when its time is up.
         for opaque in list(self._open.get(channel, ())):
             answered = self._take(channel, opaque)

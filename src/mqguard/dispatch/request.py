@@ -19,6 +19,7 @@ from mqguard.auth.errors import (
 )
 from mqguard.auth.sealing import SealInvalid
 from mqguard.engine import errors as engine
+from mqguard.engine.group_commit import Completion
 from mqguard.errors import MqguardError
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
@@ -34,8 +35,37 @@ _LOG = logging.getLogger(__name__)
 INTERNAL = "internal error: see the server's log"
 """The remark for an internal error."""
 
-Defer = Callable[[Link, bytes, Callable[[str], bytes]], None]
-"""Takes a link, the frame to send once this turn's writes are stored, and what makes the one for a failure."""
+NOT_STORED = "the store cannot write now, nothing was stored"
+
+
+class DeferredReply(msgspec.Struct, eq=False):
+    """Reply that is sent once the changes of its request are stored (`engine.group_commit.Completion`).
+
+    Attributes:
+        link: Connection of the client.
+        frame: Encoded reply.
+        opaque: Number of the request.
+    """
+
+    link: Link
+    frame: bytes
+    opaque: int
+
+    def committed(self) -> None:
+        """Send the reply."""
+        self.link.send(self.frame)
+
+    def failed(self, reason: str) -> None:
+        """Send an error instead of the reply."""
+        self.link.send(encode_reply(self.opaque, ResponseCode.SYSTEM_ERROR, None, self.remark(reason)))
+
+    def remark(self, reason: str) -> str:
+        """Return the remark of the error."""
+        return f"{NOT_STORED}: {reason}"
+
+
+Defer = Callable[[Completion], None]
+"""Takes the completion of a request whose changes are not stored yet."""
 
 
 class Request(msgspec.Struct):
@@ -57,26 +87,18 @@ class Request(msgspec.Struct):
         self.access.hold()
         return Request(Command(command.code, command.opaque, command.flag), self.link, self.access)
 
-    def respond(self, reply: Reply, defer: Defer | None = None, failure: Callable[[str], str] = str) -> None:
-        """Answer a request whose handler has answered None; a one-way request is not answered.
+    def respond(self, reply: Reply) -> None:
+        """Answer a request whose handler has returned None; a one-way request is not answered."""
+        if not self.command.is_oneway:
+            self.link.send(self.encode(reply))
 
-        Args:
-            reply: The answer.
-            defer: Keeps the answer back until this turn's writes are stored; None sends it at once.
-            failure: Makes the remark of the answer from the reason if they cannot be stored.
-        """
+    def encode(self, reply: Reply) -> bytes:
+        """Return the frame of a reply; of an error if the reply cannot be encoded."""
         opaque = self.command.opaque
-        if self.command.is_oneway:
-            return
         try:
-            frame = encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
+            return encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
         except LocalProtocolError as exc:
-            frame = encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be passed on: {exc}")
-        if defer is None:
-            self.link.send(frame)
-        else:
-            code = ResponseCode.SYSTEM_ERROR
-            defer(self.link, frame, lambda reason: encode_reply(opaque, code, None, failure(reason)))
+            return encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be passed on: {exc}")
 
 
 Handler = Callable[[Request], Reply | None]

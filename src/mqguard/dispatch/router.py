@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from mqguard.dispatch.client_calls import ClientCalls
-from mqguard.dispatch.request import Defer, Handler, Request
+from mqguard.dispatch.request import Defer, DeferredReply, Handler, Request
 from mqguard.dispatch.suspended import NoSuspension, Suspension
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
@@ -30,9 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 UNSUPPORTED = " request type {} not supported"
 """Apache's wording, blank included."""
-NOT_STORED = "the store cannot write now, nothing was stored"
 UNCHECKED = "internal error: the request was not checked in full, so it is refused"
-_DOWN = int(ResponseCode.SYSTEM_ERROR)
 
 
 class RequestGuard(Protocol):
@@ -92,7 +90,8 @@ class Router:
         return frozenset(self._handlers)
 
     def connected(self, link: Link) -> None:
-        """Nothing is kept for a connection before its first request."""
+        """Make a new connection reachable for requests to its client."""
+        self._questions.connected(link)
 
     def commands(self, link: Link, commands: list[Command]) -> None:
         """Serve frames in order."""
@@ -190,8 +189,7 @@ class Router:
             link.send(encode_reply(command.opaque, failure.code, None, failure.remark))
             return
         if reply.stored and self._defer is not None:
-            opaque = command.opaque
-            self._defer(link, frame, lambda reason: encode_reply(opaque, _DOWN, None, f"{NOT_STORED}: {reason}"))
+            self._defer(DeferredReply(link, frame, command.opaque))
         else:
             link.send(frame)
 

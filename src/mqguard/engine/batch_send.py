@@ -1,7 +1,7 @@
-"""A batch that is being stored: several messages that one request sends to one queue.
+"""Storing of a batch: several messages that one request sends to one queue.
 
-A batch may hold thousands of messages, so it is stored in slices: in several turns of the event loop, each of which
-commits a part. All messages are checked before the first is staged.
+A batch may hold thousands of messages, so it is stored in slices. Each slice is committed in another iteration of the
+event loop. All messages are checked before the first is staged.
 """
 
 from collections.abc import Callable
@@ -20,46 +20,51 @@ from mqguard.model.errors import RecordInvalid
 MAX_BATCH: Final = 32_768
 """Maximum number of messages of a batch. 190,000 empty ones would fit into the largest body."""
 _SHORT_PROPERTIES: Final = properties.MAX_BYTES // 2
-"""Bytes of properties that are within the limit after the broker has added its own."""
+"""Maximum bytes of properties that surely stay within the limit after the broker has added its own."""
 _NEED_PARSING: Final = tuple(
     name.encode() for name in (properties.DELAY, properties.TRAN_MSG, properties.TIMER_DELIVER_MS)
 )
-"""Parts of the names of all properties that may not be in a batch. `DELAY` is a part of other names too."""
+"""Parts of the names of all properties that a batch must not have. `DELAY` is a part of other names too."""
 
 _COMMIT_S: Final = 0.6e-6
-"""Seconds that the commit takes for each value that is stored. The turn ends later by them."""
+"""Seconds that the commit takes for each stored value; a slice ends earlier by them."""
 
 
 class BatchSend:
-    """A batch of which some messages may be stored.
+    """A batch with the progress of its checks and its storing.
 
-    Messages of other producers may come between those of two slices. If a commit fails, the slices before it stay.
+    Messages of other producers may be stored between those of two slices. If a commit fails, earlier slices stay.
 
     Args:
-        request: The batch. `may_create` counts at the beginning only.
-        producer: Checks and completes messages.
-        log: Stages messages.
-        turn: The current turn of the event loop.
+        request: The batch. Its `may_create` is used at the beginning only.
+        producer: Producer that checks and completes the messages.
+        log: Log to which the messages are appended.
+        group_commit: Commit that includes each slice.
         ticks: Clock in seconds.
 
     Raises:
-        EngineError: see `Engine.send_batch`.
+        EngineError: See `Engine.send_batch`.
     """
 
     def __init__(
-        self, request: SendRequest, producer: Producer, log: MessageLog, turn: GroupCommit, ticks: Callable[[], float]
+        self,
+        request: SendRequest,
+        producer: Producer,
+        log: MessageLog,
+        group_commit: GroupCommit,
+        ticks: Callable[[], float],
     ) -> None:
         if names.owner_of(request.topic) is not None:
             raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")
-        request.queue_id = producer.place_of(request)
+        request.queue_id = producer.check(request)
         request.may_create = False
         check_kind({}, request.sys_flag)
         if not request.body:
-            raise MessageIllegal("the batch holds no message")
+            raise MessageIllegal("the batch holds no messages")
         self._request = request
         self._producer = producer
         self._log = log
-        self._turn = turn
+        self._group_commit = group_commit
         self._ticks = ticks
         self._count = self._checked = self._staged = 0
         self._first_offset = -1
@@ -70,21 +75,21 @@ class BatchSend:
     def advance(self, until: float) -> Sent | None:
         """Check or stage messages until a time of the clock, at least one.
 
-        Call it again in a later turn if it returns None.
+        If it returns None, call it again after the next commit.
 
         Returns:
-            Where the messages went once all are staged, true only once the turn is committed. None before.
+            The result once all messages are staged, valid only once the commit has succeeded. None before.
 
         Raises:
-            EngineError: see `Engine.send_batch`. What was staged is kept.
+            EngineError: See `Engine.send_batch`. Messages that were staged before are kept.
         """
         if self._failed:
             raise StoreDown("the store could not write a part of the batch")
         if self._checked:
-            self._producer.place_of(self._request)
+            self._producer.check(self._request)
         if self._checked < len(self._request.body) and not self._check(until):
             return None
-        self._turn.undo(self._fail)
+        self._group_commit.undo(self._fail)
         if not self._stage(until):
             return None
         message_ids, unique_ids = ",".join(self._message_ids), ",".join(self._unique_ids)
@@ -92,27 +97,27 @@ class BatchSend:
 
     @property
     def count(self) -> int:
-        """The number of messages, as far as they were checked."""
+        """Number of messages that were checked."""
         return self._count
 
     @property
     def staged(self) -> int:
-        """The number of messages that were staged."""
+        """Number of messages that were staged."""
         return len(self._message_ids)
 
     def _fail(self) -> None:
         self._failed = True
 
     def _check(self, until: float) -> bool:
-        """Check messages, and return whether all are."""
+        """Check messages, and return True once all are checked."""
         data, at = self._request.body, self._checked
         while at < len(data):
             if self._count == MAX_BATCH:
-                raise MessageIllegal(f"the batch can not be read: it holds more than {MAX_BATCH} messages")
+                raise MessageIllegal(f"the batch cannot be read: it holds more than {MAX_BATCH} messages")
             try:
                 part, at = batch.decode_at(data, at)
             except RecordInvalid as error:
-                raise MessageIllegal(f"the batch can not be read: {error}") from error
+                raise MessageIllegal(f"the batch cannot be read: {error}") from error
             self._count += 1
             self._check_properties(part.properties)
             if self._ticks() >= until:
@@ -121,7 +126,7 @@ class BatchSend:
         return at >= len(data)
 
     def _check_properties(self, data: bytes) -> None:
-        # Preparing a message costs as much as staging it, and most need no more than these looks.
+        # Preparing a message costs as much as staging it. Most messages need only these quick checks.
         if len(data) < _SHORT_PROPERTIES and data.isascii():
             for name in _NEED_PARSING:
                 if name in data:
@@ -131,7 +136,7 @@ class BatchSend:
         self._producer.prepare_part(self._request, data)
 
     def _stage(self, until: float) -> bool:
-        """Stage messages, and return whether all are."""
+        """Stage messages, and return True once all are staged."""
         request, log = self._request, self._log
         data, at, queue_id = request.body, self._staged, request.queue_id
         message = msgspec.structs.replace(request)

@@ -14,10 +14,9 @@ that comes and goes all the time would fill the connections of the others with n
 
 from collections.abc import Iterable, Iterator
 
+from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_members import Client, Consumer, ConsumerGroup, ConsumerHeartbeat, Member, Subscription
-from mqguard.engine.places import Shares
 from mqguard.model.channel import Channel
-from mqguard.remoting.link import Link
 
 MAX_PLACES = 1_000_000
 """What all clients together may make this server remember, in places: one is some 150 bytes.
@@ -57,7 +56,7 @@ class Clients:
 
     def has_room(self, client: Client, consuming: Iterable[ConsumerHeartbeat], producing: Iterable[str]) -> bool:
         """Return whether a heartbeat fits beside what its user and all others make this server remember."""
-        channel, more = client.link.peer.channel, 0
+        channel, more = client.peer.channel, 0
         for one in consuming:
             group = self._consumers.get(one.group)
             member = group.members.get(channel) if group else None
@@ -75,7 +74,7 @@ class Clients:
         group = self._consumers.get(consuming.group)
         if group is None:
             group = self._consumers[consuming.group] = ConsumerGroup(consuming.group)
-        channel = client.link.peer.channel
+        channel = client.peer.channel
         known = group.members.get(channel)
         # Another user over the same connection does not take over what the first one subscribed to.
         same = known is not None and known.client.user == client.user
@@ -101,7 +100,7 @@ class Clients:
 
     def produce(self, client: Client, group: str, now_ms: int) -> None:
         """Note a producer's heartbeat."""
-        channel = client.link.peer.channel
+        channel = client.peer.channel
         members = self._producers.setdefault(group, {})
         known = members.get(channel)
         members[channel] = Member(client, now_ms, now_ms if known is None else known.since_ms)
@@ -136,7 +135,7 @@ class Clients:
             self._drop_consumer(group, channel)
         return groups
 
-    def expire(self, now_ms: int) -> tuple[list[str], list[Link]]:
+    def expire(self, now_ms: int) -> tuple[list[str], list[Channel]]:
         """Take out clients that fell silent, of a bounded number of connections: see `is_sweeping`.
 
         Returns:
@@ -145,7 +144,7 @@ class Clients:
         if not self._unswept:
             self._unswept = list({*self._consumer_channels, *self._producer_channels})
         changed: set[str] = set()
-        silent: list[Link] = []
+        silent: list[Channel] = []
         looked_at = 0
         while self._unswept and looked_at < _MAX_SWEPT:
             channel = self._unswept.pop()
@@ -154,7 +153,7 @@ class Clients:
             late = sum(now_ms - member.seen_ms >= self._life_ms for member in members)
             # A connection serves one process: while one of its groups is heard of, the process lives.
             if late and late == len(members):
-                silent.append(members[0].client.link)
+                silent.append(channel)
                 changed.update(self.leave(channel))
             elif late:
                 changed.update(self._drop_silent(channel, now_ms))
@@ -309,7 +308,7 @@ class Notices:
         """Note a change of a group."""
         self._changed.add(group)
 
-    def take(self, clients: Clients, now_ms: int) -> Iterator[tuple[Link, str]]:
+    def take(self, clients: Clients, now_ms: int) -> Iterator[tuple[Channel, str]]:
         """Whom to tell of which group: every member. Groups that were told of a moment ago are left for later."""
         if len(self._quiet) > _MAX_QUIET:
             self._quiet = {name: end for name, end in self._quiet.items() if now_ms < end}
@@ -321,8 +320,8 @@ class Notices:
                 self._quiet.pop(name, None)
                 continue
             self._quiet[name] = now_ms + PAUSE_MS + len(group.members)
-            for member in group.members.values():
-                yield member.client.link, name
+            for channel in group.members:
+                yield channel, name
 
 
 _MAX_QUIET = 1_024

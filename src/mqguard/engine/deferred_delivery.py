@@ -26,6 +26,18 @@ from mqguard.model.record import Record
 from mqguard.store.errors import StoreDamaged
 from mqguard.store.ports import Entry, MessageStore, Table
 
+MAX_LEVELS = 18
+"""Number of queues of the schedule topic, and of the levels that clients know."""
+DELAY_GROUP = "CID_RMQ_SYS_DELAY"
+"""Consumer group whose offsets are the delivered positions of the levels."""
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+MAX_PER_TICK = 512
+"""Maximum number of messages delivered in one tick, by the levels and by the timers each."""
+MAX_BYTES_PER_TICK = 1024 * 1024
+"""Maximum bytes delivered in one tick, because all clients wait for the commit. One message may be larger."""
+BYTES_PER_MS = 20 * 1024
+"""Bytes of deliveries for which the next delivery waits a millisecond, so that large messages leave time for others."""
+_TIME_BYTES = 8
 _SPENT = (
     properties.DELAY,
     properties.REAL_TOPIC,
@@ -33,17 +45,17 @@ _SPENT = (
     *properties.TIMER_KEYS,
     properties.TIMER_OUT_MS,
 )
-"""Properties that have done their work when a message is brought back; left on, they would delay its copies too."""
+"""Properties that are removed when a message is delivered; otherwise they would delay its copies too."""
 
 
-class Detours:
-    """Turns messages aside and brings them back, and counts the bytes that wait meanwhile.
+class DeferredDelivery:
+    """Moves messages to a waiting queue and back to their destination, and counts the bytes that wait for each topic.
 
-    The counts begin with the process: what waited before is not in them.
+    The counts begin with the process; messages that waited before its start are not counted.
 
     Args:
-        log: Where messages go when they are due.
-        topics: Whether their topics still exist.
+        log: Log to which due messages are appended.
+        topics: Topics, to find out if a destination still exists.
     """
 
     def __init__(self, log: MessageLog, topics: Topics) -> None:
@@ -52,23 +64,23 @@ class Detours:
         self._waiting: collections.Counter[str] = collections.Counter()
 
     def has_share(self, topic: str, limit: int) -> bool:
-        """Return whether what waits for a topic is less than an even share of the limit among all such topics."""
+        """Return True if fewer bytes wait for a topic than an even share of the limit among all such topics."""
         waiting = self._waiting
         return waiting.get(topic, 0) * (len(waiting) + (topic not in waiting)) < limit
 
-    def turn_aside(self, message: Record, pairs: dict[str, str], topic: str, queue_id: int) -> None:
-        """Send a message to a waiting place; where it was meant to go stands in its properties."""
+    def defer(self, message: Record, pairs: dict[str, str], topic: str, queue_id: int) -> None:
+        """Change a message's destination to a waiting queue, and note the real one in its properties."""
         self._waiting[message.topic] += len(message.body)
         pairs[properties.REAL_TOPIC] = message.topic
         pairs[properties.REAL_QID] = str(message.queue_id)
         message.topic = topic
         message.queue_id = queue_id
 
-    def bring_back(self, message: Record) -> bool:
-        """Stage a message where it was meant to go; False if that topic is gone."""
+    def deliver(self, message: Record) -> bool:
+        """Stage a message at its real destination; return False if that topic no longer exists."""
         pairs = properties.parse(message.properties.decode())
         topic = pairs.get(properties.REAL_TOPIC, "")
-        self._forget(topic, len(message.body))
+        self._uncount(topic, len(message.body))
         queue_id = int(pairs.get(properties.REAL_QID, "0"))
         for name in _SPENT:
             pairs.pop(name, None)
@@ -84,7 +96,7 @@ class Detours:
         self._log.append(message, tags.code_of(tags_text) if tags_text else 0, hashes)
         return True
 
-    def _forget(self, topic: str, size: int) -> None:
+    def _uncount(self, topic: str, size: int) -> None:
         left = self._waiting.get(topic, 0) - size
         if left > 0:
             self._waiting[topic] = left
@@ -92,34 +104,22 @@ class Detours:
             self._waiting.pop(topic, None)
 
 
-MAX_LEVELS = 18
-"""The schedule topic has that many queues, and clients know that many levels."""
-DELAY_GROUP = "CID_RMQ_SYS_DELAY"
-"""The group under which the levels' positions are kept."""
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-MAX_PER_TICK = 512
-MAX_BYTES_PER_TICK = 1024 * 1024
-"""What is delivered in one tick, at most, but for one message that may be larger: all others wait for the commit."""
-BYTES_PER_MS = 20 * 1024
-"""Bytes of deliveries for which the next one waits a millisecond, so that large messages leave time for others."""
-
-
 class DelayLevelsInvalid(MqguardError):
-    """A text of delay levels that can not be read; says which level and what would be right."""
+    """The text of delay levels is malformed; the message names the level and the correct form."""
 
 
 def parse_levels(text: str) -> tuple[int, ...]:
-    """Read delay levels such as `1s 5s 2m 1h`, in milliseconds.
+    """Parse delay levels such as `1s 5s 2m 1h` into milliseconds.
 
     Raises:
-        DelayLevelsInvalid: a level has not the form of a number and one of `s`, `m`, `h`, `d`, or there are too many.
+        DelayLevelsInvalid: A level is not a number followed by `s`, `m`, `h` or `d`, or there are too many levels.
     """
     levels = []
     for word in text.split():
         match = re.fullmatch(r"(\d{1,9})([smhd])", word)
         if match is None:
             raise DelayLevelsInvalid(
-                f"delay level `{word}` is no number followed by `s`, `m`, `h` or `d`, such as `30s`"
+                f"delay level `{word}` is not a number followed by `s`, `m`, `h` or `d`, such as `30s`"
             )
         levels.append(int(match[1]) * _UNIT_MS[match[2]])
     if len(levels) > MAX_LEVELS:
@@ -127,30 +127,30 @@ def parse_levels(text: str) -> tuple[int, ...]:
     return tuple(levels)
 
 
-class Delays:
-    """Holds delayed messages back and delivers them when they are due.
+class DelayQueues:
+    """Messages with a delay level: one queue for each level.
 
     Args:
-        store: Where they wait.
-        detours: Turns them aside and brings them back.
-        offsets: Keeps how far each level is delivered.
-        clock: Says from when a message waits.
+        store: Store in which they wait.
+        deferred: Moves them to their waiting queue and to their destination.
+        offsets: Delivered position of each level.
+        clock: Clock from which the delay counts.
         levels: Milliseconds of level 1, 2, …
 
     Attributes:
-        undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
+        undeliverable: Messages dropped because they were damaged, or their topic no longer existed when they were due.
     """
 
     def __init__(
         self,
         store: MessageStore,
-        detours: Detours,
+        deferred: DeferredDelivery,
         offsets: Offsets,
         clock: Clock,
         levels: tuple[int, ...],
     ) -> None:
         self._store = store
-        self._detours = detours
+        self._deferred = deferred
         self._offsets = offsets
         self._clock = clock
         self._levels = levels
@@ -161,10 +161,10 @@ class Delays:
         self.undeliverable = 0
 
     def level_of(self, pairs: dict[str, str]) -> int:
-        """The delay level that a message asks for, 0 for none; levels beyond the last are the last.
+        """Return the delay level that a message asks for, 0 for none; a level beyond the last one means the last.
 
         Raises:
-            MessageIllegal: DELAY is no number.
+            MessageIllegal: DELAY is not a number.
         """
         text = pairs.get(properties.DELAY)
         if text is None:
@@ -178,23 +178,23 @@ class Delays:
         return max(0, min(level, len(self._levels)))
 
     def hold(self, message: Record, pairs: dict[str, str], level: int) -> int:
-        """Turn a message about: it will wait at its level.
+        """Defer a message to the queue of its level.
 
         Args:
-            message: Its topic and queue are changed.
-            pairs: Its properties; the real place is added.
+            message: The message; its topic and queue are changed.
+            pairs: Its properties; the real destination is added.
             level: 1 or more.
 
         Returns:
-            The tag code to store it with: when it is due.
+            The time when it is due, to be stored as the tag code of its queue entry.
         """
-        self._detours.turn_aside(message, pairs, names.SCHEDULE_TOPIC, level - 1)
+        self._deferred.defer(message, pairs, names.SCHEDULE_TOPIC, level - 1)
         return self._clock.now_ms() + self._levels[level - 1]
 
     def deliver(self, now: int) -> int:
-        """Stage messages that are due, a bounded part of them, and return how many.
+        """Stage a bounded number of the messages that are due, and return how many.
 
-        Levels that the settings no longer know are delivered too: each entry knows when it is due.
+        Levels that the settings no longer have are delivered too: each entry holds the time when it is due.
         """
         if now < self._paused_until:
             return 0
@@ -210,22 +210,25 @@ class Delays:
         return MAX_PER_TICK - self._left
 
     def restart(self) -> None:
-        """Look at every level again: a commit has failed, and with it some of what seemed delivered."""
+        """Check every level again, because a failed commit may have undone some deliveries."""
         self._next_due = [0] * MAX_LEVELS
 
     def position(self, level: int) -> int:
-        """How far a level is delivered: the queue offset of the next message to be."""
+        """Return the queue offset of the next message that a level delivers."""
         return self._offsets.get(DELAY_GROUP, names.SCHEDULE_TOPIC, level - 1) or 0
 
     def first_waiting(self) -> int | None:
-        """Physical offset of the oldest message that still waits, None if none does: nothing from there on may go."""
-        places = []
+        """Return the physical offset of the oldest message that still waits, None if none does.
+
+        No record from there on may be deleted.
+        """
+        offsets = []
         for queue_id in range(MAX_LEVELS):
             queue = self._store.queue(names.SCHEDULE_TOPIC, queue_id)
             if queue is not None:
                 begin = max(self.position(queue_id + 1), queue.min_offset)
-                places += [entry.physical for entry in self._store.entries(queue, begin, 1)]
-        return min(places, default=None)
+                offsets += [entry.physical for entry in self._store.entries(queue, begin, 1)]
+        return min(offsets, default=None)
 
     def _deliver_level(self, queue_id: int, now: int) -> None:
         if self._next_due[queue_id] > now:
@@ -242,7 +245,7 @@ class Delays:
         try:
             for entry in entries:
                 if entry.tag_code > now:
-                    # The queue is in order of due times, so nothing behind this entry is due before it.
+                    # The queue is in order of due times, so no later entry is due before this one.
                     self._next_due[queue_id] = entry.tag_code
                     break
                 if done and entry.size > self._left_bytes:
@@ -251,18 +254,18 @@ class Delays:
                 self._deliver_entry(entry)
                 done += 1
         finally:
-            # INVARIANT: whatever stops the walk, a delivered message is counted by the commit that stores it.
+            # INVARIANT: the commit that stores a delivered message also stores its position, whatever ends the loop.
             if done:
                 self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
             self._left -= done
 
     def _deliver_entry(self, entry: Entry) -> None:
         message = self._waiting_message(entry)
-        if message is None or not self._detours.bring_back(message):
+        if message is None or not self._deferred.deliver(message):
             self.undeliverable += 1
 
     def _waiting_message(self, entry: Entry) -> Record | None:
-        """What waits at an entry, None if it is damaged: one lost message must not hold up all behind it."""
+        """Return the message at an entry, None if it is damaged, so that it does not delay all later ones."""
         try:
             data = self._store.record(entry.physical)
             return None if data is None else record.decode(data)
@@ -270,28 +273,27 @@ class Delays:
             return None
 
 
-_TIME_BYTES = 8
-
-
 class Timers:
-    """Holds messages back until their time.
+    """Messages for a time of the producer's choice: TIMER_DELIVER_MS, TIMER_DELAY_SEC, TIMER_DELAY_MS.
 
     Args:
-        store: Where they wait.
-        turn: The turn that deliveries belong to.
-        detours: Turns them aside and brings them back.
-        clock: Says from when a message waits.
-        max_ms: How far ahead a time may lie.
+        store: Store in which they wait.
+        group_commit: Commit that includes the deliveries.
+        deferred: Moves them to their waiting queue and to their destination.
+        clock: Clock from which a delay counts.
+        max_ms: Maximum delay.
 
     Attributes:
-        bytes: Bytes of the table's records that came since the start and wait still.
-        undeliverable: Messages dropped because they were damaged or their real topic was gone when they were due.
+        bytes: Bytes of the table's records that were added since the start and still wait.
+        undeliverable: Messages dropped because they were damaged, or their topic no longer existed when they were due.
     """
 
-    def __init__(self, store: MessageStore, turn: GroupCommit, detours: Detours, clock: Clock, max_ms: int) -> None:
+    def __init__(
+        self, store: MessageStore, group_commit: GroupCommit, deferred: DeferredDelivery, clock: Clock, max_ms: int
+    ) -> None:
         self._store = store
-        self._turn = turn
-        self._detours = detours
+        self._group_commit = group_commit
+        self._deferred = deferred
         self._clock = clock
         self._max_ms = max_ms
         self._next_due: float = 0
@@ -301,10 +303,10 @@ class Timers:
         self.undeliverable = 0
 
     def due_of(self, pairs: dict[str, str]) -> int:
-        """When a message is due, milliseconds since the epoch; 0 if it asks for no time or for one that has passed.
+        """Return when a message is due in milliseconds since the epoch, 0 if it has no time or one that has passed.
 
         Raises:
-            MessageIllegal: the time is no number or too far ahead.
+            MessageIllegal: The time is not a number, or the delay is too long.
         """
         name = next((name for name in properties.TIMER_KEYS if name in pairs), None)
         if name is None:
@@ -327,12 +329,12 @@ class Timers:
         return due if due > now else 0
 
     def hold(self, message: Record, pairs: dict[str, str], due: int) -> None:
-        """Turn a message aside: it will wait for its time. `remember` must follow once it is staged."""
-        self._detours.turn_aside(message, pairs, names.TIMER_TOPIC, 0)
+        """Defer a message until its time. `schedule` must follow once it is staged."""
+        self._deferred.defer(message, pairs, names.TIMER_TOPIC, 0)
         pairs[properties.TIMER_OUT_MS] = str(due)
 
-    def remember(self, message: Record, due: int) -> None:
-        """Stage when a message that has been staged is due."""
+    def schedule(self, message: Record, due: int) -> None:
+        """Stage the delivery of a message that has been staged."""
         key = due.to_bytes(_TIME_BYTES, "big") + message.physical_offset.to_bytes(8, "big")
         data = record.encode(message)
         self._store.stage_value(Table.TIMERS, key, data)
@@ -341,10 +343,10 @@ class Timers:
             self.bytes += len(data)
             self._next_due = min(self._next_due, due)
 
-        self._turn.after(stored)
+        self._group_commit.after(stored)
 
     def deliver(self, now: int) -> int:
-        """Stage every message that is due, a bounded number; says how many there were."""
+        """Stage a bounded number of the messages that are due, and return how many."""
         if now < self._next_due or now < self._paused_until or self._delivering:
             return 0
         end = (now + 1).to_bytes(_TIME_BYTES, "big")
@@ -354,11 +356,11 @@ class Timers:
             self._next_due = int.from_bytes(first[0][0][:_TIME_BYTES], "big") if first else math.inf
             return 0
 
-        # What is staged can still be read: until the commit nothing more may be taken from the table.
+        # Staged removals are still visible: no more messages may be taken from the table before the commit.
         self._paused_until = now + sum([len(data) for _, data in waiting]) // BYTES_PER_MS
         self._delivering = True
-        self._turn.after(self._delivered)
-        self._turn.undo(self._delivered)
+        self._group_commit.after(self._delivered)
+        self._group_commit.undo(self._delivered)
         for key, data in waiting:
             if not self._deliver_record(data):
                 self.undeliverable += 1
@@ -367,12 +369,12 @@ class Timers:
         return len(waiting)
 
     def _deliver_record(self, data: bytes) -> bool:
-        """Stage a message where it belongs; False if it is damaged: one lost message must not hold up all others."""
+        """Stage a message at its destination; return False if it is damaged, so that it does not delay all others."""
         try:
             message = record.decode(data)
         except RecordInvalid:
             return False
-        return self._detours.bring_back(message)
+        return self._deferred.deliver(message)
 
     def _delivered(self) -> None:
         self._delivering = False

@@ -1,4 +1,4 @@
-"""Giving out messages: which of a queue's messages from an offset on, and what to do when there are none there."""
+"""Fetching the messages of a queue from an offset on, with the answer if there are none."""
 
 import enum
 
@@ -13,11 +13,11 @@ from mqguard.store.queues import Queue
 
 _SCAN_STEP = 64
 _SCAN_LIMIT = 4096
-"""Entries looked at by one fetch at most, however few of them pass its filter."""
+"""Maximum entries read by one fetch, however few of them match its filter."""
 
 
 class FetchStatus(enum.Enum):
-    """What a fetch found; the values are Apache's names, which clients show in messages."""
+    """Result of a fetch; the values are Apache's names, which clients show in messages."""
 
     FOUND = "FOUND"
     NO_MATCHED_MESSAGE = "NO_MATCHED_MESSAGE"
@@ -31,12 +31,12 @@ class FetchStatus(enum.Enum):
 
 
 class Fetched(msgspec.Struct, gc=False):
-    """What a fetch found.
+    """Messages that a fetch found.
 
     Attributes:
-        status: Whether there were messages, or why not.
-        records: Whole records, in order; joined they are the body of a pull answer.
-        next_offset: Where to fetch next.
+        status: FOUND, or the reason why there are no messages.
+        records: Whole records in order. Joined, they are the body of the response to a pull.
+        next_offset: Offset of the next fetch.
         min_offset: First offset of the queue.
         max_offset: One after the last offset of the queue.
     """
@@ -49,11 +49,11 @@ class Fetched(msgspec.Struct, gc=False):
 
 
 class Fetcher:
-    """Reads queues.
+    """Reads of queues.
 
     Args:
-        store: Where the messages are.
-        topics: Which topics may be read.
+        store: Store of the messages.
+        topics: Topics and their permissions.
         settings: Limits of one fetch.
     """
 
@@ -72,13 +72,13 @@ class Fetcher:
         max_bytes: int,
         tags: frozenset[int] | None,
     ) -> Fetched:
-        """The committed messages of a queue from an offset on; see `Engine.fetch`."""
+        """Return the committed messages of a queue from an offset on; see `Engine.fetch`."""
         self._topics.readable(topic)
         queue = self.queue(topic, queue_id)
         if queue is None:
             return Fetched(FetchStatus.NO_MESSAGE_IN_QUEUE, [], 0, 0, 0)
         low, high = queue.min_offset, queue.max_offset
-        status, next_offset = _place(offset, low, high)
+        status, next_offset = _locate(offset, low, high)
         if status is not FetchStatus.FOUND:
             return Fetched(status, [], next_offset, low, high)
 
@@ -95,11 +95,11 @@ class Fetcher:
         return Fetched(status, [], next_offset, low, high)
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
-        """The queue of a topic, None if no message was ever stored in it.
+        """Return a queue of a topic, None if no message was ever stored in it.
 
         Raises:
-            NoSuchTopic: there is no such topic.
-            NoSuchQueue: the topic has no such queue.
+            NoSuchTopic: The topic does not exist.
+            NoSuchQueue: The topic has no such queue.
         """
         config = self._topics.require(topic)
         if not 0 <= queue_id < config.queues:
@@ -109,12 +109,12 @@ class Fetcher:
         return self._store.queue(topic, queue_id)
 
     def offset_at(self, topic: str, queue_id: int, timestamp: int, *, upper: bool) -> int:
-        """The offset that belongs to a time; see `Engine.offset_at`."""
+        """Return the offset that belongs to a time; see `Engine.offset_at`."""
         queue = self.queue(topic, queue_id)
         if queue is None or queue.min_offset == queue.max_offset:
             return queue.max_offset if queue else 0
 
-        # Halve for the first offset that is stored too late: at or after the time, or after it for the upper bound.
+        # Binary search for the first offset stored at or after the time, or after it for the upper bound.
         low, high = queue.min_offset, queue.max_offset
         while low < high:
             middle = (low + high) // 2
@@ -126,14 +126,14 @@ class Fetcher:
         return max(queue.min_offset, low - 1) if upper else low
 
     def store_time(self, topic: str, queue_id: int, *, first: bool) -> int:
-        """When the first or last message of a queue was stored, -1 if it has none."""
+        """Return when the first or last message of a queue was stored, -1 if it has none."""
         queue = self.queue(topic, queue_id)
         if queue is None or queue.min_offset == queue.max_offset:
             return -1
         return self._stored(queue, queue.min_offset if first else queue.max_offset - 1)
 
     def time_of(self, topic: str, queue_id: int, offset: int) -> int:
-        """When the message at an offset was stored, 0 if there is none; see `Engine.time_of`."""
+        """Return when the message at an offset was stored, 0 if there is none; see `Engine.time_of`."""
         queue = self.queue(topic, queue_id)
         if queue is None or not queue.min_offset <= offset < queue.max_offset:
             return 0
@@ -149,7 +149,7 @@ class Fetcher:
     def _choose(
         self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int] | None
     ) -> tuple[list[Entry], int]:
-        """The entries to give out, one whatever its size, and the offset after the last one looked at."""
+        """Return the entries to fetch, at least one whatever its size, and the offset after the last one read."""
         chosen: list[Entry] = []
         size = 0
         end = min(queue.max_offset, offset + _SCAN_LIMIT)
@@ -157,7 +157,7 @@ class Fetcher:
         while offset < end:
             entries = self._store.entries(queue, offset, min(step, end - offset))
             if not entries:
-                # Nothing but damage makes a gap; going on behind it would lose messages without a word.
+                # Only damage makes a gap. Continuing after it would lose messages without an error.
                 raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
             for entry in entries:
                 if tags is None or entry.tag_code in tags:
@@ -172,8 +172,8 @@ class Fetcher:
         return chosen, offset
 
 
-def _place(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:
-    """What an offset means for a queue of offsets `[low, high)`, and where to fetch next."""
+def _locate(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:
+    """Return the status of an offset in a queue of offsets `[low, high)`, and the offset of the next fetch."""
     if high == 0:
         return FetchStatus.NO_MESSAGE_IN_QUEUE, 0
     if offset < low:

@@ -1,44 +1,54 @@
-"""A turn of the event loop: everything it stages is stored by one commit, then its acknowledgements leave."""
+"""Group commit: one commit stores all changes of an iteration of the event loop, then their replies leave."""
 
 from collections.abc import Callable
+from typing import Protocol
 
-from mqguard.remoting.link import Link
 from mqguard.store.errors import StoreError
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
 Arrival = Callable[[str, int, int, set[int]], None]
 """`(topic, queue_id, next_offset, tag_codes)`: messages with these tag codes can be fetched up to `next_offset`."""
-FailedFrame = bytes | Callable[[str], bytes]
-"""The frame that tells of a failure, or what makes it from the reason."""
+
+
+class Completion(Protocol):
+    """Reply to a request whose changes are not stored yet, made by the face that received the request."""
+
+    def committed(self) -> None:
+        """Send the reply; the changes are stored."""
+        ...  # pragma: no cover
+
+    def failed(self, reason: str) -> None:
+        """Send an error; nothing was stored."""
+        ...  # pragma: no cover
 
 
 class GroupCommit:
-    """Collects what a turn changes and answers.
+    """Staged changes of an iteration, with everything that waits for their commit.
 
     Args:
-        store: Where the changes go.
-        sync: Whether a commit waits for the disk.
+        store: Store of the changes.
+        sync: True if a commit waits for the disk.
     """
 
     def __init__(self, store: MessageStore, *, sync: bool) -> None:
         self.sync = sync
         self._store = store
-        self._deferred: list[tuple[Link, bytes, FailedFrame]] = []
+        self._deferred: list[Completion] = []
         self._arrived: list[tuple[Queue, int, int]] = []
         self._undo: list[Callable[[], None]] = []
         self._after: list[Callable[[], None]] = []
         self._arrival: list[Arrival] = []
         self._failure: list[Callable[[str], None]] = []
 
-    def defer(self, link: Link, stored: bytes, failed: FailedFrame) -> None:
-        """Send `stored` once this turn is stored, or `failed` if that fails."""
-        self._deferred.append((link, stored, failed))
+    def defer(self, completion: Completion) -> None:
+        """Complete a request after the commit."""
+        self._deferred.append(completion)
 
     def on_arrival(self, callback: Arrival) -> None:
-        """Call back for every queue that has got messages, after the commit that stored them.
+        """Call back for every queue that has new messages, after the commit that stored them.
 
-        Once for each queue, whatever it has got: thousands may wait for it.
+        It is called once for each queue, because thousands of requests may wait for its messages.
         """
         self._arrival.append(callback)
 
@@ -47,26 +57,26 @@ class GroupCommit:
         self._failure.append(callback)
 
     def arrived(self, queue: Queue, next_offset: int, tag_code: int) -> None:
-        """Note a staged message, for the arrival callbacks."""
+        """Add a staged message for the arrival callbacks."""
         self._arrived.append((queue, next_offset, tag_code))
 
     def undo(self, action: Callable[[], None]) -> None:
-        """Note what takes a change in memory back if the commit fails; the last noted runs first."""
+        """Add an action that reverts a change in memory if the commit fails; the last added runs first."""
         self._undo.append(action)
 
     def after(self, action: Callable[[], None]) -> None:
-        """Note what runs once the turn is stored, before its acknowledgements leave."""
+        """Add an action that runs after the commit, before the replies leave."""
         self._after.append(action)
 
     @property
     def pending(self) -> bool:
-        """Whether a commit would do anything."""
+        """True if a commit would have an effect."""
         return bool(self._deferred) or self._store.pending
 
     def commit(self) -> bool:
-        """End the turn: store what it staged, then send what it deferred. Says whether it is stored; never raises.
+        """Store the staged changes, then complete the deferred requests. Return False if that failed; never raise.
 
-        Arrival callbacks run last. What they stage belongs to the next turn.
+        Arrival callbacks run last. Changes that they stage belong to the next commit.
         """
         if self._store.pending:
             try:
@@ -86,14 +96,14 @@ class GroupCommit:
 
         if self._deferred:
             deferred, self._deferred = self._deferred, []
-            for link, stored, _ in deferred:
-                link.send(stored)
+            for completion in deferred:
+                completion.committed()
 
         if self._arrived:
             arrived, self._arrived = self._arrived, []
-            self._tell_arrivals(arrived)
+            self._notify_arrivals(arrived)
 
-    def _tell_arrivals(self, arrived: list[tuple[Queue, int, int]]) -> None:
+    def _notify_arrivals(self, arrived: list[tuple[Queue, int, int]]) -> None:
         ends: dict[Queue, int] = {}
         codes: dict[Queue, set[int]] = {}
         for queue, next_offset, tag_code in arrived:
@@ -113,7 +123,7 @@ class GroupCommit:
         self._after.clear()
         self._arrived.clear()
         deferred, self._deferred = self._deferred, []
-        for link, _, failed in deferred:
-            link.send(failed if isinstance(failed, bytes) else failed(reason))
+        for completion in deferred:
+            completion.failed(reason)
         for callback in self._failure:
             callback(reason)

@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from mqguard.model.channel import Channel
-from mqguard.remoting.link import Link
+from mqguard.model.peer import Peer
 
 
 class Rights(Protocol):
@@ -52,7 +52,7 @@ class Client(msgspec.Struct, frozen=True):
 
     Attributes:
         client_id: Name claimed by the client; unique per process for honest clients.
-        link: Its connection.
+        peer: Its connection and address.
         language: Language number (`remoting.codes.LanguageCode`).
         version: Version number of its library.
         user: Who it authenticated as, None without authentication.
@@ -60,7 +60,7 @@ class Client(msgspec.Struct, frozen=True):
     """
 
     client_id: str
-    link: Link
+    peer: Peer
     language: int
     version: int
     user: str | None = None
@@ -69,7 +69,7 @@ class Client(msgspec.Struct, frozen=True):
     @property
     def owner(self) -> str:
         """What its places are counted under: its user, else its address."""
-        return f"from {self.link.peer.ip}" if self.user is None else self.user
+        return f"from {self.peer.ip}" if self.user is None else self.user
 
     def may_consume(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
         """Return whether its user may consume topics as a group; see `Rights.allows`."""

@@ -1,12 +1,12 @@
-"""Consumer groups: which there are, and how a missing one comes to be."""
+"""Consumer groups of the broker, and the creation of missing ones."""
 
 import msgspec
 
+from mqguard.engine.config_table import ConfigLimits, ConfigTable
 from mqguard.engine.errors import ConfigIllegal, NoSuchGroup
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.table import ConfigTable, Limits
 from mqguard.engine.topics import Topics
 from mqguard.model import names
 from mqguard.model.clock import Clock
@@ -23,45 +23,45 @@ TOOLS_GROUPS = (
     "CID_ONSAPI_OWNER",
     "CID_RMQ_SYS_TRANS",
 )
-"""Groups that always exist: Apache's tools consume with them."""
+"""Groups that always exist, because Apache's tools consume with them."""
 
 
 class Groups(ConfigTable[SubscriptionGroupConfig]):
-    """The consumer groups of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
+    """Consumer groups of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
 
     def __init__(
         self,
         store: MessageStore,
-        turn: GroupCommit,
+        group_commit: GroupCommit,
         clock: Clock,
         settings: EngineSettings,
         topics: Topics,
         offsets: Offsets,
     ) -> None:
         built_in = [SubscriptionGroupConfig(name) for name in TOOLS_GROUPS]
-        limits = Limits(
+        limits = ConfigLimits(
             settings.max_groups,
             settings.max_groups_per_user,
             "consumer groups",
             "maxSubscriptionGroups",
             "maxSubscriptionGroupsPerUser",
         )
-        super().__init__(store, turn, clock, Table.GROUPS, SubscriptionGroupConfig, built_in, limits)
+        super().__init__(store, group_commit, clock, Table.GROUPS, SubscriptionGroupConfig, built_in, limits)
         self._topics = topics
         self._offsets = offsets
         self._auto_create = settings.auto_create_group
 
     def find(self, name: str, creator: str | None = None) -> SubscriptionGroupConfig:
-        """The configuration of a group, made with the defaults if it is missing and that is allowed.
+        """Return the configuration of a group; a missing one is created with the defaults if that is allowed.
 
         Args:
             name: The group.
-            creator: The user that a new group counts for, None for nobody.
+            creator: User for which a new group counts, None if it counts for no user.
 
         Raises:
-            NoSuchGroup: it is missing and groups are not made by consuming.
-            ConfigIllegal: it is missing and its name is illegal.
-            LimitReached: it is missing, and there are as many groups as there may be.
+            NoSuchGroup: It does not exist, and consuming does not create groups.
+            ConfigIllegal: It does not exist, and its name is illegal.
+            LimitReached: It does not exist, and the maximum number of groups is reached.
         """
         found = self._by_name.get(name)
         if found is None:
@@ -70,10 +70,10 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
         return found
 
     def preview(self, name: str) -> SubscriptionGroupConfig:
-        """Return the configuration of a group as consuming would find it; a missing one is not created.
+        """Return the configuration of a group that consuming would use; a missing one is not created.
 
         Raises:
-            NoSuchGroup: it is missing and groups are not made by consuming.
+            NoSuchGroup: It does not exist, and consuming does not create groups.
         """
         found = self._by_name.get(name)
         if found is None:
@@ -83,15 +83,15 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
         return found
 
     def put(self, config: SubscriptionGroupConfig, creator: str | None = None) -> None:
-        """Make a group or replace its configuration.
+        """Create a group or replace its configuration.
 
         Args:
             config: The group. An existing one keeps its creator.
-            creator: The user that a new group counts for, None for nobody.
+            creator: User for which a new group counts, None if it counts for no user.
 
         Raises:
-            ConfigIllegal: its name or numbers are illegal.
-            LimitReached: it is new, and there are as many groups as there may be.
+            ConfigIllegal: Its name or numbers are illegal.
+            LimitReached: It is new, and the maximum number of groups is reached.
         """
         fault = names.group_fault(config.name) or group_config_fault(config)
         if fault:
@@ -104,7 +104,7 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
             self._put(config)
 
     def delete(self, name: str, *, clean_offsets: bool = False) -> bool:
-        """Remove a group, with `clean_offsets` its offsets too; says whether it was there."""
+        """Remove a group, with `clean_offsets` also its offsets; return False if it does not exist."""
         if clean_offsets:
             self._offsets.remove_group(name)
         if name not in self._by_name:
@@ -113,7 +113,7 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
         return True
 
     def with_retry_topic(self, name: str, creator: str | None = None) -> SubscriptionGroupConfig:
-        """`find`, and its retry topic is there afterwards: consumers ask for its route as soon as they start."""
+        """Do as `find`, and create the retry topic, because consumers need its route as soon as they start."""
         found = self.find(name, creator)
         if found.retry_queues:
             self._topics.ensure(names.retry_topic(name), found.retry_queues)

@@ -1,27 +1,27 @@
-"""Which client may consume which queue in order.
+"""Order locks: a queue that is consumed in order is locked by one client at a time.
 
-A consumer that consumes in order locks its queues and renews the lock every 20 s; a lock that is not renewed is free
-again after 60 s, so that a crashed consumer blocks nobody for long. A lock whose holder may not consume the queue any
-more is free at once for whoever may.
+A consumer that consumes in order locks its queues and renews the locks every 20 s. A lock that is not renewed expires
+after 60 s, so that a crashed consumer does not block others for long. If the holder loses the permission to consume the
+queue, another client with permission gets the lock at once.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
+from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_members import Rights
-from mqguard.engine.places import Shares
 
 LOCK_LIFE_MS = 60_000
-"""How long a lock lives without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
+"""Time after which a lock expires without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
 
 MAX_LOCKS = 100_000
-"""Locks of all groups together. If there are more, only users below an even share get new ones."""
+"""Locks of all groups. Beyond this number only users below an even share get new ones."""
 
 QueueKey = tuple[str, str, int]
 """Topic, broker name and queue id, as the client names a queue."""
 Holder = tuple[str, str]
-"""User, or address if there is none, and client id: two users may have the same client id."""
+"""User and client id, because two users may have the same client id. The address replaces an unknown user."""
 
 
 class _Lock(msgspec.Struct):
@@ -31,7 +31,7 @@ class _Lock(msgspec.Struct):
 
 
 class Locks:
-    """The order locks of all groups."""
+    """Order locks of all groups."""
 
     def __init__(self, life_ms: int = LOCK_LIFE_MS, capacity: int = MAX_LOCKS) -> None:
         self._life_ms = life_ms
@@ -41,14 +41,14 @@ class Locks:
     def lock(
         self, group: str, holder: Holder, queues: Iterable[QueueKey], now_ms: int, rights: Rights | None = None
     ) -> list[QueueKey]:
-        """Lock or renew `queues` for a client; answers those that it holds now.
+        """Lock or renew `queues` for a client, and return those that it holds now.
 
         Args:
             group: The group that consumes the queues.
             holder: The client.
             queues: The queues.
-            now_ms: The time.
-            rights: What the client's user may consume; None if nobody asks.
+            now_ms: Current time.
+            rights: Permissions of the client's user, None without authorization.
         """
         locks = self._groups.setdefault(group, {})
         held = []
@@ -70,7 +70,7 @@ class Locks:
         return held
 
     def unlock(self, group: str, holder: Holder, queues: Iterable[QueueKey]) -> None:
-        """Give up those of `queues` that the client holds; those of others stay locked."""
+        """Release those of `queues` that the client holds; the locks of others stay."""
         locks = self._groups.get(group)
         if locks is None:
             return
@@ -82,25 +82,25 @@ class Locks:
             del self._groups[group]
 
     def holder(self, group: str, queue: QueueKey, now_ms: int) -> Holder | None:
-        """The client that holds a queue's lock, None if it is free."""
+        """Return the client that holds a queue's lock, None if it is free."""
         lock = self._groups.get(group, {}).get(queue)
-        return lock.holder if lock is not None and self._alive(lock, now_ms) else None
+        return lock.holder if lock is not None and self._is_valid(lock, now_ms) else None
 
     def holds_any(self, group: str, now_ms: int) -> bool:
-        """Whether any queue of a group is locked: the group consumes in order."""
-        return any(self._alive(lock, now_ms) for lock in self._groups.get(group, {}).values())
+        """Return True if any queue of a group is locked, so that the group consumes in order."""
+        return any(self._is_valid(lock, now_ms) for lock in self._groups.get(group, {}).values())
 
-    def forget_group(self, group: str) -> None:
-        """Drop all locks of a group that is deleted."""
+    def remove_group(self, group: str) -> None:
+        """Remove all locks of a deleted group."""
         locks = self._groups.pop(group, {})
         for queue in list(locks):
             self._drop(locks, queue)
 
     def expire(self, now_ms: int) -> None:
-        """Drop dead locks, so that groups that are gone cost no memory."""
+        """Remove expired locks, so that unused groups take no memory."""
         for group in list(self._groups):
             locks = self._groups[group]
-            for queue in [queue for queue, lock in locks.items() if not self._alive(lock, now_ms)]:
+            for queue in [queue for queue, lock in locks.items() if not self._is_valid(lock, now_ms)]:
                 self._drop(locks, queue)
             if not locks:
                 del self._groups[group]
@@ -111,10 +111,10 @@ class Locks:
             self._shares.change(lock.holder[0], -1)
 
     def _holds(self, lock: _Lock, group: str, queue: QueueKey, now_ms: int) -> bool:
-        """Return whether a lock stands against another client that asks for its queue."""
-        if not self._alive(lock, now_ms):
+        """Return True if a lock is valid against another client that wants its queue."""
+        if not self._is_valid(lock, now_ms):
             return False
         return lock.rights is None or lock.rights.allows(group, (queue[0],), otherwise=True)
 
-    def _alive(self, lock: _Lock, now_ms: int) -> bool:
+    def _is_valid(self, lock: _Lock, now_ms: int) -> bool:
         return now_ms - lock.renewed_ms < self._life_ms

@@ -1,4 +1,4 @@
-"""The end of the store at which messages are added: places, ids, times and index keys."""
+"""Message log: the end of the store to which messages are appended, with their offsets, ids, times and index keys."""
 
 import zlib
 from collections.abc import Iterable
@@ -15,55 +15,55 @@ from mqguard.store.queues import Queue
 _SHORT_TOPIC = 127
 _CLOCK_SLACK_MS = 3_600_000
 MAX_KEYS = 32
-"""More keys of one message are not indexed: each costs a write, and a property text has room for thousands."""
+"""Maximum indexed keys of a message, because each costs a write, and a property text has room for thousands."""
 _V6_BITS = sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6
 
 
 class MessageLog:
-    """Stages records. Everything that stores a message goes through `append`.
+    """Appends records to the store. Every message is stored by `append` or `append_sent`.
 
     Args:
-        store: Where they go.
-        turn: The turn they belong to.
-        clock: Tells the store time.
-        settings: Name the broker's address.
+        store: Store of the messages.
+        group_commit: Commit that includes the messages.
+        clock: Clock of the store times.
+        settings: Address of the broker.
     """
 
-    def __init__(self, store: MessageStore, turn: GroupCommit, clock: Clock, settings: EngineSettings) -> None:
+    def __init__(self, store: MessageStore, group_commit: GroupCommit, clock: Clock, settings: EngineSettings) -> None:
         self._store = store
-        self._turn = turn
+        self._group_commit = group_commit
         self._clock = clock
         ahead = store.last_time - clock.now_ms()
-        # A clock that once was far ahead must not hold the times of all later messages there.
+        # If the clock was far ahead once, later messages must not keep its time.
         self._last_time = store.last_time if ahead < _CLOCK_SLACK_MS else 0
         self.advertise(settings.address, settings.port)
         self.unique_ids = ids.UniqueIds(self.address, settings.process, clock.now_ms())
 
     def advertise(self, address: str, port: int) -> None:
-        """Set the address at which clients reach this broker, as it stands in messages and their ids."""
+        """Set the address at which clients reach this broker; it is written into messages and their ids."""
         self.address = host.packed(address)
         self.port = port
         self._v4 = len(self.address) == 4
-        # An offset id is the address, the port and the offset in hex; only the last differs between our messages.
+        # An offset id is the address, the port and the offset in hex; only the offset differs between our messages.
         self._id_head = ids.offset_id(self.address, port, 0)[:-16]
 
     def append_sent(
         self, request: SendRequest, queue_id: int, properties: bytes, tag_code: int, keys: Iterable[int]
     ) -> tuple[int, int]:
-        """Stage a message that goes where its producer meant it to: `append` by a shorter way.
+        """Stage a message that is not deferred: a faster `append` that makes no `Record`.
 
         Args:
             request: The message, checked.
-            queue_id: Which queue it goes to.
+            queue_id: Queue of the message.
             properties: All its properties.
-            tag_code: What its queue entry remembers.
-            keys: Hashes under which it can be found.
+            tag_code: Tag code of its queue entry.
+            keys: Hashes of its keys for the index.
 
         Returns:
             Its queue offset and its physical offset.
 
         Raises:
-            struct.error: a number does not fit into a record; nothing is staged.
+            struct.error: A number does not fit into a record; nothing is staged.
         """
         store = self._store
         name = request.topic
@@ -99,16 +99,16 @@ class MessageLog:
             request.reconsume_times,
         )
         store.stage_message(queue, data, tag_code, now, keys)
-        self._turn.arrived(queue, offset + 1, tag_code)
+        self._group_commit.arrived(queue, offset + 1, tag_code)
         return offset, physical
 
     def append(self, message: Record, tag_code: int, keys: Iterable[int]) -> Queue:
-        """Stage a message at the end of its queue; its places, store time and store host are filled in.
+        """Stage a message at the end of its queue; its offsets, store time and store host are filled in.
 
         Args:
-            message: The message; `queue_id` and `topic` say where it goes.
-            tag_code: What its queue entry remembers.
-            keys: Hashes under which it can be found.
+            message: The message with its topic and queue.
+            tag_code: Tag code of its queue entry.
+            keys: Hashes of its keys for the index.
 
         Returns:
             The queue; the message is at `message.queue_offset` in it.
@@ -125,24 +125,24 @@ class MessageLog:
         message.store_address = self.address
         message.store_port = self.port
         store.stage_message(queue, record.encode(message), tag_code, now, keys)
-        self._turn.arrived(queue, queue.next_offset, tag_code)
+        self._group_commit.arrived(queue, queue.next_offset, tag_code)
         return queue
 
     def now(self) -> int:
-        """The store time of a message appended now."""
+        """Return the store time of a message appended now."""
         now = self._clock.now_ms()
-        # INVARIANT: store times never fall, so that offsets by time can be found by halving.
+        # INVARIANT: store times never fall, so that an offset can be found by its time with binary search.
         if now > self._last_time:  # noqa: PLR1730 - `max` costs a call on the hot path
             self._last_time = now
         return self._last_time
 
     def message_id(self, physical_offset: int) -> str:
-        """The offset id of a message of ours."""
+        """Return the offset id of a message of this broker."""
         return f"{self._id_head}{physical_offset:016X}"
 
 
 def record_of(request: SendRequest, topic: str, queue_id: int) -> Record:
-    """The record of a message that is sent, bound for a topic and queue; its properties are still missing."""
+    """Return the record of a sent message for a topic and queue; its properties are still missing."""
     return Record(
         topic=topic,
         body=request.body,
@@ -157,12 +157,12 @@ def record_of(request: SendRequest, topic: str, queue_id: int) -> Record:
 
 
 def key_hash(topic: str, key: str) -> int:
-    """The hash under which a message of a topic is found by one of its keys."""
+    """Return the hash by which the index finds a message of a topic by one of its keys."""
     return zlib.crc32(f"{topic}#{key}".encode())
 
 
 def key_hashes(topic: str, unique_id: str | None, keys: str | None) -> tuple[int, ...]:
-    """The hashes of a message's unique id and of each of its keys, which spaces separate."""
+    """Return the hashes of a message's unique id and of each of its keys, which are separated by spaces."""
     if not keys:
         return (key_hash(topic, unique_id),) if unique_id else ()
 

@@ -1,8 +1,8 @@
-"""Finding single messages: by physical offset, by key, by unique id.
+"""Lookup of single messages: by physical offset, by key, by unique id.
 
-Rule 1: only what is live is given: a record whose queue still has it at the place that it names. Records of deleted
-topics stay on disk for a while; they are never shown again.
-Rule 2: a hash only proposes; the record itself says whether it has the topic and the key.
+Only live records are returned: those that their queue still has at the offset that they name. Records of deleted topics
+stay on disk for a while, and are never returned. A hash only finds candidates; the topic and the key are compared with
+those of the record.
 """
 
 from mqguard.engine.errors import StoreDown
@@ -15,36 +15,36 @@ from mqguard.store.ports import MessageStore
 
 MAX_FOUND = 64
 MAX_FOUND_BYTES = 15 * 1024 * 1024
-"""Records of one query, all together: clients read no frame over 16 MiB. One is given whatever its size."""
+"""Maximum bytes of the records of a query, because clients read no frame over 16 MiB. One record may be larger."""
 _CANDIDATES = 256
-"""Records looked at per query at most."""
+"""Maximum records read by a query."""
 _CANDIDATE_BYTES = 16 * 1024 * 1024
-"""Bytes of records looked at per query at most: keys can be made to collide, and everybody else waits meanwhile."""
+"""Maximum bytes of records read by a query: clients can choose keys that collide, and all other clients wait for it."""
 
 
 class Lookup:
-    """Finds single messages in a store."""
+    """Lookup of single messages in a store."""
 
     def __init__(self, store: MessageStore) -> None:
         self._store = store
 
     def record_at(self, physical_offset: int) -> bytes | None:
-        """The live record at a physical offset, None if there is none."""
+        """Return the live record at a physical offset, None if there is none."""
         found = self._live(physical_offset)
         return found[0] if found else None
 
     def topic_of(self, physical_offset: int) -> str | None:
-        """The topic of the live record at a physical offset."""
+        """Return the topic of the live record at a physical offset, None if there is no such record."""
         found = self._live(physical_offset)
         return found[1].topic if found else None
 
     def message_at(self, physical_offset: int) -> Record | None:
-        """The live record at a physical offset, decoded."""
+        """Return the live record at a physical offset, decoded; None if there is none."""
         found = self._live(physical_offset)
         return found[1] if found else None
 
     def stored_at(self, physical_offset: int) -> Record | None:
-        """The record at a physical offset, decoded, live or not; None if there is none."""
+        """Return the record at a physical offset, decoded, live or not; None if there is none."""
         try:
             data = self._store.record(physical_offset)
             return None if data is None else record.decode(data)
@@ -52,29 +52,29 @@ class Lookup:
             raise StoreDown(str(error)) from error
 
     def query(self, topic: str, key: str, max_num: int, begin: int, end: int, *, unique: bool) -> list[bytes]:
-        """The live records of a topic that carry a key, newest first; see `Engine.query`."""
+        """Return the live records of a topic that have a key, newest first; see `Engine.query`."""
         limit = min(max_num, MAX_FOUND)
         if limit <= 0 or not key:
             return []
         try:
-            places = self._store.find(key_hash(topic, key), begin, end, _CANDIDATES)
+            offsets = self._store.find(key_hash(topic, key), begin, end, _CANDIDATES)
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
 
         matches: list[bytes] = []
-        size = looked_at = 0
-        for physical in dict.fromkeys(places):
+        size = size_read = 0
+        for physical in dict.fromkeys(offsets):
             found = self._live(physical)
             if found is None:
                 continue
             data, message = found
-            looked_at += len(data)
-            if message.topic == topic and _carries(message, key, unique=unique):
+            size_read += len(data)
+            if message.topic == topic and _has_key(message, key, unique=unique):
                 size += len(data)
                 if matches and size > MAX_FOUND_BYTES:
                     break
                 matches.append(data)
-            if len(matches) == limit or looked_at >= _CANDIDATE_BYTES:
+            if len(matches) == limit or size_read >= _CANDIDATE_BYTES:
                 break
         return matches
 
@@ -95,7 +95,7 @@ class Lookup:
         return (data, message) if entries and entries[0].physical == physical_offset else None
 
 
-def _carries(message: Record, key: str, *, unique: bool) -> bool:
+def _has_key(message: Record, key: str, *, unique: bool) -> bool:
     text = message.properties.decode(errors="replace")
     if properties.value_of(text, properties.UNIQ_KEY) == key:
         return True

@@ -1,8 +1,8 @@
-"""What has to be done from time to time: due messages, the disk, a store that failed, old messages."""
+"""Periodic maintenance: delivery of due messages, disk space, recovery of a failed store, deletion of old messages."""
 
 from collections.abc import Callable
 
-from mqguard.engine.deferred_delivery import Delays, Timers
+from mqguard.engine.deferred_delivery import DelayQueues, Timers
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Eviction, Retention
@@ -13,35 +13,35 @@ from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore
 
 _WATCH_MS = 1000
-"""How often the disk is looked at and a failed store is tried again."""
+"""Interval of checking the disk and of trying to recover a failed store."""
 _SWEEP_ENTRIES = 500
-"""How much of deleted topics is removed per tick, so that no turn takes long."""
+"""Maximum entries of deleted topics removed per tick, so that no tick takes long."""
 
 
-class Upkeep:
-    """Does what is due at a tick.
+class Maintenance:
+    """Work that is due at a tick.
 
     Args:
-        store: What is looked after.
-        turn: Tells of failed commits.
-        clock: Tells the time.
-        settings: Limits of time and room.
-        producer: Is told to refuse and to accept messages.
-        delays: Whose messages are delivered.
-        timers: Whose messages are delivered.
+        store: Store to maintain.
+        group_commit: Commit that includes the work; a failed one restarts deliveries and deletions.
+        clock: Current time.
+        settings: Limits of time and space.
+        producer: Producer that rejects messages while the store is full or failed.
+        delays: Messages with a delay level.
+        timers: Messages for a time.
 
     Attributes:
-        trouble: Why the last tick could not do all it should, None if it could.
+        trouble: Reason why the last tick did not do all of its work, None if it did.
     """
 
     def __init__(
         self,
         store: MessageStore,
-        turn: GroupCommit,
+        group_commit: GroupCommit,
         clock: Clock,
         settings: EngineSettings,
         producer: Producer,
-        delays: Delays,
+        delays: DelayQueues,
         timers: Timers,
     ) -> None:
         self._store = store
@@ -50,15 +50,15 @@ class Upkeep:
         self._delays = delays
         self._timers = timers
         self._max_ratio = settings.max_disk_ratio
-        self._turn = turn
+        self._group_commit = group_commit
         self._retention = Retention(store, settings, delays)
         self._eviction = Eviction(store, settings, delays, timers, producer)
         self._next_watch = 0
         self.trouble: str | None = None
-        turn.on_failure(self._failed)
+        group_commit.on_failure(self._failed)
 
     def tick(self) -> None:
-        """Do what is due; stages into the current turn."""
+        """Do the work that is due, and stage its changes."""
         now = self._clock.now_ms()
         self.trouble = None
         if now >= self._next_watch:
@@ -74,7 +74,7 @@ class Upkeep:
         self._attempt(self._eviction.step)
 
     def _attempt(self, step: Callable[[], object]) -> None:
-        """Take one step; where reading fails, what is staged is whole, and the rest is tried again at the next tick."""
+        """Run a step. If a read fails, the changes staged so far are complete, and the next tick does the rest."""
         try:
             step()
         except (StoreFailed, RecordInvalid) as error:
@@ -87,10 +87,10 @@ class Upkeep:
 
     def _watch(self) -> None:
         if self._store.failure is not None:
-            # What this turn has staged so far belongs to the store that failed: it is answered as failed first.
-            self._turn.commit()
+            # Changes staged so far belong to the failed store, so they fail before it is recovered.
+            self._group_commit.commit()
             if not self._store.recover():
-                self._producer.down = f"the store can not be written: {self._store.failure}"
+                self._producer.down = f"the store cannot be written: {self._store.failure}"
                 return
 
         self._producer.down = None

@@ -1,6 +1,6 @@
-"""Taking in messages: every check that Apache's broker makes, then a place in a queue."""
+"""Sending messages: all checks that Apache's broker makes, then a place in a queue."""
 
-from mqguard.engine.deferred_delivery import Delays, Detours, Timers
+from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers
 from mqguard.engine.errors import (
     MessageIllegal,
     NoSuchGroup,
@@ -19,7 +19,7 @@ from mqguard.model import names, properties, sysflag, tags
 from mqguard.model.topic import PERM_WRITE, TopicConfig
 
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
-"""Properties that only the broker writes; what a client sends under these names is dropped."""
+"""Properties that only the broker writes; those that a client sends are dropped."""
 
 _ORIGINS = frozenset(
     {
@@ -31,23 +31,23 @@ _ORIGINS = frozenset(
         properties.DLQ_ORIGIN_MESSAGE_ID,
     }
 )
-"""Properties that say which message of which topic a copy is. Only messages in retry and dead-letter topics are copies.
+"""Properties that name the original message and topic of a copy, which is a message in a retry or dead-letter topic.
 
-On other messages they are dropped: kept, they would still be there when a consumer gives the message back, and its
-group would take the copy for a message of a topic that its sender chose.
+They are dropped from all other messages. Otherwise they would still be there when a consumer sends the message back,
+and the group would treat the copy as a message of a topic that the sender chose.
 """
 
-_NOT_OF_COPIES = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAGE_ID}
-"""Those of them that are dropped from copies that a client sends, too.
+_NOT_FROM_CLIENTS = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAGE_ID}
+"""Origin properties that are dropped from copies that a client sends.
 
-A client says where a copy comes from in `RETRY_TOPIC`, on which it must have a right. Nobody checks the others.
+`RETRY_TOPIC` names the topic of the original, and the guard checks the permission for it. The others are unchecked.
 """
 
-_OF_NO_CLIENT = _OURS | _ORIGINS
-_SPECIAL = _OF_NO_CLIENT | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
-"""Properties that send a message by the longer way."""
+_BROKER_ONLY = _OURS | _ORIGINS
+_SPECIAL = _BROKER_ONLY | {properties.DELAY, properties.TRAN_MSG, *properties.TIMER_KEYS}
+"""Properties of messages that take the slower path of `_send_special`."""
 WAITING_SHARE = 4
-"""Messages that wait for their time may take a quarter of `max_bytes`; a topic with little of that gets more."""
+"""Messages that wait for their delivery may use a quarter of `max_bytes`; a topic below an even share may use more."""
 _SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
@@ -56,19 +56,19 @@ class Producer:
     """Checks messages and stages them.
 
     Args:
-        log: Where checked messages go.
-        topics: Which topics there are.
-        groups: Whose retry limits count.
-        delays: Where messages with a delay level wait.
-        timers: Where messages for a time of choice wait.
-        detours: Says how much waits for each topic.
-        settings: Limits, and what is written into each message.
+        log: Log to which checked messages are appended.
+        topics: Topics.
+        groups: Groups and their retry limits.
+        delays: Messages with a delay level.
+        timers: Messages for a time.
+        deferred: Bytes that wait for each topic.
+        settings: Limits, and the properties that are written into each message.
 
     Attributes:
-        full: Why new messages are refused for lack of room, None if they are not.
-        down: Why the store takes no writes, None if it does.
-        waiting_full: Why messages that would have to wait for their time are refused, None if they are not. A topic for
-            which less than an even share waits is not refused.
+        full: Reason why new messages are rejected for lack of space, None if they are accepted.
+        down: Reason why the store cannot be written, None if it can.
+        waiting_full: Reason why deferred messages are rejected, None if they are accepted. Messages for a topic for
+            which less than an even share waits are accepted in any case.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Producer:
         log: MessageLog,
         topics: Topics,
         groups: Groups,
-        delays: Delays,
+        delays: DelayQueues,
         timers: Timers,
-        detours: Detours,
+        deferred: DeferredDelivery,
         settings: EngineSettings,
     ) -> None:
         self._log = log
@@ -86,7 +86,7 @@ class Producer:
         self._groups = groups
         self._delays = delays
         self._timers = timers
-        self._detours = detours
+        self._deferred = deferred
         self._waiting_limit = settings.max_bytes // WAITING_SHARE
         self._max_bytes = settings.max_message_bytes
         self._trace_topic = settings.trace_topic
@@ -104,7 +104,7 @@ class Producer:
 
     def send(self, request: SendRequest) -> Sent:
         """Check a message and stage it; see `Engine.send`."""
-        queue_id = self.place_of(request)
+        queue_id = self.check(request)
         pairs = properties.parse(request.properties)
         if not _SPECIAL.isdisjoint(pairs) or request.sys_flag & _SPECIAL_BITS or request.topic[:1] == "%":
             return self._send_special(request, queue_id, pairs)
@@ -120,11 +120,11 @@ class Producer:
         )
         return Sent(self._log.message_id(physical), queue_id, offset, unique_id)
 
-    def place_of(self, request: SendRequest) -> int:
-        """Check what a message and a batch have in common, and return the queue that it goes to.
+    def check(self, request: SendRequest) -> int:
+        """Make the checks that a message and a batch have in common, and return the queue of the message.
 
         Raises:
-            EngineError: see `Engine.send`.
+            EngineError: See `Engine.send`.
         """
         self.check_room()
         if len(request.body) > self._max_bytes:
@@ -138,11 +138,11 @@ class Producer:
         return self._queue_for(request, topic)
 
     def check_room(self) -> None:
-        """Refuse when the store takes no more messages.
+        """Raise an error if the store takes no more messages.
 
         Raises:
-            StoreFull: the disk is nearly full.
-            StoreDown: the store takes no writes now.
+            StoreFull: The disk is nearly full.
+            StoreDown: The store cannot be written now.
         """
         if self.down is not None:
             raise StoreDown(self.down)
@@ -150,23 +150,23 @@ class Producer:
             raise StoreFull(f"service not available now: {self.full}")
 
     def check_waiting(self, topic: str) -> None:
-        """Refuse a message that has to wait, if too many wait and its topic has its share of them.
+        """Raise an error if too many messages wait for delivery, and the topic has used its share of them.
 
         Raises:
-            StoreFull: There is no room for it.
+            StoreFull: There is no space for another deferred message of the topic.
         """
-        if self.waiting_full is not None and not self._detours.has_share(topic, self._waiting_limit):
+        if self.waiting_full is not None and not self._deferred.has_share(topic, self._waiting_limit):
             raise StoreFull(f"service not available now: {self.waiting_full}")
 
     def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> Sent:
-        """Send what may have to go elsewhere, or nowhere: by its properties, its flags or its topic."""
+        """Send a message whose properties, flags or topic may change its destination, or make it illegal."""
         topic = request.topic
         text: str | None = request.properties
-        unproven = _ORIGINS if names.owner_of(topic) is None else _NOT_OF_COPIES
-        if names.owner_of(topic) is not None or not unproven.isdisjoint(pairs):
-            # Written anew: a reader that takes the first of two pairs with one name must not see another origin.
+        unchecked = _ORIGINS if names.owner_of(topic) is None else _NOT_FROM_CLIENTS
+        if names.owner_of(topic) is not None or not unchecked.isdisjoint(pairs):
+            # The text is rewritten, because readers that use the first of two equal names would see another origin.
             text = None
-            for name in unproven:
+            for name in unchecked:
                 pairs.pop(name, None)
         if topic.startswith(names.RETRY_PREFIX) and self._is_exhausted(request):
             topic, queue_id, text = self._dead_letter(topic, pairs), 0, None
@@ -176,8 +176,8 @@ class Producer:
         level = self._delays.level_of(pairs)
         due = 0 if level else self._timers.due_of(pairs)
         if (level or due) and topic == self._trace_topic:
-            # They would pass by the limit of this topic, and take the room of others: sending to it needs no grant.
-            raise MessageIllegal(f"messages for the trace topic `{topic}` can not be delayed")
+            # Sending to the trace topic needs no grant. Deferred messages would evade the limit of this topic.
+            raise MessageIllegal(f"messages for the trace topic `{topic}` cannot be delayed")
         if level or due:
             self.check_waiting(topic)
         tags_text = pairs.get(properties.TAGS)
@@ -189,11 +189,11 @@ class Producer:
 
         waits = bool(level or due)
         unique_id, message.properties = self._complete(pairs, None if waits else text)
-        # A message that waits is not indexed: it is found once it is delivered, as with Apache.
+        # As in Apache's broker, a deferred message is indexed only once it is delivered.
         hashes = () if waits else key_hashes(topic, unique_id, pairs.get(properties.KEYS))
         self._log.append(message, tag_code, hashes)
         if due:
-            self._timers.remember(message, due)
+            self._timers.schedule(message, due)
         return Sent(self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id)
 
     def prepare_part(self, request: SendRequest, data: bytes) -> tuple[bytes, int, tuple[int, ...], str]:
@@ -207,20 +207,20 @@ class Producer:
             All its properties, its tag code, the hashes of its keys, and its unique id.
 
         Raises:
-            MessageIllegal: the properties are too long, not UTF-8, or ask for a later delivery.
-            NotSupported: they ask for a feature that is not served.
+            MessageIllegal: The properties are too long, not UTF-8, or defer the delivery.
+            NotSupported: They need a feature that the engine does not have.
         """
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
-            raise MessageIllegal(f"the properties of a batch message are no UTF-8: {error.reason}") from error
+            raise MessageIllegal(f"the properties of a batch message are not UTF-8: {error.reason}") from error
 
         pairs = properties.parse(text)
         if not _SPECIAL.isdisjoint(pairs):
             check_kind(pairs, request.sys_flag)
             if self._delays.level_of(pairs) or self._timers.due_of(pairs):
-                raise MessageIllegal("a batch can not hold delayed messages")
-        unique_id, completed = self._complete(pairs, text, _OF_NO_CLIENT)
+                raise MessageIllegal("a batch cannot hold delayed messages")
+        unique_id, completed = self._complete(pairs, text, _BROKER_ONLY)
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))
         return completed, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
@@ -263,7 +263,7 @@ class Producer:
         if group is None:
             raise NoSuchGroup(f"subscription group not exist, {name}")
         limit = group.retry_max_times if request.max_reconsume_times is None else request.max_reconsume_times
-        # Java's broker compares with > here: the client has counted the failed delivery already.
+        # Java's broker also compares with >, because the client has already counted the failed delivery.
         return request.in_order or request.reconsume_times > limit
 
     def _dead_letter(self, topic: str, pairs: dict[str, str]) -> str:
@@ -274,7 +274,7 @@ class Producer:
         return dead
 
     def _complete(self, pairs: dict[str, str], text: str | None, ours: frozenset[str] = _OURS) -> tuple[str, bytes]:
-        """Add the broker's properties; `text` is what the client sent, None if `pairs` has been changed since."""
+        """Add the broker's properties; `text` is the client's text, None if `pairs` has been changed since."""
         if text is None or not ours.isdisjoint(pairs):
             for name in ours:
                 pairs.pop(name, None)
@@ -289,30 +289,30 @@ class Producer:
         try:
             data = (text + self._suffix).encode()
         except UnicodeEncodeError as error:
-            raise MessageIllegal(f"the properties are no text: {error.reason}") from error
+            raise MessageIllegal(f"the properties are not valid text: {error.reason}") from error
         if len(data) > properties.MAX_BYTES:
             raise MessageIllegal(f"message properties length too long, max: {properties.MAX_BYTES}, is: {len(data)}")
         return unique_id, data
 
 
 def _check_numbers(request: SendRequest) -> None:
-    """Refuse what has no room in a record before anything is staged: a batch is stored whole or not at all."""
+    """Raise an error if a number does not fit into a record, before any message of a batch is staged."""
     if not (
         _INT_MIN <= request.flag <= _INT_MAX
         and _INT_MIN <= request.sys_flag <= _INT_MAX
         and 0 <= request.reconsume_times <= _INT_MAX
         and 0 <= request.born_timestamp <= _LONG_MAX
     ):
-        raise MessageIllegal("flag, sysFlag, reconsumeTimes or bornTimestamp is no number that a message can hold")
+        raise MessageIllegal("flag, sysFlag, reconsumeTimes or bornTimestamp does not fit into a message")
 
 
 def check_kind(pairs: dict[str, str], sys_flag: int) -> None:
-    """Refuse a message of a kind that is not served.
+    """Raise an error for a message of a kind that the engine does not store.
 
     Raises:
-        NotSupported: it is part of a transaction, or a batch that would be stored as one message.
+        NotSupported: It is part of a transaction, or a batch that would be stored as one message.
     """
     if sys_flag & sysflag.TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
         raise NotSupported("transactional messages are not supported yet")
     if sys_flag & (sysflag.INNER_BATCH | sysflag.NEED_UNWRAP):
-        raise NotSupported("batches that are stored whole are not supported; send them with code 320")
+        raise NotSupported("batches that are stored as one message are not supported; send them with code 320")

@@ -1,19 +1,21 @@
-"""Deletion of messages: of those that are too old, and of the largest topics' oldest ones if too many bytes are kept.
+"""Deletion of messages by age and by size.
 
-Deletion by age works in rounds. A round fixes a physical offset, the cut. Queue by queue, the entries below it are
-deleted and the minimum offsets move. Then the records below it are deleted at once, so a queue never points at a record
-that is gone.
+Deletion by age works in rounds. A round fixes a physical offset, the cut. Queue by queue, the entries below the cut are
+deleted and the minimum offsets move. Then all records below the cut are deleted at once, so a queue never points at a
+record that is gone.
 
-Deletion by size never clears a topic for the sake of one that keeps more. Topics that need no grant have a limit of
-their own, and so have messages that wait for delivery. The store counts the bytes that it adds to each queue. The bytes
-that a queue held when the store was opened are read from its entries, a piece per tick. When old entries are deleted,
-the sum is reduced by means of marks that were set on the way, so nothing is read for it.
+Deletion by size takes the oldest messages of the topic that keeps most bytes, so no topic is cleared for one that keeps
+more. Topics that need no grant have a limit of their own, and so have messages that wait for their delivery.
+
+The store counts the bytes that it adds to each queue. The bytes that a queue held when the store was opened are read
+from its entries, some of them per tick. When old entries are deleted, the sum is reduced by means of marks with known
+sums, so no entry is read for it.
 """
 
 import collections
 import math
 
-from mqguard.engine.deferred_delivery import Delays, Timers
+from mqguard.engine.deferred_delivery import DelayQueues, Timers
 from mqguard.engine.produce import WAITING_SHARE, Producer
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import names, record
@@ -26,7 +28,7 @@ _MARK_BYTES = 1 << 20
 
 
 class _Run:
-    """The bytes of consecutive entries of a queue, known at some of their offsets."""
+    """Sum of the bytes of consecutive entries of a queue, known at some of their offsets."""
 
     __slots__ = ("_marks", "bytes", "offset")
 
@@ -36,13 +38,13 @@ class _Run:
         self._marks = collections.deque([(offset, 0)])
 
     def grow(self, offset: int, total: int) -> None:
-        """Take in entries up to an offset; `total` is the sum of bytes from the beginning on."""
+        """Add entries up to an offset; `total` is the sum of bytes from the first entry on."""
         if total - self._marks[-1][1] >= _MARK_BYTES:
             self._marks.append((offset, total))
         self.offset, self.bytes = offset, total
 
     def left(self, low: int) -> int:
-        """Return the bytes of the entries from an offset on; what lies before is forgotten."""
+        """Return the bytes of the entries from an offset on, and drop the marks before it."""
         marks = self._marks
         while len(marks) > 1 and marks[1][0] <= low:
             marks.popleft()
@@ -66,10 +68,10 @@ class _QueueUsage:
 
 
 class Usage:
-    """Bytes by topic, up to date within about a second.
+    """Bytes of each topic, at most about a second old.
 
     Args:
-        store: Where the messages are.
+        store: Store of the messages.
 
     Attributes:
         total: Bytes of all topics.
@@ -90,11 +92,11 @@ class Usage:
         return self._topics[topic]
 
     def largest(self, but: frozenset[str]) -> str | None:
-        """Return the topic with most bytes, leaving some out; None if no other one has any."""
+        """Return the topic with most bytes except some, None if no other topic has any."""
         return max((topic for topic in self._topics if topic not in but), key=self._topics.__getitem__, default=None)
 
     def step(self) -> None:
-        """Count some queues, and read some of what they held at the start."""
+        """Count some queues, and read some of the entries that they held at the start."""
         if not self._next:
             self._begin()
         for _ in range(min(_QUEUES_PER_STEP, len(self._next))):
@@ -106,7 +108,7 @@ class Usage:
             self.complete = True
 
     def count(self, queue: Queue) -> None:
-        """Bring the sums up to date with one queue."""
+        """Update the sums of one queue."""
         if self._store.queue(queue.topic, queue.queue_id) is not queue:
             return
         known = self._queues.get(queue.number)
@@ -159,18 +161,18 @@ _DELAYED = frozenset({names.SCHEDULE_TOPIC})
 
 
 class Eviction:
-    """Keeps the bytes of messages below `max_bytes`, and those of the trace topic below its own limit.
+    """Deletion by size: limits the bytes of all messages to `max_bytes`, and those of the trace topic to its own limit.
 
     Args:
-        store: Where the messages are.
+        store: Store of the messages.
         settings: The limits.
-        delays: Say which messages still wait.
-        timers: Say how much more waits for a time of choice.
-        producer: Is told to refuse messages that would have to wait.
+        delays: Delivered positions of the delay levels.
+        timers: Bytes of the messages that wait for a time.
+        producer: Producer that rejects deferred messages while too many wait.
     """
 
     def __init__(
-        self, store: MessageStore, settings: EngineSettings, delays: Delays, timers: Timers, producer: Producer
+        self, store: MessageStore, settings: EngineSettings, delays: DelayQueues, timers: Timers, producer: Producer
     ) -> None:
         self._store = store
         self._delays = delays
@@ -183,9 +185,9 @@ class Eviction:
         self._evicted: list[Queue] = []
 
     def step(self) -> None:
-        """Stage the next piece of work, if there is any."""
+        """Stage the next deletions, if any are due."""
         if self._evicted:
-            # Looked at often, the store passes few deleted records at a time.
+            # Frequent calls keep the number of deleted records small that the store skips in one call.
             self._store.first_physical()
         for queue in self._evicted:
             self._usage.count(queue)
@@ -216,7 +218,7 @@ class Eviction:
                 self._evict(largest, over)
 
     def _evict(self, topic: str, size: int) -> None:
-        """Stage the end of a topic's oldest messages: at most so many bytes, and one message at least."""
+        """Stage the deletion of a topic's oldest messages: at most `size` bytes, and at least one message."""
         heads: list[tuple[int, int, Queue]] = []
         for queue in self._store.queues():
             if queue.topic == topic and queue.pending_min < queue.max_offset:
@@ -225,7 +227,7 @@ class Eviction:
         if not heads:
             return
         heads.sort(key=lambda head: head[:2])
-        # All of the topic's records before this place are together no larger than the distance.
+        # The topic's records before this offset together have at most `size` bytes.
         cut = heads[0][0] + size
         left = _ENTRIES_PER_STEP
         for physical, _, queue in heads:
@@ -236,7 +238,7 @@ class Eviction:
             self._stage(queue, offset)
 
     def _evict_delivered(self) -> bool:
-        """Stage the end of delayed messages that are delivered; return whether there were any."""
+        """Stage the deletion of delayed messages that were delivered; return False if there are none."""
         left = _ENTRIES_PER_STEP
         for queue in self._store.queues():
             if queue.topic == names.SCHEDULE_TOPIC:
@@ -252,7 +254,7 @@ class Eviction:
 
 
 def first_at(store: MessageStore, queue: Queue, cut: int) -> int:
-    """Return the first offset of a queue whose record is at or after a physical offset, found by halving."""
+    """Return the first offset of a queue whose record is at or after a physical offset, found by binary search."""
     low, high = queue.min_offset, queue.max_offset
     while low < high:
         middle = (low + high) // 2
@@ -266,23 +268,23 @@ def first_at(store: MessageStore, queue: Queue, cut: int) -> int:
 
 _HOUR_MS = 3_600_000
 _ROUND_MS = 10_000
-"""How often a round begins."""
+"""Interval between two rounds."""
 _QUEUES_PER_STEP = 64
 _STEP_SHARE = 100
-"""A round begins when at least 1/100 of what is kept (or 1 MiB) can go: ranges deleted in crumbs cost reads."""
+"""A round begins if it can delete at least 1/100 of all bytes (or 1 MiB); many small deleted ranges slow reads."""
 _LEAST_BYTES = 1 << 20
 
 
 class Retention:
-    """Deletes messages that are too old.
+    """Deletion by age.
 
     Args:
-        store: Where they are.
-        settings: `reserved_hours`.
-        delays: Whose waiting messages are kept, however old.
+        store: Store of the messages.
+        settings: The maximum age, `reserved_hours`.
+        delays: Delay levels, whose waiting messages are kept at any age.
     """
 
-    def __init__(self, store: MessageStore, settings: EngineSettings, delays: Delays) -> None:
+    def __init__(self, store: MessageStore, settings: EngineSettings, delays: DelayQueues) -> None:
         self._store = store
         self._delays = delays
         self._reserved_ms = settings.reserved_hours * _HOUR_MS
@@ -291,7 +293,7 @@ class Retention:
         self._left: list[Queue] = []
 
     def step(self, now: int) -> None:
-        """Stage the next piece of work, if there is any."""
+        """Stage the next deletions, if any are due."""
         if self._left:
             self._trim_some()
         elif now >= self._next_round:
@@ -299,7 +301,7 @@ class Retention:
             self.begin(now)
 
     def begin(self, now: int) -> bool:
-        """Begin a round at once, if there is enough to delete; says whether one began."""
+        """Begin a round now; return False if there is not enough to delete."""
         first = self._store.first_physical()
         if first is None:
             return False
@@ -317,7 +319,7 @@ class Retention:
         return True
 
     def restart(self) -> None:
-        """Forget the round that is under way: a commit has failed, and with it some of the round's work."""
+        """Abandon the current round, because a failed commit may have undone some of its deletions."""
         self._left = []
 
     def _trim_some(self) -> None:
@@ -330,7 +332,7 @@ class Retention:
             self._store.stage_release(self._cut)
 
     def _cut_by_time(self, first: int, now: int) -> int:
-        """The first record that is young enough, found by halving; all records before it can go."""
+        """Return the offset of the first record that is young enough; all records before it can be deleted."""
         if not self._reserved_ms:
             return first
         oldest = now - self._reserved_ms
@@ -346,6 +348,6 @@ class Retention:
         return low
 
     def _stored(self, physical: int) -> float:
-        """Store time of the first record at or after an offset, infinite if there is none."""
+        """Return the store time of the first record at or after an offset, infinite if there is none."""
         found = self._store.next_record(physical)
         return record.decode(found[1]).store_timestamp if found else math.inf

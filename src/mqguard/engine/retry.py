@@ -1,8 +1,8 @@
-"""Messages that consumers give back: again later by way of the retry topic, or to the dead-letter topic."""
+"""Messages that consumers send back: copies for the retry topic, or for the dead-letter topic after the last retry."""
 
 from collections.abc import Callable
 
-from mqguard.engine.deferred_delivery import Delays
+from mqguard.engine.deferred_delivery import DelayQueues
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes
@@ -13,22 +13,22 @@ from mqguard.model import names, properties, tags
 from mqguard.model.group import SubscriptionGroupConfig
 from mqguard.model.record import Record
 
-_MOST_TIMES = (1 << 31) - 1
-"""A record holds no higher number, and clients may say any."""
+_MAX_RECONSUME_TIMES = (1 << 31) - 1
+"""Largest number that fits into a record; clients may send any."""
 _FIRST_LEVEL = 3
-"""The first redelivery waits at this delay level (10 s); each further one a level longer."""
+"""Delay level of the first redelivery (10 s); each further one waits one level longer."""
 
 
 class Retries:
-    """Makes the copies by which messages are delivered again.
+    """Creation of the copies that deliver messages again.
 
     Args:
-        log: Where the copies go.
-        lookup: Finds the originals.
-        topics: Makes retry and dead-letter topics.
-        groups: Say how often a message is tried.
-        delays: Where the copies wait.
-        check_waiting: Refuses a copy for which there is no room to wait.
+        log: Log to which the copies are appended.
+        lookup: Lookup of the original messages.
+        topics: Topics; it creates missing retry and dead-letter topics.
+        groups: Groups and their retry limits.
+        delays: Messages with a delay level, which the copies are.
+        check_waiting: Raises an error if too many messages wait for a topic.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Retries:
         lookup: Lookup,
         topics: Topics,
         groups: Groups,
-        delays: Delays,
+        delays: DelayQueues,
         check_waiting: Callable[[str], None],
     ) -> None:
         self._log = log
@@ -49,7 +49,7 @@ class Retries:
         self._next_queue = 0
 
     def send_back(self, request: SendBack) -> None:
-        """Stage the copy of a message that a consumer gives back; see `Engine.send_back`."""
+        """Stage the copy of a message that a consumer sends back; see `Engine.send_back`."""
         group = self._groups.get(request.group)
         if group is None:
             raise NoSuchGroup(f"subscription group not exist, {request.group}")
@@ -67,22 +67,22 @@ class Retries:
         if level < 0:
             pairs.setdefault(properties.DLQ_ORIGIN_TOPIC, pairs[properties.RETRY_TOPIC])
             pairs.setdefault(properties.DLQ_ORIGIN_MESSAGE_ID, origin)
-            self._store(message, pairs, self._writable(names.dlq_topic(group.name), 1), 0)
+            self._store(message, pairs, self._require_writable(names.dlq_topic(group.name), 1), 0)
         else:
-            # Whoever may read a message can give it back as often as it likes.
+            # A client that may read a message can send it back any number of times.
             self._check_waiting(names.retry_topic(group.name))
             queues = group.retry_queues
             self._next_queue = (self._next_queue + 1) % queues
-            self._store(message, pairs, self._writable(names.retry_topic(group.name), queues), level)
+            self._store(message, pairs, self._require_writable(names.retry_topic(group.name), queues), level)
 
     def _note_origin(self, message: Record, pairs: dict[str, str], message_id: str) -> str:
-        """Note in the properties which message of which topic is copied; return the id of that message."""
+        """Write the topic and id of the original message into the properties, and return the id."""
         waits_for = pairs.pop(properties.REAL_TOPIC, message.topic)
         pairs.pop(properties.REAL_QID, None)
         if names.owner_of(message.topic) is not None:
             pairs.setdefault(properties.RETRY_TOPIC, message.topic)
             return pairs.setdefault(properties.ORIGIN_MESSAGE_ID, message_id)
-        # Properties of a message that is not a copy itself are words of its sender, and do not count here.
+        # The message is not a copy, so its sender chose these properties. They must not name an origin.
         for name in (properties.DLQ_ORIGIN_TOPIC, properties.DLQ_ORIGIN_MESSAGE_ID):
             pairs.pop(name, None)
         pairs[properties.RETRY_TOPIC] = waits_for if message.topic in names.ALL_MESSAGES else message.topic
@@ -90,13 +90,13 @@ class Retries:
         return message_id
 
     def _level(self, request: SendBack, group: SubscriptionGroupConfig, message: Record) -> int:
-        """The delay level of the next delivery, negative for none."""
+        """Return the delay level of the next delivery, negative for the dead-letter topic."""
         limit = group.retry_max_times if request.max_reconsume_times is None else request.max_reconsume_times
         if request.delay_level < 0 or message.reconsume_times >= limit:
             return -1
         return request.delay_level or _FIRST_LEVEL + message.reconsume_times
 
-    def _writable(self, topic: str, queues: int) -> str:
+    def _require_writable(self, topic: str, queues: int) -> str:
         if not self._topics.ensure(topic, queues).writable:
             raise NotWritable(f"the topic[{topic}] sending message is forbidden")
         return topic
@@ -104,7 +104,7 @@ class Retries:
     def _store(self, message: Record, pairs: dict[str, str], topic: str, level: int) -> None:
         message.topic = topic
         message.queue_id = self._next_queue if level else 0
-        message.reconsume_times = min(message.reconsume_times + 1, _MOST_TIMES)
+        message.reconsume_times = min(message.reconsume_times + 1, _MAX_RECONSUME_TIMES)
         tags_text = pairs.get(properties.TAGS)
         tag_code = tags.code_of(tags_text) if tags_text else 0
         if level:

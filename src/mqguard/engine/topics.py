@@ -1,12 +1,12 @@
-"""Topics: which there are, and how a missing one comes to be."""
+"""Topics of the broker, and the creation of missing ones."""
 
 import msgspec
 
+from mqguard.engine.config_table import ConfigLimits, ConfigTable
 from mqguard.engine.errors import ConfigIllegal, NoSuchTopic, NotReadable, NotWritable
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
-from mqguard.engine.table import ConfigTable, Limits
 from mqguard.model import names
 from mqguard.model.clock import Clock
 from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, TopicConfig, perm_fault
@@ -27,7 +27,7 @@ _BENCHMARK_QUEUES = 16
 
 
 def built_in_topics(settings: EngineSettings) -> list[TopicConfig]:
-    """The topics that always exist (Apache: `TopicConfigManager`)."""
+    """Return the topics that always exist (Apache: `TopicConfigManager`)."""
     template = PERM_BOTH | (PERM_INHERIT if settings.auto_create_topic else 0)
     return [
         *(TopicConfig(name, 1, 1) for name in ONE_QUEUE_TOPICS),
@@ -42,23 +42,25 @@ def built_in_topics(settings: EngineSettings) -> list[TopicConfig]:
 
 
 class Topics(ConfigTable[TopicConfig]):
-    """The topics of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
+    """Topics of this broker; see `ConfigTable` for `get`, `all`, `data_version`, `on_change`."""
 
     def __init__(
-        self, store: MessageStore, turn: GroupCommit, clock: Clock, settings: EngineSettings, offsets: Offsets
+        self, store: MessageStore, group_commit: GroupCommit, clock: Clock, settings: EngineSettings, offsets: Offsets
     ) -> None:
         built_in = built_in_topics(settings)
-        limits = Limits(settings.max_topics, settings.max_topics_per_user, "topics", "maxTopics", "maxTopicsPerUser")
-        super().__init__(store, turn, clock, Table.TOPICS, TopicConfig, built_in, limits)
+        limits = ConfigLimits(
+            settings.max_topics, settings.max_topics_per_user, "topics", "maxTopics", "maxTopicsPerUser"
+        )
+        super().__init__(store, group_commit, clock, Table.TOPICS, TopicConfig, built_in, limits)
         self._offsets = offsets
         self._built_in = frozenset(topic.name for topic in built_in)
         self._auto_create = settings.auto_create_topic
 
     def require(self, name: str) -> TopicConfig:
-        """The configuration of a topic.
+        """Return the configuration of a topic.
 
         Raises:
-            NoSuchTopic: there is none.
+            NoSuchTopic: The topic does not exist.
         """
         found = self._by_name.get(name)
         if found is None:
@@ -66,11 +68,11 @@ class Topics(ConfigTable[TopicConfig]):
         return found
 
     def readable(self, name: str) -> TopicConfig:
-        """The configuration of a topic that gives messages.
+        """Return the configuration of a topic that clients may read.
 
         Raises:
-            NoSuchTopic: there is none.
-            NotReadable: its permission says so.
+            NoSuchTopic: The topic does not exist.
+            NotReadable: The topic has no read permission.
         """
         found = self.require(name)
         if not found.readable:
@@ -78,11 +80,11 @@ class Topics(ConfigTable[TopicConfig]):
         return found
 
     def writable(self, name: str) -> TopicConfig:
-        """The configuration of a topic that takes messages from clients.
+        """Return the configuration of a topic that clients may write to.
 
         Raises:
-            NoSuchTopic: there is none.
-            NotWritable: its permission says so, or it is one of the broker's own topics.
+            NoSuchTopic: The topic does not exist.
+            NotWritable: The topic has no write permission, or it is one of the broker's own topics.
         """
         if name in names.UNWRITABLE_TOPICS or name.startswith("rmq_sys_"):
             raise NotWritable(f"Sending message to topic[{name}] is forbidden.")
@@ -92,19 +94,19 @@ class Topics(ConfigTable[TopicConfig]):
         return found
 
     def is_system(self, name: str) -> bool:
-        """Whether the broker needs the topic for itself: it can not be deleted."""
+        """Return True if the broker itself needs the topic, so that it cannot be deleted."""
         return name in self._built_in or name in names.SYSTEM_TOPICS or name.startswith("rmq_sys_")
 
     def put(self, config: TopicConfig, creator: str | None = None) -> None:
-        """Make a topic or replace its configuration.
+        """Create a topic or replace its configuration.
 
         Args:
             config: The topic. An existing one keeps its creator.
-            creator: The user that a new topic counts for, None for nobody.
+            creator: User for which a new topic counts, None if it counts for no user.
 
         Raises:
-            ConfigIllegal: its name, queues or permission are illegal, or it is a system topic.
-            LimitReached: it is new, and there are as many topics as there may be.
+            ConfigIllegal: Its name, queues or permission are illegal, or it is a system topic.
+            LimitReached: It is new, and the maximum number of topics is reached.
         """
         if self.is_system(config.name):
             raise ConfigIllegal(f"The topic[{config.name}] is conflict with system topic.")
@@ -119,10 +121,10 @@ class Topics(ConfigTable[TopicConfig]):
             self._put(config)
 
     def delete(self, name: str) -> bool:
-        """Remove a topic, its messages and all offsets in it; says whether it was there.
+        """Remove a topic, its messages and all offsets in it; return False if it does not exist.
 
         Raises:
-            ConfigIllegal: it is a system topic.
+            ConfigIllegal: It is a system topic.
         """
         if self.is_system(name):
             raise ConfigIllegal(f"The topic[{name}] is conflict with system topic.")
@@ -130,7 +132,7 @@ class Topics(ConfigTable[TopicConfig]):
             return False
 
         self._remove(name)
-        # All numbers that a queue can have: there may have been more queues than there are now.
+        # All possible queue numbers, because the topic may have had more queues before.
         for queue_id in range(MAX_QUEUES):
             queue = self._store.queue(name, queue_id)
             if queue is not None:
@@ -139,32 +141,32 @@ class Topics(ConfigTable[TopicConfig]):
         return True
 
     def create_for_send(self, name: str, template: str, queues: int, creator: str | None = None) -> TopicConfig:
-        """Make a missing topic after a template, as a send to it asks for.
+        """Create a missing topic from a template, for a send to it.
 
         Args:
             name: The missing topic.
-            template: Topic whose permissions and queues are taken over, normally `TBW102`.
-            queues: Queues that the client wishes for; it gets at most as many as the template has.
-            creator: The user that the topic counts for, None for nobody.
+            template: Topic whose permissions and queues the new one inherits, normally `TBW102`.
+            queues: Number of queues that the client wants; the maximum is that of the template.
+            creator: User for which the topic counts, None if it counts for no user.
 
         Raises:
-            NoSuchTopic: topics are not made by sending, or the template forbids it.
-            ConfigIllegal: the name is illegal.
-            LimitReached: there are as many topics as there may be.
+            NoSuchTopic: Sending does not create topics, or the template does not allow it.
+            ConfigIllegal: The name is illegal.
+            LimitReached: The maximum number of topics is reached.
         """
         source = self._by_name.get(template)
         if not self._auto_create or source is None or not source.perm & PERM_INHERIT:
             raise NoSuchTopic(f"topic[{name}] not exist, apply first please!")
-        wished = max(1, min(queues, source.write_queues))
-        self.put(TopicConfig(name, wished, wished, source.perm & ~PERM_INHERIT), creator)
+        count = max(1, min(queues, source.write_queues))
+        self.put(TopicConfig(name, count, count, source.perm & ~PERM_INHERIT), creator)
         return self.require(name)
 
     def _counts(self, name: str) -> bool:
-        # A retry or dead-letter topic comes and goes with its group, and groups are counted.
+        # A retry or dead-letter topic exists because of its group, and groups are counted.
         return super()._counts(name) and names.owner_of(name) is None
 
     def ensure(self, name: str, queues: int = 1) -> TopicConfig:
-        """The configuration of a retry or dead-letter topic, made if it is missing."""
+        """Return the configuration of a retry or dead-letter topic; a missing one is created."""
         found = self._by_name.get(name)
         if found is None:
             self.put(TopicConfig(name, queues, queues))

@@ -93,7 +93,7 @@ class Components:
             store = RocksMessageStore(data / "messages", settings.sync_interval_ms(config))
             opened.callback(store.close)
             self._engine = Engine(store, settings.engine_settings(config), clock)
-            opened.callback(self._engine.turn.commit)
+            opened.callback(self._engine.group_commit.commit)
             routes = RouteTable()
             told = {option.name: config.text(option) for option in loader.OPTIONS}
             self._broker = Broker(

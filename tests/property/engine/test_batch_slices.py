@@ -42,9 +42,9 @@ def advance_to_end(engine, sending, commits):
     steps = 0
     while (sent := sending.advance(-math.inf)) is None:
         if commits[steps % len(commits)]:
-            assert engine.turn.commit()
+            assert engine.group_commit.commit()
         steps += 1
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
     return sent
 
 
@@ -53,7 +53,7 @@ def test_slices_store_and_answer_the_same(found, commits):
     whole, sliced = engine_with_topic(), engine_with_topic()
     body = batch.encode(found)
     expected = begin_batch(whole, body, queue_id=1).advance(math.inf)
-    assert whole.turn.commit()
+    assert whole.group_commit.commit()
 
     sent = advance_to_end(sliced, begin_batch(sliced, body, queue_id=1), commits)
 
@@ -75,7 +75,7 @@ def test_messages_of_others_may_come_between(found, others):
         if others[steps % len(others)]:
             send(engine, b"of another producer", queue_id=1)
         steps += 1
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
 
     records = {one.physical_offset: one for one in engine_records(engine)}
     mine = [records[ids.parse_offset_id(one).physical_offset] for one in sent.message_id.split(",")]

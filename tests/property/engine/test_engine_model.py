@@ -50,7 +50,7 @@ class EngineMachine(RuleBasedStateMachine):
     @initialize()
     def group(self):
         self.engine.groups.with_retry_topic("g")
-        self.engine.turn.commit()
+        self.engine.group_commit.commit()
         self.committed = {"%RETRY%g": {}}
         self.settle_back()
 
@@ -86,13 +86,13 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self):
-        assert self.engine.turn.commit()
+        assert self.engine.group_commit.commit()
         self.committed = self.staged
         self.offsets = self.staged_offsets
         self.settle_back()
 
     @rule(written=st.booleans())
-    @precondition(lambda self: self.engine.turn.pending)
+    @precondition(lambda self: self.engine.group_commit.pending)
     def commit_fails(self, written):
         """The disk reports a failure; with `written` the write has reached the log all the same."""
         self.fail(written=written)
@@ -103,12 +103,12 @@ class EngineMachine(RuleBasedStateMachine):
         self.clock.now += 1000
         self.engine.tick()
         assert self.store.failure is None
-        assert self.engine.turn.commit()
+        assert self.engine.group_commit.commit()
 
     def fail(self, *, written):
         if self.kind == "memory":
             self.store.failure = "pulled out"
-            assert not self.engine.turn.commit()
+            assert not self.engine.group_commit.commit()
             return
         db = self.store._db
         write, close = db.write, db.close
@@ -126,7 +126,7 @@ class EngineMachine(RuleBasedStateMachine):
             close()
 
         db.write, db.close = failing, closing
-        assert not self.engine.turn.commit()
+        assert not self.engine.group_commit.commit()
 
     @rule()
     def tick(self):

@@ -34,10 +34,10 @@ class WaitingMachine(RuleBasedStateMachine):
     @initialize()
     def topic(self):
         self.engine.send(message(b"first"))
-        assert self.engine.turn.commit()
+        assert self.engine.group_commit.commit()
 
     def commit(self):
-        stored = self.engine.turn.commit()
+        stored = self.engine.group_commit.commit()
         if stored:
             self.due |= self.staged
         self.staged = {}

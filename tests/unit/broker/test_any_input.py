@@ -170,10 +170,10 @@ def furnish(house):
     house.engine.offsets.set("g", "t", 0, 0)
     subscription = Subscription("t", version=1)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", (subscription,))
-    client = Client("c1", house.connect(), 0, 513)
+    client = Client("c1", house.connect().peer, 0, 513)
     house.broker.clients.consume(client, consuming, house.clock.now)
     house.broker.clients.produce(client, "g", house.clock.now)
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -23,7 +23,7 @@ def a_topic_of_many_queues(house):
     for queue_id in range(300):
         send(house.engine, topic="big", queue_id=queue_id)
         house.engine.offsets.set("g", "big", queue_id, 1)
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 

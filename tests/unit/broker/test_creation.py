@@ -111,7 +111,7 @@ def test_a_read_creates_nothing(house):
 
     assert (answer.code, json.loads(answer.body)["groupName"]) == (0, "new")
     assert house.engine.groups.get("new") is None
-    assert not house.engine.turn.pending
+    assert not house.engine.group_commit.pending
     closed = House(engine={"auto_create_group": False})
     assert closed.call(352, {"group": "new"}).code == ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
 
@@ -125,7 +125,7 @@ def small():
         house.user(name, ("*", "Create,Update,Delete,Pub,Sub"))
     house.engine.topics.put(TopicConfig("t"))
     house.engine.topics.delete("t")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 
@@ -186,7 +186,7 @@ def heartbeat(house, user, *groups):
 def test_the_groups_of_a_user_are_bounded(small):
     """Created by an administrator's request, a heartbeat, a pull or a position."""
     small.engine.topics.put(TopicConfig("t"))
-    small.engine.turn.commit()
+    small.engine.group_commit.commit()
     assert put_groups(small, "alice", "a1").code == 0
     assert heartbeat(small, "alice", "a2", "a3").code == 0
     assert small.engine.groups.get("a2").creator == "alice"
@@ -217,7 +217,7 @@ def test_a_creation_that_is_undone_counts_for_nobody(small):
         small.engine.topics.put(TopicConfig("a"), "alice")
         small.engine.topics.put(TopicConfig("b"), "alice")
         small.store.failure = "full"
-        assert not small.engine.turn.commit()
+        assert not small.engine.group_commit.commit()
         small.store.failure = None
         assert topic_of(small, "a") is None
     assert put_topics(small, "alice", "a").code == 0
@@ -230,7 +230,7 @@ def test_the_counts_outlive_a_restart():
     for name in ("a", "b"):
         house.engine.topics.put(TopicConfig(name), "alice")
         house.engine.groups.find(name, "alice")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
 
     again = type(house.engine)(house.store, house.engine.settings, house.clock)
 

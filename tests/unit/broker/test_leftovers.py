@@ -86,7 +86,7 @@ def furnish(house):
             house.user(name, *entries)
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.groups.with_retry_topic("g")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
 
 
 def tidy(house):

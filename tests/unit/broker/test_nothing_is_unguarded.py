@@ -25,7 +25,7 @@ BODIES = [json.dumps(GOOD).encode(), *(json.dumps(body).encode() for body in STR
 def answers(house, code, **how):
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.groups.with_retry_topic("g")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     for ext in (USUAL, {}):
         for body in BODIES:
             yield house.call(code, ext, body, **how)

@@ -14,7 +14,7 @@ SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 
 def house():
     house = House()
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 

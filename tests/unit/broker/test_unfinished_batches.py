@@ -29,7 +29,7 @@ def a_house_with_a_topic(house):
     house.user("alice", ("Topic:t", "Pub"))
     house.user("bob", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 

@@ -9,12 +9,20 @@ from mqguard.remoting.command import Command
 from tests.fixtures.links import RecordingLink, channel
 
 
+def connect(questions, name="a"):
+    """Return a link that the client calls know."""
+    link = RecordingLink(name)
+    questions.connected(link)
+    return link
+
+
 def ask(questions, link, answers, deadline=100):
-    return questions.ask(link, 307, {"clientId": "c"}, b"body", deadline, answers.append)
+    return questions.ask(link.peer.channel, 307, {"clientId": "c"}, b"body", deadline, answers.append)
 
 
 def test_an_answer_finds_its_question():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
     assert ask(questions, link, answers)
     (sent,) = link.frames
     assert (sent.code, sent.ext, sent.body, sent.is_response) == (307, {"clientId": "c"}, b"body", False)
@@ -25,14 +33,16 @@ def test_an_answer_finds_its_question():
 
 
 def test_nobody_answers_for_another_connection():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
     ask(questions, link, answers)
     assert not questions.answer(RecordingLink("b"), Command(0, link.frames[0].opaque, FLAG_RESPONSE))
     assert answers == []
 
 
 def test_time_runs_out():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
     ask(questions, link, answers, deadline=100)
     questions.expire(99)
     assert answers == []
@@ -42,7 +52,8 @@ def test_time_runs_out():
 
 
 def test_a_closed_connection_answers_nothing():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
     ask(questions, link, answers)
     ask(questions, link, answers)
     questions.leave(channel("a"))
@@ -54,15 +65,17 @@ def test_a_closed_connection_answers_nothing():
 
 
 def test_a_client_that_never_answers_is_asked_no_more():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
     for _ in range(MAX_PER_LINK):
         assert ask(questions, link, answers)
     assert not ask(questions, link, answers)
 
 
-def test_telling_needs_no_answer():
-    questions, link = ClientCalls(), RecordingLink("a")
-    questions.tell(link, 40, {"consumerGroup": "g"})
+def test_a_notification_needs_no_answer():
+    questions = ClientCalls()
+    link = connect(questions)
+    questions.notify(link.peer.channel, 40, {"consumerGroup": "g"})
     (sent,) = link.frames
     assert sent.is_oneway
     assert (sent.code, sent.ext) == (40, {"consumerGroup": "g"})
@@ -70,12 +83,13 @@ def test_telling_needs_no_answer():
 
 
 def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time():
-    questions, link, answers = ClientCalls(), RecordingLink("a"), []
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
 
     def fail(_):
         raise RuntimeError("a fault of ours")
 
-    questions.ask(link, 307, {}, b"", 100, fail)
+    questions.ask(link.peer.channel, 307, {}, b"", 100, fail)
     ask(questions, link, answers)
     with pytest.raises(RuntimeError):
         questions.leave(channel("a"))
@@ -89,9 +103,9 @@ def test_an_asker_has_a_bounded_number_of_open_questions_and_others_still_ask(mo
     questions, answers = ClientCalls(), []
 
     def asked(link, asker):
-        return questions.ask(link, 307, {}, b"", 100, answers.append, asker)
+        return questions.ask(link.peer.channel, 307, {}, b"", 100, answers.append, asker)
 
-    links = [RecordingLink(name) for name in "abc"]
+    links = [connect(questions, name) for name in "abc"]
     assert [asked(link, "greedy") for link in links] == [True, True, False]
     assert asked(links[2], "alice")
     questions.leave(links[0].peer.channel)
@@ -104,9 +118,9 @@ def test_open_questions_are_bounded_in_bytes_for_each_client_and_asker(monkeypat
     questions, answers = ClientCalls(), []
 
     def asked(link, size, asker="u"):
-        return questions.ask(link, 309, {}, bytes(size), 100, answers.append, asker)
+        return questions.ask(link.peer.channel, 309, {}, bytes(size), 100, answers.append, asker)
 
-    one, two, three = RecordingLink("a"), RecordingLink("b"), RecordingLink("c")
+    one, two, three = (connect(questions, name) for name in "abc")
     assert asked(one, 1_000), "one of any size"
     questions.answer(one, Command(0, one.frames[-1].opaque, FLAG_RESPONSE))
     assert [asked(one, 5), asked(one, 5), asked(one, 1)] == [True, True, False]
@@ -115,3 +129,22 @@ def test_open_questions_are_bounded_in_bytes_for_each_client_and_asker(monkeypat
     questions.expire(100)
     assert asked(three, 10)
     assert len(questions) == 1
+
+
+def test_a_client_whose_connection_is_gone_is_neither_asked_nor_notified_nor_closed():
+    questions, answers = ClientCalls(), []
+    link = connect(questions)
+    questions.leave(link.peer.channel)
+    assert not ask(questions, link, answers)
+    questions.notify(link.peer.channel, 40, {})
+    questions.close(link.peer.channel, "no heartbeat")
+    assert link.sent == []
+    assert not link.closed
+
+
+def test_the_connection_of_a_client_can_be_closed():
+    questions = ClientCalls()
+    one, other = connect(questions, "a"), connect(questions, "b")
+    questions.close(one.peer.channel, "no heartbeat")
+    assert one.closed
+    assert not other.closed

@@ -149,7 +149,7 @@ def test_an_answer_of_a_client_that_breaks_its_handler_costs_nothing(house, capl
     def broken(answer):
         raise ValueError("unreadable")
 
-    house.broker._questions.ask(wire, 307, {}, b"", house.clock.now + 1000, broken)
+    house.broker._questions.ask(wire.peer.channel, 307, {}, b"", house.clock.now + 1000, broken)
     question = wire.frames.pop()
     command = house.command(310, SEND, b"x")
     house.give(wire, Command(0, question.opaque, FLAG_RESPONSE, 0, 0, None, {}, b""), command)

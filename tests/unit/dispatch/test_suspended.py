@@ -125,7 +125,7 @@ def prepared(kind):
     house.user("some", ("Topic:t", "Pub,Sub"), ("Group:g", "Sub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.groups.with_retry_topic("g")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     for _ in range(3):
         assert house.call(310, SEND, b"x").code == 0
     return house
@@ -201,7 +201,7 @@ def test_others_are_served_meanwhile_and_first():
     house = ParkedHouse()
     house.user("alice", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     wire, other = house.connect(), house.connect()
     house.app.commands(wire, [house.command(310, SEND, b"slow", user="alice")])
     house.app.commands(other, [house.command(9999, user=None)])
@@ -306,7 +306,7 @@ def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_
     house.user("alice", ("Topic:t", "Sub,Pub"), ("Group:g", "Sub"))
     house.engine.topics.put(TopicConfig("t", 1, 1))
     house.engine.groups.with_retry_topic("g")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     pull = {
         "consumerGroup": "g", "topic": "t", "queueId": 0, "queueOffset": 0, "maxMsgNums": 32, "sysFlag": 6,
         "commitOffset": 0, "suspendTimeoutMillis": 20_000, "subscription": "*", "subVersion": 0,
@@ -329,7 +329,7 @@ def test_stateful_rulings_save_questions():
     house.guard._handlers = []
     house.user("alice", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     house.call(310, SEND, b"x", user="alice")
     asked = house.asker.asked
     house.call(310, SEND, b"x", user="alice")

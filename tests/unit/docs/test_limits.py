@@ -9,7 +9,7 @@ from mqguard.broker.processors import offsets as offset_requests
 from mqguard.broker.processors import pull, send
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
-from mqguard.engine import batch_send, deferred_delivery, log, long_polling, lookup, offsets
+from mqguard.engine import batch_send, deferred_delivery, log, long_polls, lookup, offsets
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import places, scheduler, server
@@ -68,7 +68,7 @@ def test_the_page_has_the_limits() -> None:
             f"{client_requests.MAX_FILTERS:,} characters, {client_requests.MAX_DIFFERENT_FILTERS:,} of different ones"
         ),
         "tags of a suspended pull": f"{pull.MOST_TAGS}",
-        "suspended pulls": f"{pulls:,}; {pulls // long_polling._SHARE:,} of one connection",
+        "suspended pulls": f"{pulls:,}; {pulls // long_polls._SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
         "subscriptions of all clients together": (

@@ -21,7 +21,7 @@ def store():
 def engine(store):
     made = make_engine(store)
     made.topics.put(TopicConfig("orders", 4, 4))
-    made.turn.commit()
+    made.group_commit.commit()
     return made
 
 
@@ -31,19 +31,19 @@ def begun(engine):
     found = begin_batch(engine, batch.encode([BatchMessage(b"%d" % n) for n in range(5)]), queue_id=3)
     while found.staged < 2:
         assert found.advance(-math.inf) is None
-        assert engine.turn.commit()
+        assert engine.group_commit.commit()
     return found
 
 
 def test_a_commit_that_fails_ends_the_batch(engine, store, begun):
     store.room = 10
     assert begun.advance(-math.inf) is None
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     store.room = 1 << 30
     assert store.recover()
     with pytest.raises(StoreDown, match="could not write a part of the batch"):
         begun.advance(math.inf)
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert [one.body for one in read(engine, queue_id=3)] == [b"0", b"1"]
 
 
@@ -58,7 +58,7 @@ def test_a_commit_that_fails_ends_the_batch(engine, store, begun):
 )
 def test_what_forbids_a_send_ends_the_batch(engine, begun, change, error):
     change(engine)
-    engine.turn.commit()
+    engine.group_commit.commit()
     with pytest.raises(error):
         begun.advance(math.inf)
     assert begun.staged == 2
@@ -67,6 +67,6 @@ def test_what_forbids_a_send_ends_the_batch(engine, begun, change, error):
 def test_a_batch_without_a_queue_goes_to_one(engine):
     sending = begin_batch(engine, batch.encode([BatchMessage(b"x")] * 8), queue_id=-1)
     while (sent := sending.advance(-math.inf)) is None:
-        engine.turn.commit()
-    engine.turn.commit()
+        engine.group_commit.commit()
+    engine.group_commit.commit()
     assert len(read(engine, queue_id=sent.queue_id)) == 8

@@ -1,4 +1,4 @@
-"""Live clients, and who must be told of them."""
+"""Connected clients, and the notifications of their groups."""
 
 import itertools
 
@@ -8,11 +8,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mqguard.engine import clients as clients_module
 from mqguard.engine.clients import CLIENT_LIFE_MS, Clients, Notices
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
-from tests.fixtures.links import RecordingLink, channel
+from mqguard.model.peer import Peer
+from tests.fixtures.links import channel
 
 
-def client(name, link, user=None):
-    return Client(name, link, 0, 513, user)
+def peer(name):
+    return Peer("127.0.0.1", 1, channel(name))
+
+
+def client(name, peer, user=None):
+    return Client(name, peer, 0, 513, user)
 
 
 def consuming(group="g", *subscriptions):
@@ -23,39 +28,47 @@ def sub(topic, expression="*", version=1):
     return Subscription(topic, expression, version=version)
 
 
+def free_places(clients, limit):
+    """Return how many places a new member can take."""
+    probe = client("probe", peer("probe"))
+    wanted = [sub(str(number)) for number in range(limit)]
+    fitting = [n for n in range(limit) if clients.has_room(probe, (consuming("g0", *wanted[:n]),), ())]
+    return 4 + max(fitting)
+
+
 def test_a_first_heartbeat_changes_the_group_and_a_second_does_not():
-    clients, link = Clients(), RecordingLink("a")
-    assert clients.consume(client("c1", link), consuming("g", sub("t")), 0)
-    assert not clients.consume(client("c1", link), consuming("g", sub("t", version=2)), 1)
+    clients, connection = Clients(), peer("a")
+    assert clients.consume(client("c1", connection), consuming("g", sub("t")), 0)
+    assert not clients.consume(client("c1", connection), consuming("g", sub("t", version=2)), 1)
     assert clients.group("g").client_ids() == ["c1"]
 
 
-def test_a_changed_subscription_is_told_and_an_older_one_ignored():
-    clients, link = Clients(), RecordingLink("a")
-    clients.consume(client("c1", link), consuming("g", sub("t", "A", 5)), 0)
-    assert clients.consume(client("c1", link), consuming("g", sub("t", "B", 6)), 0)
-    assert not clients.consume(client("c1", link), consuming("g", sub("t", "A", 5)), 0)
+def test_a_changed_subscription_changes_the_group_and_an_older_one_is_ignored():
+    clients, connection = Clients(), peer("a")
+    clients.consume(client("c1", connection), consuming("g", sub("t", "A", 5)), 0)
+    assert clients.consume(client("c1", connection), consuming("g", sub("t", "B", 6)), 0)
+    assert not clients.consume(client("c1", connection), consuming("g", sub("t", "A", 5)), 0)
     assert clients.subscription("g", "t").expression == "B"
-    assert clients.consume(client("c1", link), consuming("g", sub("u")), 0)
+    assert clients.consume(client("c1", connection), consuming("g", sub("u")), 0)
     assert clients.subscription("g", "t") is None
     assert clients.groups_of_topic("u") == ["g"]
     assert clients.subscription("unknown", "t") is None
 
 
 def test_a_heartbeat_without_subscriptions_keeps_them():
-    clients, link = Clients(), RecordingLink("a")
-    clients.consume(client("c1", link), consuming("g", sub("t")), 0)
-    silent = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", None)
-    assert not clients.consume(client("c1", link), silent, 1)
+    clients, connection = Clients(), peer("a")
+    clients.consume(client("c1", connection), consuming("g", sub("t")), 0)
+    without = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", None)
+    assert not clients.consume(client("c1", connection), without, 1)
     assert clients.subscription("g", "t") is not None
 
 
-def test_nobody_unregisters_a_client_of_another_connection():
-    clients, mine, other = Clients(), RecordingLink("a"), RecordingLink("b")
+def test_a_client_cannot_unregister_one_of_another_connection():
+    clients, mine, other = Clients(), peer("a"), peer("b")
     clients.consume(client("c1", mine), consuming("g", sub("t")), 0)
     clients.produce(client("c1", mine), "p", 0)
     assert not clients.stop_consuming(channel("b"), "c1", "g")
-    assert not clients.stop_producing(other.peer.channel, "c1", "p")
+    assert not clients.stop_producing(other.channel, "c1", "p")
     assert not clients.stop_consuming(channel("a"), "c2", "g")
     assert clients.stop_consuming(channel("a"), "c1", "g")
     assert clients.group("g") is None
@@ -63,8 +76,8 @@ def test_nobody_unregisters_a_client_of_another_connection():
     assert clients.all_producers() == {}
 
 
-def test_a_closed_connection_takes_everything_with_it():
-    clients, one, two = Clients(), RecordingLink("a"), RecordingLink("b")
+def test_a_closed_connection_leaves_all_of_its_groups():
+    clients, one, two = Clients(), peer("a"), peer("b")
     for group in ("g", "h"):
         clients.consume(client("c1", one), consuming(group, sub("t")), 0)
     clients.consume(client("c2", two), consuming("g", sub("t")), 0)
@@ -76,31 +89,31 @@ def test_a_closed_connection_takes_everything_with_it():
     assert clients.leave(channel("a")) == []
 
 
-def test_silent_clients_expire_and_their_connection_is_closed():
-    clients, one, two = Clients(), RecordingLink("a"), RecordingLink("b")
+def test_clients_without_heartbeats_expire_and_their_connections_are_returned():
+    clients, one, two = Clients(), peer("a"), peer("b")
     clients.consume(client("c1", one), consuming("g", sub("t")), 0)
     clients.consume(client("c2", two), consuming("g", sub("t")), CLIENT_LIFE_MS)
     assert clients.expire(CLIENT_LIFE_MS - 1) == ([], [])
-    assert clients.expire(CLIENT_LIFE_MS) == (["g"], [one])
+    assert clients.expire(CLIENT_LIFE_MS) == (["g"], [one.channel])
     assert clients.group("g").client_ids() == ["c2"]
 
 
-def test_silent_clients_are_looked_for_a_piece_at_a_time(monkeypatch):
+def test_one_call_checks_a_bounded_number_of_clients(monkeypatch):
     monkeypatch.setattr(clients_module, "_MAX_SWEPT", 4)
-    clients, links = Clients(), [RecordingLink(f"w{number}") for number in range(10)]
-    for link in links:
-        clients.produce(client("c", link), "p", 0)
+    clients, peers = Clients(), [peer(f"w{number}") for number in range(10)]
+    for connection in peers:
+        clients.produce(client("c", connection), "p", 0)
     gone = []
     while not gone or clients.is_sweeping:
-        _, silent = clients.expire(CLIENT_LIFE_MS)
-        assert 0 < len(silent) <= 2
-        gone += silent
-    assert sorted(link.peer.channel.name for link in gone) == [f"w{number}" for number in range(10)]
+        _, expired = clients.expire(CLIENT_LIFE_MS)
+        assert 0 < len(expired) <= 2
+        gone += expired
+    assert sorted(found.name for found in gone) == [f"w{number}" for number in range(10)]
     assert clients.all_producers() == {}
 
 
 def test_a_connection_with_one_live_group_is_not_closed():
-    clients, one = Clients(), RecordingLink("a")
+    clients, one = Clients(), peer("a")
     clients.consume(client("c1", one), consuming("g", sub("t")), 0)
     clients.produce(client("c1", one), "old", 0)
     clients.produce(client("c1", one), "p", CLIENT_LIFE_MS)
@@ -109,35 +122,35 @@ def test_a_connection_with_one_live_group_is_not_closed():
 
 
 def test_of_two_clients_of_one_user_with_one_id_the_latest_is_found():
-    clients, one, two = Clients(), RecordingLink("a"), RecordingLink("b")
+    clients, one, two = Clients(), peer("a"), peer("b")
     clients.consume(client("c1", one), consuming("g"), 0)
     clients.consume(client("c1", two), consuming("g"), 1)
-    assert clients.group("g").find("c1", None).link is two
+    assert clients.group("g").find("c1", None).peer is two
     assert clients.group("g").find("c9", None) is None
     assert clients.group("g").client_ids() == ["c1"]
 
 
-def test_a_client_id_means_the_client_of_the_user_who_asks():
-    """To everybody else it means that of the user who has had it for longest."""
-    clients, one, again, two = Clients(), RecordingLink("a"), RecordingLink("b"), RecordingLink("c")
+def test_a_client_id_means_the_client_of_the_requesting_user():
+    """For all other users it means the client of the user that has had it for longest."""
+    clients, one, again, two = Clients(), peer("a"), peer("b"), peer("c")
     clients.consume(client("c1", one, "alice"), consuming("g"), 0)
     clients.consume(client("c1", two, "mallory"), consuming("g"), 1)
     clients.consume(client("c1", again, "alice"), consuming("g"), 2)
     clients.consume(client("c1", two, "mallory"), consuming("g"), 3)
     group = clients.group("g")
-    links = [group.find("c1", user).link for user in ("alice", "mallory", "root", None)]
-    assert links == [again, two, again, again]
+    found = [group.find("c1", user).peer for user in ("alice", "mallory", "root", None)]
+    assert found == [again, two, again, again]
 
 
 def test_the_subscriptions_of_a_member_are_its_own():
-    clients, one, two = Clients(), RecordingLink("a"), RecordingLink("b")
+    clients, one, two = Clients(), peer("a"), peer("b")
     clients.consume(client("c1", one, "alice"), consuming("g", sub("t", "A", 1)), 0)
     assert clients.consume(client("c2", two, "mallory"), consuming("g", sub("t", "B", 2), sub("u")), 1)
     group = clients.group("g")
     assert clients.subscription("g", "t").expression == "B"
-    assert group.consumer(one.peer.channel, "alice").subscriptions["t"].expression == "A"
-    assert group.consumer(RecordingLink("d").peer.channel, "alice").subscriptions["t"].expression == "A"
-    assert group.consumer(one.peer.channel, "bob") is None
+    assert group.consumer(one.channel, "alice").subscriptions["t"].expression == "A"
+    assert group.consumer(channel("d"), "alice").subscriptions["t"].expression == "A"
+    assert group.consumer(one.channel, "bob") is None
 
     assert clients.consume(client("c2", two, "mallory"), consuming("g"), 2)
     assert clients.subscription("g", "t").expression == "A"
@@ -146,10 +159,10 @@ def test_the_subscriptions_of_a_member_are_its_own():
 
 
 def test_equal_subscriptions_of_many_members_share_their_texts():
-    clients, links = Clients(), [RecordingLink(name) for name in "abc"]
-    for number, link in enumerate(links):
+    clients, peers = Clients(), [peer(name) for name in "abc"]
+    for number, connection in enumerate(peers):
         words = f"first || second {number}"
-        clients.consume(client(f"c{number}", link), consuming("g", sub("t", words[:15], number)), 0)
+        clients.consume(client(f"c{number}", connection), consuming("g", sub("t", words[:15], number)), 0)
     kept = [member.subscriptions["t"] for member in clients.group("g").members.values()]
     assert len({id(one.expression) for one in kept}) == 1
     assert [one.version for one in kept] == [0, 1, 2]
@@ -158,8 +171,8 @@ def test_equal_subscriptions_of_many_members_share_their_texts():
 def test_long_names_of_a_heartbeat_take_more_places():
     def fitting(name: str) -> int:
         clients, number = Clients(places=10_000), 0
-        while clients.has_room(client("c", RecordingLink(str(number)), "u"), (), (name + str(number),)):
-            clients.produce(client("c", RecordingLink(str(number)), "u"), name + str(number), 0)
+        while clients.has_room(client("c", peer(str(number)), "u"), (), (name + str(number),)):
+            clients.produce(client("c", peer(str(number)), "u"), name + str(number), 0)
             number += 1
         return number
 
@@ -168,24 +181,24 @@ def test_long_names_of_a_heartbeat_take_more_places():
 
 
 def test_the_places_of_a_heartbeat_are_those_that_it_takes():
-    clients, link = Clients(places=64), RecordingLink("a")
+    clients, connection = Clients(places=64), peer("a")
     wanted = consuming("g" * 100, sub("t", "x" * 100), sub("u"))
-    assert clients.has_room(client("c" * 100, link), (wanted,), ("p" * 100,))
-    clients.consume(client("c" * 100, link), wanted, 0)
-    clients.produce(client("c" * 100, link), "p" * 100, 0)
-    assert len(clients._shares) == 4 + 3 + 2 + 1 + 4 + 3
+    assert clients.has_room(client("c" * 100, connection), (wanted,), ("p" * 100,))
+    clients.consume(client("c" * 100, connection), wanted, 0)
+    clients.produce(client("c" * 100, connection), "p" * 100, 0)
+    assert free_places(clients, 64) == 64 - (4 + 3 + 2 + 1 + 4 + 3)
     clients.leave(channel("a"))
-    assert len(clients._shares) == 0
+    assert free_places(clients, 64) == 64
 
 
-def test_every_member_is_told_once_the_newcomer_too():
-    clients, notices, links = Clients(), Notices(), [RecordingLink(name) for name in "abc"]
-    for number, link in enumerate(links):
-        clients.consume(client(f"c{number}", link), consuming("g", sub("t")), 0)
+def test_every_member_is_notified_once_the_new_one_too():
+    clients, notices, peers = Clients(), Notices(), [peer(name) for name in "abc"]
+    for number, connection in enumerate(peers):
+        clients.consume(client(f"c{number}", connection), consuming("g", sub("t")), 0)
     notices.changed("g")
     notices.changed("g")
     assert bool(notices)
-    assert [link.peer.channel.name for link, _ in notices.take(clients, 0)] == ["a", "b", "c"]
+    assert [found.name for found, _ in notices.take(clients, 0)] == ["a", "b", "c"]
     assert not notices
     notices.changed("gone")
     assert list(notices.take(clients, 1)) == []
@@ -196,34 +209,33 @@ class ClientsAgainstModel(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clients = Clients()
-        self.links = {name: RecordingLink(name) for name in "abc"}
+        self.clients = Clients(places=100)
         self.model: dict = {}
         self.now = 0
 
-    @rule(link=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
-    def consume(self, link, group, name):
-        self.clients.consume(client(name, self.links[link]), consuming(group, sub("t")), self.now)
-        self.model["consume", group, link] = (name, self.now)
+    @rule(connection=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def consume(self, connection, group, name):
+        self.clients.consume(client(name, peer(connection)), consuming(group, sub("t")), self.now)
+        self.model["consume", group, connection] = (name, self.now)
 
-    @rule(link=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
-    def produce(self, link, group, name):
-        self.clients.produce(client(name, self.links[link]), group, self.now)
-        self.model["produce", group, link] = (name, self.now)
+    @rule(connection=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def produce(self, connection, group, name):
+        self.clients.produce(client(name, peer(connection)), group, self.now)
+        self.model["produce", group, connection] = (name, self.now)
 
-    @rule(link=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
-    def stop(self, link, group, name):
-        key = ("consume", group, link)
+    @rule(connection=st.sampled_from("abc"), group=st.sampled_from("gh"), name=st.sampled_from(["c1", "c2"]))
+    def stop(self, connection, group, name):
+        key = ("consume", group, connection)
         known = self.model.get(key, ("",))[0] == name
-        assert self.clients.stop_consuming(channel(link), name, group) == known
+        assert self.clients.stop_consuming(channel(connection), name, group) == known
         if known:
             del self.model[key]
 
-    @rule(link=st.sampled_from("abc"))
-    def leave(self, link):
-        expected = sorted(group for kind, group, at in self.model if kind == "consume" and at == link)
-        assert self.clients.leave(channel(link)) == expected
-        self.model = {key: value for key, value in self.model.items() if key[2] != link}
+    @rule(connection=st.sampled_from("abc"))
+    def leave(self, connection):
+        expected = sorted(group for kind, group, at in self.model if kind == "consume" and at == connection)
+        assert self.clients.leave(channel(connection)) == expected
+        self.model = {key: value for key, value in self.model.items() if key[2] != connection}
 
     @rule(step=st.sampled_from([1, CLIENT_LIFE_MS // 2, CLIENT_LIFE_MS]))
     def expire(self, step):
@@ -236,15 +248,16 @@ class ClientsAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def agree(self):
-        for group, link in itertools.product("gh", "abc"):
+        for group, connection in itertools.product("gh", "abc"):
             found = self.clients.group(group)
-            member = found.members.get(channel(link)) if found else None
-            expected = self.model.get(("consume", group, link))
+            member = found.members.get(channel(connection)) if found else None
+            expected = self.model.get(("consume", group, connection))
             assert (member.client.client_id if member else None) == (expected[0] if expected else None)
-        assert len(self.clients._shares) == sum(5 if key[0] == "consume" else 4 for key in self.model)
-        for group, link in itertools.product("gh", "abc"):
-            produced = {m.client.link.peer.channel.name for m in self.clients.producers(group)}
-            assert (link in produced) == (("produce", group, link) in self.model)
+        used = sum(5 if key[0] == "consume" else 4 for key in self.model)
+        assert free_places(self.clients, 100) == 100 - used
+        for group, connection in itertools.product("gh", "abc"):
+            produced = {m.client.peer.channel.name for m in self.clients.producers(group)}
+            assert (connection in produced) == (("produce", group, connection) in self.model)
 
 
 TestClientsAgainstModel = ClientsAgainstModel.TestCase

@@ -63,7 +63,7 @@ def test_a_level_does_not_hold_up_another(engine, clock):
 def test_a_thousand_due_at_once_come_within_100_ms(engine, clock):
     for _ in range(1000):
         engine.send(message(pairs={"DELAY": "1"}, queue_id=1))
-    engine.turn.commit()
+    engine.group_commit.commit()
     ticked(engine, clock, 1_050)
     assert engine.max_offset("orders", 1) == 1000
 
@@ -101,7 +101,7 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
     send(engine, topic="gone", pairs={"DELAY": "1"})
     send(engine, pairs={"DELAY": "1"}, queue_id=1)
     engine.topics.delete("gone")
-    engine.turn.commit()
+    engine.group_commit.commit()
     ticked(engine, clock, 1_100)
     assert engine.delays.undeliverable == 1
     assert len(read(engine, queue_id=1)) == 1
@@ -173,7 +173,7 @@ def test_what_was_due_in_a_turn_that_failed_is_delivered_as_soon_as_the_store_wo
     clock.now += 3_600_000
     engine.tick()
     store.failure = "cable pulled"
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     ticked(engine, clock, 2_000)
     assert store.failure is None
     assert [one.body for one in read(engine, queue_id=1)] == [b"due"]
@@ -187,7 +187,7 @@ def test_a_tick_delivers_a_bounded_number_of_bytes_of_all_levels_in_rounds(engin
     counts = []
     for _ in range(4):
         engine.tick()
-        engine.turn.commit()
+        engine.group_commit.commit()
         counts.append((engine.max_offset("orders", 1), engine.max_offset("orders", 2)))
         clock.now += 100
     assert counts == [(1, 1), (2, 1), (3, 1), (3, 1)]
@@ -196,12 +196,12 @@ def test_a_tick_delivers_a_bounded_number_of_bytes_of_all_levels_in_rounds(engin
 def test_a_tick_delivers_a_bounded_number_of_messages(engine, clock):
     for number in range(700):
         engine.send(message(pairs={"DELAY": str(1 + number % 7)}, queue_id=1))
-    engine.turn.commit()
+    engine.group_commit.commit()
     clock.now += 600_000
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.max_offset("orders", 1) == 512
     clock.now += 50
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.max_offset("orders", 1) == 700

@@ -54,7 +54,7 @@ def test_a_restart_changes_nothing(tmp_path):
     for n in range(50):
         send(engine, b"%d" % n, queue_id=n % 2, pairs={"KEYS": f"k{n % 5}", "TAGS": "T"})
     engine.offsets.set("g", "orders", 1, 7)
-    engine.turn.commit()
+    engine.group_commit.commit()
 
     def seen(engine):
         return (
@@ -77,7 +77,7 @@ def test_a_restart_changes_nothing(tmp_path):
     store.close()
 
 
-def test_a_tick_that_can_not_look_at_the_disk_goes_on(monkeypatch):
+def test_a_tick_continues_if_the_disk_cannot_be_checked(monkeypatch):
     clock = ManualClock()
     engine = make_engine(clock=clock)
 
@@ -86,9 +86,9 @@ def test_a_tick_that_can_not_look_at_the_disk_goes_on(monkeypatch):
 
     monkeypatch.setattr(engine._store, "space", broken)
     engine.tick()
-    assert engine._upkeep.trouble == "no such directory"
+    assert engine.trouble == "no such directory"
     send(engine)
     monkeypatch.undo()
     clock.now += 1000
     engine.tick()
-    assert engine._upkeep.trouble is None
+    assert engine.trouble is None

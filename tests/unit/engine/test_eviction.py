@@ -30,13 +30,13 @@ def store(request, tmp_path):
 def run(engine, ticks=30):
     for _ in range(ticks):
         engine.tick()
-        assert engine.turn.commit()
+        assert engine.group_commit.commit()
 
 
 def many(engine, topic, count, size=1000, queue_id=0):
     for _ in range(count):
         engine.send(message(bytes(size), topic, queue_id=queue_id))
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
 
 
 def bodies_of(engine, topic, queue_id=0):
@@ -142,7 +142,7 @@ def test_a_failed_commit_deletes_nothing():
         assert store.pending
         engine.send(message(b"x"))
         store.room = 10
-        assert not engine.turn.commit()
+        assert not engine.group_commit.commit()
         store.room = 1 << 30
     assert engine.min_offset("orders", 0) == 0
     clock.now += 1_000
@@ -155,7 +155,7 @@ def test_many_queues_are_cleared_oldest_first(store):
     engine.topics.put(TopicConfig("wide", 50, 50))
     for n in range(400):
         engine.send(message(b"%05d" % n + bytes(1000), "wide", queue_id=n % 50))
-    engine.turn.commit()
+    engine.group_commit.commit()
     run(engine, 60)
     left = [
         one.body[:5]
@@ -176,7 +176,7 @@ def test_usage_is_what_the_records_say(steps):
         if step == 3:
             with contextlib.suppress(Exception):
                 engine.topics.delete(f"topic-{topic}")
-            engine.turn.commit()
+            engine.group_commit.commit()
             del sizes[topic]
         else:
             before = store.next_physical

@@ -20,7 +20,7 @@ def clock():
 def engine(clock):
     made = make_engine(clock=clock)
     made.topics.put(TopicConfig("orders", 2, 2))
-    made.turn.commit()
+    made.group_commit.commit()
     return made
 
 
@@ -33,7 +33,7 @@ def filled(engine, clock, count, size=1):
 def trimmed(engine, low):
     queue = engine._store.queue("orders", 0)
     engine._store.stage_trim(queue, low)
-    engine.turn.commit()
+    engine.group_commit.commit()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_an_empty_queue_has_offsets_and_times_too(engine, clock):
 def test_queues_of_a_shrunken_topic_can_still_be_read_up_to_the_larger_number(engine, clock):
     send(engine, queue_id=1)
     engine.topics.put(TopicConfig("orders", 2, 1))
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert len(read(engine, queue_id=1)) == 1
 
 

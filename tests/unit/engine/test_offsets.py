@@ -25,7 +25,7 @@ def test_offsets_are_kept_per_group_topic_and_queue(engine, store):
     engine.offsets.set("g", "u", 0, 7)
     engine.offsets.set("h", "t", 0, 8)
     engine.offsets.set("g", "t", 0, 3)
-    engine.turn.commit()
+    engine.group_commit.commit()
     for offsets in (engine.offsets, make_engine(store).offsets):
         assert offsets.get("g", "t", 0) == 3
         assert offsets.of("g", "t") == {0: 3, 1: 6}
@@ -37,9 +37,9 @@ def test_offsets_are_kept_per_group_topic_and_queue(engine, store):
 
 def test_committing_the_same_offset_again_writes_nothing(engine):
     engine.offsets.set("g", "t", 0, 5)
-    engine.turn.commit()
+    engine.group_commit.commit()
     engine.offsets.set("g", "t", 0, 5)
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_committing_the_same_offset_again_writes_nothing(engine):
 def test_what_could_not_be_read_again_is_refused(engine, group, topic, queue_id, offset):
     with pytest.raises(ConfigIllegal):
         engine.offsets.set(group, topic, queue_id, offset)
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 def test_removing(engine, store):
@@ -66,10 +66,10 @@ def test_removing(engine, store):
         for topic in ("t", "u"):
             engine.offsets.set(group, topic, 0, 1)
             engine.offsets.set_pulled(group, topic, 0, 9)
-    engine.turn.commit()
+    engine.group_commit.commit()
     engine.offsets.remove_group("g")
     engine.offsets.remove_topic("u")
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert make_engine(store).offsets.everything() == engine.offsets.everything() == {("h", "t"): {0: 1}}
     assert engine.offsets.pulled("g", "t", 0) is None
     assert engine.offsets.pulled("h", "u", 0) is None
@@ -79,7 +79,7 @@ def test_removing(engine, store):
 def test_a_failed_commit_takes_everything_back(engine, store):
     engine.offsets.set("g", "t", 0, 5)
     engine.offsets.set("g", "u", 0, 5)
-    engine.turn.commit()
+    engine.group_commit.commit()
     before = engine.offsets.everything()
     store.room = 10
     engine.send(message(may_create=True))
@@ -90,7 +90,7 @@ def test_a_failed_commit_takes_everything_back(engine, store):
     engine.offsets.remove_topic("t")
     engine.offsets.set("g", "t", 0, 8)
     engine.offsets.remove_group("g")
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     assert engine.offsets.everything() == before
 
 
@@ -100,7 +100,7 @@ def test_what_was_pulled_is_not_what_was_consumed(engine, store):
     assert engine.offsets.pulled("g", "t", 0) == 9
     assert engine.offsets.pulled("g", "t", 1) is None
     assert engine.offsets.get("g", "t", 0) is None
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 def test_what_can_not_be_committed_leaves_nothing(engine):
@@ -129,7 +129,7 @@ def test_one_user_commits_a_bounded_number_of_offsets_and_leaves_others_their_sh
     assert committed(engine, "greedy", 150) == 100
     assert committed(engine, "modest", 60) == 50
     engine.offsets.set("g-greedy", "t0", 0, 2, "greedy")
-    engine.turn.commit()
+    engine.group_commit.commit()
     engine.offsets.remove_group("g-greedy")
     assert len(engine.offsets._shares) == 50
     assert committed(engine, "greedy", 50, "h") == 50
@@ -140,18 +140,18 @@ def test_offsets_are_counted_as_they_are_after_failures_and_restarts(store, monk
     monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 100)
     engine = make_engine(store)
     committed(engine, "alice", 8)
-    engine.turn.commit()
+    engine.group_commit.commit()
     store.failure = None
     again = make_engine(store)
     assert len(again.offsets._shares) == 8
     again.offsets.set("g-alice", "t0", 7, 1, "alice")
     assert again.offsets._shares.used_by("alice") == 5
-    for action in reversed(again.turn._undo):
+    for action in reversed(again.group_commit._undo):
         action()
     again.offsets.remove_topic("t0")
     again.offsets.remove_topic("t1")
     assert (len(again.offsets._shares), again.offsets._owners) == (0, {})
-    for action in reversed(again.turn._undo[1:]):
+    for action in reversed(again.group_commit._undo[1:]):
         action()
     assert len(again.offsets._shares) == 8
 

@@ -29,7 +29,7 @@ from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, r
 def engine():
     made = make_engine(region="Hangzhou", cluster="C1", trace_on=False, address="10.0.0.9", port=10911)
     made.topics.put(TopicConfig("orders", 4, 4))
-    made.turn.commit()
+    made.group_commit.commit()
     return made
 
 
@@ -101,7 +101,7 @@ def test_what_only_the_broker_writes_is_dropped_when_a_client_sends_it(engine, n
 
 def test_properties_without_closing_mark_do_not_swallow_the_brokers(engine):
     engine.send(message().__class__("orders", b"x", properties="a\x01b", queue_id=0))
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert pairs_of(read(engine)[0])["a"] == "b"
 
 
@@ -109,7 +109,7 @@ def test_nothing_is_seen_before_the_commit(engine):
     engine.send(message())
     assert engine.max_offset("orders", 0) == 0
     assert engine.fetch("orders", 0, 0, 32, 0).status is FetchStatus.NO_MESSAGE_IN_QUEUE
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.max_offset("orders", 0) == 1
 
 
@@ -182,22 +182,22 @@ def test_the_topics_permission_counts(engine):
         ({"body": b"x" * (4 * 1024 * 1024 + 1)}, MessageIllegal, "body size exceeded"),
         ({"pairs": {"a": "x" * 32767}}, MessageIllegal, "properties length too long"),
         ({"pairs": {"a": "x" * 32700}}, MessageIllegal, "properties length too long"),
-        ({"pairs": {"a": "\ud800"}}, MessageIllegal, "no text"),
-        ({"flag": 1 << 31}, MessageIllegal, "no number"),
-        ({"sys_flag": -(1 << 40)}, MessageIllegal, "no number"),
-        ({"born_timestamp": 1 << 63}, MessageIllegal, "no number"),
-        ({"reconsume_times": -1}, MessageIllegal, "no number"),
+        ({"pairs": {"a": "\ud800"}}, MessageIllegal, "not valid text"),
+        ({"flag": 1 << 31}, MessageIllegal, "does not fit"),
+        ({"sys_flag": -(1 << 40)}, MessageIllegal, "does not fit"),
+        ({"born_timestamp": 1 << 63}, MessageIllegal, "does not fit"),
+        ({"reconsume_times": -1}, MessageIllegal, "does not fit"),
         ({"pairs": {"DELAY": "soon"}}, MessageIllegal, "DELAY is `soon`"),
         ({"pairs": {"TRAN_MSG": "true"}}, NotSupported, "transaction"),
         ({"sys_flag": 0x4}, NotSupported, "transaction"),
-        ({"sys_flag": 0x80}, NotSupported, "stored whole"),
+        ({"sys_flag": 0x80}, NotSupported, "stored as one message"),
         ({"topic": "%RETRY%unknown"}, NoSuchGroup, "not exist"),
     ],
 )
 def test_bad_messages_are_refused_and_leave_nothing(engine, fields, error, words):
     with pytest.raises(error, match=words):
         engine.send(message(**fields))
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert read(engine) == []
 
 
@@ -228,12 +228,12 @@ def test_a_batch_becomes_single_messages(engine):
     ("body", "fields", "words"),
     [
         (b"", {}, "no message"),
-        (b"junk", {}, "can not be read"),
+        (b"junk", {}, "cannot be read"),
         (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"DELAY\x013\x02")]), {}, "delayed"),
-        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "no UTF-8"),
+        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "not UTF-8"),
         (batch.encode([BatchMessage(b"")] * 32_769), {}, "holds more than 32768 messages"),
         (batch.encode([BatchMessage(b"a", b"TRAN_MSG\x01true\x02")]), {}, "transactional"),
-        (batch.encode([BatchMessage(b"a")]), {"sys_flag": 0x80}, "stored whole"),
+        (batch.encode([BatchMessage(b"a")]), {"sys_flag": 0x80}, "stored as one message"),
         (
             batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"TIMER_DELIVER_MS\x011700000009000\x02")]),
             {},
@@ -247,7 +247,7 @@ def test_a_bad_batch_is_refused_whole(engine, body, fields, words):
     engine.groups.with_retry_topic("g")
     with pytest.raises((MessageIllegal, NotSupported), match=words):
         begin_batch(engine, body, **fields).advance(math.inf)
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert read(engine) == []
 
 
@@ -256,7 +256,7 @@ class TestRetryTopics:
     def engine(self):
         made = make_engine()
         made.groups.put(SubscriptionGroupConfig("g", retry_max_times=3, retry_queues=2))
-        made.turn.commit()
+        made.group_commit.commit()
         return made
 
     def test_the_retry_topic_of_a_group_is_made_when_needed(self, engine):
@@ -315,7 +315,7 @@ def test_a_failed_store_refuses_until_it_has_recovered():
     store = MemoryMessageStore(room=1000)
     engine = make_engine(store, clock)
     engine.send(message(b"x" * 2000))
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     with pytest.raises(StoreDown, match="no room"):
         engine.send(message())
     clock.now += 1000
@@ -323,7 +323,7 @@ def test_a_failed_store_refuses_until_it_has_recovered():
     send(engine)
     store.room = 10
     engine.send(message())
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     store.failure = "broken for good"
     store.recover = lambda: False
     clock.now += 1000

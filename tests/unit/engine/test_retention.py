@@ -28,7 +28,7 @@ def run(engine, clock, ticks=5):
     for _ in range(ticks):
         clock.now += 10_000
         engine.tick()
-        assert engine.turn.commit()
+        assert engine.group_commit.commit()
 
 
 def test_messages_are_deleted_by_age(store, clock):
@@ -104,10 +104,10 @@ def test_many_queues_are_done_in_steps(store, clock):
     engine.topics.put(TopicConfig("wide", 300, 300))
     for queue_id in range(300):
         engine.send(message(topic="wide", queue_id=queue_id))
-    engine.turn.commit()
+    engine.group_commit.commit()
     clock.now += 2 * HOUR
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     trimmed = [queue_id for queue_id in range(300) if engine.min_offset("wide", queue_id)]
     assert 0 < len(trimmed) < 300
     assert store.first_physical() == 0, "records go only when no queue points at them any more"
@@ -122,17 +122,17 @@ def test_a_failed_commit_starts_the_round_anew(clock):
     engine.topics.put(TopicConfig("wide", 300, 300))
     for queue_id in range(300):
         engine.send(message(topic="wide", queue_id=queue_id))
-    engine.turn.commit()
+    engine.group_commit.commit()
     clock.now += 2 * HOUR
     engine.tick()
     store.room = 10
     engine.send(message(topic="wide"))
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     store.room = 1 << 30
     for _ in range(20):
         clock.now += 10_000
         engine.tick()
-        engine.turn.commit()
+        engine.group_commit.commit()
         for queue_id in range(300):
             low, high = engine.min_offset("wide", queue_id), engine.max_offset("wide", queue_id)
             assert len(read(engine, "wide", queue_id, low)) == high - low

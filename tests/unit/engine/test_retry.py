@@ -29,7 +29,7 @@ def engine(clock):
 
 def back(engine, physical, **fields):
     engine.send_back(SendBack("g", physical, **fields))
-    assert engine.turn.commit()
+    assert engine.group_commit.commit()
 
 
 def test_a_message_comes_again_by_the_retry_topic(engine, clock):
@@ -114,7 +114,7 @@ def test_a_group_without_retry_queues_keeps_nothing(engine):
 
 def test_a_message_of_a_deleted_topic_can_not_be_given_back(engine):
     engine.topics.delete("orders")
-    engine.turn.commit()
+    engine.group_commit.commit()
     with pytest.raises(NoSuchMessage):
         back(engine, 0)
 
@@ -150,7 +150,7 @@ def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_messa
 def test_a_batch_says_nothing_of_an_origin(engine):
     parts = [BatchMessage(b"x", b"RETRY_TOPIC\x01payments\x02KEYS\x01k\x02")]
     begin_batch(engine, batch.encode(parts)).advance(math.inf)
-    engine.turn.commit()
+    engine.group_commit.commit()
     pairs = pairs_of(read(engine)[-1])
     assert "RETRY_TOPIC" not in pairs
     assert pairs["KEYS"] == "k"
@@ -171,7 +171,7 @@ def test_a_copy_that_a_client_sends_names_its_origin_once_and_in_one_property(en
     ]
     for topic, reconsumed in (("%RETRY%g", 0), ("%DLQ%g", 0), ("%RETRY%g", 3)):
         engine.send(message(b"pay", topic, pairs, reconsume_times=reconsumed))
-    engine.turn.commit()
+    engine.group_commit.commit()
     copies = read(engine, "%RETRY%g") + read(engine, "%DLQ%g")
     assert len(copies) == 3
     for copy in copies:

@@ -49,7 +49,7 @@ def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
     assert engine.record_at(int(sent.message_id[-16:], 16)) is not None
     clock.now += ms - 60
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert read(engine, queue_id=3) == []
     ticked(engine, clock, 110)
     (found,) = read(engine, queue_id=3)
@@ -114,16 +114,16 @@ def test_two_ticks_in_one_turn_deliver_once(engine, clock):
     clock.now += 2_000
     engine.tick()
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert engine.max_offset("orders", 0) == 1
 
 
 def test_more_than_fit_in_a_tick_come_by_the_next(engine, clock):
     for _ in range(1_500):
         engine.send(message(pairs={"TIMER_DELAY_SEC": "1"}))
-    engine.turn.commit()
+    engine.group_commit.commit()
     ticked(engine, clock, 1_150)
     assert engine.max_offset("orders", 0) == 1_500
 
@@ -132,12 +132,12 @@ def test_a_tick_delivers_a_bounded_number_of_bytes(engine, clock):
     """Large messages that are due at once must not hold up all others."""
     for _ in range(6):
         engine.send(message(body=b"x" * 700_000, pairs={"TIMER_DELAY_SEC": "1"}))
-    engine.turn.commit()
+    engine.group_commit.commit()
     clock.now += 1_000
     counts = []
     for _ in range(7):
         engine.tick()
-        engine.turn.commit()
+        engine.group_commit.commit()
         counts.append(engine.max_offset("orders", 0))
         clock.now += 50
     assert counts == [1, 2, 3, 4, 5, 6, 6]
@@ -157,10 +157,10 @@ def test_waiting_survives_a_restart_and_the_deletion_of_old_messages(tmp_path, c
     store = RocksMessageStore(tmp_path)
     engine = make_engine(store, clock, reserved_hours=1)
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     clock.now = START_MS + 48 * 3_600_000
     engine.tick()
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert [one.body for one in read(engine, offset=1)] == [b"waits"]
     store.close()
 
@@ -181,7 +181,7 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
     send(engine, topic="gone", pairs={"TIMER_DELAY_SEC": "1"})
     send(engine, pairs={"TIMER_DELAY_SEC": "1"})
     engine.topics.delete("gone")
-    engine.turn.commit()
+    engine.group_commit.commit()
     ticked(engine, clock, 1_100)
     assert engine.timers.undeliverable == 1
     assert len(read(engine)) == 1
@@ -189,7 +189,7 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
 
 def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
     engine._store.stage_value(Table.TIMERS, (clock.now + 500).to_bytes(8, "big") + bytes(8), b"no record")
-    engine.turn.commit()
+    engine.group_commit.commit()
     send(engine, b"sound", pairs={"TIMER_DELAY_SEC": "1"}, queue_id=1)
     ticked(engine, clock, 1_100)
     assert engine.timers.undeliverable == 1
@@ -208,11 +208,11 @@ def test_a_message_given_back_does_not_wait_for_its_old_time(engine, clock):
     ticked(engine, clock, 1_100)
     (found,) = read(engine)
     engine.send_back(SendBack("g", found.physical_offset, delay_level=1))
-    engine.turn.commit()
+    engine.group_commit.commit()
     ticked(engine, clock, 1_100)
     assert len(read(engine, "%RETRY%g")) == 1
     engine.send_back(SendBack("g", found.physical_offset, delay_level=-1))
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert len(read(engine, "%DLQ%g")) == 1
 
 

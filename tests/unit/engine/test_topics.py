@@ -34,7 +34,7 @@ def test_the_topics_that_always_exist(engine):
 
 
 def test_a_start_writes_nothing(engine):
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
     assert engine.topics.data_version.counter == 0
 
 
@@ -44,7 +44,7 @@ def test_topics_survive_a_restart_with_their_version():
     engine.topics.put(TopicConfig("orders", 4, 2, perm=4, order=True, attributes={"message.type": "FIFO"}))
     engine.topics.put(TopicConfig("other"))
     engine.topics.delete("other")
-    engine.turn.commit()
+    engine.group_commit.commit()
     again = make_engine(store, ManualClock(1))
     assert again.topics.get("orders") == engine.topics.get("orders")
     assert again.topics.get("other") is None
@@ -54,10 +54,10 @@ def test_topics_survive_a_restart_with_their_version():
 
 def test_putting_the_same_again_changes_nothing(engine):
     engine.topics.put(TopicConfig("orders"))
-    engine.turn.commit()
+    engine.group_commit.commit()
     version = engine.topics.data_version
     engine.topics.put(TopicConfig("orders"))
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
     assert engine.topics.data_version == version
 
 
@@ -79,7 +79,7 @@ def test_putting_the_same_again_changes_nothing(engine):
 def test_illegal_topics_are_refused(engine, config, words):
     with pytest.raises(ConfigIllegal, match=words):
         engine.topics.put(config)
-    assert not engine.turn.pending
+    assert not engine.group_commit.pending
 
 
 @pytest.mark.parametrize("topic", ["TBW102", "SCHEDULE_TOPIC_XXXX", "b1", "RMQ_SYS_TRACE_TOPIC", "rmq_sys_x"])
@@ -93,11 +93,11 @@ def test_a_deleted_topic_is_gone_and_a_new_one_starts_clean(engine):
         send(engine, b"%d" % n, queue_id=n % 2)
     engine.offsets.set("g", "orders", 0, 5)
     send(engine, topic="kept")
-    engine.turn.commit()
+    engine.group_commit.commit()
 
     assert engine.topics.delete("orders")
     assert not engine.topics.delete("orders")
-    engine.turn.commit()
+    engine.group_commit.commit()
     with pytest.raises(NoSuchTopic):
         read(engine)
     assert engine.offsets.get("g", "orders", 0) is None
@@ -108,7 +108,7 @@ def test_a_deleted_topic_is_gone_and_a_new_one_starts_clean(engine):
     assert engine.max_offset("orders", 1) == 0
     for _ in range(5):
         engine.tick()
-        engine.turn.commit()
+        engine.group_commit.commit()
     assert [one.body for one in read(engine)] == [b"new"]
     assert len(read(engine, "kept")) == 1
     assert len(engine._store._records) == 2, "what the deleted topic held is swept away"
@@ -119,7 +119,7 @@ def test_deleting_what_a_removed_queue_held(engine):
     send(engine, queue_id=3)
     engine.topics.put(TopicConfig("orders", 1, 1))
     engine.topics.delete("orders")
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert [queue for queue in engine._store.queues() if queue.topic == "orders"] == []
 
 
@@ -130,10 +130,10 @@ def test_listeners_hear_of_changes_once_they_are_stored():
     engine.topics.on_change(heard.append)
     engine.topics.put(TopicConfig("orders"))
     assert heard == []
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert heard == ["orders"]
     engine.topics.delete("orders")
-    engine.turn.commit()
+    engine.group_commit.commit()
     assert heard == ["orders", "orders"]
 
 
@@ -143,7 +143,7 @@ def test_a_failed_commit_takes_changes_back():
     heard = []
     engine.topics.on_change(heard.append)
     engine.topics.put(TopicConfig("orders", 4, 4))
-    engine.turn.commit()
+    engine.group_commit.commit()
     version = engine.topics.data_version
 
     store.room = 10
@@ -151,7 +151,7 @@ def test_a_failed_commit_takes_changes_back():
     engine.send(message(topic="new"))
     engine.topics.put(TopicConfig("orders", 9, 9))
     engine.topics.delete("orders")
-    assert not engine.turn.commit()
+    assert not engine.group_commit.commit()
     assert engine.topics.get("orders") == TopicConfig("orders", 4, 4)
     assert engine.topics.get("new") is None
     assert engine.topics.data_version == version

@@ -13,7 +13,7 @@ from mqguard.remoting.codes import ResponseCode
 @pytest.fixture(autouse=True)
 def topic(directory):
     directory.engine.topics.put(TopicConfig("t", 4, 8, 6, sys_flag=1))
-    directory.engine.turn.commit()
+    directory.engine.group_commit.commit()
 
 
 def names(answer):

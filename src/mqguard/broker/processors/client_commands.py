@@ -94,7 +94,7 @@ class ClientCommandProcessor:
         for client in asked:
             take = gathering.taker(client)
             if not self._questions.ask(
-                client.link,
+                client.peer.channel,
                 RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
                 write(header),
                 b"",
@@ -118,7 +118,7 @@ class ClientCommandProcessor:
             )
         waits = request.kept()
         asked = self._questions.ask(
-            client.link,
+            client.peer.channel,
             request.command.code,
             write(header),
             body,

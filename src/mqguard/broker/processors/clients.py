@@ -96,7 +96,7 @@ class ClientProcessor:
         _require_short(beat)
         user = request.access.user or None
         rights = ConsumerRights(request.access)
-        client = Client(beat.client_id, link, command.language, command.version, user, rights)
+        client = Client(beat.client_id, link.peer, command.language, command.version, user, rights)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         filters: dict[str, Filter] = {}
@@ -312,7 +312,7 @@ def _producer(member: Member) -> ProducerInfo:
     client = member.client
     return ProducerInfo(
         client_id=client.client_id,
-        remote_ip=client.link.peer.address,
+        remote_ip=client.peer.address,
         language=language_name(client.language),
         version=client.version,
         last_update_timestamp=member.seen_ms,

@@ -179,7 +179,7 @@ class OffsetResetProcessor:
             self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
             if self._clients.group(header.group) is not None:
                 self._tell(header.group, header.topic, queue_id, offset)
-        self._engine.turn.after(lambda: self._wake(header.topic))
+        self._engine.group_commit.after(lambda: self._wake(header.topic))
         moved = {self._progress.queue(header.topic, queue_id): offset for queue_id, offset in table.items()}
         return Reply(body=encode(ResetOffsets(offset_table=moved)), stored=True)
 
@@ -187,8 +187,8 @@ class OffsetResetProcessor:
         """Have a running consumer told of its new offset, unless it comes to nothing."""
         before = self._resets.due(group, topic, queue_id)
         self._resets.set(group, topic, queue_id, offset)
-        self._engine.turn.after(lambda: self._resets.stored(group, topic, queue_id))
-        self._engine.turn.undo(lambda: self._resets.put_back(group, topic, queue_id, before))
+        self._engine.group_commit.after(lambda: self._resets.stored(group, topic, queue_id))
+        self._engine.group_commit.undo(lambda: self._resets.put_back(group, topic, queue_id, before))
 
     def clone(self, request: Request) -> Reply:
         """Give a group the offsets of another, in one topic or in all that are reached (314)."""

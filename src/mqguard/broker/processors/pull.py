@@ -14,9 +14,9 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused, explain
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable
+from mqguard.engine.fair_shares import Rounds
 from mqguard.engine.fetch import Fetched, FetchStatus
-from mqguard.engine.long_polling import LongPolls, PendingPull
-from mqguard.engine.places import Rounds
+from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended as GuardParked
 from mqguard.model import names, tags
 from mqguard.model.clock import Clock

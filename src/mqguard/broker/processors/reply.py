@@ -81,7 +81,7 @@ class ReplyProcessor:
         push = self._push(header, properties.text_of(pairs), request.link, now)
         answer = _Answer(request.kept(), header.queue_id, asked, self._requests, self._ext())
         is_sent = self._questions.ask(
-            asked.link,
+            asked.link.peer.channel,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
             write(push),
             command.body,

@@ -327,7 +327,7 @@ MESSAGE = {"a": "forms", "b": "comments", "c": "TBW102", "d": "4", "e": "0", "f"
 def resplit(house, text, code, fields, body):
     """Replay the signature of a Super user's message as another request, whose fields and body make the same text."""
     house.engine.topics.put(TopicConfig("comments", 2, 2))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     sent = house.command(310, {**MESSAGE, "j": "0", "k": "false", "m": "false"}, text.encode())
     honest = sent.ext
     signed = "".join(honest[name] for name in sorted(honest) if name != "Signature") + text

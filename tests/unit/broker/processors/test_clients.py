@@ -345,7 +345,7 @@ def test_a_filter_is_tried(house, kind, code):
 
 def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters(house):
     house.engine.groups.with_retry_topic("g")
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     back = {"a": "g", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "j": 1, "l": 16}
     assert house.call(310, back, b"again").code == 0
     assert house.call(41, body=lock("c1")).code == 0

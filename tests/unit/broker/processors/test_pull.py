@@ -48,7 +48,7 @@ def bodies(answer):
 def house():
     house = House()
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 
@@ -253,7 +253,7 @@ def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG
     codes = tags.codes_of(expression) or frozenset()
     subscription = Subscription(topic, expression, kind, codes=codes, version=version)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
-    house.broker.clients.consume(Client("c", wire, 0, 513, "root"), consuming, house.clock.now)
+    house.broker.clients.consume(Client("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
 
 
 def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
@@ -348,7 +348,7 @@ def test_pulls_of_one_user_that_are_to_be_answered_are_bounded(monkeypatch):
     monkeypatch.setattr(pull_module, "_READY_SHARE", 1)
     house = House(waiting_pulls=24)
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     for _ in range(8):
         wire = house.connect()
         for _ in range(3):
@@ -384,7 +384,7 @@ def places(user, house, count, ip="127.0.0.1"):
 def consumers(*names, waiting_pulls=8):
     house = House(waiting_pulls=waiting_pulls)
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     for name in names:
         house.user(name, ("Topic:t", "Sub"), ("Group:g", "Sub"))
     return house
@@ -412,7 +412,7 @@ def test_an_even_share_is_kept_from_users_who_come_later():
 def test_addresses_share_places_where_there_are_no_users():
     house = House(auth=False, waiting_pulls=8)
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     places("", house, 8, ip="10.0.0.1")
     assert places("", house, 1, ip="10.0.0.2")[0]() is None
 
@@ -451,7 +451,7 @@ def test_a_super_user_who_is_none_any_more_gets_nothing(house, change, topic):
 def test_a_signed_pull_ends_with_its_user_where_authorization_is_off():
     house = House(guard={"authorization_enabled": False})
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     house.user("alice")
     answer = park(house, user="alice")
     house.manager.update_user("alice", status=UserStatus.DISABLE)
@@ -464,7 +464,7 @@ def dead_letters_of(house, *topics):
     for topic in topics:
         house.engine.topics.put(TopicConfig(topic, 1, 1))
         house.engine.groups.with_retry_topic("g")
-        house.engine.turn.commit()
+        house.engine.group_commit.commit()
         ext = {"a": "p", "b": topic, "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "i": "KEYS\x01k\x02"}
         sent = house.call(310, ext, topic.encode())
         place = int(sent.ext["msgId"][16:], 16)
@@ -489,7 +489,7 @@ def test_dead_letters_are_read_by_who_may_read_the_topics_that_they_came_from(ho
 def test_a_pull_that_waits_on_a_retry_topic_is_given_no_message_of_a_closed_topic(house):
     house.engine.groups.with_retry_topic("g")
     house.engine.topics.put(TopicConfig("payments", 1, 1))
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
     answer = park(house, user="bob", topic="%RETRY%g")
     ext = {"a": "p", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0}

@@ -25,7 +25,7 @@ def house():
     send(house, "u", b"x")
     house.engine.offsets.set("g", "t", 0, 2)
     house.engine.offsets.set("g", "u", 0, 1)
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 

@@ -25,7 +25,7 @@ def house():
         ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
         assert house.call(310, ext, b"%d" % n).code == 0
     house.engine.offsets.set("g", "t", 0, 3)
-    house.engine.turn.commit()
+    house.engine.group_commit.commit()
     return house
 
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from mqguard.engine.places import Places
+from mqguard.engine.fair_shares import Places
 from mqguard.model.channel import Channel
 
 T = TypeVar("T")

@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mqguard.engine import long_polling as waiting_module
-from mqguard.engine.long_polling import LongPolls, PendingPull
+from mqguard.engine import long_polls as waiting_module
+from mqguard.engine.long_polls import LongPolls, PendingPull
 
 
 def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, channel="c", owner="u"):

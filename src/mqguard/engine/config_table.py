@@ -1,4 +1,4 @@
-"""A table of named configurations: in memory, staged with the turn, with a version."""
+"""Table of named configurations: kept in memory, stored by the next commit, with a version."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,27 +15,27 @@ from mqguard.store.ports import MessageStore, Table
 _ENCODER = msgspec.json.Encoder()
 
 
-class Named(Protocol):
-    """A configuration with a name."""
+class NamedConfig(Protocol):
+    """Configuration with a name."""
 
     @property
     def name(self) -> str:
-        """The key in the table."""
+        """Key in the table."""
         ...
 
     @property
     def creator(self) -> str | None:
-        """The user that it counts for, None for nobody."""
+        """User for which it counts, None if it counts for no user."""
         ...
 
 
-class Limits(NamedTuple):
-    """How many configurations clients may create.
+class ConfigLimits(NamedTuple):
+    """Maximum numbers of configurations that clients may create.
 
     Attributes:
-        total: Maximum number of all together.
-        per_user: Maximum number of those that one user created.
-        kind: What they are, in the plural, for the error.
+        total: Maximum number of all configurations.
+        per_user: Maximum number of the configurations that one user created.
+        kind: Name of the configurations, in the plural, for errors.
         total_key: Key of `broker.conf` that sets `total`.
         per_user_key: Key of `broker.conf` that sets `per_user`.
     """
@@ -47,34 +47,34 @@ class Limits(NamedTuple):
     per_user_key: str
 
 
-C = TypeVar("C", bound=Named)
+C = TypeVar("C", bound=NamedConfig)
 
 
 class ConfigTable(Generic[C]):
-    """Named configurations of one kind.
+    """Named configurations of one class.
 
     Args:
-        store: Where they are kept.
-        turn: The turn that changes belong to.
-        clock: Tells the time of changes.
-        table: Which of the store's tables.
-        kind: The class of the configurations, a msgspec Struct.
+        store: Store of the configurations.
+        group_commit: Commit that includes the changes.
+        clock: Clock for the times of changes.
+        table: Table of the store.
+        kind: Class of the configurations, a msgspec Struct.
         built_in: Configurations that exist without having been stored.
-        limits: How many others there may be.
+        limits: Maximum numbers of the others.
     """
 
     def __init__(
         self,
         store: MessageStore,
-        turn: GroupCommit,
+        group_commit: GroupCommit,
         clock: Clock,
         table: Table,
         kind: type[C],
         built_in: Iterable[C],
-        limits: Limits,
+        limits: ConfigLimits,
     ) -> None:
         self._store = store
-        self._turn = turn
+        self._group_commit = group_commit
         self._clock = clock
         self._table = table
         self._version_key = b"version-" + table.value
@@ -93,11 +93,11 @@ class ConfigTable(Generic[C]):
         self.data_version = msgspec.json.decode(version, type=DataVersion) if version else DataVersion()
 
     def get(self, name: str) -> C | None:
-        """The configuration of a name, None if there is none."""
+        """Return the configuration of a name, None if there is none."""
         return self._by_name.get(name)
 
     def all(self) -> list[C]:
-        """All configurations, in order of their names."""
+        """Return all configurations, in order of their names."""
         if self._sorted is None:
             self._sorted = sorted(self._by_name.values(), key=lambda config: config.name)
         return self._sorted.copy()
@@ -106,18 +106,18 @@ class ConfigTable(Generic[C]):
         return len(self._by_name)
 
     def on_change(self, callback: Callable[[str], None]) -> None:
-        """Call back with the name after each stored change, before its acknowledgement leaves."""
+        """Call back with the name after each stored change, before its reply leaves."""
         self._listeners.append(callback)
 
     def _counts(self, name: str) -> bool:
-        """Return True if the configuration counts for the limits."""
+        """Return True if a configuration counts for the limits."""
         return name not in self._uncounted
 
     def _require_room(self, name: str, creator: str | None) -> None:
-        """Refuse one more configuration where there are as many as there may be.
+        """Raise an error if a limit does not allow one more configuration.
 
         Raises:
-            LimitReached: There is no room.
+            LimitReached: A maximum number is reached.
         """
         if not self._counts(name):
             return
@@ -134,7 +134,7 @@ class ConfigTable(Generic[C]):
             )
 
     def _replace(self, name: str, config: C | None) -> None:
-        """Set or remove a configuration, and keep the counts."""
+        """Set or remove a configuration, and update the counts."""
         old = self._by_name.get(name)
         self._sorted = None
         if self._counts(name):
@@ -154,32 +154,32 @@ class ConfigTable(Generic[C]):
         name = config.name
         if name not in self._by_name:
             self._require_room(name, config.creator)
-        self._remember(name)
+        self._undo_if_failed(name)
         self._replace(name, config)
         self._store.stage_value(self._table, name.encode(), _ENCODER.encode(config))
         self._changed(name)
 
     def _remove(self, name: str) -> None:
-        self._remember(name)
+        self._undo_if_failed(name)
         self._replace(name, None)
         self._store.stage_removal(self._table, name.encode())
         self._changed(name)
 
-    def _remember(self, name: str) -> None:
+    def _undo_if_failed(self, name: str) -> None:
         before, version = self._by_name.get(name), self.data_version
 
         def undo() -> None:
             self.data_version = version
             self._replace(name, before)
 
-        self._turn.undo(undo)
+        self._group_commit.undo(undo)
 
     def _changed(self, name: str) -> None:
         self.data_version = self.data_version.next(self._clock.now_ms())
         self._store.stage_value(Table.COUNTERS, self._version_key, _ENCODER.encode(self.data_version))
 
-        def tell() -> None:
+        def notify() -> None:
             for callback in self._listeners:
                 callback(name)
 
-        self._turn.after(tell)
+        self._group_commit.after(notify)
