@@ -13,6 +13,7 @@ import pytest
 
 from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all
 from tests.fixtures.server import Server
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
 from tests.interop.conftest import ADMIN, Client, Connections, Drivers
 from tests.interop.test_java_refusals import NO_PERMISSION, OUTSIDERS, Outsider
@@ -150,10 +151,9 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
 
 def await_route(namesrv: Wire, topic: str, seconds: float = 10) -> None:
     """Wait until the name server knows a topic."""
-    end = time.monotonic() + seconds
-    while namesrv.call(ROUTE, {"topic": topic}).code != 0:
-        assert time.monotonic() < end, f"{topic} has no route"
-        time.sleep(0.1)
+    assert eventually(lambda: namesrv.call(ROUTE, {"topic": topic}).code == 0, seconds, pause=0.1), (
+        f"{topic} has no route"
+    )
 
 
 def test_a_group_goes_on_where_it_was(go: Client, admin: Wire, name: Name) -> None:

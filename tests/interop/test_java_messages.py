@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, grant
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import User, Wire
 from tests.interop.conftest import Client
 
@@ -241,9 +241,9 @@ def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, na
         return set(java.do("assigned", handle=handle, topic=topic)["queues"])
 
     java.do("consume", handle="r1", topic=topic, group=group)
-    until(lambda: assigned("r1") == {0, 1, 2, 3})
+    assert eventually(lambda: assigned("r1") == {0, 1, 2, 3})
     java.do("consume", handle="r2", topic=topic, group=group)
-    until(lambda: len(assigned("r1")) == len(assigned("r2")) == 2)
+    assert eventually(lambda: len(assigned("r1")) == len(assigned("r2")) == 2)
     assert assigned("r1") | assigned("r2") == {0, 1, 2, 3}
 
     java.do("send", topic=topic, mode="ordered", shards=4, count=8, body="s")
@@ -251,18 +251,10 @@ def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, na
     assert [len(messages) for messages in both] == [4, 4]
 
     java.do("stop", handle="r2")
-    until(lambda: assigned("r1") == {0, 1, 2, 3})
+    assert eventually(lambda: assigned("r1") == {0, 1, 2, 3})
     java.do("send", topic=topic, mode="ordered", shards=4, count=4, body="t")
     assert len(java.do("received", handle="r1", count=8)["messages"]) == 8
     java.do("stop", handle="r1")
-
-
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something holds; the client rebalances in its own time."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.1)
 
 
 def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
@@ -297,7 +289,7 @@ def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: C
     def sent() -> bool:
         return bool(java.call("send", topic=topic, body="after")["ok"])
 
-    until(sent)
+    assert eventually(sent)
     # a 4.x client waits for the answers to its lost pulls for 30 s before it asks again
     messages = java.do("received", handle="c", count=5, timeout=45000, wait=60)
     java.do("stop", handle="c")

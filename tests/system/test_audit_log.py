@@ -6,13 +6,13 @@ import collections
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, grant, send_fields
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, DELETE_USER, SEND, User, Wire, request
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -29,13 +29,6 @@ def lines_in(server: Server, name: str = "audit.jsonl*") -> list[dict[str, objec
 
 def changes_in(server: Server) -> list[dict[str, object]]:
     return [line for line in lines_in(server) if line["event"] == "change"]
-
-
-def eventually(condition, seconds=20):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"waited for {seconds} s"
-        time.sleep(0.05)
 
 
 def test_a_change_that_was_acknowledged_is_on_record_after_kill_9(tmp_path: Path) -> None:
@@ -70,7 +63,7 @@ def test_a_change_that_was_acknowledged_is_on_record_after_kill_9(tmp_path: Path
 
 def test_what_the_first_start_makes_is_on_record(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
-        eventually(lambda: changes_in(server))
+        assert eventually(lambda: changes_in(server))
         server.stop()
         server.start()
         server.stop()

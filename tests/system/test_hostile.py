@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.fixtures.hostile.match import Target, measure
 from tests.fixtures.hostile.newcomers import measure_newcomers
 from tests.fixtures.hostile.people import ADMIN, CLERK, prepare
 from tests.fixtures.server import Server
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, DELETE_USER, Wire
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
@@ -164,9 +164,7 @@ def test_the_audit_log_is_whole_after_all_attacks(server: Server, witness: Witne
     assert witness.failure is None
     assert witness.created
     assert witness.denied
-    end = time.monotonic() + 10
-    while missing(server, witness) and time.monotonic() < end:
-        time.sleep(0.2)
+    eventually(lambda: not missing(server, witness), pause=0.2)
     assert missing(server, witness) == []
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, expect, grant, pull, send, send_fields
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, SEND, User, Wire
 from tests.system.command import run
 
@@ -381,10 +382,7 @@ def test_users_in_a_plugin_and_one_that_fails_changes_nothing(
         late = admin.call(CREATE_USER, {"username": "carol"}, b'{"username":"carol","password":"x"}')
         assert "nothing is changed until a restart" in (late.remark or "")
         log = server.data / "audit" / "audit.jsonl"
-        end = time.monotonic() + 10
-        while "User:carol" not in log.read_text():
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        assert eventually(lambda: "User:carol" in log.read_text())
         server.kill()
         server.start()
         assert server.stop() == 0

@@ -6,7 +6,6 @@ import hashlib
 import os
 import signal
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import trustme
 
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.waiting import eventually
 from tests.system.command import Ended, run
 
 pytestmark = pytest.mark.system
@@ -69,18 +69,13 @@ def test_certificates_are_read_again_on_sighup_and_bad_ones_are_not(
     issue(ca, tmp_path)
     assert fingerprint(server) == first
     os.kill(server.pid, signal.SIGHUP)
-    await_log(server, "the TLS files were read again")
+    assert eventually(lambda: "the TLS files were read again" in server.log()), server.log()
     second = fingerprint(server)
     assert second != first
 
     (tmp_path / "server.pem").write_text("no certificate")
     os.kill(server.pid, signal.SIGHUP)
-    await_log(server, "the TLS files were not read again, the old ones stay in use")
+    assert eventually(lambda: "the TLS files were not read again, the old ones stay in use" in server.log()), (
+        server.log()
+    )
     assert fingerprint(server) == second
-
-
-def await_log(server: Server, text: str) -> None:
-    end = time.monotonic() + 10
-    while text not in server.log():
-        assert time.monotonic() < end, server.log()
-        time.sleep(0.02)

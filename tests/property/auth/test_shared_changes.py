@@ -6,24 +6,12 @@ from hypothesis import strategies as st
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.store.metadata.memory import MemoryMetadataStore
+from tests.fixtures.metadata import DelayedStore
 from tests.property.auth.test_changes import USERS, everything, operations
 from tests.property.auth.worlds import EXAMPLES
 
 DELIVER = "deliver"
 SERVERS = 3
-
-
-class Late(MemoryMetadataStore):
-    """A store that reports what other servers write when the test says."""
-
-    def watch(self, on_update):
-        self.waiting = []
-        self.on_update = on_update
-        super().watch(self.waiting.append)
-
-    def deliver(self):
-        while self.waiting:
-            self.on_update(self.waiting.pop(0))
 
 
 steps = st.lists(
@@ -37,7 +25,7 @@ steps = st.lists(
 @given(steps)
 def test_changes_of_all_servers_come_to_the_same_as_those_of_one(history):
     """Each change that succeeds counts as if one server had made all of them, one after the other."""
-    first = Late()
+    first = DelayedStore()
     stores = [first, *(first.share() for _ in range(SERVERS - 1))]
     servers = [MetadataManager(store) for store in stores]
     alone = MetadataManager(MemoryMetadataStore())

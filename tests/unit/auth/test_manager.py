@@ -9,25 +9,20 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import InitialUser, LiveSecret, Secret, Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
+from tests.fixtures.metadata import FailingStore, RecordingStore
 
 ALICE = Subject("alice")
 ASK = AccessRequest(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
 
 
-class FailingStore(MemoryMetadataStore):
-    """A store whose writes can be made to fail."""
-
-    fails = False
-
-    def apply(self, changes, expected_revision):
-        if self.fails:
-            raise MetadataStoreFailed("no room")
-        return super().apply(changes, expected_revision)
+@pytest.fixture
+def store():
+    return FailingStore()
 
 
 @pytest.fixture
-def manager():
-    made = MetadataManager(FailingStore())
+def manager(store):
+    made = MetadataManager(store)
     made.create_user("root", "r", UserType.SUPER)
     made.create_user("alice", "a")
     return made
@@ -59,9 +54,9 @@ def test_a_change_is_in_force_for_the_next_decision(manager):
     assert before.acl("alice") is None
 
 
-def test_a_failing_store_changes_nothing(manager):
+def test_a_failing_store_changes_nothing(manager, store):
     before = manager.snapshot
-    manager._store.fails = True
+    store.error = MetadataStoreFailed("no room")
     for change in (
         lambda: manager.create_user("bob", "b"),
         lambda: manager.update_user("alice", "new"),
@@ -71,7 +66,7 @@ def test_a_failing_store_changes_nothing(manager):
         with pytest.raises(MetadataStoreFailed, match="no room"):
             change()
         assert manager.snapshot is before
-    manager._store.fails = False
+    store.error = None
     manager.create_acl(acl("Topic:t"))
     assert allowed(manager)
 
@@ -265,31 +260,9 @@ def test_several_changes_are_one(manager):
     assert manager.get_user("alice") is None
 
 
-class Recording(MemoryMetadataStore):
-    """A store that also keeps records of changes."""
-
-    def __init__(self):
-        super().__init__()
-        self.kept = []
-        self.full = False
-
-    def apply_recorded(self, changes, expected_revision, record):
-        if self.full:
-            raise MetadataStoreFull("no room")
-        revision = self.apply(changes, expected_revision)
-        self.kept.append((tuple(changes), record))
-        return revision
-
-    def unwritten_records(self):
-        return [record for _, record in self.kept]
-
-    def records_written(self, ids):
-        self.kept = [one for one in self.kept if one[1].id not in ids]
-
-
 def test_a_change_is_stored_with_its_record():
     """The record is made of the very changes that are stored, and only inside `recorded`."""
-    store = Recording()
+    store = RecordingStore()
     manager = MetadataManager(store)
     told = []
 
@@ -302,7 +275,7 @@ def test_a_change_is_stored_with_its_record():
         manager.delete_user("alice")
     manager.create_user("bob", "secret")
 
-    assert [changes for changes, _ in store.kept] == told
+    assert store.changes == told
     assert [type(change) for change in told[1]] == [DeleteUser, DeleteAcl]
     assert [record.id for record in manager.unwritten_records()] == ["1", "2"]
     manager.records_written(["1"])
@@ -311,12 +284,12 @@ def test_a_change_is_stored_with_its_record():
 
 
 def test_a_change_that_is_refused_or_not_stored_leaves_no_record():
-    store = Recording()
+    store = RecordingStore()
     manager = MetadataManager(store)
     with manager.recorded(lambda _changes: ChangeRecord("1", b"data")):
         with pytest.raises(MetadataRejected):
             manager.create_user("alice", "")
-        store.full = True
+        store.error = MetadataStoreFull("no room")
         with pytest.raises(MetadataStoreFull):
             manager.create_user("alice", "secret")
     assert manager.snapshot.user("alice") is None

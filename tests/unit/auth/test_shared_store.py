@@ -10,19 +10,7 @@ from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import InitialUser, LiveSecret, Secret, Subject, User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
-
-
-class Late(MemoryMetadataStore):
-    """A store whose reports of other servers' writes arrive when the test says."""
-
-    def watch(self, on_update):
-        self.waiting = []
-        self.on_update = on_update
-        super().watch(self.waiting.append)
-
-    def deliver(self):
-        while self.waiting:
-            self.on_update(self.waiting.pop(0))
+from tests.fixtures.metadata import DelayedStore
 
 
 def incarnations(prefix):
@@ -32,7 +20,7 @@ def incarnations(prefix):
 
 @pytest.fixture
 def stores():
-    first = Late()
+    first = DelayedStore()
     return first, first.share()
 
 
@@ -216,7 +204,7 @@ def test_each_decision_has_a_record_of_its_own(stores):
     """The record that is stored is of the changes that are stored, not of those that were refused."""
     kept = []
 
-    class Recording(Late):
+    class Recording(DelayedStore):
         def apply_recorded(self, changes, expected_revision, record):
             revision = self.apply(changes, expected_revision)
             kept.append(record.id)

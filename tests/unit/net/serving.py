@@ -6,8 +6,7 @@ import socket
 import ssl
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Self
 
 import uvloop
@@ -177,13 +176,3 @@ def proxy_v2(ip: str, port: int) -> bytes:
     """A PROXY header of version 2 for an IPv4 client."""
     addresses = socket.inet_aton(ip) + socket.inet_aton("127.0.0.1") + struct.pack(">HH", port, 9876)
     return b"\r\n\r\n\x00\r\nQUIT\n\x21\x11" + struct.pack(">H", len(addresses)) + addresses
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if holds():
-            return True
-        time.sleep(0.005)
-    return holds()

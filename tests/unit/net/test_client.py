@@ -18,7 +18,8 @@ from mqguard.remoting.codes import SERVER_VERSION
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.frame import encode_reply, encode_request
 from mqguard.remoting.link import Link
-from tests.unit.net.serving import ECHO, FAIL, ONEWAY, Echo, eventually, serving
+from tests.fixtures.waiting import eventually
+from tests.unit.net.serving import ECHO, FAIL, ONEWAY, Echo, serving
 
 
 class Recorder(Echo):

@@ -20,20 +20,8 @@ from mqguard.net.tls import client_context
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_reply, encode_request
 from mqguard.remoting.link import Link
-from tests.unit.net.serving import (
-    BIG,
-    BIG_BODY,
-    CLOSE,
-    FAIL,
-    LATE,
-    ONEWAY,
-    Client,
-    Echo,
-    asking,
-    eventually,
-    proxy_v2,
-    serving,
-)
+from tests.fixtures.waiting import eventually
+from tests.unit.net.serving import BIG, BIG_BODY, CLOSE, FAIL, LATE, ONEWAY, Client, Echo, asking, proxy_v2, serving
 
 PLAIN = TlsSettings(mode=TlsMode.DISABLED)
 

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization as ser
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 from mqguard.net.tls import TlsSession, client_context, server_context
-from tests.unit.net.serving import BIG, Echo, asking, eventually, proxy_v2, serving
+from tests.fixtures.waiting import eventually
+from tests.unit.net.serving import BIG, Echo, asking, proxy_v2, serving
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
-from tests.unit.net.serving import BIG, Echo, asking, eventually, serving
+from tests.fixtures.waiting import eventually
+from tests.unit.net.serving import BIG, Echo, asking, serving
 from tests.unit.net.test_server import settings
 
 STEPS = 5

@@ -12,26 +12,7 @@ from mqguard.guard.audit import AdminChange
 from mqguard.runtime.audit_log import UNKNOWN, AuditLog
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.process import SystemClock
-from mqguard.store.metadata.memory import MemoryMetadataStore
-
-
-class Recording(MemoryMetadataStore):
-    """A store that keeps records of changes, with a list that tests fill."""
-
-    def __init__(self, *records):
-        super().__init__()
-        self.records = list(records)
-
-    def apply_recorded(self, changes, expected_revision, record):
-        revision = self.apply(changes, expected_revision)
-        self.records.append(record)
-        return revision
-
-    def unwritten_records(self):
-        return list(self.records)
-
-    def records_written(self, ids):
-        self.records = [record for record in self.records if record.id not in ids]
+from tests.fixtures.metadata import RecordingStore
 
 
 def record(number, *, doubtful=False):
@@ -63,11 +44,11 @@ def lines(tmp_path):
 
 def test_what_the_log_lacks_is_written_and_what_it_has_is_not(tmp_path):
     """Once each, however often the store still has it; what this start made is not called recovered."""
-    store = Recording(record(1), record(2))
+    store = RecordingStore(record(1), record(2))
     start(tmp_path, store, {"c1"})
     assert store.records == []
     assert [(line["id"], line.get("recovered")) for line in lines(tmp_path)] == [("c1", True), ("c2", None)]
-    again = Recording(record(2), record(3))
+    again = RecordingStore(record(2), record(3))
     start(tmp_path, again, {"c2", "c3"})
     assert again.records == []
     assert [line["id"] for line in lines(tmp_path)] == ["c1", "c2", "c3"]
@@ -75,23 +56,23 @@ def test_what_the_log_lacks_is_written_and_what_it_has_is_not(tmp_path):
 
 
 def test_a_change_that_nobody_knows_of_is_told_as_that(tmp_path):
-    start(tmp_path, Recording(record(1, doubtful=True)), {"c1"})
+    start(tmp_path, RecordingStore(record(1, doubtful=True)), {"c1"})
     (line,) = lines(tmp_path)
     assert (line["outcome"], line["id"]) == (UNKNOWN, "c1")
 
 
 def test_a_record_that_cannot_be_read_stops_the_start(tmp_path):
     with pytest.raises(StartFailed, match="the change `c1` cannot be read"):
-        start(tmp_path, Recording(ChangeRecord("c1", b"{}")), {"c1"})
+        start(tmp_path, RecordingStore(ChangeRecord("c1", b"{}")), {"c1"})
 
 
 def test_a_store_that_cannot_forget_is_told_and_the_next_start_writes_nothing_twice(tmp_path, caplog):
-    class Keeping(Recording):
+    class Keeping(RecordingStore):
         def records_written(self, ids):
             raise MetadataStoreFailed(f"not {len(ids)}")
 
     store = Keeping(record(1))
     start(tmp_path, store, {"c1"})
     assert "could not be removed from the store: not 1" in caplog.text
-    start(tmp_path, Recording(*store.records), {"c1"})
+    start(tmp_path, RecordingStore(*store.records), {"c1"})
     assert [line["id"] for line in lines(tmp_path)] == ["c1"]

@@ -18,7 +18,9 @@ from mqguard.runtime.audit_log import FanOutSink, PluginSink
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.testing.metadata_contract import SharedMetadataContract, user, users_of
+from tests.fixtures.metadata import FailingStore
 from tests.fixtures.sinks import RecordingSink
+from tests.fixtures.waiting import eventually
 
 
 def change(number):
@@ -63,9 +65,7 @@ def test_a_sink_gets_everything_once_and_in_order(monkeypatch, fails, caplog):
     sink = PluginSink("s", taking)
     sink.start()
     assert all(sink.put(change(number)) for number in range(3000))
-    end = time.monotonic() + 5
-    while len(taking.lines) < 3000 and time.monotonic() < end:
-        time.sleep(0.01)
+    assert eventually(lambda: len(taking.lines) >= 3000)
     sink.close()
     assert [line.split(b'"User:u')[1].split(b'"')[0] for line in taking.lines] == [b"%d" % n for n in range(3000)]
     assert taking.closed
@@ -155,21 +155,9 @@ class TestPluginStore(SharedMetadataContract):
         return made
 
 
-class Failing(MemoryMetadataStore):
-    error = None
-    free = None
-
-    def apply(self, changes, expected_revision):
-        if self.free is not None:
-            self.free.wait(20)
-        if self.error is not None:
-            raise self.error
-        return super().apply(changes, expected_revision)
-
-
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1)])
 def test_a_store_that_raises_anything_has_failed(error, journal):
-    inner = Failing()
+    inner = FailingStore()
     store = PluginStore(inner, 1000, journal)
     inner.error = error
     with pytest.raises(MetadataStoreFailed, match="see the server's log"):
@@ -180,7 +168,7 @@ def test_a_store_that_raises_anything_has_failed(error, journal):
 
 
 def test_a_store_that_hangs_is_waited_for_once(journal):
-    inner = Failing()
+    inner = FailingStore()
     inner.free = threading.Event()
     store = PluginStore(inner, 50, journal)
     with pytest.raises(MetadataStoreFailed, match="does not answer"):
@@ -304,10 +292,7 @@ def test_a_record_of_many_resources_takes_more_places():
     sink = PluginSink("s", taking, limit=20)
     sink.start()
     for _ in range(10):
-        end = time.monotonic() + 5
-        while not sink.put(many):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        assert eventually(lambda: sink.put(many))
     sink.close()
     assert len(taking.lines) == 10
 
@@ -324,7 +309,7 @@ def test_the_record_of_a_change_is_kept_until_it_is_written(journal):
 
 
 def test_the_record_of_a_change_that_failed_is_not_kept(journal):
-    inner = Failing()
+    inner = FailingStore()
     inner.error = MetadataStoreFull("no room")
     store = PluginStore(inner, 1000, journal)
     with pytest.raises(MetadataStoreFull):
@@ -334,7 +319,7 @@ def test_the_record_of_a_change_that_failed_is_not_kept(journal):
 
 def test_the_record_of_a_change_that_nobody_knows_of_is_kept_as_doubtful(journal):
     """The plugin may have made it; one that is refused beforehand leaves none."""
-    inner = Failing()
+    inner = FailingStore()
     inner.free = threading.Event()
     store = PluginStore(inner, 50, journal)
     for record in (RECORD, ChangeRecord("c2", b"data")):

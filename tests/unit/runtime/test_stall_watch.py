@@ -1,14 +1,7 @@
 import threading
-import time
 
 from mqguard.runtime.process import StallWatch
-
-
-def wait_for(text, caplog, seconds=20):
-    end = time.monotonic() + seconds
-    while text not in caplog.text and time.monotonic() < end:
-        time.sleep(0.01)
-    return text in caplog.text
+from tests.fixtures.waiting import eventually
 
 
 def test_a_stall_is_logged_with_its_place_and_its_end(caplog):
@@ -26,10 +19,10 @@ def test_a_stall_is_logged_with_its_place_and_its_end(caplog):
     thread = threading.Thread(target=loop)
     thread.start()
     try:
-        assert wait_for("has served no request for", caplog)
+        assert eventually(lambda: "has served no request for" in caplog.text)
         assert "a_plugin_that_does_not_return" in caplog.text
         released.set()
-        assert wait_for("serves requests again", caplog)
+        assert eventually(lambda: "serves requests again" in caplog.text)
     finally:
         released.set()
         ticking.set()

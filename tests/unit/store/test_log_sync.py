@@ -14,6 +14,7 @@ from mqguard.store.disk_sync import LogSync
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import bodies, put, queue_of
+from tests.fixtures.waiting import eventually
 
 
 class Disk:
@@ -53,13 +54,6 @@ def disk(tmp_path, monkeypatch):
     return Disk(tmp_path, monkeypatch)
 
 
-def wait_for(what):
-    end = time.monotonic() + 10
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def log_bytes(path):
     return {log.name: log.stat().st_size for log in path.glob("*.log")}
 
@@ -73,7 +67,7 @@ def test_what_was_committed_survives_a_loss_of_power_soon_after(tmp_path, disk):
     put(store, b"kept")
     store.stage_value(Table.OFFSETS, b"o", b"1")
     store.commit(sync=False)
-    wait_for(is_synced(disk, tmp_path / "live"))
+    assert eventually(is_synced(disk, tmp_path / "live"))
     disk.cut(tmp_path / "live", tmp_path / "left")
     store.close()
 
@@ -131,7 +125,7 @@ def test_it_goes_on_while_the_database_is_opened_anew(tmp_path, disk):
         store.commit(sync=False)
         store.failure = "cable pulled"
         assert store.recover()
-    wait_for(is_synced(disk, tmp_path))
+    assert eventually(is_synced(disk, tmp_path))
     assert store._log_sync.failure is None
     assert bodies(store, queue_of(store)) == [b"%d" % turn for turn in range(20)]
     store.close()
@@ -156,14 +150,14 @@ def test_closing_ends_the_thread_and_leaves_nothing_for_a_loss_of_power(tmp_path
 def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, caplog):
     store = RocksMessageStore(tmp_path, 1)
     sync = store._log_sync
-    wait_for(is_synced(disk, tmp_path))
+    assert eventually(is_synced(disk, tmp_path))
     disk.broken = errno.EIO
     put(store, b"x")
     store.commit(sync=False)
-    wait_for(lambda: sync.failure is not None)
+    assert eventually(lambda: sync.failure is not None)
     time.sleep(0.02)
     disk.broken = None
-    wait_for(lambda: sync.failure is None)
+    assert eventually(lambda: sync.failure is None)
     assert is_synced(disk, tmp_path)()
     store.close()
     told = [record for record in caplog.records if record.name == "mqguard.store.disk_sync"]

@@ -14,6 +14,7 @@ from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreDamaged, StoreFai
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import bodies, put, queue_of
+from tests.fixtures.waiting import eventually
 
 HERE = Path(__file__).parent
 
@@ -200,10 +201,7 @@ def test_released_records_give_their_room_back(open_store, tmp_path):
     store.commit(sync=False)
     store.close()
     again = open_store()
-    deadline = time.monotonic() + 20
-    while used(tmp_path) > full / 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert used(tmp_path) < full / 2
+    assert eventually(lambda: used(tmp_path) < full / 2)
     assert again.entries(queue_of(again), 0, 10) == [entry]
 
 

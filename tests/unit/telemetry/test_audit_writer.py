@@ -9,6 +9,7 @@ import pytest
 from mqguard.telemetry import audit_writer
 from mqguard.telemetry.audit_files import RotatingFile
 from mqguard.telemetry.audit_writer import AuditWriter
+from tests.fixtures.waiting import eventually
 
 
 class Texts:
@@ -53,13 +54,6 @@ class Disk:
         """Nothing to let go of."""
 
 
-def eventually(condition):
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "waited for 10 s"
-        time.sleep(0.005)
-
-
 @pytest.fixture(name="disks")
 def two_disks():
     return Disk(), Disk()
@@ -96,7 +90,7 @@ def test_records_are_written_while_it_runs(disks):
     for text in ("one", "two"):
         audit.put(text)
         audit.end_turn()
-        eventually(lambda text=text: f"a {text}\n".encode() in disks[0].data)
+        assert eventually(lambda text=text: f"a {text}\n".encode() in disks[0].data)
     audit.close()
 
 
@@ -129,7 +123,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
         audit.end_turn()
         time.sleep(0.05)
         disks[1].full.clear()
-        eventually(lambda: audit.written == 2)
+        assert eventually(lambda: audit.written == 2)
         audit.close()
 
     assert disks[0].data == b"a one\na two\n"
@@ -249,7 +243,7 @@ def test_lines_that_wait_for_the_disk_count_as_waiting(disks):
     assert not audit.put("one too many")
     for disk in disks:
         disk.full.clear()
-    eventually(lambda: not audit.is_full)
+    assert eventually(lambda: not audit.is_full)
     audit.close()
     assert disks[0].data.count(b"a one\n") == 10
 
@@ -379,7 +373,7 @@ def test_bytes_that_wait_are_bounded(disks, monkeypatch):
             assert not audit.put("x")
     assert taken == 8
     disks[0].full.clear()
-    eventually(lambda: not audit.is_full)
+    assert eventually(lambda: not audit.is_full)
     assert audit.put("x")
     audit.close()
     assert audit.written == 9
