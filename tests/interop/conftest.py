@@ -11,12 +11,11 @@ from typing import Any, Self
 
 import pytest
 
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
+from tests.fixtures.access import ADMIN
+from tests.fixtures.server import Server, environment
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
 from tests.interop.toolchain import JAVA_CLIENTS, go_driver, java_driver
-
-ADMIN = User(SUPER, SUPER_SECRET)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,18 +7,16 @@ import shlex
 
 import pytest
 
-from tests.fixtures.server import SUPER, SUPER_SECRET
+from tests.fixtures.command import run_as
 from tests.fixtures.wire import User
 from tests.interop.conftest import Client
-from tests.system.command import run
 
 pytestmark = pytest.mark.xdist_group("java-5.5.0")
 
 
 def steps_of(client: Client) -> list[dict[str, object]]:
     """What the demo did at the server of a client; it has cleaned up after itself."""
-    keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
-    ended = run("demo", "--json", "--namesrv", client.server.namesrv, **keys)
+    ended = run_as(client.server)("demo", "--json")
     assert ended.code == 0, ended.err
     return ended.lines
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all
+from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, grant, read_all
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
-from tests.interop.conftest import ADMIN, Client, Connections, Drivers
+from tests.interop.conftest import Client, Connections, Drivers
 from tests.interop.test_java_refusals import NO_PERMISSION, OUTSIDERS, Outsider
 
 pytestmark = pytest.mark.xdist_group("go")

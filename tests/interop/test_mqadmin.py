@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant
+from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, grant
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import LIST_ACLS, LIST_USERS, User, Wire
-from tests.interop.conftest import ADMIN, Client, Mqadmin
+from tests.interop.conftest import Client, Mqadmin
 
 pytestmark = pytest.mark.xdist_group("java-5.5.0")
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import create_topic, create_user, entry, grant, send_fields
+from tests.fixtures.access import ADMIN, create_topic, create_user, entry, grant, send_fields
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, DELETE_USER, SEND, User, Wire, request
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-ADMIN = User(SUPER, SUPER_SECRET)
+pytestmark = pytest.mark.timeout(300)
 
 
 def lines_in(server: Server, name: str = "audit.jsonl*") -> list[dict[str, object]]:

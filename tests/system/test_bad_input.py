@@ -18,14 +18,23 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures.access import create_topic, create_user, entry, grant, pull_fields, read_all, send, send_fields
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.access import (
+    ADMIN,
+    create_topic,
+    create_user,
+    entry,
+    grant,
+    pull_fields,
+    read_all,
+    send,
+    send_fields,
+)
+from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, PULL, SEND, Answer, User, Wire, frame, parse, request, signed
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180), pytest.mark.xdist_group("bad-input")]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("bad-input")]
 
-ADMIN = User(SUPER, SUPER_SECRET)
 SECONDS = 5.0
 """Within this time a peer must have an answer or be cut."""
 MEGABYTE = 1024 * 1024

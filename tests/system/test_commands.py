@@ -7,37 +7,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.command import MQGUARD, Run, run, run_as
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
-from tests.system.command import MQGUARD, Ended, run
-
-pytestmark = pytest.mark.system
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-def user_of(server: Server, name: str, secret: str) -> Run:
-    """Commands in the name of a user."""
-    return functools.partial(run, MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY=name, MQGUARD_SECRET_KEY=secret)
 
 
 @pytest.fixture
-def admin(server: Server) -> Run:
-    return user_of(server, SUPER, SUPER_SECRET)
-
-
-@pytest.fixture
-def nobody(server: Server, tmp_path: Path) -> Run:
+def anonymous(server: Server, tmp_path: Path) -> Run:
+    """Commands without credentials."""
     return functools.partial(run, MQGUARD_NAMESRV=server.namesrv, directory=tmp_path)
 
 
@@ -64,10 +44,10 @@ def test_a_body_comes_from_standard_input_and_any_bytes_are_shown(admin: Run) ->
     assert admin("receive", "t2").out == "first\nsecond é\n\n"
 
 
-def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server, admin: Run, nobody: Run) -> None:
+def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server, admin: Run, anonymous: Run) -> None:
     assert admin("topic", "create", "t3").code == 0
     assert admin("user", "create", "carol", "--secret", "carol-secret").code == 0
-    carol = user_of(server, "carol", "carol-secret")
+    carol = run_as(server, "carol", "carol-secret")
     refused = carol("send", "t3", "x")
     assert (refused.code, refused.out) == (1, "")
     assert "no permission" in refused.err
@@ -77,8 +57,8 @@ def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server
     assert carol("receive", "t3").code == 1
     assert admin("user", "update", "carol", "--status", "disable").code == 0
     assert carol("send", "t3", "x").code == 1
-    assert nobody("send", "t3", "x").code == 1
-    assert user_of(server, "carol", "wrong")("send", "t3", "x", "--json").err.startswith('{"error": "no permission: ')
+    assert anonymous("send", "t3", "x").code == 1
+    assert run_as(server, "carol", "wrong")("send", "t3", "x", "--json").err.startswith('{"error": "no permission: ')
 
 
 def test_users_are_made_changed_listed_and_removed(admin: Run) -> None:
@@ -169,8 +149,7 @@ def has_ipv6() -> bool:
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
 def test_everything_works_over_ipv6(tmp_path: Path) -> None:
     with Server(tmp_path, settings={"brokerIP1": "::1"}) as own:
-        keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
-        ended = run("demo", "--json", "--namesrv", f"[::1]:{own.namesrv_port}", **keys)
+        ended = run_as(own)("demo", "--json", "--namesrv", f"[::1]:{own.namesrv_port}")
     assert (ended.code, ended.err) == (0, "")
     refused = next(step for step in ended.lines if step["outcome"] == "denied")
     assert "from ::1, no matched policies" in refused["message"]
@@ -184,8 +163,8 @@ def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
     assert "without a permission: are authenticationEnabled and authorizationEnabled both true?" in ended.err
 
 
-def test_the_demo_needs_an_administrator(nobody: Run) -> None:
-    ended = nobody("demo")
+def test_the_demo_needs_an_administrator(anonymous: Run) -> None:
+    ended = anonymous("demo")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("mqguard: no permission: ")
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import create_topic, expect, send
+from tests.fixtures.access import ADMIN, create_topic, expect, send
 from tests.fixtures.hostile.attacks import ATTACKS
 from tests.fixtures.hostile.match import Target, measure
 from tests.fixtures.hostile.newcomers import measure_newcomers
-from tests.fixtures.hostile.people import ADMIN, CLERK, prepare
+from tests.fixtures.hostile.people import CLERK, prepare
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, DELETE_USER, Wire
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
+pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
 
 SECONDS = 0.8
 WORST_MS = 2_500.0

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.command import Run, run_as
+from tests.fixtures.server import Server
 from tests.fixtures.wire import User, Wire
-from tests.system.command import Ended, run
 
-pytestmark = pytest.mark.system
-
-Run = Callable[..., Ended]
 POLICY = """\
 version: 1
 users:
@@ -30,29 +26,16 @@ MAKES = POLICY.replace("treasurer: {}", "treasurer: {secret: {env: TREASURER}}")
 MINE = "mine-now-12345"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> Iterator[Run]:
     """Commands of a Super user, where `treasurer` is made and has its rights by a file."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "makes.yaml").write_text(MAKES)
-    does: Run = functools.partial(
-        run,
-        directory=tmp_path,
-        MQGUARD_NAMESRV=server.namesrv,
-        MQGUARD_ACCESS_KEY=SUPER,
-        MQGUARD_SECRET_KEY=SUPER_SECRET,
-        TREASURER="the-secret-of-treasurer",
-    )
-    does("user", "delete", "treasurer")
-    made = does("apply", "-f", "makes.yaml")
+    admin = run_as(server, directory=tmp_path, TREASURER="the-secret-of-treasurer")
+    admin("user", "delete", "treasurer")
+    made = admin("apply", "-f", "makes.yaml")
     assert made.code == 0, made.err
-    return does
+    return admin
 
 
 @pytest.fixture

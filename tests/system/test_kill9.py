@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import acl_body, create_topic, entry, read_all, send_fields
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.access import ADMIN, acl_body, create_topic, entry, read_all, send_fields
+from tests.fixtures.server import Server
 from tests.fixtures.wire import (
     CREATE_ACL,
     CREATE_USER,
@@ -24,13 +24,11 @@ from tests.fixtures.wire import (
     SEND,
     UPDATE_OFFSET,
     UPDATE_USER,
-    User,
     Wire,
 )
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
-ADMIN = User(SUPER, SUPER_SECRET)
 TOPIC, GROUP, QUEUES = "crash", "crash_group", 4
 SENDERS, IN_FLIGHT = 3, 16
 GONE = (OSError, EOFError)

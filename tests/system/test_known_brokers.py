@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import pty
@@ -15,13 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.command import MQGUARD, Run, run_as
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
 from tests.fixtures.wire import User, Wire
-from tests.system.command import MQGUARD, Ended, run
-
-pytestmark = pytest.mark.system
-
-Run = Callable[..., Ended]
 
 
 class Rogue:
@@ -47,12 +42,6 @@ class Rogue:
         self._listener.close()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
 @pytest.fixture
 def rogue(server: Server) -> Iterator[Rogue]:
     """A broker that somebody has registered in the cluster, with a topic that the real one has, too."""
@@ -76,14 +65,7 @@ def rogue(server: Server) -> Iterator[Rogue]:
 
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> Run:
-    return functools.partial(
-        run,
-        directory=tmp_path,
-        MQGUARD_NAMESRV=server.namesrv,
-        MQGUARD_ACCESS_KEY=SUPER,
-        MQGUARD_SECRET_KEY=SUPER_SECRET,
-        MQGUARD_KNOWN_BROKERS=str(tmp_path / "known_brokers"),
-    )
+    return run_as(server, directory=tmp_path, MQGUARD_KNOWN_BROKERS=str(tmp_path / "known_brokers"))
 
 
 def test_no_command_sends_anything_to_a_broker_that_is_not_known(

@@ -7,13 +7,9 @@ import socket
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.fixtures.access import create_user
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
 from tests.fixtures.wire import User, Wire
-
-pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = {"mqguard_requests_refused_total", "mqguard_requests_shadowed_total"}

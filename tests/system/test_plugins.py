@@ -15,12 +15,10 @@ from typing import Any
 import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, expect, grant, pull, send, send_fields
+from tests.fixtures.command import run
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import CREATE_USER, SEND, User, Wire
-from tests.system.command import run
-
-pytestmark = pytest.mark.system
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "http_pdp"
 ROOT, ALICE = User(SUPER, SUPER_SECRET), User("alice", "alice-secret")

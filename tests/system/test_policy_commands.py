@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.command import Run, run_as
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.system.command import Ended, run
-
-pytestmark = pytest.mark.system
-
-Run = Callable[..., Ended]
 
 POLICY = """\
 version: 1
@@ -33,22 +27,9 @@ tests:
 PLAIN = "accounts:\n  - {accessKey: account1, secretKey: secret-one, topicPerms: [a=PUB]}\n"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> Run:
-    return functools.partial(
-        run,
-        directory=tmp_path,
-        MQGUARD_NAMESRV=server.namesrv,
-        MQGUARD_ACCESS_KEY=SUPER,
-        MQGUARD_SECRET_KEY=SUPER_SECRET,
-        SHOP_SECRET="shop-secret",
-    )
+    return run_as(server, directory=tmp_path, SHOP_SECRET="shop-secret")
 
 
 def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tmp_path: Path) -> None:
@@ -62,9 +43,7 @@ def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tm
     assert admin("plan", "-f", "policy.yaml").out == "nothing to change\n"
     assert admin("test", "policy.yaml").out == "1 of 1 tests pass\n"
 
-    shop = functools.partial(
-        run, MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY="shop", MQGUARD_SECRET_KEY="shop-secret"
-    )
+    shop = run_as(server, "shop", "shop-secret")
     asked = ("--user", "shop", "--action", "Pub", "--resource")
     assert admin("explain", *asked, "Topic:orders").code == 0
     assert admin("explain", *asked, "Topic:order-secret").code == 1

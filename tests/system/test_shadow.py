@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.system.command import run
-
-pytestmark = pytest.mark.system
+from tests.fixtures.command import run, run_as
+from tests.fixtures.server import Server
 
 
 def test_what_would_be_refused_goes_through_and_is_found(tmp_path: Path) -> None:
     """A loud start, a request let in, its record with an id, and the story to that id; administration stays closed."""
     with Server(tmp_path, settings={"authorizationEnforcement": "shadow"}) as server:
         assert "POLICIES ARE NOT ENFORCED" in server.log()
-        asked = {"MQGUARD_NAMESRV": server.namesrv, "MQGUARD_DATA": str(tmp_path / "elsewhere")}
-        admin = {**asked, "MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
-        user = {**asked, "MQGUARD_ACCESS_KEY": "watched", "MQGUARD_SECRET_KEY": "watched-secret"}
-        assert run("user", "create", "watched", "-p", "watched-secret", **admin).code == 0
-        assert run("topic", "create", "watched-topic", **user).code == 0
-        assert run("user", "create", "accomplice", **user).code == 1
+        elsewhere = str(tmp_path / "elsewhere")
+        admin = run_as(server, MQGUARD_DATA=elsewhere)
+        user = run_as(server, "watched", "watched-secret", MQGUARD_DATA=elsewhere)
+        assert admin("user", "create", "watched", "-p", "watched-secret").code == 0
+        assert user("topic", "create", "watched-topic").code == 0
+        assert user("user", "create", "accomplice").code == 1
         server.stop()
         records = [json.loads(line) for line in (server.data / "audit" / "audit.jsonl").read_text().splitlines()]
         [shadow] = [one for one in records if one.get("verdict") == "shadow-deny" and one["code"] == 17]

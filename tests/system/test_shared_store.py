@@ -15,8 +15,6 @@ from tests.fixtures.server import SUPER, SUPER_SECRET, Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import User, Wire
 
-pytestmark = pytest.mark.system
-
 ROOT, ALICE = User(SUPER, SUPER_SECRET), User("alice", "alice-secret")
 GET_ACL = 3009
 

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import create_topic, pull_fields, read_all, send_fields
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.fixtures.wire import PULL, SEND, User, Wire
+from tests.fixtures.access import ADMIN, create_topic, pull_fields, read_all, send_fields
+from tests.fixtures.server import Server
+from tests.fixtures.wire import PULL, SEND, Wire
 
-pytestmark = pytest.mark.system
-
-ADMIN = User(SUPER, SUPER_SECRET)
 TOPIC = "shutdown"
 
 

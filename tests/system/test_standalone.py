@@ -13,10 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fixtures.command import MQGUARD, run
 from tests.fixtures.server import Server, environment
-from tests.system.command import MQGUARD, run
-
-pytestmark = pytest.mark.system
 
 FREE = ("--port", "0", "--namesrv-port", "0")
 

@@ -12,11 +12,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.command import run_as
+from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
-from tests.system.command import Ended, run
-
-pytestmark = pytest.mark.system
 
 
 @pytest.fixture
@@ -41,23 +39,18 @@ def server(ca: trustme.CA, tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def topics(server: Server, *words: str) -> Ended:
-    keys = {"MQGUARD_ACCESS_KEY": SUPER, "MQGUARD_SECRET_KEY": SUPER_SECRET}
-    return run("topic", "list", "--namesrv", server.namesrv, *words, **keys)
-
-
 def fingerprint(server: Server) -> str:
     pem = ssl.get_server_certificate(("127.0.0.1", server.namesrv_port), timeout=5)
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 
 def test_only_encrypted_connections_are_served_when_the_mode_says_so(server: Server, tmp_path: Path) -> None:
-    assert topics(server, "--tls").code == 0
-    assert topics(server, "--tls-ca", str(tmp_path / "ca.pem")).code == 0
-    plain = topics(server)
+    assert run_as(server)("topic", "list", "--tls").code == 0
+    assert run_as(server)("topic", "list", "--tls-ca", str(tmp_path / "ca.pem")).code == 0
+    plain = run_as(server)("topic", "list")
     assert plain.code == 3
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    foreign = topics(server, "--tls-ca", str(tmp_path / "other.pem"))
+    foreign = run_as(server)("topic", "list", "--tls-ca", str(tmp_path / "other.pem"))
     assert foreign.code == 3
     assert "no TLS with" in foreign.err
 

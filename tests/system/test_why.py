@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.fixtures.server import SUPER, SUPER_SECRET, Server
-from tests.system.command import Ended, run
-
-pytestmark = pytest.mark.system
-
-Run = Callable[..., Ended]
+from tests.fixtures.command import run, run_as
+from tests.fixtures.server import Server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-@pytest.fixture
-def as_user(server: Server, tmp_path: Path) -> Callable[[str, str], Run]:
-    return lambda user, secret: functools.partial(
-        run,
-        directory=tmp_path,
-        MQGUARD_NAMESRV=server.namesrv,
-        MQGUARD_DATA=str(tmp_path / "elsewhere"),
-        MQGUARD_ACCESS_KEY=user,
-        MQGUARD_SECRET_KEY=secret,
-    )
-
-
-def test_the_server_tells_and_an_unknown_id_is_nothing_there(as_user: Callable[[str, str], Run]) -> None:
+def test_the_server_tells_and_an_unknown_id_is_nothing_there(server: Server, tmp_path: Path) -> None:
     """The sender hears an id, the administrator the story; whoever may not read policies hears nothing."""
-    admin = as_user(SUPER, SUPER_SECRET)
+    elsewhere = str(tmp_path / "elsewhere")
+    admin = run_as(server, MQGUARD_DATA=elsewhere)
     assert admin("user", "create", "whyer", "-p", "whyer-secret").code == 0
-    user = as_user("whyer", "whyer-secret")
+    user = run_as(server, "whyer", "whyer-secret", MQGUARD_DATA=elsewhere)
     refused = user("topic", "create", "whyer-topic")
     assert refused.code == 1
     decision = refused.err.rpartition("[decision ")[2].partition("]")[0]
