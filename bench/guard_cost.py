@@ -24,8 +24,7 @@ from mqguard.guard.audit_format import StreamLines
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 from mqguard.store.metadata.memory import MemoryMetadataStore

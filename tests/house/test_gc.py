@@ -13,7 +13,7 @@ import mqguard
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.user import Subject
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 
 LEAVES = (str, int, float, bool, bytes, bytearray, type(None))
 CONTAINERS = (tuple, list, dict, frozenset, set, Sequence, Mapping)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from mqguard.admin.client import Client, TopicQueues
 from mqguard.admin.errors import PeerRefused
-from mqguard.model import names, properties, record, sysflag
-from mqguard.model.host import packed
-from mqguard.model.ids import UniqueIds
+from mqguard.model import names, properties, record
+from mqguard.model.peer import packed_address
+from mqguard.model.record import COMPRESSED, COMPRESSION_MASK, MULTI_TAGS, UniqueIds
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.offsets import OffsetAnswer, QueryOffsetHeader, UpdateOffsetHeader
@@ -81,7 +81,7 @@ def send(client: Client, topic: str, body: bytes, *, tags: str = "", keys: str =
     """
     place = _writable(client, topic)
     now_ms = time.time_ns() // 1_000_000
-    unique_id = UniqueIds(packed("127.0.0.1"), os.getpid(), secrets.randbits(32)).next(now_ms)
+    unique_id = UniqueIds(packed_address("127.0.0.1"), os.getpid(), secrets.randbits(32)).next(now_ms)
     pairs = {properties.UNIQ_KEY: unique_id, properties.WAIT: "true", properties.TAGS: tags, properties.KEYS: keys}
     header = SendHeaderV2(
         producer_group=PRODUCER_GROUP,
@@ -89,7 +89,7 @@ def send(client: Client, topic: str, body: bytes, *, tags: str = "", keys: str =
         default_topic=names.TEMPLATE_TOPIC,
         default_topic_queue_nums=4,
         queue_id=_ANY_QUEUE,
-        sys_flag=sysflag.MULTI_TAGS if tags else 0,
+        sys_flag=MULTI_TAGS if tags else 0,
         born_timestamp=now_ms,
         flag=0,
         properties=properties.text_of(pairs),
@@ -222,8 +222,8 @@ def _writable(client: Client, topic: str) -> TopicQueues:
 
 def _plain(item: record.Record) -> bytes:
     # Bits 8 to 10 name the compression; Python's library has only zlib (3, or 0 of old clients).
-    kind = (item.sys_flag & sysflag.COMPRESSION_MASK) >> 8
-    if not item.sys_flag & sysflag.COMPRESSED or kind not in (0, 3):
+    kind = (item.sys_flag & COMPRESSION_MASK) >> 8
+    if not item.sys_flag & COMPRESSED or kind not in (0, 3):
         return item.body
     try:
         return zlib.decompress(item.body)

@@ -15,7 +15,7 @@ An IPv6 address counts with its /64 network.
 import dataclasses
 from collections import OrderedDict
 
-from mqguard.model.address import address_block
+from mqguard.model.peer import address_block
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from mqguard.dispatch.request import RequestRefused
 from mqguard.engine.deferred_delivery import DELAY_GROUP
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import RequestSuspended
-from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.remoting.codes import ResponseCode
 
 RESERVED_GROUPS = frozenset({DELAY_GROUP})

@@ -11,7 +11,7 @@ import msgspec
 
 from mqguard.engine.fair_shares import Places
 from mqguard.guard.context import AdmittedRequest
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 from mqguard.remoting.link import Link
 
 REPLY_TO_CLIENT = "REPLY_TO_CLIENT"

@@ -35,7 +35,7 @@ from mqguard.engine.locks import Locks
 from mqguard.engine.long_polls import LongPolls
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.denial import DenialLog
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Reply

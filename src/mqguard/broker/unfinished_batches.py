@@ -8,7 +8,7 @@ from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import Sent
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
 

@@ -12,7 +12,7 @@ from mqguard.cli.connection import Connection, PolicySource, with_connection, wi
 from mqguard.cli.output import Exit, emit, end, json_option, table
 from mqguard.cli.policy_output import MAX_SHOWN, right_json, right_text
 from mqguard.errors import NotFound
-from mqguard.model.gc_control import gc_disabled
+from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:

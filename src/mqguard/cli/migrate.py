@@ -7,7 +7,7 @@ import click
 
 from mqguard.cli.connection import Connection, open_brokers, with_connection
 from mqguard.cli.output import Exit, emit, end, json_option, table
-from mqguard.model.gc_control import gc_disabled
+from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from mqguard.cli.connection import Connection, PolicySource, open_brokers, with_connection, with_policy_source
 from mqguard.cli.output import Exit, emit, end, json_option
-from mqguard.model.gc_control import gc_disabled
+from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
 if TYPE_CHECKING:

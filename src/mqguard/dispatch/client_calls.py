@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 from mqguard.remoting.codes import FLAG_ONEWAY, SERVER_VERSION, LanguageCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_request

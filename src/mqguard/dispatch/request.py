@@ -23,7 +23,8 @@ from mqguard.engine.group_commit import Completion
 from mqguard.errors import MqguardError
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
-from mqguard.model.errors import AttributesInvalid, RecordInvalid
+from mqguard.model.record import RecordInvalid
+from mqguard.model.topic import AttributesInvalid
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.errors import BodyInvalid, HeaderInvalid, LocalProtocolError

@@ -7,8 +7,7 @@ from typing import Protocol
 from mqguard.dispatch.request import RequestRefused
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.plugin_calls import BUSY, Call, PluginCallsPending, PluginResults
-from mqguard.model.address import address_block
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Peer, address_block
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link

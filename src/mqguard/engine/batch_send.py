@@ -14,8 +14,8 @@ from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.produce import Producer, check_kind
-from mqguard.model import batch, names, properties
-from mqguard.model.errors import RecordInvalid
+from mqguard.model import names, properties
+from mqguard.model.record import RecordInvalid, decode_batch_message
 
 MAX_BATCH: Final = 32_768
 """Maximum number of messages of a batch. 190,000 empty ones would fit into the largest body."""
@@ -115,7 +115,7 @@ class BatchSend:
             if self._count == MAX_BATCH:
                 raise MessageIllegal(f"the batch cannot be read: it holds more than {MAX_BATCH} messages")
             try:
-                part, at = batch.decode_at(data, at)
+                part, at = decode_batch_message(data, at)
             except RecordInvalid as error:
                 raise MessageIllegal(f"the batch cannot be read: {error}") from error
             self._count += 1
@@ -141,7 +141,7 @@ class BatchSend:
         data, at, queue_id = request.body, self._staged, request.queue_id
         message = msgspec.structs.replace(request)
         while at < len(data):
-            part, at = batch.decode_at(data, at)
+            part, at = decode_batch_message(data, at)
             message.body, message.flag = part.body, part.flag
             text, tag_code, hashes, unique_id = self._producer.prepare_part(request, part.properties)
             offset, physical = log.append_sent(message, queue_id, text, tag_code, hashes)

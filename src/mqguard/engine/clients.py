@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_members import Client, Consumer, ConsumerGroup, ConsumerHeartbeat, Member, Subscription
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 
 MAX_PLACES = 1_000_000
 """What all clients together may make this server remember, in places: one is some 150 bytes.

@@ -8,8 +8,8 @@ import msgspec
 
 from mqguard.engine.errors import LimitReached
 from mqguard.engine.group_commit import GroupCommit
-from mqguard.model.clock import Clock
-from mqguard.model.version import DataVersion
+from mqguard.model.process import Clock
+from mqguard.model.topic import DataVersion
 from mqguard.store.ports import MessageStore, Table
 
 _ENCODER = msgspec.json.Encoder()

@@ -19,10 +19,10 @@ from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
-from mqguard.model import names, properties, record, tags
-from mqguard.model.clock import Clock
-from mqguard.model.errors import RecordInvalid
-from mqguard.model.record import Record
+from mqguard.model import names, properties, record
+from mqguard.model.process import Clock
+from mqguard.model.properties import tags_code_of
+from mqguard.model.record import Record, RecordInvalid
 from mqguard.store.errors import StoreDamaged
 from mqguard.store.ports import Entry, MessageStore, Table
 
@@ -93,7 +93,7 @@ class DeferredDelivery:
         message.properties = properties.text_of(pairs).encode()
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
-        self._log.append(message, tags.code_of(tags_text) if tags_text else 0, hashes)
+        self._log.append(message, tags_code_of(tags_text) if tags_text else 0, hashes)
         return True
 
     def _uncount(self, topic: str, size: int) -> None:

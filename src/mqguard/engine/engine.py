@@ -22,7 +22,7 @@ from mqguard.engine.produce import Producer
 from mqguard.engine.retry import Retries
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
 

@@ -9,8 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 
 
 class Rights(Protocol):

@@ -9,8 +9,8 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
 from mqguard.model import names
-from mqguard.model.clock import Clock
-from mqguard.model.group import SubscriptionGroupConfig, group_config_fault
+from mqguard.model.process import Clock
+from mqguard.model.topic import SubscriptionGroupConfig, group_config_fault
 from mqguard.store.ports import MessageStore, Table
 
 TOOLS_GROUPS = (

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import SendRequest
 from mqguard.engine.settings import EngineSettings
-from mqguard.model import host, ids, record, sysflag
-from mqguard.model.clock import Clock
-from mqguard.model.record import Record
+from mqguard.model import record
+from mqguard.model.peer import packed_address
+from mqguard.model.process import Clock
+from mqguard.model.record import BORN_HOST_V6, STORE_HOST_V6, Record, UniqueIds, offset_id
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
@@ -16,7 +17,7 @@ _SHORT_TOPIC = 127
 _CLOCK_SLACK_MS = 3_600_000
 MAX_KEYS = 32
 """Maximum indexed keys of a message, because each costs a write, and a property text has room for thousands."""
-_V6_BITS = sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6
+_V6_BITS = BORN_HOST_V6 | STORE_HOST_V6
 
 
 class MessageLog:
@@ -37,15 +38,15 @@ class MessageLog:
         # If the clock was far ahead once, later messages must not keep its time.
         self._last_time = store.last_time if ahead < _CLOCK_SLACK_MS else 0
         self.advertise(settings.address, settings.port)
-        self.unique_ids = ids.UniqueIds(self.address, settings.process, clock.now_ms())
+        self.unique_ids = UniqueIds(self.address, settings.process, clock.now_ms())
 
     def advertise(self, address: str, port: int) -> None:
         """Set the address at which clients reach this broker; it is written into messages and their ids."""
-        self.address = host.packed(address)
+        self.address = packed_address(address)
         self.port = port
         self._v4 = len(self.address) == 4
         # An offset id is the address, the port and the offset in hex; only the offset differs between our messages.
-        self._id_head = ids.offset_id(self.address, port, 0)[:-16]
+        self._id_head = offset_id(self.address, port, 0)[:-16]
 
     def append_sent(
         self, request: SendRequest, queue_id: int, properties: bytes, tag_code: int, keys: Iterable[int]
@@ -68,7 +69,7 @@ class MessageLog:
         store = self._store
         name = request.topic
         topic = name.encode()
-        born = host.packed(request.born_ip)
+        born = packed_address(request.born_ip)
         if not self._v4 or len(born) != 4 or len(topic) > _SHORT_TOPIC:
             message = record_of(request, name, queue_id)
             message.properties = properties
@@ -150,7 +151,7 @@ def record_of(request: SendRequest, topic: str, queue_id: int) -> Record:
         flag=request.flag,
         sys_flag=request.sys_flag,
         born_timestamp=request.born_timestamp,
-        born_address=host.packed(request.born_ip),
+        born_address=packed_address(request.born_ip),
         born_port=request.born_port,
         reconsume_times=request.reconsume_times,
     )

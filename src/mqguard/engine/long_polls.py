@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from mqguard.engine.fair_shares import Places
-from mqguard.model.channel import Channel
+from mqguard.model.peer import Channel
 
 T = TypeVar("T")
 

@@ -8,8 +8,7 @@ those of the record.
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.log import key_hash
 from mqguard.model import properties, record
-from mqguard.model.errors import RecordInvalid
-from mqguard.model.record import Record
+from mqguard.model.record import Record, RecordInvalid
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore
 

@@ -7,8 +7,8 @@ from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Eviction, Retention
 from mqguard.engine.settings import EngineSettings
-from mqguard.model.clock import Clock
-from mqguard.model.errors import RecordInvalid
+from mqguard.model.process import Clock
+from mqguard.model.record import RecordInvalid
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore
 

@@ -15,7 +15,9 @@ from mqguard.engine.log import MessageLog, key_hashes, record_of
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
-from mqguard.model import names, properties, sysflag, tags
+from mqguard.model import names, properties
+from mqguard.model.properties import tags_code_of
+from mqguard.model.record import INNER_BATCH, NEED_UNWRAP, TRANSACTION_MASK
 from mqguard.model.topic import PERM_WRITE, TopicConfig
 
 _OURS = frozenset({properties.MSG_REGION, properties.TRACE_ON, properties.CLUSTER, properties.POP_CK})
@@ -48,7 +50,7 @@ _SPECIAL = _BROKER_ONLY | {properties.DELAY, properties.TRAN_MSG, *properties.TI
 """Properties of messages that take the slower path of `_send_special`."""
 WAITING_SHARE = 4
 """Messages that wait for their delivery may use a quarter of `max_bytes`; a topic below an even share may use more."""
-_SPECIAL_BITS = sysflag.TRANSACTION_MASK | sysflag.INNER_BATCH | sysflag.NEED_UNWRAP
+_SPECIAL_BITS = TRANSACTION_MASK | INNER_BATCH | NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
 
@@ -115,7 +117,7 @@ class Producer:
             request,
             queue_id,
             text,
-            tags.code_of(tags_text) if tags_text else 0,
+            tags_code_of(tags_text) if tags_text else 0,
             key_hashes(request.topic, unique_id, pairs.get(properties.KEYS)),
         )
         return Sent(self._log.message_id(physical), queue_id, offset, unique_id)
@@ -181,7 +183,7 @@ class Producer:
         if level or due:
             self.check_waiting(topic)
         tags_text = pairs.get(properties.TAGS)
-        tag_code = tags.code_of(tags_text) if tags_text else 0
+        tag_code = tags_code_of(tags_text) if tags_text else 0
         if level:
             tag_code = self._delays.hold(message, pairs, level)
         elif due:
@@ -223,7 +225,7 @@ class Producer:
         unique_id, completed = self._complete(pairs, text, _BROKER_ONLY)
         tags_text = pairs.get(properties.TAGS)
         hashes = key_hashes(request.topic, unique_id, pairs.get(properties.KEYS))
-        return completed, tags.code_of(tags_text) if tags_text else 0, hashes, unique_id
+        return completed, tags_code_of(tags_text) if tags_text else 0, hashes, unique_id
 
     def _topic_for(self, request: SendRequest) -> TopicConfig:
         name = request.topic
@@ -312,7 +314,7 @@ def check_kind(pairs: dict[str, str], sys_flag: int) -> None:
     Raises:
         NotSupported: It is part of a transaction, or a batch that would be stored as one message.
     """
-    if sys_flag & sysflag.TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
+    if sys_flag & TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
         raise NotSupported("transactional messages are not supported yet")
-    if sys_flag & (sysflag.INNER_BATCH | sysflag.NEED_UNWRAP):
+    if sys_flag & (INNER_BATCH | NEED_UNWRAP):
         raise NotSupported("batches that are stored as one message are not supported; send them with code 320")

@@ -9,9 +9,10 @@ from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.lookup import Lookup
 from mqguard.engine.messages import SendBack
 from mqguard.engine.topics import Topics
-from mqguard.model import names, properties, tags
-from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model import names, properties
+from mqguard.model.properties import tags_code_of
 from mqguard.model.record import Record
+from mqguard.model.topic import SubscriptionGroupConfig
 
 _MAX_RECONSUME_TIMES = (1 << 31) - 1
 """Largest number that fits into a record; clients may send any."""
@@ -106,7 +107,7 @@ class Retries:
         message.queue_id = self._next_queue if level else 0
         message.reconsume_times = min(message.reconsume_times + 1, _MAX_RECONSUME_TIMES)
         tags_text = pairs.get(properties.TAGS)
-        tag_code = tags.code_of(tags_text) if tags_text else 0
+        tag_code = tags_code_of(tags_text) if tags_text else 0
         if level:
             pairs[properties.DELAY] = str(level)
             level = self._delays.level_of(pairs)

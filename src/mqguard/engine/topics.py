@@ -8,7 +8,7 @@ from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import names
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, TopicConfig, perm_fault
 from mqguard.store.ports import MessageStore, Table
 

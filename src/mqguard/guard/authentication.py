@@ -20,9 +20,8 @@ from mqguard.auth.throttle import Throttle
 from mqguard.auth.user import User
 from mqguard.guard.context import BY_CLAIM, BY_SIGNATURE, MAX_CLAIM_LENGTH, Identity
 from mqguard.guard.settings import GuardSettings, Strategy, codes_of
-from mqguard.model.channel import Channel
-from mqguard.model.clock import Clock
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
+from mqguard.model.process import Clock
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 

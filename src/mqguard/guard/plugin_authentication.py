@@ -11,8 +11,8 @@ from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.guard.plugin_calls import PluginFailed, PluginInvoker, PluginResults
 from mqguard.guard.settings import GuardSettings, codes_of
-from mqguard.model.clock import Clock
 from mqguard.model.peer import Peer
+from mqguard.model.process import Clock
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 

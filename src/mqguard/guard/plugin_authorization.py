@@ -12,7 +12,7 @@ from mqguard.guard.plugin_adapters import relies
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, CacheStrategy, HandlerResult, Ruling
 from mqguard.guard.plugin_authentication import REFUSED
 from mqguard.guard.plugin_calls import Call, PluginCallsPending, PluginFailed, PluginInvoker, PluginResults
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 
 ALLOWED = Verdict(Decision.ALLOW, Reason.ALLOWED)
 """Allowed by a provider; no entry decided."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mqguard.auth.snapshot import Snapshot
 from mqguard.guard.audit import AuditTrail
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.telemetry.metrics import Metrics
 
 

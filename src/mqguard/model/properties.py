@@ -4,6 +4,7 @@ The text is `key SOH value STX key SOH value STX …`; the last STX may be missi
 Java readers.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 
 NAME_END = "\x01"
@@ -72,3 +73,42 @@ def text_of(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
     """Format properties as text, with the closing STX that Java writes. Empty names and values are left out."""
     items = pairs.items() if isinstance(pairs, Mapping) else pairs
     return "".join(f"{name}\x01{value}\x02" for name, value in items if name and value)
+
+
+ANY_TAG = "*"
+
+
+_MAX_CACHED_TAG = 255
+"""Maximum length of tag texts with cached codes: a peer chooses the texts, so memory must be bounded."""
+
+
+def tags_code_of(tags: str) -> int:
+    """Return Java's `String.hashCode` of the whole tag text: a signed 32-bit number, 0 for the empty text.
+
+    Java hashes UTF-16 code units, so a character outside the basic plane counts as two.
+    """
+    return _known_code(tags) if len(tags) <= _MAX_CACHED_TAG else _code(tags)
+
+
+def _code(tags: str) -> int:
+    code = 0
+    data = tags.encode("utf-16-be", "surrogatepass")
+    for at in range(0, len(data), 2):
+        code = (31 * code + (data[at] << 8 | data[at + 1])) & 0xFFFFFFFF
+    return code - 0x100000000 if code & 0x80000000 else code
+
+
+_known_code = functools.lru_cache(maxsize=4096)(_code)
+
+
+def tags_of(subscription: str) -> frozenset[str]:
+    """Return the tags that a subscription text such as `TagA || TagB` names; empty means all messages."""
+    if not subscription or subscription.strip() in {"", ANY_TAG}:
+        return frozenset()
+    return frozenset(tag for part in subscription.split("||") if (tag := part.strip()))
+
+
+def tag_codes_of(subscription: str) -> frozenset[int] | None:
+    """Return the tag codes that match a subscription text, or None if it matches every message."""
+    tags = tags_of(subscription)
+    return frozenset(tags_code_of(tag) for tag in tags) if tags else None

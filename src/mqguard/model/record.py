@@ -6,11 +6,95 @@ bytes. Bits of the system flag determine whether a host has 4 or 16 address byte
 
 import struct
 import zlib
+from typing import NamedTuple
 
 import msgspec
 
-from mqguard.model import sysflag
-from mqguard.model.errors import RecordInvalid
+from mqguard.errors import MqguardError
+
+COMPRESSED = 0x1
+"""The body is compressed; the broker never reads it."""
+MULTI_TAGS = 0x2
+TRANSACTION_MASK = 0xC
+TRANSACTION_PREPARED = 0x4
+TRANSACTION_COMMIT = 0x8
+TRANSACTION_ROLLBACK = 0xC
+BORN_HOST_V6 = 0x10
+STORE_HOST_V6 = 0x20
+NEED_UNWRAP = 0x40
+INNER_BATCH = 0x80
+COMPRESSION_MASK = 0x700
+
+
+def transaction_type(flag: int) -> int:
+    """Return the transaction bits alone: 0 or one of `TRANSACTION_…`."""
+    return flag & TRANSACTION_MASK
+
+
+_HOST_V4 = struct.Struct(">4siq")
+_HOST_V6 = struct.Struct(">16siq")
+_UNIQUE_TAIL = struct.Struct(">HIIH")
+_MONTH_MS = 31 * 24 * 3600 * 1000
+
+
+class OffsetId(NamedTuple):
+    """The content of an offset message id: the broker of the message, and its position.
+
+    Attributes:
+        address: 4 or 16 bytes of the broker's address.
+        port: The broker's port.
+        physical_offset: The position of the message.
+    """
+
+    address: bytes
+    port: int
+    physical_offset: int
+
+
+def offset_id(address: bytes, port: int, physical_offset: int) -> str:
+    """Format an offset id: 32 (IPv4) or 56 (IPv6) upper-case hex digits."""
+    form = _HOST_V4 if len(address) == 4 else _HOST_V6
+    return form.pack(address, port, physical_offset).hex().upper()
+
+
+def parse_offset_id(text: str) -> OffsetId | None:
+    """Parse an offset id; return None if the text has another form. A unique id of Java has the same form."""
+    try:
+        data = bytes.fromhex(text) if text.isalnum() else b""
+    except ValueError:
+        return None
+    if len(data) == 16:
+        return OffsetId(*_HOST_V4.unpack(data))
+    if len(data) == 28:
+        return OffsetId(*_HOST_V6.unpack(data))
+    return None
+
+
+class UniqueIds:
+    """Creates unique ids in the form of the Java client, for messages without one.
+
+    Args:
+        address: 4 or 16 bytes that identify this host.
+        process: A number that differs between the processes of a host; 16 bits count.
+        salt: A number that differs between starts of a process; 32 bits count.
+    """
+
+    def __init__(self, address: bytes, process: int, salt: int) -> None:
+        self._head = address
+        self._process = process & 0xFFFF
+        self._salt = salt & 0xFFFFFFFF
+        self._counter = 0
+
+    def next(self, now_ms: int) -> str:
+        """Return another id; unique if fewer than 65,536 are created in a millisecond."""
+        self._counter = (self._counter + 1) & 0xFFFF
+        tail = _UNIQUE_TAIL.pack(self._process, self._salt, now_ms % _MONTH_MS, self._counter)
+        return (self._head + tail).hex().upper()
+
+
+class RecordInvalid(MqguardError):
+    """Bytes that are not a message record, or a record that cannot be written. Its message names the byte or field."""
+
 
 MAGIC_V1 = 0xDAA320A7
 MAGIC_V2 = 0xDAA320AB
@@ -83,8 +167,8 @@ def encode(record: Record) -> bytes:
         )
 
     born_v6, store_v6 = len(record.born_address) == 16, len(record.store_address) == 16
-    flag = record.sys_flag & ~(sysflag.BORN_HOST_V6 | sysflag.STORE_HOST_V6)
-    flag |= (sysflag.BORN_HOST_V6 if born_v6 else 0) | (sysflag.STORE_HOST_V6 if store_v6 else 0)
+    flag = record.sys_flag & ~(BORN_HOST_V6 | STORE_HOST_V6)
+    flag |= (BORN_HOST_V6 if born_v6 else 0) | (STORE_HOST_V6 if store_v6 else 0)
     short = len(topic) <= _SHORT_TOPIC
     size = (
         91 + (12 if born_v6 else 0) + (12 if store_v6 else 0) + (0 if short else 1)
@@ -244,9 +328,9 @@ def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -
 def _decode(data: bytes, start: int, end: int) -> Record:
     _, magic, _, queue_id, flag, queue_offset, physical_offset, sys_flag, born = _HEAD.unpack_from(data, start)
     at = start + _HEAD.size
-    born_address, born_port, at = _host_at(data, at, v6=bool(sys_flag & sysflag.BORN_HOST_V6))
+    born_address, born_port, at = _host_at(data, at, v6=bool(sys_flag & BORN_HOST_V6))
     (stored,) = _LONG.unpack_from(data, at)
-    store_address, store_port, at = _host_at(data, at + 8, v6=bool(sys_flag & sysflag.STORE_HOST_V6))
+    store_address, store_port, at = _host_at(data, at + 8, v6=bool(sys_flag & STORE_HOST_V6))
     reconsume_times, prepared, body_size = _TAIL_OF_HEAD.unpack_from(data, at)
     body, at = _slice(data, at + _TAIL_OF_HEAD.size, body_size, end, "body")
     width = 1 if magic == MAGIC_V1 else 2
@@ -285,3 +369,82 @@ def _slice(data: bytes, at: int, size: int, end: int, what: str) -> tuple[bytes,
     if size < 0 or at + size > end:
         raise RecordInvalid(f"the {what} of {size} bytes reaches beyond the record's end")
     return data[at : at + size], at + size
+
+
+_BATCH_HEAD = struct.Struct(">iiiii")
+"""Total size, magic (0), checksum (0), flag, body size."""
+_SHORT = struct.Struct(">h")
+
+
+class BatchMessage(msgspec.Struct, gc=False):
+    """One message of a batch; topic, times and hosts are those of the request.
+
+    Attributes:
+        body: Message body.
+        properties: Property text as bytes.
+        flag: The user's number.
+    """
+
+    body: bytes
+    properties: bytes = b""
+    flag: int = 0
+
+
+def encode_batch(messages: list[BatchMessage]) -> bytes:
+    """Encode a batch body as the Java client does."""
+    parts: list[bytes] = []
+    for message in messages:
+        size = _BATCH_HEAD.size + len(message.body) + 2 + len(message.properties)
+        parts += (
+            _BATCH_HEAD.pack(size, 0, 0, message.flag, len(message.body)),
+            message.body,
+            _SHORT.pack(len(message.properties)),
+            message.properties,
+        )
+    return b"".join(parts)
+
+
+def decode_batch(data: bytes) -> list[BatchMessage]:
+    """Decode a batch body.
+
+    Raises:
+        RecordInvalid: The bytes are not whole messages in sequence.
+    """
+    found: list[BatchMessage] = []
+    at = 0
+    while at < len(data):
+        message, at = decode_batch_message(data, at)
+        found.append(message)
+    return found
+
+
+def decode_batch_message(data: bytes, at: int) -> tuple[BatchMessage, int]:
+    """Decode one message of a batch body.
+
+    Args:
+        data: The body.
+        at: The position of the message.
+
+    Returns:
+        The message, and the position of the next one.
+
+    Raises:
+        RecordInvalid: There is no whole message.
+    """
+    number_at = f"the batch message at byte {at}"
+    if len(data) - at < _BATCH_HEAD.size + 2:
+        raise RecordInvalid(f"{number_at} is cut off after {len(data) - at} bytes")
+
+    size, _, _, flag, body_size = _BATCH_HEAD.unpack_from(data, at)
+    body_at = at + _BATCH_HEAD.size
+    if not 0 <= body_size <= len(data) - body_at - 2:
+        raise RecordInvalid(f"{number_at} claims {body_size} body bytes, but {len(data) - body_at - 2} are present")
+
+    (properties_size,) = _SHORT.unpack_from(data, body_at + body_size)
+    properties_at = body_at + body_size + 2
+    end = properties_at + properties_size
+    if properties_size < 0 or end > len(data):
+        raise RecordInvalid(f"{number_at} claims {properties_size} bytes of properties")
+    if end - at != size:
+        raise RecordInvalid(f"{number_at} claims {size} bytes but its parts take {end - at}")
+    return BatchMessage(data[body_at : body_at + body_size], data[properties_at:end], flag), end

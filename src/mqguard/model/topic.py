@@ -1,8 +1,34 @@
-"""Topics: number of queues, read and write permissions, attributes."""
+"""Topics and consumer groups as stored by the broker, and the version of such a table."""
 
 import msgspec
 
-from mqguard.model.errors import AttributesInvalid
+from mqguard.errors import MqguardError
+
+
+class DataVersion(msgspec.Struct, frozen=True):
+    """A version that grows with each change.
+
+    Attributes:
+        counter: Number of changes.
+        timestamp: Time of the last one, milliseconds since the epoch.
+        state_version: Term of the controller; always 0 without one.
+    """
+
+    counter: int = 0
+    timestamp: int = 0
+    state_version: int = 0
+
+    def next(self, now_ms: int) -> "DataVersion":
+        """Return the version after another change."""
+        return DataVersion(self.counter + 1, now_ms, self.state_version)
+
+
+class AttributesInvalid(MqguardError):
+    """An attribute change of a topic or group that cannot be applied.
+
+    Its message names the attribute and the valid form.
+    """
+
 
 PERM_PRIORITY = 8
 PERM_READ = 4
@@ -111,3 +137,70 @@ def _check_attribute(name: str, value: str) -> None:
             raise AttributesInvalid(f"topic attribute `{name}` must be a whole number, not `{value[:64]}`")
     elif value not in allowed:
         raise AttributesInvalid(f"topic attribute `{name}` must be one of {', '.join(sorted(allowed))}, not `{value}`")
+
+
+MAX_RETRY_TIMES = 16
+"""Default of the failed deliveries after which a message goes to the dead-letter topic."""
+
+
+MAX_ATTRIBUTES = 16 * 1024
+"""Maximum characters of a group's attributes, names and values together: every group stays in memory."""
+MAX_RETRY_POLICY = 4 * 1024
+"""Maximum bytes of a group's retry policy."""
+
+
+class SubscriptionGroupConfig(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One consumer group (Apache: `SubscriptionGroupConfig`).
+
+    Attributes:
+        name: The group.
+        consume_enable: True if it may consume at all.
+        consume_from_min_enable: True if it may start at the smallest offset.
+        consume_broadcast_enable: True if it may consume by broadcast.
+        consume_orderly: True if it consumes in order (pop clients).
+        retry_queues: Queues of its retry topic.
+        retry_max_times: Deliveries after which a message goes to the dead-letter topic.
+        retry_policy: The `groupRetryPolicy` object of the request, stored unchanged.
+        broker_id: Replica to read from.
+        slow_broker_id: Replica to read from if consumption is slow.
+        notify_changes: True if members are notified of changes of membership.
+        sys_flag: Bits of the unit mode.
+        consume_timeout_minutes: Maximum time for processing one message.
+        attributes: Attributes by plain name.
+        creator: User whose request created it; None if no quota counts it, such as for groups of Super users.
+    """
+
+    name: str
+    consume_enable: bool = True
+    consume_from_min_enable: bool = True
+    consume_broadcast_enable: bool = True
+    consume_orderly: bool = False
+    retry_queues: int = 1
+    retry_max_times: int = MAX_RETRY_TIMES
+    retry_policy: dict[str, object] | None = None
+    broker_id: int = 0
+    slow_broker_id: int = 1
+    notify_changes: bool = True
+    sys_flag: int = 0
+    consume_timeout_minutes: int = 15
+    attributes: dict[str, str] = {}
+    creator: str | None = None
+
+
+def group_config_fault(group: SubscriptionGroupConfig) -> str | None:
+    """Return the problem with the numbers and sizes of a group, or None if they are valid."""
+    if not 0 <= group.retry_queues <= 128:
+        return f"retryQueueNums of group `{group.name}` is `{group.retry_queues}`; it must be 0 to 128"
+    if group.retry_max_times < -1:
+        return f"retryMaxTimes of group `{group.name}` is `{group.retry_max_times}`; it must be -1 or more"
+    if group.consume_timeout_minutes <= 0:
+        return (
+            f"consumeTimeoutMinute of group `{group.name}` is `{group.consume_timeout_minutes}`; it must be 1 or more"
+        )
+    attributes = sum(len(name) + len(value) for name, value in group.attributes.items())
+    if attributes > MAX_ATTRIBUTES:
+        return f"attributes of group `{group.name}` have {attributes} characters; at most {MAX_ATTRIBUTES} are kept"
+    policy = 0 if group.retry_policy is None else len(msgspec.json.encode(group.retry_policy))
+    if policy > MAX_RETRY_POLICY:
+        return f"groupRetryPolicy of group `{group.name}` has {policy} bytes; at most {MAX_RETRY_POLICY} are kept"
+    return None

@@ -13,9 +13,8 @@ import zlib
 from typing import NamedTuple
 
 from mqguard.dispatch.request import Handler, Request
-from mqguard.model.clock import Clock
-from mqguard.model.topic import MAX_QUEUES, TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.process import Clock
+from mqguard.model.topic import MAX_QUEUES, DataVersion, TopicConfig
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.route_table import BROKER_LIFE_MS, Registration, RouteTable, shape_of
 from mqguard.remoting.bodies.codec import decode, decode_table, encode

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from mqguard.model.channel import Channel
-from mqguard.model.topic import PERM_WRITE, TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.peer import Channel
+from mqguard.model.topic import PERM_WRITE, DataVersion, TopicConfig
 
 BROKER_LIFE_MS = 120_000
 """How long a remote broker stays without a heartbeat, unless it asks for another time."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
 from mqguard.dispatch.request import Handler, Request
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.namesrv.kv import KeyValues, KvTable
 from mqguard.namesrv.registration import BrokerRegistrationProcessor
 from mqguard.namesrv.route_processor import RouteProcessor

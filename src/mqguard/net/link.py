@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.net import proxy_protocol, tls
 from mqguard.net.link_owner import LinkOwner
 from mqguard.net.liveness import Liveness

@@ -6,8 +6,7 @@
 
 from typing import Final, Generic, Protocol, TypeVar
 
-from mqguard.model.address import address_block
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Peer, address_block
 
 _MIN_SHARE: Final = 256
 """Places that anonymous connections may take in any case, as far as there are so many."""

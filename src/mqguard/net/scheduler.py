@@ -12,8 +12,7 @@ import logging
 import time
 from typing import Final, Protocol
 
-from mqguard.model.address import address_block
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Peer, address_block
 from mqguard.remoting.link import Work, WorkQueue
 
 # Rule 1: the requests of one connection are served in their order.

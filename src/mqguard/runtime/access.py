@@ -22,7 +22,7 @@ from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials, make_secret
 from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.model.text import visible
 from mqguard.runtime.data_directory import read_migrated, write_migrated
 from mqguard.runtime.errors import StartFailed

@@ -20,7 +20,7 @@ from mqguard.guard.audit import AdminChange, AuditEvent, AuditSink, AuditTrail, 
 from mqguard.guard.audit_format import AuditLines, StreamLines
 from mqguard.guard.denial_groups import Folded, Repeats
 from mqguard.guard.plugin_api import RecordSink
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.runtime import plugins
 from mqguard.runtime.errors import StartFailed
 from mqguard.telemetry.audit_files import RotatingFile, find_change

@@ -22,7 +22,7 @@ from mqguard.engine.engine import Engine
 from mqguard.guard.guard import Guard
 from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer

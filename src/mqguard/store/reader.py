@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 import rocksdict
 
 from mqguard.model import record
-from mqguard.model.errors import RecordInvalid
+from mqguard.model.record import RecordInvalid
 from mqguard.store import database
 from mqguard.store.database import Database, store_error
 from mqguard.store.errors import StoreCorrupt, StoreDamaged, StoreFailed

@@ -19,8 +19,7 @@ from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 

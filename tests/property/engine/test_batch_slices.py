@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mqguard.engine import batch_send
 from mqguard.engine.errors import MessageIllegal
-from mqguard.model import batch, ids, properties
-from mqguard.model.batch import BatchMessage
+from mqguard.model import properties
+from mqguard.model.record import BatchMessage, encode_batch, parse_offset_id
 from tests.fixtures.engine import begin_batch, make_engine, read, send
 
 PAIRS = st.dictionaries(
@@ -51,7 +51,7 @@ def advance_to_end(engine, sending, commits):
 @given(parts(), st.lists(st.booleans(), min_size=1, max_size=5))
 def test_slices_store_and_answer_the_same(found, commits):
     whole, sliced = engine_with_topic(), engine_with_topic()
-    body = batch.encode(found)
+    body = encode_batch(found)
     expected = begin_batch(whole, body, queue_id=1).advance(math.inf)
     assert whole.group_commit.commit()
 
@@ -69,7 +69,7 @@ def test_slices_store_and_answer_the_same(found, commits):
 @given(parts(), st.lists(st.booleans(), min_size=1, max_size=5))
 def test_messages_of_others_may_come_between(found, others):
     engine = engine_with_topic()
-    sending = begin_batch(engine, batch.encode(found), queue_id=1)
+    sending = begin_batch(engine, encode_batch(found), queue_id=1)
     steps = 0
     while (sent := sending.advance(-math.inf)) is None:
         if others[steps % len(others)]:
@@ -78,7 +78,7 @@ def test_messages_of_others_may_come_between(found, others):
     assert engine.group_commit.commit()
 
     records = {one.physical_offset: one for one in engine_records(engine)}
-    mine = [records[ids.parse_offset_id(one).physical_offset] for one in sent.message_id.split(",")]
+    mine = [records[parse_offset_id(one).physical_offset] for one in sent.message_id.split(",")]
     assert [one.body for one in mine] == [one.body for one in found]
     offsets = [one.queue_offset for one in mine]
     assert offsets == sorted(set(offsets))
@@ -96,7 +96,7 @@ def engine_records(engine):
 @given(parts(bad=True))
 def test_a_bad_batch_is_refused_before_anything_is_stored(found):
     engine = engine_with_topic()
-    sending = begin_batch(engine, batch.encode(found), queue_id=1)
+    sending = begin_batch(engine, encode_batch(found), queue_id=1)
     with pytest.raises(MessageIllegal):
         advance_to_end(engine, sending, [True])
     assert sending.staged == 0
@@ -106,7 +106,7 @@ def test_a_bad_batch_is_refused_before_anything_is_stored(found):
 def test_a_batch_of_the_maximum_is_taken_and_a_larger_one_is_not(monkeypatch):
     monkeypatch.setattr(batch_send, "MAX_BATCH", 3)
     engine = engine_with_topic()
-    body = batch.encode([BatchMessage(b"x")] * 3)
+    body = encode_batch([BatchMessage(b"x")] * 3)
     assert begin_batch(engine, body).advance(math.inf) is not None
     with pytest.raises(MessageIllegal, match="more than 3 messages"):
         begin_batch(engine, body + body).advance(math.inf)

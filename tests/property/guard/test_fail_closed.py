@@ -13,8 +13,7 @@ from mqguard.guard.errors import NeedUnclear, Refused
 from mqguard.guard.requirements.evaluation import TABLE, Requirements
 from mqguard.guard.requirements.row import WhenAbsent
 from mqguard.guard.settings import GuardSettings, Strategy
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, World, signed

@@ -9,7 +9,7 @@ import pytest
 
 from mqguard.admin import messages, topics
 from mqguard.admin.errors import PeerRefused
-from mqguard.model import sysflag
+from mqguard.model.record import COMPRESSED
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.headers.send import SendHeaderV2
@@ -61,7 +61,7 @@ def test_a_compressed_body_is_given_plain_and_a_damaged_one_as_it_is(admin, topi
             default_topic="TBW102",
             default_topic_queue_nums=4,
             queue_id=0,
-            sys_flag=sysflag.COMPRESSED | kind,
+            sys_flag=COMPRESSED | kind,
             born_timestamp=0,
             flag=0,
         )

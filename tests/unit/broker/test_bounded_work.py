@@ -7,8 +7,7 @@ import pytest
 
 from mqguard.broker import group_offsets
 from mqguard.broker.processors import offsets
-from mqguard.model import batch
-from mqguard.model.batch import BatchMessage
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from tests.fixtures.engine import send
@@ -100,7 +99,7 @@ def test_a_copy_of_too_many_positions_is_refused(big, monkeypatch):
 
 def test_a_batch_of_too_many_messages_is_refused_before_they_are_read(big):
     ext = {"a": "p", "b": "big", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "", "j": 0, "k": "false"}
-    body = batch.encode([BatchMessage(b"")] * 32_768)
+    body = encode_batch([BatchMessage(b"")] * 32_768)
 
     wire = big.connect()
     wire._reader.limits = dataclasses.replace(wire._reader.limits, header=4 * 1024 * 1024)

@@ -7,15 +7,15 @@ import pytest
 from mqguard.auth.user import Subject
 from mqguard.broker import unfinished_batches
 from mqguard.broker.processors import send
-from mqguard.model import batch, record
-from mqguard.model.batch import BatchMessage
+from mqguard.model import record
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, ResponseCode
 from tests.unit.broker.conftest import answer_to
 
 EXT = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "", "m": "true"}
 ONE = {**EXT, "m": "false"}
-BODY = batch.encode([BatchMessage(b"%d" % number) for number in range(6)])
+BODY = encode_batch([BatchMessage(b"%d" % number) for number in range(6)])
 ALL = [b"%d" % number for number in range(6)]
 
 

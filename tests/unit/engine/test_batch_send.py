@@ -5,8 +5,7 @@ import math
 import pytest
 
 from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotWritable, StoreDown, StoreFull
-from mqguard.model import batch
-from mqguard.model.batch import BatchMessage
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import PERM_READ, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import begin_batch, make_engine, read
@@ -28,7 +27,7 @@ def engine(store):
 @pytest.fixture
 def begun(engine):
     """A batch of five messages of which two are committed."""
-    found = begin_batch(engine, batch.encode([BatchMessage(b"%d" % n) for n in range(5)]), queue_id=3)
+    found = begin_batch(engine, encode_batch([BatchMessage(b"%d" % n) for n in range(5)]), queue_id=3)
     while found.staged < 2:
         assert found.advance(-math.inf) is None
         assert engine.group_commit.commit()
@@ -65,7 +64,7 @@ def test_what_forbids_a_send_ends_the_batch(engine, begun, change, error):
 
 
 def test_a_batch_without_a_queue_goes_to_one(engine):
-    sending = begin_batch(engine, batch.encode([BatchMessage(b"x")] * 8), queue_id=-1)
+    sending = begin_batch(engine, encode_batch([BatchMessage(b"x")] * 8), queue_id=-1)
     while (sent := sending.advance(-math.inf)) is None:
         engine.group_commit.commit()
     engine.group_commit.commit()

@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.engine.deferred_delivery import DelayLevelsInvalid, parse_levels
-from mqguard.model.tags import code_of
+from mqguard.model.properties import tags_code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -33,7 +33,7 @@ def test_a_message_waits_its_level_and_not_100_ms_longer(engine, clock, level, m
     assert found.body == b"later"
     assert found.store_timestamp == clock.now - 50
     assert not {"DELAY", "REAL_TOPIC", "REAL_QID"} & pairs_of(found).keys()
-    assert engine._store.entries(engine._store.queue("orders", 3), 0, 1)[0].tag_code == code_of("T")
+    assert engine._store.entries(engine._store.queue("orders", 3), 0, 1)[0].tag_code == tags_code_of("T")
     assert len(engine.query("orders", "U", 5, 0, 1 << 60, unique=True)) == 1
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.engine.errors import StoreDown, StoreFull
 from mqguard.engine.messages import SendBack
-from mqguard.model import ids
+from mqguard.model.record import parse_offset_id
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -16,7 +16,7 @@ def test_its_address_is_told_once_the_port_is_known():
     engine = make_engine()
     engine.advertise("10.0.0.7", 4711)
     sent = send(engine)
-    assert ids.parse_offset_id(sent.message_id) == (bytes([10, 0, 0, 7]), 4711, 0)
+    assert parse_offset_id(sent.message_id) == (bytes([10, 0, 0, 7]), 4711, 0)
     (stored,) = read(engine)
     assert (stored.store_address, stored.store_port) == (bytes([10, 0, 0, 7]), 4711)
 

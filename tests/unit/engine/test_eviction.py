@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from mqguard.engine.errors import StoreFull
 from mqguard.engine.messages import SendBack
 from mqguard.engine.retention import Usage
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
 from tests.fixtures.clock import ManualClock

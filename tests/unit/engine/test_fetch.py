@@ -4,7 +4,7 @@ import pytest
 
 from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotReadable, StoreDown
 from mqguard.engine.fetch import FetchStatus
-from mqguard.model.tags import code_of
+from mqguard.model.properties import tags_code_of
 from mqguard.model.topic import TopicConfig
 from mqguard.store.errors import StoreFailed
 from tests.fixtures.clock import START_MS, ManualClock
@@ -90,7 +90,7 @@ def test_messages_that_fill_the_room_exactly_are_given(engine, clock):
 
 def test_tags_let_through_only_what_has_them(engine, clock):
     filled(engine, clock, 30)
-    tags = frozenset({code_of("T0"), code_of("T2")})
+    tags = frozenset({tags_code_of("T0"), tags_code_of("T2")})
     found = engine.fetch("orders", 0, 0, 32, 0, tags)
     assert len(found.records) == 20
     assert found.next_offset == 30
@@ -103,13 +103,13 @@ def test_tags_let_through_only_what_has_them(engine, clock):
 
 def test_when_no_tag_matches_the_next_offset_moves_on(engine, clock):
     filled(engine, clock, 30)
-    found = engine.fetch("orders", 0, 0, 32, 0, frozenset({code_of("other")}))
+    found = engine.fetch("orders", 0, 0, 32, 0, frozenset({tags_code_of("other")}))
     assert (found.status, found.records, found.next_offset) == (FetchStatus.NO_MATCHED_MESSAGE, [], 30)
 
 
 def test_a_walk_with_any_tags_and_sizes_sees_every_match_once(engine, clock):
     filled(engine, clock, 300, size=100)
-    for tags in (None, frozenset({code_of("T1")}), frozenset({code_of("T1"), code_of("T2")})):
+    for tags in (None, frozenset({tags_code_of("T1")}), frozenset({tags_code_of("T1"), tags_code_of("T2")})):
         for wished, room in ((1, 0), (7, 0), (32, 500), (32, 0)):
             offset, seen = 0, []
             while offset < 300:
@@ -117,7 +117,7 @@ def test_a_walk_with_any_tags_and_sizes_sees_every_match_once(engine, clock):
                 assert found.next_offset > offset
                 seen += found.records
                 offset = found.next_offset
-            codes = tags or frozenset({code_of("T0"), code_of("T1"), code_of("T2")})
+            codes = tags or frozenset({tags_code_of("T0"), tags_code_of("T1"), tags_code_of("T2")})
             assert len(seen) == len(set(seen)) == 100 * len(codes)
 
 

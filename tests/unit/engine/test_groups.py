@@ -3,8 +3,7 @@
 import pytest
 
 from mqguard.engine.errors import ConfigIllegal, NoSuchGroup
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import make_engine, message
 

@@ -16,10 +16,9 @@ from mqguard.engine.errors import (
     StoreFull,
 )
 from mqguard.engine.fetch import FetchStatus
-from mqguard.model import batch, ids, properties
-from mqguard.model.batch import BatchMessage
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model import properties
+from mqguard.model.record import BatchMessage, encode_batch, parse_offset_id
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.clock import START_MS, ManualClock
 from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, send_batch
@@ -62,7 +61,7 @@ def test_a_message_is_stored_as_it_came_with_the_brokers_properties(engine):
         "CLUSTER": "C1",
     }
     assert sent.unique_id == "AB"
-    assert ids.parse_offset_id(sent.message_id) == (bytes([10, 0, 0, 9]), 10911, 0)
+    assert parse_offset_id(sent.message_id) == (bytes([10, 0, 0, 9]), 10911, 0)
     assert (sent.queue_id, sent.queue_offset) == (2, 0)
 
 
@@ -217,7 +216,7 @@ def test_a_batch_becomes_single_messages(engine):
     assert [one.flag for one in stored] == [0, 1, 2]
     assert [one.queue_offset for one in stored] == [0, 1, 2]
     assert sent.unique_id == "U0,U1,U2"
-    assert [ids.parse_offset_id(one).physical_offset for one in sent.message_id.split(",")] == [
+    assert [parse_offset_id(one).physical_offset for one in sent.message_id.split(",")] == [
         one.physical_offset for one in stored
     ]
     assert sent.queue_offset == 0
@@ -229,18 +228,18 @@ def test_a_batch_becomes_single_messages(engine):
     [
         (b"", {}, "no message"),
         (b"junk", {}, "cannot be read"),
-        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"DELAY\x013\x02")]), {}, "delayed"),
-        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "not UTF-8"),
-        (batch.encode([BatchMessage(b"")] * 32_769), {}, "holds more than 32768 messages"),
-        (batch.encode([BatchMessage(b"a", b"TRAN_MSG\x01true\x02")]), {}, "transactional"),
-        (batch.encode([BatchMessage(b"a")]), {"sys_flag": 0x80}, "stored as one message"),
+        (encode_batch([BatchMessage(b"a"), BatchMessage(b"b", b"DELAY\x013\x02")]), {}, "delayed"),
+        (encode_batch([BatchMessage(b"a"), BatchMessage(b"b", b"\xff\x01x\x02")]), {}, "not UTF-8"),
+        (encode_batch([BatchMessage(b"")] * 32_769), {}, "holds more than 32768 messages"),
+        (encode_batch([BatchMessage(b"a", b"TRAN_MSG\x01true\x02")]), {}, "transactional"),
+        (encode_batch([BatchMessage(b"a")]), {"sys_flag": 0x80}, "stored as one message"),
         (
-            batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"TIMER_DELIVER_MS\x011700000009000\x02")]),
+            encode_batch([BatchMessage(b"a"), BatchMessage(b"b", b"TIMER_DELIVER_MS\x011700000009000\x02")]),
             {},
             "delayed",
         ),
-        (batch.encode([BatchMessage(b"a")]), {"topic": "%RETRY%g"}, "retry or dead-letter"),
-        (batch.encode([BatchMessage(b"a"), BatchMessage(b"b", b"a\x01" + b"x" * 32700)]), {}, "too long"),
+        (encode_batch([BatchMessage(b"a")]), {"topic": "%RETRY%g"}, "retry or dead-letter"),
+        (encode_batch([BatchMessage(b"a"), BatchMessage(b"b", b"a\x01" + b"x" * 32700)]), {}, "too long"),
     ],
 )
 def test_a_bad_batch_is_refused_whole(engine, body, fields, words):

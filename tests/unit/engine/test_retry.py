@@ -6,10 +6,8 @@ import pytest
 
 from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.messages import SendBack
-from mqguard.model import batch
-from mqguard.model.batch import BatchMessage
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model.record import BatchMessage, encode_batch
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, ticked
 
@@ -149,7 +147,7 @@ def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_messa
 
 def test_a_batch_says_nothing_of_an_origin(engine):
     parts = [BatchMessage(b"x", b"RETRY_TOPIC\x01payments\x02KEYS\x01k\x02")]
-    begin_batch(engine, batch.encode(parts)).advance(math.inf)
+    begin_batch(engine, encode_batch(parts)).advance(math.inf)
     engine.group_commit.commit()
     pairs = pairs_of(read(engine)[-1])
     assert "RETRY_TOPIC" not in pairs

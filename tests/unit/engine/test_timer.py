@@ -6,9 +6,9 @@ import pytest
 
 from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.messages import SendBack
-from mqguard.model import batch, properties
-from mqguard.model.batch import BatchMessage
-from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model import properties
+from mqguard.model.record import BatchMessage, encode_batch
+from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
@@ -199,7 +199,7 @@ def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
 def test_a_batch_can_not_wait(engine):
     parts = [BatchMessage(b"a"), BatchMessage(b"b", properties.text_of({"TIMER_DELAY_SEC": "5"}).encode())]
     with pytest.raises(MessageIllegal, match="delayed"):
-        begin_batch(engine, batch.encode(parts)).advance(math.inf)
+        begin_batch(engine, encode_batch(parts)).advance(math.inf)
 
 
 def test_a_message_given_back_does_not_wait_for_its_old_time(engine, clock):

@@ -14,8 +14,7 @@ from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.guard.denial_groups import USERS
 from mqguard.guard.settings import Enforcement, GuardSettings
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from tests.unit.guard.world import World, signed
 
 

@@ -18,8 +18,7 @@ from mqguard.guard.authentication import (
 from mqguard.guard.context import Identity
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings, Strategy
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from tests.fixtures.links import channel
 from tests.unit.guard.world import ON, PEER, World, signed

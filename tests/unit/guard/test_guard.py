@@ -10,8 +10,7 @@ from mqguard.auth.user import UserStatus
 from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.errors import GuardMisconfigured, NeedUnclear, Refused
 from mqguard.guard.settings import GuardSettings
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, World, signed
 

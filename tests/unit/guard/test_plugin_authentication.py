@@ -9,8 +9,7 @@ from mqguard.guard.context import Identity
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticated, Ruling
 from mqguard.guard.settings import GuardSettings, Strategy
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signing import signed_content
 from mqguard.testing.plugin_guard import PEER, signed

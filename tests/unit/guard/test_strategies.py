@@ -6,8 +6,7 @@ from mqguard.auth.user import UserStatus
 from mqguard.guard.context import Identity
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import GuardSettings, Strategy, parse_whitelist
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import PEER, World, signed
 

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mqguard.model.gc_control import gc_disabled
+from mqguard.model.process import gc_disabled
 
 
 @pytest.fixture(autouse=True)

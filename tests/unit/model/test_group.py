@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from mqguard.model.group import SubscriptionGroupConfig, group_config_fault
+from mqguard.model.topic import SubscriptionGroupConfig, group_config_fault
 
 
 @pytest.mark.parametrize(

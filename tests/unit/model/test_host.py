@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.model import host
+from mqguard.model.peer import address_text, packed_address
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ from mqguard.model import host
     ],
 )
 def test_addresses_become_bytes(text, packed):
-    assert host.packed(text).hex() == packed
+    assert packed_address(text).hex() == packed
 
 
 @pytest.mark.parametrize("text", ["10.1.2.3", "2001:db8::9"])
 def test_bytes_become_addresses(text):
-    assert host.text_of(host.packed(text)) == text
+    assert address_text(packed_address(text)) == text

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.model import record
-from mqguard.model.errors import RecordInvalid
-from mqguard.model.record import Record
+from mqguard.model.record import Record, RecordInvalid
 
 # Made and read by Apache's own decoder: topic `T`, body `hi`, queue 1, offset 5, physical 1000.
 FIXTURE = bytes.fromhex(

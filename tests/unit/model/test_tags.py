@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.model import tags
+from mqguard.model.properties import tag_codes_of, tags_code_of, tags_of
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from mqguard.model import tags
     ],
 )
 def test_codes_are_those_of_java(text, code):
-    assert tags.code_of(text) == code
+    assert tags_code_of(text) == code
 
 
 @given(st.text(max_size=30))
@@ -35,7 +35,7 @@ def test_codes_are_signed_32_bit_numbers_by_javas_rule(text):
     for at in range(0, len(units), 2):
         value = 31 * value + int.from_bytes(units[at : at + 2], "big")
     value &= 0xFFFFFFFF
-    assert tags.code_of(text) == (value if value < 1 << 31 else value - (1 << 32))
+    assert tags_code_of(text) == (value if value < 1 << 31 else value - (1 << 32))
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_codes_are_signed_32_bit_numbers_by_javas_rule(text):
     ],
 )
 def test_subscriptions_name_tags(subscription, found):
-    assert tags.split(subscription) == found
-    assert tags.codes_of(subscription) == ({tags.code_of(tag) for tag in found} if found else None)
+    assert tags_of(subscription) == found
+    assert tag_codes_of(subscription) == ({tags_code_of(tag) for tag in found} if found else None)
 
 
 def test_long_tags_are_not_remembered() -> None:
     tracemalloc.start()
     try:
         for number in range(20):
-            tags.code_of(f"{number}" + "x" * 20_000)
+            tags_code_of(f"{number}" + "x" * 20_000)
         assert tracemalloc.get_traced_memory()[0] < 1 << 18
     finally:
         tracemalloc.stop()

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from mqguard.model.errors import AttributesInvalid
-from mqguard.model.topic import TopicConfig, change_attributes, perm_fault
+from mqguard.model.topic import AttributesInvalid, TopicConfig, change_attributes, perm_fault
 
 
 def test_permissions():

@@ -1,6 +1,6 @@
 """Versions of tables."""
 
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion
 
 
 def test_each_change_counts():

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.model.topic import TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion, TopicConfig
 from mqguard.namesrv import registration
 from mqguard.namesrv.registration import read_registration
 from mqguard.remoting.errors import BodyInvalid

@@ -3,8 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mqguard.model.topic import TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion, TopicConfig
 from mqguard.namesrv.route_table import (
     BROKER_LIFE_MS,
     BrokerRoute,

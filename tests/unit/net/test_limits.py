@@ -5,8 +5,7 @@ import resource
 
 import pytest
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.net.limits import RateLimitedLog, allow_files, largest_consumer
 
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.net.places import Places
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.net import scheduler as module
 from mqguard.net.scheduler import ANONYMOUS_BUDGET_S, BUDGET_S, Account, Scheduler
 from tests.fixtures.clock import ManualTimer

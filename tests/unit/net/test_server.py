@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.net import link, scheduler
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.scheduler import Account, Lane

@@ -36,8 +36,7 @@ from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
 from mqguard.guard.denial import Denial, DenialLog, facts_of
-from mqguard.model.clock import Clock
-from mqguard.model.gc_control import gc_disabled
+from mqguard.model.process import Clock, gc_disabled
 from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
 from mqguard.remoting.bodies.codec import decode, encode

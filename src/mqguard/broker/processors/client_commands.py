@@ -15,8 +15,8 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.group_members import Client
-from mqguard.model import ids
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
+from mqguard.model.record import parse_offset_id
 from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode
 from mqguard.remoting.bodies.groups import ConsumerStatus
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -64,7 +64,7 @@ class ClientCommandProcessor:
     def consume_directly(self, request: Request) -> None:
         """Have a consumer take one stored message now (309)."""
         header = read(request.command.ext, ConsumeDirectlyHeader)
-        place = ids.parse_offset_id(header.msg_id or "")
+        place = parse_offset_id(header.msg_id or "")
         if place is None:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER, f"msgId `{header.msg_id or ''}` is not an offset message id"

@@ -10,9 +10,9 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
-from mqguard.model import tags
-from mqguard.model.channel import Channel
-from mqguard.model.clock import Clock
+from mqguard.model.peer import Channel
+from mqguard.model.process import Clock
+from mqguard.model.properties import tags_code_of, tags_of
 from mqguard.remoting.bodies.clients import (
     CheckClient,
     ConsumerConnection,
@@ -241,8 +241,8 @@ def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscri
     kind = data.expression_type or "TAG"
     found = filters.get(data.sub_string)
     if found is None:
-        wanted = tags.split(data.sub_string)
-        found = filters[data.sub_string] = wanted, frozenset(map(tags.code_of, wanted))
+        wanted = tags_of(data.sub_string)
+        found = filters[data.sub_string] = wanted, frozenset(map(tags_code_of, wanted))
     wanted, codes = found if kind == "TAG" else _NO_FILTER
     return Subscription(
         data.topic,

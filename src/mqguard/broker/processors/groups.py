@@ -9,7 +9,7 @@ from mqguard.broker.report_bodies import page_of
 from mqguard.dispatch.request import Handler, Request
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
-from mqguard.model.group import SubscriptionGroupConfig
+from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.remoting.bodies.codec import Body, decode, encode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs, GroupTable
 from mqguard.remoting.codes import RequestCode

@@ -18,8 +18,9 @@ from mqguard.engine.fair_shares import Rounds
 from mqguard.engine.fetch import Fetched, FetchStatus
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended as GuardParked
-from mqguard.model import names, tags
-from mqguard.model.clock import Clock
+from mqguard.model import names
+from mqguard.model.process import Clock
+from mqguard.model.properties import tag_codes_of
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
@@ -376,10 +377,10 @@ def _is_at_end(header: PullHeader, fetched: Fetched) -> bool:
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
 
 
-_remembered = functools.lru_cache(maxsize=4096)(tags.codes_of)
+_remembered = functools.lru_cache(maxsize=4096)(tag_codes_of)
 
 
 def _codes(expression: str) -> frozenset[int] | None:
     if not expression or expression == "*":
         return None
-    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else tags.codes_of(expression)
+    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else tag_codes_of(expression)

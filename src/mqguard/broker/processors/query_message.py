@@ -7,7 +7,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
 from mqguard.engine.messages import SendBack
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write

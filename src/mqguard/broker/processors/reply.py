@@ -18,7 +18,7 @@ from mqguard.engine.errors import MessageIllegal
 from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.model import properties
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.headers.codec import write

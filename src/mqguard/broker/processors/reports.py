@@ -10,8 +10,9 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.group_members import Subscription
-from mqguard.model import properties, record, tags
-from mqguard.model.clock import Clock
+from mqguard.model import properties, record
+from mqguard.model.process import Clock
+from mqguard.model.properties import tags_code_of
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.groups import ConsumeStats, ConsumeStatsList, TimeSpans
 from mqguard.remoting.bodies.tables import TopicList
@@ -136,7 +137,7 @@ class Reports:
 def _entry(data: bytes, subscription: Subscription | None) -> EntryView:
     message = record.decode(data)
     text = properties.parse(message.properties.decode(errors="replace")).get(properties.TAGS)
-    code = tags.code_of(text) if text else 0
+    code = tags_code_of(text) if text else 0
     wanted = subscription.codes if subscription else frozenset()
     return EntryView(
         physic_offset=message.physical_offset,

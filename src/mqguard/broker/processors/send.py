@@ -16,7 +16,7 @@ from mqguard.engine.errors import NoSuchTopic
 from mqguard.engine.messages import SendRequest, Sent
 from mqguard.guard.errors import Refused
 from mqguard.model import names, properties
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.send import read_send

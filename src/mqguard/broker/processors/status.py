@@ -8,7 +8,7 @@ from mqguard.broker.throughput import Traffic
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
-from mqguard.model.clock import Clock
+from mqguard.model.process import Clock
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.tables import DataVersionBody, KvBody
 from mqguard.remoting.codes import SERVER_VERSION, RequestCode, ResponseCode

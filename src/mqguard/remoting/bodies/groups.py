@@ -2,8 +2,7 @@
 
 import msgspec
 
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion, SubscriptionGroupConfig
 from mqguard.remoting.bodies.codec import Body, MessageQueue
 from mqguard.remoting.bodies.tables import DataVersionBody
 

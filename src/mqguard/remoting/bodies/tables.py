@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion
 from mqguard.remoting.bodies.codec import Body
 
 

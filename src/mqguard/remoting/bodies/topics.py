@@ -2,8 +2,7 @@
 
 import msgspec
 
-from mqguard.model.topic import TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion, TopicConfig
 from mqguard.remoting.bodies.codec import Body, MessageQueue
 from mqguard.remoting.bodies.tables import DataVersionBody
 

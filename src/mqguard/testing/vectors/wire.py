@@ -16,8 +16,7 @@ from mqguard.dispatch.request import Request, explain
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import AdmittedRequest, Identity, RequiredPermission
 from mqguard.guard.errors import Refused
-from mqguard.model.channel import Channel
-from mqguard.model.peer import Peer
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.link import WorkQueue

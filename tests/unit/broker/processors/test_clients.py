@@ -9,8 +9,7 @@ from mqguard.auth.user import Subject, UserStatus
 from mqguard.broker.processors import clients
 from mqguard.engine.clients import CLIENT_LIFE_MS, PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from tests.unit.broker.conftest import House, acl
 

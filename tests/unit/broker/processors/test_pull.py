@@ -6,9 +6,9 @@ from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
-from mqguard.model import record, tags
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
+from mqguard.model import record
+from mqguard.model.properties import tag_codes_of
+from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
 from tests.unit.broker.conftest import SECRET, House, answer_to
@@ -250,7 +250,7 @@ def test_a_disabled_group_gets_nothing(house):
 
 def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t"):
     wire = house.connect()
-    codes = tags.codes_of(expression) or frozenset()
+    codes = tag_codes_of(expression) or frozenset()
     subscription = Subscription(topic, expression, kind, codes=codes, version=version)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
     house.broker.clients.consume(Client("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mqguard.model import batch, record
+from mqguard.model import record
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.remoting.codes import ResponseCode
 from tests.unit.broker.conftest import House
 
@@ -39,7 +40,7 @@ def test_a_message_is_stored_as_it_came(house, code, ext):
 
 
 def test_a_batch_is_many_messages(house):
-    body = batch.encode([batch.BatchMessage(b"one"), batch.BatchMessage(b"two")])
+    body = encode_batch([BatchMessage(b"one"), BatchMessage(b"two")])
     answer = house.call(320, {**V2, "m": "true"}, body)
     assert answer.code == 0
     assert answer.ext["msgId"].count(",") == 1
@@ -48,7 +49,7 @@ def test_a_batch_is_many_messages(house):
 
 
 def test_a_torn_batch_is_refused_whole(house):
-    body = batch.encode([batch.BatchMessage(b"one"), batch.BatchMessage(b"two")])[:-1]
+    body = encode_batch([BatchMessage(b"one"), BatchMessage(b"two")])[:-1]
     assert house.call(320, V2, body).code == ResponseCode.MESSAGE_ILLEGAL
     house.call(310, V2, b"x")
     assert len(stored(house)) == 1

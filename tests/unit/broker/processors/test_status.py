@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.model import batch
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.remoting.codes import ResponseCode
 
 NEEDED = {
@@ -54,7 +54,7 @@ def test_messages_and_rates_are_counted(house):
     house.tick(10_000)
     table = runtime(house)
     assert (table["msgPutTotalTodayNow"], table["putMessageSizeTotal"]) == ("50", "500")
-    house.call(320, SEND, batch.encode([batch.BatchMessage(b"one"), batch.BatchMessage(b"two")]))
+    house.call(320, SEND, encode_batch([BatchMessage(b"one"), BatchMessage(b"two")]))
     assert runtime(house)["msgPutTotalTodayNow"] == "52"
     assert table["putTps"].split()[1:] == ["5.0000", "5.0000"]
     assert int(table["earliestMessageTimeStamp"]) > 0

@@ -2,9 +2,7 @@
 
 import pytest
 
-from mqguard.model.group import SubscriptionGroupConfig
-from mqguard.model.topic import TopicConfig
-from mqguard.model.version import DataVersion
+from mqguard.model.topic import DataVersion, SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.bodies import access, assignment, clients, groups, route, tables, topics
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 

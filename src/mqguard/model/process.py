@@ -1,8 +1,17 @@
-"""Python's cycle collector, disabled while code creates thousands of objects without cycles."""
+"""The process: its clock as an argument, and its cycle collector."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of time. No package below `runtime` reads a clock of its own."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since the epoch; the value never decreases within a process."""
+        ...  # pragma: no cover
 
 
 @contextmanager
