@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mqguard.admin.task_rights import BY_NAME, TASKS
 from mqguard.cli.main import mqguard
 from mqguard.config.loader import OPTIONS, SECTIONS
 from mqguard.config.option import Option
@@ -72,6 +73,47 @@ def cli_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def rights_page() -> str:
+    """`docs/rights-by-task.md`: the permissions that each task needs."""
+    lines = [
+        "# Rights by task",
+        MADE,
+        (
+            "The permissions that clients and tools need for a task, and no more. `mqguard user create` and "
+            "`mqguard acl add`, `set` and `create` take each task as an option, from the same list as this page."
+        ),
+        "",
+        "```",
+        "mqguard user create alice --producer orders",
+        "mqguard user create bob --consumer orders --group billing",
+        "mqguard acl add User:bob --consumer payments --group billing -i 10.0.0.0/8",
+        "```",
+        "",
+        (
+            "Options repeat and add up. `-i` limits the permissions to client addresses. After every change the "
+            "command shows the permissions gained and lost, and warns of those that cannot work alone."
+        ),
+        "",
+        (
+            "A client that is denied has a decision id in its error message, and `mqguard why ID` explains it. "
+            "[requirements.md](requirements.md) lists what every single request needs."
+        ),
+    ]
+    for task in TASKS:
+        topic = " TOPIC" if task.needs_topic else ""
+        group = " --group GROUP" if task.needs_group else ""
+        lines += ["", f"## {task.title}", "", f"`mqguard acl add User:NAME --{task.name}{topic}{group}`", ""]
+        lines += ["| resource | actions |", "|---|---|"]
+        lines += [f"| `{resource}` | {actions.replace(',', ', ')} |" for resource, actions in task.permissions]
+        if task.notes:
+            lines += ["", *(f"- {note}" for note in task.notes)]
+    lines += ["", "## In a policy file", "", "```yaml", "version: 1", "users:", "  bob: {secret: {env: BOB_SECRET}}"]
+    lines += ["policies:", "  User:bob:", "    custom:"]
+    for resource, actions in BY_NAME["consumer"].filled(["orders"], ["billing"]):
+        lines.append(f"      - {{resource: {resource}, actions: {actions}, decision: Allow}}")
+    return "\n".join([*lines, "```"]) + "\n"
+
+
 def _walk(command: click.Command, parent: click.Context | None) -> Iterator[click.Context]:
     context = click.Context(
         command,
@@ -90,6 +132,7 @@ def _walk(command: click.Command, parent: click.Context | None) -> Iterator[clic
 PAGES: dict[str, Callable[[], str]] = {
     "docs/config.md": config_page,
     "docs/cli.md": cli_page,
+    "docs/rights-by-task.md": rights_page,
 }
 """Every page that is made, and how."""
 

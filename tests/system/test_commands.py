@@ -22,7 +22,7 @@ def anonymous(server: Server, tmp_path: Path) -> Run:
 
 
 def test_what_is_sent_is_received_once(admin: Run) -> None:
-    assert admin("topic", "create", "t1", "--queues", "2").out == "created the topic t1\n"
+    assert admin("topic", "create", "t1", "--queues", "2").out == "created the topic t1 at broker-a: 2 queues, rw\n"
     sent = admin("send", "t1", "hello", "--tags", "A", "--keys", "k1 k2", "--json")
     assert sent.code == 0
     assert sent.lines[0]["topic"] == "t1"
@@ -76,29 +76,62 @@ def test_users_are_made_changed_listed_and_removed(admin: Run) -> None:
     assert admin("user", "get", "dave").code == 4
 
 
-def test_policies_are_made_shown_and_taken_back(admin: Run) -> None:
-    assert admin("user", "create", "erin").code == 0
-    assert admin("acl", "get", "User:erin").code == 4
-    assert admin("acl", "create", "User:erin", "-r", "Topic:a*,Group:g", "-a", "Pub,Sub", "-i", "10.0.0.0/8").code == 0
-    assert admin("acl", "create", "User:erin", "-r", "*", "-a", "Get", "-d", "Deny", "--policy", "Default").code == 0
-    lines = admin("acl", "get", "User:erin", "--json").lines
-    assert [(line["policyType"], line["resource"], line["actions"], line["decision"]) for line in lines] == [
-        ("Custom", "Topic:a*", "Pub,Sub", "Allow"),
-        ("Custom", "Group:g", "Pub,Sub", "Allow"),
-        ("Default", "*", "Get", "Deny"),
-    ]
-    assert lines[0]["sourceIps"] == "10.0.0.0/8"
-    assert admin("acl", "delete", "User:erin", "-r", "Topic:a*").code == 0
-    assert [line["resource"] for line in admin("acl", "list", "-s", "erin", "--json").lines] == ["Group:g", "*"]
-    assert admin("acl", "delete", "User:erin").code == 0
-    assert admin("acl", "get", "User:erin").code == 4
-
-
 def test_topics_are_listed_and_removed(admin: Run) -> None:
     assert admin("topic", "create", "t4", "--type", "FIFO").code == 0
-    assert "t4" in admin("topic", "list").out.splitlines()
+    listed = admin("topic", "list").out.splitlines()
+    assert "t4" in listed
+    assert not {"TBW102", "DefaultCluster", "broker-a", "DefaultCluster_REPLY_TOPIC"} & set(listed)
+    assert {"t4", "TBW102"} <= set(admin("topic", "list", "--all").out.splitlines())
     assert admin("topic", "delete", "t4").code == 0
     assert "t4" not in admin("topic", "list").out.splitlines()
+
+
+def test_a_topic_is_never_shrunk_without_a_flag(admin: Run) -> None:
+    """Messages in removed queues are not delivered, so neither a default nor a typing error removes queues."""
+    assert admin("topic", "create", "wide", "--queues", "16").code == 0
+    again = admin("topic", "create", "wide")
+    assert (again.code, again.out) == (1, "")
+    assert "exists at `broker-a` with 16 queues, rw: use `mqguard topic update`" in again.err
+    assert admin("topic", "create", "wide", "--queues", "16").out.startswith("nothing to change")
+    shrunk = admin("topic", "update", "wide", "--read-queues", "4")
+    assert shrunk.code == 1
+    assert shrunk.err.startswith("mqguard: nothing was changed: the topic `wide` has 16 queues, rw at `broker-a`")
+    assert admin("topic", "update", "wide", "--queues", "20").code == 0
+    (value,) = admin("topic", "update", "wide", "--queues", "4", "--shrink", "--json").lines
+    assert value["brokers"] == [
+        {
+            "broker": "broker-a",
+            "created": False,
+            "changed": True,
+            "readQueues": 4,
+            "writeQueues": 4,
+            "perm": 6,
+            "attributes": {},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("topic", "delete", "no-such-topic"), "the topic `no-such-topic` does not exist"),
+        (
+            ("topic", "update", "wide-open", "--queues", "8"),
+            "the topic `wide-open` does not exist; nearest: `wide-topic`",
+        ),
+        (("user", "delete", "franky"), "the user `franky` does not exist; nearest: `frank`"),
+        (("user", "update", "franky", "--status", "disable"), "the user `franky` does not exist; nearest: `frank`"),
+        (("user", "get", "franky"), "the user `franky` does not exist; nearest: `frank`"),
+        (("acl", "delete", "User:franky"), "the user `franky` does not exist; nearest: `frank`"),
+        (("acl", "delete", "User:frank"), "`User:frank` has no policies"),
+    ],
+)
+def test_a_missing_name_is_code_4_with_the_nearest_names(admin: Run, words: tuple[str, ...], error: str) -> None:
+    admin("topic", "create", "wide-topic")
+    admin("user", "create", "frank")
+    ended = admin(*words)
+    assert (ended.code, ended.out) == (4, "")
+    assert error in ended.err
 
 
 def test_an_unknown_cluster_is_said_with_the_known_ones(admin: Run) -> None:

@@ -1,7 +1,13 @@
 """Errors of administrative operations; errors of connections are in `net.errors`."""
 
+import difflib
+from collections.abc import Iterable
+
 from mqguard.errors import ErrorKind, MqguardError
 from mqguard.remoting.codes import ResponseCode
+
+MAX_NEAREST = 3
+"""Maximum number of similar names that an error names."""
 
 
 class AddressInvalid(MqguardError):
@@ -26,6 +32,18 @@ class SourceUnavailable(MqguardError):
 
 class ChangesIncomplete(MqguardError):
     """A broker refused its changes after others had made theirs."""
+
+
+class EntryExists(MqguardError):
+    """A change would replace an entry that exists."""
+
+
+class TopicExists(MqguardError):
+    """A topic to create exists with other settings."""
+
+
+class TopicShrinks(MqguardError):
+    """A topic would have fewer queues, and the caller has not allowed that."""
 
 
 class RotationUnknown(MqguardError):
@@ -59,3 +77,10 @@ def _name(code: int) -> str:
         return ResponseCode(code).name.lower().replace("_", " ")
     except ValueError:
         return f"response code {code}"
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """Return the names most like a name, as the end of an error; empty if no name is like it."""
+    by_key = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_key, n=MAX_NEAREST, cutoff=0.5)
+    return "; nearest: " + ", ".join(f"`{by_key[one]}`" for one in close) if close else ""

@@ -88,6 +88,11 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")(command)
 
 
+def examples(*commands: str) -> str:
+    """Return examples of a command as the end of its help, each without `mqguard`."""
+    return "\n".join(["\b", "Examples:", *(f"  mqguard {command}" for command in commands)])
+
+
 def end(code: Exit) -> NoReturn:
     """Leave a command with an exit code."""
     click.get_current_context().exit(code)

@@ -2,12 +2,14 @@
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mqguard.cli.acl import advice_about, show_changes
 from mqguard.cli.connection import FORMS, Connection, new_secret, with_connection
-from mqguard.cli.output import emit, json_option, table
+from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.task_options import tasks_of, with_tasks
 from mqguard.errors import NotFound
 
 if TYPE_CHECKING:
@@ -48,33 +50,60 @@ def user() -> None:
     """Create, change, delete and list users."""
 
 
-@user.command()
+@user.command(
+    epilog=examples(
+        "user create alice",
+        "user create bob --consumer orders --group billing",
+        "user create carol --secret file:carol.secret --producer orders",
+    )
+)
 @click.argument("name")
 @click.option("-p", "--secret", help=f"The user's secret: {FORMS} [default: typed, or random and printed].")
 @click.option(
     "-t", "--type", "kind", type=_KINDS, default="Normal", show_default=True, help="A Super user has all permissions."
 )
+@with_tasks
 @with_connection
 @json_option
-def create(connection: Connection, name: str, secret: str | None, kind: str, *, as_json: bool) -> None:
-    """Create the user NAME at every broker of the cluster."""
-    from mqguard.admin import users
-    from mqguard.config.secret import make_secret
+def create(connection: Connection, name: str, secret: str | None, kind: str, *, as_json: bool, **tasks: Any) -> None:
+    """Create the user NAME at every broker of the cluster, with the permissions of tasks if you name any.
 
+    Exit code 1: a user of that name exists.
+    """
+    from mqguard.admin import policy_changes, users
+    from mqguard.auth.policy import PolicyType
+    from mqguard.auth.user import Subject
+    from mqguard.config.secret import make_secret
+    from mqguard.errors import MqguardError
+
+    request, subject = tasks_of(tasks, ()), Subject(name)
+    if request is not None:
+        policy_changes.check_entries(subject, PolicyType.CUSTOM, request.entries("CLUSTER"))
     given = new_secret(name, secret)
     chosen = given or make_secret()
     with connection.client() as client:
-        for broker in client.brokers(connection.cluster):
+        brokers = client.brokers(connection.cluster)
+        for broker in brokers:
             users.create(client.at(broker.address), name, chosen, kind)
-    value = {"username": name, "userType": kind}
-    text = f"created the user {name}"
-    if given is None:
-        value["password"] = chosen.reveal()
-        text += f" with the secret {chosen.reveal()}"
-    emit(value, text, as_json=as_json)
+        value: dict[str, object] = {"username": name, "userType": kind}
+        text = f"created the user {name}"
+        if given is None:
+            value["password"] = chosen.reveal()
+            text += f" with the secret {chosen.reveal()}"
+        if request is None:
+            emit(value, text, as_json=as_json)
+            return
+        edit = policy_changes.add(request.entries(connection.cluster or brokers[0].cluster))
+        try:
+            changes = policy_changes.change_acl(client, connection.cluster, subject, {PolicyType.CUSTOM: edit})
+        except MqguardError:
+            # The user exists already, and a random secret is shown only here.
+            emit(value, text, as_json=as_json)
+            raise
+        show_changes(value, text, changes, advice_about(client, connection.cluster, changes), as_json=as_json)
 
 
-@user.command()
+@user.command(epilog=examples("user update alice --status disable", "user update alice --type Super"))
 @click.argument("name")
 @click.option("-p", "--secret", help=f"A new secret: {FORMS}.")
 @click.option("-t", "--type", "kind", type=_KINDS, help="A new type.")
@@ -84,16 +113,23 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
 def update(
     connection: Connection, name: str, secret: str | None, kind: str | None, status: str | None, *, as_json: bool
 ) -> None:
-    """Change the secret, type or status of the user NAME."""
+    """Change the secret, type or status of the user NAME, and show the permissions gained and lost.
+
+    Exit code 4: the user does not exist.
+    """
     from mqguard.admin import users
+    from mqguard.admin.policy_changes import change_user
 
     if secret is None and kind is None and status is None:
         raise click.UsageError("there is nothing to change: give `--secret`, `--type` or `--status`")
     chosen = None if secret is None else new_secret(name, secret)
+
+    def store(_broker: str, session: "Session", _before: object) -> None:
+        users.update(session, name, secret=chosen, user_type=kind, status=status)
+
     with connection.client() as client:
-        for broker in client.brokers(connection.cluster):
-            users.update(client.at(broker.address), name, secret=chosen, user_type=kind, status=status)
-    emit({"username": name}, f"changed the user {name}", as_json=as_json)
+        changes = change_user(client, connection.cluster, name, store)
+    show_changes({"username": name}, f"changed the user {name}", changes, [], as_json=as_json)
 
 
 @user.command()
@@ -167,18 +203,23 @@ def _print_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: i
     emit(value, text, as_json=as_json)
 
 
-@user.command()
+@user.command(epilog=examples("user delete alice"))
 @click.argument("name")
 @with_connection
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:
-    """Delete the user NAME and its policies."""
+    """Delete the user NAME and its policies, and show the permissions lost.
+
+    Exit code 4: the user does not exist.
+    """
     from mqguard.admin import users
+    from mqguard.admin.policy_changes import change_user
 
     with connection.client() as client:
-        for broker in client.brokers(connection.cluster):
-            users.delete(client.at(broker.address), name)
-    emit({"username": name}, f"deleted the user {name}", as_json=as_json)
+        changes = change_user(
+            client, connection.cluster, name, lambda _broker, session, _before: users.delete(session, name)
+        )
+    show_changes({"username": name}, f"deleted the user {name}", changes, [], as_json=as_json)
 
 
 @user.command()
@@ -191,12 +232,14 @@ def get(connection: Connection, name: str, *, as_json: bool) -> None:
     Exit code 4: the user does not exist.
     """
     from mqguard.admin import users
+    from mqguard.admin.errors import nearest_names
 
     with connection.client() as client:
         broker = client.brokers(connection.cluster)[0]
         found = users.get(client.at(broker.address), name)
-    if found is None:
-        raise NotFound(f"the user `{name}` does not exist")
+        if found is None:
+            known = [one.name for one in users.find(client.at(broker.address))]
+            raise NotFound(f"the user `{name}` does not exist{nearest_names(name, known)}")
     _show([found], as_json=as_json)
 
 
