@@ -212,7 +212,6 @@ class Broker:
                 self._requests,
                 self._unfinished,
                 lambda group: self._locks.holds_any(group, clock.now_ms()),
-                settings,
                 clock,
             ).handlers(),
             self._pulling.handlers(),

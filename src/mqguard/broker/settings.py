@@ -36,8 +36,6 @@ class BrokerSettings:
         name: Name of the broker (`brokerName`), the same for a master and its slaves.
         broker_id: 0 for a master (`brokerId`).
         address: `host:port` under which clients reach the broker.
-        region: Told to producers, which write it into traces (`regionId`).
-        trace_on: Whether clients are to send traces (`traceOn`).
         long_polling: Whether a pull without a message waits (`longPollingEnable`).
         waiting_pulls: Maximum number of pulls that wait at a time. One connection has an eighth of the places at most;
             if all are taken, the user with most of them gives way.
@@ -51,8 +49,6 @@ class BrokerSettings:
     name: str = "broker-a"
     broker_id: int = 0
     address: str = "127.0.0.1:10911"
-    region: str = "DefaultRegion"
-    trace_on: bool = True
     long_polling: bool = True
     waiting_pulls: int = 100_000
     secret_exposure: SecretExposure = SecretExposure.SEALED

@@ -9,6 +9,7 @@ from pathlib import Path
 from mqguard.auth.user import Secret
 from mqguard.config import option
 from mqguard.config.option import Option
+from mqguard.model.properties import DEFAULT_REGION
 
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
@@ -37,7 +38,7 @@ BIND_ADDRESS = Option(
     says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
     apache_default="`0.0.0.0`",
 )
-REGION_ID = Option("regionId", option.NAME, "DefaultRegion", "The name of the region, sent to clients.", "broker")
+REGION_ID = Option("regionId", option.NAME, DEFAULT_REGION, "The name of the region, sent to clients.", "broker")
 TRACE_ON = Option("traceOn", option.BOOLEAN, default=True, help="True if clients should send traces.", section="broker")
 NAMESRV_LISTEN_PORT = Option(
     "namesrvListenPort", option.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True

@@ -96,13 +96,7 @@ class Producer:
         self.full: str | None = None
         self.down: str | None = None
         self.waiting_full: str | None = None
-        self._suffix = properties.text_of(
-            {
-                properties.MSG_REGION: settings.region,
-                properties.TRACE_ON: "true" if settings.trace_on else "false",
-                properties.CLUSTER: settings.cluster,
-            }
-        )
+        self._suffix = properties.text_of({**settings.trace_fields(), properties.CLUSTER: settings.cluster})
 
     def send(self, request: SendRequest) -> Sent:
         """Check a message and stage it; see `Engine.send`."""

@@ -1,50 +1,52 @@
-"""What the engine can be told."""
+"""Settings of the engine."""
 
 import dataclasses
 
 from mqguard.model.names import TRACE_TOPIC
+from mqguard.model.properties import DEFAULT_REGION, trace_fields
 
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Settings of the engine; names in parentheses are the keys of `broker.conf`.
+    """Settings of the engine; names in parentheses are keys of `broker.conf`.
 
     Attributes:
         cluster: Name of the cluster (`brokerClusterName`).
         broker: Name of the broker (`brokerName`).
-        address: The broker's reachable IP address (`brokerIP1`); it goes into every message and message id.
-        port: The broker's reachable port (`listenPort`).
-        region: Written into every message (`regionId`).
-        trace_on: Whether clients are told to trace (`traceOn`).
-        auto_create_topic: Whether a send makes a missing topic (`autoCreateTopicEnable`).
-        auto_create_group: Whether a consumer makes a missing group (`autoCreateSubscriptionGroup`).
+        address: IP address at which clients reach the broker (`brokerIP1`), written into messages and their ids.
+        port: Port at which clients reach the broker (`listenPort`).
+        region: Name of the region (`regionId`), written into every message.
+        trace_on: True if clients should send traces (`traceOn`), written into every message.
+        auto_create_topic: True if a send creates a missing topic (`autoCreateTopicEnable`).
+        auto_create_group: True if a consumer creates a missing group (`autoCreateSubscriptionGroup`).
         max_topics: Maximum number of topics, without those of the broker itself and of groups (`maxTopics`).
         max_topics_per_user: Maximum number of topics that one user has created (`maxTopicsPerUser`).
         max_groups: Maximum number of consumer groups (`maxSubscriptionGroups`).
         max_groups_per_user: Maximum number of groups that one user has created (`maxSubscriptionGroupsPerUser`).
         default_queues: Queues of the template topic (`defaultTopicQueueNums`).
-        max_message_bytes: Largest body (`maxMessageSize`).
-        max_fetch_messages: Most messages of one fetch (`maxTransferCountOnMessageInMemory`).
-        max_fetch_bytes: Most bytes of one fetch (`maxTransferBytesOnMessageInMemory`).
-        sync_flush: Whether an acknowledgement waits for the disk (`flushDiskType` is `SYNC_FLUSH`).
-        delay_levels: Times of the delay levels (`messageDelayLevel`).
-        timer_max_seconds: How far ahead a message may be delivered (`timerMaxDelaySec`).
-        reserved_hours: Messages older than this are deleted (`fileReservedTime`); 0 keeps them.
-        max_bytes: When more bytes than this are kept, the oldest messages of the largest topic are deleted; 0 sets no
-            limit.
-        trace_topic: Topic to which clients send traces, for which they need no grant (`msgTraceTopicName`).
-        trace_bytes: The same limit for the trace topic alone; 0 is a sixteenth of `max_bytes`, or 256 MiB without it.
-        max_disk_ratio: Sends are refused when more of the disk than this is in use (`diskMaxUsedSpaceRatio` / 100).
-        process: A number that tells this process from others on the host, for unique ids.
+        max_message_bytes: Maximum bytes of a body (`maxMessageSize`).
+        max_fetch_messages: Maximum messages of one fetch (`maxTransferCountOnMessageInMemory`).
+        max_fetch_bytes: Maximum bytes of one fetch (`maxTransferBytesOnMessageInMemory`).
+        sync_flush: True if a commit waits for the disk (`flushDiskType` is `SYNC_FLUSH`).
+        delay_levels: Delays of the levels (`messageDelayLevel`).
+        timer_max_seconds: Maximum delay of a message for a time (Apache: `timerMaxDelaySec`; no option sets it).
+        reserved_hours: Age in hours at which messages are deleted (`fileReservedTime`); 0 keeps them.
+        max_bytes: Maximum bytes of all messages (`maxStoreBytes`). Beyond it the oldest messages of the largest topic
+            are deleted; 0 sets no limit.
+        trace_topic: Topic to which clients send traces without a grant (`msgTraceTopicName`).
+        trace_bytes: Maximum bytes of the trace topic (`maxTraceBytes`). 0 means a sixteenth of `max_bytes`, or 256 MiB
+            if that is 0 too.
+        max_disk_ratio: Used part of the disk above which sends are rejected (`diskSpaceWarningLevelRatio` / 100).
+        process: Number of this process, which makes unique ids unique on the host.
     """
 
     cluster: str = "DefaultCluster"
     broker: str = "broker-a"
     address: str = "127.0.0.1"
     port: int = 10911
-    region: str = "DefaultRegion"
+    region: str = DEFAULT_REGION
     trace_on: bool = True
     auto_create_topic: bool = True
     auto_create_group: bool = True
@@ -65,3 +67,7 @@ class EngineSettings:
     trace_bytes: int = 0
     max_disk_ratio: float = 0.95
     process: int = 0
+
+    def trace_fields(self) -> dict[str, str]:
+        """Return the properties of every message that clients need for traces; see `properties.trace_fields`."""
+        return trace_fields(self.region, trace_on=self.trace_on)

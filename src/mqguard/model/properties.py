@@ -41,6 +41,17 @@ TIMER_KEYS = (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS)
 """Properties that request delivery at any time, not by level; the first of several counts (Apache: `HookUtils`)."""
 
 
+DEFAULT_REGION = "DefaultRegion"
+
+
+def trace_fields(region: str, *, trace_on: bool) -> dict[str, str]:
+    """Return what producers and consumers need for traces: properties of messages, and fields of responses to sends.
+
+    Clients read both without a check that they are present.
+    """
+    return {MSG_REGION: region, TRACE_ON: "true" if trace_on else "false"}
+
+
 def parse(text: str) -> dict[str, str]:
     """Parse a property text; of two pairs with one key the last one counts, as in Java."""
     found: dict[str, str] = {}

@@ -180,8 +180,6 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         cluster=get(server_options.CLUSTER_NAME),
         name=get(server_options.BROKER_NAME),
         broker_id=get(server_options.BROKER_ID),
-        region=get(server_options.REGION_ID),
-        trace_on=get(server_options.TRACE_ON),
         long_polling=get(server_options.LONG_POLLING),
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
         nobody_administers=not get(access_options.AUTHENTICATION_ENABLED),

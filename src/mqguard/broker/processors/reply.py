@@ -54,6 +54,7 @@ class ReplyProcessor:
         self._requests = requests
         self._questions = questions
         self._settings = settings
+        self._trace_fields = engine.settings.trace_fields()
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
@@ -79,7 +80,7 @@ class ReplyProcessor:
         asked = self._asked(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request.kept(), header.queue_id, asked, self._requests, self._ext())
+        answer = _Answer(request.kept(), header.queue_id, asked, self._requests, self._trace_fields)
         is_sent = self._questions.ask(
             asked.link.peer.channel,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
@@ -131,12 +132,6 @@ class ReplyProcessor:
             reconsume_times=header.reconsume_times,
             unit_mode=bool(header.unit_mode),
         )
-
-    def _ext(self) -> dict[str, str]:
-        return {
-            "MSG_REGION": self._settings.region,
-            "TRACE_ON": "true" if self._settings.trace_on else "false",
-        }
 
 
 class _Answer:

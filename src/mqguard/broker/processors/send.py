@@ -7,7 +7,6 @@ from typing import Final
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
-from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.request import Handler, Request, RequestRefused
@@ -35,7 +34,6 @@ class SendProcessor:
         requests: Remembers messages that wait for a reply.
         unfinished: Batches that take several turns.
         in_order: Whether a group consumes in order now.
-        settings: See `BrokerSettings`.
     """
 
     def __init__(
@@ -45,7 +43,6 @@ class SendProcessor:
         requests: OpenRequests,
         unfinished: UnfinishedBatches,
         in_order: Callable[[str], bool],
-        settings: BrokerSettings,
         clock: Clock,
     ) -> None:
         self._requests = requests
@@ -55,8 +52,7 @@ class SendProcessor:
         self._traffic = traffic
         self._engine = engine
         self._send = engine.send
-        self._region = settings.region
-        self._trace_on = "true" if settings.trace_on else "false"
+        self._trace_fields = engine.settings.trace_fields()
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""
@@ -120,14 +116,12 @@ class SendProcessor:
         traffic = self._traffic
         traffic.put += count
         traffic.put_bytes += size
-        # Clients read MSG_REGION and TRACE_ON without looking whether they are there.
         ext = {
             "msgId": sent.message_id,
             "queueId": str(sent.queue_id),
             "queueOffset": str(sent.queue_offset),
             "transactionId": sent.unique_id,
-            "MSG_REGION": self._region,
-            "TRACE_ON": self._trace_on,
+            **self._trace_fields,
         }
         return Reply(0, ext, b"", None, stored=True)
 

@@ -94,8 +94,6 @@ class SendAnswer(
         "transaction_id": "transactionId",
         "batch_uniq_id": "batchUniqId",
         "recall_handle": "recallHandle",
-        "region": "MSG_REGION",
-        "trace_on": "TRACE_ON",
     },
 ):
     """Answer of a stored send.
@@ -103,8 +101,6 @@ class SendAnswer(
     Attributes:
         msg_id: Offset message ids, joined by commas for a batch.
         queue_offset: Offset of the first message.
-        region: Always present, because clients read it unchecked.
-        trace_on: True if clients should trace; always present too.
     """
 
     msg_id: str
@@ -113,8 +109,6 @@ class SendAnswer(
     transaction_id: str | None = None
     batch_uniq_id: str | None = None
     recall_handle: str | None = None
-    region: str = "DefaultRegion"
-    trace_on: bool = True
 
 
 class SendBackHeader(Header):
