@@ -1,4 +1,6 @@
-"""The rules of language in CONTRIBUTING.md hold: each banned form has a count per area that may only fall.
+"""The rules of language in CONTRIBUTING.md hold, and tests keep to public names and shared helpers.
+
+Each banned form has a count per area that may only fall.
 
 `python tests/house/test_language.py --write` rewrites the table of counts, `--list [AREA]` shows every hit.
 """
@@ -94,6 +96,10 @@ NO_VERB = re.compile(
 )
 NOT_A_GERUND = {"string", "ring"}
 MESSAGE = re.compile(r"[A-Za-z]{2,} [a-z`{]")
+PRIVATE = re.compile(r"_[a-zA-Z]\w*")
+OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
+# A helper of two lines may be repeated; a longer one belongs to `tests/fixtures`.
+MAX_COPIED_LINES = 2
 HIDDEN = re.compile(r"``.*?``|`[^`\n]*`|\"https?://\S+|https?://\S+", re.DOTALL)
 
 
@@ -251,9 +257,44 @@ def name_hits() -> Iterator[Hit]:
                 yield Hit(area_of(path), "class means two things", path, line, name)
 
 
+def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield each place that reaches into a private name of something else: `x._name`, or its name given to a patch."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr):
+            if ast.unparse(node.value) not in {"self", "cls", "super()"} and node.attr not in OF_NAMED_TUPLES:
+                yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr") and len(node.args) > 1:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and PRIVATE.fullmatch(str(name.value)):
+                yield node.lineno, ast.unparse(node)[:60]
+
+
+def is_long_helper(node: ast.FunctionDef) -> bool:
+    """True if a function of a test file is no test and too long to be repeated."""
+    return not node.name.startswith("test_") and len(ast.unparse(node).splitlines()) > MAX_COPIED_LINES
+
+
+def hits_in_tests() -> Iterator[Hit]:
+    """Yield what makes tests hard to change: private names, and helpers that several files define again."""
+    places: defaultdict[tuple[str, str], list[tuple[Path, int, str]]] = defaultdict(list)
+    for path in tracked("tests/*.py"):
+        tree = ast.parse(path.read_text())
+        for line, said in private_names(tree):
+            yield Hit(area_of(path), "private name in a test", path, line, said)
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("Test"):
+                places["class defined twice in tests", node.name].append((path, node.lineno, node.name))
+            elif isinstance(node, ast.FunctionDef) and is_long_helper(node):
+                body = ast.dump(ast.Module(node.body, []))
+                places["helper defined twice in tests", body].append((path, node.lineno, node.name))
+    for (rule, _), found in places.items():
+        if len(found) > 1:
+            yield from (Hit(area_of(path), rule, path, line, name) for path, line, name in found)
+
+
 def all_hits() -> list[Hit]:
     """Return every banned form in the repository."""
-    return [*(hit for text in prose() for hit in prose_hits(text)), *name_hits()]
+    return [*(hit for text in prose() for hit in prose_hits(text)), *name_hits(), *hits_in_tests()]
 
 
 def read_table() -> dict[tuple[str, str], int]:
@@ -305,6 +346,20 @@ def test_banned_forms_never_become_more() -> None:
 def test_a_banned_form_is_found(rule: str, kind: str, said: str) -> None:
     """Each rule finds an example of what it bans."""
     assert rule in {hit.rule for hit in prose_hits(Text("auth", TABLE, 1, kind, said))}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("engine._store.queue", ["engine._store"]),
+        ("self._store; cls._store; row._replace; x.__dict__; x.store", []),
+        ("monkeypatch.setattr(pull, '_clock', 1)", ["monkeypatch.setattr(pull, '_clock', 1)"]),
+        ("monkeypatch.setattr(pull, 'clock', 1)", []),
+    ],
+)
+def test_private_names_in_tests_are_found(code: str, expected: list[str]) -> None:
+    """Own attributes, those of named tuples and those between double underscores do not count."""
+    assert [said for _, said in private_names(ast.parse(code))] == expected
 
 
 @pytest.mark.parametrize(
