@@ -7,13 +7,7 @@ import pytest
 from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotWritable, StoreDown, StoreFull
 from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import PERM_READ, TopicConfig
-from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import begin_batch, make_engine, read
-
-
-@pytest.fixture
-def store():
-    return MemoryMessageStore()
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ from mqguard.model.properties import tags_code_of
 from mqguard.store.errors import StoreDamaged, StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.clock import ManualClock
 from tests.fixtures.engine import make_engine, message, pairs_of, read, send, ticked
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

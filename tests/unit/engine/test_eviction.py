@@ -16,14 +16,9 @@ from mqguard.store.rocksdb import RocksMessageStore
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.engine import make_engine, message, read, send
 
+STORES = ("memory", "rocksdb")
+
 TRACES = "RMQ_SYS_TRACE_TOPIC"
-
-
-@pytest.fixture(params=["memory", "rocksdb"])
-def store(request, tmp_path):
-    made = MemoryMessageStore() if request.param == "memory" else RocksMessageStore(tmp_path)
-    yield made
-    made.close()
 
 
 def run(engine, ticks=30):

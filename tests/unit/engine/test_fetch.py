@@ -7,13 +7,8 @@ from mqguard.engine.fetch import FetchStatus
 from mqguard.model.properties import tags_code_of
 from mqguard.model.topic import TopicConfig
 from mqguard.store.errors import StoreFailed
-from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.clock import START_MS
 from tests.fixtures.engine import make_engine, read, send
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -2,18 +2,7 @@
 
 import pytest
 
-from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import RecordingCompletion, make_engine, message
-
-
-@pytest.fixture
-def store():
-    return MemoryMessageStore()
-
-
-@pytest.fixture
-def engine(store):
-    return make_engine(store)
 
 
 def test_completions_wait_for_the_commit(engine):

@@ -8,11 +8,6 @@ from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import make_engine, message
 
 
-@pytest.fixture
-def engine():
-    return make_engine()
-
-
 def test_the_groups_of_the_tools_always_exist(engine):
     assert engine.groups.get("TOOLS_CONSUMER") == SubscriptionGroupConfig("TOOLS_CONSUMER")
     assert not engine.group_commit.pending

@@ -7,20 +7,10 @@ from mqguard.engine.errors import StoreDown
 from mqguard.engine.log import key_hash, key_hashes
 from mqguard.model import record
 from mqguard.store.errors import StoreFailed
-from tests.fixtures.clock import START_MS, ManualClock
-from tests.fixtures.engine import make_engine, send
+from tests.fixtures.clock import START_MS
+from tests.fixtures.engine import send
 
 FOR_EVER = (0, 1 << 60)
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture
-def engine(clock):
-    return make_engine(clock=clock)
 
 
 def bodies(found):

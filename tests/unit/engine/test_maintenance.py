@@ -5,13 +5,7 @@ import pytest
 from mqguard.engine.errors import StoreDown
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
-from tests.fixtures.clock import ManualClock
 from tests.fixtures.engine import RecordingCompletion, make_engine, message, read, send
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.mark.parametrize("step", ["space", "sweep", "first_physical"])

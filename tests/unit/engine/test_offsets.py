@@ -4,18 +4,7 @@ import pytest
 
 from mqguard.engine import offsets as offsets_module
 from mqguard.engine.errors import ConfigIllegal, LimitReached
-from mqguard.store.memory import MemoryMessageStore
 from tests.fixtures.engine import make_engine, message
-
-
-@pytest.fixture
-def store():
-    return MemoryMessageStore()
-
-
-@pytest.fixture
-def engine(store):
-    return make_engine(store)
 
 
 def test_offsets_are_kept_per_group_topic_and_queue(engine, store):

@@ -1,27 +1,14 @@
 """Deleting old messages."""
 
-import pytest
-
 from mqguard.engine.fetch import FetchStatus
 from mqguard.model.topic import TopicConfig
 from mqguard.store.memory import MemoryMessageStore
-from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.clock import START_MS
 from tests.fixtures.engine import make_engine, message, read, send
 
+STORES = ("memory", "rocksdb")
+
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture(params=["memory", "rocksdb"])
-def store(request, tmp_path):
-    made = MemoryMessageStore() if request.param == "memory" else RocksMessageStore(tmp_path)
-    yield made
-    made.close()
 
 
 def run(engine, clock, ticks=5):

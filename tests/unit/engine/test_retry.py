@@ -8,13 +8,7 @@ from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.messages import SendBack
 from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
-from tests.fixtures.clock import ManualClock
 from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, ticked
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
 
 
 @pytest.fixture

@@ -12,27 +12,12 @@ from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
-from tests.fixtures.clock import START_MS, ManualClock
+from tests.fixtures.clock import START_MS
 from tests.fixtures.engine import begin_batch, make_engine, message, pairs_of, read, send, ticked
 
+STORES = ("memory", "rocksdb")
+
 DAYS_3 = 3 * 24 * 3600 * 1000
-
-
-@pytest.fixture
-def clock():
-    return ManualClock()
-
-
-@pytest.fixture(params=["memory", "rocksdb"])
-def store(request, tmp_path):
-    made = MemoryMessageStore() if request.param == "memory" else RocksMessageStore(tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def engine(store, clock):
-    return make_engine(store, clock)
 
 
 @pytest.mark.parametrize(
