@@ -25,7 +25,7 @@ from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.throughput import Traffic
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
-from mqguard.dispatch.request import Handler, Request, explain
+from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension
 from mqguard.engine.clients import Clients, Notices
@@ -87,10 +87,10 @@ class BrokerPorts:
     manager: MetadataManager
     audit: AuditTrail
     configuration: ExposedConfiguration
-    refusals: DenialLog
+    denials: DenialLog
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
-    parking: Suspension | None = None
+    suspension: Suspension | None = None
     at_turn_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
 
@@ -116,7 +116,7 @@ class Broker:
         self.clients = Clients()
         self._locks = Locks()
         self._notices = Notices()
-        self._questions = ClientCalls()
+        self._client_calls = ClientCalls()
         self._requests = OpenRequests()
         self._unfinished = UnfinishedBatches(engine.group_commit)
         self._waiting: LongPolls[tuple[Request, PullHeader]] = LongPolls(settings.waiting_pulls)
@@ -139,8 +139,8 @@ class Broker:
             self._handlers(),
             self._explain,
             defer=engine.group_commit.defer,
-            questions=self._questions,
-            parking=ports.parking,
+            client_calls=self._client_calls,
+            suspension=ports.suspension,
             at_close=[self._closed],
             at_turn_end=[self._commit, self._apply_rights, self._tell, *ports.at_turn_end],
         )
@@ -156,7 +156,7 @@ class Broker:
         """Do what is due by the clock; call it every 50 ms or so, and end the turn after it."""
         now = self._clock.now_ms()
         self._pulling.expire()
-        self._questions.expire(now)
+        self._client_calls.expire(now)
         self._requests.expire(now)
         self._traffic.sample(now)
         if now - self._expired_ms >= EXPIRY_MS:
@@ -181,7 +181,7 @@ class Broker:
         for group in groups:
             self._notices.changed(group)
         for channel in channels:
-            self._questions.close(channel, "no heartbeat")
+            self._client_calls.close(channel, "no heartbeat")
 
     def _apply_rights(self) -> None:
         """Once rights have changed, have clients leave the groups that they may not consume as any more.
@@ -218,14 +218,14 @@ class Broker:
             OffsetProcessor(engine, self._resets).handlers(),
             ClientProcessor(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
             QueryMessageProcessor(engine, clock).handlers(),
-            ClientCommandProcessor(engine, self.clients, self._questions, settings, clock).handlers(),
-            ReplyProcessor(engine, self._requests, self._questions, address, settings, clock).handlers(),
+            ClientCommandProcessor(engine, self.clients, self._client_calls, settings, clock).handlers(),
+            ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
             TopicAdministration(engine, progress).handlers(),
             GroupAdministration(engine).handlers(),
             Connections(self.clients).handlers(),
             Reports(engine, self.clients, progress, address, clock).handlers(),
             OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
-            Decisions(ports.refusals, ports.manager).handlers(),
+            Decisions(ports.denials, ports.manager).handlers(),
             Status(engine, self.clients, self._traffic, ports.configuration, settings, clock, ports.metrics).handlers(),
         ]
         parts.append(AccessAdministration(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
@@ -238,7 +238,7 @@ class Broker:
     def _explain(self, code: int, exc: Exception) -> Reply:
         if isinstance(exc, StoreDown):
             self._complain(str(exc))
-        return explain(code, exc)
+        return error_reply(code, exc)
 
     def _complain(self, reason: str) -> None:
         """Tell the operator; clients are told anyway, but who runs the server does not see their errors."""
@@ -254,7 +254,7 @@ class Broker:
         if not self._notices:
             return
         for channel, group in self._notices.take(self.clients, self._clock.now_ms()):
-            self._questions.notify(channel, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
+            self._client_calls.notify(channel, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
 
     def _closed(self, link: Link) -> None:
         channel = link.peer.channel

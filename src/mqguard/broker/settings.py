@@ -40,9 +40,9 @@ class BrokerSettings:
         waiting_pulls: Maximum number of pulls that wait at a time. One connection has an eighth of the places at most;
             if all are taken, the user with most of them gives way.
         secret_exposure: See `SecretExposure` (`secretExposure`).
-        nobody_administers: Whether requests without an identity may change users and policies: only where
+        anonymous_administers: Whether requests without an identity may change users and policies: only where
             authentication is off.
-        question_ms: How long a client may take to answer a question passed on to it, in milliseconds.
+        client_call_timeout_ms: How long a client may take to answer a question passed on to it, in milliseconds.
     """
 
     cluster: str = "DefaultCluster"
@@ -52,8 +52,8 @@ class BrokerSettings:
     long_polling: bool = True
     waiting_pulls: int = 100_000
     secret_exposure: SecretExposure = SecretExposure.SEALED
-    nobody_administers: bool = False
-    question_ms: int = 10_000
+    anonymous_administers: bool = False
+    client_call_timeout_ms: int = 10_000
 
 
 class RuntimeOption(msgspec.Struct, frozen=True):

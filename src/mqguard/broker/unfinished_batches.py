@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from mqguard.dispatch.request import DeferredReply, Request, RequestRefused, explain
+from mqguard.dispatch.request import DeferredReply, Request, RequestRefused, error_reply
 from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.fair_shares import Shares
 from mqguard.engine.group_commit import GroupCommit
@@ -57,7 +57,7 @@ class UnfinishedBatches:
         number = self._number
         self._of.setdefault(channel, {})[number] = owner, size
         self._shares.change(owner, size)
-        request = request.kept()
+        request = request.without_body()
 
         def work(until: float) -> bool:
             if self._advance(request, batch, reply_to, until):
@@ -88,7 +88,7 @@ class UnfinishedBatches:
                 raise RequestRefused(ResponseCode.NO_PERMISSION, CHANGED)  # noqa: TRY301 - answered as all failures
             sent = batch.advance(until)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the request is answered
-            reply = explain(request.command.code, exc)
+            reply = error_reply(request.command.code, exc)
             request.respond(Reply(reply.code, remark=_with_extent(reply.remark, batch)))
             return False
         if sent is None:

@@ -66,48 +66,51 @@ class DeferredReply(msgspec.Struct, eq=False):
 
 
 Defer = Callable[[Completion], None]
-"""Takes the completion of a request whose changes are not stored yet."""
+"""Function that queues the completion of a request until its changes are committed."""
 
 
 class Request(msgspec.Struct):
     """One admitted request.
 
     Attributes:
-        command: What was sent.
-        link: Where the answer goes.
-        access: Who sent it, and the way to ask about resources that turn out to be touched.
+        command: The frame.
+        link: Connection of the sender, which gets the answer.
+        access: The sender's identity, and the checks of further resources that the handler finds.
     """
 
     command: Command
     link: Link
     access: AdmittedRequest
 
-    def kept(self) -> "Request":
-        """The same without its fields and body, for a request that waits: many wait, and each may be of megabytes."""
+    def without_body(self) -> "Request":
+        """Return the request without its fields and body, to be kept while it waits.
+
+        Many requests may wait, and each may have megabytes.
+        """
         command = self.command
         self.access.hold()
         return Request(Command(command.code, command.opaque, command.flag), self.link, self.access)
 
     def respond(self, reply: Reply) -> None:
-        """Answer a request whose handler has returned None; a one-way request is not answered."""
+        """Answer a request whose handler returned None; a one-way request gets no answer."""
         if not self.command.is_oneway:
             self.link.send(self.encode(reply))
 
     def encode(self, reply: Reply) -> bytes:
-        """Return the frame of a reply; of an error if the reply cannot be encoded."""
+        """Return the frame of a reply, or of an error if the reply cannot be encoded."""
         opaque = self.command.opaque
         try:
             return encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
         except LocalProtocolError as exc:
-            return encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be passed on: {exc}")
+            return encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be sent as a frame: {exc}")
 
 
 Handler = Callable[[Request], Reply | None]
-"""Serves one request code. None: the answer comes later (the request is parked), or none is wanted."""
+"""Handler of one request code. It returns None if the answer follows later or the request needs none."""
 
 
 class RequestRefused(MqguardError):
-    """A request that cannot be served as it is.
+    """The request cannot be served as it is.
 
     Attributes:
         code: Response code.
@@ -119,10 +122,10 @@ class RequestRefused(MqguardError):
 
 
 class ConfigurationRefused(MqguardError):
-    """A change of the configuration that is not possible over the wire. It names the key; nothing has changed."""
+    """The configuration cannot be changed like this over the wire. The message names the key; nothing has changed."""
 
 
-TABLE: dict[type[Exception], ResponseCode] = {
+RESPONSE_CODES: dict[type[Exception], ResponseCode] = {
     AuthenticationFailed: ResponseCode.NO_PERMISSION,
     MetadataRejected: ResponseCode.NO_PERMISSION,
     PolicyInvalid: ResponseCode.INVALID_PARAMETER,
@@ -151,17 +154,17 @@ TABLE: dict[type[Exception], ResponseCode] = {
 }
 
 
-def explain(code: int, exc: Exception) -> Reply:
-    """The answer that tells a peer of an error.
+def error_reply(code: int, exc: Exception) -> Reply:
+    """Return the answer for an error.
 
     Args:
         code: Request code, for the log.
-        exc: What went wrong.
+        exc: The error.
     """
     if isinstance(exc, (Refused, RequestRefused)):
         return Reply(exc.code, remark=str(exc))
     for kind in type(exc).__mro__:
-        found = TABLE.get(kind)
+        found = RESPONSE_CODES.get(kind)
         if found is not None:
             return Reply(found, remark=str(exc))
     _LOG.error("request code %d failed", code, exc_info=exc)

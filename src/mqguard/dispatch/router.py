@@ -1,14 +1,14 @@
-"""Frames in, answers out: the guard decides, a handler serves, one answer per request leaves.
+"""The request loop: the guard decides about each request, a handler serves it, and the client gets one answer.
 
-The router knows no request code. It is built from a table of handlers, which may be a broker's, a name server's, or
-both for one port that serves both.
+The router contains no request code. It gets a table of handlers: those of a broker, of a name server, or of both if one
+port serves both.
 """
 
-# Rule 1: nothing reaches a handler that the guard has not let in, and no success leaves while `access.pending`.
-# Rule 2: whatever a handler raises becomes an answer; what it was goes to the log, never to the peer.
+# Rule 1: a request reaches its handler only if the guard admitted it. While `access.pending`, no success is sent.
+# Rule 2: any exception of a handler becomes an answer. The log gets its details, the client does not.
 # Rule 3: a one-way request is served and never answered.
-# Rule 4: a handler of a request of a fixed form (`remoting.exact`) sees no other form of it.
-# Rule 5: a request that waits for plugins holds up no other. It may be served after later ones of its connection.
+# Rule 4: the handler of a request with a fixed form (`remoting.exact`) gets it only in that form.
+# Rule 5: a request that waits for plugins delays no other request. Later requests of its connection may overtake it.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -29,69 +29,69 @@ from mqguard.remoting.link import Link
 _LOG = logging.getLogger(__name__)
 
 UNSUPPORTED = " request type {} not supported"
-"""Apache's wording, blank included."""
-UNCHECKED = "internal error: the request was not checked in full, so it is refused"
+"""Apache's wording, including the leading blank."""
+UNCHECKED = "internal error: the request was not checked in full, so it was refused; see the server's log"
 
 
 class RequestGuard(Protocol):
     """The guard, as far as the router needs it."""
 
     def admit(self, command: Command, peer: Peer) -> AdmittedRequest:
-        """Let a request in, or raise.
+        """Return the admitted request.
 
         Raises:
-            Refused: With code and remark for the peer.
+            Refused: The request is denied; the error has the code and the remark for the client.
         """
         ...  # pragma: no cover
 
 
-Explain = Callable[[int, Exception], Reply]
-"""Says what a failure of a request of that code is on the wire, whatever it is."""
+ErrorReply = Callable[[int, Exception], Reply]
+"""Function that returns the answer for any exception of a request with that code."""
 
 
 class Router:
-    """Serves the frames of all connections of a port (`net.server.Application`).
+    """Request loop for all connections of a port (`net.server.Application`).
 
     Args:
-        guard: Decides about every request, known code or not.
+        guard: Guard, which decides about every request, also with an unknown code.
         handlers: Handler by request code.
-        explain: What failures become.
-        defer: Keeps answers back until the turn's writes are stored; None if no handler stores.
-        questions: Open requests of ours to clients.
-        parking: Where requests wait for plugins; without one they are refused.
-        at_close: Called with each connection that is gone.
-        at_turn_end: Called in order when all frames of an event-loop turn are served.
+        error_reply: Function that makes the answer from an exception.
+        defer: Queue that holds answers until the commit; None if no handler stores.
+        client_calls: Open calls to clients.
+        suspension: Store of requests that wait for plugins; without it they are refused.
+        at_close: Callbacks that get each closed connection.
+        at_turn_end: Callbacks that run in order when all frames of an event-loop cycle are served.
     """
 
     def __init__(
         self,
         guard: RequestGuard,
         handlers: Mapping[int, Handler],
-        explain: Explain,
+        error_reply: ErrorReply,
         *,
         defer: Defer | None = None,
-        questions: ClientCalls | None = None,
-        parking: Suspension | None = None,
+        client_calls: ClientCalls | None = None,
+        suspension: Suspension | None = None,
         at_close: Sequence[Callable[[Link], None]] = (),
         at_turn_end: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._guard = guard
         self._handlers = {code: _exact(code, handler) for code, handler in handlers.items()}
-        self._explain = explain
+        self._error_reply = error_reply
         self._defer = defer
-        self._questions = ClientCalls() if questions is None else questions
-        self._parking = NoSuspension() if parking is None else parking
-        self._at_close = (lambda link: self._questions.leave(link.peer.channel), *at_close)
+        self._client_calls = ClientCalls() if client_calls is None else client_calls
+        self._suspension = NoSuspension() if suspension is None else suspension
+        self._at_close = (lambda link: self._client_calls.leave(link.peer.channel), *at_close)
         self._at_turn_end = tuple(at_turn_end)
 
     @property
     def codes(self) -> frozenset[int]:
-        """The request codes that have a handler."""
+        """Return the request codes that have a handler."""
         return frozenset(self._handlers)
 
     def connected(self, link: Link) -> None:
-        """Make a new connection reachable for requests to its client."""
-        self._questions.connected(link)
+        """Register a new connection for calls to its client."""
+        self._client_calls.connected(link)
 
     def commands(self, link: Link, commands: list[Command]) -> None:
         """Serve frames in order."""
@@ -99,14 +99,14 @@ class Router:
         left = iter(commands)
         for command in left:
             if command.flag & FLAG_RESPONSE:
-                self._answered(link, command)
+                self._take_answer(link, command)
                 continue
             self._serve(link, command, admit)
             if link.work:
                 self._postpone(link, list(left))
 
     def _postpone(self, link: Link, commands: list[Command]) -> None:
-        """Serve commands after the work that a command before them has begun."""
+        """Serve commands after the work that an earlier command of the connection began."""
 
         def serve(_until: float) -> bool:
             self.commands(link, commands)
@@ -116,7 +116,7 @@ class Router:
             link.work.add(serve)
 
     def _serve(self, link: Link, command: Command, admit: Callable[[Command, Peer], AdmittedRequest]) -> None:
-        """Let a request in or not, have it handled, and answer it."""
+        """Have a request admitted and handled, and send its answer."""
         access: AdmittedRequest | None = None
         try:
             access = admit(command, link.peer)
@@ -124,68 +124,68 @@ class Router:
             reply = handler(Request(command, link, access)) if handler else _unsupported(command.code)
             if access.pending and (reply is None or reply.code == 0):
                 reply = _unchecked(command)
-        except PluginCallsPending as waits:
-            reply = self._park(link, command, waits, access)
+        except PluginCallsPending as pending:
+            reply = self._suspend(link, command, pending, access)
         except Exception as exc:  # noqa: BLE001, rule 2
-            reply = self._explain(command.code, exc)
+            reply = self._error_reply(command.code, exc)
         if reply is not None and not command.flag & FLAG_ONEWAY:
             self._send(link, command, reply)
 
-    def _park(
-        self, link: Link, command: Command, waits: PluginCallsPending, access: AdmittedRequest | None
+    def _suspend(
+        self, link: Link, command: Command, pending: PluginCallsPending, access: AdmittedRequest | None
     ) -> Reply | None:
-        """Go on with a request when the plugins that it waits for have answered, or their time is up.
+        """Suspend a request until its plugins have answered or timed out.
 
-        `access` is what the guard gave if the handler waits, None if the guard itself waits.
+        `access` is the guard's result if the handler waits, and None if the guard itself waits.
         """
-        answers = waits.answers
-        # The frames of the traceback hold the request: nothing that waits shall keep them.
-        waits.__traceback__ = None
+        results = pending.answers
+        # The frames of the traceback refer to the request. Without this line a suspended request would keep them.
+        pending.__traceback__ = None
         if access is not None:
             access.hold()
         try:
-            self._parking.park(link, command, waits, lambda: self._go_on(link, command, answers, access))
+            self._suspension.suspend(link, command, pending, lambda: self._resume(link, command, results, access))
         except Exception as exc:  # noqa: BLE001, rule 2
-            return self._explain(command.code, exc)
+            return self._error_reply(command.code, exc)
         return None
 
-    def _go_on(self, link: Link, command: Command, answers: PluginResults, access: AdmittedRequest | None) -> None:
-        """Look at a request from its beginning, or serve it from its beginning if it was let in.
+    def _resume(self, link: Link, command: Command, results: PluginResults, access: AdmittedRequest | None) -> None:
+        """Evaluate a suspended request again from its beginning; if it was admitted, only its handler runs again.
 
-        A request that was let in is looked at once more if its sender's rights changed while it waited.
+        If the sender's rights changed meanwhile, the guard decides about an admitted request once more.
         """
         if link.closed:
             return
         if access is not None and not access.is_current():
-            answers.renew()
+            results.renew()
             access = None
 
         def admit(command: Command, peer: Peer) -> AdmittedRequest:
-            return self._parking.resume(command, peer, answers) if access is None else access
+            return self._suspension.resume(command, peer, results) if access is None else access
 
         self._serve(link, command, admit)
 
     def closed(self, link: Link) -> None:
-        """Forget a connection."""
+        """Drop the state of a closed connection."""
         for callback in self._at_close:
             try:
                 callback(link)
-            except Exception:  # noqa: BLE001, one part's fault must not keep the others from cleaning up
+            except Exception:  # noqa: BLE001, the other callbacks must run
                 _LOG.exception("cleaning up after %s failed", link.peer.address)
 
     def end_of_turn(self) -> None:
-        """Commit, wake, and tell: whatever was to wait for the end of the turn."""
+        """Run the callbacks for the end of an event-loop cycle, such as the commit of its writes."""
         for callback in self._at_turn_end:
             try:
                 callback()
-            except Exception:  # noqa: BLE001, the next turn must come
-                _LOG.exception("the end of a turn failed")
+            except Exception:  # noqa: BLE001, the other callbacks must run
+                _LOG.exception("a callback at the end of an event-loop cycle failed")
 
     def _send(self, link: Link, command: Command, reply: Reply) -> None:
         try:
             frame = encode_reply(command.opaque, reply.code, reply.ext, reply.remark, reply.body)
         except Exception as exc:  # noqa: BLE001, rule 2
-            failure = self._explain(command.code, exc)
+            failure = self._error_reply(command.code, exc)
             link.send(encode_reply(command.opaque, failure.code, None, failure.remark))
             return
         if reply.stored and self._defer is not None:
@@ -193,18 +193,18 @@ class Router:
         else:
             link.send(frame)
 
-    def _answered(self, link: Link, command: Command) -> None:
+    def _take_answer(self, link: Link, command: Command) -> None:
         try:
-            known = self._questions.answer(link, command)
-        except Exception:  # noqa: BLE001, an answer has nobody to be refused to
-            _LOG.exception("the answer of %s to request %d was not understood", link.peer.address, command.opaque)
+            is_expected = self._client_calls.take_answer(link, command)
+        except Exception:  # noqa: BLE001, an answer gets no answer
+            _LOG.exception("processing the answer of %s to request %d failed", link.peer.address, command.opaque)
             return
-        if not known:
-            _LOG.debug("%s answers request %d, which nobody sent", link.peer.address, command.opaque)
+        if not is_expected:
+            _LOG.debug("dropped an answer of %s: no open call has the number %d", link.peer.address, command.opaque)
 
 
 def _exact(code: int, handler: Handler) -> Handler:
-    """The handler, or one that checks the request's form first. Other requests pay nothing for it."""
+    """Return the handler, wrapped in a check of the request's form if its code has one. Other codes have no cost."""
     if code not in FORMS:
         return handler
 
@@ -220,6 +220,6 @@ def _unsupported(code: int) -> Reply:
 
 
 def _unchecked(command: Command) -> Reply:
-    # INVARIANT of the guard: a request whose needs depend on what it touches is asked about before it succeeds.
-    _LOG.error("request code %d was served without asking about what it touches", command.code)
+    # INVARIANT of the guard: if the permissions depend on objects, the handler checks them before success.
+    _LOG.error("request code %d was served without a check of the objects that it reached", command.code)
     return Reply(ResponseCode.NO_PERMISSION, remark=UNCHECKED)

@@ -1,4 +1,4 @@
-"""Where requests wait for plugins: bounded, by number and by bytes, for all and for each connection."""
+"""Requests that wait for plugins, with limits of number and bytes for all requests and for each sender."""
 
 import collections
 from collections.abc import Callable, Sequence
@@ -13,34 +13,35 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.link import Link
 
 MAX_WAITING = 4_096
+"""Maximum number of suspended requests."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Bodies, fields with their names, and remarks of all requests that wait together."""
+"""Maximum bytes of all suspended requests: their bodies, fields with names, and remarks."""
 _SHARE = 4
-"""One user, or one address whose connections have not authenticated, may have a quarter of all places and bytes."""
+"""Divisor: one user, or one address before authentication, gets a quarter of all places and bytes."""
 
 
 class Suspension(Protocol):
-    """Where requests wait for plugins."""
+    """Store of requests that wait for plugins."""
 
-    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:
-        """Keep a request, and call `go_on` when its answers are there or its time is up."""
+    def suspend(self, link: Link, command: Command, pending: PluginCallsPending, resume: Callable[[], None]) -> None:
+        """Keep a request, and call `resume` when its plugins have answered or timed out."""
         ...  # pragma: no cover
 
-    def resume(self, command: Command, peer: Peer, answers: PluginResults) -> AdmittedRequest:
-        """Let a request in that has waited, or raise as the guard does.
+    def resume(self, command: Command, peer: Peer, results: PluginResults) -> AdmittedRequest:
+        """Decide about a request again, with the results of its plugins.
 
         Raises:
-            Refused: With code and remark for the peer.
-            Waits: For more.
+            Refused: The request is denied; the error has the code and the remark for the client.
+            PluginCallsPending: It has to wait for more plugins.
         """
         ...  # pragma: no cover
 
 
 class PluginCaller(Protocol):
-    """Asks plugins in threads."""
+    """Caller of plugins, in threads."""
 
     def ask(self, calls: Sequence[Call], answers: PluginResults, done: Callable[[], None]) -> None:
-        """Ask all at once, and call `done` in the event loop, once; never before this returns."""
+        """Start all calls, and call `done` once in the event loop, never before this method returns."""
         ...  # pragma: no cover
 
 
@@ -48,32 +49,32 @@ Resume = Callable[[Command, Peer, PluginResults], AdmittedRequest]
 
 
 class SuspendedRequests:
-    """Keeps requests within bounds while their plugins are asked; where there is no room, no plugin is asked.
+    """Suspended requests, within limits; if there is no room for one, its plugins are not called.
 
     Args:
-        asker: Asks.
-        resume: The guard's.
+        plugins: Caller of the plugins.
+        resume: Function of the guard that decides again with the results.
     """
 
-    def __init__(self, asker: PluginCaller, resume: Resume) -> None:
-        self._asker = asker
+    def __init__(self, plugins: PluginCaller, resume: Resume) -> None:
+        self._plugins = plugins
         self.resume: Resume = resume
         self._waiting = 0
         self._bytes = 0
-        # By user and no address, or by no user and the address before the connection has authenticated.
+        # The key is (user, ""), or ("", address block) before the connection has authenticated.
         self._waiting_of: collections.Counter[tuple[str, str]] = collections.Counter()
         self._bytes_of: collections.Counter[tuple[str, str]] = collections.Counter()
 
     def __len__(self) -> int:
         return self._waiting
 
-    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:
-        """See `Suspension`. Where there is no room, `go_on` is called at once."""
+    def suspend(self, link: Link, command: Command, pending: PluginCallsPending, resume: Callable[[], None]) -> None:
+        """Keep a request as `Suspension` does. If there is no room, call `resume` at once."""
         sender, size = _sender(link.peer), _size(command)
         if not self._has_room(sender, size):
-            # The guard makes a refusal of it, with a record and an id, as of whatever a plugin fails in.
-            waits.answers.over = BUSY
-            go_on()
+            # The guard makes a denial of this with an audit record and an id, like any failure of a plugin.
+            pending.answers.over = BUSY
+            resume()
             return
         self._waiting += 1
         self._bytes += size
@@ -87,14 +88,14 @@ class SuspendedRequests:
             self._bytes_of[sender] -= size
             if not self._waiting_of[sender]:
                 del self._waiting_of[sender], self._bytes_of[sender]
-            go_on()
+            resume()
 
-        self._asker.ask(waits.calls, waits.answers, done)
+        self._plugins.ask(pending.calls, pending.answers, done)
 
     def _has_room(self, sender: tuple[str, str], size: int) -> bool:
         if self._waiting >= MAX_WAITING or self._waiting_of.get(sender, 0) >= MAX_WAITING // _SHARE:
             return False
-        # A request that is bigger than a share finds room where its sender has no other.
+        # A request that is larger than a share gets room if its sender has no other one.
         held = self._bytes_of.get(sender, 0)
         fits_share = not held or held + size <= MAX_BYTES // _SHARE
         return fits_share and (not self._waiting or self._bytes + size <= MAX_BYTES)
@@ -111,20 +112,20 @@ def _size(command: Command) -> int:
 
 
 class NoSuspension:
-    """Where there are no plugins, nothing waits; what asks for it nevertheless is refused."""
+    """Suspension for a guard without plugins: no request can wait, so each is refused."""
 
-    def park(self, link: Link, command: Command, waits: PluginCallsPending, go_on: Callable[[], None]) -> None:  # noqa: ARG002
-        """Refuse.
-
-        Raises:
-            RequestRefused: Always.
-        """
-        raise RequestRefused(ResponseCode.NO_PERMISSION, "the request cannot wait for its checks here")
-
-    def resume(self, command: Command, peer: Peer, answers: PluginResults) -> AdmittedRequest:  # noqa: ARG002
-        """Refuse.
+    def suspend(self, link: Link, command: Command, pending: PluginCallsPending, resume: Callable[[], None]) -> None:  # noqa: ARG002
+        """Refuse the request.
 
         Raises:
             RequestRefused: Always.
         """
-        raise RequestRefused(ResponseCode.NO_PERMISSION, "the request cannot wait for its checks here")
+        raise RequestRefused(ResponseCode.NO_PERMISSION, "the request needs plugins, which this server does not have")
+
+    def resume(self, command: Command, peer: Peer, results: PluginResults) -> AdmittedRequest:  # noqa: ARG002
+        """Refuse the request.
+
+        Raises:
+            RequestRefused: Always.
+        """
+        raise RequestRefused(ResponseCode.NO_PERMISSION, "the request needs plugins, which this server does not have")

@@ -12,10 +12,10 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.server import Broker, BrokerPorts
-from mqguard.broker.settings import ExposedConfiguration as Told
+from mqguard.broker.settings import ExposedConfiguration
 from mqguard.config import access_options, loader, server_options
 from mqguard.config.loader import Configuration
-from mqguard.dispatch.request import explain
+from mqguard.dispatch.request import error_reply
 from mqguard.dispatch.router import Router
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.engine.engine import Engine
@@ -78,7 +78,7 @@ class Components:
             self._metrics = Metrics()
             metrics.observe_users(self._metrics, manager)
             metrics.observe_audit(self._metrics, audit_log)
-            guard, parking = self._guard(
+            guard, suspension = self._guard(
                 config,
                 GuardPorts(
                     metadata=manager,
@@ -95,7 +95,7 @@ class Components:
             self._engine = Engine(store, settings.engine_settings(config), clock)
             opened.callback(self._engine.group_commit.commit)
             routes = RouteTable()
-            told = {option.name: config.text(option) for option in loader.OPTIONS}
+            exposed = {option.name: config.text(option) for option in loader.OPTIONS}
             self._broker = Broker(
                 self._engine,
                 settings.broker_settings(config),
@@ -104,22 +104,22 @@ class Components:
                     clock=clock,
                     manager=manager,
                     audit=audit,
-                    configuration=Told(told),
-                    refusals=guard.refusals,
+                    configuration=ExposedConfiguration(exposed),
+                    denials=guard.refusals,
                     sealing_key=key,
                     announcer=routes,
-                    parking=parking,
+                    suspension=suspension,
                     at_turn_end=[audit_log.end_turn],
                     metrics=PrometheusCollector(self._metrics).samples,
                 ),
             )
-            self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, told)
+            self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, exposed)
             self.broker = self._broker.application
             self.namesrv = Router(
                 guard,
                 self._namesrv.handlers(),
-                explain,
-                parking=parking,
+                error_reply,
+                suspension=suspension,
                 at_close=[self._namesrv.closed],
                 at_turn_end=[audit_log.end_turn],
             )

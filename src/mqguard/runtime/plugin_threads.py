@@ -113,7 +113,7 @@ class _PluginPool:
 
 
 class PluginThreads:
-    """Asks plugins (`dispatch.suspended.Asker`).
+    """Asks plugins (`dispatch.suspended.PluginCaller`).
 
     Args:
         limit_ms: How long a request waits for all of its plugins.

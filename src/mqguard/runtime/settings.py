@@ -182,7 +182,7 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         broker_id=get(server_options.BROKER_ID),
         long_polling=get(server_options.LONG_POLLING),
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
-        nobody_administers=not get(access_options.AUTHENTICATION_ENABLED),
+        anonymous_administers=not get(access_options.AUTHENTICATION_ENABLED),
     )
 
 

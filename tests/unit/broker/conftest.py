@@ -65,14 +65,14 @@ class House:
         )
         self.broker = Broker(
             self.engine,
-            BrokerSettings(nobody_administers=not auth, **settings),
+            BrokerSettings(anonymous_administers=not auth, **settings),
             BrokerPorts(
                 guard=self.guard,
                 clock=self.clock,
                 manager=self.manager,
                 audit=self.audit,
                 configuration=self.configuration,
-                refusals=self.guard.refusals,
+                denials=self.guard.refusals,
                 sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
             ),

@@ -7,7 +7,7 @@ import pytest
 
 import mqguard
 from mqguard.auth.errors import MetadataRejected, MetadataStoreOccupied
-from mqguard.dispatch.request import INTERNAL, TABLE, RequestRefused, explain
+from mqguard.dispatch.request import INTERNAL, RESPONSE_CODES, RequestRefused, error_reply
 from mqguard.engine.errors import EngineError, NoSuchTopic
 from mqguard.errors import MqguardError
 from mqguard.guard.errors import Refused
@@ -32,16 +32,16 @@ def everything_imported():
 
 
 def test_every_error_of_the_engine_has_a_row():
-    assert {kind for kind in classes(EngineError) if kind not in TABLE} == set()
+    assert {kind for kind in classes(EngineError) if kind not in RESPONSE_CODES} == set()
 
 
 def test_every_row_is_an_error_of_ours_and_says_a_response_code():
-    assert all(issubclass(kind, MqguardError) for kind in TABLE)
-    assert all(isinstance(code, ResponseCode) and code != 0 for code in TABLE.values())
+    assert all(issubclass(kind, MqguardError) for kind in RESPONSE_CODES)
+    assert all(isinstance(code, ResponseCode) and code != 0 for code in RESPONSE_CODES.values())
 
 
 def test_the_nearest_row_counts():
-    reply = explain(310, MetadataStoreOccupied("another process holds the store"))
+    reply = error_reply(310, MetadataStoreOccupied("another process holds the store"))
     assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, "another process holds the store")
 
 
@@ -56,12 +56,12 @@ def test_the_nearest_row_counts():
     ],
 )
 def test_the_sentence_is_told(error, code):
-    reply = explain(310, error)
+    reply = error_reply(310, error)
     assert (reply.code, reply.remark) == (code, str(error))
 
 
 def test_what_nobody_foresaw_is_told_to_the_log_alone(caplog):
     for error in (ValueError("inner"), MqguardError("inner")):
-        reply = explain(310, error)
+        reply = error_reply(310, error)
         assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, INTERNAL)
     assert caplog.text.count("inner") == 2

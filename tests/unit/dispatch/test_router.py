@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from mqguard.dispatch.request import explain
+from mqguard.dispatch.request import error_reply
 from mqguard.dispatch.router import Router
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import AuditEvent
@@ -82,7 +82,7 @@ def test_an_answer_nobody_asked_for_is_dropped(house):
 def routed(house, handler):
     """A router with the house's guard and one handler for code 28."""
     guard = house.guard
-    return Router(guard, {28: handler}, explain)
+    return Router(guard, {28: handler}, error_reply)
 
 
 def test_a_fault_of_ours_tells_the_log_everything_and_the_peer_nothing(house, caplog):
@@ -121,10 +121,10 @@ def test_an_answer_that_cannot_be_encoded_is_an_error(house):
 def test_no_success_leaves_while_something_touched_is_unchecked(house, caplog):
     house.user("alice", ("Topic:t", "Get"))
     guard = house.guard
-    house.app = Router(guard, {33: lambda request: Reply(0, {}, b"a message of somebody")}, explain)
+    house.app = Router(guard, {33: lambda request: Reply(0, {}, b"a message of somebody")}, error_reply)
     answer = house.call(33, {"topic": "t", "offset": 0}, user="alice")
     assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
-    assert "without asking" in caplog.text
+    assert "without a check of the objects" in caplog.text
 
 
 def test_a_connection_that_closes_is_forgotten_by_all_parts_even_if_one_fails(house, caplog):
@@ -133,14 +133,14 @@ def test_a_connection_that_closes_is_forgotten_by_all_parts_even_if_one_fails(ho
     def fail(link):
         raise RuntimeError("part")
 
-    router = Router(house.guard, {}, explain, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear])
+    router = Router(house.guard, {}, error_reply, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear])
     wire = house.connect()
     router.closed(wire)
     assert seen == [wire]
     router.end_of_turn()
     assert seen == []
     assert "cleaning up" in caplog.text
-    assert "end of a turn" in caplog.text
+    assert "end of an event-loop cycle" in caplog.text
 
 
 def test_an_answer_of_a_client_that_breaks_its_handler_costs_nothing(house, caplog):
@@ -149,9 +149,9 @@ def test_an_answer_of_a_client_that_breaks_its_handler_costs_nothing(house, capl
     def broken(answer):
         raise ValueError("unreadable")
 
-    house.broker._questions.ask(wire.peer.channel, 307, {}, b"", house.clock.now + 1000, broken)
+    house.broker._client_calls.call(wire.peer.channel, 307, {}, b"", house.clock.now + 1000, broken)
     question = wire.frames.pop()
     command = house.command(310, SEND, b"x")
     house.give(wire, Command(0, question.opaque, FLAG_RESPONSE, 0, 0, None, {}, b""), command)
     assert answer_to(wire, command).code == 0
-    assert "not understood" in caplog.text
+    assert "processing the answer" in caplog.text

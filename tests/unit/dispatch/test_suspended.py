@@ -90,7 +90,7 @@ class ParkedHouse(House):
         self.guard = PluginGuard(settings, self.guard._ports, found)
         self.guard.refusals = self.guard._refuser._log = plain.refusals
         self.app._guard = self.guard
-        self.app._parking = self.parking = SuspendedRequests(self.asker, self.guard.resume)
+        self.app._suspension = self.suspended_requests = SuspendedRequests(self.asker, self.guard.resume)
         self.seen = 0
 
     def give(self, wire, *commands):
@@ -115,7 +115,7 @@ def everything(house):
     kept = [(topic, engine.offsets.of("g", topic)) for topic in engine.offsets.topics_of("g")]
     clients = house.broker.clients.group("g")
     members = sorted(channel.name for channel in clients.members) if clients else []
-    told = (house.routes.topics(), len(house.broker._questions), house.broker._waiting.__len__())
+    told = (house.routes.topics(), len(house.broker._client_calls), house.broker._waiting.__len__())
     return users, house.manager.list_acls(), topics, engine.groups.all(), offsets, kept, members, told
 
 
@@ -151,7 +151,7 @@ def test_every_code_is_served_after_waiting_as_without(code):
                 one = outcome(plain.call(code, ext, body, user=user), code)
                 other = outcome(parked.call(code, ext, body, user=user), code)
                 assert one == other, (user, ext, body)
-                assert len(parked.parking) == 0
+                assert len(parked.suspended_requests) == 0
                 assert everything(plain)[2:7] == everything(parked)[2:7]
     assert parked.asker.asked
 
@@ -233,7 +233,7 @@ def test_whoever_is_gone_is_not_served():
     house.disconnect(wire)
     while house.asker.waiting:
         house.asker.step()
-    assert len(house.parking) == 0
+    assert len(house.suspended_requests) == 0
     assert house.engine.max_offset("t", 0) == 0
 
 
@@ -261,7 +261,7 @@ def test_no_room_refuses(bound, most, monkeypatch):
     wire = house.connect()
     commands = [house.command(310, SEND, b"xx", user="alice") for _ in range(3)]
     house.app.commands(wire, commands)
-    assert len(house.parking) == 1
+    assert len(house.suspended_requests) == 1
     assert [frame.opaque for frame in wire.frames] == [command.opaque for command in commands[1:]]
     assert all(frame.code == ResponseCode.NO_PERMISSION for frame in wire.frames)
     assert house.sink.records[-1].reason == "plugin-busy"
@@ -282,9 +282,9 @@ def test_one_user_leaves_places_for_others(monkeypatch):
     other.peer.channel.user = "bob"
     house.app.commands(other, [house.command(310, SEND, b"x", user="bob")])
     assert other.frames == []
-    while house.asker.asked < 100 and len(house.parking):
+    while house.asker.asked < 100 and len(house.suspended_requests):
         house.asker.step()
-    assert (house.parking._waiting_of, house.parking._bytes_of) == ({}, {})
+    assert (house.suspended_requests._waiting_of, house.suspended_requests._bytes_of) == ({}, {})
 
 
 @pytest.mark.parametrize("place", ["value", "name", "remark"])
@@ -298,7 +298,7 @@ def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
         command = house.command(310, SEND | fields, user="alice")
         command.remark = "x" * 20_000 if place == "remark" else None
         house.app.commands(wire, [command])
-    assert (len(house.parking), len(wire.frames)) == (2, 1)
+    assert (len(house.suspended_requests), len(wire.frames)) == (2, 1)
 
 
 def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_once():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.dispatch.request import explain
+from mqguard.dispatch.request import error_reply
 from mqguard.dispatch.router import Router
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.server import NameServer
@@ -18,7 +18,7 @@ class Directory(House):
         self.namesrv = NameServer(
             self.routes, self.kv, self.clock, {"namesrvListenPort": "9876", "kvConfigPath": "x y"}
         )
-        self.app = Router(self.guard, self.namesrv.handlers(), explain, at_close=[self.namesrv.closed])
+        self.app = Router(self.guard, self.namesrv.handlers(), error_reply, at_close=[self.namesrv.closed])
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ class AccessAdministration:
         self._manager = manager
         self._audit = audit
         self._exposure = Exposure(settings.secret_exposure, sealing_key)
-        self._nobody_administers = settings.nobody_administers
+        self._anonymous_administers = settings.anonymous_administers
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
@@ -284,7 +284,7 @@ class AccessAdministration:
                     f"User:{request.access.user} has not proven who it is, so it changes no users and policies",
                 )
             return request.access.user
-        if self._nobody_administers:
+        if self._anonymous_administers:
             return None
         raise RequestRefused(ResponseCode.NO_PERMISSION, "users and policies are changed by known users only: sign in")
 

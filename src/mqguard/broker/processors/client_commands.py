@@ -39,13 +39,13 @@ class ClientCommandProcessor:
     """
 
     def __init__(
-        self, engine: Engine, clients: Clients, questions: ClientCalls, settings: BrokerSettings, clock: Clock
+        self, engine: Engine, clients: Clients, client_calls: ClientCalls, settings: BrokerSettings, clock: Clock
     ) -> None:
         self._engine = engine
         self._clients = clients
-        self._questions = questions
+        self._client_calls = client_calls
         self._broker = settings.name
-        self._patience_ms = settings.question_ms
+        self._timeout_ms = settings.client_call_timeout_ms
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
@@ -89,11 +89,11 @@ class ClientCommandProcessor:
             raise RequestRefused(
                 ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
             )
-        gathering = _Gathering(request.kept(), len(asked))
-        deadline = self._clock.now_ms() + self._patience_ms
+        gathering = _Gathering(request.without_body(), len(asked))
+        deadline = self._clock.now_ms() + self._timeout_ms
         for client in asked:
             take = gathering.taker(client)
-            if not self._questions.ask(
+            if not self._client_calls.call(
                 client.peer.channel,
                 RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
                 write(header),
@@ -116,13 +116,13 @@ class ClientCommandProcessor:
                 ResponseCode.NO_PERMISSION,
                 f"the user of the consumer <{group}> <{client_id}> has no permission to consume that as this group",
             )
-        waits = request.kept()
-        asked = self._questions.ask(
+        waits = request.without_body()
+        asked = self._client_calls.call(
             client.peer.channel,
             request.command.code,
             write(header),
             body,
-            self._clock.now_ms() + self._patience_ms,
+            self._clock.now_ms() + self._timeout_ms,
             lambda answer: _pass_back(waits, answer, f"consumer <{group}> <{client_id}> Timeout"),
             request.access.owner,
         )

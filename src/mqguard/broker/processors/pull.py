@@ -10,7 +10,7 @@ from mqguard.broker.group_rules import MAX_EXPRESSION, is_forbidden, refuse_rese
 from mqguard.broker.message_authorization import readable
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Traffic
-from mqguard.dispatch.request import Handler, Request, RequestRefused, explain
+from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable
@@ -222,7 +222,7 @@ class PullProcessor:
                 self._clock.now_ms() + min(wait, MAX_WAIT_MS),
                 request.link.peer.channel,
                 request.access.owner,
-                (request.kept(), header),
+                (request.without_body(), header),
             )
         )
 
@@ -244,7 +244,7 @@ class PullProcessor:
             # The answer needs plugins: the client asks again, and that request can wait for them.
             reply = self._again(waiter.what[1])
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
-            reply = explain(request.command.code, exc)
+            reply = error_reply(request.command.code, exc)
         if reply is None:
             return 0
         request.respond(reply)

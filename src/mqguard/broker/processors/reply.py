@@ -44,7 +44,7 @@ class ReplyProcessor:
         self,
         engine: Engine,
         requests: OpenRequests,
-        questions: ClientCalls,
+        client_calls: ClientCalls,
         address: Callable[[], str],
         settings: BrokerSettings,
         clock: Clock,
@@ -52,7 +52,7 @@ class ReplyProcessor:
         self._address = address
         self._engine = engine
         self._requests = requests
-        self._questions = questions
+        self._client_calls = client_calls
         self._settings = settings
         self._trace_fields = engine.settings.trace_fields()
         self._clock = clock
@@ -80,13 +80,13 @@ class ReplyProcessor:
         asked = self._asked(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request.kept(), header.queue_id, asked, self._requests, self._trace_fields)
-        is_sent = self._questions.ask(
+        answer = _Answer(request.without_body(), header.queue_id, asked, self._requests, self._trace_fields)
+        is_sent = self._client_calls.call(
             asked.link.peer.channel,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
             write(push),
             command.body,
-            now + self._settings.question_ms,
+            now + self._settings.client_call_timeout_ms,
             answer.take,
             request.access.owner,
         )

@@ -12,7 +12,7 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.sealing import SealingKey
 from mqguard.broker.processors.access import AccessAdministration
 from mqguard.broker.settings import BrokerSettings
-from mqguard.dispatch.request import Request, explain
+from mqguard.dispatch.request import Request, error_reply
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.context import AdmittedRequest, Identity, RequiredPermission
 from mqguard.guard.errors import Refused
@@ -31,7 +31,7 @@ _PEER = Peer("127.0.0.1", 1, Channel("vectors"))
 def answer(line: Json) -> Json:
     """Return the line with our response to every request."""
     manager = MetadataManager(MemoryMetadataStore())
-    settings = BrokerSettings(nobody_administers=True)
+    settings = BrokerSettings(anonymous_administers=True)
     trail = AuditTrail(_DroppingSink())
     administration = AccessAdministration(manager, trail, SealingKey(bytes(32)), settings, _EpochClock())
     handlers = administration.handlers()
@@ -50,7 +50,7 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     try:
         reply: Reply = handlers[op["code"]](request)
     except Exception as exc:  # noqa: BLE001 - every error of a handler becomes an answer, as in the router
-        reply = explain(op["code"], exc)
+        reply = error_reply(op["code"], exc)
     return {
         "code": int(reply.code),
         "remark": reply.remark,

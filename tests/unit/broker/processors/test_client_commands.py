@@ -104,7 +104,7 @@ def test_an_answer_that_no_client_could_read_is_an_error(house):
     answer, question = ask(house, 307)
     house.give(house.consumer, Command(70_000, question.opaque, FLAG_RESPONSE))
     assert answer().code == ResponseCode.SYSTEM_ERROR
-    assert "cannot be passed on" in answer().remark
+    assert "cannot be sent as a frame" in answer().remark
 
 
 @pytest.mark.parametrize("topic", ["t", "%RETRY%g"])

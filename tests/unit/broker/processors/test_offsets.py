@@ -95,7 +95,9 @@ def test_an_acknowledged_offset_is_stored(house):
 
 def test_offsets_are_guarded_by_topic_and_group(house):
     house.user("alice", ("Topic:t", "Sub"))
+    house.user("bob", ("Topic:t", "Pub"), ("Group:g", "All"))
     for code, ext in [(14, GROUP), (15, {**GROUP, "commitOffset": 0})]:
         assert house.call(code, ext, user="alice").code == ResponseCode.NO_PERMISSION
     for code in (30, 31, 32):
-        assert house.call(code, QUEUE, user="alice").code == ResponseCode.NO_PERMISSION
+        assert house.call(code, QUEUE, user="alice").code == 0
+        assert house.call(code, QUEUE, user="bob").code == ResponseCode.NO_PERMISSION

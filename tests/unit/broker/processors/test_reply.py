@@ -1,5 +1,6 @@
 """Request and reply."""
 
+import gc
 import weakref
 
 import pytest
@@ -38,7 +39,7 @@ def ask(house, wire=None, client="c1", correlation="42", ttl="3000", topic="ques
     return house.call(310, ext, b"question", wire=wire or house.asker, user=user)
 
 
-def reply(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
+def reply_command(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
     values = {
         "a": "p", "b": topic, "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 9, "h": 3, "i": properties.text_of(pairs),
     }  # fmt: skip
@@ -53,8 +54,12 @@ def reply(house, code=325, pairs=PROPERTIES, topic=TOPIC, **more):
         "flag",
     ]
     ext = values if code == 325 else dict(zip([*long, "properties"], values.values(), strict=True))
+    return house.command(code, ext, b"answer", **more)
+
+
+def reply(house, code=325, **more):
     responder = house.connect()
-    command = house.command(code, ext, b"answer", **more)
+    command = reply_command(house, code, **more)
     before = len(house.asker.frames)
     house.give(responder, command)
     frames = house.asker.frames[before:]
@@ -232,11 +237,23 @@ def test_a_reply_is_no_larger_than_a_message():
     assert (answer().code, pushed) == (ResponseCode.MESSAGE_ILLEGAL, None)
 
 
-def test_neither_a_reply_that_waits_nor_one_that_was_answered_is_kept(house):
-    _, pushed = reply(house)
-    waits = next(iter(house.broker._questions._open[house.asker.peer.channel].values())).answered
-    assert (waits.__self__._request.command.ext, waits.__self__._request.command.body) == ({}, b"")
+class Fields(dict):
+    """Ext fields to which a weak reference can be made."""
+
+
+def test_a_waiting_reply_keeps_no_fields_and_an_answered_one_keeps_no_connection(house):
+    responder, command = house.connect(), reply_command(house)
+    command.ext = Fields(command.ext)
+    fields, connection = weakref.ref(command.ext), weakref.ref(responder)
+    house.give(responder, command)
+    pushed = house.asker.frames[-1]
+    del command
+    gc.collect()
+    assert fields() is None
+    house.disconnect(responder)
+    del responder
+    gc.collect()
+    assert connection() is not None
     house.give(house.asker, Command(0, pushed.opaque, FLAG_RESPONSE))
-    gone = weakref.ref(waits.__self__)
-    del waits
-    assert gone() is None
+    gc.collect()
+    assert connection() is None
