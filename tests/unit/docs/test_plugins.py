@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mqguard.config.options import OPTIONS
+from mqguard.config.loader import OPTIONS
 from mqguard.testing.plugin_contracts import StrategyContract
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "plugins.md").read_text(encoding="utf-8")
