@@ -46,8 +46,8 @@ class Switched:
         self.asked = 0
         self.connections = 0
         self.sockets: list[socket.socket] = []
-        self._rules = rules
-        self._free = threading.Event()
+        self.rules = rules
+        self.free = threading.Event()
         self.port = 0
         self.start()
 
@@ -59,7 +59,7 @@ class Switched:
                 switch.asked += 1
                 match switch.mode:
                     case "hang":
-                        switch._free.wait(20)
+                        switch.free.wait(20)
                     case "rubbish":
                         return 200, b"<html>allow</html>"
                     case "another word":
@@ -79,7 +79,7 @@ class Switched:
             def handle_error(self, *_args: Any) -> None:
                 """Whoever was asked too slowly has gone."""
 
-        self.server = Pdp(("127.0.0.1", self.port), self._rules)
+        self.server = Pdp(("127.0.0.1", self.port), self.rules)
         self.port = self.server.server_address[1]
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -94,7 +94,7 @@ class Switched:
 
     def release(self) -> None:
         self.mode = "right"
-        self._free.set()
+        self.free.set()
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.
 
         # Creating a topic by sending to it needs Create, which is asked when the handler knows that it must.
         assert "needs the action Create" in (send(alice, "fresh", b"x").remark or "")
-        pdp._rules.write_text(json.dumps([*ALLOWED, {**ALLOWED[1], "actions": ["Create"]}]))
+        pdp.rules.write_text(json.dumps([*ALLOWED, {**ALLOWED[1], "actions": ["Create"]}]))
         expect(send(alice, "fresh", b"x"))
 
         for mode in ("rubbish", "another word", "failing", "endless", "hang"):

@@ -30,13 +30,13 @@ def test_what_was_acknowledged_before_the_end_is_there_after_the_next_start(serv
             answer = wire.read()
             assert answer.code == 0
             acknowledged.add(pending[answer.opaque])
-        server._process.terminate()
+        server.terminate()
         try:
             while True:
                 acknowledged.add(pending[wire.read().opaque])
         except (EOFError, OSError):
             pass
-    assert server._process.wait(20) == 0
+    assert server.wait() == 0
     server.start()
     with Wire(server.broker_port, ADMIN) as wire:
         kept = set(read_all(wire, TOPIC, "g", 0))

@@ -121,7 +121,7 @@ def _shown_secret(name: str, text: str | None, credentials: Credentials | None) 
 
 
 _MIB = 1 << 20
-_MAX_SAFE_BYTES = 16 * _MIB - 1024
+MAX_SAFE_BYTES = 16 * _MIB - 1024
 """Maximum size of a body that fits into the longest frame that a broker accepts by default, 16 MiB."""
 
 _SECONDS_PER_MIB = 5.0
@@ -157,7 +157,7 @@ def apply(session: Session, changes: Sequence[Change], meant: MeantUsers) -> Non
             RequestCode.AUTH_UPDATE_ACL, ChangesHeader(mqguard_changes="1"), data, more_seconds=size * _SECONDS_PER_MIB
         )
     except LinkClosed as error:
-        if len(data) < _MAX_SAFE_BYTES:
+        if len(data) < MAX_SAFE_BYTES:
             raise
         # A broker closes the connection without an answer if a frame is too long.
         raise ChangesTooMany(

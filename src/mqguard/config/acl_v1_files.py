@@ -12,7 +12,7 @@ DEFAULT_FILE = "conf/plain_acl.yml"
 
 _DIRECTORY = "conf/acl"
 _ENDINGS = (".yml", ".yaml")
-_MAX_FILE = 64 << 20
+MAX_FILE_BYTES = 64 << 20
 
 
 class AclV1Text(NamedTuple):
@@ -59,11 +59,11 @@ def read_acl_v1_file(path: Path) -> str:
     """
     try:
         with path.open("rb") as stream:
-            data = stream.read(_MAX_FILE + 1)
+            data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigInvalid(f"the ACL file `{path}` cannot be read: {error.strerror}") from None
-    if len(data) > _MAX_FILE:
-        raise ConfigInvalid(f"the ACL file `{path}` is longer than {_MAX_FILE >> 20} MiB")
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigInvalid(f"the ACL file `{path}` is longer than {MAX_FILE_BYTES >> 20} MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ MAX_WAITING = 4_096
 """Maximum number of suspended requests."""
 MAX_BYTES = 64 * 1024 * 1024
 """Maximum bytes of all suspended requests: their bodies, fields with names, and remarks."""
-_SHARE = 4
+USER_SHARE = 4
 """Divisor: one user, or one address before authentication, gets a quarter of all places and bytes."""
 
 
@@ -93,11 +93,11 @@ class SuspendedRequests:
         self._plugins.ask(pending.calls, pending.answers, done)
 
     def _has_room(self, sender: tuple[str, str], size: int) -> bool:
-        if self._waiting >= MAX_WAITING or self._waiting_of.get(sender, 0) >= MAX_WAITING // _SHARE:
+        if self._waiting >= MAX_WAITING or self._waiting_of.get(sender, 0) >= MAX_WAITING // USER_SHARE:
             return False
         # A request that is larger than a share gets room if its sender has no other one.
         held = self._bytes_of.get(sender, 0)
-        fits_share = not held or held + size <= MAX_BYTES // _SHARE
+        fits_share = not held or held + size <= MAX_BYTES // USER_SHARE
         return fits_share and (not self._waiting or self._bytes + size <= MAX_BYTES)
 
 

@@ -23,7 +23,7 @@ MAX_PLACES = 1_000_000
 
 A membership of a group takes four places, each subscription one. Names and filters take one more for each 64 bytes.
 """
-_BYTES_PER_PLACE = 64
+BYTES_PER_PLACE = 64
 _PER_MEMBERSHIP = 4
 """The member, and the group, which may have no other member."""
 
@@ -275,8 +275,8 @@ class Clients:
 
 def _places(group: str, client: Client, subscriptions: Iterable[Subscription] = ()) -> int:
     """Return what a membership takes of `MAX_PLACES`."""
-    names = _PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // _BYTES_PER_PLACE
-    return names + sum([1 + _width(one.expression) // _BYTES_PER_PLACE for one in subscriptions])
+    names = _PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // BYTES_PER_PLACE
+    return names + sum([1 + _width(one.expression) // BYTES_PER_PLACE for one in subscriptions])
 
 
 def _width(text: str) -> int:

@@ -51,7 +51,7 @@ class PendingPull(msgspec.Struct, Generic[T], eq=False):
 
 MAX_FILTERING = 8_192
 """Requests on one queue beyond which none with tags is kept: each message makes a look at all of them necessary."""
-_SHARE = 8
+CONNECTION_SHARE = 8
 """One connection may have an eighth of all places: whoever takes more must not leave others without."""
 
 
@@ -65,7 +65,7 @@ class LongPolls(Generic[T]):
     """
 
     def __init__(self, capacity: int = 100_000) -> None:
-        self._share = max(1, capacity // _SHARE)
+        self._share = max(1, capacity // CONNECTION_SHARE)
         self._places: Places[int] = Places(capacity)
         self._queues: dict[tuple[str, int], dict[str, dict[int, PendingPull[T]]]] = {}
         self._counts: collections.Counter[tuple[str, int]] = collections.Counter()

@@ -10,7 +10,7 @@ from mqguard.model.peer import Peer, address_block
 
 _MIN_SHARE: Final = 256
 """Places that anonymous connections may take in any case, as far as there are so many."""
-_RESERVED_PART: Final = 8
+RESERVED_PART: Final = 8
 """Part of all places, and of those of an address, that only users below an even share may take."""
 
 
@@ -39,7 +39,7 @@ class _UserCounts:
     def allows(self, user: str) -> bool:
         """Return whether a user may have one more connection."""
         most = self._most
-        if self._total < most - most // _RESERVED_PART:
+        if self._total < most - most // RESERVED_PART:
             return True
         users = len(self._by_user) + (user not in self._by_user)
         return self._by_user.get(user, 0) < most // (users + 1)

@@ -26,9 +26,9 @@ from mqguard.remoting.link import Link
 
 _log = logging.getLogger(__name__)
 
-_USER_SHARE: Final = 2
-_ADDRESS_SHARE: Final = 8
-_ANONYMOUS_SHARE: Final = 4
+USER_SHARE: Final = 2
+ADDRESS_SHARE: Final = 8
+ANONYMOUS_SHARE: Final = 4
 """Parts of `input_limit` that one user, one address without authentication, and all of these may hold."""
 _OUTPUT_SHARE: Final = 4
 """Part of `output_total_limit` that may wait for the connections of one user, or of one address."""
@@ -254,12 +254,12 @@ class RemotingServer:
         if self._held > limit:
             self._shrink(lambda: self._held > limit, self.links, "of all connections", limit)
         if not link.is_anonymous:
-            if account.held > limit // _USER_SHARE:
-                self._shrink_account(account, "of one user", limit // _USER_SHARE)
+            if account.held > limit // USER_SHARE:
+                self._shrink_account(account, "of one user", limit // USER_SHARE)
             return
-        if account.held > limit // _ADDRESS_SHARE:
-            self._shrink_account(account, "of one address", limit // _ADDRESS_SHARE)
-        most = limit // _ANONYMOUS_SHARE
+        if account.held > limit // ADDRESS_SHARE:
+            self._shrink_account(account, "of one address", limit // ADDRESS_SHARE)
+        most = limit // ANONYMOUS_SHARE
         if account.lane.held > most:
             anonymous = [other for other in self.links if other.is_anonymous]
             self._shrink(lambda: account.lane.held > most, anonymous, "of all anonymous connections", most)

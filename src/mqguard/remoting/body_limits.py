@@ -26,7 +26,7 @@ class _Row(NamedTuple):
     authenticated: int
 
 
-_NO_BODY: Final = _Row(4 * _KB, 64 * _KB)
+NO_BODY: Final = _Row(4 * _KB, 64 * _KB)
 """Most codes have their parameters in the header alone."""
 
 _SENDS: Final = (
@@ -67,7 +67,7 @@ TABLE: Final[Mapping[RequestCode, _Row]] = {
     RequestCode.AUTH_CREATE_ACL: _Row(1 * _MB, 4 * _MB),
     RequestCode.AUTH_UPDATE_ACL: _Row(1 * _MB, 4 * _MB),
 }
-"""Codes whose bodies need more than `_NO_BODY`; sends follow the maximum message size."""
+"""Codes whose bodies need more than `NO_BODY`; sends follow the maximum message size."""
 
 _MAX_ANSWER: Final = _Row(4 * _KB, 4 * _MB)
 """Maximum size of a client's response to the server: running information with its stack traces is the largest."""
@@ -123,7 +123,7 @@ def authenticated_limits(max_message: int = MAX_MESSAGE) -> FrameLimits:
 def _rows(max_message: int) -> dict[int, _Row]:
     send = _Row(max_message + _MESSAGE_ROOM, max_message + _MESSAGE_ROOM)
     return (
-        dict.fromkeys(CODE_NAMES, _NO_BODY)
+        dict.fromkeys(CODE_NAMES, NO_BODY)
         | {int(code): row for code, row in TABLE.items()}
         | dict.fromkeys(map(int, _SENDS), send)
     )

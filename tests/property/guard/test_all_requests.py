@@ -121,7 +121,7 @@ class Server(Directory):
             "producers": {group: len(members) for group, members in clients.all_producers().items()},
             "routes": {topic: self.routes.route(topic) for topic in self.routes.topics()},
             "brokers": {broker.name: broker for broker in self.routes.brokers()},
-            "values": self.kv._values,
+            "values": self.kv_store.values,
             "locks": dict(self.broker._locks._groups),
             "users": {user.name: user for user in self.manager.list_users()},
             "policies": {acl.subject: acl for acl in self.manager.list_acls()},

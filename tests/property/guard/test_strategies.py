@@ -5,6 +5,7 @@ user is not looked at, as long as no user and no policy has changed, the time is
 """
 
 import dataclasses
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus, UserType
-from mqguard.guard.authentication import ConnectionThrottle
+from mqguard.guard import guard as guard_module
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, Ruling
@@ -69,16 +70,15 @@ class Unhurried:
 
 
 def world(strategy, authentication, authorization):
-    found = World(
-        dataclasses.replace(
-            SETTINGS,
-            authentication_strategy=strategy,
-            authorization_strategy=strategy,
-            authentication_whitelist=authentication,
-            authorization_whitelist=authorization,
-        )
+    settings_of_world = dataclasses.replace(
+        SETTINGS,
+        authentication_strategy=strategy,
+        authorization_strategy=strategy,
+        authentication_whitelist=authentication,
+        authorization_whitelist=authorization,
     )
-    found.guard._authentication._throttle = ConnectionThrottle(Unhurried())
+    with mock.patch.object(guard_module, "Throttle", Unhurried):
+        found = World(settings_of_world)
     for user in ("root", "alice"):
         found.metadata.update_user(user, secret="one")
     found.metadata.create_user("super", "kept, for one must be", UserType.SUPER)

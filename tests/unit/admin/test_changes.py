@@ -50,7 +50,7 @@ def test_each_broker_that_has_changes_makes_them():
     ],
 )
 def test_the_first_broker_stops_all(monkeypatch, failure, kind, told):
-    monkeypatch.setattr(broker_states, "_MAX_SAFE_BYTES", 0)
+    monkeypatch.setattr(broker_states, "MAX_SAFE_BYTES", 0)
     found = brokers(failure, None)
 
     with pytest.raises(kind) as caught:
@@ -71,7 +71,7 @@ def test_the_first_broker_stops_all(monkeypatch, failure, kind, told):
 )
 def test_the_error_names_the_brokers_that_have_changed(monkeypatch, failure, kind, told):
     """Brokers of one cluster may need different changes, so a later one may accept no more."""
-    monkeypatch.setattr(broker_states, "_MAX_SAFE_BYTES", 0)
+    monkeypatch.setattr(broker_states, "MAX_SAFE_BYTES", 0)
 
     with pytest.raises(kind) as caught:
         apply_at(brokers(None, None, failure), [CHANGE, CHANGE, CHANGE])

@@ -42,7 +42,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     ):
         with pytest.raises(ConfigInvalid, match=message):
             call()
-    monkeypatch.setattr(acl_v1_files, "_MAX_FILE", 1)
+    monkeypatch.setattr(acl_v1_files, "MAX_FILE_BYTES", 1)
     with pytest.raises(ConfigInvalid, match="is longer than"):
         read_acl_v1_file(path)
 

@@ -42,8 +42,8 @@ def test_the_page_has_the_limits() -> None:
         ),
         "a message": f"`maxMessageSize`, {net.max_message // MIB} MiB",
         "other bodies": (
-            f"{body_limits._NO_BODY.authenticated // 1024} KiB to {largest.authenticated // MIB} MiB, by the code of the "
-            f"request; {body_limits._NO_BODY.anonymous // 1024} KiB to {largest.anonymous // MIB} MiB before the connection "
+            f"{body_limits.NO_BODY.authenticated // 1024} KiB to {largest.authenticated // MIB} MiB, by the code of the "
+            f"request; {body_limits.NO_BODY.anonymous // 1024} KiB to {largest.anonymous // MIB} MiB before the connection "
             "has authenticated"
         ),
         "an incomplete frame": (
@@ -53,9 +53,9 @@ def test_the_page_has_the_limits() -> None:
         ),
         "a connection that has sent no request": f"{net.silent_seconds:g} s",
         "requests that wait to be served": (
-            f"{net.input_limit // MIB} MiB; {net.input_limit // server._USER_SHARE // MIB} MiB of one user; "
-            f"{net.input_limit // server._ANONYMOUS_SHARE // MIB} MiB of all connections that have not authenticated, and "
-            f"{net.input_limit // server._ADDRESS_SHARE // MIB} MiB of those of one address"
+            f"{net.input_limit // MIB} MiB; {net.input_limit // server.USER_SHARE // MIB} MiB of one user; "
+            f"{net.input_limit // server.ANONYMOUS_SHARE // MIB} MiB of all connections that have not authenticated, and "
+            f"{net.input_limit // server.ADDRESS_SHARE // MIB} MiB of those of one address"
         ),
         "messages of a batch": f"{batch_send.MAX_BATCH:,}",
         "batches that are being stored": (
@@ -68,12 +68,12 @@ def test_the_page_has_the_limits() -> None:
             f"{client_requests.MAX_FILTERS:,} characters, {client_requests.MAX_DIFFERENT_FILTERS:,} of different ones"
         ),
         "tags of a suspended pull": f"{pull.MOST_TAGS}",
-        "suspended pulls": f"{pulls:,}; {pulls // long_polls._SHARE:,} of one connection",
+        "suspended pulls": f"{pulls:,}; {pulls // long_polls.CONNECTION_SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
         "subscriptions of all clients together": (
             f"{live_clients.MAX_PLACES:,} places: four for a group of a client, one for a subscription, one more for "
-            f"each {live_clients._BYTES_PER_PLACE} bytes of names and filters"
+            f"each {live_clients.BYTES_PER_PLACE} bytes of names and filters"
         ),
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",
@@ -95,12 +95,12 @@ def test_the_page_has_the_limits() -> None:
             f"{group_offsets.MAX_QUEUES:,}, {offset_requests.MAX_RESET_QUEUES} and {offset_requests.MAX_COPIED_OFFSETS:,}"
         ),
         "a name in a heartbeat": f"{client_requests.MAX_WORD} characters",
-        "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended._SHARE:,}",
+        "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended.USER_SHARE:,}",
         "connections that have not authenticated": (
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"
         ),
         "connections of one user": (
-            f"{places._RESERVED_PART - 1}/{places._RESERVED_PART} of `maxConnections`, and of "
+            f"{places.RESERVED_PART - 1}/{places.RESERVED_PART} of `maxConnections`, and of "
             "`maxConnectionsPerAddress` from one address"
         ),
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",

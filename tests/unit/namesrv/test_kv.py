@@ -7,24 +7,9 @@ import pytest
 from mqguard.errors import MqguardError
 from mqguard.namesrv.kv import KvTable
 from mqguard.remoting.codes import ResponseCode
+from tests.unit.namesrv.conftest import MemoryKvStore
 
 KEY = {"namespace": "ORDER_TOPIC_CONFIG", "key": "t"}
-
-
-class Disk:
-    """A store in a dictionary, which can be full."""
-
-    def __init__(self):
-        self.values = {"n": {"k": "v"}}
-        self.full = False
-
-    def load(self):
-        return self.values
-
-    def save(self, values):
-        if self.full:
-            raise MqguardError("the disk is full")
-        self.values = values
 
 
 def test_values_come_and_go():
@@ -41,7 +26,7 @@ def test_values_come_and_go():
 
 
 def test_they_outlive_the_process():
-    disk = Disk()
+    disk = MemoryKvStore({"n": {"k": "v"}})
     table = KvTable(disk)
     assert table.get("n", "k") == "v"
     table.put("n", "l", "w")
@@ -50,7 +35,7 @@ def test_they_outlive_the_process():
 
 
 def test_what_cannot_be_written_has_not_happened():
-    disk = Disk()
+    disk = MemoryKvStore({"n": {"k": "v"}})
     table = KvTable(disk)
     disk.full = True
     with pytest.raises(MqguardError):
