@@ -85,13 +85,18 @@ class Fetcher:
         limit = min(max_messages, self._max_messages) if max_messages > 0 else self._max_messages
         room = min(max_bytes, self._max_bytes) if max_bytes > 0 else self._max_bytes
         try:
-            chosen, next_offset = self._choose(queue, offset, limit, room, tags)
-            records = self._store.records(chosen)
+            if tags is None:
+                found = self._store.read(queue, offset, limit, room)
+                records = [record for record in found if record is not None]
+                next_offset, is_chosen = offset + len(found), True
+            else:
+                chosen, next_offset = self._choose(queue, offset, limit, room, tags)
+                records, is_chosen = self._store.records(queue, chosen), bool(chosen)
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
         if records:
             return Fetched(FetchStatus.FOUND, records, next_offset, low, high)
-        status = FetchStatus.MESSAGE_WAS_REMOVING if chosen else FetchStatus.NO_MATCHED_MESSAGE
+        status = FetchStatus.MESSAGE_WAS_REMOVING if is_chosen else FetchStatus.NO_MATCHED_MESSAGE
         return Fetched(status, [], next_offset, low, high)
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
@@ -147,27 +152,25 @@ class Fetcher:
         return entries[0].store_time if entries else -1
 
     def _choose(
-        self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int] | None
+        self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int]
     ) -> tuple[list[Entry], int]:
         """Return the entries to fetch, at least one whatever its size, and the offset after the last one read."""
         chosen: list[Entry] = []
         size = 0
         end = min(queue.max_offset, offset + _SCAN_LIMIT)
-        step = limit if tags is None else max(limit, _SCAN_STEP)
+        step = max(limit, _SCAN_STEP)
         while offset < end:
             entries = self._store.entries(queue, offset, min(step, end - offset))
             if not entries:
                 # Only damage makes a gap. Continuing after it would lose messages without an error.
                 raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
             for entry in entries:
-                if tags is None or entry.tag_code in tags:
+                if entry.tag_code in tags:
                     size += entry.size
                     if chosen and (size > room or len(chosen) == limit):
                         return chosen, offset
                     chosen.append(entry)
                 offset = entry.queue_offset + 1
-            if tags is None:
-                break
             step *= 2
         return chosen, offset
 

@@ -149,7 +149,20 @@ class MemoryMessageStore:
         self._alive()
         return self._records.get(physical)
 
-    def records(self, entries: Sequence[Entry]) -> list[bytes]:
+    def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
+        """See `MessageStore`."""
+        found: list[bytes | None] = []
+        size = 0
+        for entry in self.entries(queue, offset, limit):
+            size += entry.size
+            if found and size > max_bytes:
+                break
+            found.append(self._records.get(entry.physical))
+        if not found:
+            raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
+        return found
+
+    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:  # noqa: ARG002 - all are in one place
         """See `MessageStore`."""
         self._alive()
         return [record for entry in entries if (record := self._records.get(entry.physical)) is not None]

@@ -157,11 +157,25 @@ class MessageStore(Protocol):
         """
         ...
 
-    def records(self, entries: Sequence[Entry]) -> list[bytes]:
-        """The records of entries, in their order; those that are gone are left out.
+    def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
+        """Return the committed records of a queue from an offset on, None for each that is gone.
+
+        Args:
+            queue: Queue to read.
+            offset: First offset, `queue.min_offset <= offset < queue.max_offset`.
+            limit: Maximum number of records, at least 1.
+            max_bytes: Maximum bytes of the records together; the first one is returned in any case.
 
         Raises:
-            StoreFailed: the disk can not be read.
+            StoreFailed: The disk cannot be read, or it has no entry at one of the offsets.
+        """
+        ...
+
+    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the records of entries of a queue, in their order; those that are gone are left out.
+
+        Raises:
+            StoreFailed: The disk cannot be read.
         """
         ...
 

@@ -1,5 +1,12 @@
 """Queues as every store keeps them in memory: where each begins and ends, committed and staged."""
 
+import collections
+from collections.abc import Iterable
+from typing import Final
+
+MAX_RECENT_BYTES: Final = 32 * 1024 * 1024
+_GENERATIONS: Final = 4
+
 
 class Queue:
     """One queue of one topic. Only the store changes it; everybody else reads.
@@ -15,6 +22,8 @@ class Queue:
         opened_at: `max_offset` when the store was opened, 0 for a queue that was made since.
         max_bytes: Bytes of the records committed since then.
         next_bytes: The same with what is staged.
+        recent: The newest records if the store keeps them in memory (`RecentRecords`), those that are staged included.
+        recent_offset: Offset of the first of these records.
     """
 
     __slots__ = (
@@ -27,6 +36,8 @@ class Queue:
         "opened_at",
         "pending_min",
         "queue_id",
+        "recent",
+        "recent_offset",
         "topic",
     )
 
@@ -38,6 +49,9 @@ class Queue:
         self.max_offset = self.next_offset = max_offset
         self.opened_at = max_offset
         self.max_bytes = self.next_bytes = 0
+        # None costs less memory than a list: there may be 100,000 queues, and most are idle.
+        self.recent: list[bytes] | None = None
+        self.recent_offset = 0
 
     def __repr__(self) -> str:
         return f"Queue({self.topic}:{self.queue_id} #{self.number} [{self.min_offset}, {self.max_offset}))"
@@ -53,6 +67,24 @@ class Queue:
         self.next_offset = self.max_offset
         self.next_bytes = self.max_bytes
         self.pending_min = self.min_offset
+        if self.recent is not None:
+            del self.recent[max(0, self.max_offset - self.recent_offset) :]
+
+    def keep_recent(self, record: bytes) -> None:
+        """Keep the record that is staged at `next_offset`."""
+        if self.recent is None:
+            self.recent = []
+            self.recent_offset = self.next_offset
+        self.recent.append(record)
+
+    def drop_recent(self, end: int) -> None:
+        """Drop the recent records before an offset."""
+        if self.recent is None:
+            return
+        del self.recent[: max(0, end - self.recent_offset)]
+        self.recent_offset = max(self.recent_offset, end)
+        if not self.recent:
+            self.recent = None
 
 
 class QueueTable:
@@ -122,3 +154,58 @@ class QueueTable:
         self._added.clear()
         self._dropped.clear()
         self._next_number_before = self.next_number
+
+
+class RecentRecords:
+    """Bounds the newest records that queues keep in memory (`Queue.recent`).
+
+    A consumer that keeps up with its producers then costs no read of the disk.
+
+    Records leave in the order in which they were committed, a generation of commits at a time. So a record costs an
+    append and no more.
+
+    Args:
+        next_physical: Physical offset of the next record.
+        max_bytes: Maximum bytes of records, the last commit not counted.
+    """
+
+    def __init__(self, next_physical: int, max_bytes: int = MAX_RECENT_BYTES) -> None:
+        self._max_generation_bytes = max_bytes // _GENERATIONS
+        self._generations: collections.deque[tuple[int, dict[Queue, int]]] = collections.deque()
+        self._begin(next_physical)
+
+    def settle(self, queues: Iterable[Queue], next_physical: int) -> None:
+        """Count the records of a commit, and drop the oldest ones if there are too many.
+
+        Args:
+            queues: Queues that the commit has changed.
+            next_physical: Physical offset of the next record.
+        """
+        ends = self._generations[-1][1]
+        for queue in queues:
+            if queue.recent is not None:
+                ends[queue] = queue.next_offset
+        if next_physical - self._generations[-1][0] >= self._max_generation_bytes:
+            self._begin(next_physical)
+            if len(self._generations) > _GENERATIONS:
+                self._drop_oldest()
+
+    def release(self, physical: int) -> None:
+        """Drop the records below a physical offset, and perhaps some more."""
+        while len(self._generations) > 1 and self._generations[0][0] < physical:
+            self._drop_oldest()
+        first, ends = self._generations[0]
+        if first < physical:
+            _drop(ends)
+            ends.clear()
+
+    def _begin(self, next_physical: int) -> None:
+        self._generations.append((next_physical, {}))
+
+    def _drop_oldest(self) -> None:
+        _drop(self._generations.popleft()[1])
+
+
+def _drop(ends: dict[Queue, int]) -> None:
+    for queue, end in ends.items():
+        queue.drop_recent(end)

@@ -54,6 +54,47 @@ class Reader:
         except Exception as error:
             raise self._failed(error) from error
 
+    def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
+        """Return records of a queue from an offset on; the caller does not ask beyond its end."""
+        begin = database.QUEUE_KEY.pack(queue.number, offset)
+        try:
+            # INVARIANT: the offsets of a queue are dense, so the n-th value belongs to the n-th offset.
+            values = list(itertools.islice(self._queues.values(from_key=begin), limit))
+            if len(values) == limit:
+                return self._places(values, max_bytes)
+        except Exception as error:
+            raise self._failed(error) from error
+        # rocksdict's quick iterators end at damage without an error; the careful walk raises it.
+        found = self.entries(queue.number, offset, limit)
+        if len(found) == limit:
+            raise StoreFailed(f"the entries of queue {queue.queue_id} of `{queue.topic}` changed while they were read")
+        # Only damage makes a gap: to go on behind it would lose messages without an error.
+        raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset + len(found)}")
+
+    def _places(self, values: Sequence[bytes], max_bytes: int) -> list[bytes | None]:
+        """Return the records of the values of entries, as many as are no more than so many bytes, and one at least."""
+        unpack = database.ENTRY.unpack
+        keys: list[str | int | float | bytes | bool] = []
+        size = physical = 0
+        for value in values:
+            at, length, _, _ = unpack(value)
+            if keys and size + length > max_bytes:
+                break
+            keys.append(value[:8])
+            physical = at
+            size += length
+        if len(keys) == 1:
+            return [self._records.get(keys[0])]
+        first, _, _, _ = unpack(values[0])
+        if physical - first < size:
+            end = database.U64.pack(physical)
+            # The records follow each other: a walk takes half of the time.
+            walk = cast("Pairs", self._records.items(from_key=keys[0]))
+            found: list[bytes | None] = [record for key, record in itertools.islice(walk, len(keys)) if key <= end]
+            if len(found) == len(keys):
+                return found
+        return cast("list[bytes | None]", self._records.get(keys))
+
     def record(self, physical: int) -> bytes | None:
         """One record."""
         try:

@@ -9,6 +9,7 @@ import contextlib
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import rocksdict
 
@@ -18,7 +19,7 @@ from mqguard.store.database import Database, log_bytes
 from mqguard.store.disk_sync import LogSync
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
 from mqguard.store.ports import Entry, Space, Table
-from mqguard.store.queues import Queue, QueueTable
+from mqguard.store.queues import Queue, QueueTable, RecentRecords
 from mqguard.store.reader import DroppedQueues, Reader, load
 
 _pack_record_key = database.U64.pack
@@ -66,6 +67,7 @@ class RocksMessageStore:
         self.min_physical = self._release = loaded.released
         self.last_time = self._last_time = loaded.last_time
         self._last_day = database.day_of(loaded.last_time)
+        self._recent = RecentRecords(self.next_physical)
         self._begin()
         if loaded.is_new:
             self._put(database.FORMAT_KEY, database.FORMAT)
@@ -114,6 +116,7 @@ class RocksMessageStore:
             self._last_day = database.day_of(store_time)
         for key in keys:
             put(_pack_index_key(self._last_day, key, store_time, physical), b"", self._in_keys)
+        queue.keep_recent(record)
         queue.next_offset = offset + 1
         queue.next_bytes += size
         self.next_physical = physical + size
@@ -184,8 +187,11 @@ class RocksMessageStore:
             self._doubt.note(self._reader, self._meta_keys, self._queues, self._release)
             self.discard()
             raise StoreFailed(self.failure) from error
+        self._recent.settle(self._queues.touched, self.next_physical)
         self._queues.settle()
         self._dropped.settle()
+        if self._release != self.min_physical:
+            self._recent.release(self._release)
         self.min_physical = self._release
         self.last_time = self._last_time
         self._begin()
@@ -211,9 +217,26 @@ class RocksMessageStore:
         """See `MessageStore`."""
         return self._reader.record(physical)
 
-    def records(self, entries: Sequence[Entry]) -> list[bytes]:
+    def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
         """See `MessageStore`."""
-        return self._reader.records(entries)
+        limit = min(limit, queue.max_offset - offset)
+        recent, begin = queue.recent, offset - queue.recent_offset
+        if recent is None or begin < 0:
+            return self._reader.read(queue, offset, limit, max_bytes)
+        self._require_open()
+        found = recent[begin : begin + limit]
+        size = sum(map(len, found))
+        while size > max_bytes and len(found) > 1:
+            size -= len(found.pop())
+        return cast("list[bytes | None]", found)
+
+    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:
+        """See `MessageStore`."""
+        recent, first = queue.recent, queue.recent_offset
+        if recent is None or not entries or entries[0].queue_offset < first:
+            return self._reader.records(entries)
+        self._require_open()
+        return [recent[entry.queue_offset - first] for entry in entries]
 
     def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
         """See `MessageStore`."""
@@ -322,6 +345,11 @@ class RocksMessageStore:
         if self._reading is None:
             raise self._out_of_order()
         return self._reading
+
+    def _require_open(self) -> None:
+        """Raise as a read of the disk does: what is in memory is not read from a store that is closed or fails."""
+        if self._reading is None:
+            raise self._out_of_order()
 
     def _out_of_order(self) -> StoreError:
         if self._closed:

@@ -47,7 +47,11 @@ def bodies(store: MessageStore, queue: Queue | None, offset: int = 0, limit: int
     """Return the bodies that can be read from a queue."""
     if queue is None:
         return []
-    return [record.decode(data).body for data in store.records(store.entries(queue, offset, limit))]
+    return [record.decode(data).body for data in store.records(queue, store.entries(queue, offset, limit))]
+
+
+def _records(store: MessageStore, queue: Queue, offset: int, limit: int) -> list[bytes]:
+    return store.records(queue, store.entries(queue, offset, limit))
 
 
 def queue_of(store: MessageStore, topic: str = "T", queue_id: int = 0) -> Queue:
@@ -100,9 +104,49 @@ class MessageStoreContract:
         entries = [put(store, b"%d" % n) for n in range(40)]
         store.commit(sync=False)
         wanted = entries[0:9] + entries[12:14] + entries[20:21] + entries[30:40]
-        found = [record.decode(data).body for data in store.records(wanted)]
+        found = [record.decode(data).body for data in store.records(queue_of(store), wanted)]
         assert found == [b"%d" % entry.queue_offset for entry in wanted]
-        assert store.records([]) == []
+        assert store.records(queue_of(store), []) == []
+
+    def test_a_read_gives_what_entries_and_records_give(self, store: MessageStore) -> None:
+        for n in range(60):
+            put(store, bytes(n), queue_id=n % 3 % 2)
+        store.commit(sync=False)
+        for queue_id in (0, 1):
+            queue = queue_of(store, queue_id=queue_id)
+            for offset in range(queue.max_offset):
+                for limit in (1, 7, 1000):
+                    assert store.read(queue, offset, limit, 1 << 20) == [*_records(store, queue, offset, limit)]
+
+    def test_a_read_is_bounded_by_bytes_and_gives_one_record_in_any_case(self, store: MessageStore) -> None:
+        sizes = [put(store, bytes(n)).size for n in (10, 20, 500, 1)]
+        store.commit(sync=False)
+        queue = queue_of(store)
+        for count in range(1, 5):
+            room = sum(sizes[:count])
+            assert len(store.read(queue, 0, 10, room)) == count
+            assert len(store.read(queue, 0, 10, room - 1)) == max(1, count - 1)
+        assert len(store.read(queue, 2, 10, 0)) == 1
+
+    def test_a_read_sees_nothing_that_was_discarded(self, store: MessageStore) -> None:
+        put(store, b"kept")
+        store.commit(sync=False)
+        put(store, b"discarded")
+        queue = queue_of(store)
+        assert len(store.read(queue, 0, 10, 1 << 20)) == 1
+        store.discard()
+        put(store, b"next")
+        store.commit(sync=False)
+        found = store.read(queue, 0, 10, 1 << 20)
+        assert [record.decode(data or b"").body for data in found] == [b"kept", b"next"]
+
+    def test_a_read_shows_which_records_are_gone(self, store: MessageStore) -> None:
+        entries = [put(store, b"%d" % n) for n in range(4)]
+        store.commit(sync=False)
+        store.stage_release(entries[2].physical)
+        store.commit(sync=False)
+        found = store.read(queue_of(store), 1, 10, 1 << 20)
+        assert [data is None for data in found] == [True, False, False]
 
     def test_physical_offsets_grow_by_the_size_of_records(self, store: MessageStore) -> None:
         first, second = put(store, b"one"), put(store, b"three", topic="U")

@@ -42,7 +42,7 @@ def contents(store):
     for queue in store.queues():
         entries = store.entries(queue, 0, 1000)
         assert [entry.queue_offset for entry in entries] == list(range(queue.max_offset))
-        found[queue.topic] = [record.decode(data).body for data in store.records(entries)]
+        found[queue.topic] = [record.decode(data).body for data in store.records(queue, entries)]
     return found
 
 

@@ -99,7 +99,7 @@ class WaitingMachine(RuleBasedStateMachine):
         if queue is None:
             return []
         entries = self.store.entries(queue, 1, 100_000)
-        return [record.decode(data).body for data in self.store.records(entries)]
+        return [record.decode(data).body for data in self.store.records(queue, entries)]
 
 
 TestWaitingMessages = WaitingMachine.TestCase

@@ -128,15 +128,19 @@ def test_what_can_not_be_read(engine):
 
 
 def test_damage_is_an_error_and_never_a_silent_gap(engine, clock, monkeypatch):
+    store = engine._store
     filled(engine, clock, 5)
-    monkeypatch.setattr(engine._store, "entries", lambda *_: [])
+    monkeypatch.setattr(store, "entries", lambda *_: [])
     with pytest.raises(StoreDown, match="no message at offset 2"):
         engine.fetch("orders", 0, 2, 32, 0)
+    with pytest.raises(StoreDown, match="no message at offset 2"):
+        engine.fetch("orders", 0, 2, 32, 0, tags=frozenset({0}))
 
     def broken(*_):
         raise StoreFailed("can not be read")
 
-    monkeypatch.setattr(engine._store, "entries", broken)
+    monkeypatch.setattr(store, "entries", broken)
+    monkeypatch.setattr(store, "read", broken)
     for ask in (
         lambda: engine.fetch("orders", 0, 0, 32, 0),
         lambda: engine.offset_at("orders", 0, START_MS),

@@ -1,0 +1,98 @@
+"""The newest records in memory: they equal what the disk has, and they are bounded."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqguard.store.queues import Queue, RecentRecords
+from mqguard.store.rocksdb import RocksMessageStore
+from mqguard.testing.store_contract import put, queue_of
+
+KIB = 1024
+QUEUES = 3
+
+
+def held(queue):
+    return sum(map(len, queue.recent or ()))
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, QUEUES - 1), st.integers(1, 4 * KIB)), max_size=6), max_size=60))
+def test_the_records_of_all_queues_together_are_bounded_and_the_newest(turns):
+    """The limit and a few commits are the maximum, and a queue keeps the end of what it was given."""
+    queues = [Queue("T", number, number) for number in range(QUEUES)]
+    given_records = [[] for _ in queues]
+    recent, physical, largest = RecentRecords(0, 16 * KIB), 0, 0
+    for turn in turns:
+        for number, size in turn:
+            record = bytes([len(given_records[number]) % 256]) * size
+            queues[number].keep_recent(record)
+            given_records[number].append(record)
+            queues[number].next_offset += 1
+            physical += size
+        largest = max(largest, sum(size for _, size in turn))
+        recent.settle(queues, physical)
+        for queue in queues:
+            queue.settle()
+        assert sum(map(held, queues)) <= 16 * KIB + 5 * largest
+        for queue, records in zip(queues, given_records, strict=True):
+            if queue.recent:
+                assert queue.recent == records[queue.recent_offset :]
+
+
+def test_records_below_a_released_offset_are_dropped():
+    queue, recent = Queue("T", 0, 0), RecentRecords(0, 4 * KIB)
+    for number in range(4):
+        queue.keep_recent(bytes(KIB))
+        queue.next_offset += 1
+        recent.settle([queue], (number + 1) * KIB)
+        queue.settle()
+    recent.release(2 * KIB + 1)
+    assert (queue.recent_offset, held(queue)) == (3, KIB)
+    recent.release(4 * KIB)
+    assert held(queue) == 0
+
+
+def test_discarded_records_are_dropped():
+    queue = Queue("T", 0, 0)
+    queue.keep_recent(b"a")
+    queue.next_offset += 1
+    queue.settle()
+    queue.keep_recent(b"b")
+    queue.next_offset += 1
+    queue.revert()
+    assert queue.recent == [b"a"]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_what_is_read_from_files_and_from_memory_is_the_same(tmp_path, reopened):
+    """A store that was opened again has nothing in memory; it gives the same records."""
+    store = RocksMessageStore(tmp_path / "store")
+    records = []
+    for number in range(200):
+        put(store, bytes(number), queue_id=number % 2)
+        if number % 7 == 0:
+            store.commit(sync=False)
+    store.commit(sync=False)
+    records = [store.read(queue_of(store, queue_id=n), 0, 1000, 1 << 20) for n in range(2)]
+    if reopened:
+        store.close()
+        store = RocksMessageStore(tmp_path / "store")
+        assert all(queue.recent is None for queue in store.queues())
+    for number in range(2):
+        queue = queue_of(store, queue_id=number)
+        for offset in (0, 1, 50, 99):
+            assert store.read(queue, offset, 32, 1 << 20) == records[number][offset : offset + 32]
+            assert store.records(queue, store.entries(queue, offset, 32)) == records[number][offset : offset + 32]
+    store.close()
+
+
+def test_a_closed_store_reads_nothing_from_memory(tmp_path):
+    store = RocksMessageStore(tmp_path / "store")
+    entry = put(store, b"one")
+    store.commit(sync=False)
+    queue = queue_of(store)
+    store.close()
+    with pytest.raises(Exception, match="closed"):
+        store.read(queue, 0, 1, 100)
+    with pytest.raises(Exception, match="closed"):
+        store.records(queue, [entry])
