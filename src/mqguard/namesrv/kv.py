@@ -11,17 +11,17 @@ from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.route import KeyAnswer, KeyHeader, KeysHeader, PutKeyHeader
 
 ORDER_NAMESPACE = "ORDER_TOPIC_CONFIG"
-"""Namespace whose values say on how many queues of which broker an ordered topic lies: `broker-a:4;broker-b:4`."""
+"""Namespace with the brokers and queue numbers of ordered topics, such as `broker-a:4;broker-b:4`."""
 
 
 class KvStore(Protocol):
-    """Where the values outlive the process."""
+    """Persistent store of the values."""
 
     def load(self) -> dict[str, dict[str, str]]:
-        """All values, by namespace and key.
+        """Return all values, by namespace and key.
 
         Raises:
-            StoreError: They cannot be read.
+            StoreError: The values cannot be read.
         """
         ...  # pragma: no cover
 
@@ -29,39 +29,39 @@ class KvStore(Protocol):
         """Replace all values.
 
         Raises:
-            StoreError: They cannot be written; the old ones stay.
+            StoreError: The values cannot be written; the old ones stay.
         """
         ...  # pragma: no cover
 
 
 class KvTable:
-    """The values, in memory and, with a store, for good."""
+    """Table of the values in memory; with a store, changes are persistent."""
 
     def __init__(self, store: KvStore | None = None) -> None:
         self._store = store
         self._values: dict[str, dict[str, str]] = store.load() if store else {}
 
     def get(self, namespace: str, key: str) -> str | None:
-        """A value, None if there is none."""
+        """Return a value, None if there is none."""
         return self._values.get(namespace, {}).get(key)
 
     def all(self, namespace: str) -> dict[str, str]:
-        """The values of a namespace by key; empty if there are none."""
+        """Return the values of a namespace by key; empty if there are none."""
         return dict(self._values.get(namespace, {}))
 
     def put(self, namespace: str, key: str, value: str) -> None:
         """Set a value.
 
         Raises:
-            StoreError: It cannot be written; nothing has changed.
+            StoreError: The change cannot be written; nothing has changed.
         """
         self._change({**self._values, namespace: {**self._values.get(namespace, {}), key: value}})
 
     def delete(self, namespace: str, key: str) -> None:
-        """Remove a value; no error if there is none.
+        """Remove a value, if there is one.
 
         Raises:
-            StoreError: It cannot be written; nothing has changed.
+            StoreError: The change cannot be written; nothing has changed.
         """
         if key not in self._values.get(namespace, {}):
             return
@@ -75,14 +75,14 @@ class KvTable:
         self._values = values
 
 
-class KeyValues:
-    """Reads and writes the key-value table."""
+class KvProcessor:
+    """Handlers that read and change the key-value table."""
 
     def __init__(self, table: KvTable) -> None:
         self._table = table
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.PUT_KV_CONFIG: self.put,
             RequestCode.GET_KV_CONFIG: self.get,
@@ -99,7 +99,7 @@ class KeyValues:
         return Reply()
 
     def get(self, request: Request) -> Reply:
-        """A value (101)."""
+        """Return a value (101)."""
         header = read(request.command.ext, KeyHeader)
         value = self._table.get(header.namespace, header.key)
         if value is None:
@@ -114,7 +114,7 @@ class KeyValues:
         return Reply()
 
     def all(self, request: Request) -> Reply:
-        """All values of a namespace (219)."""
+        """Return all values of a namespace (219)."""
         header = read(request.command.ext, KeysHeader)
         values = self._table.all(header.namespace)
         if not values:

@@ -1,4 +1,4 @@
-"""Where things are: routes, clusters, lists of topics (105, 106, 206, 216, 217, 224, 304, 311, 312, 313)."""
+"""Routes, clusters and lists of topics (105, 106, 206, 216, 217, 224, 304, 311, 312, 313)."""
 
 from collections.abc import Callable
 
@@ -29,14 +29,14 @@ ZONE_MODE = "__ZONE_MODE"
 
 
 class RouteProcessor:
-    """Answers from the route table."""
+    """Handlers that read and change the route table."""
 
     def __init__(self, table: RouteTable, kv: KvTable) -> None:
         self._table = table
         self._kv = kv
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         table = self._table
         return {
             RequestCode.GET_ROUTEINFO_BY_TOPIC: self.route,
@@ -54,7 +54,7 @@ class RouteProcessor:
         }
 
     def route(self, request: Request) -> Reply:
-        """Where a topic is (105)."""
+        """Return the route of a topic (105)."""
         ext = request.command.ext
         topic = read(ext, RouteHeader).topic
         found = self._table.route(topic)
@@ -69,25 +69,28 @@ class RouteProcessor:
         return Reply(ext=self._own(request), body=encode(data))
 
     def clusters(self, request: Request) -> Reply:
-        """All brokers by cluster (106)."""
+        """Return all brokers by cluster (106)."""
         table = {broker.name: _broker_data(broker) for broker in self._table.brokers()}
         info = ClusterInfo(broker_addr_table=table, cluster_addr_table=self._table.clusters())
         return Reply(ext=self._own(request), body=encode(info))
 
     def _own(self, request: Request) -> dict[str, str] | None:
-        """The brokers of this process for a tool that asks, which sends secrets to no broker that only registered."""
+        """Return the brokers of this process, if the request asks for them.
+
+        Tools send secrets only to these brokers, and not to brokers that registered themselves.
+        """
         if read(request.command.ext, OwnBrokersHeader).mqguard_own_brokers is None:
             return None
         return write(OwnBrokersHeader(mqguard_own_brokers=";".join(self._table.own_addresses)))
 
     def delete(self, request: Request) -> Reply:
-        """Forget a topic, everywhere or in one cluster (216)."""
+        """Remove a topic from all brokers, or from those of one cluster (216)."""
         header = read(request.command.ext, DeleteTopicHeader)
         self._table.delete_topic(header.topic, header.cluster_name)
         return Reply()
 
     def register(self, request: Request) -> Reply:
-        """Put a topic on brokers that are known (217)."""
+        """Add a topic to registered brokers (217)."""
         topic = read(request.command.ext, TopicHeader).topic
         data = decode(request.command.body, TopicRouteData)
         fault = names.topic_fault(topic) or next(filter(None, map(_queues_fault, data.queue_datas)), None)
@@ -105,11 +108,11 @@ class RouteProcessor:
         return Reply()
 
     def topics_of_cluster(self, request: Request) -> Reply:
-        """The topics of one cluster (224)."""
+        """Return the topics of one cluster (224)."""
         return _topics(self._table.topics_of(read(request.command.ext, ClusterHeader).cluster))
 
     def system_topics(self, request: Request) -> Reply:
-        """Names that tools ask routes of although nobody made them as topics: clusters and brokers (304)."""
+        """Return the names of clusters and brokers, whose routes tools request as if they were topics (304)."""
         del request
         clusters = self._table.clusters()
         known = [*clusters, *(name for brokers in clusters.values() for name in brokers)]
@@ -121,12 +124,12 @@ class RouteProcessor:
 
 
 def _queues_fault(data: QueueData) -> str | None:
-    """Why clients must not be told of such queues: they make as many of their own."""
+    """Return an error message for queue numbers or permissions that clients cannot use, else None."""
     if 0 <= data.read_queue_nums <= MAX_QUEUES and 0 <= data.write_queue_nums <= MAX_QUEUES:
         return perm_fault(data.perm)
     return (
-        f"{data.read_queue_nums} and {data.write_queue_nums} queues of broker `{data.broker_name}`: "
-        f"both must be 0 to {MAX_QUEUES}"
+        f"broker `{data.broker_name}` has {data.read_queue_nums} read and {data.write_queue_nums} write queues: "
+        f"use 0 to {MAX_QUEUES} for both"
     )
 
 
@@ -151,12 +154,12 @@ def _route_data(route: TopicRoute, brokers: list[BrokerRoute], order: str | None
         queue_datas=[
             QueueData(
                 broker_name=name,
-                read_queue_nums=shape.read_queues,
-                write_queue_nums=shape.write_queues,
-                perm=shape.perm,
-                topic_sys_flag=shape.sys_flag,
+                read_queue_nums=layout.read_queues,
+                write_queue_nums=layout.write_queues,
+                perm=layout.perm,
+                topic_sys_flag=layout.sys_flag,
             )
-            for name, shape in route.queues.items()
+            for name, layout in route.queues.items()
             if name in shown
         ],
         order_topic_conf=order,

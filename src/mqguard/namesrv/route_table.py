@@ -1,7 +1,7 @@
-"""The route table: which broker holds which topic, and where it is reached.
+"""The route table: topics, the brokers that have them, and the addresses of these brokers.
 
-A table of plain values without clock and sockets. Remote brokers register themselves, renew that with heartbeats and
-expire without them; a broker in the same process announces its topics and stays until it withdraws them.
+The table has no clock and no sockets. Remote brokers register themselves and expire without heartbeats. A broker in the
+same process announces its topics and never expires.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,16 +13,16 @@ from mqguard.model.peer import Channel
 from mqguard.model.topic import PERM_WRITE, DataVersion, TopicConfig
 
 BROKER_LIFE_MS = 120_000
-"""How long a remote broker stays without a heartbeat, unless it asks for another time."""
+"""Time after which a remote broker without heartbeats expires, unless it asks for another time."""
 MASTER_ID = 0
 UNIT_FLAG = 1
 """Bit of a topic's system flag: the topic belongs to one unit."""
 UNIT_SUB_FLAG = 2
-"""Bit of a topic's system flag: the topic is subscribed to by a unit."""
+"""Bit of a topic's system flag: a unit subscribes to the topic."""
 
 
 class QueueLayout(msgspec.Struct, frozen=True):
-    """What one broker offers of a topic: its queues, and what may be done with them."""
+    """Queues of a topic on one broker, and their permissions."""
 
     read_queues: int
     write_queues: int
@@ -31,20 +31,20 @@ class QueueLayout(msgspec.Struct, frozen=True):
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a broker says when it registers.
+    """Registration of a broker.
 
     Attributes:
         cluster: Name of its cluster.
         broker: Its name, shared by a master and its slaves.
-        address: `host:port` that clients are sent to.
+        address: `host:port` for clients.
         broker_id: 0 for the master.
         ha_address: `host:port` for replication.
-        topics: Topics and their shapes; those left out stay as they are. None if unchanged.
+        topics: Topics and their queues; topics left out do not change. None if nothing changed.
         version: Version of its topic table.
-        life_ms: How long it stays without another word from it; None for ever (a broker in this process).
+        life_ms: Time after which it expires without heartbeats; None for a broker in this process, which never does.
         channel: Its connection; None for a broker in this process.
-        acting_master: Whether a slave may act as master.
-        zone: Zone it stands in.
+        acting_master: True if a slave may act as master.
+        zone: Zone of the broker.
     """
 
     cluster: str
@@ -61,7 +61,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrokerRoute(msgspec.Struct, frozen=True):
-    """One broker of a route: where its master (0) and slaves are reached."""
+    """One broker of a route, with the addresses of its master (0) and slaves."""
 
     cluster: str
     name: str
@@ -71,7 +71,7 @@ class BrokerRoute(msgspec.Struct, frozen=True):
 
 
 class TopicRoute(msgspec.Struct, frozen=True):
-    """Where a topic is: its brokers, and what each offers."""
+    """Brokers of a topic, and the queues of each."""
 
     brokers: list[BrokerRoute]
     queues: dict[str, QueueLayout]
@@ -98,10 +98,10 @@ class _Broker:
 
 
 class RouteTable:
-    """All brokers and topics that a name server knows.
+    """All brokers and topics of a name server.
 
-    INVARIANT: an address stands in `_live` exactly if it stands in its broker's addresses; a topic never names a broker
-    that `_brokers` does not hold.
+    INVARIANT: an address is in `_live` exactly if it is in its broker's addresses; all brokers of a topic are in
+    `_brokers`.
     """
 
     def __init__(self) -> None:
@@ -114,30 +114,30 @@ class RouteTable:
     # Brokers come and go
 
     def announce(self, cluster: str, broker: str, address: str, topics: Iterable[TopicConfig]) -> None:
-        """Take the whole truth of a master in this process: topics it no longer names are gone at once."""
+        """Replace all topics of a master in this process; topics that it no longer has are removed at once."""
         self.register(
             Registration(cluster=cluster, broker=broker, address=address, broker_id=MASTER_ID, life_ms=None), now_ms=0
         )
         self._own[broker] = address
-        shapes = {topic.name: shape_of(topic) for topic in topics}
-        for topic in [topic for topic, offers in self._topics.items() if broker in offers and topic not in shapes]:
+        layouts = {topic.name: layout_of(topic) for topic in topics}
+        for topic in [topic for topic, offers in self._topics.items() if broker in offers and topic not in layouts]:
             self._withdraw(topic, broker)
-        self._offer(broker, shapes)
+        self._offer(broker, layouts)
 
     @property
     def own_addresses(self) -> list[str]:
-        """Addresses of the brokers in this process, whatever has registered beside them."""
+        """Return the addresses of the brokers in this process; other registrations do not change them."""
         return sorted(self._own.values())
 
     def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
-        """Take what has become of one topic of a broker that is announced; None: it is deleted."""
+        """Update one topic of an announced broker; None removes it."""
         if topic is not None:
-            self.place(name, {broker: shape_of(topic)})
+            self.place(name, {broker: layout_of(topic)})
         elif broker in self._topics.get(name, ()):
             self._withdraw(name, broker)
 
     def register(self, registration: Registration, now_ms: int) -> tuple[str, str]:
-        """Note a broker.
+        """Register a broker.
 
         Returns:
             The address and the replication address of the master, for a slave; both empty for a master.
@@ -167,15 +167,15 @@ class RouteTable:
         return master, self._live[master].ha_address
 
     def unregister(self, broker: str, address: str) -> bool:
-        """Remove a broker's address; with its last one go the broker and what it offered. Whether it was known."""
+        """Remove an address of a broker, and with the last address the broker; return whether it was registered."""
         live = self._live.get(address)
         if live is None or live.broker != broker:
             return False
         self._remove(address)
         return True
 
-    def heard_of(self, address: str, now_ms: int) -> bool:
-        """Renew a broker's life; whether it is known."""
+    def renew(self, address: str, now_ms: int) -> bool:
+        """Renew the registration of a broker; return whether it is registered."""
         live = self._live.get(address)
         if live is None:
             return False
@@ -183,29 +183,29 @@ class RouteTable:
         return True
 
     def version_of(self, address: str) -> DataVersion | None:
-        """Version of the topic table that a broker registered last."""
+        """Return the version of the topic table that a broker registered last."""
         live = self._live.get(address)
         return live.version if live else None
 
     def is_own(self, broker: str, address: str) -> bool:
-        """Whether a broker of this process has that name or that address; nobody else may take either."""
+        """True if a broker of this process has that name or that address; no other broker may register with either."""
         return any(
             live.life_ms is None and (live.broker == broker or known == address) for known, live in self._live.items()
         )
 
     def expire(self, now_ms: int) -> list[str]:
-        """Remove the brokers that fell silent; answers their addresses."""
-        silent = [
+        """Remove the brokers without recent heartbeats, and return their addresses."""
+        expired = [
             address
             for address, live in self._live.items()
             if live.life_ms is not None and now_ms - live.seen_ms >= live.life_ms
         ]
-        for address in silent:
+        for address in expired:
             self._remove(address)
-        return silent
+        return expired
 
     def leave(self, channel: Channel) -> list[str]:
-        """Remove the brokers that registered over a connection that closed; answers their addresses."""
+        """Remove the brokers that registered over a closed connection, and return their addresses."""
         gone = [address for address, live in self._live.items() if live.channel is channel]
         for address in gone:
             self._remove(address)
@@ -214,33 +214,33 @@ class RouteTable:
     # Topics
 
     def place(self, topic: str, offers: Mapping[str, QueueLayout]) -> None:
-        """Put a topic on brokers that are known; others are ignored."""
-        for broker, shape in offers.items():
+        """Add a topic to registered brokers; others are ignored."""
+        for broker, layout in offers.items():
             if broker in self._brokers:
-                self._topics.setdefault(topic, {})[broker] = shape
+                self._topics.setdefault(topic, {})[broker] = layout
 
     def delete_topic(self, topic: str, cluster: str | None = None) -> None:
-        """Take a topic out of the table, or only out of one cluster's brokers."""
+        """Remove a topic from all brokers, or from those of one cluster."""
         for broker in list(self._topics.get(topic, ())):
             if not cluster or self._brokers[broker].cluster == cluster:
                 self._withdraw(topic, broker)
 
     def route(self, topic: str) -> TopicRoute | None:
-        """Where a topic is, None if nobody offers it."""
+        """Return the route of a topic, None if no broker has it."""
         offers = self._topics.get(topic)
         if not offers:
             return None
         return TopicRoute(
             [self._broker_route(broker) for broker in offers],
-            {broker: self._allowed(broker, shape) for broker, shape in offers.items()},
+            {broker: self._allowed(broker, layout) for broker, layout in offers.items()},
         )
 
     def topics(self) -> list[str]:
-        """All topics, in order."""
+        """Return the names of all topics, sorted."""
         return sorted(self._topics)
 
     def topics_of(self, cluster: str) -> list[str]:
-        """The topics that any broker of a cluster offers, in order."""
+        """Return the names of the topics of a cluster, sorted."""
         return sorted(
             topic
             for topic, offers in self._topics.items()
@@ -248,43 +248,45 @@ class RouteTable:
         )
 
     def topics_flagged(self, wanted: Callable[[int], bool]) -> list[str]:
-        """The topics whose system flag on any broker pleases `wanted`, in order."""
+        """Return the names of the topics whose system flag matches `wanted` on any broker, sorted."""
         return sorted(
-            topic for topic, offers in self._topics.items() if any(wanted(shape.sys_flag) for shape in offers.values())
+            topic
+            for topic, offers in self._topics.items()
+            if any(wanted(layout.sys_flag) for layout in offers.values())
         )
 
     # Clusters and brokers
 
     def clusters(self) -> dict[str, list[str]]:
-        """Names of the brokers of each cluster."""
+        """Return the names of the brokers of each cluster."""
         clusters: dict[str, list[str]] = {}
         for name, broker in self._brokers.items():
             clusters.setdefault(broker.cluster, []).append(name)
         return clusters
 
     def brokers(self) -> list[BrokerRoute]:
-        """All brokers."""
+        """Return all brokers."""
         return [self._broker_route(name) for name in self._brokers]
 
     def broker(self, name: str) -> BrokerRoute | None:
-        """One broker by its name."""
+        """Return one broker by its name."""
         return self._broker_route(name) if name in self._brokers else None
 
     def forbid_writes(self, broker: str) -> int:
-        """Let no producer find a broker any more; answers how many topics that concerns."""
+        """Hide a broker from producers, and return the number of its topics."""
         if broker in self._brokers:
             self._read_only.add(broker)
         return self._count(broker)
 
     def permit_writes(self, broker: str) -> int:
-        """Undo `forbid_writes`; answers how many topics that concerns."""
+        """Undo `forbid_writes`, and return the number of the broker's topics."""
         self._read_only.discard(broker)
         return self._count(broker)
 
     # Bookkeeping
 
     def _give_address(self, registration: Registration, broker: _Broker) -> None:
-        # An address serves one broker under one id, and an id one address: what stood there before has moved.
+        # Each address has one broker and id, and each id of a broker one address: the old pair of either is removed.
         old = self._live.get(registration.address)
         if old is not None and (old.broker, old.broker_id) != (registration.broker, registration.broker_id):
             del self._live[registration.address]
@@ -311,8 +313,8 @@ class RouteTable:
             self._withdraw(topic, name)
 
     def _offer(self, broker: str, topics: Mapping[str, QueueLayout]) -> None:
-        for topic, shape in topics.items():
-            self._topics.setdefault(topic, {})[broker] = shape
+        for topic, layout in topics.items():
+            self._topics.setdefault(topic, {})[broker] = layout
 
     def _withdraw(self, topic: str, broker: str) -> None:
         offers = self._topics[topic]
@@ -320,10 +322,10 @@ class RouteTable:
         if not offers:
             del self._topics[topic]
 
-    def _allowed(self, broker: str, shape: QueueLayout) -> QueueLayout:
-        if broker not in self._read_only or not shape.perm & PERM_WRITE:
-            return shape
-        return msgspec.structs.replace(shape, perm=shape.perm & ~PERM_WRITE)
+    def _allowed(self, broker: str, layout: QueueLayout) -> QueueLayout:
+        if broker not in self._read_only or not layout.perm & PERM_WRITE:
+            return layout
+        return msgspec.structs.replace(layout, perm=layout.perm & ~PERM_WRITE)
 
     def _broker_route(self, name: str) -> BrokerRoute:
         broker = self._brokers[name]
@@ -335,13 +337,13 @@ class RouteTable:
         return sum(broker in offers for offers in self._topics.values())
 
 
-def shape_of(topic: TopicConfig) -> QueueLayout:
-    """What of a topic's configuration a route tells."""
+def layout_of(topic: TopicConfig) -> QueueLayout:
+    """Return the part of a topic's configuration that its route contains."""
     return QueueLayout(topic.read_queues, topic.write_queues, topic.perm, topic.sys_flag)
 
 
 def in_zone(brokers: Iterable[BrokerRoute], zone: str) -> list[BrokerRoute]:
-    """The brokers that a client of a zone should use: those of its zone, and those whose master is down.
+    """Return the brokers that a client of a zone should use: those of its zone, and those whose master is down.
 
     Java name servers do the same for clients that send `__ZONE_MODE` and `__ZONE_NAME`.
     """

@@ -6,7 +6,7 @@ from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
 from mqguard.dispatch.request import Handler, Request
 from mqguard.model.process import Clock
-from mqguard.namesrv.kv import KeyValues, KvTable
+from mqguard.namesrv.kv import KvProcessor, KvTable
 from mqguard.namesrv.registration import BrokerRegistrationProcessor
 from mqguard.namesrv.route_processor import RouteProcessor
 from mqguard.namesrv.route_table import RouteTable
@@ -16,13 +16,13 @@ from mqguard.remoting.link import Link
 
 
 class NameServer:
-    """Everything of a name server but sockets and the guard.
+    """Name server without sockets and guard.
 
     Args:
         routes: Brokers and topics.
         kv: Key-value configuration.
-        clock: Tells the time.
-        configuration: What is told of the configuration over the wire, without secrets; no key can be changed there.
+        clock: Clock for the expiry of brokers.
+        configuration: Keys and values that can be read over the wire, without secrets. None can be changed there.
     """
 
     def __init__(self, routes: RouteTable, kv: KvTable, clock: Clock, configuration: dict[str, str]) -> None:
@@ -32,54 +32,54 @@ class NameServer:
         self._configuration = configuration
 
     def handlers(self) -> dict[int, Handler]:
-        """Handler by request code."""
+        """Return the handlers by request code."""
         parts = (
             RouteProcessor(self._routes, self._kv).handlers(),
             BrokerRegistrationProcessor(self._routes, self._kv, self._clock).handlers(),
-            KeyValues(self._kv).handlers(),
-            Configured(self._configuration).handlers(),
+            KvProcessor(self._kv).handlers(),
+            ConfigurationProcessor(self._configuration).handlers(),
         )
         return {code: handler for part in parts for code, handler in part.items()}
 
     def closed(self, link: Link) -> None:
-        """Forget the brokers that registered over a connection that is gone."""
+        """Remove the brokers that registered over a closed connection."""
         self._routes.leave(link.peer.channel)
 
     def tick(self) -> None:
-        """Forget brokers that fell silent; call it every second or so."""
+        """Remove brokers without a recent heartbeat. It should be called about once a second."""
         self._routes.expire(self._clock.now_ms())
 
 
-class Configured:
-    """Tells the configuration.
+class ConfigurationProcessor:
+    """Handlers for the configuration, which is read-only.
 
     Args:
-        values: Keys and values without secrets.
+        values: Keys and values, without secrets.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = dict(values)
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.UPDATE_NAMESRV_CONFIG: self.update,
             RequestCode.GET_NAMESRV_CONFIG: self.get,
         }
 
     def get(self, request: Request) -> Reply:
-        """All keys and values (319)."""
+        """Return all keys and values (319)."""
         del request
         return Reply(body=properties.write(sorted(self._values.items())).encode())
 
     def update(self, request: Request) -> Reply:
-        """No: every key of a name server is about listeners, paths or security (318)."""
+        """Refuse the change (318): all keys of a name server concern listeners, paths or security."""
         try:
             found = properties.parse(properties.decode(request.command.body), "request")
         except ConfigInvalid as exc:
             return Reply(ResponseCode.INVALID_PARAMETER, remark=str(exc))
-        named = ", ".join(f"`{item.key}`" for item in found) or "nothing"
+        named = ", ".join(f"`{item.key}`" for item in found) or "no key was sent"
         return Reply(
             ResponseCode.NO_PERMISSION,
-            remark=f"the configuration of the name server cannot be changed over the wire ({named}): edit its file",
+            remark=f"the name server's configuration cannot be changed over the wire ({named}): edit its file",
         )

@@ -1,4 +1,4 @@
-"""The request loop is tested under the broker's face."""
+"""Fixtures: a broker whose request loop is tested."""
 
 from tests.unit.broker.conftest import house, open_house
 

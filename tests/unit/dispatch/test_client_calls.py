@@ -1,4 +1,4 @@
-"""Requests of ours to clients."""
+"""Requests of the broker to clients."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def ask(calls, link, answers, deadline=100):
     return calls.call(link.peer.channel, 307, {"clientId": "c"}, b"body", deadline, answers.append)
 
 
-def test_an_answer_finds_its_question():
+def test_an_answer_is_passed_to_its_call():
     calls, answers = ClientCalls(), []
     link = connect(calls)
     assert ask(calls, link, answers)
@@ -32,7 +32,7 @@ def test_an_answer_finds_its_question():
     assert len(calls) == 0
 
 
-def test_nobody_answers_for_another_connection():
+def test_a_client_cannot_answer_for_another_connection():
     calls, answers = ClientCalls(), []
     link = connect(calls)
     ask(calls, link, answers)
@@ -40,7 +40,7 @@ def test_nobody_answers_for_another_connection():
     assert answers == []
 
 
-def test_time_runs_out():
+def test_a_call_times_out():
     calls, answers = ClientCalls(), []
     link = connect(calls)
     ask(calls, link, answers, deadline=100)
@@ -51,7 +51,7 @@ def test_time_runs_out():
     assert not calls.take_answer(link, Command(0, link.frames[0].opaque, FLAG_RESPONSE))
 
 
-def test_a_closed_connection_answers_nothing():
+def test_a_closed_connection_ends_its_calls():
     calls, answers = ClientCalls(), []
     link = connect(calls)
     ask(calls, link, answers)
@@ -64,7 +64,7 @@ def test_a_closed_connection_answers_nothing():
     assert len(calls) == 0
 
 
-def test_a_client_that_never_answers_is_asked_no_more():
+def test_a_client_that_never_answers_gets_no_further_calls():
     calls, answers = ClientCalls(), []
     link = connect(calls)
     for _ in range(MAX_PER_LINK):
@@ -82,12 +82,12 @@ def test_a_notification_needs_no_answer():
     assert len(calls) == 0
 
 
-def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time():
+def test_calls_of_a_closed_connection_end_even_if_a_receiver_fails():
     calls, answers = ClientCalls(), []
     link = connect(calls)
 
     def fail(_):
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("internal error")
 
     calls.call(link.peer.channel, 307, {}, b"", 100, fail)
     ask(calls, link, answers)
@@ -98,36 +98,36 @@ def test_where_one_cannot_be_told_of_a_closed_connection_the_others_hear_in_time
     assert len(calls) == 0
 
 
-def test_an_asker_has_a_bounded_number_of_open_questions_and_others_still_ask(monkeypatch):
+def test_the_open_calls_of_a_caller_are_limited_and_others_can_still_call(monkeypatch):
     monkeypatch.setattr(client_calls, "MAX_PER_CALLER", 2)
     calls, answers = ClientCalls(), []
 
-    def asked(link, asker):
-        return calls.call(link.peer.channel, 307, {}, b"", 100, answers.append, asker)
+    def call(link, caller):
+        return calls.call(link.peer.channel, 307, {}, b"", 100, answers.append, caller)
 
     links = [connect(calls, name) for name in "abc"]
-    assert [asked(link, "greedy") for link in links] == [True, True, False]
-    assert asked(links[2], "alice")
+    assert [call(link, "greedy") for link in links] == [True, True, False]
+    assert call(links[2], "alice")
     calls.leave(links[0].peer.channel)
-    assert asked(links[2], "greedy")
+    assert call(links[2], "greedy")
 
 
-def test_open_questions_are_bounded_in_bytes_for_each_client_and_asker(monkeypatch):
+def test_the_bytes_of_open_calls_are_limited_for_each_client_and_caller(monkeypatch):
     monkeypatch.setattr(client_calls, "MAX_BYTES_PER_LINK", 10)
     monkeypatch.setattr(client_calls, "MAX_BYTES_PER_CALLER", 25)
     calls, answers = ClientCalls(), []
 
-    def asked(link, size, asker="u"):
-        return calls.call(link.peer.channel, 309, {}, bytes(size), 100, answers.append, asker)
+    def call(link, size, caller="u"):
+        return calls.call(link.peer.channel, 309, {}, bytes(size), 100, answers.append, caller)
 
     one, two, three = (connect(calls, name) for name in "abc")
-    assert asked(one, 1_000), "one of any size"
+    assert call(one, 1_000), "one of any size"
     calls.take_answer(one, Command(0, one.frames[-1].opaque, FLAG_RESPONSE))
-    assert [asked(one, 5), asked(one, 5), asked(one, 1)] == [True, True, False]
-    assert [asked(two, 10), asked(three, 6)] == [True, False]
-    assert asked(three, 6, "v")
+    assert [call(one, 5), call(one, 5), call(one, 1)] == [True, True, False]
+    assert [call(two, 10), call(three, 6)] == [True, False]
+    assert call(three, 6, "v")
     calls.expire(100)
-    assert asked(three, 10)
+    assert call(three, 10)
     assert len(calls) == 1
 
 

@@ -1,4 +1,4 @@
-"""What an error becomes on the wire."""
+"""The answers for errors."""
 
 import importlib
 import pkgutil
@@ -35,12 +35,12 @@ def test_every_error_of_the_engine_has_a_row():
     assert {kind for kind in classes(EngineError) if kind not in RESPONSE_CODES} == set()
 
 
-def test_every_row_is_an_error_of_ours_and_says_a_response_code():
+def test_every_row_maps_an_error_of_mqguard_to_a_response_code():
     assert all(issubclass(kind, MqguardError) for kind in RESPONSE_CODES)
     assert all(isinstance(code, ResponseCode) and code != 0 for code in RESPONSE_CODES.values())
 
 
-def test_the_nearest_row_counts():
+def test_an_error_without_a_row_gets_that_of_its_base_class():
     reply = error_reply(310, MetadataStoreOccupied("another process holds the store"))
     assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, "another process holds the store")
 
@@ -55,12 +55,12 @@ def test_the_nearest_row_counts():
         (RequestRefused(206, "not online"), 206),
     ],
 )
-def test_the_sentence_is_told(error, code):
+def test_the_message_of_an_error_is_the_remark(error, code):
     reply = error_reply(310, error)
     assert (reply.code, reply.remark) == (code, str(error))
 
 
-def test_what_nobody_foresaw_is_told_to_the_log_alone(caplog):
+def test_the_details_of_an_unexpected_error_go_to_the_log_only(caplog):
     for error in (ValueError("inner"), MqguardError("inner")):
         reply = error_reply(310, error)
         assert (reply.code, reply.remark) == (ResponseCode.SYSTEM_ERROR, INTERNAL)

@@ -1,4 +1,4 @@
-"""Frames in, answers out."""
+"""The request loop."""
 
 import logging
 
@@ -25,7 +25,7 @@ def test_an_unknown_code_is_decided_before_it_is_not_supported(house):
     assert house.call(9999, user=None).code == 16
 
 
-def test_every_admission_and_refusal_is_on_record(house):
+def test_every_admission_and_denial_is_audited(house):
     house.user("alice")
     house.call(310, SEND, b"x")
     house.sink.clear()
@@ -55,14 +55,14 @@ def test_a_one_way_request_is_served_and_never_answered(house):
 @pytest.mark.parametrize(
     ("field", "value", "hint"), [("e", "many", "`e`"), ("g", "", "`g`"), ("d", str(2**40), "`d`"), ("a", None, "`a`")]
 )
-def test_a_header_that_is_wrong_is_explained(house, field, value, hint):
+def test_the_remark_names_the_invalid_field(house, field, value, hint):
     ext = {key: val for key, val in {**SEND, field: value}.items() if val is not None}
     answer = house.call(310, ext, b"x")
     assert answer.code == ResponseCode.INVALID_PARAMETER
     assert hint in answer.remark
 
 
-def test_what_cannot_be_stored_is_not_acknowledged(house):
+def test_a_message_that_cannot_be_stored_is_not_acknowledged(house):
     assert house.call(310, SEND, b"x").code == 0
     house.store.room = 0
     wire = house.connect()
@@ -72,7 +72,7 @@ def test_what_cannot_be_stored_is_not_acknowledged(house):
     assert house.engine.max_offset("t", 0) == 1
 
 
-def test_an_answer_nobody_asked_for_is_dropped(house):
+def test_an_unexpected_answer_is_dropped(house):
     wire = house.connect()
     house.give(wire, Command(0, 77, FLAG_RESPONSE, 0, 0, None, {}, b""))
     assert wire.frames == []
@@ -80,12 +80,12 @@ def test_an_answer_nobody_asked_for_is_dropped(house):
 
 
 def routed(house, handler):
-    """A router with the house's guard and one handler for code 28."""
+    """Return a router with the house's guard and one handler for code 28."""
     guard = house.guard
     return Router(guard, {28: handler}, error_reply)
 
 
-def test_a_fault_of_ours_tells_the_log_everything_and_the_peer_nothing(house, caplog):
+def test_the_details_of_an_internal_error_go_to_the_log_and_not_to_the_client(house, caplog):
     def broken(request):
         raise ZeroDivisionError("the secret is 42")
 
@@ -98,7 +98,7 @@ def test_a_fault_of_ours_tells_the_log_everything_and_the_peer_nothing(house, ca
     assert "the secret is 42" in caplog.text
 
 
-def test_an_error_of_a_kind_without_a_row_is_a_fault_too(house, caplog):
+def test_an_error_without_a_row_is_an_internal_error(house, caplog):
     class Strange(MqguardError):
         pass
 
@@ -118,7 +118,7 @@ def test_an_answer_that_cannot_be_encoded_is_an_error(house):
     assert house.call(28).code == ResponseCode.SYSTEM_ERROR
 
 
-def test_no_success_leaves_while_something_touched_is_unchecked(house, caplog):
+def test_no_success_is_sent_before_all_objects_are_checked(house, caplog):
     house.user("alice", ("Topic:t", "Get"))
     guard = house.guard
     house.app = Router(guard, {33: lambda request: Reply(0, {}, b"a message of somebody")}, error_reply)
@@ -127,7 +127,7 @@ def test_no_success_leaves_while_something_touched_is_unchecked(house, caplog):
     assert "without a check of the objects" in caplog.text
 
 
-def test_a_connection_that_closes_is_forgotten_by_all_parts_even_if_one_fails(house, caplog):
+def test_all_callbacks_run_even_if_one_fails(house, caplog):
     seen = []
 
     def fail(link):
@@ -143,7 +143,7 @@ def test_a_connection_that_closes_is_forgotten_by_all_parts_even_if_one_fails(ho
     assert "end of an event-loop cycle" in caplog.text
 
 
-def test_an_answer_of_a_client_that_breaks_its_handler_costs_nothing(house, caplog):
+def test_later_requests_are_served_although_the_receiver_of_an_answer_fails(house, caplog):
     wire = house.connect()
 
     def broken(answer):

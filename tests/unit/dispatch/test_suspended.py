@@ -1,4 +1,4 @@
-"""Requests that wait for plugins: served as if they had not waited, and without a trace while they wait."""
+"""Suspended requests: the same results as without suspension, and no effect while they wait."""
 
 import json
 
@@ -29,8 +29,8 @@ GET_DECISION = 7_700_001
 SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
 
 
-class HandAsker:
-    """Asks plugins when the test says so."""
+class SteppedPlugins:
+    """A caller of plugins that the test advances step by step."""
 
     def __init__(self):
         self.waiting = []
@@ -51,7 +51,7 @@ class HandAsker:
 
 
 class OurPolicies:
-    """A provider that decides by the house's own policies, but may wait."""
+    """A blocking provider that decides with the policies of the house."""
 
     quick = False
 
@@ -75,12 +75,12 @@ class Nothing:
         return HandlerResult.NEXT
 
 
-class ParkedHouse(House):
-    """A house whose every decision is asked elsewhere."""
+class PluginHouse(House):
+    """A house where plugins make all decisions."""
 
     def __init__(self, extensions=None, settings=ON, **how):
         super().__init__(**how)
-        self.asker = HandAsker()
+        self.plugins = SteppedPlugins()
         found = extensions or InstalledPlugins(
             authorization_provider=InstalledPlugin("ours", OurPolicies(self.manager)),
             authorization_handlers=(InstalledPlugin("nothing", Nothing()),),
@@ -90,19 +90,19 @@ class ParkedHouse(House):
         self.guard = PluginGuard(settings, self.guard._ports, found)
         self.guard.refusals = self.guard._refuser._log = plain.refusals
         self.app._guard = self.guard
-        self.app._suspension = self.suspended_requests = SuspendedRequests(self.asker, self.guard.resume)
+        self.app._suspension = self.suspended_requests = SuspendedRequests(self.plugins, self.guard.resume)
         self.seen = 0
 
     def give(self, wire, *commands):
         before = None
         self.app.commands(wire, list(commands))
-        while self.asker.waiting:
+        while self.plugins.waiting:
             now = everything(self)
-            assert before is None or now == before, "a request that waits has left a trace"
+            assert before is None or now == before, "a suspended request has had an effect"
             before = now
             self.seen += 1
-            self.asker.step()
-            if self.asker.waiting:
+            self.plugins.step()
+            if self.plugins.waiting:
                 continue
         self.app.end_of_turn()
 
@@ -135,30 +135,30 @@ def outcome(answer, code):
     if answer is None:
         return None
     if code == GET_DECISION:
-        # The story of a refusal tells who refused: here a plugin, there a policy.
+        # The details of a denial differ: here a plugin denied, there a policy.
         return answer.code
     allowed = answer.code != ResponseCode.NO_PERMISSION
     return answer.code, answer.ext if allowed else None, answer.body
 
 
 @pytest.mark.parametrize("code", codes(House))
-def test_every_code_is_served_after_waiting_as_without(code):
-    """The handlers are run anew when an answer came: nothing of the first run may be left."""
-    plain, parked = prepared(House), prepared(ParkedHouse)
+def test_every_code_has_the_same_result_with_and_without_suspension(code):
+    """A handler runs again when results arrive, so its first run must leave no effect."""
+    plain, suspending = prepared(House), prepared(PluginHouse)
     for user in ("rich", "some", "root"):
         for ext in (USUAL, {}):
             for body in BODIES:
                 one = outcome(plain.call(code, ext, body, user=user), code)
-                other = outcome(parked.call(code, ext, body, user=user), code)
+                other = outcome(suspending.call(code, ext, body, user=user), code)
                 assert one == other, (user, ext, body)
-                assert len(parked.suspended_requests) == 0
-                assert everything(plain)[2:7] == everything(parked)[2:7]
-    assert parked.asker.asked
+                assert len(suspending.suspended_requests) == 0
+                assert everything(plain)[2:7] == everything(suspending)[2:7]
+    assert suspending.plugins.asked
 
 
-def test_touched_resources_are_asked_about_while_the_handler_waits():
-    """Sending to a topic that is made by sending needs Create, which only the handler knows."""
-    house = ParkedHouse()
+def test_a_handler_can_wait_for_the_check_of_an_object():
+    """A send to a topic that does not exist needs Create, which only the handler finds out."""
+    house = PluginHouse()
     house.user("alice", ("Topic:fresh", "Pub"))
     house.user("bob", ("Topic:fresh", "Pub,Create"))
     ext = {**SEND, "b": "fresh"}
@@ -173,16 +173,16 @@ def test_touched_resources_are_asked_about_while_the_handler_waits():
 
 @pytest.mark.parametrize("change", ["disabled", "policies"])
 @pytest.mark.parametrize("late", range(4))
-def test_rights_that_are_lost_while_plugins_answer_are_lost_for_the_request_that_waits(change, late):
-    """Also if the request was let in before, and only its handler still waits for what it touches."""
-    house = ParkedHouse()
+def test_a_suspended_request_loses_permissions_that_are_removed_meanwhile(change, late):
+    """This also holds if the request is already admitted and only its handler waits for the check of an object."""
+    house = PluginHouse()
     house.user("bob", ("Topic:fresh", "Pub,Create"))
     wire = house.connect()
     command = house.command(310, {**SEND, "b": "fresh"}, b"x", user="bob")
     house.app.commands(wire, [command])
     for _ in range(late):
-        house.asker.step()
-    calls, _, done = house.asker.waiting.pop(0)
+        house.plugins.step()
+    calls, _, done = house.plugins.waiting.pop(0)
     for call in calls:
         call.answer(call.run())
     if change == "disabled":
@@ -190,15 +190,15 @@ def test_rights_that_are_lost_while_plugins_answer_are_lost_for_the_request_that
     else:
         house.manager.delete_acl(Subject("bob"))
     done()
-    while house.asker.waiting:
-        house.asker.step()
+    while house.plugins.waiting:
+        house.plugins.step()
     house.app.end_of_turn()
     assert answer_to(wire, command).code == ResponseCode.NO_PERMISSION
     assert house.engine.topics.get("fresh") is None
 
 
-def test_others_are_served_meanwhile_and_first():
-    house = ParkedHouse()
+def test_a_suspended_request_does_not_delay_others():
+    house = PluginHouse()
     house.user("alice", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.group_commit.commit()
@@ -208,14 +208,14 @@ def test_others_are_served_meanwhile_and_first():
     house.app.end_of_turn()
     assert [frame.code for frame in other.frames] == [ResponseCode.NO_PERMISSION]
     assert wire.frames == []
-    while house.asker.waiting:
-        house.asker.step()
+    while house.plugins.waiting:
+        house.plugins.step()
     house.app.end_of_turn()
     assert [frame.code for frame in wire.frames] == [0]
 
 
-def test_one_way_requests_wait_too_and_are_not_answered():
-    house = ParkedHouse()
+def test_a_one_way_request_is_suspended_and_gets_no_answer():
+    house = PluginHouse()
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
@@ -224,25 +224,25 @@ def test_one_way_requests_wait_too_and_are_not_answered():
     assert house.engine.max_offset("t", 0) == 1
 
 
-def test_whoever_is_gone_is_not_served():
-    house = ParkedHouse()
+def test_a_suspended_request_of_a_closed_connection_is_not_served():
+    house = PluginHouse()
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
     house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
     house.disconnect(wire)
-    while house.asker.waiting:
-        house.asker.step()
+    while house.plugins.waiting:
+        house.plugins.step()
     assert len(house.suspended_requests) == 0
     assert house.engine.max_offset("t", 0) == 0
 
 
-def test_what_is_late_is_refused_with_an_id_on_record():
-    house = ParkedHouse()
+def test_a_plugin_timeout_is_a_denial_with_an_audited_id():
+    house = PluginHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
     house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
-    house.asker.step(answer=False)
+    house.plugins.step(answer=False)
     (frame,) = wire.frames
     assert frame.code == ResponseCode.NO_PERMISSION
     assert "[decision " in frame.remark
@@ -253,10 +253,10 @@ def test_what_is_late_is_refused_with_an_id_on_record():
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 4), ("MAX_BYTES", 4)])
-def test_no_room_refuses(bound, most, monkeypatch):
-    """One user has a quarter of all places and bytes."""
+def test_a_request_without_room_to_wait_is_denied(bound, most, monkeypatch):
+    """One user gets a quarter of all places and bytes."""
     monkeypatch.setattr(suspended, bound, most)
-    house = ParkedHouse()
+    house = PluginHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
     commands = [house.command(310, SEND, b"xx", user="alice") for _ in range(3)]
@@ -267,10 +267,10 @@ def test_no_room_refuses(bound, most, monkeypatch):
     assert house.sink.records[-1].reason == "plugin-busy"
 
 
-def test_one_user_leaves_places_for_others(monkeypatch):
-    """However many connections it uses."""
+def test_one_user_cannot_use_all_places(monkeypatch):
+    """The limit holds for all connections of the user together."""
     monkeypatch.setattr(suspended, "MAX_WAITING", 8)
-    house = ParkedHouse()
+    house = PluginHouse()
     for name in ("alice", "bob"):
         house.user(name, ("Topic:t", "Pub"))
     wires = [house.connect() for _ in range(6)]
@@ -282,15 +282,15 @@ def test_one_user_leaves_places_for_others(monkeypatch):
     other.peer.channel.user = "bob"
     house.app.commands(other, [house.command(310, SEND, b"x", user="bob")])
     assert other.frames == []
-    while house.asker.asked < 100 and len(house.suspended_requests):
-        house.asker.step()
+    while house.plugins.asked < 100 and len(house.suspended_requests):
+        house.plugins.step()
     assert (house.suspended_requests._waiting_of, house.suspended_requests._bytes_of) == ({}, {})
 
 
 @pytest.mark.parametrize("place", ["value", "name", "remark"])
-def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
+def test_header_fields_count_like_the_body(place, monkeypatch):
     monkeypatch.setattr(suspended, "MAX_BYTES", 200_000)
-    house = ParkedHouse()
+    house = PluginHouse()
     house.user("alice", ("Topic:t", "Pub"))
     wire = house.connect()
     fields = {"value": {"i": "x" * 20_000}, "name": {"x" * 20_000: "1"}, "remark": {}}[place]
@@ -301,8 +301,8 @@ def test_what_stands_in_the_header_counts_as_bodies_do(place, monkeypatch):
     assert (len(house.suspended_requests), len(wire.frames)) == (2, 1)
 
 
-def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_once():
-    house = ParkedHouse()
+def test_a_long_poll_whose_rights_need_a_plugin_must_be_sent_again():
+    house = PluginHouse()
     house.user("alice", ("Topic:t", "Sub,Pub"), ("Group:g", "Sub"))
     house.engine.topics.put(TopicConfig("t", 1, 1))
     house.engine.groups.with_retry_topic("g")
@@ -321,19 +321,19 @@ def test_a_pull_that_waited_is_told_to_ask_again_where_rights_cannot_be_seen_at_
     assert wire.frames[-1].code == 0
 
 
-def test_stateful_rulings_save_questions():
+def test_stateful_authorization_saves_plugin_calls():
     settings = GuardSettings(
         authentication_enabled=True, authorization_enabled=True, authorization_strategy=Strategy.STATEFUL
     )
-    house = ParkedHouse(settings=settings)
+    house = PluginHouse(settings=settings)
     house.guard._handlers = []
     house.user("alice", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.group_commit.commit()
     house.call(310, SEND, b"x", user="alice")
-    asked = house.asker.asked
+    asked = house.plugins.asked
     house.call(310, SEND, b"x", user="alice")
-    assert house.asker.asked == asked + 1  # the authentication handler alone
+    assert house.plugins.asked == asked + 1  # the authentication handler alone
     house.clock.now += 60_000
     house.call(310, SEND, b"x", user="alice")
-    assert house.asker.asked == asked + 3
+    assert house.plugins.asked == asked + 3

@@ -27,7 +27,7 @@ class MemoryKvStore:
 
 
 class Directory(House):
-    """A house whose requests go to its name server, which its broker has announced itself to."""
+    """A house whose requests go to its name server. Its broker is announced there."""
 
     def __init__(self, **more):
         super().__init__(**more)

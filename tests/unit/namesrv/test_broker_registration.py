@@ -1,4 +1,4 @@
-"""Brokers that come, stay and go."""
+"""Registration of brokers over the wire."""
 
 import json
 import zlib
@@ -39,7 +39,7 @@ def test_a_broker_registers_and_its_topics_are_routed(directory):
     assert slave.ext == {"haServerAddr": "10.0.0.1:10912", "masterAddr": "10.0.0.1:10911"}
 
 
-def test_a_broken_body_is_refused(directory):
+def test_a_corrupt_body_is_refused(directory):
     body = topics("t")
     assert register(directory, bodyCrc32=zlib.crc32(body)).code == 0
     assert register(directory, bodyCrc32=1).code == ResponseCode.SYSTEM_ERROR
@@ -47,7 +47,7 @@ def test_a_broken_body_is_refused(directory):
     assert register(directory, b"nonsense", compressed="true").code == ResponseCode.INVALID_PARAMETER
 
 
-def test_it_goes_with_its_connection_by_its_word_or_by_silence(directory):
+def test_a_broker_is_removed_if_it_disconnects_unregisters_or_sends_no_heartbeat(directory):
     wire = directory.connect()
     register(directory, wire=wire)
     directory.disconnect(wire)
@@ -68,7 +68,7 @@ def test_it_goes_with_its_connection_by_its_word_or_by_silence(directory):
     assert directory.routes.broker("b") is None
 
 
-def test_a_broker_asks_whether_its_topics_are_known(directory):
+def test_a_broker_can_query_the_version_of_its_topics(directory):
     answer = directory.call(322, BROKER, json.dumps(VERSION).encode())
     assert (answer.ext, answer.body) == ({"changed": "true"}, b"")
     register(directory)
@@ -78,7 +78,7 @@ def test_a_broker_asks_whether_its_topics_are_known(directory):
     assert directory.call(322, BROKER, changed).ext == {"changed": "true"}
 
 
-def test_a_broker_can_be_closed_to_producers(directory):
+def test_a_broker_can_be_hidden_from_producers(directory):
     register(directory)
     assert directory.call(205, {"brokerName": "b"}).ext == {"wipeTopicCount": "1"}
     assert directory.routes.route("t").queues["b"].perm == 4
@@ -86,7 +86,7 @@ def test_a_broker_can_be_closed_to_producers(directory):
     assert directory.routes.route("t").queues["b"].perm == 6
 
 
-def test_a_master_and_its_slaves(directory):
+def test_the_addresses_of_master_and_slaves_are_returned(directory):
     register(directory)
     register(directory, brokerAddr="10.0.0.2:1", brokerId=1)
     ext = {"clusterName": "C", "brokerName": "b"}
@@ -96,7 +96,7 @@ def test_a_master_and_its_slaves(directory):
 
 
 @pytest.mark.parametrize("change", [{"brokerName": "broker-a"}, {"brokerAddr": "127.0.0.1:10911"}])
-def test_nobody_takes_the_place_of_this_servers_broker(directory, change):
+def test_the_broker_of_this_server_cannot_be_replaced(directory, change):
     assert register(directory, **change).code == ResponseCode.NO_PERMISSION
     assert directory.call(104, {**BROKER, **change}).code == ResponseCode.NO_PERMISSION
     assert directory.routes.broker("broker-a").addresses == {0: "127.0.0.1:10911"}
@@ -118,8 +118,8 @@ def test_nobody_takes_the_place_of_this_servers_broker(directory, change):
         (102, {"namespace": ORDER_NAMESPACE, "key": "t"}, b""),
     ],
 )
-def test_no_policy_makes_a_user_a_broker(directory, code, ext, body):
-    """Every action on every resource is not enough: only the inner credentials or a Super user may do this."""
+def test_no_policy_lets_a_user_register_a_broker(directory, code, ext, body):
+    """All actions on all resources are not enough: only the inner credentials or a Super user may send these requests."""
     register(directory)
     directory.kv.put(ORDER_NAMESPACE, "t", "b:4")
     before = directory.routes.route("t"), directory.routes.topics(), directory.kv.all(ORDER_NAMESPACE)

@@ -25,7 +25,7 @@ def test_values_come_and_go():
     assert table.get("n", "k") is None
 
 
-def test_they_outlive_the_process():
+def test_values_are_persistent():
     disk = MemoryKvStore({"n": {"k": "v"}})
     table = KvTable(disk)
     assert table.get("n", "k") == "v"
@@ -34,7 +34,7 @@ def test_they_outlive_the_process():
     assert KvTable(disk).all("n") == {"l": "w"}
 
 
-def test_what_cannot_be_written_has_not_happened():
+def test_a_change_that_cannot_be_written_is_undone():
     disk = MemoryKvStore({"n": {"k": "v"}})
     table = KvTable(disk)
     disk.full = True
@@ -55,12 +55,12 @@ def test_values_are_set_and_removed_over_the_wire(directory):
     assert directory.call(219, {"namespace": "ORDER_TOPIC_CONFIG"}).code == ResponseCode.QUERY_NOT_FOUND
 
 
-def test_what_names_nothing_is_refused(directory):
+def test_an_empty_name_is_refused(directory):
     assert directory.call(100, {"namespace": "", "key": "k", "value": "v"}).code == ResponseCode.SYSTEM_ERROR
     assert directory.call(100, {"namespace": "n"}).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_values_are_the_clusters(directory):
+def test_values_need_permissions_on_the_cluster(directory):
     directory.user("alice", ("Topic:*", "All"))
     for code in (100, 101, 102, 219):
         assert directory.call(code, {**KEY, "value": "x"}, user="alice").code == ResponseCode.NO_PERMISSION

@@ -45,12 +45,12 @@ def test_an_unknown_topic_is_17(directory):
     assert "nowhere" in answer.remark
 
 
-def test_an_ordered_topic_tells_its_order(directory):
+def test_a_route_contains_the_order_of_an_ordered_topic(directory):
     directory.kv.put(ORDER_NAMESPACE, "t", "broker-a:4")
     assert json.loads(directory.call(105, {"topic": "t"}).body)["orderTopicConf"] == "broker-a:4"
 
 
-def test_a_client_of_a_zone_stays_in_it(directory):
+def test_a_client_of_a_zone_gets_the_brokers_of_that_zone(directory):
     far = Registration(
         cluster="C", broker="far", address="9.9.9.9:1", broker_id=0, zone="z2", topics={"t": QueueLayout(1, 1, 6)}
     )
@@ -61,13 +61,13 @@ def test_a_client_of_a_zone_stays_in_it(directory):
     assert len(json.loads(directory.call(105, {"topic": "t", "__ZONE_NAME": "z2"}).body)["brokerDatas"]) == 2
 
 
-def test_clusters_are_told(directory):
+def test_clusters_are_listed(directory):
     shown = json.loads(directory.call(106).body)
     assert shown["clusterAddrTable"] == {"DefaultCluster": ["broker-a"]}
     assert shown["brokerAddrTable"]["broker-a"]["brokerAddrs"] == {"0": "127.0.0.1:10911"}
 
 
-def test_lists_of_topics(directory):
+def test_topics_are_listed(directory):
     assert "t" in names(directory.call(206))
     assert "t" in names(directory.call(224, {"cluster": "DefaultCluster"}))
     assert names(directory.call(224, {"cluster": "other"})) == []
@@ -78,7 +78,7 @@ def test_lists_of_topics(directory):
     assert names(directory.call(312)) == names(directory.call(313)) == ["s"]
 
 
-def test_a_topic_is_forgotten_and_placed(directory):
+def test_a_topic_is_removed_and_added(directory):
     assert directory.call(216, {"topic": "t", "clusterName": "other"}).code == 0
     assert directory.routes.route("t") is not None
     assert directory.call(216, {"topic": "t", "clusterName": "DefaultCluster"}).code == 0
@@ -99,7 +99,7 @@ def test_a_topic_is_forgotten_and_placed(directory):
         ("a b", {}),
     ],
 )
-def test_no_topic_is_placed_that_clients_could_not_bear(directory, topic, change):
+def test_a_topic_that_clients_could_not_use_is_refused(directory, topic, change):
     before = directory.routes.route("t")
     queue = {"brokerName": "broker-a", "readQueueNums": 2, "writeQueueNums": 2, "perm": 6, **change}
     body = json.dumps({"brokerDatas": [], "queueDatas": [queue]}).encode()
@@ -110,7 +110,7 @@ def test_no_topic_is_placed_that_clients_could_not_bear(directory, topic, change
     assert directory.routes.route("a b") is None
 
 
-def test_a_route_needs_a_right_on_its_topic(directory):
+def test_a_route_needs_a_permission_on_its_topic(directory):
     directory.user("alice", ("Topic:mine", "Pub"))
     assert directory.call(105, {"topic": "t"}, user="alice").code == ResponseCode.NO_PERMISSION
     assert directory.call(105, {"topic": "TBW102"}, user="alice").code == 0

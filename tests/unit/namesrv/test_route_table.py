@@ -13,7 +13,7 @@ from mqguard.namesrv.route_table import (
     in_zone,
 )
 
-SHAPE = QueueLayout(4, 4, 6)
+LAYOUT = QueueLayout(4, 4, 6)
 
 
 def topics(*names, **more):
@@ -24,11 +24,11 @@ def registration(broker="b", address="1.1.1.1:1", broker_id=0, cluster="C", **mo
     return Registration(cluster=cluster, broker=broker, address=address, broker_id=broker_id, **more)
 
 
-def test_an_announced_topic_is_routed_at_once_and_a_withdrawn_one_gone():
+def test_an_announced_topic_is_routed_at_once_and_a_withdrawn_one_is_removed():
     table = RouteTable()
     table.announce("C", "b", "1.1.1.1:1", topics("t", "u"))
     route = table.route("t")
-    assert route.queues == {"b": SHAPE}
+    assert route.queues == {"b": LAYOUT}
     assert route.brokers == [BrokerRoute("C", "b", {0: "1.1.1.1:1"}, acting_master=False, zone=None)]
     table.announce("C", "b", "1.1.1.1:1", topics("u"))
     assert table.route("t") is None
@@ -38,46 +38,46 @@ def test_an_announced_topic_is_routed_at_once_and_a_withdrawn_one_gone():
 
 def test_a_remote_broker_expires_without_a_heartbeat():
     table = RouteTable()
-    table.register(registration(topics={"t": SHAPE}), 0)
-    assert table.heard_of("1.1.1.1:1", 1)
+    table.register(registration(topics={"t": LAYOUT}), 0)
+    assert table.renew("1.1.1.1:1", 1)
     assert table.expire(BROKER_LIFE_MS) == []
     assert table.expire(BROKER_LIFE_MS + 1) == ["1.1.1.1:1"]
     assert table.route("t") is None
     assert table.clusters() == {}
-    assert not table.heard_of("1.1.1.1:1", 2)
+    assert not table.renew("1.1.1.1:1", 2)
 
 
-def test_a_broker_goes_with_its_connection():
+def test_a_broker_is_removed_with_its_connection():
     table = RouteTable()
-    table.register(registration(channel="x", topics={"t": SHAPE}), 0)
+    table.register(registration(channel="x", topics={"t": LAYOUT}), 0)
     assert table.leave("y") == []
     assert table.leave("x") == ["1.1.1.1:1"]
     assert table.topics() == []
 
 
-def test_a_registration_adds_topics_and_takes_none_away():
+def test_a_registration_adds_topics_and_removes_none():
     table = RouteTable()
-    table.register(registration(topics={"t": SHAPE}, version=DataVersion(1)), 0)
-    table.register(registration(topics={"u": SHAPE}, version=DataVersion(2)), 0)
+    table.register(registration(topics={"t": LAYOUT}, version=DataVersion(1)), 0)
+    table.register(registration(topics={"u": LAYOUT}, version=DataVersion(2)), 0)
     table.register(registration(topics=None, version=DataVersion(2)), 0)
     assert table.topics() == ["t", "u"]
     assert table.version_of("1.1.1.1:1") == DataVersion(2)
     assert table.version_of("9.9.9.9:9") is None
 
 
-def test_a_slave_learns_where_its_master_is_and_announces_no_topics():
+def test_a_slave_gets_the_address_of_its_master_and_adds_no_topics():
     table = RouteTable()
     assert table.register(registration(ha_address="1.1.1.1:2"), 0) == ("", "")
-    slave = registration(address="2.2.2.2:1", broker_id=1, topics={"t": SHAPE})
+    slave = registration(address="2.2.2.2:1", broker_id=1, topics={"t": LAYOUT})
     assert table.register(slave, 0) == ("1.1.1.1:1", "1.1.1.1:2")
     assert table.topics() == []
     assert table.broker("b").addresses == {0: "1.1.1.1:1", 1: "2.2.2.2:1"}
     assert table.broker("nobody") is None
 
 
-def test_an_address_serves_one_broker_and_an_id_one_address():
+def test_an_address_has_one_broker_and_a_broker_id_one_address():
     table = RouteTable()
-    table.register(registration(topics={"t": SHAPE}), 0)
+    table.register(registration(topics={"t": LAYOUT}), 0)
     table.register(registration(address="2.2.2.2:1"), 0)
     assert table.broker("b").addresses == {0: "2.2.2.2:1"}
     table.register(registration(broker="other", address="2.2.2.2:1"), 0)
@@ -87,7 +87,7 @@ def test_an_address_serves_one_broker_and_an_id_one_address():
     assert table.broker("other").addresses == {3: "2.2.2.2:1"}
 
 
-def test_unregistering_needs_the_right_name():
+def test_a_broker_unregisters_with_its_own_name_only():
     table = RouteTable()
     table.register(registration(), 0)
     assert not table.unregister("other", "1.1.1.1:1")
@@ -95,7 +95,7 @@ def test_unregistering_needs_the_right_name():
     assert not table.unregister("b", "1.1.1.1:1")
 
 
-def test_a_broker_without_writes_stays_so_until_they_are_permitted_again():
+def test_a_hidden_broker_stays_hidden_until_it_is_shown_again():
     table = RouteTable()
     table.announce("C", "b", "1.1.1.1:1", [*topics("t"), TopicConfig("r", 1, 1, 4)])
     assert table.forbid_writes("b") == 2
@@ -108,7 +108,7 @@ def test_a_broker_without_writes_stays_so_until_they_are_permitted_again():
     assert table.forbid_writes("nobody") == 0
 
 
-def test_topics_by_cluster_and_flag():
+def test_topics_are_found_by_cluster_and_flag():
     table = RouteTable()
     table.announce("C", "b", "1.1.1.1:1", [*topics("t"), TopicConfig("unit", 1, 1, sys_flag=1)])
     table.announce("D", "d", "2.2.2.2:1", topics("t", "u"))
@@ -122,14 +122,14 @@ def test_topics_by_cluster_and_flag():
     table.delete_topic("t")
 
 
-def test_a_topic_is_placed_on_known_brokers_only():
+def test_a_topic_is_added_to_registered_brokers_only():
     table = RouteTable()
     table.register(registration(), 0)
-    table.place("t", {"b": SHAPE, "ghost": SHAPE})
+    table.place("t", {"b": LAYOUT, "ghost": LAYOUT})
     assert list(table.route("t").queues) == ["b"]
 
 
-def test_zones_keep_clients_near_but_never_without_broker():
+def test_a_zone_selects_its_own_brokers_and_those_without_a_master():
     near = BrokerRoute("C", "near", {0: "1"}, acting_master=False, zone="Z1")
     far = BrokerRoute("C", "far", {0: "2"}, acting_master=False, zone="z2")
     orphan = BrokerRoute("C", "orphan", {1: "3"}, acting_master=False, zone="z2")
@@ -142,7 +142,7 @@ TOPICS = st.sets(st.sampled_from(["t", "u", "v"]))
 
 
 class RoutesAgainstInvariants(RuleBasedStateMachine):
-    """Whatever happens, the table's parts agree with each other."""
+    """After any sequence of changes, the parts of the table agree."""
 
     def __init__(self):
         super().__init__()
@@ -151,7 +151,7 @@ class RoutesAgainstInvariants(RuleBasedStateMachine):
 
     @rule(broker=NAMES, address=ADDRESSES, broker_id=st.integers(0, 1), topics=st.none() | TOPICS)
     def register(self, broker, address, broker_id, topics):
-        shapes = None if topics is None else dict.fromkeys(topics, SHAPE)
+        shapes = None if topics is None else dict.fromkeys(topics, LAYOUT)
         self.table.register(registration(broker, address, broker_id, topics=shapes, channel=address), self.now)
         assert self.table.broker(broker).addresses[broker_id] == address
         if broker_id == 0 and topics:

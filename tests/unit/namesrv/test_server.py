@@ -3,11 +3,11 @@
 from mqguard.remoting.codes import ResponseCode
 
 
-def test_it_is_told(directory):
+def test_the_configuration_can_be_read(directory):
     assert directory.call(319).body == b"kvConfigPath=x y\nnamesrvListenPort=9876\n"
 
 
-def test_it_is_never_changed(directory):
+def test_the_configuration_cannot_be_changed(directory):
     answer = directory.call(318, body=b"kvConfigPath=/etc/passwd")
     assert answer.code == ResponseCode.NO_PERMISSION
     assert "`kvConfigPath`" in answer.remark
@@ -15,7 +15,7 @@ def test_it_is_never_changed(directory):
     assert directory.call(319).body == b"kvConfigPath=x y\nnamesrvListenPort=9876\n"
 
 
-def test_it_is_for_super_users(directory):
+def test_the_configuration_is_for_super_users(directory):
     directory.user("alice", ("*", "All"))
     assert directory.call(318, body=b"x=y", user="alice").code == ResponseCode.NO_PERMISSION
     assert directory.call(319, user="alice").body == b""
