@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mqguard.engine.fair_shares import Places
+from mqguard.engine.fair_shares import FairSlots
 from mqguard.guard.context import AdmittedRequest
 from mqguard.model.peer import Channel
 from mqguard.remoting.link import Link
@@ -63,7 +63,7 @@ class OpenRequests:
         self._open: dict[RequestId, OpenRequest] = {}
         self._numbers: dict[int, OpenRequest] = {}
         self._channels: dict[Channel, dict[int, OpenRequest]] = {}
-        self._places: Places[int] = Places(capacity)
+        self._places: FairSlots[int] = FairSlots(capacity)
         self._heap: list[tuple[int, int]] = []
         self._asked = 0
 
@@ -94,7 +94,7 @@ class OpenRequests:
                 return True
             self._remove(known)
         if self._places.is_full:
-            number = self._places.yielding(access.owner)
+            number = self._places.to_remove_for(access.owner)
             if number is None:
                 return False
             self._remove(self._numbers[number])

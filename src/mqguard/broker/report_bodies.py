@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from mqguard.engine.group_members import Client, Subscription
+from mqguard.engine.group_members import ConnectedClient, Subscription
 from mqguard.remoting.bodies.clients import Connection, SubscriptionData
 from mqguard.remoting.bodies.codec import Body
 from mqguard.remoting.codes import LanguageCode
@@ -56,7 +56,7 @@ def subscription_data(subscription: Subscription) -> SubscriptionData:
     )
 
 
-def connection(client: Client) -> Connection:
+def connection(client: ConnectedClient) -> Connection:
     """A client in the form of the wire."""
     return Connection(
         client_id=client.client_id,

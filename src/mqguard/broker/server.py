@@ -28,7 +28,7 @@ from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension
-from mqguard.engine.clients import Clients, Notices
+from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
@@ -115,7 +115,7 @@ class Broker:
         self._clock = ports.clock
         self.clients = Clients()
         self._locks = Locks()
-        self._notices = Notices()
+        self._notices = RebalanceNotifications()
         self._client_calls = ClientCalls()
         self._requests = OpenRequests()
         self._unfinished = UnfinishedBatches(engine.group_commit)

@@ -5,9 +5,9 @@ from typing import Final
 
 from mqguard.dispatch.request import DeferredReply, Request, RequestRefused, error_reply
 from mqguard.engine.batch_send import BatchSend
-from mqguard.engine.fair_shares import Shares
+from mqguard.engine.fair_shares import FairQuota
 from mqguard.engine.group_commit import GroupCommit
-from mqguard.engine.messages import Sent
+from mqguard.engine.messages import SendResult
 from mqguard.model.peer import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
@@ -21,7 +21,7 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 BUSY: Final = "too many batches are being stored: wait for their answers before sending more"
 CHANGED: Final = "your account or your rights changed while the batch was being stored"
 
-ReplyTo = Callable[[Sent], Reply]
+ReplyTo = Callable[[SendResult], Reply]
 """Makes the answer to a batch."""
 
 
@@ -34,7 +34,7 @@ class UnfinishedBatches:
 
     def __init__(self, group_commit: GroupCommit) -> None:
         self._group_commit = group_commit
-        self._shares = Shares(MAX_BYTES)
+        self._shares = FairQuota(MAX_BYTES)
         self._of: dict[Channel, dict[int, tuple[str, int]]] = {}
         self._number = 0
 

@@ -1,1 +1,1 @@
-"""What a broker does, as plain synchronous calls over store ports: produce, fetch, offsets, retry, delay."""
+"""Operations of a broker as synchronous calls over the ports of the store: sending, fetching, offsets, retries."""

@@ -12,7 +12,7 @@ import msgspec
 from mqguard.engine.errors import MessageIllegal, StoreDown
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog
-from mqguard.engine.messages import SendRequest, Sent
+from mqguard.engine.messages import SendRequest, SendResult
 from mqguard.engine.produce import Producer, check_kind
 from mqguard.model import names, properties
 from mqguard.model.record import RecordInvalid, decode_batch_message
@@ -72,7 +72,7 @@ class BatchSend:
         self._unique_ids: list[str] = []
         self._failed = False
 
-    def advance(self, until: float) -> Sent | None:
+    def advance(self, until: float) -> SendResult | None:
         """Check or stage messages until a time of the clock, at least one.
 
         If it returns None, call it again after the next commit.
@@ -93,7 +93,7 @@ class BatchSend:
         if not self._stage(until):
             return None
         message_ids, unique_ids = ",".join(self._message_ids), ",".join(self._unique_ids)
-        return Sent(message_ids, self._request.queue_id, self._first_offset, unique_ids)
+        return SendResult(message_ids, self._request.queue_id, self._first_offset, unique_ids)
 
     @property
     def count(self) -> int:

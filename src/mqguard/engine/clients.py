@@ -14,37 +14,49 @@ that comes and goes all the time would fill the connections of the others with n
 
 from collections.abc import Iterable, Iterator
 
-from mqguard.engine.fair_shares import Shares
-from mqguard.engine.group_members import Client, Consumer, ConsumerGroup, ConsumerHeartbeat, Member, Subscription
+from mqguard.engine.fair_shares import FairQuota
+from mqguard.engine.group_members import (
+    ConnectedClient,
+    Consumer,
+    ConsumerGroup,
+    ConsumerHeartbeat,
+    Member,
+    Subscription,
+)
 from mqguard.model.peer import Channel
 
-MAX_PLACES = 1_000_000
-"""What all clients together may make this server remember, in places: one is some 150 bytes.
+MAX_UNITS = 1_000_000
+"""Maximum memory for all clients, in units of about 150 bytes.
 
-A membership of a group takes four places, each subscription one. Names and filters take one more for each 64 bytes.
+A membership of a group takes four units, each subscription one. Names and filters take one more for each 64 bytes.
 """
-BYTES_PER_PLACE = 64
-_PER_MEMBERSHIP = 4
-"""The member, and the group, which may have no other member."""
+BYTES_PER_UNIT = 64
+_UNITS_PER_MEMBERSHIP = 4
+"""Units of the member and of the group, because the group may have no other member."""
 
 CLIENT_LIFE_MS = 120_000
-"""How long a client lives without a heartbeat (clients send one every 30 s)."""
+"""Time after which a client expires without a heartbeat (clients send one every 30 s)."""
 
-PAUSE_MS = 200
-"""Minimum interval between two notices of one group, and a millisecond more for each of its members."""
+NOTIFICATION_PAUSE_MS = 200
+"""Minimum interval between two notifications of a group; each of its members adds a millisecond."""
 
 _MAX_SWEPT = 10_000
-"""Memberships that are looked at in one turn, some 2 ms."""
+"""Maximum memberships that one call of `expire` checks, about 2 ms."""
 _MAX_DECIDED = 1_000
-"""Groups and topics whose consumers' rights are decided in one turn, some 5 ms."""
+"""Maximum groups and topics for which one call of `expel` checks permissions, about 5 ms."""
 
 
 class Clients:
-    """All live clients of a broker."""
+    """Connected clients of a broker, by group.
 
-    def __init__(self, life_ms: int = CLIENT_LIFE_MS, places: int = MAX_PLACES) -> None:
+    Args:
+        life_ms: See `CLIENT_LIFE_MS`.
+        units: See `MAX_UNITS`.
+    """
+
+    def __init__(self, life_ms: int = CLIENT_LIFE_MS, units: int = MAX_UNITS) -> None:
         self._life_ms = life_ms
-        self._shares = Shares(places)
+        self._shares = FairQuota(units)
         self._consumers: dict[str, ConsumerGroup] = {}
         self._producers: dict[str, dict[Channel, Member]] = {}
         self._consumer_channels: dict[Channel, set[str]] = {}
@@ -52,10 +64,12 @@ class Clients:
         self._unswept: list[Channel] = []
         self._undecided: list[Channel] = []
 
-    # Heard of
+    # Heartbeats
 
-    def has_room(self, client: Client, consuming: Iterable[ConsumerHeartbeat], producing: Iterable[str]) -> bool:
-        """Return whether a heartbeat fits beside what its user and all others make this server remember."""
+    def has_room(
+        self, client: ConnectedClient, consuming: Iterable[ConsumerHeartbeat], producing: Iterable[str]
+    ) -> bool:
+        """Return True if there are enough units for a heartbeat, given those of its user and of all others."""
         channel, more = client.peer.channel, 0
         for one in consuming:
             group = self._consumers.get(one.group)
@@ -63,26 +77,26 @@ class Clients:
             wanted = one.subscriptions
             if wanted is None:
                 wanted = tuple(member.subscriptions.values()) if member else ()
-            more += _places(one.group, client, wanted) - (member.places if member else 0)
+            more += _units(one.group, client, wanted) - (member.units if member else 0)
         for name in producing:
             known = self._producers.get(name, _NO_MEMBERS).get(channel)
-            more += _places(name, client) - (known.places if known else 0)
+            more += _units(name, client) - (known.units if known else 0)
         return self._shares.allows(client.owner, more)
 
-    def consume(self, client: Client, consuming: ConsumerHeartbeat, now_ms: int) -> bool:
-        """Note a consumer's heartbeat; whether its group must be told (a new member, or other subscriptions)."""
+    def consume(self, client: ConnectedClient, consuming: ConsumerHeartbeat, now_ms: int) -> bool:
+        """Add or update a consumer; return True if its group must be notified of a new member or subscription."""
         group = self._consumers.get(consuming.group)
         if group is None:
             group = self._consumers[consuming.group] = ConsumerGroup(consuming.group)
         channel = client.peer.channel
         known = group.members.get(channel)
-        # Another user over the same connection does not take over what the first one subscribed to.
+        # Another user on the same connection does not take over the subscriptions of the first one.
         same = known is not None and known.client.user == client.user
         member = Consumer(
             client,
             now_ms,
             known.since_ms if known is not None and same else now_ms,
-            known.places if known is not None else 0,
+            known.units if known is not None else 0,
             consume_type=consuming.consume_type,
             message_model=consuming.message_model,
             consume_from=consuming.consume_from,
@@ -94,12 +108,12 @@ class Clients:
         if consuming.subscriptions is not None and group.set_subscriptions(member, consuming.subscriptions):
             changed = True
         elif not same:
-            group.forget_view()
+            group.clear_view()
         self._count(consuming.group, member, known)
         return changed
 
-    def produce(self, client: Client, group: str, now_ms: int) -> None:
-        """Note a producer's heartbeat."""
+    def produce(self, client: ConnectedClient, group: str, now_ms: int) -> None:
+        """Add or update a producer."""
         channel = client.peer.channel
         members = self._producers.setdefault(group, {})
         known = members.get(channel)
@@ -107,10 +121,10 @@ class Clients:
         self._producer_channels.setdefault(channel, set()).add(group)
         self._count(group, members[channel], known)
 
-    # Gone
+    # Departures
 
     def stop_consuming(self, channel: Channel, client_id: str, group: str) -> bool:
-        """Take a consumer out of a group; whether it was there under this id on this very connection."""
+        """Remove a consumer from a group; return False if the connection has no such consumer with this id."""
         found = self._consumers.get(group)
         member = found.members.get(channel) if found else None
         if member is None or member.client.client_id != client_id:
@@ -119,7 +133,7 @@ class Clients:
         return True
 
     def stop_producing(self, channel: Channel, client_id: str, group: str) -> bool:
-        """Take a producer out of a group; whether it was there under this id on this very connection."""
+        """Remove a producer from a group; return False if the connection has no such producer with this id."""
         member = self._producers.get(group, {}).get(channel)
         if member is None or member.client.client_id != client_id:
             return False
@@ -127,7 +141,7 @@ class Clients:
         return True
 
     def leave(self, channel: Channel) -> list[str]:
-        """Take out everything of a closed connection; answers the consumer groups that lost a member."""
+        """Remove all clients of a closed connection, and return the consumer groups that lost a member."""
         for group in list(self._producer_channels.get(channel, ())):
             self._drop_producer(group, channel)
         groups = sorted(self._consumer_channels.get(channel, ()))
@@ -136,40 +150,40 @@ class Clients:
         return groups
 
     def expire(self, now_ms: int) -> tuple[list[str], list[Channel]]:
-        """Take out clients that fell silent, of a bounded number of connections: see `is_sweeping`.
+        """Remove clients without heartbeats, on a bounded number of connections: see `is_sweeping`.
 
         Returns:
-            The consumer groups that lost a member, and the connections that should be closed.
+            The consumer groups that lost a member, and the connections to close.
         """
         if not self._unswept:
             self._unswept = list({*self._consumer_channels, *self._producer_channels})
         changed: set[str] = set()
-        silent: list[Channel] = []
-        looked_at = 0
-        while self._unswept and looked_at < _MAX_SWEPT:
+        expired: list[Channel] = []
+        checked = 0
+        while self._unswept and checked < _MAX_SWEPT:
             channel = self._unswept.pop()
             members = self._members_on(channel)
-            looked_at += 1 + len(members)
+            checked += 1 + len(members)
             late = sum(now_ms - member.seen_ms >= self._life_ms for member in members)
-            # A connection serves one process: while one of its groups is heard of, the process lives.
+            # A connection belongs to one process, so the process lives while one of its groups has heartbeats.
             if late and late == len(members):
-                silent.append(channel)
+                expired.append(channel)
                 changed.update(self.leave(channel))
             elif late:
-                changed.update(self._drop_silent(channel, now_ms))
-        return sorted(changed), silent
+                changed.update(self._drop_expired(channel, now_ms))
+        return sorted(changed), expired
 
     @property
     def is_sweeping(self) -> bool:
-        """True if `expire` has connections left to look at."""
+        """True if `expire` has connections left to check."""
         return bool(self._unswept)
 
     def rights_changed(self) -> None:
-        """Note that users or policies have changed: `expel` has all consumers to look at."""
+        """Make `expel` check all consumers, because users or policies have changed."""
         self._undecided = list(self._consumer_channels)
 
     def expel(self) -> list[str]:
-        """Take out consumers whose users may not consume any more what they subscribe to, of some connections.
+        """Remove consumers on some connections whose users no longer have permission for their subscriptions.
 
         Returns:
             The consumer groups that lost a member.
@@ -181,29 +195,29 @@ class Clients:
             for group in list(self._consumer_channels.get(channel, ())):
                 member = self._consumers[group].members[channel]
                 decided += 1 + len(member.subscriptions)
-                # What only a plugin can say is said about the next heartbeat.
+                # If only a slow plugin can decide, the next heartbeat is checked instead.
                 if not member.client.may_consume(group, member.subscriptions, otherwise=True):
                     self._drop_consumer(group, channel)
                     changed.add(group)
         return sorted(changed)
 
-    # Asked for
+    # Queries
 
     def group(self, name: str) -> ConsumerGroup | None:
-        """The live side of a consumer group, None if nobody is online."""
+        """Return the members of a consumer group, None if it has none."""
         return self._consumers.get(name)
 
     def groups(self) -> Iterable[ConsumerGroup]:
-        """All consumer groups with members."""
+        """Return all consumer groups with members."""
         return self._consumers.values()
 
     def subscription(self, group: str, topic: str) -> Subscription | None:
-        """What a live group wants of a topic, the newest of its members' wishes."""
+        """Return a group's subscription to a topic, the newest one of its members; None if there is none."""
         found = self._consumers.get(group)
         return found.subscriptions.get(topic) if found else None
 
     def groups_of_topic(self, topic: str) -> list[str]:
-        """Live groups that subscribe to a topic."""
+        """Return the groups with members that subscribe to a topic."""
         return sorted(
             group.name
             for group in self._consumers.values()
@@ -211,30 +225,30 @@ class Clients:
         )
 
     def producers(self, group: str) -> list[Member]:
-        """Live producers of a group."""
+        """Return the connected producers of a group."""
         return list(self._producers.get(group, {}).values())
 
     def all_producers(self) -> dict[str, list[Member]]:
-        """Live producers by group."""
+        """Return the connected producers by group."""
         return {group: list(members.values()) for group, members in self._producers.items()}
 
     def groups_on(self, channel: Channel) -> int:
-        """How many groups a connection is in, as consumer and as producer."""
+        """Return the number of groups of a connection, as consumer and as producer."""
         return len(self._consumer_channels.get(channel, ())) + len(self._producer_channels.get(channel, ()))
 
     def users_on(self, channel: Channel, client_id: str) -> set[str | None]:
-        """The users that have registered a client id over a connection."""
+        """Return the users that have registered a client id over a connection."""
         return {member.client.user for member in self._members_on(channel) if member.client.client_id == client_id}
 
     # Bookkeeping
 
     def _count(self, group: str, member: Member, known: Member | None) -> None:
-        """Count the places of a member in place of those that it had."""
+        """Count the units of a member instead of those that it had before."""
         if known is not None:
-            self._shares.change(known.client.owner, -known.places)
+            self._shares.change(known.client.owner, -known.units)
         wanted = member.subscriptions.values() if isinstance(member, Consumer) else ()
-        member.places = _places(group, member.client, wanted)
-        self._shares.change(member.client.owner, member.places)
+        member.units = _units(group, member.client, wanted)
+        self._shares.change(member.client.owner, member.units)
 
     def _members_on(self, channel: Channel) -> list[Member]:
         consumers: list[Member] = [
@@ -242,24 +256,24 @@ class Clients:
         ]
         return consumers + [self._producers[group][channel] for group in self._producer_channels.get(channel, ())]
 
-    def _drop_silent(self, channel: Channel, now_ms: int) -> list[str]:
+    def _drop_expired(self, channel: Channel, now_ms: int) -> list[str]:
         for group in list(self._producer_channels.get(channel, ())):
             if now_ms - self._producers[group][channel].seen_ms >= self._life_ms:
                 self._drop_producer(group, channel)
-        silent = [
+        expired = [
             group
             for group in self._consumer_channels.get(channel, ())
             if now_ms - self._consumers[group].members[channel].seen_ms >= self._life_ms
         ]
-        for group in silent:
+        for group in expired:
             self._drop_consumer(group, channel)
-        return silent
+        return expired
 
     def _drop_consumer(self, group: str, channel: Channel) -> None:
         found = self._consumers[group]
         member = found.members.pop(channel)
-        self._shares.change(member.client.owner, -member.places)
-        found.forget_view()
+        self._shares.change(member.client.owner, -member.units)
+        found.clear_view()
         if not found.members:
             del self._consumers[group]
         _discard(self._consumer_channels, channel, group)
@@ -267,20 +281,20 @@ class Clients:
     def _drop_producer(self, group: str, channel: Channel) -> None:
         members = self._producers[group]
         member = members.pop(channel)
-        self._shares.change(member.client.owner, -member.places)
+        self._shares.change(member.client.owner, -member.units)
         if not members:
             del self._producers[group]
         _discard(self._producer_channels, channel, group)
 
 
-def _places(group: str, client: Client, subscriptions: Iterable[Subscription] = ()) -> int:
-    """Return what a membership takes of `MAX_PLACES`."""
-    names = _PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // BYTES_PER_PLACE
-    return names + sum([1 + _width(one.expression) // BYTES_PER_PLACE for one in subscriptions])
+def _units(group: str, client: ConnectedClient, subscriptions: Iterable[Subscription] = ()) -> int:
+    """Return the units of a membership."""
+    names = _UNITS_PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // BYTES_PER_UNIT
+    return names + sum([1 + _width(one.expression) // BYTES_PER_UNIT for one in subscriptions])
 
 
 def _width(text: str) -> int:
-    """Return the bytes that a text takes in memory at most."""
+    """Return the maximum bytes of a text in memory."""
     return len(text) if text.isascii() else 4 * len(text)
 
 
@@ -294,34 +308,34 @@ def _discard(table: dict[Channel, set[str]], channel: Channel, group: str) -> No
         del table[channel]
 
 
-class Notices:
-    """Changes of membership that nobody has been told of yet."""
+class RebalanceNotifications:
+    """Changes of membership of which the members have not been notified yet."""
 
     def __init__(self) -> None:
         self._changed: set[str] = set()
-        self._quiet: dict[str, int] = {}
+        self._paused: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._changed)
 
     def changed(self, group: str) -> None:
-        """Note a change of a group."""
+        """Add a changed group."""
         self._changed.add(group)
 
     def take(self, clients: Clients, now_ms: int) -> Iterator[tuple[Channel, str]]:
-        """Whom to tell of which group: every member. Groups that were told of a moment ago are left for later."""
-        if len(self._quiet) > _MAX_QUIET:
-            self._quiet = {name: end for name, end in self._quiet.items() if now_ms < end}
-        due = sorted(name for name in self._changed if now_ms >= self._quiet.get(name, 0))
+        """Yield each connection to notify, with the group. Groups that were notified just now are left for later."""
+        if len(self._paused) > _MAX_PAUSED:
+            self._paused = {name: end for name, end in self._paused.items() if now_ms < end}
+        due = sorted(name for name in self._changed if now_ms >= self._paused.get(name, 0))
         self._changed.difference_update(due)
         for name in due:
             group = clients.group(name)
             if group is None:
-                self._quiet.pop(name, None)
+                self._paused.pop(name, None)
                 continue
-            self._quiet[name] = now_ms + PAUSE_MS + len(group.members)
+            self._paused[name] = now_ms + NOTIFICATION_PAUSE_MS + len(group.members)
             for channel in group.members:
                 yield channel, name
 
 
-_MAX_QUIET = 1_024
+_MAX_PAUSED = 1_024

@@ -16,7 +16,7 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
-from mqguard.engine.messages import SendBack, SendRequest, Sent
+from mqguard.engine.messages import SendBack, SendRequest, SendResult
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.produce import Producer
 from mqguard.engine.retry import Retries
@@ -87,7 +87,7 @@ class Engine:
         """Set the address at which clients reach this broker, once the port is known."""
         self._log.advertise(address, port)
 
-    def send(self, request: SendRequest) -> Sent:
+    def send(self, request: SendRequest) -> SendResult:
         """Check a message and stage it. The result is valid only once the commit has succeeded.
 
         Raises:

@@ -12,25 +12,25 @@ import msgspec
 from mqguard.model.peer import Channel, Peer
 
 
-class Rights(Protocol):
-    """What the user of a client may consume now."""
+class ConsumePermissions(Protocol):
+    """Current permissions of a client's user to consume."""
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
-        """Return whether the user may consume topics as a group; `otherwise` if that cannot be said at once."""
+        """Return True if the user may consume topics as a group; `otherwise` if only a slow plugin can decide it."""
         ...  # pragma: no cover
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What a consumer group wants of a topic.
+    """Subscription of a consumer to a topic.
 
     Attributes:
         topic: The topic.
-        expression: Text as the client wrote it: `*`, `TagA || TagB`.
+        expression: Text from the client: `*`, `TagA || TagB`.
         expression_type: `TAG`, or the name of another filter language.
-        tags: The single tags of `expression`; empty for all.
-        codes: Their hash codes; empty for all.
-        version: Grows with every change at the client (its clock).
-        class_filter: Whether the client wants a Java filter class, which nobody serves any more.
+        tags: Tags in `expression`; empty for all.
+        codes: Hash codes of the tags; empty for all.
+        version: Number that grows with every change at the client (its clock).
+        class_filter: True if the client wants a Java filter class, which brokers no longer support.
     """
 
     topic: str
@@ -42,20 +42,20 @@ class Subscription(msgspec.Struct, frozen=True):
     class_filter: bool = False
 
     def same_filter(self, other: "Subscription") -> bool:
-        """Whether both let the same messages through."""
+        """Return True if both match the same messages."""
         return (self.expression, self.expression_type) == (other.expression, other.expression_type)
 
 
-class Client(msgspec.Struct, frozen=True):
-    """How a client introduces itself.
+class ConnectedClient(msgspec.Struct, frozen=True):
+    """A client with its connection and its user.
 
     Attributes:
-        client_id: Name claimed by the client; unique per process for honest clients.
+        client_id: Name that the client claims; unique per process for honest clients.
         peer: Its connection and address.
-        language: Language number (`remoting.codes.LanguageCode`).
+        language: Number of its language.
         version: Version number of its library.
-        user: Who it authenticated as, None without authentication.
-        rights: What its user may consume; None if nobody asks.
+        user: Its authenticated user, None without authentication.
+        rights: Permissions of its user, None without authorization.
     """
 
     client_id: str
@@ -63,27 +63,27 @@ class Client(msgspec.Struct, frozen=True):
     language: int
     version: int
     user: str | None = None
-    rights: Rights | None = None
+    rights: ConsumePermissions | None = None
 
     @property
     def owner(self) -> str:
-        """What its places are counted under: its user, else its address."""
+        """Owner of its share of the registry: its user, or its address without a user."""
         return f"from {self.peer.ip}" if self.user is None else self.user
 
     def may_consume(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
-        """Return whether its user may consume topics as a group; see `Rights.allows`."""
+        """Return True if its user may consume topics as a group; see `ConsumePermissions.allows`."""
         return self.rights is None or self.rights.allows(group, topics, otherwise=otherwise)
 
 
 class ConsumerHeartbeat(msgspec.Struct, frozen=True):
-    """What a heartbeat says about one consumer group.
+    """The part of a heartbeat for one consumer group.
 
     Attributes:
         group: The group.
         consume_type: `CONSUME_PASSIVELY` (push), `CONSUME_ACTIVELY` (pull) or `CONSUME_POP`.
         message_model: `CLUSTERING` or `BROADCASTING`.
-        consume_from: Where a queue without an offset starts.
-        subscriptions: One per topic; None leaves the known ones as they are.
+        consume_from: Start position in a queue without an offset.
+        subscriptions: One per topic; None keeps those of the last heartbeat.
     """
 
     group: str
@@ -94,29 +94,29 @@ class ConsumerHeartbeat(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct):
-    """A live client within a group.
+    """A connected client as a member of a group.
 
     Attributes:
         client: The client.
-        seen_ms: When its last heartbeat came.
-        since_ms: When its first heartbeat came over this connection.
-        places: What it takes of `MAX_PLACES`.
+        seen_ms: Time of its last heartbeat.
+        since_ms: Time of its first heartbeat over this connection.
+        units: Its part of `MAX_UNITS`.
     """
 
-    client: Client
+    client: ConnectedClient
     seen_ms: int
     since_ms: int
-    places: int = 0
+    units: int = 0
 
 
 class Consumer(Member, kw_only=True):
-    """A live consumer within a group.
+    """A connected consumer as a member of a group.
 
     Attributes:
         consume_type: See `ConsumerHeartbeat`.
         message_model: See `ConsumerHeartbeat`.
         consume_from: See `ConsumerHeartbeat`.
-        subscriptions: What it wants, by topic.
+        subscriptions: Its subscriptions by topic.
     """
 
     consume_type: str
@@ -126,11 +126,11 @@ class Consumer(Member, kw_only=True):
 
 
 class ConsumerGroup:
-    """The live side of a consumer group: gone when its last member is.
+    """The members of a consumer group; it exists as long as it has members.
 
     Attributes:
         name: The group.
-        members: Its clients by connection.
+        members: Its members by connection.
     """
 
     def __init__(self, name: str) -> None:
@@ -142,12 +142,12 @@ class ConsumerGroup:
 
     @property
     def latest(self) -> Consumer:
-        """The member heard of last."""
+        """Member with the latest heartbeat."""
         return max(self.members.values(), key=lambda member: member.seen_ms)
 
     @property
     def subscriptions(self) -> dict[str, Subscription]:
-        """What the group wants, by topic: of all members' subscriptions to a topic the newest."""
+        """Subscriptions of the group by topic: for each topic the newest one of all members."""
         if self._view is None:
             view: dict[str, Subscription] = {}
             for member in self.members.values():
@@ -159,14 +159,15 @@ class ConsumerGroup:
         return self._view
 
     def client_ids(self) -> list[str]:
-        """The members' client ids, each once, in order."""
+        """Return the members' client ids, each once, in order."""
         return sorted({member.client.client_id for member in self.members.values()})
 
-    def find(self, client_id: str, user: str | None) -> Client | None:
-        """Return the client with this id that a user means.
+    def find(self, client_id: str, user: str | None) -> ConnectedClient | None:
+        """Return the client with an id for the request of a user, None if there is none.
 
-        The user's own client comes first, else that of the user who has had the id for longest: who takes the id of
-        another user later is not asked in its place. Of several clients of one user the one heard of last counts.
+        Clients of the same user come first. Otherwise it is a client of the user that has had the id for longest, so
+        that another user cannot take over the id. Of several clients of one user it is the one with the latest
+        heartbeat.
         """
         found = [member for member in self.members.values() if member.client.client_id == client_id]
         if not found:
@@ -176,7 +177,7 @@ class ConsumerGroup:
         return max((one for one in found if one.client.user == owner), key=lambda one: one.seen_ms).client
 
     def consumer(self, channel: Channel, user: str | None) -> Consumer | None:
-        """Return the member whose subscriptions count for a pull: that of the connection, else the user's latest."""
+        """Return the member whose subscriptions filter a pull: that of the connection, else the user's latest one."""
         found = self.members.get(channel)
         if found is not None and found.client.user == user:
             return found
@@ -184,7 +185,7 @@ class ConsumerGroup:
         return max(own, key=lambda member: member.seen_ms, default=None)
 
     def set_subscriptions(self, member: Consumer, wanted: tuple[Subscription, ...]) -> bool:
-        """Bring a member up to its heartbeat; return whether topics came or went, or a filter changed."""
+        """Update a member's subscriptions by its heartbeat; return True if a topic or a filter changed."""
         known = member.subscriptions
         changed = False
         for subscription in wanted:
@@ -201,11 +202,11 @@ class ConsumerGroup:
         for topic in [topic for topic in known if topic not in topics]:
             del known[topic]
             changed = True
-        self.forget_view()
+        self.clear_view()
         return changed
 
-    def forget_view(self) -> None:
-        """Derive the group's subscriptions anew when they are asked for."""
+    def clear_view(self) -> None:
+        """Discard the group's subscriptions, so that they are derived again when needed."""
         self._view = None
 
     def _share(self, subscription: Subscription) -> Subscription:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from mqguard.engine.fair_shares import Shares
-from mqguard.engine.group_members import Rights
+from mqguard.engine.fair_shares import FairQuota
+from mqguard.engine.group_members import ConsumePermissions
 
 LOCK_LIFE_MS = 60_000
 """Time after which a lock expires without renewal (Java brokers: `rocketmq.broker.rebalance.lockMaxLiveTime`)."""
@@ -27,7 +27,7 @@ Holder = tuple[str, str]
 class _Lock(msgspec.Struct):
     holder: Holder
     renewed_ms: int
-    rights: Rights | None = None
+    rights: ConsumePermissions | None = None
 
 
 class Locks:
@@ -35,11 +35,16 @@ class Locks:
 
     def __init__(self, life_ms: int = LOCK_LIFE_MS, capacity: int = MAX_LOCKS) -> None:
         self._life_ms = life_ms
-        self._shares = Shares(capacity)
+        self._shares = FairQuota(capacity)
         self._groups: dict[str, dict[QueueKey, _Lock]] = {}
 
     def lock(
-        self, group: str, holder: Holder, queues: Iterable[QueueKey], now_ms: int, rights: Rights | None = None
+        self,
+        group: str,
+        holder: Holder,
+        queues: Iterable[QueueKey],
+        now_ms: int,
+        rights: ConsumePermissions | None = None,
     ) -> list[QueueKey]:
         """Lock or renew `queues` for a client, and return those that it holds now.
 

@@ -1,4 +1,4 @@
-"""What a send asks for and what it gets."""
+"""Requests to the engine to send a message or to send one back, and the result of a send."""
 
 import msgspec
 
@@ -6,27 +6,27 @@ from mqguard.model.names import TEMPLATE_TOPIC
 
 
 class SendRequest(msgspec.Struct, gc=False):
-    """One message, or one batch, that a producer sends.
+    """A message, or a batch of messages, that a producer sends.
 
     Attributes:
-        topic: Where to.
+        topic: Topic of the message.
         body: Message body, or the body of a batch (`model.batch`).
-        properties: Property text (`model.properties`); of a batch, what all its messages share (unused).
-        group: The producer's group.
-        queue_id: Queue within the topic; negative lets the broker choose.
-        flag: The user's number.
+        properties: Property text (`model.properties`); for a batch it is not used.
+        group: Group of the producer.
+        queue_id: Queue within the topic; if it is negative, the broker chooses one.
+        flag: Number that the producer chose.
         sys_flag: Bits of `model.sysflag`; address bits are ignored.
-        born_timestamp: When the client made it, milliseconds since the epoch.
+        born_timestamp: Time when the client created it, in milliseconds since the epoch.
         born_ip: Address of the client's connection, as text.
         born_port: Port of the client's connection.
-        reconsume_times: Deliveries that have failed so far (sends to retry topics).
-        max_reconsume_times: The client's limit of deliveries; None leaves it to the group.
+        reconsume_times: Number of failed deliveries so far (for sends to retry topics).
+        max_reconsume_times: Maximum number of redeliveries; None for that of the group.
         default_topic: Template for a missing topic.
-        default_queues: Queues that the client wishes a missing topic to have.
-        may_create: Whether a missing topic may be made. The caller grants this after asking the guard.
-        creator: The user that a topic made by this send counts for, None for nobody.
-        in_order: Whether the group of the retry topic consumes in order now: it tries a message on the spot, so what
-            it sends back has been tried enough.
+        default_queues: Number of queues that the client wants for a missing topic.
+        may_create: True if a missing topic may be created. The caller sets it after a check by the guard.
+        creator: User for which a new topic counts, None if it counts for no user.
+        in_order: True if the group of the retry topic consumes in order now. Its consumers retry a message themselves,
+            so a message that they send to the retry topic is a dead letter.
     """
 
     topic: str
@@ -48,14 +48,14 @@ class SendRequest(msgspec.Struct, gc=False):
     in_order: bool = False
 
 
-class Sent(msgspec.Struct, gc=False):
-    """Where a message went. True only once the turn is committed.
+class SendResult(msgspec.Struct, gc=False):
+    """Ids and offset of a sent message, valid only once the commit has succeeded.
 
     Attributes:
-        message_id: Offset id; of a batch, the ids of all messages joined by commas.
-        queue_id: The queue.
-        queue_offset: The place in the queue; of a batch, that of its first message.
-        unique_id: The message's UNIQ_KEY; of a batch, those of all messages joined by commas.
+        message_id: Offset id; for a batch, the ids of all messages joined by commas.
+        queue_id: Queue of the message.
+        queue_offset: Offset in the queue; for a batch, that of its first message.
+        unique_id: UNIQ_KEY of the message; for a batch, those of all messages joined by commas.
     """
 
     message_id: str
@@ -65,18 +65,16 @@ class Sent(msgspec.Struct, gc=False):
 
 
 class SendBack(msgspec.Struct, gc=False):
-    """A consumer gives a message back, to get it again later (request 36).
+    """A message that a consumer sends back, to get it again later (request 36).
 
     Attributes:
         group: The consumer group.
-        physical_offset: Which message.
-        delay_level: 0 lets the broker choose, negative sends it to the dead-letter topic, else a delay level.
-        origin_message_id: Id by which the consumer knows the message; only shown to people.
-        max_reconsume_times: The client's limit of deliveries; None leaves it to the group.
+        physical_offset: Physical offset of the message.
+        delay_level: Delay level; 0 lets the broker choose one, a negative one means the dead-letter topic.
+        max_reconsume_times: Maximum number of redeliveries; None for that of the group.
     """
 
     group: str
     physical_offset: int
     delay_level: int = 0
-    origin_message_id: str = ""
     max_reconsume_times: int | None = None

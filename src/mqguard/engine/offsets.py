@@ -4,7 +4,7 @@ import functools
 from collections.abc import Mapping
 
 from mqguard.engine.errors import ConfigIllegal, LimitReached
-from mqguard.engine.fair_shares import Shares
+from mqguard.engine.fair_shares import FairQuota
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.model import names
 from mqguard.store.ports import MessageStore, Table
@@ -33,7 +33,7 @@ class Offsets:
         self._pulled_count = 0
         # User that first committed an offset of a group in a topic. All offsets of the group there count for this user.
         self._owners: dict[tuple[str, str], str] = {}
-        self._shares = Shares(MAX_OFFSETS)
+        self._shares = FairQuota(MAX_OFFSETS)
         for key, value in store.values(Table.OFFSETS):
             group, topic, queue_id = _unpack(key)
             self._table.setdefault((group, topic), {})[queue_id] = int.from_bytes(value, "big")

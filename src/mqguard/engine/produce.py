@@ -12,7 +12,7 @@ from mqguard.engine.errors import (
 )
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes, record_of
-from mqguard.engine.messages import SendRequest, Sent
+from mqguard.engine.messages import SendRequest, SendResult
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
 from mqguard.model import names, properties
@@ -98,7 +98,7 @@ class Producer:
         self.waiting_full: str | None = None
         self._suffix = properties.text_of({**settings.trace_fields(), properties.CLUSTER: settings.cluster})
 
-    def send(self, request: SendRequest) -> Sent:
+    def send(self, request: SendRequest) -> SendResult:
         """Check a message and stage it; see `Engine.send`."""
         queue_id = self.check(request)
         pairs = properties.parse(request.properties)
@@ -114,7 +114,7 @@ class Producer:
             tags_code_of(tags_text) if tags_text else 0,
             key_hashes(request.topic, unique_id, pairs.get(properties.KEYS)),
         )
-        return Sent(self._log.message_id(physical), queue_id, offset, unique_id)
+        return SendResult(self._log.message_id(physical), queue_id, offset, unique_id)
 
     def check(self, request: SendRequest) -> int:
         """Make the checks that a message and a batch have in common, and return the queue of the message.
@@ -154,7 +154,7 @@ class Producer:
         if self.waiting_full is not None and not self._deferred.has_share(topic, self._waiting_limit):
             raise StoreFull(f"service not available now: {self.waiting_full}")
 
-    def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> Sent:
+    def _send_special(self, request: SendRequest, queue_id: int, pairs: dict[str, str]) -> SendResult:
         """Send a message whose properties, flags or topic may change its destination, or make it illegal."""
         topic = request.topic
         text: str | None = request.properties
@@ -190,7 +190,9 @@ class Producer:
         self._log.append(message, tag_code, hashes)
         if due:
             self._timers.schedule(message, due)
-        return Sent(self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id)
+        return SendResult(
+            self._log.message_id(message.physical_offset), message.queue_id, message.queue_offset, unique_id
+        )
 
     def prepare_part(self, request: SendRequest, data: bytes) -> tuple[bytes, int, tuple[int, ...], str]:
         """Check the properties of one message of a batch, and complete them.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mqguard.dispatch.request import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
-from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Subscription
 from mqguard.engine.messages import SendRequest
 from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import KvTable
@@ -170,7 +170,7 @@ def furnish(house):
     house.engine.offsets.set("g", "t", 0, 0)
     subscription = Subscription("t", version=1)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", "CLUSTERING", "CONSUME_FROM_LAST_OFFSET", (subscription,))
-    client = Client("c1", house.connect().peer, 0, 513)
+    client = ConnectedClient("c1", house.connect().peer, 0, 513)
     house.broker.clients.consume(client, consuming, house.clock.now)
     house.broker.clients.produce(client, "g", house.clock.now)
     house.engine.group_commit.commit()

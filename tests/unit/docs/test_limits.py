@@ -72,8 +72,8 @@ def test_the_page_has_the_limits() -> None:
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
         "subscriptions of all clients together": (
-            f"{live_clients.MAX_PLACES:,} places: four for a group of a client, one for a subscription, one more for "
-            f"each {live_clients.BYTES_PER_PLACE} bytes of names and filters"
+            f"{live_clients.MAX_UNITS:,} units of 150 bytes: four for a group of a client, one for a subscription, one more for "
+            f"each {live_clients.BYTES_PER_UNIT} bytes of names and filters"
         ),
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",

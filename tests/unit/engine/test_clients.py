@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mqguard.engine import clients as clients_module
-from mqguard.engine.clients import CLIENT_LIFE_MS, Clients, Notices
-from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.clients import CLIENT_LIFE_MS, Clients, RebalanceNotifications
+from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Subscription
 from mqguard.model.peer import Peer
 from tests.fixtures.links import channel
 
@@ -17,7 +17,7 @@ def peer(name):
 
 
 def client(name, peer, user=None):
-    return Client(name, peer, 0, 513, user)
+    return ConnectedClient(name, peer, 0, 513, user)
 
 
 def consuming(group="g", *subscriptions):
@@ -170,7 +170,7 @@ def test_equal_subscriptions_of_many_members_share_their_texts():
 
 def test_long_names_of_a_heartbeat_take_more_places():
     def fitting(name: str) -> int:
-        clients, number = Clients(places=10_000), 0
+        clients, number = Clients(units=10_000), 0
         while clients.has_room(client("c", peer(str(number)), "u"), (), (name + str(number),)):
             clients.produce(client("c", peer(str(number)), "u"), name + str(number), 0)
             number += 1
@@ -181,7 +181,7 @@ def test_long_names_of_a_heartbeat_take_more_places():
 
 
 def test_the_places_of_a_heartbeat_are_those_that_it_takes():
-    clients, connection = Clients(places=64), peer("a")
+    clients, connection = Clients(units=64), peer("a")
     wanted = consuming("g" * 100, sub("t", "x" * 100), sub("u"))
     assert clients.has_room(client("c" * 100, connection), (wanted,), ("p" * 100,))
     clients.consume(client("c" * 100, connection), wanted, 0)
@@ -192,7 +192,7 @@ def test_the_places_of_a_heartbeat_are_those_that_it_takes():
 
 
 def test_every_member_is_notified_once_the_new_one_too():
-    clients, notices, peers = Clients(), Notices(), [peer(name) for name in "abc"]
+    clients, notices, peers = Clients(), RebalanceNotifications(), [peer(name) for name in "abc"]
     for number, connection in enumerate(peers):
         clients.consume(client(f"c{number}", connection), consuming("g", sub("t")), 0)
     notices.changed("g")
@@ -209,7 +209,7 @@ class ClientsAgainstModel(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.clients = Clients(places=100)
+        self.clients = Clients(units=100)
         self.model: dict = {}
         self.now = 0
 

@@ -5,13 +5,13 @@ import collections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.engine.fair_shares import Places, Rounds
+from mqguard.engine.fair_shares import FairSlots, RoundRobin
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60), st.integers(1, 8))
 def test_no_owner_has_less_than_an_even_share_for_the_sake_of_another(steps, capacity):
     """The counts are those of a plain model, and only an owner that has more than the newcomer gives way."""
-    places: Places[int] = Places(capacity)
+    places: FairSlots[int] = FairSlots(capacity)
     model: dict[str, list[int]] = collections.defaultdict(list)
     owner_of = {}
     for number, (owner, leaves) in enumerate(steps):
@@ -20,7 +20,7 @@ def test_no_owner_has_less_than_an_even_share_for_the_sake_of_another(steps, cap
                 places.free(owner, model[owner].pop())
             continue
         if places.is_full:
-            loser = places.yielding(owner)
+            loser = places.to_remove_for(owner)
             counts = {name: len(kept) for name, kept in model.items()}
             if loser is None:
                 assert max(counts.values()) <= counts.get(owner, 0) + 1
@@ -38,7 +38,7 @@ def test_no_owner_has_less_than_an_even_share_for_the_sake_of_another(steps, cap
 
 @given(st.lists(st.sampled_from("abc"), max_size=40), st.integers(1, 10), st.integers(1, 5))
 def test_rounds_serve_every_owner_in_order(owners, limit, limit_of_one):
-    rounds: Rounds[tuple[str, int]] = Rounds()
+    rounds: RoundRobin[tuple[str, int]] = RoundRobin()
     for number, owner in enumerate(owners):
         rounds.add(owner, (owner, number))
     seen = []
@@ -55,7 +55,7 @@ def test_rounds_serve_every_owner_in_order(owners, limit, limit_of_one):
 
 
 def test_a_long_queue_does_not_delay_a_short_one():
-    rounds: Rounds[str] = Rounds()
+    rounds: RoundRobin[str] = RoundRobin()
     for _ in range(100):
         rounds.add("greedy", "greedy")
     rounds.add("alice", "alice")

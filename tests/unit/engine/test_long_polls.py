@@ -13,83 +13,83 @@ def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, ch
 
 def test_an_arrival_wakes_those_who_wait_for_it():
     waiting: LongPolls[str] = LongPolls()
-    waiting.park(waiter("here"))
-    waiting.park(waiter("other queue", queue_id=1))
-    waiting.park(waiter("other topic", topic="u"))
-    waiting.park(waiter("ahead", offset=9))
-    assert [w.what for w in waiting.arrived("t", 0, 6, {0})] == ["here"]
+    waiting.suspend(waiter("here"))
+    waiting.suspend(waiter("other queue", queue_id=1))
+    waiting.suspend(waiter("other topic", topic="u"))
+    waiting.suspend(waiter("ahead", offset=9))
+    assert [w.request for w in waiting.arrived("t", 0, 6, {0})] == ["here"]
     assert waiting.arrived("t", 0, 6, {0}) == []
     assert len(waiting) == 3
 
 
 def test_tags_are_respected():
     waiting: LongPolls[str] = LongPolls()
-    waiting.park(waiter("tagged", tags=frozenset({7})))
+    waiting.suspend(waiter("tagged", tags=frozenset({7})))
     assert waiting.arrived("t", 0, 6, {8}) == []
-    assert [w.what for w in waiting.arrived("t", 0, 7, {7})] == ["tagged"]
+    assert [w.request for w in waiting.arrived("t", 0, 7, {7})] == ["tagged"]
 
 
 def test_time_runs_out_in_order():
     waiting: LongPolls[str] = LongPolls()
-    waiting.park(waiter("late", deadline=200))
-    waiting.park(waiter("soon", deadline=100))
+    waiting.suspend(waiter("late", deadline=200))
+    waiting.suspend(waiter("soon", deadline=100))
     assert waiting.expired(99) == []
-    assert [w.what for w in waiting.expired(300)] == ["soon", "late"]
+    assert [w.request for w in waiting.expired(300)] == ["soon", "late"]
     assert len(waiting) == 0
 
 
 def test_a_closed_connection_waits_no_more():
     waiting: LongPolls[str] = LongPolls()
-    waiting.park(waiter("a", channel="gone"))
-    waiting.park(waiter("b", channel="stays"))
+    waiting.suspend(waiter("a", channel="gone"))
+    waiting.suspend(waiter("b", channel="stays"))
     assert waiting.leave("gone") == 1
-    assert [w.what for w in waiting.arrived("t", 0, 6, {0})] == ["b"]
+    assert [w.request for w in waiting.arrived("t", 0, 6, {0})] == ["b"]
     assert waiting.leave("gone") == 0
 
 
 def test_it_is_bounded():
     waiting: LongPolls[str] = LongPolls(capacity=2)
-    assert waiting.park(waiter("a", channel="a"))
-    assert waiting.park(waiter("b", channel="b"))
-    assert not waiting.park(waiter("c"))
+    assert waiting.suspend(waiter("a", channel="a"))
+    assert waiting.suspend(waiter("b", channel="b"))
+    assert not waiting.suspend(waiter("c"))
     assert waiting.queues_of("t") == [0]
     assert len(waiting.take_queue("t", 0, 1)) == 1
     assert len(waiting.take_queue("t", 0)) == 1
     assert waiting.take_queue("t", 0) == []
-    assert waiting.park(waiter("d"))
+    assert waiting.suspend(waiter("d"))
     assert waiting.count("t", 0) == 1
 
 
 def test_one_connection_does_not_take_the_places_of_all():
     waiting: LongPolls[int] = LongPolls(capacity=80)
-    assert [waiting.park(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
-    assert waiting.park(waiter(99, channel="other"))
+    assert [waiting.suspend(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
+    assert waiting.suspend(waiter(99, channel="other"))
     waiting.arrived("t", 0, 6, {0})
-    assert waiting.park(waiter(100, channel="greedy"))
+    assert waiting.suspend(waiter(100, channel="greedy"))
 
 
 def test_requests_are_taken_out_a_piece_at_a_time():
     waiting: LongPolls[int] = LongPolls()
     for number in range(5):
-        waiting.park(waiter(number, deadline=number))
-    assert [w.what for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [0, 1]
-    assert [w.what for w in waiting.expired(9, limit=2)] == [2, 3]
-    assert [w.what for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [4]
+        waiting.suspend(waiter(number, deadline=number))
+    assert [w.request for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [0, 1]
+    assert [w.request for w in waiting.expired(9, limit=2)] == [2, 3]
+    assert [w.request for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [4]
 
 
 def test_requests_that_every_message_must_be_compared_with_are_bounded(monkeypatch):
     monkeypatch.setattr(waiting_module, "MAX_FILTERING", 3)
     waiting: LongPolls[int] = LongPolls()
-    tagged = [waiting.park(waiter(number, tags=frozenset({7}))) for number in range(4)]
+    tagged = [waiting.suspend(waiter(number, tags=frozenset({7}))) for number in range(4)]
     assert tagged == [True, True, True, False]
-    assert waiting.park(waiter(9))
-    assert waiting.park(waiter(9, queue_id=1, tags=frozenset({7})))
+    assert waiting.suspend(waiter(9))
+    assert waiting.suspend(waiter(9, queue_id=1, tags=frozenset({7})))
 
 
 def test_the_heap_does_not_grow_with_what_has_been_answered():
     waiting: LongPolls[int] = LongPolls()
     for number in range(1000):
-        waiting.park(waiter(number, deadline=1_000_000))
+        waiting.suspend(waiter(number, deadline=1_000_000))
         waiting.arrived("t", 0, 6, {0})
         waiting.expired(number)
     assert len(waiting._heap) <= 65
@@ -108,7 +108,7 @@ class WaitingAgainstModel(RuleBasedStateMachine):
     def take(self, found, condition):
         expected = [w for w in self.model if condition(w)]
         self.model = [w for w in self.model if not condition(w)]
-        assert sorted(w.what for w in found) == sorted(w.what for w in expected)
+        assert sorted(w.request for w in found) == sorted(w.request for w in expected)
 
     @rule(
         queue=st.integers(0, 1),
@@ -120,7 +120,7 @@ class WaitingAgainstModel(RuleBasedStateMachine):
     def park(self, queue, offset, tags, life, channel):
         parked = PendingPull("t", queue, offset, tags, self.now + life, channel, "u", self.next)
         self.next += 1
-        assert self.waiting.park(parked)
+        assert self.waiting.suspend(parked)
         self.model.append(parked)
 
     @rule(queue=st.integers(0, 1), end=st.integers(0, 4), tags=st.sets(st.integers(0, 2), min_size=1))

@@ -92,7 +92,7 @@ def test_what_was_pulled_is_not_what_was_consumed(engine, store):
     assert not engine.group_commit.pending
 
 
-def test_what_can_not_be_committed_leaves_nothing(engine):
+def test_an_illegal_offset_changes_nothing(engine):
     for offset, queue_id in ((-1, 0), (1 << 63, 0), (5, -1)):
         with pytest.raises(ConfigIllegal):
             engine.offsets.set("g", "orders", queue_id, offset)
@@ -101,7 +101,7 @@ def test_what_can_not_be_committed_leaves_nothing(engine):
 
 
 def committed(engine, owner, count, group="g"):
-    """How many of so many new offsets a user may commit."""
+    """Return how many of `count` new offsets a user can commit."""
     done = 0
     for number in range(count):
         try:
@@ -120,32 +120,49 @@ def test_one_user_commits_a_bounded_number_of_offsets_and_leaves_others_their_sh
     engine.offsets.set("g-greedy", "t0", 0, 2, "greedy")
     engine.group_commit.commit()
     engine.offsets.remove_group("g-greedy")
-    assert len(engine.offsets._shares) == 50
     assert committed(engine, "greedy", 50, "h") == 50
     assert ("g-greedy", "t30") not in engine.offsets.everything()
 
 
-def test_offsets_are_counted_as_they_are_after_failures_and_restarts(store, monkeypatch):
+def free_offsets(engine, store):
+    """Return how many offsets a new user can commit. The commit fails, so that it changes nothing."""
+    found = committed(engine, "probe", 150)
+    store.failure = "cable pulled"
+    assert not engine.group_commit.commit()
+    assert store.recover()
+    return found
+
+
+def test_offsets_are_counted_after_a_restart_and_after_failed_commits(store, monkeypatch):
     monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 100)
+    first = make_engine(store)
+    committed(first, "alice", 8)
+    first.group_commit.commit()
     engine = make_engine(store)
-    committed(engine, "alice", 8)
-    engine.group_commit.commit()
-    store.failure = None
-    again = make_engine(store)
-    assert len(again.offsets._shares) == 8
-    again.offsets.set("g-alice", "t0", 7, 1, "alice")
-    assert again.offsets._shares.used_by("alice") == 5
-    for action in reversed(again.group_commit._undo):
-        action()
-    again.offsets.remove_topic("t0")
-    again.offsets.remove_topic("t1")
-    assert (len(again.offsets._shares), again.offsets._owners) == (0, {})
-    for action in reversed(again.group_commit._undo[1:]):
-        action()
-    assert len(again.offsets._shares) == 8
+    assert free_offsets(engine, store) == 92
+
+    engine.offsets.set("g-alice", "t0", 7, 1, "alice")
+    assert free_offsets(engine, store) == 91
+    assert free_offsets(engine, store) == 92
+
+    engine.offsets.remove_topic("t0")
+    engine.offsets.remove_topic("t1")
+    assert free_offsets(engine, store) == 100
+    assert free_offsets(engine, store) == 92
 
 
-def test_what_was_pulled_is_noted_within_the_same_bound(store, monkeypatch):
+def test_offsets_from_before_a_restart_count_for_the_user_that_commits_there_next(store, monkeypatch):
+    monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 100)
+    first = make_engine(store)
+    committed(first, "alice", 8)
+    first.group_commit.commit()
+    engine = make_engine(store)
+    engine.offsets.set("g-alice", "t0", 7, 1, "alice")
+    assert committed(engine, "greedy", 150) == 91
+    assert committed(engine, "alice", 60, "h") == 100 // 3 - 5
+
+
+def test_pulled_offsets_have_the_same_maximum(store, monkeypatch):
     monkeypatch.setattr(offsets_module, "MAX_OFFSETS", 3)
     engine = make_engine(store)
     for queue_id in (0, 1, 2, 3, 0):

@@ -14,7 +14,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
-from mqguard.engine.group_members import Client
+from mqguard.engine.group_members import ConnectedClient
 from mqguard.model.process import Clock
 from mqguard.model.record import parse_offset_id
 from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode
@@ -150,7 +150,7 @@ class _Gathering:
         self._missing = missing
         self._found: dict[str, dict[MessageQueue, int]] = {}
 
-    def taker(self, client: Client) -> Callable[[Command | None], None]:
+    def taker(self, client: ConnectedClient) -> Callable[[Command | None], None]:
         """What takes the answer of one client."""
         return lambda answer: self._take(client.client_id, answer)
 

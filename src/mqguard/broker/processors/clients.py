@@ -5,10 +5,10 @@ from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Handler, Request, RequestRefused
-from mqguard.engine.clients import Clients, Notices
+from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
-from mqguard.engine.group_members import Client, ConsumerHeartbeat, Member, Subscription
+from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock
@@ -67,7 +67,7 @@ class ClientProcessor:
         engine: Engine,
         clients: Clients,
         locks: Locks,
-        notices: Notices,
+        notices: RebalanceNotifications,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -96,7 +96,7 @@ class ClientProcessor:
         _require_short(beat)
         user = request.access.user or None
         rights = ConsumerRights(request.access)
-        client = Client(beat.client_id, link.peer, command.language, command.version, user, rights)
+        client = ConnectedClient(beat.client_id, link.peer, command.language, command.version, user, rights)
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         filters: dict[str, Filter] = {}
@@ -169,7 +169,7 @@ class ClientProcessor:
         topic = self._engine.topics.get(queue.topic)
         return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
-    def _consume(self, client: Client, consuming: ConsumerHeartbeat, now_ms: int, creator: str | None) -> None:
+    def _consume(self, client: ConnectedClient, consuming: ConsumerHeartbeat, now_ms: int, creator: str | None) -> None:
         try:
             config = self._engine.groups.with_retry_topic(consuming.group, creator)
         except (NoSuchGroup, LimitReached):

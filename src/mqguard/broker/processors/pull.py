@@ -14,7 +14,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused, error_rep
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable
-from mqguard.engine.fair_shares import Rounds
+from mqguard.engine.fair_shares import RoundRobin
 from mqguard.engine.fetch import Fetched, FetchStatus
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended as GuardParked
@@ -97,7 +97,7 @@ class PullProcessor:
         self._resets = resets
         self._traffic = traffic
         self._clock = clock
-        self._ready: Rounds[tuple[Parked, bool]] = Rounds()
+        self._ready: RoundRobin[tuple[Parked, bool]] = RoundRobin()
         self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
         self._woken: dict[tuple[str, int], None] = {}
         self._max_ready = max(1, settings.waiting_pulls // _READY_SHARE)
@@ -231,18 +231,18 @@ class PullProcessor:
         displaced = self._waiting.displace(waiter)
         if displaced is not None:
             self._ready.add(displaced.owner, (displaced, True))
-        return self._waiting.park(waiter)
+        return self._waiting.suspend(waiter)
 
     def _resume(self, waiter: Parked, *, last: bool) -> int:
         """Answer a pull that waited, or let it wait on; says how many bytes of messages it was given."""
-        request = waiter.what[0]
+        request = waiter.request[0]
         if request.link.closed:
             return 0
         try:
             reply = self._outcome(waiter, last=last)
         except GuardParked:
             # The answer needs plugins: the client asks again, and that request can wait for them.
-            reply = self._again(waiter.what[1])
+            reply = self._again(waiter.request[1])
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
             reply = error_reply(request.command.code, exc)
         if reply is None:
@@ -252,7 +252,7 @@ class PullProcessor:
 
     def _outcome(self, waiter: Parked, *, last: bool) -> Reply | None:
         """What a pull that waited is answered, None if it goes on waiting."""
-        request, header = waiter.what
+        request, header = waiter.request
         if not request.access.still_allowed() or not self._still_consumes(header):
             # Taken away meanwhile: the client asks again, and is refused with all that belongs to it.
             return self._again(header)

@@ -79,7 +79,6 @@ class QueryMessageProcessor:
                 header.group,
                 header.offset,
                 header.delay_level,
-                header.origin_msg_id or "",
                 header.max_reconsume_times,
             )
         )

@@ -12,7 +12,7 @@ from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchTopic
-from mqguard.engine.messages import SendRequest, Sent
+from mqguard.engine.messages import SendRequest, SendResult
 from mqguard.guard.errors import Refused
 from mqguard.model import names, properties
 from mqguard.model.process import Clock
@@ -111,7 +111,7 @@ class SendProcessor:
         self._unfinished.add(request, batch, lambda sent: self._reply(sent, batch.count, len(message.body)))
         return None
 
-    def _reply(self, sent: Sent, count: int, size: int) -> Reply:
+    def _reply(self, sent: SendResult, count: int, size: int) -> Reply:
         """Count what was sent, and return the answer."""
         traffic = self._traffic
         traffic.put += count

@@ -7,7 +7,7 @@ import pytest
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus
 from mqguard.broker.processors import clients
-from mqguard.engine.clients import CLIENT_LIFE_MS, PAUSE_MS
+from mqguard.engine.clients import CLIENT_LIFE_MS, NOTIFICATION_PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode
@@ -83,13 +83,13 @@ def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     assert notices(first) == [{"consumerGroup": "g"}]
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     house.call(34, body=beat("c2"), wire=second)
     assert (len(notices(first)), len(notices(second))) == (2, 1)
     assert first.frames[-1].is_oneway
     house.call(34, body=beat("c2"), wire=second)
     assert len(notices(first)) == 2
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     assert house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second).code == 0
     assert (len(notices(first)), len(notices(second))) == (3, 1)
     assert members(house) == ["c1"]
@@ -98,9 +98,9 @@ def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
 def test_a_changed_subscription_is_told(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     house.call(34, body=beat("c2"), wire=second)
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     house.call(34, body=beat("c2", expression="A", version=2), wire=second)
     assert len(notices(first)) == 3
 
@@ -121,8 +121,8 @@ def test_a_member_that_comes_and_goes_costs_the_others_few_notices(house):
         house.call(34, body=beat("c2"), wire=second)
         house.call(35, {"clientID": "c2", "consumerGroup": "g"}, wire=second)
     assert len(notices(first)) == 1
-    house.tick(PAUSE_MS + 5)
-    house.tick(10 * PAUSE_MS)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
+    house.tick(10 * NOTIFICATION_PAUSE_MS)
     assert len(notices(first)) == 2
 
 
@@ -138,9 +138,9 @@ def test_a_group_may_not_want_to_be_told(house):
 def test_a_closed_connection_is_a_member_that_left(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     house.call(34, body=beat("c2", producers=["p"]), wire=second)
-    house.tick(PAUSE_MS + 5)
+    house.tick(NOTIFICATION_PAUSE_MS + 5)
     house.disconnect(second)
     assert members(house) == ["c1"]
     assert len(notices(first)) == 3
@@ -449,7 +449,7 @@ def test_who_may_not_consume_any_more_leaves_the_group_and_its_locks(house, lose
     assert _locked(house, ours, "b", "bob") == 1
     told = len(notices(theirs)), len(notices(ours))
     assert members(house) == ["b"]
-    house.tick(PAUSE_MS)
+    house.tick(NOTIFICATION_PAUSE_MS)
     assert len(notices(theirs)) == told[0]
     assert len(notices(ours)) > told[1]
 

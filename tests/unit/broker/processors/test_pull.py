@@ -5,7 +5,7 @@ import pytest
 from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
-from mqguard.engine.group_members import Client, ConsumerHeartbeat, Subscription
+from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Subscription
 from mqguard.model import record
 from mqguard.model.properties import tag_codes_of
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
@@ -253,7 +253,7 @@ def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG
     codes = tag_codes_of(expression) or frozenset()
     subscription = Subscription(topic, expression, kind, codes=codes, version=version)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
-    house.broker.clients.consume(Client("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
+    house.broker.clients.consume(ConnectedClient("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
 
 
 def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
@@ -310,7 +310,7 @@ def test_a_pull_that_waits_keeps_nothing_of_what_was_sent_with_it(house):
     command = house.command(11, ext, bytes(100_000))
     house.give(wire, command)
     (kept,) = house.broker._waiting._live.values()
-    request, header = kept.what
+    request, header = kept.request
     assert (request.command.ext, request.command.body) == ({}, b"")
     assert len(repr(header)) < 1000
     send(house, b"here", tag="A" * 5000)
