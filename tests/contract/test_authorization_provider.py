@@ -49,7 +49,7 @@ class Policies:
 
 
 class NoSecrets:
-    """A handler that keeps topics of one kind to nobody."""
+    """A handler that refuses everybody the topics of one kind."""
 
     quick = True
 

@@ -17,7 +17,7 @@ class Stateful:
 
 
 class Young:
-    """Relies on what is younger than five seconds."""
+    """A strategy that accepts results of less than five seconds."""
 
     def relies(self, on: CachedResult) -> bool:
         return on.age_ms < 5_000

@@ -9,7 +9,7 @@ from mqguard.testing.plugin_contracts import RecordSinkContract
 
 
 class Lines:
-    """Adds lines to a file."""
+    """A sink that adds lines to a file."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab")

@@ -1,4 +1,4 @@
-"""State that belongs to a connection hangs on its object: no map of the guard is keyed by a name of connections."""
+"""State of a connection is kept in its own object: no map of the guard has names of connections as keys."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "mqguard"
 
 
 def _channel_names_used(path: Path) -> list[str]:
-    """The places where the name of a channel is used at all; it is for people, in logs and plugins."""
+    """Return the places that use the name of a channel, which is meant for logs and plugins."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [
         f"{path.relative_to(SOURCE)}:{node.lineno}"

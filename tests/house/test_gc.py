@@ -1,4 +1,4 @@
-"""Structs that the garbage collector does not see hold nothing that can lead back to them."""
+"""Structs that the garbage collector does not track hold no object that can reach them again."""
 
 import enum
 import importlib
@@ -44,7 +44,7 @@ def is_unseen(struct):
 
 
 def reaches(hint, seen):
-    """The types within a hint that might lead anywhere."""
+    """Return the types within a hint whose objects may reach any other object."""
     if isinstance(hint, typing.TypeVar) or hint is typing.Any or hint is object:
         return {hint}
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -64,7 +64,7 @@ def reaches(hint, seen):
     return {hint}
 
 
-def test_a_struct_that_the_collector_does_not_see_is_in_no_cycle():
+def test_a_struct_that_the_collector_does_not_track_is_in_no_cycle():
     found = {}
     for struct in structs():
         if is_unseen(struct):

@@ -1,4 +1,4 @@
-"""The import contracts hold, and each of them catches the violation that it is for."""
+"""The import contracts hold, and each of them finds the violation that it forbids."""
 
 import shutil
 import subprocess
@@ -39,7 +39,7 @@ def lint(tree: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(name="tree")
 def copy_of_the_source(tmp_path: Path) -> Path:
-    """A copy of the source tree to plant violations in."""
+    """Copy the source tree, so that a test can plant violations in it."""
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

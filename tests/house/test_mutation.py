@@ -1,4 +1,4 @@
-"""The command for mutation testing: what it changes, that it tells noticed from not, and that its list is of today."""
+"""The command for mutation testing: its mistakes, its results, and its list of survivors."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ CHANGES = [
     ("def f():\n    raise E('word')", ["raise E('word') → nothing"]),
     ("if f():\n    x = a", ["if f(): x = a → if not f(): x = a"]),
     ("x = [a for a in b if f(a)]", ["for a in b if f(a) → for a in b if not f(a)"]),
-    # Words for people, and what says nothing about behaviour.
+    # Text for people and other parts without behaviour are never changed.
     ("x = 'several words'", []),
     ("x = f'{a}'", []),
     ("'''Said in a docstring.'''", []),
@@ -70,7 +70,7 @@ def test_every_mistake_in_a_small_module_is_noticed():
     assert done.returncode == 0
 
 
-def test_a_listed_survivor_that_is_noticed_now_is_told(tmp_path):
+def test_a_listed_survivor_that_tests_notice_is_reported(tmp_path):
     _, module = smallest_module()
     listed = tmp_path / "list.toml"
     listed.write_text(f'[[survivor]]\nmodule = "{module}"\nplace = "P"\nchange = "1 → 2"\nreason = "none"\n')
@@ -79,7 +79,7 @@ def test_a_listed_survivor_that_is_noticed_now_is_told(tmp_path):
     assert done.returncode == 1
 
 
-def test_an_unknown_module_is_told():
+def test_an_unknown_module_is_an_error():
     done = run("--module", "auth/nothing")
     assert done.returncode == 2
     assert "there is no module `auth/nothing`" in done.stderr

@@ -36,11 +36,11 @@ RPCS = {
 CODES: dict[str, type[RequestCode] | type[OwnCode]] = {"RequestCode": RequestCode, "OwnCode": OwnCode}
 
 ASKS = {"require", "allows", "require_owner", "require_message", "require_put", "visible_topics"}
-"""What a handler calls to ask about what a request touches."""
+"""Calls of a handler that check the objects that a request reaches."""
 
 
 def served() -> Iterator[tuple[RequestCode | OwnCode, Path]]:
-    """Every request code that a `handlers` method maps to a handler, and where."""
+    """Yield every request code that a `handlers` method maps to a handler, with its file."""
     for package in ("broker", "namesrv"):
         for path in sorted((SOURCE / package).rglob("*.py")):
             for method in ast.walk(ast.parse(path.read_text())):
@@ -57,27 +57,27 @@ def _codes_in(method: ast.FunctionDef) -> Iterator[RequestCode | OwnCode]:
 
 
 def test_every_request_code_has_a_row() -> None:
-    """All 169 of Apache's and our own, and no row is for a code that does not exist."""
+    """All 169 codes of Apache and our own have a row, and no row has an unknown code."""
     assert set(TABLE) == {*RequestCode, *OwnCode}
     assert len(RequestCode) == 169
     assert all(code > 1_000_000 for code in OwnCode)
 
 
 def test_every_rpc_has_a_row() -> None:
-    """All of the service, and no row is for an RPC that does not exist."""
+    """All RPCs of the service have a row, and no row has an unknown RPC."""
     assert set(RPC_TABLE) == RPCS
 
 
-def test_no_code_that_is_served_counts_as_served_by_nobody() -> None:
-    """Whoever serves a code gives it a row that says what it needs."""
+def test_no_served_code_is_marked_as_unserved() -> None:
+    """The row of a served code states its required permissions."""
     codes = {code for code, _ in served()}
 
     assert len(codes) > 60
     assert {code.name for code in codes if TABLE[code].level is RequirementLevel.NOT_SERVED} == set()
 
 
-def test_what_reaches_more_than_it_names_is_asked_about_where_it_is_served() -> None:
-    """A file that serves such a code asks the guard about what is touched."""
+def test_handlers_of_codes_that_reach_more_than_they_name_check_those_objects() -> None:
+    """A file that serves such a code checks the objects that the request reaches."""
     silent = {
         f"{path.name}: {code.name}"
         for code, path in served()

@@ -1,4 +1,4 @@
-"""The code keeps its shape: small files, small functions, plain names, no leftovers."""
+"""The code has small files, small functions and plain names, and no forgotten notes."""
 
 import ast
 import re
@@ -20,14 +20,14 @@ DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "impl", "base
 
 
 def modules() -> Iterator[tuple[str, str]]:
-    """Every module's path under the package, and its text."""
+    """Yield the path of every module under the package, and its text."""
     for path in sorted(SOURCE.rglob("*.py")):
         if "_generated" not in path.parts:
             yield str(path.relative_to(SOURCE)), path.read_text()
 
 
 def long_functions() -> set[str]:
-    """Every function that is longer than the limit."""
+    """Return every function that is longer than the limit."""
     found = set()
     for name, text in modules():
         for node in ast.walk(ast.parse(text)):
@@ -39,17 +39,17 @@ def long_functions() -> set[str]:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file tells one story in at most 500 lines; the exceptions are listed, and no listed one is needless."""
+    """A file has at most 500 lines; each exception is listed, and each listed one is needed."""
     assert {name for name, text in modules() if text.count("\n") > MAX_FILE} == LONG_FILES
 
 
 def test_no_function_is_too_long() -> None:
-    """A function fits a screen; the exceptions are listed, and no listed one is needless."""
+    """A function fits on a screen; each exception is listed, and each listed one is needed."""
     assert long_functions() == LONG_FUNCTIONS
 
 
-def test_no_module_is_a_drawer() -> None:
-    """A module is named after what it is about."""
+def test_no_module_has_a_vague_name() -> None:
+    """A module is named after its subject."""
     named = {name for name, _ in modules() if DRAWERS & {part.removesuffix(".py") for part in Path(name).parts}}
 
     assert named == set()
@@ -68,7 +68,7 @@ def test_packages_hold_a_docstring_only() -> None:
 
 
 def test_a_todo_names_its_issue() -> None:
-    """Whatever is left for later can be found in the tracker."""
+    """Each note about later work names an entry of the tracker."""
     loose = [
         f"{name}: {line.strip()}"
         for name, text in modules()

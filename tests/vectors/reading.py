@@ -1,4 +1,4 @@
-"""Reads recorded lines, and says whether two outcomes are the same."""
+"""Recorded lines, and the comparison of their outcomes with ours."""
 
 import gzip
 import json
@@ -12,21 +12,21 @@ REFUSED = "refused"
 
 
 def lines(kind: str) -> Iterator[dict[str, Any]]:
-    """Every recorded line of a kind."""
+    """Yield every recorded line of a kind."""
     with gzip.open(HERE / f"{kind}.jsonl.gz", "rt", encoding="ascii") as file:
         for line in file:
             yield json.loads(line)
 
 
 def plain(outcome: Any) -> Any:
-    """The outcome with every error as the one word it means: refused."""
+    """Return the outcome, with each error replaced by the word `refused`."""
     if isinstance(outcome, dict):
         return REFUSED if "error" in outcome else {name: plain(value) for name, value in outcome.items()}
     return [plain(value) for value in outcome] if isinstance(outcome, list) else outcome
 
 
 class Tally:
-    """Counts, by tag, how many tagged items agree with what was recorded and how many differ."""
+    """Numbers of tagged items that agree with the recorded outcome and that differ, by tag."""
 
     def __init__(self) -> None:
         self.agree: Counter[str] = Counter()
@@ -42,5 +42,5 @@ class Tally:
 
     @property
     def by_tag(self) -> dict[str, tuple[int, int]]:
-        """How many agree and how many differ, by tag."""
+        """Numbers of items that agree and that differ, by tag."""
         return {tag: (self.agree[tag], self.differ[tag]) for tag in sorted({*self.agree, *self.differ})}

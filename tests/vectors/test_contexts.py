@@ -34,7 +34,7 @@ BY_TAG = {
 
 
 def checks(line, out):
-    """The checks in comparable form: repeats are left out, no check at all is an empty list."""
+    """Return the checks in comparable form: without repetition, and an empty list if there is no check."""
     out = plain(out)
     if out == REFUSED:
         return out
@@ -43,7 +43,7 @@ def checks(line, out):
 
 
 def is_refused_anyway(recorded):
-    """A check on a blank name is one that nobody passes here (the rule `missing-name`)."""
+    """True if a check is about a blank name, which mqguard always refuses (the rule `missing-name`)."""
     return isinstance(recorded, list) and any(not (check["name"] or "").strip() for check in recorded)
 
 
@@ -72,7 +72,7 @@ def test_every_recorded_request_without_a_tag_leads_to_the_same_checks():
 
 
 @pytest.mark.parametrize("tag", ["no-check", "missing-field"])
-def test_what_is_let_through_there_is_never_less_checked_here(tag):
+def test_every_request_that_apache_allows_is_checked_at_least_as_much_here(tag):
     for line in lines("contexts"):
         if tag not in line.get("tags", ()):
             continue

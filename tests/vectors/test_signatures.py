@@ -2,7 +2,7 @@ from mqguard.testing.vectors.signatures import answer
 from tests.vectors.reading import lines, plain
 
 
-def test_every_recorded_signature_and_every_recorded_proof_agrees():
+def test_every_recorded_signature_and_every_recorded_verification_agrees():
     checked = 0
     for line in lines("signatures"):
         ours = answer(line)
@@ -13,7 +13,7 @@ def test_every_recorded_signature_and_every_recorded_proof_agrees():
     assert checked == 1974
 
 
-def test_an_unknown_user_hears_what_a_wrong_secret_hears():
+def test_an_unknown_user_gets_the_same_answer_as_a_wrong_secret():
     heard = {
         recorded["verify"]["message"].partition(" is ")[2]: answer(recorded)["verify"]["message"]
         for recorded in lines("signatures")

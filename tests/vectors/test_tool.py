@@ -29,7 +29,7 @@ def test_every_kind_is_answered_line_by_line_in_the_form_it_came(kind):
     assert [set(line) for line in answered] == [set(line) for line in given]
 
 
-def test_a_line_that_is_none_is_told_and_does_not_cost_the_others():
+def test_a_malformed_line_is_reported_and_the_others_are_answered():
     good = json.dumps(next(lines("parsing")))
     done = run("parsing", text=f"{good}\nnonsense\n{{}}\n{good}\n")
     answered = [json.loads(line) for line in done.stdout.splitlines()]
@@ -39,7 +39,7 @@ def test_a_line_that_is_none_is_told_and_does_not_cost_the_others():
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("admin", "wire")])
-def test_without_a_kind_it_says_how_it_is_used(arguments):
+def test_without_a_kind_it_prints_its_usage(arguments):
     done = run(*arguments)
     assert done.returncode == 2
     assert "answer_vectors.py KIND < lines > lines" in done.stderr

@@ -15,7 +15,7 @@ BY_TAG = {
 
 
 def said(outcome):
-    """The answer in comparable form: any refusal is one, and a body is what it means."""
+    """Return the answer in comparable form: one word for any refusal, and a decoded body."""
     if "error" in outcome or outcome["code"] != 0:
         return REFUSED
     return outcome["remark"], json.loads(outcome["body"]) if outcome["body"] else None
@@ -34,7 +34,7 @@ def test_every_recorded_request_without_a_tag_is_answered_alike():
 
 
 def passwords(text):
-    """The passwords in a body that holds one user or several, or in one that is none."""
+    """Return the passwords in a body of one user, of several users or of anything else."""
     try:
         body = json.loads(text or "null")
     except ValueError:

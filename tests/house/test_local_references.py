@@ -1,4 +1,4 @@
-"""The project names no registry host, no machine path and nothing of the place where it is written."""
+"""No file names a registry host, a path of one machine or anything of the place where it was written."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The last three are notes that the project was once written from and that no reader has.
+# The last three are notes that only the authors had.
 FOREIGN = re.compile(
     r"files\.pythonhosted\.org|pypi\.org/simple|registry\.npmjs|repo1?\.maven|proxy\.golang|"
     r"/root/|/home/[a-z]|acl2_semantics|protocol_surface|apache_5_5",
