@@ -119,7 +119,7 @@ def test_a_certificate_is_part_of_a_pin(server: Server, admin: Run, tmp_path: Pa
     refused = admin("user", "list", "--tls")
     assert (refused.code, refused.err) == (
         3,
-        f"mqguard: `{server.broker}` does not show the certificate that it is known by\n",
+        f"mqguard: `{server.broker}` shows another certificate than the one that is pinned\n",
     )
     (tmp_path / "known_brokers").write_text("x y\n")
     assert "known_brokers:1: write `HOST:PORT` or `HOST:PORT sha256:FINGERPRINT`" in admin("user", "list").err

@@ -1,7 +1,7 @@
-"""Accepts connections, many at a time and with a bounded share of each turn of the event loop.
+"""The acceptor: accepts many connections in one iteration of the event loop, within a bounded time.
 
-The listeners of event loops accept one connection per iteration, or all that there are. Where the iterations are long,
-clients that come at once would wait for seconds with the first, and those who are in would wait with the second.
+The listeners of event loops accept one connection per iteration, or all that wait. If iterations are long, the first
+way lets new clients wait for seconds, and the second way delays the clients that are connected.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 MAX_PER_TURN: Final = 128
 BUDGET_S: Final = 0.003
-"""Seconds of an iteration in which connections are accepted."""
+"""Maximum time of an iteration in which connections are accepted."""
 _PAUSE_S: Final = 0.2
-"""Seconds without accepting after the system had no room for another connection."""
+"""Pause after the system had no resources for another connection."""
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Acceptor:
     Args:
         loop: The event loop.
         listener: A socket that listens; it is closed with the acceptor.
-        make_protocol: Makes the protocol of a connection.
+        make_protocol: Creates the protocol of a connection.
         warn: Logs a line, with a bounded rate.
     """
 
@@ -48,7 +48,7 @@ class Acceptor:
         self._is_closed = False
 
     def start(self) -> None:
-        """Begin to accept.
+        """Start to accept connections.
 
         Raises:
             NotImplementedError: The event loop cannot watch sockets.
@@ -56,7 +56,7 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._accept)
 
     def close(self) -> None:
-        """Accept no more; clients that were not accepted yet are refused by the system."""
+        """Stop accepting; the system refuses clients that were not accepted yet."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -93,20 +93,20 @@ class Acceptor:
 
 
 class _Adoption:
-    """Hands a socket to the event loop. A task for each would cost as much again, and one more iteration."""
+    """Passes a socket to the event loop. A task for each would double the cost and need one more iteration."""
 
     def __init__(self, steps: Coroutine[Any, Any, object], connection: socket.socket) -> None:
         self._steps = steps
         self._connection = connection
 
     def go_on(self, _done: object = None) -> None:
-        """Go on until the event loop has something to wait for."""
+        """Continue until the event loop must wait."""
         try:
             awaited = self._steps.send(None)
         except StopIteration:
             return
         except Exception:  # noqa: BLE001 - the next connection must be accepted
-            _log.exception("a connection could not be taken")
+            _log.exception("a connection could not be accepted: internal error")
             self._connection.close()
             return
         awaited.add_done_callback(self.go_on)

@@ -1,4 +1,4 @@
-"""A blocking client for one server: asks and waits. For the command line, the administrator and tests."""
+"""A blocking client of one server, for the command line, `admin` and tests."""
 
 import collections
 import hashlib
@@ -22,7 +22,7 @@ from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE, signed_content
 _CHUNK = 256 * 1024
 
 Handler = Callable[[Command], Reply | None]
-"""Serves a request of the server's; None says nothing."""
+"""Function that serves a request of the server; it returns None to send no answer."""
 
 
 class RemotingClient:
@@ -31,11 +31,11 @@ class RemotingClient:
     Args:
         host: Address or name, IPv6 with or without brackets.
         port: Port.
-        credentials: Who signs the requests; None leaves them as they are.
-        tls: The context of an encrypted connection (`tls.client_context`); None speaks plainly.
+        credentials: The credentials that requests are signed with; None leaves them unsigned.
+        tls: The context of an encrypted connection (`tls.client_context`); None does not encrypt.
         timeout: Seconds to wait for a connection and for each answer.
-        handler: Serves requests of the server's while we wait for answers; without one they are refused.
-        fingerprint: The SHA-256 of the certificate that the server must show, in hex; None takes any.
+        handler: Serves requests of the server while the client waits for answers; without one they are refused.
+        fingerprint: The SHA-256 of the required server certificate, in hex; None accepts any certificate.
 
     Raises:
         LinkRefused: The server cannot be reached, or the TLS handshake fails.
@@ -61,18 +61,18 @@ class RemotingClient:
         self._socket = _connect(host.strip("[]"), port, tls, timeout)
         if fingerprint is not None and _fingerprint(self._socket) != fingerprint:
             self._socket.close()
-            raise LinkRefused(f"`{self._address}` does not show the certificate that it is known by")
+            raise LinkRefused(f"`{self._address}` shows another certificate than the one that is pinned")
 
     def call(self, command: Command, timeout: float | None = None) -> Command:
-        """Ask and wait for the answer, whatever its code.
+        """Send a request and return its answer, whatever its code.
 
         Args:
             command: The request; its `opaque` is chosen here.
-            timeout: Seconds to wait, where the client's own do not suit.
+            timeout: Seconds to wait, instead of those of the client.
 
         Raises:
-            LinkTimeout: No answer in time; the connection can still be used.
-            LinkClosed: The server has closed the connection or broken the protocol.
+            LinkTimeout: The server did not answer in time; the connection can still be used.
+            LinkClosed: The server closed the connection or violated the protocol.
         """
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
         opaque, frame = self._connection.request(self._signed(command))
@@ -86,10 +86,10 @@ class RemotingClient:
         return self._answers.pop(opaque)
 
     def wait(self, seconds: float) -> None:
-        """Serve requests of the server's for a while.
+        """Serve requests of the server for some time.
 
         Raises:
-            LinkClosed: The server has closed the connection or broken the protocol.
+            LinkClosed: The server closed the connection or violated the protocol.
         """
         deadline = time.monotonic() + seconds
         try:
@@ -100,7 +100,7 @@ class RemotingClient:
             return
 
     def close(self) -> None:
-        """Close the connection; doing it twice is fine."""
+        """Close the connection; a second call has no effect."""
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -133,9 +133,9 @@ class RemotingClient:
             self._socket.settimeout(_remaining(deadline))
             self._socket.sendall(frame)
         except TimeoutError:
-            # Part of a frame may be out: what follows would be taken for its rest.
+            # Part of a frame may have been sent: the server would read the next frame as its rest.
             self.close()
-            raise LinkTimeout(f"`{self._address}` takes nothing from us") from None
+            raise LinkTimeout(f"`{self._address}` does not read the request") from None
         except OSError as exc:
             raise LinkClosed(f"`{self._address}` has closed the connection ({_reason(exc)})") from None
 
@@ -153,7 +153,9 @@ class RemotingClient:
             events = self._connection.receive(data)
         except RemoteProtocolError as exc:
             self.close()
-            raise LinkClosed(f"`{self._address}` does not speak the remoting protocol: {exc}") from exc
+            raise LinkClosed(
+                f"`{self._address}` sent bytes that are not valid in the remoting protocol: {exc}"
+            ) from exc
         for event in events:
             match event:
                 case Answered(opaque, command):
@@ -163,7 +165,7 @@ class RemotingClient:
 
 
 def certificate_fingerprint(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
-    """The SHA-256 in hex of the certificate that a server shows; nothing but the handshake is sent.
+    """Return the SHA-256 of a server's certificate in hex; only the handshake is sent.
 
     Raises:
         LinkRefused: The server cannot be reached, or the TLS handshake fails.
@@ -173,7 +175,7 @@ def certificate_fingerprint(host: str, port: int, tls: ssl.SSLContext, timeout: 
 
 
 def _fingerprint(link: socket.socket) -> str | None:
-    """The SHA-256 of the peer's certificate; None on a plain connection."""
+    """Return the SHA-256 of the peer's certificate, None on a plain connection."""
     shown = link.getpeercert(binary_form=True) if isinstance(link, ssl.SSLSocket) else None
     return None if shown is None else hashlib.sha256(shown).hexdigest()
 

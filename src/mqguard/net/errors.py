@@ -1,16 +1,16 @@
-"""What can go wrong with sockets, for those who use them."""
+"""Errors of sockets and of their settings."""
 
 from mqguard.errors import ErrorKind, MqguardError
 
 
 class NetSettingsInvalid(MqguardError):
-    """A setting of the network that is none; says which and what would be right."""
+    """A setting of the network that is not valid; the message names it and the valid form."""
 
     kind = ErrorKind.INVALID_INPUT
 
 
 class LinkError(MqguardError):
-    """A connection that we use as a client cannot go on; a subclass says why."""
+    """A client connection that cannot be used any more; the subclass says why."""
 
     kind = ErrorKind.UNREACHABLE
 
@@ -20,7 +20,7 @@ class LinkRefused(LinkError):
 
 
 class LinkClosed(LinkError):
-    """The peer has closed the connection, or sent what is no frame."""
+    """The peer closed the connection, or sent bytes that are not a frame."""
 
 
 class LinkTimeout(LinkError):

@@ -1,4 +1,4 @@
-"""Bounds of memory, open files and lines in the log."""
+"""Limits of memory, open files and log lines."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from mqguard.model.peer import Peer
 
 _OTHER_FILES = 1024
-"""Files that are open beside the connections: the store, logs, connections of our own."""
+"""Files that are open besides the connections of clients: the store, logs, our own connections."""
 
 
 class MemoryHolder(Protocol):
@@ -22,16 +22,16 @@ H = TypeVar("H", bound=MemoryHolder)
 
 
 def largest_consumer(links: Iterable[H], weight: Callable[[H], int]) -> H | None:
-    """Who must go where all together hold too much: the heaviest connection of the address that holds most.
+    """Choose the connection to drop: the largest one from the address that uses most memory.
 
-    Never the one that happens to come last: then few who hold nearly everything would have all others dropped.
+    The newest connection would be the wrong choice: a few large ones could then have all others dropped.
 
     Args:
         links: The connections.
-        weight: What a connection holds.
+        weight: Returns the bytes that a connection holds.
 
     Returns:
-        None if nobody holds anything.
+        None if no connection holds memory.
     """
     heavy = [link for link in links if weight(link) > 0]
     by_ip: Counter[str] = Counter()
@@ -42,13 +42,13 @@ def largest_consumer(links: Iterable[H], weight: Callable[[H], int]) -> H | None
 
 
 class RateLimitedLog:
-    """Lets so many lines through in a while, so that a peer cannot fill the disk with our complaints.
+    """Logs a limited number of lines per period, so that a peer cannot fill the disk with log lines.
 
     Args:
-        logger: Where lines go.
-        now: Tells the time in seconds.
-        lines: Lines that pass in each period.
-        period: Seconds.
+        logger: The logger of the lines.
+        now: Returns the time in seconds.
+        lines: Maximum number of lines in each period.
+        period: Length of the period in seconds.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class RateLimitedLog:
         self._held_back = 0
 
     def warn(self, message: str, *values: object) -> None:
-        """Log a line, or count it if there were too many."""
+        """Log a line, or only count it if the period has too many."""
         now = self._now()
         if now >= self._until:
             if self._held_back:
-                self._logger.warning("%d more lines like these were left out", self._held_back)
+                self._logger.warning("%d more lines of this kind were not logged", self._held_back)
             self._until = now + self._period
             self._passed = 0
             self._held_back = 0
@@ -79,9 +79,9 @@ class RateLimitedLog:
 
 
 def allow_files(connections: int) -> None:
-    """Ask the system for as many open files as the connections need, as far as it lets us.
+    """Raise the limit of open files to what the connections need, as far as the system allows.
 
-    The limit that a shell gives is 1,024 often, and the hard limit far above.
+    The soft limit of a shell is often 1,024, and the hard limit far higher.
     """
     try:
         import resource  # noqa: PLC0415, only Unix has it
@@ -92,5 +92,5 @@ def allow_files(connections: int) -> None:
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # the system may know a lower limit still
+        with contextlib.suppress(ValueError, OSError):  # the system may have a lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,8 +1,8 @@
-"""One connection to a client: first bytes, TLS, frames, what waits to be served, and output."""
+"""One connection to a client: first bytes, TLS, frames, waiting input, and output."""
 
-# Rule 1: what the peer sends can close this connection, and nothing else.
-# Rule 2: output leaves in one write at the end of the turn (`flush`), never from within a handler.
-# Rule 3: bytes that arrive are looked at in the turn of the scheduler, and decoded as far as they are served.
+# Rule 1: bytes of the peer can close only this connection.
+# Rule 2: output is written once, at the end of the iteration of the event loop (`flush`), never by a handler.
+# Rule 3: the scheduler decides when bytes that arrived are read. They are decoded only as far as they are served.
 # Rule 4: while bytes wait, or the peer does not read, nothing more is read from it.
 
 import asyncio
@@ -32,90 +32,90 @@ from mqguard.remoting.frame import FrameReader, encode_reply
 
 _LARGE: Final = 64 * 1024
 _SECONDS_PER_BYTE: Final = 1e-9
-"""What writing costs, encrypted or not; it is counted only for large answers."""
+"""Time that a write costs, encrypted or not; it is counted only for large answers."""
 
 _clock = time.perf_counter
 
 
 class ServerLink(asyncio.Protocol):
-    """A connection that a client made to us; a `Link` for those above.
+    """A connection of a client; a `Link` for the packages above.
 
     Attributes:
-        peer: Who is at the other end.
+        peer: The remote end.
         account: Account that pays for what the connection uses.
-        used: Seconds of turns that the connection has used, as compared with others of its account.
+        used: Seconds that the connection has used, comparable with others of its account.
         user: User that the account belongs to; empty before the connection has authenticated.
         closed: True if it is closed or closing; sending has no effect then.
-        announced: Whether the application knows it.
-        was_served: True once a turn has served it.
-        is_waiting: True while bytes or work wait for a turn to serve them.
-        has_place: True while it is counted among the open connections.
+        announced: True while the application knows it.
+        was_served: True once the scheduler has served it.
+        is_waiting: True while bytes or work wait for the scheduler.
+        is_counted: True while it counts as an open connection.
         block: The block of addresses under which it is counted, None before the client's address is known.
         is_settled: True once the client's address is known.
         held: Bytes that were received and not served.
-        liveness: How the connection gets on.
+        liveness: Progress of the connection, as its sweeps see it.
         work: Work that is left of its requests.
     """
 
     __slots__ = (
         "_answer_size", "_answered", "_arrived", "_batch", "_blocked", "_ending", "_first", "_frame_s", "_grace",
-        "_hub", "_loop", "_out", "_peer_ended", "_reader", "_reading", "_scheduler", "_session", "_take",
-        "_transport", "_woken", "account", "announced", "block", "closed", "has_place",
-        "held", "is_settled", "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
+        "_is_flush_due", "_loop", "_out", "_owner", "_peer_ended", "_reader", "_reading", "_scheduler", "_session",
+        "_take", "_transport", "account", "announced", "block", "closed", "held", "is_counted", "is_settled",
+        "is_waiting", "liveness", "peer", "used", "user", "was_served", "work",
     )  # fmt: skip
 
-    def __init__(self, hub: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
-        self._hub = hub
+    def __init__(self, owner: LinkOwner["ServerLink"], loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
         self._loop = loop
-        self._scheduler = hub.scheduler
+        self._scheduler = owner.scheduler
         self._transport: asyncio.Transport | None = None
-        self._reader = FrameReader(hub.settings.max_frame, hub.anonymous_limits)
+        self._reader = FrameReader(owner.settings.max_frame, owner.anonymous_limits)
         self._session: tls.TlsSession | None = None
         self._take: Callable[[bytes], None] = self._detect_proxy_header
         self._first = b""
         self._arrived = b""
-        self._batch = ANONYMOUS_BATCH if hub.has_authentication else BATCH
+        self._batch = ANONYMOUS_BATCH if owner.has_authentication else BATCH
         self._out: list[bytes] = []
-        # Bytes of answers of this turn. If they are many, the rest is served once it is known whether the peer reads.
+        # Bytes of answers of this iteration. If they are many, the rest is served once the peer has read them.
         self._answered = self._answer_size = 0
         self._frame_s = 0.0
-        self._woken = self._blocked = self._ending = self._peer_ended = False
+        self._is_flush_due = self._blocked = self._ending = self._peer_ended = False
         self._reading = True
         self._grace: asyncio.TimerHandle | None = None
         self.peer = Peer("", 0, Channel())
         self.user = ""
-        self.account = hub.scheduler.account("", is_anonymous=True)
+        self.account = owner.scheduler.account("", is_anonymous=True)
         self.account.links += 1
-        self.closed = self.announced = self.was_served = self.is_waiting = self.has_place = self.is_settled = False
-        self.work = RequestWork(hub, self)
+        self.closed = self.announced = self.was_served = self.is_waiting = self.is_counted = self.is_settled = False
+        self.work = RequestWork(owner, self)
         self.block: str | None = None
         self.held, self.used = 0, 0.0
         self.liveness = Liveness()
 
-    # What the application may do
+    # Called by the application
 
     def send(self, frame: bytes) -> None:
-        """Queue one encoded frame; all frames of a turn leave in one write at its end."""
+        """Queue one encoded frame; all frames of an iteration are written at its end."""
         if self.closed:
             return
         self._out.append(frame)
         self._scheduler.queued += len(frame)
-        if not self._woken:
-            self._woken = True
-            self._hub.wake(self)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._owner.flush_soon(self)
 
     def close(self, reason: str) -> None:
-        """Drop the connection after what was queued has been written; `reason` goes to our log only."""
+        """Close the connection after the queued frames were written; `reason` is only logged."""
         if self.closed:
             return
-        self._hub.complain(self, reason)
+        self._owner.log_dropped(self, reason)
         self._end()
 
-    # What the server does
+    # Called by the server
 
     def flush(self) -> None:
-        """Write what was queued in this turn."""
-        self._woken = False
+        """Write the frames that were queued in this iteration."""
+        self._is_flush_due = False
         if self.closed or self._transport is None:
             return
         out = self._out
@@ -129,42 +129,42 @@ class ServerLink(asyncio.Protocol):
             self._end()
 
     def finish(self) -> None:
-        """Take no more from the peer, answer what it has asked, then close."""
+        """Read no more from the peer, answer its requests, then close."""
         self._ending = True
         self._update_reading()
-        self._wake()
+        self._flush_soon()
 
     def cut(self, reason: str) -> None:
-        """Drop the connection and whatever was not sent yet."""
+        """Drop the connection and everything that was not sent, and log the reason."""
         if not self.closed:
-            self._hub.complain(self, reason)
+            self._owner.log_dropped(self, reason)
         self.abort()
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a log line."""
         self.closed = self._ending = True
         self._release()
         if self._transport is not None:
             self._transport.abort()
 
-    # What the event loop calls
+    # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection was accepted."""
+        """Start: the connection was accepted."""
         # uvloop's transports have the methods of asyncio's and not the type.
         self._transport = transport = cast("asyncio.Transport", transport)
-        transport.set_write_buffer_limits(high=self._hub.settings.output_high_water)
+        transport.set_write_buffer_limits(high=self._owner.settings.output_high_water)
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple) and len(name) >= 2:
             self.peer = Peer(plain_ip(str(name[0])), int(name[1]), self.peer.channel)
-        reason = self._hub.entered(self)
-        if reason is None and not self._hub.trusts_proxy_header(self.peer.ip):
-            reason = self._hub.settled(self)
+        reason = self._owner.entered(self)
+        if reason is None and not self._owner.trusts_proxy_header(self.peer.ip):
+            reason = self._owner.settled(self)
         if reason is not None:
             self.cut(reason)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have arrived."""
+        """Keep the bytes that arrived until the scheduler serves them."""
         self.liveness.received += len(data)
         if self._ending:
             return
@@ -172,10 +172,10 @@ class ServerLink(asyncio.Protocol):
         if not self.is_waiting and not self._blocked:
             self._scheduler.add(self)
         if len(data) >= _LARGE:
-            self._update_reading()  # libuv would read on at once, 8 MB in one go
+            self._update_reading()  # libuv would read on at once, up to 8 MB
 
     def eof_received(self) -> bool:
-        """The peer will send no more; what it has asked is still answered."""
+        """End after the peer has ended: its requests are still answered."""
         self._peer_ended = True
         if self.closed:
             return False
@@ -183,26 +183,26 @@ class ServerLink(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """The peer does not read what we send."""
+        """Stop reading from a peer that does not read its answers."""
         self._blocked = True
         self._update_reading()
-        self._hub.blocked(self)
+        self._owner.blocked(self)
         if self.closed:
             return
-        seconds = self._hub.settings.slow_reader_seconds
-        self._grace = self._loop.call_later(seconds, self.cut, f"it read nothing of its answers for {seconds:g} s")
+        seconds = self._owner.settings.slow_reader_seconds
+        self._grace = self._loop.call_later(seconds, self.cut, f"the client has not read its answers for {seconds:g} s")
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Continue with a peer that reads again."""
         self._blocked = False
-        self._hub.unblocked(self)
+        self._owner.unblocked(self)
         self._stop_grace()
         if self._has_input and not self.is_waiting and not self.closed:
             self._scheduler.add(self)
         self._update_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason does not matter any more
-        """The connection is gone."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002, the reason has no effect
+        """Release everything after the connection has ended."""
         self.closed = True
         self._stop_grace()
         self._release()
@@ -211,12 +211,12 @@ class ServerLink(asyncio.Protocol):
         self._take = _ignore
         self.account.links -= 1
         self._depart()
-        self._hub.left(self)
+        self._owner.left(self)
 
-    # What the scheduler calls
+    # Called by the scheduler
 
     def serve(self, until: float) -> bool:
-        """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
+        """Serve input, at least one batch; return True if input is left at that time of the clock."""
         data, session = self._arrived, self._session
         if data or (session is not None and session.is_left):
             self._arrived = b""
@@ -238,7 +238,7 @@ class ServerLink(asyncio.Protocol):
         if not self._reading or reader.has_input:
             self._update_reading()
         if self._ending or reader.has_input:
-            self._wake()  # `flush` goes on with it
+            self._flush_soon()  # `flush` continues
         return False
 
     @property
@@ -247,7 +247,7 @@ class ServerLink(asyncio.Protocol):
         return 0 < self._reader.missing <= len(self._arrived)
 
     def stop_reading(self) -> None:
-        """Read no more until what has arrived was served."""
+        """Stop reading until the waiting input was served."""
         self._count_held()
         self._update_reading()
 
@@ -258,15 +258,15 @@ class ServerLink(asyncio.Protocol):
 
     @property
     def is_anonymous(self) -> bool:
-        """True until the connection has authenticated, where it can."""
-        return self._hub.has_authentication and not self.user
+        """True until the connection has authenticated, if authentication is on."""
+        return self._owner.has_authentication and not self.user
 
     def _count_held(self) -> None:
         encrypted = 0 if self._session is None else self._session.pending
         held = len(self._arrived) + self._reader.pending + encrypted
         if held != self.held and not self.closed:
             change, self.held = held - self.held, held
-            self._hub.hold(self, change)
+            self._owner.hold(self, change)
 
     # First bytes: PROXY header, TLS or frames
 
@@ -274,12 +274,12 @@ class ServerLink(asyncio.Protocol):
         data = self._first + data
         if proxy_protocol.may_begin(data[0]):
             if self.is_settled:
-                self.cut("it sent a PROXY protocol header and is not among the peers that may")
+                self.cut("it sent a PROXY protocol header and its address is not in `proxyProtocolPeers`")
                 return
             try:
                 header = proxy_protocol.read(data)
             except proxy_protocol.ProxyHeaderInvalid as exc:
-                self.cut(f"its PROXY protocol header is none: {exc}")
+                self.cut(f"its PROXY protocol header is not valid: {exc}")
                 return
             if header is None:
                 self._first = data
@@ -288,7 +288,7 @@ class ServerLink(asyncio.Protocol):
             if header.ip is not None:
                 self.peer = Peer(header.ip, header.port, self.peer.channel)
         self._first = b""
-        reason = None if self.is_settled else self._hub.settled(self)
+        reason = None if self.is_settled else self._owner.settled(self)
         if reason is not None:
             self.cut(reason)
             return
@@ -298,14 +298,14 @@ class ServerLink(asyncio.Protocol):
 
     def _detect_tls(self, data: bytes) -> None:
         if data[0] == tls.HANDSHAKE_BYTE:
-            if self._hub.context is None:
-                self.cut("it speaks TLS, which is disabled here")
+            if self._owner.context is None:
+                self.cut("it sent a TLS handshake, and `tls.server.mode` is disabled")
                 return
-            self._session = tls.TlsSession(self._hub.context)
+            self._session = tls.TlsSession(self._owner.context)
             self._take = self._take_encrypted
         else:
-            if self._hub.settings.tls.mode is TlsMode.ENFORCING:
-                self.cut("it does not speak TLS, which is enforced here")
+            if self._owner.settings.tls.mode is TlsMode.ENFORCING:
+                self.cut("it did not use TLS, and `tls.server.mode` is enforcing")
                 return
             self._take = self._reader.push
             self._announce()
@@ -313,11 +313,11 @@ class ServerLink(asyncio.Protocol):
 
     def _take_encrypted(self, data: bytes) -> None:
         session = self._session
-        assert session is not None  # noqa: S101, set together with this step
+        assert session is not None  # noqa: S101, set together with this method
         try:
             plain = session.receive(data)
         except ssl.SSLError as exc:
-            self._hub.complain(self, f"TLS failed: {exc.reason or 'unreadable'}")
+            self._owner.log_dropped(self, f"TLS failed: {exc.reason or 'unreadable'}")
             self._write_raw(session.outgoing())
             self._end()
             return
@@ -331,11 +331,11 @@ class ServerLink(asyncio.Protocol):
             self.finish()
 
     def _serve_frames(self, until: float) -> bool:
-        """Decode and serve frames; True if more is left for another turn."""
+        """Decode and serve frames; return True if input is left for another iteration."""
         if self.work and self.work.advance(until):
             return not self.closed
         reader = self._reader
-        settings, scheduler = self._hub.settings, self._scheduler
+        settings, scheduler = self._owner.settings, self._scheduler
         left = settings.frames_per_turn if self.was_served else FIRST_FRAMES
         count, size = self._batch
         answer = self._answer_size
@@ -354,12 +354,12 @@ class ServerLink(asyncio.Protocol):
             begun, self._frame_s = now, (now - begun) / max(served, 1)
             if self.work or now >= until:
                 break
-        # What is left for a peer that does not read, or may not, waits for `resume_writing` or `flush`.
+        # Input of a peer with too many unread answers waits for `resume_writing` or `flush`.
         is_left = bool(self.work) or (reader.has_input and not self._blocked and scheduler.queued <= most)
         return is_left and not self.closed
 
     def _serve_batch(self, count: int, size: int) -> int:
-        """Decode and serve so many frames at most; how many there were."""
+        """Decode and serve at most `count` frames; return their number."""
         refused = failure = None
         try:
             commands = self._reader.take(count, size)
@@ -369,30 +369,30 @@ class ServerLink(asyncio.Protocol):
             commands, failure = exc.commands, str(exc)
         if commands:
             self.liveness.has_progress = True
-            self._hub.deliver(self, commands)
+            self._owner.deliver(self, commands)
             if self.peer.channel.user != self.user:
-                self._hub.authenticated(self)
-                self._reader.limits = self._hub.authenticated_limits
+                self._owner.authenticated(self)
+                self._reader.limits = self._owner.authenticated_limits
                 self._batch = BATCH
         if refused is not None and not self.closed:
             self._refuse(refused)
         if failure is not None and not self.closed:
-            self._hub.complain(self, failure)
+            self._owner.log_dropped(self, failure)
             self.finish()
         return len(commands) + 1 if refused is not None else len(commands)
 
     def _refuse(self, refused: FrameRefused) -> None:
-        """Answer a request that is over a limit."""
-        self._hub.refused(self, str(refused))
+        """Answer a request that exceeds a limit."""
+        self._owner.log_refused(self, str(refused))
         if not refused.request.is_response and not refused.request.is_oneway:
             self.send(encode_reply(refused.request.opaque, refused.code, remark=str(refused)))
 
     # Output and the end
 
     def _announce(self) -> None:
-        self.liveness.slow = 0
+        self.liveness.unfinished_sweeps = 0
         self.announced = True
-        self._hub.connected(self)
+        self._owner.connected(self)
 
     def _write(self, data: bytes) -> None:
         if self._session is not None:
@@ -411,9 +411,9 @@ class ServerLink(asyncio.Protocol):
         if len(data) > _LARGE:
             self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
-        limit = self._hub.settings.output_limit
+        limit = self._owner.settings.output_limit
         if self._blocked and transport.get_write_buffer_size() > limit:
-            self.cut(f"it reads too slowly: over {limit} bytes wait for it")
+            self.cut(f"the client reads too slowly: more than {limit} bytes of answers wait")
 
     @property
     def unsent(self) -> int:
@@ -422,23 +422,23 @@ class ServerLink(asyncio.Protocol):
 
     @property
     def is_unfinished(self) -> bool:
-        """True if the peer owes the rest of a header, a handshake, a frame, or its end."""
+        """True if the rest of a header, a handshake, a frame or the close is missing."""
         if self.is_waiting and not self.closed:
             return False
         return self.closed or bool(self._first or self._reader.is_unfinished or self.is_shaking_hands)
 
     @property
     def is_shaking_hands(self) -> bool:
-        """Whether a TLS handshake has begun and not ended."""
+        """True while a TLS handshake is in progress."""
         return self._session is not None and not self._session.established
 
-    def _wake(self) -> None:
-        if not self._woken and not self.closed:
-            self._woken = True
-            self._hub.wake(self)
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due and not self.closed:
+            self._is_flush_due = True
+            self._owner.flush_soon(self)
 
     def _update_reading(self) -> None:
-        """Read from the peer only while what it has sent can be served."""
+        """Read from the peer only while its input can be served."""
         transport = self._transport
         wanted = self.closed or not (self._has_input or self._blocked or self._ending)
         if transport is None or wanted == self._reading or transport.is_closing():
@@ -450,10 +450,10 @@ class ServerLink(asyncio.Protocol):
             transport.pause_reading()
 
     def _end(self) -> None:
-        """Write what is queued and say goodbye.
+        """Write the queued frames and close our side.
 
-        What the peer still sends is read and dropped until it says goodbye too: to close over unread bytes would make
-        the system reset the connection, and answers on their way would be lost. The sweep bounds the wait.
+        Input of the peer is read and dropped until it closes too. If we closed with unread bytes, the system would
+        reset the connection and answers could be lost. The sweep limits this time.
         """
         if self.closed:
             return
@@ -462,14 +462,14 @@ class ServerLink(asyncio.Protocol):
             out, self._out = self._out, []
             self._write(b"".join(out))
         self.closed = self._ending = True
-        self.liveness.slow = 0
+        self.liveness.unfinished_sweeps = 0
         self._take = _ignore
         self._arrived = b""
         self._loop.call_soon(self._depart)
         if transport is None or transport.is_closing():
             return
         if self._session is not None:
-            self._write_raw(self._session.goodbye())
+            self._write_raw(self._session.close_notify())
         if self._peer_ended:
             transport.close()
         else:
@@ -482,17 +482,17 @@ class ServerLink(asyncio.Protocol):
             self._grace = None
 
     def _release(self) -> None:
-        """Hold nothing any more that counts."""
+        """Release the memory and the work that are counted."""
         self.work.clear()
         held, self.held = self.held, 0
-        self._hub.hold(self, -held)
-        self._hub.unblocked(self)
+        self._owner.hold(self, -held)
+        self._owner.unblocked(self)
 
     def _depart(self) -> None:
-        """Tell the application, once."""
+        """Report the end to the application, once."""
         if self.announced:
             self.announced = False
-            self._hub.departed(self)
+            self._owner.departed(self)
 
 
 def _ignore(data: bytes) -> None:

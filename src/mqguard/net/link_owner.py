@@ -1,4 +1,4 @@
-"""The server, as a connection sees it."""
+"""Interface of the server for its connections."""
 
 import ssl
 from typing import Protocol, TypeVar
@@ -13,7 +13,7 @@ L_contra = TypeVar("L_contra", contravariant=True)
 
 
 class LinkOwner(Protocol[L_contra]):
-    """What a link needs of the server it belongs to."""
+    """The server that a link belongs to."""
 
     settings: NetSettings
     context: ssl.SSLContext | None
@@ -24,46 +24,46 @@ class LinkOwner(Protocol[L_contra]):
     """True if connections are anonymous until they have authenticated."""
 
     def entered(self, link: L_contra) -> str | None:
-        """A connection was accepted; why it must go at once, None if it may stay."""
+        """Count an accepted connection; return the reason to drop it, None to keep it."""
 
     def settled(self, link: L_contra) -> str | None:
-        """The client's address is known; why it must go at once, None if it may stay."""
+        """Count the client's address; return the reason to drop the connection, None to keep it."""
 
     def trusts_proxy_header(self, ip: str) -> bool:
-        """Whether PROXY headers from this address are believed."""
+        """Return True if PROXY headers from this address are accepted."""
 
     def connected(self, link: L_contra) -> None:
-        """The link is ready for frames."""
+        """Report a link that is ready for frames."""
 
     def deliver(self, link: L_contra, commands: list[Command]) -> None:
         """Serve commands; must not raise."""
 
-    def wake(self, link: L_contra) -> None:
-        """Have `flush` called at the end of this turn."""
+    def flush_soon(self, link: L_contra) -> None:
+        """Request a call of `flush` at the end of this iteration."""
 
     def end_turn_soon(self) -> None:
-        """Have this turn committed, or the next one."""
+        """Request a commit at the end of this iteration, or of the next one."""
 
     def authenticated(self, link: L_contra) -> None:
-        """The connection has authenticated as another user than before."""
+        """Charge the connection to the user that it has authenticated as."""
 
     def hold(self, link: L_contra, change: int) -> None:
-        """Count bytes that were received and not served; where they are too many, links are cut, maybe the caller."""
+        """Count bytes that were received and not served; if too many, cut links, possibly the caller."""
 
     def blocked(self, link: L_contra) -> None:
-        """A peer does not read; where too much waits for such peers, links are cut, maybe this one."""
+        """Count a peer that does not read; if too many bytes wait, cut links, possibly this one."""
 
     def unblocked(self, link: L_contra) -> None:
-        """The peer reads again, or is gone."""
+        """Forget a peer that reads again, or is gone."""
 
-    def complain(self, link: L_contra, reason: str) -> None:
-        """Log why a link is being dropped."""
+    def log_dropped(self, link: L_contra, reason: str) -> None:
+        """Log the reason to drop a link."""
 
-    def refused(self, link: L_contra, reason: str) -> None:
-        """Log why a frame is refused."""
+    def log_refused(self, link: L_contra, reason: str) -> None:
+        """Log the reason to refuse a frame."""
 
     def departed(self, link: L_contra) -> None:
-        """A link that was ready for frames is not any more."""
+        """Report the end of a link that was ready for frames."""
 
     def left(self, link: L_contra) -> None:
-        """The connection is gone."""
+        """Forget a connection that has ended."""

@@ -1,4 +1,4 @@
-"""How a connection gets on, as the sweep of its server sees it."""
+"""Progress of a connection, measured by the sweeps of its server."""
 
 from mqguard.net.settings import NetSettings
 
@@ -11,63 +11,63 @@ class Liveness:
         sent: Bytes that were sent.
         has_progress: True if a whole request has arrived since the last sweep.
         has_request: True if a whole request had arrived at a sweep.
-        quiet: Sweeps since the last byte either way.
-        stalled: Sweeps since the last byte of the peer.
-        slow: Sweeps since a frame, a handshake or the end began that has not ended.
+        idle_sweeps: Sweeps since the last byte either way.
+        stalled_sweeps: Sweeps since the last byte from the peer.
+        unfinished_sweeps: Sweeps since the start of a frame, a handshake or a close that is not complete.
     """
 
     __slots__ = (
-        "_seen_received", "_seen_sent", "_slow_from",
-        "has_progress", "has_request", "quiet", "received", "sent", "slow", "stalled",
+        "_seen_received", "_seen_sent", "_unfinished_from",
+        "has_progress", "has_request", "idle_sweeps", "received", "sent", "stalled_sweeps", "unfinished_sweeps",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.received = self._seen_received = 0
         self.sent = self._seen_sent = 0
         self.has_progress = self.has_request = False
-        self.quiet = 0
-        self.stalled = 0
-        self.slow = 0
-        self._slow_from = 0
+        self.idle_sweeps = 0
+        self.stalled_sweeps = 0
+        self.unfinished_sweeps = 0
+        self._unfinished_from = 0
 
     def count_sweep(self, *, is_unfinished: bool) -> None:
-        """Count that a while has gone by.
+        """Count one sweep.
 
         Args:
-            is_unfinished: True if the peer owes the rest of what it has begun.
+            is_unfinished: True if the peer has to send the rest of a frame, a handshake or a close.
         """
-        self.quiet += 1
-        self.stalled += 1
+        self.idle_sweeps += 1
+        self.stalled_sweeps += 1
         if self.received != self._seen_received:
-            self.quiet = self.stalled = 0
+            self.idle_sweeps = self.stalled_sweeps = 0
         if self.sent != self._seen_sent:
-            self.quiet = 0
+            self.idle_sweeps = 0
         self._seen_received, self._seen_sent = self.received, self.sent
         if self.has_progress:
             self.has_progress, self.has_request = False, True
-            self.slow = 0
-        self.slow = self.slow + 1 if is_unfinished else 0
-        if self.slow <= 1:
-            self._slow_from = self.received
-            self.stalled = 0
+            self.unfinished_sweeps = 0
+        self.unfinished_sweeps = self.unfinished_sweeps + 1 if is_unfinished else 0
+        if self.unfinished_sweeps <= 1:
+            self._unfinished_from = self.received
+            self.stalled_sweeps = 0
 
     def overdue(self, settings: NetSettings, interval_s: float, *, is_anonymous: bool, is_ready: bool) -> str | None:
-        """Return what is wrong with a frame or a handshake that has not ended, None if it may go on.
+        """Return the reason to drop a connection whose frame or handshake is too slow, None to keep it.
 
         Args:
-            settings: Limits of time.
+            settings: The time limits.
             interval_s: Seconds between two sweeps.
-            is_anonymous: True if the connection has to authenticate still.
+            is_anonymous: True if the connection has not authenticated.
             is_ready: True once the connection is ready for frames.
         """
-        seconds = self.slow * interval_s
+        seconds = self.unfinished_sweeps * interval_s
         if not seconds:
             return None
         stall = settings.anonymous_stall_seconds if is_anonymous else settings.stall_seconds
-        if self.stalled * interval_s > stall:
+        if self.stalled_sweeps * interval_s > stall:
             return f"nothing more of a frame or a handshake arrived for {stall:g} s"
         if seconds > (settings.frame_seconds if is_ready else settings.handshake_seconds):
             return "a frame or a handshake took too long to arrive"
-        if self.received - self._slow_from < settings.min_rate * (seconds - settings.rate_grace_seconds):
+        if self.received - self._unfinished_from < settings.min_rate * (seconds - settings.rate_grace_seconds):
             return f"a frame arrives with less than {settings.min_rate} bytes a second"
         return None

@@ -15,7 +15,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def plain_ip(text: str) -> str:
-    """An address without zone; an IPv4-mapped IPv6 address is the IPv4 address; what is no address stays as it is."""
+    """Return an address without its zone, an IPv4-mapped IPv6 address as IPv4, and any other text unchanged."""
     if ":" not in text:
         return text
     try:
@@ -33,7 +33,7 @@ def parse_networks(texts: tuple[str, ...], what: str) -> tuple[Network, ...]:
         what: Name of the setting, for the error.
 
     Raises:
-        NetSettingsInvalid: One of them is none.
+        NetSettingsInvalid: One of them is not valid.
     """
     networks: list[Network] = []
     for text in texts:
@@ -41,13 +41,13 @@ def parse_networks(texts: tuple[str, ...], what: str) -> tuple[Network, ...]:
             networks.append(ipaddress.ip_network(text.strip(), strict=False))
         except ValueError:
             raise NetSettingsInvalid(
-                f"`{text}` in `{what}` is no address or CIDR range: write such as `10.0.0.7` or `10.0.0.0/8`"
+                f"`{text}` in `{what}` is not an address or CIDR range: write for example `10.0.0.7` or `10.0.0.0/8`"
             ) from None
     return tuple(networks)
 
 
 def is_within(ip: str, networks: tuple[Network, ...]) -> bool:
-    """Whether an address is in one of the networks; an empty or unreadable one is in none."""
+    """Return True if an address is in one of the networks; an empty or invalid one is not."""
     if not networks:
         return False
     try:
@@ -61,20 +61,20 @@ _SIGNATURE_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _START_V1: Final = b"PROXY "
 _MAX_V1: Final = 107
 """Longest line of version 1 with its end, by the specification."""
-MAX_FRAME_BESIDE: Final = (_SIGNATURE_V2[0] << 24) - 1
-"""Largest frame that cannot be taken for a PROXY header (or for TLS, whose first byte is higher still)."""
+MAX_FRAME_BYTES: Final = (_SIGNATURE_V2[0] << 24) - 1
+"""Largest frame whose first byte differs from those of a PROXY header and of TLS."""
 _FIRST_BYTES: Final = (_START_V1[0], _SIGNATURE_V2[0])
 
 _COMMANDS: Final = {0x20: "local", 0x21: "proxy"}
 
 
 class ProxyHeader(NamedTuple):
-    """A header that was read.
+    """A PROXY protocol header.
 
     Attributes:
-        ip: The client's address; None where the sender speaks for itself or does not know.
+        ip: The client's address; None if the sender is the client itself or does not know the address.
         port: The client's port, 0 without an address.
-        size: Bytes that the header took.
+        size: Number of bytes of the header.
     """
 
     ip: str | None
@@ -83,11 +83,11 @@ class ProxyHeader(NamedTuple):
 
 
 class ProxyHeaderInvalid(ValueError):
-    """The bytes begin like a PROXY header and are none."""
+    """Bytes that begin like a PROXY header and are not valid."""
 
 
 def may_begin(first: int) -> bool:
-    """Whether a connection whose first byte is this can only be one with a PROXY header.
+    """Return True if a connection with this first byte can only begin with a PROXY header.
 
     No frame begins so: as the top byte of a length these are over 200 MB.
     """
@@ -95,10 +95,10 @@ def may_begin(first: int) -> bool:
 
 
 def read(data: bytes) -> ProxyHeader | None:
-    """Read the header at the beginning of a connection; None if it has not wholly arrived.
+    """Read the header at the beginning of a connection; return None if it is not complete.
 
     Raises:
-        ProxyHeaderInvalid: It is no header.
+        ProxyHeaderInvalid: The header is not valid.
     """
     if data[:1] == _START_V1[:1]:
         return _read_v1(data)
@@ -130,15 +130,15 @@ def _address(text: str, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6A
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise ProxyHeaderInvalid("an address in it is none") from None
+        raise ProxyHeaderInvalid("an address in it is not valid") from None
     if address.version != version or "%" in text:
-        raise ProxyHeaderInvalid("an address in it is of another family than the header says")
+        raise ProxyHeaderInvalid("an address in it does not have the family that the header names")
     return address
 
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
-        raise ProxyHeaderInvalid("a port in it is none")
+        raise ProxyHeaderInvalid("a port in it is not valid")
     return int(text)
 
 

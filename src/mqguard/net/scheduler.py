@@ -1,7 +1,8 @@
-"""Divides the time of each turn of the event loop between those who send.
+"""The scheduler: divides the time of the event loop between users, and between anonymous address blocks.
 
-A connection whose bytes have arrived waits here, undecoded, until the turn serves it. An account is a user, or the
-address block of connections that have not authenticated.
+A connection whose bytes have arrived waits here, undecoded, until the scheduler serves it. An account is a user, or the
+address block of connections that have not authenticated. Names say `turn` for an iteration of the event loop that
+serves connections.
 """
 
 import asyncio
@@ -16,27 +17,27 @@ from mqguard.model.peer import Peer, address_block
 from mqguard.remoting.link import Work, WorkQueue
 
 # Rule 1: the requests of one connection are served in their order.
-# Rule 2: the account that has used least time is served first, and pays for what it takes, reading included.
-# Rule 3: a turn begins no request after its budget is used up. What waits then is not read further.
-# Rule 4: anonymous connections together have a small budget of their own. Overdraft counts against the next turns.
-# Rule 5: a large request has a turn of its own, so that no answer of others waits for its commit. A turn ends with a
-#   part of a request that takes several turns.
-# Rule 6: a connection that has just been accepted does not wait behind the others of its account. Of those, the one
-# that has used least time is served first: however many busy ones a user has, a quiet one waits for few of them.
+# Rule 2: the account that has used least time is served first. It is charged for that time, reading included.
+# Rule 3: an iteration starts no request after its budget is used up. Connections that wait then are not read further.
+# Rule 4: all anonymous connections share one small budget. An overdraft is subtracted from the next iterations.
+# Rule 5: a large request has an iteration of its own, so that no other answer waits for its commit. An iteration ends
+#   after a part of a request that takes several of them.
+# Rule 6: a connection that was just accepted does not wait behind the others of its account. Among the others, the one
+#   that has used least time is served first. However many busy ones a user has, an idle one waits for few of them.
 
 
 BUDGET_S: Final = 0.006
-"""Seconds of a turn for connections that have authenticated. A turn ends with one commit for all of its requests."""
+"""Time of an iteration for authenticated connections. One commit at its end stores all of its requests."""
 ANONYMOUS_BUDGET_S: Final = 0.004
-"""Seconds of a turn for all others together, TLS handshakes included."""
+"""Time of an iteration for all other connections, TLS handshakes included."""
 SLICE_S: Final = 0.002
-"""Seconds after which a connection waits until others were served."""
+"""Time after which a connection waits until others were served."""
 ANONYMOUS_SLICE_S: Final = 0.0005
 
 MAX_ANSWERS: Final = 32 * 1024 * 1024
-"""Bytes of answers of one turn. The rest of the requests waits for the next one, when it is known which peers read."""
+"""Maximum size of the answers of one iteration. Other requests wait for the next one, which knows if the peers read."""
 _LARGE: Final = 256 * 1024
-"""Bytes of a request that takes long to serve and to store."""
+"""Size of a request that takes long to serve and to store."""
 _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
@@ -51,10 +52,10 @@ class Account:
     Attributes:
         key: Name of the user, or the address block.
         lane: Accounts with which it shares a budget.
-        used: Seconds used, as compared with other accounts of the lane.
+        used: Seconds used, comparable with other accounts of the lane.
         held: Bytes that the connections hold.
         links: Number of connections.
-        floor: Seconds that the connection that was served last had used.
+        floor: Seconds that the connection had used that was served last.
         fresh: Connections that wait and were never served.
         waiting: Other connections that wait, as a heap by the time that they have used.
         is_active: True while the lane knows that connections wait.
@@ -67,8 +68,8 @@ class Account:
         self.lane = lane
         self.used = self.floor = 0.0
         self.held = self.links = 0
-        self.fresh: collections.deque[Source] = collections.deque()
-        self.waiting: list[tuple[float, int, Source]] = []
+        self.fresh: collections.deque[ScheduledLink] = collections.deque()
+        self.waiting: list[tuple[float, int, ScheduledLink]] = []
         self.is_active = False
 
     def hold(self, change: int) -> None:
@@ -77,13 +78,13 @@ class Account:
         self.lane.held += change
 
 
-class Source(Protocol):
+class ScheduledLink(Protocol):
     """A connection with bytes to be served."""
 
     peer: Peer
     account: Account
     used: float
-    """Seconds used, as compared with other connections of the account."""
+    """Seconds used, comparable with other connections of the account."""
     was_served: bool
     is_waiting: bool
     """True from `Scheduler.add` until all of its bytes were served."""
@@ -96,15 +97,15 @@ class Source(Protocol):
 
     @property
     def is_heavy(self) -> bool:
-        """True if a large frame, most of which is held, ends with what has arrived."""
+        """True if the bytes that arrived complete a large frame that is mostly held."""
         ...  # pragma: no cover
 
     def serve(self, until: float) -> bool:
-        """Serve what has arrived, one batch at least; True if more is left at that time of the clock."""
+        """Serve input, at least one batch; return True if input is left at that time of the clock."""
         ...  # pragma: no cover
 
     def stop_reading(self) -> None:
-        """Read no more until what has arrived was served."""
+        """Stop reading until the waiting input was served."""
         ...  # pragma: no cover
 
     def abort(self) -> None:
@@ -112,13 +113,13 @@ class Source(Protocol):
         ...  # pragma: no cover
 
 
-class Server(Protocol):
-    """A listener whose turns end with those of the scheduler."""
+class TurnEnd(Protocol):
+    """A listener with something to do at the end of an iteration."""
 
     is_turn_due: bool
 
     def end_turn(self) -> None:
-        """Commit, and write what was answered."""
+        """Commit, and write the answers."""
         ...  # pragma: no cover
 
 
@@ -126,13 +127,14 @@ class Lane:
     """Accounts that share a budget.
 
     Attributes:
-        budget_s: Seconds of a turn.
+        budget_s: Seconds of an iteration.
         slice_s: Seconds after which a connection waits until others were served.
         held: Bytes that the connections hold.
-        overdraft_s: Seconds by which the budget was overdrawn and that later turns give back.
-        overdrafts: Number of turns that have overdrawn the budget.
-        overdrawn_s: Seconds by which all of them have.
-        floor: Seconds that every account has used that waits, or might have used if it had waited.
+        overdraft_s: Overdraft of the budget that later iterations have to subtract.
+        overdrafts: Number of iterations that exceeded the budget.
+        overdrawn_s: Sum of the time by which they exceeded it.
+        floor: Minimum of `used` for accounts that wait; an account that becomes active starts near it.
+        accounts: All accounts by key; those without connections are forgotten from time to time.
         active: Accounts with connections that wait, as a heap by the time that they have used.
     """
 
@@ -144,56 +146,56 @@ class Lane:
         self.overdrawn_s = 0.0
         self.held = 0
         self.active: list[tuple[float, int, Account]] = []
-        self._accounts: dict[str, Account] = {}
+        self.accounts: dict[str, Account] = {}
         self._max_accounts = _MAX_ACCOUNTS
         self.floor = 0.0
         self._numbers = itertools.count()
 
     def account(self, key: str) -> Account:
         """Return the account of a user or an address block."""
-        found = self._accounts.get(key)
+        found = self.accounts.get(key)
         if found is None:
-            if len(self._accounts) >= self._max_accounts:
+            if len(self.accounts) >= self._max_accounts:
                 self._forget()
-            found = self._accounts[key] = Account(key, self)
+            found = self.accounts[key] = Account(key, self)
         return found
 
     def _forget(self) -> None:
-        """Forget accounts without connections; those that owe time only if there are too many."""
-        kept = {key: one for key, one in self._accounts.items() if one.links or one.used > self.floor}
+        """Forget accounts without connections; those over the floor are kept unless too many remain."""
+        kept = {key: one for key, one in self.accounts.items() if one.links or one.used > self.floor}
         if len(kept) > _MAX_ACCOUNTS // 2:
             kept = {key: one for key, one in kept.items() if one.links}
-        self._accounts = kept
+        self.accounts = kept
         self._max_accounts = max(_MAX_ACCOUNTS, 2 * len(kept))
 
     def activate(self, account: Account) -> None:
-        """Note that connections of an account wait."""
+        """Add an account with connections that wait."""
         account.is_active = True
-        # An account that was idle saves up no time, but comes before those that have waited with as much.
+        # An idle account saves no time. It still comes before accounts that waited with the same time.
         account.used = max(account.used, self.floor - self.slice_s)
         heapq.heappush(self.active, (account.used, next(self._numbers), account))
 
     def next(self) -> Account:
-        """Take the account that has used least."""
+        """Return the account that has used least time, and remove it."""
         self.floor, _, account = heapq.heappop(self.active)
         return account
 
 
 class Scheduler:
-    """Serves connections in turns. Several listeners may share one, and so the time of the event loop.
+    """Serves connections within the iterations of the event loop. Several listeners may share one.
 
     Attributes:
-        queued: Bytes of answers that this turn has made.
+        queued: Bytes of the answers of this iteration.
     """
 
     def __init__(self) -> None:
         self.queued = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._servers: list[Server] = []
+        self._servers: list[TurnEnd] = []
         self._authenticated = Lane(BUDGET_S, SLICE_S)
         self._anonymous = Lane(ANONYMOUS_BUDGET_S, ANONYMOUS_SLICE_S)
-        self._arrived: list[Source] = []
-        self._postponed: collections.deque[Source] = collections.deque()
+        self._arrived: list[ScheduledLink] = []
+        self._postponed: collections.deque[ScheduledLink] = collections.deque()
         self._has_served = False
         self._numbers = itertools.count()
         self._is_due = False
@@ -203,8 +205,8 @@ class Scheduler:
         """The lanes by name."""
         return {"authenticated": self._authenticated, "anonymous": self._anonymous}
 
-    def attach(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
-        """Run the turns of a server in this loop."""
+    def attach(self, loop: asyncio.AbstractEventLoop, server: TurnEnd) -> None:
+        """Serve the connections of a listener in this loop."""
         self._loop = loop
         self._servers.append(server)
 
@@ -219,28 +221,28 @@ class Scheduler:
             return self._anonymous.account(address_block(key))
         return self._authenticated.account(key)
 
-    def add(self, source: Source) -> None:
-        """Serve a connection in this turn or a later one."""
-        source.is_waiting = True
-        self._arrived.append(source)
-        self._enqueue(source)
+    def add(self, link: ScheduledLink) -> None:
+        """Serve a connection in this iteration or a later one."""
+        link.is_waiting = True
+        self._arrived.append(link)
+        self._enqueue(link)
         if not self._is_due:
             self.wake()
 
     def wake(self) -> None:
-        """Have a turn, although nothing may have arrived."""
+        """Request an iteration, even if no bytes have arrived."""
         if not self._is_due and self._loop is not None:
             self._is_due = True
             self._loop.call_soon(self._turn)
 
-    def _enqueue(self, source: Source) -> None:
-        account = source.account
-        if source.was_served:
-            # A connection that was idle saves up no time, but comes before those that have waited with as much.
-            source.used = max(source.used, account.floor - account.lane.slice_s)
-            heapq.heappush(account.waiting, (source.used, next(self._numbers), source))
+    def _enqueue(self, link: ScheduledLink) -> None:
+        account = link.account
+        if link.was_served:
+            # An idle connection saves no time. It still comes before connections that waited with the same time.
+            link.used = max(link.used, account.floor - account.lane.slice_s)
+            heapq.heappush(account.waiting, (link.used, next(self._numbers), link))
         else:
-            account.fresh.append(source)
+            account.fresh.append(link)
         if not account.is_active:
             account.lane.activate(account)
 
@@ -260,9 +262,9 @@ class Scheduler:
         self.queued = 0
         arrived, self._arrived = self._arrived, []
         if self._authenticated.active or self._anonymous.active or self._postponed:
-            for source in arrived:
-                if source.is_waiting:
-                    source.stop_reading()
+            for link in arrived:
+                if link.is_waiting:
+                    link.stop_reading()
             self.wake()
 
     def _serve_anonymous(self) -> None:
@@ -274,12 +276,12 @@ class Scheduler:
             lane.overdraft_s -= lane.budget_s
 
     def _serve(self, lane: Lane, budget_s: float) -> float:
-        """Serve accounts of a lane; the seconds by which the budget was overdrawn."""
+        """Serve accounts of a lane; return the seconds by which the budget was exceeded."""
         now = _clock()
         end = now + budget_s
         while lane.active and now < end and self.queued < MAX_ANSWERS:
             account = lane.next()
-            # One account goes on while it has used least, so that many connections of one user cost little.
+            # One account continues while it has used least time, so that many connections of one user cost little.
             limit = lane.active[0][0] if lane.active else _NEVER
             while True:
                 now = self._serve_next(account, now, end)
@@ -297,87 +299,87 @@ class Scheduler:
         return now - end
 
     def _serve_postponed(self) -> None:
-        """Serve one large request, and nothing else in this turn."""
-        source = self._postponed.popleft()
-        account, now = source.account, _clock()
-        then = self._serve_source(source, account, now, now)
+        """Serve one large request, and nothing else in this iteration."""
+        link = self._postponed.popleft()
+        account, now = link.account, _clock()
+        then = self._serve_link(link, account, now, now)
         if account.lane is self._anonymous:
             account.lane.overdraft_s = min(account.lane.overdraft_s + then - now, _MAX_OVERDRAFT_S)
 
     def _serve_next(self, account: Account, now: float, end: float) -> float:
-        """Serve the next connection of an account; the time then, or the end of the budget if the turn ends."""
+        """Serve the next connection of an account; return the time, or the end of the budget to stop."""
         if account.fresh:
-            source = account.fresh.popleft()
+            link = account.fresh.popleft()
         else:
-            account.floor, _, source = heapq.heappop(account.waiting)
-        if source.held < _LARGE or not source.is_heavy:
-            return self._serve_source(source, account, now, end)
+            account.floor, _, link = heapq.heappop(account.waiting)
+        if link.held < _LARGE or not link.is_heavy:
+            return self._serve_link(link, account, now, end)
         if self._has_served:
-            self._postponed.append(source)
+            self._postponed.append(link)
             return end
-        return max(self._serve_source(source, account, now, end), end)
+        return max(self._serve_link(link, account, now, end), end)
 
-    def _serve_source(self, source: Source, account: Account, now: float, end: float) -> float:
-        """Serve a connection; the time then."""
+    def _serve_link(self, link: ScheduledLink, account: Account, now: float, end: float) -> float:
+        """Serve a connection; return the time afterwards."""
         self._has_served = True
         until = now + account.lane.slice_s
         try:
-            is_left = source.serve(until if until < end else end)  # noqa: FURB136 - a call less for each event
+            is_left = link.serve(until if until < end else end)  # noqa: FURB136 - a call less for each event
         except Exception:  # noqa: BLE001 - an internal error costs at most one connection
-            _log.exception("serving %s failed inside", source.peer.address)
-            source.abort()
+            _log.exception("serving %s failed: internal error", link.peer.address)
+            link.abort()
             is_left = False
         then = _clock()
         account.used += then - now
-        source.used += then - now
+        link.used += then - now
         if not is_left:
-            source.is_waiting = False
+            link.is_waiting = False
             return then
-        self._enqueue(source)
-        # The turn ends with a part of long work: its commit takes as long as the part itself.
-        return max(then, end) if source.work else then
+        self._enqueue(link)
+        # The iteration ends after a part of long work: its commit takes as long as the part itself.
+        return max(then, end) if link.work else then
 
 
 class WorkOwner(Protocol):
-    """The server whose turns do the work."""
+    """The server that does the work."""
 
     scheduler: Scheduler
 
     def end_turn_soon(self) -> None:
-        """Have this turn committed, or the next one."""
+        """Request a commit at the end of this iteration, or of the next one."""
 
 
 class RequestWork:
-    """Work in the order in which it was begun; true while some is left.
+    """Work of one connection that takes several iterations, in order; true while some is left.
 
     Args:
         owner: The server of the connection.
-        source: The connection.
+        link: The connection.
     """
 
-    __slots__ = ("_left", "_owner", "_source")
+    __slots__ = ("_left", "_link", "_owner")
 
-    def __init__(self, owner: WorkOwner, source: Source) -> None:
+    def __init__(self, owner: WorkOwner, link: ScheduledLink) -> None:
         self._owner = owner
-        self._source = source
-        # A deque takes 600 bytes more of each connection, and few items are ever in it.
+        self._link = link
+        # A deque takes 600 more bytes per connection, and few items are ever in it.
         self._left: list[Work] = []
 
     def __bool__(self) -> bool:
         return bool(self._left)
 
     def add(self, work: Work) -> None:
-        """Put work at the end, and serve the connection in this turn or a later one."""
+        """Put work at the end, and serve the connection in this iteration or a later one."""
         self._left.append(work)
-        if not self._source.is_waiting:
-            self._owner.scheduler.add(self._source)
+        if not self._link.is_waiting:
+            self._owner.scheduler.add(self._link)
 
     def clear(self) -> None:
         """Drop all work."""
         self._left.clear()
 
     def advance(self, until: float) -> bool:
-        """Go on until that time of the clock, and return True if more is left."""
+        """Continue until that time of the clock; return True if work is left."""
         self._owner.end_turn_soon()
         while self._left:
             work = self._left.pop(0)
@@ -393,22 +395,22 @@ BATCH: Final = (16, 32 * 1024)
 ANONYMOUS_BATCH: Final = (4, 8 * 1024)
 """Frames and bytes of a batch of any other connection."""
 FIRST_FRAMES: Final = 2
-"""Frames of a new connection that are served before others: then it has authenticated, or waits with the rest."""
+"""Frames of a new connection that are served before others: enough to authenticate."""
 SMALL_ANSWER: Final = 16 * 1024
-"""Bytes of an answer up to which batches are whole."""
+"""Maximum mean size of answers for a whole batch."""
 SLOW_FRAME_S: Final = 0.000_5
-"""Seconds that a frame takes up to which batches are whole."""
+"""Maximum mean time of a frame for a whole batch."""
 _ANSWERS: Final = 512 * 1024
 _SECONDS: Final = 0.002
 
 
 def smaller_batch(count: int, answer_size: int, frame_s: float) -> int:
-    """Return how many frames a batch has, if those of the batch before are a guide.
+    """Return the number of frames of a batch, based on the batch before.
 
     Args:
         count: Frames of a whole batch.
-        answer_size: Mean size of their answers in bytes: the peer may not read them.
-        frame_s: Mean time of a frame in seconds: others wait meanwhile.
+        answer_size: Mean size of their answers in bytes. The peer may not read them.
+        frame_s: Mean time of a frame in seconds. Other connections wait meanwhile.
     """
     if answer_size > SMALL_ANSWER:
         count = min(count, _ANSWERS // answer_size)

@@ -1,7 +1,8 @@
-"""A listener: accepts connections, gives their commands to an application, and ends each turn of the event loop.
+"""A listener: accepts connections, passes their commands to an application, and writes the answers.
 
-A turn: the scheduler serves the connections whose bytes have arrived, as far as its budget goes; then, once,
-`end_of_turn` of the application (which commits its writes), and then every connection with answers gets one write.
+An iteration of the event loop has three steps. The scheduler serves connections whose bytes have arrived, within its
+budget. Then the application's `end_of_turn` is called once and commits its writes. Then each connection with answers
+gets one write.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ from typing import Final, Protocol
 
 from mqguard.net import limits, proxy_protocol, tls
 from mqguard.net.acceptor import Acceptor
+from mqguard.net.connection_limits import ConnectionLimits
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.link import ServerLink
-from mqguard.net.places import Places
-from mqguard.net.proxy_protocol import MAX_FRAME_BESIDE
+from mqguard.net.proxy_protocol import MAX_FRAME_BYTES
 from mqguard.net.scheduler import Account, Scheduler
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import body_limits
@@ -35,42 +36,44 @@ _OUTPUT_SHARE: Final = 4
 
 
 class Application(Protocol):
-    """What serves the commands. All is called from the event-loop thread and must not block."""
+    """Serves the commands. All methods are called in the event-loop thread and must not block."""
 
     def connected(self, link: Link) -> None:
-        """A client is ready to speak."""
+        """Note a client that is ready to send commands."""
 
     def commands(self, link: Link, commands: list[Command]) -> None:
-        """Commands have arrived, in order. An exception closes this one connection."""
+        """Serve commands, in order. An exception closes only this connection."""
 
     def closed(self, link: Link) -> None:
-        """A client that was connected is gone."""
+        """Forget a client that has disconnected."""
 
     def end_of_turn(self) -> None:
-        """All commands of this turn were given; what it sends now still leaves in this turn."""
+        """Commit: all commands of this iteration were passed. Answers that it sends are still written in it."""
 
 
 class RemotingServer:
     """Listens on one port.
 
     Args:
-        app: What serves the commands.
-        settings: Limits and manners.
-        scheduler: Divides the time of the event loop; listeners of one loop share it. None makes one.
+        app: Serves the commands.
+        settings: Limits and behaviour.
+        scheduler: Divides the time of the event loop; listeners of one loop share it. None creates one.
 
     Raises:
-        NetSettingsInvalid: A setting is none.
+        NetSettingsInvalid: A setting is not valid.
 
     Attributes:
         links: The open connections.
+        held: Bytes that were received and not served.
+        slow_readers: Connections whose peers do not read their answers.
         dropped: Number of connections that were dropped because of a limit, a timeout or what they sent.
         frames_refused: Number of frames that were refused before they were decoded.
     """
 
     def __init__(self, app: Application, settings: NetSettings, scheduler: Scheduler | None = None) -> None:
-        if not 4 <= settings.max_frame <= MAX_FRAME_BESIDE:
+        if not 4 <= settings.max_frame <= MAX_FRAME_BYTES:
             raise NetSettingsInvalid(
-                f"a largest frame of {settings.max_frame} bytes is not between 4 and {MAX_FRAME_BESIDE}"
+                f"a maximum frame of {settings.max_frame} bytes is not between 4 and {MAX_FRAME_BYTES}"
             )
         self.settings = settings
         self.context: ssl.SSLContext | None = tls.server_context(settings.tls)
@@ -82,16 +85,16 @@ class RemotingServer:
         self.scheduler = Scheduler() if scheduler is None else scheduler
         self.links: set[ServerLink] = set()
         self._app = app
-        self._believed = proxy_protocol.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
-        self._places = Places[ServerLink](settings.max_connections, settings.max_connections_per_address)
+        self._proxy_peers = proxy_protocol.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
+        self._places = ConnectionLimits[ServerLink](settings.max_connections, settings.max_connections_per_address)
         self._listeners: list[asyncio.Server | Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gate: limits.RateLimitedLog | None = None
-        self._awake: list[ServerLink] = []
+        self._drop_log: limits.RateLimitedLog | None = None
+        self._to_flush: list[ServerLink] = []
         self.is_turn_due = False
         self.dropped = self.frames_refused = 0
-        self._held = 0
-        self._blocked: set[ServerLink] = set()
+        self.held = 0
+        self.slow_readers: set[ServerLink] = set()
         self._stopping = False
         self._empty: asyncio.Event | None = None
         times = (settings.idle_seconds, settings.handshake_seconds, settings.frame_seconds)
@@ -100,31 +103,31 @@ class RemotingServer:
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Begin to listen.
+        """Start to listen.
 
         Args:
-            host: Address or name to listen at; `0.0.0.0` is every IPv4, `::` every IPv6 address.
-            port: 0 takes any free one.
+            host: Address or name to listen on; `0.0.0.0` is every IPv4, `::` every IPv6 address.
+            port: The port; 0 takes any free one.
 
         Returns:
-            The port that is listened at.
+            The port of the listener.
 
         Raises:
-            OSError: The address cannot be had.
+            OSError: The address cannot be used.
         """
         self._loop = loop = asyncio.get_running_loop()
-        self._gate = limits.RateLimitedLog(_log, loop.time)
+        self._drop_log = limits.RateLimitedLog(_log, loop.time)
         self.scheduler.attach(loop, self)
         self._empty = asyncio.Event()
         limits.allow_files(self.settings.max_connections)
         found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         bound = await self._listen(str(found[0][4][0]), port)
         for other in {str(one[4][0]) for one in found[1:]} - {str(found[0][4][0])}:
-            # A name such as `localhost` may stand for an address that this machine does not have.
+            # A name such as `localhost` may resolve to an address that this machine does not have.
             try:
                 await self._listen(other, bound)
             except OSError as exc:
-                _log.warning("not listening at %s port %d: %s", other, bound, exc.strerror)
+                _log.warning("not listening on %s port %d: %s", other, bound, exc.strerror)
         self._sweeper = loop.call_later(self._interval, self._sweep)
         return bound
 
@@ -143,10 +146,10 @@ class RemotingServer:
         return bound
 
     async def stop(self, grace: float = 5.0) -> None:
-        """Accept no more, answer what was asked, close every connection.
+        """Stop accepting, answer all requests, close every connection.
 
         Args:
-            grace: Seconds that peers have to read their answers before they are cut.
+            grace: Seconds for peers to read their answers before they are dropped.
         """
         self._stopping = True
         for listener in self._listeners:
@@ -165,25 +168,25 @@ class RemotingServer:
                 await asyncio.sleep(0)
 
     def reload_tls(self) -> None:
-        """Read the TLS files again; connections that are open keep what they have.
+        """Read the TLS files again; open connections keep their certificate.
 
         Raises:
-            NetSettingsInvalid: A file cannot be read or is none of its kind; the old ones stay in use.
+            NetSettingsInvalid: A file cannot be read or is not valid; the old ones stay in use.
         """
         self.context = tls.server_context(self.settings.tls)
 
     def end_turn_soon(self) -> None:
-        """Have `end_of_turn` called although nothing has arrived, for those who work by the clock."""
+        """Request a call of `end_of_turn` even if no bytes arrive, for work that is due by the clock."""
         self.is_turn_due = True
         self.scheduler.wake()
 
-    # What links ask for
+    # Called by links (`LinkOwner`)
 
     def entered(self, link: ServerLink) -> str | None:
         """Count a new connection."""
         self.links.add(link)
         if self._stopping:
-            return "the server stops"
+            return "the server is stopping"
         reason, evicted = self._places.enter(link)
         self._evict(evicted)
         return reason
@@ -199,10 +202,10 @@ class RemotingServer:
 
     def _evict(self, link: ServerLink | None) -> None:
         if link is not None:
-            link.cut("it had not authenticated, and made room for another connection")
+            link.cut("too many connections are open, and this one had not authenticated")
 
     def authenticated(self, link: ServerLink) -> None:
-        """Let the user pay for what the connection uses from now on."""
+        """Charge the user for what the connection uses from now on."""
         link.user = link.peer.channel.user
         reason = self._places.authenticate(link, link.user)
         self._charge(link, self.scheduler.account(link.user, is_anonymous=False))
@@ -217,42 +220,42 @@ class RemotingServer:
         link.account = account
 
     def trusts_proxy_header(self, ip: str) -> bool:
-        """Whether PROXY headers from this address are believed."""
-        return proxy_protocol.is_within(ip, self._believed)
+        """Return True if PROXY headers from this address are accepted."""
+        return proxy_protocol.is_within(ip, self._proxy_peers)
 
     def connected(self, link: ServerLink) -> None:
         """Announce a link to the application."""
         try:
             self._app.connected(link)
-        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
-            _log.exception("a new connection from %s failed inside", link.peer.address)
-            link.close("a fault of ours")
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("a new connection from %s failed: internal error", link.peer.address)
+            link.close("internal error")
 
     def deliver(self, link: ServerLink, commands: list[Command]) -> None:
-        """Give commands to the application; its faults cost only this connection."""
+        """Pass commands to the application; an exception closes only this connection."""
         try:
             self._app.commands(link, commands)
-        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
-            _log.exception("serving %s failed inside", link.peer.address)
-            link.close("a fault of ours")
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("serving %s failed: internal error", link.peer.address)
+            link.close("internal error")
         self.is_turn_due = True
 
-    def wake(self, link: ServerLink) -> None:
-        """Flush the link at the end of this turn."""
-        self._awake.append(link)
+    def flush_soon(self, link: ServerLink) -> None:
+        """Flush the link at the end of this iteration."""
+        self._to_flush.append(link)
         if not self.is_turn_due:
             self.end_turn_soon()
 
     def hold(self, link: ServerLink, change: int) -> None:
-        """Count bytes that were received and not served; the one that holds most of too many is cut."""
-        self._held += change
+        """Count bytes that were received and not served; if too many, cut the link that holds most."""
+        self.held += change
         account = link.account
         account.hold(change)
         if change < 0:
             return
         limit = self.settings.input_limit
-        if self._held > limit:
-            self._shrink(lambda: self._held > limit, self.links, "of all connections", limit)
+        if self.held > limit:
+            self._shrink(lambda: self.held > limit, self.links, "of all connections", limit)
         if not link.is_anonymous:
             if account.held > limit // USER_SHARE:
                 self._shrink_account(account, "of one user", limit // USER_SHARE)
@@ -271,22 +274,22 @@ class RemotingServer:
     @staticmethod
     def _shrink(is_over: Callable[[], bool], links: Iterable[ServerLink], whose: str, limit: int) -> None:
         while is_over() and (worst := limits.largest_consumer(links, lambda link: link.held)) is not None:
-            worst.cut(f"unfinished frames {whose} hold more than {limit} bytes")
+            worst.cut(f"incomplete frames {whose} hold more than {limit} bytes")
 
     def blocked(self, link: ServerLink) -> None:
-        """Count a peer that does not read; for whom most waits of too much is cut."""
-        self._blocked.add(link)
+        """Count a peer that does not read; if too many bytes wait, cut the link with most of them."""
+        self.slow_readers.add(link)
         self._bound_output()
 
     def _bound_output(self) -> None:
-        """Cut slow readers until no account, and not all together, have too many answers that wait."""
+        """Cut slow readers until neither one account nor all together have too many answers waiting."""
         total = self.settings.output_total_limit
         by_account: dict[Account, set[ServerLink]] = {}
-        for link in self._blocked:
+        for link in self.slow_readers:
             by_account.setdefault(link.account, set()).add(link)
         for links in by_account.values():
             self._shrink_output(links, total // _OUTPUT_SHARE)
-        self._shrink_output(self._blocked, total)
+        self._shrink_output(self.slow_readers, total)
 
     @staticmethod
     def _shrink_output(links: Iterable[ServerLink], limit: int) -> None:
@@ -296,58 +299,58 @@ class RemotingServer:
             if worst is None:
                 return
             slow.discard(worst)
-            worst.cut("answers that wait for slow readers hold too much memory")
+            worst.cut("answers for clients that read slowly hold too much memory")
 
     def unblocked(self, link: ServerLink) -> None:
-        """Forget a peer that does not read."""
-        self._blocked.discard(link)
+        """Forget a peer that did not read."""
+        self.slow_readers.discard(link)
 
-    def complain(self, link: ServerLink, reason: str) -> None:
-        """Log why a link is being dropped."""
+    def log_dropped(self, link: ServerLink, reason: str) -> None:
+        """Log the reason to drop a link."""
         self.dropped += 1
         self._warn("connection from %s dropped: %s", link.peer.address, reason)
 
-    def refused(self, link: ServerLink, reason: str) -> None:
-        """Log why a frame is refused."""
+    def log_refused(self, link: ServerLink, reason: str) -> None:
+        """Log the reason to refuse a frame."""
         self.frames_refused += 1
         self._warn("frame from %s refused: %s", link.peer.address, reason)
 
     def _warn(self, message: str, *values: object) -> None:
-        if self._gate is not None:
-            self._gate.warn(message, *values)
+        if self._drop_log is not None:
+            self._drop_log.warn(message, *values)
 
     def left(self, link: ServerLink) -> None:
-        """Forget a connection and tell the application."""
+        """Forget a connection."""
         self.links.discard(link)
         self._places.leave(link)
         if self._stopping and not self.links and self._empty is not None:
             self._empty.set()
 
     def departed(self, link: ServerLink) -> None:
-        """Tell the application of the end of a connection."""
+        """Report the end of a connection to the application."""
         try:
             self._app.closed(link)
-        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
-            _log.exception("the end of a connection from %s failed inside", link.peer.address)
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("the end of the connection from %s failed: internal error", link.peer.address)
 
-    # The turn and the sweep
+    # End of an iteration, and the sweep
 
     def _accept(self) -> ServerLink:
         assert self._loop is not None  # noqa: S101, connections come after `start`
         return ServerLink(self, self._loop)
 
     def end_turn(self) -> None:
-        """Commit, and write what was answered; called by the scheduler."""
+        """Commit, and write the answers; called by the scheduler."""
         try:
             self._app.end_of_turn()
-        except Exception:  # noqa: BLE001, Rule: a fault inside costs at most one connection
-            _log.exception("the end of a turn failed inside")
+        except Exception:  # noqa: BLE001 - an internal error costs at most one connection
+            _log.exception("the commit of an iteration failed: internal error")
         self.is_turn_due = False
-        awake, self._awake = self._awake, []
-        for link in awake:
+        links, self._to_flush = self._to_flush, []
+        for link in links:
             link.flush()
-        if self._blocked:
-            # What was written just now may wait for peers that did not read before.
+        if self.slow_readers:
+            # Peers that did not read before may not read these answers either.
             self._bound_output()
 
     def _sweep(self) -> None:
@@ -357,7 +360,7 @@ class RemotingServer:
             liveness = link.liveness
             liveness.count_sweep(is_unfinished=link.is_unfinished)
             if link.closed:
-                if liveness.slow * interval > settings.handshake_seconds:
+                if liveness.unfinished_sweeps * interval > settings.handshake_seconds:
                     link.abort()
                 continue
             reason = liveness.overdue(settings, interval, is_anonymous=link.is_anonymous, is_ready=link.announced)
@@ -367,7 +370,7 @@ class RemotingServer:
             idle = (
                 settings.idle_seconds if liveness.has_request else min(settings.idle_seconds, settings.silent_seconds)
             )
-            if liveness.quiet * interval > idle:
+            if liveness.idle_sweeps * interval > idle:
                 _log.info("connection from %s closed: idle for %g s", link.peer.address, idle)
                 link.finish()
         if self._loop is not None and not self._stopping:
@@ -375,10 +378,10 @@ class RemotingServer:
 
 
 def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:
-    """A socket that listens.
+    """Return a socket that listens.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address cannot be used.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
     try:

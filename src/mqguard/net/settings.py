@@ -1,4 +1,4 @@
-"""What can be set about sockets."""
+"""Settings of listeners."""
 
 import dataclasses
 import enum
@@ -7,7 +7,7 @@ from mqguard.remoting import body_limits
 
 
 class TlsMode(enum.Enum):
-    """Who may speak: only plain peers, both, or only encrypted ones (Java's `tls.server.mode`)."""
+    """Accepted connections: only plain ones, both, or only encrypted ones (Apache's `tls.server.mode`)."""
 
     DISABLED = "disabled"
     PERMISSIVE = "permissive"
@@ -19,12 +19,12 @@ class TlsSettings:
     """TLS of a listener.
 
     Attributes:
-        mode: Who may speak.
-        certificate: PEM file of the certificate and its chain; None together with `key` makes a throw-away one.
+        mode: Accepted connections.
+        certificate: PEM file of the certificate and its chain; None with `key` uses a temporary one.
         key: PEM file of the private key.
         key_password: Password of the key file.
-        client_ca: PEM file of the authorities whose client certificates are accepted; None asks for none.
-        require_client_certificate: Whether a client without a certificate is refused.
+        client_ca: PEM file of the authorities whose client certificates are accepted; None requests no certificate.
+        require_client_certificate: True to refuse clients without a certificate.
     """
 
     mode: TlsMode = TlsMode.PERMISSIVE
@@ -37,35 +37,35 @@ class TlsSettings:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NetSettings:
-    """Limits and manners of a listener. Sizes are bytes, times seconds.
+    """Limits and behaviour of a listener. Sizes are in bytes, times in seconds.
 
     Attributes:
-        max_frame: Largest frame that is accepted.
-        max_message: Largest body of a message; its frame has room for a header beside it.
-        authentication: True if clients can authenticate. If not, the limits of authenticated connections hold for all.
-        idle_seconds: A connection without a byte either way for this long is closed.
-        handshake_seconds: Longest that a TLS handshake or a PROXY header may take.
-        frame_seconds: Longest that one frame may take to arrive.
-        stall_seconds: Longest time without a byte of a frame that has begun.
+        max_frame: Maximum size of a frame.
+        max_message: Maximum size of a message body; its frame may be larger, for the header.
+        authentication: True if clients can authenticate. If not, all have the limits of authenticated connections.
+        idle_seconds: Maximum time without a byte in either direction.
+        handshake_seconds: Maximum time of a TLS handshake or a PROXY header.
+        frame_seconds: Maximum time for one frame to arrive.
+        stall_seconds: Maximum time without a byte of a frame that has begun.
         anonymous_stall_seconds: The same for a connection that has not authenticated.
-        min_rate: Bytes a second with which a frame must arrive at least, on the average.
-        rate_grace_seconds: Seconds of a frame that this average leaves out.
-        silent_seconds: A connection that has never sent a whole request is closed after so long without a byte.
-        max_connections: Most connections at a time. Half of them may be anonymous.
-        max_connections_per_address: Most connections at a time from one address, IPv6 from one /64 network. Half of
-            them may be anonymous.
-        frames_per_turn: Most frames of one connection that are handled before others have their turn.
-        output_high_water: Unsent bytes of one connection from which on it is not read any more.
-        output_limit: Unsent bytes of one connection at which it is cut.
-        output_total_limit: Unsent bytes of all connections above their high-water mark together; the one that has
-            most is cut. A user, or an address of connections that have not authenticated, may have a quarter of it.
-        slow_reader_seconds: How long a connection may stay above the high-water mark before it is cut.
-        input_limit: Bytes that were received and not served, all connections together; the one that holds most is cut.
-            A user may hold half of it, anonymous connections a quarter, and those of one address an eighth.
-        proxy_protocol_peers: Addresses and CIDR ranges whose PROXY protocol headers are believed.
+        min_rate: Minimum mean rate of an arriving frame, in bytes per second.
+        rate_grace_seconds: First seconds of a frame that this rate leaves out.
+        silent_seconds: Maximum time without a byte for a connection that has never sent a whole request.
+        max_connections: Maximum number of connections. Half of them may be anonymous.
+        max_connections_per_address: Maximum number of connections from one address (IPv6: from one /64 network). Half
+            of them may be anonymous.
+        frames_per_turn: Maximum number of frames of one connection that are served before others are.
+        output_high_water: Unsent bytes of one connection above which it is not read.
+        output_limit: Unsent bytes of one connection above which it is dropped.
+        output_total_limit: Maximum of unsent bytes of all connections above their high-water mark. At the limit, the
+            connection with most is dropped. A user, or an anonymous address, may have a quarter of it.
+        slow_reader_seconds: Maximum time of a connection above the high-water mark.
+        input_limit: Maximum of bytes that were received and not served. At the limit, the connection with most is
+            dropped. A user may hold half of it, all anonymous connections a quarter, one anonymous address an eighth.
+        proxy_protocol_peers: Addresses and CIDR ranges whose PROXY protocol headers are accepted.
         tls: TLS on the same port.
         backlog: Connections that the system queues before they are accepted.
-        reuse_port: Whether several processes share the port.
+        reuse_port: True if several processes share the port.
     """
 
     max_frame: int = 16 * 1024 * 1024

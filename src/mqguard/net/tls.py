@@ -1,4 +1,4 @@
-"""TLS inside a connection that began as plain bytes: contexts, throw-away certificates and the session."""
+"""TLS: contexts, temporary certificates, and the session of one connection."""
 
 import contextlib
 import datetime as dt
@@ -16,51 +16,51 @@ from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import TlsMode, TlsSettings
 
 HANDSHAKE_BYTE = 0x16
-"""First byte of every TLS connection. No frame begins so: as the top byte of a length it is over 369 MB."""
+"""First byte of every TLS connection. No frame begins with it: such a frame would have over 369 MB."""
 
 _CHUNK = 64 * 1024
 _MAX_RECORDS = 64
-"""Records that are decrypted at a time. Each may hold one byte, and costs as much as a large one."""
+"""Records that are decrypted at a time. A record with one byte costs as much as a large one."""
 
 
 def server_context(settings: TlsSettings) -> ssl.SSLContext | None:
-    """The context of a listener, None where TLS is off.
+    """Return the context of a listener, None if TLS is disabled.
 
     Raises:
-        NetSettingsInvalid: A file cannot be read or is none of its kind.
+        NetSettingsInvalid: A file cannot be read or is not valid.
     """
     if settings.mode is TlsMode.DISABLED:
         return None
     if (settings.certificate is None) != (settings.key is None):
-        raise NetSettingsInvalid("a TLS certificate and its key go together: give both files or none")
+        raise NetSettingsInvalid("a TLS certificate needs its key: set both files or neither")
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Clients keep their connections, and making tickets is a fifth of the time of a handshake.
+    # Clients keep their connections, and tickets take a fifth of the time of a handshake.
     context.num_tickets = 0
     if settings.certificate is None or settings.key is None:
-        _load_throw_away(context)
+        _load_temporary(context)
     else:
         _load(context, settings.certificate, settings.key, settings.key_password)
     if settings.client_ca is not None:
         _trust(context, settings.client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
     elif settings.require_client_certificate:
-        raise NetSettingsInvalid("client certificates are required but there is no file of their authorities")
+        raise NetSettingsInvalid("client certificates are required, and no file of their authorities is set")
     return context
 
 
 def client_context(ca: str | None = None, certificate: str | None = None, key: str | None = None) -> ssl.SSLContext:
-    """The context of a client.
+    """Return the context of a client.
 
     Args:
-        ca: PEM file of the authorities that may vouch for the server; None trusts whatever it shows, as RocketMQ's
-            own clients do by default.
-        certificate: PEM file of our certificate, where the server asks for one.
+        ca: PEM file of the authorities that may sign the server's certificate; None accepts any certificate, as
+            RocketMQ's own clients do by default.
+        certificate: PEM file of our certificate, if the server requests one.
         key: PEM file of its key.
 
     Raises:
-        NetSettingsInvalid: A file cannot be read or is none of its kind.
+        NetSettingsInvalid: A file cannot be read or is not valid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -75,11 +75,11 @@ def client_context(ca: str | None = None, certificate: str | None = None, key: s
 
 
 class TlsSession:
-    """One encrypted connection, without a socket: bytes of the wire in, plain bytes out, and back.
+    """One encrypted connection without a socket: converts between encrypted and plain bytes.
 
     Attributes:
-        established: Whether the handshake is done.
-        ended: Whether the peer has said that it will send no more.
+        established: True once the handshake is done.
+        ended: True once the peer has closed its side.
         is_left: True if the peer's bytes may hold more than `receive` has returned; call it again without new bytes.
     """
 
@@ -94,10 +94,10 @@ class TlsSession:
         self.is_left = False
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes of the wire; the plain bytes of the next records. Afterwards `outgoing` may have bytes to be sent.
+        """Return the plain bytes of encrypted ones. Afterwards `outgoing` may return bytes to be sent.
 
         Raises:
-            ssl.SSLError: The peer speaks no TLS that we do, or has no certificate that we accept.
+            ssl.SSLError: The TLS version, the cipher or the certificate of the peer is not accepted.
         """
         self._in.write(data)
         self.is_left = False
@@ -120,11 +120,11 @@ class TlsSession:
 
     @property
     def pending(self) -> int:
-        """Bytes of the wire that were not decrypted yet."""
+        """Encrypted bytes that were not decrypted yet."""
         return self._in.pending
 
     def encrypt(self, data: bytes) -> bytes:
-        """The bytes of the wire for plain bytes; only after the handshake."""
+        """Return the encrypted bytes of plain ones; only after the handshake."""
         view = memoryview(data)
         at = 0
         while at < len(view):
@@ -132,13 +132,13 @@ class TlsSession:
         return self._out.read()
 
     def outgoing(self) -> bytes:
-        """Bytes of handshake and alerts that wait to be sent."""
+        """Return bytes of the handshake and of alerts that must be sent."""
         return self._out.read()
 
-    def goodbye(self) -> bytes:
-        """The bytes that tell the peer that we will send no more."""
+    def close_notify(self) -> bytes:
+        """Return the bytes that close our side."""
         if self.established:
-            with contextlib.suppress(ssl.SSLError):  # it wants the peer's goodbye, which we do not wait for
+            with contextlib.suppress(ssl.SSLError):  # it waits for the peer's close, which we do not need
                 self._ssl.unwrap()
         return self._out.read()
 
@@ -149,13 +149,13 @@ def _load(context: ssl.SSLContext, certificate: str, key: str, password: str | N
         context.load_cert_chain(certificate, key, password=lambda: password or "")
     except FileNotFoundError:
         missing = certificate if not pathlib.Path(certificate).exists() else key
-        raise NetSettingsInvalid(f"there is no TLS file `{missing}`") from None
+        raise NetSettingsInvalid(f"the TLS file `{missing}` does not exist") from None
     except PermissionError:
         raise NetSettingsInvalid(f"the TLS files `{certificate}` and `{key}` may not be read by this user") from None
     except (ssl.SSLError, OSError) as exc:
         reason = getattr(exc, "reason", None) or "unreadable"
         raise NetSettingsInvalid(
-            f"the TLS files `{certificate}` and `{key}` are no PEM certificate with its key ({reason})"
+            f"the TLS files `{certificate}` and `{key}` are not a PEM certificate and its key ({reason})"
         ) from None
 
 
@@ -163,13 +163,13 @@ def _trust(context: ssl.SSLContext, ca: str) -> None:
     try:
         context.load_verify_locations(cafile=ca)
     except FileNotFoundError:
-        raise NetSettingsInvalid(f"there is no file of authorities `{ca}`") from None
+        raise NetSettingsInvalid(f"the file of authorities `{ca}` does not exist") from None
     except (ssl.SSLError, OSError):
-        raise NetSettingsInvalid(f"`{ca}` is no PEM file of certificates") from None
+        raise NetSettingsInvalid(f"`{ca}` is not a PEM file of certificates") from None
 
 
-def _load_throw_away(context: ssl.SSLContext) -> None:
-    """A certificate that lives as long as the process: it hides the bytes and proves nothing."""
+def _load_temporary(context: ssl.SSLContext) -> None:
+    """Load a self-signed certificate for this process: it encrypts, and clients cannot verify it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mqguard")])
     now = dt.datetime.now(dt.UTC)
@@ -188,9 +188,9 @@ def _load_throw_away(context: ssl.SSLContext) -> None:
     pem = certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # The ssl module reads keys from files only; the directory is ours alone and goes at once.
+    # The ssl module reads keys only from files. The directory is readable only by us and deleted at once.
     with tempfile.TemporaryDirectory(prefix="mqguard-") as folder:
-        path = pathlib.Path(folder) / "throw-away.pem"
+        path = pathlib.Path(folder) / "temporary.pem"
         path.touch(mode=0o600)
         path.write_bytes(pem)
         context.load_cert_chain(path)

@@ -92,7 +92,7 @@ def test_what_is_no_rocketmq_server_is_said():
 
     thread = threading.Thread(target=serve)
     thread.start()
-    refused = pytest.raises(LinkClosed, match="does not speak the remoting protocol")
+    refused = pytest.raises(LinkClosed, match="sent bytes that are not valid in the remoting protocol")
     with listener, Client(f"127.0.0.1:{listener.getsockname()[1]}", ConnectionOptions()) as client, refused:
         client.brokers()
     thread.join()

@@ -12,7 +12,7 @@ from mqguard.dispatch import suspended
 from mqguard.engine import batch_send, deferred_delivery, log, long_polls, lookup, offsets
 from mqguard.engine import clients as live_clients
 from mqguard.guard.requirements import body, clients, groups, pop, topics
-from mqguard.net import places, scheduler, server
+from mqguard.net import connection_limits, scheduler, server
 from mqguard.net.settings import NetSettings
 from mqguard.remoting import body_limits
 from mqguard.remoting.bodies import codec
@@ -100,7 +100,7 @@ def test_the_page_has_the_limits() -> None:
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"
         ),
         "connections of one user": (
-            f"{places.RESERVED_PART - 1}/{places.RESERVED_PART} of `maxConnections`, and of "
+            f"{connection_limits.RESERVED_PART - 1}/{connection_limits.RESERVED_PART} of `maxConnections`, and of "
             "`maxConnectionsPerAddress` from one address"
         ),
         "answers that a client does not read": f"{net.output_limit // MIB} MiB, for {net.slow_reader_seconds:g} s",

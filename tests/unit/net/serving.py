@@ -1,4 +1,4 @@
-"""A real listener in a thread of its own, for tests that speak to it with blocking sockets."""
+"""A real listener in a thread of its own, for tests that use blocking sockets."""
 
 import asyncio
 import contextlib
@@ -63,7 +63,7 @@ class Echo:
 def serving(
     app: Echo, settings: NetSettings | None = None, *, host: str = "127.0.0.1", with_uvloop: bool = True
 ) -> Iterator["Running"]:
-    """Run a listener; it is stopped at the end, and must stop."""
+    """Run a listener. At the end it is stopped, and it must stop."""
     started, running = threading.Event(), Running(app)
 
     async def main() -> None:
@@ -111,7 +111,7 @@ class Running:
             self.loop.call_soon_threadsafe(self.ending.set)
 
     def connect(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None, first: bytes = b"") -> "Client":
-        """Connect a blocking client; `first` goes out before TLS begins."""
+        """Connect a blocking client; `first` is sent before TLS begins."""
         plain = socket.create_connection((host, self.port), 10)
         plain.sendall(first)
         client = Client(plain if tls is None else tls.wrap_socket(plain))
@@ -120,7 +120,7 @@ class Running:
 
 
 class Client:
-    """A blocking client that says exactly what it is told to."""
+    """A blocking client that sends exactly the given bytes."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -134,7 +134,7 @@ class Client:
         self.send(asking(opaque, code, body))
 
     def read(self, count: int = 1) -> list[Command]:
-        """The next so many answers."""
+        """Return the next answers, `count` of them."""
         while len(self.answers) < count:
             data = self.socket.recv(1 << 18)
             assert data, "the server has closed the connection"
@@ -147,7 +147,7 @@ class Client:
         return self.read()[0]
 
     def is_dropped(self, seconds: float = 5.0) -> bool:
-        """Whether the server ends the connection in that time; answers that come before are kept."""
+        """Return True if the server ends the connection in that time; earlier answers are kept."""
         self.socket.settimeout(seconds)
         try:
             while data := self.socket.recv(1 << 18):
@@ -173,6 +173,6 @@ def asking(opaque: int, code: int = ECHO, body: bytes = b"") -> bytes:
 
 
 def proxy_v2(ip: str, port: int) -> bytes:
-    """A PROXY header of version 2 for an IPv4 client."""
+    """Return a PROXY header of version 2 for an IPv4 client."""
     addresses = socket.inet_aton(ip) + socket.inet_aton("127.0.0.1") + struct.pack(">HH", port, 9876)
     return b"\r\n\r\n\x00\r\nQUIT\n\x21\x11" + struct.pack(">H", len(addresses)) + addresses

@@ -121,7 +121,7 @@ def test_a_protocol_that_fails_ends_its_connection_only(
 
     with runner:
         runner.run(main())
-    assert "a connection could not be taken" in caplog.text
+    assert "a connection could not be accepted: internal error" in caplog.text
 
 
 def make(kind: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:

@@ -18,7 +18,7 @@ from mqguard.net.proxy_protocol import is_within, parse_networks, plain_ip
         ("a:b", "a:b"),
     ],
 )
-def test_zones_and_mappings_go(text: str, plain: str) -> None:
+def test_zones_and_ipv4_mappings_are_removed(text: str, plain: str) -> None:
     assert plain_ip(text) == plain
 
 
@@ -35,6 +35,6 @@ def test_membership_is_of_the_same_family() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10.0.0.0/33", "localhost", "10.0.0.*", "1-2"])
-def test_what_is_no_network_is_refused(text: str) -> None:
-    with pytest.raises(NetSettingsInvalid, match="in `peers` is no address or CIDR range"):
+def test_a_text_that_is_not_a_network_is_refused(text: str) -> None:
+    with pytest.raises(NetSettingsInvalid, match="in `peers` is not an address or CIDR range"):
         parse_networks((text,), "peers")

@@ -37,7 +37,7 @@ class Recorder(Echo):
         super().commands(link, [command for command in commands if not command.is_response])
 
 
-def test_it_asks_and_hears() -> None:
+def test_requests_are_answered() -> None:
     app = Recorder()
     with serving(app) as running, RemotingClient("127.0.0.1", running.port) as client:
         answers = [client.call(Command(ECHO, 1000, body=b"%d" % n)) for n in range(5)]
@@ -45,7 +45,7 @@ def test_it_asks_and_hears() -> None:
         assert {command.version for command in app.seen} == {SERVER_VERSION}
 
 
-def test_it_signs() -> None:
+def test_requests_are_signed() -> None:
     app = Recorder()
     credentials = Credentials("rocketmq2", Secret("12345678"))
     body = b'{"password":"Al1ce-Pw","userType":"Normal","username":"alice"}'
@@ -58,7 +58,7 @@ def test_it_signs() -> None:
     }
 
 
-def test_it_serves_what_the_server_asks() -> None:
+def test_requests_of_the_server_are_served() -> None:
     app = Recorder()
     asked: list[Command] = []
 
@@ -77,7 +77,7 @@ def test_it_serves_what_the_server_asks() -> None:
         assert (refusal.code, refusal.remark) == (3, " request type 307 not supported")
 
 
-def test_it_waits_for_what_the_server_asks() -> None:
+def test_wait_serves_requests_of_the_server() -> None:
     app, asked = Recorder(), []
     with serving(app) as running, RemotingClient("127.0.0.1", running.port, handler=asked.append) as client:
         client.call(Command(ECHO))
@@ -132,22 +132,24 @@ def test_a_server_of_another_kind_is_an_error() -> None:
         server, _ = listener.accept()
         with server:
             server.sendall(b"HTTP/1.1 400 Bad Request\r\n")
-            with pytest.raises(LinkClosed, match="does not speak the remoting protocol: the frame's length"):
+            with pytest.raises(
+                LinkClosed, match="sent bytes that are not valid in the remoting protocol: the frame's length"
+            ):
                 client.call(Command(ECHO))
 
 
-def test_a_server_that_takes_nothing_is_an_error() -> None:
+def test_a_server_that_does_not_read_is_an_error() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         RemotingClient(*listener.getsockname(), timeout=0.3) as client,
     ):
-        with pytest.raises(LinkTimeout, match="takes nothing from us"):
+        with pytest.raises(LinkTimeout, match="does not read the request"):
             client.call(Command(ECHO, body=bytes(30_000_000)))
         with pytest.raises(LinkClosed):
             client.call(Command(ECHO))
 
 
-def test_nobody_there_is_an_error() -> None:
+def test_an_address_without_a_server_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(LinkRefused, match=rf"`127.0.0.1:{port}` cannot be reached \(connection refused\)"):

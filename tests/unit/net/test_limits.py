@@ -9,7 +9,7 @@ from mqguard.model.peer import Channel, Peer
 from mqguard.net.limits import RateLimitedLog, allow_files, largest_consumer
 
 
-def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_over_the_limit_are_counted_and_the_count_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     gate = RateLimitedLog(logging.getLogger("test"), lambda: now, lines=2, period=10)
     for number in range(5):
@@ -17,7 +17,7 @@ def test_lines_over_the_limit_are_counted_and_told_later(caplog: pytest.LogCaptu
     assert caplog.messages == ["line 0", "line 1"]
     now = 10.0
     gate.warn("line %d", 5)
-    assert caplog.messages[2:] == ["3 more lines like these were left out", "line 5"]
+    assert caplog.messages[2:] == ["3 more lines of this kind were not logged", "line 5"]
 
 
 def test_the_file_limit_is_raised_and_never_lowered() -> None:
@@ -49,6 +49,8 @@ class Holding:
         ([("a", 5), ("b", 9), ("a", 6)], 2),
     ],
 )
-def test_the_heaviest_connection_of_the_heaviest_address_goes(held: list[tuple[str, int]], worst: int | None) -> None:
+def test_the_largest_connection_of_the_largest_address_is_chosen(
+    held: list[tuple[str, int]], worst: int | None
+) -> None:
     links = [Holding(ip, size) for ip, size in held]
     assert largest_consumer(links, lambda link: link.size) is (None if worst is None else links[worst])

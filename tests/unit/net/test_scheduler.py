@@ -1,4 +1,4 @@
-"""The time of a turn is divided by what each account has used."""
+"""The time of an iteration is divided by what each account has used."""
 
 import asyncio
 import collections
@@ -20,7 +20,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualTimer:
 
 
 class Loop:
-    """Runs what was called for soon, one turn after the other."""
+    """Runs the callbacks of `call_soon`, one iteration after the other."""
 
     def __init__(self) -> None:
         self.due: list[Callable[[], None]] = []
@@ -35,7 +35,7 @@ class Loop:
 
 
 class Ends:
-    """Counts the ends of turns."""
+    """Counts the calls of `end_turn`."""
 
     is_turn_due = True
 
@@ -47,7 +47,7 @@ class Ends:
 
 
 class Sender:
-    """A connection with so many requests; each takes its time."""
+    """A connection with a number of requests, each of which takes some time."""
 
     def __init__(self, world: "World", name: str, requests: int, seconds: float, account: Account) -> None:
         self.world = world
@@ -99,7 +99,7 @@ class World:
         return sender
 
     def turn(self) -> list[str]:
-        """Run one turn; the connections that it served."""
+        """Run one iteration; return the connections that it served."""
         self.served.clear()
         self.loop.turn()
         return list(self.served)
@@ -110,7 +110,7 @@ def world(clock: ManualTimer) -> World:
     return World(clock)
 
 
-def test_all_is_served_in_one_turn_where_there_is_time(world: World) -> None:
+def test_everything_is_served_in_one_iteration_if_there_is_time(world: World) -> None:
     for number in range(20):
         world.send(f"c{number}", 2, 0.0001, user=f"u{number % 3}")
     assert collections.Counter(world.turn()) == {f"c{number}": 2 for number in range(20)}
@@ -118,7 +118,7 @@ def test_all_is_served_in_one_turn_where_there_is_time(world: World) -> None:
     assert world.loop.due == []
 
 
-def test_a_turn_begins_nothing_after_its_budget(world: World) -> None:
+def test_an_iteration_starts_no_request_after_its_budget(world: World) -> None:
     sender = world.send("a", 1_000, 0.001, user="alice")
     assert len(world.turn()) == round(BUDGET_S / 0.001)
     assert sender.is_paused
@@ -126,7 +126,7 @@ def test_a_turn_begins_nothing_after_its_budget(world: World) -> None:
     assert len(world.turn()) == round(BUDGET_S / 0.001)
 
 
-def test_a_quiet_connection_waits_for_few_busy_ones_of_its_user(world: World) -> None:
+def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: World) -> None:
     for number in range(100):
         world.send(f"busy{number}", 100_000, 0.0005, user="shared")
     quiet = world.send("quiet", 1, 0.0001, user="shared")
@@ -151,7 +151,7 @@ def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_con
     assert max(times.values()) < 1.2 * min(times.values())
 
 
-def test_a_request_of_another_user_is_served_in_the_turn_after_it_came(world: World) -> None:
+def test_a_request_of_another_user_is_served_in_the_next_iteration(world: World) -> None:
     for number in range(200):
         world.send(f"flood{number}", 1_000, 0.001, user="mallory")
     for _ in range(10):
@@ -172,7 +172,7 @@ def test_idle_time_is_not_saved_up(world: World) -> None:
     assert counts["again"] <= counts["busy"] + 4
 
 
-def test_connections_of_a_user_take_turns(world: World) -> None:
+def test_connections_of_a_user_are_served_alternately(world: World) -> None:
     for name in ("a", "b", "c"):
         world.send(name, 1_000, 0.001, user="alice")
     counts: collections.Counter[str] = collections.Counter()
@@ -181,7 +181,7 @@ def test_connections_of_a_user_take_turns(world: World) -> None:
     assert max(counts.values()) - min(counts.values()) <= 4
 
 
-def test_anonymous_connections_have_a_small_part_of_a_turn(world: World) -> None:
+def test_anonymous_connections_have_a_small_part_of_an_iteration(world: World) -> None:
     for number in range(200):
         world.send(f"x{number}", 1_000, 0.0005, ip=f"10.0.0.{number}")
     world.send("alice", 100_000, 0.0005, user="alice")
@@ -191,7 +191,7 @@ def test_anonymous_connections_have_a_small_part_of_a_turn(world: World) -> None
         assert counts["x"] <= round(ANONYMOUS_BUDGET_S / 0.0005)
 
 
-def test_what_anonymous_requests_overdraw_is_given_back(world: World) -> None:
+def test_the_overdraft_of_anonymous_requests_is_subtracted_later(world: World) -> None:
     for number in range(20):
         world.send(f"x{number}", 100, 0.02, ip=f"10.0.0.{number}")
     world.send("alice", 100_000, 0.001, user="alice")
@@ -229,8 +229,8 @@ def test_accounts_that_are_not_used_are_forgotten(world: World) -> None:
     kept.links = 1
     for number in range(10_000):
         world.scheduler.account(f"10.0.{number >> 8}.{number & 255}", is_anonymous=True)
-    lane = world.scheduler._anonymous
-    assert len(lane._accounts) <= 4_096
+    lane = world.scheduler.lanes["anonymous"]
+    assert len(lane.accounts) <= 4_096
     assert world.scheduler.account("10.1.1.1", is_anonymous=True) is kept
 
 
@@ -243,7 +243,7 @@ def test_an_internal_error_costs_one_connection(world: World, caplog: pytest.Log
     assert "serving 10.0.0.1" in caplog.text
 
 
-def test_large_answers_end_a_turn(world: World) -> None:
+def test_large_answers_end_an_iteration(world: World) -> None:
     class Large(Sender):
         def serve(self, until: float) -> bool:
             self.world.scheduler.queued += module.MAX_ANSWERS
@@ -256,7 +256,7 @@ def test_large_answers_end_a_turn(world: World) -> None:
     assert len(world.turn()) == 1
 
 
-def test_a_large_request_has_a_turn_of_its_own(world: World) -> None:
+def test_a_large_request_has_an_iteration_of_its_own(world: World) -> None:
     large = [world.send(f"large{number}", 1, 0.03, user="mallory") for number in range(5)]
     for one in large:
         one.held, one.is_heavy = 1_000_000, True

@@ -34,7 +34,7 @@ def tls(mode: TlsMode = TlsMode.PERMISSIVE, **changes: object) -> NetSettings:
 
 
 @pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
-def test_both_share_the_port(with_uvloop: bool) -> None:
+def test_plain_and_tls_clients_share_the_port(with_uvloop: bool) -> None:
     with serving(Echo(), tls(), with_uvloop=with_uvloop) as running, running.connect() as plain:
         encrypted = running.connect(tls=client_context())
         assert encrypted.call(1, body=b"x").ext["tls"] == "True"
@@ -73,7 +73,7 @@ def test_frames_in_records_of_one_byte_are_answered(with_uvloop: bool) -> None:
             client.send(bytes([byte]))
         client.send(b"".join(asking(n) for n in range(30, 60)))
         assert [answer.opaque for answer in client.read(60)] == list(range(60))
-        assert running.server._held == 0
+        assert running.server.held == 0
 
 
 def test_enforcing_refuses_plain_peers(caplog: pytest.LogCaptureFixture) -> None:
@@ -83,7 +83,7 @@ def test_enforcing_refuses_plain_peers(caplog: pytest.LogCaptureFixture) -> None
             assert plain.is_dropped()
         with running.connect(tls=client_context()) as encrypted:
             assert encrypted.call(1)
-    assert "it does not speak TLS, which is enforced here" in caplog.text
+    assert "it did not use TLS, and `tls.server.mode` is enforcing" in caplog.text
 
 
 def test_disabled_refuses_encrypted_peers(caplog: pytest.LogCaptureFixture) -> None:
@@ -91,7 +91,7 @@ def test_disabled_refuses_encrypted_peers(caplog: pytest.LogCaptureFixture) -> N
         with pytest.raises(OSError, match=r"EOF|reset"):
             running.connect(tls=client_context())
         assert server_context(running.server.settings.tls) is None
-    assert "it speaks TLS, which is disabled here" in caplog.text
+    assert "it sent a TLS handshake, and `tls.server.mode` is disabled" in caplog.text
 
 
 def test_a_broken_handshake_ends_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -111,7 +111,7 @@ def test_a_handshake_that_never_ends_is_cut(caplog: pytest.LogCaptureFixture) ->
     assert "a handshake took too long" in caplog.text
 
 
-def test_a_certificate_of_ones_own(files: Path) -> None:
+def test_a_configured_certificate_is_used(files: Path) -> None:
     own = tls(certificate=str(files / "server.pem"), key=str(files / "server.pem"))
     with serving(Echo(), own) as running:
         trusting = client_context(str(files / "ca.pem"))
@@ -164,10 +164,10 @@ def test_a_client_certificate_can_be_demanded(files: Path) -> None:
             with running.connect(tls=client_context()) as nobody:
                 assert nobody.is_dropped()
         except ssl.SSLError:
-            pass  # TLS 1.2 tells during the handshake, 1.3 afterwards
+            pass  # TLS 1.2 reports it during the handshake, 1.3 afterwards
 
 
-def test_a_proxy_header_may_stand_before_tls() -> None:
+def test_a_proxy_header_may_precede_tls() -> None:
     settings = NetSettings(proxy_protocol_peers=("127.0.0.0/8",))
     with serving(Echo(), settings) as running:
         client = running.connect(tls=client_context(), first=proxy_v2("10.9.8.7", 55))
@@ -177,11 +177,14 @@ def test_a_proxy_header_may_stand_before_tls() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (TlsSettings(certificate="a.pem"), "go together"),
-        (TlsSettings(key="a.pem"), "go together"),
-        (TlsSettings(certificate="/nowhere/a.pem", key="/nowhere/b.pem"), "there is no TLS file `/nowhere/a.pem`"),
-        (TlsSettings(client_ca="/nowhere/ca.pem"), "there is no file of authorities `/nowhere/ca.pem`"),
-        (TlsSettings(require_client_certificate=True), "there is no file of their authorities"),
+        (TlsSettings(certificate="a.pem"), "needs its key: set both files or neither"),
+        (TlsSettings(key="a.pem"), "needs its key: set both files or neither"),
+        (
+            TlsSettings(certificate="/nowhere/a.pem", key="/nowhere/b.pem"),
+            "the TLS file `/nowhere/a.pem` does not exist",
+        ),
+        (TlsSettings(client_ca="/nowhere/ca.pem"), "the file of authorities `/nowhere/ca.pem` does not exist"),
+        (TlsSettings(require_client_certificate=True), "no file of their authorities is set"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: TlsSettings, message: str) -> None:
@@ -189,17 +192,17 @@ def test_settings_that_cannot_work_are_refused(settings: TlsSettings, message: s
         server_context(settings)
 
 
-def test_files_that_are_none_are_refused(tmp_path: Path, files: Path) -> None:
+def test_invalid_files_are_refused(tmp_path: Path, files: Path) -> None:
     text = tmp_path / "text.pem"
     text.write_text("hello")
     server = str(files / "server.pem")
-    with pytest.raises(NetSettingsInvalid, match="are no PEM certificate with its key"):
+    with pytest.raises(NetSettingsInvalid, match="are not a PEM certificate and its key"):
         server_context(TlsSettings(certificate=str(text), key=str(text)))
-    with pytest.raises(NetSettingsInvalid, match=r"are no PEM certificate with its key \(KEY_VALUES_MISMATCH\)"):
+    with pytest.raises(NetSettingsInvalid, match=r"are not a PEM certificate and its key \(KEY_VALUES_MISMATCH\)"):
         server_context(TlsSettings(certificate=server, key=str(files / "client.pem")))
-    with pytest.raises(NetSettingsInvalid, match="there is no TLS file `/nowhere`"):
+    with pytest.raises(NetSettingsInvalid, match="the TLS file `/nowhere` does not exist"):
         server_context(TlsSettings(certificate=server, key="/nowhere"))
-    with pytest.raises(NetSettingsInvalid, match="is no PEM file of certificates"):
+    with pytest.raises(NetSettingsInvalid, match="is not a PEM file of certificates"):
         server_context(TlsSettings(client_ca=str(text)))
 
 
@@ -229,7 +232,7 @@ def shake_hands(server: TlsSession, client: TlsSession) -> None:
     assert client.established
 
 
-def test_a_session_carries_bytes_both_ways_and_says_goodbye() -> None:
+def test_a_session_carries_bytes_both_ways_and_closes() -> None:
     context = server_context(TlsSettings())
     assert context is not None
     server, client = TlsSession(context), TlsSession(client_context(), server_side=False)
@@ -239,11 +242,11 @@ def test_a_session_carries_bytes_both_ways_and_says_goodbye() -> None:
     assert client.receive(server.encrypt(b"answer")) == b"answer"
     assert not server.ended
     last = client.encrypt(b"last")
-    assert server.receive(last + client.goodbye()) == b"last"
+    assert server.receive(last + client.close_notify()) == b"last"
     assert server.ended
 
 
-def test_a_goodbye_within_tls_ends_the_connection() -> None:
+def test_a_close_within_tls_ends_the_connection() -> None:
     app = Echo()
     with serving(app, tls()) as running:
         client = running.connect(tls=client_context())
@@ -254,14 +257,12 @@ def test_a_goodbye_within_tls_ends_the_connection() -> None:
         assert len(app.gone) == 1
 
 
-def test_every_process_has_a_throw_away_certificate_of_its_own() -> None:
+def test_every_process_has_its_own_temporary_certificate() -> None:
     shown = set()
     for _ in range(2):
-        context = server_context(TlsSettings())
-        assert context is not None
-        server, client = TlsSession(context), TlsSession(client_context(), server_side=False)
-        shake_hands(server, client)
-        certificate = x509.load_der_x509_certificate(client._ssl.getpeercert(binary_form=True) or b"")
+        with serving(Echo(), tls()) as running, running.connect(tls=client_context()) as client:
+            assert isinstance(client.socket, ssl.SSLSocket)
+            certificate = x509.load_der_x509_certificate(client.socket.getpeercert(binary_form=True) or b"")
         assert certificate.not_valid_before_utc < dt.datetime.now(dt.UTC) < certificate.not_valid_after_utc
         shown.add(certificate.serial_number)
     assert len(shown) == 2

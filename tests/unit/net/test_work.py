@@ -1,4 +1,4 @@
-"""Work that takes several turns is done before later requests of its connection, and beside those of others."""
+"""Work of several iterations delays later requests of its connection, and alternates with other connections."""
 
 from mqguard.remoting.command import Command
 from mqguard.remoting.frame import encode_reply
@@ -11,7 +11,7 @@ STEPS = 5
 
 
 class Working(Echo):
-    """Starts work for each large request, and goes on with it only when `is_free`."""
+    """Starts work for each large request, and continues it only when `is_free`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def test_work_ends_with_its_connection() -> None:
         assert app.steps == steps
 
 
-def test_what_was_asked_before_the_end_of_a_connection_is_answered() -> None:
+def test_requests_before_the_end_of_a_connection_are_answered() -> None:
     app = Working()
     with serving(app, settings()) as running, running.connect() as busy:
         busy.send(asking(1, BIG) + asking(2))
