@@ -12,7 +12,7 @@ from tests.fixtures.server import Server
 
 @pytest.fixture
 def user(admin: Run, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh user, named after the test."""
+    """Create a user for the test, and delete it afterwards."""
     name = f"user-{abs(hash(request.node.name)) % 100_000}"
     assert admin("user", "create", name, "--secret", "a-secret-of-tests").code == 0
     yield name
@@ -37,7 +37,7 @@ def entries(admin: Run, user: str) -> list[tuple[str, str, str, str, str]]:
 
 
 def rights(ended: CompletedCommand) -> list[tuple[str, str, str]]:
-    """Permissions that a change gave and took."""
+    """Return the permissions that a change gave and took."""
     assert ended.code == 0, ended.err
     (value,) = ended.lines
     return [

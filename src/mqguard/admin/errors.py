@@ -66,8 +66,8 @@ class PeerRefused(MqguardError):
         remark: Error message of the server.
     """
 
-    def __init__(self, code: int, remark: str) -> None:
-        super().__init__(": ".join(filter(None, (_name(code), remark.strip()))))
+    def __init__(self, code: int, remark: str, hint: str = "") -> None:
+        super().__init__(": ".join(filter(None, (_name(code), remark.strip(), hint))))
         self.code = code
         self.remark = remark
 

@@ -6,6 +6,7 @@ the operator has named or pinned it, or it runs in the process that the operator
 """
 
 import contextlib
+import functools
 import os
 import re
 import ssl
@@ -13,13 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from mqguard.admin.credentials import config_directory
 from mqguard.admin.errors import AddressInvalid, BrokerUnknown, PeerRefused
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
 from mqguard.model.text import visible
 from mqguard.net.client import RemotingClient, certificate_fingerprint
 from mqguard.net.tls import client_context
-from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, OwnCode, RequestCode
+from mqguard.remoting.codes import SERVER_VERSION, LanguageCode, OwnCode, RequestCode, ResponseCode
 from mqguard.remoting.command import Command
 from mqguard.remoting.headers.codec import Header, write
 
@@ -79,8 +81,7 @@ def default_path() -> Path:
     said = os.environ.get("MQGUARD_KNOWN_BROKERS")
     if said:
         return Path(said)
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "mqguard" / "known_brokers"
+    return config_directory() / "known_brokers"
 
 
 def read_pins(path: Path) -> dict[str, str]:
@@ -141,12 +142,14 @@ class ConnectionOptions(NamedTuple):
         tls: TLS context; None connects without encryption.
         timeout: Maximum seconds to wait for a connection and for each answer.
         known: Brokers that secrets and signatures may be sent to.
+        unsigned_hint: Added to the error if a server denies an unsigned request.
     """
 
     credentials: Credentials | None = None
     tls: ssl.SSLContext | None = None
     timeout: float = TIMEOUT_SECONDS
     known: KnownBrokers = KnownBrokers()
+    unsigned_hint: str = ""
 
 
 class Session:
@@ -166,9 +169,20 @@ class Session:
         self.address = address
         host, port = split(address)
         self._timeout = options.timeout
-        self._link = RemotingClient(
-            host, port, options.credentials, options.tls, options.timeout, fingerprint=fingerprint
+        self._hint = "" if options.credentials is not None else options.unsigned_hint
+        self._open = functools.partial(
+            RemotingClient, host, port, tls=options.tls, timeout=options.timeout, fingerprint=fingerprint
         )
+        self._link = self._open(credentials=options.credentials)
+
+    def sign_as(self, credentials: Credentials) -> None:
+        """Sign further requests with other credentials, after the secret of the own user has changed.
+
+        Raises:
+            LinkRefused: The server cannot be reached.
+        """
+        self._link.close()
+        self._link = self._open(credentials=credentials)
 
     def call(
         self,
@@ -196,7 +210,8 @@ class Session:
         command = Command(code, 0, 0, SERVER_VERSION, LanguageCode.PYTHON, None, ext, body)
         answer = self._link.call(command, self._timeout + more_seconds)
         if answer.code not in accept:
-            raise PeerRefused(answer.code, answer.remark or "")
+            hint = self._hint if answer.code == ResponseCode.NO_PERMISSION else ""
+            raise PeerRefused(answer.code, answer.remark or "", hint)
         return answer
 
     def close(self) -> None:
@@ -216,16 +231,19 @@ def split(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def tls_context(ca: Path | None) -> ssl.SSLContext:
+def tls_context(ca: Path | None, certificate: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
     """Return a TLS context for connections to servers.
 
     Args:
         ca: File with the trusted certificates; None accepts any certificate.
+        certificate: File with the certificate to show; None shows none.
+        key: File with its key; None if the file of the certificate has it.
 
     Raises:
-        NetSettingsInvalid: The file cannot be read.
+        NetSettingsInvalid: A file cannot be read.
     """
-    return client_context(None if ca is None else str(ca))
+    files = (None if file is None else str(file) for file in (ca, certificate, key))
+    return client_context(*files)
 
 
 def shown_fingerprint(address: str, context: ssl.SSLContext, timeout: float) -> str:

@@ -14,6 +14,7 @@ from mqguard import __version__
 from mqguard.cli import (
     acl,
     broker,
+    context,
     decisions,
     installation,
     messages,
@@ -35,6 +36,7 @@ COMMANDS: tuple[click.Command, ...] = (
     acl.acl,
     topic.topic,
     broker.broker,
+    context.context,
     decisions.explain,
     decisions.why,
     decisions.can,
@@ -67,8 +69,13 @@ class InOrder(click.Group):
     cls=InOrder,
     commands=list(COMMANDS),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 denied or failed, 2 invalid usage or configuration, 3 server not reachable, "
-    "4 not found, 130 interrupted.",
+    epilog="""Exit codes: 0 done, 1 denied or failed, 2 invalid usage or configuration, 3 server not reachable,
+    4 not found, 130 interrupted.
+
+    Environment variables, besides those of options: MQGUARD_CONTEXTS (the file of contexts), MQGUARD_KNOWN_BROKERS
+    (the file of pinned brokers), XDG_CONFIG_HOME (their directory), ROCKETMQ_HOME (a place of tools.yml),
+    MQGUARD_SEALING_KEY (the key of stored secrets), MQGUARD_TRACEBACK (show the traceback of an unexpected error).
+    A server also reads every key of broker.conf, such as MQGUARD_LISTEN_PORT for `listenPort`.""",
 )
 @click.version_option(message="%(version)s", package_name="mqguard", version=__version__)
 def mqguard() -> None:

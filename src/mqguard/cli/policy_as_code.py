@@ -1,7 +1,7 @@
 """`mqguard export`, `mqguard plan`, `mqguard apply`: users and policies as a file under version control."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,11 +150,24 @@ def apply(
             found = apply_to_brokers(file, brokers, options)
             plans = {broker.name: one for broker, one in zip(brokers, found, strict=True)}
         sender = connection.credentials()
+        _follow_own_secret(connection, found)
     emit(
         {"applied": list(plans), "plans": {name: _plan_json(found) for name, found in plans.items()}},
         _plans_text(plans, sender),
         as_json=as_json,
     )
+
+
+def _follow_own_secret(connection: Connection, plans: "Iterable[Plan]") -> None:
+    """Keep the caller's own secret in step, if a plan has set it."""
+    from mqguard.auth.ports import PutUser
+
+    own = connection.credentials()
+    for found in plans:
+        for change in found.without_kept_secrets():
+            if own is not None and isinstance(change, PutUser) and change.user.name == own.name and change.user.secrets:
+                connection.follow_secret(own.name, change.user.secrets[0].secret)
+                return
 
 
 def _pairs(confirmed: tuple[str, ...]) -> frozenset[tuple[str, str]]:

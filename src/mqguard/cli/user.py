@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mqguard.cli.acl import advice_about, show_changes
-from mqguard.cli.connection import FORMS, Connection, new_secret, with_connection
+from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.secret_options import FORMS, new_secret
 from mqguard.cli.task_options import tasks_of, with_tasks
 from mqguard.errors import NotFound
 
@@ -126,6 +127,8 @@ def update(
 
     def store(_broker: str, session: "Session", _before: object) -> None:
         users.update(session, name, secret=chosen, user_type=kind, status=status)
+        if chosen is not None:
+            connection.follow_secret(name, chosen, session)
 
     with connection.client() as client:
         changes = change_user(client, connection.cluster, name, store)
@@ -166,6 +169,8 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
         try:
             for broker in brokers:
                 users.rotate(client.at(broker.address), name, chosen, keep_ms)
+                if not done:
+                    connection.follow_secret(name, chosen)
                 done.append(broker.name)
         except MqguardError:
             # Some brokers use the new secret: print a random one, so that the operator can set it at the others.

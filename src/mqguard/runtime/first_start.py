@@ -6,12 +6,9 @@ The file has the form of Apache's `conf/tools.yml`, so that `mqadmin` signs with
 import os
 from pathlib import Path
 
-from mqguard.auth.user import Secret
+from mqguard.admin.credentials import CREDENTIALS_FILE, CredentialsInvalid, read_credentials_file
 from mqguard.config.secret import Credentials
 from mqguard.runtime.errors import StartFailed
-
-CREDENTIALS_FILE = "tools.yml"
-"""Within the data directory."""
 
 ADMIN = "admin"
 """The name of the super user that is made when there is none."""
@@ -43,11 +40,8 @@ def save_credentials(directory: Path, credentials: Credentials) -> Path:
 
 
 def read_credentials(directory: Path) -> Credentials | None:
-    """The credentials that the first start left in a data directory, None if there are none to read."""
+    """Return the credentials that the first start left in a data directory, None if there are none to read."""
     try:
-        text = (directory / CREDENTIALS_FILE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_credentials_file(directory / CREDENTIALS_FILE)
+    except CredentialsInvalid:
         return None
-    found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
-    name, secret = found.get("accessKey", ""), found.get("secretKey", "")
-    return Credentials(name, Secret(secret)) if name and secret else None

@@ -11,7 +11,7 @@ from mqguard.admin.policy_files import MAX_SECRET_BYTES, resolver, variables
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.user import Secret
-from mqguard.cli.connection import new_secret, read_secret
+from mqguard.cli.secret_options import new_secret, read_secret
 from mqguard.config.secret import weakness
 from tests.unit.cli.policy_run import run
 
