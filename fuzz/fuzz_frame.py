@@ -16,13 +16,12 @@ import traceback
 
 from mqguard.net import proxy_protocol
 from mqguard.remoting import frame, lenient_json
-from mqguard.remoting.bodies import access, clients, codec, groups, route, topics
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import BodyInvalid, HeaderInvalid, RemoteProtocolError
+from mqguard.remoting.bodies import access, clients, codec, groups, topics
+from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid, RemoteProtocolError
 from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.pull import PullHeader
 from mqguard.remoting.headers.send import read_send
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 
 MAX_FRAME = 65_536
 
@@ -34,8 +33,8 @@ BODIES = (
     groups.ConsumeStats,
     groups.GroupConfigBody,
     groups.ResetOffsets,
-    route.RegisterBrokerBody,
-    route.TopicRouteData,
+    topics.RegisterBrokerBody,
+    topics.TopicRouteData,
     topics.TopicStats,
 )
 

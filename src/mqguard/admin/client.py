@@ -8,10 +8,9 @@ from mqguard.admin.session import ConnectionOptions, Session
 from mqguard.config.secret import Credentials
 from mqguard.net.errors import LinkRefused
 from mqguard.remoting.bodies.codec import decode_leniently
-from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, TopicRouteData
+from mqguard.remoting.bodies.topics import BrokerData, ClusterInfo, TopicRouteData
 from mqguard.remoting.codes import RequestCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import BodyInvalid
+from mqguard.remoting.command import BodyInvalid, Command
 from mqguard.remoting.headers.route import OWN_BROKERS, OwnBrokersHeader, OwnRouteHeader
 
 MASTER = 0

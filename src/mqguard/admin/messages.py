@@ -14,9 +14,9 @@ from mqguard.model.peer import packed_address
 from mqguard.model.record import COMPRESSED, COMPRESSION_MASK, MULTI_TAGS, UniqueIds
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.offsets import OffsetAnswer, QueryOffsetHeader, UpdateOffsetHeader
 from mqguard.remoting.headers.pull import SUBSCRIPTION, PullAnswer, PullHeader
 from mqguard.remoting.headers.send import SendAnswer, SendHeaderV2
+from mqguard.remoting.headers.topics import OffsetAnswer, QueryOffsetHeader, UpdateOffsetHeader
 
 PRODUCER_GROUP = "mqguard-cli"
 PAUSE_SECONDS = 0.1

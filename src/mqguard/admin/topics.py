@@ -11,9 +11,7 @@ from mqguard.admin.session import Session
 from mqguard.errors import NotFound
 from mqguard.model import names
 from mqguard.model.topic import MESSAGE_TYPE, PERM_INHERIT, PERM_READ, PERM_WRITE, TopicConfig
-from mqguard.remoting.bodies.route import ClusterInfo
-from mqguard.remoting.bodies.tables import TopicList
-from mqguard.remoting.bodies.topics import TopicConfigBody
+from mqguard.remoting.bodies.topics import ClusterInfo, TopicConfigBody, TopicList
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.headers.groups import DeleteGroupHeader
 from mqguard.remoting.headers.route import DeleteTopicHeader

@@ -26,8 +26,7 @@ from mqguard.guard.errors import Refused
 from mqguard.model.record import RecordInvalid
 from mqguard.model.topic import AttributesInvalid
 from mqguard.remoting.codes import ResponseCode
-from mqguard.remoting.command import Command, Reply
-from mqguard.remoting.errors import BodyInvalid, HeaderInvalid, LocalProtocolError
+from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid, LocalProtocolError, Reply
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
 

@@ -22,9 +22,9 @@ from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode
 from mqguard.remoting.command import Command, Reply
-from mqguard.remoting.exact import FORMS, check_exact
 from mqguard.remoting.frame import encode_reply
 from mqguard.remoting.link import Link
+from mqguard.remoting.signed_content import FORMS, check_exact
 
 _LOG = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from mqguard.guard.settings import GuardSettings, Strategy, codes_of
 from mqguard.model.peer import Channel, Peer
 from mqguard.model.process import Clock
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 
 MAX_USERS_PER_CHANNEL = 16
 """Maximum number of users that the stateful strategy caches for one connection."""

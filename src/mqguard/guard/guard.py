@@ -36,7 +36,7 @@ from mqguard.guard.settings import GuardSettings, WhenAuditFull, codes_of
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE
+from mqguard.remoting.signed_content import ACCESS_KEY, SIGNATURE
 
 _LOG = logging.getLogger(__name__)
 

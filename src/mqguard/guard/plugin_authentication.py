@@ -14,7 +14,7 @@ from mqguard.guard.settings import GuardSettings, codes_of
 from mqguard.model.peer import Peer
 from mqguard.model.process import Clock
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 
 REFUSED = "plugin-refused"
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from mqguard.dispatch.request import Handler, Request
 from mqguard.remoting.bodies.codec import encode
-from mqguard.remoting.bodies.tables import KvBody
+from mqguard.remoting.bodies.topics import KvBody
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write

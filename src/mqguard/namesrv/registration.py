@@ -19,11 +19,9 @@ from mqguard.model.topic import MAX_QUEUES, DataVersion, TopicConfig
 from mqguard.namesrv.kv import ORDER_NAMESPACE, KvTable
 from mqguard.namesrv.route_table import BROKER_LIFE_MS, Registration, RouteTable, layout_of
 from mqguard.remoting.bodies.codec import decode, decode_table, encode
-from mqguard.remoting.bodies.route import MemberGroup, MemberGroupBody, RegisterBrokerBody
-from mqguard.remoting.bodies.tables import DataVersionBody, KvBody
+from mqguard.remoting.bodies.topics import DataVersionBody, KvBody, MemberGroup, MemberGroupBody, RegisterBrokerBody
 from mqguard.remoting.codes import RequestCode, ResponseCode
-from mqguard.remoting.command import Reply
-from mqguard.remoting.errors import BodyInvalid
+from mqguard.remoting.command import BodyInvalid, Reply
 from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.route import (
     AddedAnswer,

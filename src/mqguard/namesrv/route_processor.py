@@ -16,8 +16,7 @@ from mqguard.namesrv.route_table import (
     in_zone,
 )
 from mqguard.remoting.bodies.codec import decode, encode
-from mqguard.remoting.bodies.route import BrokerData, ClusterInfo, QueueData, TopicRouteData
-from mqguard.remoting.bodies.tables import TopicList
+from mqguard.remoting.bodies.topics import BrokerData, ClusterInfo, QueueData, TopicList, TopicRouteData
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write

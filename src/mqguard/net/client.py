@@ -14,10 +14,9 @@ from mqguard.auth.authentication import sign
 from mqguard.config.secret import Credentials
 from mqguard.net.errors import LinkClosed, LinkRefused, LinkTimeout
 from mqguard.remoting.codes import SERVER_VERSION, ResponseCode
-from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.command import Command, RemoteProtocolError, Reply
 from mqguard.remoting.connection import Answered, Asked, ClientConnection
-from mqguard.remoting.errors import RemoteProtocolError
-from mqguard.remoting.signing import ACCESS_KEY, SIGNATURE, signed_content
+from mqguard.remoting.signed_content import ACCESS_KEY, SIGNATURE, signed_content
 
 _CHUNK = 256 * 1024
 

@@ -27,7 +27,7 @@ from mqguard.net.scheduler import (
     smaller_batch,
 )
 from mqguard.net.settings import TlsMode
-from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
+from mqguard.remoting.command import FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply
 
 _LARGE: Final = 64 * 1024

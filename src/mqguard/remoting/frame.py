@@ -12,10 +12,17 @@ All numbers are big-endian (Apache: `RemotingCommand`).
 import struct
 from typing import Final
 
-from mqguard.remoting import header_binary, header_json
 from mqguard.remoting.body_limits import FrameLimits
-from mqguard.remoting.command import NO_EXT, Command
-from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.command import NO_EXT, Command, FrameRefused, LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.header import (
+    read_binary_header,
+    read_binary_start,
+    read_json_header,
+    read_json_start,
+    write_binary_header,
+    write_json_header,
+    write_json_reply,
+)
 
 DEFAULT_MAX_FRAME: Final = 16 * 1024 * 1024
 """Maximum frame size in bytes that Java peers accept by default (`com.rocketmq.remoting.frameMaxLength`)."""
@@ -36,7 +43,7 @@ _MAX_LENGTH: Final = 0x7FFFFFFF
 _NO_LIMITS: Final = FrameLimits(MAX_HEADER, _LONGEST_HEADER, _MAX_LENGTH, {}, _MAX_LENGTH, _MAX_LENGTH)
 _ALL: Final = _MAX_LENGTH
 
-_read_json = header_json.read
+_read_json = read_json_header
 _unpack_prefix = _PREFIX.unpack_from
 _pack_prefix = _PREFIX.pack
 
@@ -195,7 +202,7 @@ class FrameReader:
                 raise _too_many_fields(command, max_fields)
             return command
         if form == BINARY:
-            return header_binary.read(header, body, max_fields)
+            return read_binary_header(header, body, max_fields)
         raise RemoteProtocolError(f"unknown header form {form}: 0 is JSON, 1 is binary")
 
     def _check_body(self, command: Command, size: int) -> None:
@@ -306,7 +313,7 @@ class FrameReader:
 def _header_too_long(word: int, start: bytes, limit: int) -> RemoteProtocolError:
     """Return an error that can be answered, if the start of the header identifies the request."""
     why = f"the frame's header length {word & _LONGEST_HEADER} is over the limit of {limit} bytes"
-    read_start = {JSON: header_json.read_start, BINARY: header_binary.read_start}.get(word >> 24)
+    read_start = {JSON: read_json_start, BINARY: read_binary_start}.get(word >> 24)
     request = read_start(start[:HEADER_START]) if read_start is not None else None
     return RemoteProtocolError(why) if request is None else FrameRefused(why, request)
 
@@ -333,7 +340,7 @@ def encode_reply(
     """
     if not -32768 <= code <= 32767:
         raise LocalProtocolError(f"response code {code} does not fit 16 bits, the maximum of Go clients")
-    return _frame(JSON, header_json.write_reply(opaque, code, ext, remark), body)
+    return _frame(JSON, write_json_reply(opaque, code, ext, remark), body)
 
 
 def encode_request(command: Command) -> bytes:
@@ -342,7 +349,7 @@ def encode_request(command: Command) -> bytes:
     Raises:
         LocalProtocolError: The header does not fit, or a text has no UTF-8 form.
     """
-    return _frame(JSON, header_json.write(command), command.body)
+    return _frame(JSON, write_json_header(command), command.body)
 
 
 def encode_binary(command: Command) -> bytes:
@@ -351,7 +358,7 @@ def encode_binary(command: Command) -> bytes:
     Raises:
         LocalProtocolError: A number or a text does not fit its field.
     """
-    return _frame(BINARY, header_binary.write(command), command.body)
+    return _frame(BINARY, write_binary_header(command), command.body)
 
 
 def _frame(form: int, header: bytes, body: bytes) -> bytes:

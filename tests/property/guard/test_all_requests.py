@@ -16,7 +16,7 @@ from mqguard.dispatch.request import INTERNAL
 from mqguard.dispatch.router import UNCHECKED
 from mqguard.model import names
 from mqguard.remoting.codes import FLAG_ONEWAY, OwnCode, RequestCode, ResponseCode
-from mqguard.remoting.exact import FORMS
+from mqguard.remoting.signed_content import FORMS
 from tests.unit.broker.conftest import answer_to
 from tests.unit.broker.test_any_input import BODIES, GOOD, NAMES, STRICT, USUAL, VALUES, furnish
 from tests.unit.namesrv.conftest import Directory

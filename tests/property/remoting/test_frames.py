@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.remoting.body_limits import FrameLimits
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import FrameRefused, RemoteProtocolError
+from mqguard.remoting.command import Command, FrameRefused, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_binary, encode_reply, encode_request
 
 MAX_FRAME = 4096

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 
 names = st.sampled_from(["AccessKey", "Signature", "_UNIQUE_KEY_QUERY", "a", "b", "ReqT"]) | st.text(max_size=4)
 

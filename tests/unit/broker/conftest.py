@@ -23,7 +23,7 @@ from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.fixtures.clock import ManualClock

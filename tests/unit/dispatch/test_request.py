@@ -12,7 +12,7 @@ from mqguard.engine.errors import EngineError, NoSuchTopic
 from mqguard.errors import MqguardError
 from mqguard.guard.errors import Refused
 from mqguard.remoting.codes import ResponseCode
-from mqguard.remoting.errors import HeaderInvalid
+from mqguard.remoting.command import HeaderInvalid
 
 OWN_CODE = {Refused, RequestRefused}
 """Errors that carry their response code."""

@@ -11,7 +11,7 @@ from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticat
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 from mqguard.testing.plugin_guard import PEER, signed
 from tests.fixtures.links import channel
 from tests.unit.guard.plugins import Relying, Scripted, guarded, reason

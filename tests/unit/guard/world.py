@@ -16,7 +16,7 @@ from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.metrics import Metrics
 from tests.fixtures.clock import ManualClock

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mqguard.model.topic import DataVersion, TopicConfig
 from mqguard.namesrv import registration
 from mqguard.namesrv.registration import read_registration
-from mqguard.remoting.errors import BodyInvalid
+from mqguard.remoting.command import BodyInvalid
 
 
 def part(data):

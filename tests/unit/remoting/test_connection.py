@@ -3,9 +3,8 @@
 import pytest
 
 from mqguard.remoting.codes import SERVER_VERSION
-from mqguard.remoting.command import Command, Reply
+from mqguard.remoting.command import Command, RemoteProtocolError, Reply
 from mqguard.remoting.connection import Answered, Asked, ClientConnection
-from mqguard.remoting.errors import RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_reply, encode_request
 
 

@@ -3,9 +3,8 @@
 import pytest
 
 from mqguard.remoting.codes import RequestCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import BodyInvalid, HeaderInvalid
-from mqguard.remoting.exact import FORMS, check_exact
+from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid
+from mqguard.remoting.signed_content import FORMS, check_exact
 
 HOOKS = {"AccessKey": "root", "Signature": "s", "nsd": "true", "oway": "false", "__ZONE_NAME": "hz-1", "ReqT": "0"}
 """What Java's hooks add to a request."""

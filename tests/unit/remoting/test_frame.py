@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from mqguard.remoting.body_limits import FrameLimits, anonymous_limits, authenticated_limits
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import FrameRefused, LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.command import Command, FrameRefused, LocalProtocolError, RemoteProtocolError
 from mqguard.remoting.frame import FrameReader, encode_binary, encode_reply, encode_request
 
 BINARY_105 = bytes.fromhex(

@@ -5,9 +5,8 @@ import struct
 import pytest
 
 from mqguard.remoting.codes import LanguageCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import LocalProtocolError, RemoteProtocolError
-from mqguard.remoting.header_binary import read, write
+from mqguard.remoting.command import Command, LocalProtocolError, RemoteProtocolError
+from mqguard.remoting.header import read_binary_header, write_binary_header
 
 FIXED = struct.pack(">hBhii", 10, 9, 479, 7, 2)
 
@@ -15,12 +14,12 @@ FIXED = struct.pack(">hBhii", 10, 9, 479, 7, 2)
 def test_all_parts_are_read() -> None:
     data = FIXED + b"\x00\x00\x00\x02hi" + b"\x00\x00\x00\x0c" + b"\x00\x03abc" + b"\x00\x00\x00\x03def"
     command = Command(10, 7, 2, 479, LanguageCode.GO, "hi", {"abc": "def"}, b"body")
-    assert read(data, b"body") == command
-    assert write(command) == data
+    assert read_binary_header(data, b"body") == command
+    assert write_binary_header(command) == data
 
 
 def test_an_unknown_language_is_other() -> None:
-    assert read(struct.pack(">hBhii", 10, 200, 0, 0, 0) + bytes(8), b"").language == LanguageCode.OTHER
+    assert read_binary_header(struct.pack(">hBhii", 10, 200, 0, 0, 0) + bytes(8), b"").language == LanguageCode.OTHER
 
 
 @pytest.mark.parametrize(
@@ -42,16 +41,16 @@ def test_an_unknown_language_is_other() -> None:
 )  # fmt: skip
 def test_what_does_not_add_up_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        read(data, b"")
+        read_binary_header(data, b"")
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("command", [Command(200050), Command(1, version=40000), Command(1, ext={"k" * 40000: ""})])
 def test_what_does_not_fit_is_not_written(command: Command) -> None:
     with pytest.raises(LocalProtocolError, match="does not fit 16 bits"):
-        write(command)
+        write_binary_header(command)
 
 
 def test_half_a_surrogate_pair_is_not_written() -> None:
     with pytest.raises(LocalProtocolError, match="half a surrogate pair"):
-        write(Command(1, remark="\udc00"))
+        write_binary_header(Command(1, remark="\udc00"))

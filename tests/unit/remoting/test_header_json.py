@@ -3,9 +3,8 @@
 import pytest
 
 from mqguard.remoting.codes import LanguageCode
-from mqguard.remoting.command import NO_EXT, Command
-from mqguard.remoting.errors import RemoteProtocolError
-from mqguard.remoting.header_json import MAX_LENIENT, read, write
+from mqguard.remoting.command import NO_EXT, Command, RemoteProtocolError
+from mqguard.remoting.header import MAX_LENIENT, read_json_header, write_json_header
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ from mqguard.remoting.header_json import MAX_LENIENT, read, write
     ],
 )  # fmt: skip
 def test_what_peers_send_is_read(header: bytes, command: Command) -> None:
-    assert read(header, b"") == command
+    assert read_json_header(header, b"") == command
 
 
 @pytest.mark.parametrize(
@@ -70,33 +69,33 @@ def test_what_peers_send_is_read(header: bytes, command: Command) -> None:
 )  # fmt: skip
 def test_what_nobody_can_read_is_refused(header: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        read(header, b"")
+        read_json_header(header, b"")
     assert str(caught.value) == message
 
 
 def test_no_ext_costs_no_dict() -> None:
-    assert read(b'{"code":1,"extFields":{}}', b"").ext is NO_EXT
+    assert read_json_header(b'{"code":1,"extFields":{}}', b"").ext is NO_EXT
 
 
 def test_an_unknown_language_number_is_written_as_other() -> None:
-    assert b'"language":"OTHER"' in write(Command(1, language=77))
+    assert b'"language":"OTHER"' in write_json_header(Command(1, language=77))
 
 
 def test_a_request_is_written_with_all_that_it_says() -> None:
     command = Command(310, 5, 2, 513, LanguageCode.GO, "é", {"a": "\x01\x02"})
-    assert read(write(command), b"") == command
+    assert read_json_header(write_json_header(command), b"") == command
 
 
 def test_a_long_header_is_not_read_leniently() -> None:
     """What only the slow reader could read is bounded more tightly; strict JSON of that size is read."""
     value = "x" * MAX_LENIENT
 
-    assert read(b'{"code":1,"extFields":{"a":"%s"}}' % value.encode(), b"").ext == {"a": value}
+    assert read_json_header(b'{"code":1,"extFields":{"a":"%s"}}' % value.encode(), b"").ext == {"a": value}
     with pytest.raises(RemoteProtocolError, match="may have at most"):
-        read(b'{\'code\':1,"extFields":{"a":"%s"}}' % value.encode(), b"")
+        read_json_header(b'{\'code\':1,"extFields":{"a":"%s"}}' % value.encode(), b"")
 
 
 def test_a_header_of_many_parts_is_not_read_leniently() -> None:
-    assert read(b"{'code':1,x:[%s]}" % (b"0," * 900), b"").code == 1
+    assert read_json_header(b"{'code':1,x:[%s]}" % (b"0," * 900), b"").code == 1
     with pytest.raises(RemoteProtocolError, match="more than 1000 values"):
-        read(b"{'code':1,x:[%s]}" % (b"0," * 2_000), b"")
+        read_json_header(b"{'code':1,x:[%s]}" % (b"0," * 2_000), b"")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 
 RECORDED = Path(__file__).parents[2] / "vectors" / "signatures.jsonl.gz"
 

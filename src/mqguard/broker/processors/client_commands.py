@@ -20,11 +20,10 @@ from mqguard.model.record import parse_offset_id
 from mqguard.remoting.bodies.codec import MessageQueue, decode_table, encode
 from mqguard.remoting.bodies.groups import ConsumerStatus
 from mqguard.remoting.codes import RequestCode, ResponseCode
-from mqguard.remoting.command import Command, Reply
-from mqguard.remoting.errors import BodyInvalid
-from mqguard.remoting.headers.clients import ConsumeDirectlyHeader, RunningInfoHeader
+from mqguard.remoting.command import BodyInvalid, Command, Reply
 from mqguard.remoting.headers.codec import Header, read, write
-from mqguard.remoting.headers.offsets import ConsumerStatusHeader
+from mqguard.remoting.headers.groups import ConsumeDirectlyHeader, RunningInfoHeader
+from mqguard.remoting.headers.topics import ConsumerStatusHeader
 
 
 class ClientCommandProcessor:

@@ -29,8 +29,8 @@ from mqguard.remoting.bodies.clients import (
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.clients import ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader
 from mqguard.remoting.headers.codec import read
+from mqguard.remoting.headers.groups import ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader
 
 MAX_GROUPS = 1_000
 """Most groups of one connection: a process has a handful, and each costs memory here."""

@@ -16,7 +16,7 @@ from mqguard.remoting.bodies.groups import ResetOffsets
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write
-from mqguard.remoting.headers.offsets import (
+from mqguard.remoting.headers.topics import (
     CloneOffsetHeader,
     MaxOffsetHeader,
     QueryOffsetHeader,

@@ -11,7 +11,7 @@ from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write
-from mqguard.remoting.headers.lookup import QueryMessageAnswer, QueryMessageHeader, ViewMessageHeader
+from mqguard.remoting.headers.pull import QueryMessageAnswer, QueryMessageHeader, ViewMessageHeader
 from mqguard.remoting.headers.send import SendBackHeader
 
 

@@ -15,7 +15,7 @@ from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.groups import ConsumeStats, ConsumeStatsList, TimeSpans
-from mqguard.remoting.bodies.tables import TopicList
+from mqguard.remoting.bodies.topics import TopicList
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read

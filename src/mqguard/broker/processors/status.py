@@ -10,7 +10,7 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.model.process import Clock
 from mqguard.remoting.bodies.codec import encode
-from mqguard.remoting.bodies.tables import DataVersionBody, KvBody
+from mqguard.remoting.bodies.topics import DataVersionBody, KvBody
 from mqguard.remoting.codes import SERVER_VERSION, RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 

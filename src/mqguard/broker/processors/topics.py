@@ -8,8 +8,15 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.model.topic import TopicConfig, change_attributes
 from mqguard.remoting.bodies.codec import decode, encode
-from mqguard.remoting.bodies.tables import GroupList, TopicList
-from mqguard.remoting.bodies.topics import QueueStats, TopicConfigBody, TopicConfigs, TopicStats, TopicTable
+from mqguard.remoting.bodies.topics import (
+    GroupList,
+    QueueStats,
+    TopicConfigBody,
+    TopicConfigs,
+    TopicList,
+    TopicStats,
+    TopicTable,
+)
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read, write

@@ -16,8 +16,7 @@ from mqguard.guard.context import RequiredPermission, RequiredPermissions
 from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.topic_ownership import too_many
 from mqguard.remoting.bodies.codec import Body, decode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import BodyInvalid
+from mqguard.remoting.command import BodyInvalid, Command
 
 T = TypeVar("T")
 

@@ -23,8 +23,7 @@ from mqguard.guard.requirements.topic_ownership import (
     require_name,
 )
 from mqguard.model.text import is_blank
-from mqguard.remoting.bodies.assignment import QueryAssignment
-from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch
+from mqguard.remoting.bodies.clients import CheckClient, ConsumerData, HeartbeatData, LockBatch, QueryAssignment
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 

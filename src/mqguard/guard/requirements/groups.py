@@ -18,7 +18,7 @@ from mqguard.guard.requirements.row import (
     topic,
 )
 from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, group_need, missing
-from mqguard.remoting.bodies.assignment import RequestMode
+from mqguard.remoting.bodies.clients import RequestMode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command

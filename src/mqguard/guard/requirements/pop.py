@@ -17,7 +17,7 @@ from mqguard.guard.requirements.row import (
     topic,
 )
 from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, missing, popped
-from mqguard.remoting.bodies.assignment import BatchAck
+from mqguard.remoting.bodies.clients import BatchAck
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar, cast
 import msgspec
 
 from mqguard.remoting import lenient_json
-from mqguard.remoting.errors import BodyInvalid, LocalProtocolError
+from mqguard.remoting.command import BodyInvalid, LocalProtocolError
 from mqguard.remoting.lenient_json import Json, Key, LenientJsonError, ObjectKey
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from mqguard.model.topic import DataVersion, SubscriptionGroupConfig
 from mqguard.remoting.bodies.codec import Body, MessageQueue
-from mqguard.remoting.bodies.tables import DataVersionBody
+from mqguard.remoting.bodies.topics import DataVersionBody
 
 
 class GroupConfigBody(Body):

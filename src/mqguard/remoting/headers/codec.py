@@ -5,7 +5,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from mqguard.remoting.errors import HeaderInvalid
+from mqguard.remoting.command import HeaderInvalid
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

@@ -10,7 +10,7 @@ from mqguard.guard.errors import NeedUnclear
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import ACCESS_KEY
+from mqguard.remoting.signed_content import ACCESS_KEY
 from mqguard.testing.vectors.bodies import error
 
 Json = dict[str, Any]

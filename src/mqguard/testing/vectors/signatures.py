@@ -10,7 +10,7 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.ports import Metadata
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
-from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
+from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 from mqguard.testing.vectors.bodies import error
 
 Json = dict[str, Any]

@@ -20,7 +20,7 @@ from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.link import WorkQueue
-from mqguard.remoting.signing import ACCESS_KEY
+from mqguard.remoting.signed_content import ACCESS_KEY
 from mqguard.store.metadata.memory import MemoryMetadataStore
 
 Json = dict[str, Any]

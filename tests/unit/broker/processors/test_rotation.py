@@ -12,7 +12,7 @@ from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.settings import Strategy
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command
-from mqguard.remoting.signing import signed_content
+from mqguard.remoting.signed_content import signed_content
 from tests.unit.broker.conftest import SECRET, House
 
 NEW = "the new secret of alice"

@@ -17,7 +17,7 @@ from mqguard.remoting.bodies.codec import (
     encode,
 )
 from mqguard.remoting.bodies.groups import ConsumerStatus
-from mqguard.remoting.errors import BodyInvalid, LocalProtocolError
+from mqguard.remoting.command import BodyInvalid, LocalProtocolError
 
 
 class Inner(Body):

@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.model.topic import DataVersion, SubscriptionGroupConfig, TopicConfig
-from mqguard.remoting.bodies import access, assignment, clients, groups, route, tables, topics
+from mqguard.remoting.bodies import access, clients, groups, topics
 from mqguard.remoting.bodies.codec import MessageQueue, decode, encode
 
 MQ = MessageQueue("T", "b", 3)
@@ -12,18 +12,18 @@ SUBSCRIPTION = clients.SubscriptionData("T", "TagA", ["TagA"], [2598919], 1, "TA
 VECTORS = [
     (
         b'{"cluster":"c","brokerName":"b","brokerAddrs":{"0":"10.0.0.1:10911","1":"h:2"},"enableActingMaster":false}',
-        route.BrokerData("c", "b", {0: "10.0.0.1:10911", 1: "h:2"}),
+        topics.BrokerData("c", "b", {0: "10.0.0.1:10911", 1: "h:2"}),
     ),
     (
         (
             b'{"brokerAddrTable":{"b":{"cluster":"c","brokerName":"b","brokerAddrs":{"0":"a:1"},"enableActingMaster":true,'
             b'"zoneName":"z"}},"clusterAddrTable":{"c":["b"]}}'
         ),
-        route.ClusterInfo({"b": route.BrokerData("c", "b", {0: "a:1"}, True, "z")}, {"c": ["b"]}),
+        topics.ClusterInfo({"b": topics.BrokerData("c", "b", {0: "a:1"}, True, "z")}, {"c": ["b"]}),
     ),
-    (b'{"topicList":["a","b"]}', tables.TopicList(["a", "b"])),
-    (b'{"table":{"k":"v"}}', tables.KvBody({"k": "v"})),
-    (b'{"groupList":["g"]}', tables.GroupList(["g"])),
+    (b'{"topicList":["a","b"]}', topics.TopicList(["a", "b"])),
+    (b'{"table":{"k":"v"}}', topics.KvBody({"k": "v"})),
+    (b'{"groupList":["g"]}', topics.GroupList(["g"])),
     (b'{"consumerIdList":["c1","c2"]}', clients.ConsumerIdList(["c1", "c2"])),
     (
         (
@@ -73,11 +73,11 @@ VECTORS = [
     ),
     (
         b'{"messageQueueAssignments":[{"messageQueue":{"topic":"T","brokerName":"b","queueId":3},"mode":"PULL"}]}',
-        assignment.Assignments([assignment.Assignment(MQ)]),
+        clients.Assignments([clients.Assignment(MQ)]),
     ),
     (
         b'{"brokerName":"b","acks":[{"c":"g","t":"T","r":"0","so":5,"q":3,"rq":1,"pt":9,"it":60000,"b":"Aw=="}]}',
-        assignment.BatchAck("b", [assignment.AckGroup("g", "T", "0", 5, 3, 1, 9, 60000, "Aw==")]),
+        clients.BatchAck("b", [clients.AckGroup("g", "T", "0", 5, 3, 1, 9, 60000, "Aw==")]),
     ),
     (
         (
@@ -104,7 +104,7 @@ def test_it_is_written_and_read_in_its_form(text: bytes, body: object) -> None:
 
 def test_the_route_of_an_old_server_is_read() -> None:
     text = b'{"brokerDatas":[{"brokerAddrs":{0:"a:1"},"brokerName":"b","cluster":"c"}],"queueDatas":[]}'
-    assert decode(text, route.TopicRouteData).broker_datas[0].broker_addrs == {0: "a:1"}
+    assert decode(text, topics.TopicRouteData).broker_datas[0].broker_addrs == {0: "a:1"}
 
 
 def test_a_java_heartbeat_is_read() -> None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from mqguard.remoting.errors import HeaderInvalid
+from mqguard.remoting.command import HeaderInvalid
 from mqguard.remoting.headers.codec import Header, Int32, Int64, read, write
 
 

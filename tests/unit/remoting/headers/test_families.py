@@ -8,12 +8,11 @@ import pytest
 
 from mqguard.remoting import headers
 from mqguard.remoting.codes import RequestCode
-from mqguard.remoting.errors import HeaderInvalid
+from mqguard.remoting.command import HeaderInvalid
 from mqguard.remoting.headers.codec import Header, read, write
-from mqguard.remoting.headers.lookup import QueryMessageHeader
-from mqguard.remoting.headers.offsets import ResetOffsetHeader
-from mqguard.remoting.headers.pull import PullAnswer
+from mqguard.remoting.headers.pull import PullAnswer, QueryMessageHeader
 from mqguard.remoting.headers.send import SendAnswer, SendHeader, read_send
+from mqguard.remoting.headers.topics import ResetOffsetHeader
 
 MODULES = [
     importlib.import_module(f"{headers.__name__}.{found.name}") for found in pkgutil.iter_modules(headers.__path__)

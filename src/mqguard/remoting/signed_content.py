@@ -1,18 +1,71 @@
-"""Requests of a fixed form: a signature covers values without their names, so every value must be read.
+"""The signed content of a request, and the requests of a fixed form, whose every value must be read.
 
-The signed text of a request is its values in the order of their names, then its body. A request with a free field could
-contain the signed text of another request: a message that a Super user sent would become `create a Super user`.
+The signed text of a request is its values in the order of their names, then its body; it does not cover the names. A
+request with a free field could contain the signed text of another request: a message that a Super user sent would
+become `create a Super user`.
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from mqguard.remoting.codes import OwnCode, RequestCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.errors import BodyInvalid, HeaderInvalid
-from mqguard.remoting.signing import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE
+from mqguard.remoting.codes import VERSION_4_9_3, OwnCode, RequestCode
+from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid
+
+ACCESS_KEY: Final = "AccessKey"
+SIGNATURE: Final = "Signature"
+SECURITY_TOKEN: Final = "SecurityToken"  # noqa: S105, the field's name
+UNIQUE_KEY_QUERY: Final = "_UNIQUE_KEY_QUERY"
+
+_MAX_CACHED_NAMES: Final = 512
+"""Maximum total length of field names with a cached order: a peer chooses the names, so memory must be bounded."""
+_MAX_PICKERS: Final = 512
+"""Maximum number of cached orders; at the maximum the cache is cleared."""
+
+_Picker = Callable[[dict[str, str]], tuple[str, ...]]
+
+# Functions that return the values in order, by the names as received: for clients up to 4.9.3, and for all others.
+# Clients send few sets of names, so each is sorted once.
+_legacy_pickers: dict[tuple[str, ...], _Picker] = {}
+_pickers: dict[tuple[str, ...], _Picker] = {}
+
+
+def signed_content(ext: dict[str, str], body: bytes, version: int) -> bytes:
+    """Return the bytes that a request's signature covers: all ext values in the order of their names, then the body.
+
+    The signature does not cover the names themselves, nor code, opaque, flags and remark.
+
+    Args:
+        ext: Ext fields as received; `Signature` itself is excluded.
+        body: The body as received.
+        version: The sender's version; up to 4.9.3 `_UNIQUE_KEY_QUERY` is excluded too.
+    """
+    names = tuple(ext)
+    pick = (_legacy_pickers if version <= VERSION_4_9_3 else _pickers).get(names)
+    if pick is None:
+        pick = _learn(names, legacy=version <= VERSION_4_9_3)
+    return "".join(pick(ext)).encode("utf-8", "surrogatepass") + body
+
+
+def _learn(names: tuple[str, ...], *, legacy: bool) -> _Picker:
+    order = _order(names, legacy=legacy)
+    pick: _Picker = operator.itemgetter(*order) if len(order) > 1 else lambda ext: tuple([ext[name] for name in order])
+    if sum(map(len, names)) <= _MAX_CACHED_NAMES:
+        pickers = _legacy_pickers if legacy else _pickers
+        if len(pickers) >= _MAX_PICKERS:
+            pickers.clear()
+        pickers[names] = pick
+    return pick
+
+
+def _order(names: tuple[str, ...], *, legacy: bool) -> list[str]:
+    # Java compares UTF-16 code units; for ASCII names that is the order of the code points.
+    skipped = (SIGNATURE, UNIQUE_KEY_QUERY) if legacy else (SIGNATURE,)
+    kept = [name for name in names if name not in skipped]
+    return sorted(kept, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+
 
 _Check = Callable[[str], object]
 
