@@ -105,7 +105,7 @@ TASKS = (
         (
             (
                 "Committing, rolling back and answering a check need `Pub` on the topic of the message. The "
-                "topics of half messages need no entry, and nobody but a Super user may read them."
+                "topics of half messages need no entry, and only Super users may read them."
             ),
             "Create the topic with `mqguard topic create NAME --type TRANSACTION`.",
         ),
