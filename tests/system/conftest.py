@@ -20,12 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A standalone server without any settings."""
+    """Start a standalone server with default settings."""
     with Server(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> Run:
-    """Commands of the Super user, in the directory of the test."""
+    """Return a function that runs commands of the Super user in the directory of the test."""
     return run_as(server, directory=tmp_path)

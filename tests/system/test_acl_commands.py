@@ -48,7 +48,7 @@ def rights(ended: CompletedCommand) -> list[tuple[str, str, str]]:
 
 
 def test_repeated_options_add_up(admin: Run, user: str) -> None:
-    """A Deny shuts out everything that was written, not only the last resource, action and address."""
+    """A Deny covers every given resource, action and address, not only the last of each."""
     words = ("-r", "Topic:a", "-r", "Topic:b,Group:g", "-a", "Pub", "-a", "Sub", "-i", "10.0.0.0/8", "-i", "192.0.2.1")
     assert admin("acl", "add", f"User:{user}", *words, "-d", "Deny").code == 0
     assert entries(admin, user) == [
@@ -57,7 +57,7 @@ def test_repeated_options_add_up(admin: Run, user: str) -> None:
     ]
 
 
-def test_add_takes_nothing_away(admin: Run, user: str) -> None:
+def test_add_removes_nothing(admin: Run, user: str) -> None:
     subject = f"User:{user}"
     first = admin("acl", "add", subject, "-r", "Topic:orders", "-a", "Sub,Get", "--json")
     assert rights(first) == [("gained", "Topic:orders", "Sub,Get")]
@@ -74,7 +74,7 @@ def test_add_takes_nothing_away(admin: Run, user: str) -> None:
     ]
 
 
-def test_create_replaces_nothing_and_set_says_what_it_takes(admin: Run, user: str) -> None:
+def test_create_replaces_nothing_and_set_reports_what_it_removes(admin: Run, user: str) -> None:
     subject = f"User:{user}"
     assert admin("acl", "create", subject, "-r", "Topic:orders", "-a", "Pub,Sub").code == 0
     refused = admin("acl", "create", subject, "-r", "Topic:orders", "-a", "Get")
@@ -102,7 +102,7 @@ def test_remove_takes_actions_or_whole_entries(admin: Run, user: str) -> None:
     assert [entry[1] for entry in entries(admin, user)] == ["Topic:other"]
 
 
-def test_what_is_not_there_cannot_be_removed(admin: Run, user: str) -> None:
+def test_an_entry_that_does_not_exist_cannot_be_removed(admin: Run, user: str) -> None:
     subject = f"User:{user}"
     admin("acl", "add", subject, "-r", "Topic:orders", "-a", "Pub")
     unknown = admin("acl", "remove", subject, "-r", "Topic:orderz")
@@ -134,7 +134,7 @@ def test_what_is_not_there_cannot_be_removed(admin: Run, user: str) -> None:
         ((), "`--resource` is missing"),
     ],
 )
-def test_values_that_never_work_are_refused_with_the_right_ones(
+def test_an_invalid_value_is_refused_with_the_valid_ones(
     admin: Run, user: str, words: tuple[str, ...], right: str
 ) -> None:
     ended = admin("acl", "add", f"User:{user}", *words, "-a", "Pub")
@@ -143,8 +143,8 @@ def test_values_that_never_work_are_refused_with_the_right_ones(
     assert entries(admin, user) == []
 
 
-def test_a_consumer_gets_what_it_needs_and_no_more(server: Server, admin: Run) -> None:
-    """One command makes a consumer that works."""
+def test_a_consumer_gets_its_required_permissions_and_no_more(server: Server, admin: Run) -> None:
+    """One command creates a consumer that works."""
     admin("topic", "create", "rights")
     made = admin("user", "create", "eva", "--consumer", "rights", "--group", "readers", "--json")
     (value,) = made.lines
@@ -159,7 +159,7 @@ def test_a_consumer_gets_what_it_needs_and_no_more(server: Server, admin: Run) -
     assert eva("send", "rights", "x").code == 0
 
 
-def test_a_task_that_consumes_needs_a_group(admin: Run, user: str) -> None:
+def test_permissions_to_consume_need_a_group(admin: Run, user: str) -> None:
     ended = admin("acl", "add", f"User:{user}", "--consumer", "orders")
     assert (ended.code, ended.out) == (2, "")
     assert "`--consumer` needs the consumer group: add `--group GROUP`" in ended.err
@@ -167,7 +167,7 @@ def test_a_task_that_consumes_needs_a_group(admin: Run, user: str) -> None:
     assert lonely.code == 2
 
 
-def test_a_permission_that_cannot_work_alone_is_said_at_once(admin: Run, user: str) -> None:
+def test_a_permission_that_is_useless_alone_causes_a_warning(admin: Run, user: str) -> None:
     subject = f"User:{user}"
     topic = admin("acl", "add", subject, "-r", "Topic:absent", "-a", "Sub")
     assert (

@@ -1,4 +1,4 @@
-"""The audit log of a real process: whole after `kill -9`, whole under a flood, and bounded."""
+"""The audit log of a real process is complete after `kill -9` and under a flood, and it is bounded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def lines_in(server: Server, name: str = "audit.jsonl*") -> list[dict[str, object]]:
-    """The JSON lines of some files of the audit log; a line that is being written is left out."""
+    """Return the JSON lines of some files of the audit log, without a line that is being written."""
     paths = sorted((server.data / "audit").glob(name))
     lines = [line for path in paths for line in path.read_bytes().splitlines(keepends=True)]
     return [json.loads(line) for line in lines if line.endswith(b"\n")]
@@ -29,8 +29,8 @@ def changes_in(server: Server) -> list[dict[str, object]]:
     return [line for line in lines_in(server) if line["event"] == "change"]
 
 
-def test_a_change_that_was_acknowledged_is_on_record_after_kill_9(tmp_path: Path) -> None:
-    """Each change that was answered with success has exactly one line, however soon the process ended."""
+def test_an_acknowledged_change_is_in_the_audit_log_after_kill_9(tmp_path: Path) -> None:
+    """Each acknowledged change has exactly one line, however soon the process ended."""
     server = Server(tmp_path).start()
     made = []
     for round_ in range(5):
@@ -59,7 +59,7 @@ def test_a_change_that_was_acknowledged_is_on_record_after_kill_9(tmp_path: Path
     assert b"secret-of-it" not in b"".join(path.read_bytes() for path in (server.data / "audit").iterdir())
 
 
-def test_what_the_first_start_makes_is_on_record(tmp_path: Path) -> None:
+def test_users_that_the_first_start_creates_are_in_the_audit_log(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         assert eventually(lambda: changes_in(server))
         server.stop()
@@ -89,7 +89,7 @@ def flood(port: int, requests: list[bytes], *, links: int = 4, at_once: int = 20
 
 
 def counted(lines: list[dict[str, object]]) -> int:
-    """How many decisions lines stand for: one each, or the number that they tell."""
+    """Return the number of decisions that lines represent: one each, or their count."""
     return sum(int(str(line.get("count", 1))) for line in lines)
 
 
@@ -121,8 +121,8 @@ ALICE, MALLORY = User("alice", "secret-of-alice"), User("mallory", "secret-of-ma
 BAD_NAME = "\x01" * 250
 
 
-def test_a_flood_without_credentials_loses_and_displaces_nothing(server: Server) -> None:
-    """It costs some lines in files of its own, in which every request is counted; a change beside it is on record."""
+def test_a_flood_without_credentials_loses_and_displaces_no_record(server: Server) -> None:
+    """The flood has some lines in files of its own, which count every request; a change during it is audited."""
     with Wire(server.broker_port, ALICE) as alice:
         refused = alice.call(SEND, send_fields("secret"))
         assert refused.code == 16
@@ -144,8 +144,8 @@ def test_a_flood_without_credentials_loses_and_displaces_nothing(server: Server)
     assert not [line for line in kept if line["event"] != "change" and not line["authenticated_by"]]
 
 
-def test_a_user_without_rights_displaces_no_history(server: Server) -> None:
-    """Names that it chooses, each another, cost it its budget of lines; the rest is counted."""
+def test_a_user_without_permissions_displaces_no_record(server: Server) -> None:
+    """Requests with ever new names use up the budget of lines of their user, and further ones are counted."""
     with Wire(server.broker_port, ALICE) as alice:
         assert alice.call(SEND, send_fields("secret")).code == 16
     before = size(server, "au*")
@@ -160,7 +160,7 @@ def test_a_user_without_rights_displaces_no_history(server: Server) -> None:
 
 
 def test_denials_outlive_admissions(tmp_path: Path) -> None:
-    """Files that admissions have turned over leave denials and changes alone."""
+    """A rotation of the files of admissions removes no denial and no change."""
     server = Server(tmp_path, settings={"auditMaxFileSize": "64K", "auditMaxFiles": "1"})
     with server, Wire(server.broker_port, ADMIN) as admin:
         create_user(admin, "alice", "secret-of-alice")
@@ -186,8 +186,8 @@ def test_denials_outlive_admissions(tmp_path: Path) -> None:
     assert "no-match" in why.stdout, why.stderr
 
 
-def test_every_denial_of_a_kind_has_an_id_that_is_found(server: Server) -> None:
-    """The id that a peer hears for the hundredth time is the one that the log has."""
+def test_the_id_of_every_repeated_denial_is_found_in_the_audit_log(server: Server) -> None:
+    """The id that a peer gets for the hundredth time is the one in the log."""
     told = set()
     with Wire(server.broker_port, MALLORY) as mallory:
         for _ in range(100):
@@ -199,8 +199,8 @@ def test_every_denial_of_a_kind_has_an_id_that_is_found(server: Server) -> None:
     assert {f"[decision {line['decision']}]" in next(iter(told)) for line in lines} == {True}
 
 
-def test_the_log_keeps_nothing_of_closed_connections(tmp_path: Path) -> None:
-    """Long signatures and names, each on a connection of its own, are not in memory afterwards."""
+def test_the_audit_log_keeps_no_memory_for_closed_connections(tmp_path: Path) -> None:
+    """Long signatures and names, each on a connection of its own, leave the memory again."""
     settings = {"authenticationWhitelist": "105", "authorizationWhitelist": "105"}
     with Server(tmp_path, settings=settings) as server:
 

@@ -1,4 +1,4 @@
-"""Bad bytes, slow peers and full disks at a running server: a clear answer or a closed connection, and nobody else notices."""
+"""A running server answers bad bytes, slow peers and full disks clearly, and serves other clients as usual."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from tests.fixtures.wire import CREATE_USER, PULL, SEND, Answer, User, Wire, fra
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("bad-input")]
 
 SECONDS = 5.0
-"""Within this time a peer must have an answer or be cut."""
+"""Time in which a peer gets an answer or loses its connection."""
 MEGABYTE = 1024 * 1024
 
 HEADER = {"code": 105, "language": "JAVA", "version": 513, "opaque": 7, "flag": 0, "extFields": {"topic": "t"}}
 
 
 def ask(wire: Wire) -> Answer:
-    """A small question that the port answers: a route at the name server, the end of a queue at the broker."""
+    """Send a small request that the port serves: for a route, or for the end of a queue."""
     answer = wire.call(105, {"topic": "t"})
     return answer if answer.code != 3 else wire.call(30, {"topic": "t", "queueId": "0"})
 
@@ -58,7 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def others_unaffected(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Another client that is connected all along is served before, after and on the same connection."""
+    """Serve another client on one connection before and after the test."""
     if "server" not in request.fixturenames:
         yield
         return
@@ -118,7 +118,7 @@ CUT = {
 
 
 @pytest.mark.parametrize("raw", list(CUT.values()), ids=list(CUT))
-def test_what_is_no_request_is_answered_or_cut(port: int, raw: bytes) -> None:
+def test_bytes_that_are_not_a_request_are_answered_or_end_the_connection(port: int, raw: bytes) -> None:
     with Wire(port) as wire:
         wire.socket.sendall(raw)
         wire.socket.settimeout(SECONDS)
@@ -126,7 +126,7 @@ def test_what_is_no_request_is_answered_or_cut(port: int, raw: bytes) -> None:
             answer = wire.read()
         except (EOFError, ConnectionError):
             return
-        except (AssertionError, struct.error):  # a TLS alert is an answer too
+        except (AssertionError, struct.error):  # A TLS alert is an answer, too.
             assert wire.ended(SECONDS)
             return
         assert answer.code != 0
@@ -135,7 +135,7 @@ def test_what_is_no_request_is_answered_or_cut(port: int, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_random_bytes_are_cut_or_wait_for_more(port: int, seed: int) -> None:
+def test_random_bytes_end_the_connection_or_wait_for_more(port: int, seed: int) -> None:
     random_ = random.Random(seed)
     with Wire(port) as wire:
         try:
@@ -159,7 +159,7 @@ def test_commands_before_the_bad_bytes_are_still_answered(server: Server) -> Non
 
 
 @pytest.mark.parametrize("cut", [1, 3, 5, 8, 20, 100])
-def test_a_frame_that_never_comes_to_its_end_is_let_go_with_its_connection(port: int, cut: int) -> None:
+def test_an_unfinished_frame_is_dropped_with_its_connection(port: int, cut: int) -> None:
     whole = request(SEND, send_fields("t"), b"x" * 100, user=ADMIN)
     with Wire(port) as wire:
         wire.socket.sendall(whole[:cut])
@@ -167,7 +167,7 @@ def test_a_frame_that_never_comes_to_its_end_is_let_go_with_its_connection(port:
         assert wire.ended(SECONDS)
 
 
-def test_a_frame_byte_by_byte_is_a_frame(server: Server) -> None:
+def test_a_frame_may_arrive_byte_by_byte(server: Server) -> None:
     with Wire(server.broker_port) as wire:
         for byte in request(SEND, send_fields("t"), b"slow", user=ADMIN, opaque=5):
             wire.socket.sendall(bytes([byte]))
@@ -188,17 +188,17 @@ LENIENT: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("changes", list(LENIENT.values()), ids=list(LENIENT))
-def test_odd_headers_get_an_answer_on_a_connection_that_goes_on(port: int, changes: dict[str, object]) -> None:
+def test_odd_headers_are_answered_and_the_connection_stays_open(port: int, changes: dict[str, object]) -> None:
     with Wire(port, ADMIN) as wire:
         wire.socket.sendall(frame(header(**changes)))
         answer = wire.read()
         assert answer.opaque == 7
-        assert answer.code == 16  # unsigned, and so refused
+        assert answer.code == 16  # It has no signature, so it is refused.
         assert ask(wire).code == 0
 
 
 @pytest.mark.parametrize("code", [0, -1, 1, 9999, 32767, 2**31 - 1])
-def test_an_unknown_code_is_named_as_such_to_the_administrator_and_refused_to_others(port: int, code: int) -> None:
+def test_an_unknown_code_is_reported_to_an_administrator_and_refused_to_others(port: int, code: int) -> None:
     with Wire(port, ADMIN) as wire:
         answer = wire.call(code)
         assert answer.code == 3, answer
@@ -240,7 +240,7 @@ def test_wrong_fields_are_named_and_nothing_is_stored(server: Server, changes: d
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{", b'{"username":5}', b"\xff\xfe", b"[" * 50_000])
-def test_a_wrong_body_of_an_administrator_is_refused_in_words(server: Server, body: bytes) -> None:
+def test_a_wrong_body_of_an_administrator_is_refused_with_a_reason(server: Server, body: bytes) -> None:
     with Wire(server.broker_port, ADMIN) as wire:
         answer = wire.call(CREATE_USER, {"username": "broken"}, body)
         assert answer.code not in {0, 2}, answer
@@ -248,7 +248,7 @@ def test_a_wrong_body_of_an_administrator_is_refused_in_words(server: Server, bo
         assert wire.call(3004, {"username": "broken"}).body == b""
 
 
-def test_a_signature_that_is_no_base64_is_refused(server: Server) -> None:
+def test_a_signature_that_is_not_base64_is_refused(server: Server) -> None:
     for signature in ("", "???", "AAAA", "é" * 10, "A" * 50_000):
         with Wire(server.broker_port) as wire:
             fields = {**signed(send_fields("t"), b"x", ADMIN), "Signature": signature}
@@ -259,7 +259,7 @@ def test_a_signature_that_is_no_base64_is_refused(server: Server) -> None:
             assert answer.remark.startswith("check signature failed.")
 
 
-def test_a_body_changed_on_its_way_is_refused(server: Server) -> None:
+def test_a_body_that_was_changed_on_its_way_is_refused(server: Server) -> None:
     fields = signed(send_fields("t"), b"pay 10", ADMIN)
     with Wire(server.broker_port) as wire:
         wire.socket.sendall(request(SEND, fields, b"pay 99"))
@@ -278,7 +278,7 @@ def test_ten_thousand_pipelined_frames_are_all_answered(server: Server) -> None:
     assert [answer.opaque for answer in answers] == list(range(count))
 
 
-def test_ten_thousand_pipelined_strangers_frames_are_all_refused(server: Server) -> None:
+def test_ten_thousand_pipelined_frames_of_unknown_users_are_all_refused(server: Server) -> None:
     count = 10_000
     with Wire(server.broker_port, timeout=60) as wire:
         frames = b"".join(request(SEND, send_fields("t"), b"x", opaque=i) for i in range(count))
@@ -303,7 +303,7 @@ def test_a_peer_that_reads_nothing_does_not_grow_the_server(server: Server) -> N
         lazy.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.socket.setblocking(False)
         end = time.monotonic() + 4
-        while time.monotonic() < end:  # answers of megabytes, asked for and never read
+        while time.monotonic() < end:  # requests for answers of megabytes that are never read
             try:
                 lazy.socket.send(pulls * 50)
             except BlockingIOError:
@@ -331,7 +331,7 @@ def test_peers_that_announce_much_and_send_little_do_not_grow_the_server(server:
             wire.close()
 
 
-def test_a_thousand_idle_connections_cost_little_and_disturb_nobody(server: Server) -> None:
+def test_a_thousand_idle_connections_cost_little_and_disturb_no_client(server: Server) -> None:
     before = server.resident_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
@@ -367,7 +367,7 @@ def test_connections_over_the_limit_are_closed_and_the_others_served(tmp_path: P
                 wire.close()
 
 
-def test_a_silent_connection_is_closed_after_its_time(tmp_path: Path) -> None:
+def test_a_connection_without_requests_is_closed_in_time(tmp_path: Path) -> None:
     with Server(tmp_path, settings={"serverChannelMaxIdleTimeSeconds": "1"}) as server:
         with Wire(server.broker_port) as silent:
             assert silent.ended(SECONDS)
@@ -380,7 +380,7 @@ def test_a_silent_connection_is_closed_after_its_time(tmp_path: Path) -> None:
 
 
 def until_full(wire: Wire, limit: int) -> tuple[list[bytes], Answer | None]:
-    """Send until the server says no; what it took, and how it said no."""
+    """Send until the server refuses; return the messages that it took, and its refusal."""
     taken: list[bytes] = []
     for i in range(limit):
         body = b"%06d" % i + os.urandom(60_000)
@@ -392,7 +392,7 @@ def until_full(wire: Wire, limit: int) -> tuple[list[bytes], Answer | None]:
 
 
 def check_full(server: Server, make_room: Callable[[], None]) -> None:
-    """A full disk is answered clearly, keeps what was acknowledged, and ends when there is room."""
+    """Check that a full disk causes clear answers, loses no acknowledged message, and is over once there is room."""
     with Wire(server.broker_port, ADMIN, timeout=SECONDS) as wire:
         create_topic(wire, "full", 1)
         taken, refused = until_full(wire, 3000)
@@ -401,7 +401,7 @@ def check_full(server: Server, make_room: Callable[[], None]) -> None:
         assert refused.remark
         assert "Traceback" not in refused.remark
         assert len(taken) > 10
-        # still serving: reading works, and so does refusing
+        # The server still serves reads, and refuses writes.
         assert wire.call(105, {"topic": "full"}).code in {0, 3}
         assert read_all(wire, "full", "g", 0)[: len(taken)] == taken
         answer = wire.call(CREATE_USER, {"username": "late"}, b'{"username":"late","password":"p"}')
@@ -419,7 +419,7 @@ def check_full(server: Server, make_room: Callable[[], None]) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 MB of its own; needs root."""
+    """Mount a file system of 256 MB, which needs root."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
@@ -431,7 +431,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_loses_no_acknowledged_message(tmp_path: Path, small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"\0" * (128 * MEGABYTE))
     server = Server(tmp_path / "server")
@@ -440,7 +440,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path, small_d
         check_full(server, ballast.unlink)
 
 
-def test_a_limit_of_file_sizes_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_limit_of_file_sizes_loses_no_acknowledged_message(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (24 * MEGABYTE, resource.RLIM_INFINITY))
 
@@ -453,7 +453,7 @@ def test_a_limit_of_file_sizes_loses_nothing_that_was_acknowledged(tmp_path: Pat
 # Sizes at the edges.
 
 
-def test_the_biggest_message_is_taken_and_a_bigger_one_named(tmp_path: Path) -> None:
+def test_the_largest_message_is_taken_and_a_larger_one_refused(tmp_path: Path) -> None:
     with (
         Server(tmp_path, settings={"maxMessageSize": str(MEGABYTE)}) as server,
         Wire(server.broker_port, ADMIN) as wire,
@@ -466,7 +466,7 @@ def test_the_biggest_message_is_taken_and_a_bigger_one_named(tmp_path: Path) -> 
         assert [len(body) for body in read_all(wire, "t", "g", 0)] == [MEGABYTE]
 
 
-def test_a_user_with_thousands_of_entries_is_no_burden(server: Server) -> None:
+def test_a_user_with_thousands_of_entries_is_served_as_fast_as_others(server: Server) -> None:
     user = User("hoarder", "hoarder-secret")
     with Wire(server.broker_port, ADMIN, timeout=30) as admin:
         create_user(admin, user.name, user.secret)
@@ -480,7 +480,7 @@ def test_a_user_with_thousands_of_entries_is_no_burden(server: Server) -> None:
         assert send(wire, "hoard1x", b"x").code == 16
 
 
-def test_parse_reads_what_the_server_writes() -> None:
-    """The test's own reader is checked against a frame written by hand."""
+def test_the_reader_of_these_tests_decodes_a_frame() -> None:
+    """The reader of frames that these tests use decodes a frame that was written by hand."""
     raw = frame(b'{"code":0,"flag":1,"opaque":9,"extFields":{"a":"b"}}', b"body")
     assert parse(raw[4:]) == Answer(0, 9, None, {"a": "b"}, b"body")

@@ -1,4 +1,4 @@
-"""Commands beside a running server: what they print, and exit codes that scripts can trust."""
+"""Commands at a running server print what scripts can read, with reliable exit codes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
 
 @pytest.fixture
 def anonymous(server: Server, tmp_path: Path) -> Run:
-    """Commands without credentials."""
+    """Return a function that runs commands without credentials."""
     return functools.partial(run, MQGUARD_NAMESRV=server.namesrv, directory=tmp_path)
 
 
-def test_what_is_sent_is_received_once(admin: Run) -> None:
+def test_a_sent_message_is_received_once(admin: Run) -> None:
     assert admin("topic", "create", "t1", "--queues", "2").out == "created the topic t1 at broker-a: 2 queues, rw\n"
     sent = admin("send", "t1", "hello", "--tags", "A", "--keys", "k1 k2", "--json")
     assert sent.code == 0
@@ -39,12 +39,14 @@ def test_what_is_sent_is_received_once(admin: Run) -> None:
     assert admin("receive", "t1", "--group", "other").out == "hello\n"
 
 
-def test_a_body_comes_from_standard_input_and_any_bytes_are_shown(admin: Run) -> None:
+def test_a_body_may_come_from_standard_input_and_any_bytes_are_shown(admin: Run) -> None:
     assert admin("send", "t2", "-", give="first\nsecond é\n").code == 0
     assert admin("receive", "t2").out == "first\nsecond é\n\n"
 
 
-def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server, admin: Run, anonymous: Run) -> None:
+def test_a_refusal_exits_with_1_with_apaches_message_and_a_decision_id(
+    server: Server, admin: Run, anonymous: Run
+) -> None:
     assert admin("topic", "create", "t3").code == 0
     assert admin("user", "create", "carol", "--secret", "carol-secret").code == 0
     carol = run_as(server, "carol", "carol-secret")
@@ -61,7 +63,7 @@ def test_a_refusal_is_code_1_with_apaches_words_and_a_decision_id(server: Server
     assert run_as(server, "carol", "wrong")("send", "t3", "x", "--json").err.startswith('{"error": "no permission: ')
 
 
-def test_users_are_made_changed_listed_and_removed(admin: Run) -> None:
+def test_users_are_created_changed_listed_and_deleted(admin: Run) -> None:
     made = admin("user", "create", "dave", "--json")
     (value,) = made.lines
     assert (value["username"], value["userType"], len(value["password"])) == ("dave", "Normal", 32)
@@ -76,7 +78,7 @@ def test_users_are_made_changed_listed_and_removed(admin: Run) -> None:
     assert admin("user", "get", "dave").code == 4
 
 
-def test_topics_are_listed_and_removed(admin: Run) -> None:
+def test_topics_are_listed_and_deleted(admin: Run) -> None:
     assert admin("topic", "create", "t4", "--type", "FIFO").code == 0
     listed = admin("topic", "list").out.splitlines()
     assert "t4" in listed
@@ -126,7 +128,7 @@ def test_a_topic_is_never_shrunk_without_a_flag(admin: Run) -> None:
         (("acl", "delete", "User:frank"), "`User:frank` has no policies"),
     ],
 )
-def test_a_missing_name_is_code_4_with_the_nearest_names(admin: Run, words: tuple[str, ...], error: str) -> None:
+def test_a_missing_name_exits_with_4_and_the_nearest_names(admin: Run, words: tuple[str, ...], error: str) -> None:
     admin("topic", "create", "wide-topic")
     admin("user", "create", "frank")
     ended = admin(*words)
@@ -134,13 +136,13 @@ def test_a_missing_name_is_code_4_with_the_nearest_names(admin: Run, words: tupl
     assert error in ended.err
 
 
-def test_an_unknown_cluster_is_said_with_the_known_ones(admin: Run) -> None:
+def test_an_unknown_cluster_is_reported_with_the_known_ones(admin: Run) -> None:
     ended = admin("user", "list", "--cluster", "none")
     assert ended.code == 1
     assert "no broker of the cluster `none`; clusters: DefaultCluster" in ended.err
 
 
-def test_the_commands_speak_tls(admin: Run) -> None:
+def test_the_commands_support_tls(admin: Run) -> None:
     assert admin("send", "t5", "x", "--tls").code == 0
     assert admin("receive", "t5", "--tls").out == "x\n"
 
@@ -171,7 +173,7 @@ def test_the_demo_allows_denies_explains_and_cleans_up(server: Server, admin: Ru
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has an IPv6 loopback."""
+    """True if this machine has an IPv6 loopback."""
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):
             return True
@@ -188,7 +190,7 @@ def test_everything_works_over_ipv6(tmp_path: Path) -> None:
     assert "from ::1, no matched policies" in refused["message"]
 
 
-def test_the_demo_says_when_nothing_is_guarded(tmp_path: Path) -> None:
+def test_the_demo_reports_a_server_without_access_control(tmp_path: Path) -> None:
     settings = {"authenticationEnabled": "false", "authorizationEnabled": "false"}
     with Server(tmp_path, settings=settings) as own:
         ended = run("demo", "--namesrv", own.namesrv, directory=tmp_path)
@@ -218,7 +220,7 @@ def test_an_interrupted_demo_cleans_up(server: Server, admin: Run) -> None:
     assert (admin("topic", "list").out, admin("user", "list").out) == before
 
 
-def test_a_standalone_that_demonstrates_goes_on_serving(tmp_path: Path) -> None:
+def test_a_standalone_server_goes_on_after_its_demo(tmp_path: Path) -> None:
     words = [MQGUARD, "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--demo"]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment()

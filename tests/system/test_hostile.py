@@ -1,4 +1,4 @@
-"""Attacks of every kind on a running server: an honest client beside them is served, memory stays bounded, and the audit log is whole."""
+"""A running server under attacks serves an honest client, keeps its memory bounded and its audit log complete."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("hostile")]
 
 SECONDS = 0.8
 WORST_MS = 2_500.0
-"""Far over the goal of 250 ms, since the machine is shared; most of these attacks once held others for longer."""
+"""Maximum wait of the honest client; the goal is 250 ms, and the rest is for a shared machine."""
 GROWTH_BYTES = 400 * 1024 * 1024
 NO_PERMISSION = 16
 PAUSE_SECONDS = 0.7
-"""Pause between two denials of the witness: each has a line of its own below 256 of them, and is counted beyond."""
+"""Pause between two denials of the witness, so that each of up to 256 has a line of its own."""
 
 KINDS = (
     "body, heartbeat of consumers, powerless",
@@ -79,7 +79,7 @@ class Witness(threading.Thread):
     Attributes:
         created: Users that were created and acknowledged.
         denied: Topics that were denied.
-        failure: What went wrong, None if nothing did.
+        failure: The first error, None if there was none.
     """
 
     def __init__(self, port: int) -> None:
@@ -136,7 +136,7 @@ def audit_lines(directory: Path) -> Iterator[str]:
 
 
 def missing(server: Server, witness: Witness) -> list[str]:
-    """Return the changes and denials of the witness that no line of the audit log is about."""
+    """Return the changes and denials of the witness that have no line in the audit log."""
     text = "".join(audit_lines(server.data / "audit"))
     changes = "\n".join(line for line in text.splitlines() if '"event":"change"' in line)
     return [name for name in witness.created if f'User:{name}"' not in changes] + [
@@ -145,7 +145,7 @@ def missing(server: Server, witness: Witness) -> list[str]:
 
 
 @pytest.mark.parametrize("attack", KINDS)
-def test_an_honest_client_is_served_beside(server: Server, witness: Witness, attack: str) -> None:
+def test_an_honest_client_is_served_during_each_attack(server: Server, witness: Witness, attack: str) -> None:
     result = measure(Target(server.broker_port, server.namesrv_port, server.pid), attack, SECONDS)
     victim = result.victim
     assert result.sent["connections"] > 0, "the attack did not happen"
@@ -159,7 +159,7 @@ def test_an_honest_client_is_served_beside(server: Server, witness: Witness, att
     assert witness.failure is None, witness.failure
 
 
-def test_the_audit_log_is_whole_after_all_attacks(server: Server, witness: Witness) -> None:
+def test_the_audit_log_is_complete_after_all_attacks(server: Server, witness: Witness) -> None:
     witness.stop()
     assert witness.failure is None
     assert witness.created
@@ -173,10 +173,10 @@ def test_a_thousand_newcomers_are_served_under_load(tmp_path: Path) -> None:
         prepare(server.broker_port)
         found = measure_newcomers(Target(server.broker_port, server.namesrv_port, server.pid))
     assert found.unserved == 0
-    assert found.worst < 3_000  # clients of Apache give up connecting after three seconds
+    assert found.worst < 3_000  # Clients of Apache stop connecting after three seconds.
 
 
-def test_the_attacks_are_known() -> None:
+def test_every_attack_has_a_test() -> None:
     assert set(KINDS) <= set(ATTACKS)
 
 
@@ -195,7 +195,7 @@ class Agreeing:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_large_requests_behind_a_plugin_leave_nothing_behind(
+def test_large_requests_that_wait_for_a_plugin_release_their_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: bool
 ) -> None:
     (tmp_path / "agreeing.py").write_text(PLUGIN.format(quick=quick))
@@ -205,7 +205,7 @@ def test_large_requests_behind_a_plugin_leave_nothing_behind(
         Wire(server.broker_port, ADMIN) as wire,
     ):
         create_topic(wire, "t")
-        for _ in range(100):  # the store fills its buffers
+        for _ in range(100):  # The store fills its buffers.
             expect(send(wire, "t", b"x" * 1_000_000))
         before = server.resident_bytes()
         for _ in range(200):

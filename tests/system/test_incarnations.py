@@ -1,4 +1,4 @@
-"""A policy file gives nothing to a user that has only the name of the one that the file means."""
+"""A policy file grants nothing to a newer user of the same name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MINE = "mine-now-12345"
 
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> Iterator[Run]:
-    """Commands of a Super user, where `treasurer` is made and has its rights by a file."""
+    """Return commands of a Super user, after a file has created `treasurer` with its permissions."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "makes.yaml").write_text(MAKES)
     admin = run_as(server, directory=tmp_path, TREASURER="the-secret-of-treasurer")
@@ -40,7 +40,7 @@ def admin(server: Server, tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def helpdesk(server: Server, admin: Run) -> Iterator[Wire]:
-    """A user who administers and holds nothing else."""
+    """Return a connection of a user who may administer and has no other permission."""
     admin("user", "create", "helpdesk", "--secret", "env:TREASURER")
     assert admin("acl", "create", "User:helpdesk", "-r", "Cluster:DefaultCluster", "-a", "Update").code == 0
     wire = Wire(server.broker_port, User("helpdesk", "the-secret-of-treasurer"))
@@ -53,8 +53,8 @@ def make(wire: Wire) -> int:
     return wire.call(3001, {"username": "treasurer"}, body).code
 
 
-def test_an_administrator_without_the_rights_does_not_get_them_by_a_file(helpdesk: Wire, admin: Run) -> None:
-    """It takes the rights away, so that it may set the secret or make the user anew, and waits for the next `apply`."""
+def test_an_administrator_does_not_get_permissions_by_a_file(helpdesk: Wire, admin: Run) -> None:
+    """It removes the permissions, sets the secret or creates the user again, and waits for the next `apply`."""
     assert helpdesk.call(3003, {"username": "treasurer"}).code == 16
     assert helpdesk.call(3008, {"subject": "User:treasurer"}).code == 0
     set_secret = json.dumps({"password": MINE}).encode()
@@ -65,8 +65,8 @@ def test_an_administrator_without_the_rights_does_not_get_them_by_a_file(helpdes
     assert is_refused(admin)
 
 
-def test_a_super_user_makes_another_user_of_the_name(admin: Run) -> None:
-    """Nobody says that the newcomer is the one that the file means, until somebody does."""
+def test_a_super_user_creates_another_user_of_the_name(admin: Run) -> None:
+    """The newer user is not the one of the file until an administrator confirms it."""
     assert admin("user", "delete", "treasurer").code == 0
     assert admin("user", "create", "treasurer").code == 0
     assert is_refused(admin)
@@ -78,13 +78,13 @@ def test_a_super_user_makes_another_user_of_the_name(admin: Run) -> None:
     confirmed = f"treasurer={shown['incarnation']}"
     assert admin("apply", "-f", "policy.yaml", "--confirm", confirmed).code == 0
     assert admin("user", "get", "treasurer", "--json").lines[0]["confirmed"]
-    # From then on it is the user of the file.
+    # After that it is the user of the file.
     assert admin("acl", "delete", "User:treasurer").code == 0
     assert admin("apply", "-f", "policy.yaml").code == 0
 
 
-def test_a_file_may_say_which_user_it_means(admin: Run, tmp_path: Path) -> None:
-    """An export with incarnations gives rights to the users that were there, whoever had made them."""
+def test_a_file_may_name_the_incarnation_of_a_user(admin: Run, tmp_path: Path) -> None:
+    """An export with incarnations grants permissions to the users that existed, however they were created."""
     admin("user", "delete", "treasurer")
     assert admin("user", "create", "treasurer").code == 0
     shown = admin("user", "get", "treasurer", "--json").lines[0]["incarnation"]
@@ -93,8 +93,8 @@ def test_a_file_may_say_which_user_it_means(admin: Run, tmp_path: Path) -> None:
     assert admin("apply", "-f", "policy.yaml").code == 0
 
 
-def test_a_file_that_sets_the_secret_knows_the_user(helpdesk: Wire, admin: Run) -> None:
-    """The newcomer loses its secret, so nobody but the owner of the file's secret acts with the rights."""
+def test_a_file_that_sets_the_secret_identifies_the_user(helpdesk: Wire, admin: Run) -> None:
+    """The newer user loses its secret, so only the owner of the file's secret has the permissions."""
     assert admin("user", "delete", "treasurer").code == 0
     assert make(helpdesk) == 0
     assert admin("apply", "-f", "makes.yaml").code == 0
@@ -102,7 +102,7 @@ def test_a_file_that_sets_the_secret_knows_the_user(helpdesk: Wire, admin: Run) 
 
 
 def is_refused(admin: Run) -> bool:
-    """Whether `apply` refuses and says whom, `plan` says so before, and nothing has changed."""
+    """True if `apply` refuses and names the user, `plan` reports it before, and nothing has changed."""
     planned = admin("plan", "-f", "policy.yaml", "--json").lines[0]
     (unconfirmed,) = planned["unconfirmed"]
     assert unconfirmed["user"] == "treasurer"

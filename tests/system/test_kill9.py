@@ -1,4 +1,4 @@
-"""What was acknowledged is there after `kill -9` under load: messages, users and policies."""
+"""Acknowledged messages, users and policies are there after `kill -9` under load."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ GONE = (OSError, EOFError)
 
 @dataclasses.dataclass
 class Sender:
-    """One connection that sends as fast as it is answered, and remembers what was acknowledged.
+    """One connection that sends as fast as it is answered, and keeps what was acknowledged.
 
     Attributes:
-        acknowledged: Body and place (queue, offset) of each message that the server said it has.
-        sent: Every body that was sent; one that is stored twice or never sent is a fault too.
+        acknowledged: Body, queue and offset of each acknowledged message.
+        sent: Every body that was sent, since a stored body must be one of them.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Sender:
     refusals: list[str] = dataclasses.field(default_factory=list)
 
     def run(self, port: int, round_: int) -> None:
-        """Send until the server is gone."""
+        """Send until the server has ended."""
         pending: dict[int, bytes] = {}
         count = 0
         try:
@@ -73,13 +73,13 @@ class Sender:
 
 @dataclasses.dataclass
 class Administrator:
-    """One connection that changes users and policies, and remembers how they stand.
+    """One connection that changes users and policies, and keeps their acknowledged state.
 
     Attributes:
         users: Status of each user as it was last acknowledged.
         policies: Decision of each user's entry for each resource as it was last acknowledged.
-        doubtful: Users whose last change was never answered: they may stand as before or after it.
-        acknowledged: How often each kind of change of each user was acknowledged.
+        doubtful: Users whose last change was never answered, so it may have been made or not.
+        acknowledged: Number of acknowledged changes of each kind and user.
         offset: The consumer offset that was last acknowledged.
     """
 
@@ -92,7 +92,7 @@ class Administrator:
     refusals: list[str] = dataclasses.field(default_factory=list)
 
     def run(self, port: int, round_: int, random_: random.Random) -> None:
-        """Change things until the server is gone."""
+        """Change users and policies until the server has ended."""
         try:
             with Wire(port, ADMIN) as wire:
                 while True:
@@ -157,13 +157,13 @@ class Administrator:
 
 
 def stored_users(wire: Wire) -> dict[str, str]:
-    """Status of each user that the server knows, the super user aside."""
+    """Return the status of each user of the server, except the Super user."""
     listed = wire.call(LIST_USERS, {"filter": "user"}).body
     return {user["username"]: user["userStatus"] for user in json.loads(listed or b"[]")}
 
 
 def stored_policies(wire: Wire) -> dict[str, dict[str, str]]:
-    """Decision of each entry of each user, by resource."""
+    """Return the decision of each entry of each user, by resource."""
     listed = wire.call(LIST_ACLS, {"subjectFilter": "", "resourceFilter": ""}).body
     return {
         acl["subject"].removeprefix("User:"): {
@@ -189,7 +189,7 @@ def crash(
 
 
 def check(server: Server, senders: list[Sender], administrator: Administrator) -> None:
-    """Compare what was acknowledged with what is there."""
+    """Compare the acknowledged state with that of the server."""
     assert [refusal for sender in senders for refusal in sender.refusals] == []
     assert administrator.refusals == []
     with Wire(server.broker_port, ADMIN) as wire:
@@ -212,7 +212,7 @@ def check(server: Server, senders: list[Sender], administrator: Administrator) -
         assert policies.get(name, {}) == administrator.policies.get(name, {}), name
     if administrator.offset >= 0:
         assert int(answer.ext["offset"]) >= administrator.offset
-    # what was in doubt is settled now: go on from what stands
+    # Doubtful changes are decided now: continue from the state of the server.
     for name in administrator.doubtful:
         administrator.users.pop(name, None)
         administrator.policies.pop(name, None)
@@ -223,7 +223,7 @@ def check(server: Server, senders: list[Sender], administrator: Administrator) -
 
 
 def check_audit_log(server: Server, administrator: Administrator) -> None:
-    """Each change that was acknowledged is in the audit log, and none is there twice."""
+    """Check that each acknowledged change is in the audit log, and none is there twice."""
     paths = (server.data / "audit").glob("audit.jsonl*")
     lines = [json.loads(line) for path in paths for line in path.read_bytes().splitlines() if line.endswith(b"}")]
     changes = [line for line in lines if line["event"] == "change" and line["code"]]
@@ -235,10 +235,10 @@ def check_audit_log(server: Server, administrator: Administrator) -> None:
 @pytest.mark.parametrize(
     ("flush", "rounds"), [pytest.param("ASYNC_FLUSH", 20, id="async"), pytest.param("SYNC_FLUSH", 4, id="sync")]
 )
-def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, flush: str, rounds: int) -> None:
-    """Twenty crashes of one data directory: nothing acknowledged is lost, doubled or altered."""
+def test_acknowledged_writes_survive_kill_9(tmp_path: Path, flush: str, rounds: int) -> None:
+    """Twenty crashes of one data directory lose, duplicate and change no acknowledged write."""
     seed = time.time_ns() % 2**32
-    print(f"seed {seed}")  # shown when the test fails
+    print(f"seed {seed}")  # pytest shows it when the test fails
     random_ = random.Random(seed)
     server = Server(tmp_path, settings={"flushDiskType": flush})
     senders, administrator = [Sender(number) for number in range(SENDERS)], Administrator()
@@ -255,8 +255,8 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, flush: str, round
     assert administrator.changes > rounds
 
 
-def test_delayed_messages_that_were_acknowledged_come_once_after_kill_9(tmp_path: Path) -> None:
-    """Crashes before, while and after messages are due: each comes to its topic, and once."""
+def test_acknowledged_delayed_messages_are_delivered_once_after_kill_9(tmp_path: Path) -> None:
+    """Each message is delivered once to its topic, whether the crash is before, at or after its time."""
     random_ = random.Random(time.time_ns())
     acknowledged: set[bytes] = set()
     with Server(tmp_path) as server:
@@ -283,7 +283,7 @@ def test_delayed_messages_that_were_acknowledged_come_once_after_kill_9(tmp_path
 
 
 def test_a_deleted_message_topic_stays_deleted_after_kill_9(tmp_path: Path) -> None:
-    """Topics made and deleted just before a crash stand as acknowledged."""
+    """Topics that were created and deleted just before a crash are as acknowledged."""
     with Server(tmp_path) as server:
         with Wire(server.broker_port, ADMIN) as wire:
             create_topic(wire, "kept", 2)

@@ -44,7 +44,7 @@ class Rogue:
 
 @pytest.fixture
 def rogue(server: Server) -> Iterator[Rogue]:
-    """A broker that somebody has registered in the cluster, with a topic that the real one has, too."""
+    """Register a foreign broker in the cluster, with a topic that the real broker has, too."""
     found = Rogue()
     wire = Wire(server.namesrv_port, User(SUPER, SUPER_SECRET))
     topics = {"shared": {"topicName": "shared", "readQueueNums": 4, "writeQueueNums": 4, "perm": 6}}
@@ -68,10 +68,10 @@ def admin(server: Server, tmp_path: Path) -> Run:
     return run_as(server, directory=tmp_path, MQGUARD_KNOWN_BROKERS=str(tmp_path / "known_brokers"))
 
 
-def test_no_command_sends_anything_to_a_broker_that_is_not_known(
+def test_no_command_sends_anything_to_an_unknown_broker(
     server: Server, rogue: Rogue, admin: Run, tmp_path: Path
 ) -> None:
-    """Each command refuses before it changes anything, and says which broker it is and how to pin it."""
+    """Each command refuses before it changes anything, names the broker and explains how to pin it."""
     (tmp_path / "policy.yaml").write_text("version: 1\n")
     for words in (
         ["user", "create", "cashier"],
@@ -92,14 +92,14 @@ def test_no_command_sends_anything_to_a_broker_that_is_not_known(
         )
         assert "pin it with `mqguard broker pin ADDRESS`" in refused.err
     assert not rogue.heard
-    # The operator can go on with the brokers that it names.
+    # The operator can continue with the brokers that the command names.
     named = admin("user", "list", MQGUARD_BROKERS=server.broker)
     assert (named.code, "cashier" in named.out) == (0, False)
     assert not rogue.heard
 
 
 def test_a_pinned_broker_is_used_until_it_is_unpinned(rogue: Rogue, admin: Run) -> None:
-    """A pin is the operator's word that the broker is its own."""
+    """A pin is the statement of the operator that the broker belongs to the cluster."""
     assert admin("broker", "pin", rogue.address).out == f"pinned {rogue.address}\n"
     assert admin("broker", "list", "--json").lines == [{"broker": rogue.address, "fingerprint": None}]
     assert admin("topic", "create", "t", "--timeout", "0.3").code == 3
@@ -126,7 +126,7 @@ def test_a_certificate_is_part_of_a_pin(server: Server, admin: Run, tmp_path: Pa
 
 
 class Terminal:
-    """A command at a terminal of its own."""
+    """A command that runs at a terminal of its own."""
 
     def __init__(self, *words: str, **variables: str) -> None:
         self._pid, self._file = pty.fork()
@@ -135,13 +135,13 @@ class Terminal:
         self.shown = ""
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for a question and type an answer."""
+        """Wait for a question, and type an answer."""
         self._read_until(lambda: question in self.shown)
         self.shown = ""
         os.write(self._file, text.encode() + b"\n")
 
     def end(self) -> int:
-        """Wait for the end; the exit code."""
+        """Wait for the end, and return the exit code."""
         self._read_until(lambda: False)
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
@@ -159,7 +159,7 @@ class Terminal:
 
 
 def test_a_terminal_is_asked_for_secrets_and_for_brokers(server: Server, rogue: Rogue, tmp_path: Path) -> None:
-    """Typed secrets are not shown; a broker that is not pinned hears nothing."""
+    """Typed secrets are not shown, and a broker that is not pinned receives nothing."""
     terminal = Terminal(
         *("user", "create", "frank"),
         MQGUARD_NAMESRV=server.namesrv,

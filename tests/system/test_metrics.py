@@ -1,4 +1,4 @@
-"""The metrics of a running server, as the request about its state shows them."""
+"""The metrics of a running server, as its answer about its state shows them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def metrics(admin: Wire) -> dict[str, float]:
     return {key: float(value) for key, value in table.items() if key.startswith("mqguard_")}
 
 
-def test_what_a_server_does_is_counted(tmp_path: Path) -> None:
-    """Each kind of event is made to happen, and its number grows."""
+def test_each_kind_of_event_is_counted(tmp_path: Path) -> None:
+    """The test causes each kind of event, and its number grows."""
     with Server(tmp_path) as server, Wire(server.broker_port, User(SUPER, SUPER_SECRET)) as admin:
         before = metrics(admin)
         create_user(admin, "alice", "alice-secret")
@@ -58,10 +58,10 @@ def test_what_a_server_does_is_counted(tmp_path: Path) -> None:
     assert found["mqguard_audit_records_dropped_total"] == 0
 
 
-def test_the_page_lists_the_metrics_that_there_are(tmp_path: Path) -> None:
+def test_the_page_lists_exactly_the_existing_metrics(tmp_path: Path) -> None:
     listed = set(re.findall(r"^\| `(mqguard_\w+)", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     with Server(tmp_path) as server, Wire(server.broker_port, User(SUPER, SUPER_SECRET)) as admin:
         found = {key.partition("{")[0] for key in metrics(admin)}
-    # Numbers of what has not happened, or of plugins that are not there.
+    # These count events that have not happened, or plugins that are not installed.
     absent = DECISIONS | {"mqguard_audit_sink_records_dropped_total"}
     assert found | absent == listed

@@ -1,4 +1,4 @@
-"""A running server with plugins: the example's policy decision point, and plugins that raise, hang and talk nonsense."""
+"""A running server with plugins: the decision point of the example, and plugins that raise, hang or answer nonsense."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def example_server() -> Any:
 
 
 class Switched:
-    """The example's PDP, which can be made to misbehave, to stop and to come back on its port."""
+    """The decision point of the example, which a test can make misbehave, stop and start again on its port."""
 
     def __init__(self, rules: Path) -> None:
         self.mode = "right"
@@ -77,7 +77,7 @@ class Switched:
                 super().process_request(request, address)
 
             def handle_error(self, *_args: Any) -> None:
-                """Whoever was asked too slowly has gone."""
+                """Ignore the error of a client that has stopped waiting."""
 
         self.server = Pdp(("127.0.0.1", self.port), self.rules)
         self.port = self.server.server_address[1]
@@ -112,7 +112,7 @@ Connect = Callable[[Server, User | None], Wire]
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Makes connections that are closed at the end."""
+    """Return a function that connects; all connections are closed at the end."""
     made: list[Wire] = []
 
     def to(server: Server, user: User | None) -> Wire:
@@ -138,7 +138,9 @@ def wires(server: Server, connect: Connect) -> tuple[Wire, Wire]:
     return admin, connect(server, ALICE)
 
 
-def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+def test_the_decision_point_of_the_example_decides(
+    tmp_path: Path, pdp: Switched, monkeypatch: pytest.MonkeyPatch, connect: Connect
+) -> None:
     settings = {
         "authorizationProvider": "mqguard_http_pdp:HttpPdp",
         "plugin__http_pdp__url": f"http://127.0.0.1:{pdp.port}/decide",
@@ -157,13 +159,13 @@ def test_the_example_decides(tmp_path: Path, pdp: Switched, monkeypatch: pytest.
             expect(send(alice, "orders", b"%d" % number))
         assert pdp.connections <= 8, "connections are kept open"
 
-        # Creating a topic by sending to it needs Create, which is asked when the handler knows that it must.
+        # A send that creates its topic needs Create, which the handler checks once it knows that.
         assert "needs the action Create" in (send(alice, "fresh", b"x").remark or "")
         pdp.rules.write_text(json.dumps([*ALLOWED, {**ALLOWED[1], "actions": ["Create"]}]))
         expect(send(alice, "fresh", b"x"))
 
         for mode in ("rubbish", "another word", "failing", "endless", "hang"):
-            # A plugin that keeps failing is told of once a second.
+            # A plugin that keeps failing is logged once a second.
             time.sleep(1.05)
             pdp.mode = mode
             started = time.monotonic()
@@ -302,7 +304,7 @@ def plugins(tmp_path: Path) -> Path:
         ("authenticationHandlers", "Handler", "right"),
     ],
 )
-def test_a_plugin_that_misbehaves_refuses_and_the_server_goes_on(
+def test_a_plugin_that_misbehaves_denies_and_the_server_goes_on(
     tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect, key: str, plugin: str, kind: str
 ) -> None:
     settings = {key: f"some_plugins:{plugin}", "plugin__kind": kind, "pluginThreads": "2"}
@@ -330,7 +332,7 @@ def test_a_plugin_that_misbehaves_refuses_and_the_server_goes_on(
         assert time.monotonic() - started < 8, "threads that hang do not hold up the end"
 
 
-def test_an_authentication_provider_proves_users_and_never_makes_a_super_one(
+def test_an_authentication_provider_authenticates_users_but_no_super_user(
     tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     settings = {
@@ -342,7 +344,7 @@ def test_an_authentication_provider_proves_users_and_never_makes_a_super_one(
         create_topic(connect(server, User(SUPER, "any secret")), "orders")
         stranger = connect(server, User("nobody of ours", "x"))
         expect(send(stranger, "orders", b"x"))
-        # Only our own Super users are Super: this code is for them alone.
+        # Only Super users of mqguard are Super, and this code is for them alone.
         assert stranger.call(3001, {"username": "x"}, b'{"username":"x","password":"x","userType":"Super"}').code != 0
         assert connect(server, None).call(SEND, send_fields("orders"), b"x").code == 16
 
@@ -362,7 +364,7 @@ def test_an_audit_sink_gets_every_record(
     assert "does not take records" in server.log()
 
 
-def test_users_in_a_plugin_and_one_that_fails_changes_nothing(
+def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
     tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     kept = "some_plugins:Store"

@@ -33,7 +33,7 @@ def admin(server: Server, tmp_path: Path) -> Run:
 
 
 def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tmp_path: Path) -> None:
-    """Applied once, it is in force and leaves nothing to do; a secret that changes is seen, and the user acts with it."""
+    """A policy is in force after one `apply`, which leaves nothing to do; a changed secret is planned again."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     admin("user", "delete", "shop")
     planned = admin("plan", "-f", "policy.yaml", "--json")
@@ -56,8 +56,8 @@ def test_a_policy_is_planned_applied_and_in_force(server: Server, admin: Run, tm
     assert shop("can", "shop").code == 3, "a user without Cluster Get may not look"
 
 
-def test_an_export_is_the_way_back(admin: Run, tmp_path: Path) -> None:
-    """What is exported applies as nothing, pruned or not."""
+def test_an_export_applied_again_changes_nothing(admin: Run, tmp_path: Path) -> None:
+    """This holds with and without `--prune`."""
     (tmp_path / "policy.yaml").write_text(POLICY)
     assert admin("apply", "-f", "policy.yaml").code == 0
     (tmp_path / "export.yaml").write_text(admin("export").out)
@@ -66,8 +66,8 @@ def test_an_export_is_the_way_back(admin: Run, tmp_path: Path) -> None:
     assert admin("plan", "-f", "export.yaml", "--prune").out == "nothing to change\n"
 
 
-def test_the_last_super_user_stays(admin: Run, tmp_path: Path) -> None:
-    """At a server as anywhere."""
+def test_the_last_super_user_is_never_deleted(admin: Run, tmp_path: Path) -> None:
+    """A server refuses it, as a policy file does."""
     (tmp_path / "lock-out.yaml").write_text(f"version: 1\nusers: {{{SUPER}: {{type: Normal}}}}\n")
     refused = admin("apply", "-f", "lock-out.yaml")
 
@@ -76,7 +76,7 @@ def test_the_last_super_user_stays(admin: Run, tmp_path: Path) -> None:
 
 
 def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
-    """Once; then the account exists."""
+    """A second migration creates nothing, since the account exists."""
     (tmp_path / "plain_acl.yml").write_text(PLAIN)
     first = admin("migrate", "plain_acl.yml", "--apply", "--json")
     again = admin("migrate", "plain_acl.yml", "--apply", "--json")
@@ -87,8 +87,8 @@ def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
     assert [note["topic"] for note in json.loads(again.out)["notes"]] == ["existing-user"]
 
 
-def test_more_than_a_broker_takes_is_told(admin: Run, tmp_path: Path) -> None:
-    """A broker closes a connection whose frame is too long; the command says why, and what to do."""
+def test_changes_of_too_many_bytes_are_an_error(admin: Run, tmp_path: Path) -> None:
+    """A broker closes a connection whose frame is too long; the command names the cause and a remedy."""
     name = "x" * (17 << 20)
     (tmp_path / "policy.yaml").write_text(POLICY.replace("Topic:order-secret", f"Topic:{name}"))
     refused = admin("apply", "-f", "policy.yaml")
@@ -98,8 +98,8 @@ def test_more_than_a_broker_takes_is_told(admin: Run, tmp_path: Path) -> None:
     assert name[:100] not in admin("export").out
 
 
-def test_who_signs_in_is_warned_of_what_becomes_of_it(admin: Run, tmp_path: Path) -> None:
-    """A plan that changes the very user in whose name it is carried out says so, and so does carrying it out."""
+def test_a_plan_that_changes_the_signed_in_user_causes_a_warning(admin: Run, tmp_path: Path) -> None:
+    """Both `plan` and `apply` warn if the plan changes the user that runs them."""
     (tmp_path / "policy.yaml").write_text(
         f"version: 1\nusers:\n  {SUPER}: {{type: Super, secret: {{env: NEXT}}}}\n  root: {{type: Super, secret: {{env: NEXT}}}}\n"
     )

@@ -7,8 +7,8 @@ from tests.fixtures.server import SUPER, Server
 from tests.fixtures.waiting import eventually
 
 
-def test_a_rotation_from_begin_to_end(admin: Run, server: Server) -> None:
-    """Both secrets work, also after a crash; the old one is refused when its time is up, and a policy file keeps both."""
+def test_a_rotation_from_its_begin_to_its_end(admin: Run, server: Server) -> None:
+    """Both secrets work, also after a crash, until the old one expires; a policy file keeps both."""
     assert admin("user", "create", "turner", "-p", "old-secret").code == 0
 
     done = admin("user", "rotate", "turner", "--json")
@@ -31,7 +31,7 @@ def test_a_rotation_from_begin_to_end(admin: Run, server: Server) -> None:
     assert admin("user", "update", "turner", "--status", "enable").code == 0
     assert _is_known(run_as(server, "turner", "old-secret"))
 
-    # The time that is left can only be made shorter, with the same secret.
+    # A rotation with the same secret can only shorten the time.
     assert admin("user", "rotate", "turner", "-p", new, "--keep", "1s").code == 0
     assert eventually(lambda: not _is_known(run_as(server, "turner", "old-secret")))
     assert _is_known(run_as(server, "turner", new))
@@ -44,14 +44,14 @@ def test_a_rotation_from_begin_to_end(admin: Run, server: Server) -> None:
 
 
 def _is_known(user: Run) -> bool:
-    """Whether the server takes the user for who it says it is, though it may do nothing."""
+    """True if the server authenticates the user, which has no permission."""
     ended = user("topic", "create", "turner-topic")
     assert ended.code == 1
     return "has no permission" in ended.err
 
 
 def test_mistakes_change_nothing(admin: Run) -> None:
-    """Nobody of that name, and what is no time."""
+    """A missing user and an invalid duration are errors."""
     nobody = admin("user", "rotate", "nobody")
     assert (nobody.code, nobody.out) == (4, "")
     assert admin("user", "rotate", SUPER, "--keep", "soon").code == 2

@@ -1,4 +1,4 @@
-"""A server that only watches its policies."""
+"""A server in shadow mode, which does not enforce its policies."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.fixtures.command import run, run_as
 from tests.fixtures.server import Server
 
 
-def test_what_would_be_refused_goes_through_and_is_found(tmp_path: Path) -> None:
-    """A loud start, a request let in, its record with an id, and the story to that id; administration stays closed."""
+def test_a_denial_in_shadow_mode_is_allowed_and_audited(tmp_path: Path) -> None:
+    """The start warns, the request is allowed, and `why` explains its record; administration is still denied."""
     with Server(tmp_path, settings={"authorizationEnforcement": "shadow"}) as server:
         assert "POLICIES ARE NOT ENFORCED" in server.log()
         elsewhere = str(tmp_path / "elsewhere")
@@ -28,8 +28,8 @@ def test_what_would_be_refused_goes_through_and_is_found(tmp_path: Path) -> None
     assert "to reverse this decision: mqguard explain --user watched --action Create" in told.out
 
 
-def test_a_word_that_is_none(tmp_path: Path) -> None:
-    """Anything but the two words stops the start."""
+def test_an_unknown_mode_stops_the_start(tmp_path: Path) -> None:
+    """Any value but the two modes is an error."""
     config = tmp_path / "broker.conf"
     config.write_text("authorizationEnforcement = off\n")
     ended = run("standalone", "--config", str(config), "--data", str(tmp_path / "data"))

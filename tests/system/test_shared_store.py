@@ -1,4 +1,4 @@
-"""Two servers that share one store of users and policies: a plugin that keeps them in a file of SQLite."""
+"""Two servers that share one store of users and policies, a plugin that uses a file of SQLite."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class SqliteStore:
 
 @contextlib.contextmanager
 def two_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poll: float) -> Iterator[tuple[Server, Server]]:
-    """Two servers on one store; `poll` is how often each looks for changes of the other, 0 for never."""
+    """Start two servers on one store; `poll` is the period in which each looks for changes, 0 for never."""
     directory = tmp_path / "plugin"
     directory.mkdir()
     (directory / "sqlite_store.py").write_text(STORE)
@@ -123,7 +123,7 @@ def resources(admin: Wire) -> set[str]:
 
 
 def test_a_change_of_one_server_is_in_force_on_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user, its policy, and that it is disabled."""
+    """The test covers a new user, its policy, and its later status."""
     with two_servers(tmp_path, monkeypatch, 0.05) as servers, contextlib.ExitStack() as open_wires:
         first, second = (open_wires.enter_context(Wire(server.broker_port, ROOT)) for server in servers)
         create_topic(second, "orders")
@@ -139,11 +139,11 @@ def test_a_change_of_one_server_is_in_force_on_the_other(tmp_path: Path, monkeyp
 def test_no_change_is_lost_if_both_servers_change_one_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poll: float
 ) -> None:
-    """At the same time, whether or not the servers hear of each other's changes."""
+    """This holds whether or not the servers get reports of each other's changes."""
     with two_servers(tmp_path, monkeypatch, poll) as servers:
         with Wire(servers[0].broker_port, ROOT) as admin, Wire(servers[1].broker_port, ROOT) as other:
             create_user(admin, "alice", "alice-secret")
-            create_user(other, "bob", "bob-secret")  # a server that hears nothing learns of Alice when it writes
+            create_user(other, "bob", "bob-secret")  # A server without reports loads Alice when it writes.
         codes: list[int] = []
         wanted: set[str] = set()
 
@@ -156,7 +156,7 @@ def test_no_change_is_lost_if_both_servers_change_one_user(
                         "policies": [{"policyType": "Custom", "entries": [entry(topic, "Pub")]}],
                     }
                     code = 2
-                    while code == 2:  # SYSTEM_BUSY: the other server was faster again and again
+                    while code == 2:  # SYSTEM_BUSY: the other server was faster several times.
                         code = admin.call(3006, {"subject": "User:alice"}, json.dumps(body).encode()).code
                     codes.append(code)
                     wanted.add(topic)
@@ -167,7 +167,7 @@ def test_no_change_is_lost_if_both_servers_change_one_user(
         for thread in threads:
             thread.join(60)
         assert codes == [0] * 50
-        # A change makes a server load what the other has stored.
+        # A write makes a server load the changes of the other.
         for server in servers:
             with Wire(server.broker_port, ROOT) as admin:
                 grant(admin, "alice", entry("Topic:last", "Pub"))

@@ -1,4 +1,4 @@
-"""SIGTERM: what was acknowledged is stored, peers that do not read hold nobody up."""
+"""After SIGTERM acknowledged messages are stored, and peers that do not read delay nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield started
 
 
-def test_what_was_acknowledged_before_the_end_is_there_after_the_next_start(server: Server) -> None:
+def test_messages_acknowledged_before_the_end_are_there_after_the_next_start(server: Server) -> None:
     acknowledged: set[bytes] = set()
     with Wire(server.broker_port, ADMIN) as wire:
         create_topic(wire, TOPIC, 1)
@@ -45,7 +45,7 @@ def test_what_was_acknowledged_before_the_end_is_there_after_the_next_start(serv
     assert acknowledged <= kept
 
 
-def test_a_peer_that_reads_nothing_does_not_hold_up_the_end(server: Server) -> None:
+def test_a_peer_that_reads_nothing_does_not_delay_the_end(server: Server) -> None:
     with Wire(server.broker_port, ADMIN) as deaf, Wire(server.broker_port, ADMIN) as wire:
         create_topic(wire, TOPIC, 1)
         assert wire.call(SEND, send_fields(TOPIC, 0), b"x" * 1_000_000).code == 0

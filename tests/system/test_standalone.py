@@ -1,4 +1,4 @@
-"""`mqguard standalone` as a process: first start, ports, data, signals, bad configuration."""
+"""`mqguard standalone` as a process: its first start, ports, data, signals and bad configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FREE = ("--port", "0", "--namesrv-port", "0")
 
 
 def started(directory: Path, *words: str, **variables: str) -> tuple[subprocess.Popen[str], list[str]]:
-    """A server that is ready, and the lines that it printed until then."""
+    """Start a server, and return it once it is ready with the lines that it printed."""
     process = subprocess.Popen(
         [MQGUARD, "standalone", "--data", "data", *FREE, *words],
         stdout=subprocess.PIPE,
@@ -45,7 +45,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM)
     return process.returncode, out, err
 
 
-def test_the_first_start_makes_a_super_user_and_tells_its_secret_once(tmp_path: Path) -> None:
+def test_the_first_start_creates_a_super_user_and_shows_its_secret_once(tmp_path: Path) -> None:
     process, lines = started(tmp_path)
     assert end(process)[0] == 0
     file = tmp_path / "data" / "tools.yml"
@@ -63,7 +63,7 @@ def test_the_first_start_makes_a_super_user_and_tells_its_secret_once(tmp_path: 
     assert kept["secretKey"] not in "".join(lines) + err
 
 
-def test_ready_says_what_is_served_as_json(tmp_path: Path) -> None:
+def test_the_ready_line_describes_the_server_as_json(tmp_path: Path) -> None:
     process, lines = started(tmp_path, "--json", "--set", "brokerClusterName=C1")
     first, ready = map(json.loads, lines)
     assert (first["event"], first["accessKey"]) == ("first-start", "admin")
@@ -97,7 +97,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("flag", "what"), [("--port", "broker"), ("--namesrv-port", "name server")])
-def test_a_port_in_use_is_said_with_the_way_out(tmp_path: Path, flag: str, what: str) -> None:
+def test_a_port_in_use_is_reported_with_a_remedy(tmp_path: Path, flag: str, what: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("standalone", "--data", "data", *FREE, flag, str(port), directory=tmp_path)
@@ -158,8 +158,8 @@ def test_an_unknown_key_is_a_warning_and_the_server_starts(tmp_path: Path) -> No
     assert "broker.conf:2: `brokerRole` is known from Apache RocketMQ and has no effect here" in err
 
 
-def test_no_administrator_is_left_unable_to_come_back(tmp_path: Path) -> None:
-    """Whoever starts with a configured user gets no other super user beside it."""
+def test_a_configured_super_user_is_the_only_one(tmp_path: Path) -> None:
+    """A start with a configured user creates no other Super user."""
     user = '{"username":"root","password":"12345678"}'
     process, lines = started(tmp_path, "--set", f"initAuthenticationUser={user}")
     assert end(process)[0] == 0
@@ -168,7 +168,7 @@ def test_no_administrator_is_left_unable_to_come_back(tmp_path: Path) -> None:
 
 
 def test_it_starts_fast_and_small(tmp_path: Path) -> None:
-    """First request within a second of exec, under 120 MB idle. The bound on time is loose: machines are shared."""
+    """It serves the first request soon after exec, and uses less than 120 MB when idle."""
     began = time.monotonic()
     with Server(tmp_path) as server:
         socket.create_connection(("127.0.0.1", server.broker_port), 5).close()
@@ -178,8 +178,8 @@ def test_it_starts_fast_and_small(tmp_path: Path) -> None:
     assert resident < 120 * 1024 * 1024
 
 
-def test_nothing_secret_is_in_its_environment_or_arguments(tmp_path: Path) -> None:
-    """A sealing key may come from the environment; without it a key file is made for its owner alone."""
+def test_no_secret_is_in_its_environment_or_arguments(tmp_path: Path) -> None:
+    """A sealing key may come from the environment; otherwise the server creates a key file for its owner alone."""
     process, _ = started(tmp_path)
     assert end(process)[0] == 0
     assert stat.S_IMODE((tmp_path / "data" / "sealing.key").stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""TLS of a server: beside plain connections, alone, and with files that change."""
+"""TLS of a server: together with unencrypted connections, alone, and with files that change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fingerprint(server: Server) -> str:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 
-def test_only_encrypted_connections_are_served_when_the_mode_says_so(server: Server, tmp_path: Path) -> None:
+def test_the_enforcing_mode_serves_only_encrypted_connections(server: Server, tmp_path: Path) -> None:
     assert run_as(server)("topic", "list", "--tls").code == 0
     assert run_as(server)("topic", "list", "--tls-ca", str(tmp_path / "ca.pem")).code == 0
     plain = run_as(server)("topic", "list")
@@ -55,9 +55,7 @@ def test_only_encrypted_connections_are_served_when_the_mode_says_so(server: Ser
     assert "no TLS with" in foreign.err
 
 
-def test_certificates_are_read_again_on_sighup_and_bad_ones_are_not(
-    server: Server, ca: trustme.CA, tmp_path: Path
-) -> None:
+def test_sighup_reads_certificates_again_and_ignores_bad_ones(server: Server, ca: trustme.CA, tmp_path: Path) -> None:
     first = fingerprint(server)
     issue(ca, tmp_path)
     assert fingerprint(server) == first

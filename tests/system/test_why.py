@@ -1,4 +1,4 @@
-"""`mqguard why` against a running server, which nobody has to be beside."""
+"""`mqguard why` at a running server, from any other machine."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tests.fixtures.command import run, run_as
 from tests.fixtures.server import Server
 
 
-def test_the_server_tells_and_an_unknown_id_is_nothing_there(server: Server, tmp_path: Path) -> None:
-    """The sender hears an id, the administrator the story; whoever may not read policies hears nothing."""
+def test_the_server_explains_a_decision_and_reports_an_unknown_id(server: Server, tmp_path: Path) -> None:
+    """The sender gets an id and the administrator the explanation; other users get nothing."""
     elsewhere = str(tmp_path / "elsewhere")
     admin = run_as(server, MQGUARD_DATA=elsewhere)
     assert admin("user", "create", "whyer", "-p", "whyer-secret").code == 0
@@ -33,7 +33,7 @@ def test_the_server_tells_and_an_unknown_id_is_nothing_there(server: Server, tmp
 
 
 def test_without_a_server_and_without_a_log(tmp_path: Path) -> None:
-    """Where nothing can be asked, the error is that of the connection."""
+    """If no server can be reached, the error is that of the connection."""
     ended = run("why", "000000000000", "-n", "127.0.0.1:1", directory=tmp_path)
 
     assert (ended.code, ended.out) == (3, "")
