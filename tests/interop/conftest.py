@@ -19,7 +19,7 @@ from tests.interop.toolchain import JAVA_CLIENTS, go_driver, java_driver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this directory is an interop test."""
+    """Mark every test of this directory as an interop test."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.interop)
@@ -28,26 +28,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Client:
-    """A user of an official client who talks to one server."""
+    """A user of an official client at one server."""
 
     driver: Driver
     server: Server
     user: User | None = ADMIN
 
     def call(self, verb: str, **arguments: object) -> dict[str, Any]:
-        """Do a step as this user; the answer may be a refusal."""
+        """Do a step as this user, and return the answer, which may be a refusal."""
         who = {"user": self.user.name, "secret": self.user.secret} if self.user else {}
         named: dict[str, Any] = {"namesrv": self.server.namesrv, **who, **arguments}
         return self.driver.call(verb, **named)
 
     def do(self, verb: str, **arguments: object) -> dict[str, Any]:
-        """Do a step that must succeed."""
+        """Do a step that must succeed, and return the answer."""
         answer = self.call(verb, **arguments)
         assert answer["ok"], answer
         return answer
 
     def as_(self, user: User | None) -> Client:
-        """The same client with other credentials, or none."""
+        """Return the same client with other credentials, or none."""
         return Client(self.driver, self.server, user)
 
     def mqadmin(self, *words: str) -> Mqadmin:
@@ -58,19 +58,19 @@ class Client:
 
 @dataclass(frozen=True)
 class Mqadmin:
-    """What mqadmin printed. It exits with 0 whatever happens, so this is all there is to judge by."""
+    """The output of mqadmin, which always exits with 0."""
 
     out: str
     err: str
 
     @property
     def rows(self) -> list[list[str]]:
-        """The printed lines, split where two blanks or more stand between columns."""
+        """The printed lines, split into columns."""
         return [line.split() for line in self.out.splitlines() if line.strip()]
 
 
 class Elsewhere(Server):
-    """A RocketMQ server that runs already: the same tests, tried on another implementation."""
+    """A RocketMQ server that runs already, for the same tests of another implementation."""
 
     def __init__(self, namesrv: str, broker: str) -> None:
         super().__init__(Path())
@@ -84,14 +84,14 @@ class Elsewhere(Server):
 
 
 class Drivers:
-    """Driver processes, each started when it is first asked for and kept for the session."""
+    """Driver processes, each started at its first use and kept for the session."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._open: dict[str, Driver] = {}
 
     def get(self, which: str) -> Driver:
-        """The driver of a Java client's version, or of `go`."""
+        """Return the driver of a Java client's version, or of `go`."""
         if which not in self._open:
             directory = self._directory / which
             directory.mkdir(exist_ok=True)
@@ -111,7 +111,7 @@ class Drivers:
 
 @pytest.fixture(scope="session")
 def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
-    """All drivers of this test process."""
+    """Return the drivers of this test process, and close them at the end."""
     opened = Drivers(tmp_path_factory.mktemp("drivers"))
     yield opened
     opened.close()
@@ -119,7 +119,7 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
 
 @pytest.fixture(scope="module")
 def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for the module; `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names one on 127.0.0.1 to be used instead."""
+    """Start a server for the module, or use the one that `MQGUARD_INTEROP_SERVER=NAMESRV,BROKER` names."""
     if there := os.environ.get("MQGUARD_INTEROP_SERVER"):
         yield Elsewhere(*there.split(","))
         drivers.close_clients()
@@ -130,10 +130,9 @@ def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 class Connections:
-    """The super user's own connections to the module's server, made anew after a restart.
+    """The Super user's own connections to the module's server, opened again after a restart.
 
-    They are kept open: a connection that has authenticated is served on while the guard slows down whoever else fails
-    from the same address.
+    They are kept open, since an authenticated connection is served while the guard slows down others of its address.
     """
 
     def __init__(self, server: Server) -> None:
@@ -142,7 +141,7 @@ class Connections:
         self._process: int | None = None
 
     def to(self, port: int) -> Wire:
-        """The connection to the broker's or the name server's port."""
+        """Return the connection to the broker's or the name server's port."""
         process = self._server.process_id
         if process != self._process:
             self.close()
@@ -159,7 +158,7 @@ class Connections:
 
 @pytest.fixture(scope="module")
 def connections(server: Server) -> Iterator[Connections]:
-    """The super user's own connections."""
+    """Return the Super user's own connections, and close them at the end."""
     made = Connections(server)
     yield made
     made.close()
@@ -167,37 +166,37 @@ def connections(server: Server) -> Iterator[Connections]:
 
 @pytest.fixture
 def admin(server: Server, connections: Connections) -> Wire:
-    """The super user's own connection to the broker."""
+    """Return the Super user's own connection to the broker."""
     return connections.to(server.broker_port)
 
 
 @pytest.fixture
 def namesrv(server: Server, connections: Connections) -> Wire:
-    """The super user's own connection to the name server."""
+    """Return the Super user's own connection to the name server."""
     return connections.to(server.namesrv_port)
 
 
 @pytest.fixture(params=[pytest.param(v, marks=pytest.mark.xdist_group(f"java-{v}")) for v in JAVA_CLIENTS])
 def java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> Client:
-    """The super user at the module's server with each official Java client in turn."""
+    """Return the Super user at the module's server, with each official Java client."""
     return Client(drivers.get(request.param), server)
 
 
 @pytest.fixture
 def java5(drivers: Drivers, server: Server) -> Client:
-    """The super user at the module's server with the official Java client 5.5.0, which has mqadmin."""
+    """Return the Super user at the module's server with the official Java client 5.5.0, which has mqadmin."""
     return Client(drivers.get("5.5.0"), server)
 
 
 @pytest.fixture
 def go(drivers: Drivers, server: Server) -> Client:
-    """The super user at the module's server with the official Go client."""
+    """Return the Super user at the module's server with the official Go client."""
     return Client(drivers.get("go"), server)
 
 
 @pytest.fixture
 def name() -> Callable[[str], str]:
-    """Makes names that no other test has."""
+    """Return a function that creates names that no other test has."""
     return lambda what: f"{what}_{os.getpid()}_{next(_NUMBERS)}"
 
 

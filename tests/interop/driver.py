@@ -1,4 +1,4 @@
-"""A process that drives an official client: one step a line in, one JSON object a line out."""
+"""A process that drives an official client; each line of input is a step, each line of output a JSON object."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import quote
 
 
 class DriverError(AssertionError):
-    """The driver died, stayed silent or did not know what to do: the test can say nothing about the server."""
+    """The driver ended, gave no answer or did not know the step, so the test has no result."""
 
 
 class Driver:
-    """Runs one driver process and asks it to do steps, in order."""
+    """One driver process, which does steps in order."""
 
     def __init__(self, command: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
         self.log = log
@@ -43,12 +43,12 @@ class Driver:
         self._answers.put("")
 
     def call(self, verb: str, *, wait: float = 60, **arguments: object) -> dict[str, Any]:
-        """Do one step and return its answer, refusals included.
+        """Do one step and return its answer, which may be a refusal.
 
         Args:
-            verb: what to do.
-            wait: seconds after which a silent driver fails the test.
-            **arguments: the step's arguments; a trailing underscore of a name is dropped, `__` becomes a dot.
+            verb: Name of the step.
+            wait: Seconds to wait for the answer.
+            **arguments: Arguments of the step; a trailing underscore of a name is dropped, `__` becomes a dot.
         """
         words = [verb]
         for key, value in arguments.items():
@@ -74,7 +74,7 @@ class Driver:
         return self.log.read_text(errors="replace")[-3000:]
 
     def close(self) -> None:
-        """End the process; clients that a test left running go with it."""
+        """End the process with all clients that a test left running."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

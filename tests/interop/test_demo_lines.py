@@ -1,4 +1,4 @@
-"""The lines of mqadmin that `mqguard demo` prints do what the demo does."""
+"""The mqadmin commands that `mqguard demo` prints do the same as the demo."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.xdist_group("java-5.5.0")
 
 
 def steps_of(client: Client) -> list[dict[str, object]]:
-    """What the demo did at the server of a client; it has cleaned up after itself."""
+    """Run the demo at the server of a client, and return its steps; the demo cleans up at its end."""
     ended = run_as(client.server)("demo", "--json")
     assert ended.code == 0, ended.err
     return ended.lines
 
 
-def test_each_line_does_what_its_step_says(java5: Client) -> None:
+def test_each_printed_command_does_its_step(java5: Client) -> None:
     users: dict[str, User] = {}
     for step in steps_of(java5):
         what, outcome = str(step["description"]), str(step["outcome"])

@@ -1,4 +1,4 @@
-"""The official Go client sends, receives, and is kept out."""
+"""The official Go client sends, receives, and is denied."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def expected(body: str, count: int) -> list[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def users(server: Server, connections: Connections) -> None:
-    """One user who may, and each kind of user who may not."""
+    """Create one user with the permissions, and one of each kind without."""
     admin = connections.to(server.broker_port)
     create_topic(admin, "orders", queues=1)
     for name in ("alice", "dora", "paul", "dan", "wanda", "walter"):
@@ -88,7 +88,7 @@ def test_ordered_messages_are_consumed_in_order(go: Client, admin: Wire, name: N
         assert numbers == sorted(numbers)
 
 
-def test_delayed_messages_come_late_and_not_early(go: Client, admin: Wire, name: Name) -> None:
+def test_delayed_messages_are_never_delivered_early(go: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -113,7 +113,7 @@ def test_a_broadcast_reaches_every_consumer_of_the_group(go: Client, admin: Wire
         go.do("stop", handle=handle)
 
 
-def test_a_tag_filter_lets_only_its_tags_through(go: Client, admin: Wire, name: Name) -> None:
+def test_a_tag_filter_delivers_only_its_tags(go: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -131,7 +131,7 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
-    # this client looks for new routes every 30 s: the retry topic is there before it starts, the dead letters' too
+    # This client asks for routes every 30 s, so the retry and dead-letter topics are created before it starts.
     go.do("consume", handle="first", topic=topic, group=group)
     await_route(namesrv, f"%RETRY%{group}")
     go.do("stop", handle="first")
@@ -156,7 +156,7 @@ def await_route(namesrv: Wire, topic: str, seconds: float = 10) -> None:
     )
 
 
-def test_a_group_goes_on_where_it_was(go: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset(go: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -187,10 +187,10 @@ def test_two_consumers_of_a_group_share_the_queues(go: Client, admin: Wire, name
         seen = Counter(b for h in ("r1", "r2") for b in bodies(go.do("received", handle=h, count=1, timeout=100)))
     for handle in ("r1", "r2"):
         go.do("stop", handle=handle)
-    assert set(seen) == set(every)  # while queues change hands a message may come twice, none may be missing
+    assert set(seen) == set(every)  # A rebalance may deliver a message twice, but loses none.
 
 
-def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(go: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(go: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     go.do("send", topic=topic, count=5, body="before")
@@ -209,7 +209,7 @@ def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(go: Client, 
     assert Counter(bodies(messages)) == Counter(expected("after", 5))
 
 
-def test_who_may_is_let_in(go: Client) -> None:
+def test_a_user_with_the_permissions_is_allowed(go: Client) -> None:
     alice = go.as_(ALICE)
 
     alice.do("send", topic="orders", body="admitted")
@@ -234,7 +234,7 @@ def test_sending_is_refused(go: Client, admin: Wire, outsider: Outsider, mode: s
         return
     assert len(failures) == 1, answer
     if outsider.stranger and failures[0]["code"] == -1:
-        assert "route" in failures[0]["message"], answer  # all that this client says when no way is shown
+        assert "route" in failures[0]["message"], answer  # the only error of this client without a route
     else:
         assert failures[0]["code"] == NO_PERMISSION, answer
         assert re.match(outsider.remark, failures[0]["remark"]), answer
@@ -264,10 +264,10 @@ def test_the_administrator_creates_a_topic(go: Client, name: Name) -> None:
     assert go.do("send", topic=topic)["results"][0]["status"] == "SEND_OK"
 
 
-def test_a_pull_consumer_that_never_signs_for_routes_is_served_where_routes_are_open(
+def test_a_pull_consumer_that_never_signs_for_routes_is_served_if_routes_need_no_credentials(
     drivers: Drivers, tmp_path: Path
 ) -> None:
-    """As docs/requirements.md says of this client; all else stays guarded."""
+    """docs/requirements.md describes this client; all other requests stay guarded."""
     settings = {"authenticationWhitelist": "105", "authorizationWhitelist": "105"}
     with Server(tmp_path, settings=settings) as server, Wire(server.broker_port, ADMIN) as admin:
         create_topic(admin, "orders", 1)

@@ -1,6 +1,6 @@
-"""What we decide compared with Apache's own auth module, live, on scenarios that are new in every run.
+"""Decisions of mqguard are compared with those of Apache's own auth module, on scenarios that are new in every run.
 
-A failure names the seed and the scenario; `tools/against_apache.py` tries them again, and many more.
+A failure has the seed and the scenario; `tools/against_apache.py` runs them again, and many more.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ CHANGES = 3_000
 READINGS = 6_000
 SIGNATURES = 4_000
 REPLAYED = 10
-"""One of so many recorded lines is replayed."""
+"""Divisor of the number of recorded lines that are replayed."""
 SEED = random.SystemRandom().getrandbits(32)
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthModule]:
-    """The module in a process of its own."""
+    """Start the module in a process of its own."""
     log = tmp_path_factory.mktemp("auth-module") / "module.log"
     with quick_directory() as home, AuthModule(java_auth_module(Path(home)), log) as running:
         yield running
 
 
 def test_every_difference_of_decisions_is_one_of_the_named_rules(module: AuthModule) -> None:
-    """Apache decides by Apache's rules and we by ours, refusal by refusal and allowance by allowance."""
+    """Apache decides by Apache's rules and mqguard by its own, for each denied and each allowed request."""
     found = compare_decisions(module, SEED, range(scenarios_of(DECISIONS)))
 
     assert found["all"] == DECISIONS
-    # The scenarios are worth something: both outcomes are common, and every rule makes a difference somewhere.
+    # The scenarios are useful: both outcomes are common, and every rule causes a difference.
     assert DECISIONS // 10 < found["allow"] < DECISIONS // 2
     assert {name for name in found if name in OURS} == OURS
 
 
 def test_every_request_leads_to_apaches_checks_or_to_others_by_named_rules(module: AuthModule) -> None:
-    """What is checked of a request is worked out from what Apache checks, and is what the guard asks for."""
+    """The expected checks of a request follow from Apache's checks, and equal those of the guard."""
     found = compare_contexts(module, codes(module), SEED, range(CONTEXTS))
 
     assert found["all"] == CONTEXTS
@@ -68,7 +68,7 @@ def test_every_request_leads_to_apaches_checks_or_to_others_by_named_rules(modul
 
 
 def test_every_call_leads_to_apaches_checks_or_to_others_by_named_rules(module: AuthModule) -> None:
-    """The same for gRPC."""
+    """The checks of gRPC calls follow from Apache's checks, too."""
     found = compare_calls(module, SEED, range(CALLS))
 
     assert found["all"] == CALLS
@@ -77,8 +77,8 @@ def test_every_call_leads_to_apaches_checks_or_to_others_by_named_rules(module: 
     assert {"no-check", "owned-topic", "unchecked-topic", "every-client", "every-message"} <= set(found)
 
 
-def test_texts_are_read_alike_or_by_named_rules_not(module: AuthModule) -> None:
-    """Resources, subjects, source addresses and words mean what they mean there, or nothing by a rule of ours."""
+def test_texts_are_read_alike_or_differ_by_named_rules(module: AuthModule) -> None:
+    """Resources, subjects, source addresses and words mean the same for both, or are refused by a rule of mqguard."""
     found = compare_readings(module, SEED, range(READINGS))
 
     assert found["all"] == READINGS
@@ -87,15 +87,15 @@ def test_texts_are_read_alike_or_by_named_rules_not(module: AuthModule) -> None:
 
 
 def test_users_and_policies_change_alike(module: AuthModule) -> None:
-    """Every change has the outcome that it has there, in the same words, and the same is stored at the end."""
+    """Every change has the same outcome and message for both, and the stored state is the same at the end."""
     found = compare_changes(module, SEED, range(CHANGES // OPERATIONS))
 
     assert found["all"] == CHANGES
     assert CHANGES // 3 < found["done"] < CHANGES * 9 // 10
 
 
-def test_signatures_are_made_read_and_believed_alike(module: AuthModule) -> None:
-    """What a client signs is the same to the byte, and so is whom a server believes; a refusal may say less."""
+def test_signatures_are_created_read_and_verified_alike(module: AuthModule) -> None:
+    """The signed bytes and the authenticated users are the same for both; a refusal may have a shorter message."""
     found = compare_signatures(module, SEED, range(SIGNATURES))
 
     assert found["all"] == SIGNATURES
@@ -104,8 +104,8 @@ def test_signatures_are_made_read_and_believed_alike(module: AuthModule) -> None
 
 
 @pytest.mark.parametrize("kind", ["decisions", "contexts", "signatures"])
-def test_the_module_says_what_was_recorded_of_it(module: AuthModule, kind: str) -> None:
-    """The recorded outcomes are this module's, and the way it is asked here is the one in which it was asked then."""
+def test_the_module_answers_as_recorded(module: AuthModule, kind: str) -> None:
+    """The recorded outcomes are those of this module, and it gets the scenarios in the same way as then."""
     recorded = [line for line in lines(kind) if _is_askable(kind, line)][SEED % REPLAYED :: REPLAYED]
     assert len(recorded) > 50
 
@@ -120,7 +120,7 @@ def test_the_module_says_what_was_recorded_of_it(module: AuthModule, kind: str) 
 
 
 def _is_askable(kind: str, line: dict[str, Any]) -> bool:
-    """Whether it can be asked here: clients sign without a typed header."""
+    """True if the module can answer it here, since clients sign without a typed header."""
     return kind == "decisions" or (line["what"] != "signer" and line.get("header") is None)
 
 

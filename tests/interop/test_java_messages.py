@@ -1,4 +1,4 @@
-"""The official Java clients send and receive, in every way that they know."""
+"""The official Java clients send and receive in each of their ways."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_way_of_sending_arrives_once(java: Client, admin: Wire, name: Name
         assert {(m["queue"], m["offset"]) for m in messages} == {(r["queue"], r["offset"]) for r in sent["results"]}
 
 
-def test_big_and_compressed_messages_arrive_whole(java: Client, admin: Wire, name: Name) -> None:
+def test_large_and_compressed_messages_arrive_complete(java: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -59,7 +59,7 @@ def test_an_oversized_message_is_refused_with_its_reason(java: Client, admin: Wi
     topic = name("topic")
     create_topic(admin, topic)
 
-    # the client itself stops at 4 MiB; the broker must stop what gets past it
+    # The client itself refuses messages of more than 4 MiB; the broker must refuse them, too.
     fields = {"a": "g", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0", "i": ""}
     answer = java.do(
         "invoke",
@@ -102,7 +102,7 @@ def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_n
 
 
 @pytest.mark.parametrize(("level", "delay"), [(1, 1000), (2, 5000)])
-def test_delayed_messages_come_late_and_not_early(
+def test_delayed_messages_are_never_delivered_early(
     java: Client, admin: Wire, name: Name, level: int, delay: int
 ) -> None:
     topic, group = name("topic"), name("group")
@@ -141,7 +141,7 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(java: Cl
     messages = java.do("received", handle="c", count=3, timeout=45000, wait=60)["messages"]
     assert [m["reconsumed"] for m in messages] == [0, 1, 2]
     assert bodies({"messages": messages}) == ["poison-0"] * 3
-    assert [m["topic"] for m in messages] == [topic] * 3  # the client shows the topic that was subscribed to
+    assert [m["topic"] for m in messages] == [topic] * 3  # The client shows the topic of the subscription.
     assert len({m["msgId"] for m in messages}) == 1
 
     java.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
@@ -164,7 +164,7 @@ def test_a_message_that_fails_once_is_consumed_on_its_retry(java: Client, admin:
     assert sorted(m["reconsumed"] for m in messages) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_tag_filter_lets_only_its_tags_through(java: Client, admin: Wire, name: Name) -> None:
+def test_a_tag_filter_delivers_only_its_tags(java: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -177,7 +177,7 @@ def test_a_tag_filter_lets_only_its_tags_through(java: Client, admin: Wire, name
     assert Counter(bodies({"messages": messages})) == Counter(expected("A", 3) + expected("C", 3))
 
 
-def test_lite_pull_takes_up_where_it_committed(java: Client, admin: Wire, name: Name) -> None:
+def test_lite_pull_continues_at_its_committed_offset(java: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=2)
 
@@ -198,7 +198,7 @@ def test_a_plain_pull_sees_offsets_and_messages(java: Client, admin: Wire, name:
     assert bodies(pulled) == expected("p", 5)[2:]
 
 
-def test_offsets_are_told_by_time(java: Client, admin: Wire, name: Name) -> None:
+def test_offsets_are_found_by_time(java: Client, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic, queues=1)
     java.do("send", topic=topic, count=3, body="early")
@@ -222,7 +222,7 @@ def test_a_message_is_found_by_id_and_by_key(java: Client, admin: Wire, name: Na
         assert [(m["body"], m["queue"], m["offset"]) for m in found] == [("f-0", sent["queue"], sent["offset"])], asked
 
 
-def test_a_new_topic_is_made_by_sending_to_it(java: Client, name: Name) -> None:
+def test_a_send_creates_a_new_topic(java: Client, name: Name) -> None:
     topic, group = name("fresh"), name("group")
 
     java.do("send", topic=topic, count=3, body="n")
@@ -257,13 +257,13 @@ def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, na
     java.do("stop", handle="r1")
 
 
-def test_a_group_goes_on_where_it_was_after_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     java.do("send", topic=topic, count=8, body="before")
     java.do("consume", handle="c", topic=topic, group=group)
     assert len(java.do("received", handle="c", count=8)["messages"]) == 8
-    java.do("stop", handle="c")  # the client stores its offsets when it ends
+    java.do("stop", handle="c")  # The client stores its offsets at its end.
 
     assert java.server.stop() == 0
     java.server.start()
@@ -290,7 +290,7 @@ def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: C
         return bool(java.call("send", topic=topic, body="after")["ok"])
 
     assert eventually(sent)
-    # a 4.x client waits for the answers to its lost pulls for 30 s before it asks again
+    # A 4.x client waits for answers to its lost pulls for 30 s before it sends new ones.
     messages = java.do("received", handle="c", count=5, timeout=45000, wait=60)
     java.do("stop", handle="c")
     assert "after-0" in bodies(messages)
@@ -311,8 +311,8 @@ def test_another_client_reads_what_this_one_sent(java: Client, go: Client, admin
         client.do("stop", handle="x")
 
 
-def test_a_request_is_answered_by_whoever_may_read_it(java: Client, admin: Wire, name: Name) -> None:
-    """The responder has no right on the reply topic, and needs none."""
+def test_a_request_is_answered_by_a_user_who_may_read_it(java: Client, admin: Wire, name: Name) -> None:
+    """The responder needs no permission on the reply topic."""
     topic, group, asker, responder = name("topic"), name("group"), name("asker"), name("responder")
     create_topic(admin, topic)
     for user, entries in (

@@ -1,4 +1,4 @@
-"""What an official Java client hears when it is kept out, and that nothing of it got in."""
+"""Errors that an official Java client gets when it is denied, and checks that nothing was changed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.interop.conftest import Client, Connections
 ORDERS, GROUP = "orders", "orders_group"
 NO_PERMISSION = 16
 NO_ROUTE = 10005
-"""The client's own code when the name server does not tell it the way."""
+"""The client's own code if the name server gives it no route."""
 
 ALICE = User("alice", "alice-secret")
 
 
 @dataclasses.dataclass(frozen=True)
 class Outsider:
-    """Who is kept out, and the words that say why.
+    """A user who is denied, and the message with the reason.
 
     Attributes:
         user: The credentials, right or wrong.
-        remark: What the server says.
-        stranger: Whether the credentials prove nobody: the name server shows no way to the broker then, and that is
-            all that the client tells its caller. Others are told the way of new topics, and hear the broker's words.
+        remark: The message of the server.
+        stranger: True if the credentials are invalid. Then the name server gives no route, and the client reports only
+            that. Others get the route of new topics and the message of the broker.
     """
 
     user: User | None
@@ -40,7 +40,7 @@ class Outsider:
 
 
 WRONG = r"(check signature failed|Authentication failed\. Please verify the credentials and try again)\."
-"""What a stranger hears; the second once the same name has failed often from the same address."""
+"""Messages for invalid credentials; the second is that of a name that failed often from the same address."""
 
 OUTSIDERS = {
     "no credentials": Outsider(None, r"username cannot be null\.", stranger=True),
@@ -61,7 +61,7 @@ OUTSIDERS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def users(server: Server, connections: Connections) -> None:
-    """One user who may, and each kind of user who may not."""
+    """Create one user with the permissions, and one of each kind without."""
     everything = (entry("Topic:*", "Pub,Sub,Get,Create"), entry("Group:*", "Sub,Get"), entry("Cluster:*", "Get,Update"))
     admin = connections.to(server.broker_port)
     create_topic(admin, ORDERS, queues=1)
@@ -91,7 +91,7 @@ def outsider(request: pytest.FixtureRequest) -> Outsider:
 
 @pytest.fixture
 def nothing_changes(admin: Wire) -> Iterator[None]:
-    """The topic's messages are the same before and after."""
+    """Check that the topic has the same messages before and after the test."""
     before = read_all(admin, ORDERS, "watch", 0)
     yield
     assert read_all(admin, ORDERS, "watch", 0) == before
@@ -104,7 +104,7 @@ def assert_refused(answer: dict[str, Any], remark: str) -> None:
 
 
 def invoke(client: Client, code: int, ext: dict[str, str] | None = None, body: str | None = None) -> dict[str, Any]:
-    """A request by the client's own transport and signing hook, to the broker's address at once."""
+    """Send a request with the client's own transport and signing hook directly to the broker."""
     named: dict[str, Any] = {f"ext__{key}": value for key, value in (ext or {}).items()}
     return client.do("invoke", address=client.server.broker, code=code, body=body, **named)
 
@@ -145,14 +145,14 @@ def pull_fields(group: str) -> dict[str, str]:
     }
 
 
-def test_who_may_is_let_in(java: Client) -> None:
+def test_a_user_with_the_permissions_is_allowed(java: Client) -> None:
     alice = java.as_(ALICE)
 
     (sent,) = alice.do("send", topic=ORDERS, body="admitted")["results"]
     assert sent["status"] == "SEND_OK"
     alice.do("consume", handle="alice", topic=ORDERS, group=GROUP)
     assert alice.do("heartbeat", handle="alice", broker=java.server.broker)["version"] > 0
-    # Messages of other tests lie in the topic too, and queues come in any order.
+    # The topic also has messages of other tests, and queues have any order.
     received = alice.do("received", handle="alice", count=99, timeout=5000)["messages"]
     assert "admitted-0" in [m["body"] for m in received]
     alice.do("stop", handle="alice")
@@ -168,7 +168,7 @@ def test_sending_is_refused(java: Client, outsider: Outsider, mode: str) -> None
 
     failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
     if mode == "oneway" and not failures:
-        return  # the client asks for no answer; nothing_changes sees whether anything got in
+        return  # The client expects no answer; `nothing_changes` checks that no message was stored.
     assert len(failures) == 1
     if not outsider.stranger or failures[0]["code"] != NO_ROUTE:
         assert_refused(failures[0], outsider.remark)
@@ -241,7 +241,7 @@ def test_administration_is_refused(
 
 
 def state(admin: Wire) -> tuple[object, object]:
-    """All users and policies; in which form a secret is answered is not looked at."""
+    """Return all users and policies, without the form of secrets in answers."""
     listed = admin.call(LIST_USERS, {"filter": ""}).json()
     return [{**user, "password": ""} for user in listed], admin.call(LIST_ACLS, {}).body
 
@@ -255,14 +255,14 @@ def test_creating_a_topic_is_refused(java: Client, namesrv: Wire, outsider: Outs
     assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
 
 
-def test_a_user_may_not_make_a_topic_by_sending_to_it(java: Client, namesrv: Wire) -> None:
+def test_a_user_may_not_create_a_topic_by_a_send(java: Client, namesrv: Wire) -> None:
     answer = java.as_(ALICE).call("send", topic="unknown_topic", body="x")
 
     assert not answer["ok"]
     assert namesrv.call(ROUTE, {"topic": "unknown_topic"}).code == 17
 
 
-def test_a_change_counts_for_the_very_next_request(java: Client, admin: Wire) -> None:
+def test_a_change_is_in_force_for_the_next_request(java: Client, admin: Wire) -> None:
     user = User("carl", "carl-secret")
     client = java.as_(user)
     admin.call(3003, {"username": "carl"})

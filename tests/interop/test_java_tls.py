@@ -1,4 +1,4 @@
-"""The official Java clients over TLS, on the same port as plain connections."""
+"""The official Java clients over TLS, on the same port as unencrypted connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALICE = User("alice", "alice-secret")
 
 @pytest.fixture(scope="module")
 def server(drivers: Drivers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a throw-away certificate; the clients trust any, as they do by default."""
+    """Start a server with a temporary certificate; the clients trust any, as they do by default."""
     with Server(tmp_path_factory.mktemp("server"), settings={"tls.test.mode.enable": "true"}) as started:
         yield started
         drivers.close_clients()
@@ -41,13 +41,13 @@ def test_plain_and_tls_share_the_ports(alice: Client) -> None:
     assert {"tls True-0", "tls False-0"} <= {message["body"] for message in messages}
 
 
-def test_the_guard_stands_behind_tls_too(alice: Client) -> None:
+def test_the_guard_also_checks_requests_over_tls(alice: Client) -> None:
     answer = alice.as_(User(ALICE.name, "wrong")).call("send", topic="secured", body="no", tls=True)
 
     assert not answer["ok"]
 
 
-def test_where_tls_is_enforced_a_plain_client_stays_outside(java: Client, tmp_path: Path) -> None:
+def test_enforced_tls_refuses_an_unencrypted_client(java: Client, tmp_path: Path) -> None:
     settings = {"tls.test.mode.enable": "true", "tls.server.mode": "enforcing"}
     with Server(tmp_path, settings=settings) as strict:
         client = Client(java.driver, strict)

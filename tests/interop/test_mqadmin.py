@@ -1,4 +1,4 @@
-"""Apache's own mqadmin 5.5.0 administers the server: users, policies, topics, groups, messages."""
+"""Apache's own mqadmin 5.5.0 administers users, policies, topics, groups and messages of the server."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ ACL_HEAD = ["#Subject", "#PolicyType", "#Resource", "#Actions", "#SourceIp", "#D
 
 @pytest.fixture
 def admin_tool(java5: Client) -> Callable[..., Mqadmin]:
-    """Runs mqadmin as the super user against the module's name server."""
+    """Return a function that runs mqadmin as the Super user at the module's name server."""
     return tool(java5)
 
 
 def tool(client: Client) -> Callable[..., Mqadmin]:
-    """Runs mqadmin as the client's user against the client's name server."""
+    """Return a function that runs mqadmin as the client's user at the client's name server."""
     return lambda command, *words: client.mqadmin(command, "-n", client.server.namesrv, *words)
 
 
 def users(printed: Mqadmin) -> list[tuple[str, str, str]]:
-    """Name, type and status of a table of users, whose form is checked to the blank."""
+    """Return name, type and status of a table of users, and check its exact form."""
     lines = [line for line in printed.out.splitlines() if line and not line.startswith("get user from")]
     if not lines:
         return []
@@ -49,7 +49,7 @@ def users(printed: Mqadmin) -> list[tuple[str, str, str]]:
 
 
 def acls(printed: Mqadmin) -> list[tuple[str, ...]]:
-    """The rows of a table of policies, whose form is checked to the blank."""
+    """Return the rows of a table of policies, and check its exact form."""
     lines = [line for line in printed.out.splitlines() if line]
     if not lines:
         return []
@@ -69,12 +69,12 @@ def succeeded(printed: Mqadmin, line: str) -> None:
 
 
 class TestUsersAndPolicies:
-    """The twelve auth commands with the examples that users know from the documentation of ACL 2.0."""
+    """The twelve auth commands, with the examples of the documentation of ACL 2.0."""
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def administrator(cls, server: Server) -> Iterator[User]:
-        """Another super user, so that the examples can make and delete `rocketmq`."""
+        """Create another Super user, so that the examples can create and delete `rocketmq`."""
         admin = User("admin", "admin-secret")
         with Wire(server.broker_port, ADMIN) as wire:
             create_user(wire, admin.name, admin.secret, "Super")
@@ -167,14 +167,14 @@ class TestUsersAndPolicies:
             (("deleteAcl", "-s", "User:ghost"), "CODE: 16  DESC: The subject is not exist."),
         ],
     )
-    def test_what_is_wrong_is_said(self, run: Callable[..., Mqadmin], words: tuple[str, ...], why: str) -> None:
+    def test_wrong_arguments_are_reported(self, run: Callable[..., Mqadmin], words: tuple[str, ...], why: str) -> None:
         printed = run(words[0], *CLUSTER, *words[1:])
 
         assert "success" not in printed.out
         assert why in printed.err
 
 
-def test_copy_user_makes_a_working_user_of_another_mqguard(
+def test_copy_user_creates_a_working_user_at_another_mqguard(
     java5: Client, server: Server, admin: Wire, name: Name, tmp_path: Path
 ) -> None:
     user = User(name("user"), "copied-secret")
@@ -192,7 +192,7 @@ def test_copy_user_makes_a_working_user_of_another_mqguard(
         assert not copied.as_(User(user.name, "wrong")).call("send", topic="copied", body="no")["ok"]
 
 
-def test_secrets_are_shown_to_nobody(admin_tool: Callable[..., Mqadmin], admin: Wire, name: Name) -> None:
+def test_no_answer_shows_a_secret(admin_tool: Callable[..., Mqadmin], admin: Wire, name: Name) -> None:
     who = name("user")
     create_user(admin, who, "do-not-show-me")
 
@@ -205,7 +205,7 @@ def test_secrets_are_shown_to_nobody(admin_tool: Callable[..., Mqadmin], admin: 
 
 
 class TestTopicsAndGroups:
-    """Everyday administration."""
+    """Commands of everyday administration."""
 
     def test_the_cluster_is_listed(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
         printed = admin_tool("clusterList")
@@ -214,7 +214,7 @@ class TestTopicsAndGroups:
         assert printed.rows[1][:4] == ["DefaultCluster", java5.server.broker_name, "0", java5.server.broker]
         assert printed.rows[1][-1] == "true"
 
-    def test_the_broker_tells_its_state(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
+    def test_the_broker_reports_its_state(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
         printed = admin_tool("brokerStatus", "-b", java5.server.broker)
 
         state = dict(line.split(":", 1) for line in printed.out.splitlines() if ":" in line)
@@ -222,7 +222,9 @@ class TestTopicsAndGroups:
         assert {"bootTimestamp", "brokerVersionDesc", "msgPutTotalTodayNow", "putTps", "getTransferredTps"} <= keys
         assert "Exception" not in printed.err
 
-    def test_a_topic_lives_and_dies(self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name) -> None:
+    def test_a_topic_is_created_changed_and_deleted(
+        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+    ) -> None:
         topic, broker = name("topic"), java5.server.broker
 
         printed = admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "4", "-w", "4")
@@ -245,7 +247,9 @@ class TestTopicsAndGroups:
         succeeded(printed, f"delete topic [{topic}] from NameServer success.")
         assert topic not in admin_tool("topicList").out.split()
 
-    def test_a_group_lives_and_dies(self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name) -> None:
+    def test_a_group_is_created_changed_and_deleted(
+        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+    ) -> None:
         topic, group, broker = name("topic"), name("group"), java5.server.broker
         admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "1", "-w", "1")
 
@@ -276,7 +280,7 @@ class TestTopicsAndGroups:
             f"delete subscription group [{group}] from broker [{broker}] success.",
         )
 
-    def test_a_reset_by_time_takes_the_group_back(
+    def test_a_reset_by_time_moves_the_group_back(
         self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic, group = name("topic"), name("group")
@@ -327,7 +331,7 @@ class TestTopicsAndGroups:
 
 
 class TestMessages:
-    """Messages seen and sent by mqadmin."""
+    """Messages that mqadmin sends and shows."""
 
     def test_a_message_is_sent_read_and_found(
         self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
@@ -388,7 +392,7 @@ NORMAL_REFUSED = [
 
 @pytest.fixture(scope="module")
 def normal_users(server: Server) -> list[User | None]:
-    """Users whom mqadmin must not serve: without policy, disabled, unknown, with a wrong secret, and nobody at all."""
+    """Create users that the server must refuse: without a policy, disabled, unknown, with a wrong secret, anonymous."""
     with Wire(server.broker_port, ADMIN) as admin:
         create_topic(admin, "guarded", 1)
         for name in ("norman", "diana"):
@@ -413,7 +417,7 @@ def test_a_normal_user_is_refused(
 
 
 def state(admin: Wire) -> tuple[object, object]:
-    """All users and policies; a secret is answered differently each time, if at all."""
+    """Return all users and policies, without secrets, whose sealed form differs in each answer."""
     listed = admin.call(LIST_USERS, {"filter": ""}).json()
     return [{**user, "password": ""} for user in listed], admin.call(LIST_ACLS, {}).body
 
@@ -428,7 +432,7 @@ def state(admin: Wire) -> tuple[object, object]:
     ],
 )
 @pytest.mark.usefixtures("normal_users")
-def test_whoever_is_not_known_is_refused(java5: Client, server: Server, user: User | None, why: str) -> None:
+def test_an_unknown_user_is_refused(java5: Client, server: Server, user: User | None, why: str) -> None:
     for words in (
         ("listUser", "-b", server.broker),
         ("createUser", "-b", server.broker, "-u", "intruder", "-p", "x", "-t", "Super"),
@@ -441,9 +445,7 @@ def test_whoever_is_not_known_is_refused(java5: Client, server: Server, user: Us
         assert why in printed.err, (words, printed)
 
 
-def test_a_user_with_rights_on_a_topic_administers_that_topic_and_no_other(
-    java5: Client, admin: Wire, name: Name
-) -> None:
+def test_a_user_with_permissions_on_a_topic_administers_only_that_topic(java5: Client, admin: Wire, name: Name) -> None:
     user = User(name("keeper"), "keeper-secret")
     mine, other = name("mine"), name("other")
     create_topic(admin, other, 1)

@@ -1,8 +1,7 @@
 """Official clients, fetched and built once into a cache outside the tree.
 
-The cache is `$XDG_CACHE_HOME/mqguard-interop` (default `~/.cache/mqguard-interop`); each part has a stamp made from
-what it is built from. Where Java, Maven or Go is missing the tests skip and say so; with `MQGUARD_INTEROP=required`
-they fail.
+The cache is `$XDG_CACHE_HOME/mqguard-interop` (default `~/.cache/mqguard-interop`). Each part has a stamp made of its
+sources. If Java, Maven or Go is missing, the tests skip with that reason; with `MQGUARD_INTEROP=required` they fail.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ FETCH_SECONDS = 600
 
 
 def cache() -> Path:
-    """Where fetched clients and built drivers are kept."""
+    """Return the directory of fetched clients and built drivers."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "mqguard-interop"
 
 
 def unavailable(why: str) -> None:
-    """Skip and say why, or fail where the interop tests are demanded."""
+    """Skip the test with a reason, or fail if the interop tests are required."""
     if os.environ.get("MQGUARD_INTEROP") == "required":
         pytest.fail(f"the interop tests are required: {why}", pytrace=False)
     pytest.skip(f"no interop test: {why}")
 
 
 def need(*tools: str) -> None:
-    """Demand commands on the path."""
+    """Skip or fail unless these commands are on the path."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         unavailable(f"{', '.join(missing)} not found")
 
 
 def run(command: Sequence[str], *, where: Path) -> None:
-    """Run a tool; what it said is in the failure."""
+    """Run a tool; a failure has its output."""
     done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS)
     if done.returncode != 0:
         unavailable(f"`{' '.join(command[:3])} …` failed: {(done.stderr or done.stdout).strip()[-1500:]}")
@@ -59,7 +58,7 @@ def run(command: Sequence[str], *, where: Path) -> None:
 
 @contextmanager
 def alone(name: str) -> Iterator[Path]:
-    """The cache directory of a part, held against other test processes."""
+    """Return the cache directory of a part, locked against other test processes."""
     directory = cache() / name
     directory.mkdir(parents=True, exist_ok=True)
     with (cache() / f"{name}.lock").open("w") as lock:
@@ -68,12 +67,12 @@ def alone(name: str) -> Iterator[Path]:
 
 
 def fingerprint(files: Sequence[Path]) -> str:
-    """What the files say, in short."""
+    """Return a fingerprint of the files."""
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
 def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: Callable[[], None]) -> None:
-    """Build anew only when the files that it is built from have changed."""
+    """Build a part again only if its source files have changed."""
     stamp = directory / stamp_name
     wanted = fingerprint(files)
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -82,26 +81,26 @@ def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: C
 
 
 def java_driver(version: str, home: Path) -> list[str]:
-    """The command that starts the driver on the official Java client of a version."""
+    """Return the command that starts the driver on the official Java client of a version."""
     places = java_classes(version, "classes", (HERE / "java" / "src").glob("*.java"))
     return ["java", *JAVA_FLAGS, *java_places(home, places), "Driver"]
 
 
 def java_auth_module(home: Path) -> list[str]:
-    """The command that starts Apache's auth module, which `mqadmin` brings along; its stores are in `home`."""
+    """Return the command that starts Apache's auth module, a part of `mqadmin`; its stores are in `home`."""
     sources = [*(HERE / "java" / "auth").glob("*.java"), HERE / "java" / "src" / "Json.java"]
     places = java_classes(JAVA_CLIENTS[0], "auth-classes", sources)
-    nowhere = f"-Djdk.net.hosts.file={os.devnull}"  # what is no address would be looked up by name
+    nowhere = f"-Djdk.net.hosts.file={os.devnull}"  # Java would look up a text that is not an address as a host name.
     return ["java", "-Xmx256m", "-XX:+UseSerialGC", nowhere, *java_places(home, places), "AuthModule"]
 
 
 def java_places(home: Path, classes: str) -> list[str]:
-    """Where a Java process keeps its files, and where its classes are."""
+    """Return the options of a Java process for its directory and its classes."""
     return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]
 
 
 def java_classes(version: str, name: str, sources: Iterable[Path]) -> str:
-    """The class path of programs that are compiled against the official Java client of a version."""
+    """Return the class path of programs that are compiled against the official Java client of a version."""
     need("java", "javac", "mvn")
     pom = HERE / "java" / f"rocketmq-{version}.xml"
     files = sorted(sources)
@@ -125,7 +124,7 @@ def java_classes(version: str, name: str, sources: Iterable[Path]) -> str:
 
 
 def go_driver() -> list[str]:
-    """The command that starts the driver on the official Go client."""
+    """Return the command that starts the driver on the official Go client."""
     need("go")
     sources = sorted((HERE / "go").iterdir())
     with alone("go") as directory:

@@ -1,4 +1,4 @@
-"""Topics that belong to something else, by our rules: to a group that must agree, to a parent topic, to everybody."""
+"""Topics that by our rules belong to a group, to a parent topic or to everybody."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RULES = {
     "every-client": "the group is checked whatever kind of client the call says it comes from",
     "every-message": "the topic of every message is checked, not that of the first",
 }
-"""By which rules a request leads to other checks than Apache's."""
+"""Names of the rules by which a request leads to other checks than Apache's."""
 
 
 class Check(NamedTuple):
-    """One resource, and the actions of which any suffices."""
+    """One resource, and the actions of which any one is enough."""
 
     type: str
     name: str | None
@@ -39,7 +39,7 @@ class Check(NamedTuple):
 
 
 class Refused(Exception):
-    """A request that we refuse at once."""
+    """A request that mqguard refuses without a check."""
 
     def __init__(self, rule: str) -> None:
         super().__init__(rule)
@@ -47,27 +47,27 @@ class Refused(Exception):
 
 
 def refuse_topics_for_groups(*groups: str) -> None:
-    """Refuse the name of a retry or dead-letter topic where a group is meant.
+    """Refuse the name of a retry or dead-letter topic in place of a group.
 
     Raises:
-        Refused: One of them is.
+        Refused: A name is one of them.
     """
     if any(group.startswith((RETRY, DLQ)) for group in groups):
         raise Refused("topic-for-group")
 
 
 def owned(topic: str, actions: frozenset[str], group: str | None, marks: str, rules: set[str]) -> Check:
-    """The check of a topic, or of what it belongs to.
+    """Return the check of a topic, or of its owner.
 
     Args:
         topic: Its name.
-        actions: What is done to it.
-        group: As which group, to which a retry topic must belong; None where there is none.
-        marks: What may stand between that group and a topic that was popped from.
-        rules: To which the rules are added that make another check of it.
+        actions: Actions of the request on it.
+        group: Group of the request, to which a retry topic must belong; None if there is none.
+        marks: Separators that may follow that group in the name of a topic of pop.
+        rules: Set to which the applied rules are added.
 
     Raises:
-        Refused: It belongs to nobody, to another group, or holds everybody's messages.
+        Refused: It has no owner, belongs to another group, or holds messages of all users.
     """
     if topic.startswith(RETRY) and group is not None and topic != RETRY + group:
         own = topic.removeprefix(RETRY + group)
@@ -80,7 +80,7 @@ def owned(topic: str, actions: frozenset[str], group: str | None, marks: str, ru
         if not owner.strip():
             raise Refused("topic-of-nobody")
         rules.add("owned-topic")
-        # To write to a group's topic is to consume as the group.
+        # A write to a group's topic is a consumption as the group.
         return Check("Group", owner, frozenset("Sub" if action == "Pub" else action for action in actions))
     if topic.startswith(LITE):
         parent, _, lite = topic.removeprefix(LITE).partition("$")

@@ -1,4 +1,4 @@
-"""gRPC calls with credentials, well formed and not, as lines of the kind `signatures`."""
+"""gRPC calls with valid and invalid credentials, as lines of the kind `signatures`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_ITEMS = (
 
 
 def call(chosen: random.Random) -> Json:
-    """A call: rightly signed, signed wrongly, or with a header that is none."""
+    """Return a call with a right signature, a wrong signature or a malformed header."""
     name, secret, time = chosen.choice(KEYS), chosen.choice(SECRETS), chosen.choice(TIMES)
     user: Json | None = {"name": name or "alice", "password": secret, "type": "Normal", "status": "enable"}
     assert user is not None

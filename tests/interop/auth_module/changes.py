@@ -1,7 +1,7 @@
-"""Changes of users and policies, as lines of the kind `admin`, and what becomes of them by Apache's rules and by ours.
+"""Changes of users and policies as lines of the kind `admin`, and their outcomes by Apache's rules and by ours.
 
-The rules are written here once more: with `repeats` off as Apache's managers have them, with it on as ours. They differ
-only where one change names a resource, or a type of policy, more than once: with us all that it says of them counts.
+This is an implementation of its own: with `repeats` off it follows Apache's managers, with it on mqguard. They differ
+only if one change names a resource or a type of policy more than once. mqguard then uses all that the change contains.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Policies = list[Json]
 
 
 class Rejected(Exception):
-    """What is said where a change is not made."""
+    """A change that is not made, with its message."""
 
 
 class Stored:
@@ -26,15 +26,15 @@ class Stored:
         self._acls: dict[str, Policies] = {}
 
     def outcome(self, op: Json) -> Any:
-        """Make a change, or answer a question.
+        """Make a change, or answer a query.
 
         Raises:
-            Rejected: It is not made, or not answered.
+            Rejected: The change is not made, or the query not answered.
         """
         return getattr(self, f"_{op['op'].replace('-', '_')}")(op)
 
     def everything(self) -> Json:
-        """All that is stored, in the order of the names' bytes."""
+        """Return all that is stored, in the order of the bytes of the names."""
         return {"users": self._list_users({"filter": None}), "acls": self._list_acls({})}
 
     def _create_user(self, op: Json) -> str:
@@ -138,7 +138,7 @@ class Stored:
         return "ok"
 
     def _take_out(self, entries: list[Json], key: str) -> None:
-        """Take out what is about a resource: all of it by our rules, the first of it by Apache's."""
+        """Remove the entries of a resource: all by our rules, the first by Apache's."""
         while any(entry["resource"] == key for entry in entries):
             del entries[[entry["resource"] for entry in entries].index(key)]
             if not self._repeats:
@@ -166,7 +166,7 @@ class Stored:
 
 
 def _by_type(policies: Policies) -> Policies:
-    """One policy for each type, with all entries."""
+    """Return one policy for each type, with all entries."""
     entries: dict[str, list[Json]] = {}
     for policy in policies:
         entries.setdefault(policy["policyType"], []).extend(policy["entries"])
@@ -174,7 +174,7 @@ def _by_type(policies: Policies) -> Policies:
 
 
 def _replaced(stored: list[Json], given: list[Json]) -> list[Json]:
-    """The stored entries; of a resource that is named anew there are the new ones, in the place of the first."""
+    """Return the stored entries, with new ones at the place of the first old one of the same resource."""
     new = {entry["resource"] for entry in given}
     merged: list[Json] = []
     placed: set[str] = set()
@@ -189,7 +189,7 @@ def _replaced(stored: list[Json], given: list[Json]) -> list[Json]:
 
 
 def _entry(said: Json) -> Json:
-    """An entry as it is stored."""
+    """Return an entry as it is stored."""
     if said["resource"].startswith("Foo"):
         raise Rejected("The resource is null.")
     if not said["actions"]:

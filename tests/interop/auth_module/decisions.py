@@ -1,4 +1,4 @@
-"""Decisions compared: Apache's module with Apache's rules, ours with our rules, and so each with the other."""
+"""Comparison of decisions: Apache's module with Apache's rules, and mqguard with its own."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _ENDINGS = {
 
 
 def compare_decisions(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the scenarios with these numbers; the same seed always makes the same ones.
+    """Compare the scenarios with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many decisions there were (`all`), how many of them Apache allowed (`allow`), in how many we differ
-        (`differ`), and by the names of rules how many differences these rules make; one may take several.
+        The number of decisions (`all`), of those that Apache allowed (`allow`) and of those in which mqguard differs
+        (`differ`). Then the number of differences by the name of their rule; one may have several rules.
 
     Raises:
-        Unexplained: At the first answer that is not what the rules say.
+        Unexplained: An answer does not follow from the rules.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -57,12 +57,12 @@ def compare_decisions(module: AuthModule, seed: int, numbers: Iterable[int]) -> 
 
 
 def scenarios_of(decisions: float) -> int:
-    """How many scenarios make that many decisions."""
+    """Return the number of scenarios that have that many decisions."""
     return -(-int(decisions) // REQUESTS)
 
 
 def kind_of(outcome: Any) -> str:
-    """Which kind of an outcome it is, by the words that a peer would hear."""
+    """Return the kind of an outcome, by the message that a peer would get."""
     if outcome == "allow":
         return ALLOW
     message = outcome["message"] or ""
@@ -93,9 +93,9 @@ def _compare(line: Json, theirs: Json, found: Counter[str]) -> None:
 
 
 def _compare_words(request: Json, apache: Any, mqguard: Any) -> None:
-    """Demand that a request that both refuse for the same reason is refused in the same words.
+    """Check that both use the same message if they refuse a request for the same reason.
 
-    Words of a fault, and names that no request has, are each one's own.
+    Messages of internal errors, and of names that no request has, may differ.
     """
     kind = kind_of(apache)
     if kind in {ALLOW, FAULT} or kind_of(mqguard) != kind or request["name"] is None or request["type"] not in TYPES:

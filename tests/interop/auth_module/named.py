@@ -1,4 +1,4 @@
-"""What the names of a remoting request mean by our rules."""
+"""The names of a remoting request, by our rules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Json = dict[str, Any]
 
 END_TRANSACTION, CLONE, SEND_BACK, PUSH_REPLY = 37, 314, 36, 326
 SKIPPING = {11, 14, 15}
-"""Codes for which Apache leaves out a retry topic; we check it before the group."""
+"""Codes for which Apache skips a retry topic; mqguard checks it before the group."""
 SETTLING = {200051, 200053}
-"""Codes about what was popped: retry topics may have their older form."""
+"""Codes about popped messages, whose retry topics may have their older form."""
 CONSUMING = {*SKIPPING, *SETTLING, 200050, 200054, 200055, HEARTBEAT, LOCK, UNLOCK}
-"""Codes for which a retry topic of pop stands for the topic that it was popped from."""
+"""Codes for which a retry topic of pop means the topic of the popped message."""
 APART = {CLONE, SEND_BACK, PUSH_REPLY}
-"""Codes whose topic and group need not belong together."""
+"""Codes whose topic and group may be unrelated."""
 
 
 class Named:
@@ -34,10 +34,10 @@ class Named:
         self._body: Json = json.loads(base64.b64decode(line["body"])) if line["body"] else {}
 
     def refuse_topics_for_groups(self) -> None:
-        """Refuse a request that names a retry or dead-letter topic where a group is meant.
+        """Refuse a request that has the name of a retry or dead-letter topic in place of a group.
 
         Raises:
-            Refused: It does.
+            Refused: It has such a name.
         """
         groups = [*self._declared("Group"), *(group for group, _ in self._consumers())]
         if self._code == CLONE:
@@ -45,10 +45,10 @@ class Named:
         refuse_topics_for_groups(*groups)
 
     def translate(self, checks: list[Check], rules: set[str]) -> Iterator[Check]:
-        """Our checks in place of Apache's; the rules that make them other ones are added to `rules`.
+        """Return our checks in place of Apache's, and add the rules by which they differ to `rules`.
 
         Raises:
-            Refused: A topic belongs to nobody, to another group, or holds everybody's messages.
+            Refused: A topic has no owner, belongs to another group, or holds messages of all users.
         """
         if self._code == CLONE:
             rules.add("source-group")
@@ -60,7 +60,7 @@ class Named:
                 yield self._owned(topic, frozenset({"Sub"}), group, rules)
         for check in checks:
             if self._body and check.type == "Topic":
-                continue  # said above, with its group
+                continue  # It was checked above, with its group.
             origin = self.topic_of(check)
             if origin is None:
                 yield check
@@ -70,7 +70,7 @@ class Named:
                 yield self._owned(origin, check.actions, self._partner(), rules)
 
     def _consumers(self) -> Iterable[tuple[str, list[str]]]:
-        """Every group of the body with its topics."""
+        """Return every group of the body with its topics."""
         if self._code == HEARTBEAT:
             for consumer in self._body["consumerDataSet"]:
                 yield consumer["groupName"], [each["topic"] for each in consumer["subscriptionDataSet"]]
@@ -78,7 +78,7 @@ class Named:
             yield self._body["consumerGroup"], [queue["topic"] for queue in self._body["mqSet"]]
 
     def topic_of(self, check: Check) -> str | None:
-        """The topic that a check comes from, None if from no topic; Apache has made a group of a retry topic."""
+        """Return the topic of a check, None if it has none; Apache has replaced a retry topic by its group."""
         if check.type == "Topic":
             return check.name
         retry = f"{RETRY}{check.name}"
@@ -86,7 +86,7 @@ class Named:
         return retry if check.type == "Group" and retry in topics else None
 
     def _partner(self) -> str | None:
-        """The group that a retry topic of the request must belong to, None where there is none."""
+        """Return the group that must own a retry topic of the request, None if there is none."""
         if self._code in APART:
             return None
         groups = [field for field in self._fields if field.resource == "Group" and not field.splitter]

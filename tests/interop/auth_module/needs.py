@@ -1,7 +1,7 @@
-"""The checks that a request leads to: what Apache's module says, and what is ours by the rules in which we differ.
+"""The checks of a request by Apache's module, and those of mqguard by the rules in which it differs.
 
-From Apache's checks and the names in the request ours are worked out, rule by rule, in words of these files alone; then
-they are compared with what the guard really asks for.
+These files derive the checks of mqguard from Apache's checks and the names in the request, rule by rule. Then they
+compare them with the permissions that the guard really requires.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Json = dict[str, Any]
 Checks = list[Check]
 
 UNCHECKED = {106, HEARTBEAT}
-"""Codes that need no right with us either, or not always."""
+"""Codes that require no permission of mqguard either, or not always."""
 UNORDERED = {HEARTBEAT, LOCK, UNLOCK}
-"""Codes whose checks Apache makes in an order of chance."""
+"""Codes whose checks Apache makes in random order."""
 
 SENDS = {10, 310, 320}
 RETRY_TOPIC = "RETRY_TOPIC"
@@ -44,24 +44,24 @@ MAY_BE_ABSENT = {
     321: {"consumerGroup"},
     323: {"topic"},
 }
-"""Declared names, by code, without which a request is not refused: what is touched is checked where it is found."""
+"""Declared names, by code, that a request may leave out, since its handler checks the objects that it reaches."""
 
 
 def codes(module: AuthModule) -> list[Code]:
-    """Every request code of the module's release."""
+    """Return every request code of the module's release."""
     ((_, told),) = module.answers("headers", [{}])
     return codes_of(told)
 
 
 def compare_contexts(module: AuthModule, known: list[Code], seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the requests with these numbers; the same seed always makes the same ones.
+    """Compare the requests with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many requests there were (`all`), how many lead to the same checks (`same`), and by the names of rules how
-        many lead to others.
+        The number of requests (`all`), of those with the same checks (`same`), and of those with others, by the name of
+        the rule.
 
     Raises:
-        Unexplained: At the first whose checks are not those that follow from Apache's by the rules.
+        Unexplained: The checks of a request do not follow from Apache's by the rules.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -76,7 +76,7 @@ def compare_contexts(module: AuthModule, known: list[Code], seed: int, numbers: 
 
 
 def _compare(asked: Asked, theirs: Any) -> set[str]:
-    """The rules by which our checks are others than Apache's, or the word `same`."""
+    """Return the rules by which our checks differ from Apache's, or the word `same`."""
     out = answer(asked.line)["out"]
     mine = None if isinstance(out, dict) else [_check(each) for each in out]
     if isinstance(theirs, dict):
@@ -108,10 +108,10 @@ def _compare(asked: Asked, theirs: Any) -> set[str]:
 
 
 def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
-    """Our checks, as the rules have it.
+    """Return our checks by the rules.
 
     Raises:
-        Refused: The request is refused at once.
+        Refused: The request is refused without a check.
     """
     code, ext, named = asked.line["code"], asked.line["ext"], Named(asked)
     if checks and TABLE[code].level in (RequirementLevel.BROKER, RequirementLevel.SUPER):
@@ -134,7 +134,7 @@ def _wanted(asked: Asked, checks: Checks, rules: set[str]) -> Checks:
 
 
 def _demand_reason(asked: Asked) -> None:
-    """Demand that the documents say so, where we check what Apache lets through."""
+    """Check that the documents mention each case in which mqguard checks what Apache allows."""
     row = TABLE[asked.line["code"]]
     if asked.line["ext"] and asked.blanked is None and not row.because and row.level is not RequirementLevel.NOT_SERVED:
         raise Unexplained(f"Apache checks nothing for the code {asked.line['code']}, and our row does not say so")

@@ -1,4 +1,4 @@
-"""Changes of users and policies compared: outcome by outcome, and what is stored at the end."""
+"""Comparison of changes of users and policies: each outcome, and the stored state at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.interop.auth_module.texts import ACTIONS
 Json = dict[str, Any]
 
 OPERATIONS = 25
-"""Operations of a scenario."""
+"""Number of operations of a scenario."""
 
 USERS = ("al", "alice", "bob", "用户", "a:b")
 BLANK_NAMES = (None, "", " ", "\u2003")
@@ -27,14 +27,14 @@ FILTERS = (None, "", "a", "al", "User:", ":", "Topic", "用", "*", "zz")
 
 
 def compare_changes(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the sequences of operations with these numbers; the same seed always makes the same ones.
+    """Compare the sequences of operations with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many operations there were (`all`), how many of them Apache did (`done`), and how many had another outcome
-        with us because a change that named a resource or a type of policy more than once came before (`repeats`).
+        The number of operations (`all`), and of those that Apache did (`done`). Then the number of those with another
+        outcome because an earlier change named a resource or a type of policy more than once (`repeats`).
 
     Raises:
-        Unexplained: At the first outcome that is not what the rules say.
+        Unexplained: An outcome does not follow from the rules.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -77,7 +77,7 @@ def _demand(who: str, wanted: Json, said: Json, where: str, operations: list[Jso
 
 
 def _shown(outcome: Any) -> str:
-    """An outcome as text; of a refusal its sentence, without what we add to it in brackets."""
+    """Return an outcome as text; a refusal is its message without our addition in brackets."""
     if isinstance(outcome, Rejected):
         return f"rejected: {outcome}"
     if isinstance(outcome, dict) and "error" in outcome:

@@ -1,4 +1,4 @@
-"""Apache's auth module in a process of its own: scenarios in, its answers out, as many as wanted."""
+"""Apache's auth module in a process of its own, which answers any number of scenarios."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any, Self
 Json = dict[str, Any]
 
 MEMORY = Path("/dev/shm")
-"""Files that need not outlive the run: the module waits for the disk at every change of a user or policy."""
+"""Directory of files that need not outlive the run, since the module waits for the disk at every change."""
 
 AHEAD = 64
-"""Scenarios that are sent before the first of their answers is read."""
+"""Number of scenarios that are sent before the first of their answers is read."""
 
 
 class PeerFailed(AssertionError):
-    """The module died or said something else than answers: nothing can be said about differences."""
+    """The module ended or printed something else than answers, so nothing can be compared."""
 
 
 class Unexplained(AssertionError):
-    """An answer, Apache's or ours, that is not what the rules say: one of the three is wrong."""
+    """An answer of Apache or mqguard that does not follow from the rules, so one of the three is wrong."""
 
 
 class AuthModule:
@@ -41,10 +41,10 @@ class AuthModule:
             )
 
     def answers(self, kind: str, scenarios: Iterable[Json]) -> Iterator[tuple[Json, Any]]:
-        """Every scenario with the module's answer.
+        """Yield every scenario with the module's answer.
 
         Raises:
-            PeerFailed: It has none.
+            PeerFailed: The module gave none.
         """
         batch: list[Json] = []
         for scenario in scenarios:
@@ -55,9 +55,9 @@ class AuthModule:
         yield from zip(batch, self._ask(kind, batch), strict=True)
 
     def _ask(self, kind: str, batch: list[Json]) -> list[Any]:
-        """All answers at once, so that whoever stops half-way leaves nothing behind for the next."""
+        """Read all answers, so that a caller that stops early leaves none for the next one."""
         lines = "".join(f"{json.dumps({'kind': kind, **scenario})}\n" for scenario in batch)
-        # Pipes hold less than a batch: it is written while its answers are read.
+        # A pipe holds less than a batch, so a thread writes it while its answers are read.
         writer = threading.Thread(target=self._write, args=(lines,))
         writer.start()
         try:
@@ -67,7 +67,7 @@ class AuthModule:
 
     def _write(self, lines: str) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError):  # it died: whoever reads says so
+        with suppress(OSError):  # the process has ended, which the reader reports
             self._process.stdin.write(lines)
             self._process.stdin.flush()
 
@@ -99,7 +99,7 @@ class AuthModule:
 
 @contextmanager
 def quick_directory() -> Iterator[str]:
-    """A directory for the module's stores, in memory where the system has such a place."""
+    """Create a directory for the module's stores, in memory if the system has such a place."""
     where = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="auth-module-", dir=where, ignore_cleanup_errors=True) as home:
         yield home

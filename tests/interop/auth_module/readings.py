@@ -1,6 +1,6 @@
-"""Texts of policies compared: what Apache's module reads of them, what we do, and by which rules we do not.
+"""Comparison of how Apache's module and mqguard read the texts of policies, and the rules by which they differ.
 
-The texts are random, and made of what such texts are made of, so that many are nearly right.
+The texts are random, but made of parts of such texts, so that many are nearly right.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WORDS = {
     "subject-type": ("User",),
 }
 LIKE = str.maketrans("iIsS", "\u0131\u0130\u017f\u017f")
-"""Letters that Java takes for others where case does not count."""
+"""Letters that Java takes for others in comparisons without case."""
 
 RULES = {
     "letter-case": "words are of ASCII letters",
@@ -40,20 +40,20 @@ RULES = {
     "address-form": "a source is one address or CIDR range in its full form",
     "address": "addresses are compared within one family",
 }
-"""By which rules we read a text otherwise."""
+"""Names of the rules by which mqguard reads a text differently."""
 
 ACCEPTED = ("accepted", "ip", "ipv4", "ipv6", "cidr4", "cidr6")
 
 
 def compare_readings(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the texts with these numbers; the same seed always makes the same ones.
+    """Compare the texts with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many texts there were (`all`), how many both read alike (`same`), how many of these mean anything (`read`),
-        and by the names of rules how many we read otherwise.
+        The number of texts (`all`), of those that both read alike (`same`) and of those among them with a meaning
+        (`read`). Then the number of those that mqguard reads differently, by the name of the rule.
 
     Raises:
-        Unexplained: At the first that one of both reads otherwise than the rules say.
+        Unexplained: Apache or mqguard reads a text in another way than the rules.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -71,7 +71,7 @@ def compare_readings(module: AuthModule, seed: int, numbers: Iterable[int]) -> C
 
 
 def _compare_words(line: Json, theirs: Any, ours: Any) -> set[str] | None:
-    """The rules by which we read a word otherwise; None where that cannot be."""
+    """Return the rules by which mqguard reads a word differently; None if no rule allows it."""
     word = next((word for word in WORDS[line["what"]] if _alike(word, line["in"])), None)
     plain = word if line["in"].isascii() else None
     if (theirs, ours) != (word, plain):
@@ -105,7 +105,7 @@ def _compare_subjects(line: Json, theirs: Any, ours: Any) -> set[str] | None:
 
 
 def _compare_sources(line: Json, theirs: Any, ours: Any) -> set[str] | None:
-    """What the system's own reading of addresses takes both take, and we nothing else."""
+    """Check that both take all addresses that the system takes, and mqguard no others."""
     if _is_plain(line["in"]) != ours["accepted"] or (ours["accepted"] and not theirs["accepted"]):
         return None
     return {"address-form"} if theirs != ours else set()
@@ -128,7 +128,7 @@ _COMPARE: dict[str, Callable[[Json, Any, Any], set[str] | None]] = {
 
 
 def _alike(word: str, text: str) -> bool:
-    """As Java compares without case: letter by letter, upper case or lower case of upper case."""
+    """Compare without case as Java does: letter by letter, by upper case or lower case of upper case."""
     return len(word) == len(text) and all(
         a.upper() == b.upper() or a.upper().lower() == b.upper().lower() or {a, b} <= set("iI\u0130\u0131")
         for a, b in zip(word, text, strict=True)
@@ -145,7 +145,7 @@ def _view(key: Key | None) -> Json | None:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether the system's C library reads the address, and the prefix fits it."""
+    """True if the system's C library reads the address, and the prefix fits it."""
     base, slash, prefix = text.partition("/")
     for family, bits in ((socket.AF_INET, 32), (socket.AF_INET6, 128)):
         try:
@@ -200,7 +200,7 @@ def _word(chosen: random.Random, words: tuple[str, ...]) -> str:
 
 
 def _source(chosen: random.Random) -> str:
-    """An address, with a prefix or not; one in two is not quite one."""
+    """Return an address with or without a prefix; one in two is slightly wrong."""
     tidy = chosen.random() < 0.5
     if chosen.random() < 0.5:
         octets = ("0", "1", "10", "255") if tidy else ("0", "1", "10", "255", "256", "01", "000", "1000", "", "-1", "x")
@@ -223,7 +223,7 @@ def _source(chosen: random.Random) -> str:
 
 
 def _near(chosen: random.Random) -> Json:
-    """An address and a range around it, or nearly so."""
+    """Return an address and a range that contains it or nearly does."""
     bits, kind = chosen.choice(((32, ipaddress.IPv4Address), (128, ipaddress.IPv6Address)))
     base, prefix = chosen.getrandbits(chosen.choice((8, 32, bits))) % (1 << bits), chosen.randint(0, bits)
     inside = base ^ (chosen.getrandbits(bits) >> chosen.choice((prefix, prefix, max(prefix - 1, 0))))

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 HEARTBEAT, LOCK, UNLOCK, BATCH, SEND_V2 = 34, 41, 42, 320, 310
 UNDECLARED = {35: "clientID", 105: "topic", 314: "srcGroup"}
-"""What Apache does not declare, by code, and one of the two sides looks at all the same."""
+"""Fields, by code, that Apache does not declare and that one of the two sides checks."""
 
 GROUPS = ("g", "orders-group", "é组")
 TOPICS = ("t", "orders", "主题", "TBW102", "a b")
@@ -29,8 +29,8 @@ class Field:
     Attributes:
         name: Its name in the request.
         kind: Its Java type.
-        resource: What it names by Apache's declaration, None if it declares nothing.
-        splitter: What stands between several names, empty for one name.
+        resource: Resource type by Apache's declaration, None if there is none.
+        splitter: Separator of several names, empty for one name.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Code:
 
     @property
     def naming(self) -> list[str]:
-        """The fields by which it is checked."""
+        """The fields that its checks use."""
         undeclared = [UNDECLARED[self.number]] if self.number in UNDECLARED else []
         return [field.name for field in self.fields if field.resource] + undeclared
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A request, and how it was made.
+    """A request, and the parts that it was made of.
 
     Attributes:
-        line: As both sides read it.
+        line: The request as both sides read it.
         code: Its code and header.
-        blanked: The field whose name was taken away, None if all are there.
+        blanked: The field whose name was removed, None if all are there.
     """
 
     line: Json
@@ -69,7 +69,7 @@ class Asked:
 
 
 def codes_of(told: list[Json]) -> list[Code]:
-    """The codes that the module tells. A batch is sent with the header of a single message, which is not told."""
+    """Return the codes that the module lists. A batch has the header of a single message, which it does not list."""
     found = [
         Code(
             code["code"],
@@ -85,8 +85,8 @@ def codes_of(told: list[Json]) -> list[Code]:
 
 
 def request(chosen: random.Random, codes: list[Code]) -> Asked:
-    """A request of one of the codes: all that names something is there and well formed, or one name is missing."""
-    # Codes that name nothing have little to tell.
+    """Return a request of one of the codes, with all names well formed or with one of them missing."""
+    # Codes without names are drawn less often.
     code = chosen.choice([code for code in codes if code.naming or code.number in _BODIES or chosen.random() < 0.2])
     names = _Names(chosen)
     always = {*code.naming, *(field.name for field in code.fields if _namer(field))}
@@ -114,7 +114,7 @@ def request(chosen: random.Random, codes: list[Code]) -> Asked:
 
 
 class _Names:
-    """The names of one request: a few groups and topics, some of which belong to each other."""
+    """The names of one request: a few groups and topics, some of them related."""
 
     def __init__(self, chosen: random.Random) -> None:
         self.chosen = chosen
@@ -172,7 +172,7 @@ def _value(field: Field, names: _Names) -> str:
 
 
 def _namer(field: Field) -> Callable[[_Names], str] | None:
-    """What makes the value of a field that names something, declared or not."""
+    """Return the function that creates the value of a field with a name, declared or not."""
     lower = field.name.lower()
     if field.kind != "String":
         return None

@@ -1,4 +1,4 @@
-"""gRPC calls compared: the checks that Apache's module makes, and ours by the rules in which we differ."""
+"""Comparison of the checks of gRPC calls by Apache's module with those of mqguard."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ CLIENT_TYPES = (
     "LITE_PUSH_CONSUMER",
 )
 NOT_SERVED = {"PullMessageRequest", "GetOffsetRequest", "UpdateOffsetRequest", "QueryOffsetRequest"}
-"""Calls that Apache does not know of; we guard them all the same."""
+"""Calls that Apache does not know and that mqguard guards."""
 SETTLING = {"AckMessageRequest", "ChangeInvisibleDurationRequest", "ForwardMessageToDeadLetterQueueRequest"}
 
 
 def compare_calls(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the calls with these numbers; the same seed always makes the same ones.
+    """Compare the calls with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many calls there were (`all`), how many lead to the same checks (`same`), and by the names of rules how many
-        lead to others.
+        The number of calls (`all`), of those with the same checks (`same`), and of those with others, by the name of the
+        rule.
 
     Raises:
-        Unexplained: At the first whose checks are not those that follow from Apache's by the rules.
+        Unexplained: The checks of a call do not follow from Apache's by the rules.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -71,7 +71,7 @@ def _compare(line: Json, theirs: Any) -> set[str]:
 
 
 def _wanted(line: Json, checks: list[Check] | None, rules: set[str]) -> list[Check] | None:
-    """Our checks by the rules, None for a call that is refused at once."""
+    """Return our checks by the rules, None for a call that is refused without a check."""
     kind, said = line["type"], line["json"]
     if checks is None:
         return None
@@ -100,7 +100,7 @@ def _wanted(line: Json, checks: list[Check] | None, rules: set[str]) -> list[Che
 
 
 def _of_consumer(kind: str, said: Json, checks: list[Check], rules: set[str]) -> list[Check]:
-    """Group and topic, where Apache looks at the topic or not."""
+    """Return the checks of group and topic, whether or not Apache checks the topic."""
     if not checks:
         rules.add("no-check")
     elif len(checks) == 1:
@@ -112,7 +112,7 @@ def _of_consumer(kind: str, said: Json, checks: list[Check], rules: set[str]) ->
 
 
 def _of_client(said: Json, group: str | None, rules: set[str]) -> list[Check]:
-    """The group, whatever the client says to be; a producer may name none."""
+    """Return the check of the group for any type of client; a producer may name no group."""
     kind = said.get("clientType")
     if kind == "PRODUCER" and not (group or "").strip():
         return []
@@ -146,7 +146,7 @@ def _unique(checks: Iterable[Check]) -> list[Check]:
 
 
 def _checks(said: Any) -> list[Check] | None:
-    """The checks, each once; None for a refusal."""
+    """Return the checks, each once; None for a refusal."""
     if isinstance(said, dict):
         return None
     return _unique(Check(each["type"], each["name"], frozenset(each["actions"])) for each in said or ())

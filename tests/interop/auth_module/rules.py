@@ -1,8 +1,8 @@
-"""What a decision is by Apache's rules, by ours, and by any mixture of both: every rule in which they differ is a switch.
+"""Decisions by Apache's rules, by ours, and by any mixture: every rule in which they differ is a switch.
 
-Written from the rules alone, naively, on scenarios as they stand in JSON lines; nothing is shared with the code that is
-judged. With no rule switched on it must say what Apache's module says, with all of them what we say. Then every
-difference between the two is one of these rules, and `attribute` names it.
+This implementation follows the rules naively, reads scenarios as JSON lines, and shares no code with mqguard. With all
+rules off it must decide as Apache's module, with all of them on as mqguard. Then every difference between the two is one
+of these rules, and `attribute` names it.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ Rules = frozenset[str]
 
 OURS: Rules = frozenset(
     {
-        "any-of",  # every action is judged by itself; one that is allowed is enough
-        "default-policy",  # Default speaks only where no Custom entry is about the resource
-        "address",  # addresses are compared within one family, and what is no address lies in no range
-        "address-form",  # only addresses in their full form are addresses
-        "missing-name",  # a request without a name is refused
-        "second-policy",  # of several policies of one type all count, not the first
-        "input",  # policies that cannot be meant are not stored
-        "odd-request",  # what no client asks for is refused
+        "any-of",  # Every action is decided by itself, and one that is allowed is enough.
+        "default-policy",  # Default entries apply only to a resource without a Custom entry.
+        "address",  # Addresses are compared within one family, and an invalid address is in no range.
+        "address-form",  # Only the full form of an address is valid.
+        "missing-name",  # A request without a name is refused.
+        "second-policy",  # All policies of one type count, not only the first.
+        "input",  # Meaningless policies are not stored.
+        "odd-request",  # A request that no client sends is refused.
     }
 )
-"""The rules by which we differ from Apache 5.5.0."""
+"""The rules by which mqguard differs from Apache 5.5.0."""
 APACHES: Rules = frozenset()
 
 ALLOW, DENY, NO_MATCH, UNKNOWN, DISABLED, FAULT = "allow", "deny", "no match", "unknown user", "disabled", "fault"
-"""The kinds of outcomes; a fault is a refusal for a reason that is no decision."""
+"""The kinds of outcomes; a fault is a refusal for another reason than a decision."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """An entry as it can be read."""
+    """An entry that could be read."""
 
     key: Key
     actions: tuple[str, ...]
@@ -66,7 +66,7 @@ class World:
         }
 
     def outcome(self, request: Json, rules: Rules) -> str:
-        """What becomes of a request by these rules."""
+        """Return the outcome of a request by these rules."""
         subject, actions = request["subject"], request["actions"]
         if subject is None or ("odd-request" in rules and {"Any", "Unknown"} & set(actions)):
             return FAULT
@@ -86,10 +86,10 @@ class World:
         return self._judge(request, rules)
 
     def attribute(self, request: Json) -> list[str]:
-        """The rules that make the difference between Apache's outcome and ours; empty where there is none.
+        """Return the rules that cause the difference between Apache's outcome and ours; empty if there is none.
 
-        Those that make one when each is taken alone into Apache's rules, or left out alone of ours. Where none does
-        so, it takes several at once: those that turn the outcome on the way from Apache's rules to ours.
+        A rule causes it if it alone, added to Apache's rules or removed from ours, changes the outcome. If no single
+        rule does so, the result is those that change the outcome on the way from Apache's rules to ours.
         """
         if self._allows(request, APACHES) == self._allows(request, OURS):
             return []
@@ -129,7 +129,7 @@ class World:
 
 
 def apache_stores(acl: Json) -> bool:
-    """Whether Apache's module takes these policies."""
+    """True if Apache's module takes these policies."""
     entries = list(_entries(acl))
     return all(
         key_means(entry["resource"]) is not None
@@ -141,7 +141,7 @@ def apache_stores(acl: Json) -> bool:
 
 
 def we_store(acl: Json) -> bool:
-    """Whether we take these policies."""
+    """True if mqguard takes these policies."""
     return all(
         sane_key(entry["resource"])
         and entry["actions"]
@@ -163,7 +163,7 @@ def _read(entry: Json) -> Entry:
 
 
 def _verdict(custom: list[Entry], default: list[Entry], request: Json, actions: list[str], rules: Rules) -> str:
-    """The outcome for these actions: of the entries that match any of them, the best decides."""
+    """Return the outcome for these actions, by the best of the entries that match any of them."""
     for entries in (custom, default):
         try:
             matching = [entry for entry in entries if _matches(entry, request, actions, rules)]
@@ -199,10 +199,10 @@ def _does(entry: Entry, actions: list[str]) -> bool:
 
 
 def _from_there(entry: Entry, ip: str | None, rules: Rules) -> bool:
-    """Whether the request comes from where the entry speaks of.
+    """True if the source of the request is one of the entry's.
 
     Raises:
-        ValueError: By Apache's rules this cannot be said, and the request is refused.
+        ValueError: By Apache's rules this cannot be decided, and the request is refused.
     """
     if not entry.sources:
         return True

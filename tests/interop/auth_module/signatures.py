@@ -1,6 +1,6 @@
-"""Signatures compared: what a client signs, what a server reads of a request, and whether it believes it.
+"""Comparison of signatures: the signed bytes, the parsed credentials, and the result of the verification.
 
-What must be signed is worked out here once more, so that three agree: Apache's module, mqguard and these few lines.
+The signed bytes are computed here once more, so that Apache's module, mqguard and these few lines agree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 ACCESS_KEY, SIGNATURE, TOKEN, UNIQUE = "AccessKey", "Signature", "SecurityToken", "_UNIQUE_KEY_QUERY"
 LAST_WITHOUT_UNIQUE = 399
-"""The last version, 4.9.3, of which `_UNIQUE_KEY_QUERY` is not covered."""
+"""Version 4.9.3, the last whose signatures do not cover `_UNIQUE_KEY_QUERY`."""
 
 NAMES = (
     "a", "b", "c", "A", "B", "topic", "bname", "queueId", "_x", "~", "", " ", "é", "e\u0301", "主", "\uff5a", "😀", "\uffff", "\ue000", "signature",
@@ -34,18 +34,18 @@ VERSIONS = (0, 1, 317, 398, 399, 400, 401, 455, 501, 2**31 - 1)
 CODES = (10, 11, 34, 310, 3001)
 
 ALONE = "one answer"
-"""The rule by which an unknown user, a wrong secret and a user without a secret hear the same."""
+"""The rule by which an unknown user, a wrong secret and a user without a secret get the same answer."""
 
 
 def compare_signatures(module: AuthModule, seed: int, numbers: Iterable[int]) -> Counter[str]:
-    """Compare the requests with these numbers; the same seed always makes the same ones.
+    """Compare the requests with these numbers; the same seed always creates the same ones.
 
     Returns:
-        How many there were (`all`), how many of them were believed (`believed`), how many were no credentials at all
-        (`unreadable`), and how many refusals say something else than Apache's (`one answer`).
+        The number of requests (`all`), of authenticated ones (`believed`), of those without valid credentials
+        (`unreadable`), and of refusals with another message than Apache's (`one answer`).
 
     Raises:
-        Unexplained: At the first that is signed, read or believed otherwise than it must be.
+        Unexplained: A request is signed, read or verified in another way than it must be.
     """
     found: Counter[str] = Counter()
     numbers = list(numbers)
@@ -63,7 +63,7 @@ def compare_signatures(module: AuthModule, seed: int, numbers: Iterable[int]) ->
 
 
 def content(ext: dict[str, str | None], body: bytes, version: int) -> bytes:
-    """What a signature covers: the values in the order in which Java has their names, and the body."""
+    """Return the bytes that a signature covers: the values in Java's order of their names, and the body."""
     skipped = {SIGNATURE, UNIQUE} if version <= LAST_WITHOUT_UNIQUE else {SIGNATURE}
     names = sorted(set(ext) - skipped, key=lambda name: name.encode("utf-16-be"))
     values = ("null" if ext[name] is None else str(ext[name]) for name in names)
@@ -71,7 +71,7 @@ def content(ext: dict[str, str | None], body: bytes, version: int) -> bytes:
 
 
 def signature(secret: str, signed: bytes) -> str:
-    """The signature of that."""
+    """Return the signature of these bytes."""
     return base64.b64encode(hmac.digest(secret.encode(), signed, "sha1")).decode()
 
 
@@ -96,7 +96,7 @@ def _line(chosen: random.Random) -> Json:
 
 
 def _sent(chosen: random.Random, line: Json, body: bytes) -> Json:
-    """A request as it comes in: signed rightly or spoilt afterwards, by a user who is stored or not."""
+    """Return a request with a right signature or one that was altered afterwards, of a known or unknown user."""
     name, secret, ext = chosen.choice(KEYS), chosen.choice(SECRETS), line["ext"]
     ext[ACCESS_KEY] = name
     ext[SIGNATURE] = signature(secret, content(ext, body, line["version"]))
@@ -140,7 +140,7 @@ def _signed(line: Json, theirs: Json, ours: Json) -> list[str]:
     ext = {**line["ext"], ACCESS_KEY: line["access_key"]}
     if line["token"] is not None:
         ext[TOKEN] = line["token"]
-    signed = content(ext, _body(line), LAST_WITHOUT_UNIQUE + 1)  # a client leaves nothing out
+    signed = content(ext, _body(line), LAST_WITHOUT_UNIQUE + 1)  # a client covers all fields
     _demand_equal("the content", base64.b64encode(signed).decode(), apache["content"])
     _demand_equal("the signature", signature(line["secret"], signed), apache["signature"])
     return []
@@ -161,16 +161,16 @@ def _believed(line: Json, theirs: Json, ours: Json) -> list[str]:
 
 
 def _read(answered: Json) -> Json | str:
-    """What was read of a request, or what is said where it cannot be."""
+    """Return the credentials that were read of a request, or the message if there are none."""
     context: Json = answered["context"]
     if "error" in context:
         return str(context["message"])
-    # Where there is nothing to sign, for Apache there is no content.
+    # For Apache a request without signed bytes has no content.
     return {**context, "content": context["content"] or None}
 
 
 def _words(user: Json | None, read: Json, apache: str) -> str:
-    """What we say where Apache says that: only who signed rightly hears more than that it was wrong."""
+    """Return our message in place of Apache's; only a right signature gets more than the general refusal."""
     if apache == "username cannot be null.":
         return apache
     right = (

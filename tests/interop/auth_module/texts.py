@@ -1,4 +1,4 @@
-"""What the texts of policies and requests mean to Apache's module, and which of them we read."""
+"""The meaning of texts of policies and requests for Apache's module, and the texts that mqguard reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Key(NamedTuple):
-    """What an entry is about."""
+    """The resource of an entry."""
 
     type: str
     name: str
@@ -23,7 +23,7 @@ class Key(NamedTuple):
 
 @functools.cache
 def key_means(key: str) -> Key | None:
-    """How Apache reads a resource key, None if it does not."""
+    """Return a resource key as Apache reads it, None if it does not."""
     if key == "*":
         return Key("Any", "", "ANY")
     kind, _, name = key.partition(":")
@@ -37,7 +37,7 @@ def key_means(key: str) -> Key | None:
 
 @functools.cache
 def sane_key(key: str) -> bool:
-    """Whether we read a resource key: a type, a name, no `*` but at its end."""
+    """True if mqguard reads a resource key: a type and a name with no `*` except at its end."""
     kind, _, name = key.partition(":")
     return key == "*" or (
         kind.lower() in map(str.lower, TYPES) and bool(name) and "*" not in name[:-1] and name not in {"", "**"}
@@ -46,9 +46,9 @@ def sane_key(key: str) -> bool:
 
 @functools.cache
 def address(text: str, *, strictly: bool) -> Address | None:
-    """The address that a text means; not strictly, an IPv4 address may have fewer than four parts, as Java reads it.
+    """Return the address of a text. If not strict, an IPv4 address may have fewer than four parts, as in Java.
 
-    An IPv4-mapped address is the IPv4 address, a zone says nothing, brackets stand around IPv6 addresses only.
+    An IPv4-mapped address is the IPv4 address, a zone is ignored, and only IPv6 addresses have brackets.
     """
     bare = text[1:-1] if re.fullmatch(r"\[.*:.*]", text) else text
     try:
@@ -61,7 +61,7 @@ def address(text: str, *, strictly: bool) -> Address | None:
 
 
 def _short(text: str) -> Address | None:
-    """`10.1` is 10.0.0.1: the last part fills what is left."""
+    """Expand a short form such as `10.1`, which is 10.0.0.1: the last part fills the rest."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+){0,2}", text):
         return None
     *heads, last = map(int, text.split("."))
@@ -74,7 +74,7 @@ def _short(text: str) -> Address | None:
 
 @functools.cache
 def is_source(text: str, *, strictly: bool) -> bool:
-    """Whether a source address or range is taken: strictly by us, else by Apache."""
+    """True if a source address or range is taken: strictly by mqguard, otherwise by Apache."""
     if "/" not in text:
         return _plain(text) is not None
     base, prefix = _halves(text, strictly=strictly)
@@ -105,10 +105,10 @@ def _is_mapped(base: str) -> bool:
 
 
 def lies_in_number(ip: str, source: str, *, strictly: bool) -> bool:
-    """Apache's comparison: a single address as text, a range as numbers of whatever family.
+    """Compare as Apache does: a single address as text, a range as numbers of any family.
 
     Raises:
-        ValueError: A range, and the request's address cannot be read.
+        ValueError: The source is a range, and the request's address cannot be read.
     """
     if "/" not in source:
         return ip == source
@@ -122,7 +122,7 @@ def lies_in_number(ip: str, source: str, *, strictly: bool) -> bool:
 
 
 def lies_in_family(ip: str | None, source: str, *, strictly: bool) -> bool:
-    """Our comparison: as addresses of one family."""
+    """Compare as mqguard does: as addresses of one family."""
     from_ = None if ip is None else address(ip, strictly=strictly)
     base, prefix = _halves(source, strictly=False)
     low = address(base, strictly=False)
@@ -133,10 +133,9 @@ def lies_in_family(ip: str | None, source: str, *, strictly: bool) -> bool:
 
 
 def _free_bits(base: str, low: Address, prefix: int, *, strictly: bool) -> int:
-    """How many last bits do not count.
+    """Return the number of last bits that do not count.
 
-    A mapped address has the bits of IPv4. A prefix that is longer than that leaves nothing free for Apache; to us it
-    is one of IPv6.
+    A mapped address has the bits of IPv4. A longer prefix leaves no free bits for Apache; for mqguard it is one of IPv6.
     """
     if strictly and _is_mapped(base) and prefix >= 96:
         prefix -= 96

@@ -1,4 +1,4 @@
-"""Users, policies and requests that meet each other often, as lines of the kind `decisions`."""
+"""Users, policies and requests that match each other often, as lines of the kind `decisions`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.interop.auth_module.texts import ACTIONS, TYPES
 Json = dict[str, Any]
 
 REQUESTS = 40
-"""Requests of a scenario."""
+"""Number of requests of a scenario."""
 
 NAMES = (
     ("a", "ab", "aba", "abab", "b", "ba"),
@@ -20,7 +20,7 @@ NAMES = (
     ("😀", "😀😀", "😁", "😀a", "a", "a😀"),
     ("%RETRY%a", "%DLQ%a", "a", "%RETRY%ab", "ab", "%"),
 )
-"""Names that a scenario is about, several times the same ones."""
+"""Names of a scenario, some of them several times."""
 BLANKS = (None, "", " ", "\t", "\u2003", "\u00a0")
 ELSEWHERE = ("zz", "a*", "*", "abababab")
 
@@ -70,7 +70,7 @@ ODD_KEYS = (
 
 @dataclasses.dataclass(frozen=True)
 class _Scene:
-    """What the entries and requests of a scenario are made of, so that they meet."""
+    """Parts of the entries and requests of a scenario, shared so that they match."""
 
     chosen: random.Random
     names: tuple[str, ...]
@@ -88,7 +88,7 @@ class _Scene:
 
 
 def world(chosen: random.Random) -> Json:
-    """A scenario."""
+    """Return a scenario."""
     subjects = ("alice", "bob", "carol", "主")[: chosen.choice((1, 2, 2, 3, 4))]
     actions = tuple(chosen.sample(ACTIONS[1:], 3))
     types = tuple(chosen.sample(TYPES, 2))
