@@ -1,4 +1,4 @@
-"""One server for all tests of operations over the wire."""
+"""One server for all tests of administration over the wire."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Finding brokers and topics, and servers that are none."""
+"""The client finds brokers and topics, and reports peers that are not servers."""
 
 import socket
 import threading
@@ -57,7 +57,7 @@ def test_the_only_cluster_needs_no_name(admin, server):
     assert admin.brokers("DefaultCluster") == admin.brokers()
 
 
-def test_of_several_clusters_one_must_be_named_and_slaves_are_no_masters():
+def test_one_of_several_clusters_must_be_named_and_only_masters_are_used():
     known = KnownBrokers(pins={"10.0.0.1:1": ""})
     with client_of(CLUSTERS) as canned, Client(canned.address, ConnectionOptions(known=known)) as client:
         with pytest.raises(ClusterUnknown, match="knows the clusters C1, C2: choose one with `--cluster`"):
@@ -68,20 +68,20 @@ def test_of_several_clusters_one_must_be_named_and_slaves_are_no_masters():
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"brokerAddrTable":7,"clusterAddrTable":{}}'])
-def test_an_answer_that_is_none_is_said(body):
+def test_a_malformed_answer_is_reported(body):
     refused = pytest.raises(AnswerInvalid, match="the server's answer cannot be read")
     with client_of(body) as canned, Client(canned.address, ConnectionOptions()) as client, refused:
         client.brokers()
 
 
-def test_an_empty_cluster_table_is_said():
+def test_an_empty_cluster_table_is_reported():
     refused = pytest.raises(ClusterUnknown, match="clusters: none")
     tables = b'{"brokerAddrTable":{},"clusterAddrTable":{}}'
     with client_of(tables) as canned, Client(canned.address, ConnectionOptions()) as client, refused:
         client.brokers()
 
 
-def test_what_is_no_rocketmq_server_is_said():
+def test_a_peer_that_is_not_a_rocketmq_server_is_reported():
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():

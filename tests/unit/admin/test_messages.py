@@ -1,4 +1,4 @@
-"""Sending and receiving one message at a time."""
+"""Commands send and receive one message at a time."""
 
 import itertools
 import secrets
@@ -36,7 +36,7 @@ def test_a_group_gets_every_message_once(admin, topic):
     assert sorted(taken(admin, topic, "other")) == [b"%d" % number for number in range(10)]
 
 
-def test_whoever_stops_in_the_middle_gets_the_last_one_again(admin, topic):
+def test_a_receiver_that_stops_early_gets_the_last_message_again(admin, topic):
     messages.send(admin, topic, b"one")
     stream = messages.receive(admin, topic, "g", limit=5, seconds=0.3)
     assert next(stream).body == b"one"
@@ -44,7 +44,7 @@ def test_whoever_stops_in_the_middle_gets_the_last_one_again(admin, topic):
     assert taken(admin, topic) == [b"one"]
 
 
-def test_it_waits_for_a_message_and_ends_when_told(admin, topic):
+def test_it_waits_for_a_message_until_its_timeout(admin, topic):
     began = time.monotonic()
     assert taken(admin, topic, seconds=0.3) == []
     assert time.monotonic() - began >= 0.3
@@ -52,7 +52,7 @@ def test_it_waits_for_a_message_and_ends_when_told(admin, topic):
     assert list(messages.receive(admin, topic, "g", limit=1, seconds=60, stopped=lambda: next(looks) > 1)) == []
 
 
-def test_a_compressed_body_is_given_plain_and_a_damaged_one_as_it_is(admin, topic, server):
+def test_a_compressed_body_is_expanded_and_a_damaged_one_unchanged(admin, topic, server):
     text = b"again and again " * 100
     for body, kind in ((zlib.compress(text), 0), (zlib.compress(text), 0x300), (b"none", 0x300), (b"lz4", 0x100)):
         header = SendHeaderV2(
@@ -69,7 +69,7 @@ def test_a_compressed_body_is_given_plain_and_a_damaged_one_as_it_is(admin, topi
     assert taken(admin, topic) == [text, text, b"none", b"lz4"]
 
 
-def test_a_topic_that_is_made_by_sending_is_made(admin):
+def test_a_send_creates_its_topic_if_that_is_allowed(admin):
     name = f"made-{secrets.token_hex(4)}"
     assert messages.send(admin, name, b"x").queue_offset == 0
     assert name in topics.find(admin)

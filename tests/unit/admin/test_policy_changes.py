@@ -1,4 +1,4 @@
-"""Edits of entries, as functions of the entries that are stored."""
+"""Edits of policy entries, as functions of the stored entries."""
 
 import pytest
 from hypothesis import given
@@ -34,24 +34,24 @@ def directions(before, after):
 
 
 @given(entries(), entries([Decision.ALLOW]))
-def test_adding_an_allow_takes_a_permission_only_by_precedence(stored, given_entries):
-    """Adding has the same effect as writing the entries below the others."""
+def test_an_added_allow_removes_a_permission_only_by_precedence(stored, given_entries):
+    """An added entry has the same effect as an entry that is written below the others."""
     assert directions((*stored, *given_entries), add(given_entries)(stored)) == set()
 
 
 @given(entries(), entries([Decision.DENY]))
-def test_adding_a_deny_gives_no_permission(stored, given_entries):
+def test_an_added_deny_grants_no_permission(stored, given_entries):
     assert Direction.GAINED not in directions(stored, add(given_entries)(stored))
 
 
 @given(entries(), entries())
-def test_adding_twice_is_adding_once(stored, given_entries):
+def test_an_entry_added_twice_is_stored_once(stored, given_entries):
     once = add(given_entries)(stored)
     assert add(given_entries)(once) == once
 
 
 @given(entries(), entries())
-def test_setting_leaves_other_resources_alone(stored, given_entries):
+def test_set_leaves_other_resources_alone(stored, given_entries):
     named = {entry.resource for entry in given_entries}
     after = put(given_entries)(stored)
     assert [one for one in after if one.resource not in named] == [one for one in stored if one.resource not in named]
@@ -59,7 +59,7 @@ def test_setting_leaves_other_resources_alone(stored, given_entries):
 
 
 @given(entries(), RESOURCES, ACTIONS)
-def test_removed_actions_are_gone_and_others_stay(stored, resource, actions):
+def test_remove_deletes_the_given_actions_only(stored, resource, actions):
     try:
         after = remove([Selection(resource, actions)])(stored)
     except NotFound:
@@ -77,7 +77,7 @@ def test_removed_actions_are_gone_and_others_stay(stored, resource, actions):
 
 
 @given(entries(), entries())
-def test_creating_replaces_nothing(stored, given_entries):
+def test_create_replaces_nothing(stored, given_entries):
     named = {entry.resource for entry in given_entries}
     taken = [entry for entry in stored if entry.resource in named and entry not in given_entries]
     if taken:

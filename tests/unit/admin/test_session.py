@@ -1,4 +1,4 @@
-"""Addresses, and what answers become."""
+"""Addresses of servers, and errors in their answers."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_an_address_is_host_and_port(text, host, port):
 
 
 @pytest.mark.parametrize("text", ["", "host", ":1", "host:", "host:0", "host:65536", "host:-1", "host:1x", "host:²"])
-def test_what_is_no_address_is_refused_with_an_example(text):
+def test_an_invalid_address_is_refused_with_an_example(text):
     with pytest.raises(AddressInvalid, match=r"is not a valid address: write HOST:PORT, such as `127\.0\.0\.1:9876`"):
         split(text)
 
@@ -34,6 +34,6 @@ def test_what_is_no_address_is_refused_with_an_example(text):
         (4711, "odd", "response code 4711: odd"),
     ],
 )
-def test_a_refusal_says_the_code_in_words_and_the_remark(code, remark, text):
+def test_a_refusal_has_the_name_of_its_code_and_the_remark(code, remark, text):
     refused = PeerRefused(code, remark)
     assert (str(refused), refused.code) == (text, code)

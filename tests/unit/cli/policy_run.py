@@ -1,4 +1,4 @@
-"""Runs `mqguard` in this process for the tests of commands about policies."""
+"""Short forms that run `mqguard` in the process of the test."""
 
 import json
 
@@ -8,7 +8,7 @@ from mqguard.cli.main import main
 
 
 def run(capsys, *words):
-    """Exit code, output and errors of a command."""
+    """Run a command, and return its exit code, output and errors."""
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
     out, err = capsys.readouterr()
@@ -16,7 +16,7 @@ def run(capsys, *words):
 
 
 def run_json(capsys, *words):
-    """Exit code and the one JSON object that a command prints."""
+    """Run a command with `--json`, and return its exit code and the one object that it prints."""
     code, out, err = run(capsys, *words, "--json")
     assert err == ""
     return code, json.loads(out)

@@ -1,4 +1,4 @@
-"""The command line's frame: help, errors in one line, exit codes, completion."""
+"""Behaviour that all commands share: help, errors in one line, exit codes and completion."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def run(capsys, *words):
         (["acl", "create", "User:a", "-r", "Topic:a", "-a", "Publish"], "mqguard: unknown action `Publish`"),
     ],
 )
-def test_a_mistake_is_one_line_on_standard_error_and_code_2(capsys, words, message):
+def test_a_wrong_option_is_one_line_on_standard_error_and_code_2(capsys, words, message):
     code, out, err = run(capsys, *words)
     assert (code, out) == (Exit.USAGE, "")
     assert err.startswith(message)
@@ -58,14 +58,14 @@ def test_with_json_the_error_is_json(capsys):
     assert err == '{"error": "missing argument \'TEXT\' (see `mqguard send --help`)", "exit": 2}\n'
 
 
-def test_a_server_that_is_not_there_is_code_3(capsys):
+def test_an_unreachable_server_is_code_3(capsys):
     code, _, err = run(capsys, "topic", "list", "--namesrv", "127.0.0.1:1")
     assert code == Exit.UNREACHABLE
     assert err == "mqguard: `127.0.0.1:1` cannot be reached (connection refused)\n"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", ":9876", "host:0", "host:70000", "host:x", ""])
-def test_an_address_that_is_none_is_code_2(capsys, address):
+def test_an_invalid_address_is_code_2(capsys, address):
     code, _, err = run(capsys, "topic", "list", "--namesrv", address)
     assert code == Exit.USAGE
     assert "is not a valid address: write HOST:PORT" in err
@@ -104,14 +104,14 @@ def test_completion_is_a_script_for_the_shell(capsys, shell):
     assert "_MQGUARD_COMPLETE" in out
 
 
-def test_version_says_what_it_is(capsys):
+def test_version_prints_name_and_version(capsys):
     code, out, _ = run(capsys, "version")
     assert code == 0
     assert out.startswith("mqguard ")
 
 
 def test_help_loads_nothing_heavy():
-    """Completion runs the program at every press of the key, so help must not load the server or cryptography."""
+    """Completion runs the program at each press of the key, so help must not load the server or cryptography."""
     program = (
         "import sys\n"
         "import mqguard.cli.main\n"

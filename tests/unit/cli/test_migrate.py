@@ -1,4 +1,4 @@
-"""`mqguard migrate`: dry run, into a store, into a policy file."""
+"""`mqguard migrate` as a dry run, into a store, and into a policy file."""
 
 import errno
 import json
@@ -40,7 +40,7 @@ def store(tmp_path):
 
 
 def test_a_dry_run_changes_nothing(plain, store, capsys):
-    """It tells what would be made and what differs, existing users included."""
+    """It lists the users and policies to create and the differences, for existing users too."""
     code, found = run_json(capsys, "migrate", plain, "--store", store)
 
     assert (code, found["applied"]) == (1, False)
@@ -51,8 +51,8 @@ def test_a_dry_run_changes_nothing(plain, store, capsys):
         assert [user.name for user in manager.snapshot.users()] == ["operator"]
 
 
-def test_apply_stores_what_is_new(plain, store, capsys):
-    """Users that exist stay as they are; a second run has nothing to do."""
+def test_apply_stores_new_accounts(plain, store, capsys):
+    """Existing users stay unchanged, and a second run has nothing to do."""
     assert run(capsys, "migrate", plain, "--store", store, "--apply")[0] == 0
     with open_manager(store) as manager:
         operator = manager.snapshot.user("operator")
@@ -68,8 +68,8 @@ def test_apply_stores_what_is_new(plain, store, capsys):
         assert len(manager.unwritten_records()) == 1
 
 
-def test_a_policy_file_with_secrets_apart(plain, tmp_path, capsys):
-    """The file reads as a policy file; each secret is in a file of its own that only the owner reads."""
+def test_migrate_writes_a_policy_file_and_files_of_secrets(plain, tmp_path, capsys):
+    """The result is a valid policy file; each secret is in a file of its own that only its owner can read."""
     out = tmp_path / "out"
     code, text, _ = run(capsys, "migrate", plain, "--out", out)
 
@@ -87,8 +87,8 @@ def test_a_policy_file_with_secrets_apart(plain, tmp_path, capsys):
     assert "cannot be written: File exists" in err
 
 
-def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
-    """conf/acl by path, then conf/plain_acl.yml; the first account of a name counts."""
+def test_the_files_of_a_home_directory_have_an_order(plain, tmp_path, capsys):
+    """The files of conf/acl come by path, then conf/plain_acl.yml; the first account of a name counts."""
     home = tmp_path / "home"
     (home / "conf" / "acl" / "team").mkdir(parents=True)
     (home / "conf" / "plain_acl.yml").write_text(PLAIN)
@@ -112,8 +112,8 @@ def test_a_home_has_its_files_in_order(plain, tmp_path, capsys):
         (["bad.yml"], "bad.yml:1:1: unknown key `accont` in the file: did you mean `accounts`?"),
     ],
 )
-def test_a_call_that_cannot_be_answered(words, message, tmp_path, capsys, monkeypatch):
-    """Exit code 2, and what would be right."""
+def test_a_wrong_call_is_code_2(words, message, tmp_path, capsys, monkeypatch):
+    """The error names a right call."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yml").write_text("accont: []\n")
     code, _, err = run(capsys, "migrate", *words)
@@ -122,8 +122,8 @@ def test_a_call_that_cannot_be_answered(words, message, tmp_path, capsys, monkey
     assert message in err
 
 
-def test_accounts_go_to_one_place(plain, store, tmp_path, capsys):
-    """Stored or written, not both: nothing is done."""
+def test_accounts_are_stored_or_written_but_not_both(plain, store, tmp_path, capsys):
+    """A call with both options changes nothing."""
     code, _, err = run(capsys, "migrate", plain, "--store", store, "--apply", "--out", tmp_path / "out")
 
     assert code == 2
@@ -131,8 +131,8 @@ def test_accounts_go_to_one_place(plain, store, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_policy_file_is_written_whole_or_not_at_all(tmp_path, capsys, monkeypatch):
-    """A secret that no file can hold, or a disk that is full, leaves nothing behind."""
+def test_a_policy_file_is_written_completely_or_not_at_all(tmp_path, capsys, monkeypatch):
+    """A secret that no file can hold, or a full disk, leaves no file."""
     path = tmp_path / "plain_acl.yml"
     path.write_text(PLAIN.replace("secret-two", '"secret\\ntwo"'))
     code, _, err = run(capsys, "migrate", path, "--out", tmp_path / "out")
@@ -156,8 +156,8 @@ def no_room(*_args, **_kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_users_that_exist_are_told_apart(plain, store, capsys):
-    """Where they differ from their accounts is in a block of its own."""
+def test_existing_users_have_a_block_of_their_own(plain, store, capsys):
+    """The block has their differences from the accounts."""
     _, out, _ = run(capsys, "migrate", plain, "--store", store)
     block = out.split("existing users, which stay unchanged and differ from their accounts:\n")[1]
 
@@ -167,8 +167,8 @@ def test_users_that_exist_are_told_apart(plain, store, capsys):
     )
 
 
-def test_a_name_forges_no_line(tmp_path, capsys):
-    """What an account is called is shown in one line."""
+def test_a_name_cannot_forge_a_line(tmp_path, capsys):
+    """The name of an account is shown in one line."""
     path = tmp_path / "plain_acl.yml"
     path.write_text(
         'accounts:\n- {accessKey: "a\\nplain: all is well", secretKey: 12345678, topicPerms: ["b\\n=PUB"]}\n'
@@ -179,8 +179,8 @@ def test_a_name_forges_no_line(tmp_path, capsys):
     assert "a\\nplain: all is well" in out
 
 
-def test_a_directory_has_no_order(tmp_path, capsys):
-    """Two files under conf/acl that differ about an account keep it out; conf/plain_acl.yml comes surely last."""
+def test_different_files_of_a_directory_keep_an_account_out(tmp_path, capsys):
+    """Java reads files under conf/acl in any order, but conf/plain_acl.yml always last."""
     (tmp_path / "conf" / "acl").mkdir(parents=True)
     (tmp_path / "conf" / "acl" / "a.yml").write_text(PLAIN)
     (tmp_path / "conf" / "acl" / "b.yml").write_text(PLAIN.replace("a=PUB", "a=SUB"))

@@ -1,4 +1,4 @@
-"""What commands print of texts that others have chosen."""
+"""Commands print texts that others have chosen without control characters."""
 
 import json
 
@@ -18,8 +18,8 @@ def test_a_row_of_a_table_is_one_line():
     ]
 
 
-def test_columns_are_as_wide_as_they_look():
-    """Some characters take two places, some none."""
+def test_columns_have_the_width_of_their_characters():
+    """Some characters take two places, and some take none."""
     shown = table(("#Resource", "#From"), [("Topic:日本語*", "a"), ("Topic:Gru\u0308n*", "b")])
     assert shown.splitlines() == [
         f"{'#Resource':<13}  #From",
@@ -28,14 +28,14 @@ def test_columns_are_as_wide_as_they_look():
     ]
 
 
-def test_a_terminal_is_told_nothing_by_a_name(capsys):
+def test_a_name_sends_no_command_to_a_terminal(capsys):
     emit({}, f"removed the user {EVIL}\n\tand more", as_json=False)
     assert capsys.readouterr().out == f"removed the user {SEEN}\n\tand more\n"
     report(MqguardError(f"no user `{EVIL}`"), as_json=False)
     assert capsys.readouterr().err == f"mqguard: no user `{SEEN}`\n"
 
 
-def test_scripts_and_files_get_the_text_itself(capsys):
+def test_scripts_and_files_get_the_unchanged_text(capsys):
     emit({"name": EVIL}, "", as_json=True)
     assert json.loads(capsys.readouterr().out) == {"name": EVIL}
     report(MqguardError(EVIL), as_json=True)

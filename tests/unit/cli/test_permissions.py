@@ -1,4 +1,4 @@
-"""Can and who-can, for scripts."""
+"""`mqguard can` and `mqguard who-can`, for scripts."""
 
 import re
 
@@ -17,15 +17,8 @@ policies:
 """
 
 
-@pytest.fixture
-def policy(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text(POLICY)
-    return path
-
-
-def test_rights_are_regions_with_an_example(policy, capsys):
-    """Resource, what is left out, actions, origins, and one request."""
+def test_permissions_are_regions_with_an_example(policy, capsys):
+    """A region has a resource, its exceptions, actions, sources, and one request."""
     code, found = run_json(capsys, "can", "shop", "-f", policy)
 
     assert (code, found["type"], found["status"]) == (0, "Normal", "enable")
@@ -41,8 +34,8 @@ def test_rights_are_regions_with_an_example(policy, capsys):
     assert found["rights"][1]["actions"] == ["Sub", "Create", "Update", "Delete", "Get", "List"]
 
 
-def test_who_may_nothing_is_told_why(policy, capsys):
-    """A user without rights, a disabled one, and one that does not exist."""
+def test_a_user_without_permissions_gets_the_reason(policy, capsys):
+    """The user has no policy, is disabled, or does not exist."""
     assert run(capsys, "can", "idle", "-f", policy)[:2] == (
         1,
         "`idle` has no permissions: no entry allows anything\n",
@@ -53,8 +46,8 @@ def test_who_may_nothing_is_told_why(policy, capsys):
     )
 
 
-def test_holders_are_told_with_their_part(policy, capsys):
-    """Whether they hold all of it, and by what."""
+def test_holders_are_listed_with_their_part(policy, capsys):
+    """The part is all or some of the permission, with the entries that grant it."""
     code, found = run_json(capsys, "who-can", "pub", "Topic:a*", "--from", "10.1.2.3", "-f", policy)
 
     assert code == 0
@@ -74,16 +67,16 @@ def test_holders_are_told_with_their_part(policy, capsys):
         (["Pub", "Topic:a", "--from", "10.*"], "`10.*` is not a valid source address"),
     ],
 )
-def test_a_question_that_is_none(words, message, policy, capsys):
-    """Exit code 2, and what would be right."""
+def test_an_invalid_question_is_code_2(words, message, policy, capsys):
+    """The error names a valid question."""
     code, _, err = run(capsys, "who-can", *words, "-f", policy)
 
     assert code == 2
     assert message in err
 
 
-def test_any_of_several_actions(policy, capsys):
-    """As `explain` takes them."""
+def test_several_actions_may_be_given(policy, capsys):
+    """Any one of them is enough, as for `explain`."""
     code, found = run_json(capsys, "who-can", "Pub, Get", "Topic:ab", "-f", policy)
 
     assert code == 0
@@ -93,8 +86,8 @@ def test_any_of_several_actions(policy, capsys):
     ]
 
 
-def test_of_many_users_an_error_names_a_few(policy, capsys):
-    """And says when a name has policies alone."""
+def test_an_error_names_a_few_of_many_users(policy, capsys):
+    """It also reports a name that has policies but no user."""
     policy.write_text(
         POLICY.replace("shop: {}, ", "").replace("root:", ", ".join(f"n{n:02}: {{}}" for n in range(20)) + ", root:")
     )
@@ -111,7 +104,7 @@ def test_of_many_users_an_error_names_a_few(policy, capsys):
 
 
 def test_a_line_names_a_few_of_many(policy, capsys):
-    """What is left out, and addresses; JSON has all of them."""
+    """The line shortens exceptions and addresses; JSON has all of them."""
     names = ", ".join(f"Topic:a{n}" for n in range(20))
     ranges = ", ".join(f"10.{2 * n}.0.0/16" for n in range(10))
     policy.write_text(

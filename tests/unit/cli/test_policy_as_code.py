@@ -1,4 +1,4 @@
-"""Export, plan and apply on the data directory of a stopped server."""
+"""`export`, `plan` and `apply` on the data directory of a stopped server."""
 
 import gc
 from contextlib import contextmanager
@@ -47,8 +47,8 @@ def policy(tmp_path, monkeypatch):
     return path
 
 
-def test_apply_does_what_plan_says_once(store, policy, capsys):
-    """Plan tells the steps and changes nothing; apply does them; then there is nothing to change."""
+def test_apply_makes_the_planned_changes_once(store, policy, capsys):
+    """`plan` lists the steps and changes nothing; after `apply` there is nothing to change."""
     code, planned = run_json(capsys, "plan", "-f", policy, "--store", store)
     assert code == 1
     assert [(step["verb"], step["what"], step["name"]) for step in planned["steps"]] == [
@@ -70,8 +70,8 @@ def test_apply_does_what_plan_says_once(store, policy, capsys):
     assert (code, out.splitlines()[0]) == (1, "delete user old")
 
 
-def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monkeypatch):
-    """A missing secret is told with its place, and not even the rest is done."""
+def test_an_error_in_a_part_applies_nothing(store, policy, capsys, monkeypatch):
+    """A missing secret is reported with its position, and the other changes are not made either."""
     monkeypatch.delenv("SHOP_SECRET")
     code, _, err = run(capsys, "apply", "-f", policy, "--store", store)
 
@@ -83,8 +83,8 @@ def test_nothing_is_applied_when_something_is_wrong(store, policy, capsys, monke
         assert [user.name for user in manager.snapshot.users()] == ["admin", "old"]
 
 
-def test_the_last_super_user_is_not_locked_out(store, tmp_path, capsys):
-    """Neither by demotion nor by pruning."""
+def test_the_last_super_user_always_remains(store, tmp_path, capsys):
+    """Neither a demotion nor `--prune` removes it."""
     path = tmp_path / "lock-out.yaml"
     for text, flags in (("users: {admin: {type: Normal}}", []), ("users: {old: {}}", ["--prune"])):
         path.write_text(f"version: 1\n{text}\n")
@@ -95,8 +95,8 @@ def test_the_last_super_user_is_not_locked_out(store, tmp_path, capsys):
         assert manager.snapshot.live_supers == 1
 
 
-def test_an_export_applies_as_nothing(store, policy, tmp_path, capsys):
-    """What is exported describes the store it came from, without a secret."""
+def test_an_export_applied_again_changes_nothing(store, policy, tmp_path, capsys):
+    """The exported file describes its store, without secrets."""
     run(capsys, "apply", "-f", policy, "--store", store)
     code, out, _ = run(capsys, "export", "--store", store)
     again = tmp_path / "export.yaml"
@@ -108,8 +108,8 @@ def test_an_export_applies_as_nothing(store, policy, tmp_path, capsys):
     assert run_json(capsys, "export", "-f", again)[1] == {"document": out}
 
 
-def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
-    """What was not compared is no proof that nothing is to do, and the line says how to set it."""
+def test_secrets_that_cannot_be_compared_are_reported(policy, tmp_path, capsys):
+    """The plan may then be incomplete, and the line explains how to set the secret."""
     state = tmp_path / "state.yaml"
     state.write_text(POLICY.replace(" {secret: {env: SHOP_SECRET}}", ""))
     code, out, _ = run(capsys, "plan", "-f", policy, "--against", state)
@@ -127,8 +127,8 @@ def test_secrets_that_are_hidden_are_told(policy, tmp_path, capsys):
     assert out.count("the secret changes") == 7
 
 
-def test_each_broker_has_its_way_to_the_file(policy, capsys, monkeypatch):
-    """Where brokers differ, plan tells them apart; where they do not, it tells it once."""
+def test_each_broker_has_its_own_steps(policy, capsys, monkeypatch):
+    """`plan` lists the steps of each broker if they differ, otherwise once."""
     secret = (LiveSecret(Secret("shop-secret")),)
     admin = User("admin", (LiveSecret(Secret("admin-secret")),), UserType.SUPER)
     states = [AccessState.of([admin], []), AccessState.of([admin, User("shop", secret)], [])]
@@ -152,23 +152,23 @@ def test_each_broker_has_its_way_to_the_file(policy, capsys, monkeypatch):
     assert [step["name"] for step in run_json(capsys, "plan", "-f", policy)[1]["steps"]] == ["shop"]
 
 
-def test_one_state_to_compare_with(store, policy, capsys):
-    """Two of them are a mistake, told in the words of the options."""
+def test_only_one_state_may_be_given(store, policy, capsys):
+    """Two of them are an error that names the options."""
     code, _, err = run(capsys, "plan", "-f", policy, "--store", store, "--against", policy)
 
     assert code == 2
     assert "`--against` and `--store` are two states" in err
 
 
-def test_the_collector_is_on_again_afterwards(policy, capsys):
-    """A command does without it and leaves it as it was, whether it ends well or not."""
+def test_the_garbage_collector_is_on_again_afterwards(policy, capsys):
+    """A command switches it off and restores its state, even after an error."""
     for path in (policy, "none.yaml"):
         run(capsys, "plan", "-f", path, "--against", path)
         assert gc.isenabled()
 
 
 def test_a_name_forges_no_line(tmp_path, capsys, monkeypatch):
-    """Users and resources are called what others like; each line says what the command says."""
+    """Others choose the names of users and resources, so a name must not look like another line of the command."""
     monkeypatch.setenv("SHOP_SECRET", "shop-secret")
     path, before = tmp_path / "policy.yaml", tmp_path / "before.yaml"
     name = r"a\nnothing to change\e[2J"

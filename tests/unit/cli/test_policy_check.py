@@ -1,6 +1,4 @@
-"""Lint, diff and test, for scripts."""
-
-import pytest
+"""`mqguard lint`, `diff` and `test`, for scripts."""
 
 from tests.unit.cli.policy_run import run, run_json
 
@@ -18,15 +16,8 @@ tests:
 """
 
 
-@pytest.fixture
-def policy(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text(POLICY)
-    return path
-
-
-def test_findings_have_their_place(policy, capsys):
-    """Rule, subject, entry, file, line and column, and a request."""
+def test_findings_have_their_position(policy, capsys):
+    """A finding has a rule, subject, entry, file, line, column, and a request."""
     code, found = run_json(capsys, "lint", "-f", policy)
 
     assert code == 1
@@ -40,7 +31,7 @@ def test_findings_have_their_place(policy, capsys):
 
 
 def test_rules_can_be_left_out(policy, capsys):
-    """What is left over decides the exit code; an unknown rule is a mistake."""
+    """The remaining findings decide the exit code; an unknown rule is an error."""
     ignored = [word for rule in ("wide", "redundant", "no-rights") for word in ("--ignore", rule)]
 
     assert run(capsys, "lint", "-f", policy, *ignored)[:2] == (0, "no findings\n")
@@ -49,8 +40,8 @@ def test_rules_can_be_left_out(policy, capsys):
     assert "unknown rule `wild`: did you mean `wide`?" in err
 
 
-def test_tests_say_where_they_failed(policy, capsys):
-    """Each failing test has its place and a request; the exit code is 1, and 2 when there are none."""
+def test_failed_tests_have_their_position(policy, capsys):
+    """Each failed test has its position and a request; the exit code is 1, and 2 if there are no tests."""
     code, found = run_json(capsys, "test", "-f", policy)
 
     assert (code, found["tests"], found["failed"]) == (1, 2, 1)
@@ -64,8 +55,8 @@ def test_tests_say_where_they_failed(policy, capsys):
     assert "there are no tests" in err
 
 
-def test_diff_names_each_right(policy, tmp_path, capsys):
-    """What is gained and lost, by user; equal files end with 0."""
+def test_diff_lists_each_permission(policy, tmp_path, capsys):
+    """It lists added and removed permissions by user; equal files exit with 0."""
     new = tmp_path / "new.yaml"
     new.write_text(POLICY.replace("actions: Pub", "actions: Sub").replace("idle: {}", "idle: {type: Super}"))
     code, found = run_json(capsys, "diff", policy, new)
@@ -81,7 +72,7 @@ def test_diff_names_each_right(policy, tmp_path, capsys):
 
 
 def test_findings_come_in_the_order_of_the_file(policy, capsys):
-    """Each with whose entry it is, for a group has one place for all who use it, and with the line of the other one."""
+    """Each has its subject, since users of a group share a position, and the line of the other entry."""
     policy.write_text(
         """\
 version: 1

@@ -1,4 +1,4 @@
-"""Explain, for scripts and with questions that are none."""
+"""`mqguard explain`, for scripts and with invalid questions."""
 
 import pytest
 
@@ -15,15 +15,8 @@ policies:
 """
 
 
-@pytest.fixture
-def policy(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text(POLICY)
-    return path
-
-
-def test_the_whole_story_as_json(policy, capsys):
-    """Verdict, the entry that decided, those it beat and why, and what would turn it."""
+def test_the_complete_explanation_as_json(policy, capsys):
+    """It has the decision, the deciding and the overruled entries, and the smallest change that reverses it."""
     asked = ("--user", "shop", "--action", "Pub", "--resource", "Topic:ab", "--from", "10.1.2.3")
     code, found = run_json(capsys, "explain", *asked, "-f", policy)
 
@@ -37,8 +30,8 @@ def test_the_whole_story_as_json(policy, capsys):
     assert found["minimal_change"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
 
 
-def test_allowed_is_exit_code_0(policy, capsys):
-    """And denied is 1, also for a user that does not exist."""
+def test_allowed_is_exit_code_0_and_denied_is_1(policy, capsys):
+    """A user that does not exist is denied."""
     assert run(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic:ac", "-f", policy)[0] == 0
     assert run(capsys, "explain", "--user", "none", "--action", "Pub", "--resource", "Topic:ac", "-f", policy)[0] == 1
 
@@ -54,8 +47,8 @@ def test_allowed_is_exit_code_0(policy, capsys):
         ("Pub", "a", "10.1.2.3", "unknown resource type"),
     ],
 )
-def test_a_question_that_is_none(action, resource, origin, message, policy, capsys):
-    """Exit code 2, and what would be right."""
+def test_an_invalid_question_is_code_2(action, resource, origin, message, policy, capsys):
+    """The error names a valid question."""
     asked = ("--user", "shop", "--action", action, "--resource", resource, "--from", origin)
     code, _, err = run(capsys, "explain", *asked, "-f", policy)
 
@@ -64,13 +57,13 @@ def test_a_question_that_is_none(action, resource, origin, message, policy, caps
 
 
 def turned(policy, capsys, *words):
-    """What is told from the change on."""
+    """Return the output from the line of the change on."""
     _, out, _ = run(capsys, "explain", *words, "-f", policy)
     return out[out.index("smallest change that reverses this decision:") :].splitlines()
 
 
-def test_what_a_change_would_do_is_told(policy, capsys):
-    """Nothing else, or every right that is gained or lost with it."""
+def test_the_effects_of_a_change_are_listed(policy, capsys):
+    """They are all permissions that are added or removed, or the line that none is."""
     here = ("--user", "shop", "--action", "Pub", "--from", "10.1.2.3")
 
     assert turned(policy, capsys, *here, "--resource", "Topic:ac") == [
@@ -86,8 +79,8 @@ def test_what_a_change_would_do_is_told(policy, capsys):
     ]
 
 
-def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
-    """By the policies that it has, also those that wait for their user."""
+def test_the_effects_of_a_change_of_a_user_are_listed(policy, capsys):
+    """They follow from the policies of the name, even if its user does not exist yet."""
     asked = ("--user", "shop", "--action", "Pub", "--resource", "Topic:ac")
     told = "smallest change that reverses this decision: {}\nthis change has these effects:\n  + shop gained Pub on Topic:a* but Topic:ab from anywhere"
 
@@ -102,8 +95,8 @@ def test_what_a_change_of_a_user_would_do_is_told(policy, capsys):
     ]
 
 
-def test_changes_are_facts_for_scripts(policy, capsys):
-    """Each with a request; none where nothing turns it."""
+def test_changes_are_data_for_scripts(policy, capsys):
+    """Each has a request; the list is empty if no change reverses the decision."""
     _, found = run_json(capsys, "explain", "--user", "shop", "--action", "Pub", "--resource", "Topic:ab", "-f", policy)
 
     assert [(one["change"], one["resource"], one["actions"]) for one in found["minimal_change"]["changes"]] == [
@@ -113,8 +106,8 @@ def test_changes_are_facts_for_scripts(policy, capsys):
     assert found["minimal_change"] is None
 
 
-def test_of_many_changes_the_first_are_shown(policy, capsys):
-    """A disabled user with many rights."""
+def test_the_first_of_many_changes_are_shown(policy, capsys):
+    """The user is disabled and has many permissions."""
     lines = "".join(f"      - {{resource: Topic:t{n}, actions: Pub, decision: Allow}}\n" for n in range(20))
     policy.write_text(POLICY.replace("shop: {}", "shop: {status: disable}") + lines)
 
@@ -123,7 +116,7 @@ def test_of_many_changes_the_first_are_shown(policy, capsys):
     assert told[-1] == "  and 13 more (`--json` shows all)"
 
 
-def test_a_name_forges_no_change(policy, capsys):
+def test_a_name_cannot_forge_a_change(policy, capsys):
     policy.write_text(
         POLICY.replace("shop: {}", '"shop\\n+ root": {status: disable}').replace("User:shop", '"User:shop\\n+ root"')
     )

@@ -19,7 +19,7 @@ policies:
 
 
 def record(second, resource, verdict, user="shop", **more):
-    """A line of the audit log."""
+    """Return a line of the audit log."""
     line = {
         "time": f"2026-01-02T03:04:{second:02}.000Z",
         "event": "authorization",
@@ -36,16 +36,9 @@ def record(second, resource, verdict, user="shop", **more):
     return json.dumps(line | more) + "\n"
 
 
-@pytest.fixture(name="policy")
-def a_policy(tmp_path):
-    path = tmp_path / "policy.yaml"
-    path.write_text(POLICY)
-    return path
-
-
 @pytest.fixture(name="logs")
 def some_logs(tmp_path):
-    """Two parts in a directory; the first ends in half a record."""
+    """Write two parts of a log into a directory; the first ends in the middle of a record."""
     directory = tmp_path / "audit"
     directory.mkdir()
     (directory / "audit.jsonl.1").write_text(
@@ -62,7 +55,7 @@ def some_logs(tmp_path):
     return directory
 
 
-def test_changes_are_told_the_most_frequent_refusal_first(policy, logs, capsys):
+def test_changes_are_listed_with_the_most_frequent_denial_first(policy, logs, capsys):
     code, out, err = run(capsys, "replay", logs, "-f", policy, "--unused")
     assert (code, err) == (1, "")
     assert (
@@ -82,7 +75,7 @@ would be denied: 2 different, would be allowed: 1 different
     )
 
 
-def test_all_streams_of_a_directory_are_read_and_counts_stand_for_decisions(policy, logs, capsys):
+def test_all_streams_of_a_directory_are_read_with_their_counts(policy, logs, capsys):
     more = json.loads(record(7, "Topic:new", "Allow")) | {"count": 4}
     (logs / "audit.jsonl.admitted").write_text(json.dumps(more) + "\n")
     (logs / "audit.jsonl.unauthenticated.1").write_text(
@@ -96,7 +89,7 @@ def test_all_streams_of_a_directory_are_read_and_counts_stand_for_decisions(poli
     assert "    5 times, last 2026-01-02T03:04:07.000Z: was allowed, would be denied (no-match)" in out
 
 
-def test_scripts_get_the_same(policy, logs, capsys):
+def test_json_has_the_same_changes(policy, logs, capsys):
     code, found = run_json(capsys, "replay", logs / "audit.jsonl", logs, "-f", policy, "--unused")
     assert code == 1
     assert (found["decisions"], found["unreadable"], found["lost"]) == (7, 1, 0)
@@ -116,7 +109,7 @@ def test_scripts_get_the_same(policy, logs, capsys):
     ]
 
 
-def test_nothing_turns(policy, tmp_path, capsys):
+def test_equal_policies_change_no_decision(policy, tmp_path, capsys):
     log = tmp_path / "log"
     log.write_text(record(1, "Topic:orders", "Allow") + json.dumps({"time": "t", "event": "lost", "count": 5}) + "\n")
     code, out, _ = run(capsys, "replay", log, "-f", policy)
@@ -126,7 +119,7 @@ def test_nothing_turns(policy, tmp_path, capsys):
     assert run(capsys, "replay", tmp_path / "empty", "-f", policy)[0] == 0
 
 
-def test_what_is_no_log_is_refused(policy, tmp_path, capsys):
+def test_a_file_that_is_not_a_log_is_refused(policy, tmp_path, capsys):
     for path, told in (
         (tmp_path / "none", "cannot be read: No such file or directory"),
         (policy, "is not an audit log with JSON lines: give `audit.jsonl`"),
@@ -138,8 +131,8 @@ def test_what_is_no_log_is_refused(policy, tmp_path, capsys):
     assert run(capsys, "replay", "-f", policy)[0] == 2
 
 
-def test_what_peers_called_things_forges_no_line(policy, tmp_path, capsys):
-    """Senders choose the names of topics; a refused one is on record as well."""
+def test_a_name_of_a_sender_cannot_forge_a_line(policy, tmp_path, capsys):
+    """Senders choose the names of topics, and denied ones are audited as well."""
     log = tmp_path / "log"
     log.write_text(record(1, "Topic:new\n+ admin All on *\x1b[2K", "Allow"))
 

@@ -1,4 +1,4 @@
-"""Where commands about policies find them, and what they say when they do not."""
+"""Sources of policies for commands, and the errors if there are none."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.unit.cli.policy_run import run
 
 @pytest.fixture
 def store(tmp_path):
-    """The data directory of a stopped server with one super user."""
+    """Create the data directory of a stopped server with one Super user."""
     data = tmp_path / "data"
     data.mkdir()
     key = load_sealing_key(data / "sealing.key", None)
@@ -27,15 +27,15 @@ def store(tmp_path):
     return data
 
 
-def test_the_data_directory_of_a_stopped_server(store, capsys):
-    """Users and policies are read from it, and it is free again afterwards."""
+def test_policies_are_read_from_the_data_directory_of_a_stopped_server(store, capsys):
+    """The directory is free again afterwards."""
     for _ in range(2):
         code, out, _ = run(capsys, "can", "admin", "--store", store)
         assert (code, out.splitlines()[1].split()) == (0, ["*", "All", "anywhere"])
 
 
-def test_a_directory_that_is_none_is_not_made_one(tmp_path, capsys):
-    """A slip in a path is told, and leaves nothing behind."""
+def test_a_missing_directory_is_not_created(tmp_path, capsys):
+    """A wrong path is reported and leaves no directory."""
     code, _, err = run(capsys, "can", "admin", "--store", tmp_path / "nowhere")
 
     assert code == 2
@@ -43,8 +43,8 @@ def test_a_directory_that_is_none_is_not_made_one(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_key_is_made_for_secrets_that_another_one_seals(store, capsys):
-    """Without its key a store is not opened, and no key file appears."""
+def test_no_key_is_created_for_secrets_that_another_key_seals(store, capsys):
+    """A store is not opened without its key, and no key file is created."""
     (store / "sealing.key").unlink()
     code, _, err = run(capsys, "can", "admin", "--store", store)
 
@@ -53,8 +53,8 @@ def test_no_key_is_made_for_secrets_that_another_one_seals(store, capsys):
     assert not (store / "sealing.key").exists()
 
 
-def test_a_store_in_use_is_told(store, capsys):
-    """A server that runs holds its data directory. That is no finding, and does not end like one."""
+def test_a_store_in_use_is_reported(store, capsys):
+    """A running server locks its data directory. The exit code differs from that of findings."""
     with open_manager(store):
         for command in (["can", "admin"], ["lint"], ["who-can", "Pub", "Topic:a"]):
             code, _, err = run(capsys, *command, "--store", store)
@@ -63,24 +63,24 @@ def test_a_store_in_use_is_told(store, capsys):
             assert err == f"mqguard: the users and policies in `{store / 'access'}` are in use by another process\n"
 
 
-def test_one_place_only(tmp_path, capsys):
-    """A file and a store together are a mistake."""
+def test_only_one_source_may_be_given(tmp_path, capsys):
+    """A file together with a store is an error."""
     code, _, err = run(capsys, "can", "admin", "-f", tmp_path / "a", "--store", tmp_path)
 
     assert code == 2
     assert "`--file` and `--store` are two sources" in err
 
 
-def test_without_a_place_the_server_is_asked(capsys):
-    """Nobody listens there, which is exit code 3."""
+def test_the_server_is_the_default_source(capsys):
+    """No server listens there, which is exit code 3."""
     code, _, err = run(capsys, "can", "admin", "-n", "127.0.0.1:1")
 
     assert code == 3
     assert "127.0.0.1:1" in err
 
 
-def test_a_file_that_cannot_be_read(tmp_path, capsys, monkeypatch):
-    """Missing, in another encoding, too long: a line each, and exit code 2."""
+def test_a_file_that_cannot_be_read_is_code_2(tmp_path, capsys, monkeypatch):
+    """A missing file, one in another encoding and one that is too long have an error of one line each."""
     code, _, err = run(capsys, "lint", "-f", tmp_path / "none.yaml")
     assert (code, err) == (2, f"mqguard: the file `{tmp_path}/none.yaml` cannot be read: No such file or directory\n")
 
@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_read(tmp_path, capsys, monkeypatch):
 
 
 def test_every_problem_has_a_line(tmp_path, capsys):
-    """With the file before it; with --json in one object."""
+    """The line begins with the file; `--json` has all in one object."""
     path = tmp_path / "bad.yaml"
     path.write_text("version: 1\nuser: {}\nusers: {a: {typ: Super}}\n")
     code, out, err = run(capsys, "lint", "-f", path)
@@ -107,8 +107,8 @@ def test_every_problem_has_a_line(tmp_path, capsys):
     )
 
 
-def test_no_flood_of_problems(tmp_path, capsys):
-    """The first hundred are told, and how many more there are."""
+def test_many_problems_are_cut(tmp_path, capsys):
+    """The first hundred are listed, with the number of the others."""
     path = tmp_path / "bad.yaml"
     path.write_text("version: 1\nusers:\n" + "".join(f"  u{at}: {{typ: Super}}\n" for at in range(103)))
     _, _, err = run(capsys, "lint", "-f", path)

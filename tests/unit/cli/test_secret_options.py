@@ -1,4 +1,4 @@
-"""Secrets are found where a policy file says, one line each, and never told."""
+"""Secrets are read from the source that a policy file names, and never shown."""
 
 import io
 import os
@@ -29,7 +29,7 @@ ONE_LINE = "must hold the secret in one line and nothing else"
     ],
 )
 def test_a_file_holds_a_secret(tmp_path, content, secret):
-    """In one line, whose end is no part of it, nor is a mark of the encoding; a link to it is as good."""
+    """The secret is one line without its end and without a byte order mark; a link to the file works as well."""
     (tmp_path / "secret").write_bytes(content)
     (tmp_path / "link").symlink_to("secret")
 
@@ -52,8 +52,8 @@ def test_a_file_holds_a_secret(tmp_path, content, secret):
         (b"hush" * MAX_SECRET_BYTES, "is longer than 64 KiB, the maximum for a secret"),
     ],
 )
-def test_a_file_that_holds_none(tmp_path, content, message):
-    """Blank, several lines, no text: whatever it is, it is not told."""
+def test_a_file_without_a_secret_is_an_error(tmp_path, content, message):
+    """A blank file, several lines and bytes that are not text are errors that do not show the content."""
     (tmp_path / "secret").write_bytes(content)
 
     with pytest.raises(PolicyInvalid, match=message) as caught:
@@ -61,8 +61,8 @@ def test_a_file_that_holds_none(tmp_path, content, message):
     assert "hush" not in str(caught.value)
 
 
-def test_a_place_that_is_no_file(tmp_path):
-    """Missing, a directory, a pipe that nobody writes to, a device without an end, no path at all."""
+def test_a_path_that_is_not_a_file_is_an_error(tmp_path):
+    """Examples are a missing file, a directory, a pipe without a writer, an endless device and an invalid path."""
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     resolve = resolver(tmp_path / "policy.yaml")
@@ -79,7 +79,7 @@ def test_a_place_that_is_no_file(tmp_path):
 
 
 def test_the_environment_holds_a_secret(tmp_path, monkeypatch):
-    """In one line; a variable that is missing, blank or no text is no secret."""
+    """The secret is one line; a missing or blank variable, or one that is not text, is an error."""
     resolve = resolver(tmp_path / "policy.yaml")
     monkeypatch.setenv("GOOD", "from-env")
     monkeypatch.delenv("MISSING", raising=False)
@@ -95,7 +95,7 @@ def test_the_environment_holds_a_secret(tmp_path, monkeypatch):
 
 
 def test_no_two_users_share_a_variable():
-    """Names that come to the same letters are told apart by a digest, the same one at every run."""
+    """Names with the same letters get different digests, which are the same in every run."""
     names = ["shop", "order-a", "order_a", "Order.A", "ü", "ö", "*"]
     variable = variables(names)
     found = {name: variable(name).name for name in names}
@@ -108,8 +108,8 @@ def test_no_two_users_share_a_variable():
     assert all(name.replace("_", "").isalnum() and name.isascii() for name in found.values())
 
 
-def test_no_name_can_be_made_to_come_to_the_variable_of_another():
-    """Whoever may create users knows how names are told apart."""
+def test_no_name_can_be_chosen_to_get_the_variable_of_another():
+    """An administrator who creates users knows how the names of variables are made."""
     names = ["order-a", "order_a"]
     made = variables(names)("order-a").name.removeprefix("MQGUARD_SECRET_")
     variable = variables([*names, made, made.lower()])
@@ -120,7 +120,7 @@ def test_no_name_can_be_made_to_come_to_the_variable_of_another():
 
 
 def test_an_export_gives_each_user_its_variable(tmp_path, capsys):
-    """Two users of almost one name do not get each other's secret."""
+    """Two users with similar names do not get each other's secret."""
     path = tmp_path / "policy.yaml"
     path.write_text("version: 1\nusers: {a-b: {}, a_b: {}, c: {}}\n")
     code, out, _ = run(capsys, "export", "-f", path, "--secrets", "env")
@@ -163,7 +163,7 @@ def test_an_option_refers_to_a_secret_as_the_configuration_does(monkeypatch, tmp
     ],
 )
 def test_a_reference_to_nothing_is_refused(monkeypatch, text, given, message):
-    """The reference is never taken for the secret."""
+    """The reference itself is never taken for the secret."""
     monkeypatch.setattr(sys, "stdin", Input(given))
     with pytest.raises(click.UsageError) as caught:
         read_secret(text, "secret_key", "x")
@@ -177,7 +177,7 @@ def test_without_a_terminal_a_secret_that_is_not_given_is_random(monkeypatch):
 
 
 @pytest.mark.parametrize("words", [["user", "create", "a"], ["user", "update", "a"], ["user", "rotate", "a"]])
-def test_a_secret_on_the_command_line_and_a_weak_one_are_warned_of(capsys, words):
+def test_a_secret_on_the_command_line_and_a_weak_one_cause_warnings(capsys, words):
     """The warnings come before anything is sent, and do not repeat the secret."""
     _, _, err = run(capsys, *words, "--secret", "hush-hush", "--namesrv", "127.0.0.1:1")
     assert "mqguard: warning: `--secret` shows the secret to every process here and in the shell history" in err
@@ -186,8 +186,8 @@ def test_a_secret_on_the_command_line_and_a_weak_one_are_warned_of(capsys, words
     assert "hush-hush" not in err
 
 
-def test_the_secret_of_the_asker_on_the_command_line_is_warned_of(capsys, monkeypatch):
-    """A variable of the environment is not, since other users here do not see it."""
+def test_the_own_secret_on_the_command_line_causes_a_warning(capsys, monkeypatch):
+    """A variable of the environment causes none, since other users of the machine do not see it."""
     asking = ("topic", "list", "--access-key", "a", "--namesrv", "127.0.0.1:1")
     assert "`--secret-key` shows the secret" in run(capsys, *asking, "--secret-key", "hush-hush")[2]
     monkeypatch.setenv("MQGUARD_SECRET_KEY", "hush-hush")
@@ -207,7 +207,7 @@ def test_the_secret_of_the_asker_on_the_command_line_is_warned_of(capsys, monkey
         ("", "k3!x9Qz-77pW", None),
     ],
 )
-def test_what_makes_a_secret_weak(name, secret, why):
-    """Only what is obvious: nobody measures how random a secret is."""
+def test_obviously_weak_secrets_are_found(name, secret, why):
+    """The check finds obvious cases only, and does not measure randomness."""
     found = weakness(name, Secret(secret))
     assert found is None if why is None else why in found

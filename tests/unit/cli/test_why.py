@@ -1,4 +1,4 @@
-"""The story of a refusal, from the audit log."""
+"""`mqguard why` explains a denial from the audit log."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from tests.unit.guard.world import World, signed
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch):
-    """Nobody to ask, whatever runs on this machine."""
+    """Make sure that no server is reached, whatever runs on this machine."""
     monkeypatch.setenv("MQGUARD_NAMESRV", "127.0.0.1:1")
 
 
 @pytest.fixture(name="data")
 def a_data_directory(tmp_path):
-    """The audit log of a server that refused a send, a guess and a reading of configuration."""
+    """Write the audit log of a server that denied a send, a wrong signature and a request for its configuration."""
     world = World()
     world.allow("alice", "Topic:orders*", "Pub")
     world.deny("alice", "Topic:orders-secret", "Pub", sources=("10.0.0.0/8",))
@@ -28,8 +28,8 @@ def a_data_directory(tmp_path):
     return tmp_path
 
 
-def test_a_denied_send(data, capsys):
-    """Who, what, where from, the entry that decided, and where to look for what would turn it."""
+def test_a_denied_send_is_explained(data, capsys):
+    """The explanation has the user, resource, source, deciding entry, and a command for the smallest change."""
     code, out, err = run(capsys, "why", "d1", "--data", data)
 
     assert (code, err) == (0, "")
@@ -42,8 +42,8 @@ def test_a_denied_send(data, capsys):
     ]
 
 
-def test_a_guess_and_a_code_for_super_users(data, capsys):
-    """No policy turns these."""
+def test_denials_that_no_policy_can_reverse_are_explained(data, capsys):
+    """They are a wrong signature and a code for Super users."""
     guess = run(capsys, "why", "d2", "--data", data)[1]
     reading = run(capsys, "why", "d3", "--log", data / "audit" / "audit.jsonl")[1]
 
@@ -52,8 +52,8 @@ def test_a_guess_and_a_code_for_super_users(data, capsys):
     assert reading.endswith("to reverse this decision: send it as a Super user\n")
 
 
-def test_a_peer_adds_no_line_to_the_story(tmp_path, capsys):
-    """Topics are named by whoever sends."""
+def test_a_peer_cannot_add_a_line_to_the_explanation(tmp_path, capsys):
+    """Senders choose the names of topics."""
     world = World()
     world.allow("alice", "Topic:orders*", "Pub")
     refusal = world.refusal(signed(310, b="t\x1b[2J\nreason: allowed"))
@@ -69,16 +69,16 @@ def test_a_peer_adds_no_line_to_the_story(tmp_path, capsys):
         assert "reason: allowed" not in told.splitlines()
 
 
-def test_the_record_as_json(data, capsys):
-    """As it stands in the log."""
+def test_json_has_the_audit_record(data, capsys):
+    """It is the record of the log, unchanged."""
     code, found = run_json(capsys, "why", "d1", "--data", data)
 
     assert code == 0
     assert (found["decision"], found["reason"], found["verdict"]) == ("d1", "denied", "deny")
 
 
-def test_an_id_that_never_was(data, capsys):
-    """Exit code 4 and where was looked."""
+def test_an_unknown_id_is_code_4(data, capsys):
+    """The error names the searched files."""
     code, out, err = run(capsys, "why", "d9", "--data", data)
 
     assert (code, out) == (4, "")
@@ -86,8 +86,8 @@ def test_an_id_that_never_was(data, capsys):
     assert "not every broker could be asked: " in err
 
 
-def test_no_server_is_asked_where_a_log_is_named(data, capsys):
-    """A log that is not there knows nothing; nobody else is asked."""
+def test_no_server_is_asked_if_a_log_is_given(data, capsys):
+    """A missing log is an error, and no other source is asked."""
     code, _, err = run(capsys, "why", "d1", "--log", data / "none.jsonl")
 
     assert code == 4
@@ -97,14 +97,14 @@ def test_no_server_is_asked_where_a_log_is_named(data, capsys):
 @pytest.mark.parametrize(
     "told", ["d1", " d1\n", "[decision d1]", "no permission: User:alice has no permission [decision d1]"]
 )
-def test_the_id_may_be_given_with_the_refusal_around_it(told, data, capsys):
-    """As it is copied from a client's log."""
+def test_the_id_may_be_given_within_the_message_of_the_denial(told, data, capsys):
+    """Users copy the message from a client's log."""
     assert run_json(capsys, "why", told, "--data", data)[1]["decision"] == "d1"
 
 
 @pytest.mark.parametrize("text", ["", "no permission", "../d1", "[decision ]", "d" * 65])
-def test_what_is_no_id_is_a_mistake(text, data, capsys):
-    """Exit code 2, and nobody is asked."""
+def test_an_invalid_id_is_code_2(text, data, capsys):
+    """No server is asked for it."""
     code, _, err = run(capsys, "why", text, "--data", data)
 
     assert code == 2
