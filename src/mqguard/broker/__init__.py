@@ -1,1 +1,1 @@
-"""The broker's remoting face: one processor file per family of request codes."""
+"""The broker, as clients and administrators reach it: one processor file for each family of request codes."""

@@ -4,13 +4,12 @@ Several changes can be one request, which is 3007 with the ext field `mqguardCha
 every change of policies. A server that does not know the field finds no policies in the body and refuses the request
 without a change.
 
-The secret of a user can be sent in a sealed form: asterisks, and behind them the encrypted secret. So a copy of a user
-(Apache's `copyUser` reads it at one broker and writes it at another) gives a working user, and the secret stays
-unreadable on the way. It is sealed with one of two keys:
+The secret of a user can be sent in a sealed form: asterisks, and behind them the encrypted secret. Apache's `copyUser`
+reads a user at one broker and writes it at another. So the copy works, and the secret is unreadable on the way.
 
-* for a Super user who asks: with a key made of that user's own secret. Every mqguard at which the same Super user may
-  administer can open it, and needs no other secret in common with this one.
-* for all others: with this server's sealing key, which only mqguards that were given the same key have.
+If a Super user sent the request, the key is derived from that user's own secret. Each mqguard that has the same Super
+user can open it, and needs no other secret in common. For all others, the key is this server's sealing key, which only
+mqguards with the same key file have.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +27,12 @@ from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, EntryInfo, Poli
 
 
 def user_info(user: User, password: str | None) -> UserInfo:
-    """A user, with what is shown in place of its secret."""
+    """Return the body for a user; `password` replaces its secret."""
     return UserInfo(username=user.name, password=password, user_type=user.type.value, user_status=user.status.value)
 
 
 def user_secrets_info(user: User, password: str | None, now_ms: int) -> UserSecretsInfo:
-    """The same, and how many secrets the user has."""
+    """Return the body for a user, with the number of its secrets and other details."""
     ends = [live.not_after for live in user.secrets if live.not_after is None or live.not_after >= now_ms]
     return UserSecretsInfo(
         username=user.name,
@@ -48,7 +47,7 @@ def user_secrets_info(user: User, password: str | None, now_ms: int) -> UserSecr
 
 
 def acl_info(acl: Acl) -> AclInfo:
-    """The policies of a subject."""
+    """Return the body for the policies of a subject."""
     return AclInfo(
         subject=acl.subject.key,
         policies=[
@@ -67,38 +66,38 @@ def _entry(entry: Entry) -> EntryInfo:
     )
 
 
-FIELD = "mqguardChanges"
-"""The ext field that says that a request 3007 has a `ChangesInfo` for a body; its value is `1`."""
+CHANGES_FIELD = "mqguardChanges"
+"""Ext field of 3007 with the value `1`: the body is a `ChangesInfo`."""
 
-LONGEST_NAME = 255
-"""Maximum characters of the name of a new user, as of one that a plugin names."""
+MAX_USERNAME_CHARS = 255
+"""Maximum characters of the name of a new user; names from plugins have the same limit."""
 
-TakeSecret = Callable[[str, str | None], str | None]
-"""Opens the secret that was sent for a user, as `Exposure.take` does."""
+OpenSecret = Callable[[str, str | None], str | None]
+"""Function that opens the secret that was sent for a user, such as `SecretTransfer.open`."""
 
 
-def read_changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> tuple[Change, ...]:
-    """The changes that a body asks for: users, then policies, then what goes.
+def read_changes(info: ChangesInfo, snapshot: Snapshot, open_secret: OpenSecret) -> tuple[Change, ...]:
+    """Return the changes of a body: users, then policies, then deletions.
 
     Args:
         info: The body.
-        snapshot: Users as they are: what is not said of one that exists stays.
-        take: Opens secrets.
+        snapshot: Current users. For an existing user, fields that the body leaves out do not change.
+        open_secret: Function that opens secrets.
 
     Raises:
-        MetadataRejected: A change cannot be meant: no name, a new user without a secret, policies that are none.
+        MetadataRejected: A change is invalid, such as a new user without a secret.
         SealInvalid: A secret cannot be opened.
     """
-    return tuple(_changes(info, snapshot, take))
+    return tuple(_changes(info, snapshot, open_secret))
 
 
 def policy_texts(info: AclInfo) -> list[PolicyText] | None:
-    """The policies of a body as texts; None when it names none."""
+    """Return the policies of a body as texts, None if it has no list of policies."""
     return None if info.policies is None else [_policy(policy) for policy in info.policies]
 
 
 def acl_details(acl: Acl) -> dict[str, str]:
-    """Policies as they go on record."""
+    """Return policies as texts for the audit record."""
     return {
         policy.type.value: "; ".join(
             f"{entry.decision.value} {','.join(action.value for action in entry.actions)} on {entry.resource.key}"
@@ -110,29 +109,29 @@ def acl_details(acl: Acl) -> dict[str, str]:
 
 
 def check_new_name(name: str) -> None:
-    """Refuse a name that no new user may have: people could not tell it from another one where it is shown.
+    """Refuse a name for a new user that looks like another name when it is displayed.
 
-    A user that exists may have such a name, from a time before this check.
+    Users that were created before this check existed may have such names.
 
     Raises:
-        MetadataRejected: It is too long, or has a character that is not printed, or a space at an end.
+        MetadataRejected: The name is too long, or has an unprintable character, or begins or ends with a space.
     """
     if is_blank(name):
         raise MetadataRejected("username can not be blank")
-    if len(name) > LONGEST_NAME:
-        raise MetadataRejected(f"a username has at most {LONGEST_NAME} characters, this one has {len(name)}")
+    if len(name) > MAX_USERNAME_CHARS:
+        raise MetadataRejected(f"the username has {len(name)} characters: use at most {MAX_USERNAME_CHARS}")
     if not name.isprintable() or name != name.strip():
         raise MetadataRejected(
-            f"the username {name!a} is not allowed: it has characters that are not printed, or a space at an end"
+            f"the username {name!a} is not allowed: use printable characters only, without a space at either end"
         )
 
 
 def changes_details(changes: Sequence[Change], snapshot: Snapshot) -> dict[str, str]:
-    """Changes as they go on record, by their number; secrets are not told, but that one was set is.
+    """Return changes as texts for the audit record, by number, with a note for each new secret but never the secret.
 
     Args:
-        changes: What `read_changes` gave.
-        snapshot: Users as they were for it.
+        changes: Result of `read_changes`.
+        snapshot: The users that it was made with.
     """
     return {str(number): _detail(change, snapshot) for number, change in enumerate(changes, 1)}
 
@@ -146,15 +145,15 @@ def _detail(change: Change, snapshot: Snapshot) -> str:
         case DeleteUser(name):
             return f"delete user {name}"
         case PutAcl(acl):
-            told = "; ".join(f"{kind}: {text}" for kind, text in acl_details(acl).items())
-            return f"put policies of {acl.subject.key}: {told}"
+            policies = "; ".join(f"{kind}: {text}" for kind, text in acl_details(acl).items())
+            return f"put policies of {acl.subject.key}: {policies}"
         case DeleteAcl(subject):
             return f"delete policies of {subject.key}"
 
 
-def _changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> Iterator[Change]:
+def _changes(info: ChangesInfo, snapshot: Snapshot, open_secret: OpenSecret) -> Iterator[Change]:
     for user in info.put_users or ():
-        yield PutUser(_user(user, snapshot, take))
+        yield PutUser(_user(user, snapshot, open_secret))
     for acl in info.put_acls or ():
         texts = policy_texts(acl)
         if not texts:
@@ -166,21 +165,21 @@ def _changes(info: ChangesInfo, snapshot: Snapshot, take: TakeSecret) -> Iterato
         yield DeleteUser(_name(name))
 
 
-def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
+def _user(info: UserInfo, snapshot: Snapshot, open_secret: OpenSecret) -> User:
     name = _name(info.username)
     there = snapshot.user(name)
     if there is None:
         check_new_name(name)
-    secret = take(name, info.password)
+    secret = open_secret(name, info.password)
     secrets = () if there is None else there.secrets
     if secret is not None:
         if is_blank(secret):
-            # Nothing to say about the secret is to leave the member out: whoever sends a blank one means another.
+            # A sender that does not change the secret leaves the field out. A blank one is a mistake.
             raise MetadataRejected("password can not be blank")
         secrets = _set_secret(secrets, Secret(secret))
     if not secrets:
-        # Perhaps it was there when the sender looked.
-        raise MetadataRejected(f"password can not be blank [there is no User:{name}, and a new one needs a secret]")
+        # The user may have existed when the sender read the users.
+        raise MetadataRejected(f"password can not be blank [User:{name} does not exist, and a new user needs a secret]")
     kind = UserType.NORMAL if there is None else there.type
     status = UserStatus.ENABLE if there is None else there.status
     return User(
@@ -192,7 +191,11 @@ def _user(info: UserInfo, snapshot: Snapshot, take: TakeSecret) -> User:
 
 
 def _set_secret(secrets: tuple[LiveSecret, ...], secret: Secret) -> tuple[LiveSecret, ...]:
-    """A user who has the secret already stays in its rotation. Another tuple all the same: a secret was set."""
+    """Return the secrets with a new current one.
+
+    If it equals the current secret, older secrets of a rotation stay. The tuple is a new one in each case, which shows
+    that a secret was set.
+    """
     same = bool(secrets) and secrets[0].secret.equals(secret)
     return (LiveSecret(secret), *(secrets[1:] if same else ()))
 
@@ -210,11 +213,11 @@ def _policy(info: PolicyInfo) -> PolicyText:
     return PolicyText(info.policy_type, entries)
 
 
-class Exposure:
-    """Shows secrets, and takes back what was shown.
+class SecretTransfer:
+    """Secrets of users in the form in which they are sent to administrators and accepted from them.
 
     Args:
-        form: What the operator chose.
+        form: The form that the operator chose.
         key: The sealing key; None if this server has none.
     """
 
@@ -222,12 +225,12 @@ class Exposure:
         self._form = form
         self._key = key
 
-    def show(self, user: User, asker: User | None) -> str | None:
-        """What is answered in place of a user's secret.
+    def show(self, user: User, reader: User | None) -> str | None:
+        """Return the text that is sent in place of a user's secret.
 
         Args:
-            user: Whose secret.
-            asker: The user who asks; None is nobody in particular.
+            user: Owner of the secret.
+            reader: The user who gets it; None if the request is anonymous.
         """
         if not user.secrets:
             return None
@@ -235,36 +238,36 @@ class Exposure:
         if self._form is SecretExposure.PLAIN:
             return secret.reveal()
         key = self._key
-        if asker is not None and asker.is_super:
-            key = transfer_keys(asker)[0]
+        if reader is not None and reader.is_super:
+            key = transfer_keys(reader)[0]
         if self._form is SecretExposure.MASKED or key is None:
             return MASK
         return MASK + key.seal_deterministic(user.name, secret)
 
-    def take(self, name: str, text: str | None, asker: User | None) -> str | None:
-        """The secret that an administrator sends for a user, opened if it is sealed.
+    def open(self, name: str, text: str | None, sender: User | None) -> str | None:
+        """Return the secret that an administrator sent for a user, opened if it is sealed.
 
         Raises:
-            MetadataRejected: It is a mask, which is no secret.
-            SealInvalid: It is sealed with a key that is not known here, for another user, or damaged.
+            MetadataRejected: The text is the mask, and not a secret.
+            SealInvalid: It is sealed with an unknown key or for another user, or damaged.
         """
         if text is None:
             return None
         if text == MASK:
             raise MetadataRejected(
-                f"the password of User:{name} is the mask that stands in place of a secret: to copy users, set "
-                "`secretExposure = sealed` where they come from"
+                f"the password of User:{name} is the mask that replaces secrets: to copy users, set "
+                "`secretExposure = sealed` on the server from which they are read"
             )
         sealed = text.removeprefix(MASK)
         if not is_sealed(sealed):
             return text
         keys = [] if self._key is None else [self._key]
-        if asker is not None and asker.is_super:
-            keys += transfer_keys(asker)
+        if sender is not None and sender.is_super:
+            keys += transfer_keys(sender)
         for key in keys:
             if key.made(sealed):
                 return key.open(name, sealed).reveal()
         raise SealInvalid(
-            f"the password of User:{name} is sealed with a key that is not known here: copy users as a Super user "
-            "that has the same secret on both servers, or give both the same sealing key"
+            f"the password of User:{name} is sealed with a key that this server does not have: copy users as a Super "
+            "user with the same secret on both servers, or use the same sealing key on both"
         )

@@ -13,28 +13,28 @@ from mqguard.remoting.bodies.groups import ConsumeStats, QueueProgress, QueueTim
 from mqguard.remoting.codes import ResponseCode
 
 MAX_QUEUES = 16_384
-"""Maximum queues of one report: each costs some 5 us, while all others wait."""
-MAX_TIMES = 1_024
-"""Maximum times that one report reads from the store; the rest are 0, as where a time cannot be found out."""
+"""Maximum queues of one report. Each blocks the server for some 5 us."""
+MAX_TIME_READS = 1_024
+"""Maximum times that one report reads from the store. The others are 0, like unknown times."""
 
 
-class Times:
-    """Reads when messages were stored, as often as one report may."""
+class StoreTimes:
+    """Reader of the times at which messages were stored, with a limit for one report."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._left = MAX_TIMES
+        self._left = MAX_TIME_READS
 
     def at(self, topic: str, queue_id: int, offset: int) -> int:
-        """When the message at an offset was stored, 0 if that cannot be found out."""
+        """Return the time at which the message at an offset was stored, 0 if unknown."""
         return self._read(lambda: self._engine.time_of(topic, queue_id, offset))
 
     def first(self, topic: str, queue_id: int) -> int:
-        """When the first message of a queue was stored, -1 if it has none, 0 if that cannot be found out."""
+        """Return the time at which the first message of a queue was stored, -1 without messages, 0 if unknown."""
         return self._read(lambda: self._engine.earliest_store_time(topic, queue_id))
 
     def last(self, topic: str, queue_id: int) -> int:
-        """When the last message of a queue was stored, 0 if it has none or that cannot be found out."""
+        """Return the time at which the last message of a queue was stored, 0 without messages or if unknown."""
         return self._read(lambda: self._engine.last_store_time(topic, queue_id))
 
     def _read(self, read: Callable[[], int]) -> int:
@@ -48,12 +48,12 @@ class Times:
 
 
 class Progress:
-    """Compares the offsets of groups with the queues.
+    """Progress of groups: their offsets compared with the queues.
 
     Args:
         engine: Queues and offsets.
-        clients: What live groups subscribe to.
-        broker: The broker's name, part of every queue's.
+        clients: Subscriptions of connected groups.
+        broker: The broker's name, which is part of the names of queues.
     """
 
     def __init__(self, engine: Engine, clients: Clients, broker: str) -> None:
@@ -62,11 +62,11 @@ class Progress:
         self._broker = broker
 
     def queue(self, topic: str, queue_id: int) -> MessageQueue:
-        """The name of a queue on the wire."""
+        """Return the name of a queue on the wire."""
         return MessageQueue(topic, self._broker, queue_id)
 
     def topics_of(self, group: str) -> list[TopicConfig]:
-        """The topics of a group: those it has offsets in, of a live group only those that it still subscribes to."""
+        """Return the topics in which a group has offsets; of a connected group, only those that it subscribes to."""
         live = self._clients.group(group)
         names = self._engine.offsets.topics_of(group)
         if live is not None and live.subscriptions:
@@ -74,21 +74,21 @@ class Progress:
         return [topic for name in names if (topic := self._engine.topics.get(name)) is not None]
 
     def groups_of(self, topic: str) -> list[str]:
-        """The groups of a topic: live ones that subscribe to it, and those that have offsets in it."""
+        """Return the groups of a topic: connected ones that subscribe to it, and those that have offsets in it."""
         found = {*self._clients.groups_of_topic(topic), *self._engine.offsets.groups_of(topic)}
         return sorted(found - RESERVED_GROUPS)
 
-    def times(self) -> Times:
-        """What reads the times of one report."""
-        return Times(self._engine)
+    def times(self) -> StoreTimes:
+        """Return a reader of times for one report."""
+        return StoreTimes(self._engine)
 
-    def stats(self, group: str, topics: list[TopicConfig], times: Times) -> ConsumeStats:
-        """How far a group has come in every queue of topics.
+    def stats(self, group: str, topics: list[TopicConfig], times: StoreTimes) -> ConsumeStats:
+        """Return the progress of a group in every queue of topics.
 
         Raises:
-            RequestRefused: These are too many queues.
+            RequestRefused: The topics have too many queues.
         """
-        require_few(sum(topic.read_queues for topic in topics))
+        check_queue_count(sum(topic.read_queues for topic in topics))
         return ConsumeStats(
             offset_table={
                 self.queue(topic.name, queue_id): self._queue_progress(group, topic.name, queue_id, times)
@@ -98,11 +98,11 @@ class Progress:
         )
 
     def spans(self, group: str, topic: TopicConfig, now_ms: int) -> list[QueueTimeSpan]:
-        """The times that a group's offsets stand for, in every queue of a topic."""
+        """Return the times of a group's offsets in every queue of a topic."""
         times = self.times()
         return [self._span(group, topic.name, queue_id, now_ms, times) for queue_id in range(topic.write_queues)]
 
-    def _queue_progress(self, group: str, topic: str, queue_id: int, times: Times) -> QueueProgress:
+    def _queue_progress(self, group: str, topic: str, queue_id: int, times: StoreTimes) -> QueueProgress:
         consumed = self._engine.offsets.get(group, topic, queue_id) or 0
         pulled = self._engine.offsets.pulled(group, topic, queue_id)
         return QueueProgress(
@@ -112,7 +112,7 @@ class Progress:
             last_timestamp=times.at(topic, queue_id, consumed - 1) if consumed else 0,
         )
 
-    def _span(self, group: str, topic: str, queue_id: int, now_ms: int, times: Times) -> QueueTimeSpan:
+    def _span(self, group: str, topic: str, queue_id: int, now_ms: int, times: StoreTimes) -> QueueTimeSpan:
         consumed = self._engine.offsets.get(group, topic, queue_id) or 0
         waiting = self._engine.max_offset(topic, queue_id) > consumed
         following = times.at(topic, queue_id, consumed) if waiting else 0
@@ -125,21 +125,25 @@ class Progress:
         )
 
 
-def require_few(queues: int) -> None:
-    """Refuse a report on more queues than one report may have.
+def check_queue_count(queues: int) -> None:
+    """Refuse a report on too many queues.
 
     Raises:
-        RequestRefused: These are more.
+        RequestRefused: There are more than one report may have.
     """
     if queues > MAX_QUEUES:
         raise RequestRefused(
             ResponseCode.INVALID_PARAMETER,
-            f"a report on {queues} queues, and one request reports on at most {MAX_QUEUES}: name a group and a topic",
+            f"the report would have {queues} queues, and the maximum is {MAX_QUEUES}: name a group and a topic",
         )
 
 
-class Resets:
-    """Offsets that were set and not told yet."""
+class OffsetResets:
+    """Offsets that an administrator has set and that the group has not received yet.
+
+    The consumer has its own position and would soon commit its old offset again. So the broker ignores its commits
+    until its next pull of the queue, whose answer (21) contains the new offset.
+    """
 
     def __init__(self) -> None:
         self._points: dict[tuple[str, str, int], int] = {}
@@ -149,16 +153,16 @@ class Resets:
         return bool(self._points)
 
     def set(self, group: str, topic: str, queue_id: int, offset: int) -> None:
-        """Note an offset that the group has to be told of, once it is stored."""
+        """Add an offset that the group gets once it is stored."""
         self._points[group, topic, queue_id] = offset
         self._unstored.add((group, topic, queue_id))
 
     def stored(self, group: str, topic: str, queue_id: int) -> None:
-        """A `set` is stored."""
+        """Mark an offset of `set` as stored."""
         self._unstored.discard((group, topic, queue_id))
 
     def put_back(self, group: str, topic: str, queue_id: int, before: int | None) -> None:
-        """Undo a `set`, which came to nothing; `before` is what `due` said until then."""
+        """Undo a `set` that was not stored; `before` is the result of `due` before it."""
         self.stored(group, topic, queue_id)
         if before is None:
             self._points.pop((group, topic, queue_id), None)
@@ -166,16 +170,16 @@ class Resets:
             self._points[group, topic, queue_id] = before
 
     def due(self, group: str, topic: str, queue_id: int) -> int | None:
-        """The offset that a group has to be told of, None if there is none; until then what it commits is ignored."""
+        """Return the offset that a group has to get, None if there is none. Until then its commits are ignored."""
         return self._points.get((group, topic, queue_id))
 
     def take(self, group: str, topic: str, queue_id: int) -> int | None:
-        """The offset to tell a group now, None if there is none; from then on what it commits counts again."""
+        """Return the offset to send to a group now, None if there is none. After that its commits count again."""
         point = group, topic, queue_id
         return None if point in self._unstored else self._points.pop(point, None)
 
-    def forget(self, *, group: str | None = None, topic: str | None = None) -> None:
-        """Drop what concerns a group or a topic that is deleted."""
+    def remove(self, *, group: str | None = None, topic: str | None = None) -> None:
+        """Remove the offsets of a deleted group or topic."""
         for point in [point for point in self._points if point[0] == group or point[1] == topic]:
             del self._points[point]
             self._unstored.discard(point)

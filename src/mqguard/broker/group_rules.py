@@ -17,14 +17,14 @@ RESERVED_GROUPS = frozenset({DELAY_GROUP})
 
 
 def refuse_reserved(group: str) -> None:
-    """Let nobody move the broker's own positions, whatever its rights.
+    """Refuse changes of the broker's own groups, whatever the sender's rights.
 
     Raises:
-        RequestRefused: The group is one of them.
+        RequestRefused: The group is reserved.
     """
     if group in RESERVED_GROUPS:
         raise RequestRefused(
-            ResponseCode.NO_PERMISSION, f"the group `{group}` is the broker's own and takes no changes"
+            ResponseCode.NO_PERMISSION, f"the group `{group}` is reserved for the broker: use another name"
         )
 
 
@@ -32,13 +32,13 @@ FORBIDDEN = "mqguard.forbidden.topics"
 
 
 def is_forbidden(group: SubscriptionGroupConfig, topic: str) -> bool:
-    """Whether the group may not read the topic."""
+    """True if the group may not read the topic."""
     attributes = group.attributes
     return bool(attributes) and topic in attributes.get(FORBIDDEN, "").split(";")
 
 
 def with_forbidden(group: SubscriptionGroupConfig, topic: str, *, forbidden: bool) -> SubscriptionGroupConfig:
-    """The group with the switch of one topic set."""
+    """Return the group with one topic forbidden or permitted."""
     topics = {name for name in group.attributes.get(FORBIDDEN, "").split(";") if name}
     (topics.add if forbidden else topics.discard)(topic)
     attributes = {name: value for name, value in group.attributes.items() if name != FORBIDDEN}
@@ -47,15 +47,15 @@ def with_forbidden(group: SubscriptionGroupConfig, topic: str, *, forbidden: boo
     return msgspec.structs.replace(group, attributes=attributes)
 
 
-MAX_EXPRESSION = 16 * 1024
-"""Longest expression: it is hashed character by character, and remembered as long as its consumer lives."""
+MAX_FILTER_CHARS = 16 * 1024
+"""Maximum characters of a filter. Each is hashed, and the filter is kept while its consumer is connected."""
 
 
 def require_tags(expression_type: str | None) -> None:
-    """Let pass the tag language, which is also meant where none is named.
+    """Refuse all filter languages but tags, which is the default; the remarks are Apache's.
 
     Raises:
-        RequestRefused: It is another language.
+        RequestRefused: The filter has another language.
     """
     if not expression_type or expression_type == "TAG":
         return
@@ -70,26 +70,29 @@ def require_tags(expression_type: str | None) -> None:
 
 
 class ConsumerRights:
-    """What the sender of a request may consume at later times.
+    """Rights of a client to consume, checked again each time.
+
+    A client stays connected after its request was admitted, and keeps memberships and locks. So its rights are checked
+    again before it gets anything, and when users or policies have changed.
 
     Args:
-        access: The request, as the guard has admitted it.
+        access: The admitted request.
     """
 
     __slots__ = ("_access", "_incarnation")
 
     def __init__(self, access: AdmittedRequest) -> None:
-        # Without the needs: a heartbeat has many.
+        # Without the required permissions, because a heartbeat has many.
         self._access = AdmittedRequest(access.identity, access.peer, access.code, (), False, access.judge)  # noqa: FBT003
         self._incarnation = self._incarnation_now()
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
-        """Return whether the user may consume topics as a group, by the users and policies of this moment.
+        """Return whether the current users and policies let the user consume topics as a group.
 
         Args:
             group: The group.
             topics: The topics.
-            otherwise: The answer if a plugin would have to be asked first.
+            otherwise: Result if the decision needs a plugin.
         """
         access = self._access
         access.judge.renew()

@@ -1,6 +1,6 @@
-"""What a message belongs to, for requests that reach a message by its place and not by its topic.
+"""Authorization for single messages, for requests that name a position or an id instead of a topic.
 
-The guard lets such a request in on what it names and leaves to the handler to ask about what it touches.
+The guard admits such a request by what it names. The handler must check the permissions on the message that it finds.
 """
 
 from collections.abc import Iterable
@@ -14,34 +14,35 @@ from mqguard.model.record import Record, decode
 
 
 def require_message(access: AdmittedRequest, data: bytes, action: Action) -> Record:
-    """Let pass if the sender may do that to the message of a record; answers the message.
+    """Return the message of a record if the sender has the permission for an action on it.
 
-    A message that waits (for its time, for the end of its transaction) belongs to the topic that it will go to. A
-    message in a retry or dead-letter topic belongs to the group and to the topic that it came from.
+    A delayed message, or one of an open transaction, belongs to the topic to which it will be delivered. A message in a
+    retry or dead-letter topic belongs to the group and to its original topic.
 
     Raises:
-        Refused: It may not. The sender is not told what the message belongs to: whoever tries places one after another
-            must not learn what topics and groups there are. The decision id leads an administrator to it.
+        Refused: The sender has no permission. The remark does not name topic and group, so that a client that tries
+            positions one by one learns no names. An administrator finds them with the decision id.
     """
     message = decode(data)
     try:
         _require(access, message, action)
     except Refused as exc:
-        told = f"User:{access.user} has no permission to access the message that is there. [decision {exc.decision_id}]"
-        raise Refused(exc.code, told, exc.decision_id) from None
+        remark = f"User:{access.user} has no permission on the message at this position. [decision {exc.decision_id}]"
+        raise Refused(exc.code, remark, exc.decision_id) from None
     return message
 
 
 def require_put(access: AdmittedRequest, type: ResourceType, name: str, *, exists: bool) -> None:  # noqa: A002 - see `AdmittedRequest`
-    """Let pass if the sender may create the resource, or change it where it exists.
+    """Check that the sender may create the resource, or update it if it exists.
 
-    Ask for all resources of a request before the first is put: a request that waits for a plugin is served again.
+    A handler must check all resources of a request before it changes the first one. If a check needs a plugin, the
+    handler runs again from its beginning.
 
     Raises:
-        Refused: It may not.
+        Refused: The sender has no permission.
     """
     action = Action.UPDATE if exists else Action.CREATE
-    # What the guard let in is on record, so only a refusal is put there.
+    # The guard has audited the admitted request, so only a denial is audited here.
     if access.allows(type, name, action):
         return
     try:
@@ -53,9 +54,9 @@ def require_put(access: AdmittedRequest, type: ResourceType, name: str, *, exist
 
 
 def topics_of(message: Record) -> tuple[str, ...]:
-    """Return the topics that a message belongs to, all of which its readers must be allowed to read.
+    """Return the topics of a message. A reader needs permissions on all of them.
 
-    A retry or dead-letter topic stands for its group.
+    For a retry or dead-letter topic, the permission is that on its group.
     """
     pairs = properties.parse(message.properties.decode(errors="replace"))
     topic = (
@@ -77,21 +78,21 @@ def _require(access: AdmittedRequest, message: Record, action: Action) -> None:
 
 
 def visible_topics(access: AdmittedRequest, topics: Iterable[str]) -> list[str]:
-    """Return those topics that the sender of a request may see in its answer: it needs Get on them."""
-    # Where there is no topic nothing more is touched.
+    """Return the topics that may be in the answer of a request: those on which the sender has Get."""
+    # Without a topic there is nothing more to check.
     access.pending = False
     return [topic for topic in topics if access.allows(ResourceType.TOPIC, topic, Action.GET)]
 
 
 def readable(access: AdmittedRequest, topic: str, records: list[bytes], *actions: Action) -> list[bytes]:
-    """Return those records that the reader of a topic may have.
+    """Return the records that a reader of a topic may get.
 
-    These are all, except in a retry or dead-letter topic, which holds messages of many topics. A reader with rights on
-    its group does not get those of topics that are closed to it.
+    It may get all, except in a retry or dead-letter topic, which has messages of many topics. A reader with rights on
+    the group gets only the messages of topics on which it has a permission.
 
     Args:
-        access: The reader, which the guard has admitted to the topic.
-        topic: The topic that is read.
+        access: The request, which the guard has admitted for the topic.
+        topic: The topic.
         records: Records of the topic.
         actions: Actions of which the reader needs one on the original topic.
     """

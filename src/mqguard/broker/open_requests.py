@@ -1,7 +1,7 @@
-"""Requests of producers that wait for a reply (Apache: request-reply), remembered from the send of each request.
+"""Requests of producers that wait for a reply (Apache: request-reply), stored when each request is sent.
 
-A reply names the client and the correlation id of its request. It is handed over only if such a request was sent and
-is still open, and only to the connection that sent it: names that clients choose decide nothing.
+A reply names the client and the correlation id of its request. The broker delivers it only if there is such an open
+request, and only to the connection that sent it. Names alone, which clients choose, are not enough.
 """
 
 import heapq
@@ -19,26 +19,26 @@ CORRELATION_ID = "CORRELATION_ID"
 TTL = "TTL"
 
 MAX_OPEN = 50_000
-"""Requests that are remembered; if there are more, the user with most of them gives way."""
+"""Maximum open requests. If there are more, one of the user with the largest number is dropped."""
 MAX_TTL_MS = 600_000
 DEFAULT_TTL_MS = 3_000
-"""What Java clients wait for a reply if the program does not say how long."""
+"""Time that Java clients wait for a reply by default."""
 _MAX_ID = 255
 
 RequestId = tuple[str, str]
-"""Client id and correlation id, as the asker chose them."""
+"""Client id and correlation id, as the sender chose them."""
 
 
 class OpenRequest(msgspec.Struct, eq=False):
     """One request that waits for its reply.
 
     Attributes:
-        id: What a reply must name.
-        topic: Topic of the request: whoever may read it may reply.
-        link: Connection of the asker.
-        access: The asker, whose account must still be allowed what it was when the reply comes.
-        deadline_ms: When the asker gives up.
-        number: Order of asking.
+        id: Ids that a reply must have.
+        topic: Topic of the request. A user who may read it may reply.
+        link: Connection of the sender.
+        access: The admitted request; its sender must still have the permissions when the reply arrives.
+        deadline_ms: Time at which the sender stops waiting.
+        number: Number in the order of arrival.
     """
 
     id: RequestId
@@ -50,10 +50,10 @@ class OpenRequest(msgspec.Struct, eq=False):
 
 
 class OpenRequests:
-    """All requests of a server that wait for a reply.
+    """All requests of a broker that wait for a reply.
 
-    INVARIANT: a request is in `_open`, `_numbers`, `_channels` and `_places` or in none of them; the heap may hold
-    numbers of requests that are gone.
+    INVARIANT: a request is in all of `_open`, `_numbers`, `_channels` and `_places`, or in none of them. The heap may
+    have numbers of removed requests.
 
     Args:
         capacity: Maximum number of requests.
@@ -65,22 +65,22 @@ class OpenRequests:
         self._channels: dict[Channel, dict[int, OpenRequest]] = {}
         self._places: FairSlots[int] = FairSlots(capacity)
         self._heap: list[tuple[int, int]] = []
-        self._asked = 0
+        self._last_number = 0
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def add(self, pairs: Mapping[str, str], topic: str, link: Link, access: AdmittedRequest, now_ms: int) -> bool:
-        """Remember a request that a client sends.
+        """Add a request that a client sends.
 
-        The first of several requests with one id counts, so that a reader of the request cannot take the reply.
+        Of several requests with the same ids the first one counts, so a reader of the request cannot get the reply.
 
         Args:
             pairs: Properties of the message.
             topic: Topic of the message.
             link: Connection of the sender.
-            access: The sender, as the guard has admitted it.
-            now_ms: The time.
+            access: The admitted request.
+            now_ms: Current time.
 
         Returns:
             False if there is no room for it. True also if the message is not a request or its ids are too long.
@@ -98,42 +98,42 @@ class OpenRequests:
             if number is None:
                 return False
             self._remove(self._numbers[number])
-        self._asked += 1
+        self._last_number += 1
         access.hold()
-        self._insert(OpenRequest(request_id, topic, link, access, now_ms + _ttl(pairs.get(TTL)), self._asked))
+        self._insert(OpenRequest(request_id, topic, link, access, now_ms + _ttl(pairs.get(TTL)), self._last_number))
         return True
 
     def find(self, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest | None:
-        """Return the open request with these ids, None if there is none or its asker may not ask any more."""
+        """Return the open request with these ids, None if there is none or its sender has lost its permissions."""
         found = self._open.get((client_id, correlation_id))
         if found is None or found.link.closed or found.deadline_ms <= now_ms or not found.access.still_allowed():
             return None
         return found
 
     def close(self, request: OpenRequest) -> None:
-        """Forget a request whose reply is handed over."""
+        """Remove a request whose reply was sent."""
         if self._numbers.get(request.number) is request:
             self._remove(request)
 
     def reopen(self, request: OpenRequest) -> None:
-        """Remember a request again whose reply was not taken."""
+        """Add a request again whose reply the client did not accept."""
         if request.id not in self._open and not request.link.closed and not self._places.is_full:
             self._insert(request)
 
     def leave(self, channel: Channel) -> None:
-        """Forget the requests of a closed connection."""
+        """Remove the requests of a closed connection."""
         for request in list(self._channels.get(channel, {}).values()):
             self._remove(request)
 
     def expire(self, now_ms: int) -> None:
-        """Forget the requests whose askers have given up."""
+        """Remove the requests that timed out."""
         heap = self._heap
         while heap and heap[0][0] <= now_ms:
             request = self._numbers.get(heapq.heappop(heap)[1])
             if request is not None:
                 self._remove(request)
         if len(heap) > 64 and len(heap) > 2 * len(self._numbers):
-            # Most requests are answered long before their deadline.
+            # Most requests get their answer long before their deadline.
             self._heap = [entry for entry in heap if entry[1] in self._numbers]
             heapq.heapify(self._heap)
 
@@ -155,7 +155,7 @@ class OpenRequests:
 
 
 def _ttl(text: str | None) -> int:
-    """Return for how long the asker waits, in milliseconds."""
+    """Return the milliseconds that the sender waits."""
     if text is None or not text.isascii() or not text.isdigit():
         return DEFAULT_TTL_MS
     return min(int(text[:12]), MAX_TTL_MS)

@@ -11,7 +11,7 @@ _LANGUAGES = {int(language): language.name for language in LanguageCode}
 
 
 class SubscriptionView(Body):
-    """Answer of 345: what a group wants of a topic."""
+    """Answer of 345: the subscription of a group to a topic."""
 
     group: str
     topic: str
@@ -19,11 +19,11 @@ class SubscriptionView(Body):
 
 
 class EntryView(Body):
-    """One place of a queue, within the answer of 321.
+    """One entry of a queue, in the answer of 321.
 
     Attributes:
-        eval: Whether the group's subscription lets it through.
-        msg: Why it cannot be shown.
+        eval: True if the group's subscription matches it.
+        msg: Reason why it cannot be shown.
     """
 
     physic_offset: int
@@ -34,7 +34,7 @@ class EntryView(Body):
 
 
 class ConsumeQueueView(Body):
-    """Answer of 321: what the index of a queue holds."""
+    """Answer of 321: entries of a queue's index."""
 
     queue_data: list[EntryView]
     min_queue_index: int
@@ -44,7 +44,7 @@ class ConsumeQueueView(Body):
 
 
 def subscription_data(subscription: Subscription) -> SubscriptionData:
-    """A subscription in the form of the wire."""
+    """Return the body for a subscription."""
     return SubscriptionData(
         topic=subscription.topic,
         sub_string=subscription.expression,
@@ -57,7 +57,7 @@ def subscription_data(subscription: Subscription) -> SubscriptionData:
 
 
 def connection(client: ConnectedClient) -> Connection:
-    """A client in the form of the wire."""
+    """Return the body for a client."""
     return Connection(
         client_id=client.client_id,
         client_addr=client.peer.address,
@@ -67,22 +67,24 @@ def connection(client: ConnectedClient) -> Connection:
 
 
 def language_name(number: int) -> str:
-    """The name of a language number."""
+    """Return the name of a language number."""
     return _LANGUAGES.get(number, LanguageCode.OTHER.name)
 
 
 T = TypeVar("T")
 
 
-def page_of(items: list[T], first: int | None, most: int | None) -> tuple[list[T], int | None]:
-    """The page asked for, and how many there are in all; None where the whole was asked for.
+def page_of(items: list[T], first: int | None, limit: int | None) -> tuple[list[T], int | None]:
+    """Return the requested page and the total number of items, or all items and None without a page.
+
+    Clients of 5.4 and later request pages, because a table may be too large for one frame.
 
     Args:
-        items: All, in an order that stays.
-        first: Position of the first one wanted, None for the whole.
-        most: How many at most, None or not positive for the whole.
+        items: All items, in a stable order.
+        first: Position of the first item of the page, None for all items.
+        limit: Maximum number of items of the page. Without a positive number, all items are returned.
     """
-    if first is None or most is None or most <= 0:
+    if first is None or limit is None or limit <= 0:
         return items, None
     start = max(0, first)
-    return items[start : start + most], len(items)
+    return items[start : start + limit], len(items)

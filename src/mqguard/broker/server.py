@@ -1,4 +1,4 @@
-"""A broker's face, put together: its handlers, what it remembers of its clients, and what it does by the clock."""
+"""The broker: its handlers, the state that it keeps for its clients, and its periodic work."""
 
 import dataclasses
 import logging
@@ -7,22 +7,22 @@ from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.group_offsets import Progress, Resets
+from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
-from mqguard.broker.processors.access import AccessAdministration, Decisions
+from mqguard.broker.processors.access import AccessProcessor, DenialProcessor
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
-from mqguard.broker.processors.clients import ClientProcessor, Connections
-from mqguard.broker.processors.groups import GroupAdministration
+from mqguard.broker.processors.clients import ClientListProcessor, ClientProcessor
+from mqguard.broker.processors.groups import GroupProcessor
 from mqguard.broker.processors.offsets import OffsetProcessor, OffsetResetProcessor
 from mqguard.broker.processors.pull import PullProcessor
 from mqguard.broker.processors.query_message import QueryMessageProcessor
 from mqguard.broker.processors.reply import ReplyProcessor
-from mqguard.broker.processors.reports import Reports
+from mqguard.broker.processors.reports import ReportProcessor
 from mqguard.broker.processors.send import SendProcessor
-from mqguard.broker.processors.status import Status
-from mqguard.broker.processors.topics import TopicAdministration
+from mqguard.broker.processors.status import StatusProcessor
+from mqguard.broker.processors.topics import TopicProcessor
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
-from mqguard.broker.throughput import Traffic
+from mqguard.broker.throughput import Throughput
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
@@ -44,42 +44,42 @@ from mqguard.remoting.link import Link
 
 _LOG = logging.getLogger(__name__)
 
-EXPIRY_MS = 5_000
-"""How often silent clients and dead locks are looked for."""
-TELL_MS = 60_000
-"""How often trouble with the store that lasts is told."""
-PAUSE_MS = 1_000
-"""How often any trouble is told at all: what lasts comes again."""
-_KINDS = 16
-"""Troubles that are remembered to have been told."""
+EXPIRY_INTERVAL_MS = 5_000
+"""Interval between searches for clients without heartbeats and for expired locks."""
+STORE_ERROR_REPEAT_MS = 60_000
+"""Minimum interval between log lines for the same store error."""
+STORE_ERROR_LOG_INTERVAL_MS = 1_000
+"""Minimum interval between log lines for store errors of any kind."""
+_MAX_STORE_ERRORS = 16
+"""Maximum number of different store errors whose last log line is kept."""
 
 
 class Announcer(Protocol):
-    """A name server in this process (or what stands for a remote one)."""
+    """Name server in this process, or an adapter to a remote one."""
 
     def announce(self, cluster: str, broker: str, address: str, topics: Iterable[TopicConfig]) -> None:
-        """Take all topics of the broker."""
+        """Replace all topics of the broker."""
 
     def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
-        """Take what has become of one topic; None: it is deleted."""
+        """Update one topic; None means that it was deleted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerPorts:
-    """What a broker's face needs from outside.
+    """Parts from outside that a broker needs.
 
     Attributes:
-        guard: Decides about every request.
-        clock: Tells the time.
+        guard: Guard, which decides about every request.
+        clock: Clock.
         manager: Users and policies.
-        audit: Where changes of users and policies go on record.
-        configuration: What is told and changed of the configuration over the wire.
-        sealing_key: Seals the secrets of users that are answered sealed; None if they never are.
-        refusals: The last refusals, for who asks why.
-        parking: Where requests wait for plugins; None if there are none.
-        announcer: Hears of topics as soon as they are stored; None if nobody routes to this broker.
-        at_turn_end: What else is to be done at the end of each turn.
-        metrics: Returns every metric as text, by its name and labels, for the answer about the broker's state.
+        audit: Audit trail for changes of users and policies.
+        configuration: Configuration that can be read and changed over the wire.
+        denials: Recent denials, for `mqguard why`.
+        sealing_key: Key for the secrets of users in sealed form; None if there is no sealed form.
+        announcer: Name server that gets topics as soon as they are stored; None if there is none.
+        suspension: Store of requests that wait for plugins; None if there are no plugins.
+        at_turn_end: Further callbacks at the end of each event-loop cycle.
+        metrics: Function that returns all metrics as texts, by name and labels, for the broker's runtime info.
     """
 
     guard: RequestGuard
@@ -96,16 +96,16 @@ class BrokerPorts:
 
 
 class Broker:
-    """Everything of a broker but sockets and messages.
+    """Broker without sockets and messages.
 
     Args:
-        engine: The messages.
+        engine: Engine, which has the messages.
         settings: See `BrokerSettings`.
         ports: See `BrokerPorts`.
 
     Attributes:
-        application: What a listener serves (`net.server.Application`).
-        clients: The live clients.
+        application: Request loop that a listener serves (`net.server.Application`).
+        clients: The connected clients.
     """
 
     def __init__(self, engine: Engine, settings: BrokerSettings, ports: BrokerPorts) -> None:
@@ -122,27 +122,27 @@ class Broker:
         self._waiting: LongPolls[tuple[Request, PullHeader]] = LongPolls(settings.waiting_pulls)
         self._expired_ms = 0
         self._version = ports.manager.snapshot.version
-        self._told: dict[str, int] = {}
-        self._told_ms = 0
+        self._logged: dict[str, int] = {}
+        self._logged_ms = 0
         self._address = settings.address
-        self._resets = Resets()
-        self._traffic = Traffic(ports.clock.now_ms())
+        self._resets = OffsetResets()
+        self._throughput = Throughput(ports.clock.now_ms())
         self._pulling = PullProcessor(
-            engine, self.clients, self._waiting, self._resets, self._traffic, settings, ports.clock
+            engine, self.clients, self._waiting, self._resets, self._throughput, settings, ports.clock
         )
         engine.on_arrival(self._pulling.arrived)
-        engine.group_commit.on_failure(self._complain)
+        engine.group_commit.on_failure(self._log_store_error)
         engine.topics.on_change(self._topic_changed)
         engine.groups.on_change(self._group_changed)
         self.application = Router(
             ports.guard,
             self._handlers(),
-            self._explain,
+            self._error_reply,
             defer=engine.group_commit.defer,
             client_calls=self._client_calls,
             suspension=ports.suspension,
             at_close=[self._closed],
-            at_turn_end=[self._commit, self._apply_rights, self._tell, *ports.at_turn_end],
+            at_turn_end=[self._commit, self._apply_rights, self._notify_consumers, *ports.at_turn_end],
         )
 
     def advertise(self, address: str) -> None:
@@ -153,27 +153,27 @@ class Broker:
             self._ports.announcer.announce(cluster, name, address, self._engine.topics.all())
 
     def tick(self) -> None:
-        """Do what is due by the clock; call it every 50 ms or so, and end the turn after it."""
+        """Do periodic work. It should be called about every 50 ms, and `application.end_of_turn` after it."""
         now = self._clock.now_ms()
         self._pulling.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
-        self._traffic.sample(now)
-        if now - self._expired_ms >= EXPIRY_MS:
+        self._throughput.sample(now)
+        if now - self._expired_ms >= EXPIRY_INTERVAL_MS:
             self._expired_ms = now
             self._locks.expire(now)
             self._expire_clients(now)
         elif self.clients.is_sweeping:
             self._expire_clients(now)
         self._expel_clients()
-        # Last: a store that cannot work must not keep clients from their answers.
+        # The engine comes last: clients must get their answers even if the store fails.
         self._engine.tick()
         if self._engine.trouble is not None:
-            self._complain(self._engine.trouble)
+            self._log_store_error(self._engine.trouble)
 
     @property
     def is_behind(self) -> bool:
-        """True if a turn has left waiting pulls to be answered in the next one."""
+        """True if waiting pulls are left to be answered in the next event-loop cycle."""
         return self._pulling.is_behind
 
     def _expire_clients(self, now: int) -> None:
@@ -184,9 +184,9 @@ class Broker:
             self._client_calls.close(channel, "no heartbeat")
 
     def _apply_rights(self) -> None:
-        """Once rights have changed, have clients leave the groups that they may not consume as any more.
+        """After a change of rights, remove clients from groups as which they may not consume any more.
 
-        It begins in the turn of the change. If there are many clients, the ticks after it do the rest.
+        This begins at once. If there are many clients, the following calls of `tick` do the rest.
         """
         version = self._ports.manager.snapshot.version
         if version != self._version:
@@ -208,7 +208,7 @@ class Broker:
         parts: list[dict[int, Handler]] = [
             SendProcessor(
                 engine,
-                self._traffic,
+                self._throughput,
                 self._requests,
                 self._unfinished,
                 lambda group: self._locks.holds_any(group, clock.now_ms()),
@@ -220,37 +220,42 @@ class Broker:
             QueryMessageProcessor(engine, clock).handlers(),
             ClientCommandProcessor(engine, self.clients, self._client_calls, settings, clock).handlers(),
             ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
-            TopicAdministration(engine, progress).handlers(),
-            GroupAdministration(engine).handlers(),
-            Connections(self.clients).handlers(),
-            Reports(engine, self.clients, progress, address, clock).handlers(),
+            TopicProcessor(engine, progress).handlers(),
+            GroupProcessor(engine).handlers(),
+            ClientListProcessor(self.clients).handlers(),
+            ReportProcessor(engine, self.clients, progress, address, clock).handlers(),
             OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
-            Decisions(ports.denials, ports.manager).handlers(),
-            Status(engine, self.clients, self._traffic, ports.configuration, settings, clock, ports.metrics).handlers(),
+            DenialProcessor(ports.denials, ports.manager).handlers(),
+            StatusProcessor(
+                engine, self.clients, self._throughput, ports.configuration, settings, clock, ports.metrics
+            ).handlers(),
         ]
-        parts.append(AccessAdministration(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
+        parts.append(AccessProcessor(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:
         self._engine.group_commit.commit()
         self._pulling.answer_ready()
 
-    def _explain(self, code: int, exc: Exception) -> Reply:
+    def _error_reply(self, code: int, exc: Exception) -> Reply:
         if isinstance(exc, StoreDown):
-            self._complain(str(exc))
+            self._log_store_error(str(exc))
         return error_reply(code, exc)
 
-    def _complain(self, reason: str) -> None:
-        """Tell the operator; clients are told anyway, but who runs the server does not see their errors."""
+    def _log_store_error(self, reason: str) -> None:
+        """Log an error of the store for the operator, who does not see the answers to clients."""
         now = self._clock.now_ms()
-        if now - self._told_ms < PAUSE_MS or now - self._told.get(reason, 0) < TELL_MS:
+        if (
+            now - self._logged_ms < STORE_ERROR_LOG_INTERVAL_MS
+            or now - self._logged.get(reason, 0) < STORE_ERROR_REPEAT_MS
+        ):
             return
-        if len(self._told) >= _KINDS:
-            self._told.clear()
-        self._told[reason] = self._told_ms = now
-        _LOG.error("the store gives trouble: %s", reason)
+        if len(self._logged) >= _MAX_STORE_ERRORS:
+            self._logged.clear()
+        self._logged[reason] = self._logged_ms = now
+        _LOG.error("store error: %s", reason)
 
-    def _tell(self) -> None:
+    def _notify_consumers(self) -> None:
         if not self._notices:
             return
         for channel, group in self._notices.take(self.clients, self._clock.now_ms()):
@@ -268,10 +273,10 @@ class Broker:
         if self._ports.announcer is not None:
             self._ports.announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
         if self._engine.topics.get(name) is None:
-            self._resets.forget(topic=name)
+            self._resets.remove(topic=name)
         self._pulling.topic_changed(name)
 
     def _group_changed(self, name: str) -> None:
         if self._engine.groups.get(name) is None:
-            self._resets.forget(group=name)
+            self._resets.remove(group=name)
             self._locks.remove_group(name)

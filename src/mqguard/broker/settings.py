@@ -17,14 +17,14 @@ from mqguard.errors import MqguardError
 
 
 class SecretExposure(enum.Enum):
-    """In which form an administrator gets the secret of a user."""
+    """Form in which an administrator gets the secret of a user."""
 
     SEALED = "sealed"
-    """Encrypted behind asterisks: other mqguards accept it as the password (see `exposure`), nobody can read it."""
+    """Encrypted behind asterisks: unreadable, but other mqguards accept it as the password (see `access_bodies`)."""
     MASKED = "masked"
-    """Asterisks."""
+    """Asterisks only."""
     PLAIN = "plain"
-    """As it is, which is what Apache's broker answers."""
+    """Cleartext, as Apache's broker sends it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,14 @@ class BrokerSettings:
         cluster: Name of the cluster (`brokerClusterName`).
         name: Name of the broker (`brokerName`), the same for a master and its slaves.
         broker_id: 0 for a master (`brokerId`).
-        address: `host:port` under which clients reach the broker.
-        long_polling: Whether a pull without a message waits (`longPollingEnable`).
-        waiting_pulls: Maximum number of pulls that wait at a time. One connection has an eighth of the places at most;
-            if all are taken, the user with most of them gives way.
+        address: `host:port` at which clients reach the broker.
+        long_polling: True if a pull waits when there is no message (`longPollingEnable`).
+        waiting_pulls: Maximum number of pulls that wait at a time. One connection gets at most an eighth of the places.
+            If all are used, a pull of the user with the largest number of them ends early.
         secret_exposure: See `SecretExposure` (`secretExposure`).
-        anonymous_administers: Whether requests without an identity may change users and policies: only where
+        anonymous_administers: True if anonymous requests may change users and policies. It is so only while
             authentication is off.
-        client_call_timeout_ms: How long a client may take to answer a question passed on to it, in milliseconds.
+        client_call_timeout_ms: Milliseconds in which a client must answer a request of the broker.
     """
 
     cluster: str = "DefaultCluster"
@@ -57,11 +57,11 @@ class BrokerSettings:
 
 
 class RuntimeOption(msgspec.Struct, frozen=True):
-    """A key that may be changed while the broker runs.
+    """Key that may be changed while the broker runs.
 
     Attributes:
-        check: Raises an MqguardError that says what would be right if a value is not.
-        apply: Makes the checked value count.
+        check: Function that raises an MqguardError, which says what would be right, for an invalid value.
+        apply: Function that puts a checked value into force.
     """
 
     check: Callable[[str], object]
@@ -72,63 +72,63 @@ class ExposedConfiguration:
     """Keys and values in the form of `broker.conf`.
 
     Args:
-        values: What is in force, as text.
+        values: Values in force, as text.
         secret: Keys whose values are never shown.
-        knobs: What may be changed; every other key, known or not, is refused.
+        options: Keys that may be changed; all others, known or not, are refused.
 
     Attributes:
-        changes: How often something was changed.
+        changes: Number of changes since the start.
     """
 
     def __init__(
         self,
         values: Mapping[str, str],
         secret: frozenset[str] = frozenset(),
-        knobs: Mapping[str, RuntimeOption] | None = None,
+        options: Mapping[str, RuntimeOption] | None = None,
     ) -> None:
         self._values = {key: MASK if key in secret and value else value for key, value in values.items()}
-        self._knobs = dict(knobs or {})
+        self._options = dict(options or {})
         self.changes = 0
 
     def text(self) -> str:
-        """All keys and values, in order of the keys."""
+        """Return all keys and values, sorted by key."""
         return properties.write(sorted(self._values.items()))
 
     def get(self, key: str) -> str | None:
-        """The value of one key, masked if it is a secret."""
+        """Return the value of one key, masked if it is a secret."""
         return self._values.get(key)
 
     def change(self, data: bytes) -> dict[str, str]:
-        """Change what a properties text says: everything, or nothing.
+        """Set the keys of a properties text: all of them, or none.
 
         Returns:
             The keys and values that were set.
 
         Raises:
-            ConfigurationRefused: A key may not be changed, or a value is not right.
+            ConfigurationRefused: A key may not be changed, or a value is invalid.
         """
         try:
             wanted = {item.key: item.value for item in properties.parse(properties.decode(data), "request")}
         except ConfigInvalid as exc:
             raise ConfigurationRefused(str(exc)) from None
         if not wanted:
-            raise ConfigurationRefused("no key to change: send lines of the form `key=value`")
+            raise ConfigurationRefused("the body has no key: send lines of the form `key=value`")
         for key, value in wanted.items():
             self._check(key, value)
         for key, value in wanted.items():
-            self._knobs[key].apply(value)
+            self._options[key].apply(value)
             self._values[key] = value
         self.changes += 1
         return wanted
 
     def _check(self, key: str, value: str) -> None:
-        knob = self._knobs.get(key)
-        if knob is None:
-            changeable = ", ".join(f"`{name}`" for name in sorted(self._knobs)) or "none"
+        option = self._options.get(key)
+        if option is None:
+            changeable = ", ".join(f"`{name}`" for name in sorted(self._options)) or "none"
             raise ConfigurationRefused(
                 f"the key `{key}` cannot be changed over the wire, nothing was changed; changeable keys: {changeable}"
             )
         try:
-            knob.check(value)
+            option.check(value)
         except MqguardError as exc:
             raise ConfigurationRefused(f"`{key}`: {exc}; nothing was changed") from None

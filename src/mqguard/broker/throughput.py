@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 
 SAMPLE_MS = 10_000
-KEPT = 61
-"""Samples that are kept: ten minutes and the one before."""
+MAX_SAMPLES = 61
+"""Maximum samples that are kept: those of ten minutes, and one before them."""
 WINDOWS = (1, 6, 60)
-"""Rates are over that many samples."""
+"""Lengths of the windows for rates, in samples: 10 s, a minute, 10 minutes."""
 
 
 class _Sample(msgspec.Struct, frozen=True, gc=False):
@@ -18,12 +18,12 @@ class _Sample(msgspec.Struct, frozen=True, gc=False):
     got: int
 
 
-class Traffic:
-    """Counters that the hot path adds to, sampled by the clock.
+class Throughput:
+    """Counters of messages, with rates from periodic samples. The hot path increments the attributes directly.
 
     Attributes:
         put: Messages stored since the start.
-        got: Messages given out since the start.
+        got: Messages delivered since the start.
         put_bytes: Bytes of bodies stored since the start.
     """
 
@@ -33,15 +33,15 @@ class Traffic:
         self.put = 0
         self.got = 0
         self.put_bytes = 0
-        self._samples: deque[_Sample] = deque([_Sample(now_ms, 0, 0)], KEPT)
+        self._samples: deque[_Sample] = deque([_Sample(now_ms, 0, 0)], MAX_SAMPLES)
 
     def sample(self, now_ms: int) -> None:
-        """Take a sample if one is due; call it every second or so."""
+        """Take a sample if one is due. It should be called about once a second."""
         if now_ms - self._samples[-1].at_ms >= SAMPLE_MS:
             self._samples.append(_Sample(now_ms, self.put, self.got))
 
     def rates(self, now_ms: int) -> tuple[list[float], list[float]]:
-        """Messages per second stored and given out, over the three windows."""
+        """Return messages per second, stored and delivered, over the three windows."""
         put, got = [], []
         for window in WINDOWS:
             since = self._samples[max(0, len(self._samples) - 1 - window)]
@@ -51,24 +51,27 @@ class Traffic:
         return put, got
 
 
-BURST: Final = 1024 * 1024
-"""Bytes that a user may have copied at once. The last copy may exceed it, so that every message can be copied."""
-PER_SECOND: Final = 20 * 1024 * 1024
-"""Bytes that a user may have copied in the long run."""
+MAX_BURST_BYTES: Final = 1024 * 1024
+"""Maximum bytes that a user may have copied at once. The last copy may exceed it, so any message can be copied."""
+MAX_BYTES_PER_S: Final = 20 * 1024 * 1024
+"""Maximum bytes a second that a user may have copied in the long run."""
 _MAX_USERS: Final = 1_024
 
 
-class CopyRate:
-    """Counts bytes by user. Time is an argument."""
+class CopyLimiter:
+    """Limit of the bytes that each user may have copied.
+
+    A copy of a message costs as much as a send, but the request for it is small.
+    """
 
     def __init__(self) -> None:
-        # Bytes that are not yet forgotten, and when it was so in milliseconds.
+        # Level in bytes by user, and the time of that level in milliseconds.
         self._levels: dict[str, tuple[float, int]] = {}
 
     def wait_ms(self, user: str, now_ms: int) -> int:
-        """Return how long until a user may have another message copied, in milliseconds; 0 is now."""
-        over = self._level(user, now_ms) - BURST
-        return 0 if over <= 0 else int(over / PER_SECOND * 1000) + 1
+        """Return the milliseconds after which a user may have another message copied; 0 is now."""
+        over = self._level(user, now_ms) - MAX_BURST_BYTES
+        return 0 if over <= 0 else int(over / MAX_BYTES_PER_S * 1000) + 1
 
     def add(self, user: str, size: int, now_ms: int) -> None:
         """Count a copy."""
@@ -79,4 +82,4 @@ class CopyRate:
 
     def _level(self, user: str, now_ms: int) -> float:
         level, then_ms = self._levels.get(user, (0.0, now_ms))
-        return max(0.0, level - (now_ms - then_ms) * PER_SECOND / 1000)
+        return max(0.0, level - (now_ms - then_ms) * MAX_BYTES_PER_S / 1000)

@@ -1,4 +1,4 @@
-"""Batches that are too large for one turn of the event loop: bounded in number of bytes, and answered when stored."""
+"""Batches that are too large for one cycle of the event loop, stored in slices, with a limit of their bytes."""
 
 from collections.abc import Callable
 from typing import Final
@@ -12,21 +12,21 @@ from mqguard.model.peer import Channel
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Reply
 
-# Rule 1: a batch is answered once, when its last part is committed, or when it cannot be continued.
-# Rule 2: each part is stored with the rights that the sender has at that moment.
+# Rule 1: a batch gets one answer, when its last slice is committed or when it cannot be continued.
+# Rule 2: each slice is stored only if the sender still has the permissions at that time.
 
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of the batches that are not stored yet. One user may use all; others still get an even share."""
-BUSY: Final = "too many batches are being stored: wait for their answers before sending more"
-CHANGED: Final = "your account or your rights changed while the batch was being stored"
+"""Maximum bytes of unfinished batches. One user may use all of them; others still get an equal share."""
+BUSY: Final = "too many batches are being stored: wait for their answers before you send more"
+CHANGED: Final = "the account or the rights of the sender changed while the batch was being stored: send the rest again"
 
 ReplyTo = Callable[[SendResult], Reply]
-"""Makes the answer to a batch."""
+"""Function that makes the answer for a stored batch."""
 
 
 class UnfinishedBatches:
-    """Batches that are being stored in several turns.
+    """Batches that are being stored in several slices.
 
     Args:
         group_commit: Commit that includes each slice.
@@ -45,13 +45,13 @@ class UnfinishedBatches:
         """Refuse a batch for which there is no room.
 
         Raises:
-            RequestRefused: too many batches are unfinished.
+            RequestRefused: Too many batches are unfinished.
         """
         if not self._shares.allows(request.access.owner, len(request.command.body)):
             raise RequestRefused(ResponseCode.SYSTEM_BUSY, BUSY)
 
     def add(self, request: Request, batch: BatchSend, reply_to: ReplyTo) -> None:
-        """Store the rest of a batch in later turns, then answer the request."""
+        """Store the rest of a batch in later cycles of the event loop, then answer the request."""
         owner, size, channel = request.access.owner, len(request.command.body), request.link.peer.channel
         self._number += 1
         number = self._number
@@ -68,7 +68,7 @@ class UnfinishedBatches:
         request.link.work.add(work)
 
     def leave(self, channel: Channel) -> None:
-        """Forget the batches of a connection that is gone; what is stored of them stays."""
+        """Remove the batches of a closed connection; their stored slices stay."""
         for owner, size in self._of.pop(channel, {}).values():
             self._shares.change(owner, -size)
 
@@ -82,12 +82,12 @@ class UnfinishedBatches:
             del self._of[channel]
 
     def _advance(self, request: Request, batch: BatchSend, reply_to: ReplyTo, until: float) -> bool:
-        """Store the next part, and return True if more is left."""
+        """Store the next slice, and return True if more is left."""
         try:
             if not request.access.is_current() and not request.access.still_allowed():
-                raise RequestRefused(ResponseCode.NO_PERMISSION, CHANGED)  # noqa: TRY301 - answered as all failures
+                raise RequestRefused(ResponseCode.NO_PERMISSION, CHANGED)  # noqa: TRY301 - handled like all failures below
             sent = batch.advance(until)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the request is answered
+        except Exception as exc:  # noqa: BLE001 - any failure must be answered
             reply = error_reply(request.command.code, exc)
             request.respond(Reply(reply.code, remark=_with_extent(reply.remark, batch)))
             return False
@@ -109,6 +109,6 @@ class _BatchReply(DeferredReply, eq=False):
 
 
 def _with_extent(reason: str | None, batch: BatchSend) -> str:
-    """Say how much of the batch may be stored."""
+    """Return the remark with the number of messages that may be stored."""
     staged = f"at most the first {batch.staged} of its messages are stored" if batch.staged else "nothing was stored"
-    return f"the batch was not stored as a whole, {staged}: {reason}"
+    return f"the batch was not stored completely, {staged}: {reason}"

@@ -61,7 +61,7 @@ def test_policies_go_alone(house):
 @pytest.mark.parametrize(
     ("wrong", "remark"),
     [
-        ({"putUsers": [{"username": "new"}]}, "there is no User:new, and a new one needs a secret"),
+        ({"putUsers": [{"username": "new"}]}, "User:new does not exist, and a new user needs a secret"),
         ({"putUsers": [{"username": " ", "password": "x"}]}, "username can not be blank"),
         ({"putUsers": [{"username": "new", "password": "x", "userType": "King"}]}, "King"),
         ({"putUsers": [{"username": "new", "password": MASK}]}, "mask"),

@@ -45,7 +45,7 @@ def reads(house, monkeypatch):
 )
 def test_a_report_reads_no_more_times_than_it_may(big, monkeypatch, code, ext):
     """All queues are in it; the times of the last ones are 0."""
-    monkeypatch.setattr(group_offsets, "MAX_TIMES", 100)
+    monkeypatch.setattr(group_offsets, "MAX_TIME_READS", 100)
     count = reads(big, monkeypatch)
 
     answer = big.call(code, ext, user="weak")
@@ -65,7 +65,7 @@ def test_a_report_on_too_many_queues_is_refused(big, monkeypatch, code, ext):
     answer = big.call(code, ext, user="root" if code == 317 else "weak")
 
     assert answer.code == ResponseCode.INVALID_PARAMETER
-    assert answer.remark == ("a report on 300 queues, and one request reports on at most 299: name a group and a topic")
+    assert answer.remark == ("the report would have 300 queues, and the maximum is 299: name a group and a topic")
 
 
 def test_a_reset_of_too_many_queues_is_refused_and_one_by_one_is_not(big):

@@ -18,7 +18,7 @@ from mqguard.remoting.codes import FLAG_ONEWAY
 from tests.fixtures.links import DiscardingLink
 from tests.unit.broker.conftest import House
 from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL
-from tests.unit.dispatch.test_suspended import ParkedHouse
+from tests.unit.dispatch.test_suspended import PluginHouse
 from tests.unit.namesrv.conftest import Directory
 
 ROUNDS = 4
@@ -41,20 +41,20 @@ class Agreeing:
 
 def with_handler(*, quick):
     plugin = InstalledPlugin("agreeing", Agreeing(), quick)
-    return ParkedHouse(InstalledPlugins(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
+    return PluginHouse(InstalledPlugins(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
 
 
 def served(house, link, command):
     house.app.commands(link, [command])
-    while getattr(house, "asker", None) and house.asker.waiting:
-        house.asker.step()
+    while getattr(house, "plugins", None) and house.plugins.waiting:
+        house.plugins.step()
     house.app.end_of_turn()
 
 
 def too_late(house, link, command):
     house.app.commands(link, [command])
-    while house.asker.waiting:
-        house.asker.step(answer=False)
+    while house.plugins.waiting:
+        house.plugins.step(answer=False)
     house.app.end_of_turn()
 
 
@@ -63,8 +63,8 @@ def given_up(house, link, command):
     house.app.commands(link, [command])
     link.closed = True
     house.app.closed(link)
-    while house.asker.waiting:
-        house.asker.step()
+    while house.plugins.waiting:
+        house.plugins.step()
     house.app.end_of_turn()
 
 
@@ -75,7 +75,7 @@ KINDS = {
     "plugin that is waited for": (lambda: with_handler(quick=False), served),
     "plugin that is too late": (lambda: with_handler(quick=False), too_late),
     "client that leaves meanwhile": (lambda: with_handler(quick=False), given_up),
-    "plugin that decides": (ParkedHouse, served),
+    "plugin that decides": (PluginHouse, served),
 }
 
 

@@ -27,7 +27,7 @@ def test_a_commit_that_failed_is_told_to_the_operator_though_the_store_works_aga
     assert house.call(310, SEND, b"x").code != 0
     house.tick(1000)
     assert house.store.failure is None
-    assert told(caplog) == ["the store gives trouble: the store can not be written: cable pulled"]
+    assert told(caplog) == ["store error: the store can not be written: cable pulled"]
 
 
 def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
@@ -35,7 +35,7 @@ def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
     house.store.failure = "cable pulled"
     for _ in range(100):
         house.tick(900)
-    assert told(caplog) == ["the store gives trouble: cable pulled"] * 2
+    assert told(caplog) == ["store error: cable pulled"] * 2
 
 
 def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypatch):
@@ -46,8 +46,8 @@ def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypat
         assert house.call(15, offset).code != 0
         house.tick(50)
     assert set(told(caplog)) == {
-        "the store gives trouble: cable pulled",
-        "the store gives trouble: the store can not be written: cable pulled",
+        "store error: cable pulled",
+        "store error: the store can not be written: cable pulled",
     }
     assert len(told(caplog)) <= 4
 
@@ -56,7 +56,7 @@ def test_a_full_disk_is_told(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "space", lambda: Space(100, 3))
     house.tick(1000)
     house.tick(50)
-    assert told(caplog) == ["the store gives trouble: 97% of the disk is in use, 95% is the limit"]
+    assert told(caplog) == ["store error: 97% of the disk is in use, 95% is the limit"]
     assert house.call(310, SEND, b"x").code == 14
     assert house.call(11, pulling()).code == 19
 
@@ -69,7 +69,7 @@ def test_a_disk_that_cannot_be_read_is_told(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "entries", broken)
     for _ in range(3):
         assert house.call(11, pulling()).code == 1
-    assert told(caplog) == ["the store gives trouble: the store in `x` failed: IO error"]
+    assert told(caplog) == ["store error: the store in `x` failed: IO error"]
 
 
 def test_all_is_well(house, caplog):

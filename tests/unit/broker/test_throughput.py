@@ -2,11 +2,11 @@
 
 import itertools
 
-from mqguard.broker.throughput import KEPT, SAMPLE_MS, Traffic
+from mqguard.broker.throughput import MAX_SAMPLES, SAMPLE_MS, Throughput
 
 
 def test_rates_are_over_ten_seconds_a_minute_and_ten_minutes():
-    traffic = Traffic(0)
+    traffic = Throughput(0)
     for step in range(1, 62):
         traffic.put += 100 if step <= 60 else 1000
         traffic.got += 10
@@ -17,15 +17,15 @@ def test_rates_are_over_ten_seconds_a_minute_and_ten_minutes():
 
 
 def test_samples_are_bounded_and_not_taken_too_often():
-    traffic = Traffic(0)
+    traffic = Throughput(0)
     for now in range(0, 100 * SAMPLE_MS, 1000):
         traffic.sample(now)
-    assert len(traffic._samples) == KEPT
+    assert len(traffic._samples) == MAX_SAMPLES
     times = [sample.at_ms for sample in traffic._samples]
     assert min(b - a for a, b in itertools.pairwise(times)) == SAMPLE_MS
 
 
 def test_there_is_a_rate_from_the_first_moment_on():
-    traffic = Traffic(5)
+    traffic = Throughput(5)
     traffic.put = 1
     assert traffic.rates(5)[0] == [1000.0] * 3

@@ -68,7 +68,7 @@ def test_a_batch_is_answered_when_all_of_it_is_stored(house):
     assert answer.ext["queueOffset"] == "0"
     assert answer.ext["msgId"].count(",") == answer.ext["transactionId"].count(",") == 5
     assert len(house.broker._unfinished) == 0
-    assert house.broker._traffic.put == 6
+    assert house.broker._throughput.put == 6
 
 
 def test_later_requests_of_the_connection_wait(house):
@@ -93,7 +93,7 @@ def test_a_sender_whose_right_is_taken_away_stores_no_more(house):
     answer = answer_to(wire, command)
     assert answer.code == ResponseCode.NO_PERMISSION
     assert answer.remark.startswith(
-        "the batch was not stored as a whole, at most the first 2 of its messages are stored"
+        "the batch was not stored completely, at most the first 2 of its messages are stored"
     )
     assert stored(house) == ALL[:2]
     assert len(house.broker._unfinished) == 0
@@ -125,7 +125,7 @@ def test_a_failure_of_the_last_commit_is_answered(house):
     finish(house, wire)
     answer = answer_to(wire, command)
     assert answer.code == ResponseCode.SYSTEM_ERROR
-    assert "not stored as a whole, at most the first 6" in answer.remark
+    assert "not stored completely, at most the first 6" in answer.remark
     assert "no room" in answer.remark
     assert stored(house) == ALL[:5]
 

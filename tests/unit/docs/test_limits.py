@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mqguard.broker import group_offsets, open_requests, throughput, unfinished_batches
-from mqguard.broker.group_rules import MAX_EXPRESSION
+from mqguard.broker.group_rules import MAX_FILTER_CHARS
 from mqguard.broker.processors import clients as client_requests
 from mqguard.broker.processors import offsets as offset_requests
 from mqguard.broker.processors import pull, send
@@ -63,11 +63,11 @@ def test_the_page_has_the_limits() -> None:
         ),
         "keys of a message (`KEYS`)": f"{log.MAX_KEYS}",
         "messages that a query by key returns": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
-        "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION:,} characters",
+        "a filter, such as `TagA \\|\\| TagB`": f"{MAX_FILTER_CHARS:,} characters",
         "all filters of a client together": (
-            f"{client_requests.MAX_FILTERS:,} characters, {client_requests.MAX_DIFFERENT_FILTERS:,} of different ones"
+            f"{client_requests.MAX_ALL_FILTERS_CHARS:,} characters, {client_requests.MAX_DISTINCT_FILTERS_CHARS:,} of different ones"
         ),
-        "tags of a suspended pull": f"{pull.MOST_TAGS}",
+        "tags of a suspended pull": f"{pull.MAX_WAITING_TAGS}",
         "suspended pulls": f"{pulls:,}; {pulls // long_polls.CONNECTION_SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
@@ -80,7 +80,7 @@ def test_the_page_has_the_limits() -> None:
         "groups that one heartbeat creates": f"{client_requests.MAX_NEW_GROUPS}",
         "topics or groups that one request creates or changes (18, 225)": f"{groups.MAX_CONFIGS}",
         "messages given back (36) by a user": (
-            f"{throughput.BURST // MIB} MiB at once, {throughput.PER_SECOND // MIB} MiB a second; one message more in any case"
+            f"{throughput.MAX_BURST_BYTES // MIB} MiB at once, {throughput.MAX_BYTES_PER_S // MIB} MiB a second; one message more in any case"
         ),
         "delayed and timed messages that are delivered": (
             f"{deferred_delivery.MAX_PER_TICK} and {deferred_delivery.MAX_BYTES_PER_TICK // MIB} MiB in 50 ms, {deferred_delivery.BYTES_PER_MS // 1024} MiB a "
@@ -94,7 +94,7 @@ def test_the_page_has_the_limits() -> None:
         "queues that one request reports on, resets or copies": (
             f"{group_offsets.MAX_QUEUES:,}, {offset_requests.MAX_RESET_QUEUES} and {offset_requests.MAX_COPIED_OFFSETS:,}"
         ),
-        "a name in a heartbeat": f"{client_requests.MAX_WORD} characters",
+        "a name in a heartbeat": f"{client_requests.MAX_NAME_CHARS} characters",
         "requests of a user that wait for [plugins](plugins.md)": f"{suspended.MAX_WAITING // suspended.USER_SHARE:,}",
         "connections that have not authenticated": (
             "half of `maxConnections`, and half of `maxConnectionsPerAddress` from one address"

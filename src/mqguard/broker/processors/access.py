@@ -19,8 +19,8 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.broker.access_bodies import (
-    FIELD,
-    Exposure,
+    CHANGES_FIELD,
+    SecretTransfer,
     acl_details,
     acl_info,
     changes_details,
@@ -55,24 +55,24 @@ from mqguard.remoting.headers.access import (
 from mqguard.remoting.headers.codec import read
 
 DONE = "not set any response code"
-"""The remark of every success: Apache's handlers set the code and leave this default standing."""
+"""The remark of every success: a default that Apache's handlers do not replace."""
 
-LONGEST_KEPT_MS = 366 * 24 * 3600 * 1000
-"""For how long a secret that was replaced may be kept at most: a rotation that never ends is none."""
+MAX_KEEP_OLD_SECRET_MS = 366 * 24 * 3600 * 1000
+"""Maximum time for which a replaced secret stays valid. A rotation must end."""
 
-MAX_BARE_NAME = 20
-"""Characters of a new user's name that the header alone may give: the values of a message's fields are longer."""
+MAX_HEADER_ONLY_NAME_CHARS = 20
+"""Maximum characters of a new user's name that only the header contains; the fields of a signed message are longer."""
 
 
-class AccessAdministration:
-    """Changes and shows users and policies.
+class AccessProcessor:
+    """Handlers that change and return users and policies.
 
     Args:
         manager: Users and policies.
-        audit: Where changes go on record.
-        sealing_key: Seals and opens secrets; None if this server has no key.
+        audit: Audit trail for changes.
+        sealing_key: Key that seals and opens secrets; None if this server has none.
         settings: See `BrokerSettings`.
-        clock: Tells the time of records.
+        clock: Clock for the times of records.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class AccessAdministration:
     ) -> None:
         self._manager = manager
         self._audit = audit
-        self._exposure = Exposure(settings.secret_exposure, sealing_key)
+        self._secret_transfer = SecretTransfer(settings.secret_exposure, sealing_key)
         self._anonymous_administers = settings.anonymous_administers
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.AUTH_CREATE_USER: self.create_user,
             RequestCode.AUTH_UPDATE_USER: self.update_user,
@@ -107,7 +107,7 @@ class AccessAdministration:
     # Users
 
     def create_user(self, request: Request) -> Reply:
-        """Make a user (3001)."""
+        """Create a user (3001)."""
         name = _username(request)
         check_new_name(name)
         info = _new_user(request, name)
@@ -119,7 +119,7 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def update_user(self, request: Request) -> Reply:
-        """Change what is given of a user (3002). With a field of our own, the secret that is replaced lives on."""
+        """Change the given fields of a user (3002). With `keepOldSecretMs`, the old secret stays valid for a while."""
         name = _username(request)
         info = decode(request.command.body, UserInfo)
         keep_ms = _keep_ms(request, info)
@@ -134,18 +134,18 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def delete_user(self, request: Request) -> Reply:
-        """Remove a user and its policies (3003)."""
+        """Delete a user and its policies (3003)."""
         name = read(request.command.ext, UserHeader).username or ""
         self._change(request, "delete-user", f"User:{name}", {}, lambda by: self._manager.delete_user(name, by=by))
         return Reply(remark=DONE)
 
     def get_user(self, request: Request) -> Reply:
-        """One user; a body only if there is one (3004)."""
+        """Return a user (3004); without such a user, the body is empty."""
         user = self._manager.get_user(_username(request))
         return Reply(body=b"" if user is None else encode(self._shown(request, [user])[0]), remark=DONE)
 
     def list_users(self, request: Request) -> Reply:
-        """The users whose name holds a text; a body only if there are any (3005)."""
+        """Return the users whose name contains a text (3005); without such users, the body is empty."""
         found = self._manager.list_users(read(request.command.ext, UserFilterHeader).filter)
         return Reply(body=encode(self._shown(request, found)) if found else b"", remark=DONE)
 
@@ -156,17 +156,20 @@ class AccessAdministration:
         return self._put_acl(request, "create-acl")
 
     def update_acl(self, request: Request) -> Reply:
-        """The same (3007): Apache makes no difference. With the field of `access_changes`: several changes as one."""
-        if FIELD in request.command.ext:
+        """Do the same as `create_acl` (3007), like Apache. With `CHANGES_FIELD`, make several changes as one."""
+        if CHANGES_FIELD in request.command.ext:
             if read(request.command.ext, SubjectHeader).subject is not None:
-                raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"`subject` does not go together with `{FIELD}`")
+                raise RequestRefused(
+                    ResponseCode.INVALID_PARAMETER,
+                    f"`subject` cannot be combined with `{CHANGES_FIELD}`: leave one of the two fields out",
+                )
             return self._change_together(request)
         return self._put_acl(request, "update-acl")
 
     def delete_acl(self, request: Request) -> Reply:
-        """Remove the entries of one resource, or all policies of a subject (3008).
+        """Delete the entries of one resource, or all policies of a subject (3008).
 
-        All of them only where no resource is named at all: one that is blank or does not parse is an error.
+        All policies are deleted only if the request has no resource field. A blank or invalid resource is an error.
         """
         header = read(request.command.ext, DeleteAclHeader)
         subject = read_subject(header.subject)
@@ -183,12 +186,12 @@ class AccessAdministration:
         return Reply(remark=DONE)
 
     def get_acl(self, request: Request) -> Reply:
-        """The policies of a subject; a body only if there are any (3009)."""
+        """Return the policies of a subject (3009); without policies, the body is empty."""
         acl = self._manager.get_acl(read_subject(read(request.command.ext, SubjectHeader).subject))
         return Reply(body=b"" if acl is None else encode(acl_info(acl)), remark=DONE)
 
     def list_acls(self, request: Request) -> Reply:
-        """The policies whose subject and resources hold texts; a body only if there are any (3010)."""
+        """Return the policies whose subject and resources contain texts (3010); without any, the body is empty."""
         header = read(request.command.ext, AclFilterHeader)
         with gc_disabled():
             found = self._manager.list_acls(header.subject_filter, header.resource_filter)
@@ -212,8 +215,10 @@ class AccessAdministration:
 
             def change(by: str | None) -> None:
                 def decide(before: Snapshot) -> Sequence[Change]:
-                    asker = self._asker(request)
-                    changes = read_changes(info, before, lambda name, text: self._exposure.take(name, text, asker))
+                    sender = self._sender(request)
+                    changes = read_changes(
+                        info, before, lambda name, text: self._secret_transfer.open(name, text, sender)
+                    )
                     details.clear()
                     details.update(changes_details(changes, before))
                     return changes
@@ -224,7 +229,7 @@ class AccessAdministration:
             self._change(request, "apply-changes", "several", details, change)
         return Reply(remark=DONE)
 
-    # Who asks, secrets, records
+    # Senders, secrets and audit records
 
     def _change(
         self,
@@ -234,9 +239,9 @@ class AccessAdministration:
         details: dict[str, str],
         change: Callable[[str | None], object],
     ) -> None:
-        """Make a change in the name of the sender, and put it on record.
+        """Make a change in the name of the sender, and audit it.
 
-        The record is stored with the change, so that it is there whatever becomes of this process.
+        The audit record is stored together with the change, so it is not lost if this process ends.
         """
         record: AdminChange | None = None
 
@@ -276,20 +281,22 @@ class AccessAdministration:
             self._audit.put_change(record if record is not None and outcome == DONE_OUTCOME else make(outcome))
 
     def _author(self, request: Request) -> str | None:
-        """In whose name a change is made; None is whoever may do everything."""
+        """Return the user in whose name a change is made; None if it needs no permissions."""
         if request.access.identity is not None:
-            if self._asker(request) is None:
+            if self._sender(request) is None:
                 raise RequestRefused(
                     ResponseCode.NO_PERMISSION,
-                    f"User:{request.access.user} has not proven who it is, so it changes no users and policies",
+                    f"User:{request.access.user} is not authenticated and cannot change policies: sign the request",
                 )
             return request.access.user
         if self._anonymous_administers:
             return None
-        raise RequestRefused(ResponseCode.NO_PERMISSION, "users and policies are changed by known users only: sign in")
+        raise RequestRefused(
+            ResponseCode.NO_PERMISSION, "anonymous requests cannot change users and policies: sign the request"
+        )
 
-    def _asker(self, request: Request) -> User | None:
-        """The user who asks, None if that is nobody in particular, or a Super user by its word alone."""
+    def _sender(self, request: Request) -> User | None:
+        """Return the sender, None if the request is anonymous or only claims to come from a Super user."""
         identity = request.access.identity
         if identity is None:
             return None
@@ -297,13 +304,13 @@ class AccessAdministration:
         return None if user is None or (user.is_super and not identity.is_super) else user
 
     def _secret(self, request: Request, name: str, info: UserInfo) -> str | None:
-        return self._exposure.take(name, info.password, self._asker(request))
+        return self._secret_transfer.open(name, info.password, self._sender(request))
 
     def _shown(self, request: Request, users: list[User]) -> Sequence[UserInfo]:
-        asker, now = self._asker(request), self._clock.now_ms()
+        sender, now = self._sender(request), self._clock.now_ms()
         if read(request.command.ext, UserSecretsHeader).mqguard_secrets is None:
-            return [user_info(user, self._exposure.show(user, asker)) for user in users]
-        return [user_secrets_info(user, self._exposure.show(user, asker), now) for user in users]
+            return [user_info(user, self._secret_transfer.show(user, sender)) for user in users]
+        return [user_secrets_info(user, self._secret_transfer.show(user, sender), now) for user in users]
 
 
 def _username(request: Request) -> str:
@@ -314,14 +321,14 @@ def _username(request: Request) -> str:
 
 
 def _new_user(request: Request, name: str) -> UserInfo:
-    """The body of 3001, which names the same user as the header if the name is long.
+    """Return the body of 3001, which must contain the same name as the header if the name is long.
 
-    Otherwise the name could be what is left of another request's signed text. A user that exists has no such name.
+    Otherwise the name could be a part of another request's signed text.
     """
     info = decode(request.command.body, UserInfo)
-    if info.username != name and len(name) > MAX_BARE_NAME:
+    if info.username != name and len(name) > MAX_HEADER_ONLY_NAME_CHARS:
         raise RequestRefused(
-            ResponseCode.INVALID_PARAMETER, "`username` is not the same in the header and in the body: give it in both"
+            ResponseCode.INVALID_PARAMETER, "`username` differs between header and body: send the same name in both"
         )
     return info
 
@@ -330,12 +337,14 @@ def _keep_ms(request: Request, info: UserInfo) -> int | None:
     keep = read(request.command.ext, RotationHeader).keep_old_secret_ms
     if keep is None:
         return None
-    if not 0 <= keep <= LONGEST_KEPT_MS:
+    if not 0 <= keep <= MAX_KEEP_OLD_SECRET_MS:
         raise RequestRefused(
-            ResponseCode.INVALID_PARAMETER, f"`keepOldSecretMs` is {keep}: use 0 to {LONGEST_KEPT_MS}, a year"
+            ResponseCode.INVALID_PARAMETER, f"`keepOldSecretMs` is {keep}: use 0 to {MAX_KEEP_OLD_SECRET_MS} (366 days)"
         )
     if info.password is None or is_blank(info.password):
-        raise RequestRefused(ResponseCode.INVALID_PARAMETER, "`keepOldSecretMs` needs a new password in the body")
+        raise RequestRefused(
+            ResponseCode.INVALID_PARAMETER, "`keepOldSecretMs` without a new password: send both, or neither"
+        )
     return keep
 
 
@@ -348,9 +357,9 @@ def _status(info: UserInfo) -> UserStatus | None:
 
 
 def _subject(in_body: str | None, in_header: str | None) -> Subject:
-    """The subject of the body, or of the header if the body has no valid one, as Apache reads it.
+    """Return the subject of the body, or of the header if the body has no valid one, as Apache does.
 
-    The header's must be valid in any case: else it could hold what is left of another request's signed text.
+    The subject of the header must always be valid. Otherwise it could be a part of another request's signed text.
     """
     in_header = None if in_header is None else read_subject(in_header).key
     try:
@@ -360,43 +369,46 @@ def _subject(in_body: str | None, in_header: str | None) -> Subject:
 
 
 def _user_details(info: UserInfo) -> dict[str, str]:
-    said = {"type": info.user_type, "status": info.user_status, "password": "given" if info.password else None}
-    return {name: value for name, value in said.items() if value is not None}
+    given = {"type": info.user_type, "status": info.user_status, "password": "given" if info.password else None}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-UNKNOWN = "no decision of this id is remembered here; older ones are in the audit log"
+UNKNOWN = "no recent denial has this decision id here: search the audit log for older ones"
 
 
-class Decisions:
-    """Tells why requests were refused.
+class DenialProcessor:
+    """Handler that returns the details of a denial; the request code is mqguard's own.
 
     Args:
-        refusals: The last refusals.
-        manager: Users and policies as they are.
+        denials: Recent denials.
+        manager: Current users and policies.
     """
 
-    def __init__(self, refusals: DenialLog, manager: MetadataManager) -> None:
-        self._refusals = refusals
+    def __init__(self, denials: DenialLog, manager: MetadataManager) -> None:
+        self._denials = denials
         self._manager = manager
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {OwnCode.GET_DECISION: self.get_decision}
 
     def get_decision(self, request: Request) -> Reply:
-        """One refusal by its id; the body is `facts_of` it."""
+        """Return the details of a denial by its decision id."""
         wanted = read(request.command.ext, DecisionHeader).decision_id
         if not wanted:
-            raise RequestRefused(ResponseCode.INVALID_PARAMETER, "the field `decisionId` is missing or empty")
-        found = self._refusals.find(wanted)
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                "the field `decisionId` is missing or empty: send the id from the remark of the denial",
+            )
+        found = self._denials.find(wanted)
         if found is None:
             raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, UNKNOWN)
         identity = request.access.identity
         is_super = identity is not None and identity.is_super
         return Reply(body=encode(facts_of(found, with_entries=is_super or self._is_in_force(found))))
 
-    def _is_in_force(self, refusal: Denial) -> bool:
-        """Whether the entries that the refusal was judged by are those of now: a change makes other rights."""
-        if refusal.forgotten:
+    def _is_in_force(self, denial: Denial) -> bool:
+        """True if the entries that led to the denial are still in force."""
+        if denial.forgotten:
             return False
-        return refusal.rights is None or self._manager.snapshot.rights(refusal.user) is refusal.rights
+        return denial.rights is None or self._manager.snapshot.rights(denial.user) is denial.rights

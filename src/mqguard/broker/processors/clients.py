@@ -1,6 +1,6 @@
 """Clients: heartbeats, group membership and queue locks (34, 35, 38, 41, 42, 46), and lists of them (203, 204, 328)."""
 
-from mqguard.broker.group_rules import MAX_EXPRESSION, ConsumerRights, require_tags
+from mqguard.broker.group_rules import MAX_FILTER_CHARS, ConsumerRights, require_tags
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
@@ -36,13 +36,13 @@ MAX_GROUPS = 1_000
 """Most groups of one connection: a process has a handful, and each costs memory here."""
 MAX_TOPICS = 1_000
 """Most topics that a group subscribes to."""
-MAX_FILTERS = 256 * 1024
+MAX_ALL_FILTERS_CHARS = 256 * 1024
 """Longest filters of a heartbeat, all together: they are kept while the client lives."""
-MAX_DIFFERENT_FILTERS = 32 * 1024
+MAX_DISTINCT_FILTERS_CHARS = 32 * 1024
 """Maximum characters of the different filters of a heartbeat: each costs some 30 bytes, and 0.3 us to hash."""
 MAX_NEW_GROUPS = 32
 """Maximum groups that one heartbeat creates: each is several writes. The next heartbeat, or a pull, creates more."""
-MAX_WORD = 255
+MAX_NAME_CHARS = 255
 """Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
 
 Filter = tuple[frozenset[str], frozenset[int]]
@@ -212,16 +212,16 @@ def _require_short(beat: HeartbeatData) -> None:
             )
         for subscription in consumer.subscription_data_set:
             _require_words(subscription.topic, subscription.expression_type)
-            if len(subscription.sub_string) > MAX_EXPRESSION:
+            if len(subscription.sub_string) > MAX_FILTER_CHARS:
                 raise RequestRefused(
                     ResponseCode.INVALID_PARAMETER,
-                    f"the filter of topic `{subscription.topic}` is longer than {MAX_EXPRESSION} characters",
+                    f"the filter of topic `{subscription.topic}` is longer than {MAX_FILTER_CHARS} characters",
                 )
     wanted = (subscription for consumer in beat.consumer_data_set for subscription in consumer.subscription_data_set)
     filters = [subscription.sub_string for subscription in wanted]
     for most, what, counted in (
-        (MAX_FILTERS, "filters", filters),
-        (MAX_DIFFERENT_FILTERS, "different filters", set(filters)),
+        (MAX_ALL_FILTERS_CHARS, "filters", filters),
+        (MAX_DISTINCT_FILTERS_CHARS, "different filters", set(filters)),
     ):
         if sum(map(len, counted)) > most:
             raise RequestRefused(
@@ -232,8 +232,10 @@ def _require_short(beat: HeartbeatData) -> None:
 
 def _require_words(*words: str) -> None:
     for word in words:
-        if len(word) > MAX_WORD:
-            raise RequestRefused(ResponseCode.INVALID_PARAMETER, f"`{word[:32]}…` is longer than {MAX_WORD} characters")
+        if len(word) > MAX_NAME_CHARS:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER, f"`{word[:32]}…` is longer than {MAX_NAME_CHARS} characters"
+            )
 
 
 def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscription:
@@ -259,7 +261,7 @@ def _key(queue: MessageQueue) -> QueueKey:
     return queue.topic, queue.broker_name, queue.queue_id
 
 
-class Connections:
+class ClientListProcessor:
     """Tells of live clients."""
 
     def __init__(self, clients: Clients) -> None:

@@ -26,7 +26,7 @@ class GroupForbidden(Body):
     readable: bool
 
 
-class GroupAdministration:
+class GroupProcessor:
     """Changes and shows the consumer groups.
 
     Args:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.broker.group_offsets import Progress, Resets
+from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.group_rules import refuse_reserved
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
@@ -47,7 +47,7 @@ class OffsetProcessor:
         resets: Says whose commits do not count at the moment.
     """
 
-    def __init__(self, engine: Engine, resets: Resets) -> None:
+    def __init__(self, engine: Engine, resets: OffsetResets) -> None:
         self._engine = engine
         self._resets = resets
 
@@ -143,7 +143,7 @@ class OffsetResetProcessor:
         self,
         engine: Engine,
         clients: Clients,
-        resets: Resets,
+        resets: OffsetResets,
         progress: Progress,
         wake: Callable[[str], None],
     ) -> None:

@@ -5,11 +5,11 @@ import functools
 import time
 
 from mqguard.auth.policy import Action
-from mqguard.broker.group_offsets import Resets
-from mqguard.broker.group_rules import MAX_EXPRESSION, is_forbidden, refuse_reserved, require_tags
+from mqguard.broker.group_offsets import OffsetResets
+from mqguard.broker.group_rules import MAX_FILTER_CHARS, is_forbidden, refuse_reserved, require_tags
 from mqguard.broker.message_authorization import readable
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.throughput import Traffic
+from mqguard.broker.throughput import Throughput
 from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -17,7 +17,7 @@ from mqguard.engine.errors import LimitReached, NotReadable
 from mqguard.engine.fair_shares import RoundRobin
 from mqguard.engine.fetch import Fetched, FetchStatus
 from mqguard.engine.long_polls import LongPolls, PendingPull
-from mqguard.guard.errors import RequestSuspended as GuardParked
+from mqguard.guard.errors import RequestSuspended
 from mqguard.model import names
 from mqguard.model.process import Clock
 from mqguard.model.properties import tag_codes_of
@@ -30,9 +30,9 @@ SHORT_POLL_MS = 1000
 """How long a pull waits that may wait, where long polling is off (Java brokers: `shortPollingTimeMills`)."""
 MAX_WAIT_MS = 60_000
 """Longest wait granted; Java clients ask for 15 or 20 s and give up on the answer after 30."""
-LONGEST_REMEMBERED = 512
+MAX_CACHED_FILTER_CHARS = 512
 """Longest filter expression whose tag codes are remembered."""
-MOST_TAGS = 512
+MAX_WAITING_TAGS = 512
 """A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
 MAX_WOKEN = 4_096
 """Pulls that waited and are answered in one turn at most; the others follow in the next turns."""
@@ -63,7 +63,7 @@ _CODES = {
 }
 
 
-Parked = PendingPull[tuple[Request, PullHeader]]
+SuspendedPull = PendingPull[tuple[Request, PullHeader]]
 """A pull that waits, with as much of it as its answer needs."""
 
 
@@ -85,8 +85,8 @@ class PullProcessor:
         engine: Engine,
         clients: Clients,
         waiting: LongPolls[tuple[Request, PullHeader]],
-        resets: Resets,
-        traffic: Traffic,
+        resets: OffsetResets,
+        traffic: Throughput,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -97,7 +97,7 @@ class PullProcessor:
         self._resets = resets
         self._traffic = traffic
         self._clock = clock
-        self._ready: RoundRobin[tuple[Parked, bool]] = RoundRobin()
+        self._ready: RoundRobin[tuple[SuspendedPull, bool]] = RoundRobin()
         self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
         self._woken: dict[tuple[str, int], None] = {}
         self._max_ready = max(1, settings.waiting_pulls // _READY_SHARE)
@@ -206,7 +206,7 @@ class PullProcessor:
 
     def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
-        if wait <= 0 or (wanted is not None and len(wanted) > MOST_TAGS):
+        if wait <= 0 or (wanted is not None and len(wanted) > MAX_WAITING_TAGS):
             return False
         if self._ready.count(request.access.owner) >= self._max_ready or len(self._ready) >= self._max_all_ready:
             # These pulls have left their places: who fills and wakes places faster than turns answer must not go on.
@@ -226,21 +226,21 @@ class PullProcessor:
             )
         )
 
-    def _keep(self, waiter: Parked) -> bool:
+    def _keep(self, waiter: SuspendedPull) -> bool:
         """Keep a pull that waits, if need be in the place of one whose owner has more of them."""
         displaced = self._waiting.displace(waiter)
         if displaced is not None:
             self._ready.add(displaced.owner, (displaced, True))
         return self._waiting.suspend(waiter)
 
-    def _resume(self, waiter: Parked, *, last: bool) -> int:
+    def _resume(self, waiter: SuspendedPull, *, last: bool) -> int:
         """Answer a pull that waited, or let it wait on; says how many bytes of messages it was given."""
         request = waiter.request[0]
         if request.link.closed:
             return 0
         try:
             reply = self._outcome(waiter, last=last)
-        except GuardParked:
+        except RequestSuspended:
             # The answer needs plugins: the client asks again, and that request can wait for them.
             reply = self._again(waiter.request[1])
         except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
@@ -250,7 +250,7 @@ class PullProcessor:
         request.respond(reply)
         return len(reply.body)
 
-    def _outcome(self, waiter: Parked, *, last: bool) -> Reply | None:
+    def _outcome(self, waiter: SuspendedPull, *, last: bool) -> Reply | None:
         """What a pull that waited is answered, None if it goes on waiting."""
         request, header = waiter.request
         if not request.access.still_allowed() or not self._still_consumes(header):
@@ -294,10 +294,10 @@ class PullProcessor:
         if header.sys_flag & SUBSCRIPTION:
             require_tags(header.expression_type)
             expression = header.subscription or ""
-            if len(expression) > MAX_EXPRESSION:
+            if len(expression) > MAX_FILTER_CHARS:
                 raise RequestRefused(
                     ResponseCode.SUBSCRIPTION_PARSE_FAILED,
-                    f"parse the consumer's subscription failed: it is longer than {MAX_EXPRESSION} characters",
+                    f"parse the consumer's subscription failed: it is longer than {MAX_FILTER_CHARS} characters",
                 )
             return _codes(expression)
 
@@ -377,10 +377,10 @@ def _is_at_end(header: PullHeader, fetched: Fetched) -> bool:
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
 
 
-_remembered = functools.lru_cache(maxsize=4096)(tag_codes_of)
+_cached_tag_codes = functools.lru_cache(maxsize=4096)(tag_codes_of)
 
 
 def _codes(expression: str) -> frozenset[int] | None:
     if not expression or expression == "*":
         return None
-    return _remembered(expression) if len(expression) <= LONGEST_REMEMBERED else tag_codes_of(expression)
+    return _cached_tag_codes(expression) if len(expression) <= MAX_CACHED_FILTER_CHARS else tag_codes_of(expression)

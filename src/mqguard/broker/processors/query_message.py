@@ -2,7 +2,7 @@
 
 from mqguard.auth.policy import Action
 from mqguard.broker.message_authorization import readable, require_message
-from mqguard.broker.throughput import CopyRate
+from mqguard.broker.throughput import CopyLimiter
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchMessage
@@ -21,7 +21,7 @@ class QueryMessageProcessor:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._copies = CopyRate()
+        self._copies = CopyLimiter()
 
     def handlers(self) -> dict[int, Handler]:
         """What is served here."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mqguard.broker.group_offsets import Progress, require_few
+from mqguard.broker.group_offsets import Progress, check_queue_count
 from mqguard.broker.group_rules import RESERVED_GROUPS
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import ConsumeQueueView, EntryView, SubscriptionView, subscription_data
@@ -29,7 +29,7 @@ from mqguard.remoting.headers.groups import (
 from mqguard.remoting.headers.topics import ConsumeQueueHeader
 
 
-class Reports:
+class ReportProcessor:
     """Tells how far groups have come.
 
     Args:
@@ -90,7 +90,7 @@ class Reports:
             if group.name in RESERVED_GROUPS or not topics:
                 continue
             queues += sum(topic.read_queues for topic in topics)
-            require_few(queues)
+            check_queue_count(queues)
             stats = [self._progress.stats(group.name, [topic], times) for topic in topics]
             listed.append({group.name: stats})
             behind += sum(

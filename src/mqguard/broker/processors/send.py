@@ -7,7 +7,7 @@ from typing import Final
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
-from mqguard.broker.throughput import Traffic
+from mqguard.broker.throughput import Throughput
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
@@ -39,7 +39,7 @@ class SendProcessor:
     def __init__(
         self,
         engine: Engine,
-        traffic: Traffic,
+        traffic: Throughput,
         requests: OpenRequests,
         unfinished: UnfinishedBatches,
         in_order: Callable[[str], bool],

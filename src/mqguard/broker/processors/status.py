@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from mqguard import __version__
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
-from mqguard.broker.throughput import Traffic
+from mqguard.broker.throughput import Throughput
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -35,7 +35,7 @@ _UNUSED = (
 """Queues and lags that this broker does not have: always 0, because nothing ever waits there."""
 
 
-class Status:
+class StatusProcessor:
     """Tells of the broker.
 
     Args:
@@ -52,7 +52,7 @@ class Status:
         self,
         engine: Engine,
         clients: Clients,
-        traffic: Traffic,
+        traffic: Throughput,
         configuration: ExposedConfiguration,
         settings: BrokerSettings,
         clock: Clock,

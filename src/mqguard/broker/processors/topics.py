@@ -23,7 +23,7 @@ from mqguard.remoting.headers.codec import read, write
 from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader, TopicSeqAnswer, TopicSeqHeader
 
 
-class TopicAdministration:
+class TopicProcessor:
     """Changes and shows the topics.
 
     Args:

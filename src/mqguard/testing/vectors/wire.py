@@ -10,7 +10,7 @@ from typing import Any
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.processors.access import AccessAdministration
+from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Request, error_reply
 from mqguard.guard.audit import AuditTrail
@@ -33,7 +33,7 @@ def answer(line: Json) -> Json:
     manager = MetadataManager(MemoryMetadataStore())
     settings = BrokerSettings(anonymous_administers=True)
     trail = AuditTrail(_DroppingSink())
-    administration = AccessAdministration(manager, trail, SealingKey(bytes(32)), settings, _EpochClock())
+    administration = AccessProcessor(manager, trail, SealingKey(bytes(32)), settings, _EpochClock())
     handlers = administration.handlers()
     return {**line, "ops": [{**op, "outcome": _respond(manager, handlers, op)} for op in line["ops"]]}
 

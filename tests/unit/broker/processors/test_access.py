@@ -6,7 +6,7 @@ import pytest
 
 from mqguard.auth.sealing import MASK, transfer_keys
 from mqguard.auth.user import UserStatus, UserType
-from mqguard.broker.processors.access import AccessAdministration
+from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.dispatch.request import Request, RequestRefused
 from mqguard.guard.audit import AdminChange
@@ -221,7 +221,7 @@ def test_a_seal_of_strangers_does_not_open():
     target.manager.create_user("other", SECRET, UserType.SUPER)
     refused = target.call(3001, {"username": "alice"}, body(shown), user="other")
     assert refused.code == ResponseCode.INVALID_PARAMETER
-    assert "not known here" in refused.remark
+    assert "key that this server does not have" in refused.remark
 
 
 def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
@@ -308,13 +308,13 @@ def test_a_super_user_by_its_word_alone_changes_nothing():
 
 @pytest.mark.parametrize("user", ["root", "nobody"])
 def test_even_past_the_guard_an_unproven_name_changes_nothing(house, user):
-    administration = AccessAdministration(house.manager, house.audit, None, BrokerSettings(), house.clock)
+    administration = AccessProcessor(house.manager, house.audit, None, BrokerSettings(), house.clock)
     wire = house.connect()
     command = Command(
         3001, ext={"username": "boss"}, body=body({"username": "boss", "password": "x", "userType": "Super"})
     )
     access = AdmittedRequest(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=AllowAll())
-    with pytest.raises(RequestRefused, match="has not proven who it is"):
+    with pytest.raises(RequestRefused, match="is not authenticated"):
         administration.create_user(Request(command, wire, access))
     assert house.manager.get_user("boss") is None
     assert changes(house)[-1].outcome != "done"

@@ -318,7 +318,7 @@ def test_a_pull_that_waits_keeps_nothing_of_what_was_sent_with_it(house):
 
 
 def test_a_pull_for_more_tags_than_anybody_has_does_not_wait(house):
-    many = " || ".join(f"T{number}" for number in range(pull_module.MOST_TAGS + 1))
+    many = " || ".join(f"T{number}" for number in range(pull_module.MAX_WAITING_TAGS + 1))
     assert park(house, subscription=many)().code == ResponseCode.PULL_NOT_FOUND
     assert len(house.broker._waiting) == 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from mqguard.auth.authentication import sign
 from mqguard.auth.user import LiveSecret, Secret
-from mqguard.broker.processors.access import LONGEST_KEPT_MS
+from mqguard.broker.processors.access import MAX_KEEP_OLD_SECRET_MS
 from mqguard.guard.audit import AdminChange
 from mqguard.guard.audit_format import AuditLines
 from mqguard.guard.settings import Strategy
@@ -83,7 +83,7 @@ def test_twice_is_once_and_a_third_ends_the_first(house):
     ("ext", "password"),
     [
         ({"keepOldSecretMs": -1}, NEW),
-        ({"keepOldSecretMs": LONGEST_KEPT_MS + 1}, NEW),
+        ({"keepOldSecretMs": MAX_KEEP_OLD_SECRET_MS + 1}, NEW),
         ({"keepOldSecretMs": "24h"}, NEW),
         ({"keepOldSecretMs": ""}, NEW),
         ({"keepOldSecretMs": HOUR}, None),
