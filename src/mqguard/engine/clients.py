@@ -7,8 +7,8 @@ same id, and the lookups of each one find its own client.
 
 Clients rebalance at once when they are notified (request 40), and only every 20 s by themselves. A new member is
 notified too: Java's lite pull consumer does not rebalance by itself when it starts. Changes are collected and taken
-once per iteration of the event loop, so that a hundred consumers that connect together cost one notification per
-member, not a hundred. The first change of a group is notified at once, further ones after a pause. Otherwise a member
+once per iteration of the event loop. So a hundred consumers that connect together cost one notification per member,
+not a hundred. The first change of a group is notified at once, further ones after a pause. Otherwise a member
 that comes and goes all the time would fill the connections of the others with notifications.
 """
 
@@ -40,7 +40,7 @@ CLIENT_LIFE_MS = 120_000
 NOTIFICATION_PAUSE_MS = 200
 """Minimum interval between two notifications of a group; each of its members adds a millisecond."""
 
-_MAX_SWEPT = 10_000
+MAX_SWEPT = 10_000
 """Maximum memberships that one call of `expire` checks, about 2 ms."""
 _MAX_DECIDED = 1_000
 """Maximum groups and topics for which one call of `expel` checks permissions, about 5 ms."""
@@ -160,7 +160,7 @@ class Clients:
         changed: set[str] = set()
         expired: list[Channel] = []
         checked = 0
-        while self._unswept and checked < _MAX_SWEPT:
+        while self._unswept and checked < MAX_SWEPT:
             channel = self._unswept.pop()
             members = self._members_on(channel)
             checked += 1 + len(members)

@@ -6,7 +6,7 @@ equally long, so the queue is in order of due times. The delivered position of e
 commit that stores the delivered message stores it too.
 
 A message for a time is stored in `rmq_sys_wheel_timer`, which gives it its id. It is stored a second time in a small
-table in order of due times, so that its delivery does not depend on the deletion of old messages, or the reverse.
+table in order of due times. So its delivery and the deletion of old messages do not depend on each other.
 """
 
 import collections

@@ -15,9 +15,9 @@ from mqguard.store.ports import MessageStore
 MAX_FOUND = 64
 MAX_FOUND_BYTES = 15 * 1024 * 1024
 """Maximum bytes of the records of a query, because clients read no frame over 16 MiB. One record may be larger."""
-_CANDIDATES = 256
+MAX_CANDIDATES = 256
 """Maximum records read by a query."""
-_CANDIDATE_BYTES = 16 * 1024 * 1024
+MAX_CANDIDATE_BYTES = 16 * 1024 * 1024
 """Maximum bytes of records read by a query: clients can choose keys that collide, and all other clients wait for it."""
 
 
@@ -56,7 +56,7 @@ class Lookup:
         if limit <= 0 or not key:
             return []
         try:
-            offsets = self._store.find(key_hash(topic, key), begin, end, _CANDIDATES)
+            offsets = self._store.find(key_hash(topic, key), begin, end, MAX_CANDIDATES)
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
 
@@ -73,7 +73,7 @@ class Lookup:
                 if matches and size > MAX_FOUND_BYTES:
                     break
                 matches.append(data)
-            if len(matches) == limit or size_read >= _CANDIDATE_BYTES:
+            if len(matches) == limit or size_read >= MAX_CANDIDATE_BYTES:
                 break
         return matches
 

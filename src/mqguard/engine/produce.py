@@ -35,8 +35,8 @@ _ORIGINS = frozenset(
 )
 """Properties that name the original message and topic of a copy, which is a message in a retry or dead-letter topic.
 
-They are dropped from all other messages. Otherwise they would still be there when a consumer sends the message back,
-and the group would treat the copy as a message of a topic that the sender chose.
+They are dropped from all other messages. Otherwise the copy of a message that is sent back would count as a message of
+a topic that its sender chose.
 """
 
 _NOT_FROM_CLIENTS = _ORIGINS - {properties.RETRY_TOPIC, properties.ORIGIN_MESSAGE_ID}

@@ -1,4 +1,4 @@
-"""A batch that is stored in slices is the same as one that is stored at once."""
+"""A batch stored in slices equals one that is stored at once."""
 
 import math
 
@@ -38,7 +38,7 @@ def engine_with_topic():
 
 
 def advance_to_end(engine, sending, commits):
-    """Store a batch one message at a time; commit after the steps for which `commits` says so."""
+    """Store a batch one message at a time, and commit after the steps for which `commits` is true."""
     steps = 0
     while (sent := sending.advance(-math.inf)) is None:
         if commits[steps % len(commits)]:
@@ -67,7 +67,7 @@ def test_slices_store_and_answer_the_same(found, commits):
 
 
 @given(parts(), st.lists(st.booleans(), min_size=1, max_size=5))
-def test_messages_of_others_may_come_between(found, others):
+def test_messages_of_other_producers_may_be_stored_between_slices(found, others):
     engine = engine_with_topic()
     sending = begin_batch(engine, encode_batch(found), queue_id=1)
     steps = 0
@@ -94,7 +94,7 @@ def engine_records(engine):
 
 
 @given(parts(bad=True))
-def test_a_bad_batch_is_refused_before_anything_is_stored(found):
+def test_an_illegal_batch_is_rejected_before_anything_is_stored(found):
     engine = engine_with_topic()
     sending = begin_batch(engine, encode_batch(found), queue_id=1)
     with pytest.raises(MessageIllegal):
@@ -103,7 +103,7 @@ def test_a_bad_batch_is_refused_before_anything_is_stored(found):
     assert [one.body for one in read(engine, queue_id=1)] == [b"first"]
 
 
-def test_a_batch_of_the_maximum_is_taken_and_a_larger_one_is_not(monkeypatch):
+def test_a_batch_of_the_maximum_is_stored_and_a_larger_one_rejected(monkeypatch):
     monkeypatch.setattr(batch_send, "MAX_BATCH", 3)
     engine = engine_with_topic()
     body = encode_batch([BatchMessage(b"x")] * 3)

@@ -1,4 +1,4 @@
-"""The engine beside a naive model of it, through failed commits and restarts."""
+"""The engine compared with a simple model of it, with failed commits and restarts."""
 
 import shutil
 import tempfile
@@ -24,7 +24,7 @@ queue_ids = st.integers(0, QUEUES - 1)
 
 
 class EngineMachine(RuleBasedStateMachine):
-    """Stage, commit, fail, delete, restart: what can be read is always what the model says."""
+    """Stage, commit, fail, delete, restart: the engine always returns the same as the model."""
 
     kind = "memory"
 
@@ -94,7 +94,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(written=st.booleans())
     @precondition(lambda self: self.engine.group_commit.pending)
     def commit_fails(self, written):
-        """The disk reports a failure; with `written` the write has reached the log all the same."""
+        """Fail a commit; with `written` the write has reached the log in spite of the failure."""
         self.fail(written=written)
         self.settle_back()
         with pytest.raises(EngineError):
@@ -119,7 +119,7 @@ class EngineMachine(RuleBasedStateMachine):
             raise StoreFailed("pulled out")
 
         def closing():
-            # What stood in the log after all comes back when the database is opened anew.
+            # A write that reached the log returns when the database is opened again.
             if written:
                 write(lost.pop(), sync=True)
             lost.clear()
@@ -152,7 +152,7 @@ class EngineMachine(RuleBasedStateMachine):
             assert found.next_offset == offset + len(bodies)
 
     def replaced(self, topic):
-        """Whether this turn has deleted the topic and made it again."""
+        """Return True if the next commit deletes the topic and creates it again."""
         for queue_id, kept in self.committed.get(topic, {}).items():
             if self.staged[topic].get(queue_id, [])[: len(kept)] != kept:
                 return True

@@ -1,4 +1,4 @@
-"""Messages that wait are delivered once each, in time, through failed commits and restarts."""
+"""Deferred messages are delivered once each, in time, with failed commits and restarts."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,11 +16,11 @@ WAITS = {
     ("TIMER_DELAY_SEC", "10"): 10_000,
 }
 LATE_MS = 1_100
-"""After a failure the store is tried again within a second; a tick delivers what is due."""
+"""Maximum delay: a failed store is tried again within a second, and a tick delivers due messages."""
 
 
 class WaitingMachine(RuleBasedStateMachine):
-    """Send messages that wait, let time pass, fail, restart: what is due is there, and nothing else."""
+    """Send deferred messages, let time pass, fail, restart: all due messages are delivered, and no others."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ class WaitingMachine(RuleBasedStateMachine):
 
     @rule(steps=st.lists(st.sampled_from([1_000, 4_000]), max_size=2))
     def fail(self, steps):
-        """The disk takes nothing, whatever the turn has delivered already."""
+        """Fail a commit, which may include deliveries."""
         for step in steps:
             self.clock.now += step
             self.engine.tick()
@@ -89,7 +89,7 @@ class WaitingMachine(RuleBasedStateMachine):
         assert {body for body in there if self.due[body] > self.clock.now} == set()
         late = {body for body, due in self.due.items() if due <= self.clock.now - LATE_MS}
         if late - set(there):
-            # One more tick is what the server would give.
+            # The server would make one more tick.
             self.engine.tick()
             self.commit()
             assert late <= set(self.delivered())

@@ -20,13 +20,13 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def clock():
-    """A clock that only the test moves."""
+    """Return a clock that only the test moves."""
     return ManualClock()
 
 
 @pytest.fixture
 def store(request, tmp_path):
-    """An empty store of messages."""
+    """Open an empty store of messages, and close it afterwards."""
     kind = getattr(request, "param", "memory")
     opened = MemoryMessageStore() if kind == "memory" else RocksMessageStore(tmp_path)
     yield opened
@@ -35,5 +35,5 @@ def store(request, tmp_path):
 
 @pytest.fixture
 def engine(store, clock):
-    """An engine with the usual settings and no topics but its own."""
+    """Return an engine with the default settings and only its built-in topics."""
     return make_engine(store, clock)

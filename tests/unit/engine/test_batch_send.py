@@ -1,4 +1,4 @@
-"""Batches that are stored in slices, while things change."""
+"""Batches that are stored in slices, with changes between the slices."""
 
 import math
 
@@ -7,12 +7,13 @@ import pytest
 from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotWritable, StoreDown, StoreFull
 from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import PERM_READ, TopicConfig
+from mqguard.store.ports import Space
 from tests.fixtures.engine import begin_batch, make_engine, read
 
 
 @pytest.fixture
-def engine(store):
-    made = make_engine(store)
+def engine(store, clock):
+    made = make_engine(store, clock)
     made.topics.put(TopicConfig("orders", 4, 4))
     made.group_commit.commit()
     return made
@@ -20,7 +21,7 @@ def engine(store):
 
 @pytest.fixture
 def begun(engine):
-    """A batch of five messages of which two are committed."""
+    """Return a batch of five messages of which two are committed."""
     found = begin_batch(engine, encode_batch([BatchMessage(b"%d" % n) for n in range(5)]), queue_id=3)
     while found.staged < 2:
         assert found.advance(-math.inf) is None
@@ -40,17 +41,23 @@ def test_a_commit_that_fails_ends_the_batch(engine, store, begun):
     assert [one.body for one in read(engine, queue_id=3)] == [b"0", b"1"]
 
 
+def fill_disk(engine, store):
+    store.space = lambda: Space(100, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda engine: engine.topics.delete("orders"), NoSuchTopic),
-        (lambda engine: engine.topics.put(TopicConfig("orders", 4, 4, PERM_READ)), NotWritable),
-        (lambda engine: engine.topics.put(TopicConfig("orders", 3, 3)), NoSuchQueue),
-        (lambda engine: setattr(engine._producer, "full", "no room"), StoreFull),
+        (lambda engine, store: engine.topics.delete("orders"), NoSuchTopic),
+        (lambda engine, store: engine.topics.put(TopicConfig("orders", 4, 4, PERM_READ)), NotWritable),
+        (lambda engine, store: engine.topics.put(TopicConfig("orders", 3, 3)), NoSuchQueue),
+        (fill_disk, StoreFull),
     ],
 )
-def test_what_forbids_a_send_ends_the_batch(engine, begun, change, error):
-    change(engine)
+def test_a_change_that_forbids_sends_ends_the_batch(engine, store, clock, begun, change, error):
+    change(engine, store)
+    clock.now += 1_000
+    engine.tick()
     engine.group_commit.commit()
     with pytest.raises(error):
         begun.advance(math.inf)

@@ -28,8 +28,8 @@ def sub(topic, expression="*", version=1):
     return Subscription(topic, expression, version=version)
 
 
-def free_places(clients, limit):
-    """Return how many places a new member can take."""
+def free_units(clients, limit):
+    """Return how many units a new member can take."""
     probe = client("probe", peer("probe"))
     wanted = [sub(str(number)) for number in range(limit)]
     fitting = [n for n in range(limit) if clients.has_room(probe, (consuming("g0", *wanted[:n]),), ())]
@@ -99,7 +99,7 @@ def test_clients_without_heartbeats_expire_and_their_connections_are_returned():
 
 
 def test_one_call_checks_a_bounded_number_of_clients(monkeypatch):
-    monkeypatch.setattr(clients_module, "_MAX_SWEPT", 4)
+    monkeypatch.setattr(clients_module, "MAX_SWEPT", 4)
     clients, peers = Clients(), [peer(f"w{number}") for number in range(10)]
     for connection in peers:
         clients.produce(client("c", connection), "p", 0)
@@ -168,7 +168,7 @@ def test_equal_subscriptions_of_many_members_share_their_texts():
     assert [one.version for one in kept] == [0, 1, 2]
 
 
-def test_long_names_of_a_heartbeat_take_more_places():
+def test_long_names_of_a_heartbeat_take_more_units():
     def fitting(name: str) -> int:
         clients, number = Clients(units=10_000), 0
         while clients.has_room(client("c", peer(str(number)), "u"), (), (name + str(number),)):
@@ -180,15 +180,15 @@ def test_long_names_of_a_heartbeat_take_more_places():
     assert fitting("\N{GRINNING FACE}" * 240) < 600
 
 
-def test_the_places_of_a_heartbeat_are_those_that_it_takes():
+def test_a_heartbeat_takes_the_units_of_its_members_and_subscriptions():
     clients, connection = Clients(units=64), peer("a")
     wanted = consuming("g" * 100, sub("t", "x" * 100), sub("u"))
     assert clients.has_room(client("c" * 100, connection), (wanted,), ("p" * 100,))
     clients.consume(client("c" * 100, connection), wanted, 0)
     clients.produce(client("c" * 100, connection), "p" * 100, 0)
-    assert free_places(clients, 64) == 64 - (4 + 3 + 2 + 1 + 4 + 3)
+    assert free_units(clients, 64) == 64 - (4 + 3 + 2 + 1 + 4 + 3)
     clients.leave(channel("a"))
-    assert free_places(clients, 64) == 64
+    assert free_units(clients, 64) == 64
 
 
 def test_every_member_is_notified_once_the_new_one_too():
@@ -205,7 +205,7 @@ def test_every_member_is_notified_once_the_new_one_too():
 
 
 class ClientsAgainstModel(RuleBasedStateMachine):
-    """Groups and channels against one flat dictionary (group, name of the channel) -> (client id, time)."""
+    """Groups and channels compared with a dictionary of (kind, group, name of the channel) -> (client id, time)."""
 
     def __init__(self):
         super().__init__()
@@ -254,7 +254,7 @@ class ClientsAgainstModel(RuleBasedStateMachine):
             expected = self.model.get(("consume", group, connection))
             assert (member.client.client_id if member else None) == (expected[0] if expected else None)
         used = sum(5 if key[0] == "consume" else 4 for key in self.model)
-        assert free_places(self.clients, 100) == 100 - used
+        assert free_units(self.clients, 100) == 100 - used
         for group, connection in itertools.product("gh", "abc"):
             produced = {m.client.peer.channel.name for m in self.clients.producers(group)}
             assert (connection in produced) == (("produce", group, connection) in self.model)

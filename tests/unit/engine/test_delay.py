@@ -1,4 +1,4 @@
-"""Delayed messages."""
+"""Messages with a delay level."""
 
 import pytest
 
@@ -11,14 +11,14 @@ from tests.fixtures.engine import make_engine, message, pairs_of, read, send, ti
 
 
 @pytest.fixture
-def engine(clock):
-    made = make_engine(clock=clock)
+def engine(store, clock):
+    made = make_engine(store, clock)
     send(made, topic="orders")
     return made
 
 
 @pytest.mark.parametrize(("level", "ms"), [(1, 1_000), (3, 10_000), (5, 60_000), (18, 7_200_000), (99, 7_200_000)])
-def test_a_message_waits_its_level_and_not_100_ms_longer(engine, clock, level, ms):
+def test_a_message_waits_for_its_level_and_less_than_100_ms_longer(engine, clock, level, ms, store):
     send(engine, b"later", pairs={"DELAY": str(level), "TAGS": "T", "UNIQ_KEY": "U"}, queue_id=3)
     ticked(engine, clock, ms - 50)
     assert read(engine, queue_id=3) == []
@@ -27,11 +27,11 @@ def test_a_message_waits_its_level_and_not_100_ms_longer(engine, clock, level, m
     assert found.body == b"later"
     assert found.store_timestamp == clock.now - 50
     assert not {"DELAY", "REAL_TOPIC", "REAL_QID"} & pairs_of(found).keys()
-    assert engine._store.entries(engine._store.queue("orders", 3), 0, 1)[0].tag_code == tags_code_of("T")
+    assert store.entries(store.queue("orders", 3), 0, 1)[0].tag_code == tags_code_of("T")
     assert len(engine.query("orders", "U", 5, 0, 1 << 60, unique=True)) == 1
 
 
-def test_level_zero_and_less_is_at_once(engine):
+def test_a_level_of_zero_or_less_means_at_once(engine):
     for level in ("0", "-1"):
         send(engine, pairs={"DELAY": level}, queue_id=1)
     assert len(read(engine, queue_id=1)) == 2
@@ -47,14 +47,14 @@ def test_messages_of_one_level_keep_their_order(engine, clock):
     assert [one.body for one in read(engine, queue_id=1)] == [b"%d" % n for n in range(32)]
 
 
-def test_a_level_does_not_hold_up_another(engine, clock):
+def test_a_level_does_not_delay_another(engine, clock):
     send(engine, b"long", pairs={"DELAY": "4"}, queue_id=1)
     send(engine, b"short", pairs={"DELAY": "1"}, queue_id=1)
     ticked(engine, clock, 1_100)
     assert [one.body for one in read(engine, queue_id=1)] == [b"short"]
 
 
-def test_a_thousand_due_at_once_come_within_100_ms(engine, clock):
+def test_a_thousand_due_messages_are_delivered_within_100_ms(engine, clock):
     for _ in range(1000):
         engine.send(message(pairs={"DELAY": "1"}, queue_id=1))
     engine.group_commit.commit()
@@ -62,7 +62,7 @@ def test_a_thousand_due_at_once_come_within_100_ms(engine, clock):
     assert engine.max_offset("orders", 1) == 1000
 
 
-def test_waiting_survives_a_restart_and_nothing_comes_twice(tmp_path, clock):
+def test_waiting_messages_survive_a_restart_and_are_delivered_once(tmp_path, clock):
     store = RocksMessageStore(tmp_path)
     engine = make_engine(store, clock)
     for n in range(3):
@@ -91,7 +91,7 @@ def test_a_failed_commit_delivers_later_and_once(clock):
     assert engine.max_offset("orders", 0) == 1
 
 
-def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
+def test_a_deleted_topic_does_not_delay_other_messages(engine, clock):
     send(engine, topic="gone", pairs={"DELAY": "1"})
     send(engine, pairs={"DELAY": "1"}, queue_id=1)
     engine.topics.delete("gone")
@@ -101,13 +101,13 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
     assert len(read(engine, queue_id=1)) == 1
 
 
-def test_a_client_can_not_choose_the_real_place_by_property(engine, clock):
+def test_a_client_cannot_choose_the_real_destination_by_a_property(engine, clock):
     send(engine, pairs={"DELAY": "1", "REAL_TOPIC": "%DLQ%other", "REAL_QID": "0"}, queue_id=1)
     ticked(engine, clock, 1_100)
     assert len(read(engine, queue_id=1)) == 1
 
 
-def test_levels_that_the_settings_no_longer_know_are_delivered_too(clock):
+def test_levels_that_the_settings_no_longer_have_are_delivered_too(clock):
     store = MemoryMessageStore()
     send(make_engine(store, clock), pairs={"DELAY": "5"})
     fewer = make_engine(store, clock, delay_levels="1s 5s")
@@ -115,7 +115,7 @@ def test_levels_that_the_settings_no_longer_know_are_delivered_too(clock):
     assert len(read(fewer)) == 1
 
 
-def test_levels_are_read_from_text():
+def test_levels_are_parsed_from_text():
     assert parse_levels("1s 5m 2h 1d") == (1_000, 300_000, 7_200_000, 86_400_000)
     assert parse_levels("") == ()
     for text in ("1", "s", "1x", "-1s", "1s,2s", "1.5s", " ".join(["1s"] * 19)):
@@ -123,10 +123,10 @@ def test_levels_are_read_from_text():
             parse_levels(text)
 
 
-def test_a_damaged_message_does_not_hold_up_those_behind_it(engine, clock, monkeypatch):
+def test_a_damaged_message_does_not_delay_later_ones(engine, clock, monkeypatch, store):
     first = send(engine, b"damaged", pairs={"DELAY": "1"}, queue_id=1)
     send(engine, b"sound", pairs={"DELAY": "1"}, queue_id=1)
-    record_of = engine._store.record
+    record_of = store.record
     damaged = int(first.message_id[-16:], 16)
 
     def reading(physical):
@@ -134,16 +134,16 @@ def test_a_damaged_message_does_not_hold_up_those_behind_it(engine, clock, monke
             raise StoreDamaged("checksum")
         return record_of(physical)
 
-    monkeypatch.setattr(engine._store, "record", reading)
+    monkeypatch.setattr(store, "record", reading)
     ticked(engine, clock, 1_100)
     assert engine.delays.undeliverable == 1
     assert [one.body for one in read(engine, queue_id=1)] == [b"sound"]
 
 
-def test_a_disk_that_can_not_be_read_for_a_while_delivers_each_message_once(engine, clock, monkeypatch):
+def test_each_message_is_delivered_once_if_the_disk_cannot_be_read_for_a_while(engine, clock, monkeypatch, store):
     for n in range(10):
         send(engine, b"%d" % n, pairs={"DELAY": "1"}, queue_id=1)
-    record_of = engine._store.record
+    record_of = store.record
     calls = []
 
     def reading(physical):
@@ -152,12 +152,12 @@ def test_a_disk_that_can_not_be_read_for_a_while_delivers_each_message_once(engi
             raise StoreFailed("can not be read")
         return record_of(physical)
 
-    monkeypatch.setattr(engine._store, "record", reading)
+    monkeypatch.setattr(store, "record", reading)
     ticked(engine, clock, 1_500)
     assert [one.body for one in read(engine, queue_id=1)] == [b"%d" % n for n in range(10)]
 
 
-def test_what_was_due_in_a_turn_that_failed_is_delivered_as_soon_as_the_store_works_again(clock):
+def test_deliveries_of_a_failed_commit_are_repeated_once_the_store_works_again(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock)
     send(engine, topic="orders")
@@ -174,7 +174,7 @@ def test_what_was_due_in_a_turn_that_failed_is_delivered_as_soon_as_the_store_wo
 
 
 def test_a_tick_delivers_a_bounded_number_of_bytes_of_all_levels_in_rounds(engine, clock):
-    """Large messages that are due at once must not hold up all others, and one level must not hold up another."""
+    """Large messages that are due at once must not delay all others, and one level must not delay another."""
     for level in ("1", "1", "1", "2"):
         send(engine, b"x" * 700_000, pairs={"DELAY": level}, queue_id=int(level))
     clock.now += 60_000

@@ -12,7 +12,7 @@ from tests.fixtures.clock import START_MS, ManualClock
 from tests.fixtures.engine import make_engine, message, read, send
 
 
-def test_its_address_is_told_once_the_port_is_known():
+def test_the_advertised_address_is_written_into_messages():
     engine = make_engine()
     engine.advertise("10.0.0.7", 4711)
     sent = send(engine)
@@ -21,8 +21,9 @@ def test_its_address_is_told_once_the_port_is_known():
     assert (stored.store_address, stored.store_port) == (bytes([10, 0, 0, 7]), 4711)
 
 
-def test_what_is_kept_can_be_told():
-    engine = make_engine(clock=ManualClock())
+def test_the_extent_of_the_store_is_returned():
+    store = MemoryMessageStore()
+    engine = make_engine(store, ManualClock())
     assert engine.extent()[:3] == (0, 0, -1)
     send(engine)
     extent = engine.extent()
@@ -33,12 +34,12 @@ def test_what_is_kept_can_be_told():
     def broken():
         raise StoreFailed("gone")
 
-    engine._store.space = broken
+    store.space = broken
     with pytest.raises(StoreDown, match="gone"):
         engine.extent()
 
 
-def test_giving_back_needs_room_too():
+def test_sending_back_needs_space_too():
     engine = make_engine(MemoryMessageStore(room=1000), max_disk_ratio=0.2)
     engine.groups.with_retry_topic("g")
     send(engine, b"x" * 300)
@@ -78,13 +79,13 @@ def test_a_restart_changes_nothing(tmp_path):
 
 
 def test_a_tick_continues_if_the_disk_cannot_be_checked(monkeypatch):
-    clock = ManualClock()
-    engine = make_engine(clock=clock)
+    clock, store = ManualClock(), MemoryMessageStore()
+    engine = make_engine(store, clock)
 
     def broken():
         raise StoreFailed("no such directory")
 
-    monkeypatch.setattr(engine._store, "space", broken)
+    monkeypatch.setattr(store, "space", broken)
     engine.tick()
     assert engine.trouble == "no such directory"
     send(engine)

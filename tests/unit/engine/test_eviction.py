@@ -1,4 +1,4 @@
-"""Deleting messages of the topics that keep too many bytes."""
+"""Deletion of messages by size."""
 
 import collections
 import contextlib
@@ -39,7 +39,7 @@ def bodies_of(engine, topic, queue_id=0):
 
 
 def kept(store):
-    """Bytes of all records that are there."""
+    """Return the bytes of all records."""
     total, place = 0, 0
     while (found := store.next_record(place)) is not None:
         total += len(found[1])
@@ -62,7 +62,7 @@ def test_traces_do_not_evict_the_messages_of_others(store):
 
 
 @pytest.mark.parametrize("settings", [{"trace_bytes": 50_000}, {"trace_bytes": 50_000, "max_bytes": 10_000_000}])
-def test_the_limit_of_traces_can_be_set_and_holds_without_one_for_the_store(store, settings):
+def test_the_trace_topic_has_its_own_limit_without_one_for_the_store(store, settings):
     engine = make_engine(store, reserved_hours=0, **settings)
     many(engine, TRACES, 200)
     run(engine)
@@ -71,7 +71,7 @@ def test_the_limit_of_traces_can_be_set_and_holds_without_one_for_the_store(stor
     assert engine.max_offset(TRACES, 0) == 200
 
 
-def test_the_topic_that_keeps_most_gives_way(store):
+def test_the_largest_topic_loses_its_oldest_messages(store):
     engine = make_engine(store, reserved_hours=0, max_bytes=200_000)
     many(engine, "orders", 50)
     for _ in range(10):
@@ -82,7 +82,7 @@ def test_the_topic_that_keeps_most_gives_way(store):
     assert engine.min_offset("flood", 1) > 0
 
 
-def test_what_was_there_before_a_restart_counts(tmp_path):
+def test_messages_from_before_a_restart_count(tmp_path):
     store = RocksMessageStore(tmp_path)
     engine = make_engine(store, reserved_hours=0)
     many(engine, "orders", 20)
@@ -101,7 +101,7 @@ def test_what_was_there_before_a_restart_counts(tmp_path):
     store.close()
 
 
-def test_delayed_messages_take_a_share_and_are_kept(store):
+def test_delayed_messages_use_a_bounded_share_and_are_kept(store):
     clock = ManualClock()
     engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
     many(engine, "orders", 20)
@@ -144,7 +144,7 @@ def test_a_failed_commit_deletes_nothing():
     assert 45_000 < kept(store) <= 50_000
 
 
-def test_many_queues_are_cleared_oldest_first(store):
+def test_messages_of_many_queues_are_deleted_oldest_first(store):
     engine = make_engine(store, reserved_hours=0, max_bytes=100_000)
     engine.topics.put(TopicConfig("wide", 50, 50))
     for n in range(400):
@@ -161,8 +161,8 @@ def test_many_queues_are_cleared_oldest_first(store):
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 3_000)), max_size=60))
-def test_usage_is_what_the_records_say(steps):
-    """Exactly so as long as nothing was deleted; what is wholly deleted is not counted."""
+def test_usage_is_the_sum_of_the_records(steps):
+    """The sums are exact if no old messages were deleted. Deleted topics are not counted."""
     store = MemoryMessageStore()
     engine = make_engine(store)
     usage, sizes = Usage(store), collections.Counter()
@@ -184,7 +184,7 @@ def test_usage_is_what_the_records_say(steps):
 
 
 @pytest.mark.parametrize("delay", [{"DELAY": "5"}, {"TIMER_DELAY_SEC": "60"}])
-def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
+def test_deferred_messages_for_one_topic_leave_others_their_share(store, delay):
     clock = ManualClock()
     engine = make_engine(store, clock, reserved_hours=0, max_bytes=100_000)
 
@@ -206,8 +206,8 @@ def test_what_waits_for_one_topic_leaves_others_their_share(store, delay):
     assert accepted("mine", 1) == 1
 
 
-def test_a_message_that_is_given_back_many_times_takes_no_room_from_others(store):
-    """Whoever may read one message could clear the topics of others with its copies."""
+def test_a_message_sent_back_many_times_takes_no_space_from_others(store):
+    """A client that may read one message must not clear the topics of others with copies of it."""
     engine = make_engine(store, ManualClock(), reserved_hours=0, max_bytes=100_000)
     engine.groups.put(SubscriptionGroupConfig("g"))
     many(engine, "orders", 40)

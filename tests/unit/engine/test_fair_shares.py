@@ -1,4 +1,4 @@
-"""Places that users share."""
+"""Fair shares of slots and of work."""
 
 import collections
 
@@ -9,8 +9,8 @@ from mqguard.engine.fair_shares import FairSlots, RoundRobin
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60), st.integers(1, 8))
-def test_no_owner_has_less_than_an_even_share_for_the_sake_of_another(steps, capacity):
-    """The counts are those of a plain model, and only an owner that has more than the newcomer gives way."""
+def test_no_owner_loses_its_even_share_to_another(steps, capacity):
+    """The counts equal those of a plain model, and only an owner with more slots than the new one loses a slot."""
     places: FairSlots[int] = FairSlots(capacity)
     model: dict[str, list[int]] = collections.defaultdict(list)
     owner_of = {}

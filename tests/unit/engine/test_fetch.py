@@ -1,4 +1,4 @@
-"""Giving out messages."""
+"""Fetching messages."""
 
 import pytest
 
@@ -12,8 +12,8 @@ from tests.fixtures.engine import make_engine, read, send
 
 
 @pytest.fixture
-def engine(clock):
-    made = make_engine(clock=clock)
+def engine(store, clock):
+    made = make_engine(store, clock)
     made.topics.put(TopicConfig("orders", 2, 2))
     made.group_commit.commit()
     return made
@@ -25,9 +25,9 @@ def filled(engine, clock, count, size=1):
         send(engine, b"%d" % n + b"x" * size, pairs={"TAGS": f"T{n % 3}"})
 
 
-def trimmed(engine, low):
-    queue = engine._store.queue("orders", 0)
-    engine._store.stage_trim(queue, low)
+def trimmed(engine, store, low):
+    queue = store.queue("orders", 0)
+    store.stage_trim(queue, low)
     engine.group_commit.commit()
 
 
@@ -48,24 +48,24 @@ def trimmed(engine, low):
         (10, 10, 10, FetchStatus.OFFSET_OVERFLOW_ONE, 10),
     ],
 )
-def test_every_offset_has_its_answer(engine, clock, count, low, offset, status, next_offset):
+def test_each_offset_has_its_status(engine, store, clock, count, low, offset, status, next_offset):
     filled(engine, clock, count)
     if low:
-        trimmed(engine, low)
+        trimmed(engine, store, low)
     found = engine.fetch("orders", 0, offset, 32, 0)
     assert (found.status, found.next_offset) == (status, next_offset)
     assert (found.min_offset, found.max_offset) == (low, count)
     assert bool(found.records) is (status is FetchStatus.FOUND)
 
 
-def test_at_most_as_many_messages_as_wished_and_never_more_than_32(engine, clock):
+def test_a_fetch_has_at_most_32_messages_and_no_more_than_requested(engine, clock):
     filled(engine, clock, 100)
     for wished, given in ((1, 1), (5, 5), (32, 32), (1000, 32), (0, 32), (-1, 32)):
         found = engine.fetch("orders", 0, 3, wished, 0)
         assert (len(found.records), found.next_offset) == (given, 3 + given)
 
 
-def test_at_most_256_kib_but_one_message_whatever_its_size(engine, clock):
+def test_a_fetch_has_at_most_256_kib_or_one_larger_message(engine, clock):
     filled(engine, clock, 40, size=20_000)
     found = engine.fetch("orders", 0, 0, 32, 0)
     assert sum(map(len, found.records)) <= 256 * 1024
@@ -76,14 +76,14 @@ def test_at_most_256_kib_but_one_message_whatever_its_size(engine, clock):
     assert len(engine.fetch("orders", 1, 0, 32, 0).records) == 1
 
 
-def test_messages_that_fill_the_room_exactly_are_given(engine, clock):
+def test_messages_of_exactly_the_maximum_size_are_fetched(engine, clock):
     filled(engine, clock, 3, size=100)
     sizes = [len(data) for data in engine.fetch("orders", 0, 0, 32, 0).records]
     assert len(engine.fetch("orders", 0, 0, 32, sum(sizes)).records) == 3
     assert len(engine.fetch("orders", 0, 0, 32, sum(sizes) - 1).records) == 2
 
 
-def test_tags_let_through_only_what_has_them(engine, clock):
+def test_tags_filter_messages(engine, clock):
     filled(engine, clock, 30)
     tags = frozenset({tags_code_of("T0"), tags_code_of("T2")})
     found = engine.fetch("orders", 0, 0, 32, 0, tags)
@@ -91,18 +91,18 @@ def test_tags_let_through_only_what_has_them(engine, clock):
     assert found.next_offset == 30
     found = engine.fetch("orders", 0, 0, 5, 0, tags)
     assert len(found.records) == 5
-    # The next offset stands before the message that no longer fitted, not behind it.
+    # The next offset is that of the first message that did not fit.
     assert found.next_offset == 8
     assert engine.fetch("orders", 0, 8, 1, 0, tags).next_offset == 9
 
 
-def test_when_no_tag_matches_the_next_offset_moves_on(engine, clock):
+def test_the_next_offset_advances_if_no_tag_matches(engine, clock):
     filled(engine, clock, 30)
     found = engine.fetch("orders", 0, 0, 32, 0, frozenset({tags_code_of("other")}))
     assert (found.status, found.records, found.next_offset) == (FetchStatus.NO_MATCHED_MESSAGE, [], 30)
 
 
-def test_a_walk_with_any_tags_and_sizes_sees_every_match_once(engine, clock):
+def test_repeated_fetches_return_every_match_once(engine, clock):
     filled(engine, clock, 300, size=100)
     for tags in (None, frozenset({tags_code_of("T1")}), frozenset({tags_code_of("T1"), tags_code_of("T2")})):
         for wished, room in ((1, 0), (7, 0), (32, 500), (32, 0)):
@@ -116,7 +116,7 @@ def test_a_walk_with_any_tags_and_sizes_sees_every_match_once(engine, clock):
             assert len(seen) == len(set(seen)) == 100 * len(codes)
 
 
-def test_what_can_not_be_read(engine):
+def test_unreadable_topics_and_unknown_queues_are_errors(engine):
     with pytest.raises(NoSuchTopic):
         engine.fetch("unknown", 0, 0, 32, 0)
     for queue_id in (-1, 2):
@@ -127,8 +127,7 @@ def test_what_can_not_be_read(engine):
         engine.fetch("orders", 0, 0, 32, 0)
 
 
-def test_damage_is_an_error_and_never_a_silent_gap(engine, clock, monkeypatch):
-    store = engine._store
+def test_damage_is_an_error_and_never_a_gap(engine, clock, monkeypatch, store):
     filled(engine, clock, 5)
     monkeypatch.setattr(store, "entries", lambda *_: [])
     with pytest.raises(StoreDown, match="no message at offset 2"):
@@ -150,7 +149,7 @@ def test_damage_is_an_error_and_never_a_silent_gap(engine, clock, monkeypatch):
             ask()
 
 
-def test_offsets_by_time(engine, clock):
+def test_offsets_by_time(engine, store, clock):
     filled(engine, clock, 10)
     assert engine.min_offset("orders", 0) == 0
     assert engine.max_offset("orders", 0) == 10
@@ -165,13 +164,13 @@ def test_offsets_by_time(engine, clock):
     ):
         assert engine.offset_at("orders", 0, time) == lower, time
         assert engine.offset_at("orders", 0, time, upper=True) == upper, time
-    trimmed(engine, 4)
+    trimmed(engine, store, 4)
     assert engine.offset_at("orders", 0, 0) == engine.min_offset("orders", 0) == 4
     assert engine.earliest_store_time("orders", 0) == START_MS + 40
     assert engine.last_store_time("orders", 0) == START_MS + 90
 
 
-def test_of_messages_stored_at_once_the_first_and_the_last_are_found(engine, clock):
+def test_the_first_and_the_last_of_messages_with_one_time_are_found(engine, clock):
     for step in range(3):
         clock.now = START_MS + step
         for _ in range(4):
@@ -180,13 +179,13 @@ def test_of_messages_stored_at_once_the_first_and_the_last_are_found(engine, clo
     assert engine.offset_at("orders", 0, START_MS + 1, upper=True) == 7
 
 
-def test_an_empty_queue_has_offsets_and_times_too(engine, clock):
+def test_an_empty_queue_has_offsets_and_times_too(engine, store, clock):
     assert (engine.min_offset("orders", 1), engine.max_offset("orders", 1)) == (0, 0)
     assert engine.offset_at("orders", 1, START_MS) == 0
     assert engine.earliest_store_time("orders", 1) == -1
     assert engine.last_store_time("orders", 1) == 0
     filled(engine, clock, 3)
-    trimmed(engine, 3)
+    trimmed(engine, store, 3)
     assert engine.offset_at("orders", 0, START_MS) == 3
     assert engine.earliest_store_time("orders", 0) == -1
     with pytest.raises(NoSuchQueue):
@@ -200,12 +199,12 @@ def test_queues_of_a_shrunken_topic_can_still_be_read_up_to_the_larger_number(en
     assert len(read(engine, queue_id=1)) == 1
 
 
-def test_the_time_of_a_message_is_known_without_reading_it(engine, clock, monkeypatch):
+def test_the_time_of_a_message_is_returned_without_reading_its_record(engine, clock, monkeypatch, store):
     for _ in range(2):
         clock.now += 100
         send(engine)
-    monkeypatch.setattr(engine._store, "records", None)
-    monkeypatch.setattr(engine._store, "record", None)
+    monkeypatch.setattr(store, "records", None)
+    monkeypatch.setattr(store, "record", None)
     assert [engine.time_of("orders", 0, offset) for offset in (-1, 0, 1, 2)] == [0, clock.now - 100, clock.now, 0]
     assert engine.time_of("orders", 1, 0) == 0
     with pytest.raises(NoSuchQueue):

@@ -13,7 +13,7 @@ def test_the_groups_of_the_tools_always_exist(engine):
     assert not engine.group_commit.pending
 
 
-def test_a_consumer_makes_its_group_and_retry_topic(engine):
+def test_a_consumer_creates_its_group_and_retry_topic(engine):
     assert engine.groups.get("g") is None
     assert engine.groups.with_retry_topic("g") == SubscriptionGroupConfig("g")
     assert engine.groups.get("g") == SubscriptionGroupConfig("g")
@@ -29,7 +29,7 @@ def test_a_group_without_retry_queues_gets_no_retry_topic(engine):
     assert engine.topics.get("%RETRY%g") is None
 
 
-def test_a_group_is_not_made_where_that_is_forbidden():
+def test_a_missing_group_is_an_error_if_consuming_creates_none():
     engine = make_engine(auto_create_group=False)
     with pytest.raises(NoSuchGroup, match=r"\[g\] does not exist"):
         engine.groups.find("g")
@@ -80,7 +80,7 @@ def test_deleting_a_group_keeps_or_cleans_its_offsets(engine):
     assert not engine.groups.delete("h", clean_offsets=True)
 
 
-def test_a_failed_commit_takes_a_new_group_back():
+def test_a_failed_commit_reverts_a_new_group():
     store = MemoryMessageStore(room=10)
     engine = make_engine(store)
     engine.groups.with_retry_topic("g")

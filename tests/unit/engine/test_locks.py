@@ -9,7 +9,7 @@ C1, C2, C3 = ("alice", "c1"), ("alice", "c2"), ("bob", "c1")
 Q0, Q1 = ("orders", "broker-a", 0), ("orders", "broker-a", 1)
 
 
-def test_a_queue_has_one_owner():
+def test_a_queue_is_locked_by_one_client():
     locks = Locks()
     assert locks.lock("g", C1, [Q0, Q1], 0) == [Q0, Q1]
     assert locks.lock("g", C2, [Q0, Q1], 1) == []
@@ -76,7 +76,7 @@ def test_a_user_with_many_locks_leaves_others_their_share():
 
 
 class LocksAgainstModel(RuleBasedStateMachine):
-    """The table against a plain dictionary of (group, queue) -> (owner, time)."""
+    """Locks compared with a plain dictionary of (group, queue) -> (holder, time)."""
 
     def __init__(self):
         super().__init__()

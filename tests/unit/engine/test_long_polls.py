@@ -1,4 +1,6 @@
-"""Requests that wait for messages."""
+"""Pulls that wait for messages."""
+
+import tracemalloc
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -11,7 +13,7 @@ def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, ch
     return PendingPull(topic, queue_id, offset, tags, deadline, channel, owner, what)
 
 
-def test_an_arrival_wakes_those_who_wait_for_it():
+def test_an_arrival_returns_the_pulls_that_wait_for_it():
     waiting: LongPolls[str] = LongPolls()
     waiting.suspend(waiter("here"))
     waiting.suspend(waiter("other queue", queue_id=1))
@@ -22,14 +24,14 @@ def test_an_arrival_wakes_those_who_wait_for_it():
     assert len(waiting) == 3
 
 
-def test_tags_are_respected():
+def test_an_arrival_returns_only_pulls_with_matching_tags():
     waiting: LongPolls[str] = LongPolls()
     waiting.suspend(waiter("tagged", tags=frozenset({7})))
     assert waiting.arrived("t", 0, 6, {8}) == []
     assert [w.request for w in waiting.arrived("t", 0, 7, {7})] == ["tagged"]
 
 
-def test_time_runs_out_in_order():
+def test_pulls_time_out_in_order_of_their_deadlines():
     waiting: LongPolls[str] = LongPolls()
     waiting.suspend(waiter("late", deadline=200))
     waiting.suspend(waiter("soon", deadline=100))
@@ -38,7 +40,7 @@ def test_time_runs_out_in_order():
     assert len(waiting) == 0
 
 
-def test_a_closed_connection_waits_no_more():
+def test_pulls_of_a_closed_connection_are_dropped():
     waiting: LongPolls[str] = LongPolls()
     waiting.suspend(waiter("a", channel="gone"))
     waiting.suspend(waiter("b", channel="stays"))
@@ -47,7 +49,7 @@ def test_a_closed_connection_waits_no_more():
     assert waiting.leave("gone") == 0
 
 
-def test_it_is_bounded():
+def test_the_number_of_pulls_is_bounded():
     waiting: LongPolls[str] = LongPolls(capacity=2)
     assert waiting.suspend(waiter("a", channel="a"))
     assert waiting.suspend(waiter("b", channel="b"))
@@ -60,7 +62,7 @@ def test_it_is_bounded():
     assert waiting.count("t", 0) == 1
 
 
-def test_one_connection_does_not_take_the_places_of_all():
+def test_one_connection_cannot_take_all_slots():
     waiting: LongPolls[int] = LongPolls(capacity=80)
     assert [waiting.suspend(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
     assert waiting.suspend(waiter(99, channel="other"))
@@ -68,7 +70,7 @@ def test_one_connection_does_not_take_the_places_of_all():
     assert waiting.suspend(waiter(100, channel="greedy"))
 
 
-def test_requests_are_taken_out_a_piece_at_a_time():
+def test_a_call_returns_at_most_as_many_pulls_as_its_limit():
     waiting: LongPolls[int] = LongPolls()
     for number in range(5):
         waiting.suspend(waiter(number, deadline=number))
@@ -77,7 +79,7 @@ def test_requests_are_taken_out_a_piece_at_a_time():
     assert [w.request for w in waiting.arrived("t", 0, 6, {0}, limit=2)] == [4]
 
 
-def test_requests_that_every_message_must_be_compared_with_are_bounded(monkeypatch):
+def test_the_number_of_pulls_with_tags_on_a_queue_is_bounded(monkeypatch):
     monkeypatch.setattr(waiting_module, "MAX_FILTERING", 3)
     waiting: LongPolls[int] = LongPolls()
     tagged = [waiting.suspend(waiter(number, tags=frozenset({7}))) for number in range(4)]
@@ -86,17 +88,27 @@ def test_requests_that_every_message_must_be_compared_with_are_bounded(monkeypat
     assert waiting.suspend(waiter(9, queue_id=1, tags=frozenset({7})))
 
 
-def test_the_heap_does_not_grow_with_what_has_been_answered():
+def test_pulls_that_were_satisfied_take_no_memory_until_their_deadlines():
     waiting: LongPolls[int] = LongPolls()
-    for number in range(1000):
-        waiting.suspend(waiter(number, deadline=1_000_000))
-        waiting.arrived("t", 0, 6, {0})
-        waiting.expired(number)
-    assert len(waiting._heap) <= 65
+
+    def satisfy(count):
+        for number in range(count):
+            waiting.suspend(waiter(number, deadline=1_000_000))
+            waiting.arrived("t", 0, 6, {0})
+            waiting.expired(number)
+
+    satisfy(1_000)
+    tracemalloc.start()
+    try:
+        satisfy(20_000)
+        current, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert current < 200_000
 
 
 class WaitingAgainstModel(RuleBasedStateMachine):
-    """The indexes against a plain list."""
+    """Pending pulls compared with a plain list."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Finding single messages."""
+"""Lookup of single messages."""
 
 import pytest
 
@@ -28,17 +28,17 @@ def test_each_key_and_the_unique_id_find_the_message(engine):
     assert engine.query("orders", "", 10, *FOR_EVER) == []
 
 
-def test_nothing_of_another_topic_is_ever_given(engine, monkeypatch):
+def test_messages_of_other_topics_are_never_returned(engine, monkeypatch, store):
     send(engine, b"secret", topic="secrets", pairs={"KEYS": "k"})
     assert engine.query("orders", "k", 10, *FOR_EVER) == []
-    # … not even where the hashes of two topics' keys are the same.
-    monkeypatch.setattr(engine._store, "find", lambda *_: [0])
+    # That is also true if the keys of two topics have the same hash.
+    monkeypatch.setattr(store, "find", lambda *_: [0])
     assert engine.query("orders", "k", 10, *FOR_EVER) == []
     assert bodies(engine.query("secrets", "k", 10, *FOR_EVER)) == [b"secret"]
     assert engine.query("secrets", "other", 10, *FOR_EVER) == []
 
 
-def test_the_window_and_the_number_are_kept(engine, clock):
+def test_a_query_returns_messages_of_its_period_up_to_its_maximum(engine, clock):
     for n in range(100):
         clock.now = START_MS + n
         send(engine, b"%d" % n, pairs={"KEYS": "k"})
@@ -60,7 +60,7 @@ def test_a_message_is_found_by_its_physical_offset_only(engine):
         assert engine.topic_of(physical) is None
 
 
-def test_messages_of_a_deleted_topic_are_not_shown_again(engine):
+def test_messages_of_a_deleted_topic_are_not_returned(engine):
     send(engine, b"old", pairs={"KEYS": "k", "UNIQ_KEY": "U"})
     engine.topics.delete("orders")
     engine.group_commit.commit()
@@ -71,28 +71,28 @@ def test_messages_of_a_deleted_topic_are_not_shown_again(engine):
     assert engine.query("orders", "U", 10, *FOR_EVER, unique=True) == []
 
 
-def test_messages_that_a_queue_has_let_go_are_not_shown_again(engine):
+def test_messages_deleted_from_a_queue_are_not_returned(engine, store):
     send(engine, b"old", pairs={"KEYS": "k"})
     send(engine, b"new", pairs={"KEYS": "k"})
-    engine._store.stage_trim(engine._store.queue("orders", 0), 1)
+    store.stage_trim(store.queue("orders", 0), 1)
     engine.group_commit.commit()
     assert engine.record_at(0) is None
     assert bodies(engine.query("orders", "k", 10, *FOR_EVER)) == [b"new"]
 
 
-def test_a_store_that_can_not_be_read_is_an_error(engine, monkeypatch):
+def test_a_store_that_cannot_be_read_is_an_error(engine, monkeypatch, store):
     def broken(*_):
         raise StoreFailed("can not be read")
 
-    monkeypatch.setattr(engine._store, "find", broken)
-    monkeypatch.setattr(engine._store, "record", broken)
+    monkeypatch.setattr(store, "find", broken)
+    monkeypatch.setattr(store, "record", broken)
     with pytest.raises(StoreDown):
         engine.query("orders", "k", 10, *FOR_EVER)
     with pytest.raises(StoreDown):
         engine.record_at(0)
 
 
-def test_keys_have_hashes_and_there_is_an_end_to_them():
+def test_a_bounded_number_of_keys_has_hashes():
     assert key_hashes("t", None, None) == ()
     assert key_hashes("t", "U", None) == (key_hash("t", "U"),)
     assert key_hashes("t", "U", " a  b a ") == (key_hash("t", "a"), key_hash("t", "b"), key_hash("t", "U"))
@@ -101,7 +101,7 @@ def test_keys_have_hashes_and_there_is_an_end_to_them():
     assert key_hash("t", "a") != key_hash("u", "a")
 
 
-def test_no_more_is_found_than_fits_a_frame(engine, monkeypatch):
+def test_a_query_returns_no_more_than_fits_into_a_frame(engine, monkeypatch):
     for n in range(5):
         send(engine, b"%d" % n + bytes(1000), pairs={"KEYS": "k"})
     monkeypatch.setattr(lookup, "MAX_FOUND_BYTES", 4_000)
@@ -110,15 +110,15 @@ def test_no_more_is_found_than_fits_a_frame(engine, monkeypatch):
     assert [found[:1] for found in bodies(engine.query("orders", "k", 64, *FOR_EVER))] == [b"4"]
 
 
-def test_what_collides_is_not_looked_at_without_end(engine, monkeypatch):
+def test_a_query_reads_a_bounded_number_of_records_with_colliding_keys(engine, store, monkeypatch):
     send(engine, b"old" + bytes(1000), pairs={"KEYS": "k"})
     for _ in range(5):
         send(engine, bytes(1000), pairs={"KEYS": "other"})
     collision = key_hash("orders", "other")
     monkeypatch.setattr(lookup, "key_hash", lambda topic, key: collision)
-    looked_at = []
-    live = engine._lookup._live
-    monkeypatch.setattr(engine._lookup, "_live", lambda place: looked_at.append(place) or live(place))
-    monkeypatch.setattr(lookup, "_CANDIDATE_BYTES", 2_000)
+    reads = []
+    record = store.record
+    monkeypatch.setattr(store, "record", lambda offset: reads.append(offset) or record(offset))
+    monkeypatch.setattr(lookup, "MAX_CANDIDATE_BYTES", 2_000)
     assert bodies(engine.query("orders", "k", 64, *FOR_EVER)) == []
-    assert len(looked_at) == 2
+    assert len(reads) == 2

@@ -1,4 +1,4 @@
-"""What is done from time to time."""
+"""Periodic maintenance of the store."""
 
 import pytest
 
@@ -9,15 +9,14 @@ from tests.fixtures.engine import RecordingCompletion, make_engine, message, rea
 
 
 @pytest.mark.parametrize("step", ["space", "sweep", "first_physical"])
-def test_one_step_that_fails_does_not_keep_the_others_from_theirs(clock, monkeypatch, step):
-    engine = make_engine(clock=clock)
+def test_a_failing_step_does_not_stop_the_others(engine, store, clock, monkeypatch, step):
     send(engine, pairs={"DELAY": "1"}, queue_id=0)
     send(engine, pairs={"TIMER_DELAY_SEC": "1"}, queue_id=1)
 
     def broken(*_):
         raise StoreFailed(f"no {step}")
 
-    monkeypatch.setattr(engine._store, step, broken)
+    monkeypatch.setattr(store, step, broken)
     clock.now += 20_000
     engine.tick()
     assert engine.group_commit.commit()
@@ -29,7 +28,7 @@ def test_one_step_that_fails_does_not_keep_the_others_from_theirs(clock, monkeyp
     assert engine.trouble is None
 
 
-def test_while_the_store_is_down_nothing_else_is_tried_and_all_goes_on_afterwards(clock):
+def test_maintenance_stops_while_the_store_is_down_and_continues_afterwards(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock)
     send(engine, pairs={"DELAY": "1"}, queue_id=0)
@@ -50,7 +49,7 @@ def test_while_the_store_is_down_nothing_else_is_tried_and_all_goes_on_afterward
     assert len(read(engine)) == 1
 
 
-def test_what_was_staged_before_the_recovery_is_answered_as_failed(clock):
+def test_changes_staged_before_the_recovery_fail(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock)
     store.failure = "cable pulled"

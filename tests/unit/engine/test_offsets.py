@@ -44,13 +44,13 @@ def test_committing_the_same_offset_again_writes_nothing(engine):
         ("g", "", 0, 0),
     ],
 )
-def test_what_could_not_be_read_again_is_refused(engine, group, topic, queue_id, offset):
+def test_names_that_could_not_be_stored_are_rejected(engine, group, topic, queue_id, offset):
     with pytest.raises(ConfigIllegal):
         engine.offsets.set(group, topic, queue_id, offset)
     assert not engine.group_commit.pending
 
 
-def test_removing(engine, store):
+def test_offsets_are_removed_by_group_and_by_topic(engine, store):
     for group in ("g", "h"):
         for topic in ("t", "u"):
             engine.offsets.set(group, topic, 0, 1)
@@ -65,7 +65,7 @@ def test_removing(engine, store):
     assert engine.offsets.pulled("h", "t", 0) == 9
 
 
-def test_a_failed_commit_takes_everything_back(engine, store):
+def test_a_failed_commit_reverts_all_offsets(engine, store):
     engine.offsets.set("g", "t", 0, 5)
     engine.offsets.set("g", "u", 0, 5)
     engine.group_commit.commit()
@@ -83,7 +83,7 @@ def test_a_failed_commit_takes_everything_back(engine, store):
     assert engine.offsets.everything() == before
 
 
-def test_what_was_pulled_is_not_what_was_consumed(engine, store):
+def test_pulled_offsets_are_not_committed_offsets(engine, store):
     assert engine.offsets.pulled("g", "t", 0) is None
     engine.offsets.set_pulled("g", "t", 0, 9)
     assert engine.offsets.pulled("g", "t", 0) == 9

@@ -1,4 +1,4 @@
-"""Taking in messages."""
+"""Sending messages."""
 
 import math
 import zlib
@@ -32,7 +32,7 @@ def engine():
     return made
 
 
-def test_a_message_is_stored_as_it_came_with_the_brokers_properties(engine):
+def test_a_message_is_stored_unchanged_with_the_properties_of_the_broker(engine):
     sent = send(
         engine,
         b"hello",
@@ -74,14 +74,14 @@ def test_hosts_may_be_ipv6(engine):
     assert len(sent.message_id) == 56
 
 
-def test_a_client_can_not_lie_about_addresses_in_the_system_flag(engine):
+def test_address_bits_of_the_system_flag_are_ignored(engine):
     send(engine, sys_flag=0x30, born_ip="10.0.0.1")
     (stored,) = read(engine)
     assert stored.sys_flag == 0
     assert stored.born_address == bytes([10, 0, 0, 1])
 
 
-def test_a_message_without_unique_id_gets_one_of_its_own(engine):
+def test_a_message_without_a_unique_id_gets_one(engine):
     sent = [send(engine) for _ in range(300)]
     assert len({one.unique_id for one in sent}) == 300
     assert all(len(one.unique_id) == 32 for one in sent)
@@ -89,7 +89,7 @@ def test_a_message_without_unique_id_gets_one_of_its_own(engine):
 
 
 @pytest.mark.parametrize("name", ["MSG_REGION", "TRACE_ON", "CLUSTER", "POP_CK"])
-def test_what_only_the_broker_writes_is_dropped_when_a_client_sends_it(engine, name):
+def test_properties_of_the_broker_are_dropped_from_a_clients_message(engine, name):
     send(engine, pairs={name: "forged", "mine": "kept"})
     (stored,) = read(engine)
     found = pairs_of(stored)
@@ -98,13 +98,13 @@ def test_what_only_the_broker_writes_is_dropped_when_a_client_sends_it(engine, n
     assert stored.properties.count(name.encode() + b"\x01") <= 1
 
 
-def test_properties_without_closing_mark_do_not_swallow_the_brokers(engine):
+def test_properties_without_a_closing_mark_are_separated_from_those_of_the_broker(engine):
     engine.send(message().__class__("orders", b"x", properties="a\x01b", queue_id=0))
     engine.group_commit.commit()
     assert pairs_of(read(engine)[0])["a"] == "b"
 
 
-def test_nothing_is_seen_before_the_commit(engine):
+def test_messages_are_visible_after_the_commit_only(engine):
     engine.send(message())
     assert engine.max_offset("orders", 0) == 0
     assert engine.fetch("orders", 0, 0, 32, 0).status is FetchStatus.NO_MESSAGE_IN_QUEUE
@@ -117,7 +117,7 @@ def test_the_broker_chooses_a_queue_when_the_client_does_not(engine):
     assert {chosen.count(queue_id) for queue_id in range(4)} == {10}
 
 
-def test_a_missing_topic_is_made_after_the_template(engine):
+def test_a_missing_topic_is_created_from_the_template(engine):
     send(engine, topic="new", default_queues=3)
     assert engine.topics.get("new") == TopicConfig("new", 3, 3)
     send(engine, topic="wide", default_queues=100)
@@ -134,7 +134,7 @@ def test_a_missing_topic_is_made_after_the_template(engine):
         ({}, {"topic": "%DLQ%g"}),
     ],
 )
-def test_a_missing_topic_is_not_made_unless_all_allow_it(settings, fields):
+def test_a_missing_topic_is_created_only_if_all_settings_allow_it(settings, fields):
     engine = make_engine(**settings)
     with pytest.raises(NoSuchTopic, match="not exist"):
         engine.send(message(**{"topic": "new", **fields}))
@@ -153,18 +153,18 @@ def test_a_missing_topic_is_not_made_unless_all_allow_it(settings, fields):
         "OFFSET_MOVED_EVENT",
     ],
 )
-def test_the_brokers_own_topics_take_nothing_from_clients(engine, topic):
+def test_clients_cannot_write_to_the_topics_of_the_broker(engine, topic):
     with pytest.raises(NotWritable, match="is forbidden"):
         engine.send(message(topic=topic))
 
 
 @pytest.mark.parametrize("topic", ["BenchmarkTest", "RMQ_SYS_TRACE_TOPIC", "C1_REPLY_TOPIC", "TBW102"])
-def test_topics_for_tools_take_messages(engine, topic):
+def test_clients_can_write_to_topics_for_tools(engine, topic):
     send(engine, topic=topic)
     assert len(read(engine, topic)) == 1
 
 
-def test_the_topics_permission_counts(engine):
+def test_a_topic_without_write_permission_rejects_messages(engine):
     engine.topics.put(TopicConfig("orders", 4, 4, perm=4))
     with pytest.raises(NotWritable):
         engine.send(message())
@@ -193,7 +193,7 @@ def test_the_topics_permission_counts(engine):
         ({"topic": "%RETRY%unknown"}, NoSuchGroup, "not exist"),
     ],
 )
-def test_bad_messages_are_refused_and_leave_nothing(engine, fields, error, words):
+def test_illegal_messages_are_rejected_and_change_nothing(engine, fields, error, words):
     with pytest.raises(error, match=words):
         engine.send(message(**fields))
     engine.group_commit.commit()
@@ -242,7 +242,7 @@ def test_a_batch_becomes_single_messages(engine):
         (encode_batch([BatchMessage(b"a"), BatchMessage(b"b", b"a\x01" + b"x" * 32700)]), {}, "too long"),
     ],
 )
-def test_a_bad_batch_is_refused_whole(engine, body, fields, words):
+def test_an_illegal_batch_is_rejected_as_a_whole(engine, body, fields, words):
     engine.groups.with_retry_topic("g")
     with pytest.raises((MessageIllegal, NotSupported), match=words):
         begin_batch(engine, body, **fields).advance(math.inf)
@@ -258,7 +258,7 @@ class TestRetryTopics:
         made.group_commit.commit()
         return made
 
-    def test_the_retry_topic_of_a_group_is_made_when_needed(self, engine):
+    def test_the_retry_topic_of_a_group_is_created_when_needed(self, engine):
         send(engine, topic="%RETRY%g", may_create=False, queue_id=1)
         assert engine.topics.get("%RETRY%g") == TopicConfig("%RETRY%g", 2, 2)
 
@@ -282,20 +282,20 @@ class TestRetryTopics:
         assert ("DELAY" in pairs_of(stored)) is not dead
         assert sent.queue_id == (0 if dead else 2)
 
-    def test_what_a_group_that_consumes_in_order_sends_back_is_dead(self, engine):
+    def test_a_message_sent_back_by_a_group_that_consumes_in_order_is_a_dead_letter(self, engine):
         send(engine, topic="%RETRY%g", pairs={"DELAY": "3"}, reconsume_times=1, in_order=True)
         (stored,) = read(engine, "%DLQ%g")
         assert "DELAY" not in pairs_of(stored)
         assert read(engine, "SCHEDULE_TOPIC_XXXX", 2) == []
 
-    def test_a_group_that_vanished_takes_no_more(self, engine):
+    def test_a_deleted_group_takes_no_messages(self, engine):
         send(engine, topic="%RETRY%g")
         engine.groups.delete("g")
         with pytest.raises(NoSuchGroup):
             engine.send(message(topic="%RETRY%g"))
 
 
-def test_a_nearly_full_disk_refuses_before_it_is_full():
+def test_messages_are_rejected_before_the_disk_is_full():
     clock = ManualClock()
     store = MemoryMessageStore(room=100_000)
     engine = make_engine(store, clock, max_disk_ratio=0.5)
@@ -309,7 +309,7 @@ def test_a_nearly_full_disk_refuses_before_it_is_full():
     send(engine)
 
 
-def test_a_failed_store_refuses_until_it_has_recovered():
+def test_messages_are_rejected_until_a_failed_store_has_recovered():
     clock = ManualClock()
     store = MemoryMessageStore(room=1000)
     engine = make_engine(store, clock)
@@ -332,17 +332,17 @@ def test_a_failed_store_refuses_until_it_has_recovered():
 
 
 def test_store_times_never_fall():
-    clock = ManualClock()
-    engine = make_engine(clock=clock)
+    clock, store = ManualClock(), MemoryMessageStore()
+    engine = make_engine(store, clock)
     send(engine)
     clock.now -= 5000
     send(engine)
     assert [one.store_timestamp for one in read(engine)] == [START_MS, START_MS]
-    again = make_engine(engine._store, ManualClock(START_MS - 3000))
+    again = make_engine(store, ManualClock(START_MS - 3000))
     send(again)
     assert read(again)[-1].store_timestamp == START_MS
-    # … but a clock that once was years ahead does not hold them there.
-    later = make_engine(engine._store, ManualClock(START_MS - 10_000_000))
+    # If a clock was far ahead once, later messages do not keep its time.
+    later = make_engine(store, ManualClock(START_MS - 10_000_000))
     send(later)
     assert read(later)[-1].store_timestamp == START_MS - 10_000_000
 
@@ -354,8 +354,8 @@ def test_the_checksum_is_that_of_the_body(engine):
 
 
 @pytest.mark.parametrize("delay", [{"DELAY": "18"}, {"TIMER_DELAY_SEC": "80000"}, {"TIMER_DELAY_MS": "900"}])
-def test_traces_do_not_wait(delay):
-    """Who has no rights may send them, and would fill the room for what waits."""
+def test_traces_cannot_be_deferred(delay):
+    """Users without grants may send traces, and deferred ones would use the space of deferred messages."""
     engine = make_engine(trace_topic="traces")
     send(engine, topic="traces")
     with pytest.raises(MessageIllegal, match="trace topic `traces`"):

@@ -1,4 +1,4 @@
-"""Deleting old messages."""
+"""Deletion of messages by age."""
 
 from mqguard.engine.fetch import FetchStatus
 from mqguard.model.topic import TopicConfig
@@ -24,7 +24,7 @@ def test_messages_are_deleted_by_age(store, clock):
         clock.now = START_MS + n * HOUR // 2
         send(engine, b"%d" % n, queue_id=n % 3, pairs={"KEYS": "k"})
     run(engine, clock)
-    # The last was stored at 5:30, so that all from 3:30 on remain: numbers 8 … 11 (7 is older by the ticks).
+    # The last was stored at 5:30, so all from 3:30 on remain: numbers 8 to 11. Number 7 is older by the ticks.
     assert [engine.min_offset("orders", queue_id) for queue_id in range(3)] == [3, 3, 2]
     assert [one.body for queue_id in range(3) for one in read(engine, queue_id=queue_id, offset=3)] == [
         b"9",
@@ -37,7 +37,7 @@ def test_messages_are_deleted_by_age(store, clock):
     assert store.first_physical() == read(engine, queue_id=2, offset=2)[0].physical_offset
 
 
-def test_everything_may_be_too_old(store, clock):
+def test_all_messages_can_be_too_old(store, clock):
     engine = make_engine(store, clock, reserved_hours=1)
     for _ in range(3):
         send(engine)
@@ -73,7 +73,7 @@ def test_without_limits_nothing_is_deleted(store, clock):
     assert len(read(engine)) == 1
 
 
-def test_messages_that_wait_are_never_deleted(store, clock):
+def test_waiting_messages_are_never_deleted(store, clock):
     engine = make_engine(store, clock, reserved_hours=1, max_bytes=2000)
     send(engine, b"old")
     send(engine, b"waits", pairs={"DELAY": "18"})
@@ -86,7 +86,7 @@ def test_messages_that_wait_are_never_deleted(store, clock):
     assert read(engine, offset=engine.max_offset("orders", 0) - 1)[0].body == b"waits"
 
 
-def test_many_queues_are_done_in_steps(store, clock):
+def test_a_round_over_many_queues_takes_several_steps(store, clock):
     engine = make_engine(store, clock, reserved_hours=1)
     engine.topics.put(TopicConfig("wide", 300, 300))
     for queue_id in range(300):
@@ -103,7 +103,7 @@ def test_many_queues_are_done_in_steps(store, clock):
     assert store.first_physical() is None
 
 
-def test_a_failed_commit_starts_the_round_anew(clock):
+def test_a_failed_commit_restarts_the_round(clock):
     store = MemoryMessageStore()
     engine = make_engine(store, clock, reserved_hours=1)
     engine.topics.put(TopicConfig("wide", 300, 300))

@@ -1,4 +1,4 @@
-"""Messages that consumers give back."""
+"""Messages that consumers send back."""
 
 import math
 
@@ -24,7 +24,7 @@ def back(engine, physical, **fields):
     assert engine.group_commit.commit()
 
 
-def test_a_message_comes_again_by_the_retry_topic(engine, clock):
+def test_a_message_is_delivered_again_by_the_retry_topic(engine, clock):
     (first,) = read(engine)
     back(engine, first.physical_offset)
     ticked(engine, clock, 9_900)
@@ -40,7 +40,7 @@ def test_a_message_comes_again_by_the_retry_topic(engine, clock):
     assert not {"DELAY", "REAL_TOPIC", "REAL_QID"} & pairs.keys()
 
 
-def test_each_time_it_takes_longer_until_it_is_dead(engine, clock):
+def test_each_redelivery_waits_longer_until_the_message_is_a_dead_letter(engine, clock):
     (message,) = read(engine)
     back(engine, message.physical_offset)
     ticked(engine, clock, 10_100)
@@ -74,7 +74,7 @@ def test_each_time_it_takes_longer_until_it_is_dead(engine, clock):
         ({"max_reconsume_times": 1}, ("SCHEDULE_TOPIC_XXXX", 2)),
     ],
 )
-def test_the_consumer_says_how_long_and_how_often(engine, fields, place):
+def test_the_consumer_chooses_the_delay_and_the_number_of_redeliveries(engine, fields, place):
     back(engine, 0, **fields)
     assert len(read(engine, *place)) == 1
 
@@ -87,7 +87,7 @@ def test_retries_spread_over_the_queues_of_the_retry_topic(engine, clock):
     assert [len(read(engine, "%RETRY%g", queue_id)) for queue_id in range(3)] == [3, 3, 3]
 
 
-def test_what_can_not_be_given_back(engine):
+def test_unknown_groups_and_messages_are_errors(engine):
     with pytest.raises(NoSuchGroup):
         engine.send_back(SendBack("unknown", 0))
     for physical in (1, 10_000, -5):
@@ -98,20 +98,20 @@ def test_what_can_not_be_given_back(engine):
         back(engine, 0)
 
 
-def test_a_group_without_retry_queues_keeps_nothing(engine):
+def test_nothing_is_stored_for_a_group_without_retry_queues(engine):
     engine.groups.put(SubscriptionGroupConfig("g", retry_queues=0))
     back(engine, 0)
     assert engine.topics.get("%RETRY%g") is None
 
 
-def test_a_message_of_a_deleted_topic_can_not_be_given_back(engine):
+def test_a_message_of_a_deleted_topic_cannot_be_sent_back(engine):
     engine.topics.delete("orders")
     engine.group_commit.commit()
     with pytest.raises(NoSuchMessage):
         back(engine, 0)
 
 
-def test_a_message_that_claims_to_have_failed_as_often_as_can_be_said_is_given_back_too(engine):
+def test_a_message_with_the_largest_reconsume_count_is_sent_back_too(engine):
     send(engine, b"tired", queue_id=1, reconsume_times=(1 << 31) - 1)
     (tired,) = read(engine, queue_id=1)
     back(engine, tired.physical_offset)
@@ -119,8 +119,8 @@ def test_a_message_that_claims_to_have_failed_as_often_as_can_be_said_is_given_b
     assert (dead.body, dead.reconsume_times) == (b"tired", (1 << 31) - 1)
 
 
-def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_message(engine, clock):
-    """Consumers take a copy for a message of the topic in RETRY_TOPIC."""
+def test_the_sender_of_a_message_cannot_choose_the_origin_of_its_copies(engine, clock):
+    """Consumers treat a copy as a message of the topic in RETRY_TOPIC."""
     forged = {
         "RETRY_TOPIC": "payments",
         "ORIGIN_MESSAGE_ID": "1",
@@ -139,7 +139,7 @@ def test_what_a_copy_says_of_its_origin_is_not_chosen_by_the_sender_of_the_messa
     assert "REAL_TOPIC" not in pairs
 
 
-def test_a_batch_says_nothing_of_an_origin(engine):
+def test_messages_of_a_batch_have_no_origin_properties(engine):
     parts = [BatchMessage(b"x", b"RETRY_TOPIC\x01payments\x02KEYS\x01k\x02")]
     begin_batch(engine, encode_batch(parts)).advance(math.inf)
     engine.group_commit.commit()
@@ -148,8 +148,8 @@ def test_a_batch_says_nothing_of_an_origin(engine):
     assert pairs["KEYS"] == "k"
 
 
-def test_a_copy_that_a_client_sends_names_its_origin_once_and_in_one_property(engine):
-    """A right is needed on the topic in RETRY_TOPIC, of two the last; all other words about the origin are dropped."""
+def test_a_copy_sent_by_a_client_has_one_origin_property(engine):
+    """The guard checks the topic in RETRY_TOPIC, the last one of two. All other origin properties are dropped."""
     engine.topics.ensure("%RETRY%g")
     engine.topics.ensure("%DLQ%g")
     pairs = [

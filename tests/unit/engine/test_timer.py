@@ -29,7 +29,7 @@ DAYS_3 = 3 * 24 * 3600 * 1000
         ({"TIMER_DELIVER_MS": str(START_MS + DAYS_3)}, DAYS_3),
     ],
 )
-def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
+def test_a_message_is_delivered_at_its_time(engine, clock, pairs, ms):
     sent = send(engine, b"later", pairs={**pairs, "TAGS": "T", "UNIQ_KEY": "U"}, queue_id=3)
     assert engine.record_at(int(sent.message_id[-16:], 16)) is not None
     clock.now += ms - 60
@@ -46,7 +46,7 @@ def test_a_message_comes_at_its_time(engine, clock, pairs, ms):
 @pytest.mark.parametrize(
     "pairs", [{"TIMER_DELAY_SEC": "0"}, {"TIMER_DELIVER_MS": str(START_MS)}, {"TIMER_DELIVER_MS": "1"}]
 )
-def test_a_time_that_has_passed_is_at_once(engine, pairs):
+def test_a_message_for_a_past_time_is_delivered_at_once(engine, pairs):
     send(engine, pairs=pairs)
     assert len(read(engine)) == 1
 
@@ -61,7 +61,7 @@ def test_a_time_that_has_passed_is_at_once(engine, pairs):
         ({"TIMER_DELIVER_MS": str(START_MS + DAYS_3 + 1)}, "max delay"),
     ],
 )
-def test_other_times_are_refused(engine, pairs, words):
+def test_illegal_times_are_rejected(engine, pairs, words):
     with pytest.raises(MessageIllegal, match=words):
         engine.send(message(pairs=pairs))
 
@@ -73,13 +73,13 @@ def test_a_delay_level_wins_over_a_time(engine, clock):
     assert "TIMER_DELAY_SEC" not in pairs_of(found)
 
 
-def test_of_two_times_the_delay_counts(engine, clock):
+def test_a_delay_wins_over_a_time(engine, clock):
     send(engine, pairs={"TIMER_DELIVER_MS": str(clock.now + 60_000), "TIMER_DELAY_SEC": "1"})
     ticked(engine, clock, 1_100)
     assert len(read(engine)) == 1
 
 
-def test_messages_come_in_order_of_their_times_not_of_their_sending(engine, clock):
+def test_messages_are_delivered_in_order_of_their_times(engine, clock):
     for seconds in (5, 1, 3, 2, 4):
         send(engine, b"%d" % seconds, pairs={"TIMER_DELAY_SEC": str(seconds)})
     ticked(engine, clock, 6_000)
@@ -94,7 +94,7 @@ def test_a_sooner_message_does_not_wait_for_a_later_one(engine, clock):
     assert [one.body for one in read(engine)] == [b"sooner"]
 
 
-def test_two_ticks_in_one_turn_deliver_once(engine, clock):
+def test_two_ticks_before_a_commit_deliver_once(engine, clock):
     send(engine, pairs={"TIMER_DELAY_SEC": "1"})
     clock.now += 2_000
     engine.tick()
@@ -105,7 +105,7 @@ def test_two_ticks_in_one_turn_deliver_once(engine, clock):
     assert engine.max_offset("orders", 0) == 1
 
 
-def test_more_than_fit_in_a_tick_come_by_the_next(engine, clock):
+def test_messages_beyond_the_maximum_of_a_tick_are_delivered_by_the_next(engine, clock):
     for _ in range(1_500):
         engine.send(message(pairs={"TIMER_DELAY_SEC": "1"}))
     engine.group_commit.commit()
@@ -114,7 +114,7 @@ def test_more_than_fit_in_a_tick_come_by_the_next(engine, clock):
 
 
 def test_a_tick_delivers_a_bounded_number_of_bytes(engine, clock):
-    """Large messages that are due at once must not hold up all others."""
+    """Large messages that are due at once must not delay all others."""
     for _ in range(6):
         engine.send(message(body=b"x" * 700_000, pairs={"TIMER_DELAY_SEC": "1"}))
     engine.group_commit.commit()
@@ -128,7 +128,7 @@ def test_a_tick_delivers_a_bounded_number_of_bytes(engine, clock):
     assert counts == [1, 2, 3, 4, 5, 6, 6]
 
 
-def test_waiting_survives_a_restart_and_the_deletion_of_old_messages(tmp_path, clock):
+def test_waiting_messages_survive_a_restart_and_the_deletion_of_old_messages(tmp_path, clock):
     store = RocksMessageStore(tmp_path)
     engine = make_engine(store, clock, reserved_hours=1)
     send(engine, b"waits", pairs={"TIMER_DELAY_SEC": str(48 * 3600)})
@@ -162,7 +162,7 @@ def test_a_failed_commit_delivers_later_and_once(clock):
     assert engine.max_offset("orders", 0) == 1
 
 
-def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
+def test_a_deleted_topic_does_not_delay_other_messages(engine, clock):
     send(engine, topic="gone", pairs={"TIMER_DELAY_SEC": "1"})
     send(engine, pairs={"TIMER_DELAY_SEC": "1"})
     engine.topics.delete("gone")
@@ -172,8 +172,8 @@ def test_a_topic_that_is_gone_does_not_hold_up_the_others(engine, clock):
     assert len(read(engine)) == 1
 
 
-def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
-    engine._store.stage_value(Table.TIMERS, (clock.now + 500).to_bytes(8, "big") + bytes(8), b"no record")
+def test_a_damaged_message_does_not_delay_other_messages(engine, clock, store):
+    store.stage_value(Table.TIMERS, (clock.now + 500).to_bytes(8, "big") + bytes(8), b"no record")
     engine.group_commit.commit()
     send(engine, b"sound", pairs={"TIMER_DELAY_SEC": "1"}, queue_id=1)
     ticked(engine, clock, 1_100)
@@ -181,13 +181,13 @@ def test_a_damaged_message_does_not_hold_up_the_others(engine, clock):
     assert [one.body for one in read(engine, queue_id=1)] == [b"sound"]
 
 
-def test_a_batch_can_not_wait(engine):
+def test_a_batch_cannot_be_deferred(engine):
     parts = [BatchMessage(b"a"), BatchMessage(b"b", properties.text_of({"TIMER_DELAY_SEC": "5"}).encode())]
     with pytest.raises(MessageIllegal, match="delayed"):
         begin_batch(engine, encode_batch(parts)).advance(math.inf)
 
 
-def test_a_message_given_back_does_not_wait_for_its_old_time(engine, clock):
+def test_a_message_sent_back_does_not_wait_for_its_old_time(engine, clock):
     engine.groups.put(SubscriptionGroupConfig("g"))
     send(engine, pairs={"TIMER_DELAY_SEC": "1"})
     ticked(engine, clock, 1_100)

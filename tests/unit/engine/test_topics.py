@@ -10,11 +10,11 @@ from tests.fixtures.engine import make_engine, message, read, send
 
 
 @pytest.fixture
-def engine():
-    return make_engine(cluster="C1", broker="b1")
+def engine(store):
+    return make_engine(store, cluster="C1", broker="b1")
 
 
-def test_the_topics_that_always_exist(engine):
+def test_built_in_topics_exist_at_the_start(engine):
     found = {topic.name: topic for topic in engine.topics.all()}
     assert found["TBW102"] == TopicConfig("TBW102", 8, 8, perm=7)
     assert found["SCHEDULE_TOPIC_XXXX"].read_queues == 18
@@ -52,7 +52,7 @@ def test_topics_survive_a_restart_with_their_version():
     assert again.topics.data_version.counter == 3
 
 
-def test_putting_the_same_again_changes_nothing(engine):
+def test_an_unchanged_topic_is_not_written_again(engine):
     engine.topics.put(TopicConfig("orders"))
     engine.group_commit.commit()
     version = engine.topics.data_version
@@ -83,12 +83,12 @@ def test_illegal_topics_are_refused(engine, config, words):
 
 
 @pytest.mark.parametrize("topic", ["TBW102", "SCHEDULE_TOPIC_XXXX", "b1", "RMQ_SYS_TRACE_TOPIC", "rmq_sys_x"])
-def test_system_topics_can_not_be_deleted(engine, topic):
+def test_system_topics_cannot_be_deleted(engine, topic):
     with pytest.raises(ConfigIllegal, match="system topic"):
         engine.topics.delete(topic)
 
 
-def test_a_deleted_topic_is_gone_and_a_new_one_starts_clean(engine):
+def test_a_topic_that_is_created_again_has_no_messages_and_offsets(engine, store):
     for n in range(10):
         send(engine, b"%d" % n, queue_id=n % 2)
     engine.offsets.set("g", "orders", 0, 5)
@@ -111,19 +111,27 @@ def test_a_deleted_topic_is_gone_and_a_new_one_starts_clean(engine):
         engine.group_commit.commit()
     assert [one.body for one in read(engine)] == [b"new"]
     assert len(read(engine, "kept")) == 1
-    assert len(engine._store._records) == 2, "what the deleted topic held is swept away"
+    assert record_count(store) == 2, "the records of the deleted topic are removed"
 
 
-def test_deleting_what_a_removed_queue_held(engine):
+def record_count(store):
+    """Return the number of all records in a store."""
+    count, offset = 0, 0
+    while (found := store.next_record(offset)) is not None:
+        count, offset = count + 1, found[0] + 1
+    return count
+
+
+def test_messages_of_a_removed_queue_are_deleted_with_its_topic(engine, store):
     engine.topics.put(TopicConfig("orders", 4, 4))
     send(engine, queue_id=3)
     engine.topics.put(TopicConfig("orders", 1, 1))
     engine.topics.delete("orders")
     engine.group_commit.commit()
-    assert [queue for queue in engine._store.queues() if queue.topic == "orders"] == []
+    assert [queue for queue in store.queues() if queue.topic == "orders"] == []
 
 
-def test_listeners_hear_of_changes_once_they_are_stored():
+def test_listeners_are_called_once_changes_are_stored():
     store = MemoryMessageStore()
     engine = make_engine(store)
     heard = []
@@ -137,7 +145,7 @@ def test_listeners_hear_of_changes_once_they_are_stored():
     assert heard == ["orders", "orders"]
 
 
-def test_a_failed_commit_takes_changes_back():
+def test_a_failed_commit_reverts_changes_of_topics():
     store = MemoryMessageStore()
     engine = make_engine(store)
     heard = []
