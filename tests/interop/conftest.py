@@ -15,6 +15,7 @@ from tests.fixtures.access import ADMIN
 from tests.fixtures.server import Server, environment
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
+from tests.interop.outsiders import OUTSIDERS, Outsider
 from tests.interop.toolchain import JAVA_CLIENTS, go_driver, java_driver
 
 
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @dataclass
-class Client:
+class DrivenClient:
     """A user of an official client at one server."""
 
     driver: Driver
@@ -46,9 +47,9 @@ class Client:
         assert answer["ok"], answer
         return answer
 
-    def as_(self, user: User | None) -> Client:
+    def as_(self, user: User | None) -> DrivenClient:
         """Return the same client with other credentials, or none."""
-        return Client(self.driver, self.server, user)
+        return DrivenClient(self.driver, self.server, user)
 
     def mqadmin(self, *words: str) -> Mqadmin:
         """Run the real mqadmin with this user's `conf/tools.yml`."""
@@ -177,21 +178,27 @@ def namesrv(server: Server, connections: Connections) -> Wire:
 
 
 @pytest.fixture(params=[pytest.param(v, marks=pytest.mark.xdist_group(f"java-{v}")) for v in JAVA_CLIENTS])
-def java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> Client:
+def java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> DrivenClient:
     """Return the Super user at the module's server, with each official Java client."""
-    return Client(drivers.get(request.param), server)
+    return DrivenClient(drivers.get(request.param), server)
 
 
 @pytest.fixture
-def java5(drivers: Drivers, server: Server) -> Client:
+def java5(drivers: Drivers, server: Server) -> DrivenClient:
     """Return the Super user at the module's server with the official Java client 5.5.0, which has mqadmin."""
-    return Client(drivers.get("5.5.0"), server)
+    return DrivenClient(drivers.get("5.5.0"), server)
 
 
 @pytest.fixture
-def go(drivers: Drivers, server: Server) -> Client:
+def go(drivers: Drivers, server: Server) -> DrivenClient:
     """Return the Super user at the module's server with the official Go client."""
-    return Client(drivers.get("go"), server)
+    return DrivenClient(drivers.get("go"), server)
+
+
+@pytest.fixture(params=list(OUTSIDERS))
+def outsider(request: pytest.FixtureRequest) -> Outsider:
+    """Return each user that must be refused."""
+    return OUTSIDERS[request.param]
 
 
 @pytest.fixture

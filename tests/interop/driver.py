@@ -93,3 +93,13 @@ class Driver:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def bodies(answer: dict[str, Any]) -> list[str]:
+    """Return the bodies of the messages in an answer."""
+    return [message["body"] for message in answer["messages"]]
+
+
+def expected(body: str, count: int) -> list[str]:
+    """Return the bodies that the step `send` gives to that many messages."""
+    return [f"{body}-{number}" for number in range(count)]

@@ -9,19 +9,19 @@ import pytest
 
 from tests.fixtures.command import run_as
 from tests.fixtures.wire import User
-from tests.interop.conftest import Client
+from tests.interop.conftest import DrivenClient
 
 pytestmark = pytest.mark.xdist_group("java-5.5.0")
 
 
-def steps_of(client: Client) -> list[dict[str, object]]:
+def steps_of(client: DrivenClient) -> list[dict[str, object]]:
     """Run the demo at the server of a client, and return its steps; the demo cleans up at its end."""
     ended = run_as(client.server)("demo", "--json")
     assert ended.code == 0, ended.err
     return ended.lines
 
 
-def test_each_printed_command_does_its_step(java5: Client) -> None:
+def test_each_printed_command_does_its_step(java5: DrivenClient) -> None:
     users: dict[str, User] = {}
     for step in steps_of(java5):
         what, outcome = str(step["description"]), str(step["outcome"])

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,21 +14,14 @@ from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
-from tests.interop.conftest import Client, Connections, Drivers
-from tests.interop.test_java_refusals import NO_PERMISSION, OUTSIDERS, Outsider
+from tests.interop.conftest import Connections, DrivenClient, Drivers
+from tests.interop.driver import bodies, expected
+from tests.interop.outsiders import NO_PERMISSION, Outsider
 
 pytestmark = pytest.mark.xdist_group("go")
 
 Name = Callable[[str], str]
 ALICE = User("alice", "alice-secret")
-
-
-def bodies(answer: dict[str, Any]) -> list[str]:
-    return [message["body"] for message in answer["messages"]]
-
-
-def expected(body: str, count: int) -> list[str]:
-    return [f"{body}-{i}" for i in range(count)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +48,7 @@ def users(server: Server, connections: Connections) -> None:
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
-def test_every_way_of_sending_arrives_once(go: Client, admin: Wire, name: Name, mode: str) -> None:
+def test_every_way_of_sending_arrives_once(go: DrivenClient, admin: Wire, name: Name, mode: str) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -73,7 +65,7 @@ def test_every_way_of_sending_arrives_once(go: Client, admin: Wire, name: Name, 
         assert {m["msgId"] for m in messages} == {r["msgId"] for r in sent["results"]}
 
 
-def test_ordered_messages_are_consumed_in_order(go: Client, admin: Wire, name: Name) -> None:
+def test_ordered_messages_are_consumed_in_order(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=2)
 
@@ -88,7 +80,7 @@ def test_ordered_messages_are_consumed_in_order(go: Client, admin: Wire, name: N
         assert numbers == sorted(numbers)
 
 
-def test_delayed_messages_are_never_delivered_early(go: Client, admin: Wire, name: Name) -> None:
+def test_delayed_messages_are_never_delivered_early(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -101,7 +93,7 @@ def test_delayed_messages_are_never_delivered_early(go: Client, admin: Wire, nam
     assert all(950 <= m["stored"] - m["born"] <= 4000 for m in messages)
 
 
-def test_a_broadcast_reaches_every_consumer_of_the_group(go: Client, admin: Wire, name: Name) -> None:
+def test_a_broadcast_reaches_every_consumer_of_the_group(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -113,7 +105,7 @@ def test_a_broadcast_reaches_every_consumer_of_the_group(go: Client, admin: Wire
         go.do("stop", handle=handle)
 
 
-def test_a_tag_filter_delivers_only_its_tags(go: Client, admin: Wire, name: Name) -> None:
+def test_a_tag_filter_delivers_only_its_tags(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -127,7 +119,7 @@ def test_a_tag_filter_delivers_only_its_tags(go: Client, admin: Wire, name: Name
 
 
 def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
-    go: Client, admin: Wire, namesrv: Wire, name: Name
+    go: DrivenClient, admin: Wire, namesrv: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
@@ -156,7 +148,7 @@ def await_route(namesrv: Wire, topic: str, seconds: float = 10) -> None:
     )
 
 
-def test_a_group_continues_at_its_offset(go: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -168,7 +160,7 @@ def test_a_group_continues_at_its_offset(go: Client, admin: Wire, name: Name) ->
         assert Counter(bodies(messages)) == Counter(expected(round_, 5))
 
 
-def test_two_consumers_of_a_group_share_the_queues(go: Client, admin: Wire, name: Name) -> None:
+def test_two_consumers_of_a_group_share_the_queues(go: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=4)
     for handle in ("r1", "r2"):
@@ -190,7 +182,9 @@ def test_two_consumers_of_a_group_share_the_queues(go: Client, admin: Wire, name
     assert set(seen) == set(every)  # A rebalance may deliver a message twice, but loses none.
 
 
-def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(go: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(
+    go: DrivenClient, admin: Wire, name: Name
+) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     go.do("send", topic=topic, count=5, body="before")
@@ -209,7 +203,7 @@ def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(go: Clien
     assert Counter(bodies(messages)) == Counter(expected("after", 5))
 
 
-def test_a_user_with_the_permissions_is_allowed(go: Client) -> None:
+def test_a_user_with_the_permissions_is_allowed(go: DrivenClient) -> None:
     alice = go.as_(ALICE)
 
     alice.do("send", topic="orders", body="admitted")
@@ -218,13 +212,8 @@ def test_a_user_with_the_permissions_is_allowed(go: Client) -> None:
     alice.do("stop", handle="alice")
 
 
-@pytest.fixture(params=list(OUTSIDERS))
-def outsider(request: pytest.FixtureRequest) -> Outsider:
-    return OUTSIDERS[request.param]
-
-
 @pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
-def test_sending_is_refused(go: Client, admin: Wire, outsider: Outsider, mode: str) -> None:
+def test_sending_is_refused(go: DrivenClient, admin: Wire, outsider: Outsider, mode: str) -> None:
     before = read_all(admin, "orders", "watch", 0)
     answer = go.as_(outsider.user).call("send", topic="orders", body="intruder", mode=mode)
     assert read_all(admin, "orders", "watch", 0) == before
@@ -240,7 +229,7 @@ def test_sending_is_refused(go: Client, admin: Wire, outsider: Outsider, mode: s
         assert re.match(outsider.remark, failures[0]["remark"]), answer
 
 
-def test_consuming_is_refused(go: Client, outsider: Outsider) -> None:
+def test_consuming_is_refused(go: DrivenClient, outsider: Outsider) -> None:
     go.do("send", topic="orders", body="for others")
     client = go.as_(outsider.user)
 
@@ -250,13 +239,13 @@ def test_consuming_is_refused(go: Client, outsider: Outsider) -> None:
         client.do("stop", handle="outsider")
 
 
-def test_administration_is_refused(go: Client, namesrv: Wire, outsider: Outsider) -> None:
+def test_administration_is_refused(go: DrivenClient, namesrv: Wire, outsider: Outsider) -> None:
     go.as_(outsider.user).call("createTopic", topic="forbidden", broker=go.server.broker)
 
     assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
 
 
-def test_the_administrator_creates_a_topic(go: Client, name: Name) -> None:
+def test_the_administrator_creates_a_topic(go: DrivenClient, name: Name) -> None:
     topic = name("made")
 
     go.do("createTopic", topic=topic, broker=go.server.broker)
@@ -273,7 +262,7 @@ def test_a_pull_consumer_that_never_signs_for_routes_is_served_if_routes_need_no
         create_topic(admin, "orders", 1)
         create_user(admin, ALICE.name, ALICE.secret)
         grant(admin, ALICE.name, entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
-        alice = Client(drivers.get("go"), server, ALICE)
+        alice = DrivenClient(drivers.get("go"), server, ALICE)
         alice.do("send", topic="orders", body="pulled")
         pull = {"topic": "orders", "group": "orders_group", "broker": server.broker_name}
         assert bodies(alice.do("pull", **pull)) == ["pulled-0"]

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.fixtures.access import create_topic, create_user, entry, grant
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import User, Wire
-from tests.interop.conftest import Client
+from tests.interop.conftest import DrivenClient
+from tests.interop.driver import bodies, expected
 
 Name = Callable[[str], str]
 
 
-def bodies(answer: dict[str, Any]) -> list[str]:
-    return [message["body"] for message in answer["messages"]]
-
-
-def expected(body: str, count: int) -> list[str]:
-    return [f"{body}-{i}" for i in range(count)]
-
-
 @pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
-def test_every_way_of_sending_arrives_once(java: Client, admin: Wire, name: Name, mode: str) -> None:
+def test_every_way_of_sending_arrives_once(java: DrivenClient, admin: Wire, name: Name, mode: str) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -43,7 +35,7 @@ def test_every_way_of_sending_arrives_once(java: Client, admin: Wire, name: Name
         assert {(m["queue"], m["offset"]) for m in messages} == {(r["queue"], r["offset"]) for r in sent["results"]}
 
 
-def test_large_and_compressed_messages_arrive_complete(java: Client, admin: Wire, name: Name) -> None:
+def test_large_and_compressed_messages_arrive_complete(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -55,7 +47,7 @@ def test_large_and_compressed_messages_arrive_complete(java: Client, admin: Wire
     assert message["body"] == "big-0" + "x" * (1_000_000 - len("big-0"))
 
 
-def test_an_oversized_message_is_refused_with_its_reason(java: Client, admin: Wire, name: Name) -> None:
+def test_an_oversized_message_is_refused_with_its_reason(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic)
 
@@ -73,7 +65,7 @@ def test_an_oversized_message_is_refused_with_its_reason(java: Client, admin: Wi
     assert answer["remark"]
 
 
-def test_ordered_messages_are_consumed_in_order(java: Client, admin: Wire, name: Name) -> None:
+def test_ordered_messages_are_consumed_in_order(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=2)
 
@@ -88,7 +80,7 @@ def test_ordered_messages_are_consumed_in_order(java: Client, admin: Wire, name:
 
 
 def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_next(
-    java: Client, admin: Wire, name: Name
+    java: DrivenClient, admin: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=1)
@@ -103,7 +95,7 @@ def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_n
 
 @pytest.mark.parametrize(("level", "delay"), [(1, 1000), (2, 5000)])
 def test_delayed_messages_are_never_delivered_early(
-    java: Client, admin: Wire, name: Name, level: int, delay: int
+    java: DrivenClient, admin: Wire, name: Name, level: int, delay: int
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
@@ -120,7 +112,7 @@ def test_delayed_messages_are_never_delivered_early(
         assert message["topic"] == topic
 
 
-def test_a_broadcast_reaches_every_consumer_of_the_group(java: Client, admin: Wire, name: Name) -> None:
+def test_a_broadcast_reaches_every_consumer_of_the_group(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -132,7 +124,9 @@ def test_a_broadcast_reaches_every_consumer_of_the_group(java: Client, admin: Wi
         java.do("stop", handle=handle)
 
 
-def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(java: Client, admin: Wire, name: Name) -> None:
+def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
+    java: DrivenClient, admin: Wire, name: Name
+) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -151,7 +145,7 @@ def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(java: Cl
     assert (dead["body"], dead["tag"], dead["key"]) == ("poison-0", "T", "K")
 
 
-def test_a_message_that_fails_once_is_consumed_on_its_retry(java: Client, admin: Wire, name: Name) -> None:
+def test_a_message_that_fails_once_is_consumed_on_its_retry(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -164,7 +158,7 @@ def test_a_message_that_fails_once_is_consumed_on_its_retry(java: Client, admin:
     assert sorted(m["reconsumed"] for m in messages) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_tag_filter_delivers_only_its_tags(java: Client, admin: Wire, name: Name) -> None:
+def test_a_tag_filter_delivers_only_its_tags(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
@@ -177,7 +171,7 @@ def test_a_tag_filter_delivers_only_its_tags(java: Client, admin: Wire, name: Na
     assert Counter(bodies({"messages": messages})) == Counter(expected("A", 3) + expected("C", 3))
 
 
-def test_lite_pull_continues_at_its_committed_offset(java: Client, admin: Wire, name: Name) -> None:
+def test_lite_pull_continues_at_its_committed_offset(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=2)
 
@@ -187,7 +181,7 @@ def test_lite_pull_continues_at_its_committed_offset(java: Client, admin: Wire, 
     assert Counter(bodies(java.do("litePull", topic=topic, group=group, count=5))) == Counter(expected("second", 5))
 
 
-def test_a_plain_pull_sees_offsets_and_messages(java: Client, admin: Wire, name: Name) -> None:
+def test_a_plain_pull_sees_offsets_and_messages(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic, queues=1)
     java.do("send", topic=topic, count=5, body="p")
@@ -198,7 +192,7 @@ def test_a_plain_pull_sees_offsets_and_messages(java: Client, admin: Wire, name:
     assert bodies(pulled) == expected("p", 5)[2:]
 
 
-def test_offsets_are_found_by_time(java: Client, admin: Wire, name: Name) -> None:
+def test_offsets_are_found_by_time(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic, queues=1)
     java.do("send", topic=topic, count=3, body="early")
@@ -211,7 +205,7 @@ def test_offsets_are_found_by_time(java: Client, admin: Wire, name: Name) -> Non
     assert after["at"] == 3
 
 
-def test_a_message_is_found_by_id_and_by_key(java: Client, admin: Wire, name: Name) -> None:
+def test_a_message_is_found_by_id_and_by_key(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic)
     (sent,) = java.do("send", topic=topic, key="findme", body="f")["results"]
@@ -222,7 +216,7 @@ def test_a_message_is_found_by_id_and_by_key(java: Client, admin: Wire, name: Na
         assert [(m["body"], m["queue"], m["offset"]) for m in found] == [("f-0", sent["queue"], sent["offset"])], asked
 
 
-def test_a_send_creates_a_new_topic(java: Client, name: Name) -> None:
+def test_a_send_creates_a_new_topic(java: DrivenClient, name: Name) -> None:
     topic, group = name("fresh"), name("group")
 
     java.do("send", topic=topic, count=3, body="n")
@@ -233,7 +227,7 @@ def test_a_send_creates_a_new_topic(java: Client, name: Name) -> None:
     assert Counter(bodies(messages)) == Counter(expected("n", 3))
 
 
-def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, name: Name) -> None:
+def test_two_consumers_of_a_group_share_the_queues(java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=4)
 
@@ -257,7 +251,9 @@ def test_two_consumers_of_a_group_share_the_queues(java: Client, admin: Wire, na
     java.do("stop", handle="r1")
 
 
-def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
+def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(
+    java: DrivenClient, admin: Wire, name: Name
+) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     java.do("send", topic=topic, count=8, body="before")
@@ -276,7 +272,9 @@ def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(java: Cli
     assert Counter(bodies(messages)) == Counter(expected("after", 8))
 
 
-def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: Client, admin: Wire, name: Name) -> None:
+def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(
+    java: DrivenClient, admin: Wire, name: Name
+) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
     java.do("consume", handle="c", topic=topic, group=group)
@@ -296,7 +294,7 @@ def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(java: C
     assert "after-0" in bodies(messages)
 
 
-def test_another_client_reads_what_this_one_sent(java: Client, go: Client, admin: Wire, name: Name) -> None:
+def test_another_client_reads_what_this_one_sent(java: DrivenClient, go: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic)
     java.do("send", topic=topic, count=4, body="java")
@@ -311,7 +309,7 @@ def test_another_client_reads_what_this_one_sent(java: Client, go: Client, admin
         client.do("stop", handle="x")
 
 
-def test_a_request_is_answered_by_a_user_who_may_read_it(java: Client, admin: Wire, name: Name) -> None:
+def test_a_request_is_answered_by_a_user_who_may_read_it(java: DrivenClient, admin: Wire, name: Name) -> None:
     """The responder needs no permission on the reply topic."""
     topic, group, asker, responder = name("topic"), name("group"), name("asker"), name("responder")
     create_topic(admin, topic)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -13,50 +12,14 @@ import pytest
 from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant, read_all, send_fields
 from tests.fixtures.server import Server
 from tests.fixtures.wire import HEARTBEAT, LIST_ACLS, LIST_USERS, PULL, ROUTE, SEND, User, Wire
-from tests.interop.conftest import Client, Connections
+from tests.interop.conftest import Connections, DrivenClient
+from tests.interop.outsiders import NO_PERMISSION, WRONG, Outsider
 
 ORDERS, GROUP = "orders", "orders_group"
-NO_PERMISSION = 16
 NO_ROUTE = 10005
 """The client's own code if the name server gives it no route."""
 
 ALICE = User("alice", "alice-secret")
-
-
-@dataclasses.dataclass(frozen=True)
-class Outsider:
-    """A user who is denied, and the message with the reason.
-
-    Attributes:
-        user: The credentials, right or wrong.
-        remark: The message of the server.
-        stranger: True if the credentials are invalid. Then the name server gives no route, and the client reports only
-            that. Others get the route of new topics and the message of the broker.
-    """
-
-    user: User | None
-    remark: str
-    stranger: bool = False
-
-
-WRONG = r"(check signature failed|Authentication failed\. Please verify the credentials and try again)\."
-"""Messages for invalid credentials; the second is that of a name that failed often from the same address."""
-
-OUTSIDERS = {
-    "no credentials": Outsider(None, r"username cannot be null\.", stranger=True),
-    "unknown user": Outsider(User("nobody", "secret"), WRONG + r"|User:nobody is not found\.", stranger=True),
-    "wrong secret": Outsider(User("walter", "wrong"), WRONG, stranger=True),
-    "disabled": Outsider(User("dora", "dora-secret"), r"User:dora is disabled\.", stranger=True),
-    "no policy": Outsider(
-        User("paul", "paul-secret"), r"User:paul has no permission to access \w+:\w+ from .*, no matched policies\."
-    ),
-    "denied under a wider allow": Outsider(
-        User("dan", "dan-secret"), r"User:dan has no permission to access \w+:\w+ from .*, the decision is deny\."
-    ),
-    "wrong address": Outsider(
-        User("wanda", "wanda-secret"), r"User:wanda has no permission to access \w+:\w+ from .*, no matched policies\."
-    ),
-}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,11 +47,6 @@ def users(server: Server, connections: Connections) -> None:
     )
 
 
-@pytest.fixture(params=list(OUTSIDERS))
-def outsider(request: pytest.FixtureRequest) -> Outsider:
-    return OUTSIDERS[request.param]
-
-
 @pytest.fixture
 def nothing_changes(admin: Wire) -> Iterator[None]:
     """Check that the topic has the same messages before and after the test."""
@@ -103,7 +61,9 @@ def assert_refused(answer: dict[str, Any], remark: str) -> None:
     assert "secret" not in answer["remark"]
 
 
-def invoke(client: Client, code: int, ext: dict[str, str] | None = None, body: str | None = None) -> dict[str, Any]:
+def invoke(
+    client: DrivenClient, code: int, ext: dict[str, str] | None = None, body: str | None = None
+) -> dict[str, Any]:
     """Send a request with the client's own transport and signing hook directly to the broker."""
     named: dict[str, Any] = {f"ext__{key}": value for key, value in (ext or {}).items()}
     return client.do("invoke", address=client.server.broker, code=code, body=body, **named)
@@ -145,7 +105,7 @@ def pull_fields(group: str) -> dict[str, str]:
     }
 
 
-def test_a_user_with_the_permissions_is_allowed(java: Client) -> None:
+def test_a_user_with_the_permissions_is_allowed(java: DrivenClient) -> None:
     alice = java.as_(ALICE)
 
     (sent,) = alice.do("send", topic=ORDERS, body="admitted")["results"]
@@ -163,7 +123,7 @@ def test_a_user_with_the_permissions_is_allowed(java: Client) -> None:
 
 @pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
 @pytest.mark.usefixtures("nothing_changes")
-def test_sending_is_refused(java: Client, outsider: Outsider, mode: str) -> None:
+def test_sending_is_refused(java: DrivenClient, outsider: Outsider, mode: str) -> None:
     answer = java.as_(outsider.user).call("send", topic=ORDERS, body="intruder", mode=mode)
 
     failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
@@ -175,11 +135,11 @@ def test_sending_is_refused(java: Client, outsider: Outsider, mode: str) -> None
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_send_to_the_broker_itself_is_refused(java: Client, outsider: Outsider) -> None:
+def test_a_send_to_the_broker_itself_is_refused(java: DrivenClient, outsider: Outsider) -> None:
     assert_refused(invoke(java.as_(outsider.user), SEND, send_fields(ORDERS), "intruder"), outsider.remark)
 
 
-def test_pulling_is_refused(java: Client, outsider: Outsider) -> None:
+def test_pulling_is_refused(java: DrivenClient, outsider: Outsider) -> None:
     client = java.as_(outsider.user)
 
     answer = client.call("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
@@ -189,7 +149,7 @@ def test_pulling_is_refused(java: Client, outsider: Outsider) -> None:
     assert not answer["body"]
 
 
-def test_a_push_consumer_gets_nothing(java: Client, outsider: Outsider) -> None:
+def test_a_push_consumer_gets_nothing(java: DrivenClient, outsider: Outsider) -> None:
     java.do("send", topic=ORDERS, body="for others")
     client = java.as_(outsider.user)
 
@@ -200,7 +160,7 @@ def test_a_push_consumer_gets_nothing(java: Client, outsider: Outsider) -> None:
     assert messages == []
 
 
-def test_a_heartbeat_is_refused(java: Client, admin: Wire, outsider: Outsider) -> None:
+def test_a_heartbeat_is_refused(java: DrivenClient, admin: Wire, outsider: Outsider) -> None:
     answer = invoke(java.as_(outsider.user), HEARTBEAT, body=heartbeat(GROUP, ORDERS, "outsider@1"))
 
     assert_refused(answer, outsider.remark)
@@ -229,7 +189,7 @@ def test_a_heartbeat_is_refused(java: Client, admin: Wire, outsider: Outsider) -
     ],
 )
 def test_administration_is_refused(
-    java: Client, admin: Wire, outsider: Outsider, code: int, ext: dict[str, str], body: str | None
+    java: DrivenClient, admin: Wire, outsider: Outsider, code: int, ext: dict[str, str], body: str | None
 ) -> None:
     before = state(admin)
 
@@ -246,7 +206,7 @@ def state(admin: Wire) -> tuple[object, object]:
     return [{**user, "password": ""} for user in listed], admin.call(LIST_ACLS, {}).body
 
 
-def test_creating_a_topic_is_refused(java: Client, namesrv: Wire, outsider: Outsider) -> None:
+def test_creating_a_topic_is_refused(java: DrivenClient, namesrv: Wire, outsider: Outsider) -> None:
     answer = java.as_(outsider.user).call("createTopic", topic="forbidden")
 
     if not outsider.stranger:
@@ -255,14 +215,14 @@ def test_creating_a_topic_is_refused(java: Client, namesrv: Wire, outsider: Outs
     assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
 
 
-def test_a_user_may_not_create_a_topic_by_a_send(java: Client, namesrv: Wire) -> None:
+def test_a_user_may_not_create_a_topic_by_a_send(java: DrivenClient, namesrv: Wire) -> None:
     answer = java.as_(ALICE).call("send", topic="unknown_topic", body="x")
 
     assert not answer["ok"]
     assert namesrv.call(ROUTE, {"topic": "unknown_topic"}).code == 17
 
 
-def test_a_change_is_in_force_for_the_next_request(java: Client, admin: Wire) -> None:
+def test_a_change_is_in_force_for_the_next_request(java: DrivenClient, admin: Wire) -> None:
     user = User("carl", "carl-secret")
     client = java.as_(user)
     admin.call(3003, {"username": "carl"})

@@ -13,7 +13,7 @@ from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import LIST_ACLS, LIST_USERS, User, Wire
-from tests.interop.conftest import Client, Mqadmin
+from tests.interop.conftest import DrivenClient, Mqadmin
 
 pytestmark = pytest.mark.xdist_group("java-5.5.0")
 
@@ -24,12 +24,12 @@ ACL_HEAD = ["#Subject", "#PolicyType", "#Resource", "#Actions", "#SourceIp", "#D
 
 
 @pytest.fixture
-def admin_tool(java5: Client) -> Callable[..., Mqadmin]:
+def admin_tool(java5: DrivenClient) -> Callable[..., Mqadmin]:
     """Return a function that runs mqadmin as the Super user at the module's name server."""
     return tool(java5)
 
 
-def tool(client: Client) -> Callable[..., Mqadmin]:
+def tool(client: DrivenClient) -> Callable[..., Mqadmin]:
     """Return a function that runs mqadmin as the client's user at the client's name server."""
     return lambda command, *words: client.mqadmin(command, "-n", client.server.namesrv, *words)
 
@@ -84,10 +84,10 @@ class TestUsersAndPolicies:
             create_user(wire, ADMIN.name, ADMIN.secret, "Super")
 
     @pytest.fixture
-    def run(self, java5: Client, administrator: User) -> Callable[..., Mqadmin]:
+    def run(self, java5: DrivenClient, administrator: User) -> Callable[..., Mqadmin]:
         return tool(java5.as_(administrator))
 
-    def test_the_examples_of_the_documentation(self, java5: Client, run: Callable[..., Mqadmin]) -> None:
+    def test_the_examples_of_the_documentation(self, java5: DrivenClient, run: Callable[..., Mqadmin]) -> None:
         broker = java5.server.broker
 
         succeeded(
@@ -125,7 +125,7 @@ class TestUsersAndPolicies:
         assert users(run("getUser", *CLUSTER, "-u", "rocketmq")) == []
         assert users(run("listUser", *CLUSTER, "-f", "mq")) == []
 
-    def test_the_options_by_broker(self, java5: Client, run: Callable[..., Mqadmin], name: Name) -> None:
+    def test_the_options_by_broker(self, java5: DrivenClient, run: Callable[..., Mqadmin], name: Name) -> None:
         broker, who = ("-b", java5.server.broker), name("user")
 
         run("createUser", *broker, "-u", who, "-p", "p", "-t", "Normal")
@@ -175,7 +175,7 @@ class TestUsersAndPolicies:
 
 
 def test_copy_user_creates_a_working_user_at_another_mqguard(
-    java5: Client, server: Server, admin: Wire, name: Name, tmp_path: Path
+    java5: DrivenClient, server: Server, admin: Wire, name: Name, tmp_path: Path
 ) -> None:
     user = User(name("user"), "copied-secret")
     create_user(admin, user.name, user.secret)
@@ -187,7 +187,7 @@ def test_copy_user_creates_a_working_user_at_another_mqguard(
         printed = tool(java5)("copyAcl", "-f", server.broker, "-t", other.broker, "-s", f"User:{user.name}")
         succeeded(printed, f"copy acl of User:{user.name} from {server.broker} to {other.broker} success.")
 
-        copied = Client(java5.driver, other, user)
+        copied = DrivenClient(java5.driver, other, user)
         assert copied.do("send", topic="copied", body="hello")["results"][0]["status"] == "SEND_OK"
         assert not copied.as_(User(user.name, "wrong")).call("send", topic="copied", body="no")["ok"]
 
@@ -207,14 +207,14 @@ def test_no_answer_shows_a_secret(admin_tool: Callable[..., Mqadmin], admin: Wir
 class TestTopicsAndGroups:
     """Commands of everyday administration."""
 
-    def test_the_cluster_is_listed(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
+    def test_the_cluster_is_listed(self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin]) -> None:
         printed = admin_tool("clusterList")
 
         assert printed.rows[0][:6] == ["#Cluster", "Name", "#Broker", "Name", "#BID", "#Addr"]
         assert printed.rows[1][:4] == ["DefaultCluster", java5.server.broker_name, "0", java5.server.broker]
         assert printed.rows[1][-1] == "true"
 
-    def test_the_broker_reports_its_state(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
+    def test_the_broker_reports_its_state(self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin]) -> None:
         printed = admin_tool("brokerStatus", "-b", java5.server.broker)
 
         state = dict(line.split(":", 1) for line in printed.out.splitlines() if ":" in line)
@@ -223,7 +223,7 @@ class TestTopicsAndGroups:
         assert "Exception" not in printed.err
 
     def test_a_topic_is_created_changed_and_deleted(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic, broker = name("topic"), java5.server.broker
 
@@ -248,7 +248,7 @@ class TestTopicsAndGroups:
         assert topic not in admin_tool("topicList").out.split()
 
     def test_a_group_is_created_changed_and_deleted(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic, group, broker = name("topic"), name("group"), java5.server.broker
         admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "1", "-w", "1")
@@ -281,7 +281,7 @@ class TestTopicsAndGroups:
         )
 
     def test_a_reset_by_time_moves_the_group_back(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic, group = name("topic"), name("group")
         admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "1", "-w", "1")
@@ -299,7 +299,7 @@ class TestTopicsAndGroups:
         assert sorted(m["body"] for m in messages) == [f"again-{i}" for i in range(5)]
 
     def test_a_reset_reaches_a_running_consumer(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic, group = name("topic"), name("group")
         admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "1", "-w", "1")
@@ -312,14 +312,16 @@ class TestTopicsAndGroups:
         java5.do("stop", handle="live")
         assert len(messages) == 6
 
-    def test_the_broker_configuration_shows_no_secret(self, java5: Client, admin_tool: Callable[..., Mqadmin]) -> None:
+    def test_the_broker_configuration_shows_no_secret(
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin]
+    ) -> None:
         printed = admin_tool("getBrokerConfig", "-b", java5.server.broker)
 
         assert "brokerName" in printed.out
         assert "12345678" not in printed.out
 
     def test_security_cannot_be_switched_off_over_the_wire(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin]
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin]
     ) -> None:
         printed = admin_tool(
             "updateBrokerConfig", "-b", java5.server.broker, "-k", "authenticationEnabled", "-v", "false"
@@ -334,7 +336,7 @@ class TestMessages:
     """Messages that mqadmin sends and shows."""
 
     def test_a_message_is_sent_read_and_found(
-        self, java5: Client, admin_tool: Callable[..., Mqadmin], name: Name
+        self, java5: DrivenClient, admin_tool: Callable[..., Mqadmin], name: Name
     ) -> None:
         topic = name("topic")
         admin_tool("updateTopic", *CLUSTER, "-t", topic, "-r", "1", "-w", "1")
@@ -404,7 +406,7 @@ def normal_users(server: Server) -> list[User | None]:
 
 @pytest.mark.parametrize("words", NORMAL_REFUSED, ids=lambda words: words[0])
 def test_a_normal_user_is_refused(
-    java5: Client, server: Server, normal_users: list[User], words: tuple[str, ...]
+    java5: DrivenClient, server: Server, normal_users: list[User], words: tuple[str, ...]
 ) -> None:
     with Wire(server.broker_port, ADMIN) as admin:
         before = state(admin)
@@ -432,7 +434,7 @@ def state(admin: Wire) -> tuple[object, object]:
     ],
 )
 @pytest.mark.usefixtures("normal_users")
-def test_an_unknown_user_is_refused(java5: Client, server: Server, user: User | None, why: str) -> None:
+def test_an_unknown_user_is_refused(java5: DrivenClient, server: Server, user: User | None, why: str) -> None:
     for words in (
         ("listUser", "-b", server.broker),
         ("createUser", "-b", server.broker, "-u", "intruder", "-p", "x", "-t", "Super"),
@@ -445,7 +447,9 @@ def test_an_unknown_user_is_refused(java5: Client, server: Server, user: User | 
         assert why in printed.err, (words, printed)
 
 
-def test_a_user_with_permissions_on_a_topic_administers_only_that_topic(java5: Client, admin: Wire, name: Name) -> None:
+def test_a_user_with_permissions_on_a_topic_administers_only_that_topic(
+    java5: DrivenClient, admin: Wire, name: Name
+) -> None:
     user = User(name("keeper"), "keeper-secret")
     mine, other = name("mine"), name("other")
     create_topic(admin, other, 1)

@@ -35,7 +35,7 @@ GONE = (OSError, EOFError)
 
 
 @dataclasses.dataclass
-class Sender:
+class MessageSender:
     """One connection that sends as fast as it is answered, and keeps what was acknowledged.
 
     Attributes:
@@ -174,7 +174,7 @@ def stored_policies(wire: Wire) -> dict[str, dict[str, str]]:
 
 
 def crash(
-    server: Server, senders: list[Sender], administrator: Administrator, round_: int, random_: random.Random
+    server: Server, senders: list[MessageSender], administrator: Administrator, round_: int, random_: random.Random
 ) -> None:
     """Load the server from several connections and kill it at a random moment."""
     threads = [threading.Thread(target=sender.run, args=(server.broker_port, round_)) for sender in senders]
@@ -188,7 +188,7 @@ def crash(
     assert not any(thread.is_alive() for thread in threads)
 
 
-def check(server: Server, senders: list[Sender], administrator: Administrator) -> None:
+def check(server: Server, senders: list[MessageSender], administrator: Administrator) -> None:
     """Compare the acknowledged state with that of the server."""
     assert [refusal for sender in senders for refusal in sender.refusals] == []
     assert administrator.refusals == []
@@ -241,7 +241,7 @@ def test_acknowledged_writes_survive_kill_9(tmp_path: Path, flush: str, rounds: 
     print(f"seed {seed}")  # pytest shows it when the test fails
     random_ = random.Random(seed)
     server = Server(tmp_path, settings={"flushDiskType": flush})
-    senders, administrator = [Sender(number) for number in range(SENDERS)], Administrator()
+    senders, administrator = [MessageSender(number) for number in range(SENDERS)], Administrator()
     with server:
         with Wire(server.broker_port, ADMIN) as wire:
             create_topic(wire, TOPIC, QUEUES)

@@ -18,6 +18,7 @@ RULES = {
     "owned-topic": "a retry or dead-letter topic belongs to its group",
     "foreign-retry-topic": "a retry topic that is used as a group must be the group's own",
     "retry-topic-of-pop": "it stands for the topic that was popped from as well",
+    "offsets": "Sub is enough for the offsets of a queue, as Get is",
     "lite-topic": "a lite queue belongs to its parent topic",
     "topic-of-nobody": "such a topic that names nobody is refused",
     "everybodys-messages": "topics that hold messages of all topics are read by Super users only",

@@ -19,7 +19,7 @@ from tests.interop.auth_module.rules import (
     NO_MATCH,
     OURS,
     UNKNOWN,
-    World,
+    State,
     apache_stores,
 )
 from tests.interop.auth_module.texts import TYPES
@@ -70,7 +70,7 @@ def kind_of(outcome: Any) -> str:
 
 
 def _compare(line: Json, theirs: Json, found: Counter[str]) -> None:
-    by_rules = World(line)
+    by_rules = State(line)
     for acl, stored in zip(line["acls"], theirs["acls"], strict=True):
         if (stored == "ok") != apache_stores(acl):
             raise Unexplained(f"Apache stores policies otherwise than the rules say: {_shown(stored)} {_shown(acl)}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tests.interop.auth_module.belonging import HALF_TOPIC, RETRY, Check, owned, refuse_topics_for_groups
-from tests.interop.auth_module.requests import HEARTBEAT, LOCK, UNLOCK, Asked, Field
+from tests.interop.auth_module.requests import HEARTBEAT, LOCK, UNLOCK, Field, GeneratedRequest
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ APART = {CLONE, SEND_BACK, PUSH_REPLY}
 class Named:
     """The names of one request."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: GeneratedRequest) -> None:
         line = asked.line
         self._code: int = line["code"]
         self._ext: dict[str, str] = line["ext"]

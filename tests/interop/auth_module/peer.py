@@ -30,6 +30,17 @@ class Unexplained(AssertionError):
     """An answer of Apache or mqguard that does not follow from the rules, so one of the three is wrong."""
 
 
+def compare_caller(theirs: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Check that both read the same user, address and code.
+
+    Raises:
+        Unexplained: They do not.
+    """
+    for part in ("subject", "ip", "rpc_code"):
+        if theirs[part] != mine[part]:
+            raise Unexplained(f"`{part}` is {theirs[part]!r} for Apache, and {mine[part]!r} for mqguard")
+
+
 class AuthModule:
     """The running module."""
 

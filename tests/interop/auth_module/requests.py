@@ -54,7 +54,7 @@ class Code:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class GeneratedRequest:
     """A request, and the parts that it was made of.
 
     Attributes:
@@ -84,7 +84,7 @@ def codes_of(told: list[Json]) -> list[Code]:
     return [dataclasses.replace(send, number=BATCH) if code.number == BATCH else code for code in found]
 
 
-def request(chosen: random.Random, codes: list[Code]) -> Asked:
+def request(chosen: random.Random, codes: list[Code]) -> GeneratedRequest:
     """Return a request of one of the codes, with all names well formed or with one of them missing."""
     # Codes without names are drawn less often.
     code = chosen.choice([code for code in codes if code.naming or code.number in _BODIES or chosen.random() < 0.2])
@@ -110,7 +110,7 @@ def request(chosen: random.Random, codes: list[Code]) -> Asked:
         "remote": {"ip": chosen.choice(("10.0.0.1", "::1", "2001:db8::1")), "port": 51234},
         "proxy": {"ip": "192.0.2.7", "port": "1"} if chosen.random() < 0.1 else None,
     }
-    return Asked(line, code, blanked)
+    return GeneratedRequest(line, code, blanked)
 
 
 class _Names:

@@ -53,7 +53,7 @@ class Entry:
     denies: bool
 
 
-class World:
+class State:
     """The users and policies of a scenario."""
 
     def __init__(self, line: Json) -> None:
