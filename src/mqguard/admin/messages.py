@@ -124,7 +124,7 @@ def receive(
     """
     queues = [
         _Queue(client, topic, group, place, queue_id)
-        for place in client.route(topic)
+        for place in _readable(client, topic)
         for queue_id in range(place.read_queues)
     ]
     deadline = time.monotonic() + seconds
@@ -207,17 +207,37 @@ class _Queue:
 
 
 def _writable(client: Client, topic: str) -> TopicQueues:
-    """Return a broker that has the topic, else one that creates topics."""
+    """Return a broker that has the topic, else one that creates topics.
+
+    After a denied route the send goes on, so that the broker denies and explains the send itself.
+    """
     try:
         places = client.route(topic)
     except PeerRefused as exc:
-        if exc.code != ResponseCode.TOPIC_NOT_EXIST:
+        if exc.code not in (ResponseCode.TOPIC_NOT_EXIST, ResponseCode.NO_PERMISSION):
             raise
-        places = client.route(names.TEMPLATE_TOPIC)
+        places = _any_places(client, exc)
     writable = [place for place in places if place.write_queues]
     if not writable:
         raise PeerRefused(ResponseCode.NO_PERMISSION, f"no broker accepts messages for the topic `{topic}`")
     return secrets.choice(writable)
+
+
+def _readable(client: Client, topic: str) -> list[TopicQueues]:
+    """Return the queues of a topic, or one queue of any broker if the route is denied, so that the broker explains."""
+    try:
+        return client.route(topic)
+    except PeerRefused as exc:
+        if exc.code != ResponseCode.NO_PERMISSION:
+            raise
+        return [TopicQueues(place.broker, 1, 1) for place in _any_places(client, exc)[:1]]
+
+
+def _any_places(client: Client, error: PeerRefused) -> list[TopicQueues]:
+    try:
+        return client.route(names.TEMPLATE_TOPIC)
+    except PeerRefused:
+        raise error from None
 
 
 def _plain(item: record.Record) -> bytes:

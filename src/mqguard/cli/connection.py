@@ -148,6 +148,22 @@ class Connection(NamedTuple):
         except CredentialsInvalid as error:
             warn(f"{error}; it still has the old secret of your own user `{name}`: change it by hand")
 
+    def words(self) -> list[str]:
+        """Return the connection options of the command line, to repeat them in another command; never a secret."""
+        context = click.get_current_context()
+        words = []
+        for option in context.command.params:
+            name = str(option.name)
+            is_option = name in (*CONTEXT_OPTIONS, "context_name") and isinstance(option, click.Option)
+            if not is_option or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+                continue
+            value = context.params.get(name, getattr(self, name, None))
+            if name == "secret_key" and not str(value).startswith(("env:", "file:")):
+                value = "-"
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+        return words
+
     def _places(self) -> list[Path]:
         from mqguard.admin.credentials import credentials_places
 

@@ -2,7 +2,7 @@
 
 import difflib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     Exit code 1: the request is denied.
     """
     from mqguard.admin.decisions import explain_request, parse_request
+    from mqguard.admin.suggestions import change_commands
     from mqguard.auth.explain import explanation_json, explanation_text
 
     request = parse_request(action, resource, origin)
@@ -45,11 +46,12 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     found = explain_request(directory, user, request)
     facts, text = explanation_json(found.explanation), explanation_text(found.explanation)
     if found.explanation.turn is not None:
-        facts["minimal_change"] = {
-            **_object(facts["minimal_change"]),
-            "changes": [right_json(change) for change in found.changes],
-        }
-        text += "\n" + _changes_text(found)
+        change = _object(facts["minimal_change"])
+        is_running = source.file is None and source.store is None
+        commands = change_commands(user, change, source.connection.words()) if is_running else []
+        changes = [right_json(one) for one in found.changes]
+        facts["minimal_change"] = {**change, "changes": changes, "commands": commands}
+        text = "\n".join([text, _changes_text(found), *_commands_text(commands)])
     emit(facts, text, as_json=as_json)
     end(Exit.DONE if found.explanation.verdict.allowed else Exit.FAILED)
 
@@ -94,10 +96,25 @@ def why(connection: Connection, decision_text: str, log: Path | None, *, as_json
             found, failed = find_at_brokers(client, connection.cluster, decision)
     if found is None:
         found = find_in_log(log or connection.data / "audit" / "audit.jsonl", decision, failed)
-    emit(found, _denial_text(found), as_json=as_json)
+    words = connection.words()
+    emit(_with_commands(found, words), _denial_text(found, words), as_json=as_json)
 
 
-def _denial_text(found: Mapping[str, object]) -> str:
+def _with_commands(found: Mapping[str, object], words: Sequence[str]) -> dict[str, object]:
+    """Return the facts of a denial with the commands that make its smallest change."""
+    from mqguard.admin.suggestions import change_commands
+
+    explanation = _object(found.get("explanation"))
+    change = _object(explanation.get("minimal_change"))
+    if not change:
+        return dict(found)
+    commands = change_commands(str(found["user"]), change, words)
+    return {**found, "explanation": {**explanation, "minimal_change": {**change, "commands": commands}}}
+
+
+def _denial_text(found: Mapping[str, object], words: Sequence[str]) -> str:
+    from mqguard.admin.suggestions import change_commands, is_route_question, route_commands
+
     user = f"User:{found['user']}" if found["user"] else "an anonymous client"
     proof = f", authenticated by {found['authenticated_by']}" if found["authenticated_by"] else ", not authenticated"
     lines = [
@@ -106,11 +123,22 @@ def _denial_text(found: Mapping[str, object]) -> str:
         *_needs(found["needs"]),
     ]
     lines = list(map(visible, lines))
+    name = str(found["user"])
+    commands = route_commands(name, found["needs"], words) if is_route_question(found["code"]) else []
+    if commands:
+        lines.append("clients ask this question before they send or receive: allow what the client is for, with one of")
+        return "\n".join([*lines, *(visible(f"  {command}") for command in commands)])
     if found.get("explanation_text"):
-        return "\n".join([*lines, str(found["explanation_text"])])
+        change = _object(_object(found.get("explanation")).get("minimal_change"))
+        commands = change_commands(name, change, words) if change else []
+        return "\n".join([*lines, str(found["explanation_text"]), *_commands_text(commands)])
     if found.get("hidden_reason"):
         lines.append(str(found["hidden_reason"]))
-    return "\n".join([*lines, visible(f"to reverse this decision: {_hint(found)}")])
+    return "\n".join([*lines, *map(visible, _hints(found, words))])
+
+
+def _commands_text(commands: Sequence[str]) -> list[str]:
+    return ["to make this change, run:", *(visible(f"  {command}") for command in commands)] if commands else []
 
 
 def _outcome(found: Mapping[str, object]) -> str:
@@ -127,17 +155,22 @@ def _needs(needs: object) -> Iterator[str]:
             yield f"    by the entry {entry['decision']} {actions} on {entry['resource']} from {sources}"
 
 
-def _hint(found: Mapping[str, object]) -> str:
+def _hints(found: Mapping[str, object], words: Sequence[str]) -> Iterator[str]:
+    from mqguard.admin.suggestions import SIGNING_SLIPS
+    from mqguard.guard.denial import remedy
+
     needs = found["needs"]
     if found["event"] in ("authorization", "touched") and isinstance(needs, list):
         for need in needs:
             if need.get("verdict") == "Deny":
                 user, action = str(found["user"]), need["actions"][0]
                 asked = ("--user", user, "--action", action, "--resource", need["resource"], "--from", found["source"])
-                return f"mqguard explain {shlex.join(map(str, asked))}"
-    from mqguard.guard.denial import remedy
-
-    return remedy(str(found["reason"]))
+                yield f"to reverse this decision: {shlex.join(map(str, ('mqguard', 'explain', *asked, *words)))}"
+                return
+    yield f"to reverse this decision: {remedy(str(found['reason']))}"
+    if found["reason"] == "wrong-signature":
+        yield "if the client signs its requests by hand, check that:"
+        yield from (f"  {slip}" for slip in SIGNING_SLIPS)
 
 
 _MAX_NAMED = 10

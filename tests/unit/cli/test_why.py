@@ -33,12 +33,13 @@ def test_a_denied_send_is_explained(data, capsys):
     code, out, err = run(capsys, "why", "d1", "--data", data)
 
     assert (code, err) == (0, "")
+    request = "--user alice --action Pub --resource Topic:orders-secret --from 10.1.2.3"
     assert out.splitlines() == [
         "2023-11-14T22:13:20.000Z: request 310 SEND_MESSAGE_V2 of User:alice, authenticated by signature, from 10.1.2.3",
         "denied in authorization: denied",
         "  Deny: Pub on Topic:orders-secret",
         "    by the entry Deny Pub on Topic:orders-secret from 10.0.0.0/8",
-        "to reverse this decision: mqguard explain --user alice --action Pub --resource Topic:orders-secret --from 10.1.2.3",
+        f"to reverse this decision: mqguard explain {request} --data {data}",
     ]
 
 
@@ -48,7 +49,7 @@ def test_denials_that_no_policy_can_reverse_are_explained(data, capsys):
     reading = run(capsys, "why", "d3", "--log", data / "audit" / "audit.jsonl")[1]
 
     assert "of User:alice, not authenticated, from" in guess
-    assert guess.endswith("to reverse this decision: correct the secret in the client's configuration\n")
+    assert "\nto reverse this decision: correct the secret in the client's configuration\nif the client signs" in guess
     assert reading.endswith("to reverse this decision: send it as a Super user\n")
 
 
