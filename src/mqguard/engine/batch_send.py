@@ -13,7 +13,7 @@ from mqguard.engine.errors import MessageIllegal, StoreDown
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog
 from mqguard.engine.messages import SendRequest, SendResult
-from mqguard.engine.produce import Producer, check_kind
+from mqguard.engine.sender import Sender, check_kind
 from mqguard.model import names, properties
 from mqguard.model.record import RecordInvalid, decode_batch_message
 
@@ -37,7 +37,7 @@ class BatchSend:
 
     Args:
         request: The batch. Its `may_create` is used at the beginning only.
-        producer: Producer that checks and completes the messages.
+        sender: Sender that checks and completes the messages.
         log: Log to which the messages are appended.
         group_commit: Commit that includes each slice.
         ticks: Clock in seconds.
@@ -49,20 +49,20 @@ class BatchSend:
     def __init__(
         self,
         request: SendRequest,
-        producer: Producer,
+        sender: Sender,
         log: MessageLog,
         group_commit: GroupCommit,
         ticks: Callable[[], float],
     ) -> None:
         if names.owner_of(request.topic) is not None:
             raise MessageIllegal(f"batch request does not support retry or dead-letter topics: `{request.topic}`")
-        request.queue_id = producer.check(request)
+        request.queue_id = sender.check(request)
         request.may_create = False
         check_kind({}, request.sys_flag)
         if not request.body:
             raise MessageIllegal("the batch holds no messages")
         self._request = request
-        self._producer = producer
+        self._sender = sender
         self._log = log
         self._group_commit = group_commit
         self._ticks = ticks
@@ -86,7 +86,7 @@ class BatchSend:
         if self._failed:
             raise StoreDown("the store could not write a part of the batch")
         if self._checked:
-            self._producer.check(self._request)
+            self._sender.check(self._request)
         if self._checked < len(self._request.body) and not self._check(until):
             return None
         self._group_commit.undo(self._fail)
@@ -133,7 +133,7 @@ class BatchSend:
                     break
             else:
                 return
-        self._producer.prepare_part(self._request, data)
+        self._sender.prepare_part(self._request, data)
 
     def _stage(self, until: float) -> bool:
         """Stage messages, and return True once all are staged."""
@@ -143,7 +143,7 @@ class BatchSend:
         while at < len(data):
             part, at = decode_batch_message(data, at)
             message.body, message.flag = part.body, part.flag
-            text, tag_code, hashes, unique_id = self._producer.prepare_part(request, part.properties)
+            text, tag_code, hashes, unique_id = self._sender.prepare_part(request, part.properties)
             offset, physical = log.append_sent(message, queue_id, text, tag_code, hashes)
             if self._first_offset < 0:
                 self._first_offset = offset

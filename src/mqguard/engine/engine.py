@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers, parse_levels
 from mqguard.engine.errors import StoreDown
-from mqguard.engine.fetch import Fetched, Fetcher
+from mqguard.engine.fetch import Fetcher, FetchResult
 from mqguard.engine.group_commit import Arrival, GroupCommit
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
@@ -18,8 +18,8 @@ from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
 from mqguard.engine.messages import SendBack, SendRequest, SendResult
 from mqguard.engine.offsets import Offsets
-from mqguard.engine.produce import Producer
 from mqguard.engine.retry import Retries
+from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
 from mqguard.model.process import Clock
@@ -73,14 +73,14 @@ class Engine:
         deferred = DeferredDelivery(self._log, self.topics)
         self.delays = DelayQueues(store, deferred, self.offsets, clock, parse_levels(settings.delay_levels))
         self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
-        self._producer = Producer(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
+        self._sender = Sender(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
         self._maintenance = Maintenance(
-            store, self.group_commit, clock, settings, self._producer, self.delays, self.timers
+            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers
         )
         self._retries = Retries(
-            self._log, self._lookup, self.topics, self.groups, self.delays, self._producer.check_waiting
+            self._log, self._lookup, self.topics, self.groups, self.delays, self._sender.check_waiting
         )
 
     def advertise(self, address: str, port: int) -> None:
@@ -100,7 +100,7 @@ class Engine:
             StoreFull: The disk is nearly full.
             StoreDown: The store cannot be written now.
         """
-        return self._producer.send(request)
+        return self._sender.send(request)
 
     def send_batch(self, request: SendRequest, ticks: Callable[[], float]) -> BatchSend:
         """Check a batch except for its messages; `BatchSend.advance` checks and stages them.
@@ -113,7 +113,7 @@ class Engine:
             MessageIllegal: The batch or one of its messages is too large or malformed.
             EngineError: See `send`.
         """
-        return BatchSend(request, self._producer, self._log, self.group_commit, ticks)
+        return BatchSend(request, self._sender, self._log, self.group_commit, ticks)
 
     def send_back(self, request: SendBack) -> None:
         """Stage a copy of a message for its group's retry topic, or for the dead-letter topic after the last retry.
@@ -127,7 +127,7 @@ class Engine:
             StoreFull: The disk is nearly full.
             StoreDown: The store cannot be written now.
         """
-        self._producer.check_room()
+        self._sender.check_room()
         self._retries.send_back(request)
 
     def fetch(
@@ -138,7 +138,7 @@ class Engine:
         max_messages: int,
         max_bytes: int,
         tags: frozenset[int] | None = None,
-    ) -> Fetched:
+    ) -> FetchResult:
         """Return the committed messages of a queue from an offset on.
 
         Args:
@@ -267,7 +267,7 @@ class Engine:
     @property
     def trouble(self) -> str | None:
         """Reason why the last tick did not do all of its work, or why messages are rejected; None if there is none."""
-        return self._maintenance.trouble or self._producer.full
+        return self._maintenance.trouble or self._sender.full
 
     def on_arrival(self, callback: Arrival) -> None:
         """Call back for every queue once its messages are stored: `(topic, queue_id, next_offset, tag_codes)`."""

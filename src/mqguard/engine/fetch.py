@@ -30,7 +30,7 @@ class FetchStatus(enum.Enum):
     NO_MESSAGE_IN_QUEUE = "NO_MESSAGE_IN_QUEUE"
 
 
-class Fetched(msgspec.Struct, gc=False):
+class FetchResult(msgspec.Struct, gc=False):
     """Messages that a fetch found.
 
     Attributes:
@@ -71,16 +71,16 @@ class Fetcher:
         max_messages: int,
         max_bytes: int,
         tags: frozenset[int] | None,
-    ) -> Fetched:
+    ) -> FetchResult:
         """Return the committed messages of a queue from an offset on; see `Engine.fetch`."""
         self._topics.readable(topic)
         queue = self.queue(topic, queue_id)
         if queue is None:
-            return Fetched(FetchStatus.NO_MESSAGE_IN_QUEUE, [], 0, 0, 0)
+            return FetchResult(FetchStatus.NO_MESSAGE_IN_QUEUE, [], 0, 0, 0)
         low, high = queue.min_offset, queue.max_offset
         status, next_offset = _locate(offset, low, high)
         if status is not FetchStatus.FOUND:
-            return Fetched(status, [], next_offset, low, high)
+            return FetchResult(status, [], next_offset, low, high)
 
         limit = min(max_messages, self._max_messages) if max_messages > 0 else self._max_messages
         room = min(max_bytes, self._max_bytes) if max_bytes > 0 else self._max_bytes
@@ -95,9 +95,9 @@ class Fetcher:
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
         if records:
-            return Fetched(FetchStatus.FOUND, records, next_offset, low, high)
+            return FetchResult(FetchStatus.FOUND, records, next_offset, low, high)
         status = FetchStatus.MESSAGE_WAS_REMOVING if is_chosen else FetchStatus.NO_MATCHED_MESSAGE
-        return Fetched(status, [], next_offset, low, high)
+        return FetchResult(status, [], next_offset, low, high)
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
         """Return a queue of a topic, None if no message was ever stored in it.

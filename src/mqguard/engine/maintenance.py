@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from mqguard.engine.deferred_delivery import DelayQueues, Timers
 from mqguard.engine.group_commit import GroupCommit
-from mqguard.engine.produce import Producer
 from mqguard.engine.retention import Eviction, Retention
+from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.model.process import Clock
 from mqguard.model.record import RecordInvalid
@@ -26,7 +26,7 @@ class Maintenance:
         group_commit: Commit that includes the work; a failed one restarts deliveries and deletions.
         clock: Current time.
         settings: Limits of time and space.
-        producer: Producer that rejects messages while the store is full or failed.
+        sender: Sender that rejects messages while the store is full or failed.
         delays: Messages with a delay level.
         timers: Messages for a time.
 
@@ -40,19 +40,19 @@ class Maintenance:
         group_commit: GroupCommit,
         clock: Clock,
         settings: EngineSettings,
-        producer: Producer,
+        sender: Sender,
         delays: DelayQueues,
         timers: Timers,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._producer = producer
+        self._sender = sender
         self._delays = delays
         self._timers = timers
         self._max_ratio = settings.max_disk_ratio
         self._group_commit = group_commit
         self._retention = Retention(store, settings, delays)
-        self._eviction = Eviction(store, settings, delays, timers, producer)
+        self._eviction = Eviction(store, settings, delays, timers, sender)
         self._next_watch = 0
         self.trouble: str | None = None
         group_commit.on_failure(self._failed)
@@ -81,7 +81,7 @@ class Maintenance:
             self.trouble = str(error)
 
     def _failed(self, reason: str) -> None:
-        self._producer.down = reason
+        self._sender.down = reason
         self._delays.restart()
         self._retention.restart()
 
@@ -90,12 +90,12 @@ class Maintenance:
             # Changes staged so far belong to the failed store, so they fail before it is recovered.
             self._group_commit.commit()
             if not self._store.recover():
-                self._producer.down = f"the store cannot be written: {self._store.failure}"
+                self._sender.down = f"the store cannot be written: {self._store.failure}"
                 return
 
-        self._producer.down = None
+        self._sender.down = None
         used = self._store.space().used_ratio
         if used > self._max_ratio:
-            self._producer.full = f"{used:.0%} of the disk is in use, {self._max_ratio:.0%} is the limit"
+            self._sender.full = f"{used:.0%} of the disk is in use, {self._max_ratio:.0%} is the limit"
         else:
-            self._producer.full = None
+            self._sender.full = None

@@ -16,7 +16,7 @@ import collections
 import math
 
 from mqguard.engine.deferred_delivery import DelayQueues, Timers
-from mqguard.engine.produce import WAITING_SHARE, Producer
+from mqguard.engine.sender import WAITING_SHARE, Sender
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import names, record
 from mqguard.store.ports import MessageStore
@@ -168,16 +168,16 @@ class Eviction:
         settings: The limits.
         delays: Delivered positions of the delay levels.
         timers: Bytes of the messages that wait for a time.
-        producer: Producer that rejects deferred messages while too many wait.
+        sender: Sender that rejects deferred messages while too many wait.
     """
 
     def __init__(
-        self, store: MessageStore, settings: EngineSettings, delays: DelayQueues, timers: Timers, producer: Producer
+        self, store: MessageStore, settings: EngineSettings, delays: DelayQueues, timers: Timers, sender: Sender
     ) -> None:
         self._store = store
         self._delays = delays
         self._timers = timers
-        self._producer = producer
+        self._sender = sender
         self._usage = Usage(store)
         self._max_bytes = settings.max_bytes
         self._trace_topic = settings.trace_topic
@@ -207,7 +207,7 @@ class Eviction:
         over = self._usage.total - limit
         if (over > 0 or delayed * WAITING_SHARE > limit) and self._evict_delivered():
             return
-        self._producer.waiting_full = (
+        self._sender.waiting_full = (
             f"{waiting} bytes of messages wait for their time; the maximum is a quarter of `maxStoreBytes` ({limit})"
             if waiting * WAITING_SHARE > limit
             else None

@@ -15,7 +15,7 @@ from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NotReadable
 from mqguard.engine.fair_shares import RoundRobin
-from mqguard.engine.fetch import Fetched, FetchStatus
+from mqguard.engine.fetch import FetchResult, FetchStatus
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended
 from mqguard.model import names
@@ -271,7 +271,7 @@ class PullProcessor:
 
     # What is wanted, and what is answered
 
-    def _read(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> Fetched:
+    def _read(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> FetchResult:
         fetched = self._fetch(
             header.topic,
             header.queue_id,
@@ -346,7 +346,7 @@ class PullProcessor:
     def _broadcast_allowed(self, group: str) -> bool:
         return self._engine.groups.find(group).consume_broadcast_enable
 
-    def _reply(self, header: PullHeader, fetched: Fetched) -> Reply:
+    def _reply(self, header: PullHeader, fetched: FetchResult) -> Reply:
         status = fetched.status
         code = ResponseCode.PULL_OFFSET_MOVED if _is_beyond(header, fetched) else _CODES[status]
         records = fetched.records
@@ -367,12 +367,12 @@ class PullProcessor:
         }
 
 
-def _is_beyond(header: PullHeader, fetched: Fetched) -> bool:
+def _is_beyond(header: PullHeader, fetched: FetchResult) -> bool:
     """Whether a queue that never held a message is asked for one in its middle."""
     return fetched.status is FetchStatus.NO_MESSAGE_IN_QUEUE and header.queue_offset != 0
 
 
-def _is_at_end(header: PullHeader, fetched: Fetched) -> bool:
+def _is_at_end(header: PullHeader, fetched: FetchResult) -> bool:
     """Whether waiting for the next message makes sense."""
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
 

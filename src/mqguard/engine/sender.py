@@ -54,7 +54,7 @@ _SPECIAL_BITS = TRANSACTION_MASK | INNER_BATCH | NEED_UNWRAP
 _INT_MIN, _INT_MAX, _LONG_MAX = -(1 << 31), (1 << 31) - 1, (1 << 63) - 1
 
 
-class Producer:
+class Sender:
     """Checks messages and stages them.
 
     Args:
