@@ -8,17 +8,21 @@ entry, the request is denied.
 Rule 5: each of several actions is evaluated alone, and one allowed action is enough.
 """
 
+from collections.abc import Iterable
+
 from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.policy import Decision, Entry
-from mqguard.auth.policy_index import NameBucket, Rights, mask_of
-from mqguard.auth.resource import ResourceType
+from mqguard.auth.policy_index import CompiledEntry, NameBucket, Rights, mask_of
+from mqguard.auth.resource import REQUEST_TYPES
+from mqguard.auth.source import Address
 from mqguard.auth.user import User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 
 # A module constant is cheaper than an enum member, whose lookup costs as much as a step of the decision.
 _ALLOW, _DENY = Decision.ALLOW, Decision.DENY
 _ALLOWED, _DENIED = Reason.ALLOWED, Reason.DENIED
-_ENABLED, _IS_SUPER, _ANY = UserStatus.ENABLE, UserType.SUPER, ResourceType.ANY
+_ENABLED, _IS_SUPER = UserStatus.ENABLE, UserType.SUPER
+_TYPES = frozenset(REQUEST_TYPES)
 
 _SUPER = Verdict(_ALLOW, Reason.SUPER)
 _UNKNOWN_USER = Verdict(_DENY, Reason.UNKNOWN_USER)
@@ -46,7 +50,7 @@ def decide(request: AccessRequest, rights: Rights | None) -> Verdict:
     if names is None or not name or name.isspace():
         return _decide_rest(request, rights)
     # Same as `names.find`, without the cost of its call.
-    place = names.literals.get(name) or names.around(name)
+    place = names.literals.get(name) or names.longest_prefix(name)
     verdict = place.answers.get(request.actions)
     return _answer(request, place) if verdict is None else verdict
 
@@ -72,7 +76,7 @@ def _settle(user: User, request: AccessRequest) -> Verdict | None:
     name = request.name
     if not name or name.isspace():
         return _MISSING_NAME
-    if request.type is _ANY:
+    if request.type not in _TYPES:
         return _NO_RESOURCE
     return None
 
@@ -81,20 +85,20 @@ def _answer(request: AccessRequest, place: NameBucket) -> Verdict:
     """Evaluate the entries, and cache the verdict for those actions at that place, whatever the name."""
     if not request.actions:
         return _NO_ACTION
-    verdict = _judge(request, place)
+    verdict = _evaluate(request, place)
     if not place.by_address:
         place.answers[request.actions] = verdict
     return verdict
 
 
-def _judge(request: AccessRequest, place: NameBucket) -> Verdict:
+def _evaluate(request: AccessRequest, place: NameBucket) -> Verdict:
     undecided = mask_of(request.actions)
     considered: list[Entry] = []
     # INVARIANT: rules are in order of precedence, so the first that matches an action decides that action.
     rule = place.rule
     policy = None if rule is None else place.policy
     while rule is not None and undecided:
-        if rule.bits & undecided and (rule.ranges is None or rule.ranges.hold(request.address)):
+        if rule.bits & undecided and (rule.ranges is None or rule.ranges.contains(request.address)):
             considered.append(rule.entry)
             if not rule.denies:
                 return Verdict(_ALLOW, _ALLOWED, rule.entry, policy, tuple(considered))
@@ -103,3 +107,20 @@ def _judge(request: AccessRequest, place: NameBucket) -> Verdict:
     if not considered:
         return Verdict(_DENY, Reason.NO_MATCH, None, policy)
     return Verdict(_DENY, _DENIED, considered[0], policy, tuple(considered))
+
+
+def allowed_actions(rules: Iterable[CompiledEntry], address: Address | None) -> int:
+    """Return every action that rules allow from an address, as bits: what `_evaluate` finds for each action alone.
+
+    Args:
+        rules: The rules of one place, in order of precedence.
+        address: The source.
+    """
+    undecided, allowed = -1, 0
+    for rule in rules:
+        decided = rule.bits & undecided
+        if decided and rule.matches_source(address):
+            undecided &= ~decided
+            if not rule.denies:
+                allowed |= decided
+    return allowed

@@ -21,15 +21,15 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from mqguard.auth.decide import allowed_actions
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.policy import Acl, Action, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import CompiledEntry, PolicyIndex, Rights, mask_of
-from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.resource import NAMESPACE_END, REQUEST_TYPES, Pattern, Resource, ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import Address
 from mqguard.auth.user import User
 
-_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 _ASKED = tuple(action for action in Action if action is not Action.ALL)
 _MAX_CHECKS = 50_000
 """Maximum number of tried requests: at worst a second of work, during which no other request is served."""
@@ -83,29 +83,17 @@ def find_escalation(new: Acl | None, *others: Acl | None) -> Escalation | None:
         if checks > _MAX_CHECKS or asked > _MAX_RULES:
             raise _too_large()
         for address in addresses:
-            excess = _allowed(rules, address) & ~_union(held, address)
+            excess = allowed_actions(rules, address) & ~_held_actions(held, address)
             for action in _ASKED:
                 if excess & mask_of(frozenset({action})):
                     return Escalation(action, said, address)
     return None
 
 
-def _allowed(rules: Iterable[CompiledEntry], address: Address | None) -> int:
-    """Return the actions that are allowed there, as bits."""
-    undecided, allowed = -1, 0
-    for rule in rules:
-        decided = rule.bits & undecided
-        if decided and (rule.ranges is None or rule.ranges.hold(address)):
-            undecided &= ~decided
-            if not rule.denies:
-                allowed |= decided
-    return allowed
-
-
-def _union(held: Iterable[Iterable[CompiledEntry]], address: Address | None) -> int:
+def _held_actions(held: Iterable[Iterable[CompiledEntry]], address: Address | None) -> int:
     bits = 0
     for rules in held:
-        bits |= _allowed(rules, address)
+        bits |= allowed_actions(rules, address)
     return bits
 
 
@@ -125,34 +113,37 @@ def _names(acls: list[Acl], scope: list[Entry]) -> Iterator[tuple[ResourceType, 
     """Yield one name for all names that no entry distinguishes, if an entry in scope covers it, with its resource."""
     within = PolicyIndex(Acl(acls[0].subject, (Policy(PolicyType.CUSTOM, tuple(scope)),)))
     everyone = [entry.resource for acl in acls for entry in _entries(acl) if entry.resource.name]
-    for kind in _TYPES:
-        named = list(dict.fromkeys(resource for resource in everyone if resource.type is kind))
-        if len(named) * len({len(resource.name) for resource in named if _is_prefix(resource)}) > _MAX_LOOKS:
+    spans = any(entry.resource.spans_namespaces for acl in acls for entry in _entries(acl))
+    for kind in REQUEST_TYPES:
+        named = list(dict.fromkeys(resource.compared for resource in everyone if kind in resource.types))
+        if len(named) * len({len(text) for pattern, text in named if pattern is Pattern.PREFIXED}) > _MAX_LOOKS:
             raise _too_large()
         fresh = _fresh_names(named)
-        for resource in (*named, Resource(kind, "", Pattern.ANY)):
-            name = resource.name if resource.pattern is Pattern.LITERAL else fresh[resource.name]
+        for pattern, text in (*named, (Pattern.ANY, "")):
+            name = text if pattern is Pattern.LITERAL else fresh[text]
             if within.rules(kind, name):
-                yield kind, name, resource
+                yield kind, name, Resource(kind, text, pattern)
+            # A prefix can have other entries for its names with a namespace.
+            if spans and pattern is not Pattern.LITERAL and NAMESPACE_END not in text:
+                name += f"{NAMESPACE_END}x"
+                said = Resource(ResourceType.NAMESPACE, text, pattern)
+                if kind in said.types and within.rules(kind, name):
+                    yield kind, name, said
 
 
-def _fresh_names(named: list[Resource]) -> dict[str, str]:
+def _fresh_names(named: list[tuple[Pattern, str]]) -> dict[str, str]:
     """Return, for each prefix and the empty one, a name that it covers and no longer prefix covers."""
-    prefixes = {"", *(resource.name for resource in named if _is_prefix(resource))}
+    prefixes = {"", *(text for pattern, text in named if pattern is Pattern.PREFIXED)}
     lengths = sorted({len(prefix) for prefix in prefixes})
     following: dict[str, set[str]] = {prefix: set() for prefix in prefixes}
-    for resource in named:
+    for _, text in named:
         for length in lengths:
-            if length >= len(resource.name):
+            if length >= len(text):
                 break
-            start = resource.name[:length]
+            start = text[:length]
             if start in following:
-                following[start].add(resource.name[length])
+                following[start].add(text[length])
     return {prefix: prefix + _unused(taken) for prefix, taken in following.items()}
-
-
-def _is_prefix(resource: Resource) -> bool:
-    return resource.pattern is Pattern.PREFIXED
 
 
 def _too_large() -> MetadataRejected:

@@ -7,8 +7,8 @@ import msgspec
 
 from mqguard.auth.decide import decide
 from mqguard.auth.minimal_change import ChangeKind, MinimalChange, find_minimal_change
-from mqguard.auth.policy import Acl, Entry, PolicyType, rank
-from mqguard.auth.policy_index import Rights
+from mqguard.auth.policy import Acl, Action, Entry, Policy, PolicyType
+from mqguard.auth.policy_index import CompiledEntry, PolicyIndex, Rights, mask_of
 from mqguard.auth.resource import Pattern, ResourceType
 from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 from mqguard.model.text import visible
@@ -90,39 +90,47 @@ def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Ac
 
 def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[ConsideredEntry, ...]:
     found: list[ConsideredEntry] = []
-    spoken = False
+    has_opinion = False
     for kind in (PolicyType.CUSTOM, PolicyType.DEFAULT):
-        covering = sorted(
-            (entry for entry in acl.entries(kind) if entry.resource.covers(request.type, request.name)), key=rank
-        )
-        first: dict[object, Entry] = {}
-        for entry in covering:
+        alone = PolicyIndex(Acl(acl.subject, (Policy(kind, acl.entries(kind)),)))
+        covering = alone.rules(request.type, request.name)
+        first: dict[Action, Entry] = {}
+        for rule in covering:
             if verdict.reason not in _ASKED:
-                found.append(ConsideredEntry(entry, kind, EntryOutcome.NOT_ASKED, "policies are not evaluated"))
-            elif spoken:
+                found.append(ConsideredEntry(rule.entry, kind, EntryOutcome.NOT_ASKED, "policies are not evaluated"))
+            elif has_opinion:
                 why = "a Custom entry covers the resource, so Default entries do not apply"
-                found.append(ConsideredEntry(entry, kind, EntryOutcome.SILENT_DEFAULT, why))
+                found.append(ConsideredEntry(rule.entry, kind, EntryOutcome.SILENT_DEFAULT, why))
             else:
-                found.append(ConsideredEntry(entry, kind, *_standing(entry, request, verdict, first)))
-        spoken = spoken or bool(covering)
+                found.append(ConsideredEntry(rule.entry, kind, *_outcome(rule, request, verdict, first)))
+        has_opinion = has_opinion or bool(covering)
     return tuple(found)
 
 
-def _standing(
-    entry: Entry, request: AccessRequest, verdict: Verdict, first: dict[object, Entry]
+def _outcome(
+    rule: CompiledEntry, request: AccessRequest, verdict: Verdict, first: dict[Action, Entry]
 ) -> tuple[EntryOutcome, str]:
-    asked = [action for action in request.actions if entry.matches_action(action)]
+    """Return the effect of an entry, and the reason.
+
+    Args:
+        rule: The entry.
+        request: The request.
+        verdict: The verdict.
+        first: The entry that decides each action so far; the entry is added for those that it decides.
+    """
+    entry = rule.entry
+    asked = [action for action in request.actions if rule.bits & mask_of(frozenset({action}))]
     if not asked:
         return EntryOutcome.OTHER_ACTION, "its actions do not match the request"
-    if not entry.matches_source(request.address):
+    if not rule.matches_source(request.address):
         return EntryOutcome.OTHER_ADDRESS, "its sources do not match the client's address"
-    news = [action for action in asked if action not in first]
-    for action in news:
+    decided = [action for action in asked if action not in first]
+    for action in decided:
         first[action] = entry
     # Equal entries are compared by value: an explanation decodes the stored policies again.
-    if news and entry == verdict.decided_by:
+    if decided and entry == verdict.decided_by:
         return EntryOutcome.DECIDED, "it is the first entry that matches"
-    if not news:
+    if not decided:
         return EntryOutcome.OVERRULED, why_first(first[asked[0]], entry)
     if entry.decision is verdict.decision:
         return EntryOutcome.AGREES, "it is the first entry for another requested action and has the same decision"
@@ -137,10 +145,11 @@ def why_first(winner: Entry, loser: Entry) -> str:
     won, lost = winner.resource, loser.resource
     if (won.type is ResourceType.ANY) is not (lost.type is ResourceType.ANY):
         return f"`{won.key}` names a type, which comes before `*`"
-    if won.pattern is not lost.pattern:
+    (won_pattern, won_text), (lost_pattern, lost_text) = won.compared, lost.compared
+    if won_pattern is not lost_pattern:
         names = {Pattern.LITERAL: "a name", Pattern.PREFIXED: "a prefix", Pattern.ANY: "all names"}
-        return f"`{won.key}` is {names[won.pattern]}, which comes before {names[lost.pattern]}"
-    if won.pattern is Pattern.PREFIXED and len(won.name) != len(lost.name):
+        return f"`{won.key}` is {names[won_pattern]}, which comes before {names[lost_pattern]}"
+    if won_pattern is Pattern.PREFIXED and len(won_text) != len(lost_text):
         return f"`{won.key}` is the longer prefix"
     if winner.decision is not loser.decision:
         return "Deny comes before Allow for the same resource"
@@ -188,7 +197,7 @@ _WHY = {
     Reason.UNKNOWN_USER: "the user does not exist",
     Reason.DISABLED: "the user is disabled",
     Reason.MISSING_NAME: "the request names no resource",
-    Reason.NO_RESOURCE: "`*` is for entries; a request names one type",
+    Reason.NO_RESOURCE: "a request names a topic, a group or a cluster; `*` and `Namespace` are for entries",
     Reason.NO_ACTION: "the request names no action",
     Reason.UNREADABLE: "the stored policies cannot be read",
 }

@@ -7,7 +7,7 @@ import msgspec
 
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
-from mqguard.auth.policy_index import Rights
+from mqguard.auth.policy_index import PolicyIndex, Rights, mask_of
 from mqguard.auth.resource import Pattern, Resource
 from mqguard.auth.source import Source
 from mqguard.auth.user import Subject, User, UserStatus, UserType
@@ -130,7 +130,7 @@ def _try_changes(acl: Acl, request: AccessRequest, kind: PolicyType, allowed: bo
 
 
 def _to_deny(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[MinimalChange]:
-    allowing = _speaking(acl, request, kind, Decision.ALLOW)
+    allowing = _matching(acl, request, kind, Decision.ALLOW)
     removals = [MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=(entry,)) for entry in allowing]
     exact = [turn for turn in removals if _is_exact(acl, request, turn)]
     yield from exact
@@ -147,7 +147,7 @@ def _to_deny(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Min
 def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[MinimalChange]:
     removals = [
         MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=(entry,))
-        for entry in _speaking(acl, request, kind, Decision.DENY)
+        for entry in _matching(acl, request, kind, Decision.DENY)
     ]
     yield from (turn for turn in removals if _is_exact(acl, request, turn))
     for action in Action:
@@ -156,8 +156,8 @@ def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Mi
         added = _entry(request, (action,), Decision.ALLOW)
         yield MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, added=(added,))
         # Only a Deny for the exact name has precedence over that.
-        speaking = _speaking(acl, _alone(request, action), kind, Decision.DENY)
-        literal = tuple(entry for entry in speaking if entry.resource.pattern is Pattern.LITERAL)
+        denying = _matching(acl, _alone(request, action), kind, Decision.DENY)
+        literal = tuple(entry for entry in denying if entry.resource.pattern is Pattern.LITERAL)
         if literal:
             yield MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=literal)
             yield MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=literal, added=(added,))
@@ -183,18 +183,12 @@ def _alone(request: AccessRequest, action: Action) -> AccessRequest:
     return AccessRequest(request.type, request.name, frozenset({action}), request.address)
 
 
-def _speaking(acl: Acl, request: AccessRequest, kind: PolicyType, decision: Decision) -> list[Entry]:
-    found = []
-    for entry in acl.entries(kind):
-        if (
-            entry.decision is decision
-            and entry.resource.covers(request.type, request.name)
-            and entry.matches_source(request.address)
-            and any(entry.matches_action(action) for action in request.actions)
-            and entry not in found
-        ):
-            found.append(entry)
-    return found
+def _matching(acl: Acl, request: AccessRequest, kind: PolicyType, decision: Decision) -> list[Entry]:
+    """Return the entries of one policy and decision that match the request, in order of precedence."""
+    rules = PolicyIndex(Acl(acl.subject, (Policy(kind, acl.entries(kind)),))).rules(request.type, request.name)
+    asked = mask_of(request.actions)
+    matching = (rule.entry for rule in rules if rule.bits & asked and rule.matches_source(request.address))
+    return list(dict.fromkeys(entry for entry in matching if entry.decision is decision))
 
 
 def _entry(request: AccessRequest, actions: tuple[Action, ...], decision: Decision) -> Entry:

@@ -7,7 +7,7 @@ import msgspec
 
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.resource import Pattern, Resource, ResourceType
-from mqguard.auth.source import Address, Source
+from mqguard.auth.source import Source
 from mqguard.auth.user import Subject
 
 
@@ -113,14 +113,6 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         """True if the entry matches the action, by its name or by `All`."""
         return action in self.actions or Action.ALL in self.actions
 
-    def matches_source(self, address: Address | None) -> bool:
-        """True if the entry matches requests from the address; None matches no range."""
-        if not self.sources:
-            return True
-        if address is None:
-            return False
-        return any(address.version == s.network.version and address in s.network for s in self.sources)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Policy:
@@ -158,12 +150,12 @@ Rank = tuple[bool, int, int, bool]
 
 def rank(entry: Entry) -> Rank:
     """Return the precedence of an entry among those that match the same request; the smallest decides."""
-    resource = entry.resource
+    pattern, text = entry.resource.compared
     return (
-        resource.type is ResourceType.ANY,
-        _PLACES[resource.pattern],
+        entry.resource.type is ResourceType.ANY,
+        _PLACES[pattern],
         # Literals that match the same request have the same length.
-        -len(resource.name),
+        -len(text),
         entry.decision is Decision.ALLOW,
     )
 

@@ -15,14 +15,13 @@ import msgspec
 
 from mqguard.auth.policy import Acl, Action, Decision, Entry, PolicyType, rank
 from mqguard.auth.records import AclRecord
-from mqguard.auth.resource import Pattern, ResourceType
+from mqguard.auth.resource import NAMESPACE_END, REQUEST_TYPES, Pattern, Resource, ResourceType, has_namespace
 from mqguard.auth.source import Address, Source
 from mqguard.auth.user import Subject, User
 from mqguard.auth.verdict import Verdict
 
 _BITS = {action: 1 << place for place, action in enumerate(Action)}
 _CUSTOM, _DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
-_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
 
 
 # The number of keys is limited by the number of action sets.
@@ -57,7 +56,7 @@ class AddressRanges(msgspec.Struct, frozen=True, gc=False):
     starts6: tuple[int, ...]
     ends6: tuple[int, ...]
 
-    def hold(self, address: Address | None) -> bool:
+    def contains(self, address: Address | None) -> bool:
         """True if the address is in one of the ranges of its family; None is in no range."""
         if address is None:
             return False
@@ -86,6 +85,10 @@ class CompiledEntry(msgspec.Struct, frozen=True, gc=False):
     ranges: AddressRanges | None
     entry: Entry
     next: "CompiledEntry | None"
+
+    def matches_source(self, address: Address | None) -> bool:
+        """True if the entry matches requests from the address; None is in no range."""
+        return self.ranges is None or self.ranges.contains(address)
 
 
 class NameBucket:
@@ -144,7 +147,8 @@ class NameIndex:
             entries: The entries for this type, from the lowest precedence to the highest: the widest is first.
             default: The places of Default entries, for names that no entry here covers.
         """
-        lengths = {len(entry.resource.name) for entry in entries if entry.resource.pattern is Pattern.PREFIXED}
+        compared = [entry.resource.compared for entry in entries]
+        lengths = {len(text) for pattern, text in compared if pattern is Pattern.PREFIXED}
         self.literals: dict[str, NameBucket] = {}
         self._prefixes: tuple[tuple[int, dict[str, NameBucket]], ...] = tuple(
             (length, {}) for length in sorted(lengths)
@@ -156,9 +160,9 @@ class NameIndex:
 
     def find(self, name: str) -> NameBucket:
         """Return the place of a name. A place without a rule means that no entry covers the name."""
-        return self.literals.get(name) or self.around(name)
+        return self.literals.get(name) or self.longest_prefix(name)
 
-    def around(self, name: str) -> NameBucket:
+    def longest_prefix(self, name: str) -> NameBucket:
         """Return the place of a name that is not a literal."""
         place = self._longest(name)
         # Custom entries disable the Default ones for every resource they cover, whatever their actions and sources.
@@ -181,15 +185,14 @@ class NameIndex:
         return place
 
     def _add(self, entry: Entry) -> None:
-        resource = entry.resource
-        name = resource.name
-        if resource.pattern is Pattern.ANY:
+        pattern, text = entry.resource.compared
+        if pattern is Pattern.ANY:
             place = self._rest
-        elif resource.pattern is Pattern.PREFIXED:
-            place = self._add_prefix(name)
+        elif pattern is Pattern.PREFIXED:
+            place = self._add_prefix(text)
         else:
-            place = self.literals.get(name) or self._longest(name).within()
-            self.literals[name] = place
+            place = self.literals.get(text) or self._longest(text).within()
+            self.literals[text] = place
         place.put(entry)
 
     def _add_prefix(self, prefix: str) -> NameBucket:
@@ -214,6 +217,30 @@ class NameIndex:
             low = middle + 1
 
 
+class _NamespacedNameIndex(NameIndex):
+    """The places of the names of one type, if an entry matches the names of several namespaces.
+
+    Such an entry divides every prefix in two: the names with a namespace and those without. Each half has an index of
+    its own. All other policies pay nothing for that.
+    """
+
+    __slots__ = ("_with_namespace",)
+
+    def __init__(self, rest: NameBucket, entries: list[Entry], default: NameIndex | None) -> None:
+        super().__init__(rest, [entry for entry in entries if not entry.resource.spans_namespaces], default)
+        possible = [entry for entry in entries if not _names_no_namespace(entry.resource)]
+        self._with_namespace = NameIndex(rest, possible, default)
+        self.literals |= {name: place for name, place in self._with_namespace.literals.items() if has_namespace(name)}
+
+    def longest_prefix(self, name: str) -> NameBucket:
+        return self._with_namespace.longest_prefix(name) if has_namespace(name) else super().longest_prefix(name)
+
+
+def _names_no_namespace(resource: Resource) -> bool:
+    """True for a prefix of namespaces that no namespace begins with, because it has a `%`."""
+    return resource.spans_namespaces and NAMESPACE_END in resource.name
+
+
 class PolicyIndex:
     """All rules of one subject; immutable, so a change of policies creates another index.
 
@@ -229,24 +256,31 @@ class PolicyIndex:
         self.names = _compile(_CUSTOM, acl.entries(_CUSTOM), silent)
 
     def rules(self, kind: ResourceType, name: str) -> list[CompiledEntry]:
-        """Return every rule that applies to the resource, in order of precedence."""
-        return list(self.names[kind].find(name))
+        """Return every rule that applies to the resource, in order of precedence; none if no request can name it."""
+        names = self.names.get(kind)
+        return [] if names is None else list(names.find(name))
 
 
 def _compile(
     policy: PolicyType, entries: tuple[Entry, ...], default: Mapping[ResourceType, NameIndex]
 ) -> dict[ResourceType, NameIndex]:
     everything = NameBucket(policy)
-    by_type: dict[ResourceType, list[Entry]] = {kind: [] for kind in _TYPES}
+    by_type: dict[ResourceType, list[Entry]] = {kind: [] for kind in REQUEST_TYPES}
     # From the last to the first, ties too: an added entry takes precedence over those before it.
     ranked = sorted(entries, key=rank)
     for entry in reversed(ranked):
-        kind = entry.resource.type
-        if kind is ResourceType.ANY:
+        if entry.resource.type is ResourceType.ANY:
             everything.put(entry)
         else:
-            by_type[kind].append(entry)
-    return {kind: NameIndex(everything, found, default.get(kind)) for kind, found in by_type.items()}
+            for kind in entry.resource.types:
+                by_type[kind].append(entry)
+    return {kind: _index_names(everything, found, default.get(kind)) for kind, found in by_type.items()}
+
+
+def _index_names(rest: NameBucket, entries: list[Entry], default: NameIndex | None) -> NameIndex:
+    if any(entry.resource.spans_namespaces for entry in entries):
+        return _NamespacedNameIndex(rest, entries, default)
+    return NameIndex(rest, entries, default)
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -1,4 +1,9 @@
-"""Guarded resources: clusters, namespaces, topics and groups, by name, by prefix, or any."""
+"""Guarded resources: clusters, topics and groups, by name, by prefix, by namespace, or any.
+
+`Namespace:n` means exactly `Topic:n%*` and `Group:n%*`, in precedence too. `Namespace:n*` means the topics and groups
+of every namespace whose name begins with `n`, and `Namespace:*` those of every namespace. The namespace of a name is
+the text before its first `%`; a name without that has no namespace.
+"""
 
 import enum
 
@@ -6,9 +11,12 @@ import msgspec
 
 from mqguard.auth.errors import PolicyInvalid
 
+NAMESPACE_END = "%"
+"""The character between a namespace and the rest of a name."""
+
 
 class ResourceType(enum.Enum):
-    """A kind of resource. Only entries use `ANY`, which matches every kind."""
+    """A kind of resource. Only entries use `ANY`, which matches every kind, and `NAMESPACE`."""
 
     ANY = "*"
     CLUSTER = "Cluster"
@@ -18,6 +26,16 @@ class ResourceType(enum.Enum):
 
     # Members are single objects, so identity is a correct hash, and runs in C instead of Enum's Python on the hot path.
     __hash__ = object.__hash__
+
+
+_NAMESPACED = (ResourceType.TOPIC, ResourceType.GROUP)
+REQUEST_TYPES = (ResourceType.CLUSTER, *_NAMESPACED)
+"""The types that a request can name."""
+
+
+def has_namespace(name: str) -> bool:
+    """True if the name of a topic or group begins with a namespace."""
+    return name.find(NAMESPACE_END) > 0
 
 
 class Pattern(enum.Enum):
@@ -91,13 +109,37 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
         star = "" if self.pattern is Pattern.LITERAL else "*"
         return f"{self.type.value}:{self.name}{star}"
 
+    @property
+    def types(self) -> tuple[ResourceType, ...]:
+        """The types of the resources that this matches."""
+        if self.type is ResourceType.ANY:
+            return REQUEST_TYPES
+        return _NAMESPACED if self.type is ResourceType.NAMESPACE else (self.type,)
+
+    @property
+    def spans_namespaces(self) -> bool:
+        """True if this matches only names with a namespace, but more than one namespace."""
+        return self.type is ResourceType.NAMESPACE and self.pattern is not Pattern.LITERAL
+
+    @property
+    def compared(self) -> tuple[Pattern, str]:
+        """The pattern and the text that are compared with names."""
+        if self.type is ResourceType.NAMESPACE and self.pattern is Pattern.LITERAL:
+            return Pattern.PREFIXED, self.name + NAMESPACE_END
+        return self.pattern, self.name
+
     def covers(self, kind: ResourceType, name: str) -> bool:
         """True if this matches the one resource of that kind and name."""
-        if self.type is not ResourceType.ANY and self.type is not kind:
+        if kind not in self.types or (self.spans_namespaces and not self._has_such_namespace(name)):
             return False
-        if self.pattern is Pattern.ANY:
+        pattern, text = self.compared
+        if pattern is Pattern.ANY:
             return True
-        return name == self.name if self.pattern is Pattern.LITERAL else name.startswith(self.name)
+        return name == text if pattern is Pattern.LITERAL else name.startswith(text)
+
+    def _has_such_namespace(self, name: str) -> bool:
+        # A prefix with a `%` would continue behind the namespace, so it is the beginning of no namespace.
+        return has_namespace(name) and NAMESPACE_END not in self.name
 
 
 _BY_NAME = {kind.value.lower(): kind for kind in ResourceType if kind is not ResourceType.ANY}

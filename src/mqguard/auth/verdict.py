@@ -14,7 +14,7 @@ class AccessRequest(msgspec.Struct, frozen=True, gc=False):
     """The input of `decide`.
 
     Attributes:
-        type: The kind of the resource; `ResourceType.ANY` is not a resource and is denied.
+        type: The kind of the resource; `ANY` and `NAMESPACE` are not resources and are denied.
         name: The name of the one resource, compared exactly; an empty or blank name is denied.
         actions: The requested actions; the request is allowed if any one of them is allowed.
         address: The source, as parsed by `source.parse_address`; None matches no source range.
@@ -44,7 +44,7 @@ class Reason(enum.StrEnum):
     MISSING_NAME = "missing-name"
     """Denied: the request names no resource."""
     NO_RESOURCE = "no-resource"
-    """Denied: the request's type is `*`, which is only valid in entries."""
+    """Denied: the request's type is `*` or `Namespace`, which are only valid in entries."""
     NO_ACTION = "no-action"
     """Denied: the request has no action."""
     UNREADABLE = "unreadable"

@@ -8,6 +8,7 @@ of these rules, and `attribute` names it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +35,7 @@ OURS: Rules = frozenset(
         "second-policy",  # All policies of one type count, not only the first.
         "input",  # Meaningless policies are not stored.
         "odd-request",  # A request that no client sends is refused.
+        "namespace",  # An entry for a namespace matches its topics and groups; no request names a namespace.
     }
 )
 """The rules by which mqguard differs from Apache 5.5.0."""
@@ -81,6 +83,8 @@ class State:
             return NO_MATCH
         if "odd-request" in rules and (request["type"] in {"Any", "Unknown"} or not actions):
             return NO_MATCH
+        if "namespace" in rules and request["type"] == "Namespace":
+            return NO_MATCH
         if "input" in rules and subject in self._acls and not we_store(self._acls[subject]):
             return FAULT
         return self._judge(request, rules)
@@ -116,7 +120,7 @@ class State:
 
     def _judge(self, request: Json, rules: Rules) -> str:
         custom, default = (self._policy(request["subject"], kind, rules) for kind in ("Custom", "Default"))
-        if "default-policy" in rules and any(_covers(entry, request) for entry in custom):
+        if "default-policy" in rules and any(_covers(entry, request, rules) for entry in custom):
             default = []
         if "any-of" not in rules:
             return _verdict(custom, default, request, request["actions"], rules)
@@ -170,19 +174,21 @@ def _verdict(custom: list[Entry], default: list[Entry], request: Json, actions: 
         except ValueError:
             return FAULT
         if matching:
-            return DENY if min(matching, key=_rank).denies else ALLOW
+            return DENY if min(matching, key=functools.partial(_rank, rules)).denies else ALLOW
     return NO_MATCH
 
 
 def _matches(entry: Entry, request: Json, actions: list[str], rules: Rules) -> bool:
-    return _covers(entry, request) and _does(entry, actions) and _from_there(entry, request["ip"], rules)
+    return _covers(entry, request, rules) and _does(entry, actions) and _from_there(entry, request["ip"], rules)
 
 
-def _covers(entry: Entry, request: Json) -> bool:
+def _covers(entry: Entry, request: Json, rules: Rules) -> bool:
     key = entry.key
     name: str | None = request["name"]
     if key.type == "Any":
         return True
+    if "namespace" in rules and key.type == "Namespace":
+        return request["type"] in {"Topic", "Group"} and _is_in_namespace(key, name or "")
     if key.type != request["type"]:
         return False
     match key.pattern:
@@ -192,6 +198,13 @@ def _covers(entry: Entry, request: Json) -> bool:
             return name == key.name
         case _:
             return name is not None and name.startswith(key.name)
+
+
+def _is_in_namespace(key: Key, name: str) -> bool:
+    if key.pattern == "LITERAL":
+        return name.startswith(f"{key.name}%")
+    namespace, percent, _ = name.partition("%")
+    return bool(namespace and percent) and namespace.startswith(key.name)
 
 
 def _does(entry: Entry, actions: list[str]) -> bool:
@@ -214,7 +227,10 @@ def _from_there(entry: Entry, ip: str | None, rules: Rules) -> bool:
     return any(lies_in_number(ip, source, strictly=strictly) for source in entry.sources)
 
 
-def _rank(entry: Entry) -> tuple[bool, int, int, bool]:
-    order = ("LITERAL", "PREFIXED", "ANY").index(entry.key.pattern)
-    longest = -len(entry.key.name) if entry.key.pattern == "PREFIXED" else 0
+def _rank(rules: Rules, entry: Entry) -> tuple[bool, int, int, bool]:
+    key = entry.key
+    if "namespace" in rules and key.type == "Namespace" and key.pattern == "LITERAL":
+        key = Key("Topic", f"{key.name}%", "PREFIXED")
+    order = ("LITERAL", "PREFIXED", "ANY").index(key.pattern)
+    longest = -len(key.name) if key.pattern == "PREFIXED" else 0
     return entry.key.type == "Any", order, longest, not entry.denies

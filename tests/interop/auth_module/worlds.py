@@ -19,6 +19,7 @@ NAMES = (
     ("é", "éa", "e\u0301", "e", "主a", "主"),
     ("😀", "😀😀", "😁", "😀a", "a", "a😀"),
     ("%RETRY%a", "%DLQ%a", "a", "%RETRY%ab", "ab", "%"),
+    ("a", "a%a", "a%ab", "ab%a", "b%a", "a%"),
 )
 """Names of a scenario, some of them several times."""
 BLANKS = (None, "", " ", "\t", "\u2003", "\u00a0")

@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
-from mqguard.auth.analysis.names import REQUEST_TYPES
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
-from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.resource import REQUEST_TYPES, Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
@@ -20,6 +19,7 @@ def effort(percent):
 
 # Entries name only `a` and `b`, at most two letters: `c` stands for every other letter, a third one for all that follow.
 NAMES = ["a", "b", "c", "aa", "ab", "ac", "ba", "bb", "bc", "aac", "aba", "abc", "bac", "ca"]
+NAMES += ["a%", "a%a", "a%b", "a%c", "aa%a", "ab%c", "aac%c", "b%a", "ba%b", "c%a", "%a", "%c", "a%aa", "a%ac"]
 KINDS = [ResourceType.TOPIC, ResourceType.GROUP]
 ADDRESSES = [
     None,
@@ -47,7 +47,10 @@ resources = st.one_of(
     st.builds(
         lambda kind, name: Resource.parse(f"{kind.value}:{name}"),
         st.sampled_from(KINDS),
-        st.sampled_from(["a", "b", "aa", "ab", "a*", "b*", "aa*", "ab*", "ba", "*"]),
+        st.sampled_from(["a", "b", "aa", "ab", "a*", "b*", "aa*", "ab*", "ba", "*", "a%*", "a%a", "a%a*", "%*"]),
+    ),
+    st.sampled_from(
+        [*map(Resource.parse, ("Namespace:a", "Namespace:b", "Namespace:a*", "Namespace:aa*", "Namespace:*"))]
     ),
 )
 sources = st.lists(st.sampled_from([Source.parse(text) for text in _SOURCES]), max_size=2).map(tuple)

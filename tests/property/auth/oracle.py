@@ -27,7 +27,7 @@ def allowed_each(
         return [False] * len(asked)
     if user.type.value == "Super":
         return [True] * len(asked)
-    if request.name.strip() == "" or request.type.value == "*":
+    if request.name.strip() == "" or request.type.value in ("*", "Namespace"):
         return [False] * len(asked)
     speaking = entries_that_speak(acl, request)
     alone = {action for action in frozenset().union(*asked) if allowed_alone(speaking, action, request)}
@@ -50,8 +50,10 @@ def entries_that_speak(acl: Acl | None, request: AccessRequest) -> list[Entry]:
 
 
 def names(entry: Entry, request: AccessRequest) -> bool:
-    """Whether the entry's resource is the request's, or one of many that are."""
+    """Return True if the entry's resource is that of the request, or includes it."""
     resource = entry.resource
+    if resource.type.value == "Namespace":
+        return request.type.value in ("Topic", "Group") and in_namespace(entry, request.name)
     if resource.type.value not in ("*", request.type.value):
         return False
     match resource.pattern.value:
@@ -61,6 +63,23 @@ def names(entry: Entry, request: AccessRequest) -> bool:
             return request.name[: len(resource.name)] == resource.name
         case _:
             return True
+
+
+def in_namespace(entry: Entry, name: str) -> bool:
+    """Return True if a name belongs to a namespace of the entry: `n%…` for `Namespace:n`, `x%…` for every other."""
+    resource = entry.resource
+    if resource.pattern.value == "LITERAL":
+        return name.startswith(f"{resource.name}%")
+    namespace, percent, _ = name.partition("%")
+    return namespace != "" and percent == "%" and namespace.startswith(resource.name)
+
+
+def pattern_and_length(entry: Entry) -> tuple[str, int]:
+    """Return how exactly an entry names resources: `Namespace:n` as the prefix `n%`, all others as they are written."""
+    resource = entry.resource
+    if resource.type.value == "Namespace" and resource.pattern.value == "LITERAL":
+        return "PREFIXED", len(resource.name) + 1
+    return resource.pattern.value, len(resource.name)
 
 
 def allowed_alone(entries: list[Entry], action: Action, request: AccessRequest) -> bool:
@@ -91,10 +110,11 @@ def from_there(entry: Entry, request: AccessRequest) -> bool:
 
 def before(one: Entry, other: Entry) -> int:
     """Negative when `one` speaks before `other`: the first difference decides."""
+    (pattern, length), (other_pattern, other_length) = pattern_and_length(one), pattern_and_length(other)
     steps = (
         (one.resource.type.value == "*") - (other.resource.type.value == "*"),
-        PATTERN_ORDER.index(one.resource.pattern.value) - PATTERN_ORDER.index(other.resource.pattern.value),
-        len(other.resource.name) - len(one.resource.name) if one.resource.pattern.value == "PREFIXED" else 0,
+        PATTERN_ORDER.index(pattern) - PATTERN_ORDER.index(other_pattern),
+        other_length - length if pattern == "PREFIXED" else 0,
         (one.decision is not Decision.DENY) - (other.decision is not Decision.DENY),
     )
     return next((step for step in steps if step != 0), 0)

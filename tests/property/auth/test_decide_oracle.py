@@ -7,8 +7,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.analysis.access_state import AccessState
+from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.decide import decide
-from mqguard.auth.policy import Action, Decision, Entry
+from mqguard.auth.policy import Action, Decision, Entry, PolicyType
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import encode_acl
 from mqguard.auth.resource import Pattern, Resource, ResourceType
@@ -160,3 +162,29 @@ def test_a_verdict_names_the_entry_that_decided_and_it_matches(acl, requests):
         assert verdict.decided_by in acl.entries(verdict.policy)
         assert all(oracle.names(entry, request) for entry in verdict.considered)
         assert all(oracle.from_there(entry, request) for entry in verdict.considered)
+
+
+def expanded(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Return the entries with `Topic:n%*` and `Group:n%*` in place of `Namespace:n`."""
+    found = []
+    for entry in entries:
+        resource = entry.resource
+        if resource.type is ResourceType.NAMESPACE and resource.pattern is Pattern.LITERAL:
+            kinds = (ResourceType.TOPIC, ResourceType.GROUP)
+            meant = [Resource(kind, f"{resource.name}%", Pattern.PREFIXED) for kind in kinds]
+            found += [Entry(one, entry.actions, entry.sources, entry.decision) for one in meant]
+        else:
+            found.append(entry)
+    return tuple(found)
+
+
+@quick
+@given(acls, request_lists)
+def test_a_namespace_means_the_prefix_of_its_topics_and_groups(acl, requests):
+    one = Rights(NORMAL, acl)
+    meant = acl_of(*(expanded(acl.entries(kind)) for kind in PolicyType))
+    other = Rights(NORMAL, meant)
+    for request in requests:
+        before, after = decide(request, one), decide(request, other)
+        assert (before.decision, before.reason, before.policy) == (after.decision, after.reason, after.policy)
+    assert compare(AccessState.of([NORMAL], [acl]), AccessState.of([NORMAL], [meant])).is_empty

@@ -17,7 +17,7 @@ from tests.property.auth.worlds import ADDRESSES, NAMES, PREFIXES, TYPES, acls, 
 
 USER = User("u", ())
 ASKED = tuple(action for action in Action if action is not Action.ALL)
-EVERY_NAME = (*NAMES, *PREFIXES, *(prefix + "~" for prefix in ("", *PREFIXES)))
+EVERY_NAME = (*NAMES, *PREFIXES, *(prefix + end for prefix in ("", *PREFIXES) for end in ("~", "~%~")))
 
 
 def everything():
@@ -39,10 +39,14 @@ def test_what_is_too_much_is_found_and_nothing_else(new, others):
     if excess is None:
         assert not brute, brute[0]
         return
-    name = excess.resource.name if excess.resource.pattern.value == "LITERAL" else excess.resource.name + "\U0010ffff"
-    request = AccessRequest(excess.resource.type, name, frozenset({excess.action}), excess.address)
-    assert oracle.allowed(USER, new, request)
-    assert not any(oracle.allowed(USER, other, request) for other in others)
+    resource = excess.resource
+    end = {"LITERAL": "", "PREFIXED": "\U0010ffff", "ANY": "\U0010ffff"}[resource.pattern.value]
+    name = resource.name + end + ("%x" if resource.type is ResourceType.NAMESPACE else "")
+    found = [AccessRequest(kind, name, frozenset({excess.action}), excess.address) for kind in resource.types]
+    assert any(
+        oracle.allowed(USER, new, request) and not any(oracle.allowed(USER, other, request) for other in others)
+        for request in found
+    )
 
 
 @quick

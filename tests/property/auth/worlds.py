@@ -18,8 +18,8 @@ EXAMPLES = int(os.environ.get("MQGUARD_EXAMPLES", "100"))
 REQUESTS_PER_WORLD = 40
 quick = settings(max_examples=EXAMPLES, deadline=None)
 
-NAMES = ("a", "ab", "aba", "abab", "b", "ba", "é", "%RETRY%a", "A")
-PREFIXES = ("a", "ab", "aba", "b", "é", "%RETRY%")
+NAMES = ("a", "ab", "aba", "abab", "b", "ba", "é", "%RETRY%a", "A", "a%a", "a%ab", "ab%a", "b%a", "a%b%a")
+PREFIXES = ("a", "ab", "aba", "b", "é", "%RETRY%", "a%", "a%a", "ab%")
 TYPES = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER, ResourceType.NAMESPACE)
 ADDRESSES = tuple(
     parse_address(text) if text else None
@@ -80,7 +80,7 @@ request_lists = st.lists(requests, min_size=REQUESTS_PER_WORLD, max_size=REQUEST
 
 def small_entries() -> list[tuple[PolicyType, Entry]]:
     """Every entry of a small universe: one of each pattern and type that can meet the names of `small_requests`."""
-    keys = ("Topic:a", "Topic:ab", "Topic:a*", "Topic:ab*", "Topic:*", "Group:*", "*")
+    keys = ("Topic:a", "Topic:ab", "Topic:a*", "Topic:ab*", "Topic:*", "Group:*", "*", "Namespace:a", "Namespace:*")
     actions = ((Action.PUB,), (Action.SUB,), (Action.ALL,))
     sources = ((), (Source.parse("10.0.0.0/8"),))
     made = itertools.product(map(Resource.parse, keys), actions, sources, Decision)
@@ -91,7 +91,7 @@ def small_requests() -> list[AccessRequest]:
     """Every request of the small universe."""
     asked = (frozenset({Action.PUB}), frozenset({Action.SUB}), frozenset({Action.PUB, Action.SUB}))
     addresses = (parse_address("10.0.0.1"), parse_address("11.0.0.1"))
-    named = itertools.product((ResourceType.TOPIC,), ("a", "ab", "c"), asked, addresses)
+    named = itertools.product((ResourceType.TOPIC,), ("a", "ab", "c", "a%c"), asked, addresses)
     return [AccessRequest(*parts) for parts in named]
 
 

@@ -204,3 +204,36 @@ def test_a_remembered_verdict_is_for_its_address_alone():
         for address, is_allowed in expected.items():
             ask = AccessRequest(ResourceType.TOPIC, "orders", frozenset({Action.PUB}), parse_address(address))
             assert decide(ask, held).allowed is is_allowed, address
+
+
+@pytest.mark.parametrize(
+    ("custom", "key", "reason"),
+    [
+        ("Allow Pub Namespace:n", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:n", "Group:n%orders", "allowed"),
+        ("Allow Pub Namespace:n", "Cluster:n%orders", "no-match"),
+        ("Allow Pub Namespace:n", "Topic:orders", "no-match"),
+        ("Allow Pub Namespace:n", "Topic:nx%orders", "no-match"),
+        ("Allow Pub Namespace:n*", "Topic:nx%orders", "allowed"),
+        ("Allow Pub Namespace:n*", "Topic:nx", "no-match"),
+        ("Allow Pub Namespace:n%*", "Topic:n%orders", "no-match"),
+        ("Allow Pub Namespace:*", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:*", "Topic:orders", "no-match"),
+        ("Allow Pub Namespace:*", "Topic:%n", "no-match"),
+        # A request never names a namespace.
+        ("Allow Pub Namespace:n; Allow Pub *", "Namespace:n", "no-resource"),
+        # The precedence is that of the prefix `n%`.
+        ("Allow Pub Namespace:n; Deny Pub Topic:n%*", "Topic:n%orders", "denied"),
+        ("Deny Pub Namespace:n; Allow Pub Topic:n%o*", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:n; Deny Pub Topic:n*", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:n; Deny Pub Namespace:n*", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:n*; Deny Pub Namespace:*", "Topic:n%orders", "allowed"),
+        ("Allow Pub Namespace:*; Deny Pub Topic:n*", "Topic:n%orders", "denied"),
+        ("Allow Pub Namespace:*; Deny Pub Topic:*", "Topic:n%orders", "denied"),
+        ("Deny Pub Namespace:*; Allow Pub Topic:*", "Topic:orders", "allowed"),
+        ("Deny Pub Namespace:*; Allow Pub Topic:n%orders", "Topic:n%orders", "allowed"),
+        ("Deny Pub Namespace:*; Allow Pub Topic:orders", "Topic:orders", "allowed"),
+    ],
+)
+def test_a_namespace_matches_its_topics_and_groups(custom, key, reason):
+    assert verdict(custom, key=key).reason.value == reason

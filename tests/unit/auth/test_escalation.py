@@ -8,7 +8,7 @@ import pytest
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.escalation import Escalation, find_escalation
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
-from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.resource import REQUEST_TYPES, Pattern, Resource, ResourceType
 from mqguard.auth.source import Source
 from mqguard.auth.user import Subject
 
@@ -135,7 +135,7 @@ def test_default_counts_where_custom_is_silent():
 
 def test_every_type_is_looked_at():
     """An entry for everything is too much for who holds all but one type."""
-    kinds = [kind for kind in ResourceType if kind is not ResourceType.ANY]
+    kinds = REQUEST_TYPES
     for missing in kinds:
         held = acl(*(allow(f"{kind.value}:*") for kind in kinds if kind is not missing))
         assert find_escalation(acl(allow("*")), held) == Escalation(
@@ -181,3 +181,22 @@ def test_what_is_too_large_is_refused_at_once(new, held):
         MetadataRejected, match="too large to compare with the rights of their author: ask a Super user"
     ):
         find_escalation(acl(*map(allow, new)), known)
+
+
+@pytest.mark.parametrize(
+    ("granted", "held", "found"),
+    [
+        ("Namespace:n", "Topic:n%*", "Group:n%*"),
+        ("Topic:n%a", "Namespace:n", None),
+        ("Topic:n*", "Namespace:n", "Topic:n*"),
+        ("Namespace:n", "Namespace:n*", None),
+        ("Namespace:*", "Namespace:n*", "Namespace:*"),
+        ("Topic:nx%*", "Namespace:n*", None),
+        ("Namespace:n*", "Topic:n*", "Namespace:n*"),
+    ],
+)
+def test_a_namespace_is_compared_by_its_topics_and_groups(granted, held, found):
+    """A user that holds them may grant the namespace, and the other way round."""
+    escalation = find_escalation(acl(allow(granted)), acl(allow(held)))
+
+    assert (None if escalation is None else escalation.resource.key) == found

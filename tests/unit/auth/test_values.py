@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqguard.auth.decide import decide
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType, rank
+from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.user import LiveSecret, Secret, Subject, SubjectType, User, UserStatus, UserType
+from mqguard.auth.verdict import AccessRequest
 from mqguard.model.text import is_blank
 
 
@@ -249,7 +252,9 @@ def test_an_entry_speaks_of_its_actions_and_from_its_sources(actions, sources, a
         Decision.ALLOW,
     )
     assert entry.matches_action(Action.parse(action)) is of
-    assert entry.matches_source(parse_address(address)) is there
+    rights = Rights(User("u", ()), Acl(Subject("u"), (Policy(PolicyType.CUSTOM, (entry,)),)))
+    request = AccessRequest(ResourceType.TOPIC, "t", frozenset({entry.actions[0]}), parse_address(address))
+    assert decide(request, rights).allowed is there
 
 
 def test_precedence_orders_entries_from_first_to_last():

@@ -4,14 +4,23 @@ import dataclasses
 from collections.abc import Iterator
 
 from mqguard.auth.analysis.access_state import EntryLocation, resources_of
-from mqguard.auth.analysis.evaluation import NO_OPINION, REQUEST_ACTIONS, PolicyEvaluation, origins_of
-from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of, trees
+from mqguard.auth.analysis.evaluation import (
+    NO_OPINION,
+    REQUEST_ACTIONS,
+    Place,
+    PolicyEvaluation,
+    SourceDecision,
+    origins_of,
+    places_around,
+    places_of,
+)
+from mqguard.auth.analysis.names import WIDEST, NameTree, key_of, trees
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import NOWHERE, SourceSet
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
-from mqguard.auth.resource import ResourceType
+from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import User
 from mqguard.auth.verdict import Verdict
 
@@ -64,11 +73,11 @@ class AclAnalysis:
         )
         self.grid = PolicyEvaluation(self._user, acl)
         self._forest = trees(resources_of(acl))
-        self._by_place: dict[tuple[ResourceType, Key], list[NumberedEntry]] = {}
+        self._by_place: dict[Place, list[NumberedEntry]] = {}
         self._places: dict[tuple[PolicyType | None, int], EntryLocation] = {}
         for line in self.lines:
-            resource = line.entry.resource
-            self._by_place.setdefault((resource.type, key_of(resource)), []).append(line)
+            for place in places_of(line.entry.resource):
+                self._by_place.setdefault(place, []).append(line)
             self._places.setdefault((line.place.policy, id(line.entry)), line.place)
 
     def covering(self, cell: EntryRegion) -> list[NumberedEntry]:
@@ -77,7 +86,8 @@ class AclAnalysis:
         place = cell.place
         while place >= 0:
             around = cell.tree.classes[place]
-            found += self._by_place.get((around.type, (around.base, around.exact)), ())
+            for key in places_around(around.type, (around.base, around.exact), namespaced=cell.tree.namespaced):
+                found += self._by_place.get(key, ())
             place = around.parent
         order = list(PolicyType)
         return sorted(found, key=lambda line: (order.index(line.place.policy), line.place.number))
@@ -116,8 +126,7 @@ class AclAnalysis:
             return NOWHERE
         left = self._beyond_narrower(policy, entry, cell)
         if entry.decision is Decision.ALLOW and not left.is_empty:
-            kind = entry.resource.type
-            left -= self.grid.layer(policy, kind, key_of(entry.resource), cell.action).denied
+            left -= self._own_layer(policy, entry.resource, cell).denied
         return left
 
     def turned(self, line: NumberedEntry, cell: EntryRegion) -> SourceSet:
@@ -139,14 +148,20 @@ class AclAnalysis:
     def _beyond_narrower(self, policy: PolicyType, entry: Entry, cell: EntryRegion) -> SourceSet:
         """Return the sources of requests that this entry matches and no entry for a narrower resource decides."""
         left = origins_of(entry)
-        classes, layer, kind, action = cell.tree.classes, self.grid.layer, cell.tree.type, cell.action
+        classes, layer, action = cell.tree.classes, self.grid.layer, cell.action
         place = cell.place
         # The class of the entry's own resource is the first around the cell that is not narrower; `*` has no class.
         own = -1 if entry.resource.type is ResourceType.ANY else cell.tree.place_of(entry.resource)
         while place != own and not left.is_empty:
             found = classes[place]
-            said = layer(policy, kind, (found.base, found.exact), action)
+            said = layer(policy, cell.tree, (found.base, found.exact), action)
             if said is not NO_OPINION:
                 left = left - said.allowed - said.denied
             place = found.parent
         return left
+
+    def _own_layer(self, policy: PolicyType, resource: Resource, cell: EntryRegion) -> SourceDecision:
+        """Return the decision of the entries with the same precedence as one for the resource."""
+        if resource.type is ResourceType.ANY:
+            return self.grid.widest_layer(policy, cell.action)
+        return self.grid.layer(policy, cell.tree, key_of(resource), cell.action)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
 
-from mqguard.auth.analysis.names import WIDEST, Key, NameTree, key_of
+from mqguard.auth.analysis.names import WIDEST, Key, NameClass, NameTree, key_of
 from mqguard.auth.analysis.source_sets import ANYWHERE, NOWHERE, SourceSet
 from mqguard.auth.policy import Acl, Action, Decision, Entry, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
@@ -31,7 +31,7 @@ class SourceDecision:
     denied: SourceSet = NOWHERE
 
     @property
-    def spoken(self) -> SourceSet:
+    def decided(self) -> SourceSet:
         """The sources that an entry matches."""
         return self.allowed | self.denied
 
@@ -39,14 +39,19 @@ class SourceDecision:
         """Return this layer's decisions, and the wider layer's if this one has none."""
         if below is NO_OPINION:
             return self
-        spoken = self.spoken
-        return SourceDecision(self.allowed | (below.allowed - spoken), self.denied | (below.denied - spoken))
+        decided = self.decided
+        return SourceDecision(self.allowed | (below.allowed - decided), self.denied | (below.denied - decided))
 
 
-Cell = tuple[ResourceType, int, Action]
-"""A class of names of one type, by its index in the tree, and an action."""
+Cell = tuple[ResourceType, bool | None, int, Action]
+"""A class of names, by the type and half of its tree and its index there, and an action."""
+Place = tuple[ResourceType, Key]
+"""The key of the entries for one resource. The type is that of requests, `ANY`, or `NAMESPACE` for several namespaces.
+"""
 NO_OPINION = SourceDecision()
 EVERYTHING = SourceDecision(allowed=ANYWHERE)
+_EVERYTHING: tuple[Place, ...] = ((ResourceType.ANY, WIDEST),)
+"""The key of entries for `*`."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -67,49 +72,62 @@ def layer_of(entries: Iterable[Entry], action: Action) -> SourceDecision:
     return SourceDecision(allowed - denied, denied)
 
 
+def places_of(resource: Resource) -> tuple[Place, ...]:
+    """Return the keys under which the entries for a resource are found.
+
+    `Namespace:n` has the keys of `Topic:n%*` and `Group:n%*`. A resource for several namespaces has one key, which a
+    class of names with a namespace asks for in addition to its own.
+    """
+    kinds = (resource.type,) if resource.spans_namespaces or resource.type is ResourceType.ANY else resource.types
+    return tuple((kind, key_of(resource)) for kind in kinds)
+
+
+def places_around(kind: ResourceType, key: Key, *, namespaced: bool | None) -> tuple[Place, ...]:
+    """Return the keys of all entries that name exactly the names of a class."""
+    return ((kind, key), (ResourceType.NAMESPACE, key)) if namespaced else ((kind, key),)
+
+
 class EntriesByResource:
     """The entries of one policy, by their resource."""
 
     __slots__ = ("_base", "_entries", "_outcomes")
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._entries: dict[tuple[ResourceType, Key], list[Entry]] = {}
-        self._outcomes: dict[tuple[ResourceType, Key, Action], SourceDecision] = {}
+        self._entries: dict[Place, list[Entry]] = {}
+        self._outcomes: dict[tuple[tuple[Place, ...], Action], SourceDecision] = {}
         # The fallback for resources without entries here: most lookups, if policies differ in a single entry.
         self._base: EntriesByResource | None = None
         for entry in entries:
-            self._entries.setdefault(_place(entry.resource), []).append(entry)
+            for place in places_of(entry.resource):
+                self._entries.setdefault(place, []).append(entry)
 
     def without(self, entry: Entry) -> "EntriesByResource":
         """Return a copy without one entry, which must be in it; of two equal ones only one is removed."""
-        place = _place(entry.resource)
-        rest = list(self.about(*place))
-        rest.remove(entry)
         less = EntriesByResource(())
         less._base = self if self._base is None else self._base
-        less._entries = {place: rest} if self._base is None else {**self._entries, place: rest}
+        less._entries = {} if self._base is None else dict(self._entries)
+        for place in places_of(entry.resource):
+            rest = list(self.about((place,)))
+            rest.remove(entry)
+            less._entries[place] = rest
         return less
 
-    def about(self, kind: ResourceType, key: Key) -> Sequence[Entry]:
-        """Return the entries for exactly that resource."""
-        entries = self._entries.get((kind, key))
+    def about(self, places: tuple[Place, ...]) -> Sequence[Entry]:
+        """Return the entries with one of these keys."""
+        if len(places) > 1:
+            return [entry for place in places for entry in self.about((place,))]
+        entries = self._entries.get(places[0])
         if entries is None:
-            return () if self._base is None else self._base.about(kind, key)
+            return () if self._base is None else self._base.about(places)
         return entries
 
-    def has(self, kind: ResourceType, key: Key) -> bool:
-        """True if an entry is for exactly that resource; the kind `ANY` has one key, the widest."""
-        return bool(self.about(kind, key))
-
-    def outcome(self, kind: ResourceType, key: Key, action: Action) -> SourceDecision:
-        """Return the decision of the entries for exactly that resource."""
-        entries = self._entries.get((kind, key))
-        if entries is None:
-            return NO_OPINION if self._base is None else self._base.outcome(kind, key, action)
-        question = (kind, key, action)
-        known = self._outcomes.get(question)
+    def outcome(self, places: tuple[Place, ...], action: Action) -> SourceDecision:
+        """Return the decision of the entries with one of these keys."""
+        if not any(place in self._entries for place in places):
+            return NO_OPINION if self._base is None else self._base.outcome(places, action)
+        known = self._outcomes.get((places, action))
         if known is None:
-            known = self._outcomes[question] = layer_of(entries, action)
+            known = self._outcomes[places, action] = layer_of(self.about(places), action)
         return known
 
 
@@ -127,7 +145,7 @@ class PolicyEvaluation:
         self._constant = _constant(user)
         self._layers = {kind: EntriesByResource(acl.entries(kind) if acl else ()) for kind in PolicyType}
         self._answers: dict[PolicyType, dict[Cell, tuple[NameTree, SourceDecision]]] = {kind: {} for kind in PolicyType}
-        self._covered: dict[tuple[ResourceType, int], tuple[NameTree, bool]] = {}
+        self._covered: dict[tuple[ResourceType, bool | None, int], tuple[NameTree, bool]] = {}
 
     def without(self, policy: PolicyType, entry: Entry) -> "PolicyEvaluation":
         """Return the same subject without one of its entries."""
@@ -136,9 +154,13 @@ class PolicyEvaluation:
         less._layers = {**self._layers, policy: self._layers[policy].without(entry)}
         return less
 
-    def layer(self, policy: PolicyType, kind: ResourceType, key: Key, action: Action) -> SourceDecision:
-        """Return the decision of one policy's entries for exactly one resource, whatever others decide."""
-        return self._layers[policy].outcome(kind, key, action)
+    def layer(self, policy: PolicyType, tree: NameTree, key: Key, action: Action) -> SourceDecision:
+        """Return the decision of one policy's entries for exactly the names of one class, whatever others decide."""
+        return self._layers[policy].outcome(places_around(tree.type, key, namespaced=tree.namespaced), action)
+
+    def widest_layer(self, policy: PolicyType, action: Action) -> SourceDecision:
+        """Return the decision of one policy's entries for `*`."""
+        return self._layers[policy].outcome(_EVERYTHING, action)
 
     def outcome(self, tree: NameTree, place: int, action: Action) -> SourceDecision:
         """Return the sources from which the action on names of that class is allowed and denied.
@@ -160,19 +182,19 @@ class PolicyEvaluation:
         asked: list[int] = []
         covered = False
         while not covered:
-            known = self._covered.get((tree.type, place))
+            known = self._covered.get((tree.type, tree.namespaced, place))
             if known is not None and known[0] is tree:
                 covered = known[1]
                 break
             asked.append(place)
             found = tree.classes[place]
-            covered = custom.has(found.type, (found.base, found.exact))
+            covered = bool(custom.about(_places_of_class(tree, found)))
             if found.parent < 0:
-                covered = covered or custom.has(ResourceType.ANY, WIDEST)
+                covered = covered or bool(custom.about(_EVERYTHING))
                 break
             place = found.parent
         for one in asked:
-            self._covered[tree.type, one] = tree, covered
+            self._covered[tree.type, tree.namespaced, one] = tree, covered
         return covered
 
     def _policy_outcome(self, policy: PolicyType, tree: NameTree, place: int, action: Action) -> SourceDecision:
@@ -180,20 +202,19 @@ class PolicyEvaluation:
         asked: list[int] = []
         answer: SourceDecision | None = None
         while answer is None:
-            known = answers.get((tree.type, place, action))
+            known = answers.get((tree.type, tree.namespaced, place, action))
             if known is not None and known[0] is tree:
                 answer = known[1]
                 break
             asked.append(place)
             place = tree.classes[place].parent
             if place < 0:
-                answer = layers.outcome(ResourceType.ANY, WIDEST, action)
+                answer = layers.outcome(_EVERYTHING, action)
         for one in reversed(asked):
-            found = tree.classes[one]
-            own = layers.outcome(found.type, (found.base, found.exact), action)
+            own = layers.outcome(_places_of_class(tree, tree.classes[one]), action)
             if own is not NO_OPINION:
                 answer = own.over(answer)
-            answers[tree.type, one, action] = tree, answer
+            answers[tree.type, tree.namespaced, one, action] = tree, answer
         return answer
 
 
@@ -204,5 +225,5 @@ def _constant(user: User | None) -> SourceDecision | None:
     return EVERYTHING if user.is_super else None
 
 
-def _place(resource: Resource) -> tuple[ResourceType, Key]:
-    return resource.type, key_of(resource)
+def _places_of_class(tree: NameTree, found: NameClass) -> tuple[Place, ...]:
+    return places_around(found.type, (found.base, found.exact), namespaced=tree.namespaced)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.access_state import AccessState, EntryLocation, may_do_nothing
 from mqguard.auth.analysis.acl_analysis import AclAnalysis, EntryRegion, NumberedEntry
-from mqguard.auth.analysis.evaluation import origins_of
+from mqguard.auth.analysis.evaluation import Place, origins_of, places_of
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.policy import Acl, Action, Decision, PolicyType
-from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.resource import NAMESPACE_END, Pattern, ResourceType
 from mqguard.auth.verdict import Verdict
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 
@@ -64,17 +64,20 @@ class Finding:
 
 
 def contradictions(scene: AclAnalysis) -> Iterator[Finding]:
-    """Yield each Allow that a Deny about the same resource contradicts.
+    """Yield each Allow that a Deny of the same precedence contradicts.
 
     A Deny wholly inside the Allow, for fewer actions or sources, is an exception to it, not a contradiction.
     """
-    groups: dict[tuple[PolicyType, Resource], list[NumberedEntry]] = {}
+    denies: dict[tuple[PolicyType, Place], list[NumberedEntry]] = {}
     for line in scene.lines:
-        groups.setdefault((line.place.policy, line.entry.resource), []).append(line)
-    for group in groups.values():
-        denies = [line for line in group if line.entry.decision is Decision.DENY]
-        for line in group:
-            against = [deny for deny in denies if line.entry.decision is Decision.ALLOW and _clash(line, deny)]
+        if line.entry.decision is Decision.DENY:
+            for place in places_of(line.entry.resource):
+                denies.setdefault((line.place.policy, place), []).append(line)
+    for line in scene.lines:
+        if line.entry.decision is Decision.ALLOW:
+            near = (denies.get((line.place.policy, place), []) for place in places_of(line.entry.resource))
+            alike = {deny.place: deny for group in near for deny in group}
+            against = [deny for deny in alike.values() if _clash(line, deny)]
             if against:
                 yield _finding(scene, line, against)
 
@@ -167,16 +170,17 @@ def _live_witness(scene: AclAnalysis, line: NumberedEntry, action: Action | None
 
 def _unasked_name(line: NumberedEntry) -> str | None:
     resource = line.entry.resource
-    if resource.type is ResourceType.NAMESPACE:
-        return "requests name topics, groups and clusters, but never namespaces"
-    if resource.type not in (ResourceType.TOPIC, ResourceType.GROUP) or resource.pattern is Pattern.ANY:
+    if resource.spans_namespaces and NAMESPACE_END in resource.name:
+        return f"no namespace has a `{NAMESPACE_END}` in its name"
+    pattern, text = resource.compared
+    if resource.type in (ResourceType.ANY, ResourceType.CLUSTER) or pattern is Pattern.ANY:
         return None
     for prefix in (RETRY_PREFIX, DLQ_PREFIX):
-        if resource.name.startswith(prefix):
-            star = "*" if resource.pattern is Pattern.PREFIXED else ""
-            group = resource.name[len(prefix) :] + star or "name"
+        if text.startswith(prefix):
+            star = "*" if pattern is Pattern.PREFIXED else ""
+            group = text[len(prefix) :] + star or "name"
             return f"a `{prefix}` topic belongs to its group, so write `Group:{group}`"
-    return topic_fault(resource.name) if resource.type is ResourceType.TOPIC else group_fault(resource.name)
+    return group_fault(text) if resource.type is ResourceType.GROUP else topic_fault(text)
 
 
 def lint(directory: AccessState) -> tuple[Finding, ...]:

@@ -2,15 +2,15 @@
 
 Each literal of the entries is a class of its own. Each prefix makes a class of the names that begin with it and belong
 to no narrower class. Classes form a tree: a class has exactly the names that the narrower ones leave.
+
+An entry for several namespaces, such as `Namespace:*`, distinguishes the names of a prefix with a namespace from those
+without. If there is one, topics and groups have two trees, one for each half.
 """
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from mqguard.auth.resource import Pattern, Resource, ResourceType
-
-REQUEST_TYPES = tuple(kind for kind in ResourceType if kind is not ResourceType.ANY)
-"""The types that a request can name."""
+from mqguard.auth.resource import NAMESPACE_END, REQUEST_TYPES, Pattern, Resource, ResourceType, has_namespace
 
 _WORDS = ("any", "other", "1", "x", "a", "b", "0", "_")
 
@@ -26,6 +26,7 @@ class NameClass:
         parent: The index of the next wider class in the tree, -1 for the widest.
         end: The index after the last class inside this one.
         holes: The names and prefixes directly inside, which do not belong to the class.
+        namespaced: True if the class has only names with a namespace, False if only those without, None if both.
     """
 
     type: ResourceType
@@ -34,6 +35,7 @@ class NameClass:
     parent: int
     end: int
     holes: tuple["Key", ...]
+    namespaced: bool | None = None
 
     @property
     def resource(self) -> Resource:
@@ -46,11 +48,16 @@ class NameClass:
         """Return a name of the class, or None if it has only blank names, which no request can use."""
         if self.exact:
             return None if _is_blank(self.base) else self.base
+        end = f"{NAMESPACE_END}any" if self.namespaced and not has_namespace(self.base) else ""
         for ending in _endings(self.base):
-            name = self.base + ending
-            if not _is_blank(name) and not any(self._in_hole(name, hole) for hole in self.holes):
+            name = self.base + ending + end
+            if self._has(name) and not any(self._in_hole(name, hole) for hole in self.holes):
                 return name
         return None  # not reached: the endings outnumber any holes
+
+    def _has(self, name: str) -> bool:
+        """True if a name with this base is not blank and in the right half."""
+        return not _is_blank(name) and self.namespaced in (None, has_namespace(name))
 
     @staticmethod
     def _in_hole(name: str, hole: "Key") -> bool:
@@ -65,19 +72,27 @@ WIDEST: Key = ("", False)
 
 
 class NameTree:
-    """All classes of one type; a class comes before those inside it."""
+    """Classes of one type; a class comes before those inside it.
 
-    __slots__ = ("_places", "classes", "type")
+    Attributes:
+        type: The type.
+        namespaced: True if the tree has only names with a namespace, False if only those without, None if both.
+        classes: The classes.
+    """
 
-    def __init__(self, kind: ResourceType, resources: Iterable[Resource]) -> None:
+    __slots__ = ("_places", "classes", "namespaced", "type")
+
+    def __init__(self, kind: ResourceType, resources: Iterable[Resource], *, namespaced: bool | None = None) -> None:
         self.type = kind
-        keys = sorted({WIDEST, *_keys(kind, resources)})
-        self.classes = _tree(kind, keys)
+        self.namespaced = namespaced
+        keys = sorted({WIDEST, *(key_of(resource) for resource in resources if self._is_narrower(resource))})
+        self.classes = _tree(kind, keys, namespaced)
         self._places = {(found.base, found.exact): place for place, found in enumerate(self.classes)}
 
     def within(self, resource: Resource) -> range:
         """Return the indexes of the classes that the resource covers; it must be one of those that made the tree."""
-        if resource.type not in (ResourceType.ANY, self.type):
+        is_any = resource.type is ResourceType.ANY
+        if not is_any and not self._is_narrower(resource):
             return range(0)
         place = self.place_of(resource)
         return range(place, self.classes[place].end)
@@ -86,23 +101,39 @@ class NameTree:
         """Return the index of the class of the resource; it must be one of those that made the tree."""
         return self._places[key_of(resource)]
 
+    def _is_narrower(self, resource: Resource) -> bool:
+        """True if the resource names the type, and some of its names can be in this tree."""
+        if resource.type is ResourceType.ANY or self.type not in resource.types:
+            return False
+        if resource.spans_namespaces and (not self.namespaced or NAMESPACE_END in resource.name):
+            return False
+        return half_of(key_of(resource)) in (None, self.namespaced) or self.namespaced is None
+
+
+def half_of(key: Key) -> bool | None:
+    """Return True if all names of a class have a namespace, False if none has, None if the class has both."""
+    base, exact = key
+    return has_namespace(base) if exact or NAMESPACE_END in base else None
+
 
 def key_of(resource: Resource) -> Key:
     """Return the class of a resource: the widest if it covers every name, since its name is then empty."""
-    return resource.name, resource.pattern is Pattern.LITERAL
+    pattern, text = resource.compared
+    return text, pattern is Pattern.LITERAL
 
 
 def trees(resources: Iterable[Resource]) -> tuple[NameTree, ...]:
     """Return the classes of every type that a request can name, for entries about these resources."""
     resources = tuple(resources)
-    return tuple(NameTree(kind, resources) for kind in REQUEST_TYPES)
+    halved = {kind for resource in resources if resource.spans_namespaces for kind in resource.types}
+    found: list[NameTree] = []
+    for kind in REQUEST_TYPES:
+        halves = (False, True) if kind in halved else (None,)
+        found += [NameTree(kind, resources, namespaced=half) for half in halves]
+    return tuple(found)
 
 
-def _keys(kind: ResourceType, resources: Iterable[Resource]) -> Iterator[Key]:
-    return (key_of(resource) for resource in resources if resource.type is kind)
-
-
-def _tree(kind: ResourceType, keys: list[Key]) -> tuple[NameClass, ...]:
+def _tree(kind: ResourceType, keys: list[Key], namespaced: bool | None) -> tuple[NameClass, ...]:  # noqa: FBT001
     # In sorted order, every name with a prefix directly follows it, and a prefix comes before its own literal.
     parents: list[int] = []
     ends = [len(keys)] * len(keys)
@@ -116,7 +147,7 @@ def _tree(kind: ResourceType, keys: list[Key]) -> tuple[NameClass, ...]:
             holes[open_[-1]].append((base, exact))
         open_.append(place)
     return tuple(
-        NameClass(kind, base, exact, parents[place], ends[place], tuple(holes[place]))
+        NameClass(kind, base, exact, parents[place], ends[place], tuple(holes[place]), namespaced)
         for place, (base, exact) in enumerate(keys)
     )
 

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
-from mqguard.auth.analysis.names import REQUEST_TYPES, Key, NameTree
+from mqguard.auth.analysis.names import Key, NameTree, half_of, key_of
 from mqguard.auth.analysis.source_sets import SourceSet
 from mqguard.auth.policy import Action
-from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.resource import REQUEST_TYPES, Pattern, Resource, ResourceType, has_namespace
 from mqguard.auth.source import Address
 from mqguard.auth.verdict import AccessRequest
 
@@ -50,6 +50,7 @@ class Region:
     Attributes:
         resource: The resource that covers the names; `*` is every type.
         holes: Narrower resources whose names are not in the set.
+        namespaced: True if only names with a namespace are in the set, False if only those without, None if both.
         actions: In the order of `Action`.
         origins: The sources; never empty.
         sample: A name of the set.
@@ -60,19 +61,22 @@ class Region:
     actions: tuple[Action, ...]
     origins: SourceSet
     sample: str
+    namespaced: bool | None = None
 
     @property
     def names(self) -> str:
         """The names for users."""
+        half = {True: " with a namespace", False: " without a namespace", None: ""}[self.namespaced]
         if not self.holes:
-            return self.resource.key
-        return f"{self.resource.key} but " + ", ".join(hole.key for hole in self.holes)
+            return self.resource.key + half
+        return f"{self.resource.key}{half} but " + ", ".join(hole.key for hole in self.holes)
 
     def holds(self, request: AccessRequest) -> bool:
         """True if the set contains a request for exactly one action."""
         covered = self.resource.covers(request.type, request.name)
         return (
             covered
+            and self.namespaced in (None, has_namespace(request.name))
             and not any(hole.covers(request.type, request.name) for hole in self.holes)
             and request.actions <= set(self.actions)
             and request.address in self.origins
@@ -116,7 +120,7 @@ def regions(
         parts_of: Returns the parts of a class; an empty tuple means nothing.
     """
     found = [region for tree in trees for region in _fold(tree, parts_of)]
-    return tuple(_join_types(found))
+    return tuple(_join_types(_join_halves(found)))
 
 
 def _fold(tree: NameTree, parts_of: Callable[[NameTree, int], tuple[ActionsFromSources, ...]]) -> Iterator[Region]:
@@ -139,9 +143,12 @@ def _fold(tree: NameTree, parts_of: Callable[[NameTree, int], tuple[ActionsFromS
 
 def _lines(tree: NameTree, place: int, value: tuple[ActionsFromSources, ...], holes: Iterable[Key]) -> Iterator[Region]:
     left_out = tuple(_resource(tree.type, hole) for hole in holes)
-    sample = tree.classes[place].sample() or ""
+    found = tree.classes[place]
+    sample = found.sample() or ""
+    # A name or a prefix with a `%` is in one half anyway.
+    half = tree.namespaced if half_of((found.base, found.exact)) is None else None
     for actions, origins in value:
-        yield Region(tree.classes[place].resource, left_out, actions, origins, sample)
+        yield Region(found.resource, left_out, actions, origins, sample, half)
 
 
 def _can_be_named(tree: NameTree, place: int) -> bool:
@@ -153,10 +160,32 @@ def _resource(kind: ResourceType, key: Key) -> Resource:
     return Resource(kind, name, Pattern.LITERAL if exact else Pattern.PREFIXED)
 
 
+def _join_halves(found: list[Region]) -> list[Region]:
+    """Join the names of a resource with a namespace and those without, if both have the same rights."""
+    without: dict[tuple[object, ...], int] = {}
+    joined: list[Region] = []
+    for region in found:
+        alike = (region.resource, region.actions, region.origins, _holes_of_both(region))
+        if region.namespaced is False:
+            without[alike] = len(joined)
+        if region.namespaced is True and alike in without:
+            other = joined[without[alike]]
+            holes = tuple(dict.fromkeys((*other.holes, *region.holes)))
+            joined[without[alike]] = dataclasses.replace(other, holes=holes, namespaced=None)
+        else:
+            joined.append(region)
+    return joined
+
+
+def _holes_of_both(region: Region) -> frozenset[Resource]:
+    """Return the holes that can contain names of the other half."""
+    return frozenset(hole for hole in region.holes if half_of(key_of(hole)) is not region.namespaced)
+
+
 def _join_types(found: list[Region]) -> Iterator[Region]:
     wide: dict[tuple[tuple[Action, ...], SourceSet], list[Region]] = {}
     for region in found:
-        if region.resource.pattern is Pattern.ANY and not region.holes:
+        if region.resource.pattern is Pattern.ANY and not region.holes and region.namespaced is None:
             wide.setdefault((region.actions, region.origins), []).append(region)
     joined = {id(region) for group in wide.values() if len(group) == len(REQUEST_TYPES) for region in group}
     for (actions, origins), group in wide.items():

@@ -111,7 +111,7 @@ class _Judge:
             for place in tree.within(resource):
                 name = tree.classes[place].sample()
                 outcome = self._grid.outcome(tree, place, action)
-                for origins in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.spoken):
+                for origins in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.decided):
                     if name is not None and not origins.is_empty:
                         yield Witness(tree.type, name, action, origins.sample())
 

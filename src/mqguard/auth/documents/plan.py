@@ -11,6 +11,7 @@ from mqguard.auth.documents.nodes import DocumentInvalid, Mark, Problem
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Acl, Entry, PolicyType
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
+from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 
 _MORE = frozenset({UserType.SUPER.value, UserStatus.ENABLE.value})
@@ -276,8 +277,20 @@ def _entry_changes(there: Acl | None, wanted: Acl | None) -> Iterator[str]:
         old = there.entries(kind) if there else ()
         new = wanted.entries(kind) if wanted else ()
         old_count, new_count = Counter(map(_meaning, old)), Counter(map(_meaning, new))
-        yield from (f"- {kind.value}: {entry.text}" for entry in _surplus(old, old_count - new_count))
-        yield from (f"+ {kind.value}: {entry.text}" for entry in _surplus(new, new_count - old_count))
+        yield from (f"- {kind.value}: {_text(entry)}" for entry in _surplus(old, old_count - new_count))
+        yield from (f"+ {kind.value}: {_text(entry)}" for entry in _surplus(new, new_count - old_count))
+
+
+def _text(entry: Entry) -> str:
+    """Return an entry with the meaning of a namespace: in policies copied from Apache RocketMQ it never matched."""
+    resource = entry.resource
+    if resource.type is not ResourceType.NAMESPACE:
+        return entry.text
+    if resource.spans_namespaces:
+        such = f" that begins with `{resource.name}`" if resource.name else ""
+        return f"{entry.text} (matches the topics and groups of every namespace{such})"
+    _, prefix = resource.compared
+    return f"{entry.text} (matches Topic:{prefix}* and Group:{prefix}*)"
 
 
 def _surplus(entries: tuple[Entry, ...], surplus: Counter[object]) -> Iterator[Entry]:

@@ -35,7 +35,6 @@ def test_users_that_come_go_and_change():
         [("type", "Super", "Normal")],
         [
             ("lost", "Cluster:*", "All"),
-            ("lost", "Namespace:*", "All"),
             ("lost", "Topic:* but Topic:a", "All"),
             ("lost", "Topic:a", "Sub,Create,Update,Delete,Get,List"),
             ("lost", "Group:*", "All"),

@@ -35,7 +35,7 @@ def test_a_layer_over_another():
 
     assert narrow.over(wide) == SourceDecision(of("10.0.0.0/8", "12.0.0.0/8"), of("11.0.0.0/8", "13.0.0.0/8"))
     assert narrow.over(NO_OPINION) is narrow
-    assert narrow.spoken == of("10.0.0.0/7")
+    assert narrow.decided == of("10.0.0.0/7")
 
 
 def test_what_is_denied_and_what_is_not_mentioned_are_told_apart():
@@ -124,17 +124,17 @@ def test_entries_of_one_resource_are_a_layer():
         "resource: Topic:a, actions: All, sources: 10.0.0.0/8, decision: Deny",
     )
     entries = acl.entries(PolicyType.CUSTOM)
-    layers, key = EntriesByResource(entries), ("a", True)
+    layers, key = EntriesByResource(entries), ((ResourceType.TOPIC, ("a", True)),)
 
     inside = of("10.0.0.0/8")
-    assert layers.outcome(ResourceType.TOPIC, key, Action.PUB) == SourceDecision(ANYWHERE - inside, inside)
-    assert layers.outcome(ResourceType.TOPIC, key, Action.GET) == SourceDecision(NOWHERE, inside)
+    assert layers.outcome(key, Action.PUB) == SourceDecision(ANYWHERE - inside, inside)
+    assert layers.outcome(key, Action.GET) == SourceDecision(NOWHERE, inside)
     less = layers.without(entries[1])
-    assert less.outcome(ResourceType.TOPIC, key, Action.PUB) == EVERYTHING
-    assert less.outcome(ResourceType.TOPIC, key, Action.GET) is NO_OPINION
-    assert not less.without(entries[0]).has(ResourceType.TOPIC, key)
-    assert layers.has(ResourceType.TOPIC, key)
-    assert layers.outcome(ResourceType.GROUP, key, Action.PUB) is NO_OPINION
+    assert less.outcome(key, Action.PUB) == EVERYTHING
+    assert less.outcome(key, Action.GET) is NO_OPINION
+    assert not less.without(entries[0]).about(key)
+    assert layers.about(key)
+    assert layers.outcome(((ResourceType.GROUP, ("a", True)),), Action.PUB) is NO_OPINION
 
 
 def test_entries_can_be_taken_out_one_after_another():
@@ -148,12 +148,10 @@ def test_entries_can_be_taken_out_one_after_another():
     first, second, third, _ = acl.entries(PolicyType.CUSTOM)
 
     less = EntriesByResource(acl.entries(PolicyType.CUSTOM)).without(first).without(second)
-    said = {
-        name: (less.has(ResourceType.TOPIC, (name, True)), less.outcome(ResourceType.TOPIC, (name, True), Action.PUB))
-        for name in "abc"
-    }
-    assert said == {"a": (False, NO_OPINION), "b": (True, NO_OPINION), "c": (True, EVERYTHING)}
-    assert less.about(ResourceType.TOPIC, ("b", True)) == [third]
+    keys = {name: ((ResourceType.TOPIC, (name, True)),) for name in "abc"}
+    found = {name: (bool(less.about(key)), less.outcome(key, Action.PUB)) for name, key in keys.items()}
+    assert found == {"a": (False, NO_OPINION), "b": (True, NO_OPINION), "c": (True, EVERYTHING)}
+    assert less.about(keys["b"]) == [third]
 
 
 def test_prefixes_may_lie_within_each_other_a_thousand_deep():

@@ -51,12 +51,12 @@ def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
     found = findings(
         f"resource: Topic:a, actions: Pub, {ALLOW}",
         f"resource: Topic:b, actions: Pub, {ALLOW}",
-        *(f"resource: '{kind}:*', actions: All, {ALLOW}" for kind in ("Cluster", "Namespace", "Topic", "Group")),
+        *(f"resource: '{kind}:*', actions: All, {ALLOW}" for kind in ("Cluster", "Topic", "Group")),
         f"resource: '*', actions: Sub, sources: 10.0.0.0/8, {DENY}",
     )
 
     (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
-    assert (shadowed.place.number, shadowed.witness.text) == (7, "Sub Cluster:any from 10.0.0.1")
+    assert (shadowed.place.number, shadowed.witness.text) == (6, "Sub Cluster:any from 10.0.0.1")
     assert [other.number for other in shadowed.others] == [3]
 
 
@@ -236,7 +236,9 @@ def test_a_deny_for_one_family_lets_the_other_in():
         ("'Topic:%DLQ%*'", "a `%DLQ%` topic belongs to its group, so write `Group:*`"),
         ("'Topic:a b'", "the topic `a b` holds characters other than"),
         ("'Group:a.b*'", "the group `a.b` holds characters other than"),
-        ("Namespace:n", "requests name topics, groups and clusters, but never namespaces"),
+        ("'Namespace:a%*'", "no namespace has a `%` in its name"),
+        ("Namespace:a b", "the topic `a b%` holds characters other than"),
+        ("'Namespace:%RETRY'", "a `%RETRY%` topic belongs to its group, so write `Group:*`"),
     ],
 )
 def test_names_that_no_request_has(resource, reason):
@@ -247,7 +249,17 @@ def test_names_that_no_request_has(resource, reason):
 
 
 @pytest.mark.parametrize(
-    "resource", ["'*'", "'Topic:*'", "'Group:*'", "Cluster:a b", "'Cluster:%RETRY%*'", "Topic:a-b_1"]
+    "resource",
+    [
+        "'*'",
+        "'Topic:*'",
+        "'Group:*'",
+        "Cluster:a b",
+        "'Cluster:%RETRY%*'",
+        "Topic:a-b_1",
+        "Namespace:n",
+        "'Namespace:*'",
+    ],
 )
 def test_names_that_a_request_can_have(resource):
     """Only names of topics and groups have rules, and what is for all of them breaks none."""
@@ -270,14 +282,12 @@ def test_facts_about_subjects():
 
 
 def test_everything_can_be_shadowed_by_the_types_together():
-    """An entry for `*` never decides when each type has entries of its own for all actions; three types are too few."""
+    """An entry for `*` never decides when each type has entries of its own for all actions; two types are too few."""
     for decision, other, sources in ((ALLOW, DENY, ""), (DENY, ALLOW, "sources: 10.0.0.0/8, ")):
-        kinds = [
-            f"resource: '{kind}:*', actions: All, {decision}" for kind in ("Cluster", "Namespace", "Topic", "Group")
-        ]
+        kinds = [f"resource: '{kind}:*', actions: All, {decision}" for kind in ("Cluster", "Topic", "Group")]
         found = findings(*kinds, f"resource: '*', actions: [Pub, Sub], {sources}{other}")
         (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
-        assert shadowed.place.number == 5
+        assert shadowed.place.number == 4
         assert shadowed.witness.text.startswith("Pub Cluster:any from ")
         assert [one.number for one in shadowed.others] == [1]
         if sources:
@@ -289,7 +299,6 @@ def test_the_witness_of_a_wide_right_is_its_own():
     """Where narrower entries decide for some types, the request is of another."""
     found = findings(
         f"resource: 'Cluster:*', actions: All, {DENY}",
-        f"resource: 'Namespace:*', actions: All, {DENY}",
         f"resource: 'Topic:*', actions: [Pub, Sub], sources: 10.0.0.0/8, {DENY}",
         f"resource: 'Topic:*', actions: [Pub, Sub], sources: 192.0.2.0/24, {ALLOW}",
         f"resource: '*', actions: Pub, {ALLOW}",
@@ -344,7 +353,7 @@ def test_what_stands_in_both_policies_is_told_where_it_is_silent():
         ("'Topic:%RETRY%g*'", "write `Group:g*`"),
         ("'Topic:%DLQ%*'", "write `Group:*`"),
         ("Topic:%DLQ%", "write `Group:name`"),
-        ("Namespace:n", "never namespaces"),
+        ("'Namespace:n%*'", "no namespace has a `%` in its name"),
     ],
 )
 def test_what_no_request_matches_is_told_once(resource, advice):

@@ -88,7 +88,6 @@ def test_there_is_a_tree_for_each_type():
     """In the order of the types, each at least with the class of all names."""
     assert [one.type for one in trees([])] == [
         ResourceType.CLUSTER,
-        ResourceType.NAMESPACE,
         ResourceType.TOPIC,
         ResourceType.GROUP,
     ]
@@ -99,3 +98,23 @@ def test_what_is_about_every_name_makes_the_widest_class():
     """Whatever the type; a name and a prefix make classes of their own."""
     assert [key_of(Resource.parse(key)) for key in ("*", "Topic:*", "Group:*")] == [WIDEST] * 3
     assert [key_of(Resource.parse(key)) for key in ("Topic:a", "Topic:a*")] == [("a", True), ("a", False)]
+
+
+def test_an_entry_for_several_namespaces_makes_two_trees_of_topics_and_of_groups():
+    """One tree has the names without a namespace, the other one those with a namespace, and each name is in one."""
+    resources = [Resource.parse(key) for key in ("Namespace:a*", "Topic:ab*", "Topic:a%x", "Topic:ab", "Namespace:q")]
+    found = trees(resources)
+
+    assert [(tree.type, tree.namespaced) for tree in found] == [
+        (ResourceType.CLUSTER, None),
+        (ResourceType.TOPIC, False),
+        (ResourceType.TOPIC, True),
+        (ResourceType.GROUP, False),
+        (ResourceType.GROUP, True),
+    ]
+    _, without, with_namespace, *_ = found
+    assert [one.base for one in without.classes] == ["", "ab", "ab"]
+    assert [one.base for one in with_namespace.classes] == ["", "a", "a%x", "ab", "q%"]
+    assert [one.sample() for one in with_namespace.classes] == ["other%any", "a%any", "a%x", "ab%any", "q%any"]
+    assert [list(without.within(resource)) for resource in resources] == [[], [1, 2], [], [2], []]
+    assert [list(with_namespace.within(resource)) for resource in resources] == [[1, 2, 3], [3], [2], [], [4]]

@@ -97,10 +97,9 @@ def test_types_are_told_as_one_where_all_say_the_same():
     assert (line.names, line.witness.text) == ("*", "Pub Topic:any from 192.0.2.1")
     (line,) = told(*EVERY_TYPE, topic("any", PUB))
     assert line.names == "*"
-    assert [line.names for line in told(*EVERY_TYPE[1:])] == ["Namespace:*", "Topic:*", "Group:*"]
+    assert [line.names for line in told(*EVERY_TYPE[1:])] == ["Topic:*", "Group:*"]
     assert [line.names for line in told(*EVERY_TYPE, topic("a", SUB))] == [
         "Cluster:*",
-        "Namespace:*",
         "Topic:* but Topic:a",
         "Topic:a",
         "Group:*",

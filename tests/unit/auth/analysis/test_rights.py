@@ -39,7 +39,6 @@ def test_the_same_rights_are_told_once():
     assert lines(rights_of(DIRECTORY, "all")) == [("*", "All", "anywhere")]
     assert lines(rights_of(DIRECTORY, "some")) == [
         ("Cluster:*", "Get", "anywhere"),
-        ("Namespace:*", "Get", "anywhere"),
         ("Topic:* but Topic:a*", "Get", "anywhere"),
         ("Topic:a* but Topic:ac", "Pub,Sub,Get", "anywhere"),
         ("Topic:ac", "Pub", "anywhere but 10.0.0.0/8"),

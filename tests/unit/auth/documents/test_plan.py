@@ -67,6 +67,23 @@ def test_a_plan_from_nothing_makes_everything():
     assert state.users["alice"].secrets == (LiveSecret(Secret("secret-of-ALICE")),)
 
 
+def test_a_plan_shows_the_meaning_of_entries_for_namespaces():
+    """Apache RocketMQ stores such entries but never matches them, so a copy of its policies can allow more here."""
+    entries = "".join(
+        f"      - {{resource: '{key}', actions: Sub, decision: Allow}}\n"
+        for key in ("Namespace:n", "Namespace:n*", "Namespace:*")
+    )
+    document = read_document(f"{BASE}  User:admin:\n    custom:\n{entries}")
+    found = plan(document, EMPTY, resolve)
+
+    (details,) = [step.details for step in found.steps if step.name == "admin" and step.what == "policies"]
+    assert details == (
+        "+ Custom: Allow Sub on Namespace:n from anywhere (matches Topic:n%* and Group:n%*)",
+        "+ Custom: Allow Sub on Namespace:n* from anywhere (matches the topics and groups of every namespace that begins with `n`)",
+        "+ Custom: Allow Sub on Namespace:* from anywhere (matches the topics and groups of every namespace)",
+    )
+
+
 def test_a_plan_that_was_carried_out_is_empty():
     """Applying twice is applying once."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
