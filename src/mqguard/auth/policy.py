@@ -9,6 +9,7 @@ from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.resource import Pattern, Resource, ResourceType
 from mqguard.auth.source import Source
 from mqguard.auth.user import Subject
+from mqguard.model.text import find_member
 
 
 class Action(enum.Enum):
@@ -33,13 +34,10 @@ class Action(enum.Enum):
         Raises:
             PolicyInvalid: The name is unknown; `Any` and `Unknown` cannot be granted.
         """
-        found = _BY_NAME.get(text.lower()) if text.isascii() else None
+        found = find_member(cls, text)
         if found is None:
             raise PolicyInvalid(f"unknown action `{text}`: write one of {', '.join(a.value for a in cls)}")
         return found
-
-
-_BY_NAME = {action.value.lower(): action for action in Action}
 
 
 class Decision(enum.Enum):
@@ -58,10 +56,10 @@ class Decision(enum.Enum):
         Raises:
             PolicyInvalid: The text is another word.
         """
-        for decision in cls:
-            if text.isascii() and text.lower() == decision.value.lower():
-                return decision
-        raise PolicyInvalid(f"unknown decision `{text}`: write `Allow` or `Deny`")
+        found = find_member(cls, text)
+        if found is None:
+            raise PolicyInvalid(f"unknown decision `{text}`: write `Allow` or `Deny`")
+        return found
 
 
 class PolicyType(enum.Enum):
@@ -77,10 +75,10 @@ class PolicyType(enum.Enum):
         Raises:
             PolicyInvalid: The text is another word.
         """
-        for kind in cls:
-            if text.isascii() and text.lower() == kind.value.lower():
-                return kind
-        raise PolicyInvalid(f"unknown policy type `{text}`: write `Custom` or `Default`")
+        found = find_member(cls, text)
+        if found is None:
+            raise PolicyInvalid(f"unknown policy type `{text}`: write `Custom` or `Default`")
+        return found
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ import enum
 import msgspec
 
 from mqguard.auth.errors import PolicyInvalid
+from mqguard.model.text import find_member
 
 NAMESPACE_END = "%"
 """The character between a namespace and the rest of a name."""
@@ -83,8 +84,8 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
         if key == "*":
             return cls(ResourceType.ANY, "", Pattern.ANY)
         kind, colon, name = key.partition(":")
-        found = _BY_NAME.get(kind.lower()) if kind.isascii() else None
-        if found is None:
+        found = find_member(ResourceType, kind)
+        if found is None or found is ResourceType.ANY:
             raise PolicyInvalid(
                 f"unknown resource type in `{key}`: write `Topic:name`, `Group:name`, `Cluster:name`, "
                 f"`Namespace:name`, a prefix as `Topic:name*`, all of a type as `Topic:*`, or `*`"
@@ -140,6 +141,3 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
     def _has_such_namespace(self, name: str) -> bool:
         # A prefix with a `%` would continue behind the namespace, so it is the beginning of no namespace.
         return has_namespace(name) and NAMESPACE_END not in self.name
-
-
-_BY_NAME = {kind.value.lower(): kind for kind in ResourceType if kind is not ResourceType.ANY}

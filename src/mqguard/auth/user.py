@@ -7,7 +7,7 @@ import hmac
 import msgspec
 
 from mqguard.auth.errors import MetadataRejected, PolicyInvalid
-from mqguard.model.text import is_blank
+from mqguard.model.text import find_member, is_blank, lower_ascii
 
 
 class SubjectType(enum.Enum):
@@ -22,10 +22,10 @@ class SubjectType(enum.Enum):
         Raises:
             PolicyInvalid: The text is another word.
         """
-        for kind in cls:
-            if text.isascii() and text.lower() == kind.value.lower():
-                return kind
-        raise PolicyInvalid(f"unknown subject type `{text}`: write `User`")
+        found = find_member(cls, text)
+        if found is None:
+            raise PolicyInvalid(f"unknown subject type `{text}`: write `User`")
+        return found
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Subject:
             PolicyInvalid: The key has another kind of subject.
         """
         kind, _, name = key.partition(":")
-        if not kind.isascii() or kind.lower() != SubjectType.USER.value.lower():
+        if find_member(SubjectType, kind) is None:
             raise PolicyInvalid(f"`{key}` is not a valid subject: write `User:name`")
         return cls(name)
 
@@ -77,10 +77,10 @@ class UserType(enum.Enum):
         Raises:
             PolicyInvalid: The text is another word.
         """
-        for kind in cls:
-            if text.isascii() and text.lower() == kind.value.lower():
-                return kind
-        raise PolicyInvalid(f"unknown user type `{text}`: write `Super` or `Normal`")
+        found = find_member(cls, text)
+        if found is None:
+            raise PolicyInvalid(f"unknown user type `{text}`: write `Super` or `Normal`")
+        return found
 
 
 class UserStatus(enum.Enum):
@@ -96,10 +96,10 @@ class UserStatus(enum.Enum):
         Raises:
             PolicyInvalid: The text is another word.
         """
-        for status in cls:
-            if text.isascii() and text.lower() == status.value:
-                return status
-        raise PolicyInvalid(f"unknown user status `{text}`: write `enable` or `disable`")
+        found = find_member(cls, text)
+        if found is None:
+            raise PolicyInvalid(f"unknown user status `{text}`: write `enable` or `disable`")
+        return found
 
 
 class Secret:
@@ -237,7 +237,7 @@ def initial_user(text: str) -> InitialUser:
         form = msgspec.json.decode(text, type=_UserForm)
     except (msgspec.MsgspecError, UnicodeError):
         raise MetadataRejected(f"`initAuthenticationUser` is not valid: write {right}") from None
-    if form.userType is not None and form.userType.lower() != "super":
+    if form.userType is not None and lower_ascii(form.userType) != "super":
         raise MetadataRejected("the user of `initAuthenticationUser` is always Super: remove `userType`")
     return _initial("initAuthenticationUser", right, form.username, form.password)
 

@@ -1,4 +1,11 @@
-"""Texts that peers have chosen: how they are displayed, and when they are blank."""
+"""Texts that peers have chosen: their display, blank texts, and words in any letter case."""
+
+import enum
+import functools
+from collections.abc import Mapping
+from typing import TypeVar
+
+_Member = TypeVar("_Member", bound=enum.Enum)
 
 
 def visible(text: str) -> str:
@@ -22,3 +29,21 @@ _BLANKS = (
 def is_blank(text: str | None) -> bool:
     """True if the text is absent, empty or only white space."""
     return not text or not text.strip(_BLANKS)
+
+
+def lower_ascii(text: str) -> str:
+    """Return an ASCII text in lower case, and any other text unchanged.
+
+    Letters outside ASCII are not folded: the long s and the Kelvin sign are not `s` and `k` to other software.
+    """
+    return text.lower() if text.isascii() else text
+
+
+def find_member(kind: type[_Member], text: str) -> _Member | None:
+    """Return the member of an enum whose value is the text in any letter case, or None."""
+    return _members(kind).get(lower_ascii(text))
+
+
+@functools.cache
+def _members(kind: type[_Member]) -> Mapping[str, _Member]:
+    return {str(member.value).lower(): member for member in kind}

@@ -15,7 +15,7 @@ from mqguard.auth.documents.nodes import (
 )
 from mqguard.auth.documents.schema import Fields
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.model.text import is_blank
+from mqguard.model.text import is_blank, lower_ascii
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def choice(what: str, values: Mapping[str, T]) -> Callable[[str], T]:
     known = {word.lower(): value for word, value in values.items()}
 
     def parse(text: str) -> T:
-        found = known.get(text.lower()) if text.isascii() else None
+        found = known.get(lower_ascii(text))
         if found is None:
             raise PolicyInvalid(f"unknown {what} `{text}`: write " + " or ".join(f"`{word}`" for word in values))
         return found

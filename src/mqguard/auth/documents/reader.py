@@ -29,8 +29,6 @@ from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.auth.verdict import Reason
 from mqguard.model.text import is_blank
 
-_user_type = choice("user type", {kind.value: kind for kind in UserType})
-_user_status = choice("user status", {status.value: status for status in UserStatus})
 _must = choice("outcome", {"allow": Decision.ALLOW, "deny": Decision.DENY})
 _reason = choice("reason", {reason.value: reason for reason in Reason})
 
@@ -77,8 +75,8 @@ class _Reader:
                 self.walk.note(key.mark, "a user has no name: write `name:` before its fields")
                 continue
             found = self._optional(value, f"user `{key.text}`", USER)
-            kind = self._choice(found.get("type"), "`type`", _user_type, UserType.NORMAL)
-            status = self._choice(found.get("status"), "`status`", _user_status, UserStatus.ENABLE)
+            kind = self._choice(found.get("type"), "`type`", UserType.parse, UserType.NORMAL)
+            status = self._choice(found.get("status"), "`status`", UserStatus.parse, UserStatus.ENABLE)
             secret = self._secret(found.get("secret"))
             known = self.walk.one_or_more(found.get("incarnation"), "`incarnation`", _name, optional=True)
             users[key.text] = DocumentUser(key.text, kind, status, secret, key.mark, known)
