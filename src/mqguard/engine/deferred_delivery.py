@@ -24,7 +24,7 @@ from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of
 from mqguard.model.record import Record, RecordInvalid
 from mqguard.store.errors import StoreDamaged
-from mqguard.store.ports import Entry, MessageStore, Table
+from mqguard.store.ports import MessageStore, QueueEntry, Table
 
 MAX_LEVELS = 18
 """Number of queues of the schedule topic, and of the levels that clients know."""
@@ -259,12 +259,12 @@ class DelayQueues:
                 self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
             self._left -= done
 
-    def _deliver_entry(self, entry: Entry) -> None:
+    def _deliver_entry(self, entry: QueueEntry) -> None:
         message = self._waiting_message(entry)
         if message is None or not self._deferred.deliver(message):
             self.undeliverable += 1
 
-    def _waiting_message(self, entry: Entry) -> Record | None:
+    def _waiting_message(self, entry: QueueEntry) -> Record | None:
         """Return the message at an entry, None if it is damaged, so that it does not delay all later ones."""
         try:
             data = self._store.record(entry.physical)

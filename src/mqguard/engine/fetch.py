@@ -8,7 +8,7 @@ from mqguard.engine.errors import NoSuchQueue, StoreDown
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
 from mqguard.store.errors import StoreFailed
-from mqguard.store.ports import Entry, MessageStore
+from mqguard.store.ports import MessageStore, QueueEntry
 from mqguard.store.queues import Queue
 
 _SCAN_STEP = 64
@@ -153,9 +153,9 @@ class Fetcher:
 
     def _choose(
         self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int]
-    ) -> tuple[list[Entry], int]:
+    ) -> tuple[list[QueueEntry], int]:
         """Return the entries to fetch, at least one whatever its size, and the offset after the last one read."""
-        chosen: list[Entry] = []
+        chosen: list[QueueEntry] = []
         size = 0
         end = min(queue.max_offset, offset + _SCAN_LIMIT)
         step = max(limit, _SCAN_STEP)

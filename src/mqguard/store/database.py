@@ -1,4 +1,4 @@
-"""Opening RocksDB for messages: options, column families, keys and values, and errors that say what to do.
+"""RocksDB for messages: options, column families, keys and values, and errors that name the remedy.
 
 Layout of messages, queues and tables: keys and values of each column family. All numbers are big-endian.
 
@@ -10,11 +10,11 @@ Layout of messages, queues and tables: keys and values of each column family. Al
 | `meta` | one letter, then a name | see below |
 
 Letters of `meta`: those of `ports.Table`, and `Q` a queue (number u32 → queue id u32, first offset u64, topic), `D` a
-dropped queue that is not swept yet (number u32 → next offset to sweep u64, end u64), `F` the format's number,
+dropped queue that is not fully removed (number u32 → next offset to remove u64, end u64), `F` the format's number,
 `N` the next queue number, `P` a floor under the next physical offset, `R` the first physical offset that is kept.
 
 Records are written in the order of their keys, so their files never overlap and compaction only moves them. Keys begin
-with a day, so that old ones go as one range.
+with a day, so that old ones are deleted as one range.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreError, StoreFaile
 from mqguard.store.queues import Queue
 
 _MIB = 1 << 20
-# Memory: what is idle stays small because buffers are filled by use only; under load at most ~100 MiB.
+# Memory: buffers grow with use, so an idle store is small; under load it takes at most ~100 MiB.
 _RECORD_BUFFER = 32 * _MIB
 _SMALL_BUFFER = 8 * _MIB
 _CACHE = 16 * _MIB
 _ALL_WAL = 64 * _MIB
-"""More write-ahead log than this is flushed away, because a start has to read it again (~0.1 s)."""
+"""Maximum size of the write-ahead log. A larger one is flushed, since a start has to read it (~0.1 s)."""
 _RECORD_BLOCK = 32 * 1024
 _OPEN_FILES = 1024
 
@@ -41,85 +41,85 @@ class Database:
     """An open RocksDB with its column families.
 
     Args:
-        path: Its directory; made if it is missing.
+        path: Its directory; created if it is missing.
 
     Raises:
-        StoreBusy: somebody else holds it.
-        StoreCorrupt: it is damaged.
-        StoreFailed: it can not be opened for another reason.
+        StoreBusy: Another process uses it.
+        StoreCorrupt: It is damaged.
+        StoreFailed: It cannot be opened for another reason.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            # RocksDB makes its files readable by everybody.
+            # RocksDB creates files that all users can read.
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = _open(path)
             self._families = {name: self._db.get_column_family(name) for name in FAMILIES}
             handle = self._db.get_column_family_handle
             self.handles = {name: handle(name) for name in FAMILIES}
-        except OSError as error:
-            raise StoreFailed(f"the directory `{path}` can not be made: {error.strerror}") from error
-        except Exception as error:  # rocksdict raises plain Exception
-            raise store_error(error, path) from error
+        except OSError as exc:
+            raise StoreFailed(f"the directory `{path}` cannot be created: {exc.strerror}") from exc
+        except Exception as exc:  # rocksdict raises plain Exception
+            raise store_error(exc, path) from exc
 
         self._plain = rocksdict.WriteOptions()
         self._synced = rocksdict.WriteOptions()
         self._synced.sync = True
 
     def family(self, name: str) -> rocksdict.Rdict:
-        """One column family, for reading."""
+        """Return one column family, for reading."""
         return self._families[name]
 
     def write(self, batch: rocksdict.WriteBatch, *, sync: bool) -> None:
         """Write a batch, all or nothing.
 
         Raises:
-            StoreFailed: RocksDB refused.
+            StoreFailed: RocksDB failed.
         """
         try:
             self._db.write(batch, self._synced if sync else self._plain)
-        except Exception as error:
-            raise store_error(error, self.path) from error
+        except Exception as exc:
+            raise store_error(exc, self.path) from exc
 
     def flush(self) -> None:
-        """Move what is in memory to files, so that the next start has no log to read.
+        """Write the buffers to files, so that the next start has no log to read.
 
         Raises:
-            StoreFailed: RocksDB refused.
+            StoreFailed: RocksDB failed.
         """
         try:
             for family in self._families.values():
                 family.flush(wait=True)
-        except Exception as error:
-            raise store_error(error, self.path) from error
+        except Exception as exc:
+            raise store_error(exc, self.path) from exc
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Release the directory."""
         self.handles.clear()
         for family in [*self._families.values(), self._db]:
-            # Closing flushes the log, which fails again where writing has failed; it lets go all the same.
+            # Closing flushes the log, which fails again after a failed write. The directory is released in any case.
             with contextlib.suppress(Exception):
                 family.close()
         self._families.clear()
-        # The lock is let go with the last reference that rocksdict holds to the database.
+        # rocksdict releases the lock with its last reference to the database.
         del self._db
 
 
 def log_bytes(path: Path) -> int:
-    """How much the write-ahead logs of a database hold.
+    """Return the size of the write-ahead logs of a database.
 
     Raises:
-        StoreFailed: The directory can not be looked at.
+        StoreFailed: The directory cannot be read.
     """
     try:
         return sum(file.stat().st_size for file in path.glob("*.log"))
-    except OSError as error:
-        raise StoreFailed(f"the directory `{path}` can not be looked at: {error.strerror}") from error
+    except OSError as exc:
+        raise StoreFailed(f"the directory `{path}` cannot be read: {exc.strerror}") from exc
 
 
 def store_error(error: Exception, path: Path) -> StoreError:
-    """The error of ours that a RocksDB error is, told by its text: rocksdict has one class for all."""
+    """Return our error for an error of RocksDB, based on its text: rocksdict has one class for all."""
     text = " ".join(str(error).split())
     if "lock" in text.lower() and "LOCK" in text:
         return StoreBusy(f"the data directory `{path}` is in use by another process")
@@ -137,10 +137,10 @@ def _open(path: Path) -> rocksdict.Rdict:
         "meta": _family(cache, _SMALL_BUFFER, 4 * 1024),
     }
     options = rocksdict.Options(raw_mode=True)
-    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by place
+    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
     options.create_missing_column_families(True)  # noqa: FBT003
     options.set_max_background_jobs(2)
-    # One thread writes: what lets several write at once costs 7 % of each write.
+    # One thread writes: support for several writers costs 7 % of each write.
     options.set_allow_concurrent_memtable_write(False)
     options.set_enable_write_thread_adaptive_yield(False)
     options.set_max_open_files(_OPEN_FILES)
@@ -193,38 +193,38 @@ _SPAN = struct.Struct(">QQ")
 
 
 def day_of(store_time: int) -> int:
-    """The day of a store time in milliseconds, as keys carry it."""
+    """Return the day of a store time in milliseconds, as keys contain it."""
     return min(max(store_time, 0) // DAY_MS, _LAST_DAY)
 
 
 def queue_name(letter: bytes, number: int) -> bytes:
-    """The `meta` key of a live or dropped queue."""
+    """Return the `meta` key of a live or dropped queue."""
     return letter + number.to_bytes(4, "big")
 
 
 def number_in(key: bytes) -> int:
-    """The queue number in a `meta` key of a live or dropped queue."""
+    """Return the queue number in a `meta` key of a live or dropped queue."""
     return int.from_bytes(key[1:5], "big")
 
 
 def queue_value(queue: Queue, min_offset: int) -> bytes:
-    """The `meta` value of a live queue."""
+    """Return the `meta` value of a live queue."""
     return _QUEUE_HEAD.pack(queue.queue_id, min_offset) + queue.topic.encode()
 
 
 def queue_from(key: bytes, value: bytes) -> Queue:
-    """The queue that a `meta` pair describes; where it ends stands in its entries."""
+    """Return the queue that a `meta` pair describes; its end follows from its entries."""
     queue_id, min_offset = _QUEUE_HEAD.unpack_from(value)
     topic = value[_QUEUE_HEAD.size :].decode()
     return Queue(topic, queue_id, number_in(key), min_offset, min_offset)
 
 
 def span_value(begin: int, end: int) -> bytes:
-    """The `meta` value of a dropped queue: what is still to be swept."""
+    """Return the `meta` value of a dropped queue: the offsets that are still to be removed."""
     return _SPAN.pack(begin, end)
 
 
 def span_from(value: bytes) -> tuple[int, int]:
-    """What of a dropped queue is still to be swept."""
+    """Return the offsets of a dropped queue that are still to be removed."""
     begin, end = _SPAN.unpack(value)
     return begin, end

@@ -9,9 +9,9 @@ from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
-TELL_S = 60.0
-"""How often trouble that lasts is told."""
-_DOUBT = "; what was stored before may be lost with the machine, until a restart has written it anew"
+LOG_INTERVAL_S = 60.0
+"""Minimum interval between log lines about a failure that lasts."""
+_MAY_BE_LOST = "; earlier messages may be lost if the machine fails before the next restart, which writes them again"
 
 
 class LogSync:
@@ -22,10 +22,10 @@ class LogSync:
 
     Args:
         path: The directory of the database.
-        interval_ms: Time between two looks at it.
+        interval_ms: Time between two syncs, in milliseconds.
 
     Attributes:
-        failure: Why the last sync failed, None if it did not.
+        failure: Reason for which the last sync failed, None if it succeeded.
     """
 
     def __init__(self, path: Path, interval_ms: int) -> None:
@@ -33,32 +33,32 @@ class LogSync:
         self._interval = interval_ms / 1000
         self._synced: dict[str, int] = {}
         self._refused = False
-        self._told_s = 0.0
+        self._logged_s = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-sync", daemon=True)
         self.failure: str | None = None
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Sync what is left, and stop. Call it when nothing is written any more."""
+        """Sync a last time, and stop. Call it when nothing is written any more."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
         self._attempt()
 
     def sync(self) -> None:
-        """Sync what has been written since the last time, the oldest log first: a start reads them in that order.
+        """Sync new data, the oldest log first, since a start reads the logs in that order.
 
         Raises:
-            OSError: The disk does not take it.
+            OSError: The sync failed.
         """
         found: dict[str, int] = {}
-        # By number: they have six digits, and seven after the millionth.
+        # Sorted by number: names have six digits, and seven from the millionth on.
         for log in sorted(self._path.glob("*.log"), key=lambda log: (len(log.name), log.name)):
-            # What a log held has gone to other files, and was synced there, before it is deleted.
+            # Before RocksDB deletes a log, its content is in other files that are synced.
             with contextlib.suppress(FileNotFoundError):
                 found[log.name] = self._sync_file(log)
         if found.keys() - self._synced.keys():
@@ -68,7 +68,7 @@ class LogSync:
     def _sync_file(self, log: Path) -> int:
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            # The size first: what is written meanwhile counts for the next time.
+            # The size is read first: data written meanwhile belong to the next sync.
             size = os.fstat(descriptor).st_size
             if size != self._synced.get(log.name):
                 try:
@@ -90,23 +90,23 @@ class LogSync:
         except OSError as exc:
             now, is_new = time.monotonic(), self.failure is None
             self.failure = exc.strerror or str(exc)
-            if is_new or now - self._told_s >= TELL_S:
-                self._told_s = now
-                _LOG.error("the log of messages in `%s` cannot be synced: %s", self._path, self.failure)
+            if is_new or now - self._logged_s >= LOG_INTERVAL_S:
+                self._logged_s = now
+                _LOG.error("the message log in `%s` cannot be synced: %s", self._path, self.failure)
             return
         if self.failure is not None:
-            # Of what one sync did not bring to the disk the next may know nothing: Linux tells of it once, and forgets.
-            what = _DOUBT if self._refused else ""
-            _LOG.warning("the log of messages in `%s` can be synced again%s", self._path, what)
+            # The next sync may succeed without these data: Linux reports a failed write only once.
+            what = _MAY_BE_LOST if self._refused else ""
+            _LOG.warning("the message log in `%s` can be synced again%s", self._path, what)
             self.failure = None
             self._refused = False
 
 
 def sync_directory(path: Path) -> None:
-    """Have the disk know the names in a directory: a file that was made or replaced may be as before until then.
+    """Sync the names in a directory: without it, a crash may undo the creation or replacement of a file.
 
     Raises:
-        OSError: The disk does not take it.
+        OSError: The sync failed.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,27 +1,27 @@
-"""What can go wrong with a store."""
+"""Errors of stores."""
 
 from mqguard.errors import MqguardError
 
 
 class StoreError(MqguardError):
-    """A store can not do what it was asked for."""
+    """An operation that a store cannot do."""
 
 
 class StoreBusy(StoreError):
-    """Another process, or another store of this process, holds the directory."""
+    """A directory that another process, or another store of this process, uses."""
 
 
 class StoreCorrupt(StoreError):
-    """The data on disk are damaged or of a form that this version does not know."""
+    """Data on disk that are damaged or have an unknown format."""
 
 
 class StoreFailed(StoreError):
-    """A write or read failed: disk full, an I/O error. Nothing of the failed turn is visible; see `recover`."""
+    """A failed write or read: a full disk, an I/O error. Nothing of a failed commit is visible; see `recover`."""
 
 
 class StoreDamaged(StoreFailed):
-    """What was read is not what was written; the rest of the store can still be used."""
+    """A part of the data that is damaged; the rest of the store can still be used."""
 
 
 class StoreClosed(StoreError):
-    """The store has been closed."""
+    """An operation on a closed store."""

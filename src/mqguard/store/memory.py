@@ -1,21 +1,21 @@
-"""Messages in memory: for tests, and the plainest statement of what a store does."""
+"""Messages in memory: for tests, and as the simplest implementation of a store."""
 
 import bisect
 import itertools
 from collections.abc import Iterable, Sequence
 
 from mqguard.store.errors import StoreClosed, StoreFailed
-from mqguard.store.ports import Entry, Space, Table
+from mqguard.store.ports import QueueEntry, Space, Table
 from mqguard.store.queues import Queue, QueueTable
 
 _ROOM = 1 << 40
 
 
 class MemoryMessageStore:
-    """A `MessageStore` that forgets everything when the process ends.
+    """A `MessageStore` that keeps nothing after the end of the process.
 
     Attributes:
-        room: Bytes of records it takes before a commit fails, to try out a full disk.
+        room: Bytes of records that it accepts before a commit fails, to test a full disk.
     """
 
     def __init__(self, room: int = _ROOM) -> None:
@@ -27,7 +27,7 @@ class MemoryMessageStore:
         self._queues = QueueTable()
         self._records: dict[int, bytes] = {}
         self._order: list[int] = []
-        self._entries: dict[int, list[Entry]] = {}
+        self._entries: dict[int, list[QueueEntry]] = {}
         self._keys: dict[int, list[tuple[int, int]]] = {}
         self._tables: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
         self._dropped: list[int] = []
@@ -45,7 +45,7 @@ class MemoryMessageStore:
 
     def stage_queue(self, topic: str, queue_id: int) -> Queue:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         found = self._queues.by_place.get((topic, queue_id))
         if found is not None:
             return found
@@ -54,15 +54,15 @@ class MemoryMessageStore:
 
     def stage_drop(self, queue: Queue) -> None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         self._queues.drop(queue)
         self._drops.append(queue.number)
         self._staged = True
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
         """See `MessageStore`."""
-        self._alive()
-        entry = Entry(queue.next_offset, self.next_physical, len(record), tag_code, store_time)
+        self._check_open()
+        entry = QueueEntry(queue.next_offset, self.next_physical, len(record), tag_code, store_time)
         self._messages.append((queue.number, entry, record, tuple(keys)))
         queue.next_offset += 1
         queue.next_bytes += len(record)
@@ -72,19 +72,19 @@ class MemoryMessageStore:
 
     def stage_value(self, table: Table, key: bytes, value: bytes) -> None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         self._values[table, key] = value
         self._staged = True
 
     def stage_removal(self, table: Table, key: bytes) -> None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         self._values[table, key] = None
         self._staged = True
 
     def stage_trim(self, queue: Queue, min_offset: int) -> None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         queue.pending_min = max(queue.pending_min, min_offset)
         self._queues.touch(queue)
         self._staged = True
@@ -97,7 +97,7 @@ class MemoryMessageStore:
 
     def stage_release(self, physical: int) -> None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         self._release = max(self._release, physical)
         self._staged = True
 
@@ -106,15 +106,15 @@ class MemoryMessageStore:
         """See `MessageStore`."""
         return self._staged
 
-    def commit(self, *, sync: bool) -> None:  # noqa: ARG002 - the port's argument means nothing to memory
+    def commit(self, *, sync: bool) -> None:  # noqa: ARG002 - memory is never synced
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         size = sum(len(record) for _, _, record, _ in self._messages)
         if self.next_physical - self.min_physical > self.room and size:
-            self.failure = f"no room: {self.room} bytes of memory are in use"
+            self.failure = f"no room: the limit of {self.room} bytes of memory is reached"
         if self.failure is not None:
             self.discard()
-            raise StoreFailed(f"the store can not be written: {self.failure}")
+            raise StoreFailed(f"the store cannot be written: {self.failure}")
 
         for number, entry, record, keys in self._messages:
             self._entries.setdefault(number, []).append(entry)
@@ -137,16 +137,16 @@ class MemoryMessageStore:
         self._queues.revert()
         self._clear()
 
-    def entries(self, queue: Queue, offset: int, limit: int) -> list[Entry]:
+    def entries(self, queue: Queue, offset: int, limit: int) -> list[QueueEntry]:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         kept = self._entries.get(queue.number, [])
         first = max(0, offset - kept[0].queue_offset) if kept else 0
         return kept[first : first + limit]
 
     def record(self, physical: int) -> bytes | None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         return self._records.get(physical)
 
     def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
@@ -162,38 +162,38 @@ class MemoryMessageStore:
             raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
         return found
 
-    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:  # noqa: ARG002 - all are in one place
+    def records(self, queue: Queue, entries: Sequence[QueueEntry]) -> list[bytes]:  # noqa: ARG002 - all are in one place
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         return [record for entry in entries if (record := self._records.get(entry.physical)) is not None]
 
     def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         kept = sorted(self._keys.get(key, []), reverse=True)
         return [physical for stored, physical in kept if begin <= stored <= end][:limit]
 
     def first_physical(self) -> int | None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         return self._order[0] if self._order else None
 
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         at = bisect.bisect_left(self._order, physical)
         return (self._order[at], self._records[self._order[at]]) if at < len(self._order) else None
 
     def value(self, table: Table, key: bytes) -> bytes | None:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         return self._tables[table].get(key)
 
     def values(
         self, table: Table, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         kept = sorted(self._tables[table].items())
         found = [(key, value) for key, value in kept if below is None or key < below][:limit]
         if max_bytes is None:
@@ -203,7 +203,7 @@ class MemoryMessageStore:
 
     def sweep(self, limit: int) -> int:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         swept = 0
         while self._dropped and swept < limit:
             for entry in self._entries.pop(self._dropped.pop(), []):
@@ -214,7 +214,7 @@ class MemoryMessageStore:
 
     def space(self) -> Space:
         """See `MessageStore`."""
-        self._alive()
+        self._check_open()
         return Space(self.room, self.room - (self.next_physical - self.min_physical))
 
     def recover(self) -> bool:
@@ -229,7 +229,7 @@ class MemoryMessageStore:
         """See `MessageStore`."""
         self._closed = True
 
-    def _alive(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreClosed("the store is closed")
 
@@ -252,7 +252,7 @@ class MemoryMessageStore:
 
     def _clear(self) -> None:
         self._staged = False
-        self._messages: list[tuple[int, Entry, bytes, tuple[int, ...]]] = []
+        self._messages: list[tuple[int, QueueEntry, bytes, tuple[int, ...]]] = []
         self._values: dict[tuple[Table, bytes], bytes | None] = {}
         self._drops: list[int] = []
         self._evicted: list[int] = []

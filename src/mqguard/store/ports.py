@@ -1,8 +1,8 @@
-"""The ports through which everything above reaches what is kept.
+"""Ports of the message store.
 
-`MessageStore` is made for one commit per turn of the event loop: `stage_…` calls collect, `commit` makes all of them
-durable and visible at once, or none. Reads see committed state only. Implementations: `memory`, `rocksdb`; their common
-behaviour is `mqguard.testing.store_contract`.
+`MessageStore` is made for one commit per iteration of the event loop. The `stage_…` methods collect changes; `commit`
+makes all of them durable and visible at once, or none. Reads return only committed state. The implementations are
+`memory` and `rocksdb`; `mqguard.testing.store_contract` tests their common behaviour.
 """
 
 import enum
@@ -13,7 +13,7 @@ from mqguard.store.queues import Queue
 
 
 class Table(enum.Enum):
-    """Small tables kept beside the messages; the value is the table's letter on disk."""
+    """Small tables that are stored with the messages; the value is the table's letter on disk."""
 
     TOPICS = b"t"
     GROUPS = b"g"
@@ -22,15 +22,15 @@ class Table(enum.Enum):
     TIMERS = b"w"
 
 
-class Entry(NamedTuple):
-    """One place in a queue.
+class QueueEntry(NamedTuple):
+    """One entry of a queue.
 
     Attributes:
-        queue_offset: The place.
+        queue_offset: Its offset in the queue.
         physical: Physical offset of the record.
         size: Size of the record in bytes.
         tag_code: Hash of its tags, or the delivery time of a delayed message.
-        store_time: When it was stored, milliseconds since the epoch.
+        store_time: Time of storage, in milliseconds since the epoch.
     """
 
     queue_offset: int
@@ -41,11 +41,11 @@ class Entry(NamedTuple):
 
 
 class Space(NamedTuple):
-    """The room on the store's disk, in bytes.
+    """Disk space of the store, in bytes.
 
     Attributes:
         total: Size of the disk.
-        free: What is left for us.
+        free: Free space that this process may use.
     """
 
     total: int
@@ -64,7 +64,7 @@ class MessageStore(Protocol):
         next_physical: Physical offset of the next record to be staged; grows by each record's size.
         min_physical: Records below it are gone.
         last_time: Store time of the newest committed record, milliseconds since the epoch; 0 without one.
-        failure: Why the store takes no writes now, None if it does.
+        failure: Reason for which the store accepts no writes, None if it does.
     """
 
     next_physical: int
@@ -73,30 +73,30 @@ class MessageStore(Protocol):
     failure: str | None
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
-        """The queue at a place, this turn's additions included; None if there is none."""
+        """Return a queue, staged ones included; None if it does not exist."""
         ...
 
     def queues(self) -> list[Queue]:
-        """All queues."""
+        """Return all queues."""
         ...
 
     def stage_queue(self, topic: str, queue_id: int) -> Queue:
-        """The queue at a place, made if there is none."""
+        """Return a queue; stage its creation if it does not exist."""
         ...
 
     def stage_drop(self, queue: Queue) -> None:
-        """Take a queue away; its entries and records are removed by later `sweep` calls."""
+        """Stage the removal of a queue; later `sweep` calls remove its entries and records."""
         ...
 
     def stage_message(self, queue: Queue, record: bytes, tag_code: int, store_time: int, keys: Iterable[int]) -> None:
         """Append a record to a queue.
 
-        INVARIANT: the record says `queue.next_offset` and `next_physical`; both move on.
+        INVARIANT: the record contains `queue.next_offset` and `next_physical`; both advance.
 
         Args:
-            queue: Where to.
+            queue: The queue.
             record: The whole record.
-            tag_code: Signed 64-bit number that `entries` gives back.
+            tag_code: Signed 64-bit number that `entries` returns.
             store_time: Milliseconds since the epoch; must not be smaller than that of the record before.
             keys: 32-bit hashes under which `find` finds the record.
         """
@@ -124,36 +124,37 @@ class MessageStore(Protocol):
 
     @property
     def pending(self) -> bool:
-        """Whether anything is staged."""
+        """True if anything is staged."""
         ...
 
     def commit(self, *, sync: bool) -> None:
-        """Make what is staged durable and visible: against kill -9 always, against loss of power with `sync`.
+        """Make the staged changes durable and visible.
 
-        Without `sync` a store may have it reach the disk some time later.
+        They survive kill -9 always, and a loss of power with `sync`. Without `sync` a store may write them to the disk
+        later.
 
         Raises:
-            StoreFailed: nothing of it is visible; queues are as before the turn.
+            StoreFailed: Nothing of it is visible; queues are as before the changes.
         """
         ...
 
     def discard(self) -> None:
-        """Forget what is staged."""
+        """Drop the staged changes."""
         ...
 
-    def entries(self, queue: Queue, offset: int, limit: int) -> list[Entry]:
-        """Committed entries from an offset on, in order, at most `limit`.
+    def entries(self, queue: Queue, offset: int, limit: int) -> list[QueueEntry]:
+        """Return committed entries from an offset on, in order, at most `limit`.
 
         Raises:
-            StoreFailed: the disk can not be read.
+            StoreFailed: The disk cannot be read.
         """
         ...
 
     def record(self, physical: int) -> bytes | None:
-        """The record that starts at a physical offset, None if there is none.
+        """Return the record that starts at a physical offset, None if there is none.
 
         Raises:
-            StoreFailed: the disk can not be read.
+            StoreFailed: The disk cannot be read.
         """
         ...
 
@@ -171,7 +172,7 @@ class MessageStore(Protocol):
         """
         ...
 
-    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:
+    def records(self, queue: Queue, entries: Sequence[QueueEntry]) -> list[bytes]:
         """Return the records of entries of a queue, in their order; those that are gone are left out.
 
         Raises:
@@ -180,23 +181,23 @@ class MessageStore(Protocol):
         ...
 
     def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
-        """Physical offsets of records staged under a key hash with a store time in `[begin, end]`, newest first.
+        """Return physical offsets of records with a key hash and a store time in `[begin, end]`, newest first.
 
         Raises:
-            StoreFailed: the disk can not be read.
+            StoreFailed: The disk cannot be read.
         """
         ...
 
     def first_physical(self) -> int | None:
-        """Physical offset of the oldest record, None if there is none."""
+        """Return the physical offset of the oldest record, None if there is none."""
         ...
 
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
-        """The first record at or after a physical offset, with its offset."""
+        """Return the first record at or after a physical offset, with its offset."""
         ...
 
     def value(self, table: Table, key: bytes) -> bytes | None:
-        """A committed value of a small table."""
+        """Return a committed value of a small table."""
         ...
 
     def values(
@@ -205,7 +206,7 @@ class MessageStore(Protocol):
         """Return the committed keys and values of a small table in order of their keys.
 
         Args:
-            table: Which table.
+            table: The table.
             below: End of the keys; None for all.
             limit: Maximum number of values.
             max_bytes: Maximum bytes of values together; the first one is returned in any case.
@@ -213,17 +214,17 @@ class MessageStore(Protocol):
         ...
 
     def sweep(self, limit: int) -> int:
-        """Stage the removal of at most `limit` entries of dropped queues; says how many there were."""
+        """Stage the removal of at most `limit` entries of dropped queues; return their number."""
         ...
 
     def space(self) -> Space:
-        """The room on disk."""
+        """Return the disk space."""
         ...
 
     def recover(self) -> bool:
-        """Try to take writes again after a failure; nothing may be staged. Says whether it does now; never raises."""
+        """Try to accept writes again after a failure; return True if it does. Nothing may be staged. Never raises."""
         ...
 
     def close(self) -> None:
-        """Let go of the directory. Commits and reads then raise `StoreClosed`; closing twice is fine."""
+        """Release the directory. Later commits and reads raise `StoreClosed`; a second call has no effect."""
         ...

@@ -1,4 +1,4 @@
-"""Queues as every store keeps them in memory: where each begins and ends, committed and staged."""
+"""Queues in memory: begin and end of each one, committed and staged."""
 
 import collections
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _GENERATIONS: Final = 4
 
 
 class Queue:
-    """One queue of one topic. Only the store changes it; everybody else reads.
+    """One queue of one topic. Only the store changes it.
 
     Attributes:
         topic: The topic.
@@ -17,11 +17,11 @@ class Queue:
         number: Number of the queue within the store, never used again.
         min_offset: First offset that can be read.
         max_offset: One after the last committed offset.
-        next_offset: One after the last staged offset: where the next message of this turn goes.
-        pending_min: What `min_offset` becomes with this turn's commit.
-        opened_at: `max_offset` when the store was opened, 0 for a queue that was made since.
+        next_offset: One after the last staged offset: the offset of the next message.
+        pending_min: `min_offset` after the next commit.
+        opened_at: `max_offset` when the store was opened, 0 for a queue that was created later.
         max_bytes: Bytes of the records committed since then.
-        next_bytes: The same with what is staged.
+        next_bytes: The same with the staged records.
         recent: The newest records if the store keeps them in memory (`RecentRecords`), those that are staged included.
         recent_offset: Offset of the first of these records.
     """
@@ -57,13 +57,13 @@ class Queue:
         return f"Queue({self.topic}:{self.queue_id} #{self.number} [{self.min_offset}, {self.max_offset}))"
 
     def settle(self) -> None:
-        """Make what was staged the committed state."""
+        """Make the staged state the committed one."""
         self.max_offset = self.next_offset
         self.max_bytes = self.next_bytes
         self.min_offset = self.pending_min
 
     def revert(self) -> None:
-        """Forget what was staged."""
+        """Drop the staged state."""
         self.next_offset = self.max_offset
         self.next_bytes = self.max_bytes
         self.pending_min = self.min_offset
@@ -88,7 +88,7 @@ class Queue:
 
 
 class QueueTable:
-    """All live queues by topic and queue number, and those that this turn adds and drops."""
+    """All live queues by topic and queue number, and the staged additions and removals."""
 
     def __init__(self) -> None:
         self.by_place: dict[tuple[str, int], Queue] = {}
@@ -99,15 +99,15 @@ class QueueTable:
         self._next_number_before = 0
 
     def load(self, queue: Queue) -> None:
-        """Take in a queue found on opening."""
+        """Add a queue that was found on opening."""
         self.by_place[queue.topic, queue.queue_id] = queue
 
     def start_at(self, number: int) -> None:
-        """Say which number the next new queue gets."""
+        """Set the number of the next new queue."""
         self.next_number = self._next_number_before = number
 
     def add(self, topic: str, queue_id: int) -> Queue:
-        """Stage a new queue; it can take messages in this turn already."""
+        """Stage a new queue; messages can be staged for it at once."""
         queue = Queue(topic, queue_id, self.next_number)
         self.next_number += 1
         self.by_place[topic, queue_id] = queue
@@ -115,12 +115,12 @@ class QueueTable:
         return queue
 
     def drop(self, queue: Queue) -> None:
-        """Stage the end of a queue; it takes no more messages from now on."""
+        """Stage the removal of a queue; it accepts no more messages."""
         del self.by_place[queue.topic, queue.queue_id]
         self._dropped.append(queue)
 
     def touch(self, queue: Queue) -> None:
-        """Remember that a queue has staged changes."""
+        """Mark a queue as one with staged changes."""
         self._touched[queue.number] = queue
 
     @property
@@ -129,13 +129,13 @@ class QueueTable:
         return list(self._touched.values())
 
     def settle(self) -> None:
-        """The turn is committed."""
+        """Make the staged changes the committed state."""
         for queue in self._touched.values():
             queue.settle()
         self._clear()
 
     def revert(self) -> None:
-        """The turn is undone."""
+        """Drop the staged changes."""
         for queue in self._touched.values():
             queue.revert()
         for queue in self._added:

@@ -1,4 +1,4 @@
-"""Reading messages from RocksDB, and what a store keeps in memory from the start on."""
+"""Reads from RocksDB: messages and small tables, and the state that a store keeps in memory."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,19 +11,19 @@ from mqguard.model.record import RecordInvalid
 from mqguard.store import database
 from mqguard.store.database import Database, store_error
 from mqguard.store.errors import StoreCorrupt, StoreDamaged, StoreFailed
-from mqguard.store.ports import Entry, Table
+from mqguard.store.ports import QueueEntry, Table
 from mqguard.store.queues import Queue, QueueTable
 
 Pairs = Iterator[tuple[bytes, bytes]]
 _RUN = 4
-"""So many records that lie next to each other are read by one walk rather than one by one."""
+"""Number of adjacent records from which on one iterator reads them, instead of one read for each."""
 
 
 class Reader:
-    """Reads what is committed; see `MessageStore` for what its methods give.
+    """Reads committed data; `MessageStore` describes the methods.
 
     Raises:
-        StoreFailed: (every method) the disk can not be read, or what it gives is damaged.
+        StoreFailed: (every method) The disk cannot be read, or the data are damaged.
     """
 
     def __init__(self, db: Database) -> None:
@@ -33,26 +33,26 @@ class Reader:
         self._keys = db.family("keys")
         self._meta = db.family("meta")
 
-    def entries(self, number: int, offset: int, limit: int) -> list[Entry]:
-        """Entries of a queue by its number; the caller does not ask beyond its end."""
+    def entries(self, number: int, offset: int, limit: int) -> list[QueueEntry]:
+        """Return entries of a queue by its number; the range must be within the queue."""
         begin = database.QUEUE_KEY.pack(number, offset)
         unpack = database.ENTRY.unpack
         try:
             values = self._queues.values(from_key=begin)
             # INVARIANT: the offsets of a queue are dense, so the n-th value belongs to the n-th offset.
             found = [
-                Entry(at, *unpack(value)) for at, value in zip(range(offset, offset + limit), values, strict=False)
+                QueueEntry(at, *unpack(value)) for at, value in zip(range(offset, offset + limit), values, strict=False)
             ]
             if len(found) == limit:
                 return found
-            # rocksdict's quick iterators end at damage without a word; the careful walk raises it.
+            # rocksdict's fast iterators stop at damaged data without an error; the slow walk raises one.
             return [
-                Entry(database.QUEUE_KEY.unpack(key)[1], *unpack(value))
+                QueueEntry(database.QUEUE_KEY.unpack(key)[1], *unpack(value))
                 for key, value in itertools.islice(_walk(self._queues, begin), limit)
                 if key.startswith(begin[:4])
             ]
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
 
     def read(self, queue: Queue, offset: int, limit: int, max_bytes: int) -> list[bytes | None]:
         """Return records of a queue from an offset on; the caller does not ask beyond its end."""
@@ -62,8 +62,8 @@ class Reader:
             values = list(itertools.islice(self._queues.values(from_key=begin), limit))
             if len(values) == limit:
                 return self._places(values, max_bytes)
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         # rocksdict's quick iterators end at damage without an error; the careful walk raises it.
         found = self.entries(queue.number, offset, limit)
         if len(found) == limit:
@@ -96,25 +96,25 @@ class Reader:
         return cast("list[bytes | None]", self._records.get(keys))
 
     def record(self, physical: int) -> bytes | None:
-        """One record."""
+        """Return one record."""
         try:
             found: bytes | None = self._records.get(database.U64.pack(physical))
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return found
 
-    def records(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Records in the order of their entries, without those that are gone."""
+    def records(self, entries: Sequence[QueueEntry]) -> list[bytes]:
+        """Return records in the order of their entries, without deleted ones."""
         try:
             found: list[bytes] = []
             for run in _runs(entries):
                 found += self._run(run)
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return found
 
     def find(self, key: int, begin: int, end: int, limit: int) -> list[int]:
-        """Physical offsets by key, newest first, a walk per day of the window."""
+        """Return physical offsets by key, newest first, with one walk per day of the window."""
         try:
             days = self._days()
             if days is None:
@@ -124,51 +124,51 @@ class Reader:
                 found += itertools.islice(self._day(day, key, begin, end), limit - len(found))
                 if len(found) == limit:
                     break
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return found
 
     def next_record(self, physical: int) -> tuple[int, bytes] | None:
-        """The first record at or after an offset."""
+        """Return the first record at or after an offset."""
         try:
             for key, value in _walk(self._records, database.U64.pack(physical)):
                 return database.U64.unpack(key)[0], value
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return None
 
     def last_record(self) -> tuple[int, bytes] | None:
-        """The newest record."""
+        """Return the newest record."""
         try:
             for key, value in _walk_back(self._records, None):
                 return database.U64.unpack(key)[0], value
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return None
 
     def end_of(self, queue: Queue) -> int:
-        """One after the last offset of a queue, its first offset if it has none."""
+        """Return one after the last offset of a queue, its first offset if it is empty."""
         last = database.QUEUE_KEY.pack(queue.number, database.LAST_OFFSET)
         try:
             for key, _ in _walk_back(self._queues, last):
                 number, offset = database.QUEUE_KEY.unpack(key)
                 return max(queue.min_offset, int(offset) + 1) if number == queue.number else queue.min_offset
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return queue.min_offset
 
     def meta(self, key: bytes) -> bytes | None:
-        """One value of the small tables."""
+        """Return one value of the small tables."""
         try:
             found: bytes | None = self._meta.get(key)
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return found
 
     def metas(
         self, prefix: bytes, *, below: bytes | None = None, limit: int | None = None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
-        """Keys and values of the small tables under a prefix, the whole keys."""
+        """Return whole keys and values of the small tables under a prefix."""
         end = None if below is None else prefix + below
         size = 0
         found: list[tuple[bytes, bytes]] = []
@@ -180,22 +180,22 @@ class Reader:
                 if max_bytes is not None and found and size > max_bytes:
                     break
                 found.append((key, value))
-        except Exception as error:
-            raise self._failed(error) from error
+        except Exception as exc:
+            raise self._failed(exc) from exc
         return found
 
     def is_empty(self) -> bool:
-        """Whether there is nothing at all."""
+        """Return True if the database is empty."""
         return self.next_record(0) is None and not self.metas(b"", limit=1)
 
     def values(
         self, table: Table, below: bytes | None, limit: int | None, max_bytes: int | None = None
     ) -> list[tuple[bytes, bytes]]:
-        """Keys and values of one table."""
+        """Return keys and values of one table."""
         found = self.metas(table.value, below=below, limit=limit, max_bytes=max_bytes)
         return [(key[1:], value) for key, value in found]
 
-    def _run(self, run: Sequence[Entry]) -> list[bytes]:
+    def _run(self, run: Sequence[QueueEntry]) -> list[bytes]:
         get, pack = self._records.get, database.U64.pack
         if len(run) >= _RUN:
             end = pack(run[-1].physical)
@@ -225,7 +225,7 @@ class Reader:
 
 
 def _walk(family: rocksdict.Rdict, begin: bytes) -> Pairs:
-    """Keys and values from the first key at or after `begin` on; raises at damage."""
+    """Yield keys and values from the first key at or after `begin` on; raise at damaged data."""
     walk = family.iter()
     walk.seek(begin)
     while walk.valid():
@@ -235,7 +235,7 @@ def _walk(family: rocksdict.Rdict, begin: bytes) -> Pairs:
 
 
 def _walk_back(family: rocksdict.Rdict, begin: bytes | None) -> Pairs:
-    """Keys and values from the last key at or before `begin` (None: the very last) backwards; raises at damage."""
+    """Yield keys and values backwards from the last key at or before `begin`, None for all; raise at damaged data."""
     walk = family.iter()
     if begin is None:
         walk.seek_to_last()
@@ -247,8 +247,8 @@ def _walk_back(family: rocksdict.Rdict, begin: bytes | None) -> Pairs:
     walk.status()
 
 
-def _runs(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Cut entries into runs whose records lie next to each other."""
+def _runs(entries: Sequence[QueueEntry]) -> Iterator[Sequence[QueueEntry]]:
+    """Split entries into runs of adjacent records."""
     begin = 0
     for at in range(1, len(entries)):
         before = entries[at - 1]
@@ -270,22 +270,22 @@ class DroppedQueues:
         self._staged: dict[int, tuple[int, int] | None] = {}
 
     def load(self, number: int, begin: int, end: int) -> None:
-        """Take in a dropped queue found on opening."""
+        """Add a dropped queue that was found on opening."""
         self._committed[number] = (begin, end)
 
     def stage(self, number: int, span: tuple[int, int] | None) -> None:
-        """Stage what is left of a queue, None for nothing."""
+        """Stage the rest of a queue, None for nothing."""
         self._staged[number] = span
 
     def next(self) -> tuple[int, int, int] | None:
-        """A committed queue with something left that this turn has not touched: number, begin, end."""
+        """Return number, begin and end of a committed queue without staged changes, None if there is none."""
         for number, (begin, end) in self._committed.items():
             if number not in self._staged:
                 return number, begin, end
         return None
 
     def settle(self) -> None:
-        """The turn is committed."""
+        """Make the staged changes the committed state."""
         for number, span in self._staged.items():
             if span is None:
                 self._committed.pop(number, None)
@@ -294,17 +294,17 @@ class DroppedQueues:
         self._staged.clear()
 
     def revert(self) -> None:
-        """The turn is undone."""
+        """Drop the staged changes."""
         self._staged.clear()
 
 
 class Loaded(NamedTuple):
-    """What was found.
+    """State of a store on opening.
 
     Attributes:
-        is_new: Whether the database is fresh.
-        next_physical: Where the next record goes.
-        released: Records below it are gone.
+        is_new: True if the database is new.
+        next_physical: Physical offset of the next record.
+        released: Records below this physical offset are deleted.
         last_time: Store time of the newest record, 0 without one.
     """
 
@@ -318,8 +318,8 @@ def load(reader: Reader, queues: QueueTable, dropped: DroppedQueues) -> Loaded:
     """Fill the tables of queues, with one seek for each queue and without reading the messages.
 
     Raises:
-        StoreCorrupt: the format is unknown or something can not be read.
-        StoreFailed: the disk can not be read.
+        StoreCorrupt: The format is unknown or a record cannot be read.
+        StoreFailed: The disk cannot be read.
     """
     is_new = _is_new(reader)
     for key, value in reader.metas(database.QUEUE_LETTER):
@@ -337,8 +337,8 @@ def load(reader: Reader, queues: QueueTable, dropped: DroppedQueues) -> Loaded:
         return Loaded(is_new, floor, released, 0)
     try:
         stored = record.decode(last[1]).store_timestamp
-    except RecordInvalid as error:
-        raise StoreCorrupt(f"the newest message can not be read: {error}") from error
+    except RecordInvalid as exc:
+        raise StoreCorrupt(f"the newest message cannot be read: {exc}") from exc
     return Loaded(is_new, max(floor, last[0] + len(last[1])), released, stored)
 
 
@@ -348,8 +348,8 @@ def _is_new(reader: Reader) -> bool:
         return False
     if found is None and reader.is_empty():
         return True
-    theirs = "no format number" if found is None else f"format `{found.decode(errors='replace')}`"
-    raise StoreCorrupt(f"the data have {theirs}, this version reads format `{database.FORMAT.decode()}`")
+    format_found = "no format number" if found is None else f"format `{found.decode(errors='replace')}`"
+    raise StoreCorrupt(f"the data have {format_found}, this version reads format `{database.FORMAT.decode()}`")
 
 
 def _number(reader: Reader, key: bytes) -> int:

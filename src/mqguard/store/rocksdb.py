@@ -1,8 +1,8 @@
-"""Messages on RocksDB: one write batch per turn, the write-ahead log always on (`database` has the layout).
+"""Messages on RocksDB: one write batch per commit, with the write-ahead log always on (`database` has the layout).
 
-Rule 1: nothing is acknowledged before `commit` has returned; nothing of a failed commit is ever visible.
-Rule 2: after a failed write RocksDB may or may not have the batch in its log. `recover` opens the database anew and
-takes back whatever of it came through, so that memory and disk agree again.
+Rule 1: nothing is acknowledged before `commit` has returned. Nothing of a failed commit is ever visible.
+Rule 2: after a failed write RocksDB may have the batch in its log. `recover` opens the database again and undoes the
+batch, so that memory and disk agree again.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from mqguard.store import database
 from mqguard.store.database import Database, log_bytes
 from mqguard.store.disk_sync import LogSync
 from mqguard.store.errors import StoreClosed, StoreCorrupt, StoreDamaged, StoreError, StoreFailed
-from mqguard.store.ports import Entry, Space, Table
+from mqguard.store.ports import QueueEntry, Space, Table
 from mqguard.store.queues import Queue, QueueTable, RecentRecords
 from mqguard.store.reader import DroppedQueues, Reader, load
 
@@ -28,9 +28,9 @@ _pack_entry = database.ENTRY.pack
 _pack_index_key = database.INDEX_KEY.pack
 Handle = rocksdict.ColumnFamily | None
 _ROOM_TO_RECOVER = 64 << 20
-"""Free bytes, beside those of the log, without which a database is not opened anew.
+"""Free bytes, besides the size of the log, that `recover` needs to open the database again.
 
-Opening writes what the log holds to files; failing there would cost the reads that still work.
+Opening writes the content of the log to files. A failure there would also end the reads, which still work.
 """
 
 
@@ -39,13 +39,12 @@ class RocksMessageStore:
 
     Args:
         path: The directory.
-        sync_ms: How often what was committed without `sync` is synced in the background; None leaves that to the
-            system.
+        sync_ms: Interval of syncs in the background, for commits without `sync`; None leaves it to the system.
 
     Raises:
-        StoreBusy: another process holds it.
-        StoreCorrupt: it is damaged, or made by a version that this one does not know.
-        StoreFailed: it can not be opened.
+        StoreBusy: Another process uses it.
+        StoreCorrupt: It is damaged, or has a format that this version does not know.
+        StoreFailed: It cannot be opened.
     """
 
     def __init__(self, path: Path, sync_ms: int | None = None) -> None:
@@ -56,7 +55,7 @@ class RocksMessageStore:
         self._first = 0
         self._queues = QueueTable()
         self._dropped = DroppedQueues()
-        self._doubt = FailedWrites()
+        self._failed_writes = FailedWrites()
         self._attach(Database(path))
         try:
             loaded = load(self._reader, self._queues, self._dropped)
@@ -147,7 +146,7 @@ class RocksMessageStore:
         for entry in self.entries(queue, queue.pending_min, min_offset - queue.pending_min):
             self._batch.delete(database.U64.pack(entry.physical), self._in_records)
         self.stage_trim(queue, min_offset)
-        # The newest records may be gone now; their places must not be given out again.
+        # The newest records may be deleted now; their physical offsets must not be used again.
         self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
 
     def stage_release(self, physical: int) -> None:
@@ -182,11 +181,11 @@ class RocksMessageStore:
             raise self._out_of_order()
         try:
             db.write(self._batch, sync=sync)
-        except StoreError as error:
-            self.failure = str(error)
-            self._doubt.note(self._reader, self._meta_keys, self._queues, self._release)
+        except StoreError as exc:
+            self.failure = str(exc)
+            self._failed_writes.note(self._reader, self._meta_keys, self._queues, self._release)
             self.discard()
-            raise StoreFailed(self.failure) from error
+            raise StoreFailed(self.failure) from exc
         self._recent.settle(self._queues.touched, self.next_physical)
         self._queues.settle()
         self._dropped.settle()
@@ -208,7 +207,7 @@ class RocksMessageStore:
 
     # Reading
 
-    def entries(self, queue: Queue, offset: int, limit: int) -> list[Entry]:
+    def entries(self, queue: Queue, offset: int, limit: int) -> list[QueueEntry]:
         """See `MessageStore`."""
         begin = max(offset, queue.min_offset)
         return self._reader.entries(queue.number, begin, max(0, min(limit, queue.max_offset - begin)))
@@ -230,7 +229,7 @@ class RocksMessageStore:
             size -= len(found.pop())
         return cast("list[bytes | None]", found)
 
-    def records(self, queue: Queue, entries: Sequence[Entry]) -> list[bytes]:
+    def records(self, queue: Queue, entries: Sequence[QueueEntry]) -> list[bytes]:
         """See `MessageStore`."""
         recent, first = queue.recent, queue.recent_offset
         if recent is None or not entries or entries[0].queue_offset < first:
@@ -244,7 +243,7 @@ class RocksMessageStore:
 
     def first_physical(self) -> int | None:
         """See `MessageStore`."""
-        # Records never come back, so the look begins where the last one ended and not before all deleted ones.
+        # Deleted records never return, so the search starts at the last result, not before all deleted records.
         found = self._reader.next_record(self._first)
         if found is None:
             return None
@@ -269,8 +268,8 @@ class RocksMessageStore:
         """See `MessageStore`."""
         try:
             total, _, free = shutil.disk_usage(self._path)
-        except OSError as error:
-            raise StoreFailed(f"the disk of `{self._path}` can not be looked at: {error.strerror}") from error
+        except OSError as exc:
+            raise StoreFailed(f"the disk space of `{self._path}` cannot be read: {exc.strerror}") from exc
         return Space(total, free)
 
     # Opening, failing, closing
@@ -289,8 +288,8 @@ class RocksMessageStore:
             self._attach(Database(self._path))
             self._begin()
             self._repair()
-        except StoreError as error:
-            self.failure = str(error)
+        except StoreError as exc:
+            self.failure = str(exc)
             return False
         self.failure = None
         return True
@@ -298,7 +297,7 @@ class RocksMessageStore:
     def close(self) -> None:
         """See `MessageStore`."""
         if self._db is not None and self.failure is None:
-            # Without room the log stays as it is and the next start reads it.
+            # If the disk is full, the log stays as it is and the next start reads it.
             with contextlib.suppress(StoreError):
                 self._db.flush()
         self._closed = True
@@ -308,20 +307,24 @@ class RocksMessageStore:
             self._log_sync = None
 
     def _repair(self) -> None:
-        """Make the disk agree with memory after a write whose fate is unknown."""
+        """Make the disk agree with memory after a write with an unknown outcome."""
         db = self._db
         if db is None:
             raise self._out_of_order()
-        if self._doubt.lost:
-            raise StoreFailed("neither writing nor reading was possible for a while; restart to read everything anew")
+        if self._failed_writes.lost:
+            raise StoreFailed(
+                "neither writes nor reads were possible for some time: restart the server to read everything again"
+            )
         batch = rocksdict.WriteBatch(raw_mode=True)
-        self._doubt.repair(batch, db, self._queues, self.next_physical)
+        self._failed_writes.repair(batch, db, self._queues, self.next_physical)
         db.write(batch, sync=True)
         for queue in self._queues.by_place.values():
             if self._reader.end_of(queue) != queue.max_offset:
-                raise StoreCorrupt(f"the disk has lost messages of `{queue.topic}`; restart to go on with what is left")
-        self.min_physical = self._release = max(self.min_physical, self._doubt.release)
-        self._doubt = FailedWrites()
+                raise StoreCorrupt(
+                    f"the disk has lost messages of `{queue.topic}`: restart the server to continue with the rest"
+                )
+        self.min_physical = self._release = max(self.min_physical, self._failed_writes.release)
+        self._failed_writes = FailedWrites()
 
     def _attach(self, db: Database) -> None:
         self._db: Database | None = db
@@ -332,7 +335,7 @@ class RocksMessageStore:
         self._in_meta: Handle = db.handles["meta"]
 
     def _detach(self) -> None:
-        """Let go of the database and of everything that keeps it alive: its lock goes with the last of them."""
+        """Release the database and all references to it: the last one releases its lock."""
         self._reading = None
         self._in_records = self._in_queues = self._in_keys = self._in_meta = None
         self._batch = rocksdict.WriteBatch(raw_mode=True)
@@ -354,7 +357,7 @@ class RocksMessageStore:
     def _out_of_order(self) -> StoreError:
         if self._closed:
             return StoreClosed("the store is closed")
-        return StoreFailed(f"the store can not be used: {self.failure}")
+        return StoreFailed(f"the store cannot be used: {self.failure}")
 
     def _begin(self) -> None:
         self._batch = rocksdict.WriteBatch(raw_mode=True)
@@ -370,13 +373,13 @@ class RocksMessageStore:
         self._batch.delete(key, self._in_meta)
 
     def _sweep_next(self, limit: int) -> int:
-        """Stage the removal of at most `limit` entries of one dropped queue; 0 if there is none."""
+        """Stage the removal of at most `limit` entries of one dropped queue; return their number, 0 for no queue."""
         found = self._dropped.next()
         if found is None:
             return 0
         number, begin, end = found
         upto = min(end, begin + limit)
-        # Where the entries are damaged their records stay until they are old; that beats being stuck here.
+        # If entries are damaged, their records stay until they expire; otherwise the removal would never end.
         with contextlib.suppress(StoreDamaged):
             for entry in self._reader.entries(number, begin, upto - begin):
                 self._batch.delete(database.U64.pack(entry.physical), self._in_records)
@@ -390,7 +393,7 @@ class RocksMessageStore:
             self._delete(name)
             whole = database.QUEUE_KEY.pack(number, 0), database.QUEUE_KEY.pack(number, database.LAST_OFFSET)
             self._batch.delete_range(*whole, self._in_queues)
-            # The newest records may be gone now; their places must not be given out again.
+            # The newest records may be deleted now; their physical offsets must not be used again.
             self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
         return max(1, upto - begin)
 
@@ -407,8 +410,8 @@ class FailedWrites:
     stays deleted.
 
     Attributes:
-        release: Records below it may be gone.
-        lost: Whether it is not known any more how things were: then only a restart helps.
+        release: Records below this physical offset may be deleted.
+        lost: True if the old values could not be read, so only a restart can recover.
     """
 
     def __init__(self) -> None:
@@ -419,7 +422,7 @@ class FailedWrites:
         self._trims: dict[Queue, int] = {}
 
     def note(self, reader: Reader, meta_keys: set[bytes], queues: QueueTable, release: int) -> None:
-        """Remember what a failed write was about, before memory forgets it."""
+        """Keep the old values of a failed write, before the staged state is dropped."""
         for key in meta_keys - self._meta.keys():
             try:
                 self._meta[key] = reader.meta(key)

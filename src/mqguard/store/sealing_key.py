@@ -1,4 +1,4 @@
-"""The key that secrets at rest are sealed with: from the environment, or from a file that only its owner can read."""
+"""The key that seals stored secrets: from the environment, or from a file that only its owner can read."""
 
 import base64
 import binascii
@@ -16,15 +16,15 @@ _RIGHT: Final = f"{KEY_BYTES} random bytes in Base64 or hex"
 
 
 class SealingKeyUnusable(MqguardError):
-    """There is no key to seal secrets with, or one that must not be used."""
+    """A sealing key that is missing, malformed or readable by others."""
 
 
 def load_sealing_key(path: Path, environment: str | None = None) -> SealingKey:
-    """The sealing key.
+    """Return the sealing key.
 
     Args:
-        path: The key file; made with new random bytes and mode 0600 when it is missing and `environment` is None.
-        environment: The key itself, as an environment variable gives it; the file is then not looked at.
+        path: The key file. If it is missing and `environment` is None, it is created with random bytes and mode 0600.
+        environment: The key itself, from an environment variable; the file is not used then.
 
     Raises:
         SealingKeyUnusable: The key is malformed, cannot be read or written, or can be read by others.
@@ -40,10 +40,10 @@ def load_sealing_key(path: Path, environment: str | None = None) -> SealingKey:
     try:
         return _make(path)
     except FileExistsError:
-        # Another process was faster: its key is the key.
+        # Another process was faster: its key is valid.
         return load_sealing_key(path)
     except OSError as exc:
-        raise SealingKeyUnusable(f"the key file `{path}` cannot be made: {exc.strerror}") from exc
+        raise SealingKeyUnusable(f"the key file `{path}` cannot be created: {exc.strerror}") from exc
 
 
 def _read(path: Path) -> SealingKey:
@@ -51,8 +51,8 @@ def _read(path: Path) -> SealingKey:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         if mode & 0o077:
             raise SealingKeyUnusable(
-                f"the key file `{path}` can be read by others (mode {mode:04o}): `chmod 600 {path}`, and treat the "
-                f"secrets that it seals as known"
+                f"other users can read the key file `{path}` (mode {mode:04o}): run `chmod 600 {path}`, and "
+                f"rotate the secrets that it seals"
             )
         text = file.read(4096)
     return _parse(text.decode("ascii", "replace"), f"the key file `{path}`")
@@ -61,7 +61,7 @@ def _read(path: Path) -> SealingKey:
 def _make(path: Path) -> SealingKey:
     path.parent.mkdir(parents=True, exist_ok=True)
     key = secrets.token_bytes(KEY_BYTES)
-    # Written aside and linked into place: a crash leaves no half key, and of two processes one wins.
+    # The key is written to another file and linked: a crash leaves no partial key, and of two processes one wins.
     aside = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

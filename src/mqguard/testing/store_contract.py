@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from mqguard.model import record
 from mqguard.model.record import Record
 from mqguard.store.errors import StoreClosed
-from mqguard.store.ports import Entry, MessageStore, Table
+from mqguard.store.ports import MessageStore, QueueEntry, Table
 from mqguard.store.queues import Queue
 
 Reopen = Callable[[MessageStore], MessageStore]
@@ -25,7 +25,7 @@ def put(
     keys: Iterable[int] = (),
     time: int = 0,
     tag_code: int = 0,
-) -> Entry:
+) -> QueueEntry:
     """Stage one message as the engine does, and return its entry."""
     queue = store.stage_queue(topic, queue_id)
     data = record.encode(
@@ -38,7 +38,7 @@ def put(
             store_timestamp=time,
         )
     )
-    entry = Entry(queue.next_offset, store.next_physical, len(data), tag_code, time)
+    entry = QueueEntry(queue.next_offset, store.next_physical, len(data), tag_code, time)
     store.stage_message(queue, data, tag_code, time, keys)
     return entry
 

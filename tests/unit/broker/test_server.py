@@ -27,7 +27,7 @@ def test_a_commit_that_failed_is_told_to_the_operator_though_the_store_works_aga
     assert house.call(310, SEND, b"x").code != 0
     house.tick(1000)
     assert house.store.failure is None
-    assert told(caplog) == ["store error: the store can not be written: cable pulled"]
+    assert told(caplog) == ["store error: the store cannot be written: cable pulled"]
 
 
 def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
@@ -47,7 +47,7 @@ def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypat
         house.tick(50)
     assert set(told(caplog)) == {
         "store error: cable pulled",
-        "store error: the store can not be written: cable pulled",
+        "store error: the store cannot be written: cable pulled",
     }
     assert len(told(caplog)) <= 4
 

@@ -37,7 +37,7 @@ def test_a_failed_commit_fails_every_completion_with_its_reason(engine, store):
     engine.group_commit.defer(second)
     assert not engine.group_commit.commit()
     assert len(reasons) == 1
-    assert "no room: 10 bytes of memory are in use" in reasons[0]
+    assert "no room: the limit of 10 bytes of memory is reached" in reasons[0]
     assert first.outcomes == second.outcomes == reasons
     assert arrivals == []
 

@@ -66,7 +66,7 @@ def test_two_failures_in_a_row_are_both_taken_back(store, path):
     put(store, b"gone")
     fail(store)
     put(store, b"gone")
-    with pytest.raises(StoreFailed, match="can not be used"):
+    with pytest.raises(StoreFailed, match="cannot be used"):
         store.commit(sync=False)
     assert store.recover()
     put(store, b"next")

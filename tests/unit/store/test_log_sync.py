@@ -1,4 +1,4 @@
-"""The log of messages reaches the disk by time, whoever opens, closes and reopens the database meanwhile."""
+"""The message log is synced at intervals, also if the database is closed and opened again."""
 
 import contextlib
 import errno
@@ -17,8 +17,8 @@ from mqguard.testing.store_contract import bodies, put, queue_of
 from tests.fixtures.waiting import eventually
 
 
-class Disk:
-    """Remembers how much of each file was synced; the real disk does the work."""
+class SyncedDisk:
+    """Counts how much of each file was synced; the real disk does the work."""
 
     def __init__(self, root, monkeypatch):
         self.root = root
@@ -43,7 +43,7 @@ class Disk:
                     return
 
     def cut(self, source, target):
-        """What a loss of power leaves of the logs at the worst: nothing but what was synced."""
+        """Copy the logs as a loss of power may leave them: only the synced bytes."""
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("LOCK"))
         for log in target.glob("*.log"):
             os.truncate(log, self.synced.get(log.name, 0))
@@ -51,7 +51,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    return Disk(tmp_path, monkeypatch)
+    return SyncedDisk(tmp_path, monkeypatch)
 
 
 def log_bytes(path):
@@ -147,7 +147,7 @@ def test_closing_ends_the_thread_and_leaves_nothing_for_a_loss_of_power(tmp_path
     left.close()
 
 
-def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, caplog):
+def test_a_failed_sync_is_logged_once_and_repeated(tmp_path, disk, caplog):
     store = RocksMessageStore(tmp_path, 1)
     sync = store._log_sync
     assert eventually(is_synced(disk, tmp_path))
@@ -162,25 +162,25 @@ def test_a_disk_that_does_not_sync_is_told_once_and_tried_again(tmp_path, disk, 
     store.close()
     told = [record for record in caplog.records if record.name == "mqguard.store.disk_sync"]
     assert [record.levelno for record in told] == [logging.ERROR, logging.WARNING]
-    assert told[0].getMessage() == f"the log of messages in `{tmp_path}` cannot be synced: Input/output error"
+    assert told[0].getMessage() == f"the message log in `{tmp_path}` cannot be synced: Input/output error"
     assert (
         told[1]
         .getMessage()
         .endswith(
-            "can be synced again; what was stored before may be lost with the machine, until a restart has written it anew"
+            "can be synced again; earlier messages may be lost if the machine fails before the next restart, which writes them again"
         )
     )
 
 
 @pytest.mark.parametrize(("every", "lines"), [(60.0, 1), (0.0, 3)])
-def test_a_disk_that_goes_on_refusing_is_told_again_after_a_while(tmp_path, disk, monkeypatch, caplog, every, lines):
-    monkeypatch.setattr(disk_sync, "TELL_S", every)
+def test_a_sync_that_keeps_failing_is_logged_again_later(tmp_path, disk, monkeypatch, caplog, every, lines):
+    monkeypatch.setattr(disk_sync, "LOG_INTERVAL_S", every)
     (tmp_path / "000009.log").write_bytes(b"x")
     disk.broken = errno.ENOSPC
     sync = LogSync(tmp_path, 10_000)
     for _ in range(3):
         sync.close()
-    assert caplog.messages == [f"the log of messages in `{tmp_path}` cannot be synced: No space left on device"] * lines
+    assert caplog.messages == [f"the message log in `{tmp_path}` cannot be synced: No space left on device"] * lines
 
 
 def test_a_disk_that_was_not_asked_leaves_no_doubt(tmp_path, disk, monkeypatch, caplog):
@@ -196,4 +196,4 @@ def test_a_disk_that_was_not_asked_leaves_no_doubt(tmp_path, disk, monkeypatch, 
     assert sync.failure == "Too many open files"
     sync.close()
     assert sync.failure is None
-    assert caplog.messages[-1] == f"the log of messages in `{tmp_path}` can be synced again"
+    assert caplog.messages[-1] == f"the message log in `{tmp_path}` can be synced again"

@@ -89,7 +89,7 @@ def test_a_damaged_message_is_an_error_for_its_reader_only(open_store, tmp_path)
 
 
 def damaged(path, at=5000):
-    """Change one byte of the largest file of messages, which no reader may believe."""
+    """Change one byte of the largest file of messages, which no reader may accept."""
     largest = max(path.glob("*.sst"), key=lambda file: file.stat().st_size)
     data = bytearray(largest.read_bytes())
     data[at] ^= 0xFF
@@ -167,9 +167,9 @@ def test_a_newer_format_is_refused(open_store):
         open_store()
 
 
-def test_a_directory_that_can_not_be_made_is_named(tmp_path):
+def test_a_directory_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreFailed, match="can not be made"):
+    with pytest.raises(StoreFailed, match="cannot be created"):
         RocksMessageStore(tmp_path / "file" / "messages")
 
 

@@ -33,7 +33,7 @@ def test_the_environment_goes_before_the_file(tmp_path, text):
 
 
 @pytest.mark.parametrize("text", ["", "x", "00" * 31, "zz" * 32, base64.b64encode(bytes(16)).decode(), "é" * 44])
-def test_what_is_no_key_is_refused_and_not_shown(tmp_path, text):
+def test_an_invalid_key_is_refused_and_not_shown(tmp_path, text):
     with pytest.raises(SealingKeyUnusable, match="32 random bytes in Base64 or hex") as caught:
         load_sealing_key(tmp_path / "key", text)
     assert len(text) < 2 or text not in str(caught.value)
@@ -52,7 +52,7 @@ def test_a_key_that_others_can_read_is_not_used(tmp_path, mode):
         load_sealing_key(path)
 
 
-def test_a_path_that_cannot_be_used_is_told(tmp_path):
+def test_a_path_that_cannot_be_used_is_reported(tmp_path):
     with pytest.raises(SealingKeyUnusable, match="cannot be read"):
         load_sealing_key(tmp_path)
     (tmp_path / "file").write_text("")

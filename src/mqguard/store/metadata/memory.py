@@ -1,4 +1,4 @@
-"""Users and policies in memory: for tests, for reading a document, and for trying a change before it is made."""
+"""Users and policies in memory: for tests, for reading a document, and to test a change before it is made."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -43,7 +43,7 @@ class _Content:
 
 
 class MemoryMetadataStore:
-    """A metadata store that forgets everything when the process ends.
+    """A metadata store that keeps nothing after the end of the process.
 
     `share` opens the same users and policies again, as a second server would open a shared store.
     """
@@ -52,7 +52,7 @@ class MemoryMetadataStore:
         self._open(_Content(users, acls))
 
     def share(self) -> Self:
-        """Return another store of the same users and policies; each is told of the other's writes."""
+        """Return another store of the same users and policies; each reports the other's writes."""
         other = self.__class__.__new__(self.__class__)
         other._open(self._content)  # noqa: SLF001 - the same class
         return other
@@ -70,7 +70,7 @@ class MemoryMetadataStore:
         return Metadata(tuple(content.users.values()), tuple(content.acls.values()), content.revision)
 
     def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
-        """Make all changes; see `MetadataStore`. The other stores are told before this returns."""
+        """Make all changes; see `MetadataStore`. The other stores report them before this returns."""
         self._check_open()
         content, changes = self._content, tuple(changes)
         check_revision(expected_revision, content.revision)
@@ -89,7 +89,7 @@ class MemoryMetadataStore:
         self._listeners.append(on_update)
 
     def close(self) -> None:
-        """Let go of the store; see `MetadataStore`."""
+        """Close the store; see `MetadataStore`."""
         self._closed = True
         if self in self._content.stores:
             self._content.stores.remove(self)

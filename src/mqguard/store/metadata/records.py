@@ -1,4 +1,4 @@
-"""How users and policies lie in a key-value store: a version, a checksum, then the value; secrets are sealed."""
+"""Records of users and policies in a key-value store: a version, a checksum, then the value; secrets are sealed."""
 
 import secrets
 import zlib
@@ -23,7 +23,7 @@ _HEAD: Final = 5
 """Bytes before the value: the version and a CRC-32 of key and value."""
 
 
-class _UserForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+class _StoredUser(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     type: UserType
     status: UserStatus
     secrets: list[tuple[str, int | None]]
@@ -32,7 +32,7 @@ class _UserForm(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=
 
 
 class Meta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a store says of itself.
+    """Description of a store within the store.
 
     Attributes:
         key: Id of the key that its secrets are sealed with.
@@ -41,44 +41,44 @@ class Meta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     key: str
 
 
-_USERS = msgspec.json.Decoder(_UserForm)
+_USERS = msgspec.json.Decoder(_StoredUser)
 _METAS = msgspec.json.Decoder(Meta)
 _REVISIONS: Final[msgspec.json.Decoder[int]] = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=0)])
 
 
 def user_key(name: str) -> bytes:
-    """Where a user lies."""
+    """Return the key of a user."""
     return USER + name.encode("utf-8", "surrogatepass")
 
 
 def acl_key(subject: Subject) -> bytes:
-    """Where the policies of a subject lie."""
+    """Return the key of the policies of a subject."""
     return ACL + subject.name.encode("utf-8", "surrogatepass")
 
 
 def name_of(key: bytes) -> str:
-    """The name of the user, subject or change that lies at a key.
+    """Return the name of the user, subject or change of a key.
 
     Raises:
-        RecordCorrupt: The key is none of ours.
+        RecordCorrupt: The key does not contain a valid name.
     """
     try:
         return key[len(USER) :].decode("utf-8", "surrogatepass")
     except UnicodeError:
-        raise RecordCorrupt(f"a stored record has the name `{key[:80]!r}`, which is no text") from None
+        raise RecordCorrupt(f"a stored record has the name `{key[:80]!r}`, which is not text") from None
 
 
 def write_user(user: User, key: SealingKey) -> bytes:
-    """The record of a user, with every secret sealed anew."""
+    """Return the record of a user, with every secret sealed with a new nonce."""
     sealed = [
         (key.seal(user.name, live.secret, secrets.token_bytes(NONCE_BYTES)), live.not_after) for live in user.secrets
     ]
-    form = _UserForm(user.type, user.status, sealed, user.incarnation, user.confirmed)
+    form = _StoredUser(user.type, user.status, sealed, user.incarnation, user.confirmed)
     return _framed(user_key(user.name), msgspec.json.encode(form))
 
 
 def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
-    """The user in a record.
+    """Return the user in a record.
 
     Raises:
         RecordCorrupt: It cannot be read or its secrets cannot be opened.
@@ -95,12 +95,12 @@ def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
 
 
 def write_acl(acl: Acl) -> bytes:
-    """The record of the policies of a subject."""
+    """Return the record of the policies of a subject."""
     return _framed(acl_key(acl.subject), encode_acl(acl).data)
 
 
 def read_acl(at: bytes, record: bytes) -> AclRecord:
-    """The policies in a record, checked but not yet turned into objects.
+    """Return the policies in a record, checked but not yet decoded.
 
     Raises:
         RecordCorrupt: They cannot be read.
@@ -130,12 +130,12 @@ def read_record(at: bytes, stored: bytes) -> ChangeRecord:
 
 
 def write_meta(meta: Meta) -> bytes:
-    """The record of what the store says of itself."""
+    """Return the record that describes the store."""
     return _framed(META, msgspec.json.encode(meta))
 
 
 def read_meta(record: bytes) -> Meta:
-    """What the store says of itself.
+    """Return the description of the store.
 
     Raises:
         RecordCorrupt: It cannot be read.
@@ -172,8 +172,8 @@ def _framed(at: bytes, value: bytes) -> bytes:
 def _value(at: bytes, record: bytes) -> bytes:
     if record[:1] != _VERSION:
         raise RecordCorrupt(
-            f"the stored record `{_printable(at)}` has the form {record[:1].hex() or 'of nothing'}, "
-            f"this version of mqguard reads {_VERSION.hex()}"
+            f"the stored record `{_printable(at)}` has the version `{record[:1].hex()}`, "
+            f"this version of mqguard reads `{_VERSION.hex()}`"
         )
     value = record[_HEAD:]
     if record[1:_HEAD] != _checksum(at, value):
@@ -182,7 +182,7 @@ def _value(at: bytes, record: bytes) -> bytes:
 
 
 def _checksum(at: bytes, value: bytes) -> bytes:
-    # The key is part of it: a record under another's name is as wrong as a damaged one.
+    # The key is part of the checksum: a record under another name is as wrong as a damaged one.
     return zlib.crc32(value, zlib.crc32(at)).to_bytes(4, "big")
 
 

@@ -37,22 +37,22 @@ _CORRUPT: Final = ("corruption", "checksum")
 
 
 class RocksMetadataStore:
-    """A metadata store whose changes survive a crash of the machine: one batch each, synced before it is acknowledged.
+    """A metadata store whose changes survive a crash of the machine: each is one batch, synced before it returns.
 
-    Rule 1: nothing is skipped when it is read; one damaged record stops the start and is named.
-    Rule 2: after a failed write RocksDB may have the batch in its log all the same. What was there before is then put
-    back before anything else is read or written.
+    Rule 1: no record is skipped. One damaged record stops the start, and the error names it.
+    Rule 2: after a failed write RocksDB may still have the batch in its log. The old values are then restored before
+    anything else is read or written.
     """
 
     def __init__(self, path: Path, key: SealingKey) -> None:
-        """Open the directory, making it when it is missing.
+        """Open the directory; create it if it is missing.
 
         Args:
-            path: The directory; nothing else may lie in it.
-            key: What secrets are sealed with.
+            path: The directory; it must contain nothing else.
+            key: The key that seals secrets.
 
         Raises:
-            MetadataStoreOccupied: Another process holds it.
+            MetadataStoreOccupied: Another process uses it.
             RecordCorrupt: It is damaged, or sealed with another key.
             MetadataStoreFailed: It cannot be opened.
         """
@@ -60,10 +60,10 @@ class RocksMetadataStore:
         self._key = key
         self._synced = rocksdict.WriteOptions()
         self._synced.sync = True
-        # Values as they were before a write that failed, by key, until they are surely back.
+        # Values before a failed write, by key, until they are restored.
         self._doubtful: dict[bytes, bytes | None] = {}
         self._db: rocksdict.Rdict | None = None
-        # As stored: no other process can write while this one holds the directory.
+        # The stored revision: no other process can write while this one uses the directory.
         self._revision = 0
         self._open()
         try:
@@ -84,7 +84,7 @@ class RocksMetadataStore:
         except MetadataStoreFailed:
             raise
         except Exception as exc:  # rocksdict has no error class of its own
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
         return Metadata(users, acls, self._revision)
 
     def _sort(self, at: bytes, record: bytes, users: list[User], acls: list[AclRecord]) -> None:
@@ -93,7 +93,7 @@ class RocksMetadataStore:
         elif at.startswith(records.ACL):
             acls.append(records.read_acl(at, record))
         elif at not in {records.META, records.REVISION} and not at.startswith(records.RECORD):
-            raise RecordCorrupt(f"the stored record `{at[:80]!r}` is none of mqguard's")
+            raise RecordCorrupt(f"the stored record `{at[:80]!r}` does not belong to mqguard")
 
     def apply(self, changes: Sequence[Change], expected_revision: int) -> int:
         """Make all changes or none; see `MetadataStore`."""
@@ -132,7 +132,7 @@ class RocksMetadataStore:
         except MetadataStoreFailed:
             raise
         except Exception as exc:  # rocksdict has no error class of its own
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
         return found
 
     def records_written(self, ids: Sequence[str]) -> None:
@@ -144,7 +144,7 @@ class RocksMetadataStore:
         try:
             db.write(batch)
         except Exception as exc:
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
 
     def _values(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
         values: dict[bytes, bytes | None] = {}
@@ -161,21 +161,21 @@ class RocksMetadataStore:
         return values
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Release the directory."""
         if self._db is not None:
-            with contextlib.suppress(Exception):  # a store that failed cannot be closed better than this
+            with contextlib.suppress(Exception):  # a store that failed may also fail to close
                 self._db.close()
             self._db = None
 
     def _open(self) -> None:
         try:
-            # RocksDB makes its files readable by everybody.
+            # RocksDB creates files that all users can read.
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = rocksdict.Rdict(str(self._path), _options())
         except OSError as exc:
-            raise MetadataStoreFailed(f"the directory `{self._path}` cannot be made: {exc.strerror}") from exc
+            raise MetadataStoreFailed(f"the directory `{self._path}` cannot be created: {exc.strerror}") from exc
         except Exception as exc:
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
 
     def _check_meta(self) -> None:
         db = self._settled()
@@ -188,12 +188,12 @@ class RocksMetadataStore:
         sealed_with = records.read_meta(record).key
         if sealed_with != self._key.id:
             raise MetadataStoreFailed(
-                f"the secrets in `{self._path}` are sealed with the key `{sealed_with}`, the key given is "
+                f"the secrets in `{self._path}` are sealed with the key `{sealed_with}`, and the given key is "
                 f"`{self._key.id}`: give the key that they were sealed with"
             )
 
     def _settled(self) -> rocksdict.Rdict:
-        """The database, after what a failed write may have left is put right.
+        """Return the database, after the old values of a failed write are restored.
 
         Raises:
             MetadataStoreFailed: It is closed, or still fails.
@@ -214,12 +214,12 @@ class RocksMetadataStore:
         try:
             before: dict[bytes, bytes | None] = {at: db.get(at) for at in values}
         except Exception as exc:
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
         try:
             self._put(db, values)
         except MetadataStoreFailed:
             self._doubtful = before
-            with contextlib.suppress(MetadataStoreFailed):  # the first error is the one to tell; this is tried again
+            with contextlib.suppress(MetadataStoreFailed):  # the first error is reported; this is repeated later
                 self._settled()
             raise
 
@@ -233,16 +233,16 @@ class RocksMetadataStore:
         try:
             db.write(batch, self._synced)
         except Exception as exc:
-            raise self._named(exc) from exc
+            raise self._store_error(exc) from exc
 
-    def _named(self, error: Exception) -> MetadataStoreFailed:
-        """Our error for one of RocksDB's, told by its text: rocksdict has one class for all."""
+    def _store_error(self, error: Exception) -> MetadataStoreFailed:
+        """Return our error for an error of RocksDB, based on its text: rocksdict has one class for all."""
         text = " ".join(str(error).split())
         low = text.lower()
         if "lock" in low and "LOCK" in text:
             return MetadataStoreOccupied(f"the users and policies in `{self._path}` are in use by another process")
         if any(word in low for word in _FULL):
-            return MetadataStoreFull(f"no room is left to write users and policies in `{self._path}`: {text}")
+            return MetadataStoreFull(f"no space is left for users and policies in `{self._path}`: {text}")
         if any(word in low for word in _CORRUPT):
             return RecordCorrupt(f"the users and policies in `{self._path}` are damaged: {text}; restore a backup")
         return MetadataStoreFailed(f"the store of users and policies in `{self._path}` failed: {text}")
@@ -252,7 +252,7 @@ def _options() -> rocksdict.Options:
     table = rocksdict.BlockBasedOptions()
     table.set_block_cache(rocksdict.Cache(_CACHE))
     options = rocksdict.Options(raw_mode=True)
-    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by place
+    options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes it by position
     options.set_block_based_table_factory(table)
     options.set_compression_type(rocksdict.DBCompressionType.none())
     options.set_write_buffer_size(_BUFFER)

@@ -1,4 +1,4 @@
-"""What goes wrong with stored users and policies is told, never skipped, and never half done."""
+"""Errors of stored users and policies are reported, never skipped, and never half done."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def path(tmp_path):
 
 
 def change_raw(path, change):
-    """Do something to the stored bytes while nobody holds them."""
+    """Change the stored bytes of a closed store."""
     options = rocksdict.Options(raw_mode=True)
     db = rocksdict.Rdict(str(path), options)
     change(db)
@@ -48,7 +48,7 @@ def filled(path):
     store.close()
 
 
-def test_no_secret_lies_on_the_disk(path):
+def test_no_secret_is_on_the_disk(path):
     store = RocksMetadataStore(path, KEY)
     write(store, [PutUser(user("alice", ("hunter2-hunter2", None), ("older-hunter", 5)))])
     store.close()
@@ -102,14 +102,14 @@ def test_a_store_that_does_not_say_what_it_is_is_not_opened(path, damage):
         RocksMetadataStore(path, KEY)
 
 
-def test_a_damaged_file_is_told(path):
+def test_a_damaged_file_is_reported(path):
     filled(path)
     (path / "CURRENT").write_bytes(b"MANIFEST-999999\n")
     with pytest.raises(MetadataStoreFailed, match=str(path)):
         RocksMetadataStore(path, KEY)
 
 
-def test_another_key_is_told(path):
+def test_another_key_is_reported(path):
     filled(path)
     with pytest.raises(MetadataStoreFailed, match="give the key that they were sealed with"):
         RocksMetadataStore(path, SealingKey(bytes(32)))
@@ -118,9 +118,9 @@ def test_another_key_is_told(path):
     store.close()
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(MetadataStoreFailed, match="cannot be made"):
+    with pytest.raises(MetadataStoreFailed, match="cannot be created"):
         RocksMetadataStore(tmp_path / "file" / "access", KEY)
 
 
@@ -135,7 +135,7 @@ class FailingOnce:
         self.store._put = self.put
         if self.written:
             self.put(db, values)
-        raise self.store._named(Exception(self.text))
+        raise self.store._store_error(Exception(self.text))
 
 
 @pytest.mark.parametrize("written", [False, True])
@@ -143,7 +143,7 @@ def test_a_failed_write_changes_nothing_even_if_it_came_through(path, written):
     store = RocksMetadataStore(path, KEY)
     write(store, [PutUser(user("alice")), PutAcl(acl("alice"))])
     store._put = FailingOnce(store, "IO error: No space left on device", written=written)
-    with pytest.raises(MetadataStoreFull, match="no room is left"):
+    with pytest.raises(MetadataStoreFull, match="no space is left"):
         write(store, [PutUser(user("bob")), DeleteUser("alice"), PutAcl(acl("alice", "*"))])
     assert set(users_of(store)) == {"alice"}
     assert acls_of(store) == {"alice": acl("alice")}
@@ -154,7 +154,7 @@ def test_a_failed_write_changes_nothing_even_if_it_came_through(path, written):
     again.close()
 
 
-def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
+def test_a_repair_that_fails_is_repeated_before_the_next_use(path):
     store = RocksMetadataStore(path, KEY)
     write(store, [PutUser(user("alice"))])
     put, failures = store._put, iter([True, True, True])
@@ -162,7 +162,7 @@ def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
     def failing(db, values):
         if next(failures, False):
             put(db, values) if b"u\0bob" in values else None
-            raise store._named(Exception("IO error: while fsync: Input/output error"))
+            raise store._store_error(Exception("IO error: while fsync: Input/output error"))
         put(db, values)
 
     store._put = failing
@@ -175,9 +175,9 @@ def test_what_cannot_be_put_right_now_is_put_right_before_the_next_use(path):
 
 
 @pytest.mark.parametrize("text", ["IO error: No space left on device", "IO error: Disk quota exceeded: x"])
-def test_a_full_disk_is_told(path, text):
+def test_a_full_disk_is_reported(path, text):
     store = RocksMetadataStore(path, KEY)
-    assert isinstance(store._named(Exception(text)), MetadataStoreFull)
+    assert isinstance(store._store_error(Exception(text)), MetadataStoreFull)
     store.close()
 
 
@@ -215,7 +215,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(path):
 
 
 def test_the_record_of_a_change_stays_until_it_is_written(path):
-    """It is stored with the change, is no user, and survives until it is removed by its id."""
+    """A record is stored with its change, is not read as a user, and survives until it is removed by its id."""
     store = RocksMetadataStore(path, KEY)
     record(store, [PutUser(user("alice"))], ChangeRecord("002", b"second"))
     record(store, [], ChangeRecord("001", b"first"))
@@ -250,7 +250,7 @@ def test_a_damaged_record_of_a_change_is_named(path):
     store.close()
 
 
-def test_a_closed_store_tells_no_records(path):
+def test_a_closed_store_returns_no_records(path):
     store = RocksMetadataStore(path, KEY)
     store.close()
     with pytest.raises(MetadataStoreFailed):
@@ -293,7 +293,7 @@ def test_a_file_that_can_grow_no_further_refuses_one_change_and_loses_none(path)
     """As on a full disk: the write itself fails half way."""
     child = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
-    assert "no room is left to write users and policies" in child.stdout
+    assert "no space is left for users and policies" in child.stdout
 
 
 def test_a_store_without_a_revision_has_revision_0(path):
