@@ -20,8 +20,9 @@ from mqguard.auth.policy import Action
 from mqguard.cli.main import mqguard
 from mqguard.config.loader import OPTIONS, SECTIONS
 from mqguard.config.option import Option
+from mqguard.guard.permissions import Actions
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
-from mqguard.guard.requirements.row import Actions, Requirement, RequirementLevel, ResourceField, WhenAbsent
+from mqguard.guard.requirements.row import Requirement, RequirementLevel, ResourceField, WhenAbsent
 from mqguard.guard.requirements.rpc import RPC_TABLE
 from mqguard.remoting.codes import CODE_NAMES
 

@@ -14,7 +14,9 @@ CONTENT = b"what is signed"
 
 
 def claim(secret: str, user: str = "alice", *, tls: bool = True) -> AuthenticationRequest:
-    return AuthenticationRequest(user, sign(Secret(secret), CONTENT), "", CONTENT, 310, "10.1.2.3", tls)
+    return AuthenticationRequest(
+        user, sign(Secret(secret), CONTENT), "", CONTENT, "SEND_MESSAGE_V2", 310, "10.1.2.3", tls
+    )
 
 
 class Signatures:

@@ -43,12 +43,12 @@ def change_commands(user: str, change: Mapping[str, object], connection: Sequenc
     return [shlex.join(["mqguard", *line, *connection]) for line in words]
 
 
-def route_commands(user: str, needs: object, connection: Sequence[str] = ()) -> list[str]:
+def route_commands(user: str, permissions: object, connection: Sequence[str] = ()) -> list[str]:
     """Return the commands that allow the tasks of which a denied route question is the first step."""
     commands = []
-    for need in needs if isinstance(needs, list) else ():
-        kind, _, topic = str(need.get("resource")).partition(":")
-        if kind == "Topic" and topic and need.get("verdict") == "Deny":
+    for permission in permissions if isinstance(permissions, list) else ():
+        kind, _, topic = str(permission.get("resource")).partition(":")
+        if kind == "Topic" and topic and permission.get("verdict") == "Deny":
             tasks = (["--producer", topic], ["--consumer", topic, "--group", "GROUP"])
             commands += [shlex.join(["mqguard", "acl", "add", f"User:{user}", *task, *connection]) for task in tasks]
     return commands

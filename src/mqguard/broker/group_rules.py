@@ -8,7 +8,7 @@ from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.dispatch.request import RequestRefused
 from mqguard.engine.deferred_delivery import DELAY_GROUP
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import RequestSuspended
 from mqguard.model.topic import SubscriptionGroupConfig
 from mqguard.remoting.codes import ResponseCode
@@ -83,7 +83,7 @@ class ConsumerRights:
 
     def __init__(self, access: AdmittedRequest) -> None:
         # Without the required permissions, because a heartbeat has many.
-        self._access = AdmittedRequest(access.identity, access.peer, access.code, (), False, access.judge)  # noqa: FBT003
+        self._access = AdmittedRequest(access.identity, access.peer, access.operation, (), False, access.judge)  # noqa: FBT003
         self._incarnation = self._incarnation_now()
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:

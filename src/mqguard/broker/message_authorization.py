@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.model import names, properties
 from mqguard.model.record import Record, decode
@@ -27,8 +27,8 @@ def require_message(access: AdmittedRequest, data: bytes, action: Action) -> Rec
     try:
         _require(access, message, action)
     except Refused as exc:
-        remark = f"User:{access.user} has no permission on the message at this position. [decision {exc.decision_id}]"
-        raise Refused(exc.code, remark, exc.decision_id) from None
+        message = f"User:{access.user} has no permission on the message at this position. [decision {exc.decision_id}]"
+        raise Refused(exc.reason, message, exc.decision_id) from None
     return message
 
 
@@ -50,7 +50,7 @@ def require_put(access: AdmittedRequest, type: ResourceType, name: str, *, exist
     except Refused as exc:
         kind = type.value.lower()
         reason = f"{kind}[{name}] exists, and changing it" if exists else f"{kind}[{name}] is new, and creating it"
-        raise Refused(exc.code, f"{reason} needs the action {action.value}: {exc.remark}", exc.decision_id) from None
+        raise Refused(exc.reason, f"{reason} needs the action {action.value}: {exc.message}", exc.decision_id) from None
 
 
 def topics_of(message: Record) -> tuple[str, ...]:

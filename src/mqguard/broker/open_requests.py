@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from mqguard.engine.fair_shares import FairSlots
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.model.peer import Channel
 from mqguard.remoting.link import Link
 

@@ -117,14 +117,15 @@ def _denial_text(found: Mapping[str, object], words: Sequence[str]) -> str:
 
     user = f"User:{found['user']}" if found["user"] else "an anonymous client"
     proof = f", authenticated by {found['authenticated_by']}" if found["authenticated_by"] else ", not authenticated"
+    code = f"{found['code']} " if "code" in found else ""
     lines = [
-        f"{found['time']}: request {found['code']} {found['request']} of {user}{proof}, from {found['source']}",
+        f"{found['time']}: request {code}{found['request']} of {user}{proof}, from {found['source']}",
         f"{_outcome(found)} in {found['event']}: {found['reason']}",
-        *_needs(found["needs"]),
+        *_permissions(found["permissions"]),
     ]
     lines = list(map(visible, lines))
     name = str(found["user"])
-    commands = route_commands(name, found["needs"], words) if is_route_question(found["code"]) else []
+    commands = route_commands(name, found["permissions"], words) if is_route_question(found.get("code")) else []
     if commands:
         lines.append("clients ask this question before they send or receive: allow what the client is for, with one of")
         return "\n".join([*lines, *(visible(f"  {command}") for command in commands)])
@@ -146,10 +147,11 @@ def _outcome(found: Mapping[str, object]) -> str:
     return "allowed in shadow mode; would be denied if enforced" if is_shadow else "denied"
 
 
-def _needs(needs: object) -> Iterator[str]:
-    for need in needs if isinstance(needs, list) else ():
-        yield f"  {need.get('verdict', 'not decided')}: {' or '.join(need['actions'])} on {need['resource']}"
-        entry = need.get("decided_by")
+def _permissions(permissions: object) -> Iterator[str]:
+    for permission in permissions if isinstance(permissions, list) else ():
+        actions = " or ".join(permission["actions"])
+        yield f"  {permission.get('verdict', 'not decided')}: {actions} on {permission['resource']}"
+        entry = permission.get("decided_by")
         if entry:
             actions, sources = ",".join(entry["actions"]), ",".join(entry["sources"]) or "anywhere"
             yield f"    by the entry {entry['decision']} {actions} on {entry['resource']} from {sources}"
@@ -159,12 +161,13 @@ def _hints(found: Mapping[str, object], words: Sequence[str]) -> Iterator[str]:
     from mqguard.admin.suggestions import SIGNING_SLIPS
     from mqguard.guard.denial import remedy
 
-    needs = found["needs"]
-    if found["event"] in ("authorization", "touched") and isinstance(needs, list):
-        for need in needs:
-            if need.get("verdict") == "Deny":
-                user, action = str(found["user"]), need["actions"][0]
-                asked = ("--user", user, "--action", action, "--resource", need["resource"], "--from", found["source"])
+    permissions = found["permissions"]
+    if found["event"] in ("authorization", "object") and found["user"] and isinstance(permissions, list):
+        for permission in permissions:
+            if permission.get("verdict") == "Deny":
+                user, action = str(found["user"]), permission["actions"][0]
+                what = ("--user", user, "--action", action, "--resource", permission["resource"])
+                asked = (*what, "--from", found["source"])
                 yield f"to reverse this decision: {shlex.join(map(str, ('mqguard', 'explain', *asked, *words)))}"
                 return
     yield f"to reverse this decision: {remedy(str(found['reason']))}"

@@ -21,8 +21,8 @@ from mqguard.auth.sealing import SealInvalid
 from mqguard.engine import errors as engine
 from mqguard.engine.group_commit import Completion
 from mqguard.errors import MqguardError
-from mqguard.guard.context import AdmittedRequest
-from mqguard.guard.errors import Refused
+from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.guard.errors import DenialReason, Refused
 from mqguard.model.record import RecordInvalid
 from mqguard.model.topic import AttributesInvalid
 from mqguard.remoting.codes import ResponseCode
@@ -152,6 +152,9 @@ RESPONSE_CODES: dict[type[Exception], ResponseCode] = {
     engine.StoreDown: ResponseCode.SYSTEM_ERROR,
 }
 
+DENIAL_CODES: dict[DenialReason, ResponseCode] = {DenialReason.AUDIT_FULL: ResponseCode.SYSTEM_BUSY}
+"""The response codes of denials by their reason; all others are NO_PERMISSION."""
+
 
 def error_reply(code: int, exc: Exception) -> Reply:
     """Return the answer for an error.
@@ -160,7 +163,9 @@ def error_reply(code: int, exc: Exception) -> Reply:
         code: Request code, for the log.
         exc: The error.
     """
-    if isinstance(exc, (Refused, RequestRefused)):
+    if isinstance(exc, Refused):
+        return Reply(DENIAL_CODES.get(exc.reason, ResponseCode.NO_PERMISSION), remark=str(exc))
+    if isinstance(exc, RequestRefused):
         return Reply(exc.code, remark=str(exc))
     for kind in type(exc).__mro__:
         found = RESPONSE_CODES.get(kind)

@@ -17,7 +17,7 @@ from typing import Protocol
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Defer, DeferredReply, Handler, Request
 from mqguard.dispatch.suspended import NoSuspension, Suspension
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.model.peer import Peer
 from mqguard.remoting.codes import FLAG_ONEWAY, FLAG_RESPONSE, ResponseCode

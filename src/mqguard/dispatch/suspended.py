@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mqguard.dispatch.request import RequestRefused
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.plugin_calls import BUSY, Call, PluginCallsPending, PluginResults
 from mqguard.model.peer import Peer, address_block
 from mqguard.remoting.codes import ResponseCode

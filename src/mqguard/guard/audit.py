@@ -1,11 +1,11 @@
-"""What the guard puts on record: every decision, and every change of users and policies.
+"""The audit records of the guard: every decision, and every change of users and policies.
 
-The request path only appends a record; a writer elsewhere turns records into lines (`audit_lines.py`).
-
-Rule 1: admissions may find no room. Denials and changes are never lost: what is denied again and again is counted
-(`denial_groups.py`), and a change that finds no room is refused before it is made.
-Rule 2: a record holds no connection, and of what a peer sent only short parts.
+The request path only appends a record. A writer on a thread of its own makes lines of the records (`audit_format.py`).
 """
+
+# Rule 1: admissions may be dropped when the queue is full. Denials and changes are never lost: a repeated denial is
+# counted (`denial_groups.py`), and a change without room for its record is refused before it is made.
+# Rule 2: a record holds no connection, and only short parts of what a peer sent.
 
 import collections
 import enum
@@ -21,25 +21,26 @@ import msgspec
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
-from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions
+from mqguard.guard.admitted_request import BY_CLAIM, Identity
 from mqguard.guard.denial_groups import ADDRESSES, USERS, DenialGroups, Folded, Repeats
-from mqguard.remoting.codes import RequestCode
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
+from mqguard.guard.request_context import Operation
 
 
 class Stage(enum.Enum):
-    """Which step of the guard spoke last."""
+    """The step of the guard that decided."""
 
     AUTHENTICATION = "authentication"
     REQUIREMENTS = "requirements"
     AUTHORIZATION = "authorization"
-    TOUCHED = "touched"
-    """A handler asked about a resource that the request turned out to touch."""
+    OBJECT = "object"
+    """A handler asked about a resource that the request reached beyond those it names."""
     GUARD = "guard"
-    """A fault of ours, or no room for the record itself."""
+    """An internal error, or no room for the audit record."""
 
 
 class Stream(enum.IntEnum):
-    """Which files a record goes to, so that none of the three can push the others out."""
+    """The files that a record goes to. None of the three streams can displace the others."""
 
     KEPT = 0
     """Changes of users and policies, administrative requests, and denials of authenticated users."""
@@ -50,48 +51,48 @@ class Stream(enum.IntEnum):
 
 
 MAX_SIGNATURE = 128
-"""How much of a signature is kept, for its hash: no valid one is longer than 28 characters."""
+"""Maximum characters of a signature that are kept, for its hash: no valid one is longer than 28."""
 
 
 DenialKey = tuple[str | int, ...]
-"""What denials that are counted together have in common."""
+"""The values that denials have in common if they are counted together."""
 
 
 class AuditEvent(msgspec.Struct, gc=False):
-    """One request while it is looked at, and then the record of it; or one touched resource.
+    """One request while the guard decides about it, and then its audit record; or one object that a request touched.
 
-    The guard fills it in and lets go of it: INVARIANT: nobody changes it once it is on record.
+    INVARIANT: nothing changes an event once it is in the audit queue.
 
     Attributes:
-        code: Request code.
-        source: The address that the request came from.
-        started: When the guard began, in nanoseconds of its own clock.
-        signature: As received, at most `MAX_SIGNATURE` of it, for its hash; None where no signature was looked at.
-        claimed: The name that the request claims, where nothing was proven; empty for none.
-        identity: Who it is, once that is known.
-        needs: What it needs, once that is known; on record at most `MAX_NEEDS`.
-        rights: The sender's rights, once they are looked at; not on record.
+        operation: The kind of request.
+        source: The source address.
+        started: Start of the decision, in nanoseconds of the guard's own clock.
+        signature: The signature as received, at most `MAX_SIGNATURE` of it, for its hash; None if none was checked.
+        claimed: The user name that an unauthenticated request claims; empty for none.
+        identity: The sender, once it is known.
+        permissions: The required permissions, once they are known; in a record at most `MAX_PERMISSIONS`.
+        rights: The sender's rights, once they are read; not part of the record.
         version: Version of users and policies.
-        stage: The step that spoke last.
-        verdicts: One for each need that was judged, in order.
-        reason: Machine word.
-        decision_id: Under which a refusal can be found, in shadow mode also what would be one; empty for an admission.
+        stage: The step that decided.
+        verdicts: One verdict for each permission that was decided, in order.
+        reason: The reason for the decision, a keyword.
+        decision_id: The id of a denial, in shadow mode also of one that was not enforced; empty for an admission.
         when_ms: Milliseconds since the epoch.
-        latency_ns: How long the guard took.
-        shadow: Whether it was let in although it would be refused.
-        key: What a denial has in common with those that are counted with it; empty for an admission.
-        counted: True if the denial was counted with one that is on record.
-        resources: How many resources the request named, where the record has not all of them; else 0.
-        stream: Which files it goes to.
+        latency_ns: Duration of the decision in nanoseconds.
+        shadow: True if shadow mode let the request through.
+        key: The values that a denial shares with those that are counted with it; empty for an admission.
+        counted: True if the denial was counted with an audited one.
+        resources: Number of resources that the request named if the record does not have all of them; else 0.
+        stream: The files that the record goes to.
     """
 
-    code: int
+    operation: Operation
     source: str
     started: int
     signature: str | None = None
     claimed: str = ""
     identity: Identity | None = None
-    needs: RequiredPermissions = ()
+    permissions: RequiredPermissions = ()
     rights: Rights | None = None
     version: int = 0
     stage: Stage = Stage.AUTHORIZATION
@@ -108,27 +109,27 @@ class AuditEvent(msgspec.Struct, gc=False):
 
     @property
     def user(self) -> str:
-        """The proven user, or else the name that is claimed."""
+        """The user's name, or else the name that the request claims."""
         return self.identity.user if self.identity is not None else self.claimed
 
     @property
     def method(self) -> str:
-        """What proved the user, empty if nothing did."""
+        """The method that authenticated the user, empty for none."""
         return self.identity.method if self.identity is not None else ""
 
     @property
     def is_super(self) -> bool:
-        """Whether it comes from a Super user."""
+        """True if the sender is a Super user."""
         return self.identity is not None and self.identity.is_super
 
     @property
     def refused(self) -> bool:
-        """Whether it is a refusal."""
+        """True if the request is denied."""
         return bool(self.decision_id) and not self.shadow
 
     @property
     def authenticated(self) -> bool:
-        """True if the sender proved who it is."""
+        """True if the sender is authenticated; a claimed user is not."""
         return self.identity is not None and self.identity.method != BY_CLAIM
 
 
@@ -203,7 +204,7 @@ class AuditSink(Protocol):
         """
 
 
-MAX_NEEDS = 32
+MAX_PERMISSIONS = 32
 """How many resources of one request are on record by name; of others, their number."""
 MAX_NAME = 256
 """How much of a name goes on record."""
@@ -218,38 +219,6 @@ MAX_ALL_DETAILS = 65_536
 
 SECRET_WORDS = ("secret", "password", "signature", "token")
 """Names of details that must not be put on record."""
-
-CHANGES = frozenset(
-    {
-        RequestCode.AUTH_CREATE_USER,
-        RequestCode.AUTH_UPDATE_USER,
-        RequestCode.AUTH_DELETE_USER,
-        RequestCode.AUTH_CREATE_ACL,
-        RequestCode.AUTH_UPDATE_ACL,
-        RequestCode.AUTH_DELETE_ACL,
-    }
-)
-"""Requests to change users and policies: not admitted without a record."""
-
-_ADMINISTRATIVE = CHANGES | {
-    RequestCode.UPDATE_AND_CREATE_TOPIC,
-    RequestCode.UPDATE_AND_CREATE_TOPIC_LIST,
-    RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC,
-    RequestCode.DELETE_TOPIC_IN_BROKER,
-    RequestCode.DELETE_TOPIC_IN_NAMESRV,
-    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
-    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
-    RequestCode.DELETE_SUBSCRIPTIONGROUP,
-    RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN,
-    RequestCode.INVOKE_BROKER_TO_RESET_OFFSET,
-    RequestCode.UPDATE_BROKER_CONFIG,
-    RequestCode.UPDATE_NAMESRV_CONFIG,
-    RequestCode.PUT_KV_CONFIG,
-    RequestCode.DELETE_KV_CONFIG,
-    RequestCode.WIPE_WRITE_PERM_OF_BROKER,
-    RequestCode.ADD_WRITE_PERM_OF_BROKER,
-}
-"""Requests whose admissions are kept with the denials, as far as the sender's budget of lines goes."""
 
 
 def bounded(change: AdminChange) -> AdminChange:
@@ -276,34 +245,34 @@ class AuditTrail:
         self._addresses = DenialGroups(ADDRESSES)
         self._owed: collections.deque[AdminChange] = collections.deque()
 
-    def record(self, case: AuditEvent) -> bool:
+    def record(self, event: AuditEvent) -> bool:
         """Put a decision on record.
 
         Returns:
             False if there was no room for an admission. A refusal that finds no room is counted, and its line follows.
         """
-        if case.decision_id:
-            return self._deny(case)
-        if len(case.needs) > MAX_NEEDS:
-            _shorten(case)
-        case.rights = None
-        if case.identity is None and case.signature is not None:
-            case.stream = Stream.UNAUTHENTICATED  # a whitelisted code
-        if case.code in _ADMINISTRATIVE:
-            return self._administrative(case)
-        return self.put(case)
+        if event.decision_id:
+            return self._deny(event)
+        if len(event.permissions) > MAX_PERMISSIONS:
+            bound_event(event)
+        event.rights = None
+        if event.identity is None and event.signature is not None:
+            event.stream = Stream.UNAUTHENTICATED  # a whitelisted code
+        if event.operation.is_administrative:
+            return self._administrative(event)
+        return self.put(event)
 
-    def repeated(self, case: AuditEvent, now_ms: int) -> str | None:
+    def repeated(self, event: AuditEvent, now_ms: int) -> str | None:
         """Count a denial that is like one on record.
 
         Args:
-            case: The denial, with its key.
+            event: The denial, with its key.
             now_ms: Milliseconds since the epoch.
 
         Returns:
             The decision id of the one on record; None if there is none.
         """
-        like = self._groups(case).repeat(case.key, now_ms)
+        like = self._groups(event).repeat(event.key, now_ms)
         return like.decision_id if isinstance(like, AuditEvent) else None
 
     @property
@@ -347,73 +316,89 @@ class AuditTrail:
         while owed and self.put(owed[0], reserved=True, receipt=owed[0].id):
             owed.popleft()
 
-    def _administrative(self, case: AuditEvent) -> bool:
-        if case.identity is not None and self._users.spend(case.identity.user, case.when_ms):
-            case.stream = Stream.KEPT
+    def _administrative(self, event: AuditEvent) -> bool:
+        if event.identity is not None and self._users.spend(event.identity.user, event.when_ms):
+            event.stream = Stream.KEPT
         # INVARIANT: a change is not admitted without room for its own line beside that of the request.
-        return not self._owed and self.put(case, reserved=case.code in CHANGES)
+        return not self._owed and self.put(event, reserved=event.operation.is_access_change)
 
-    def _deny(self, case: AuditEvent) -> bool:
-        if case.counted:
+    def _deny(self, event: AuditEvent) -> bool:
+        if event.counted:
             return True
-        case.rights = None
-        _shorten(case)
-        groups = self._groups(case)
-        case.stream = Stream.KEPT if groups is self._users else Stream.UNAUTHENTICATED
-        principal = case.user if groups is self._users else _network(case.source)
-        if not groups.may_open(principal, case.when_ms):
-            groups.fold(_folded(case), principal)
+        event.rights = None
+        bound_event(event)
+        groups = self._groups(event)
+        event.stream = Stream.KEPT if groups is self._users else Stream.UNAUTHENTICATED
+        principal = event.user if groups is self._users else _network(event.source)
+        if not groups.may_open(principal, event.when_ms):
+            groups.fold(_folded(event), principal)
             return True
-        written = self.put(case, reserved=True)
-        if case.shadow and not written:
+        written = self.put(event, reserved=True)
+        if event.shadow and not written:
             return False  # it is let in, and whether requests are without a line is the operator's to say
-        groups.open(case.key, case, principal, case.when_ms, written=written)
+        groups.open(event.key, event, principal, event.when_ms, written=written)
         return True
 
-    def _groups(self, case: AuditEvent) -> DenialGroups:
-        return self._users if case.authenticated else self._addresses
+    def _groups(self, event: AuditEvent) -> DenialGroups:
+        return self._users if event.authenticated else self._addresses
 
 
-def denial_key(case: AuditEvent, reason: str, remark: str, *, shadow: bool = False) -> DenialKey:
+def denial_key(event: AuditEvent, reason: str, remark: str, *, shadow: bool = False) -> DenialKey:
     """Return what denials must have in common to be counted together: all that their lines say but the time."""
     return (
-        *(case.user[:MAX_NAME], case.method, case.source, case.code, case.stage.value, reason, shadow, case.version),
+        *(
+            event.user[:MAX_NAME],
+            event.method,
+            event.source,
+            event.operation.text,
+            event.stage.value,
+            reason,
+            shadow,
+            event.version,
+        ),
         remark[:MAX_NAME],
-        *[need.text[:MAX_NAME] for need in case.needs[:MAX_KEY_NEEDS]],
+        *[permission.text[:MAX_NAME] for permission in event.permissions[:MAX_KEY_PERMISSIONS]],
     )
 
 
-MAX_KEY_NEEDS = 8
-"""How many resources of one request tell its denial from others."""
+MAX_KEY_PERMISSIONS = 8
+"""Maximum number of resources of one request that distinguish its denial from others."""
 
 
-def _shorten(case: AuditEvent) -> None:
-    """Keep what a record may hold: some resources, those that were denied among them, and short names."""
-    needs, verdicts = case.needs, case.verdicts
+def bound_event(event: AuditEvent, max_permissions: int = MAX_PERMISSIONS, max_names: int = MAX_NAMES) -> None:
+    """Shorten an event to what a record may hold: some permissions, the denied ones among them, and short names."""
+    permissions, verdicts = event.permissions, event.verdicts
     kept: list[int] = []
-    room = MAX_NAMES
-    for at in _denied_first(needs, verdicts):
-        room -= min(len(needs[at].name), MAX_NAME)
-        if kept and (room < 0 or len(kept) == MAX_NEEDS):
+    room = max_names
+    for at in _denied_first(permissions, verdicts, max_permissions):
+        room -= min(len(permissions[at].name), MAX_NAME)
+        if kept and (room < 0 or len(kept) == max_permissions):
             break
         kept.append(at)
-    if len(kept) < len(needs):
+    if len(kept) < len(permissions):
         kept.sort()
-        case.resources = len(needs)
-        case.verdicts = tuple([verdicts[at] for at in kept if at < len(verdicts)])
-        needs = case.needs = tuple([needs[at] for at in kept])
-    if any(len(need.name) > MAX_NAME for need in needs):
-        case.needs = tuple([RequiredPermission(need.type, _cut(need.name, MAX_NAME), need.actions) for need in needs])
-    identity = case.identity
+        event.resources = len(permissions)
+        event.verdicts = tuple([verdicts[at] for at in kept if at < len(verdicts)])
+        permissions = event.permissions = tuple([permissions[at] for at in kept])
+    if any(len(permission.name) > MAX_NAME for permission in permissions):
+        event.permissions = tuple(
+            [
+                RequiredPermission(permission.type, _cut(permission.name, MAX_NAME), permission.actions)
+                for permission in permissions
+            ]
+        )
+    identity = event.identity
     if identity is not None and len(identity.user) > MAX_NAME:
-        case.identity = Identity(_cut(identity.user, MAX_NAME), identity.method, identity.is_super)
+        event.identity = Identity(_cut(identity.user, MAX_NAME), identity.method, identity.is_super)
 
 
-def _denied_first(needs: RequiredPermissions, verdicts: tuple[Verdict, ...]) -> Iterator[int]:
-    """Return the places of needs in the order in which a record has room for them."""
-    denied = [at for at, verdict in enumerate(verdicts) if not verdict.allowed][: MAX_NEEDS // 2]
+def _denied_first(
+    permissions: RequiredPermissions, verdicts: tuple[Verdict, ...], max_permissions: int
+) -> Iterator[int]:
+    """Yield the positions of permissions in the order in which a record has room for them."""
+    denied = [at for at, verdict in enumerate(verdicts) if not verdict.allowed][: max_permissions // 2]
     yield from denied
-    yield from (at for at in range(len(needs)) if at not in denied)
+    yield from (at for at in range(len(permissions)) if at not in denied)
 
 
 def _cut(text: str, limit: int) -> str:
@@ -440,19 +425,24 @@ def _network(source: str) -> str:
     return address.packed[:8].hex() if isinstance(address, ipaddress.IPv6Address) else source
 
 
-def _folded(case: AuditEvent) -> Folded:
+def _folded(event: AuditEvent) -> Folded:
     return Folded(
-        stream=case.stream,
-        user=case.user if case.authenticated else "",
-        method=case.method if case.authenticated else "",
+        stream=event.stream,
+        user=event.user if event.authenticated else "",
+        method=event.method if event.authenticated else "",
         count=1,
-        first_ms=case.when_ms,
-        when_ms=case.when_ms,
-        sources=[case.source],
-        codes=[case.code],
-        reasons=[str(case.reason)],
-        resources=[need.key for need, verdict in zip(case.needs, case.verdicts, strict=False) if not verdict.allowed],
-        shadowed=int(case.shadow),
+        first_ms=event.when_ms,
+        when_ms=event.when_ms,
+        sources=[event.source],
+        codes=[event.operation.code] if event.operation.code is not None else [],
+        requests=[event.operation.name],
+        reasons=[str(event.reason)],
+        resources=[
+            permission.key
+            for permission, verdict in zip(event.permissions, event.verdicts, strict=False)
+            if not verdict.allowed
+        ],
+        shadowed=int(event.shadow),
     )
 
 
@@ -466,6 +456,7 @@ def _folded_change(change: AdminChange) -> Folded:
         when_ms=change.when_ms,
         sources=[change.source],
         codes=[change.code],
+        requests=[],
         reasons=[change.operation],
         resources=[change.subject],
     )

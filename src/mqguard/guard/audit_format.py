@@ -1,11 +1,11 @@
-"""Turns audit records into lines: Apache's two formats, and one JSON object per record.
+"""Lines of audit records: Apache's two formats, and one JSON object per record.
 
-Runs in the writer's thread, a batch at a time. What repeats from record to record is cached.
-
-Rule 1: nothing that a peer chose can look like another line, or like another part of its line. In Apache's format its
-names have no spaces, quotes, backslashes or control characters; in JSON they are strings.
-Rule 2: what is cached holds no connection, no signature, and no name that is longer than a legal one.
+The lines are made on the writer's thread, a batch at a time. Parts that repeat from record to record are cached.
 """
+
+# Rule 1: no text of a peer can look like another line, or like another part of its line. In Apache's format names have
+# no spaces, quotes, backslashes or control characters; in JSON they are strings.
+# Rule 2: the cache holds no connection, no signature, and no name that is longer than a legal one.
 
 import datetime as dt
 import hashlib
@@ -16,10 +16,11 @@ import msgspec
 
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.audit import MAX_NAME, MAX_SIGNATURE, AdminChange, AuditEvent, Record, Stream
-from mqguard.guard.context import Identity, RequiredPermission, RequiredPermissions, action_names
 from mqguard.guard.denial_groups import Folded, Repeats
-from mqguard.remoting.codes import CODE_NAMES
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions, action_names
+from mqguard.guard.request_context import Operation
 
 _HASHED = 12
 """Hex digits of a signature's SHA-256 that go on record: enough to tell signatures apart, useless to replay."""
@@ -27,8 +28,8 @@ _HASHED = 12
 _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
 """Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
 
-_REMEMBERED = 4096
-_REMEMBERED_NEEDS = 4
+_MAX_CACHED = 4096
+_MAX_CACHED_PERMISSIONS = 4
 """Most resources of a record that is cached."""
 
 SHADOW_DENY = "shadow-deny"
@@ -43,7 +44,7 @@ class _Parts(msgspec.Struct, gc=False):
 
     Attributes:
         authentication: Apache's line between the time and the hash; empty if there is none.
-        authorizations: Apache's lines between the times: nothing before the first, then one for each need.
+        authorizations: Apache's lines between the times: nothing before the first, then one for each permission.
         head: The JSON line between the time and the latency.
         tail: The JSON line after the latency.
         known: The objects that the key knows by their ids, which must not become the ids of others.
@@ -119,44 +120,44 @@ class AuditLines:
         lines.append(f'{{"time":"{self._stamp}",{parts.head}{record.latency_ns // 1000}{parts.tail}')
 
     def _parts(self, record: AuditEvent) -> _Parts:
-        identity, needs, verdicts = record.identity, record.needs, record.verdicts
-        if record.decision_id or len(needs) > _REMEMBERED_NEEDS:
+        identity, permissions, verdicts = record.identity, record.permissions, record.verdicts
+        if record.decision_id or len(permissions) > _MAX_CACHED_PERMISSIONS:
             return _parts_of(record)
-        # What a connection proved, needs and entries are the same objects again and again, so their ids tell them
+        # What a connection proved, permissions and entries are the same objects again and again, so their ids tell them
         # apart, and with address and code they settle all else that the lines say. What is cached keeps them alive, so
         # that no other objects can get these ids.
         deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
-        key = (id(identity), record.source, id(needs), record.code, deciders, record.reason)
+        key = (id(identity), record.source, id(permissions), record.operation, deciders, record.reason)
         parts = self._known.get(key)
         if parts is None:
             parts = _parts_of(record)
-            if all([len(need.name) <= MAX_NAME for need in needs]) and len(record.user) <= MAX_NAME:  # noqa: C419
-                if len(self._known) >= _REMEMBERED:
+            if all([len(permission.name) <= MAX_NAME for permission in permissions]) and len(record.user) <= MAX_NAME:  # noqa: C419
+                if len(self._known) >= _MAX_CACHED:
                     self._known.clear()
-                parts.known = (identity, needs, *[verdict.decided_by for verdict in verdicts])
+                parts.known = (identity, permissions, *[verdict.decided_by for verdict in verdicts])
                 self._known[key] = parts
         return parts
 
     def _repeats(self, record: Repeats, parts: Sequence[tuple[list[str], list[str]]]) -> None:
-        case, span = record.case, {"count": record.count, "first": _iso(record.first_ms), "last": self._stamp}
-        if isinstance(case, AdminChange):
-            parts[Stream.KEPT][1].append(self._change(case, span))
-        elif isinstance(case, AuditEvent):
-            apache, lines = parts[case.stream]
-            made, time = _parts_of(case), self._apache_time
+        event, span = record.event, {"count": record.count, "first": _iso(record.first_ms), "last": self._stamp}
+        if isinstance(event, AdminChange):
+            parts[Stream.KEPT][1].append(self._change(event, span))
+        elif isinstance(event, AuditEvent):
+            apache, lines = parts[event.stream]
+            made, time = _parts_of(event), self._apache_time
             more = f" This happened {record.count} more times since {_apache_time(record.first_ms)}.\n"
             if made.authentication:
-                apache.append(f"{time}{made.authentication}{hash_of(case.signature or '')}.{more}")
+                apache.append(f"{time}{made.authentication}{hash_of(event.signature or '')}.{more}")
             apache.extend([f"{time}{line[:-1]}{more}" for line in made.authorizations[1:]])
             told = _json(span)[1:-1]
-            lines.append(f'{{"time":"{self._stamp}",{made.head}{case.latency_ns // 1000},{told}{made.tail}')
+            lines.append(f'{{"time":"{self._stamp}",{made.head}{event.latency_ns // 1000},{told}{made.tail}')
 
     def _folded(self, record: Folded, apache: list[str], lines: list[str]) -> None:
         who = f"User:{_plain(record.user)}" if record.user else "several users"
         apache.append(
             f"{self._apache_time} WARN mqguard - [AUDIT] {record.count} more requests of {who} from sourceIp = "
             f"{','.join(map(_plain, record.sources))} were refused since {_apache_time(record.first_ms)} for request = "
-            f"{','.join(map(str, record.codes))}, one line each would be too many.\n"
+            f"{','.join(map(str, record.codes or record.requests))}, one line each would be too many.\n"
         )
         line: dict[str, object] = {
             "time": self._stamp,
@@ -171,6 +172,7 @@ class AuditLines:
             "last": self._stamp,
             "sources": record.sources,
             "codes": record.codes,
+            "requests": record.requests,
             "reasons": record.reasons,
             "denied": record.resources,
         }
@@ -223,35 +225,49 @@ def verdict_of(record: AuditEvent) -> str:
     return SHADOW_DENY if record.shadow else "allow"
 
 
-def _parts_of(record: AuditEvent) -> _Parts:
-    line: dict[str, object] = {
-        "event": record.stage.value,
-        "verdict": verdict_of(record),
-        "reason": str(record.reason),
-        "user": _cut(record.user),
-        "authenticated_by": record.method,
-        "source": record.source,
-        "code": record.code,
-        "request": CODE_NAMES.get(record.code, "unknown"),
-        "needs": [
-            need_facts(need, record.verdicts[at] if at < len(record.verdicts) else None)
-            for at, need in enumerate(record.needs)
-        ],
+def event_facts(event: AuditEvent, *, with_entries: bool = True) -> dict[str, object]:
+    """Return the members of an event's JSON line, without its times.
+
+    Args:
+        event: The event.
+        with_entries: False to leave out the entries of policies that decided.
+    """
+    operation = event.operation
+    facts: dict[str, object] = {
+        "event": event.stage.value,
+        "verdict": verdict_of(event),
+        "reason": str(event.reason),
+        "user": _cut(event.user),
+        "authenticated_by": event.method,
+        "source": event.source,
     }
-    if record.resources:
-        line["resources"] = record.resources
-    if record.decision_id:
-        line["decision"] = record.decision_id
+    if operation.code is not None:
+        facts["code"] = operation.code
+    facts["request"] = operation.name
+    facts["permissions"] = [
+        _permission_facts(
+            permission, event.verdicts[at] if at < len(event.verdicts) else None, with_entries=with_entries
+        )
+        for at, permission in enumerate(event.permissions)
+    ]
+    if event.resources:
+        facts["resources"] = event.resources
+    if event.decision_id:
+        facts["decision"] = event.decision_id
+    return facts
+
+
+def _parts_of(record: AuditEvent) -> _Parts:
     return _Parts(
         authentication=_authentication(record),
         authorizations=(
             "",
             *(
-                _authorization(record, need, verdict)
-                for need, verdict in zip(record.needs, record.verdicts, strict=False)
+                _authorization(record, permission, verdict)
+                for permission, verdict in zip(record.permissions, record.verdicts, strict=False)
             ),
         ),
-        head=_json(line)[1:-1] + ',"micros":',
+        head=_json(event_facts(record))[1:-1] + ',"micros":',
         tail="}\n",
     )
 
@@ -265,13 +281,17 @@ def _authentication(record: AuditEvent) -> str:
     )
 
 
-def _authorization(record: AuditEvent, need: RequiredPermission, verdict: Verdict) -> str:
+def _authorization(record: AuditEvent, permission: RequiredPermission, verdict: Verdict) -> str:
     level = "DEBUG" if verdict.allowed else "INFO"
     return (
         f" {level} mqguard - [AUTHORIZATION] Subject = User:{_plain(record.user)} is {verdict.decision.value} "
-        f"Action = {','.join(action_names(need))} from sourceIp = {record.source} on resource = "
-        f"{_plain(need.key)} for request = {record.code}.\n"
+        f"Action = {','.join(action_names(permission))} from sourceIp = {record.source} on resource = "
+        f"{_plain(permission.key)} for request = {_request(record.operation)}.\n"
     )
+
+
+def _request(operation: Operation) -> str:
+    return operation.name if operation.code is None else str(operation.code)
 
 
 def _json(value: dict[str, object]) -> str:
@@ -286,14 +306,15 @@ def _json(value: dict[str, object]) -> str:
     return "".join([one if one.isprintable() else json.dumps(one)[1:-1] for one in text])
 
 
-def need_facts(need: RequiredPermission, verdict: Verdict | None) -> dict[str, object]:
-    """A need, and what became of it, as they go on record."""
-    told: dict[str, object] = {"resource": _cut(need.key), "actions": action_names(need)}
+def _permission_facts(
+    permission: RequiredPermission, verdict: Verdict | None, *, with_entries: bool
+) -> dict[str, object]:
+    facts: dict[str, object] = {"resource": _cut(permission.key), "actions": action_names(permission)}
     if verdict is not None:
-        told["verdict"] = verdict.decision.value
-        if verdict.decided_by is not None:
-            told["decided_by"] = _entry(verdict.decided_by)
-    return told
+        facts["verdict"] = verdict.decision.value
+        if verdict.decided_by is not None and with_entries:
+            facts["decided_by"] = _entry(verdict.decided_by)
+    return facts
 
 
 def _entry(entry: Entry) -> dict[str, object]:

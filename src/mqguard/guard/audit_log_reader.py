@@ -1,4 +1,4 @@
-"""Reads back the JSON lines that `audit_lines` writes, as far as they say what was decided about resources."""
+"""Reader of the JSON lines that `audit_format` makes, for the decisions about resources in them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from mqguard.auth.policy import Action, Decision
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import AccessRequest, Reason
-from mqguard.guard.context import BY_CLAIM
+from mqguard.guard.admitted_request import BY_CLAIM
 
 
-class _Need(msgspec.Struct, gc=False):
+class _Permission(msgspec.Struct, gc=False):
     resource: str
     actions: list[str]
     verdict: str = ""
@@ -27,7 +27,7 @@ class _Line(msgspec.Struct, gc=False):
     user: str = ""
     authenticated_by: str = ""
     source: str = ""
-    needs: list[_Need] = []
+    permissions: list[_Permission] = []
     count: int = 0
     resources: int = 0
 
@@ -36,17 +36,17 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 
 class AuditReader:
-    """Collects what was decided, from any number of lines in any order.
+    """The decisions of an audit log, from any number of lines in any order.
 
     Attributes:
-        asked: Every decision about a resource and a user, proven or trusted by its word, with how often it was made.
-        decisions: How many these are.
-        lost: Records that the log itself says are missing.
-        folded: Refusals of which the log has only their number.
-        unnamed: Resources of which the log has only their number, since their request named very many.
-        unreadable: Lines that are no records; a process that was killed leaves half a one.
-        first: When the earliest record was made (ISO 8601, UTC); empty while there is none.
-        last: When the latest was made.
+        asked: Number of occurrences of every decision about a resource and a user, authenticated or claimed.
+        decisions: Number of decisions.
+        lost: Number of records that the log reports as missing.
+        folded: Number of denials that the log only counts.
+        unnamed: Number of resources that the log only counts, since their request named very many.
+        unreadable: Number of lines that are not records; a killed process leaves half a line.
+        first: Time of the earliest record (ISO 8601, UTC); empty while there is none.
+        last: Time of the latest record.
     """
 
     def __init__(self) -> None:
@@ -60,10 +60,10 @@ class AuditReader:
         self.last = ""
 
     def take(self, line: bytes) -> None:
-        """Take a line of `audit.jsonl`."""
+        """Read a line of `audit.jsonl`."""
         try:
             record = _decode(line)
-            questions = _questions(record)
+            decisions = _decisions(record)
         except (msgspec.DecodeError, PolicyInvalid, ValueError):
             self.unreadable += 1
             return
@@ -71,28 +71,28 @@ class AuditReader:
         self.last = max(self.last, record.time)
         if record.event == "lost":
             self.lost += record.count
-        for question in questions:
-            times = self.asked.setdefault(question, Occurrences())
+        for decision in decisions:
+            times = self.asked.setdefault(decision, Occurrences())
             times.count += max(1, record.count)
             times.last = max(times.last, record.time)
-        self.decisions += len(questions) * max(1, record.count)
-        self.unnamed += max(0, record.resources - len(record.needs)) * max(1, record.count)
+        self.decisions += len(decisions) * max(1, record.count)
+        self.unnamed += max(0, record.resources - len(record.permissions)) * max(1, record.count)
         if record.event == "folded":
             self.folded += record.count
 
 
-def _questions(record: _Line) -> list[RecordedDecision]:
-    # What was refused before a resource was judged would be refused again, whatever the policies say.
+def _decisions(record: _Line) -> list[RecordedDecision]:
+    # A denial before authorization does not depend on policies: it would be the same again.
     if not record.authenticated_by:
         return []
-    return [_question(record, need) for need in record.needs if need.verdict]
+    return [_decision(record, permission) for permission in record.permissions if permission.verdict]
 
 
-def _question(record: _Line, need: _Need) -> RecordedDecision:
-    kind, _, name = need.resource.partition(":")
+def _decision(record: _Line, permission: _Permission) -> RecordedDecision:
+    kind, _, name = permission.resource.partition(":")
     request = AccessRequest(
-        ResourceType(kind), name, frozenset(map(Action.parse, need.actions)), parse_address(record.source)
+        ResourceType(kind), name, frozenset(map(Action.parse, permission.actions)), parse_address(record.source)
     )
-    allowed = need.verdict == Decision.ALLOW.value
-    granted = allowed and need.decided_by is None and record.reason != Reason.SUPER
+    allowed = permission.verdict == Decision.ALLOW.value
+    granted = allowed and permission.decided_by is None and record.reason != Reason.SUPER
     return RecordedDecision(record.user, request, allowed, granted, claimed=record.authenticated_by == BY_CLAIM)

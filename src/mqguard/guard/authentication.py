@@ -18,12 +18,11 @@ from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.user import User
-from mqguard.guard.context import BY_CLAIM, BY_SIGNATURE, MAX_CLAIM_LENGTH, Identity
-from mqguard.guard.settings import GuardSettings, Strategy, codes_of
+from mqguard.guard.admitted_request import BY_CLAIM, BY_SIGNATURE, MAX_CLAIM_LENGTH, Identity
+from mqguard.guard.request_context import RequestContext
+from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Channel, Peer
 from mqguard.model.process import Clock
-from mqguard.remoting.command import Command
-from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 
 MAX_USERS_PER_CHANNEL = 16
 """Maximum number of users that the stateful strategy caches for one connection."""
@@ -84,7 +83,7 @@ def authentication_of(channel: Channel, owner: object) -> ChannelAuthentication:
 
 
 class AuthenticationCache:
-    """The stateful strategy: a connection is verified once for each version of the users and for a limited time."""
+    """Cache of the stateful strategy: a connection is verified once for a version of the users, for a limited time."""
 
     def __init__(self, keep_ms: int, limit: int = MAX_USERS_PER_CHANNEL) -> None:
         """Cache at most `limit` users of one connection, each for `keep_ms` milliseconds."""
@@ -137,11 +136,11 @@ CONNECTION_BURST = 10
 CONNECTION_PER_SECOND = 1.0
 """Failed attempts of one connection that are forgotten each second."""
 MAX_CONNECTION_WAIT_S = 10
-"""Longest time in seconds that the failures of a connection slow it."""
+"""Maximum time in seconds that the failures of a connection slow it."""
 
 
 class ConnectionThrottle:
-    """Counts the failed attempts of connections, and refuses further ones while there were too many."""
+    """Limit of the failed attempts of connections."""
 
     __slots__ = ("_throttle",)
 
@@ -191,32 +190,32 @@ def _level(state: ChannelAuthentication, now_ms: int) -> float:
 
 
 GUESSES = frozenset({"unknown-user", "wrong-signature", "no-signature", "expired-secret"})
-"""Failures that may be guesses, and so slow down who makes them. Sending no credentials at all guesses nothing: some
+"""Failures that may be guesses, so that the throttle counts them. A request without credentials guesses nothing: some
 clients never sign what they ask a name server."""
 
 
-class Identifier(Protocol):
-    """Whoever finds out who sent a request."""
+class Authenticator(Protocol):
+    """The step that finds the user who sent a request."""
 
-    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
-        """The sender, None for nobody in particular.
+    def identify(self, request: RequestContext, snapshot: Snapshot) -> Identity | None:
+        """Return the user, None for an anonymous request.
 
         Raises:
-            AuthenticationFailed: The request must prove who sent it and does not.
+            AuthenticationFailed: The request must have valid credentials and has none.
         """
         ...  # pragma: no cover
 
 
 class Authentication:
-    """Finds out who sent a request."""
+    """Authentication by the signatures of our users."""
 
     def __init__(
         self, settings: GuardSettings, clock: Clock, throttle: Throttle, cache: AuthenticationCache | None = None
     ) -> None:
-        """Take the operator's decisions, and the cache of the strategy where it has one of its own."""
+        """Authenticate by these settings; `cache` replaces the cache of the configured strategy."""
         self._enabled = settings.authentication_enabled
-        self._trusting = settings.trust_claimed_user and settings.authorization_enabled
-        self._excused = codes_of(settings.authentication_whitelist)
+        self._trusts_claims = settings.trust_claimed_user and settings.authorization_enabled
+        self._whitelist = settings.authentication_whitelist
         self._now_ms = clock.now_ms
         self._throttle = ConnectionThrottle(throttle)
         self._owner = throttle
@@ -224,64 +223,62 @@ class Authentication:
         if cache is None and settings.authentication_strategy is Strategy.STATEFUL:
             self._cache = AuthenticationCache(settings.stateful_ms, settings.stateful_entries)
 
-    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
-        """The sender, None for nobody in particular.
+    def identify(self, request: RequestContext, snapshot: Snapshot) -> Identity | None:
+        """Return the user, None for an anonymous request.
 
         Raises:
-            AuthenticationFailed: The request must prove who sent it and does not.
+            AuthenticationFailed: The request must have valid credentials and has none.
         """
         if not self._enabled:
-            return _claimed(command) if self._trusting else None
-        if command.code not in self._excused:
-            return self._verify(command, peer, snapshot)
-        if SIGNATURE not in command.ext:
+            return _claimed(request) if self._trusts_claims else None
+        if not self._whitelist or self._whitelist.isdisjoint(request.operation.listed_as):
+            return self._verify(request, snapshot)
+        if request.signature is None:
             return None
         try:
-            return self._verify(command, peer, snapshot)
+            return self._verify(request, snapshot)
         except AuthenticationFailed:
             return None
 
-    def _verify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity:
-        ext = command.ext
-        claimed = ext.get(ACCESS_KEY)
+    def _verify(self, request: RequestContext, snapshot: Snapshot) -> Identity:
+        claimed, signature, peer = request.access_key, request.signature, request.peer
         now = self._now_ms()
         state = peer.channel.authentication
         # `authentication_of` is called for a new connection only: two calls are 0.15 of the 6 µs of the guard.
         if type(state) is not ChannelAuthentication or state.owner is not self._owner:
             state = authentication_of(peer.channel, self._owner)
-        if self._cache is not None and claimed and ext.get(SIGNATURE):
+        if self._cache is not None and claimed and signature:
             found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
         known, known_user = state.identity, state.user
         if claimed and (known is None or snapshot.user(claimed) is not known_user):
             self._throttle.check(claimed, peer, now)
-        signature = ext.get(SIGNATURE)
-        # Sorting the fields is work. A request that shows no signature, whoever it claims to be, is not worth it.
-        content = signed_content(ext, command.body, command.version) if claimed and signature else b""
+        # Sorting the fields is work. A request without a signature, whatever it claims, is not worth it.
+        content = request.signed_content() if claimed and signature else b""
         try:
             user = authenticate(Credentials(claimed, signature, content), snapshot, now)
         except AuthenticationFailed as failure:
-            user = self._look_again(command, peer, failure, snapshot, now)
+            user = self._verify_without_token(request, failure, snapshot, now)
         # The same user object: nothing about the user has changed since.
         identity = known if known is not None and known_user is user else self._remember(user, peer, state)
         if self._cache is not None:
             self._cache.add(state, identity, snapshot.version, now, _next_end(user, now))
         return identity
 
-    def _look_again(
-        self, command: Command, peer: Peer, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
+    def _verify_without_token(
+        self, request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
     ) -> User:
-        """The user who signed as Go clients do, after the first look failed; counts the failure if there is none.
+        """Return the user who signed all but the security token, after the first check failed; count a failure.
 
         Raises:
             AuthenticationFailed: As `authenticate` does.
         """
         try:
-            return _signer_without_token(command, failure, snapshot, now_ms)
+            return _signer_without_token(request, failure, snapshot, now_ms)
         except AuthenticationFailed as final:
             if final.reason in GUESSES:
-                self._throttle.failed(command.ext.get(ACCESS_KEY, ""), peer, now_ms)
+                self._throttle.failed(request.access_key or "", request.peer, now_ms)
             raise
 
     def _remember(self, user: User, peer: Peer, state: ChannelAuthentication) -> Identity:
@@ -291,27 +288,25 @@ class Authentication:
         return identity
 
 
-def _signer_without_token(command: Command, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int) -> User:
-    """The user who signed all but the security token: Go clients send the token and leave it out of what they sign.
+def _signer_without_token(
+    request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
+) -> User:
+    """Return the user who signed all but the security token: Go clients send the token and do not sign it.
 
-    Unknown users and wrong secrets take the same second look, so that time does not tell them apart.
+    Unknown users and wrong secrets take the same second check, so that the time of the answer is the same.
     """
-    ext = command.ext
-    if SECURITY_TOKEN not in ext or failure.reason not in GUESSES:
+    if request.token is None or failure.reason not in GUESSES or not request.signature:
         raise failure
-    if not ext.get(SIGNATURE):
-        raise failure
-    bare = {name: value for name, value in ext.items() if name != SECURITY_TOKEN}
-    content = signed_content(bare, command.body, command.version)
-    return authenticate(Credentials(ext.get(ACCESS_KEY), ext.get(SIGNATURE), content), snapshot, now_ms)
+    credentials = Credentials(request.access_key, request.signature, request.signed_content_without_token())
+    return authenticate(credentials, snapshot, now_ms)
 
 
 def _next_end(user: User, now_ms: int) -> int | None:
-    """When the next of the user's secrets ends. Which one signed is not told, so the next end counts."""
+    """Return the time at which the next of the user's secrets ends; which of them signed is not known."""
     ends = [live.not_after for live in user.secrets if live.not_after is not None]
     return min((end for end in ends if end >= now_ms), default=None)
 
 
-def _claimed(command: Command) -> Identity | None:
-    user = command.ext.get(ACCESS_KEY)
+def _claimed(request: RequestContext) -> Identity | None:
+    user = request.access_key
     return Identity(user, BY_CLAIM) if user else None

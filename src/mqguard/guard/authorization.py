@@ -13,51 +13,57 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import AccessRequest, Reason, Verdict
-from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions
+from mqguard.guard.admitted_request import BY_CLAIM, Identity
+from mqguard.guard.errors import DenialReason
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
+from mqguard.guard.request_context import Operation, Purpose
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.names import TEMPLATE_TOPIC
-from mqguard.remoting.codes import RequestCode
-
-SENDS = (RequestCode.SEND_MESSAGE, RequestCode.SEND_MESSAGE_V2, RequestCode.SEND_BATCH_MESSAGE)
-REPLIES = (RequestCode.SEND_REPLY_MESSAGE, RequestCode.SEND_REPLY_MESSAGE_V2)
 
 
 class ImplicitGrants:
-    """Which topics may be touched by which codes without a grant.
+    """Topics that clients may use without a grant, because they use them by themselves.
 
-    * The route (105) of the template topic, which producers ask for when their own topic does not exist; of the
-      cluster's and the brokers' names, which tools ask for; of the reply topic, which whoever answers a request asks
-      for; and of the trace topic.
-    * Replying (324, 325) on the cluster's reply topic. The broker hands a reply over only if the replier may read the
-      request.
-    * Sending to the trace topic, where `traceTopicOpen` says so: tracing is switched on in clients, not in policies.
-      Reading it needs Sub, as any topic.
+    * The route of the template topic, which producers ask for when their own topic does not exist; of the cluster's and
+      the brokers' names, which tools ask for; of the reply topic, which clients ask for before they reply; and of the
+      trace topic.
+    * Replies on the cluster's reply topic. The broker delivers a reply only if its sender may read the request.
+    * Sends to the trace topic, if `traceTopicOpen` is true: tracing is configured in clients, not in policies. Reading
+      it needs Sub, like any topic.
     """
 
     def __init__(self, settings: GuardSettings) -> None:
-        """Take the names of this server."""
-        routes = {TEMPLATE_TOPIC, settings.cluster, f"{settings.cluster}_REPLY_TOPIC", *settings.brokers}
+        """Grant the topics of this server."""
+        reply_topic = f"{settings.cluster}_REPLY_TOPIC"
         traces = frozenset({settings.trace_topic} if settings.trace_topic_open else ())
-        self._topics: dict[int, frozenset[str]] = {
-            RequestCode.GET_ROUTEINFO_BY_TOPIC: frozenset(routes) | traces,
-            **dict.fromkeys(SENDS, traces),
-            **dict.fromkeys(REPLIES, frozenset({f"{settings.cluster}_REPLY_TOPIC"})),
+        self._topics: dict[Purpose, frozenset[str]] = {
+            Purpose.ROUTE: traces | {TEMPLATE_TOPIC, settings.cluster, reply_topic, *settings.brokers},
+            Purpose.SEND: traces,
+            Purpose.REPLY: frozenset({reply_topic}),
         }
 
-    def grants(self, code: int, need: RequiredPermission) -> bool:
-        """Whether the need is met without a grant."""
-        return need.type is ResourceType.TOPIC and need.name in self._topics.get(code, ())
+    def grants(self, operation: Operation, permission: RequiredPermission) -> bool:
+        """Return True if the permission needs no grant."""
+        return permission.type is ResourceType.TOPIC and permission.name in self._topics.get(operation.purpose, ())
 
 
-NOBODY = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
-"""The verdict about a sender without a name."""
+ANONYMOUS = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
+"""The verdict about an anonymous sender."""
 
-SOMEBODY = Verdict(Decision.ALLOW, Reason.ALLOWED)
-"""Allowed: the sender is a user, and no more is needed."""
+
+def denial_reason(verdict: Verdict) -> DenialReason:
+    """Return the reason for the denial that a verdict leads to."""
+    return DenialReason.NO_CREDENTIALS if verdict is ANONYMOUS else DenialReason(verdict.reason)
+
+
+AUTHENTICATED = Verdict(Decision.ALLOW, Reason.ALLOWED)
+"""Allowed: the sender is a user, and no permission is needed."""
 DISABLED = Verdict(Decision.DENY, Reason.DISABLED)
-"""Refused: the sender is disabled."""
-BUILTIN = Verdict(Decision.ALLOW, Reason.ALLOWED)
-"""Allowed without an entry: clients touch this by themselves."""
+"""Denied: the user is disabled."""
+UNKNOWN = Verdict(Decision.DENY, Reason.UNKNOWN_USER)
+"""Denied: no such user exists."""
+IMPLICIT = Verdict(Decision.ALLOW, Reason.ALLOWED)
+"""Allowed without an entry, by an implicit grant."""
 
 # A member looked up in its class costs as much as a step of the decision.
 _NO_MATCH = Reason.NO_MATCH
@@ -66,44 +72,57 @@ _address_of = functools.lru_cache(maxsize=4096)(parse_address)
 
 
 class Authorization:
-    """Judges needs by users and policies.
+    """Authorization by users and policies.
 
     Attributes:
-        foresees: True if `prefetch` has to be called with all needs before any of them is judged.
+        prefetches: True if `prefetch` must be called with all permissions before the first decision about them.
     """
 
     prefetches = False
 
-    def __init__(self, builtin: ImplicitGrants) -> None:
-        """Take what needs no grant."""
-        self._builtin = builtin
+    def __init__(self, implicit: ImplicitGrants) -> None:
+        """Decide with these implicit grants."""
+        self._implicit = implicit
 
-    def judge(
-        self, identity: Identity | None, rights: Rights | None, need: RequiredPermission, code: int, ip: str
+    def decide(
+        self,
+        identity: Identity | None,
+        rights: Rights | None,
+        permission: RequiredPermission,
+        operation: Operation,
+        ip: str,
     ) -> Verdict:
-        """Whether the need is met.
+        """Decide if the sender has a permission.
 
         Args:
-            identity: Who asks.
+            identity: The sender.
             rights: The rights of that user as of now.
-            need: What is needed.
-            code: The request code.
-            ip: The address that the request comes from.
+            permission: The required permission.
+            operation: The kind of request.
+            ip: The source address of the request.
         """
         if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
-            return NOBODY
-        verdict = decide(AccessRequest(need.type, need.name, need.actions, _address_of(ip)), rights)
-        if verdict.reason is _NO_MATCH and self._builtin.grants(code, need):
-            return BUILTIN
+            return ANONYMOUS
+        access = AccessRequest(permission.type, permission.name, permission.actions, _address_of(ip))
+        verdict = decide(access, rights)
+        if verdict.reason is _NO_MATCH and self._implicit.grants(operation, permission):
+            return IMPLICIT
         return verdict
 
     def prefetch(
-        self, identity: Identity | None, rights: Rights | None, needs: RequiredPermissions, code: int, ip: str
+        self,
+        identity: Identity | None,
+        rights: Rights | None,
+        permissions: RequiredPermissions,
+        operation: Operation,
+        ip: str,
     ) -> None:
-        """Called before several needs are judged, for those who would rather look all up at once."""
+        """Prepare for several decisions; does nothing here. A provider that is a plugin is called once for all."""
 
-    def judge_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
-        """Whether the sender is somebody who is let in at all, for requests that need no more."""
-        if identity is None or rights is None or (identity.method is BY_CLAIM and rights.user.is_super):
-            return NOBODY
-        return SOMEBODY if rights.user.is_enabled else DISABLED
+    def decide_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
+        """Decide about the sender of a request that needs no permission."""
+        if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
+            return ANONYMOUS
+        if rights is None:
+            return UNKNOWN
+        return AUTHENTICATED if rights.user.is_enabled else DISABLED

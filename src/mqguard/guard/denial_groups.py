@@ -64,13 +64,13 @@ class Repeats(msgspec.Struct, frozen=True):
     """The record of denials that are like one on record.
 
     Attributes:
-        case: The one on record.
+        event: The audited one.
         count: How many more there were.
         first_ms: When the first of these came, in milliseconds since the epoch.
         when_ms: When the last came.
     """
 
-    case: object
+    event: object
     count: int
     first_ms: int
     when_ms: int
@@ -87,7 +87,8 @@ class Folded(msgspec.Struct, gc=False):
         first_ms: When the first came, in milliseconds since the epoch.
         when_ms: When the last came.
         sources: Addresses that they came from, some of them.
-        codes: Request codes, some of them.
+        codes: Request codes, some of them; none for a protocol without numbers.
+        requests: Names of operations, some of them.
         reasons: Why, some of them.
         resources: What was not allowed, some of them.
         shadowed: How many of them were let in, because policies are only watched.
@@ -101,6 +102,7 @@ class Folded(msgspec.Struct, gc=False):
     when_ms: int
     sources: list[str]
     codes: list[int]
+    requests: list[str]
     reasons: list[str]
     resources: list[str]
     shadowed: int = 0
@@ -115,6 +117,7 @@ class Folded(msgspec.Struct, gc=False):
         self.when_ms = max(self.when_ms, other.when_ms)
         _list_more(self.sources, other.sources)
         _list_more(self.codes, other.codes)
+        _list_more(self.requests, other.requests)
         _list_more(self.reasons, other.reasons)
         _list_more(self.resources, other.resources)
 

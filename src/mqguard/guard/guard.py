@@ -1,237 +1,236 @@
-"""Every request passes here: authenticate → authorize → audit.
+"""The guard: every request passes authentication, authorization and audit, in this order."""
 
-Rule 1: whatever goes wrong refuses. Nothing behind the guard can turn a refusal into an admission.
-Rule 2: a request sees one snapshot of users and policies, the newest when it came.
-Rule 3: every decision is put on record, admissions included. If an admission finds no room there, the operator has said
-whether requests go on. A change of users or policies that finds none is refused.
-"""
+# Rule 1: any failure denies the request. Nothing behind the guard can turn a denial into an admission.
+# Rule 2: a request is decided by one snapshot of users and policies, the newest when it came.
+# Rule 3: every decision is audited, admissions included. If the audit queue is full, `auditWhenFull` decides whether
+# requests continue; a change of users or policies is denied then.
 
 import itertools
 import logging
 from collections.abc import Iterator
 
 from mqguard.auth.errors import AuthenticationFailed
-from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy import Decision
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
-from mqguard.guard.audit import CHANGES, MAX_SIGNATURE, AuditEvent, Stage
-from mqguard.guard.authentication import Authentication, Identifier
-from mqguard.guard.authorization import NOBODY, Authorization, ImplicitGrants
-from mqguard.guard.context import (
-    MAX_CLAIM_LENGTH,
-    AdmittedRequest,
-    ObjectAuthorizer,
-    RequiredPermission,
-    RequiredPermissions,
-)
+from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, ObjectAuthorizer
+from mqguard.guard.audit import MAX_SIGNATURE, AuditEvent, Stage
+from mqguard.guard.authentication import Authentication, Authenticator
+from mqguard.guard.authorization import ANONYMOUS, Authorization, ImplicitGrants, denial_reason
 from mqguard.guard.denial import DenialLog
-from mqguard.guard.enforcement import UNJUDGED_KEPT, Enforcer
-from mqguard.guard.errors import NeedUnclear, Refused
+from mqguard.guard.enforcement import MAX_UNDECIDED, Enforcer
+from mqguard.guard.errors import DenialReason, PermissionsUnclear, Refused
 from mqguard.guard.object_authorization import AllowAll, PolicyObjectAuthorizer
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.settings import GuardSettings, WhenAuditFull, codes_of
-from mqguard.model.peer import Peer
-from mqguard.remoting.codes import ResponseCode
-from mqguard.remoting.command import Command
-from mqguard.remoting.signed_content import ACCESS_KEY, SIGNATURE
+from mqguard.guard.request_context import RequestContext
+from mqguard.guard.settings import GuardSettings, WhenAuditFull
 
 _LOG = logging.getLogger(__name__)
 
 # A member looked up in its class costs as much as a step of the decision.
-_ALLOW = Word.ALLOW
+_ALLOW = Decision.ALLOW
 
 
 class Guard:
-    """Lets requests in, or not.
+    """Access control for requests of every protocol.
 
     Attributes:
-        refusals: The last refusals, for `mqguard why`.
+        denials: The latest denials, for `mqguard why`.
     """
 
     def __init__(self, settings: GuardSettings, ports: GuardPorts) -> None:
-        """Put the parts together.
+        """Create the guard's parts.
 
         Raises:
-            GuardMisconfigured: The settings would open what they seem to close.
+            GuardMisconfigured: The settings contradict each other.
         """
         settings.check()
-        self.refusals = DenialLog(settings.refusals_kept)
+        self.denials = DenialLog(settings.denials_kept)
         self._ports = ports
         self._metadata = ports.metadata
         self._ticks = ports.ticks
         self._now_ms = ports.clock.now_ms
         self._record = ports.audit.record
-        self._admitted = ports.metrics.family("mqguard_requests_admitted_total", "Requests that were let in.").of()
+        self._admitted = ports.metrics.family("mqguard_requests_admitted_total", "Admitted requests.").of()
         self._authenticating = settings.authentication_enabled
         self._authorizing = settings.authorization_enabled
-        self._excused = codes_of(settings.authorization_whitelist)
-        self._refuses_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
+        self._whitelist = settings.authorization_whitelist
+        self._denies_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
         self._authentication = Authentication(settings, ports.clock, Throttle())
         self._authorization = Authorization(ImplicitGrants(settings))
-        self._requirements = Requirements(settings.cluster)
-        self._refuser = Enforcer(ports, self.refusals, settings.enforcement)
-        self._judge = PolicyObjectAuthorizer(ports, self._authorization, self._refuser)
-        self._no_judge = AllowAll(self._rights_of)
+        self._enforcer = Enforcer(ports, self.denials, settings.enforcement)
+        self._objects = PolicyObjectAuthorizer(ports, self._authorization, self._enforcer)
+        self._all_objects = AllowAll(self._rights_of)
 
-    def admit(self, command: Command, peer: Peer) -> AdmittedRequest:
-        """Let a request in.
-
-        Args:
-            command: The request as it came.
-            peer: Where it came from, as the sockets or a trusted proxy proved it.
+    def admit(self, request: RequestContext) -> AdmittedRequest:
+        """Admit a request.
 
         Raises:
-            Refused: It is not let in.
+            Refused: The request is denied.
         """
-        case = AuditEvent(command.code, peer.ip, self._ticks())
+        event = AuditEvent(request.operation, request.peer.ip, self._ticks())
         try:
-            return self._admit(command, peer, case, self._authentication, self._authorization, self._judge)
+            return self._admit(request, event, self._authentication, self._authorization, self._objects)
         except Refused:
             raise
         except Exception as exc:
-            # Rule 1: the outermost stage, where a fault of ours becomes a refusal.
-            _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
-            raise self._fault(case) from exc
+            # Rule 1: the outermost stage, where an internal error becomes a denial.
+            raise self._fail(request, event) from exc
 
     def _rights_of(self, user: str) -> Rights | None:
         return self._metadata.snapshot.rights(user)
 
     def _admit(
         self,
-        command: Command,
-        peer: Peer,
-        case: AuditEvent,
-        authentication: Identifier,
+        request: RequestContext,
+        event: AuditEvent,
+        authentication: Authenticator,
         authorization: Authorization,
-        judge: ObjectAuthorizer,
+        objects: ObjectAuthorizer,
     ) -> AdmittedRequest:
         snapshot = self._metadata.snapshot
-        case.version = snapshot.version
+        event.version = snapshot.version
         if self._authenticating:
-            case.signature = command.ext.get(SIGNATURE, "")[:MAX_SIGNATURE]
+            event.signature = (request.signature or "")[:MAX_SIGNATURE]
         try:
-            identity = case.identity = authentication.identify(command, peer, snapshot)
+            identity = event.identity = authentication.identify(request, snapshot)
         except AuthenticationFailed as failure:
-            case.claimed = command.ext.get(ACCESS_KEY, "")[:MAX_CLAIM_LENGTH]
-            raise self._refuser.refuse(case, Stage.AUTHENTICATION, failure.reason, failure.message) from None
+            event.claimed = (request.access_key or "")[:MAX_CLAIM_LENGTH]
+            reason = DenialReason(failure.reason)
+            raise self._enforcer.refuse(event, Stage.AUTHENTICATION, reason, failure.message) from None
 
-        if not self._authorizing or case.code in self._excused:
-            case.reason = "excused" if self._authorizing else "authorization-off"
-            return self._let_in(case, AdmittedRequest(identity, peer, case.code, (), False, self._no_judge))  # noqa: FBT003
+        operation = request.operation
+        if not self._authorizing or (self._whitelist and not self._whitelist.isdisjoint(operation.listed_as)):
+            event.reason = "excused" if self._authorizing else "authorization-off"
+            admitted = AdmittedRequest(identity, request.peer, operation, (), False, self._all_objects)  # noqa: FBT003
+            return self._let_in(event, admitted)
 
         is_super = identity is not None and identity.is_super
-        case.reason = self._authorize(command, case, snapshot, authorization)
-        pending = not is_super and self._requirements.is_pending(command)
-        return self._let_in(case, AdmittedRequest(identity, peer, case.code, case.needs, pending, judge))
+        event.reason = self._authorize(request, event, snapshot, authorization)
+        pending = not is_super and request.is_pending()
+        return self._let_in(
+            event, AdmittedRequest(identity, request.peer, operation, event.permissions, pending, objects)
+        )
 
-    def _authorize(self, command: Command, case: AuditEvent, snapshot: Snapshot, authorization: Authorization) -> str:
-        """Judge everything that the request needs; the reason why it is let in.
+    def _authorize(
+        self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
+    ) -> str:
+        """Decide about every permission that the request needs; return the reason for the admission.
 
         Raises:
-            Refused: It is not.
+            Refused: The request is denied.
         """
-        identity = case.identity
+        identity = event.identity
         try:
-            needs = self._requirements.find(command)
-            if not isinstance(needs, tuple):
-                return self._authorize_body(needs, case, snapshot, authorization)
-        except NeedUnclear as unclear:
-            if case.is_super:
+            permissions = request.required_permissions()
+            if not isinstance(permissions, tuple):
+                return self._authorize_body(permissions, event, snapshot, authorization)
+        except PermissionsUnclear as unclear:
+            if event.is_super:
                 return Reason.SUPER
-            raise self._refuser.refuse(case, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
-        case.needs = needs
-        rights = case.rights = snapshot.rights(identity.user) if identity is not None else None
-        if not needs:
-            return self._authorize_sender(case, authorization)
-        judge, code, ip = authorization.judge, case.code, case.source
-        if len(needs) == 1:
-            verdict = judge(identity, rights, needs[0], code, ip)
-            case.verdicts = (verdict,)
+            raise self._enforcer.refuse(event, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
+        event.permissions = permissions
+        rights = event.rights = snapshot.rights(identity.user) if identity is not None else None
+        if not permissions:
+            return self._authorize_sender(event, authorization)
+        decide, operation, ip = authorization.decide, event.operation, event.source
+        if len(permissions) == 1:
+            verdict = decide(identity, rights, permissions[0], operation, ip)
+            event.verdicts = (verdict,)
             if verdict.decision is not _ALLOW:
-                self._refuser.deny(case, Stage.AUTHORIZATION, needs[0], verdict)
+                self._enforcer.deny(event, Stage.AUTHORIZATION, permissions[0], verdict)
             return verdict.reason
-        authorization.prefetch(identity, rights, needs, code, ip)
+        authorization.prefetch(identity, rights, permissions, operation, ip)
         verdicts: list[Verdict] = []
-        for need in needs:
-            verdict = judge(identity, rights, need, code, ip)
+        for permission in permissions:
+            verdict = decide(identity, rights, permission, operation, ip)
             verdicts.append(verdict)
             if verdict.decision is not _ALLOW:
-                case.verdicts = tuple(verdicts)
-                self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
-        case.verdicts = tuple(verdicts)
-        return verdicts[-1].reason if not case.shadow else case.reason
+                event.verdicts = tuple(verdicts)
+                self._enforcer.deny(event, Stage.AUTHORIZATION, permission, verdict)
+        event.verdicts = tuple(verdicts)
+        return verdicts[-1].reason if not event.shadow else event.reason
 
-    def _authorize_sender(self, case: AuditEvent, authorization: Authorization) -> str:
-        """Judge the sender of a request that needs no more; the reason why it is let in.
+    def _authorize_sender(self, event: AuditEvent, authorization: Authorization) -> str:
+        """Decide about the sender of a request that needs no permission; return the reason for the admission.
 
         Raises:
-            Refused: It is not.
+            Refused: The request is denied.
         """
-        verdict = authorization.judge_sender(case.identity, case.rights)
+        verdict = authorization.decide_sender(event.identity, event.rights)
         if verdict.decision is not _ALLOW:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, verdict.reason, AUTHORIZATION_FAILED)
-        return Reason.SUPER if case.is_super else "authenticated"
+            reason = denial_reason(verdict)
+            raise self._enforcer.refuse(event, Stage.AUTHORIZATION, reason, AUTHORIZATION_FAILED)
+        return Reason.SUPER if event.is_super else "authenticated"
 
     def _authorize_body(
-        self, needs: Iterator[RequiredPermission], case: AuditEvent, snapshot: Snapshot, authorization: Authorization
+        self,
+        permissions: Iterator[RequiredPermission],
+        event: AuditEvent,
+        snapshot: Snapshot,
+        authorization: Authorization,
     ) -> str:
-        """Judge what a body names, one after the other; the reason why the request is let in.
+        """Decide about the permissions that a body needs, one after the other; return the reason for the admission.
 
-        The first need that is not met refuses, so the rest of the body costs nothing. Nothing is read for a sender
-        without an identity.
+        The first permission that is not granted denies the request, so the rest of the body costs nothing. The body is
+        not read for an anonymous sender.
 
         Raises:
-            Refused: It is not let in.
-            NeedUnclear: The body does not say what it must say.
+            Refused: The request is denied.
+            PermissionsUnclear: The body does not say what it must say.
         """
-        identity, code, ip = case.identity, case.code, case.source
+        identity, operation, ip = event.identity, event.operation, event.source
         if identity is None:
-            raise self._refuser.refuse(case, Stage.AUTHORIZATION, NOBODY.reason, AUTHORIZATION_FAILED)
-        rights = case.rights = snapshot.rights(identity.user)
+            reason = denial_reason(ANONYMOUS)
+            raise self._enforcer.refuse(event, Stage.AUTHORIZATION, reason, AUTHORIZATION_FAILED)
+        rights = event.rights = snapshot.rights(identity.user)
         if authorization.prefetches:
-            found = tuple(needs)
-            authorization.prefetch(identity, rights, found, code, ip)
-            needs = iter(found)
-        judged: list[RequiredPermission] = []
+            found = tuple(permissions)
+            authorization.prefetch(identity, rights, found, operation, ip)
+            permissions = iter(found)
+        decided: list[RequiredPermission] = []
         verdicts: list[Verdict] = []
-        for need in needs:
-            verdict = authorization.judge(identity, rights, need, code, ip)
-            judged.append(need)
+        for permission in permissions:
+            verdict = authorization.decide(identity, rights, permission, operation, ip)
+            decided.append(permission)
             verdicts.append(verdict)
             if verdict.decision is not _ALLOW:
-                watched = self._refuser.is_shadowed(identity, code, verdict)
-                case.needs = tuple(judged) if watched else (*judged, *_some(needs))
-                case.verdicts = tuple(verdicts)
-                self._refuser.deny(case, Stage.AUTHORIZATION, need, verdict)
-        case.needs = tuple(judged)
-        case.verdicts = tuple(verdicts)
-        if not judged:
-            return self._authorize_sender(case, authorization)
-        return verdicts[-1].reason if not case.shadow else case.reason
+                is_shadowed = self._enforcer.is_shadowed(identity, operation, verdict)
+                event.permissions = tuple(decided) if is_shadowed else (*decided, *_next_of(permissions))
+                event.verdicts = tuple(verdicts)
+                self._enforcer.deny(event, Stage.AUTHORIZATION, permission, verdict)
+        event.permissions = tuple(decided)
+        event.verdicts = tuple(verdicts)
+        if not decided:
+            return self._authorize_sender(event, authorization)
+        return verdicts[-1].reason if not event.shadow else event.reason
 
-    def _let_in(self, case: AuditEvent, access: AdmittedRequest) -> AdmittedRequest:
-        case.when_ms = self._now_ms()
-        case.latency_ns = self._ticks() - case.started
-        if not self._record(case) and (self._refuses_when_full or case.code in CHANGES):
-            remark = "the audit log has no room, so the request is refused; try again later"
-            raise self._refuser.refuse(case, Stage.GUARD, "audit-full", remark, code=ResponseCode.SYSTEM_BUSY)
+    def _let_in(self, event: AuditEvent, admitted: AdmittedRequest) -> AdmittedRequest:
+        event.when_ms = self._now_ms()
+        event.latency_ns = self._ticks() - event.started
+        if not self._record(event) and (self._denies_when_full or event.operation.is_access_change):
+            message = "the audit log has no room, so the request is refused; try again later"
+            raise self._enforcer.refuse(event, Stage.GUARD, DenialReason.AUDIT_FULL, message)
         self._admitted.value += 1
-        return access
+        return admitted
 
-    def _fault(self, case: AuditEvent) -> Refused:
+    def _fail(self, request: RequestContext, event: AuditEvent) -> Refused:
+        """Log the current internal error and return a denial."""
+        _LOG.exception("the guard failed at request %s of %s", request.operation.text, request.peer.address)
+        reason, message = DenialReason.INTERNAL_ERROR, AUTHORIZATION_FAILED
         try:
-            return self._refuser.refuse(case, Stage.GUARD, "fault", AUTHORIZATION_FAILED)
-        except Exception:  # noqa: BLE001 - rule 1: a fault while refusing still refuses
-            _LOG.exception("a refusal could not be put on record")
-            return Refused(ResponseCode.NO_PERMISSION, AUTHORIZATION_FAILED, "")
+            return self._enforcer.refuse(event, Stage.GUARD, reason, message)
+        except Exception:  # noqa: BLE001 - rule 1: an internal error in a denial still denies
+            _LOG.exception("a denial could not be audited")
+            return Refused(reason, message, "")
 
 
-def _some(needs: Iterator[RequiredPermission]) -> RequiredPermissions:
-    """Return the next needs, as many as a refusal puts on record."""
+def _next_of(permissions: Iterator[RequiredPermission]) -> RequiredPermissions:
+    """Return the next permissions, as many as a denial records."""
     try:
-        return tuple(itertools.islice(needs, UNJUDGED_KEPT))
-    except NeedUnclear:
+        return tuple(itertools.islice(permissions, MAX_UNDECIDED))
+    except PermissionsUnclear:
         return ()

@@ -1,17 +1,18 @@
-"""Decides about what a request turns out to touch, after it was let in."""
+"""Authorization of the objects that an admitted request reaches beyond those it names."""
 
 from collections.abc import Callable
 
-from mqguard.auth.policy import Decision as Word
+from mqguard.auth.policy import Decision
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
+from mqguard.guard.admitted_request import BY_SIGNATURE, AdmittedRequest
 from mqguard.guard.audit import AuditEvent, Stage
 from mqguard.guard.authorization import Authorization
-from mqguard.guard.context import BY_SIGNATURE, AdmittedRequest, RequiredPermission
 from mqguard.guard.enforcement import Enforcer
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.requirements.topic_ownership import missing, topic_need
+from mqguard.guard.topic_ownership import missing, topic_need
 from mqguard.model.text import is_blank
 
 
@@ -25,11 +26,11 @@ class AllowAll:
     def __init__(self, users: Callable[[str], Rights | None] = lambda _name: None) -> None:
         self._users = users
 
-    def allows(self, access: AdmittedRequest, need: RequiredPermission) -> bool:  # noqa: ARG002 - the port's signature
+    def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:  # noqa: ARG002 - the port's signature
         """Always."""
         return True
 
-    def require(self, access: AdmittedRequest, need: RequiredPermission) -> None:
+    def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
         """Lets pass."""
 
     def renew(self) -> None:
@@ -53,44 +54,48 @@ class AllowAll:
 class PolicyObjectAuthorizer:
     """Judges by the users and policies of the moment, as the guard does for what a request names."""
 
-    def __init__(self, ports: GuardPorts, authorization: Authorization, refuser: Enforcer) -> None:
+    def __init__(self, ports: GuardPorts, authorization: Authorization, enforcer: Enforcer) -> None:
         """Share the guard's parts."""
         self._ports = ports
         self._authorization = authorization
-        self._refuser = refuser
+        self._enforcer = enforcer
 
-    def allows(self, access: AdmittedRequest, need: RequiredPermission) -> bool:
+    def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:
         """Whether the sender may touch it."""
         try:
-            owned = _owned(need)
-        except NeedUnclear:
+            owned = _owned(permission)
+        except PermissionsUnclear:
             return _is_super(access)
-        verdict = self._authorization.judge(access.identity, self._rights(access), owned, access.code, access.peer.ip)
-        if verdict.decision is Word.ALLOW or not self._refuser.is_shadowed(access.identity, access.code, verdict):
+        verdict = self._authorization.decide(
+            access.identity, self._rights(access), owned, access.operation, access.peer.ip
+        )
+        if verdict.decision is Decision.ALLOW or not self._enforcer.is_shadowed(
+            access.identity, access.operation, verdict
+        ):
             return verdict.allowed
-        self._refuser.count_shadowed(Stage.TOUCHED, verdict)
+        self._enforcer.count_shadowed(Stage.OBJECT, verdict)
         return True
 
-    def require(self, access: AdmittedRequest, need: RequiredPermission) -> None:
+    def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
         """Let pass or raise, and record which.
 
         Raises:
             Refused: The sender may not touch it.
         """
-        case = self._case(access)
+        event = self._event(access)
         try:
-            owned = _owned(need)
-        except NeedUnclear as unclear:
+            owned = _owned(permission)
+        except PermissionsUnclear as unclear:
             if _is_super(access):
                 return
-            raise self._refuser.refuse(case, Stage.TOUCHED, unclear.reason, str(unclear)) from None
-        case.needs = (owned,)
-        case.rights = self._rights(access)
-        verdict = self._authorization.judge(access.identity, case.rights, owned, access.code, access.peer.ip)
-        case.verdicts = (verdict,)
-        if verdict.decision is not Word.ALLOW:
-            self._refuser.deny(case, Stage.TOUCHED, owned, verdict)
-        self._record(case, verdict.reason)
+            raise self._enforcer.refuse(event, Stage.OBJECT, unclear.reason, str(unclear)) from None
+        event.permissions = (owned,)
+        event.rights = self._rights(access)
+        verdict = self._authorization.decide(access.identity, event.rights, owned, access.operation, access.peer.ip)
+        event.verdicts = (verdict,)
+        if verdict.decision is not Decision.ALLOW:
+            self._enforcer.deny(event, Stage.OBJECT, owned, verdict)
+        self._record(event, verdict.reason)
 
     def renew(self) -> None:
         """Every question is judged anew as it is."""
@@ -101,8 +106,8 @@ class PolicyObjectAuthorizer:
 
     def admits(self, access: AdmittedRequest) -> bool:
         """See `Judge.admits`."""
-        verdict = self._authorization.judge_sender(access.identity, self._rights(access))
-        return verdict.decision is Word.ALLOW
+        verdict = self._authorization.decide_sender(access.identity, self._rights(access))
+        return verdict.decision is Decision.ALLOW
 
     def require_owner(self, access: AdmittedRequest, owner: str | None, what: str) -> None:
         """Let pass who owns the thing.
@@ -112,34 +117,34 @@ class PolicyObjectAuthorizer:
         """
         if owner is None or owner == access.user or _is_super(access):
             return
-        remark = f"User:{access.user} has no permission to use {what}, it belongs to another user."
-        raise self._refuser.refuse(self._case(access), Stage.TOUCHED, "foreign-owner", remark)
+        message = f"User:{access.user} has no permission to use {what}, it belongs to another user."
+        raise self._enforcer.refuse(self._event(access), Stage.OBJECT, DenialReason.FOREIGN_OWNER, message)
 
     def _rights(self, access: AdmittedRequest) -> Rights | None:
         return self._ports.metadata.snapshot.rights(access.user) if access.identity is not None else None
 
-    def _case(self, access: AdmittedRequest) -> AuditEvent:
+    def _event(self, access: AdmittedRequest) -> AuditEvent:
         return AuditEvent(
-            code=access.code,
+            operation=access.operation,
             source=access.peer.ip,
             started=self._ports.ticks(),
             identity=access.identity,
             version=self._ports.metadata.snapshot.version,
         )
 
-    def _record(self, case: AuditEvent, reason: str) -> None:
+    def _record(self, event: AuditEvent, reason: str) -> None:
         ports = self._ports
-        case.stage = Stage.TOUCHED
-        case.reason = reason
-        case.when_ms = ports.clock.now_ms()
-        case.latency_ns = ports.ticks() - case.started
-        ports.audit.record(case)
+        event.stage = Stage.OBJECT
+        event.reason = reason
+        event.when_ms = ports.clock.now_ms()
+        event.latency_ns = ports.ticks() - event.started
+        ports.audit.record(event)
 
 
-def _owned(need: RequiredPermission) -> RequiredPermission:
-    if is_blank(need.name):
-        raise missing(need.type.value.lower(), need.type.value.lower())
-    return topic_need(need.name, need.actions) if need.type is ResourceType.TOPIC else need
+def _owned(permission: RequiredPermission) -> RequiredPermission:
+    if is_blank(permission.name):
+        raise missing(permission.type.value.lower(), permission.type.value.lower())
+    return topic_need(permission.name, permission.actions) if permission.type is ResourceType.TOPIC else permission
 
 
 def _is_super(access: AdmittedRequest) -> bool:

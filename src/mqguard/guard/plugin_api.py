@@ -46,22 +46,24 @@ class AuthenticationRequest(msgspec.Struct, frozen=True):
         user: The access key that it names; empty for none.
         signature: As received; empty for none.
         token: The security token that it carries; empty for none.
-        content: What the signature covers.
-        code: The request code.
-        source: The IP address that it came from.
-        tls: Whether it came encrypted.
+        content: The bytes that the signature covers.
+        operation: The kind of request, such as `SEND_MESSAGE_V2` (RocketMQ protocol) or `SendMessage` (gRPC).
+        code: The request code, None for a protocol without numbers.
+        source: The source address.
+        tls: True if the connection is encrypted.
     """
 
     user: str
     signature: str
     token: str
     content: bytes
-    code: int
+    operation: str
+    code: int | None
     source: str
     tls: bool
 
     def __repr__(self) -> str:
-        return f"Claim(user={self.user!r}, code={self.code}, source={self.source!r})"
+        return f"AuthenticationRequest(user={self.user!r}, operation={self.operation!r}, source={self.source!r})"
 
 
 class AuthorizationRequest(msgspec.Struct, frozen=True):
@@ -71,7 +73,8 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
         user: Whose request it is.
         method: What proved the user: `signature`, `plugin`, or `claim` where the operator trusts names.
         source: The IP address that it came from.
-        code: The request code.
+        operation: The kind of request, such as `SEND_MESSAGE_V2` (RocketMQ protocol) or `SendMessage` (gRPC).
+        code: The request code, None for a protocol without numbers.
         type: `Topic`, `Group`, `Cluster` or `Namespace`; empty where the request needs no more than a user.
         name: The resource's name; empty as above.
         actions: What would be done, such as `Pub`; any one of them suffices. Empty as above.
@@ -80,7 +83,8 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
     user: str
     method: str
     source: str
-    code: int
+    operation: str
+    code: int | None
     type: str
     name: str
     actions: tuple[str, ...]

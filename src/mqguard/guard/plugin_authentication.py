@@ -6,15 +6,13 @@ from mqguard.auth.authentication import AUTHENTICATION_FAILED
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
+from mqguard.guard.admitted_request import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.authentication import Authentication, AuthenticationCache, ConnectionThrottle
-from mqguard.guard.context import BY_CLAIM, BY_PLUGIN, Identity
 from mqguard.guard.plugin_api import AuthenticationRequest, HandlerResult, NotAuthenticated
 from mqguard.guard.plugin_calls import PluginFailed, PluginInvoker, PluginResults
-from mqguard.guard.settings import GuardSettings, codes_of
-from mqguard.model.peer import Peer
+from mqguard.guard.request_context import RequestContext
+from mqguard.guard.settings import GuardSettings
 from mqguard.model.process import Clock
-from mqguard.remoting.command import Command
-from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
 
 REFUSED = "plugin-refused"
 
@@ -40,7 +38,7 @@ class PluginAuthentication:
         clock: Clock,
     ) -> None:
         self._enabled = settings.authentication_enabled
-        self._excused = codes_of(settings.authentication_whitelist)
+        self._whitelist = settings.authentication_whitelist
         self._ours = ours
         self._provider = provider
         self._handlers = tuple(handlers)
@@ -48,7 +46,7 @@ class PluginAuthentication:
         self._throttle = ConnectionThrottle(throttle)
         self._now_ms = clock.now_ms
 
-    def identify(self, command: Command, peer: Peer, snapshot: Snapshot, answers: PluginResults) -> Identity | None:
+    def identify(self, request: RequestContext, snapshot: Snapshot, answers: PluginResults) -> Identity | None:
         """As `Authentication.identify`.
 
         Raises:
@@ -56,24 +54,24 @@ class PluginAuthentication:
             Waits: A plugin is to be asked first.
         """
         if not self._enabled:
-            return self._ours.identify(command, peer, snapshot)
-        excused = command.code in self._excused
+            return self._ours.identify(request, snapshot)
+        is_listed = not self._whitelist.isdisjoint(request.operation.listed_as)
         try:
             if self._provider is None:
-                identity = self._ours.identify(command, peer, snapshot)
-            elif excused and ACCESS_KEY not in command.ext and SECURITY_TOKEN not in command.ext:
+                identity = self._ours.identify(request, snapshot)
+            elif is_listed and request.access_key is None and request.token is None:
                 return None
             else:
-                identity = self._prove(self._provider, command, peer, snapshot, answers)
+                identity = self._prove(self._provider, request, snapshot, answers)
             if identity is not None and identity.method is not BY_CLAIM:
-                self._check(command, peer, identity, answers)
+                self._check(request, identity, answers)
         except PluginFailed as failed:
-            if excused:
+            if is_listed:
                 return None
             raise AuthenticationFailed(failed.reason, AUTHENTICATION_FAILED) from None
         except AuthenticationFailed:
             # A proof that is not good leaves the sender of an excused request nobody, as without plugins.
-            if excused:
+            if is_listed:
                 return None
             raise
         return identity
@@ -81,12 +79,11 @@ class PluginAuthentication:
     def _prove(
         self,
         provider: PluginInvoker[str | NotAuthenticated],
-        command: Command,
-        peer: Peer,
+        request: RequestContext,
         snapshot: Snapshot,
         answers: PluginResults,
     ) -> Identity:
-        claimed = command.ext.get(ACCESS_KEY, "")
+        claimed, peer = request.access_key or "", request.peer
         now = self._now_ms()
         state = self._throttle.state(peer)
         if self._cache is not None and claimed:
@@ -96,10 +93,10 @@ class PluginAuthentication:
         # As without a provider: once the user's record with us has changed, what was proved before counts no more.
         is_known = state.claimed == claimed and snapshot.user(claimed) is state.user
         # A token may prove a user without naming one: what was proved before says nothing about the next token then.
-        is_guess = bool(claimed) or SECURITY_TOKEN in command.ext
+        is_guess = bool(claimed) or request.token is not None
         if is_guess and not (claimed and is_known):
             self._throttle.check(claimed, peer, now)
-        name = provider.ask(answers, _claim(command, peer))
+        name = provider.ask(answers, _claim(request))
         if isinstance(name, NotAuthenticated):
             if is_guess:
                 self._throttle.failed(claimed, peer, now)
@@ -118,9 +115,9 @@ class PluginAuthentication:
             self._cache.add(state, identity, snapshot.version, now, None)
         return identity
 
-    def _check(self, command: Command, peer: Peer, identity: Identity, answers: PluginResults) -> None:
+    def _check(self, request: RequestContext, identity: Identity, answers: PluginResults) -> None:
         for handler in self._handlers:
-            if handler.ask(answers, _claim(command, peer), identity.user) is not HandlerResult.NEXT:
+            if handler.ask(answers, _claim(request), identity.user) is not HandlerResult.NEXT:
                 raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
 
 
@@ -133,19 +130,19 @@ class PerRequestAuthentication:
         self._shared = shared
         self._answers = answers
 
-    def identify(self, command: Command, peer: Peer, snapshot: Snapshot) -> Identity | None:
+    def identify(self, request: RequestContext, snapshot: Snapshot) -> Identity | None:
         """See `PluginAuthentication.identify`."""
-        return self._shared.identify(command, peer, snapshot, self._answers)
+        return self._shared.identify(request, snapshot, self._answers)
 
 
-def _claim(command: Command, peer: Peer) -> AuthenticationRequest:
-    ext = command.ext
+def _claim(request: RequestContext) -> AuthenticationRequest:
     return AuthenticationRequest(
-        user=ext.get(ACCESS_KEY, ""),
-        signature=ext.get(SIGNATURE, ""),
-        token=ext.get(SECURITY_TOKEN, ""),
-        content=signed_content(ext, command.body, command.version),
-        code=command.code,
-        source=peer.ip,
-        tls=peer.tls,
+        user=request.access_key or "",
+        signature=request.signature or "",
+        token=request.token or "",
+        content=request.signed_content(),
+        operation=request.operation.name,
+        code=request.operation.code,
+        source=request.peer.ip,
+        tls=request.peer.tls,
     )

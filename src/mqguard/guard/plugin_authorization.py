@@ -6,12 +6,14 @@ from mqguard.auth.policy import Decision
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.verdict import Reason, Verdict
 from mqguard.errors import MqguardError
-from mqguard.guard.authorization import BUILTIN, DISABLED, NOBODY, SOMEBODY, Authorization, ImplicitGrants
-from mqguard.guard.context import BY_CLAIM, Identity, RequiredPermission, RequiredPermissions, action_names
+from mqguard.guard.admitted_request import BY_CLAIM, Identity
+from mqguard.guard.authorization import ANONYMOUS, AUTHENTICATED, DISABLED, IMPLICIT, Authorization, ImplicitGrants
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions, action_names
 from mqguard.guard.plugin_adapters import relies
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, CacheStrategy, HandlerResult, Ruling
 from mqguard.guard.plugin_authentication import REFUSED
 from mqguard.guard.plugin_calls import Call, PluginCallsPending, PluginFailed, PluginInvoker, PluginResults
+from mqguard.guard.request_context import Operation
 from mqguard.model.process import Clock
 
 ALLOWED = Verdict(Decision.ALLOW, Reason.ALLOWED)
@@ -25,13 +27,13 @@ class NotAllowed(MqguardError):
 
     Attributes:
         reason: `plugin-refused` or why there is no answer.
-        need: What is refused; None if it is the request as such.
+        permission: What is refused; None if it is the request as such.
     """
 
-    def __init__(self, reason: str, need: RequiredPermission | None) -> None:
+    def __init__(self, reason: str, permission: RequiredPermission | None) -> None:
         super().__init__(f"refused: {reason}")
         self.reason = reason
-        self.need = need
+        self.permission = permission
 
 
 class Rulings:
@@ -72,14 +74,14 @@ class PerRequestAuthorization(Authorization):
 
     def __init__(
         self,
-        builtin: ImplicitGrants,
+        implicit: ImplicitGrants,
         provider: PluginInvoker[Ruling] | None,
         handlers: Sequence[PluginInvoker[HandlerResult]],
         rulings: Rulings | None,
         clock: Clock,
         answers: PluginResults,
     ) -> None:
-        super().__init__(builtin)
+        super().__init__(implicit)
         self.prefetches = provider is not None
         self._provider = provider
         self._handlers = handlers
@@ -87,33 +89,45 @@ class PerRequestAuthorization(Authorization):
         self._now_ms = clock.now_ms
         self._answers = answers
 
-    def judge(
-        self, identity: Identity | None, rights: Rights | None, need: RequiredPermission, code: int, ip: str
+    def decide(
+        self,
+        identity: Identity | None,
+        rights: Rights | None,
+        permission: RequiredPermission,
+        operation: Operation,
+        ip: str,
     ) -> Verdict:
-        """As `Authorization.judge`.
+        """As `Authorization.decide`.
 
         Raises:
             NotAllowed: A plugin refuses or fails.
             Waits: A plugin is to be asked first.
         """
         if self._provider is None or not _is_asked_about(identity, rights):
-            verdict = super().judge(identity, rights, need, code, ip)
+            verdict = super().decide(identity, rights, permission, operation, ip)
         else:
-            verdict = self._rule(self._provider, _question(identity, need, code, ip), rights, need)
+            verdict = self._rule(
+                self._provider, operation, _question(identity, permission, operation, ip), rights, permission
+            )
         if verdict.decision is Decision.ALLOW and identity is not None:
-            self._check(_question(identity, need, code, ip), need)
+            self._check(_question(identity, permission, operation, ip), permission)
         return verdict
 
-    def judge_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
-        """As `Authorization.judge_sender`; where a provider decides, a user need not be one of ours."""
+    def decide_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
+        """As `Authorization.decide_sender`; where a provider decides, a user permission not be one of ours."""
         if self._provider is None:
-            return super().judge_sender(identity, rights)
+            return super().decide_sender(identity, rights)
         if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
-            return NOBODY
-        return DISABLED if rights is not None and not rights.user.is_enabled else SOMEBODY
+            return ANONYMOUS
+        return DISABLED if rights is not None and not rights.user.is_enabled else AUTHENTICATED
 
     def prefetch(
-        self, identity: Identity | None, rights: Rights | None, needs: RequiredPermissions, code: int, ip: str
+        self,
+        identity: Identity | None,
+        rights: Rights | None,
+        permissions: RequiredPermissions,
+        operation: Operation,
+        ip: str,
     ) -> None:
         """Have the provider asked about everything at once.
 
@@ -124,8 +138,8 @@ class PerRequestAuthorization(Authorization):
         if provider is None or not _is_asked_about(identity, rights):
             return
         calls: list[Call] = []
-        for need in needs:
-            question = _question(identity, need, code, ip)
+        for permission in permissions:
+            question = _question(identity, permission, operation, ip)
             if self._remembered(question, rights) is None:
                 call = provider.prefetch(self._answers, question)
                 if call is not None:
@@ -133,14 +147,16 @@ class PerRequestAuthorization(Authorization):
         if calls:
             raise PluginCallsPending(calls, self._answers)
 
-    def check_sender(self, identity: Identity, code: int, ip: str) -> None:
-        """Ask the handlers about a request that needs no more than a user.
+    def check_sender(self, identity: Identity, operation: Operation, ip: str) -> None:
+        """Ask the handlers about a request that permissions no more than a user.
 
         Raises:
             NotAllowed: A handler refuses or fails.
             Waits: A handler is to be asked first.
         """
-        self._check(AuthorizationRequest(identity.user, identity.method, ip, code, "", "", ()), None)
+        self._check(
+            AuthorizationRequest(identity.user, identity.method, ip, operation.name, operation.code, "", "", ()), None
+        )
 
     def _remembered(self, question: AuthorizationRequest, rights: Rights | None) -> Ruling | None:
         return None if self._rulings is None else self._rulings.find(question, rights, self._now_ms())
@@ -148,32 +164,33 @@ class PerRequestAuthorization(Authorization):
     def _rule(
         self,
         provider: PluginInvoker[Ruling],
+        operation: Operation,
         question: AuthorizationRequest,
         rights: Rights | None,
-        need: RequiredPermission,
+        permission: RequiredPermission,
     ) -> Verdict:
         ruling = self._remembered(question, rights)
         if ruling is None:
             try:
                 ruling = provider.ask(self._answers, question)
             except PluginFailed as failed:
-                raise NotAllowed(failed.reason, need) from None
+                raise NotAllowed(failed.reason, permission) from None
             if self._rulings is not None:
                 self._rulings.add(question, rights, ruling, self._now_ms())
         if ruling is Ruling.ALLOW:
             return ALLOWED
-        if ruling is Ruling.SILENT and self._builtin.grants(question.code, need):
-            return BUILTIN
-        raise NotAllowed(REFUSED, need)
+        if ruling is Ruling.SILENT and self._implicit.grants(operation, permission):
+            return IMPLICIT
+        raise NotAllowed(REFUSED, permission)
 
-    def _check(self, question: AuthorizationRequest, need: RequiredPermission | None) -> None:
+    def _check(self, question: AuthorizationRequest, permission: RequiredPermission | None) -> None:
         for handler in self._handlers:
             try:
                 step = handler.ask(self._answers, question)
             except PluginFailed as failed:
-                raise NotAllowed(failed.reason, need) from None
+                raise NotAllowed(failed.reason, permission) from None
             if step is not HandlerResult.NEXT:
-                raise NotAllowed(REFUSED, need)
+                raise NotAllowed(REFUSED, permission)
 
 
 def _is_asked_about(identity: Identity | None, rights: Rights | None) -> bool:
@@ -183,6 +200,17 @@ def _is_asked_about(identity: Identity | None, rights: Rights | None) -> bool:
     return rights is None or (rights.user.is_enabled and not rights.user.is_super)
 
 
-def _question(identity: Identity | None, need: RequiredPermission, code: int, ip: str) -> AuthorizationRequest:
+def _question(
+    identity: Identity | None, permission: RequiredPermission, operation: Operation, ip: str
+) -> AuthorizationRequest:
     user, method = ("", "") if identity is None else (identity.user, identity.method)
-    return AuthorizationRequest(user, method, ip, code, need.type.value, need.name, tuple(action_names(need)))
+    return AuthorizationRequest(
+        user,
+        method,
+        ip,
+        operation.name,
+        operation.code,
+        permission.type.value,
+        permission.name,
+        tuple(action_names(permission)),
+    )

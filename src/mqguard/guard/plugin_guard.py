@@ -1,19 +1,18 @@
 """The guard with plugins. Without plugins this file is not used, and costs nothing."""
 
-import logging
-
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, denial_message
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.audit import AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, AuthenticationCache
 from mqguard.guard.authorization import Authorization, ImplicitGrants
-from mqguard.guard.context import AdmittedRequest, RequiredPermission
 from mqguard.guard.enforcement import Enforcer
-from mqguard.guard.errors import GuardMisconfigured, Refused, RequestSuspended
+from mqguard.guard.errors import DenialReason, GuardMisconfigured, Refused, RequestSuspended
 from mqguard.guard.guard import Guard
 from mqguard.guard.object_authorization import PolicyObjectAuthorizer
+from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.plugin_adapters import (
     InstalledPlugins,
     SelectiveAuthenticationCache,
@@ -25,11 +24,8 @@ from mqguard.guard.plugin_authentication import REFUSED, PerRequestAuthenticatio
 from mqguard.guard.plugin_authorization import DENIED, NotAllowed, PerRequestAuthorization, Rulings
 from mqguard.guard.plugin_calls import PluginResults
 from mqguard.guard.ports import GuardPorts
+from mqguard.guard.request_context import RequestContext
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy
-from mqguard.model.peer import Peer
-from mqguard.remoting.command import Command
-
-_LOG = logging.getLogger(__name__)
 
 
 class PluginGuard(Guard):
@@ -46,7 +42,7 @@ class PluginGuard(Guard):
         limit, throttle = extensions.limit_ms, Throttle()
         cache = _cache(settings, extensions)
         provider = extensions.authentication_provider
-        self._asked_authentication = PluginAuthentication(
+        self._plugin_authentication = PluginAuthentication(
             settings,
             Authentication(settings, ports.clock, throttle, None if provider else cache),
             proving_plug(provider, limit, ports) if provider else None,
@@ -66,46 +62,51 @@ class PluginGuard(Guard):
             else None
         )
 
-    def admit(self, command: Command, peer: Peer) -> AdmittedRequest:
+    def admit(self, request: RequestContext) -> AdmittedRequest:
         """As `Guard.admit`.
 
         Raises:
             Refused: It is not let in.
             Waits: Plugins are to be asked first; `resume` goes on.
         """
-        return self.resume(command, peer, PluginResults())
+        return self.resume(request, PluginResults())
 
-    def resume(self, command: Command, peer: Peer, answers: PluginResults) -> AdmittedRequest:
+    def resume(self, request: RequestContext, answers: PluginResults) -> AdmittedRequest:
         """Look at a request again, with what plugins have answered.
 
         Raises:
             Refused: It is not let in.
             Waits: More is to be asked.
         """
-        case = AuditEvent(command.code, peer.ip, self._ticks())
+        event = AuditEvent(request.operation, request.peer.ip, self._ticks())
         authorization = PerRequestAuthorization(
             self._builtin, self._ruler, self._handlers, self._rulings, self._ports.clock, answers
         )
-        judge = PerRequestObjectAuthorizer(self._ports, authorization, self._refuser, answers)
+        judge = PerRequestObjectAuthorizer(self._ports, authorization, self._enforcer, answers)
         try:
             access = self._admit(
-                command, peer, case, PerRequestAuthentication(self._asked_authentication, answers), authorization, judge
+                request, event, PerRequestAuthentication(self._plugin_authentication, answers), authorization, judge
             )
         except (Refused, RequestSuspended):
             raise
         except Exception as exc:
-            _LOG.exception("the guard failed at request code %d of %s", command.code, peer.address)
-            raise self._fault(case) from exc
+            raise self._fail(request, event) from exc
         judge.pending = access.pending
         return access
 
-    def _authorize(self, command: Command, case: AuditEvent, snapshot: Snapshot, authorization: Authorization) -> str:
+    def _authorize(
+        self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
+    ) -> str:
         try:
-            reason = super()._authorize(command, case, snapshot, authorization)
-            if not case.needs and case.identity is not None and isinstance(authorization, PerRequestAuthorization):
-                authorization.check_sender(case.identity, case.code, case.source)
+            reason = super()._authorize(request, event, snapshot, authorization)
+            if (
+                not event.permissions
+                and event.identity is not None
+                and isinstance(authorization, PerRequestAuthorization)
+            ):
+                authorization.check_sender(event.identity, event.operation, event.source)
         except NotAllowed as no:
-            raise refuse(self._refuser, case, Stage.AUTHORIZATION, no) from None
+            raise refuse(self._enforcer, event, Stage.AUTHORIZATION, no) from None
         return reason
 
 
@@ -117,27 +118,27 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
     """
 
     def __init__(
-        self, ports: GuardPorts, authorization: Authorization, refuser: Enforcer, answers: PluginResults
+        self, ports: GuardPorts, authorization: Authorization, enforcer: Enforcer, answers: PluginResults
     ) -> None:
-        super().__init__(ports, authorization, refuser)
+        super().__init__(ports, authorization, enforcer)
         self._answers = answers
         self.pending = False
 
-    def allows(self, access: AdmittedRequest, need: RequiredPermission) -> bool:
+    def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:
         """As `PolicyObjectAuthorizer.allows`; what a plugin refuses or does not answer is not allowed.
 
         Raises:
             Waits: A plugin is to be asked first.
         """
         try:
-            return super().allows(access, need)
+            return super().allows(access, permission)
         except NotAllowed:
             return False
         except RequestSuspended:
             access.pending = self.pending
             raise
 
-    def require(self, access: AdmittedRequest, need: RequiredPermission) -> None:
+    def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
         """As `PolicyObjectAuthorizer.require`.
 
         Raises:
@@ -145,11 +146,11 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
             Waits: A plugin is to be asked first.
         """
         try:
-            super().require(access, need)
+            super().require(access, permission)
         except NotAllowed as no:
-            case = self._case(access)
-            case.needs = (need,)
-            raise refuse(self._refuser, case, Stage.TOUCHED, no) from None
+            event = self._event(access)
+            event.permissions = (permission,)
+            raise refuse(self._enforcer, event, Stage.OBJECT, no) from None
         except RequestSuspended:
             access.pending = self.pending
             raise
@@ -163,10 +164,10 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
         if not super().admits(access):
             return False
         authorization = self._authorization
-        if access.needs or access.identity is None or not isinstance(authorization, PerRequestAuthorization):
+        if access.permissions or access.identity is None or not isinstance(authorization, PerRequestAuthorization):
             return True
         try:
-            authorization.check_sender(access.identity, access.code, access.peer.ip)
+            authorization.check_sender(access.identity, access.operation, access.peer.ip)
         except NotAllowed:
             return False
         return True
@@ -176,15 +177,15 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
         self._answers.renew()
 
 
-def refuse(refuser: Enforcer, case: AuditEvent, stage: Stage, no: NotAllowed) -> Refused:
+def refuse(enforcer: Enforcer, event: AuditEvent, stage: Stage, no: NotAllowed) -> Refused:
     """The refusal that comes of a plugin's."""
     remark = AUTHORIZATION_FAILED
-    if no.reason == REFUSED and no.need is not None:
-        kind: ResourceType = no.need.type
-        remark = denial_message(case.user, kind, no.need.name, case.source, DENIED)
+    if no.reason == REFUSED and no.permission is not None:
+        kind: ResourceType = no.permission.type
+        remark = denial_message(event.user, kind, no.permission.name, event.source, DENIED)
     # The story must not be told by our policies, which were not asked.
-    case.rights = None
-    return refuser.refuse(case, stage, no.reason, remark)
+    event.rights = None
+    return enforcer.refuse(event, stage, DenialReason(no.reason), remark)
 
 
 def _check_enforcement(settings: GuardSettings, extensions: InstalledPlugins) -> None:

@@ -80,7 +80,7 @@ class GuardSettings:
         stateful_ms: How long a connection counts as verified, in milliseconds.
         stateful_rulings: Most rulings of an authorization plugin to remember, where the strategy is Stateful.
         stateful_rulings_ms: How long they are remembered, in milliseconds.
-        refusals_kept: How many refusals `mqguard why` remembers.
+        denials_kept: How many refusals `mqguard why` remembers.
         when_audit_full: What happens while the audit queue is full.
     """
 
@@ -100,7 +100,7 @@ class GuardSettings:
     stateful_ms: int = 60_000
     stateful_rulings: int = 10_000
     stateful_rulings_ms: int = 60_000
-    refusals_kept: int = 10_000
+    denials_kept: int = 10_000
     when_audit_full: WhenAuditFull = WhenAuditFull.DROP
 
     def check(self) -> None:
@@ -123,8 +123,3 @@ class GuardSettings:
             raise GuardMisconfigured(
                 "`authorizationTrustsClaimedUser` contradicts `authenticationEnabled`: remove one of them"
             )
-
-
-def codes_of(items: frozenset[str]) -> frozenset[int]:
-    """The request codes among the items of a whitelist; compared as text, as Apache does, so `010` excuses nothing."""
-    return frozenset(int(item) for item in items if item.isascii() and item.isdigit() and str(int(item)) == item)

@@ -274,7 +274,7 @@ class PluginSink:
 
 
 def _weight(record: Record) -> int:
-    return len(record.needs) // NEEDS_PER_PLACE if isinstance(record, AuditEvent) else 0
+    return len(record.permissions) // NEEDS_PER_PLACE if isinstance(record, AuditEvent) else 0
 
 
 class FanOutSink:

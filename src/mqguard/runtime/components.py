@@ -15,6 +15,7 @@ from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import ExposedConfiguration
 from mqguard.config import access_options, loader, server_options
 from mqguard.config.loader import Configuration
+from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.request import error_reply
 from mqguard.dispatch.router import Router
 from mqguard.dispatch.suspended import SuspendedRequests
@@ -78,7 +79,7 @@ class Components:
             self._metrics = Metrics()
             metrics.observe_users(self._metrics, manager)
             metrics.observe_audit(self._metrics, audit_log)
-            guard, suspension = self._guard(
+            guard, admission, suspension = self._guard(
                 config,
                 GuardPorts(
                     metadata=manager,
@@ -100,12 +101,12 @@ class Components:
                 self._engine,
                 settings.broker_settings(config),
                 BrokerPorts(
-                    guard=guard,
+                    guard=admission,
                     clock=clock,
                     manager=manager,
                     audit=audit,
                     configuration=ExposedConfiguration(exposed),
-                    denials=guard.refusals,
+                    denials=guard.denials,
                     sealing_key=key,
                     announcer=routes,
                     suspension=suspension,
@@ -116,7 +117,7 @@ class Components:
             self._namesrv = NameServer(routes, KvTable(KvFile(data / "namesrv-kv.json")), clock, exposed)
             self.broker = self._broker.application
             self.namesrv = Router(
-                guard,
+                admission,
                 self._namesrv.handlers(),
                 error_reply,
                 suspension=suspension,
@@ -156,15 +157,18 @@ class Components:
 
     def _guard(
         self, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
-    ) -> tuple[Guard, SuspendedRequests | None]:
+    ) -> tuple[Guard, RemotingAdmission, SuspendedRequests | None]:
         extensions = plugins.load_extensions(config)
+        guard_settings = settings.guard_settings(config)
         if not extensions:
             self._threads = None
-            return Guard(settings.guard_settings(config), ports), None
-        guard = PluginGuard(settings.guard_settings(config), ports, extensions)
+            guard = Guard(guard_settings, ports)
+            return guard, RemotingAdmission(guard, guard_settings.cluster), None
+        plugin_guard = PluginGuard(guard_settings, ports, extensions)
+        admission = RemotingAdmission(plugin_guard, guard_settings.cluster, plugin_guard.resume)
         self._threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
         opened.callback(self._threads.close)
-        return guard, SuspendedRequests(self._threads, guard.resume)
+        return plugin_guard, admission, SuspendedRequests(self._threads, admission.resume)
 
     def tick(self) -> None:
         """Do what is due by the clock; the turn must be ended after it."""

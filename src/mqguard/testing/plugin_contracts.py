@@ -60,7 +60,9 @@ def odd_requests(request: AuthorizationRequest) -> list[AuthorizationRequest]:
 
 def topic_request(name: str, user: str = "alice", *actions: str) -> AuthorizationRequest:
     """Return a request for actions on a topic."""
-    return AuthorizationRequest(user, "signature", "10.1.2.3", 310, "Topic", name, actions or ("Pub",))
+    return AuthorizationRequest(
+        user, "signature", "10.1.2.3", "SEND_MESSAGE_V2", 310, "Topic", name, actions or ("Pub",)
+    )
 
 
 class AuthorizationProviderContract:
@@ -115,7 +117,9 @@ class AuthorizationProviderContract:
         world = PluginTestGuard(InstalledPlugins(authorization_provider=installed))
         world.users.create_user("alice", SECRET)
         for name in ("orders", "unknown"):
-            asked = AuthorizationRequest("alice", "signature", "10.1.2.3", 310, "Topic", name, ("Pub",))
+            asked = AuthorizationRequest(
+                "alice", "signature", "10.1.2.3", "SEND_MESSAGE_V2", 310, "Topic", name, ("Pub",)
+            )
             expected = call_in_time(lambda asked=asked: provider.decide(asked))  # type: ignore[misc]
             assert world.admits(signed(310, {"b": name})) is (expected is Ruling.ALLOW)
 

@@ -11,8 +11,9 @@ from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Metadata
 from mqguard.auth.user import Secret
+from mqguard.dispatch.admission import RemotingAdmission
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_adapters import InstalledPlugins
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
@@ -71,6 +72,7 @@ class PluginTestGuard:
         clock: The clock of the guard.
         guard: The guard itself.
         records: The audit records of its decisions, in order.
+        admission: The admission of commands by the guard.
     """
 
     def __init__(self, extensions: InstalledPlugins, settings: GuardSettings | None = None) -> None:
@@ -90,6 +92,7 @@ class PluginTestGuard:
             ),
             dataclasses.replace(extensions, limit_ms=60_000),
         )
+        self.admission = RemotingAdmission(self.guard, (settings or on).cluster, self.guard.resume)
 
     def admit(self, command: Command, peer: Peer = PEER) -> AdmittedRequest:
         """Admit a request after all plugin calls that it needs.
@@ -100,7 +103,7 @@ class PluginTestGuard:
         answers = PluginResults()
         while True:
             try:
-                return self.guard.resume(command, peer, answers)
+                return self.admission.resume(command, peer, answers)
             except PluginCallsPending as waits:
                 for call in waits.calls:
                     call.answer(call.run())

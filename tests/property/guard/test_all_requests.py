@@ -176,8 +176,8 @@ def ask(server, application, user, request, caplog):
     assert len(answer.body) <= MAX_ANSWER
     found = re.search(r"\[decision (\w+)\]$", answer.remark or "")
     if found:
-        refusal = server.guard.refusals.find(found.group(1))
-        assert refusal.reason != "fault"
+        refusal = server.guard.denials.find(found.group(1))
+        assert refusal.event.reason != "internal-error"
     return answer
 
 

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.errors import NeedUnclear, Refused
+from mqguard.guard.errors import PermissionsUnclear, Refused
 from mqguard.guard.requirements.evaluation import TABLE, Requirements
 from mqguard.guard.requirements.row import WhenAbsent
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
+from tests.unit.guard.requirements.shape import is_pending
 from tests.unit.guard.world import PEER, World, signed
 
 REQUIREMENTS = Requirements("DefaultCluster")
@@ -64,8 +65,8 @@ def test_only_these_fields_may_be_left_out_and_then_touch_nothing():
 def test_needs_are_told_or_unclear(code, ext, body):
     """Any fields and any body give needs or one documented error; a resource always has a name."""
     try:
-        needs = REQUIREMENTS.needs(Command(code, ext=ext, body=body))
-    except NeedUnclear:
+        needs = REQUIREMENTS.permissions(Command(code, ext=ext, body=body))
+    except PermissionsUnclear:
         return
 
     assert all(need.name.strip() and need.actions for need in needs)
@@ -106,10 +107,10 @@ def requests(draw):
 def is_in(command, allowed):
     """Whether the request would be served without anything further being asked."""
     try:
-        needs = REQUIREMENTS.needs(command)
-    except NeedUnclear:
+        needs = REQUIREMENTS.permissions(command)
+    except PermissionsUnclear:
         return False
-    return all((need.type, need.name) in allowed for need in needs) and not REQUIREMENTS.is_pending(command)
+    return all((need.type, need.name) in allowed for need in needs) and not is_pending(REQUIREMENTS, command)
 
 
 @pytest.mark.parametrize("code", sorted(TABLE))
@@ -175,7 +176,7 @@ def outcomes(world, script):
                 world.admit(signed(310, b=what, user=who), Peer(PEER.ip, 1, Channel(f"channel of {who}")))
                 heard.append("in")
             except Refused as refused:
-                heard.append(refused.remark)
+                heard.append(refused.message)
     return heard
 
 

@@ -114,11 +114,11 @@ def change(world, kind, *what):
 
 def outcome(world, command, peer):
     try:
-        access = world.guard.admit(command, peer)
+        access = world.admission.admit(command, peer)
     except Refused as refused:
         reason = world.sink.records[-1].reason
-        return "refused", str(reason), refused.remark.partition(" [")[0]
-    return "admitted", access.identity, access.needs
+        return "refused", str(reason), refused.message.partition(" [")[0]
+    return "admitted", access.identity, access.permissions
 
 
 def command(user, secret, code, topic):

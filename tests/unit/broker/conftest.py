@@ -15,6 +15,7 @@ from mqguard.auth.user import Secret, Subject, UserType
 from mqguard.broker.processors import pull, send
 from mqguard.broker.server import Broker, BrokerPorts
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
+from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.engine.engine import Engine
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.audit import AuditTrail
@@ -49,8 +50,11 @@ class House:
         self.sink = RecordingSink()
         self.audit = AuditTrail(self.sink)
         ids = (f"d{number}" for number in itertools.count(1))
+        guard_settings = GuardSettings(
+            **{"authentication_enabled": auth, "authorization_enabled": auth, **(guard or {})}
+        )
         self.guard = Guard(
-            GuardSettings(**{"authentication_enabled": auth, "authorization_enabled": auth, **(guard or {})}),
+            guard_settings,
             GuardPorts(
                 metadata=self.manager,
                 clock=self.clock,
@@ -59,6 +63,7 @@ class House:
                 audit=self.audit,
             ),
         )
+        self.admission = RemotingAdmission(self.guard, guard_settings.cluster)
         self.routes = RouteTable()
         self.configuration = ExposedConfiguration(
             {"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS
@@ -67,12 +72,12 @@ class House:
             self.engine,
             BrokerSettings(anonymous_administers=not auth, **settings),
             BrokerPorts(
-                guard=self.guard,
+                guard=self.admission,
                 clock=self.clock,
                 manager=self.manager,
                 audit=self.audit,
                 configuration=self.configuration,
-                denials=self.guard.refusals,
+                denials=self.guard.denials,
                 sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
             ),

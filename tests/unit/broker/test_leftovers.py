@@ -95,7 +95,7 @@ def tidy(house):
         house.tick(MEMORY_OF_MESSAGES_MS)
     house.audit.close(house.clock.now_ms())
     house.sink.clear()
-    for kept in (house.guard.refusals._proven, house.guard.refusals._unproven):
+    for kept in (house.guard.denials._of_users, house.guard.denials._of_addresses):
         kept._limit = kept._share_of_sender = KEPT_REFUSALS
     furnish(house)
 

@@ -3,7 +3,8 @@
 import pytest
 
 from mqguard.auth.sealing import MASK
-from mqguard.broker.settings import ConfigurationRefused, ExposedConfiguration, RuntimeOption
+from mqguard.broker.settings import ExposedConfiguration, RuntimeOption
+from mqguard.dispatch.request import ConfigurationRefused
 from mqguard.errors import MqguardError
 
 

@@ -29,7 +29,7 @@ def record(second, resource, verdict, user="shop", **more):
         "authenticated_by": "signature",
         "source": "10.1.2.3",
         "code": 310,
-        "needs": [
+        "permissions": [
             {"resource": resource, "actions": ["Pub"], "verdict": verdict, "decided_by": {"resource": "Topic:*"}}
         ],
     }

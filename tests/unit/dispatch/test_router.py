@@ -81,7 +81,7 @@ def test_an_unexpected_answer_is_dropped(house):
 
 def routed(house, handler):
     """Return a router with the house's guard and one handler for code 28."""
-    guard = house.guard
+    guard = house.admission
     return Router(guard, {28: handler}, error_reply)
 
 
@@ -120,7 +120,7 @@ def test_an_answer_that_cannot_be_encoded_is_an_error(house):
 
 def test_no_success_is_sent_before_all_objects_are_checked(house, caplog):
     house.user("alice", ("Topic:t", "Get"))
-    guard = house.guard
+    guard = house.admission
     house.app = Router(guard, {33: lambda request: Reply(0, {}, b"a message of somebody")}, error_reply)
     answer = house.call(33, {"topic": "t", "offset": 0}, user="alice")
     assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
@@ -133,7 +133,9 @@ def test_all_callbacks_run_even_if_one_fails(house, caplog):
     def fail(link):
         raise RuntimeError("part")
 
-    router = Router(house.guard, {}, error_reply, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear])
+    router = Router(
+        house.admission, {}, error_reply, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear]
+    )
     wire = house.connect()
     router.closed(wire)
     assert seen == [wire]

@@ -11,8 +11,10 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.user import Subject, UserStatus
 from mqguard.auth.verdict import AccessRequest
 from mqguard.dispatch import suspended
+from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.guard.audit import AuditEvent
+from mqguard.guard.denial import remedy
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins
 from mqguard.guard.plugin_api import HandlerResult, Ruling
 from mqguard.guard.plugin_calls import LATE
@@ -88,9 +90,10 @@ class PluginHouse(House):
         )
         plain = self.guard
         self.guard = PluginGuard(settings, self.guard._ports, found)
-        self.guard.refusals = self.guard._refuser._log = plain.refusals
-        self.app._guard = self.guard
-        self.app._suspension = self.suspended_requests = SuspendedRequests(self.plugins, self.guard.resume)
+        self.guard.denials = self.guard._enforcer._log = plain.denials
+        admission = RemotingAdmission(self.guard, settings.cluster, self.guard.resume)
+        self.app._guard = admission
+        self.app._suspension = self.suspended_requests = SuspendedRequests(self.plugins, admission.resume)
         self.seen = 0
 
     def give(self, wire, *commands):
@@ -249,7 +252,7 @@ def test_a_plugin_timeout_is_a_denial_with_an_audited_id():
     record = house.sink.records[-1]
     assert isinstance(record, AuditEvent)
     assert (record.reason, record.refused) == ("plugin-late", True)
-    assert "pluginTimeoutMs" in house.guard.refusals.last(1)[0].story()
+    assert "pluginTimeoutMs" in remedy(house.guard.denials.last(1)[0].event.reason)
 
 
 @pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 4), ("MAX_BYTES", 4)])

@@ -53,4 +53,4 @@ def guarded(settings=ON, **plugins):
 
 def reason(world):
     """Why the last refusal was one."""
-    return world.guard.refusals.last(1)[0].reason
+    return world.guard.denials.last(1)[0].event.reason

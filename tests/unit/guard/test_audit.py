@@ -13,6 +13,7 @@ from mqguard.auth.policy import Decision as Word
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.verdict import Reason, Verdict
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.audit import (
     MAX_NAMES,
     MAX_SIGNATURE,
@@ -25,16 +26,19 @@ from mqguard.guard.audit import (
     read_change,
 )
 from mqguard.guard.audit_format import AuditLines, StreamLines, hash_of
-from mqguard.guard.context import Identity, RequiredPermission
 from mqguard.guard.denial_groups import ADDRESSES, USERS
+from mqguard.guard.permissions import RequiredPermission
+from mqguard.guard.request_context import Operation
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from tests.fixtures.sinks import RecordingSink
-from tests.unit.guard.world import PEER, World, signed
+from tests.unit.guard.world import PEER, World, response_code, signed
 
 WHEN = "2023-11-15 06:13:20"
 """The still clock's time in GMT+8, where Apache keeps its audit log."""
+
+SEND = Operation(name="SEND_MESSAGE_V2", code=310)
 
 
 @pytest.fixture(name="world")
@@ -111,7 +115,7 @@ def test_a_decision_as_json(world):
         "source": "10.1.2.3",
         "code": 310,
         "request": "SEND_MESSAGE_V2",
-        "needs": [
+        "permissions": [
             {
                 "resource": "Topic:orders-1",
                 "actions": ["Pub"],
@@ -184,8 +188,8 @@ def test_a_refusal_about_many_resources_is_one_line(world):
 
     assert line["decision"] == refused.decision_id
     assert line["resources"] == 102
-    assert [need["verdict"] for need in line["needs"]] == ["Allow"] * 31 + ["Deny"]
-    assert line["needs"][-1]["resource"] == "Topic:other"
+    assert [need["verdict"] for need in line["permissions"]] == ["Allow"] * 31 + ["Deny"]
+    assert line["permissions"][-1]["resource"] == "Topic:other"
 
 
 def test_an_admission_of_many_resources_is_one_line(world):
@@ -197,7 +201,7 @@ def test_an_admission_of_many_resources_is_one_line(world):
     apache, objects = AuditLines().render(world.sink.records)
 
     assert json.loads(objects)["resources"] == 120
-    assert len(json.loads(objects)["needs"]) == MAX_NAMES // 251
+    assert len(json.loads(objects)["permissions"]) == MAX_NAMES // 251
     assert len(apache) + len(objects) < 20_000
 
 
@@ -209,7 +213,7 @@ def test_what_nobody_judged_does_not_fill_the_record(world):
     written = AuditLines().render(world.sink.records)
 
     assert sum(map(len, written)) < 5000
-    assert len(json.loads(written[1])["needs"]) == 9
+    assert len(json.loads(written[1])["permissions"]) == 9
 
 
 def test_every_entry_that_decided_is_told_apart():
@@ -221,7 +225,7 @@ def test_every_entry_that_decided_is_told_apart():
     for count in (1, 2):
         asked = needs[:count]
         records = [
-            AuditEvent(310, PEER.ip, 0, identity=alice, needs=asked, verdicts=verdicts)
+            AuditEvent(SEND, PEER.ip, 0, identity=alice, permissions=asked, verdicts=verdicts)
             for verdicts in itertools.product(told, repeat=count)
         ]
         together = AuditLines().render(records)[1].splitlines()
@@ -233,14 +237,14 @@ def test_every_entry_that_decided_is_told_apart():
 def test_what_is_remembered_between_records_is_bounded():
     """Peers may ask for as many different things as they like."""
     lines = AuditLines()
-    lines.render([AuditEvent(code, PEER.ip, 0) for code in range(4100)])
+    lines.render([AuditEvent(Operation(name="", code=code), PEER.ip, 0) for code in range(4100)])
 
     assert 0 < max(len(kept) for kept in vars(lines).values() if isinstance(kept, dict)) <= 4096
 
 
 def test_what_is_not_known_of_a_request_yet():
     """Nobody in particular, nothing judged, nothing refused."""
-    case = AuditEvent(310, PEER.ip, 0)
+    case = AuditEvent(SEND, PEER.ip, 0)
 
     assert (case.user, case.method, case.source, case.is_super, case.refused) == ("", "", "10.1.2.3", False, False)
     assert (case.signature, case.reason, case.decision_id, case.shadow) == (None, "", "", False)
@@ -248,7 +252,7 @@ def test_what_is_not_known_of_a_request_yet():
 
 
 def test_the_steps_have_names_that_searches_are_built_on():
-    assert [stage.value for stage in Stage] == ["authentication", "requirements", "authorization", "touched", "guard"]
+    assert [stage.value for stage in Stage] == ["authentication", "requirements", "authorization", "object", "guard"]
 
 
 def test_a_code_without_a_name_is_on_record(world):
@@ -344,7 +348,7 @@ def test_a_touched_resource_is_on_record(world):
     apache, objects = lines_of(world)
 
     assert "on resource = Topic:orders for request = 33." in apache[-1]
-    assert (objects[-1]["event"], objects[-1]["verdict"]) == ("touched", "allow")
+    assert (objects[-1]["event"], objects[-1]["verdict"]) == ("object", "allow")
 
 
 @pytest.mark.parametrize(
@@ -459,6 +463,7 @@ def test_denials_without_a_budget_are_counted_in_one_line(world):
         "last": "2023-11-14T22:13:20.000Z",
         "sources": ["10.1.2.3"],
         "codes": [310],
+        "requests": ["SEND_MESSAGE_V2"],
         "reasons": ["no-match"],
         "denied": [f"Topic:t{number}" for number in range(USERS.burst, USERS.burst + 16)],
     }
@@ -497,7 +502,7 @@ def test_a_change_is_not_admitted_without_room_for_its_record(world):
     """Whatever the operator chose for other requests."""
     world.sink.limit = 0
     refused = world.refusal(signed(3001, username="x", user="root"))
-    assert (refused.code, "audit log has no room" in refused.remark) == (2, True)
+    assert (response_code(refused), "audit log has no room" in refused.message) == (2, True)
     world.admit(signed(3005, user="root"))
 
 

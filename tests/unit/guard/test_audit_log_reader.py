@@ -148,7 +148,7 @@ def test_the_log_says_what_is_missing() -> None:
                 "time": "t",
                 "event": "e",
                 "authenticated_by": "s",
-                "needs": [{"resource": "Shop:x", "actions": [], "verdict": "Allow"}],
+                "permissions": [{"resource": "Shop:x", "actions": [], "verdict": "Allow"}],
             }
         ).encode(),
         json.dumps(
@@ -156,7 +156,7 @@ def test_the_log_says_what_is_missing() -> None:
                 "time": "t",
                 "event": "e",
                 "authenticated_by": "s",
-                "needs": [{"resource": "Topic:x", "actions": ["Fly"], "verdict": "Allow"}],
+                "permissions": [{"resource": "Topic:x", "actions": ["Fly"], "verdict": "Allow"}],
             }
         ).encode(),
     ],
@@ -170,7 +170,7 @@ def test_what_is_no_record_is_counted(line: bytes) -> None:
 def test_what_a_line_does_not_say_is_nothing() -> None:
     """No count of what was lost, nobody who was proven, no name."""
     need = {"resource": "Topic:x", "actions": ["Pub"], "verdict": "Allow"}
-    line = {"time": "2023", "event": "authorization", "needs": [need]}
+    line = {"time": "2023", "event": "authorization", "permissions": [need]}
     reader = AuditReader()
     reader.take(b'{"time":"2023","event":"lost"}')
     reader.take(json.dumps(line).encode())

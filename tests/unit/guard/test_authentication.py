@@ -7,7 +7,8 @@ import pytest
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.throttle import Throttle, ThrottleLimits
 from mqguard.auth.user import UserStatus
-from mqguard.guard import authentication
+from mqguard.dispatch import admission
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.authentication import (
     CONNECTION_BURST,
     AuthenticationCache,
@@ -15,7 +16,6 @@ from mqguard.guard.authentication import (
     ConnectionThrottle,
     authentication_of,
 )
-from mqguard.guard.context import Identity
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings, Strategy
 from mqguard.model.peer import Channel, Peer
@@ -40,7 +40,7 @@ def reason(world, command, peer=PEER):
     try:
         world.admit(command, peer)
     except Refused as refused:
-        return world.guard.refusals.find(refused.decision_id).reason
+        return world.guard.denials.find(refused.decision_id).event.reason
     return None
 
 
@@ -191,7 +191,7 @@ def test_a_secret_that_ends_in_this_very_millisecond_proves_nothing_for_the_next
 def test_what_shows_no_signature_is_not_worth_sorting(world, monkeypatch):
     """Very many fields are sorted only for a request that shows credentials, whether there is such a user or not."""
     built = []
-    monkeypatch.setattr(authentication, "signed_content", lambda ext, *_: built.append(len(ext)) or b"")
+    monkeypatch.setattr(admission, "signed_content", lambda ext, *_: built.append(len(ext)) or b"")
     fields = {f"f{number}": "" for number in range(1_000)} | {"SecurityToken": "t"}
 
     for shown in (

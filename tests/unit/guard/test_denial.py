@@ -9,8 +9,19 @@ from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import Subject, User, UserStatus
-from mqguard.guard.context import RequiredPermission
-from mqguard.guard.denial import FORGOTTEN, MOST_NEEDS_KEPT, Denial, DenialLog, facts_of, remedy
+from mqguard.auth.verdict import Reason, Verdict
+from mqguard.guard.admitted_request import Identity
+from mqguard.guard.audit import AuditEvent, Stage
+from mqguard.guard.denial import (
+    FORGOTTEN,
+    MAX_PERMISSIONS_KEPT,
+    DenialLog,
+    denial_of,
+    remedy,
+)
+from mqguard.guard.errors import DenialReason
+from mqguard.guard.permissions import RequiredPermission
+from mqguard.guard.request_context import Operation
 from mqguard.guard.settings import Enforcement, GuardSettings, WhenAuditFull
 from mqguard.remoting.command import Command
 from tests.unit.guard.world import ON, World, signed
@@ -24,39 +35,21 @@ def a_world():
     return world
 
 
-def story(world, command):
-    return world.guard.refusals.find(world.refusal(command).decision_id).story()
+def denied(world, command):
+    return world.guard.denials.find(world.refusal(command).decision_id)
 
 
-def test_the_whole_story_of_a_denied_send(world):
-    """Who, what, where from, what was needed, the entries that were considered, and what would turn it."""
-    assert story(world, signed(310, b="orders-secret")).splitlines() == [
-        "decision d1 of 2023-11-14T22:13:20.000+00:00",
-        "request 310 SEND_MESSAGE_V2 of User:alice from 10.1.2.3",
-        "refused in authorization: denied",
-        "the peer was told: User:alice has no permission to access Topic:orders-secret from 10.1.2.3, the decision is deny. [decision d1]",
-        "it needed: Pub on Topic:orders-secret",
-        "Deny: User:alice Pub Topic:orders-secret from 10.1.2.3",
-        "reason: denied, an entry denies it",
-        "entries that cover the resource, best first:",
-        " => Custom: Deny Pub on Topic:orders-secret from anywhere (decided: it is the first entry that matches)",
-        "    Custom: Allow Pub on Topic:order* from anywhere (overruled: `Topic:orders-secret` is a name, which comes before a prefix)",
-        "smallest change that reverses this decision:",
-        "  remove from User:alice Custom: Deny Pub on Topic:orders-secret from anywhere",
-    ]
-
-
-def test_the_story_is_that_of_the_moment(world):
-    """Policies that changed later do not change it."""
-    refused = world.refusal(signed(310, b="other"))
-    before = world.guard.refusals.find(refused.decision_id).story()
+def test_the_explanation_is_of_the_moment_of_the_denial(world):
+    denial = denied(world, signed(310, b="other"))
+    before = denial.facts(with_entries=True)
     world.allow("alice", "Topic:other", "Pub")
 
-    assert world.guard.refusals.find(refused.decision_id).story() == before
+    assert world.guard.denials.find(denial.event.decision_id).facts(with_entries=True) == before
+    assert "add to User:alice" in before["explanation_text"]
 
 
 @pytest.mark.parametrize(
-    ("command", "remedy"),
+    ("command", "expected"),
     [
         (signed(310, b="orders", secret="wrong"), "correct the secret in the client's configuration"),
         (signed(310, b="orders", user="nobody"), "create the user, or correct the access key"),
@@ -67,35 +60,33 @@ def test_the_story_is_that_of_the_moment(world):
         (signed(11, topic="%RETRY%h", consumerGroup="g"), "use the retry topic as the group that it belongs to"),
     ],
 )
-def test_what_would_turn_a_refusal_that_no_policy_turns(world, command, remedy):
-    """Each reason has its remedy."""
-    assert f"to reverse this decision: {remedy}" in story(world, command)
+def test_a_denial_that_no_policy_decided_has_a_remedy(world, command, expected):
+    assert remedy(denied(world, command).event.reason).startswith(expected)
 
 
-def test_a_disabled_users_story(world):
-    """The remedy is to enable it."""
+def test_the_remedy_for_a_disabled_user_enables_it(world):
     world.metadata.update_user("alice", status=UserStatus.DISABLE)
 
-    assert "to reverse this decision: enable the user" in story(world, signed(310, b="orders"))
+    assert remedy(denied(world, signed(310, b="orders")).event.reason) == "enable the user"
 
 
-def test_the_story_of_nobody():
-    """An excused request without a sender."""
+def test_an_anonymous_request_is_denied_for_want_of_credentials():
+    """A whitelisted request without credentials needs a permission all the same."""
     world = World(
         GuardSettings(
             authentication_enabled=True, authorization_enabled=True, authentication_whitelist=frozenset({"310"})
         )
     )
 
-    told = story(world, Command(310, ext={"b": "orders"}))
+    facts = denied(world, Command(310, ext={"b": "orders"})).facts(with_entries=True)
 
-    assert "request 310 SEND_MESSAGE_V2 of nobody from 10.1.2.3" in told
-    assert "to reverse this decision: the client must sign its requests" in told
+    assert (facts["user"], facts["reason"], facts["event"]) == ("", "no-credentials", "authorization")
 
 
-def test_a_claim_is_told_as_one(world):
-    """What was not proven is said to be claimed."""
-    assert "of User:alice (claimed, not proven)" in story(world, signed(310, b="orders", secret="wrong"))
+def test_a_claimed_user_is_not_authenticated(world):
+    facts = denied(world, signed(310, b="orders", secret="wrong")).facts(with_entries=True)
+
+    assert (facts["user"], facts["authenticated_by"]) == ("alice", "")
 
 
 REMEDIES = {
@@ -118,118 +109,134 @@ REMEDIES = {
     "plugin-late": "pluginTimeoutMs",
     "plugin-nonsense": "has the value that it returned",
     "plugin-busy": "pluginThreads",
-    "fault": "the server's log at that time",
+    "internal-error": "the server's log at that time",
     "long-name": "correct the client: no policy change allows this request",
 }
 
 
-@pytest.mark.parametrize(("reason", "told"), REMEDIES.items())
-def test_every_reason_has_its_remedy(reason, told):
-    """What no list has is the client's fault."""
-    assert told in remedy(reason)
+@pytest.mark.parametrize(("reason", "expected"), REMEDIES.items())
+def test_every_reason_has_its_remedy(reason, expected):
+    assert expected in remedy(DenialReason(reason))
 
 
-def test_what_is_not_known_of_a_refusal():
-    """Nothing was needed, nobody's rights were looked at, nothing was proven, and it was a refusal."""
-    told = refusal(7)
-
-    assert (told.needs, told.refused, told.verdict, told.rights) == ((), None, None, None)
-    assert (told.version, told.method, told.shadow) == (0, "", False)
-    assert told.explanation() is None
-    assert told.story().splitlines() == [
-        "decision d7 of 1970-01-01T00:00:00.000+00:00",
-        "request 310 SEND_MESSAGE_V2 of User:alice from 10.1.2.3",
-        "refused in guard: fault",
-        "the peer was told: no",
-        "to reverse this decision: see the server's log at that time",
-    ]
-
-
-def test_many_needs_of_which_none_was_refused_are_cut_as_well():
-    """Such as where the audit log had no room."""
-    needs = tuple(RequiredPermission(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(50))
-    log = DenialLog(10)
-    log.add(Denial("d", 0, "alice", True, "10.0.0.1", 18, "guard", "audit-full", "no", needs))
-
-    assert log.find("d").needs == needs[:8]
+def make_denial(number=1, *, message="no", refused=None, authenticated=True, user="alice", **members):
+    sender = {"identity": Identity(user, "signature")} if authenticated else {"claimed": user}
+    event = AuditEvent(
+        **{
+            "operation": SEND,
+            "source": "10.1.2.3",
+            "started": 0,
+            "decision_id": f"d{number}",
+            "when_ms": number,
+            "reason": "denied",
+            **sender,
+            **members,
+        }
+    )
+    return denial_of(event, message, refused)
 
 
-def refusal(number, user="alice"):
-    return Denial(f"d{number}", 0, user, True, "10.1.2.3", 310, "guard", "fault", "no")
+SEND = Operation(name="SEND_MESSAGE_V2", code=310)
+TOPICS = tuple(RequiredPermission(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(50))
+ALLOWED, DENIED_VERDICT = Verdict(Decision.ALLOW, Reason.ALLOWED), Verdict(Decision.DENY, Reason.NO_MATCH)
 
 
-def test_only_the_last_are_remembered():
-    """Older ones are in the audit log."""
+def test_a_denial_without_permissions_has_no_explanation():
+    denial = make_denial(reason="internal-error", stage=Stage.GUARD)
+
+    assert denial.explanation() is None
+    assert denial.facts(with_entries=True) == {
+        "time": "1970-01-01T00:00:00.001Z",
+        "event": "guard",
+        "verdict": "deny",
+        "reason": "internal-error",
+        "user": "alice",
+        "authenticated_by": "signature",
+        "source": "10.1.2.3",
+        "code": 310,
+        "request": "SEND_MESSAGE_V2",
+        "permissions": [],
+        "decision": "d1",
+        "message": "no",
+        "version": 0,
+    }
+
+
+def test_a_denial_of_a_protocol_without_numbers_has_the_name_of_its_operation():
+    facts = make_denial(operation=Operation(name="SendMessage")).facts(with_entries=True)
+
+    assert (facts["request"], "code" in facts) == ("SendMessage", False)
+
+
+def test_the_permissions_of_a_denial_for_another_reason_are_bounded_too():
+    denial = make_denial(permissions=TOPICS, reason="audit-full")
+
+    assert denial.event.permissions == TOPICS[:8]
+    assert denial.event.resources == 50
+
+
+def test_only_the_latest_denials_are_kept():
     log = DenialLog(limit=3)
     for number in range(5):
-        log.add(refusal(number, f"user{number}"))
+        log.add(make_denial(number, user=f"user{number}"))
 
     assert len(log) == 3
     assert log.find("d1") is None
     assert log.find("d2") is not None
-    assert [one.decision_id for one in log.last(2)] == ["d4", "d3"]
-    assert [one.decision_id for one in log.last(10)] == ["d4", "d3", "d2"]
+    assert [one.event.decision_id for one in log.last(2)] == ["d4", "d3"]
+    assert [one.event.decision_id for one in log.last(10)] == ["d4", "d3", "d2"]
 
 
-@pytest.mark.parametrize("place", [0, 7, 8, 49])
-def test_a_refusal_takes_no_more_memory_for_naming_more(place):
-    """The one that was refused stays, behind those that were met."""
-    needs = tuple(RequiredPermission(ResourceType.TOPIC, f"t{number}", frozenset({Action.PUB})) for number in range(50))
-    log = DenialLog(10)
-    log.add(Denial("d", 0, "alice", True, "10.0.0.1", 18, "authorization", "no-match", "no", needs, needs[place]))
+@pytest.mark.parametrize("position", [0, 7, 8, 49])
+def test_a_denial_takes_no_more_memory_for_naming_more(position):
+    """The permission that was not granted is kept, after those that were granted."""
+    refused = TOPICS[position]
+    verdicts = (*[ALLOWED] * position, DENIED_VERDICT)
+    event = make_denial(permissions=TOPICS, verdicts=verdicts, refused=refused).event
 
-    kept = log.find("d").needs
-    assert len(kept) == MOST_NEEDS_KEPT == 8
-    assert kept.count(needs[place]) == 1
-    assert needs[place] in kept[: place + 1]
+    assert len(event.permissions) == MAX_PERMISSIONS_KEPT == 8
+    assert event.permissions[len(event.verdicts) - 1] == refused
+    assert [verdict.allowed for verdict in event.verdicts] == [True] * (len(event.verdicts) - 1) + [False]
 
 
-def one_refusal(number, **members):
-    return Denial(
-        **{
-            "decision_id": f"d{number}",
-            "when_ms": number,
-            "user": "alice",
-            "proven": True,
-            "source": "10.1.2.3",
-            "code": 310,
-            "stage": "authorization",
-            "reason": "denied",
-            "remark": "no",
-            **members,
-        }
+def test_a_denial_keeps_only_the_entry_that_denied():
+    entries = [Entry(Resource.parse(f"Topic:t{number}"), (Action.PUB,), (), Decision.ALLOW) for number in range(2)]
+    verdicts = (
+        Verdict(Decision.ALLOW, Reason.ALLOWED, entries[0]),
+        Verdict(Decision.DENY, Reason.DENIED, entries[1]),
     )
+    denial = make_denial(permissions=TOPICS[:2], verdicts=verdicts, refused=TOPICS[1])
+
+    assert [verdict.decided_by for verdict in denial.event.verdicts] == [None, entries[1]]
 
 
-def test_refusals_of_strangers_displace_none_of_users():
+def test_denials_of_addresses_displace_none_of_users():
     log = DenialLog(8)
     for number in range(4):
-        log.add(one_refusal(number, user="alice"))
+        log.add(make_denial(number))
     for number in range(4, 100):
-        log.add(one_refusal(number, proven=False))
+        log.add(make_denial(number, authenticated=False))
 
     for number in range(100, 200):
-        log.add(one_refusal(number, proven=False, source="10.9.9.9"))
+        log.add(make_denial(number, authenticated=False, source="10.9.9.9"))
 
-    assert [log.find(f"d{number}").when_ms for number in range(2, 4)] == [2, 3]
-    assert [one.when_ms for one in log.last(4)] == [199, 99, 3, 2]
+    assert [log.find(f"d{number}").event.when_ms for number in range(2, 4)] == [2, 3]
+    assert [one.event.when_ms for one in log.last(4)] == [199, 99, 3, 2]
 
 
-def test_refusals_of_one_user_displace_none_of_others():
+def test_denials_of_one_user_displace_none_of_others():
     log = DenialLog(8)
     for number in range(100):
-        log.add(one_refusal(number, user="alice" if number in {1, 2} else "mallory"))
+        log.add(make_denial(number, user="alice" if number in {1, 2} else "mallory"))
 
-    assert [one.when_ms for one in log.last(9)] == [99, 98, 2, 1]
+    assert [one.event.when_ms for one in log.last(9)] == [99, 98, 2, 1]
 
 
-def test_what_a_peer_was_told_is_kept_in_part():
-    log = DenialLog(8)
-    log.add(one_refusal(1, remark=f"begin{'x' * 100_000}end", user="y" * 100_000))
+def test_a_long_message_is_kept_in_part():
+    denial = make_denial(message=f"begin{'x' * 100_000}end", user="y" * 100_000)
 
-    kept = log.find("d1")
-    assert (kept.remark[:5], kept.remark[-3:]) == ("begin", "end")
-    assert len(kept.remark) + len(kept.user) < 3_000
+    assert (denial.message[:5], denial.message[-3:]) == ("begin", "end")
+    assert len(denial.message) + len(denial.event.user) < 3_000
 
 
 def rights(entries):
@@ -238,42 +245,40 @@ def rights(entries):
     return Rights(User("alice", ()), acl)
 
 
-def test_superseded_policies_are_forgotten_before_they_fill_memory():
-    """Each refusal may have been judged by other policies, all of them big."""
+def test_old_policies_are_forgotten_before_they_fill_memory():
+    """Each denial may come from other policies, all of them big."""
     log = DenialLog(1_000)
-    need = RequiredPermission(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
     for number in range(100):
-        log.add(one_refusal(number, rights=rights(1_000), refused=need))
+        log.add(make_denial(number, rights=rights(1_000), refused=TOPICS[0]))
 
-    assert sum(log.find(f"d{number}").rights is not None for number in range(100)) < 20
+    assert sum(log.find(f"d{number}").event.rights is not None for number in range(100)) < 20
     assert log.find("d0").forgotten
     assert not log.find("d99").forgotten
-    assert "no longer kept" in log.find("d0").story()
-    assert facts_of(log.find("d0"), with_entries=False)["hidden_reason"] == FORGOTTEN
+    assert log.find("d0").facts(with_entries=False)["hidden_reason"] == FORGOTTEN
 
 
 def test_policies_that_are_shared_count_once():
-    """However many refusals they made, and also after some of these are gone."""
+    """This holds for any number of denials, and after some of them are gone."""
     log, shared = DenialLog(1_000), rights(15_000)
     for number in range(3_000):
-        log.add(one_refusal(number, rights=shared, user=f"user{number % 10}"))
+        log.add(make_denial(number, rights=shared, user=f"user{number % 10}"))
     for number in range(3_000, 3_500):
-        log.add(one_refusal(number, rights=rights(0), user=f"user{number % 10}"))
-    log.add(one_refusal(2_999, rights=shared))
+        log.add(make_denial(number, rights=rights(0), user=f"user{number % 10}"))
+    log.add(make_denial(2_999, rights=shared))
 
     assert len(log) == 1_000
     assert not log.find("d2999").forgotten
     for number in range(4_000, 6_000):
-        log.add(one_refusal(number, user=f"user{number % 10}"))
+        log.add(make_denial(number, user=f"user{number % 10}"))
     assert log.find("d2999") is None
-    log.add(one_refusal(7_000, rights=rights(19_000)))
-    log.add(one_refusal(7_001, rights=rights(500)))
+    log.add(make_denial(7_000, rights=rights(19_000)))
+    log.add(make_denial(7_001, rights=rights(500)))
     assert not log.find("d7000").forgotten
 
 
-def test_one_users_policies_are_kept_however_many():
+def test_the_policies_of_one_user_are_kept_whatever_their_size():
     log = DenialLog(10)
-    log.add(one_refusal(1, rights=rights(50_000)))
+    log.add(make_denial(1, rights=rights(50_000)))
     assert not log.find("d1").forgotten
 
 
@@ -286,8 +291,8 @@ def a_world_with_a_denied_group():
 
 
 def facts(world, command, *, with_entries=True):
-    refusal = world.guard.refusals.find(world.refusal(command).decision_id)
-    return facts_of(refusal, with_entries=with_entries)
+    refusal = world.guard.denials.find(world.refusal(command).decision_id)
+    return refusal.facts(with_entries=with_entries)
 
 
 DENIED = {"resource": "Group:g", "actions": ["Sub"], "sources": ["10.0.0.0/8"], "decision": "Deny"}
@@ -309,7 +314,7 @@ def test_every_member_of_a_denial(grouped):
         "source": "10.1.2.3",
         "code": 11,
         "request": "PULL_MESSAGE",
-        "needs": [
+        "permissions": [
             {"resource": "Topic:orders", "actions": ["Sub"], "verdict": "Allow"},
             {"resource": "Group:g", "actions": ["Sub"], "verdict": "Deny", "decided_by": DENIED},
         ],
@@ -317,7 +322,7 @@ def test_every_member_of_a_denial(grouped):
         "message": "User:alice has no permission to access Group:g from 10.1.2.3, the decision is deny. [decision d1]",
         "version": grouped.metadata.snapshot.version,
     }
-    explanation = grouped.guard.refusals.find("d1").explanation()
+    explanation = grouped.guard.denials.find("d1").explanation()
     assert story == explanation_json(explanation)
     assert explained == explanation_text(explanation)
     assert "remove from User:alice Custom: Deny Sub on Group:g from 10.0.0.0/8" in explained
@@ -331,26 +336,26 @@ def test_entries_are_withheld_from_whom_they_are_not_for(grouped):
         "the user or its policies have changed since: only a Super user may see the entries of that time"
     )
     assert {"explanation", "explanation_text"}.isdisjoint(told)
-    assert [need["verdict"] for need in told["needs"]] == ["Allow", "Deny"]
-    assert all("decided_by" not in need for need in told["needs"])
+    assert [need["verdict"] for need in told["permissions"]] == ["Allow", "Deny"]
+    assert all("decided_by" not in need for need in told["permissions"])
 
 
 def test_what_was_never_judged_has_no_verdict(grouped):
     told = facts(grouped, signed(11, topic="other", consumerGroup="g"))
 
-    assert [need.get("verdict") for need in told["needs"]] == ["Deny", None]
+    assert [need.get("verdict") for need in told["permissions"]] == ["Deny", None]
 
 
-def test_where_no_need_was_refused_none_has_a_verdict():
-    """What was judged is in the audit log, where there is room."""
+def test_a_denial_for_another_reason_keeps_the_verdicts():
+    """A full audit queue denies a request whose permissions are all granted."""
     world = World(dataclasses.replace(ON, when_audit_full=WhenAuditFull.REFUSE))
     world.allow("alice", "*", "All")
     world.sink.limit = 0
-    told = facts(world, signed(11, topic="orders", consumerGroup="g"))
+    told = facts(world, signed(11, topic="orders", consumerGroup="g"), with_entries=False)
 
-    assert told["needs"] == [
-        {"resource": "Topic:orders", "actions": ["Sub"]},
-        {"resource": "Group:g", "actions": ["Sub"]},
+    assert told["permissions"] == [
+        {"resource": "Topic:orders", "actions": ["Sub"], "verdict": "Allow"},
+        {"resource": "Group:g", "actions": ["Sub"], "verdict": "Allow"},
     ]
 
 
@@ -368,7 +373,7 @@ def test_where_no_entry_was_asked_none_is_told_or_withheld(grouped, command, eve
     told = facts(grouped, command, with_entries=with_entries)
 
     assert (told["event"], told["reason"], told["user"], told["authenticated_by"]) == (event, reason, user, proven)
-    assert (told["needs"], told["verdict"]) == ([], "deny")
+    assert (told["permissions"], told["verdict"]) == ([], "deny")
     assert {"explanation", "explanation_text", "hidden_reason"}.isdisjoint(told)
     assert told["request"] == ("unknown" if command.code == 4242 else "SEND_MESSAGE_V2")
 
@@ -376,6 +381,6 @@ def test_where_no_entry_was_asked_none_is_told_or_withheld(grouped, command, eve
 def test_what_was_let_in_and_would_be_refused_is_told_as_that():
     world = World(dataclasses.replace(ON, enforcement=Enforcement.SHADOW))
     world.admit(signed(310, b="orders"))
-    told = facts_of(world.guard.refusals.find("d1"), with_entries=True)
+    told = world.guard.denials.find("d1").facts(with_entries=True)
 
-    assert (told["verdict"], told["decision"], told["needs"][0]["verdict"]) == ("shadow-deny", "d1", "Deny")
+    assert (told["verdict"], told["decision"], told["permissions"][0]["verdict"]) == ("shadow-deny", "d1", "Deny")

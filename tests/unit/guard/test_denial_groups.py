@@ -24,7 +24,7 @@ NOW = 1_700_000_000_000
 
 
 def folded(now=NOW, user="alice", resource="Topic:t", code=310, source="10.1.2.3"):
-    return Folded(0, user, "signature", 1, now, now, [source], [code], ["denied"], [resource])
+    return Folded(0, user, "signature", 1, now, now, [source], [code], ["SEND_MESSAGE_V2"], ["denied"], [resource])
 
 
 def deny(groups, key, sender, now):
@@ -243,7 +243,7 @@ def test_the_page_tells_the_limits():
         ),
         f"after {FIRST_INTERVAL_MS // 1000} seconds, then at intervals that double up to {MAX_INTERVAL_MS // 60_000} minutes",
         f"hold {MAX_LISTED} entries at most",
-        f"cut after {audit.MAX_NAME} characters, and a record names {audit.MAX_NEEDS} resources",
+        f"cut after {audit.MAX_NAME} characters, and a record names {audit.MAX_PERMISSIONS} resources",
         f"with {audit.MAX_NAMES:,} characters together",
         f"At most {audit.MAX_DETAILS} details of {audit.MAX_DETAIL:,} characters, and {audit.MAX_ALL_DETAILS:,} characters",
         f"{audit_writer.QUEUE_LIMIT:,} records or {audit_writer.MAX_BYTES >> 20} MB of lines may wait",

@@ -8,11 +8,12 @@ import pytest
 from mqguard.auth.policy import PolicyType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.audit_format import AuditLines
-from mqguard.guard.errors import GuardMisconfigured, NeedUnclear, Refused
+from mqguard.guard.errors import DenialReason, GuardMisconfigured, Refused
+from mqguard.guard.request_context import Operation
 from mqguard.guard.settings import GuardSettings
 from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
-from tests.unit.guard.world import PEER, World, signed
+from tests.unit.guard.world import PEER, World, response_code, signed
 
 
 @pytest.fixture(name="world")
@@ -29,7 +30,7 @@ def test_a_send_that_is_allowed_is_let_in(world):
     assert access.identity.user == "alice"
     assert access.identity.method == "signature"
     assert not access.identity.is_super
-    assert [need.key for need in access.needs] == ["Topic:orders"]
+    assert [need.key for need in access.permissions] == ["Topic:orders"]
     assert not access.pending
 
 
@@ -37,14 +38,22 @@ def test_a_send_that_no_policy_allows_hears_apaches_sentence(world):
     """The sentence names user, resource and source; the id leads to the story."""
     refused = world.refusal(signed(310, b="other"))
 
-    assert refused.code == 16
-    assert refused.remark == (
+    assert response_code(refused) == 16
+    assert refused.message == (
         "User:alice has no permission to access Topic:other from 10.1.2.3, no matched policies. "
         f"[decision {refused.decision_id}]"
     )
-    story = world.guard.refusals.find(refused.decision_id)
-    assert (story.user, story.proven, story.stage, story.reason) == ("alice", True, "authorization", "no-match")
-    assert "add to User:alice Custom: Allow Pub on Topic:other from 10.1.2.3" in story.story()
+    story = world.guard.denials.find(refused.decision_id)
+    assert (story.event.user, story.event.authenticated, story.event.stage.value, story.event.reason) == (
+        "alice",
+        True,
+        "authorization",
+        "no-match",
+    )
+    assert (
+        "add to User:alice Custom: Allow Pub on Topic:other from 10.1.2.3"
+        in story.facts(with_entries=True)["explanation_text"]
+    )
 
 
 def test_a_denied_send_hears_that_it_is_denied(world):
@@ -54,10 +63,13 @@ def test_a_denied_send_hears_that_it_is_denied(world):
 
     refused = world.refusal(signed(310, b="secret"))
 
-    assert "the decision is deny." in refused.remark
-    story = world.guard.refusals.find(refused.decision_id)
-    assert story.verdict.decided_by.resource.key == "Topic:secret"
-    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in story.story()
+    assert "the decision is deny." in refused.message
+    story = world.guard.denials.find(refused.decision_id)
+    assert story.event.verdicts[-1].decided_by.resource.key == "Topic:secret"
+    assert (
+        "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere"
+        in story.facts(with_entries=True)["explanation_text"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,10 +92,10 @@ def test_bad_credentials_are_refused(world, command, reason, sentence):
     """Unknown user and wrong secret sound alike to the peer; the story knows the truth."""
     refused = world.refusal(command)
 
-    assert refused.remark == f"{sentence} [decision {refused.decision_id}]"
-    story = world.guard.refusals.find(refused.decision_id)
-    assert (story.stage, story.reason, story.proven) == ("authentication", reason, False)
-    assert story.user == command.ext.get("AccessKey", "")
+    assert refused.message == f"{sentence} [decision {refused.decision_id}]"
+    story = world.guard.denials.find(refused.decision_id)
+    assert (story.event.stage.value, story.event.reason, story.event.authenticated) == ("authentication", reason, False)
+    assert story.event.user == command.ext.get("AccessKey", "")
 
 
 def test_a_changed_body_breaks_the_signature(world):
@@ -91,7 +103,7 @@ def test_a_changed_body_breaks_the_signature(world):
     command = signed(310, {"b": "orders"}, b"pay 1")
     command.body = b"pay 9"
 
-    assert "check signature failed." in world.refusal(command).remark
+    assert "check signature failed." in world.refusal(command).message
 
 
 def test_a_go_client_with_a_token_is_let_in(world):
@@ -103,7 +115,7 @@ def test_a_go_client_with_a_token_is_let_in(world):
 
     world.admit(java)
     world.admit(go)
-    assert "check signature failed." in world.refusal(forged).remark
+    assert "check signature failed." in world.refusal(forged).message
 
 
 def test_an_old_client_leaves_the_unique_key_query_unsigned(world):
@@ -114,7 +126,7 @@ def test_an_old_client_leaves_the_unique_key_query_unsigned(world):
 
     world.admit(old)
     old.version = 401
-    assert "check signature failed." in world.refusal(old).remark
+    assert "check signature failed." in world.refusal(old).message
 
 
 def test_a_disabled_user_is_refused_super_or_not(world):
@@ -122,7 +134,7 @@ def test_a_disabled_user_is_refused_super_or_not(world):
     world.metadata.create_user("boss", "x")
     world.metadata.update_user("alice", status=UserStatus.DISABLE)
 
-    assert "User:alice is disabled." in world.refusal(signed(310, b="orders")).remark
+    assert "User:alice is disabled." in world.refusal(signed(310, b="orders")).message
 
 
 def test_a_super_user_needs_no_policy(world):
@@ -140,7 +152,7 @@ def test_the_source_address_counts(world):
 
     world.admit(command, Peer("192.168.7.7", 1, Channel("c")))
     world.admit(command, Peer("::ffff:192.168.7.7", 1, Channel("c")))
-    assert "from 10.1.2.3" in world.refusal(command).remark
+    assert "from 10.1.2.3" in world.refusal(command).message
     world.refusal(command, Peer("", 0, Channel("c")))
     world.refusal(command, Peer("no address", 0, Channel("c")))
 
@@ -154,7 +166,7 @@ def test_a_change_is_in_force_for_the_next_request(world):
     world.deny("alice", "Topic:late", "Pub")
     world.refusal(command)
     world.metadata.delete_user("alice")
-    assert "check signature failed." in world.refusal(signed(310, b="orders")).remark
+    assert "check signature failed." in world.refusal(signed(310, b="orders")).message
 
 
 def test_the_default_policy_speaks_where_no_custom_entry_does(world):
@@ -171,9 +183,9 @@ def test_one_unmet_need_refuses(world):
     world.allow("alice", "Topic:orders", "Sub")
     command = signed(11, topic="orders", consumerGroup="g")
 
-    assert "Group:g" in world.refusal(command).remark
+    assert "Group:g" in world.refusal(command).message
     world.allow("alice", "Group:g", "Sub")
-    assert [need.key for need in world.admit(command).needs] == ["Topic:orders", "Group:g"]
+    assert [need.key for need in world.admit(command).permissions] == ["Topic:orders", "Group:g"]
 
 
 def test_a_heartbeat_of_an_honest_consumer_is_let_in(world):
@@ -194,9 +206,9 @@ def test_a_heartbeat_of_an_honest_consumer_is_let_in(world):
 
     access = world.admit(signed(34, {}, json.dumps(beat).encode()))
 
-    assert [need.key for need in access.needs] == ["Group:g", "Topic:orders"]
+    assert [need.key for need in access.permissions] == ["Group:g", "Topic:orders"]
     beat["consumerDataSet"][0]["subscriptionDataSet"][1]["topic"] = "%RETRY%h"
-    assert "not the retry topic" in world.refusal(signed(34, {}, json.dumps(beat).encode())).remark
+    assert "not the retry topic" in world.refusal(signed(34, {}, json.dumps(beat).encode())).message
 
 
 @pytest.mark.parametrize(
@@ -204,7 +216,7 @@ def test_a_heartbeat_of_an_honest_consumer_is_let_in(world):
 )
 def test_a_heartbeat_without_sense_is_refused(world, body):
     """No body, no JSON, no client id."""
-    assert world.refusal(signed(34, {}, body)).code == 16
+    assert response_code(world.refusal(signed(34, {}, body))) == 16
 
 
 def test_a_request_for_many_resources_is_one_record(world):
@@ -215,8 +227,8 @@ def test_a_request_for_many_resources_is_one_record(world):
     access = world.admit(signed(18, {}, body))
 
     (record,) = world.sink.records
-    assert (len(access.needs), record.resources) == (128, 128)
-    assert len(record.needs) == len(record.verdicts) == 32
+    assert (len(access.permissions), record.resources) == (128, 128)
+    assert len(record.permissions) == len(record.verdicts) == 32
 
 
 class Counted:
@@ -224,12 +236,12 @@ class Counted:
 
     def __init__(self, world):
         self.asked = 0
-        self._judge = world.guard._authorization.judge
-        world.guard._authorization.judge = self.judge
+        self._decide = world.guard._authorization.decide
+        world.guard._authorization.decide = self.decide
 
-    def judge(self, *question):
+    def decide(self, *question):
         self.asked += 1
-        return self._judge(*question)
+        return self._decide(*question)
 
 
 def test_the_first_need_that_is_not_met_ends_the_work(world):
@@ -241,7 +253,7 @@ def test_the_first_need_that_is_not_met_ends_the_work(world):
     for names in (topics, [*topics[:20], {"topicName": ""}]):
         refused = world.refusal(signed(18, {}, json.dumps({"topicConfigList": names}).encode()))
 
-        assert "Topic:t1" in refused.remark
+        assert "Topic:t1" in refused.message
     assert counted.asked == 4
 
 
@@ -252,7 +264,7 @@ def test_a_body_of_a_sender_without_an_identity_is_not_read(world):
     )
     for code in (34, 18):
         refused = World(settings).refusal(Command(code, body=b"nonsense"))
-        assert "JSON" not in refused.remark
+        assert "JSON" not in refused.message
 
 
 # What clients touch by themselves.
@@ -271,7 +283,7 @@ def test_routes_that_clients_ask_for_by_themselves_need_no_grant(topic):
     world.refusal(signed(12, topic=topic))
     world.refusal(signed(11, topic=topic, consumerGroup="g"))
     world.deny("alice", f"Topic:{topic}", "All")
-    assert "the decision is deny." in world.refusal(signed(105, topic=topic)).remark
+    assert "the decision is deny." in world.refusal(signed(105, topic=topic)).message
 
 
 def test_the_route_of_a_topic_needs_one_of_three_rights(world):
@@ -290,7 +302,7 @@ def test_traces_are_sent_without_a_grant_unless_the_operator_says_otherwise(worl
     world.admit(trace)
     world.refusal(signed(11, topic="RMQ_SYS_TRACE_TOPIC", consumerGroup="g"))
     world.deny("alice", "Topic:RMQ*", "Pub")
-    assert "the decision is deny." in world.refusal(trace).remark
+    assert "the decision is deny." in world.refusal(trace).message
 
     closed = World(GuardSettings(authentication_enabled=True, authorization_enabled=True, trace_topic_open=False))
     closed.refusal(trace)
@@ -304,7 +316,7 @@ def test_what_a_peer_makes_up_fills_no_answer_and_no_record(world, code, ext):
         refused = world.refusal(command)
         written = AuditLines().render(world.sink.records[-1:])
 
-        assert len(refused.remark) < 3000
+        assert len(refused.message) < 3000
         assert sum(map(len, written)) < 9000
 
 
@@ -377,8 +389,8 @@ def test_a_code_on_the_authentication_whitelist_needs_no_proof_but_has_no_rights
         Command(106),
     ):
         refused = world.refusal(nobody)
-        assert refused.remark.startswith("Authorization failed.")
-        assert world.guard.refusals.find(refused.decision_id).reason == "unknown-user"
+        assert refused.message.startswith("Authorization failed.")
+        assert world.guard.denials.find(refused.decision_id).event.reason == "no-credentials"
 
 
 def test_both_whitelists_open_a_code_to_everybody():
@@ -394,7 +406,7 @@ def test_both_whitelists_open_a_code_to_everybody():
     )
 
     access = world.admit(Command(105))
-    assert (access.identity, access.user, access.needs, access.pending) == (None, "", (), False)
+    assert (access.identity, access.user, access.permissions, access.pending) == (None, "", (), False)
     assert world.sink.records[-1].reason == "excused"
     for code in (106, 107, 310):
         world.refusal(Command(code))
@@ -418,11 +430,11 @@ def test_a_fault_refuses_and_is_logged(world, caplog):
     with caplog.at_level(logging.ERROR):
         refused = world.refusal(signed(310, b="orders"))
 
-    assert refused.code == 16
-    assert refused.remark.startswith("Authorization failed. Please verify your access rights and try again.")
-    assert "on fire" not in refused.remark
-    assert world.guard.refusals.find(refused.decision_id).reason == "fault"
-    assert "the guard failed at request code 310 of 10.1.2.3" in caplog.text
+    assert response_code(refused) == 16
+    assert refused.message.startswith("Authorization failed. Please verify your access rights and try again.")
+    assert "on fire" not in refused.message
+    assert world.guard.denials.find(refused.decision_id).event.reason == "internal-error"
+    assert "the guard failed at request 310 SEND_MESSAGE_V2 of 10.1.2.3" in caplog.text
 
 
 def test_a_fault_while_refusing_refuses_too(world, caplog):
@@ -431,37 +443,53 @@ def test_a_fault_while_refusing_refuses_too(world, caplog):
     def no_id():
         raise RuntimeError("no randomness left")
 
-    object.__setattr__(world.guard._refuser._ports, "new_id", no_id)
+    object.__setattr__(world.guard._enforcer._ports, "new_id", no_id)
 
     with caplog.at_level(logging.ERROR):
         refused = world.refusal(signed(310, b="other"))
 
     assert isinstance(refused, Refused)
-    assert (refused.code, refused.decision_id) == (16, "")
-    assert refused.remark == "Authorization failed. Please verify your access rights and try again."
-    assert "a refusal could not be put on record" in caplog.text
+    assert (response_code(refused), refused.decision_id) == (16, "")
+    assert refused.message == "Authorization failed. Please verify your access rights and try again."
+    assert "a denial could not be audited" in caplog.text
 
 
-def test_a_rule_that_fails_refuses(world, monkeypatch):
-    """A fault in the table is a refusal, for Super users too."""
+class Claiming:
+    """A request of a made protocol, by a user that only claims a name; its requirements do what the test says."""
 
-    def broken(command):
-        raise KeyError(command.code)
+    def __init__(self, required_permissions, access_key="alice", operation=Operation(name="Send")):  # noqa: B008
+        self.operation = operation
+        self.peer = PEER
+        self.access_key = access_key
+        self.signature = self.token = None
+        self.required_permissions = required_permissions
 
-    monkeypatch.setattr(world.guard._requirements, "find", broken)
+    def is_pending(self):
+        return False
 
-    assert world.refusal(signed(310, b="orders", user="root")).code == 16
+
+CLAIMS = GuardSettings(authorization_enabled=True, trust_claimed_user=True)
 
 
-def test_a_super_user_passes_an_unclear_request(world, monkeypatch):
-    """What a Super user sends needs not be clear to the guard."""
+def test_an_error_in_the_requirements_denies():
+    def broken():
+        raise KeyError("row")
 
-    def unclear(_command):
-        raise NeedUnclear("missing-field", "no")
+    with pytest.raises(Refused) as refused:
+        World(CLAIMS).guard.admit(Claiming(broken))
 
-    monkeypatch.setattr(world.guard._requirements, "find", unclear)
+    assert refused.value.reason is DenialReason.INTERNAL_ERROR
+
+
+def test_a_super_user_passes_a_request_that_is_unclear():
+    """Only for others the request must say what it touches."""
+    unclear = Command(310)
+    world = World()
 
     world.admit(signed(310, user="root"))
+    assert world.refusal(signed(310)).reason is DenialReason.MISSING_FIELD
+    with pytest.raises(Refused):
+        world.admission.admit(unclear, PEER)
     world.refusal(signed(310))
 
 
@@ -473,7 +501,7 @@ def test_who_keeps_failing_is_slowed_and_who_has_proved_is_not(world):
         world.refusal(signed(310, b="orders", secret="guess"), stranger)
 
     slowed = world.refusal(signed(310, b="orders"), stranger)
-    assert world.guard.refusals.find(slowed.decision_id).reason == "throttled"
+    assert world.guard.denials.find(slowed.decision_id).event.reason == "throttled"
     world.admit(signed(310, b="orders"))
     world.admit(signed(310, b="orders"), Peer("10.9.9.9", 1, Channel("channel-3")))
     world.clock.now += 3_600_000

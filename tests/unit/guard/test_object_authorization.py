@@ -8,7 +8,7 @@ from mqguard.guard.audit import Stage
 from mqguard.guard.errors import Refused
 from mqguard.guard.settings import GuardSettings
 from mqguard.remoting.command import Command
-from tests.unit.guard.world import World, signed
+from tests.unit.guard.world import World, response_code, signed
 
 TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
 
@@ -49,9 +49,14 @@ def test_a_refusal_has_an_id_and_a_story(world, access):
     with pytest.raises(Refused) as refused:
         access.require(TOPIC, "other", Action.GET)
 
-    story = world.guard.refusals.find(refused.value.decision_id)
-    assert (story.stage, story.reason, story.code, story.user) == ("touched", "no-match", 33, "alice")
-    assert "Topic:other" in refused.value.remark
+    story = world.guard.denials.find(refused.value.decision_id)
+    assert (story.event.stage.value, story.event.reason, story.event.operation.code, story.event.user) == (
+        "object",
+        "no-match",
+        33,
+        "alice",
+    )
+    assert "Topic:other" in refused.value.message
 
 
 def test_what_is_touched_is_on_record(world, access):
@@ -61,9 +66,14 @@ def test_what_is_touched_is_on_record(world, access):
     access.require(TOPIC, "%RETRY%g", Action.PUB)
 
     record = world.sink.records[-1]
-    assert (record.stage, record.reason, record.refused) == (Stage.TOUCHED, "allowed", False)
-    assert (record.code, record.user, record.source, record.when_ms) == (33, "alice", "10.1.2.3", world.clock.now)
-    assert [need.text for need in record.needs] == ["Sub on Group:g"]
+    assert (record.stage, record.reason, record.refused) == (Stage.OBJECT, "allowed", False)
+    assert (record.operation.code, record.user, record.source, record.when_ms) == (
+        33,
+        "alice",
+        "10.1.2.3",
+        world.clock.now,
+    )
+    assert [need.text for need in record.permissions] == ["Sub on Group:g"]
     assert [verdict.decided_by.resource.key for verdict in record.verdicts] == ["Group:g"]
     assert record.latency_ns == 1000
     assert record.version == world.metadata.snapshot.version
@@ -136,7 +146,7 @@ def test_nobody_touches_nothing(world):
     world = World(
         GuardSettings(authentication_enabled=True, authorization_enabled=True, authentication_whitelist=excused)
     )
-    assert world.refusal(Command(33, ext={"offset": "7"})).code == 16
+    assert response_code(world.refusal(Command(33, ext={"offset": "7"}))) == 16
 
     access = world.admit(signed(33, offset="7"))
     access.identity = None

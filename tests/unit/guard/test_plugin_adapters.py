@@ -5,8 +5,8 @@ import dataclasses
 import msgspec
 import pytest
 
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.authentication import ChannelAuthentication
-from mqguard.guard.context import Identity
 from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins, SelectiveAuthenticationCache, relies
 from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticated, Ruling
 from mqguard.guard.plugin_calls import PluginCallsPending
@@ -47,7 +47,7 @@ def test_a_plugin_counts_as_one_that_may_wait_unless_it_is_said_to_be_quick():
     world = PluginTestGuard(InstalledPlugins(authorization_provider=InstalledPlugin("p", Scripted(Ruling.ALLOW))))
     world.users.create_user("alice", SECRET)
     with pytest.raises(PluginCallsPending):
-        world.guard.admit(signed(310, {"b": "orders"}), PEER)
+        world.admission.admit(signed(310, {"b": "orders"}), PEER)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mqguard.auth.user import UserStatus
-from mqguard.guard.context import Identity
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.errors import Refused
 from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticated, Ruling
 from mqguard.guard.settings import GuardSettings, Strategy
@@ -102,8 +102,8 @@ def test_a_plugin_that_fails_refuses_and_the_peer_hears_what_it_always_hears(ans
     ) as refused:
         world.admit(SEND)
 
-    story = world.guard.refusals.find(refused.value.decision_id)
-    assert (story.stage, story.reason) == ("authentication", expected)
+    story = world.guard.denials.find(refused.value.decision_id)
+    assert (story.event.stage.value, story.event.reason) == ("authentication", expected)
 
 
 def test_a_disabled_user_is_refused_whoever_proves_it_and_whatever_is_authorized():
@@ -111,7 +111,7 @@ def test_a_disabled_user_is_refused_whoever_proves_it_and_whatever_is_authorized
     world.users.update_user("alice", status=UserStatus.DISABLE)
 
     assert outcome(world) == "disabled"
-    assert "User:alice is disabled." in world.guard.refusals.last(1)[0].remark
+    assert "User:alice is disabled." in world.guard.denials.last(1)[0].message
 
 
 @pytest.mark.parametrize(("name", "is_super"), [("alice", False), ("root", True), ("stranger", False)])

@@ -6,6 +6,7 @@ import pytest
 
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.user import User, UserStatus
+from mqguard.guard.audit import Stage
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, HandlerResult, Ruling
 from mqguard.guard.plugin_authorization import Rulings
 from mqguard.guard.settings import GuardSettings, Strategy
@@ -17,9 +18,9 @@ STATEFUL = dataclasses.replace(ON, authorization_strategy=Strategy.STATEFUL)
 CLAIMING = GuardSettings(authorization_enabled=True, trust_claimed_user=True)
 SEND = signed(310, {"b": "orders"})
 PULL = signed(11, {"topic": "orders", "consumerGroup": "g"})
-TOPIC = AuthorizationRequest("alice", "signature", "10.1.2.3", 11, "Topic", "orders", ("Sub",))
-GROUP = AuthorizationRequest("alice", "signature", "10.1.2.3", 11, "Group", "g", ("Sub",))
-SENDER = AuthorizationRequest("alice", "signature", "10.1.2.3", 323, "", "", ())
+TOPIC = AuthorizationRequest("alice", "signature", "10.1.2.3", "PULL_MESSAGE", 11, "Topic", "orders", ("Sub",))
+GROUP = AuthorizationRequest("alice", "signature", "10.1.2.3", "PULL_MESSAGE", 11, "Group", "g", ("Sub",))
+SENDER = AuthorizationRequest("alice", "signature", "10.1.2.3", "RESUME_CHECK_HALF_MESSAGE", 323, "", "", ())
 
 
 def outcome(world, command=SEND):
@@ -139,8 +140,8 @@ def test_nobody_is_not_asked_about():
     settings = dataclasses.replace(ON, authentication_whitelist=frozenset({"310", "323"}))
     world = guarded(settings, authorization_provider=provider, authorization_handlers=(handler,))
 
-    assert outcome(world, Command(310, ext={"b": "orders"})) == "unknown-user"
-    assert outcome(world, Command(323)) == "unknown-user"
+    assert outcome(world, Command(310, ext={"b": "orders"})) == "no-credentials"
+    assert outcome(world, Command(323)) == "no-credentials"
     assert provider.asked == handler.asked == []
 
 
@@ -153,8 +154,8 @@ def test_a_request_that_needs_no_more_than_a_user(provided):
     outcomes = {name: outcome(world, Command(323, ext={"AccessKey": name})) for name in ("alice", "dave", "carol")}
 
     assert outcomes == {"alice": None, "dave": None if provided else "unknown-user", "carol": "disabled"}
-    assert outcome(world, Command(323, ext={"AccessKey": "root"})) == "unknown-user"
-    assert outcome(world, Command(323)) == "unknown-user"
+    assert outcome(world, Command(323, ext={"AccessKey": "root"})) == "no-credentials"
+    assert outcome(world, Command(323)) == "no-credentials"
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -191,12 +192,12 @@ def test_a_handler_that_refuses_or_fails_refuses(command, answer, expected, quic
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW, quick), authorization_handlers=handlers)
 
     assert outcome(world, command) == expected
-    refusal = world.guard.refusals.last(1)[0]
-    assert refusal.stage == "authorization"
+    refusal = world.guard.denials.last(1)[0]
+    assert refusal.event.stage is Stage.AUTHORIZATION
     if expected == "plugin-refused" and command is SEND:
-        assert "User:alice has no permission to access Topic:orders from 10.1.2.3" in refusal.remark
+        assert "User:alice has no permission to access Topic:orders from 10.1.2.3" in refusal.message
     else:
-        assert refusal.remark.startswith("Authorization failed. Please verify your access rights and try again.")
+        assert refusal.message.startswith("Authorization failed. Please verify your access rights and try again.")
 
 
 def test_what_is_let_in_is_on_record_with_its_reason():

@@ -10,12 +10,15 @@ import pytest
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import Subject
+from mqguard.guard.audit import Stage
+from mqguard.guard.denial import remedy
 from mqguard.guard.errors import GuardMisconfigured, Refused
 from mqguard.guard.plugin_api import AuthorizationRequest, HandlerResult, Ruling
 from mqguard.guard.plugin_calls import PluginCallsPending, PluginResults
 from mqguard.guard.settings import Enforcement
 from mqguard.testing.plugin_guard import PEER, signed
 from tests.unit.guard.plugins import ON, Scripted, guarded
+from tests.unit.guard.world import response_code
 
 SEND = signed(310, {"b": "orders"})
 VIEW = signed(33, {"offset": "7"})
@@ -35,7 +38,7 @@ def answered(world, command):
     answers = PluginResults()
     while True:
         try:
-            return world.guard.resume(command, PEER, answers), answers
+            return world.admission.resume(command, PEER, answers), answers
         except PluginCallsPending as waits:
             answer(waits)
 
@@ -48,7 +51,7 @@ def answer(waits):
 def test_a_quick_plugin_is_asked_at_once():
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW))
 
-    assert world.guard.admit(SEND, PEER).user == "alice"
+    assert world.admission.admit(SEND, PEER).user == "alice"
 
 
 @pytest.mark.parametrize("port", ["authentication_provider", "authorization_provider"])
@@ -57,13 +60,13 @@ def test_a_plugin_that_may_wait_makes_the_request_wait(port):
     plugin = Scripted(Ruling.ALLOW if port == "authorization_provider" else "alice", quick=False)
     world = guarded(dataclasses.replace(ON, authorization_enabled=port == "authorization_provider"), **{port: plugin})
     with pytest.raises(PluginCallsPending) as first:
-        world.guard.admit(SEND, PEER)
+        world.admission.admit(SEND, PEER)
     assert [call.lane for call in first.value.calls] == [port]
     answer(first.value)
     with pytest.raises(PluginCallsPending) as second:
-        world.guard.admit(SEND, PEER)
+        world.admission.admit(SEND, PEER)
 
-    access = world.guard.resume(SEND, PEER, first.value.answers)
+    access = world.admission.resume(SEND, PEER, first.value.answers)
 
     assert access.user == "alice"
     assert second.value.answers is not first.value.answers
@@ -74,11 +77,11 @@ def test_a_fault_refuses_and_is_logged(caplog):
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW))
     world.guard._metadata = Broken()
     with caplog.at_level(logging.ERROR), pytest.raises(Refused, match=r"^Authorization failed\.") as refused:
-        world.guard.admit(SEND, PEER)
+        world.admission.admit(SEND, PEER)
 
-    assert refused.value.code == 16
-    assert world.guard.refusals.find(refused.value.decision_id).reason == "fault"
-    assert "the guard failed at request code 310 of 10.1.2.3" in caplog.text
+    assert response_code(refused.value) == 16
+    assert world.guard.denials.find(refused.value.decision_id).event.reason == "internal-error"
+    assert "the guard failed at request 310 SEND_MESSAGE_V2 of 10.1.2.3" in caplog.text
 
 
 # What is touched.
@@ -99,11 +102,11 @@ def test_what_is_touched_is_asked_about(quick):
                 answer(waits)
 
     asked = [
-        AuthorizationRequest("alice", "signature", "10.1.2.3", 33, "Topic", name, ("Get",))
+        AuthorizationRequest("alice", "signature", "10.1.2.3", "VIEW_MESSAGE_BY_ID", 33, "Topic", name, ("Get",))
         for name in ("orders", "bills")
     ]
     assert [question for (question,) in provider.asked] == asked
-    assert [record.needs[0].name for record in world.records[1:]] == ["orders", "bills"]
+    assert [record.permissions[0].name for record in world.records[1:]] == ["orders", "bills"]
 
 
 @pytest.mark.parametrize("ask", ["require", "allows"])
@@ -114,11 +117,11 @@ def test_who_waits_has_not_asked_yet(ask, command, pending):
     access, _ = answered(world, command)
     assert access.pending is pending
     with pytest.raises(PluginCallsPending) as waits:
-        getattr(access, ask)(TOPIC, "touched", Action.GET)
+        getattr(access, ask)(TOPIC, "object", Action.GET)
     assert access.pending is pending
 
     answer(waits.value)
-    assert getattr(access, ask)(TOPIC, "touched", Action.GET) in {None, True}
+    assert getattr(access, ask)(TOPIC, "object", Action.GET) in {None, True}
     assert not access.pending
 
 
@@ -139,22 +142,22 @@ def test_what_is_touched_and_not_allowed_is_refused(ruling, expected):
     with pytest.raises(Refused) as refused:
         access.require(TOPIC, "orders", Action.GET)
 
-    told = world.guard.refusals.find(refused.value.decision_id)
-    assert (told.stage, told.reason, told.code) == ("touched", expected, 33)
-    assert [need.text for need in told.needs] == ["Get on Topic:orders"]
-    assert (told.rights, told.explanation()) == (None, None)
+    told = world.guard.denials.find(refused.value.decision_id)
+    assert (told.event.stage, told.event.reason, told.event.operation.code) == (Stage.OBJECT, expected, 33)
+    assert [need.text for need in told.event.permissions] == ["Get on Topic:orders"]
+    assert (told.event.rights, told.explanation()) == (None, None)
     named = "User:alice has no permission to access Topic:orders from 10.1.2.3"
-    assert told.remark.startswith(named if expected == "plugin-refused" else "Authorization failed.")
+    assert told.message.startswith(named if expected == "plugin-refused" else "Authorization failed.")
 
 
 def test_the_story_of_a_refusal_is_not_told_by_policies_that_were_not_asked():
     world = guarded(authorization_provider=Scripted(Ruling.DENY))
     with pytest.raises(Refused):
         world.admit(SEND)
-    told = world.guard.refusals.last(1)[0]
+    told = world.guard.denials.last(1)[0]
 
-    assert (told.rights, told.explanation()) == (None, None)
-    assert "the plugin that decides must decide otherwise" in told.story()
+    assert (told.event.rights, told.explanation()) == (None, None)
+    assert "the plugin that decides must decide otherwise" in remedy(told.event.reason)
 
 
 def test_a_request_that_waited_is_judged_anew():

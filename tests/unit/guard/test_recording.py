@@ -5,7 +5,7 @@ import pytest
 from mqguard.guard.audit import Stage
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
 from mqguard.remoting.command import Command
-from tests.unit.guard.world import ON, World, signed
+from tests.unit.guard.world import ON, World, response_code, signed
 
 
 @pytest.fixture(name="world")
@@ -22,7 +22,7 @@ def test_an_admission_is_on_record(world):
     world.admit(command)
 
     record = world.sink.records[-1]
-    assert (record.stage, record.user, record.method, record.source, record.code) == (
+    assert (record.stage, record.user, record.method, record.source, record.operation.code) == (
         Stage.AUTHORIZATION,
         "alice",
         "signature",
@@ -51,7 +51,7 @@ def test_why_somebody_is_let_in_is_on_record(world):
     ):
         world.admit(command)
         record = world.sink.records[-1]
-        assert (record.reason, len(record.verdicts), len(record.needs)) == (reason, judged, judged)
+        assert (record.reason, len(record.verdicts), len(record.permissions)) == (reason, judged, judged)
 
 
 def test_what_was_judged_until_a_refusal_is_on_record(world):
@@ -63,7 +63,7 @@ def test_what_was_judged_until_a_refusal_is_on_record(world):
     assert [verdict.allowed for verdict in record.verdicts] == [True, False]
     world.refusal(signed(11, topic="other", consumerGroup="g"))
     assert [verdict.allowed for verdict in world.sink.records[-1].verdicts] == [False]
-    assert len(world.sink.records[-1].needs) == 2
+    assert len(world.sink.records[-1].permissions) == 2
 
 
 def test_a_refusal_for_want_of_a_signature_has_none_on_record(world):
@@ -95,8 +95,8 @@ def test_where_the_record_finds_no_room_requests_go_on_or_not():
     refusing.admit(signed(310, b="x", user="root"))
     refusing.sink.limit = 0
     refused = refusing.refusal(signed(310, b="x", user="root"))
-    assert refused.code == 2
-    assert "audit log has no room" in refused.remark
+    assert response_code(refused) == 2
+    assert "audit log has no room" in refused.message
 
 
 def test_decisions_are_counted(world):

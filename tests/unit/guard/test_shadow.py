@@ -11,7 +11,6 @@ from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import UserStatus
 from mqguard.guard.audit_format import AuditLines
-from mqguard.guard.denial import facts_of
 from mqguard.guard.errors import GuardMisconfigured, Refused
 from mqguard.guard.plugin_adapters import InstalledPlugins
 from mqguard.guard.plugin_guard import PluginGuard
@@ -54,7 +53,7 @@ def test_what_a_policy_would_refuse_is_let_in_on_record_and_counted(world, topic
         reason,
         "d1",
     )
-    assert line["needs"][0]["verdict"] == "Deny"
+    assert line["permissions"][0]["verdict"] == "Deny"
     assert counted(world)["mqguard_requests_shadowed_total"] == {("authorization", reason): 1}
     assert counted(world)["mqguard_requests_refused_total"] == {}
     assert counted(world)["mqguard_requests_admitted_total"] == {(): 1}
@@ -66,18 +65,16 @@ def test_what_is_allowed_is_plainly_allowed(world):
 
     assert line["verdict"] == "allow"
     assert "decision" not in line
-    assert len(world.guard.refusals) == 0
+    assert len(world.guard.denials) == 0
 
 
-def test_why_tells_the_story(world):
+def test_a_denial_in_shadow_mode_has_its_explanation(world):
     world.admit(signed(310, b="secret"))
-    refusal = world.guard.refusals.find("d1")
-    story = refusal.story()
+    facts = world.guard.denials.find("d1").facts(with_entries=True)
 
-    assert "allowed in shadow mode; would be denied if enforced in authorization: denied" in story
-    assert "the peer would be told: " in story
-    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in story
-    assert facts_of(refusal, with_entries=True)["verdict"] == "shadow-deny"
+    assert (facts["verdict"], facts["event"], facts["reason"]) == ("shadow-deny", "authorization", "denied")
+    assert "no permission to access Topic:secret" in facts["message"]
+    assert "remove from User:alice Custom: Deny Pub on Topic:secret from anywhere" in facts["explanation_text"]
 
 
 def test_several_needs_are_one_record_with_the_first_reason(world):
@@ -88,9 +85,9 @@ def test_several_needs_are_one_record_with_the_first_reason(world):
     first, second = lines(world)
 
     assert (first["verdict"], first["reason"], first["decision"]) == ("shadow-deny", "no-match", "d1")
-    assert [need["verdict"] for need in first["needs"]] == ["Deny", "Allow"]
-    assert [need["verdict"] for need in second["needs"]] == ["Deny", "Deny"]
-    assert len(world.guard.refusals) == 2
+    assert [need["verdict"] for need in first["permissions"]] == ["Deny", "Allow"]
+    assert [need["verdict"] for need in second["permissions"]] == ["Deny", "Deny"]
+    assert len(world.guard.denials) == 2
     assert counted(world)["mqguard_requests_shadowed_total"] == {("authorization", "no-match"): 3}
 
 
@@ -99,10 +96,10 @@ def test_what_is_touched_is_let_in_too(world):
     access.require(ResourceType.TOPIC, "secret", Action.PUB)
     _, line = lines(world)
 
-    assert (line["event"], line["verdict"], line["reason"]) == ("touched", "shadow-deny", "denied")
+    assert (line["event"], line["verdict"], line["reason"]) == ("object", "shadow-deny", "denied")
     assert access.allows(ResourceType.TOPIC, "other", Action.GET)
     assert access.allows(ResourceType.TOPIC, "orders", Action.SUB)
-    assert counted(world)["mqguard_requests_shadowed_total"] == {("touched", "denied"): 1, ("touched", "no-match"): 1}
+    assert counted(world)["mqguard_requests_shadowed_total"] == {("object", "denied"): 1, ("object", "no-match"): 1}
     with pytest.raises(Refused):
         access.require_owner("bob", "the client id `c`")
 
@@ -193,4 +190,4 @@ def test_it_does_not_pass_by_plugins_for_authorization():
 
 def test_no_secret_is_told(world):
     world.admit(signed(310, b="secret"))
-    assert SECRET not in json.dumps(facts_of(world.guard.refusals.find("d1"), with_entries=True))
+    assert SECRET not in json.dumps(world.guard.denials.find("d1").facts(with_entries=True))

@@ -3,7 +3,7 @@
 import pytest
 
 from mqguard.auth.user import UserStatus
-from mqguard.guard.context import Identity
+from mqguard.guard.admitted_request import Identity
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import GuardSettings, Strategy, parse_whitelist
 from mqguard.model.peer import Channel, Peer
@@ -76,7 +76,7 @@ def test_a_change_of_policies_is_seen_at_once(world):
     world.admit(signed(310, b="orders"))
     world.deny("alice", "Topic:orders", "Pub")
 
-    assert "the decision is deny." in world.refusal(signed(310, b="orders")).remark
+    assert "the decision is deny." in world.refusal(signed(310, b="orders")).message
 
 
 def test_a_secret_that_ends_ends_the_proof(world):

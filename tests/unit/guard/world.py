@@ -8,8 +8,10 @@ from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.user import Secret, Subject, UserStatus, UserType
+from mqguard.dispatch.admission import RemotingAdmission
+from mqguard.dispatch.request import error_reply
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
@@ -49,6 +51,7 @@ class World:
                 metrics=self.metrics,
             ),
         )
+        self.admission = RemotingAdmission(self.guard, settings.cluster)
         self.metadata.create_user("root", SECRET, UserType.SUPER)
         self.metadata.create_user("alice", SECRET)
 
@@ -77,14 +80,19 @@ class World:
         self.metadata.create_acl(Acl(Subject(user), (Policy(policy, (entry,)),)))
 
     def admit(self, command, peer=PEER) -> AdmittedRequest:
-        return self.guard.admit(command, peer)
+        return self.admission.admit(command, peer)
 
     def refusal(self, command, peer=PEER) -> Refused:
         try:
-            self.guard.admit(command, peer)
+            self.admission.admit(command, peer)
         except Refused as refused:
             return refused
         raise AssertionError(f"code {command.code} was let in")
+
+
+def response_code(refused: Refused) -> int:
+    """Return the code with which the RocketMQ protocol answers a denial."""
+    return error_reply(0, refused).code
 
 
 def signed(code, ext=None, body=b"", *, user="alice", secret=SECRET, version=513, **fields) -> Command:

@@ -36,7 +36,7 @@ class Directory(House):
         self.namesrv = NameServer(
             self.routes, self.kv, self.clock, {"namesrvListenPort": "9876", "kvConfigPath": "x y"}
         )
-        self.app = Router(self.guard, self.namesrv.handlers(), error_reply, at_close=[self.namesrv.closed])
+        self.app = Router(self.admission, self.namesrv.handlers(), error_reply, at_close=[self.namesrv.closed])
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from mqguard.auth.policy import Action
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.audit import AdminChange, AuditEvent
-from mqguard.guard.context import RequiredPermission
+from mqguard.guard.permissions import RequiredPermission
+from mqguard.guard.request_context import Operation
 from mqguard.runtime import audit_log, plugin_store
 from mqguard.runtime.audit_log import FanOutSink, PluginSink
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
@@ -286,7 +287,7 @@ def test_a_store_that_loads_nonsense_has_failed(journal):
 def test_a_record_of_many_resources_takes_more_places():
     need = RequiredPermission(ResourceType.TOPIC, "t", frozenset({Action.PUB}))
     sink, taking = PluginSink("s", Taking(), limit=20), Taking()
-    many = AuditEvent(310, "10.1.2.3", 0, needs=(need,) * 32)
+    many = AuditEvent(Operation(name=""), "10.1.2.3", 0, permissions=(need,) * 32)
     assert [sink.put(many) for _ in range(3)] == [True, True, False]
 
     sink = PluginSink("s", taking, limit=20)

@@ -35,12 +35,12 @@ def test_a_name_that_looks_like_a_record_is_not_taken_for_one(tmp_path):
     log = tmp_path / "audit.jsonl"
     lines = [
         '{"user":"x","note":{"decision":"d1"}}',
-        '{"user":"y","needs":[],"decision":"d1"}',
+        '{"user":"y","permissions":[],"decision":"d1"}',
         '{"user":"z","decision":"d1',
     ]
     log.write_text("\n".join(lines))
 
-    assert find_decision(log, "d1") == {"user": "y", "needs": [], "decision": "d1"}
+    assert find_decision(log, "d1") == {"user": "y", "permissions": [], "decision": "d1"}
 
 
 def test_no_log_no_decision(tmp_path):

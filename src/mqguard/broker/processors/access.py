@@ -35,7 +35,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.errors import MqguardError
 from mqguard.guard.audit import DONE as DONE_OUTCOME
 from mqguard.guard.audit import AdminChange, AuditTrail, bounded, new_change_id
-from mqguard.guard.denial import Denial, DenialLog, facts_of
+from mqguard.guard.denial import Denial, DenialLog
 from mqguard.model.process import Clock, gc_disabled
 from mqguard.model.text import is_blank
 from mqguard.remoting.bodies.access import AclInfo, ChangesInfo, UserInfo
@@ -393,7 +393,7 @@ class DenialProcessor:
         return {OwnCode.GET_DECISION: self.get_decision}
 
     def get_decision(self, request: Request) -> Reply:
-        """Return the details of a denial by its decision id."""
+        """Return the details of a denial by its decision id, as `Denial.facts`."""
         wanted = read(request.command.ext, DecisionHeader).decision_id
         if not wanted:
             raise RequestRefused(
@@ -405,10 +405,11 @@ class DenialProcessor:
             raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, UNKNOWN)
         identity = request.access.identity
         is_super = identity is not None and identity.is_super
-        return Reply(body=encode(facts_of(found, with_entries=is_super or self._is_in_force(found))))
+        return Reply(body=encode(found.facts(with_entries=is_super or self._is_in_force(found))))
 
     def _is_in_force(self, denial: Denial) -> bool:
         """True if the entries that led to the denial are still in force."""
         if denial.forgotten:
             return False
-        return denial.rights is None or self._manager.snapshot.rights(denial.user) is denial.rights
+        rights = denial.event.rights
+        return rights is None or self._manager.snapshot.rights(denial.event.user) is rights

@@ -15,7 +15,7 @@ from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import MessageIllegal
-from mqguard.guard.context import AdmittedRequest
+from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.errors import Refused
 from mqguard.model import properties
 from mqguard.model.process import Clock

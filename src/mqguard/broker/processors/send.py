@@ -147,8 +147,8 @@ class SendProcessor:
             request.access.require(ResourceType.TOPIC, message.topic, Action.CREATE)
         except Refused as exc:
             raise Refused(
-                exc.code,
-                f"topic[{message.topic}] not exist, and creating it by a send needs the action Create: {exc.remark}",
+                exc.reason,
+                f"topic[{message.topic}] not exist, and creating it by a send needs the action Create: {exc.message}",
                 exc.decision_id,
             ) from None
         message.may_create = True

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.topic_ownership import too_many
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
+from mqguard.guard.topic_ownership import too_many
 from mqguard.remoting.bodies.codec import Body, decode
 from mqguard.remoting.command import BodyInvalid, Command
 
@@ -28,25 +28,26 @@ def read_body(command: Command, kind: type[T]) -> T:
     """The body of a request.
 
     Raises:
-        NeedUnclear: There is none, or it is not of its form.
+        PermissionsUnclear: There is none, or it is not of its form.
     """
     if not command.body:
-        raise NeedUnclear("missing-body", "the body is missing")
+        raise PermissionsUnclear(DenialReason.MISSING_BODY, "the body is missing")
     if len(command.body) > MAX_BODY:
-        raise NeedUnclear(
-            "long-body", f"the body has {len(command.body)} bytes, a request of this code at most {MAX_BODY}: split it"
+        raise PermissionsUnclear(
+            DenialReason.LONG_BODY,
+            f"the body has {len(command.body)} bytes, a request of this code at most {MAX_BODY}: split it",
         )
     try:
         return decode(command.body, kind)
     except BodyInvalid as exc:
-        raise NeedUnclear("unreadable-body", str(exc)) from None
+        raise PermissionsUnclear(DenialReason.UNREADABLE_BODY, str(exc)) from None
 
 
 def bounded(items: Iterable[Sized], most: int, what: str) -> None:
     """Refuse lists that are too long, all together.
 
     Raises:
-        NeedUnclear: They have more than `most` items.
+        PermissionsUnclear: They have more than `most` items.
     """
     if sum(map(len, items)) > most:
         raise too_many(most, what)

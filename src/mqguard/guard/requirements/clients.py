@@ -10,11 +10,11 @@ users may have the same one, and neither reaches what the other has under it.
 import itertools
 from collections.abc import Iterator
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import SUB, RequiredPermission, RequiredPermissions
 from mqguard.guard.requirements.body import bounded, each_once, read_body
-from mqguard.guard.requirements.row import SUB, Requirement
-from mqguard.guard.requirements.topic_ownership import (
+from mqguard.guard.requirements.row import Requirement
+from mqguard.guard.topic_ownership import (
     check_length,
     consumed,
     given_group,
@@ -89,8 +89,9 @@ def unregister(command: Command) -> RequiredPermissions:
     if group is not None and not is_blank(group):
         return (group_need(group, SUB, "consumerGroup"),)
     if is_blank(ext.get("producerGroup")):
-        raise NeedUnclear(
-            "missing-field", "a group is missing: both `consumerGroup` and `producerGroup` are absent or empty"
+        raise PermissionsUnclear(
+            DenialReason.MISSING_FIELD,
+            "a group is missing: both `consumerGroup` and `producerGroup` are absent or empty",
         )
     return ()
 

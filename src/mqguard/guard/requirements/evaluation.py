@@ -1,14 +1,15 @@
-"""The table of requirements, and the permissions that a request needs by its row."""
+"""The table of requirements, and the operations that it makes of request codes, with what each needs."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import NeedsFound, RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import PermissionsFound, RequiredPermission, RequiredPermissions
+from mqguard.guard.request_context import Operation, Purpose
 from mqguard.guard.requirements import clients, groups, messages, operations, pop, topics
 from mqguard.guard.requirements.row import Requirement, RequirementLevel, ResourceField, WhenAbsent
-from mqguard.guard.requirements.topic_ownership import (
+from mqguard.guard.topic_ownership import (
     check_length,
     foreign_retry_topic,
     group_need,
@@ -18,7 +19,7 @@ from mqguard.guard.requirements.topic_ownership import (
 )
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 from mqguard.model.text import is_blank
-from mqguard.remoting.codes import RequestCode
+from mqguard.remoting.codes import CODE_NAMES, RequestCode
 from mqguard.remoting.command import Command
 
 TABLE: Mapping[int, Requirement] = MappingProxyType(
@@ -34,7 +35,7 @@ TABLE: Mapping[int, Requirement] = MappingProxyType(
 """Every row, by request code."""
 
 
-_Evaluate = Callable[[Command], NeedsFound]
+_Evaluate = Callable[[Command], PermissionsFound]
 _Pending = Callable[[Command], bool]
 
 _NOTHING: RequiredPermissions = ()
@@ -43,8 +44,73 @@ MAX_LISTED = 256
 """Maximum names in one ext field, such as `topicList` of 208. Each costs a decision, and its handler more."""
 
 
+_PURPOSES: Mapping[int, Purpose] = MappingProxyType(
+    {
+        RequestCode.GET_ROUTEINFO_BY_TOPIC: Purpose.ROUTE,
+        RequestCode.SEND_MESSAGE: Purpose.SEND,
+        RequestCode.SEND_MESSAGE_V2: Purpose.SEND,
+        RequestCode.SEND_BATCH_MESSAGE: Purpose.SEND,
+        RequestCode.SEND_REPLY_MESSAGE: Purpose.REPLY,
+        RequestCode.SEND_REPLY_MESSAGE_V2: Purpose.REPLY,
+    }
+)
+
+_ACCESS_CHANGES = frozenset(
+    {
+        RequestCode.AUTH_CREATE_USER,
+        RequestCode.AUTH_UPDATE_USER,
+        RequestCode.AUTH_DELETE_USER,
+        RequestCode.AUTH_CREATE_ACL,
+        RequestCode.AUTH_UPDATE_ACL,
+        RequestCode.AUTH_DELETE_ACL,
+    }
+)
+_ADMINISTRATIVE = _ACCESS_CHANGES | {
+    RequestCode.UPDATE_AND_CREATE_TOPIC,
+    RequestCode.UPDATE_AND_CREATE_TOPIC_LIST,
+    RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC,
+    RequestCode.DELETE_TOPIC_IN_BROKER,
+    RequestCode.DELETE_TOPIC_IN_NAMESRV,
+    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+    RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+    RequestCode.DELETE_SUBSCRIPTIONGROUP,
+    RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN,
+    RequestCode.INVOKE_BROKER_TO_RESET_OFFSET,
+    RequestCode.UPDATE_BROKER_CONFIG,
+    RequestCode.UPDATE_NAMESRV_CONFIG,
+    RequestCode.PUT_KV_CONFIG,
+    RequestCode.DELETE_KV_CONFIG,
+    RequestCode.WIPE_WRITE_PERM_OF_BROKER,
+    RequestCode.ADD_WRITE_PERM_OF_BROKER,
+}
+
+_ALWAYS_ENFORCED = frozenset(
+    {*operations.ACCESS, *operations.OWN, *(code for code, row in TABLE.items() if row.between)}
+)
+"""Requests about users, policies and decisions, and those of brokers and controllers among each other. A user that may
+send these may get every right, and it has no clients that a new policy could interrupt."""
+
+
+class RemotingOperation(Operation, frozen=True, eq=False, kw_only=True):
+    """The operation of a request code, with its row made ready for one server.
+
+    Attributes:
+        find: Finds the permissions that a request needs; see `RequestContext.required_permissions`. An iterator reads
+            the body only when it is asked for the first permission.
+        pending: Return True if a request reaches more than it names; None if no request of the code does.
+    """
+
+    find: _Evaluate
+    pending: _Pending | None = None
+
+
 class Requirements:
-    """The table made ready for one server."""
+    """The table made ready for one server.
+
+    Attributes:
+        known: Returns the operation of a request code, None for a code without a row. (The dict's own method: this is
+            the hot path.)
+    """
 
     def __init__(self, cluster: str, table: Mapping[int, Requirement] = TABLE) -> None:
         """Make the rows ready.
@@ -53,35 +119,43 @@ class Requirements:
             cluster: The name of the cluster that is served.
             table: The rows, by request code.
         """
-        self._evaluate = {code: _compile(row, cluster) for code, row in table.items()}
-        self._pending = {code: _pending(row) for code, row in table.items() if row.touched or row.unnamed}
+        operations = {int(code): _operation(code, row, cluster) for code, row in table.items()}
+        self.known = operations.get
 
-    def find(self, command: Command) -> NeedsFound:
-        """Find what a request needs. Empty where an authenticated sender is enough.
+    def operation(self, code: int) -> RemotingOperation:
+        """Return the operation of a request code. One without a row is for Super users only."""
+        return self.known(code) or _named(code, _unmapped)
 
-        An iterator reads the body only when it is asked for the first need. It may raise `NeedUnclear` at any need.
-
-        Raises:
-            NeedUnclear: It does not say what it must say, or says too much; only a Super user may send it; its code has
-                no row.
-        """
-        evaluate = self._evaluate.get(command.code)
-        if evaluate is None:
-            raise NeedUnclear("unmapped-code", f"only a Super user may send the request code {command.code}")
-        return evaluate(command)
-
-    def needs(self, command: Command) -> RequiredPermissions:
-        """Return all that a request needs; see `find`.
+    def permissions(self, command: Command) -> RequiredPermissions:
+        """Return all permissions that a request needs.
 
         Raises:
-            NeedUnclear: As `find`.
+            PermissionsUnclear: See `RequestContext.required_permissions`.
         """
-        return tuple(self.find(command))
+        return tuple(self.operation(command.code).find(command))
 
-    def is_pending(self, command: Command) -> bool:
-        """Whether the request reaches more than it names, so that its handler must ask about what it touches."""
-        pending = self._pending.get(command.code)
-        return pending is not None and pending(command)
+
+def _operation(code: int, row: Requirement, cluster: str) -> RemotingOperation:
+    return _named(code, _compile(row, cluster), _pending(row) if row.touched or row.unnamed else None)
+
+
+def _named(code: int, find: _Evaluate, pending: _Pending | None = None) -> RemotingOperation:
+    name = CODE_NAMES.get(code)
+    return RemotingOperation(
+        name=name or "unknown",
+        code=int(code),
+        listed_as=frozenset({str(int(code)), name or str(int(code))}),
+        purpose=_PURPOSES.get(code, Purpose.OTHER),
+        is_access_change=code in _ACCESS_CHANGES,
+        is_administrative=code in _ADMINISTRATIVE,
+        is_always_enforced=code in _ALWAYS_ENFORCED,
+        find=find,
+        pending=pending,
+    )
+
+
+def _unmapped(command: Command) -> RequiredPermissions:
+    raise PermissionsUnclear(DenialReason.UNMAPPED_CODE, f"only a Super user may send the request code {command.code}")
 
 
 def _compile(row: Requirement, cluster: str) -> _Evaluate:
@@ -112,12 +186,14 @@ def _nothing(_command: Command) -> RequiredPermissions:
 
 
 def _only_super(command: Command) -> RequiredPermissions:
-    raise NeedUnclear("super-only", f"only a Super user may send the request code {_code_text(command.code)}")
+    raise PermissionsUnclear(
+        DenialReason.SUPER_ONLY, f"only a Super user may send the request code {_code_text(command.code)}"
+    )
 
 
 def _only_brokers(command: Command) -> RequiredPermissions:
-    raise NeedUnclear(
-        "broker-only",
+    raise PermissionsUnclear(
+        DenialReason.BROKER_ONLY,
         f"only a broker with the inner credentials, or a Super user, may send the request code "
         f"{_code_text(command.code)}",
     )

@@ -2,22 +2,10 @@
 
 from collections.abc import Iterator
 
-from mqguard.guard.context import RequiredPermission
+from mqguard.guard.permissions import CREATE_UPDATE, DELETE, GET, SUB_GET, UPDATE, RequiredPermission
 from mqguard.guard.requirements.body import bounded, each_once, read_body
-from mqguard.guard.requirements.row import (
-    CREATE_UPDATE,
-    DELETE,
-    GET,
-    INVENTORY,
-    SUB_GET,
-    UPDATE,
-    Requirement,
-    WhenAbsent,
-    group,
-    internal,
-    topic,
-)
-from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, group_need, missing
+from mqguard.guard.requirements.row import INVENTORY, Requirement, WhenAbsent, group, internal, topic
+from mqguard.guard.topic_ownership import consumed, given_group, given_topic, group_need, missing
 from mqguard.remoting.bodies.clients import RequestMode
 from mqguard.remoting.bodies.groups import GroupConfigBody, GroupConfigs
 from mqguard.remoting.codes import RequestCode

@@ -1,25 +1,19 @@
 """Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.row import (
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import (
     GET,
-    LONGEST,
     PUB,
     SUB,
     SUB_GET,
     SUB_UPDATE,
     UPDATE,
     Actions,
-    BoundedCache,
-    Requirement,
-    Rule,
-    WhenAbsent,
-    group,
-    internal,
-    topic,
+    RequiredPermission,
+    RequiredPermissions,
 )
-from mqguard.guard.requirements.topic_ownership import check_length, consumed, given_group, given_topic, topic_need
+from mqguard.guard.requirements.row import LONGEST, BoundedCache, Requirement, Rule, WhenAbsent, group, internal, topic
+from mqguard.guard.topic_ownership import check_length, consumed, given_group, given_topic, topic_need
 from mqguard.model import properties
 from mqguard.model.names import owner_of
 from mqguard.model.text import is_blank
@@ -62,8 +56,8 @@ def _origin(name: str, text: str | None) -> RequiredPermission:
     """Return the permission that is required for what a message claims to be, which is sent to a retry topic."""
     origin = properties.parse(text or "").get(properties.RETRY_TOPIC)
     if origin is None or is_blank(origin):
-        raise NeedUnclear(
-            "missing-origin",
+        raise PermissionsUnclear(
+            DenialReason.MISSING_ORIGIN,
             f"a message for `{name}` must name the topic that it came from in its property {properties.RETRY_TOPIC}",
         )
     return topic_need(origin, SUB)
@@ -95,8 +89,9 @@ def reply(field: str) -> Rule:
     def needs(command: Command) -> RequiredPermissions:
         name = given_topic(command.ext.get(field), field)
         if not check_length(name).endswith(REPLY_SUFFIX):
-            raise NeedUnclear(
-                "no-reply-topic", f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}"
+            raise PermissionsUnclear(
+                DenialReason.NO_REPLY_TOPIC,
+                f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}",
             )
         return (topic_need(name, PUB),)
 

@@ -1,13 +1,11 @@
 """Requests about whole brokers, name servers and controllers, and about users and policies."""
 
+from mqguard.guard.permissions import GET, GET_LIST, UPDATE
 from mqguard.guard.requirements.row import (
     CLUSTER_GET,
     CLUSTER_UPDATE,
-    GET,
-    GET_LIST,
     NOT_SERVED,
     SUPER,
-    UPDATE,
     Requirement,
     cluster,
     internal,

@@ -2,21 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
+from mqguard.guard.permissions import GET, SUB, Actions, RequiredPermission, RequiredPermissions
 from mqguard.guard.requirements.body import LiteSubscriptions, bounded, each_once, read_body
-from mqguard.guard.requirements.row import (
-    GET,
-    LONGEST,
-    SUB,
-    Actions,
-    BoundedCache,
-    Requirement,
-    Rule,
-    group,
-    internal,
-    topic,
-)
-from mqguard.guard.requirements.topic_ownership import consumed, given_group, given_topic, missing, popped
+from mqguard.guard.requirements.row import LONGEST, BoundedCache, Requirement, Rule, group, internal, topic
+from mqguard.guard.topic_ownership import consumed, given_group, given_topic, missing, popped
 from mqguard.remoting.bodies.clients import BatchAck
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command

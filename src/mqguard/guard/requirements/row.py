@@ -5,25 +5,9 @@ import enum
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import NeedsFound
+from mqguard.guard.permissions import GET, GET_LIST, UPDATE, Actions, PermissionsFound
 from mqguard.remoting.command import Command
-
-Actions = frozenset[Action]
-
-PUB = frozenset({Action.PUB})
-SUB = frozenset({Action.SUB})
-CREATE = frozenset({Action.CREATE})
-UPDATE = frozenset({Action.UPDATE})
-DELETE = frozenset({Action.DELETE})
-GET = frozenset({Action.GET})
-SUB_GET = frozenset({Action.SUB, Action.GET})
-SUB_UPDATE = frozenset({Action.SUB, Action.UPDATE})
-PUB_SUB = frozenset({Action.PUB, Action.SUB})
-PUB_SUB_GET = frozenset({Action.PUB, Action.SUB, Action.GET})
-CREATE_UPDATE = frozenset({Action.CREATE, Action.UPDATE})
-GET_LIST = frozenset({Action.GET, Action.LIST})
 
 
 class RequirementLevel(enum.Enum):
@@ -63,8 +47,8 @@ class ResourceField:
     absent: WhenAbsent = WhenAbsent.REFUSE
 
 
-Rule = Callable[[Command], NeedsFound]
-"""A hand-written rule. Raises `NeedUnclear` for a request that does not say what it must say.
+Rule = Callable[[Command], PermissionsFound]
+"""A hand-written rule. Raises `PermissionsUnclear` for a request that does not say what it must say.
 
 A rule that reads a body is a generator. It reads the body when the first need is asked for, and yields each need once,
 so that the guard refuses at the first one that is not met.

@@ -9,10 +9,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.row import PUB, PUB_SUB, SUB, SUB_GET, SUB_UPDATE, Actions
-from mqguard.guard.requirements.topic_ownership import consumed, group_need, popped, topic_need
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import (
+    PUB,
+    PUB_SUB,
+    SUB,
+    SUB_GET,
+    SUB_UPDATE,
+    Actions,
+    RequiredPermission,
+    RequiredPermissions,
+)
+from mqguard.guard.topic_ownership import consumed, group_need, popped, topic_need
 from mqguard.model.text import is_blank
 
 RpcRule = Callable[[Any], RequiredPermissions]
@@ -48,18 +56,18 @@ def rpc_needs(rpc: str, message: Any) -> RequiredPermissions:
         message: Its request message.
 
     Raises:
-        NeedUnclear: It does not say what it must say, or the RPC has no row.
+        PermissionsUnclear: It does not say what it must say, or the RPC has no row.
     """
     row = RPC_TABLE.get(rpc)
     if row is None:
-        raise NeedUnclear("unmapped-code", f"only a Super user may call `{rpc}`")
+        raise PermissionsUnclear(DenialReason.UNMAPPED_CODE, f"only a Super user may call `{rpc}`")
     return row.rule(message)
 
 
 def send(message: Any) -> RequiredPermissions:
     """Pub on the topic of every message."""
     if not message.messages:
-        raise NeedUnclear("missing-field", "message is null.")
+        raise PermissionsUnclear(DenialReason.MISSING_FIELD, "message is null.")
     return tuple(dict.fromkeys(topic_need(_topic(one.topic), PUB) for one in message.messages))
 
 
@@ -132,7 +140,7 @@ def telemetry(message: Any) -> RequiredPermissions:
         for entry in settings.subscription.subscriptions:
             needs.update(dict.fromkeys(consumed(_topic(entry.topic), group, SUB, SUB)))
         return tuple(needs)
-    raise NeedUnclear("missing-field", "settings command doesn't have publishing or subscription.")
+    raise PermissionsUnclear(DenialReason.MISSING_FIELD, "settings command doesn't have publishing or subscription.")
 
 
 def _on_queue(message: Any, actions: Actions) -> RequiredPermissions:
@@ -142,21 +150,21 @@ def _on_queue(message: Any, actions: Actions) -> RequiredPermissions:
 
 def _queue_topic(message: Any) -> str:
     if not message.HasField("message_queue"):
-        raise NeedUnclear("missing-field", "messageQueue is null.")
+        raise PermissionsUnclear(DenialReason.MISSING_FIELD, "messageQueue is null.")
     return _topic(message.message_queue.topic)
 
 
 def _topic(resource: Any) -> str:
     name: str = resource.name
     if is_blank(name):
-        raise NeedUnclear("missing-field", "topic is null.")
+        raise PermissionsUnclear(DenialReason.MISSING_FIELD, "topic is null.")
     return name
 
 
 def _group(resource: Any) -> str:
     name: str = resource.name
     if is_blank(name):
-        raise NeedUnclear("missing-field", "group is null.")
+        raise PermissionsUnclear(DenialReason.MISSING_FIELD, "group is null.")
     return name
 
 

@@ -2,21 +2,20 @@
 
 from collections.abc import Iterator
 
-from mqguard.guard.context import RequiredPermission, RequiredPermissions
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.body import TopicMapping, bounded, each_once, read_body
-from mqguard.guard.requirements.row import (
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import (
     CREATE,
     CREATE_UPDATE,
     DELETE,
     GET,
-    INVENTORY,
     PUB_SUB_GET,
     SUB_GET,
-    Requirement,
-    topic,
+    RequiredPermission,
+    RequiredPermissions,
 )
-from mqguard.guard.requirements.topic_ownership import given_topic, missing, topic_need
+from mqguard.guard.requirements.body import TopicMapping, bounded, each_once, read_body
+from mqguard.guard.requirements.row import INVENTORY, Requirement, topic
+from mqguard.guard.topic_ownership import given_topic, missing, topic_need
 from mqguard.remoting.bodies.topics import TopicConfigs
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
@@ -32,7 +31,9 @@ def create_topic(command: Command) -> RequiredPermissions:
     ext = command.ext
     name = given_topic(ext.get("topic"))
     if ext.get("topicFilterType") not in TOPIC_FILTERS:
-        raise NeedUnclear("missing-field", "the field `topicFilterType` must be SINGLE_TAG or MULTI_TAG")
+        raise PermissionsUnclear(
+            DenialReason.MISSING_FIELD, "the field `topicFilterType` must be SINGLE_TAG or MULTI_TAG"
+        )
     return (topic_need(name, CREATE_UPDATE),)
 
 

@@ -5,8 +5,8 @@ import ipaddress
 from typing import Any
 
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import RequiredPermission
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import PermissionsUnclear
+from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
 from mqguard.remoting.command import Command
@@ -44,8 +44,8 @@ def _remoting(line: Json) -> object:
     ext = {name: "" if value is None else value for name, value in (line["ext"] or {}).items()}
     command = Command(line["code"], ext=ext, body=base64.b64decode(line["body"] or ""))
     try:
-        needs = Requirements(line.get("cluster", _CLUSTER)).needs(command)
-    except NeedUnclear as exc:
+        needs = Requirements(line.get("cluster", _CLUSTER)).permissions(command)
+    except PermissionsUnclear as exc:
         return error("AuthorizationException", str(exc))
     return _checks(needs, (line["ext"] or {}).get(ACCESS_KEY), _remoting_source(line), str(line["code"]))
 
@@ -54,7 +54,7 @@ def _grpc(line: Json) -> object:
     headers = dict(line["metadata"])
     try:
         needs = rpc_needs(_RPCS[line["type"]], _Message(line["json"]))
-    except NeedUnclear as exc:
+    except PermissionsUnclear as exc:
         return error("AuthorizationException", str(exc))
     source = headers.get("rpc-remote-address")
     if source is not None and ":" in source:

@@ -13,11 +13,12 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Request, error_reply
+from mqguard.guard.admitted_request import AdmittedRequest, Identity
 from mqguard.guard.audit import AuditTrail
-from mqguard.guard.context import AdmittedRequest, Identity, RequiredPermission
-from mqguard.guard.errors import Refused
+from mqguard.guard.errors import DenialReason, Refused
+from mqguard.guard.permissions import RequiredPermission
+from mqguard.guard.request_context import Operation
 from mqguard.model.peer import Channel, Peer
-from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.command import Command, Reply
 from mqguard.remoting.link import WorkQueue
 from mqguard.remoting.signed_content import ACCESS_KEY
@@ -45,7 +46,9 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     user = manager.snapshot.user(caller) if caller else None
     identity = Identity(caller, "signature", user is not None and user.is_super) if caller else None
     request = Request(
-        command, _DroppingLink(), AdmittedRequest(identity, _PEER, op["code"], (), pending=False, judge=_NoAuthorizer())
+        command,
+        _DroppingLink(),
+        AdmittedRequest(identity, _PEER, Operation(name="", code=op["code"]), (), pending=False, judge=_NoAuthorizer()),
     )
     try:
         reply: Reply = handlers[op["code"]](request)
@@ -125,7 +128,7 @@ class _NoAuthorizer:
 
 
 def _unexpected(access: AdmittedRequest, what: str) -> Refused:
-    return Refused(int(ResponseCode.SYSTEM_ERROR), f"the request code {access.code} asks for {what}", "")
+    return Refused(DenialReason.INTERNAL_ERROR, f"the request {access.operation.text} asks for {what}", "")
 
 
 def _in_order(body: bytes) -> str:

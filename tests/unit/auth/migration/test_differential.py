@@ -17,8 +17,8 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.topic_ownership import group_need, topic_need
+from mqguard.guard.errors import PermissionsUnclear
+from mqguard.guard.topic_ownership import group_need, topic_need
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 from tests.property.analysis.universe import acls, effort
 from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
@@ -53,7 +53,7 @@ def is_allowed_here(kind, name, action, rights):
     """As the guard asks; only Super users may ask what does not say whom it is about."""
     try:
         need = topic_need(name, frozenset({action})) if kind is TOPIC else group_need(name, frozenset({action}))
-    except NeedUnclear:
+    except PermissionsUnclear:
         return rights is not None and rights.user.is_super and rights.user.is_enabled
     kind = CLUSTER if kind is CLUSTER else need.type
     return decide(AccessRequest(kind, need.name, need.actions), rights).allowed

@@ -9,8 +9,8 @@ from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.dispatch.request import Request, RequestRefused
+from mqguard.guard.admitted_request import AdmittedRequest, Identity
 from mqguard.guard.audit import AdminChange
-from mqguard.guard.context import AdmittedRequest, Identity
 from mqguard.guard.object_authorization import AllowAll
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import ResponseCode

@@ -52,7 +52,7 @@ def test_who_may_read_policies_is_told_all(house, user):
         "127.0.0.1",
     )
     assert (facts["request"], facts["event"], facts["verdict"]) == ("SEND_MESSAGE_V2", "authorization", "deny")
-    assert facts["needs"][0]["decided_by"]["resource"] == "Topic:orders-secret"
+    assert facts["permissions"][0]["decided_by"]["resource"] == "Topic:orders-secret"
     standings = [one["standing"] for one in facts["explanation"]["considered"]]
     assert standings == ["decided", "overruled"]
     assert facts["explanation"]["minimal_change"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]

@@ -92,7 +92,7 @@ def test_who_may_not_see_a_message_is_not_told_what_it_belongs_to(house, code, e
         assert "Group:" not in answer.remark
         told = answer.remark.removesuffix("]").rpartition(" ")[2]
         assert (
-            "Topic:t" in house.guard.refusals.find(told).remark or "Group:g" in house.guard.refusals.find(told).remark
+            "Topic:t" in house.guard.denials.find(told).message or "Group:g" in house.guard.denials.find(told).message
         )
 
 

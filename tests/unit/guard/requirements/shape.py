@@ -1,4 +1,4 @@
-"""Messages of `apache.rocketmq.v2` as protobuf's Python classes show them, made from their JSON form."""
+"""Helpers for tests of the requirements: messages of gRPC, and what is left to the handler."""
 
 import re
 
@@ -41,3 +41,9 @@ class Message:
             kind = self._members.get(name, 0)
             return kind if isinstance(kind, int) else self.CLIENT_TYPES.index(kind)
         return Message(self._members.get(name, {}))
+
+
+def is_pending(requirements, command):
+    """Return True if the handler of a command must ask the guard again."""
+    pending = requirements.operation(command.code).pending
+    return pending is not None and pending(command)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.remoting.command import Command
 
@@ -16,7 +16,7 @@ SUBSCRIPTION = {"subString": "*"}
 
 
 def needs(code, body, ext=None):
-    found = REQUIREMENTS.needs(Command(code, ext=ext or {}, body=json.dumps(body).encode()))
+    found = REQUIREMENTS.permissions(Command(code, ext=ext or {}, body=json.dumps(body).encode()))
     return [need.text for need in found]
 
 
@@ -116,7 +116,7 @@ REFUSED = [
 @pytest.mark.parametrize(("code", "body"), REFUSED)
 def test_a_body_that_leaves_a_name_out_refuses(code, body):
     """One nameless part refuses the whole request."""
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         needs(code, body, {"topic": "t"} if code == 513 else None)
 
 
@@ -157,7 +157,7 @@ LISTS = [
 
 
 def refusal(code, body):
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(PermissionsUnclear) as refused:
         needs(code, body, {"topic": "t"})
     return refused.value
 
@@ -204,8 +204,8 @@ def test_a_name_in_a_body_that_nothing_has_is_refused(code, body):
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"7", b"{", b"\xff", b"[" * 50_000, b'{"a":' * 50_000])
 def test_a_body_that_is_none_refuses(code, body):
     """Whatever else it is, and however deep."""
-    with pytest.raises(NeedUnclear) as refused:
-        REQUIREMENTS.needs(Command(code, ext={"topic": "t"}, body=body))
+    with pytest.raises(PermissionsUnclear) as refused:
+        REQUIREMENTS.permissions(Command(code, ext={"topic": "t"}, body=body))
 
     assert (refused.value.reason, str(refused.value)) == ("missing-body", "the body is missing") or (
         body and refused.value.reason in {"unreadable-body", "missing-field"}
@@ -214,11 +214,11 @@ def test_a_body_that_is_none_refuses(code, body):
 
 def test_creating_topics_needs_names_in_the_header_too():
     """Codes 17 and 513 name the topic in the header."""
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         needs(17, {}, {"topicFilterType": "SINGLE_TAG"})
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         needs(17, {}, {"topic": "t", "topicFilterType": "SOME_TAG"})
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         needs(513, {"topic": "t"})
 
 
@@ -229,7 +229,7 @@ def test_replies_name_a_reply_topic(code):
 
     assert needs(code, {}, {field: "c_REPLY_TOPIC"}) == ["Pub on Topic:c_REPLY_TOPIC"]
     for topic in ({}, {field: " "}, {field: "t"}):
-        with pytest.raises(NeedUnclear):
+        with pytest.raises(PermissionsUnclear):
             needs(code, {}, topic)
 
 
@@ -284,7 +284,7 @@ TOO_MANY = [
 def test_a_request_that_names_too_much_refuses(code, body, most, what):
     """Each resource costs a decision, and others wait for it. The refusal tells how many there may be."""
     assert len(needs(code, body(most))) >= most
-    with pytest.raises(NeedUnclear, match=f"^one request has at most {most} {what}: split it$") as refused:
+    with pytest.raises(PermissionsUnclear, match=f"^one request has at most {most} {what}: split it$") as refused:
         needs(code, body(most + 1))
     assert refused.value.reason == "too-many-resources"
 
@@ -296,7 +296,7 @@ def test_a_field_that_names_too_much_refuses(code, field, sign):
 
     assert len(needs(code, {}, {**ext, field: sign.join(f"n{number}" for number in range(256))})) > 256
     for many_names in (257, 100_000):
-        with pytest.raises(NeedUnclear, match=f"at most 256 names in the field `{field}`"):
+        with pytest.raises(PermissionsUnclear, match=f"at most 256 names in the field `{field}`"):
             needs(code, {}, {**ext, field: sign.join(f"n{number}" for number in range(many_names))})
 
 
@@ -305,15 +305,15 @@ def test_a_body_that_is_too_long_is_not_read(code):
     """Reading it is work that others wait for, before anybody knows whether its sender may send it."""
     body = b"{" + b" " * (256 * 1024)
 
-    with pytest.raises(NeedUnclear, match="a request of this code at most 262144") as refused:
-        REQUIREMENTS.needs(Command(code, ext={"topic": "t"}, body=body))
+    with pytest.raises(PermissionsUnclear, match="a request of this code at most 262144") as refused:
+        REQUIREMENTS.permissions(Command(code, ext={"topic": "t"}, body=body))
     assert refused.value.reason == "long-body"
 
 
 @pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
 def test_a_body_is_not_read_before_a_need_is_asked_for(code):
     """So the guard looks at the sender first, and stops at the first need that is not met."""
-    found = REQUIREMENTS.find(Command(code, ext={"topic": "t"}, body=b"nonsense"))
+    found = REQUIREMENTS.operation(code).find(Command(code, ext={"topic": "t"}, body=b"nonsense"))
 
-    with pytest.raises(NeedUnclear, match="is not JSON"):
+    with pytest.raises(PermissionsUnclear, match="is not JSON"):
         list(found)

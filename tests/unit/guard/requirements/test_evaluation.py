@@ -3,17 +3,19 @@
 import pytest
 
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import PermissionsUnclear
+from mqguard.guard.permissions import GET, SUB
 from mqguard.guard.requirements import row
 from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.requirements.row import GET, SUB, Requirement, RequirementLevel, WhenAbsent, cluster, group, topic
+from mqguard.guard.requirements.row import Requirement, RequirementLevel, WhenAbsent, cluster, group, topic
 from mqguard.remoting.command import Command
+from tests.unit.guard.requirements.shape import is_pending
 
 CODE = 7
 
 
 def needs(row, **ext):
-    return [need.key for need in Requirements("c", {CODE: row}).needs(Command(CODE, ext=ext))]
+    return [need.key for need in Requirements("c", {CODE: row}).permissions(Command(CODE, ext=ext))]
 
 
 def test_fields_are_checked_in_the_order_of_the_row():
@@ -31,7 +33,7 @@ def test_a_need_is_told_once():
 @pytest.mark.parametrize("names", [";", "a;", ";a", "a;;b", " ;a"])
 def test_a_list_has_no_empty_names(names):
     """A handler might read an empty part as something else than nothing."""
-    with pytest.raises(NeedUnclear, match="topicList"):
+    with pytest.raises(PermissionsUnclear, match="topicList"):
         needs(Requirement(named=(topic(GET, "topicList", split=";"),)), topicList=names)
 
 
@@ -46,7 +48,7 @@ def test_a_named_cluster_is_the_one_named():
     row = Requirement(named=(cluster(GET),))
 
     assert needs(row, clusterName="other") == ["Cluster:other"]
-    with pytest.raises(NeedUnclear, match="clusterName"):
+    with pytest.raises(PermissionsUnclear, match="clusterName"):
         needs(row)
 
 
@@ -57,7 +59,7 @@ def test_a_field_that_narrows_may_be_absent_but_not_blank():
     assert needs(row, topic="t") == ["Topic:t"]
     assert needs(row, topic="t", group="") == ["Topic:t"]
     assert needs(row, topic="t", group="g") == ["Topic:t", "Group:g"]
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         needs(row, topic="t", group="  ")
 
 
@@ -66,7 +68,7 @@ def test_retry_topics_follow_the_group_named():
     row = Requirement(named=(group(SUB), topic(SUB)), follows="group")
 
     assert needs(row, topic="%RETRY%g", group="g") == ["Group:g"]
-    with pytest.raises(NeedUnclear, match="not the retry topic"):
+    with pytest.raises(PermissionsUnclear, match="not the retry topic"):
         needs(row, topic="%RETRY%h", group="g")
 
 
@@ -80,7 +82,7 @@ def test_retry_topics_follow_the_group_named():
 )
 def test_levels_that_only_super_users_reach(level, reason):
     """They are unclear to everybody else, whatever fields there are."""
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(PermissionsUnclear) as refused:
         needs(Requirement(level=level), topic="t")
 
     assert refused.value.reason == reason
@@ -88,8 +90,8 @@ def test_levels_that_only_super_users_reach(level, reason):
 
 def test_a_code_without_a_row():
     """Is for Super users."""
-    with pytest.raises(NeedUnclear) as refused:
-        Requirements("c", {}).needs(Command(CODE))
+    with pytest.raises(PermissionsUnclear) as refused:
+        Requirements("c", {}).permissions(Command(CODE))
 
     assert refused.value.reason == "unmapped-code"
 
@@ -114,12 +116,12 @@ def test_what_is_pending():
     )
     never = Requirements("c", {CODE: Requirement(own_cluster=GET)})
 
-    assert always.is_pending(Command(CODE, ext={"topic": "t"}))
-    assert unnamed.is_pending(Command(CODE, ext={"group": "g"}))
-    assert unnamed.is_pending(Command(CODE, ext={"group": "g", "topic": " "}))
-    assert not unnamed.is_pending(Command(CODE, ext={"group": "g", "list": "t"}))
-    assert not never.is_pending(Command(CODE))
-    assert not never.is_pending(Command(CODE + 1))
+    assert is_pending(always, Command(CODE, ext={"topic": "t"}))
+    assert is_pending(unnamed, Command(CODE, ext={"group": "g"}))
+    assert is_pending(unnamed, Command(CODE, ext={"group": "g", "topic": " "}))
+    assert not is_pending(unnamed, Command(CODE, ext={"group": "g", "list": "t"}))
+    assert not is_pending(never, Command(CODE))
+    assert not is_pending(never, Command(CODE + 1))
 
 
 def test_a_row_of_resources_names_some():
@@ -167,14 +169,16 @@ def test_the_same_request_gives_the_same_needs(code, requirements):
     for length in (1, 255):
         ext = dict.fromkeys(NAMES[code], "t" * length)
 
-        assert requirements.needs(Command(code, ext=ext)) is requirements.needs(Command(code, ext=dict(ext)))
+        assert requirements.permissions(Command(code, ext=ext)) is requirements.permissions(
+            Command(code, ext=dict(ext))
+        )
 
 
 @pytest.mark.parametrize(("code", "field"), [(code, field) for code, fields in NAMES.items() for field in fields])
 def test_names_longer_than_any_legal_one_are_not_remembered(code, field, requirements):
     """A peer must not fill our memory with names that it makes up."""
     ext = {**dict.fromkeys(NAMES[code], "t"), field: "t" * 256}
-    once, again = (requirements.needs(Command(code, ext=ext)) for _ in range(2))
+    once, again = (requirements.permissions(Command(code, ext=ext)) for _ in range(2))
 
     assert once == again
     assert once is not again

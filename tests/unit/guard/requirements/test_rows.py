@@ -10,10 +10,11 @@ import string
 
 import pytest
 
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.requirements.evaluation import TABLE, Requirements
 from mqguard.remoting.codes import OwnCode, RequestCode
 from mqguard.remoting.command import Command
+from tests.unit.guard.requirements.shape import is_pending
 
 PROMISE = """
 10   topic=t → Pub on Topic:t
@@ -202,7 +203,7 @@ def rows_with(attribute):
 
 
 def needs(row, **ext):
-    return [need.text for need in REQUIREMENTS.needs(Command(row.code, ext={**row.ext, **ext}))]
+    return [need.text for need in REQUIREMENTS.permissions(Command(row.code, ext={**row.ext, **ext}))]
 
 
 def test_every_code_is_promised_something():
@@ -213,8 +214,8 @@ def test_every_code_is_promised_something():
     assert elsewhere.isdisjoint(promised)
     for code in {*RequestCode, *OwnCode} - set(promised) - elsewhere:
         who = "a broker with the inner credentials, or a Super user," if code in BROKERS else "a Super user"
-        with pytest.raises(NeedUnclear, match=f"^only {who} may send the request code {int(code)} {code.name}$"):
-            REQUIREMENTS.needs(Command(code, ext=dict(DECOYS)))
+        with pytest.raises(PermissionsUnclear, match=f"^only {who} may send the request code {int(code)} {code.name}$"):
+            REQUIREMENTS.permissions(Command(code, ext=dict(DECOYS)))
     assert len(TABLE) - len(promised) - len(elsewhere) == 53
 
 
@@ -222,7 +223,7 @@ def test_every_code_is_promised_something():
 def test_a_request_that_names_everything_needs_what_is_promised(row):
     """In order; no field counts that the row does not name."""
     assert needs(row) == row.needs
-    assert [need.text for need in REQUIREMENTS.needs(Command(row.code, ext={**DECOYS, **row.ext}))] == row.needs
+    assert [need.text for need in REQUIREMENTS.permissions(Command(row.code, ext={**DECOYS, **row.ext}))] == row.needs
 
 
 @rows_with("needed")
@@ -233,8 +234,8 @@ def test_a_field_that_is_needed_may_not_be_missing(row, value):
         ext = {**DECOYS, **row.ext, field: value}
         if value is None:
             del ext[field]
-        with pytest.raises(NeedUnclear, match=f"the field `{field}`") as refused:
-            REQUIREMENTS.needs(Command(row.code, ext=ext))
+        with pytest.raises(PermissionsUnclear, match=f"the field `{field}`") as refused:
+            REQUIREMENTS.permissions(Command(row.code, ext=ext))
         assert refused.value.reason == "missing-field"
         if field != "topicFilterType":
             (kind,) = [kind for kind in ("Topic", "Group", "Cluster") if row.names(field) & row.of(kind)]
@@ -252,13 +253,13 @@ def test_a_field_that_may_be_missing_is_then_asked_about(row, value):
                 del ext[field]
             command = Command(row.code, ext=ext)
 
-            assert [need.text for need in REQUIREMENTS.needs(command)] == row.without(*missing)
-            assert REQUIREMENTS.is_pending(command) == (row.always or count == len(row.touched))
+            assert [need.text for need in REQUIREMENTS.permissions(command)] == row.without(*missing)
+            assert is_pending(REQUIREMENTS, command) == (row.always or count == len(row.touched))
 
 
 def test_what_is_always_asked_about():
     """Where fields that may be missing are not, nothing else has to be asked."""
-    pending = [row for row in PROMISED if REQUIREMENTS.is_pending(Command(row.code, ext=dict(row.ext)))]
+    pending = [row for row in PROMISED if is_pending(REQUIREMENTS, Command(row.code, ext=dict(row.ext)))]
 
     assert pending == [row for row in PROMISED if row.always]
 
@@ -268,7 +269,7 @@ def test_a_field_that_narrows_may_be_missing_but_not_blank(row):
     """White space is a name to some handlers and none to others."""
     for field in row.narrowing:
         assert needs(row, **{field: ""}) == row.without(field)
-        with pytest.raises(NeedUnclear, match=f"the field `{field}`"):
+        with pytest.raises(PermissionsUnclear, match=f"the field `{field}`"):
             needs(row, **{field: " "})
 
 
@@ -278,11 +279,11 @@ def test_a_retry_topic_is_used_by_its_own_group_only(row):
     for field in {"topic", "topicList"} & row.ext.keys():
         assert needs(row, **{field: "%RETRY%g"}) == row.without(field)
         for foreign in ("%RETRY%h", "%RETRY%", "%RETRY%gg"):
-            with pytest.raises(NeedUnclear) as refused:
+            with pytest.raises(PermissionsUnclear) as refused:
                 needs(row, **{field: foreign})
             assert refused.value.reason == "foreign-retry-topic"
     if "topicList" in row.ext:
-        with pytest.raises(NeedUnclear, match="not the retry topic"):
+        with pytest.raises(PermissionsUnclear, match="not the retry topic"):
             needs(row, topicList="u;%RETRY%h")
 
 
@@ -309,7 +310,9 @@ def test_topics_that_are_used_as_a_group_are_its_own():
 def test_a_group_is_not_named_by_its_topics(row, name):
     """What is refused is told where it stands."""
     for field in row.groups:
-        with pytest.raises(NeedUnclear, match=f"`{name}` in the field `{field}` is the name of a topic") as refused:
+        with pytest.raises(
+            PermissionsUnclear, match=f"`{name}` in the field `{field}` is the name of a topic"
+        ) as refused:
             needs(row, **{field: name})
         assert refused.value.reason == "topic-for-group"
 
@@ -328,12 +331,12 @@ def test_the_end_of_a_transaction_may_name_the_store_of_half_messages(topic):
     """A client that answers a check of an Apache broker echoes it; the half message that is found decides."""
     command = Command(37, ext={"topic": topic})
 
-    assert REQUIREMENTS.needs(command) == ()
-    assert REQUIREMENTS.is_pending(command)
+    assert REQUIREMENTS.permissions(command) == ()
+    assert is_pending(REQUIREMENTS, command)
 
 
 def unregister(**ext):
-    return [need.text for need in REQUIREMENTS.needs(Command(35, ext=ext))]
+    return [need.text for need in REQUIREMENTS.permissions(Command(35, ext=ext))]
 
 
 def test_unregistering_needs_the_consumer_group_if_it_names_one():
@@ -343,17 +346,17 @@ def test_unregistering_needs_the_consumer_group_if_it_names_one():
     for absent in ({}, {"consumerGroup": ""}, {"consumerGroup": " "}):
         assert unregister(clientID="c", producerGroup="p", **absent) == []
         for none in ({}, {"producerGroup": ""}, {"producerGroup": " "}):
-            with pytest.raises(NeedUnclear, match="both `consumerGroup` and `producerGroup`") as refused:
+            with pytest.raises(PermissionsUnclear, match="both `consumerGroup` and `producerGroup`") as refused:
                 unregister(clientID="c", **absent, **none)
             assert refused.value.reason == "missing-field"
     for nobody in ({}, {"clientID": ""}, {"clientID": " "}):
-        with pytest.raises(NeedUnclear, match="the client id is missing: the field `clientID`"):
+        with pytest.raises(PermissionsUnclear, match="the client id is missing: the field `clientID`"):
             unregister(consumerGroup="g", producerGroup="p", **nobody)
-    with pytest.raises(NeedUnclear, match="in the field `consumerGroup` is the name of a topic"):
+    with pytest.raises(PermissionsUnclear, match="in the field `consumerGroup` is the name of a topic"):
         unregister(clientID="c", consumerGroup="%RETRY%g")
-    assert REQUIREMENTS.is_pending(Command(35, ext={"clientID": "c", "consumerGroup": "g"}))
+    assert is_pending(REQUIREMENTS, Command(35, ext={"clientID": "c", "consumerGroup": "g"}))
 
 
 def test_of_the_requests_with_bodies_these_are_asked_about_when_they_are_served():
     """One acts for client ids, three create or change."""
-    assert {code for code in IN_BODIES if REQUIREMENTS.is_pending(Command(code))} == {18, 200, 225, 200071}
+    assert {code for code in IN_BODIES if is_pending(REQUIREMENTS, Command(code))} == {18, 200, 225, 200071}

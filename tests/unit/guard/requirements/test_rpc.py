@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.guard.errors import NeedUnclear
+from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
 from tests.unit.guard.requirements.shape import Message
 
@@ -54,7 +54,7 @@ def test_a_call_needs_what_is_promised(rpc, message, promised):
             if (rpc, part) in OPTIONAL:
                 assert rpc_needs(rpc, Message(message_without)) == ()
                 continue
-            with pytest.raises(NeedUnclear) as refused:
+            with pytest.raises(PermissionsUnclear) as refused:
                 rpc_needs(rpc, Message(message_without))
             assert refused.value.reason == "missing-field"
 
@@ -66,7 +66,7 @@ def test_a_group_is_not_named_by_its_topics(rpc, message):
     """What is refused is told where it stands."""
     named = json.loads(json.dumps(message).replace('"g"', '"%RETRY%g"'))
 
-    with pytest.raises(NeedUnclear, match="`%RETRY%g` in the field `group` is the name of a topic") as refused:
+    with pytest.raises(PermissionsUnclear, match="`%RETRY%g` in the field `group` is the name of a topic") as refused:
         rpc_needs(rpc, Message(named))
     assert refused.value.reason == "topic-for-group"
 
@@ -94,7 +94,7 @@ def test_hg3_only_a_producer_names_no_group():
     """A heartbeat without a group is a producer's, or refused."""
     assert rpc_needs("Heartbeat", Message({"clientType": 1})) == ()
     for kind in (0, 2, 5, 6):
-        with pytest.raises(NeedUnclear):
+        with pytest.raises(PermissionsUnclear):
             rpc_needs("Heartbeat", Message({"clientType": kind}))
 
 
@@ -124,7 +124,7 @@ def test_a_retry_topic_belongs_to_its_group():
     foreign = {"group": {"name": "mine"}, "messageQueue": {"topic": {"name": "%RETRY%victim"}}}
     own = {"group": {"name": "mine"}, "topic": {"name": "%RETRY%mine+t"}}
 
-    with pytest.raises(NeedUnclear, match="not the retry topic"):
+    with pytest.raises(PermissionsUnclear, match="not the retry topic"):
         rpc_needs("ReceiveMessage", Message(foreign))
     assert told(rpc_needs("AckMessage", Message(own))) == [("Group", "mine", ("Sub",)), ("Topic", "t", ("Sub",))]
 
@@ -158,7 +158,7 @@ def test_settings_need_what_they_publish_and_subscribe():
     assert told(rpc_needs("Telemetry", Message(publishing))) == [("Topic", "t", ("Pub",)), ("Topic", "u", ("Pub",))]
     assert told(rpc_needs("Telemetry", Message(subscription))) == [("Group", "g", ("Sub",)), ("Topic", "t", ("Sub",))]
     for refused in ({"settings": {}}, foreign, {"settings": {"publishing": {"topics": [{}]}}}):
-        with pytest.raises(NeedUnclear):
+        with pytest.raises(PermissionsUnclear):
             rpc_needs("Telemetry", Message(refused))
 
 
@@ -166,7 +166,7 @@ def test_settings_need_what_they_publish_and_subscribe():
 def test_calls_on_a_topic_need_pub(rpc):
     """And a topic."""
     assert told(rpc_needs(rpc, Message({"topic": {"name": "t"}}))) == [("Topic", "t", ("Pub",))]
-    with pytest.raises(NeedUnclear, match=r"topic is null\."):
+    with pytest.raises(PermissionsUnclear, match=r"topic is null\."):
         rpc_needs(rpc, Message({}))
 
 
@@ -183,13 +183,13 @@ def test_the_end_of_a_client_needs_its_group_if_there_is_one():
 
 def test_a_send_of_nothing_is_refused():
     """No message, no topic."""
-    with pytest.raises(NeedUnclear, match=r"message is null\."):
+    with pytest.raises(PermissionsUnclear, match=r"message is null\."):
         rpc_needs("SendMessage", Message({"messages": []}))
-    with pytest.raises(NeedUnclear, match=r"messageQueue is null\."):
+    with pytest.raises(PermissionsUnclear, match=r"messageQueue is null\."):
         rpc_needs("ReceiveMessage", Message({"group": {"name": "g"}}))
 
 
 def test_an_unknown_call_is_refused():
     """An RPC without a row is refused."""
-    with pytest.raises(NeedUnclear, match="only a Super user"):
+    with pytest.raises(PermissionsUnclear, match="only a Super user"):
         rpc_needs("Surprise", Message({}))

@@ -9,9 +9,8 @@ Rule 4: topics that hold messages of all other topics are read by Super users on
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.context import RequiredPermission
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.row import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions
+from mqguard.guard.errors import DenialReason, PermissionsUnclear
+from mqguard.guard.permissions import PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET, Actions, RequiredPermission
 from mqguard.model.names import ALL_MESSAGES, RETRY_PREFIX, owner_of
 from mqguard.model.text import is_blank
 
@@ -23,21 +22,23 @@ LONGEST_NAME = 512
 _ON_GROUP = {PUB: SUB, PUB_SUB: SUB, PUB_SUB_GET: SUB_GET}
 
 
-def missing(field: str, what: str) -> NeedUnclear:
+def missing(field: str, what: str) -> PermissionsUnclear:
     """The refusal of a request that leaves out a name."""
-    return NeedUnclear("missing-field", f"the {what} is missing: the field `{field}` is absent or empty")
+    return PermissionsUnclear(
+        DenialReason.MISSING_FIELD, f"the {what} is missing: the field `{field}` is absent or empty"
+    )
 
 
-def too_many(most: int, what: str) -> NeedUnclear:
+def too_many(most: int, what: str) -> PermissionsUnclear:
     """Return the refusal of a request that names more than one request may."""
-    return NeedUnclear("too-many-resources", f"one request has at most {most} {what}: split it")
+    return PermissionsUnclear(DenialReason.TOO_MANY_RESOURCES, f"one request has at most {most} {what}: split it")
 
 
 def require_name(name: str | None, field: str, what: str) -> str:
     """The name that a request must give.
 
     Raises:
-        NeedUnclear: It is absent or blank: it would name nothing, and must not skip its check.
+        PermissionsUnclear: It is absent or blank: it would name nothing, and must not skip its check.
     """
     if name is None or is_blank(name):
         raise missing(field, what)
@@ -58,10 +59,10 @@ def check_length(name: str) -> str:
     """The name, if it is no longer than any that could be meant.
 
     Raises:
-        NeedUnclear: It is; what a peer makes up must not fill answers and logs.
+        PermissionsUnclear: It is; what a peer makes up must not fill answers and logs.
     """
     if len(name) > LONGEST_NAME:
-        raise NeedUnclear("long-name", f"a name of {len(name)} characters names nothing")
+        raise PermissionsUnclear(DenialReason.LONG_NAME, f"a name of {len(name)} characters names nothing")
     return name
 
 
@@ -69,18 +70,18 @@ def topic_need(topic: str, actions: Actions) -> RequiredPermission:
     """What is needed to do that to a topic, or to what the topic belongs to.
 
     Raises:
-        NeedUnclear: A retry, dead-letter or lite topic of nobody, or a topic that only Super users read.
+        PermissionsUnclear: A retry, dead-letter or lite topic of nobody, or a topic that only Super users read.
     """
     if check_length(topic)[0] == "%":
         owner = owner_of(topic)
         if owner is not None:
             if is_blank(owner):
-                raise NeedUnclear("ownerless-topic", f"the topic `{topic}` belongs to no group")
+                raise PermissionsUnclear(DenialReason.OWNERLESS_TOPIC, f"the topic `{topic}` belongs to no group")
             return RequiredPermission(ResourceType.GROUP, owner, _ON_GROUP.get(actions, actions))
         if topic.startswith(LITE_PREFIX):
             return topic_need(_parent_of(topic), actions)
     elif topic in ALL_MESSAGES and Action.SUB in actions:
-        raise NeedUnclear("super-only", f"only a Super user may read the topic `{topic}`")
+        raise PermissionsUnclear(DenialReason.SUPER_ONLY, f"only a Super user may read the topic `{topic}`")
     return RequiredPermission(ResourceType.TOPIC, topic, actions)
 
 
@@ -88,10 +89,12 @@ def group_need(group: str, actions: Actions, field: str = "group") -> RequiredPe
     """What is needed to do that to a group.
 
     Raises:
-        NeedUnclear: The name is that of a retry or dead-letter topic.
+        PermissionsUnclear: The name is that of a retry or dead-letter topic.
     """
     if check_length(group)[0] == "%" and owner_of(group) is not None:
-        raise NeedUnclear("topic-for-group", f"`{group}` in the field `{field}` is the name of a topic, not of a group")
+        raise PermissionsUnclear(
+            DenialReason.TOPIC_FOR_GROUP, f"`{group}` in the field `{field}` is the name of a topic, not of a group"
+        )
     return RequiredPermission(ResourceType.GROUP, group, actions)
 
 
@@ -108,7 +111,7 @@ def consumed(
         field: Where the group stands, for refusals.
 
     Raises:
-        NeedUnclear: The topic is the retry topic of another group; or the group is named by one of its topics.
+        PermissionsUnclear: The topic is the retry topic of another group; or the group is named by one of its topics.
     """
     owner = group_need(group, on_group, field)
     if check_length(topic).startswith(RETRY_PREFIX):
@@ -136,20 +139,22 @@ def popped(
     return consumed(topic, group, on_topic, on_group, field)
 
 
-def foreign_retry_topic(topic: str, group: str) -> NeedUnclear:
+def foreign_retry_topic(topic: str, group: str) -> PermissionsUnclear:
     """The refusal of a retry topic that is another group's."""
-    return NeedUnclear("foreign-retry-topic", f"the topic `{topic}` is not the retry topic of the group `{group}`")
+    return PermissionsUnclear(
+        DenialReason.FOREIGN_RETRY_TOPIC, f"the topic `{topic}` is not the retry topic of the group `{group}`"
+    )
 
 
 def _named(topic: str, start: int) -> str:
     name = topic[start:]
     if is_blank(name):
-        raise NeedUnclear("ownerless-topic", f"the retry topic `{topic}` names no topic")
+        raise PermissionsUnclear(DenialReason.OWNERLESS_TOPIC, f"the retry topic `{topic}` names no topic")
     return name
 
 
 def _parent_of(topic: str) -> str:
     parent, mark, lite = topic.removeprefix(LITE_PREFIX).partition("$")
     if not mark or is_blank(parent) or is_blank(lite):
-        raise NeedUnclear("ownerless-topic", f"the lite topic `{topic}` belongs to no parent topic")
+        raise PermissionsUnclear(DenialReason.OWNERLESS_TOPIC, f"the lite topic `{topic}` belongs to no parent topic")
     return parent

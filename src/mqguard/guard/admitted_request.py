@@ -1,6 +1,5 @@
-"""What the guard knows about a request that it has let in."""
+"""An admitted request: its sender, and the decisions about objects that it reaches beyond those it names."""
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -10,45 +9,9 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import User
 from mqguard.guard.errors import RequestSuspended
+from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
+from mqguard.guard.request_context import Operation
 from mqguard.model.peer import Peer
-
-
-class RequiredPermission(msgspec.Struct, frozen=True, gc=False):
-    """One resource that a request touches, and what it would do to it.
-
-    Attributes:
-        type: The kind of the resource.
-        name: Its name, as a literal; policies do the matching.
-        actions: What would be done; any one of them suffices.
-    """
-
-    type: ResourceType
-    name: str
-    actions: frozenset[Action]
-
-    @property
-    def key(self) -> str:
-        """The resource as policies write it."""
-        return f"{self.type.value}:{self.name}"
-
-    @property
-    def text(self) -> str:
-        """What is needed, in words: `Sub or Get on Topic:orders`."""
-        return f"{' or '.join(action_names(self))} on {self.key}"
-
-
-RequiredPermissions = tuple[RequiredPermission, ...]
-
-NeedsFound = RequiredPermissions | Iterator[RequiredPermission]
-"""All needs of a request at once, or one after the other for a request whose body names them."""
-
-_ORDER = {action: place for place, action in enumerate(Action)}
-
-
-def action_names(need: RequiredPermission) -> list[str]:
-    """The actions of a need, in the order in which they are always named."""
-    return [action.value for action in sorted(need.actions, key=_ORDER.__getitem__)]
-
 
 BY_SIGNATURE = "signature"
 BY_CLAIM = "claim"
@@ -114,8 +77,8 @@ class AdmittedRequest(msgspec.Struct):
     Attributes:
         identity: Who sent it; None is nobody in particular (authentication is off, or this code is excused from it).
         peer: Where from.
-        code: The request code.
-        needs: What was checked, empty if nothing had to be.
+        operation: The kind of request.
+        permissions: The permissions that were checked, empty if none had to be.
         pending: Whether the handler has yet to ask about what is touched. An answer of success must not leave before.
         judge: Who decides.
         held: Rights of the sender when the request began to wait; None if the sender has none.
@@ -123,8 +86,8 @@ class AdmittedRequest(msgspec.Struct):
 
     identity: Identity | None
     peer: Peer
-    code: int
-    needs: RequiredPermissions
+    operation: Operation
+    permissions: RequiredPermissions
     pending: bool
     judge: ObjectAuthorizer
     held: Rights | None = None
@@ -194,7 +157,7 @@ class AdmittedRequest(msgspec.Struct):
             return (
                 _user(judge.sender(self)) is _user(self.held)
                 and judge.admits(self)
-                and all(judge.allows(self, need) for need in self.needs)
+                and all(judge.allows(self, need) for need in self.permissions)
             )
         except RequestSuspended:
             return False

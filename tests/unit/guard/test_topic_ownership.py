@@ -4,9 +4,9 @@ import pytest
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.errors import NeedUnclear
-from mqguard.guard.requirements.row import CREATE, DELETE, GET, PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET
-from mqguard.guard.requirements.topic_ownership import LONGEST_NAME, consumed, group_need, popped, topic_need
+from mqguard.guard.errors import PermissionsUnclear
+from mqguard.guard.permissions import CREATE, DELETE, GET, PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET
+from mqguard.guard.topic_ownership import LONGEST_NAME, consumed, group_need, popped, topic_need
 
 
 def told(*needs):
@@ -26,7 +26,7 @@ def test_retry_and_dead_letter_topics_stand_for_their_group(prefix, asked, on_gr
 @pytest.mark.parametrize("topic", ["%RETRY%", "%DLQ%", "%RETRY%  ", "%LMQ%$", "%LMQ%$p", "%LMQ%$p$", "%LMQ%$$l"])
 def test_a_topic_of_nobody_is_refused(topic):
     """A prefix without an owner names nothing."""
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(PermissionsUnclear) as refused:
         topic_need(topic, PUB)
 
     assert refused.value.reason == "ownerless-topic"
@@ -47,7 +47,7 @@ def test_a_lite_topic_stands_for_its_parent_and_what_that_belongs_to():
 @pytest.mark.parametrize("group", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_is_not_named_by_its_topics(group):
     """The name of a retry topic is no group: what is checked must be what the handler uses."""
-    with pytest.raises(NeedUnclear, match="in the field `group`") as refused:
+    with pytest.raises(PermissionsUnclear, match="in the field `group`") as refused:
         group_need(group, SUB)
 
     assert refused.value.reason == "topic-for-group"
@@ -62,9 +62,9 @@ def test_other_percent_signs_mean_nothing_in_groups_either(group):
 def test_the_field_of_the_group_is_told(use):
     """Most requests name it `consumerGroup`."""
     for topic in ("t", "%RETRY%%DLQ%g_t"):
-        with pytest.raises(NeedUnclear, match="in the field `consumerGroup`"):
+        with pytest.raises(PermissionsUnclear, match="in the field `consumerGroup`"):
             use(topic, "%DLQ%g", SUB, SUB)
-        with pytest.raises(NeedUnclear, match="in the field `c`"):
+        with pytest.raises(PermissionsUnclear, match="in the field `c`"):
             use(topic, "%DLQ%g", SUB, SUB, "c")
 
 
@@ -89,7 +89,7 @@ def test_ones_own_pop_retry_topic_needs_group_and_topic():
 @pytest.mark.parametrize("topic", ["%RETRY%h", "%RETRY%gg", "%RETRY%g_t", "%RETRY%", "%RETRY%h+t", "%RETRY%g-t"])
 def test_a_foreign_retry_topic_is_refused(topic):
     """Whatever begins with `%RETRY%` and is not this group's own; `%RETRY%g_t` may be that of a group `g_t`."""
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(PermissionsUnclear) as refused:
         consumed(topic, "g", SUB, SUB)
 
     assert refused.value.reason == "foreign-retry-topic"
@@ -98,7 +98,7 @@ def test_a_foreign_retry_topic_is_refused(topic):
 @pytest.mark.parametrize("topic", ["%RETRY%g+", "%RETRY%g+ "])
 def test_a_pop_retry_topic_of_no_topic_is_refused(topic):
     """The topic part must be there."""
-    with pytest.raises(NeedUnclear):
+    with pytest.raises(PermissionsUnclear):
         consumed(topic, "g", SUB, SUB)
 
 
@@ -123,7 +123,7 @@ def test_positions_of_a_store_of_all_messages_may_be_asked(topic):
     """Only reading it is for Super users; its positions say nothing of anybody's messages."""
     assert told(topic_need(topic, frozenset({Action.GET}))) == [(ResourceType.TOPIC, topic, GET)]
     for reading in (SUB, SUB_GET, PUB_SUB_GET):
-        with pytest.raises(NeedUnclear, match=f"only a Super user may read the topic `{topic}`") as refused:
+        with pytest.raises(PermissionsUnclear, match=f"only a Super user may read the topic `{topic}`") as refused:
             topic_need(topic, reading)
         assert refused.value.reason == "super-only"
 
@@ -144,7 +144,7 @@ LONG = "t" * (LONGEST_NAME + 1)
 )
 def test_a_name_that_nothing_has_is_refused_without_repeating_it(ask):
     """What a peer makes up must not fill answers and logs."""
-    with pytest.raises(NeedUnclear) as refused:
+    with pytest.raises(PermissionsUnclear) as refused:
         ask()
 
     assert refused.value.reason == "long-name"
