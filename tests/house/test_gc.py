@@ -13,18 +13,20 @@ import mqguard
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import Source
 from mqguard.auth.user import Subject
+from mqguard.guard.requirements.evaluation import RemotingOperation
 from mqguard.model.peer import Channel
 
 LEAVES = (str, int, float, bool, bytes, bytearray, type(None))
 CONTAINERS = (tuple, list, dict, frozenset, set, Sequence, Mapping)
 REASONS = {
     Channel: "holds the state of one guard: users, cached authentications, and numbers",
+    RemotingOperation: "made once for each request code; the functions of its row hold no request",
     Rights: "a user's record and its compiled policies, which hold no request",
     Source: "an address range, as text and numbers",
     Subject: "two texts",
 }
 DECODED = {
-    "mqguard.guard.audit_log_reader._Need": "a line of the audit log",
+    "mqguard.guard.audit_log_reader._Permission": "a line of the audit log",
     "mqguard.remoting.bodies.groups.GroupConfigBody": "the body of a request",
 }
 """Structs with values that are decoded from JSON, which has no cycles."""

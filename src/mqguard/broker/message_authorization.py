@@ -27,8 +27,8 @@ def require_message(access: AdmittedRequest, data: bytes, action: Action) -> Rec
     try:
         _require(access, message, action)
     except Refused as exc:
-        message = f"User:{access.user} has no permission on the message at this position. [decision {exc.decision_id}]"
-        raise Refused(exc.reason, message, exc.decision_id) from None
+        remark = f"User:{access.user} has no permission on the message at this position. [decision {exc.decision_id}]"
+        raise Refused(exc.reason, remark, exc.decision_id) from None
     return message
 
 

@@ -51,7 +51,7 @@ AUTHENTICATION_WHITELIST = Option(
     "authenticationWhitelist",
     option.REQUESTS,
     frozenset(),
-    "Request codes that need no signature.",
+    "Requests that need no signature, by code (`105`) or name (`GET_ROUTEINFO_BY_TOPIC`).",
     "auth",
     says_default="none",
 )
@@ -121,7 +121,7 @@ AUTHORIZATION_WHITELIST = Option(
     "authorizationWhitelist",
     option.REQUESTS,
     frozenset(),
-    "Request codes that need no policy.",
+    "Requests that need no policy, by code (`105`) or name (`GET_ROUTEINFO_BY_TOPIC`).",
     "auth",
     says_default="none",
 )

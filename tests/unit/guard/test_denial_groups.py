@@ -232,21 +232,21 @@ def test_a_clock_that_goes_back_takes_no_budget():
     assert [groups.spend("a", now) for now in (NOW, NOW - 3_600_000, NOW - 3_600_000)] == [True, True, False]
 
 
-def test_the_page_tells_the_limits():
+def test_the_page_has_the_limits():
     page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text().replace("\n", " ")
     for told in (
-        f"Each user may cause {USERS.burst} lines at once and {USERS.per_minute} a minute in the long run",
+        f"Each user can cause {USERS.burst} lines at once and {USERS.per_minute} a minute in the long run",
         f"all users together {USERS.burst_of_all:,} and {USERS.per_minute_of_all}",
         (
-            f"it is {ADDRESSES.burst} and {ADDRESSES.per_minute}, together {ADDRESSES.burst_of_all:,} "
+            f"limits are {ADDRESSES.burst} and {ADDRESSES.per_minute}, together {ADDRESSES.burst_of_all:,} "
             f"and {ADDRESSES.per_minute_of_all}"
         ),
         f"after {FIRST_INTERVAL_MS // 1000} seconds, then at intervals that double up to {MAX_INTERVAL_MS // 60_000} minutes",
-        f"hold {MAX_LISTED} entries at most",
-        f"cut after {audit.MAX_NAME} characters, and a record names {audit.MAX_PERMISSIONS} resources",
+        f"have {MAX_LISTED} elements at most",
+        f"cut after {audit.MAX_NAME} characters. A record has at most {audit.MAX_PERMISSIONS} resources",
         f"with {audit.MAX_NAMES:,} characters together",
-        f"At most {audit.MAX_DETAILS} details of {audit.MAX_DETAIL:,} characters, and {audit.MAX_ALL_DETAILS:,} characters",
+        f"at most {audit.MAX_DETAILS} details of {audit.MAX_DETAIL:,} characters, and {audit.MAX_ALL_DETAILS:,} characters",
         f"{audit_writer.QUEUE_LIMIT:,} records or {audit_writer.MAX_BYTES >> 20} MB of lines may wait",
-        f"have {audit_writer.RESERVED:,} places and {audit_writer.MAX_BYTES >> 21} MB more",
+        f"have {audit_writer.RESERVED:,} places and {audit_writer.MAX_BYTES >> 21} MB in addition",
     ):
         assert told in page, told
