@@ -95,7 +95,7 @@ class BrokerPorts:
     metrics: Callable[[], Mapping[str, str]] = dict
 
 
-class Broker:
+class BrokerServer:
     """Broker without sockets and messages.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
 from mqguard.auth.sealing import SealingKey
-from mqguard.broker.server import Broker, BrokerPorts
+from mqguard.broker.server import BrokerPorts, BrokerServer
 from mqguard.broker.settings import ExposedConfiguration
 from mqguard.config import access_options, loader, server_options
 from mqguard.config.loader import Configuration
@@ -97,7 +97,7 @@ class Components:
             opened.callback(self._engine.group_commit.commit)
             routes = RouteTable()
             exposed = {option.name: config.text(option) for option in loader.OPTIONS}
-            self._broker = Broker(
+            self._broker = BrokerServer(
                 self._engine,
                 settings.broker_settings(config),
                 BrokerPorts(

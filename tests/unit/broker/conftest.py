@@ -13,7 +13,7 @@ from mqguard.auth.sealing import SealingKey
 from mqguard.auth.source import Source
 from mqguard.auth.user import Secret, Subject, UserType
 from mqguard.broker.processors import pull, send
-from mqguard.broker.server import Broker, BrokerPorts
+from mqguard.broker.server import BrokerPorts, BrokerServer
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.engine.engine import Engine
@@ -68,7 +68,7 @@ class House:
         self.configuration = ExposedConfiguration(
             {"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS
         )
-        self.broker = Broker(
+        self.broker = BrokerServer(
             self.engine,
             BrokerSettings(anonymous_administers=not auth, **settings),
             BrokerPorts(

@@ -90,7 +90,7 @@ def test_a_copy_of_too_many_positions_is_refused(big, monkeypatch):
     answer = big.call(314, {"srcGroup": "g", "destGroup": "h"})
 
     assert answer.code == ResponseCode.INVALID_PARAMETER
-    assert "has 300 positions in 1 topics, and one request copies at most 299" in answer.remark
+    assert "has 300 offsets in 1 topics, and one request copies at most 299" in answer.remark
     assert big.engine.offsets.of("h", "big") == {}
     monkeypatch.undo()
     assert big.call(314, {"srcGroup": "g", "destGroup": "h"}).code == 0

@@ -27,14 +27,14 @@ from mqguard.remoting.headers.topics import ConsumerStatusHeader
 
 
 class ClientCommandProcessor:
-    """Asks consumers on behalf of administrators.
+    """Handlers that send requests of administrators on to consumers.
 
     Args:
-        engine: The messages.
-        clients: Finds the consumer's connection.
-        questions: Open requests of ours to clients.
+        engine: Engine, which has the messages.
+        clients: The connected consumers.
+        client_calls: Open calls to clients.
         settings: See `BrokerSettings`.
-        clock: Tells when a consumer is late.
+        clock: Clock for timeouts.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ClientCommandProcessor:
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.GET_CONSUMER_RUNNING_INFO: self.running_info,
             RequestCode.CONSUME_MESSAGE_DIRECTLY: self.consume_directly,
@@ -56,42 +56,43 @@ class ClientCommandProcessor:
         }
 
     def running_info(self, request: Request) -> None:
-        """What a consumer is doing (307)."""
+        """Return the running info of a consumer (307)."""
         header = read(request.command.ext, RunningInfoHeader)
-        self._pass_on(request, header.consumer_group, header.client_id, header, b"")
+        self._send_on(request, header.consumer_group, header.client_id, header, b"")
 
     def consume_directly(self, request: Request) -> None:
-        """Have a consumer take one stored message now (309)."""
+        """Have a consumer process one stored message now (309)."""
         header = read(request.command.ext, ConsumeDirectlyHeader)
         place = parse_offset_id(header.msg_id or "")
         if place is None:
             raise RequestRefused(
-                ResponseCode.INVALID_PARAMETER, f"msgId `{header.msg_id or ''}` is not an offset message id"
+                ResponseCode.INVALID_PARAMETER,
+                f"`{header.msg_id or ''}` is not a valid `msgId`: use the 32 or 56 hexadecimal digits of an offset id",
             )
         data = self._engine.record_at(place.physical_offset)
         if data is None:
             raise NoSuchMessage(f"can not find message by the offset, {place.physical_offset}")
         message = require_message(request.access, data, Action.SUB)
         header.broker_name = self._broker
-        self._pass_on(request, header.consumer_group, header.client_id or "", header, data, topics_of(message))
+        self._send_on(request, header.consumer_group, header.client_id or "", header, data, topics_of(message))
 
     def status(self, request: Request) -> None:
-        """Where the clients of a group stand in a topic, by their own word (223)."""
+        """Return the offsets of a group's clients in a topic, as the clients report them (223)."""
         header = read(request.command.ext, ConsumerStatusHeader)
         group = self._clients.group(header.group)
-        asked = [
+        consumers = [
             member.client
             for member in (group.members.values() if group else ())
             if not header.client_addr or header.client_addr == member.client.client_id
         ]
-        if not asked:
+        if not consumers:
             raise RequestRefused(
                 ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
             )
-        gathering = _Gathering(request.without_body(), len(asked))
+        answers = _CollectedAnswers(request.without_body(), len(consumers))
         deadline = self._clock.now_ms() + self._timeout_ms
-        for client in asked:
-            take = gathering.taker(client)
+        for client in consumers:
+            take = answers.receiver(client)
             if not self._client_calls.call(
                 client.peer.channel,
                 RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
@@ -103,7 +104,7 @@ class ClientCommandProcessor:
             ):
                 take(None)
 
-    def _pass_on(
+    def _send_on(
         self, request: Request, group: str, client_id: str, header: Header, body: bytes, topics: tuple[str, ...] = ()
     ) -> None:
         found = self._clients.group(group)
@@ -113,26 +114,29 @@ class ClientCommandProcessor:
         if not client.may_consume(group, topics, otherwise=False):
             raise RequestRefused(
                 ResponseCode.NO_PERMISSION,
-                f"the user of the consumer <{group}> <{client_id}> has no permission to consume that as this group",
+                f"the user of the consumer <{group}> <{client_id}> has no permission to consume this as the group",
             )
-        waits = request.without_body()
-        asked = self._client_calls.call(
+        waiting = request.without_body()
+        is_sent = self._client_calls.call(
             client.peer.channel,
             request.command.code,
             write(header),
             body,
             self._clock.now_ms() + self._timeout_ms,
-            lambda answer: _pass_back(waits, answer, f"consumer <{group}> <{client_id}> Timeout"),
+            lambda answer: _return_answer(waiting, answer, f"consumer <{group}> <{client_id}> Timeout"),
             request.access.owner,
         )
-        if not asked:
-            raise RequestRefused(ResponseCode.SYSTEM_ERROR, f"The Consumer <{group}> <{client_id}> takes no requests")
+        if not is_sent:
+            raise RequestRefused(
+                ResponseCode.SYSTEM_ERROR,
+                f"The Consumer <{group}> <{client_id}> has too many open requests: try again later",
+            )
 
 
-RIGHTS_CHANGED = "the rights of the sender changed while the consumer was asked; ask again"
+RIGHTS_CHANGED = "the rights of the sender changed while the consumer was asked: send the request again"
 
 
-def _pass_back(request: Request, answer: Command | None, late: str) -> None:
+def _return_answer(request: Request, answer: Command | None, late: str) -> None:
     if not request.access.still_allowed():
         request.respond(Reply(ResponseCode.NO_PERMISSION, remark=RIGHTS_CHANGED))
     elif answer is None:
@@ -141,16 +145,16 @@ def _pass_back(request: Request, answer: Command | None, late: str) -> None:
         request.respond(Reply(answer.code, answer.ext or None, answer.body, answer.remark))
 
 
-class _Gathering:
-    """Collects the answers of several clients into one."""
+class _CollectedAnswers:
+    """Answers of several clients, which become one answer."""
 
     def __init__(self, request: Request, missing: int) -> None:
         self._request = request
         self._missing = missing
         self._found: dict[str, dict[MessageQueue, int]] = {}
 
-    def taker(self, client: ConnectedClient) -> Callable[[Command | None], None]:
-        """What takes the answer of one client."""
+    def receiver(self, client: ConnectedClient) -> Callable[[Command | None], None]:
+        """Return the receiver of one client's answer."""
         return lambda answer: self._take(client.client_id, answer)
 
     def _take(self, client_id: str, answer: Command | None) -> None:

@@ -33,17 +33,17 @@ from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.groups import ConsumerGroupHeader, ProducerGroupHeader, UnregisterClientHeader
 
 MAX_GROUPS = 1_000
-"""Most groups of one connection: a process has a handful, and each costs memory here."""
+"""Maximum groups of one connection. Each takes memory, and usual processes have a few."""
 MAX_TOPICS = 1_000
-"""Most topics that a group subscribes to."""
+"""Maximum topics to which a group subscribes."""
 MAX_ALL_FILTERS_CHARS = 256 * 1024
-"""Longest filters of a heartbeat, all together: they are kept while the client lives."""
+"""Maximum characters of all filters of a heartbeat. They are kept while the client is connected."""
 MAX_DISTINCT_FILTERS_CHARS = 32 * 1024
-"""Maximum characters of the different filters of a heartbeat: each costs some 30 bytes, and 0.3 us to hash."""
+"""Maximum characters of the distinct filters of a heartbeat. Each takes some 30 bytes, and 0.3 us to hash."""
 MAX_NEW_GROUPS = 32
-"""Maximum groups that one heartbeat creates: each is several writes. The next heartbeat, or a pull, creates more."""
+"""Maximum groups that one heartbeat creates, with several writes each. The next heartbeat, or a pull, creates more."""
 MAX_NAME_CHARS = 255
-"""Longest name in what clients say of themselves: it is remembered, and some of it takes no right to say."""
+"""Maximum characters of names in a heartbeat. They are kept, and some need no permission."""
 
 Filter = tuple[frozenset[str], frozenset[int]]
 """The tags of a filter, and their hash codes."""
@@ -51,15 +51,15 @@ _NO_FILTER: Filter = (frozenset(), frozenset())
 
 
 class ClientProcessor:
-    """Keeps the books of clients.
+    """Handlers for heartbeats, group membership and queue locks.
 
     Args:
         engine: Groups and their retry topics.
-        clients: The live clients.
-        locks: Which client consumes which queue in order.
-        notices: Collects whom to tell of changes.
-        settings: Name this broker.
-        clock: Tells the time.
+        clients: The connected clients.
+        locks: Locks of clients on queues that they consume in order.
+        notices: Pending notifications of group members.
+        settings: Settings with the name of this broker.
+        clock: Clock.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ClientProcessor:
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.HEART_BEAT: self.heartbeat,
             RequestCode.UNREGISTER_CLIENT: self.unregister,
@@ -90,7 +90,7 @@ class ClientProcessor:
         }
 
     def heartbeat(self, request: Request) -> Reply:
-        """A client says what it produces and consumes (34)."""
+        """Store what a client produces and consumes (34)."""
         command, link = request.command, request.link
         beat = decode(command.body, HeartbeatData)
         _require_short(beat)
@@ -105,7 +105,7 @@ class ClientProcessor:
         if not self._clients.has_room(client, consuming, producing):
             raise RequestRefused(
                 ResponseCode.SYSTEM_BUSY,
-                "too many groups, topics and filters of this user are remembered: stop some of its clients",
+                "the clients of this user have too many groups, topics and filters together: stop some of them",
             )
         new = 0
         for one in consuming:
@@ -119,7 +119,7 @@ class ClientProcessor:
         return Reply(stored=True)
 
     def unregister(self, request: Request) -> Reply:
-        """A client leaves one of its groups (35)."""
+        """Remove a client from a group (35)."""
         header = read(request.command.ext, UnregisterClientHeader)
         channel = request.link.peer.channel
         for user in self._clients.users_on(channel, header.client_id):
@@ -132,7 +132,7 @@ class ClientProcessor:
         return Reply()
 
     def consumers(self, request: Request) -> Reply:
-        """The client ids of a consumer group (38)."""
+        """Return the client ids of a consumer group (38)."""
         header = read(request.command.ext, ConsumerGroupHeader)
         group = self._clients.group(header.consumer_group)
         if group is None:
@@ -140,9 +140,9 @@ class ClientProcessor:
         return Reply(body=encode(ConsumerIdList(consumer_id_list=group.client_ids())))
 
     def lock(self, request: Request) -> Reply:
-        """Lock queues for a client, so that only it consumes them (41)."""
+        """Lock queues for a client, which then consumes them alone (41)."""
         body = decode(request.command.body, LockBatch)
-        _require_words(body.client_id)
+        _check_names(body.client_id)
         queues = {_key(queue): queue for queue in body.mq_set if self._exists(queue)}
         held = self._locks.lock(
             body.consumer_group,
@@ -154,18 +154,18 @@ class ClientProcessor:
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
 
     def unlock(self, request: Request) -> Reply:
-        """Give queues free (42)."""
+        """Unlock queues (42)."""
         body = decode(request.command.body, LockBatch)
         self._locks.unlock(body.consumer_group, (request.access.owner, body.client_id), map(_key, body.mq_set))
         return Reply()
 
     def check(self, request: Request) -> Reply:
-        """Whether a consumer's filter is understood (46)."""
+        """Check that the language of a consumer's filter is supported (46)."""
         require_tags(decode(request.command.body, CheckClient).subscription_data.expression_type)
         return Reply()
 
     def _exists(self, queue: MessageQueue) -> bool:
-        """Whether there is such a queue here: names of nothing take no memory."""
+        """True if this broker has the queue. Other names must not take memory."""
         topic = self._engine.topics.get(queue.topic)
         return topic is not None and queue.broker_name == self._broker and 0 <= queue.queue_id < topic.queues
 
@@ -173,7 +173,7 @@ class ClientProcessor:
         try:
             config = self._engine.groups.with_retry_topic(consuming.group, creator)
         except (NoSuchGroup, LimitReached):
-            # As with Apache: the client hears of it with its first pull, its other groups go on.
+            # As at Apache, the client gets the error with its first pull. Its other groups work.
             return
         if self._clients.consume(client, consuming, now_ms) and config.notify_changes:
             self._notices.changed(consuming.group)
@@ -186,7 +186,8 @@ class ClientProcessor:
     def _require_room(self, channel: Channel, more: int) -> None:
         if max(more, self._clients.groups_on(channel)) > MAX_GROUPS:
             raise RequestRefused(
-                ResponseCode.INVALID_PARAMETER, f"one connection is a member of at most {MAX_GROUPS} groups"
+                ResponseCode.INVALID_PARAMETER,
+                f"one connection can be a member of at most {MAX_GROUPS} groups: use fewer groups in this client",
             )
 
 
@@ -201,45 +202,47 @@ def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool
 
 
 def _require_short(beat: HeartbeatData) -> None:
-    """Refuse what honest clients are far from: a heartbeat is kept as long as its connection."""
-    _require_words(beat.client_id, *(producer.group_name for producer in beat.producer_data_set))
+    """Refuse long heartbeats, because they are kept as long as their connection. Usual clients are far below."""
+    _check_names(beat.client_id, *(producer.group_name for producer in beat.producer_data_set))
     for consumer in beat.consumer_data_set:
-        _require_words(consumer.group_name, consumer.consume_type, consumer.message_model, consumer.consume_from_where)
+        _check_names(consumer.group_name, consumer.consume_type, consumer.message_model, consumer.consume_from_where)
         if len(consumer.subscription_data_set) > MAX_TOPICS:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,
-                f"group `{consumer.group_name}` subscribes to more than {MAX_TOPICS} topics",
+                f"group `{consumer.group_name}` subscribes to {len(consumer.subscription_data_set)} topics: use at "
+                f"most {MAX_TOPICS}",
             )
         for subscription in consumer.subscription_data_set:
-            _require_words(subscription.topic, subscription.expression_type)
+            _check_names(subscription.topic, subscription.expression_type)
             if len(subscription.sub_string) > MAX_FILTER_CHARS:
                 raise RequestRefused(
                     ResponseCode.INVALID_PARAMETER,
-                    f"the filter of topic `{subscription.topic}` is longer than {MAX_FILTER_CHARS} characters",
+                    f"the filter of topic `{subscription.topic}` has {len(subscription.sub_string)} characters: use at "
+                    f"most {MAX_FILTER_CHARS}",
                 )
     wanted = (subscription for consumer in beat.consumer_data_set for subscription in consumer.subscription_data_set)
     filters = [subscription.sub_string for subscription in wanted]
-    for most, what, counted in (
+    for limit, what, counted in (
         (MAX_ALL_FILTERS_CHARS, "filters", filters),
-        (MAX_DISTINCT_FILTERS_CHARS, "different filters", set(filters)),
+        (MAX_DISTINCT_FILTERS_CHARS, "distinct filters", set(filters)),
     ):
-        if sum(map(len, counted)) > most:
+        if sum(map(len, counted)) > limit:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,
-                f"the {what} of all topics together are longer than {most} characters",
+                f"the {what} of all topics together have more than {limit} characters: use fewer or shorter ones",
             )
 
 
-def _require_words(*words: str) -> None:
-    for word in words:
-        if len(word) > MAX_NAME_CHARS:
+def _check_names(*names: str) -> None:
+    for name in names:
+        if len(name) > MAX_NAME_CHARS:
             raise RequestRefused(
-                ResponseCode.INVALID_PARAMETER, f"`{word[:32]}…` is longer than {MAX_NAME_CHARS} characters"
+                ResponseCode.INVALID_PARAMETER, f"`{name[:32]}…` is longer than {MAX_NAME_CHARS} characters"
             )
 
 
 def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscription:
-    # The codes that the client sends are not believed: they follow from the text.
+    # The codes that the client sends are ignored: they are computed from the filter.
     kind = data.expression_type or "TAG"
     found = filters.get(data.sub_string)
     if found is None:
@@ -262,13 +265,13 @@ def _key(queue: MessageQueue) -> QueueKey:
 
 
 class ClientListProcessor:
-    """Tells of live clients."""
+    """Handlers that list connected clients."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.GET_CONSUMER_CONNECTION_LIST: self.consumers,
             RequestCode.GET_PRODUCER_CONNECTION_LIST: self.producers,
@@ -276,7 +279,7 @@ class ClientListProcessor:
         }
 
     def consumers(self, request: Request) -> Reply:
-        """The consumers of a group, and what they subscribe to as far as the asker may see it (203)."""
+        """Return the consumers of a group, with the subscriptions that the sender may see (203)."""
         name = read(request.command.ext, ConsumerGroupHeader).consumer_group
         group = self._clients.group(name)
         if group is None:
@@ -296,7 +299,7 @@ class ClientListProcessor:
         )
 
     def producers(self, request: Request) -> Reply:
-        """The producers of a group (204)."""
+        """Return the producers of a group (204)."""
         name = read(request.command.ext, ProducerGroupHeader).producer_group
         members = self._clients.producers(name)
         if not members:
@@ -304,7 +307,7 @@ class ClientListProcessor:
         return Reply(body=encode(ProducerConnection(connection_set=[connection(member.client) for member in members])))
 
     def all_producers(self, request: Request) -> Reply:
-        """All producers by group (328)."""
+        """Return all producers by group (328)."""
         del request
         table = {group: list(map(_producer, members)) for group, members in self._clients.all_producers().items()}
         return Reply(body=encode(ProducerTable(data=table)))

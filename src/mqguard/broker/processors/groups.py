@@ -1,4 +1,4 @@
-"""Consumer groups: made, changed, deleted, shown (200, 201, 207, 225, 352, 353)."""
+"""Consumer groups: create, change, delete and read (200, 201, 207, 225, 352, 353)."""
 
 import msgspec
 
@@ -27,17 +27,17 @@ class GroupForbidden(Body):
 
 
 class GroupProcessor:
-    """Changes and shows the consumer groups.
+    """Handlers that change and return consumer groups.
 
     Args:
-        engine: The groups.
+        engine: Engine, which has the groups.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP: self.put,
             RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST: self.put_all,
@@ -48,17 +48,17 @@ class GroupProcessor:
         }
 
     def put(self, request: Request) -> Reply:
-        """Make a group or change it (200)."""
+        """Create or change a group (200)."""
         self._put_all(request, [decode(request.command.body, GroupConfigBody)])
         return Reply(stored=True)
 
     def put_all(self, request: Request) -> Reply:
-        """Make or change several groups (225): up to the first that is refused, which the answer names."""
+        """Create or change several groups (225), up to the first invalid one, which the answer names."""
         self._put_all(request, decode(request.command.body, GroupConfigs).group_config_list)
         return Reply(stored=True)
 
     def all(self, request: Request) -> Reply:
-        """All groups, or a page of them (201)."""
+        """Return all groups, or a page of them (201)."""
         header = read(request.command.ext, GroupSeqHeader)
         groups = self._engine.groups
         page, total = page_of(list(map(_shown, groups.all())), header.group_seq, header.max_group_num)
@@ -66,23 +66,23 @@ class GroupProcessor:
         return Reply(ext={} if total is None else {"totalGroupNum": str(total)}, body=body)
 
     def delete(self, request: Request) -> Reply:
-        """Delete a group, its offsets too if that is asked for (207)."""
+        """Delete a group, and its offsets if the request says so (207)."""
         header = read(request.command.ext, DeleteGroupHeader)
         refuse_reserved(header.group_name)
         self._engine.groups.delete(header.group_name, clean_offsets=header.clean_offset)
         return Reply(stored=True)
 
     def get(self, request: Request) -> Reply:
-        """One group (352). A missing one is answered as consuming would create it, where that is allowed.
+        """Return a group (352). For a missing one, return what consuming would create, if that is allowed.
 
-        Proxies of 5.5 ask for every group that a client names, and refuse the client when there is none. Nothing is
-        created here: that takes a right to do so, and this is a read.
+        Proxies of 5.5 request every group that a client names, and refuse the client if there is none. This handler
+        creates nothing, because the request is a read and needs no permission to create.
         """
         group = self._engine.groups.preview(read(request.command.ext, GroupHeader).group)
         return Reply(body=encode(GroupConfigBody.of(_shown(group))))
 
     def forbid(self, request: Request) -> Reply:
-        """Forbid or permit a group to read a topic, or tell which it is (353)."""
+        """Forbid or permit a group to read a topic, or return the current state (353)."""
         header = read(request.command.ext, GroupForbiddenHeader)
         group = self._engine.groups.get(header.group)
         if group is None:
@@ -113,12 +113,12 @@ class GroupProcessor:
             else:
                 attributes[name] = value
         self._engine.groups.put(msgspec.structs.replace(group, attributes=attributes), creator)
-        # Tools take a group without a route to its retry topic for one that does not exist.
+        # To tools, a group without a route to its retry topic does not exist.
         self._engine.groups.with_retry_topic(group.name)
 
 
 def _shown(group: SubscriptionGroupConfig) -> SubscriptionGroupConfig:
-    """The group without what stands in its attributes for the broker alone."""
+    """Return the group without the attribute that only the broker uses."""
     if FORBIDDEN not in group.attributes:
         return group
     attributes = {name: value for name, value in group.attributes.items() if name != FORBIDDEN}

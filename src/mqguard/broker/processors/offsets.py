@@ -28,23 +28,23 @@ from mqguard.remoting.headers.topics import (
 )
 
 MAX_RESET_QUEUES = 256
-"""Maximum queues that one request resets: each takes up to 20 reads to find the time, while all others wait."""
+"""Maximum queues that one request resets. Each blocks the server for up to 20 reads, which find the time."""
 MAX_COPIED_OFFSETS = 4_096
-"""Maximum positions that one request copies."""
+"""Maximum offsets that one request copies."""
 SMALL_QUEUE = 100_000
-"""A queue that still has its first message and no more than this many is consumed from the start by a new group.
+"""Maximum messages of a queue that a new group consumes from the start, if the queue still has its first message.
 
-Java brokers do so while the queue's first message is in memory, so that the first consumer of a new topic misses
-nothing that was sent before it came.
+Java brokers do so while the queue's first message is in memory. So the first consumer of a new topic gets all messages
+that were sent before it connected.
 """
 
 
 class OffsetProcessor:
-    """Answers and stores offsets.
+    """Handlers that return and store offsets.
 
     Args:
         engine: Queues and offsets.
-        resets: Says whose commits do not count at the moment.
+        resets: Reset offsets that make the broker ignore commits.
     """
 
     def __init__(self, engine: Engine, resets: OffsetResets) -> None:
@@ -52,7 +52,7 @@ class OffsetProcessor:
         self._resets = resets
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.QUERY_CONSUMER_OFFSET: self.query,
             RequestCode.UPDATE_CONSUMER_OFFSET: self.update,
@@ -63,7 +63,7 @@ class OffsetProcessor:
         }
 
     def query(self, request: Request) -> Reply:
-        """The offset of a group in a queue (14)."""
+        """Return the offset of a group in a queue (14)."""
         header = read(request.command.ext, QueryOffsetHeader)
         offset = self._engine.offsets.get(header.consumer_group, header.topic, header.queue_id)
         if offset is None:
@@ -79,8 +79,8 @@ class OffsetProcessor:
         if header.commit_offset < 0 or not 0 <= header.queue_id < config.queues:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,
-                f"offset {header.commit_offset} of queue {header.queue_id} of topic `{header.topic}`: the offset must "
-                f"be 0 or more, the queue 0 to {config.queues - 1}",
+                f"offset {header.commit_offset} in queue {header.queue_id} of topic `{header.topic}` is not valid: the "
+                f"offset must be 0 or more, the queue 0 to {config.queues - 1}",
             )
         refuse_reserved(header.consumer_group)
         self._engine.groups.find(header.consumer_group, request.access.creator)
@@ -92,23 +92,23 @@ class OffsetProcessor:
         return Reply(stored=True)
 
     def search(self, request: Request) -> Reply:
-        """The offset at a time (29)."""
+        """Return the offset at a time (29)."""
         header = read(request.command.ext, SearchOffsetHeader)
         upper = (header.boundary_type or "").upper() == "UPPER"
         return _offset(self._engine.offset_at(header.topic, header.queue_id, header.timestamp, upper=upper))
 
     def maximum(self, request: Request) -> Reply:
-        """One past the last offset of a queue (30)."""
+        """Return the offset after the last one of a queue (30)."""
         header = read(request.command.ext, MaxOffsetHeader)
         return _offset(self._engine.max_offset(header.topic, header.queue_id))
 
     def minimum(self, request: Request) -> Reply:
-        """The first offset of a queue (31)."""
+        """Return the first offset of a queue (31)."""
         header = read(request.command.ext, QueueHeader)
         return _offset(self._engine.min_offset(header.topic, header.queue_id))
 
     def earliest(self, request: Request) -> Reply:
-        """When the first message of a queue was stored (32); -1 for an empty queue, as Java brokers answer."""
+        """Return the time at which a queue's first message was stored (32); -1 for an empty queue, as Apache does."""
         header = read(request.command.ext, QueueHeader)
         earliest = self._engine.earliest_store_time(header.topic, header.queue_id)
         return Reply(ext=write(TimestampAnswer(timestamp=earliest)))
@@ -129,14 +129,14 @@ def _offset(offset: int) -> Reply:
 
 
 class OffsetResetProcessor:
-    """Moves the offsets of groups.
+    """Handlers that reset and copy the offsets of groups.
 
     Args:
         engine: Queues and offsets.
-        clients: Whose clients are asked where they stand.
-        resets: Takes what running consumers have to be told.
-        progress: Names queues, and says which topics a group has.
-        wake: Called with a topic whose waiting pulls have to be answered now.
+        clients: The connected groups.
+        resets: Reset offsets that running consumers have to get.
+        progress: Names of queues.
+        wake: Function that ends the waiting pulls of a topic.
     """
 
     def __init__(
@@ -154,14 +154,14 @@ class OffsetResetProcessor:
         self._wake = wake
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.INVOKE_BROKER_TO_RESET_OFFSET: self.reset,
             RequestCode.CLONE_GROUP_OFFSET: self.clone,
         }
 
     def reset(self, request: Request) -> Reply:
-        """Set a group to a time or to an offset, in every queue of a topic or in one (222)."""
+        """Set the offsets of a group to a time or to an offset, in every queue of a topic or in one (222)."""
         header = read(request.command.ext, ResetOffsetHeader)
         refuse_reserved(header.group)
         if self._engine.groups.get(header.group) is None:
@@ -178,26 +178,26 @@ class OffsetResetProcessor:
         for queue_id, offset in table.items():
             self._engine.offsets.set(header.group, header.topic, queue_id, offset, request.access.creator)
             if self._clients.group(header.group) is not None:
-                self._tell(header.group, header.topic, queue_id, offset)
+                self._send_later(header.group, header.topic, queue_id, offset)
         self._engine.group_commit.after(lambda: self._wake(header.topic))
         moved = {self._progress.queue(header.topic, queue_id): offset for queue_id, offset in table.items()}
         return Reply(body=encode(ResetOffsets(offset_table=moved)), stored=True)
 
-    def _tell(self, group: str, topic: str, queue_id: int, offset: int) -> None:
-        """Have a running consumer told of its new offset, unless it comes to nothing."""
+    def _send_later(self, group: str, topic: str, queue_id: int, offset: int) -> None:
+        """Have a running consumer get its new offset, once it is stored."""
         before = self._resets.due(group, topic, queue_id)
         self._resets.set(group, topic, queue_id, offset)
         self._engine.group_commit.after(lambda: self._resets.stored(group, topic, queue_id))
         self._engine.group_commit.undo(lambda: self._resets.put_back(group, topic, queue_id, before))
 
     def clone(self, request: Request) -> Reply:
-        """Give a group the offsets of another, in one topic or in all that are reached (314)."""
+        """Copy the offsets of a group to another one, in one topic or in all topics (314)."""
         header = read(request.command.ext, CloneOffsetHeader)
         refuse_reserved(header.src_group)
         refuse_reserved(header.dest_group)
         named = header.topic
         topics = [named] if named else self._engine.offsets.topics_of(header.src_group)
-        # A retry topic belongs to one group alone: its offsets mean nothing to another.
+        # A retry topic belongs to one group, so its offsets have no meaning for another one.
         topics = [topic for topic in topics if names.owner_of(topic) is None]
         request.access.pending = False
         source = {topic: self._engine.offsets.of(header.src_group, topic) for topic in topics}
@@ -205,7 +205,7 @@ class OffsetResetProcessor:
         if count > MAX_COPIED_OFFSETS or len(source) > MAX_COPIED_OFFSETS // 16:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,
-                f"group `{header.src_group}` has {count} positions in {len(source)} topics, and one request copies at "
+                f"group `{header.src_group}` has {count} offsets in {len(source)} topics, and one request copies at "
                 f"most {MAX_COPIED_OFFSETS} in {MAX_COPIED_OFFSETS // 16} topics: name the topic (`topic`)",
             )
         for topic in topics:

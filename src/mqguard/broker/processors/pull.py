@@ -1,4 +1,4 @@
-"""Pulling (11, 361): at once, or as soon as there is something."""
+"""Pulls (11, 361), which are answered at once or wait for a message."""
 
 import contextlib
 import functools
@@ -27,28 +27,28 @@ from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND, PullHeader
 
 SHORT_POLL_MS = 1000
-"""How long a pull waits that may wait, where long polling is off (Java brokers: `shortPollingTimeMills`)."""
+"""Time that a pull waits if long polling is off (Java brokers: `shortPollingTimeMills`)."""
 MAX_WAIT_MS = 60_000
-"""Longest wait granted; Java clients ask for 15 or 20 s and give up on the answer after 30."""
+"""Maximum time that a pull waits. Java clients request 15 or 20 s, and time out after 30."""
 MAX_CACHED_FILTER_CHARS = 512
-"""Longest filter expression whose tag codes are remembered."""
+"""Maximum characters of a filter whose tag codes are cached."""
 MAX_WAITING_TAGS = 512
-"""A pull that asks for more tags does not wait: each is memory, and a client names a handful."""
+"""Maximum tags of a pull that waits. Each takes memory, and usual clients have a few."""
 MAX_WOKEN = 4_096
-"""Pulls that waited and are answered in one turn at most; the others follow in the next turns."""
+"""Maximum waiting pulls that are answered in one cycle of the event loop; the others follow in the next ones."""
 MAX_WOKEN_OF_ONE = 1_024
-"""Of these, the maximum for one user: a user with many waiting pulls must not delay the turns of all."""
+"""Maximum of these for one user, because a user with many waiting pulls must not delay all others."""
 _LOOKS_PER_WAKE = 8
-"""To look at a pull that waits on costs an eighth of taking it out."""
+"""Factor of cost: removing a pull from its place costs as much as checking eight."""
 MAX_TAKEN = 256
-"""Pulls that are taken out of their places in one turn, some 5 ms."""
+"""Maximum pulls that are removed from their places in one cycle of the event loop; this takes some 5 ms."""
 _TIME_SLICE_S = 0.003
-"""Seconds of a turn in which woken pulls are answered; one is answered whatever it takes."""
+"""Maximum seconds per cycle of the event loop for answers to waiting pulls; one is always answered."""
 MAX_WOKEN_BYTES = 16 * 1024 * 1024
-"""Bytes of their answers after which the others follow: thousands may wait for one big message."""
+"""Maximum bytes of these answers in one cycle, because thousands of pulls may wait for one large message."""
 
 _READY_SHARE = 8
-"""One user may have an eighth as many pulls that were woken and are not answered yet as pulls may wait at all."""
+"""Divisor of `waiting_pulls`: one user may have an eighth of them ready and not answered yet."""
 
 _CODES = {
     FetchStatus.FOUND: ResponseCode.SUCCESS,
@@ -64,20 +64,20 @@ _CODES = {
 
 
 SuspendedPull = PendingPull[tuple[Request, PullHeader]]
-"""A pull that waits, with as much of it as its answer needs."""
+"""Waiting pull, with the parts of the request that its answer needs."""
 
 
 class PullProcessor:
-    """Gives messages out.
+    """Handlers that deliver messages.
 
     Args:
-        engine: The messages.
-        clients: Whose heartbeats say what a group subscribes to.
-        waiting: Where pulls wait.
-        resets: Offsets that groups have to be told of.
-        traffic: Counts what is given out.
+        engine: Engine, which has the messages.
+        clients: Subscriptions of connected groups.
+        waiting: Waiting pulls.
+        resets: Reset offsets that groups have to get.
+        throughput: Counters.
         settings: See `BrokerSettings`.
-        clock: Tells when waiting ends.
+        clock: Clock for the end of waiting.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class PullProcessor:
         clients: Clients,
         waiting: LongPolls[tuple[Request, PullHeader]],
         resets: OffsetResets,
-        traffic: Throughput,
+        throughput: Throughput,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -95,7 +95,7 @@ class PullProcessor:
         self._clients = clients
         self._waiting = waiting
         self._resets = resets
-        self._traffic = traffic
+        self._throughput = throughput
         self._clock = clock
         self._ready: RoundRobin[tuple[SuspendedPull, bool]] = RoundRobin()
         self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
@@ -106,11 +106,11 @@ class PullProcessor:
         self._suggested = str(settings.broker_id)
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {RequestCode.PULL_MESSAGE: self.pull, RequestCode.LITE_PULL_MESSAGE: self.pull}
 
     def pull(self, request: Request) -> Reply | None:
-        """Answer with messages, or park the request until there are some."""
+        """Answer with messages, or suspend the request until there are some."""
         header = read(request.command.ext, PullHeader)
         if header.lite_topic:
             raise RequestRefused(ResponseCode.REQUEST_CODE_NOT_SUPPORTED, "lite topics are not supported")
@@ -126,21 +126,21 @@ class PullProcessor:
             moved = self._reset(header)
             if moved is not None:
                 return moved
-        # The fetch first: it refuses topics and queues that do not exist, for which no offset must be kept.
+        # The fetch comes first: it refuses missing topics and queues, for which no offset must be stored.
         fetched = self._read(request, header, wanted)
         if header.sys_flag & COMMIT_OFFSET and header.commit_offset >= 0 and not self._is_reset(header):
-            with contextlib.suppress(LimitReached):  # the messages are given out all the same
+            with contextlib.suppress(LimitReached):  # the messages are delivered anyway
                 self._engine.offsets.set(
                     group, header.topic, header.queue_id, header.commit_offset, request.access.creator
                 )
-        if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._park(request, header, wanted):
+        if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._suspend(request, header, wanted):
             return None
         return self._reply(header, fetched)
 
     # Waiting
 
     def arrived(self, topic: str, queue_id: int, next_offset: int, tag_codes: set[int]) -> None:
-        """Take note of stored messages, which may end the wait of some pulls."""
+        """Note stored messages, which may end the wait of some pulls."""
         if not self._waiting.count(topic, queue_id):
             return
         known = self._arrivals.get((topic, queue_id))
@@ -148,16 +148,16 @@ class PullProcessor:
         self._arrivals[topic, queue_id] = (next_offset, codes)
 
     def expire(self) -> None:
-        """Take note of the pulls whose time is up, as many as are fit for one turn."""
+        """Mark pulls that timed out as ready, up to the maximum for one cycle of the event loop."""
         for waiter in self._waiting.expired(self._clock.now_ms(), MAX_TAKEN):
             self._ready.add(waiter.owner, (waiter, True))
 
     def wake(self, topic: str) -> None:
-        """Take note that all pulls on a topic have waited long enough."""
+        """Mark all pulls of a topic to be answered now."""
         self._woken.update(dict.fromkeys((topic, queue_id) for queue_id in self._waiting.queues_of(topic)))
 
     def answer_ready(self) -> None:
-        """Answer the pulls that were taken note of, as many as are fit for one turn; call it at the end of each."""
+        """Answer ready pulls, up to the limits of one cycle of the event loop. It must be called at the end of each."""
         if (self._arrivals or self._woken) and len(self._ready) < MAX_TAKEN:
             self._take_out()
         if not self._ready:
@@ -170,14 +170,14 @@ class PullProcessor:
 
     @property
     def is_behind(self) -> bool:
-        """True if pulls are left to be answered in the next turn."""
+        """True if pulls are left to be answered in the next cycle of the event loop."""
         return bool(self._ready or self._arrivals or self._woken)
 
     def _take_out(self) -> None:
-        """Take pulls out of their places that need not wait on, those of queues with few of them first.
+        """Remove pulls that need not wait any longer from their places, first those of queues with few pulls.
 
-        Thousands of pulls may wait on one queue, and taking out each costs some microseconds: what is too much for
-        one turn is left for the next ones.
+        Thousands of pulls may wait on one queue, and removing each costs some microseconds. So the rest is left for the
+        next cycles of the event loop.
         """
         left = min(MAX_WOKEN, MAX_TAKEN)
         places = sorted({*self._arrivals, *self._woken}, key=lambda place: self._waiting.count(*place))
@@ -193,25 +193,25 @@ class PullProcessor:
             for waiter in taken:
                 self._ready.add(waiter.owner, (waiter, last))
             if len(taken) < left:
-                # Nothing was left behind for want of room.
+                # All pulls that are ready were removed.
                 self._arrivals.pop(place, None)
                 self._woken.pop(place, None)
             left -= max(len(taken), looked_at // _LOOKS_PER_WAKE)
 
     def topic_changed(self, topic: str) -> None:
-        """Answer the pulls that wait on a topic that was deleted or may not be read any more."""
+        """Answer the waiting pulls of a topic that was deleted or became unreadable."""
         config = self._engine.topics.get(topic)
         if config is None or not config.readable:
             self.wake(topic)
 
-    def _park(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
+    def _suspend(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
         if wait <= 0 or (wanted is not None and len(wanted) > MAX_WAITING_TAGS):
             return False
         if self._ready.count(request.access.owner) >= self._max_ready or len(self._ready) >= self._max_all_ready:
-            # These pulls have left their places: who fills and wakes places faster than turns answer must not go on.
+            # Ready pulls have no place any more, so this limits users who wake pulls faster than they are answered.
             return False
-        # INVARIANT: `_outcome` needs nothing of the pull that a peer could make long.
+        # INVARIANT: `_outcome` does not use these fields, which a client could make long.
         header.subscription = header.expression_type = header.proxy_froward_client_id = header.bname = None
         return self._keep(
             PendingPull(
@@ -227,23 +227,23 @@ class PullProcessor:
         )
 
     def _keep(self, waiter: SuspendedPull) -> bool:
-        """Keep a pull that waits, if need be in the place of one whose owner has more of them."""
+        """Keep a waiting pull; if there is no room, it replaces one of the user with most of them."""
         displaced = self._waiting.displace(waiter)
         if displaced is not None:
             self._ready.add(displaced.owner, (displaced, True))
         return self._waiting.suspend(waiter)
 
     def _resume(self, waiter: SuspendedPull, *, last: bool) -> int:
-        """Answer a pull that waited, or let it wait on; says how many bytes of messages it was given."""
+        """Answer a waiting pull, or keep it waiting; return the bytes of messages in the answer."""
         request = waiter.request[0]
         if request.link.closed:
             return 0
         try:
             reply = self._outcome(waiter, last=last)
         except RequestSuspended:
-            # The answer needs plugins: the client asks again, and that request can wait for them.
+            # The decision needs plugins. The client sends the pull again, and that request can be suspended.
             reply = self._again(waiter.request[1])
-        except Exception as exc:  # noqa: BLE001, the others that wait must be answered too
+        except Exception as exc:  # noqa: BLE001, the other waiting pulls must be answered too
             reply = error_reply(request.command.code, exc)
         if reply is None:
             return 0
@@ -251,10 +251,10 @@ class PullProcessor:
         return len(reply.body)
 
     def _outcome(self, waiter: SuspendedPull, *, last: bool) -> Reply | None:
-        """What a pull that waited is answered, None if it goes on waiting."""
+        """Return the answer of a waiting pull, None if it continues to wait."""
         request, header = waiter.request
         if not request.access.still_allowed() or not self._still_consumes(header):
-            # Taken away meanwhile: the client asks again, and is refused with all that belongs to it.
+            # The permission was removed. The client sends the pull again, and that request is denied as usual.
             return self._again(header)
         if self._resets:
             moved = self._reset(header)
@@ -269,7 +269,7 @@ class PullProcessor:
         config = self._engine.groups.get(header.consumer_group)
         return config is not None and config.consume_enable and not is_forbidden(config, header.topic)
 
-    # What is wanted, and what is answered
+    # Filters and answers
 
     def _read(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> FetchResult:
         fetched = self._fetch(
@@ -285,12 +285,12 @@ class PullProcessor:
             if not fetched.records:
                 fetched.status = FetchStatus.NO_MATCHED_MESSAGE
         if fetched.records:
-            self._traffic.got += len(fetched.records)
+            self._throughput.got += len(fetched.records)
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
         return fetched
 
     def _wanted(self, request: Request, header: PullHeader) -> frozenset[int] | None:
-        """The tag codes that a pull lets through, None for all."""
+        """Return the tag codes that a pull selects, None for all."""
         if header.sys_flag & SUBSCRIPTION:
             require_tags(header.expression_type)
             expression = header.subscription or ""
@@ -331,7 +331,7 @@ class PullProcessor:
         return Reply(ResponseCode.PULL_RETRY_IMMEDIATELY, self._position(header.queue_offset, 0, 0))
 
     def _reset(self, header: PullHeader) -> Reply | None:
-        """What a group is told whose offset was set under it, None if it was not."""
+        """Return the answer for a group whose offset was reset, None if it was not."""
         offset = self._resets.take(header.consumer_group, header.topic, header.queue_id)
         if offset is None:
             return None
@@ -340,7 +340,7 @@ class PullProcessor:
         return Reply(ResponseCode.PULL_OFFSET_MOVED, self._position(offset, low, high), remark="OFFSET_RESET")
 
     def _is_reset(self, header: PullHeader) -> bool:
-        """Whether a group's offset was set in this very turn, so that what it commits does not count."""
+        """True if a group's offset was reset and is not stored yet, so its commits are ignored."""
         return bool(self._resets) and self._resets.due(header.consumer_group, header.topic, header.queue_id) is not None
 
     def _broadcast_allowed(self, group: str) -> bool:
@@ -358,7 +358,7 @@ class PullProcessor:
         )
 
     def _position(self, next_offset: int, low: int, high: int) -> dict[str, str]:
-        # Java clients need all four in each of 0, 19, 20 and 21.
+        # Java clients need all four fields in each of the codes 0, 19, 20 and 21.
         return {
             "suggestWhichBrokerId": self._suggested,
             "nextBeginOffset": str(next_offset),
@@ -368,12 +368,12 @@ class PullProcessor:
 
 
 def _is_beyond(header: PullHeader, fetched: FetchResult) -> bool:
-    """Whether a queue that never held a message is asked for one in its middle."""
+    """True if the pull requests an offset above 0 of a queue that never had a message."""
     return fetched.status is FetchStatus.NO_MESSAGE_IN_QUEUE and header.queue_offset != 0
 
 
 def _is_at_end(header: PullHeader, fetched: FetchResult) -> bool:
-    """Whether waiting for the next message makes sense."""
+    """True if the pull is at the end of the queue and can wait for the next message."""
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
 
 

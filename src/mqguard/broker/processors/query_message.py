@@ -1,4 +1,4 @@
-"""Finding single messages and giving them back: by place, by id, by key (12, 33, 36)."""
+"""Requests for single messages: queries by key or id, reads by offset, and send-backs (12, 33, 36)."""
 
 from mqguard.auth.policy import Action
 from mqguard.broker.message_authorization import readable, require_message
@@ -16,7 +16,7 @@ from mqguard.remoting.headers.send import SendBackHeader
 
 
 class QueryMessageProcessor:
-    """Looks messages up, and takes back what a consumer could not work on."""
+    """Handlers that find messages, and that take back messages which a consumer could not process."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -24,7 +24,7 @@ class QueryMessageProcessor:
         self._copies = CopyLimiter()
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.QUERY_MESSAGE: self.query,
             RequestCode.VIEW_MESSAGE_BY_ID: self.view,
@@ -32,13 +32,13 @@ class QueryMessageProcessor:
         }
 
     def query(self, request: Request) -> Reply:
-        """Messages of a topic by key or unique id (12)."""
+        """Return the messages of a topic with a key or unique id (12)."""
         header = read(request.command.ext, QueryMessageHeader)
         kind = (header.index_type or "").strip() or ("U" if header.unique else "K")
         if kind not in ("K", "U"):
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,
-                f"messages are found by key (`K`) and by unique id (`U`), not by index type `{kind}`",
+                f"`{kind}` is not a valid index type: use `K` (key) or `U` (unique id)",
             )
         found = self._engine.query(
             header.topic,
@@ -51,26 +51,26 @@ class QueryMessageProcessor:
         found = readable(request.access, header.topic, found, Action.SUB, Action.GET)
         if not found:
             raise RequestRefused(ResponseCode.QUERY_NOT_FOUND, "can not find message, maybe time range not correct")
-        # The index is part of the store: it is never behind it.
+        # The index is part of the store, so it is always up to date.
         ext = write(QueryMessageAnswer(index_last_update_timestamp=self._clock.now_ms(), index_last_update_phyoffset=0))
         return Reply(ext=ext, body=b"".join(found))
 
     def view(self, request: Request) -> Reply:
-        """The message at a physical offset (33)."""
+        """Return the message at a physical offset (33)."""
         header = read(request.command.ext, ViewMessageHeader)
         data = self._record(header.offset)
         require_message(request.access, data, Action.GET)
         return Reply(body=data)
 
     def send_back(self, request: Request) -> Reply:
-        """Deliver a message to its group again later, or give up on it (36)."""
+        """Deliver a message to its group again later, or move it to the dead-letter topic (36)."""
         header = read(request.command.ext, SendBackHeader)
         now, owner = self._clock.now_ms(), request.access.owner
         wait = self._copies.wait_ms(owner, now)
         if wait:
             raise RequestRefused(
                 ResponseCode.SYSTEM_BUSY,
-                f"too many bytes of messages were given back: try again in {wait} ms",
+                f"too many bytes of messages were sent back: try again in {wait} ms",
             )
         data = self._record(header.offset)
         require_message(request.access, data, Action.SUB)

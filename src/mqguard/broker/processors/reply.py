@@ -1,8 +1,8 @@
-"""Request and reply (324, 325): an answer is handed to the very connection that asked (326).
+"""Replies of request-reply (324, 325), which the broker sends to the connection that sent the request (326).
 
-The broker remembers each request from its send (see `open_requests`). Whoever may read the topic of the request may
-answer it, once, on the cluster's reply topic. The answer goes to the connection that sent the request, and nowhere
-else; it is not stored. A sender whose answer fits no open request learns nothing, not even which clients are connected.
+The broker stores each request when it is sent (see `open_requests`). A user who may read the topic of the request may
+reply once, on the cluster's reply topic. The reply goes only to the connection of the request, and is not stored.
+If a reply matches no open request, its sender gets one error for all reasons, which does not say who is connected.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ PUSH_REPLY_TIME = "PUSH_REPLY_TIME"
 
 
 class ReplyProcessor:
-    """Hands replies on.
+    """Handlers that deliver replies.
 
     Args:
-        engine: Knows the topics.
+        engine: Engine, which has the topics.
         requests: Requests that wait for a reply.
-        questions: Open requests of ours to clients.
-        address: Says at which `host:port` this broker is reached.
+        client_calls: Open calls to clients.
+        address: Function that returns the `host:port` at which clients reach this broker.
         settings: See `BrokerSettings`.
-        clock: Tells the time.
+        clock: Clock.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class ReplyProcessor:
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {RequestCode.SEND_REPLY_MESSAGE: self.reply, RequestCode.SEND_REPLY_MESSAGE_V2: self.reply}
 
     def reply(self, request: Request) -> None:
-        """Hand a reply to the client that waits for it, and answer when it has taken it."""
+        """Send a reply to the client that waits for it, and answer the sender when the client has accepted it."""
         command = request.command
         header = read_send(command.code, command.ext)
         if header.topic != f"{self._settings.cluster}_REPLY_TOPIC":
@@ -73,16 +73,16 @@ class ReplyProcessor:
         self._engine.topics.writable(header.topic)
         limit = self._engine.settings.max_message_bytes
         if len(command.body) > limit:
-            # The asker could not read a frame much larger, and would lose its connection.
+            # The client could not read a much larger frame, and would close its connection.
             raise MessageIllegal(f"message body size exceeded, max: {limit}, is: {len(command.body)}")
         pairs = properties.parse(header.properties or "")
         now = self._clock.now_ms()
-        asked = self._asked(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
+        open_request = self._find(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
-        answer = _Answer(request.without_body(), header.queue_id, asked, self._requests, self._trace_fields)
+        answer = _ReplyResult(request.without_body(), header.queue_id, open_request, self._requests, self._trace_fields)
         is_sent = self._client_calls.call(
-            asked.link.peer.channel,
+            open_request.link.peer.channel,
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
             write(push),
             command.body,
@@ -92,28 +92,29 @@ class ReplyProcessor:
         )
         if not is_sent:
             raise RequestRefused(
-                ResponseCode.SYSTEM_BUSY, "push reply message fail: the client takes its replies too slowly, try again"
+                ResponseCode.SYSTEM_BUSY,
+                "push reply message fail: the client accepts its replies too slowly, try again",
             )
-        self._requests.close(asked)
+        self._requests.close(open_request)
 
-    def _asked(self, access: AdmittedRequest, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest:
-        """Return the request that is answered.
+    def _find(self, access: AdmittedRequest, client_id: str, correlation_id: str, now_ms: int) -> OpenRequest:
+        """Return the open request for a reply.
 
         Raises:
-            RequestRefused: There is none, or the sender may not read its topic; the sender does not hear which.
+            RequestRefused: There is none, or the sender may not read its topic. The error is the same for both.
         """
-        asked = self._requests.find(client_id, correlation_id, now_ms)
-        if asked is not None:
+        open_request = self._requests.find(client_id, correlation_id, now_ms)
+        if open_request is not None:
             try:
-                access.require(ResourceType.TOPIC, asked.topic, Action.SUB)
+                access.require(ResourceType.TOPIC, open_request.topic, Action.SUB)
             except Refused:
-                asked = None
-        if asked is None:
+                open_request = None
+        if open_request is None:
             raise RequestRefused(
                 ResponseCode.SYSTEM_ERROR,
                 f"push reply message fail: no open request has these properties {REPLY_TO_CLIENT} and {CORRELATION_ID}",
             )
-        return asked
+        return open_request
 
     def _push(self, header: SendHeader, text: str, link: Link, now_ms: int) -> PushReplyHeader:
         return PushReplyHeader(
@@ -134,15 +135,15 @@ class ReplyProcessor:
         )
 
 
-class _Answer:
-    """Tells the sender of a reply whether the asker has taken it."""
+class _ReplyResult:
+    """Answer to the sender of a reply, once its client has accepted it or not."""
 
     def __init__(
-        self, request: Request, queue_id: int, asked: OpenRequest, requests: OpenRequests, ext: dict[str, str]
+        self, request: Request, queue_id: int, open_request: OpenRequest, requests: OpenRequests, ext: dict[str, str]
     ) -> None:
         self._request = request
         self._queue_id = queue_id
-        self._asked = asked
+        self._open_request = open_request
         self._requests = requests
         self._ext = ext
 
@@ -151,7 +152,7 @@ class _Answer:
             ext = {**self._ext, "msgId": "0", "queueId": str(max(0, self._queue_id)), "queueOffset": "0"}
             self._request.respond(Reply(ext=ext))
             return
-        self._requests.reopen(self._asked)
-        why = "does not answer" if answer is None else f"answers {answer.code}"
-        remark = f"push reply message to {self._asked.id[0]} fail: the client {why}"
+        self._requests.reopen(self._open_request)
+        reason = "did not answer in time" if answer is None else f"refused it with code {answer.code}"
+        remark = f"push reply message to {self._open_request.id[0]} fail: the client {reason}"
         self._request.respond(Reply(ResponseCode.SYSTEM_ERROR, self._ext, remark=remark))

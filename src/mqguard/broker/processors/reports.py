@@ -1,4 +1,4 @@
-"""How far groups have come (208, 303, 317, 321, 343, 345)."""
+"""Reports on the progress of groups (208, 303, 317, 321, 343, 345)."""
 
 from collections.abc import Callable
 
@@ -30,14 +30,14 @@ from mqguard.remoting.headers.topics import ConsumeQueueHeader
 
 
 class ReportProcessor:
-    """Tells how far groups have come.
+    """Handlers for reports on the progress of groups.
 
     Args:
         engine: Queues and offsets.
-        clients: What live groups subscribe to.
-        progress: Does the comparing.
-        address: Says at which `host:port` this broker is reached.
-        clock: Tells the time.
+        clients: Subscriptions of connected groups.
+        progress: Progress of groups.
+        address: Function that returns the `host:port` at which clients reach this broker.
+        clock: Clock.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ReportProcessor:
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.GET_CONSUME_STATS: self.stats,
             RequestCode.QUERY_CONSUME_TIME_SPAN: self.spans,
@@ -61,7 +61,7 @@ class ReportProcessor:
         }
 
     def stats(self, request: Request) -> Reply:
-        """How far a group has come, in topics that are named or in all of its own (208)."""
+        """Return the progress of a group, in the given topics or in all topics of the group (208)."""
         header = read(request.command.ext, ConsumeStatsHeader)
         named = [name for name in [header.topic, *(header.topic_list or "").split(";")] if name]
         if named:
@@ -73,14 +73,14 @@ class ReportProcessor:
         return Reply(body=encode(self._progress.stats(header.consumer_group, found, self._progress.times())))
 
     def spans(self, request: Request) -> Reply:
-        """The times that a group's offsets stand for (303)."""
+        """Return the times of a group's offsets (303)."""
         header = read(request.command.ext, TimeSpanHeader)
         topic = self._engine.topics.require(header.topic)
         spans = self._progress.spans(header.group, topic, self._clock.now_ms())
         return Reply(body=encode(TimeSpans(consume_time_span_set=spans)))
 
     def all_stats(self, request: Request) -> Reply:
-        """How far every group has come (317)."""
+        """Return the progress of all groups (317)."""
         ordered_only = read(request.command.ext, BrokerConsumeStatsHeader).is_order
         listed: list[dict[str, list[ConsumeStats]]] = []
         behind = queues = 0
@@ -100,7 +100,7 @@ class ReportProcessor:
         return Reply(body=encode(body))
 
     def queue(self, request: Request) -> Reply:
-        """What the index of a queue holds (321)."""
+        """Return entries of a queue's index (321)."""
         header = read(request.command.ext, ConsumeQueueHeader)
         topic, queue_id = header.topic or "", header.queue_id
         subscription = self._clients.subscription(header.consumer_group or "", topic)
@@ -118,13 +118,13 @@ class ReportProcessor:
         )
 
     def topics(self, request: Request) -> Reply:
-        """The topics that a group has offsets in (343), as far as the asker may see them."""
+        """Return the topics in which a group has offsets (343), if the sender may see them."""
         group = read(request.command.ext, GroupHeader).group
         listed = visible_topics(request.access, self._engine.offsets.topics_of(group))
         return Reply(body=encode(TopicList(topic_list=listed)))
 
     def subscription(self, request: Request) -> Reply:
-        """What a live group wants of a topic (345)."""
+        """Return the subscription of a connected group to a topic (345)."""
         header = read(request.command.ext, GroupTopicHeader)
         topic = header.topic or ""
         found = self._clients.subscription(header.group, topic)

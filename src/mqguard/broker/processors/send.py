@@ -1,4 +1,4 @@
-"""Sending: single, batch, one-way (10, 310, 320)."""
+"""Sends of single messages and batches (10, 310, 320)."""
 
 import time
 from collections.abc import Callable
@@ -22,24 +22,24 @@ from mqguard.remoting.headers.send import read_send
 
 _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 FIRST_SLICE_S: Final = 0.001
-"""Seconds after which a batch is continued after other requests, if need be in later turns."""
+"""Seconds after which the rest of a batch is stored in later cycles of the event loop."""
 
 
 class SendProcessor:
-    """Takes messages in.
+    """Handlers that store messages.
 
     Args:
-        engine: Where they go.
-        traffic: Counts them.
-        requests: Remembers messages that wait for a reply.
-        unfinished: Batches that take several turns.
-        in_order: Whether a group consumes in order now.
+        engine: Engine, which stores them.
+        throughput: Counters.
+        requests: Requests that wait for a reply.
+        unfinished: Batches that are stored in several slices.
+        in_order: Function that returns True if a group consumes in order now.
     """
 
     def __init__(
         self,
         engine: Engine,
-        traffic: Throughput,
+        throughput: Throughput,
         requests: OpenRequests,
         unfinished: UnfinishedBatches,
         in_order: Callable[[str], bool],
@@ -49,13 +49,13 @@ class SendProcessor:
         self._unfinished = unfinished
         self._now_ms = clock.now_ms
         self._in_order = in_order
-        self._traffic = traffic
+        self._throughput = throughput
         self._engine = engine
         self._send = engine.send
         self._trace_fields = engine.settings.trace_fields()
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.SEND_MESSAGE: self.send,
             RequestCode.SEND_MESSAGE_V2: self.send,
@@ -63,7 +63,7 @@ class SendProcessor:
         }
 
     def send(self, request: Request) -> Reply | None:
-        """Store one message or a batch; the acknowledgement leaves when it is stored."""
+        """Store one message or a batch; the answer is sent after the commit."""
         command = request.command
         code = command.code
         header = read_send(code, command.ext)
@@ -89,7 +89,7 @@ class SendProcessor:
         if code == _BATCH or header.batch is True:
             return self._send_batch(request, message)
         if REPLY_TO_CLIENT in message.properties:
-            self._remember(request, message)
+            self._open_request(request, message)
         try:
             sent = self._send(message)
         except NoSuchTopic as exc:
@@ -98,7 +98,7 @@ class SendProcessor:
         return self._reply(sent, 1, len(command.body))
 
     def _send_batch(self, request: Request, message: SendRequest) -> Reply | None:
-        """Store a batch; the rest of it in later turns if it is too large for this one."""
+        """Store a batch, or its first slice if it is too large for one cycle of the event loop."""
         self._unfinished.require_room(request)
         try:
             batch = self._engine.send_batch(message, time.perf_counter)
@@ -112,10 +112,10 @@ class SendProcessor:
         return None
 
     def _reply(self, sent: SendResult, count: int, size: int) -> Reply:
-        """Count what was sent, and return the answer."""
-        traffic = self._traffic
-        traffic.put += count
-        traffic.put_bytes += size
+        """Count the messages, and return the answer."""
+        throughput = self._throughput
+        throughput.put += count
+        throughput.put_bytes += size
         ext = {
             "msgId": sent.message_id,
             "queueId": str(sent.queue_id),
@@ -125,22 +125,22 @@ class SendProcessor:
         }
         return Reply(0, ext, b"", None, stored=True)
 
-    def _remember(self, request: Request, message: SendRequest) -> None:
-        """Remember a message that waits for a reply.
+    def _open_request(self, request: Request, message: SendRequest) -> None:
+        """Add a message that waits for a reply to the open requests.
 
         Raises:
-            RequestRefused: There is no room for it; no reply could be handed over.
+            RequestRefused: There is no room for it, so no reply could be delivered.
         """
         if names.owner_of(message.topic) is not None:
             return
         pairs = properties.parse(message.properties)
         if not self._requests.add(pairs, message.topic, request.link, request.access, self._now_ms()):
             raise RequestRefused(
-                ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before sending more"
+                ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before you send more"
             )
 
     def _permit_creation(self, request: Request, message: SendRequest, missing: NoSuchTopic) -> None:
-        """Let a message create its missing topic, if topics are created by sending and this sender may."""
+        """Permit a message to create its missing topic, if `autoCreateTopicEnable` is on and the sender has Create."""
         if not self._engine.settings.auto_create_topic or names.owner_of(message.topic) is not None:
             raise missing
         try:

@@ -1,4 +1,4 @@
-"""The broker about itself (25, 26, 28, 315)."""
+"""State and configuration of the broker (25, 26, 28, 315)."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,7 +15,7 @@ from mqguard.remoting.codes import SERVER_VERSION, RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 
 VERSION_TEXT = "V5_5_0"
-"""What tools show for `SERVER_VERSION`."""
+"""Text that tools show for `SERVER_VERSION`."""
 
 _UNUSED = (
     "sendThreadPoolQueueSize",
@@ -32,27 +32,27 @@ _UNUSED = (
     "timerCongestNum",
     "dispatchBehindBytes",
 )
-"""Queues and lags that this broker does not have: always 0, because nothing ever waits there."""
+"""Queues and lags that this broker does not have. They are always 0."""
 
 
 class StatusProcessor:
-    """Tells of the broker.
+    """Handlers for the state and the configuration of the broker.
 
     Args:
-        engine: The messages.
-        clients: The live clients.
-        traffic: Counters and rates.
-        configuration: What is told and changed of the configuration.
+        engine: Engine, which has the messages.
+        clients: The connected clients.
+        throughput: Counters and rates.
+        configuration: Configuration that can be read and changed over the wire.
         settings: See `BrokerSettings`.
-        clock: Tells the time.
-        metrics: Returns every metric as text, by its name and labels.
+        clock: Clock.
+        metrics: Function that returns all metrics as texts, by name and labels.
     """
 
     def __init__(
         self,
         engine: Engine,
         clients: Clients,
-        traffic: Throughput,
+        throughput: Throughput,
         configuration: ExposedConfiguration,
         settings: BrokerSettings,
         clock: Clock,
@@ -60,7 +60,7 @@ class StatusProcessor:
     ) -> None:
         self._engine = engine
         self._clients = clients
-        self._traffic = traffic
+        self._throughput = throughput
         self._configuration = configuration
         self._settings = settings
         self._clock = clock
@@ -68,7 +68,7 @@ class StatusProcessor:
         self._started_ms = clock.now_ms()
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.UPDATE_BROKER_CONFIG: self.configure,
             RequestCode.GET_BROKER_CONFIG: self.configured,
@@ -77,12 +77,12 @@ class StatusProcessor:
         }
 
     def configure(self, request: Request) -> Reply:
-        """Change keys of the configuration that may be changed over the wire (25)."""
+        """Change keys of the configuration (25)."""
         self._configuration.change(request.command.body)
         return Reply()
 
     def configured(self, request: Request) -> Reply:
-        """The configuration without its secrets (26)."""
+        """Return the configuration without its secrets (26)."""
         del request
         version = encode(DataVersionBody(counter=self._configuration.changes)).decode()
         return Reply(ext={"version": version}, body=self._configuration.text().encode())
@@ -93,7 +93,7 @@ class StatusProcessor:
         return Reply(body=encode(KvBody(table={**self._metrics(), **self._table()})))
 
     def stats(self, request: Request) -> Reply:
-        """A statistic by name and key (315); the answer is Apache's for one that nobody has counted."""
+        """Answer a request for a statistic (315) as Apache does for one that does not exist: this broker has none."""
         ext = request.command.ext
         raise RequestRefused(
             ResponseCode.SYSTEM_ERROR,
@@ -101,8 +101,8 @@ class StatusProcessor:
         )
 
     def _table(self) -> dict[str, str]:
-        engine, traffic, now = self._engine, self._traffic, self._clock.now_ms()
-        put, got = traffic.rates(now)
+        engine, throughput, now = self._engine, self._throughput, self._clock.now_ms()
+        put, got = throughput.rates(now)
         extent = engine.extent()
         return {
             **dict.fromkeys(_UNUSED, "0"),
@@ -121,14 +121,14 @@ class StatusProcessor:
             "getTransferredTps": _rates(got),
             "timerEnqueueTps": "0.0",
             "timerDequeueTps": "0.0",
-            "msgPutTotalTodayNow": str(traffic.put),
+            "msgPutTotalTodayNow": str(throughput.put),
             "msgPutTotalTodayMorning": "0",
             "msgPutTotalYesterdayMorning": "0",
-            "msgGetTotalTodayNow": str(traffic.got),
+            "msgGetTotalTodayNow": str(throughput.got),
             "msgGetTotalTodayMorning": "0",
             "msgGetTotalYesterdayMorning": "0",
-            "putMessageTimesTotal": str(traffic.put),
-            "putMessageSizeTotal": str(traffic.put_bytes),
+            "putMessageTimesTotal": str(throughput.put),
+            "putMessageSizeTotal": str(throughput.put_bytes),
             "earliestMessageTimeStamp": str(extent.oldest_ms),
             "commitLogMinOffset": str(extent.min_physical),
             "commitLogMaxOffset": str(extent.next_physical),

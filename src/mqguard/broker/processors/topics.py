@@ -1,4 +1,4 @@
-"""Topics: made, changed, deleted, shown (17, 18, 21, 202, 215, 300, 305, 351)."""
+"""Topics: create, change, delete and read (17, 18, 21, 202, 215, 300, 305, 351)."""
 
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.group_offsets import Progress
@@ -24,11 +24,11 @@ from mqguard.remoting.headers.topics import CreateTopicHeader, TopicHeader, Topi
 
 
 class TopicProcessor:
-    """Changes and shows the topics.
+    """Handlers that change and return topics.
 
     Args:
-        engine: The topics.
-        progress: Says who consumes a topic.
+        engine: Engine, which has the topics.
+        progress: Progress of groups, which knows the consumers of a topic.
     """
 
     def __init__(self, engine: Engine, progress: Progress) -> None:
@@ -36,7 +36,7 @@ class TopicProcessor:
         self._progress = progress
 
     def handlers(self) -> dict[int, Handler]:
-        """What is served here."""
+        """Return the handlers by request code."""
         return {
             RequestCode.UPDATE_AND_CREATE_TOPIC: self.put,
             RequestCode.UPDATE_AND_CREATE_TOPIC_LIST: self.put_all,
@@ -49,7 +49,7 @@ class TopicProcessor:
         }
 
     def put(self, request: Request) -> Reply:
-        """Make a topic or change it (17)."""
+        """Create or change a topic (17)."""
         header = read(request.command.ext, CreateTopicHeader)
         old = self._engine.topics.get(header.topic)
         require_put(request.access, ResourceType.TOPIC, header.topic, exists=old is not None)
@@ -70,7 +70,7 @@ class TopicProcessor:
         return Reply(stored=True)
 
     def put_all(self, request: Request) -> Reply:
-        """Make or change several topics (18): up to the first that is refused, which the answer names."""
+        """Create or change several topics (18), up to the first invalid one, which the answer names."""
         bodies = decode(request.command.body, TopicConfigs).topic_config_list
         for body in bodies:
             exists = self._engine.topics.get(body.topic_name) is not None
@@ -104,14 +104,14 @@ class TopicProcessor:
         return Reply(stored=True)
 
     def all(self, request: Request) -> Reply:
-        """All topics, or a page of them (21)."""
+        """Return all topics, or a page of them (21)."""
         header = read(request.command.ext, TopicSeqHeader)
         topics, total = page_of(self._engine.topics.all(), header.topic_seq, header.max_topic_num)
         body = encode(TopicTable.of(topics, self._engine.topics.data_version))
         return Reply(ext=write(TopicSeqAnswer(total_topic_num=total)), body=body)
 
     def get(self, request: Request) -> Reply:
-        """One topic (351)."""
+        """Return a topic (351)."""
         name = read(request.command.ext, TopicHeader).topic
         topic = self._engine.topics.get(name)
         if topic is None:
@@ -119,9 +119,9 @@ class TopicProcessor:
         return Reply(body=encode(TopicConfigBody.of(topic)))
 
     def stats(self, request: Request) -> Reply:
-        """How far every queue of a topic reaches (202).
+        """Return the offsets of every queue of a topic (202).
 
-        Empty queues too: tools take an empty table for an error.
+        The table has empty queues too, because tools treat an empty table as an error.
         """
         name = read(request.command.ext, TopicHeader).topic
         topic = self._engine.topics.get(name)
@@ -138,12 +138,12 @@ class TopicProcessor:
         return Reply(body=encode(TopicStats(offset_table=table)))
 
     def groups(self, request: Request) -> Reply:
-        """The groups that consume a topic (300)."""
+        """Return the groups that consume a topic (300)."""
         name = read(request.command.ext, TopicHeader).topic
         return Reply(body=encode(GroupList(group_list=self._progress.groups_of(name))))
 
     def system_topics(self, request: Request) -> Reply:
-        """The topics that the broker needs for itself (305)."""
+        """Return the topics that the broker itself needs (305)."""
         del request
         topics = self._engine.topics
         return Reply(body=encode(TopicList(topic_list=[t.name for t in topics.all() if topics.is_system(t.name)])))

@@ -390,7 +390,7 @@ def test_different_filters_are_bounded_more_strictly(house):
         one["subString"] = f"{number}" * 10_000
     answer = house.call(34, body=json.dumps(said).encode())
     assert answer.code == ResponseCode.INVALID_PARAMETER
-    assert "the different filters of all topics together are longer than 32768 characters" in answer.remark
+    assert "the distinct filters of all topics together have more than 32768 characters" in answer.remark
 
 
 def test_one_heartbeat_creates_some_groups_and_the_next_ones_the_rest(house):

@@ -169,7 +169,7 @@ def test_a_user_cannot_have_large_messages_copied_without_end(house):
     ext = {"offset": place(sent), "group": "g", "delayLevel": 3}
     assert house.call(36, ext, user="greedy").code == 0
     refused = house.call(36, ext, user="greedy")
-    assert (refused.code, refused.remark.split(":")[0]) == (2, "too many bytes of messages were given back")
+    assert (refused.code, refused.remark.split(":")[0]) == (2, "too many bytes of messages were sent back")
     assert house.call(36, ext, user="modest").code == 0
     house.clock.now += 200
     assert house.call(36, ext, user="greedy").code == 0

@@ -90,7 +90,7 @@ def test_a_client_that_does_not_take_it(house):
     answer, pushed = reply(house)
     assert pushed is not None
     house.tick(10_000)
-    assert "does not answer" in answer().remark
+    assert "did not answer" in answer().remark
 
 
 def test_a_one_way_reply_is_not_answered(house):
