@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""What one decision costs: mqguard, Apache's auth module 5.5.0 (Java), casbin and Cedar, on one core in one run.
+"""Measure one decision of mqguard, Apache's auth module 5.5.0 (Java), casbin and Cedar, on one core in one run.
 
-    python bench/decision.py [--seconds 0.5] [--rounds 5]
+Usage: `python bench/decision.py [--seconds 0.5] [--rounds 5]`
 
-The user, its entries and the requests are the same for all. Figures are nanoseconds of processor time for one decision,
-the median of the rounds. mqguard is measured three times: the same question again; another name each time (ten thousand
-of them, or all literal names of the entries); and a question of which nothing is remembered, so that the entries
-themselves are asked. What is remembered lies with the entries, not with the names that are asked.
+The user, its entries and the requests are the same for all. Figures are nanoseconds of processor time for one
+decision, the median of the rounds. mqguard is measured three times:
+
+- again: the same request each time
+- names: another name each time (ten thousand, or all literal names of the entries)
+- anew: a request for which nothing is cached, so the entries themselves are searched
+
+The cache belongs to the entries, not to the requested names.
 """
 
 from __future__ import annotations
@@ -21,9 +25,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import apache
 import casbin
 import cedarpy
+import servers
 
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
@@ -42,7 +46,7 @@ PUB = frozenset({Action.PUB})
 
 
 def entries(mix: str, count: int) -> tuple[Entry, ...]:
-    """The entries that DecisionBench.java makes: the middle one is the one that is asked for."""
+    """Return the entries that DecisionBench.java creates; the request matches the middle one."""
     made = []
     for i in range(count):
         name = f"team-{i % 37:02d}-orders-{i:05d}"
@@ -61,7 +65,7 @@ def entries(mix: str, count: int) -> tuple[Entry, ...]:
 
 
 def rights(mix: str, count: int) -> Rights:
-    """A user with those entries, compiled."""
+    """Return the compiled rights of a user with these entries."""
     acl = Acl(Subject("alice"), (Policy(PolicyType.CUSTOM, entries(mix, count)),))
     held = Rights(User("alice", (LiveSecret(Secret("12345678")),)), acl)
     held.compile()
@@ -69,7 +73,7 @@ def rights(mix: str, count: int) -> Rights:
 
 
 def median(work: Callable[[int], None], seconds: float, rounds: int) -> float:
-    """Nanoseconds of processor time for one of the `n` things that `work(n)` does."""
+    """Return the nanoseconds of processor time for one of the `n` steps of `work(n)`."""
     n = 1
     while True:
         started = time.process_time_ns()
@@ -86,7 +90,7 @@ def median(work: Callable[[int], None], seconds: float, rounds: int) -> float:
 
 
 def again(held: Rights, name: str) -> Callable[[int], None]:
-    """The same question over and over."""
+    """Return work that decides the same request each time."""
     request = AccessRequest(ResourceType.TOPIC, name, PUB, ADDRESS)
 
     def work(n: int) -> None:
@@ -97,7 +101,7 @@ def again(held: Rights, name: str) -> Callable[[int], None]:
 
 
 def by_names(mix: str, count: int, name: str) -> Callable[[int], None]:
-    """Another name each time: all that the entries name, or very many that a prefix covers, or that nothing covers."""
+    """Return work with another name each time: all names of entries, or many that a prefix or no entry matches."""
     held = rights(mix, count)
     names = [f"{name}-{i}" for i in range(NAMES)]
     if name == REQUESTS["a middle one"] and mix != "prefixed":
@@ -113,22 +117,22 @@ def by_names(mix: str, count: int, name: str) -> Callable[[int], None]:
 
 
 def anew(mix: str, count: int, name: str) -> Callable[[int], None]:
-    """A question never asked before: what is remembered is dropped before each, and that is counted."""
+    """Return work that clears the cache before each decision; the time to clear it is included."""
     held = rights(mix, count)
     request = AccessRequest(ResourceType.TOPIC, name, PUB, ADDRESS)
-    forget = held.names[ResourceType.TOPIC].find(name).answers.clear
+    clear = held.names[ResourceType.TOPIC].find(name).answers.clear
 
     def work(n: int) -> None:
         for _ in itertools.repeat(None, n):
-            forget()
+            clear()
             decide(request, held)
 
     return work
 
 
 def java(seconds: float, rounds: int) -> dict[tuple[str, int, str], float]:
-    """The same decisions by Apache's module; nanoseconds by mix, number of entries and request."""
-    lib = apache.libraries()
+    """Measure Apache's module; return nanoseconds by mix, number of entries and request."""
+    lib = servers.libraries()
     with tempfile.TemporaryDirectory() as out:
         source = Path(__file__).parent / "peer" / "DecisionBench.java"
         subprocess.run(["javac", "-d", out, "-cp", f"{lib}/*", str(source)], check=True)
@@ -162,7 +166,7 @@ m = r.sub == p.sub && keyMatch(r.obj, p.obj) && r.act == p.act
 
 
 def by_casbin(mix: str, count: int, name: str) -> Callable[[int], None]:
-    """The same in casbin: one policy line for each entry and action, its own prefix matcher."""
+    """Return work for casbin: one policy line for each entry and action, and its own prefix matcher."""
     model = casbin.Model()
     model.load_model_from_text(CASBIN_MODEL)
     enforcer = casbin.Enforcer(model)
@@ -177,7 +181,7 @@ def by_casbin(mix: str, count: int, name: str) -> Callable[[int], None]:
 
 
 def by_cedar(mix: str, count: int, name: str) -> Callable[[int], None]:
-    """The same in Cedar: one permit for each entry; a batch of requests shares the parsing of the policies."""
+    """Return work for Cedar: one permit for each entry. A batch of requests shares the parsing of the policies."""
     text = "\n".join(map(_permit, entries(mix, count)))
     entity = {"uid": {"type": "Topic", "id": name}, "attrs": {"name": name}, "parents": []}
     request = {"principal": 'User::"alice"', "action": 'Action::"Pub"', "resource": f'Topic::"{name}"', "context": {}}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the whole guard costs for one send of 1 KB: authenticate, authorize, audit. Run it on a quiet machine.
+"""Measure the cost of the whole guard for one send of 1 KB: authenticate, authorize, audit.
 
-    .venv/bin/python bench/guard_cost.py
+Usage: `.venv/bin/python bench/guard_cost.py`, on a quiet machine.
 
-Prints one JSON object: CPU microseconds per request of the thread that serves requests, and of the whole process with
-the audit writer, which makes lines and writes them to files. The best of several runs counts: what else the machine
-does only adds.
+The output is one JSON object with CPU microseconds per request. One figure is for the thread that serves requests.
+The other is for the whole process with the audit writer, which formats lines and writes them to files. The best of
+several runs counts, because other programs on the machine can only add time.
 """
 
 import json
@@ -33,23 +33,23 @@ from mqguard.telemetry.audit_files import RotatingFile
 from mqguard.telemetry.audit_writer import AuditWriter
 
 ROUNDS = 7
-TURN = 128
-"""Sends in one turn of the event loop; at its end the lines of the audit log are made."""
+ITERATION = 128
+"""Sends in one iteration of the event loop; at its end the lines of the audit log are formatted."""
 SENDS = 20_000
 BODY = 1024
 KEY = "a secret of usual length"
 
 
 class SystemClock:
-    """The time of day."""
+    """Clock with the time of day."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch."""
+        """Return the milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
 
 def users() -> MetadataManager:
-    """One user that may send to some topics."""
+    """Return the users: one that may send to some topics."""
     manager = MetadataManager(MemoryMetadataStore())
     manager.create_user("alice", KEY)
     entry = Entry(Resource.parse("Topic:orders*"), (Action.PUB,), (), Decision.ALLOW)
@@ -58,7 +58,7 @@ def users() -> MetadataManager:
 
 
 def send(number: int) -> Command:
-    """A signed send as the Java client makes it; each with a body of its own."""
+    """Return a signed send like that of the Java client, with a different body for each number."""
     body = number.to_bytes(4, "big") + b"x" * (BODY - 4)
     ext = {
         "a": "producers", "b": "orders", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1700000000000", "h": "0",
@@ -70,13 +70,13 @@ def send(number: int) -> Command:
 
 
 def measure(admission: RemotingAdmission, writer: AuditWriter) -> tuple[float, float]:
-    """CPU microseconds per send: to admit it, and of the whole process until its audit lines are written."""
+    """Return CPU microseconds per send: of the admission, and of the process until the audit lines are written."""
     peer = Peer("10.1.2.3", 40_000, Channel("channel-1"))
     sends = [send(number) for number in range(256)]
     thread, process, lines = time.thread_time(), time.process_time(), 0.0
     for number in range(SENDS):
         admission.admit(sends[number & 255], peer)
-        if number % TURN == 0:
+        if number % ITERATION == 0:
             spent = time.thread_time()
             writer.end_turn()
             lines += time.thread_time() - spent

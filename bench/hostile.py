@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Attacks on a running server beside an honest client: how long the client waits, and what the server holds.
+"""Attack a running server, and measure the waits of an honest client and the memory of the server.
+
+For example:
 
     python bench/hostile.py                   # every attack, one after the other
-    python bench/hostile.py -k heartbeat      # those whose names contain this
+    python bench/hostile.py -k heartbeat      # attacks whose names contain this
     python bench/hostile.py --newcomers       # only 1,000 clients that connect at once under full load
     python bench/hostile.py --list
 
-Each attack has a fresh server. The honest client sends 200 messages of 1 KB a second and does not wait for answers
-before it sends the next; a wait is counted from the moment at which its request should have been sent. The exit status
-is 1 if a bound is broken.
+Each attack has a fresh server. The honest client sends 200 messages of 1 KB a second, and does not wait for answers.
+A wait is counted from the moment at which its request should have been sent. The exit status is 1 if a bound is
+broken.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ MEGABYTE = 1024 * 1024
 
 
 def broken(result: Result) -> list[str]:
-    """Return which bounds an attack broke."""
+    """Return the bounds that an attack broke."""
     victim = result.victim
     found = []
     if victim["p99"] >= P99_MS:
@@ -66,7 +68,7 @@ def line(result: Result) -> str:
 
 
 def attack_again(name: str, options: argparse.Namespace) -> Result:
-    """Run one attack, again if it broke a bound while the client's own process was held up by other programs."""
+    """Run one attack. Run it again if it broke a bound while other programs delayed the client's own process."""
     for _ in range(REPEATS):
         result = attack_once(name, options)
         if not broken(result) or result.victim["lateness"] < NOISE_MS:
@@ -83,20 +85,22 @@ def attack_once(name: str, options: argparse.Namespace) -> Result:
 
 
 def newcomers_once(*, tls: bool, first: bool) -> Newcomers:
-    """Let 1,000 clients connect at once to a fresh server under full load."""
+    """Connect 1,000 clients at once to a fresh server under full load."""
     with tempfile.TemporaryDirectory(prefix="mqguard-") as directory, Server(Path(directory)) as server:
         prepare(server.broker_port)
         return measure_newcomers(Target(server.broker_port, server.namesrv_port, server.pid), tls=tls, first=first)
 
 
 def main() -> None:
-    """Measure what the command line names."""
+    """Measure the attacks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-k", dest="pattern", default="", help="only attacks whose names contain this")
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--source", default="", help="address of the attacker, such as 127.0.0.2")
     parser.add_argument("--tls", action="store_true", help="the honest client's connections are encrypted")
-    parser.add_argument("--first", action="store_true", help="run before other programs of this machine (needs root)")
+    parser.add_argument(
+        "--first", action="store_true", help="run with a higher priority than other programs (needs root)"
+    )
     parser.add_argument("--newcomers", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()

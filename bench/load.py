@@ -1,7 +1,7 @@
 """Closed-loop load on a broker's port: signed frames from N connections with D in flight each.
 
-Frames are built and signed before the clock starts (the signature does not cover the opaque number), so the generator
-costs little. Reads and writes are plain asyncio on uvloop.
+Frames are created and signed before the measurement, so the generator costs little. The signature does not cover the
+opaque number. Reads and writes are plain asyncio on uvloop.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ FIRST = 1_000_000_000
 
 @dataclasses.dataclass
 class Load:
-    """What to send and how hard.
+    """Requests to send, and their rate.
 
     Attributes:
         port: The broker's port on 127.0.0.1.
-        requests: Ext fields and body of each kind of request, sent in turn.
+        requests: Ext fields and body of each kind of request; they are sent in rotation.
         code: The request code.
-        access_key: Who signs; empty sends unsigned.
-        secret_key: With what.
-        connections: How many connections.
+        access_key: The user that signs; empty for unsigned requests.
+        secret_key: The secret of that user.
+        connections: The number of connections.
         depth: Requests in flight on each.
-        warm: Seconds before counting.
-        seconds: Seconds of counting.
+        warm: Seconds before the measurement.
+        seconds: Seconds of the measurement.
     """
 
     port: int
@@ -52,7 +52,7 @@ class Load:
 
 @dataclasses.dataclass
 class Outcome:
-    """What came back while counting."""
+    """Answers during the measurement."""
 
     codes: collections.Counter[int]
     seconds: float
@@ -61,16 +61,16 @@ class Outcome:
 
     @property
     def rate(self) -> float:
-        """Answers of success per second."""
+        """Successful answers per second."""
         return sum(n for code, n in self.codes.items() if code in {0, 10, 11, 12}) / self.seconds
 
     def quantile(self, q: float) -> float:
-        """A quantile of the latency, in milliseconds."""
+        """Return a quantile of the latency, in milliseconds."""
         return 1000 * self.latencies[min(len(self.latencies) - 1, int(q * len(self.latencies)))]
 
 
 def frame(load: Load, ext: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
-    """A frame in two halves, to be joined by ten digits of opaque number."""
+    """Return a frame in two halves, to be joined by the ten digits of an opaque number."""
     if load.access_key:
         ext = dict(ext, AccessKey=load.access_key)
         content = "".join(value for _, value in sorted(ext.items())).encode() + body
@@ -82,7 +82,7 @@ def frame(load: Load, ext: dict[str, str], body: bytes) -> tuple[bytes, bytes]:
 
 
 class Client(asyncio.Protocol):
-    """One connection; every answer sends the next request."""
+    """One connection; each answer triggers the next request."""
 
     def __init__(self, load: Load, frames: list[tuple[bytes, bytes]], outcome: Outcome, state: dict[str, bool]) -> None:
         self.load, self.frames, self.outcome, self.state = load, frames, outcome, state
@@ -140,12 +140,12 @@ async def drive(load: Load) -> Outcome:
 
 
 def run(load: Load) -> Outcome:
-    """Run the load on a loop of its own."""
+    """Run the load on a new event loop."""
     return uvloop.run(drive(load))
 
 
 def sends(topic: str, size: int = 1024, queues: int = 4) -> list[Request]:
-    """SEND_MESSAGE_V2 requests as Java's producer writes them, one per queue."""
+    """Return SEND_MESSAGE_V2 requests like those of Java's producer, one for each queue."""
     body = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     common = {"a": "bench_pg", "b": topic, "c": "TBW102", "d": "4", "f": "0", "g": "1700000000000", "h": "0"}
     rest = {"j": "0", "k": "false", "l": "0", "m": "false", "n": "broker-a"}
@@ -156,7 +156,7 @@ def sends(topic: str, size: int = 1024, queues: int = 4) -> list[Request]:
 
 
 def pulls(topic: str, group: str, ends: list[int], count: int = 32, places: int = 64) -> list[Request]:
-    """PULL_MESSAGE requests, spread evenly over queues that have at least so many messages each."""
+    """Return PULL_MESSAGE requests, spread evenly over queues that have at least these numbers of messages."""
     common = {"consumerGroup": group, "topic": topic, "maxMsgNums": str(count), "sysFlag": "4"}
     rest = {"commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "*", "subVersion": "0"}
     return [

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How long a server takes to read its users and policies from disk, and what they take of memory.
+"""Measure the time to read users and policies from disk at a start, and their memory.
 
-    .venv/bin/python bench/load_policies.py [--users 100000] [--entries 10]
+Usage: `.venv/bin/python bench/load_policies.py [--users 100000] [--entries 10]`.
 
-Writes users with that many entries each into a metadata store as a server keeps it, and loads it in a fresh process
-that has loaded nothing else. Prints one JSON object.
+The command writes users with this number of entries to a metadata store like that of a server, and loads it in a new
+process. It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 
 BATCH = 1000
-"""Users that are written as one change."""
+"""Number of users in one change."""
 SOURCES = tuple(Source.parse(f"10.{number}.0.0/16") for number in range(16))
 ADDRESS = parse_address("10.0.0.1")
 MIB = 1 << 20
 
 
 def changes(number: int, entries: int) -> Iterator[Change]:
-    """One user with its policies: topics and groups of its own, half of them prefixes, a Deny among them."""
+    """Yield one user with its policies: its own topics and groups, half of them prefixes, and one Deny in ten."""
     name = f"service-{number:06}"
     yield PutUser(User(name, (LiveSecret(Secret(f"secret of {name}")),)))
     yield PutAcl(Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(entries_of(name, number, entries))),)))
 
 
 def entries_of(name: str, number: int, count: int) -> Iterator[Entry]:
-    """The entries of a user."""
+    """Yield the entries of a user."""
     for place in range(count):
         kind, action = (ResourceType.TOPIC, Action.PUB) if place % 2 else (ResourceType.GROUP, Action.SUB)
         key = f"{kind.value}:{name}-{place}{'*' if place % 4 > 1 else ''}"
@@ -65,7 +65,7 @@ def fill(directory: Path, key: bytes, users: int, entries: int) -> None:
 
 
 def load(directory: Path, key: bytes, users: int) -> dict[str, float]:
-    """Read the store, then let every user ask once, which compiles its policies; seconds, and MiB that were taken."""
+    """Read the store, then decide one request of every user, which compiles its policies; return seconds and MiB."""
     empty = taken()
     wall, cpu = time.perf_counter(), time.process_time()
     manager = MetadataManager(RocksMetadataStore(directory, SealingKey(key)))
@@ -87,7 +87,7 @@ def load(directory: Path, key: bytes, users: int) -> dict[str, float]:
 
 
 def taken() -> int:
-    """Resident memory of this process in MiB."""
+    """Return the resident memory of this process in MiB."""
     return round(psutil.Process().memory_info().rss / MIB)
 
 
@@ -95,7 +95,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--entries", type=int, default=10, help="of each user")
+    parser.add_argument("--entries", type=int, default=10, help="entries of each user")
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.load:

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The figures of `bench/README.md`: mqguard and Apache RocketMQ 5.5.0 in turn, in one run, on one machine.
+"""Measure mqguard and Apache RocketMQ 5.5.0 alternately, in one run on one machine, for `bench/README.md`.
 
-    python bench/run.py sends pulls acl startup   # or any of them; --rounds N, --seconds S, --warm W
+Usage: `python bench/run.py sends pulls acl startup`, or any of them, with `--rounds N`, `--seconds S`, `--warm W`.
 
-All servers live through the whole run. A Java virtual machine is slow until it has compiled what is hot, so the
-peer has `--warm` seconds of load first, and its rate is printed for each five of them. Then the servers
-take turns: each figure is a ratio of medians over rounds, so that a slow minute hits all of them. Beside each rate
-stands the processor time of the server and of the load generator for one request.
+All servers run during the whole measurement. A Java virtual machine is slow until it has compiled its hot code. So
+the peer gets `--warm` seconds of load first, and its rate is printed every five seconds. Then the servers alternate.
+Each figure is a ratio of medians over rounds, so a slow minute of the machine affects all servers. Each rate is
+printed with the processor time of the server and of the load generator for one request.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import apache
 import load
 import psutil
-import server
+import servers
 
 CURVE_SECONDS = 5.0
 STORED_BYTES = 400 * 1024 * 1024
-"""What pulls are spread over: several times what either server keeps of its newest messages."""
+"""Size of all messages that are pulled: several times the newest ones that either server keeps in memory."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Side:
     """One running server.
 
     Attributes:
-        name: For the lines that are printed.
-        port: Where the broker listens.
-        pid: Its process.
+        name: The name in the output.
+        port: The port of the broker.
+        pid: The process id of the server.
         acl: True if requests must be signed.
     """
 
@@ -51,10 +50,10 @@ class Side:
 
 @dataclasses.dataclass
 class Measured:
-    """What rounds gave for one server: answers per second, and times for one answer.
+    """Results of the rounds for one server: answers per second, and times for one answer.
 
     Attributes:
-        rates: Answers of success per second.
+        rates: Successful answers per second.
         server_us: Processor microseconds of the server.
         generator_us: Processor microseconds of the load generator.
         tails_ms: The 99th percentile of the latency, in milliseconds.
@@ -66,7 +65,7 @@ class Measured:
     tails_ms: list[float] = dataclasses.field(default_factory=list)
 
     def line(self) -> str:
-        """Return the medians in words."""
+        """Return the medians as a line of text."""
         rate, ours, generator, tail = map(
             statistics.median, (self.rates, self.server_us, self.generator_us, self.tails_ms)
         )
@@ -80,7 +79,7 @@ def cpu(pid: int) -> float:
 
 
 def measure(side: Side, work: load.Load, into: Measured) -> None:
-    """Run a load and keep what it gave."""
+    """Run a load, and add its results."""
     before, own = cpu(side.pid), cpu(os.getpid())
     outcome = load.run(work)
     used, generated = cpu(side.pid) - before, cpu(os.getpid()) - own
@@ -94,7 +93,7 @@ def measure(side: Side, work: load.Load, into: Measured) -> None:
 
 def sending(side: Side, seconds: float, warm: float = 1.0) -> load.Load:
     """Return a load of 1 KB sends over 16 connections, 8 in flight on each."""
-    key, secret = (server.ACCESS_KEY, server.SECRET_KEY) if side.acl else ("", "")
+    key, secret = (servers.ACCESS_KEY, servers.SECRET_KEY) if side.acl else ("", "")
     work = load.Load(side.port, load.sends("bench"), access_key=key, secret_key=secret, seconds=seconds)
     work.warm = warm
     return work
@@ -103,16 +102,16 @@ def sending(side: Side, seconds: float, warm: float = 1.0) -> load.Load:
 def pulling(side: Side, seconds: float, ends: list[int], warm: float = 1.0) -> load.Load:
     """Return a load of pulls of 32 messages over 16 connections, 2 in flight on each, all over the queues."""
     requests = load.pulls("bench_pull", "bench_group", ends)
-    work = load.Load(side.port, requests, 11, server.ACCESS_KEY, server.SECRET_KEY, depth=2, seconds=seconds)
+    work = load.Load(side.port, requests, 11, servers.ACCESS_KEY, servers.SECRET_KEY, depth=2, seconds=seconds)
     work.warm = warm
     return work
 
 
 def store_messages(side: Side) -> list[int]:
-    """Store `STORED_BYTES` of messages; return how many each queue surely has."""
+    """Store `STORED_BYTES` of messages, and return the number that each queue has at least."""
     stored = 0.0
     while stored * 1024 < STORED_BYTES:
-        work = load.Load(side.port, load.sends("bench_pull"), 310, server.ACCESS_KEY, server.SECRET_KEY, warm=0)
+        work = load.Load(side.port, load.sends("bench_pull"), 310, servers.ACCESS_KEY, servers.SECRET_KEY, warm=0)
         work.seconds = CURVE_SECONDS
         stored += load.run(work).rate * CURVE_SECONDS
     queues = 4
@@ -120,14 +119,14 @@ def store_messages(side: Side) -> list[int]:
 
 
 def warm_up(side: Side, seconds: float) -> None:
-    """Load a server with sends, and print its rate as it goes."""
+    """Load a server with sends, and print its rate every few seconds."""
     parts = max(1, round(seconds / CURVE_SECONDS))
     rates = [load.run(sending(side, CURVE_SECONDS, warm=0)).rate for _ in range(parts)]
     print(f"{side.name} while it warms, sends/s every {CURVE_SECONDS:g} s: " + " ".join(f"{r:,.0f}" for r in rates))
 
 
 def say(what: str, ours: Measured, theirs: Measured) -> None:
-    """Print what two sides gave, and their ratios."""
+    """Print the results of both servers, and their ratios."""
 
     def ratio(mine: list[float], other: list[float]) -> str:
         return f"{statistics.median(mine) / statistics.median(other):.2f}"
@@ -142,11 +141,11 @@ def say(what: str, ours: Measured, theirs: Measured) -> None:
 
 
 def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
-    """Load mqguard and the peer in turn."""
+    """Load mqguard and the peer alternately."""
     with contextlib.ExitStack() as stack:
-        port, _, pid = stack.enter_context(server.standalone())
+        port, _, pid = stack.enter_context(servers.standalone())
         ours = Side("mqguard", port, pid)
-        port, pid = stack.enter_context(apache.broker(acl=True))
+        port, pid = stack.enter_context(servers.apache_broker(acl=True))
         theirs = Side("Apache", port, pid)
         warm_up(ours, CURVE_SECONDS)
         warm_up(theirs, warm)
@@ -154,7 +153,7 @@ def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
             found = {ours: Measured(), theirs: Measured()}
             ends = {side: store_messages(side) if name == "pulls" else [] for side in found}
             if name == "pulls":
-                for side in found:  # the peer has been warmed with sends alone
+                for side in found:  # the peer has warmed up only with sends
                     load.run(pulling(side, warm if side is theirs else CURVE_SECONDS, ends[side]))
             for _ in range(rounds):
                 for side, into in found.items():
@@ -164,11 +163,11 @@ def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
 
 
 def acl_cost(rounds: int, seconds: float) -> None:
-    """Measure what authentication, authorization and audit cost in the whole server: sends with ACL on, and off."""
+    """Measure the cost of authentication, authorization and audit in the whole server: sends with ACL on, and off."""
     with contextlib.ExitStack() as stack:
         found: dict[Side, Measured] = {}
         for acl in (True, False):
-            port, _, pid = stack.enter_context(server.standalone(acl=acl))
+            port, _, pid = stack.enter_context(servers.standalone(acl=acl))
             side = Side(f"ACL {'on' if acl else 'off'}", port, pid, acl)
             warm_up(side, CURVE_SECONDS)
             found[side] = Measured()
@@ -184,7 +183,7 @@ def acl_cost(rounds: int, seconds: float) -> None:
 
 
 def startup(rounds: int) -> None:
-    """Time from exec to the first answered request, and resident memory when idle."""
+    """Measure the time from exec to the first answered request, and the resident memory when idle."""
     times, memory = [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as directory, socket.socket() as probe:
@@ -192,8 +191,8 @@ def startup(rounds: int) -> None:
             port = probe.getsockname()[1]
             probe.close()
             conf = Path(directory) / "broker.conf"
-            conf.write_text(server.configuration(acl=True).replace("listenPort = 0", f"listenPort = {port}", 1))
-            command = [str(server.COMMAND), "standalone", "--config", str(conf), "--data", f"{directory}/data"]
+            conf.write_text(servers.configuration(acl=True).replace("listenPort = 0", f"listenPort = {port}", 1))
+            command = [str(servers.COMMAND), "standalone", "--config", str(conf), "--data", f"{directory}/data"]
             started = time.perf_counter()
             with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
                 answered = False
@@ -208,8 +207,8 @@ def startup(rounds: int) -> None:
 
 
 def knock(port: int) -> bool:
-    """Whether a request is answered on that port."""
-    before, after = load.frame(load.Load(port, [], 28, server.ACCESS_KEY, server.SECRET_KEY), {}, b"")
+    """True if the server answers a request on this port."""
+    before, after = load.frame(load.Load(port, [], 28, servers.ACCESS_KEY, servers.SECRET_KEY), {}, b"")
     try:
         with socket.create_connection(("127.0.0.1", port), 0.2) as peer:
             peer.sendall(before + b"1000000001" + after)
@@ -220,7 +219,7 @@ def knock(port: int) -> bool:
 
 
 def main() -> None:
-    """Measure what the command line names."""
+    """Measure the figures that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=["sends", "pulls", "acl", "startup"])
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,10 +1,17 @@
-"""Feeds arbitrary bytes to everything that reads bytes of a peer.
+"""Feed random bytes to all code that reads bytes of a peer.
 
-    .venv/bin/python fuzz/fuzz_frame.py --seconds 60        a loop of mutated seeds, needs nothing else
-    .venv/bin/python fuzz/fuzz_frame.py --atheris [options] guided by coverage, needs the package `atheris`
+For example:
 
-What must hold, whatever the bytes: a reader gives values or its documented error; any split of the bytes gives the
-same; what was read can be written and read again. An input that breaks it is printed in hexadecimal.
+    .venv/bin/python fuzz/fuzz_frame.py --seconds 60        a loop of mutated seeds; needs nothing else
+    .venv/bin/python fuzz/fuzz_frame.py --atheris [options] guided by coverage; needs the package `atheris`
+
+These rules must be true for all bytes:
+
+- A reader returns values or raises its documented error.
+- Every split of the bytes gives the same result.
+- A value that was read can be written and read again.
+
+An input that violates a rule is printed in hexadecimal.
 """
 
 import argparse
@@ -63,17 +70,17 @@ SEEDS = (
 
 
 class Broken(Exception):
-    """Something that must hold does not."""
+    """A rule is violated."""
 
 
 def demand(holds: bool, what: str) -> None:  # noqa: FBT001, a condition
-    """Raise if it does not hold; `assert` would be gone under `-O`."""
+    """Raise if a rule is violated; `assert` would not run with `-O`."""
     if not holds:
         raise Broken(what)
 
 
 def check(data: bytes) -> None:
-    """Raise if the bytes break what must hold."""
+    """Raise if the bytes violate a rule."""
     commands, error = outcome([data])
     for pieces in ([data[at : at + 1] for at in range(len(data))], [data[: len(data) // 2], data[len(data) // 2 :]]):
         demand(outcome(pieces) == (commands, error), "a split changes what is read")
@@ -89,7 +96,7 @@ def check(data: bytes) -> None:
 
 
 def outcome(pieces: list[bytes]) -> tuple[list[Command], str | None]:
-    """All commands, and the error that ended them."""
+    """Return all commands, and the error that ended them."""
     reader = frame.FrameReader(MAX_FRAME)
     commands: list[Command] = []
     for piece in pieces:
@@ -101,7 +108,7 @@ def outcome(pieces: list[bytes]) -> tuple[list[Command], str | None]:
 
 
 def check_command(command: Command) -> None:
-    """What was read can be written, read again, signed, and read as typed headers and bodies."""
+    """Write a command, read it again, sign it, and read it as typed headers and bodies."""
     demand(outcome([frame.encode_request(command)])[0] == [command], "a frame does not survive a round trip")
     if -32768 <= command.code <= 32767:
         frame.encode_reply(command.opaque, command.code, command.ext, command.remark, command.body)
@@ -113,7 +120,7 @@ def check_command(command: Command) -> None:
 
 
 def check_body(data: bytes) -> None:
-    """Bodies are read or refused; what was read can be written and read again."""
+    """Read a body as every type; if one succeeds, write it and read it again."""
     for kind in BODIES:
         try:
             body: object = codec.decode(data, kind)
@@ -125,7 +132,7 @@ def check_body(data: bytes) -> None:
 
 
 def mutate(chance: random.Random) -> bytes:
-    """A seed with a few changes, or several of them."""
+    """Return one or several seeds with a few changes."""
     data = bytearray(b"".join(chance.choices(SEEDS, k=chance.choice((1, 1, 1, 2, 3)))))
     for _ in range(chance.randrange(6)):
         at = chance.randrange(len(data) + 1)
@@ -147,7 +154,7 @@ def mutate(chance: random.Random) -> bytes:
 
 
 def run_random(seconds: float, seed: int) -> int:
-    """Mutate seeds for a while; the process's exit code."""
+    """Mutate seeds for some time, and return the exit code."""
     chance = random.Random(seed)
     deadline = time.monotonic() + seconds
     count = 0
@@ -155,7 +162,7 @@ def run_random(seconds: float, seed: int) -> int:
         data = mutate(chance)
         try:
             check(data)
-        except Exception:  # noqa: BLE001, every fault is a finding
+        except Exception:  # noqa: BLE001, every error is a finding
             traceback.print_exc()
             sys.stderr.write(f"input {count} of seed {seed}: {data.hex()}\n")
             return 1
@@ -165,7 +172,7 @@ def run_random(seconds: float, seed: int) -> int:
 
 
 def main() -> int:
-    """Read the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
@@ -174,7 +181,7 @@ def main() -> int:
     if not options.atheris:
         return run_random(options.seconds, options.seed)
 
-    import atheris  # noqa: PLC0415, needed for this alone
+    import atheris  # noqa: PLC0415, needed only here
 
     atheris.instrument_all()
     atheris.Setup([sys.argv[0], *rest], check)

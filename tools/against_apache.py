@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""Compares what we answer with Apache's own auth module, live, as often as asked for.
+"""Compare the answers of mqguard with Apache's own auth module, live, as often as you want.
 
-Kinds: decisions; contexts and calls, the checks that requests and gRPC calls lead to; changes of users and policies;
-readings, the texts of policies; signatures, of requests and calls.
+The kinds are:
 
-    .venv/bin/python tools/against_apache.py                                      a million decisions, and the rest
-    .venv/bin/python tools/against_apache.py decisions --many 1e7                 of one kind, a new seed, which is told
-    .venv/bin/python tools/against_apache.py contexts --seed 7 --first 900        goes on where another run was stopped
+- decisions
+- contexts and calls: the checks that requests and gRPC calls lead to
+- changes: changes of users and policies
+- readings: the texts of policies
+- signatures: signatures of requests and calls
 
-Needs Java, the JDK's compiler and Maven; `tests/interop/toolchain.py` fetches the module once. Prints how many answers
-differ and by which rules. Ends with 0 when every difference is one of these, with 1 at the first that is not, with 2
-where something is missing.
+For example:
+
+    .venv/bin/python tools/against_apache.py                                a million decisions, and all other kinds
+    .venv/bin/python tools/against_apache.py decisions --many 1e7           one kind, with a new seed (printed)
+    .venv/bin/python tools/against_apache.py contexts --seed 7 --first 900  continue a stopped run
+
+It needs Java, the JDK's compiler and Maven; `tests/interop/toolchain.py` fetches the module once. It prints the
+number of different answers by rule. The exit status is 0 if a rule explains every difference, 1 at the first
+unexplained one, and 2 if something is missing.
 """
 
 from __future__ import annotations
@@ -40,7 +47,7 @@ from tests.interop.auth_module.worlds import REQUESTS  # noqa: E402
 from tests.interop.toolchain import java_auth_module  # noqa: E402
 
 AT_ONCE = 500
-"""Scenarios between two words of progress."""
+"""Scenarios between two lines of progress."""
 
 Compare = Callable[[AuthModule, int, Iterable[int]], Counter[str]]
 
@@ -52,18 +59,18 @@ KINDS: dict[str, tuple[Compare, int, int]] = {
     "readings": (compare_readings, 200_000, 1),
     "signatures": (compare_signatures, 200_000, 1),
 }
-"""How a kind is compared, how many by default, and how many one scenario holds."""
+"""The comparison of each kind, the default number, and the number of items in one scenario."""
 
 
 def main() -> int:
-    """Compare, print progress and counts; returns the exit status."""
+    """Compare, print progress and counts, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="what to compare (all)")
     parser.add_argument(
-        "--many", type=float, help="how many of each, at least (1e6 decisions, 1e5 or 2e5 of the others)"
+        "--many", type=float, help="minimum number of each kind (1e6 decisions, 1e5 or 2e5 of the others)"
     )
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of the scenarios")
-    parser.add_argument("--first", type=int, default=0, help="the first scenario: where a stopped run goes on")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="seed of the scenarios")
+    parser.add_argument("--first", type=int, default=0, help="number of the first scenario, to continue a stopped run")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     try:
@@ -73,7 +80,7 @@ def main() -> int:
             AuthModule(java_auth_module(Path(home)), Path(logs) / "module.log") as module,
         ):
             for kind in options.kinds or KINDS:
-                tell(kind, compare(module, kind, options))
+                print_counts(kind, compare(module, kind, options))
     except (Unexplained, PeerFailed) as error:
         print(error, file=sys.stderr)
         return 1
@@ -84,7 +91,7 @@ def main() -> int:
 
 
 def compare(module: AuthModule, kind: str, options: argparse.Namespace) -> Counter[str]:
-    """Compare piece by piece; what was found."""
+    """Compare in pieces, and return the counts by rule."""
     compare_some, many, held = KINDS[kind]
     started, last = time.monotonic(), options.first + -(-int(options.many or many) // held)
     found: Counter[str] = Counter()
@@ -92,12 +99,12 @@ def compare(module: AuthModule, kind: str, options: argparse.Namespace) -> Count
         numbers = range(first, min(first + AT_ONCE, last))
         found.update(compare_some(module, options.seed, numbers))
         passed = time.monotonic() - started
-        print(f"{found['all']:,} {kind} after {passed:,.0f} s; go on with --first {numbers.stop}", flush=True)
+        print(f"{found['all']:,} {kind} after {passed:,.0f} s; continue with --first {numbers.stop}", flush=True)
     return found
 
 
-def tell(kind: str, found: Counter[str]) -> None:
-    """Print what was found."""
+def print_counts(kind: str, found: Counter[str]) -> None:
+    """Print the counts of one kind."""
     print(f"\n{kind}:")
     for name, count in found.most_common():
         print(f"{count:>12,}  {name}")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Answer verdict vectors: read JSON lines of one kind and write each with our outcome in place of the recorded one.
+"""Answer verdict vectors: read JSON lines of one kind, and write each with our outcome instead of the recorded one.
 
-    tools/answer_vectors.py KIND < lines > lines
+Usage: `tools/answer_vectors.py KIND < lines > lines`
 
 KIND is decisions, parsing, signatures, contexts, admin or wire; `tests/vectors/README.md` describes the lines.
 """

@@ -1,4 +1,4 @@
-"""Runs tests against mutants, each in a process of its own, forked from one where the tools are loaded already."""
+"""Runs of tests against mutants, each in its own process, forked from one that has loaded the tools already."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ ENVIRONMENT = {
     "MQGUARD_DECISIONS": "28800",
     "MQGUARD_SEED": "1",
 }
-"""The properties: the same examples each time, and few."""
+"""Settings of the properties: few examples, and the same ones each time."""
 MEMORY = 4 << 30
-"""Bytes that a mutant may use."""
+"""Maximum memory of a mutant, in bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One mutant and what is to notice it.
+    """One mutant, and the tests that should notice it.
 
     Attributes:
         mutant: The mistake.
-        module: The name of its module, dotted.
-        source: Its text without the mistake.
-        path: Its file.
+        module: The dotted name of its module.
+        source: The source of the module without the mistake.
+        path: The file of the module.
         tests: The files with the tests, in order.
-        seconds: How long they take without a mistake.
+        seconds: The time of the tests without a mistake.
     """
 
     mutant: Mutant
@@ -63,10 +63,10 @@ class Run:
 
 
 def preload(directory: str) -> None:
-    """Load what every process needs and no mutant changes.
+    """Load the tools that every process needs and no mutant changes.
 
     Args:
-        directory: Where the tests put their files, beside those of nobody else.
+        directory: The directory for the files of the tests; no other program uses it.
     """
     os.environ |= ENVIRONMENT | {"PYTEST_DEBUG_TEMPROOT": directory}
     for name in TOOLS:
@@ -92,14 +92,14 @@ def preload(directory: str) -> None:
 
 
 def measure(module: str, tests: list[str]) -> float | None:
-    """How many seconds the tests take without any mistake; None when they fail."""
+    """Return the time of the tests without a mistake in seconds; None if they fail."""
     started = time.monotonic()
     child = _fork(lambda: _test(module, None, tests, 600))
     return time.monotonic() - started if os.waitpid(child, 0)[1] == 0 else None
 
 
 def run_all(runs: list[Run], jobs: int) -> list[Mutant]:
-    """Run the tests against every mutant; those that no test noticed, in order."""
+    """Run the tests against every mutant, and return the unnoticed ones in order."""
     waiting = list(reversed(runs))
     running: dict[int, tuple[Run, float]] = {}
     survivors: list[Mutant] = []
@@ -127,7 +127,7 @@ def run_all(runs: list[Run], jobs: int) -> list[Mutant]:
 def _start(run: Run) -> int:
     def work() -> int:
         code = compile_mutant(run.source, run.mutant.number, run.path)
-        # Processor time, since others may be busy as well: an endless loop ends here.
+        # A limit of processor time, because other programs may be busy too. It ends an endless loop.
         return _test(run.module, code, run.tests, int(3 * run.seconds + 5))
 
     return _fork(work)
@@ -147,7 +147,7 @@ def _fork(work: Callable[[], int]) -> int:
 
 
 def _test(module: str, code: CodeType | None, tests: list[str], seconds: int) -> int:
-    """Run the tests in this process with the code in place of the module; 0 when they pass."""
+    """Run the tests in this process with the code instead of the module, and return 0 if they pass."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     if code is not None:
@@ -158,7 +158,7 @@ def _test(module: str, code: CodeType | None, tests: list[str], seconds: int) ->
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the mutant where its module is looked for."""
+    """Import hook that finds the mutant instead of its module."""
 
     def __init__(self, module: str, code: CodeType) -> None:
         self._module = module

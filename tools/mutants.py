@@ -1,9 +1,17 @@
-"""Makes small mistakes in Python source, one at a time: each is a mutant that tests should notice.
+"""Mutants: Python source with one small mistake each, which tests should notice.
 
-What is changed: comparisons, `and`/`or`/`not`, conditions, arithmetic and bits, numbers, truth values and plain
-strings, what a function returns, the order of two arguments; and single statements are left out. What is not:
-docstrings, annotations and their variables, `__slots__`, the settings of a class (`frozen=True`), and the words of
-messages (f-strings, texts of several words, and what a `raise` raises).
+These parts are changed:
+
+- comparisons, `and`/`or`/`not`, conditions, arithmetic and bits
+- numbers, truth values and plain strings
+- the result of a function, and the order of two arguments
+- single statements, which are left out
+
+These parts are never changed:
+
+- docstrings, annotations and their variables, `__slots__`
+- the settings of a class (`frozen=True`)
+- messages: f-strings, texts of several words, and the error of a `raise`
 """
 
 from __future__ import annotations
@@ -43,7 +51,7 @@ _OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitXor: ast.BitAnd,
 }
 _SIMPLE = (ast.Compare, ast.BoolOp, ast.Constant, ast.UnaryOp)
-"""Conditions that other rules change already."""
+"""Conditions that another rule changes already."""
 _WORDS = re.compile(r"[a-z,:] [a-z`]")
 _MAX_SHOWN = 90
 
@@ -53,10 +61,10 @@ class Mutant:
     """One mistake.
 
     Attributes:
-        number: Its place in the source; changes with the source.
-        place: The function or class it is in.
-        change: What was changed to what; together with `place` it names the mutant.
-        line: Where.
+        number: Its position among all mutants; changes with the source.
+        place: The function or class with the mistake.
+        change: The old and the new code; together with `place` it identifies the mutant.
+        line: The line of the mistake.
     """
 
     number: int
@@ -75,12 +83,12 @@ class _Site:
     @property
     def change(self) -> str:
         text = f"{_shown(self.node)} → {_shown(self.new)}"
-        # A number alone says nothing.
+        # A number alone has no meaning for a reader.
         return f"{text} in: {_shown(self.parent)}" if isinstance(self.node, ast.Constant) else text
 
 
 def find_mutants(source: str) -> list[Mutant]:
-    """Every mutant of a module, in the order of its source."""
+    """Return every mutant of a module, in the order of its source."""
     seen: Counter[tuple[str, str]] = Counter()
     found = []
     for number, site in enumerate(_sites(ast.parse(source))):
@@ -93,7 +101,7 @@ def find_mutants(source: str) -> list[Mutant]:
 
 
 def compile_mutant(source: str, number: int, path: str) -> CodeType:
-    """The module with that one mistake, ready to run."""
+    """Return the code of the module with one mistake."""
     tree = ast.parse(source)
     site = list(_sites(tree))[number]
     mutated = ast.fix_missing_locations(_Replace(site.node, site.new).visit(tree))
@@ -126,12 +134,12 @@ def _sites(tree: ast.AST, place: str = "module") -> Iterator[_Site]:
         for new in _changes(child):
             yield _Site(inner, tree, child, new)
         if isinstance(child, ast.Raise):
-            continue  # the rest of it is wording
+            continue  # the rest of it is a message
         yield from _sites(child, inner)
 
 
 def _changeable(node: ast.AST) -> Iterator[ast.AST]:
-    """The children of a node in which a change would mean something."""
+    """Yield the children of a node in which a change can have an effect."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "type_params") or (
             isinstance(node, ast.ClassDef) and name in ("keywords", "bases", "decorator_list")
@@ -201,7 +209,7 @@ def _can_swap(first: ast.AST, second: ast.AST) -> bool:
 
 
 def _negated(node: ast.AST) -> Iterator[ast.AST]:
-    """The same with its condition turned round, where no other rule changes the condition."""
+    """Yield the node with its condition negated, if no other rule changes the condition."""
     if isinstance(node, ast.If | ast.While | ast.IfExp) and not isinstance(node.test, _SIMPLE):
         other = copy.copy(node)
         other.test = ast.UnaryOp(ast.Not(), node.test)
@@ -214,7 +222,7 @@ def _negated(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _can_go(node: ast.AST) -> bool:
-    """Whether a statement can be left out so that the rest still means something."""
+    """True if a statement can be left out and the rest is still valid."""
     match node:
         case ast.Expr(ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Delete() | ast.Continue() | ast.Break():
             return True

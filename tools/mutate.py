@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Mutation testing of `auth/` and `guard/`: makes small mistakes in a module, one at a time; its tests must notice.
+"""Test the tests of `auth/` and `guard/`: make small mistakes in a module, one at a time; its tests must notice each.
 
-    .venv/bin/python tools/mutate.py                             all of auth/ and of guard/
-    .venv/bin/python tools/mutate.py --module auth/index auth/decide
-    .venv/bin/python tools/mutate.py --module auth/index --add   list new survivors; their reasons are to be written
+For example:
 
-Each mutant runs in a process of its own, within bounds of time and memory. Mutants that no test notices are compared
-with `tools/mutation_survivors.toml`, where each has its reason. Ends with 1 when one is missing there, when one that is
-listed is noticed now or gone, or when a reason is missing. What is mutated, and what is not, says `tools/mutants.py`.
+    .venv/bin/python tools/mutate.py                                    all modules of auth/ and guard/
+    .venv/bin/python tools/mutate.py --module auth/policy_index auth/decide
+    .venv/bin/python tools/mutate.py --module auth/policy_index --add   list new survivors; write their reasons then
+
+Each mutant runs in a process of its own, with limits of time and memory. `tools/mutation_survivors.toml` lists the
+mutants that no test notices, each with a reason. `tools/mutants.py` describes the mistakes. The exit status is 1 in
+these cases:
+
+- a survivor is not listed, or has no reason;
+- a listed survivor is noticed now, or no longer exists.
 """
 
 from __future__ import annotations
@@ -32,17 +37,17 @@ SOURCE = ROOT / "src" / "mqguard"
 LIST = ROOT / "tools" / "mutation_survivors.toml"
 PACKAGES = ("auth", "auth/analysis", "auth/documents", "auth/migration", "guard", "guard/requirements")
 
-DECISION = ("action", "decide", "excess", "explain", "index", "policy", "precedence", "records", "request", "resource")
-"""Modules of `auth/` that the properties of decisions are about, with those below."""
-PROPERTIES = {f"auth/{name}" for name in (*DECISION, "rights", "snapshot", "source", "turning", "user", "verdict")}
-TEXTS = ("acl_text", "action", "blank", "initial", "manager", "merging", "policy", "resource", "signature", "source")
-"""Modules of `auth/` that recorded outcomes of Apache's module are about, with those below."""
-VECTORS = {f"auth/{name}" for name in (*TEXTS, "subject", "user", "wording")}
+BOTH = {"auth/policy", "auth/resource", "auth/source", "auth/user", "auth/verdict"}
+DECISION = {"auth/decide", "auth/escalation", "auth/explain", "auth/minimal_change", "auth/policy_index"}
+PROPERTIES = BOTH | DECISION | {"auth/records", "auth/snapshot"}
+"""Modules that the properties in `tests/property/auth` test."""
+VECTORS = BOTH | {"auth/acl_parser", "auth/authentication", "auth/manager"}
+"""Modules that the recorded outcomes of Apache's module test."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Survivor:
-    """A mutant that no test notices, and why that is right."""
+    """Mutant that no test notices, with the reason why this is acceptable."""
 
     module: str
     place: str
@@ -51,16 +56,20 @@ class Survivor:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What names it."""
+        """Identity of the mutant."""
         return self.module, self.place, self.change
 
 
 def main() -> int:
-    """Read the command line and do it; returns the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--module", nargs="+", metavar="M", help="such as auth/index; all of them when left out")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at once (one per processor)")
-    parser.add_argument("--list", type=Path, default=LIST, metavar="F", help="the survivors and their reasons")
+    parser.add_argument("--module", nargs="+", metavar="M", help="such as auth/policy_index (all modules)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="number of concurrent mutants (one for each processor)"
+    )
+    parser.add_argument(
+        "--list", type=Path, default=LIST, metavar="F", help="file with the survivors and their reasons"
+    )
     parser.add_argument("--add", action="store_true", help="add new survivors to the list, without a reason")
     options = parser.parse_args()
     modules = options.module or list(all_modules())
@@ -76,7 +85,7 @@ def main() -> int:
 
 
 def run(modules: list[str], options: argparse.Namespace) -> int:
-    """Run the mutants of the modules and compare; returns the exit status."""
+    """Run the mutants of the modules, compare the survivors with the list, and return the exit status."""
     listed = {survivor.key: survivor for survivor in read_list(options.list)}
     failed = False
     total = survived = 0
@@ -97,7 +106,7 @@ def run(modules: list[str], options: argparse.Namespace) -> int:
 
 
 def all_modules() -> Iterator[str]:
-    """Every module that is mutated, such as `auth/policy_index`."""
+    """Yield every module with mutants, such as `auth/policy_index`."""
     for package in PACKAGES:
         for path in sorted((SOURCE / package).glob("*.py")):
             if find_mutants(path.read_text()):
@@ -105,7 +114,7 @@ def all_modules() -> Iterator[str]:
 
 
 def tests_of(module: str) -> list[str]:
-    """The tests that should notice a mistake in a module: its own, those beside it, and those of whoever uses it."""
+    """Return the tests that should notice a mistake in a module: its own, those of its package and of its users."""
     package, name = module.rsplit("/", 1)
     home = ROOT / "tests" / "unit" / package
     found = [home / f"test_{name}.py", *sorted(home.glob("test_*.py"))]
@@ -122,17 +131,17 @@ def tests_of(module: str) -> list[str]:
 
 
 def users_of(module: str) -> list[Path]:
-    """The modules that import a module, below the package's root."""
+    """Return the modules that import a module, as paths below the package's root."""
     dotted = re.compile(rf"from mqguard\.{module.replace('/', '[.]')} import")
     files = (path for path in sorted(SOURCE.rglob("*.py")) if dotted.search(path.read_text("utf-8")))
     return [path.relative_to(SOURCE) for path in files]
 
 
 def try_module(module: str, jobs: int) -> tuple[int, list[Survivor]]:
-    """Run every mutant of a module; how many there are, and those that survived.
+    """Run every mutant of a module, and return the number of mutants with the survivors.
 
     Raises:
-        SystemExit: The tests fail without any mistake.
+        SystemExit: The tests fail even without a mistake.
     """
     path = SOURCE / f"{module}.py"
     source = path.read_text()
@@ -141,7 +150,7 @@ def try_module(module: str, jobs: int) -> tuple[int, list[Survivor]]:
     started = time.monotonic()
     seconds = measure(dotted, tests_of(module))
     if seconds is None:
-        sys.exit(f"the tests of {module} fail as it is: {' '.join(tests_of(module))}")
+        sys.exit(f"the tests of {module} fail without a mistake: {' '.join(tests_of(module))}")
     runs = [Run(mutant, dotted, source, str(path), tests_of(module), seconds) for mutant in mutants]
     survivors: list[Mutant] = run_all(runs, jobs)
     took = time.monotonic() - started
@@ -152,7 +161,7 @@ def try_module(module: str, jobs: int) -> tuple[int, list[Survivor]]:
 def compare(
     listed: dict[tuple[str, str, str], Survivor], survivors: dict[tuple[str, str, str], Survivor]
 ) -> Iterator[str]:
-    """What is wrong with the list."""
+    """Yield each difference between the list and the survivors."""
     for key, survivor in survivors.items():
         if key not in listed:
             yield f"  survived, not listed: {survivor.place}: {survivor.change}"
@@ -164,15 +173,15 @@ def compare(
 
 
 def read_list(path: Path = LIST) -> list[Survivor]:
-    """The listed survivors."""
+    """Return the listed survivors."""
     if not path.exists():
         return []
     return [Survivor(**found) for found in tomllib.loads(path.read_text("utf-8")).get("survivor", [])]
 
 
 def write_list(path: Path, survivors: list[Survivor]) -> None:
-    """Write the list, sorted, so that a change of it is easy to read."""
-    head = "# Mutants of tools/mutate.py that no test notices, each with the reason why that is right.\n"
+    """Write the list in a fixed order, so that changes are easy to read."""
+    head = "# Mutants of tools/mutate.py that no test notices, each with the reason why this is acceptable.\n"
     tables = []
     for survivor in sorted(survivors, key=lambda one: one.module):
         lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in vars(survivor).items())

@@ -1,7 +1,7 @@
-"""Run the examples in the pages about policies and write what they say now into the pages.
+"""Run the examples in the pages about policies, and write their present output into the pages.
 
-Read the change before you commit it: the pages are what users were promised. `tests/unit/docs/test_examples.py`
-explains the form of the blocks and fails when a page is out of date.
+Read the change before you commit it, because the pages are promises to users. `tests/unit/docs/test_examples.py`
+explains the form of the blocks, and fails if a page is out of date.
 """
 
 import os
@@ -17,7 +17,7 @@ PAGES = ("access-control.md", "policy-as-code.md", "migration.md")
 
 
 def refreshed(lines: list[str], directory: Path) -> Iterator[str]:
-    """The lines of a page, with the output of every command as it is now."""
+    """Yield the lines of a page with the present output of every command."""
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -32,7 +32,7 @@ def refreshed(lines: list[str], directory: Path) -> Iterator[str]:
 
 
 def block(info: str, body: list[str], directory: Path) -> Iterator[str]:
-    """The body of one block."""
+    """Yield the body of one block."""
     name = re.search(r"\bfile=(\S+)", info)
     if name:
         path = directory / name[1]
@@ -48,7 +48,7 @@ def block(info: str, body: list[str], directory: Path) -> Iterator[str]:
 
 
 def run(command: str, directory: Path) -> list[str]:
-    """The output of a command."""
+    """Return the output of a command."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MQGUARD_")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     done = subprocess.run(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A tiny policy decision point, to try the plugin with.
+"""A tiny policy decision point, to try the plugin.
 
-    python pdp_server.py rules.json --port 8181
+Usage: `python pdp_server.py rules.json --port 8181`
 
-`rules.json` is a list of what is allowed: `[{"user": "alice", "type": "Topic", "name": "orders", "actions": ["Pub"]}]`.
-Everything else is denied. The file is read anew with every question.
+`rules.json` is a list of allowed actions: `[{"user": "alice", "type": "Topic", "name": "orders", "actions": ["Pub"]}]`.
+Everything else is denied. The server reads the file again for every request.
 """
 
 import argparse
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 
-def decide(rules: list[dict[str, Any]], question: dict[str, Any]) -> str:
-    """`allow` if a rule grants one of the actions, else `deny`."""
-    resource = question["resource"]
+def decide(rules: list[dict[str, Any]], query: dict[str, Any]) -> str:
+    """Return `allow` if a rule grants one of the actions, else `deny`."""
+    resource = query["resource"]
     for rule in rules:
         if (
-            (rule["user"], rule["type"]) == (question["user"], resource["type"])
+            (rule["user"], rule["type"]) == (query["user"], resource["type"])
             and rule["name"] in {"*", resource["name"]}
-            and set(rule["actions"]) & set(question["actions"])
+            and set(rule["actions"]) & set(query["actions"])
         ):
             return "allow"
     return "deny"
 
 
 class Pdp(ThreadingHTTPServer):
-    """Answers questions by the rules in a file."""
+    """Server that decides by the rules in a file."""
 
     daemon_threads = True
 
@@ -36,23 +36,23 @@ class Pdp(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.rules = rules
 
-    def answer(self, question: dict[str, Any]) -> tuple[int, bytes]:
-        """Status and body."""
+    def answer(self, query: dict[str, Any]) -> tuple[int, bytes]:
+        """Return the status and the body of the answer."""
         rules = json.loads(self.rules.read_text(encoding="utf-8"))
-        return 200, json.dumps({"decision": decide(rules, question)}).encode()
+        return 200, json.dumps({"decision": decide(rules, query)}).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection, which is kept open."""
+    """One connection, which stays open between requests."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Pdp
 
     def do_POST(self) -> None:
-        """Answer one question."""
-        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        status, body = self.server.answer(question)
+        """Answer one request."""
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, body = self.server.answer(query)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base
-        """Say nothing."""
+        """Log nothing."""
 
 
 def main() -> None:

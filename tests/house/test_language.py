@@ -214,12 +214,14 @@ def prose() -> Iterator[Text]:
         yield from document_texts(path)
 
 
-SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields):\s*$|^\s+\w+: (?=\S)", re.MULTILINE)
+# Parts of a docstring that are read on their own: sections and the items of lists.
+SECTION = re.compile(r"^\s*(?:Args|Attributes|Raises|Returns|Yields):\s*$|^\s+\w+: (?=\S)|^\s*- (?=\S)", re.MULTILINE)
+COMMAND = re.compile(r"^ +(?:\.venv/bin/)?python .*$", re.MULTILINE)
 
 
 def prose_hits(text: Text) -> Iterator[Hit]:
-    """Yield each banned form in one text; every item of a docstring's sections is read on its own."""
-    whole = HIDDEN.sub("`x`", text.words)
+    """Yield each banned form in one text; every part of a docstring is read on its own, without example commands."""
+    whole = HIDDEN.sub("`x`", COMMAND.sub("", text.words))
     pieces = SECTION.split(whole) if text.kind in {"function", "docstring"} else [whole]
     found: list[tuple[str, str]] = []
     for piece in pieces:

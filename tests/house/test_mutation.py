@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from mutants import compile_mutant, find_mutants  # noqa: E402 - the tools are no package
-from mutate import SOURCE, all_modules, read_list  # noqa: E402
+from mutate import PROPERTIES, SOURCE, VECTORS, all_modules, read_list  # noqa: E402
 
 CHANGES = [
     ("x = a < b", ["a < b → a <= b", "a < b → a >= b"]),
@@ -98,3 +98,8 @@ def test_every_listed_survivor_is_still_a_mutant_and_has_its_reason():
             f"not there any more: run tools/mutate.py --module {survivor.module} and mend the list",
             survivor,
         )
+
+
+def test_every_module_with_additional_tests_exists():
+    """The names in the tool are those of modules, so that their additional tests run."""
+    assert [name for name in sorted(PROPERTIES | VECTORS) if not (SOURCE / f"{name}.py").is_file()] == []

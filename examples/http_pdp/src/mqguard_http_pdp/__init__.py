@@ -1,4 +1,4 @@
-"""An authorization provider that asks a policy decision point (PDP) over HTTP, and refuses whatever goes wrong."""
+"""An authorization provider that calls a policy decision point (PDP) over HTTP, and refuses on every error."""
 
 import http.client
 import json
@@ -8,27 +8,27 @@ from collections.abc import Mapping
 
 from mqguard.guard.plugin_api import AuthorizationRequest, Ruling
 
-LONGEST_ANSWER = 4_096
-"""Bytes; an answer is a word."""
+MAX_ANSWER = 4_096
+"""Maximum size of an answer in bytes; a valid one is much shorter."""
 
 
 class PdpFailed(Exception):
-    """The PDP gave no answer that can be used. mqguard makes a refusal of it, and logs it."""
+    """The PDP gave no valid answer. mqguard refuses the request, and logs the error."""
 
 
 class HttpPdp:
-    """Asks `POST <url>` with the question as JSON; the answer is `{"decision": "allow"}`, or `deny` or `silent`.
+    """Plugin that sends `POST <url>` with the request as JSON; the answer is `{"decision": "allow"}` or another word.
 
     Args:
-        settings: `http_pdp.url`, such as `http://127.0.0.1:8181/decide`; `http_pdp.timeout_ms`, 500 if it is not said.
-            They stand in `broker.conf` as `plugin.http_pdp.url` and `plugin.http_pdp.timeout_ms`.
+        settings: `http_pdp.url`, such as `http://127.0.0.1:8181/decide`, and `http_pdp.timeout_ms`, by default 500.
+            In `broker.conf` they are `plugin.http_pdp.url` and `plugin.http_pdp.timeout_ms`.
 
     Raises:
-        ValueError: A setting is missing or wrong; it stops the start of the server.
+        ValueError: A setting is missing or not valid. The server then does not start.
     """
 
     quick = False
-    """It waits for the network, so it is asked in threads of its own."""
+    """The plugin waits for the network, so mqguard calls it on worker threads."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         url = urllib.parse.urlsplit(settings.get("http_pdp.url", ""))
@@ -36,41 +36,41 @@ class HttpPdp:
             raise ValueError("write the address of the PDP: plugin.http_pdp.url = http://host:port/path")
         timeout = settings.get("http_pdp.timeout_ms", "500")
         if not (timeout.isascii() and timeout.isdigit() and 1 <= int(timeout) <= 60_000):
-            raise ValueError(f"plugin.http_pdp.timeout_ms: `{timeout}` is no number from 1 to 60000")
+            raise ValueError(f"plugin.http_pdp.timeout_ms: `{timeout}` is not a number from 1 to 60000")
         self._kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         self._host, self._port = url.hostname, url.port
         self._path = url.path or "/"
         self._timeout = int(timeout) / 1000
-        # Connections that are open and not in use, at most as many as there are threads.
+        # Open connections that are not in use: at most one for each thread.
         self._open: queue.LifoQueue[http.client.HTTPConnection] = queue.LifoQueue()
 
-    def decide(self, question: AuthorizationRequest) -> Ruling:
-        """Ask.
+    def decide(self, request: AuthorizationRequest) -> Ruling:
+        """Call the PDP, and return its decision.
 
         Raises:
-            PdpFailed: The PDP is down, too slow, or answers something else.
+            PdpFailed: The PDP is down, is too slow, or gives another answer.
         """
         body = json.dumps(
             {
-                "user": question.user,
-                "source": question.source,
-                "code": question.code,
-                "resource": {"type": question.type, "name": question.name},
-                "actions": question.actions,
+                "user": request.user,
+                "source": request.source,
+                "code": request.code,
+                "resource": {"type": request.type, "name": request.name},
+                "actions": request.actions,
             }
         ).encode()
         try:
             answer = json.loads(self._post(body))
         except (OSError, http.client.HTTPException) as exc:
-            raise PdpFailed(f"the PDP cannot be asked: {str(exc) or type(exc).__name__}") from None
+            raise PdpFailed(f"the PDP cannot be reached: {str(exc) or type(exc).__name__}") from None
         except ValueError:
             raise PdpFailed("the answer of the PDP is not JSON") from None
         word = answer.get("decision") if isinstance(answer, dict) else None
         for ruling in Ruling:
-            # Nothing but the very word allows.
+            # Only the exact word `allow` allows.
             if word == ruling.value:
                 return ruling
-        raise PdpFailed('the answer of the PDP has no "decision" of "allow", "deny" or "silent"')
+        raise PdpFailed("the answer of the PDP has no `decision` of `allow`, `deny` or `silent`")
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -88,7 +88,7 @@ class HttpPdp:
         try:
             return self._exchange(connection, body)
         except (ConnectionError, http.client.CannotSendRequest):
-            # The PDP has closed a connection that was not used for a while: once more over a new one.
+            # The PDP has closed a connection that was unused for some time: try once more with a new one.
             return self._exchange(self._connection(), body)
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -99,7 +99,7 @@ class HttpPdp:
             connection.request("POST", self._path, body, {"Content-Type": "application/json"})
             answer = _read(connection.getresponse())
         except BaseException:
-            # What comes over this connection next might be the answer to this question.
+            # A later answer on this connection could be the one to this request.
             connection.close()
             raise
         self._open.put(connection)
@@ -107,9 +107,9 @@ class HttpPdp:
 
 
 def _read(answer: http.client.HTTPResponse) -> bytes:
-    data = answer.read(LONGEST_ANSWER + 1)
+    data = answer.read(MAX_ANSWER + 1)
     if answer.status != http.client.OK:
         raise http.client.HTTPException(f"it answers with status {answer.status}")
-    if len(data) > LONGEST_ANSWER:
+    if len(data) > MAX_ANSWER:
         raise http.client.HTTPException("its answer is too long")
     return data

@@ -1,12 +1,14 @@
-"""Apache RocketMQ 5.5.0 on this machine, the peer that every figure is a ratio to. Needs Java 17 and Maven."""
+"""The two servers that the benchmarks compare: mqguard, and Apache RocketMQ 5.5.0 (needs Java 17 and Maven)."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,10 +25,47 @@ OPENS = [
 ]
 AUTH = "org.apache.rocketmq.auth"
 ACCESS_KEY, SECRET_KEY = "rocketmq", "12345678"
+COMMAND = Path(sys.executable).with_name("mqguard")
+
+
+def configuration(*, acl: bool, extra: str = "") -> str:
+    """Return a `broker.conf` for free ports."""
+    on = str(acl).lower()
+    return f"""listenPort = 0
+namesrvListenPort = 0
+brokerIP1 = 127.0.0.1
+authenticationEnabled = {on}
+authorizationEnabled = {on}
+initAuthenticationUser = {{"username":"{ACCESS_KEY}","password":"{SECRET_KEY}"}}
+{extra}"""
+
+
+def port_of(address: str) -> int:
+    """Return the port of `host:port`."""
+    return int(address.rpartition(":")[2])
+
+
+@contextlib.contextmanager
+def standalone(*, acl: bool = True, extra: str = "") -> Iterator[tuple[int, int, int]]:
+    """Run `mqguard standalone` with a fresh directory; yield broker port, name server port and process id."""
+    with tempfile.TemporaryDirectory(prefix="mqguard-") as directory:
+        conf = Path(directory) / "broker.conf"
+        conf.write_text(configuration(acl=acl, extra=extra))
+        command = [str(COMMAND), "standalone", "--config", str(conf), "--data", f"{directory}/data", "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                ready: dict[str, str] = {}
+                while ready.get("event") != "ready":
+                    ready = json.loads(process.stdout.readline())
+                yield port_of(ready["broker"]), port_of(ready["namesrv"]), process.pid
+            finally:
+                process.terminate()
+                process.wait(20)
 
 
 def libraries() -> Path:
-    """The directory of Apache's jars; fetched from Maven Central on the first call."""
+    """Return the directory of Apache's jars; the first call fetches them from Maven Central."""
     lib = CACHE / "lib"
     if not (lib / ".complete").exists():
         if shutil.which("mvn") is None or shutil.which("java") is None:
@@ -38,13 +77,13 @@ def libraries() -> Path:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, with the one two below it free as well (the broker's second port)."""
+    """Return a free port. The broker also uses the port two below it, which is free as a rule."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def broker_conf(store: Path, namesrv: int, port: int, *, acl: bool) -> str:
-    """The broker's configuration: ACL 2.0 as its documentation switches it on."""
+    """Return the configuration of Apache's broker, with ACL 2.0 switched on as its documentation does it."""
     on = str(acl).lower()
     return f"""brokerClusterName = DefaultCluster
 brokerName = broker-a
@@ -66,7 +105,7 @@ authorizationMetadataProvider = {AUTH}.authorization.provider.LocalAuthorization
 
 @contextlib.contextmanager
 def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server class until the block ends; wait for it to say that it is up."""
+    """Run a server class until the block ends; wait until its output has \"boot success\"."""
     lib = libraries()
     (home / "conf").mkdir(parents=True, exist_ok=True)
     log = home / f"{name}.log"
@@ -90,8 +129,8 @@ def java(home: Path, name: str, heap: str, *args: str) -> Iterator[subprocess.Po
 
 
 @contextlib.contextmanager
-def broker(*, acl: bool) -> Iterator[tuple[int, int]]:
-    """Name server and broker; yields the broker's port and process id."""
+def apache_broker(*, acl: bool) -> Iterator[tuple[int, int]]:
+    """Run Apache's name server and broker; yield the broker's port and process id."""
     with tempfile.TemporaryDirectory(prefix="apache-") as directory:
         home, namesrv, port = Path(directory), free_port(), free_port()
         (home / "namesrv.conf").write_text(f"listenPort={namesrv}\n")
