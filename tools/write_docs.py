@@ -305,6 +305,30 @@ def imports_of_packages() -> dict[str, set[str]]:
     return found
 
 
+ASSURANCE = ROOT / "docs" / "assurance.md"
+OUTCOMES = re.compile(r"(?<=\| kind \| tag \| agree \| differ \|\n)\|---\|---\|--:\|--:\|\n(?:\|.*\n)*")
+KINDS = ("decisions", "parsing", "contexts", "admin", "wire")
+
+
+def assurance_page() -> str:
+    """Return `docs/assurance.md` with the numbers of recorded outcomes that the tests assert."""
+    rows = "".join(
+        f"| {kind} | `{tag}` | {agree:,} | {differ:,} |\n"
+        for kind in KINDS
+        for tag, (agree, differ) in outcomes_by_tag(kind).items()
+    )
+    return OUTCOMES.sub(f"|---|---|--:|--:|\n{rows}", ASSURANCE.read_text(encoding="utf-8"))
+
+
+def outcomes_by_tag(kind: str) -> dict[str, tuple[int, int]]:
+    """Return the table `BY_TAG` of the test of a kind: the outcomes that agree and that differ."""
+    for node in ast.parse((ROOT / "tests" / "vectors" / f"test_{kind}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BY_TAG":
+            found: dict[str, tuple[int, int]] = ast.literal_eval(node.value)
+            return found
+    raise LookupError(f"tests/vectors/test_{kind}.py has no table BY_TAG")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/config.md": config_page,
     "docs/cli.md": cli_page,
@@ -312,6 +336,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/requirements.md": requirements_page,
     "docs/policy.schema.json": policy_schema,
     "docs/architecture.md": architecture_page,
+    "docs/assurance.md": assurance_page,
 }
 """Every file with a generated part, and the function that returns its text."""
 
