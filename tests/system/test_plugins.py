@@ -361,7 +361,7 @@ def test_an_audit_sink_gets_every_record(
     ours = (server.data / "audit" / "audit.jsonl").read_text().splitlines()
     assert lines[-1] == "closed"
     assert lines[:-1] == ours
-    assert "does not take records" in server.log()
+    assert "rejects records" in server.log()
 
 
 def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
@@ -393,10 +393,10 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
             told.setdefault(line["subject"], []).append(line["outcome"].partition(":")[0])
     assert told == {
         "User:alice": ["done"],
-        "User:bad": ["the plugin that keeps users and policies failed"],
+        "User:bad": ["the plugin that stores users and policies failed"],
         "User:bob": ["done"],
-        "User:slow": ["the plugin that keeps users and policies does not answer", "unknown"],
-        "User:carol": ["the plugin that keeps users and policies did not answer in time"],
+        "User:slow": ["the plugin that stores users and policies does not answer", "unknown"],
+        "User:carol": ["the plugin that stores users and policies did not answer in time"],
     }
 
 
@@ -407,8 +407,8 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
         ("authorizationHandlers=nothing", "(none is installed)"),
         ("authorizationProvider=no_such_module:Name", "the module `no_such_module` of the plugin `no_such_module:Name` cannot be imported"),
         ("authorizationProvider=some_plugins:Provder", "did you mean `some_plugins:Provider`?"),
-        ("authorizationProvider=some_plugins:broken", "could not be made: ValueError: write the colour"),
-        ("authorizationProvider=some_plugins:word", "is no class and no function"),
+        ("authorizationProvider=some_plugins:broken", "could not be created: ValueError: write the colour"),
+        ("authorizationProvider=some_plugins:word", "is not callable"),
         ("authorizationProvider=some_plugins:Asynchronous", "`async`: make it a plain method"),
         ("authorizationProvider=some_plugins:Empty", "has no method `decide`"),
         ("authorizationProvider=some_plugins:Odd", "must take 1 argument"),

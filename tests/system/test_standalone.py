@@ -103,7 +103,7 @@ def test_a_port_in_use_is_reported_with_a_remedy(tmp_path: Path, flag: str, what
         ended = run("standalone", "--data", "data", *FREE, flag, str(port), directory=tmp_path)
     assert ended.code == 1
     assert ended.err == (
-        f"mqguard: the {what}'s port {port} at 127.0.0.1 is in use: stop what listens there, or choose another with "
+        f"mqguard: the {what}'s port {port} at 127.0.0.1 is in use: stop the process that listens on it, or choose another with "
         f"{flag}\n"
     )
 

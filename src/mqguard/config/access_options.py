@@ -148,28 +148,28 @@ STATEFUL_ENTRIES = Option(
     "statefulAuthenticationCacheMaxNum",
     option.integer(1, 10_000_000),
     10_000,
-    "How many users the stateful strategy caches for one connection; 16 at most. They end with the connection.",
+    "Maximum number of users that the stateful strategy caches for one connection, at most 16.",
     "auth",
 )
 STATEFUL_SECONDS = Option(
     "statefulAuthenticationCacheExpiredSecond",
     option.integer(1, 86_400),
     60,
-    "How long the stateful strategy caches a connection.",
+    "Time for which the stateful strategy caches a connection, in seconds.",
     "auth",
 )
 STATEFUL_RULINGS = Option(
     "statefulAuthorizationCacheMaxNum",
     option.integer(1, 10_000_000),
     10_000,
-    "The maximum number of answers of an authorization plugin that the stateful strategy caches.",
+    "Maximum number of answers of an authorization plugin that the stateful strategy caches.",
     "auth",
 )
 STATEFUL_RULINGS_SECONDS = Option(
     "statefulAuthorizationCacheExpiredSecond",
     option.integer(1, 86_400),
     60,
-    "How long the stateful strategy caches an answer of an authorization plugin; mqguard's policies are never stale.",
+    "Time for which it caches an answer of an authorization plugin, in seconds; policies of mqguard are never stale.",
     "auth",
 )
 AUTHENTICATION_HANDLERS = Option(
@@ -194,7 +194,7 @@ PLUGIN_TIMEOUT = Option(
     "pluginTimeoutMs",
     option.integer(1, 60_000),
     1_000,
-    "How long a request waits for all of its plugins, in milliseconds, before it is denied.",
+    "Maximum time for all plugins of a request, in milliseconds; then it is denied.",
     "auth",
     ours=True,
 )

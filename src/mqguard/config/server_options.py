@@ -134,24 +134,24 @@ FLUSH_DISK_TYPE = Option(
     "flushDiskType",
     option.choice("ASYNC_FLUSH", "SYNC_FLUSH"),
     "ASYNC_FLUSH",
-    "When a message counts as stored: `ASYNC_FLUSH` survives the end of the process, `SYNC_FLUSH` that of the machine.",
+    "Acknowledged messages survive the end of the process (`ASYNC_FLUSH`), or also of the machine (`SYNC_FLUSH`).",
     "store",
 )
 FLUSH_INTERVAL = Option(
     "flushIntervalCommitLog",
     option.integer(10, 60_000),
     500,
-    "With `ASYNC_FLUSH`: every how many milliseconds what was stored is synced, to survive the end of the machine too.",
+    "Interval of syncs with `ASYNC_FLUSH`, in milliseconds: a crash of the machine loses at most this time.",
     "store",
 )
 FILE_RESERVED_TIME = Option(
-    "fileReservedTime", option.integer(1, 24 * 3650), 72, "How many hours a message is kept.", "store"
+    "fileReservedTime", option.integer(1, 24 * 3650), 72, "Number of hours that messages are kept.", "store"
 )
 MAX_BYTES = Option(
     "maxStoreBytes",
     option.SIZE,
     0,
-    "When more than this is kept, the oldest messages of the topic that keeps most are deleted; 0 sets no limit.",
+    "Maximum size of all messages. Beyond it, the oldest ones of the largest topic are deleted; 0 for no limit.",
     "store",
     ours=True,
 )
@@ -168,7 +168,7 @@ DISK_FULL_RATIO = Option(
     "diskSpaceWarningLevelRatio",
     option.integer(10, 100),
     95,
-    "How full the disk may be, in percent, before messages are refused.",
+    "Maximum use of the disk in percent; beyond it, messages are refused.",
     "store",
     apache_default="`90`",
 )
@@ -229,14 +229,14 @@ IDLE_SECONDS = Option(
     "serverChannelMaxIdleTimeSeconds",
     option.integer(1, 86_400),
     120,
-    "How long a connection may be idle before it is closed.",
+    "Maximum idle time of a connection, in seconds.",
     "net",
 )
 MAX_CONNECTIONS = Option(
     "maxConnections",
     option.integer(1, 1_000_000),
     16_384,
-    "How many connections a port serves at a time.",
+    "Maximum number of connections of a port.",
     "net",
     ours=True,
 )
@@ -244,7 +244,7 @@ MAX_CONNECTIONS_PER_ADDRESS = Option(
     "maxConnectionsPerAddress",
     option.integer(1, 1_000_000),
     4096,
-    "How many connections one address may have at a port; an IPv6 address counts as its /64 network.",
+    "Maximum number of connections of one address at a port; an IPv6 address counts as its /64 network.",
     "net",
     ours=True,
 )
@@ -268,13 +268,18 @@ AUDIT_WHEN_FULL = Option(
     ours=True,
 )
 AUDIT_MAX_FILE = Option(
-    "auditMaxFileSize", option.SIZE, 128 << 20, "How big an audit file grows before a new one.", "audit", ours=True
+    "auditMaxFileSize",
+    option.SIZE,
+    128 << 20,
+    "Maximum size of an audit file; then a new one begins.",
+    "audit",
+    ours=True,
 )
 AUDIT_FILES = Option(
     "auditMaxFiles",
     option.integer(1, 1000),
     10,
-    "How many full audit files of each form and stream are kept.",
+    "Number of full audit files of each form and stream that are kept.",
     "audit",
     ours=True,
 )

@@ -1,4 +1,4 @@
-"""Users and policies at the start: from configuration and from ACL 1.0, and never without an administrator."""
+"""Users and policies at a start: from the configuration and from ACL 1.0, and always with an administrator."""
 
 import dataclasses
 import logging
@@ -34,26 +34,26 @@ from mqguard.store.sealing_key import load_sealing_key
 _LOG = logging.getLogger(__name__)
 
 OnAdminCreated = Callable[[Credentials, Path], None]
-"""Told of the super user that a first start makes, and of the file that keeps its secret."""
+"""Receiver of the super user that a first start creates, and of the file with its secret."""
 
 
 def prepare_users(
     manager: MetadataManager, config: Configuration, data: Path, first_start: OnAdminCreated, clock: Clock
 ) -> None:
-    """Make the users that are configured, those of ACL 1.0 if asked for, and an administrator where there is none.
+    """Create the configured users, those of ACL 1.0 if configured, and an administrator if there is none.
 
-    Users that exist are never changed, so all of it may run at every start.
+    Existing users are never changed, so this may run at every start.
 
     Args:
-        manager: Holds users and policies.
-        config: What is configured.
-        data: Where the secret of a new administrator is kept.
-        first_start: Told of a new administrator.
-        clock: Tells the time of the records.
+        manager: The users and policies.
+        config: The configuration.
+        data: The data directory, for the secret of a new administrator.
+        first_start: Called with a new administrator.
+        clock: Clock of the records.
 
     Raises:
         ConfigInvalid: The files of ACL 1.0 cannot be found.
-        StartFailed: Nobody could administer, and the administrator's name is taken; or its file cannot be written.
+        StartFailed: There is no administrator and its name is taken, or its file cannot be written.
     """
     is_fresh = next(manager.snapshot.users(), None) is None
     for option in (access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS):
@@ -71,7 +71,7 @@ def prepare_users(
 
 
 def _warn_of_inner_user(manager: MetadataManager, config: Configuration) -> None:
-    """Log that brokers cannot register, where the user that they sign with existed before and is not a Super user."""
+    """Warn that brokers cannot register, if the user that they sign with exists and is not a Super user."""
     inner = config.get(access_options.INNER_CLIENT_CREDENTIALS)
     if inner is None:
         return
@@ -85,13 +85,13 @@ def _warn_of_inner_user(manager: MetadataManager, config: Configuration) -> None
 
 
 def recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -> MakeRecord:
-    """Return what makes the records of changes that no request asked for.
+    """Return a function that creates the records of changes without a request.
 
     Args:
         manager: Users and policies before the changes.
-        clock: Tells the time of the records.
-        operation: What is done, such as `initial-user`.
-        why: What asks for it.
+        clock: Clock of the records.
+        operation: The operation, such as `initial-user`.
+        why: Cause of the changes, such as the name of an option.
     """
 
     def make(changes: Sequence[Change]) -> ChangeRecord:
@@ -119,35 +119,35 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
     if not home:
         raise config.refusal(
             access_options.MIGRATE_V1,
-            "`true` needs `rocketmqHome`, under which conf/acl and conf/plain_acl.yml are looked for",
+            "`true` needs `rocketmqHome`, the directory with conf/acl or conf/plain_acl.yml",
         )
     files = [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
-    # Users that were deleted since, which would come back with their old secrets and rights.
+    # Users that were deleted since then. They would return with their old secrets and rights.
     deleted = {name for name in migrated if manager.snapshot.user(name) is None}
     done = migrate([_without(file, deleted) for file in files], manager)
     names = {account.access_key for file in files for account in file.accounts if account.access_key is not None}
     if not names <= migrated:
         write_migrated(data, migrated | names)
-    _LOG.info("ACL 1.0: %d accounts of %s were carried over", len(done.converted), home)
+    _LOG.info("ACL 1.0: %d accounts of %s were migrated", len(done.converted), home)
     if deleted & names:
         _LOG.info(
-            "ACL 1.0: %d accounts of %s were carried over before, and stay deleted: `mqguard migrate --apply` brings "
-            "them back",
+            "ACL 1.0: %d accounts of %s were migrated by an earlier start and then deleted; they stay deleted: "
+            "`mqguard migrate --apply` creates them again",
             len(deleted & names),
             home,
         )
     existing = sum(note.topic is NoteKind.EXISTING_USER for note in done.notes)
     if existing:
-        # As at every start but the first.
-        _LOG.info("ACL 1.0: %d accounts of %s exist as users, which stay as they are", existing, home)
+        # This is the case at every start but the first.
+        _LOG.info("ACL 1.0: %d accounts of %s exist as users and are not changed", existing, home)
     for note in done.notes:
         if note.topic is NoteKind.EXISTING_USER:
             continue
         _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, visible(note.message))
     for found in done.differences:
-        account, resource = visible(found.account or "everybody"), visible(found.resource)
+        account, resource = visible(found.account or "every user"), visible(found.resource)
         _LOG.warning(
-            "ACL 1.0: %s:%s: decided differently: `%s` on %s (%s)", found.file, found.mark, account, resource, found.why
+            "ACL 1.0: %s:%s: decisions differ for `%s` on %s (%s)", found.file, found.mark, account, resource, found.why
         )
 
 
@@ -158,15 +158,15 @@ def _without(file: AclV1File, names: set[str]) -> AclV1File:
 def _make_administrator(manager: MetadataManager, data: Path, first_start: OnAdminCreated) -> None:
     if manager.snapshot.user(ADMIN) is not None:
         raise StartFailed(
-            f"no enabled super user is left, and `{ADMIN}` exists: name another one in `initAuthenticationUser`"
+            f"no Super user is enabled, and `{ADMIN}` exists: name another user in `initAuthenticationUser`"
         )
     made = Credentials(ADMIN, make_secret())
-    # The file first: a crash in between leaves a file that the next start replaces, not a user whose secret is lost.
+    # The file is written first: after a crash in between, the next start replaces the file, and no secret is lost.
     path = save_credentials(data, made)
     if not manager.ensure_super(InitialUser(made.name, made.secret.reveal())):
         raise StartFailed(
-            f"another server has created `{made.name}` in the same store just now: remove `{path}`, whose secret is "
-            "not valid, and start again"
+            f"another server has just created `{made.name}` in the same store: remove `{path}`, whose secret is not "
+            "valid, and start again"
         )
     first_start(made, path)
 
@@ -185,8 +185,8 @@ def open_manager(data: Path) -> Iterator[MetadataManager]:
         raise PolicyInvalid(f"`{data}` is not a data directory of mqguard: it has no `access` directory")
     given = os.environ.get("MQGUARD_SEALING_KEY")
     if given is None and not (data / "sealing.key").exists():
-        # A new key could not open the stored secrets, and would hide that the right key is missing.
-        raise PolicyInvalid(f"`{data}` has no `sealing.key`: give the key of its secrets in MQGUARD_SEALING_KEY")
+        # A new key could not open the stored secrets, and would hide that the right one is missing.
+        raise PolicyInvalid(f"`{data}` has no `sealing.key`: give its sealing key in MQGUARD_SEALING_KEY")
     key = load_sealing_key(data / "sealing.key", given)
     with unavailable_errors():
         store = RocksMetadataStore(data / "access", key)
@@ -200,5 +200,5 @@ def open_manager(data: Path) -> Iterator[MetadataManager]:
 
 
 def new_incarnation() -> str:
-    """Return a random text that no user has had: one of 64 bits, which a person can still type."""
+    """Return a random text that no user has had: 64 bits, short enough to type."""
     return secrets.token_hex(8)

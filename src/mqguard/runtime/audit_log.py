@@ -1,7 +1,7 @@
 """The audit log of a server: its files, the thread that writes them, and the records that are stored with changes.
 
-Rule 1: the store keeps the record of a change until its line was synced to the disk. A process that ends before leaves
-it there, and the next start writes it. A line may then come twice, both with the same `id`.
+Rule 1: the store keeps the record of a change until its line was synced to the disk. If a process ends before, the
+next start writes the line. A line may then be there twice, with the same `id`.
 """
 
 import collections
@@ -31,30 +31,29 @@ _LOG = logging.getLogger(__name__)
 APACHE = "auth_audit.log"
 JSON = "audit.jsonl"
 SUFFIXES = {Stream.KEPT: "", Stream.ADMITTED: ".admitted", Stream.UNAUTHENTICATED: ".unauthenticated"}
-"""What the names of the files end with, before the number of a part that is full."""
-
+"""Suffixes of the file names, before the number of a full part."""
 
 _SHARES = {Stream.KEPT: 1, Stream.ADMITTED: 1, Stream.UNAUTHENTICATED: 4}
-"""Strangers get files of a quarter of the size: their lines are few, and few are missed."""
+"""Divisors of the file size. Lines about unauthenticated peers are few, so their files are smaller."""
 UNKNOWN = "unknown: the process ended before the metadata store had answered"
-"""The outcome of a change whose store does not know whether it was made."""
+"""The outcome of a change, if it is not known that it was made."""
 
 
 class AuditLog:
     """The audit log of a server.
 
     Args:
-        config: What is configured.
+        config: The configuration.
         data: The data directory.
         manager: Users and policies, with the records of their changes.
-        clock: Tells the time.
+        clock: The clock.
 
     Raises:
         ConfigInvalid: A plugin cannot be used.
-        StartFailed: The directory cannot be made.
+        StartFailed: The directory cannot be created.
 
     Attributes:
-        trail: Puts records in the log.
+        trail: Adds records to the log.
         writer: Writes the files.
     """
 
@@ -63,7 +62,7 @@ class AuditLog:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
-            raise StartFailed(f"the audit directory `{directory}` cannot be made: {exc.strerror}") from None
+            raise StartFailed(f"the audit directory `{directory}` cannot be created: {exc.strerror}") from None
         found = plugins.load_sinks(config)
         most, parts = config.get(server_options.AUDIT_MAX_FILE), config.get(server_options.AUDIT_FILES)
         files = [
@@ -82,7 +81,7 @@ class AuditLog:
             sink.start()
 
     def recover(self, leftover: Collection[str]) -> None:
-        """Put the changes on record that are stored and not in the log.
+        """Log the changes that are stored and not in the log.
 
         Args:
             leftover: Ids of changes that were made before this start.
@@ -107,13 +106,13 @@ class AuditLog:
                 change = msgspec.structs.replace(change, outcome=UNKNOWN)
             if is_leftover:
                 change = msgspec.structs.replace(change, recovered=True)
-                _LOG.warning("the audit log lacks the change `%s`: it is written now", record.id)
+                _LOG.warning("the change `%s` is missing in the audit log and is written now", record.id)
             self.trail.put_change(change)
         self._manager.records_written(written)
         self.writer.end_turn()
 
     def end_turn(self) -> None:
-        """Hand over what was put on record in this turn."""
+        """Pass the records of this iteration to the writer."""
         self.writer.end_turn()
 
     def tick(self) -> None:
@@ -122,11 +121,11 @@ class AuditLog:
         self._settle()
 
     def dropped_by_sinks(self) -> dict[str, Callable[[], int]]:
-        """Return what reads how many records found no room in the queue of a plugin, for each plugin."""
+        """Return a function for each plugin that reads the number of its dropped records."""
         return {sink.name: lambda sink=sink: sink.dropped for sink in self._sinks}  # type: ignore[misc]
 
     def close(self) -> None:
-        """Write what waits and let go of the files."""
+        """Write the waiting records and close the files."""
         self.trail.close(self._clock.now_ms())
         self.writer.end_turn()
         for sink in self._sinks:
@@ -138,7 +137,7 @@ class AuditLog:
         try:
             return find_change(self._path, change_id) is not None
         except OSError as exc:
-            _LOG.warning("the audit log cannot be searched, a change may be in it twice: %s", exc.strerror)
+            _LOG.warning("the audit log cannot be searched, so a change may be logged twice: %s", exc.strerror)
             return False
 
     def _settle(self) -> None:
@@ -149,7 +148,7 @@ class AuditLog:
         try:
             self._manager.records_written(written)
         except MetadataStoreFailed as exc:
-            # They stay, and the next start finds them in the log.
+            # They stay. The next start finds them in the log.
             _LOG.warning("the records of %d changes could not be removed from the store: %s", len(written), exc)
 
 
@@ -157,23 +156,23 @@ _LOG = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 65_536
 RESERVED = 16_384
-"""Most records beyond that: denials and changes."""
-NEEDS_PER_PLACE = 2
-"""A record of so many resources takes one more place."""
+"""Maximum number of records beyond the limit: denials and changes."""
+RESOURCES_PER_UNIT = 2
+"""Number of resources for which a record counts as one more."""
 BATCH = 1_024
 RETRY_S = 1.0
 LINGER_S = 0.02
 
 
 class PluginSink:
-    """One plugin's queue and thread.
+    """Queue and thread of one plugin.
 
-    What the plugin does not take is kept and given again; when the queue is full, `put` says so, and the operator has
-    decided (`auditWhenFull`) whether requests are then refused.
+    Records that the plugin rejects are kept and passed again. If the queue is full, `put` returns False, and
+    `auditWhenFull` decides whether requests are refused.
 
     Attributes:
         name: Name of the plugin.
-        dropped: Records that found no room.
+        dropped: Number of records that the full queue did not accept.
     """
 
     def __init__(self, name: str, sink: RecordSink, limit: int = QUEUE_LIMIT) -> None:
@@ -183,7 +182,7 @@ class PluginSink:
         self._limit = limit
         self._lines = AuditLines()
         self._queue: collections.deque[Record] = collections.deque()
-        # Places that records of many resources take beside their own: added by one thread, given back by the other.
+        # Additional units of records with many resources: one thread adds them, the other subtracts them.
         self._weight = 0
         self._weight_done = 0
         self._wake = threading.Event()
@@ -192,11 +191,11 @@ class PluginSink:
         self._thread = threading.Thread(target=self._run, name=f"audit sink {name}", daemon=True)
 
     def start(self) -> None:
-        """Begin to give records."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:  # noqa: ARG002 - the port's
-        """Take a record; False if there is no room. A plugin gives no receipts."""
+        """Add a record; return False if the queue is full. A plugin gives no receipts."""
         if not isinstance(record, (AuditEvent, AdminChange, Repeats, Folded)):
             return False
         if len(self._queue) + self._weight - self._weight_done >= self._limit + (RESERVED if reserved else 0):
@@ -209,13 +208,13 @@ class PluginSink:
         return True
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """Give what waits, if the plugin takes it in time, and close it."""
+        """Pass the waiting records, if the plugin takes them in time, and close it."""
         self._closing.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         if self._queue:
-            _LOG.error("the audit sink `%s` did not take %d records", self.name, len(self._queue))
+            _LOG.error("the audit sink `%s` did not accept %d records; they are lost", self.name, len(self._queue))
 
     def _run(self) -> None:
         while not self._closing.is_set() or self._queue:
@@ -231,8 +230,8 @@ class PluginSink:
             _LOG.exception("the audit sink `%s` could not be closed", self.name)
 
     def _drain(self) -> bool:
-        """Give everything; False if the server ends and the plugin does not take it."""
-        told = 0
+        """Pass all records; return False if the server ends and the plugin rejects them."""
+        logged = 0
         while self._queue:
             batch = [self._queue[at] for at in range(min(BATCH, len(self._queue)))]
             lines = self._render(batch)
@@ -240,9 +239,9 @@ class PluginSink:
                 if self._closing.wait(RETRY_S):
                     return self._write(lines) and not self._drop(batch)
             self._drop(batch)
-            if self.dropped != told:
-                told = self.dropped
-                _LOG.warning("the audit sink `%s` was too slow for %d records", self.name, told)
+            if self.dropped != logged:
+                logged = self.dropped
+                _LOG.warning("the audit sink `%s` is too slow: %d records were dropped", self.name, logged)
         return True
 
     def _drop(self, batch: Sequence[Record]) -> bool:
@@ -255,8 +254,8 @@ class PluginSink:
         for record in batch:
             try:
                 lines.append(self._lines.render([record])[1].rstrip(b"\n"))
-            except Exception:  # noqa: BLE001 - one bad record must not take the others with it
-                _LOG.exception("an audit record has no line")
+            except Exception:  # noqa: BLE001 - one bad record must not affect the others
+                _LOG.exception("an audit record could not be formatted")
         return lines
 
     def _write(self, lines: Sequence[bytes]) -> bool:
@@ -265,29 +264,29 @@ class PluginSink:
         except BaseException:  # noqa: BLE001 - a plugin may raise anything
             if not self._failing:
                 self._failing = True
-                _LOG.exception("the audit sink `%s` does not take records, they are kept", self.name)
+                _LOG.exception("the audit sink `%s` rejects records; they are kept", self.name)
             return False
         if self._failing:
             self._failing = False
-            _LOG.warning("the audit sink `%s` takes records again", self.name)
+            _LOG.warning("the audit sink `%s` accepts records again", self.name)
         return True
 
 
 def _weight(record: Record) -> int:
-    return len(record.permissions) // NEEDS_PER_PLACE if isinstance(record, AuditEvent) else 0
+    return len(record.permissions) // RESOURCES_PER_UNIT if isinstance(record, AuditEvent) else 0
 
 
 class FanOutSink:
-    """Gives each record to several sinks, the first of which gives the receipts."""
+    """Passes each record to several sinks; the first one gives the receipts."""
 
     def __init__(self, first: AuditSink, others: Sequence[AuditSink]) -> None:
         self._first = first.put
         self._others: tuple[Callable[..., bool], ...] = tuple(sink.put for sink in others)
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:
-        """Take a record; False if one of the sinks has no room for one that is not reserved.
+        """Add a record; return False if a sink has no room for it.
 
-        A reserved one is taken by whoever has room: what the first takes counts, or others would get it twice.
+        For a reserved record only the first sink counts: if another one failed, a repeat would reach the first twice.
         """
         found = self._first(record, reserved=reserved, receipt=receipt)
         if reserved and not found:

@@ -1,4 +1,4 @@
-"""Everything of a standalone server but its sockets: opened in order, closed in reverse."""
+"""All parts of a standalone server except its sockets: opened in order, closed in reverse order."""
 
 import asyncio
 import contextlib
@@ -46,10 +46,10 @@ class Components:
     """The parts of a standalone server.
 
     Args:
-        config: What is configured.
-        data: The data directory, which this process holds.
-        clock: Tells the time.
-        first_start: Told if a super user had to be made.
+        config: The configuration.
+        data: The data directory, locked by this process.
+        clock: The clock.
+        first_start: Called if a Super user was created.
 
     Raises:
         ConfigInvalid: A setting cannot be used.
@@ -58,8 +58,8 @@ class Components:
         MetadataStoreFailed: Users and policies cannot be opened.
 
     Attributes:
-        broker: What the broker's listener serves.
-        namesrv: What the name server's listener serves.
+        broker: The application of the broker's listener.
+        namesrv: The application of the name server's listener.
     """
 
     broker: Application
@@ -129,11 +129,11 @@ class Components:
             self._opened = opened.pop_all()
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
-        """Say where requests are served.
+        """Set the event loop of the requests.
 
         Args:
             loop: The event loop.
-            end_turn: Has a turn ended that nothing arrived in.
+            end_turn: Requests the end of an iteration without input.
         """
         if self._threads is not None:
             self._threads.attach(loop, end_turn)
@@ -151,7 +151,7 @@ class Components:
         metrics.observe_servers(self._metrics, scheduler, servers)
 
     def advertise(self, port: int) -> None:
-        """Tell clients, through routes and message ids, at which port they reach the broker."""
+        """Set the port that clients read in routes and message ids."""
         self._engine.advertise(self._ip, port)
         self._broker.advertise(f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}")
 
@@ -171,36 +171,36 @@ class Components:
         return plugin_guard, admission, SuspendedRequests(self._threads, admission.resume)
 
     def tick(self) -> None:
-        """Do what is due by the clock; the turn must be ended after it."""
+        """Do the work that is due by the clock; the caller must end the iteration afterwards."""
         try:
             self._broker.tick()
             self._namesrv.tick()
         finally:
-            # Whatever fails: what was denied meanwhile goes on record.
+            # Denials are logged even if something fails.
             self._audit.tick()
 
     @property
     def is_behind(self) -> bool:
-        """True if the next turn has work that nothing arrives for."""
+        """True if the next iteration has work without new input."""
         return self._broker.is_behind
 
     def close(self) -> None:
-        """Commit what is staged and let go of every file."""
+        """Commit the staged changes and close all files."""
         self._opened.close()
 
 
 def _metadata_store(config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
-    plugged = plugins.load_store(config)
-    if plugged is None:
+    plugin = plugins.load_store(config)
+    if plugin is None:
         return RocksMetadataStore(data / "access", key)
     journal = ChangeJournal(data / "access-changes.json")
-    return PluginStore(plugged, config.get(access_options.PLUGIN_TIMEOUT), journal)
+    return PluginStore(plugin, config.get(access_options.PLUGIN_TIMEOUT), journal)
 
 
 def _audit_log(
     manager: MetadataManager, config: Configuration, data: Path, first_start: OnAdminCreated, clock: Clock
 ) -> AuditLog:
-    """Create the users that a start creates, and return the audit log with the changes that it lacked."""
+    """Create the users of a start, and return the audit log with the changes that were missing."""
     leftover = frozenset(record.id for record in manager.unwritten_records())
     prepare_users(manager, config, data, first_start, clock)
     log = AuditLog(config, data, manager, clock)
@@ -213,5 +213,5 @@ def _audit_log(
 
 
 def _decision_id() -> str:
-    """Twelve letters and digits: short enough to read out, and nobody guesses another's."""
+    """Return twelve hex digits: short enough to read out, too many to guess."""
     return secrets.token_hex(6)

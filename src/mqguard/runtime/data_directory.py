@@ -1,4 +1,4 @@
-"""Small files of a data directory: its lock, the name server's values, and accounts that were migrated from ACL 1.0."""
+"""Small files of a data directory: its lock, the name server's values, and accounts migrated from ACL 1.0."""
 
 import fcntl
 import os
@@ -14,13 +14,13 @@ LOCK_FILE = "mqguard.lock"
 
 
 class DataLock:
-    """Holds a data directory for this process. The kernel lets go of it when the process ends, however it ends."""
+    """Lock of a data directory. The kernel releases it when the process ends in any way."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the directory, which is made (0700) if there is none.
+        """Lock the directory, and create it (mode 0700) if it is missing.
 
         Raises:
-            StartFailed: Another process holds it, or it cannot be written.
+            StartFailed: Another process uses it, or it cannot be written.
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class DataLock:
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let go of the directory; the file stays, so that nobody locks a file that is being removed."""
+        """Release the directory. The file stays, so that no process locks a file that is being removed."""
         os.ftruncate(self._file, 0)
         os.close(self._file)
 
@@ -49,17 +49,17 @@ class KvFile:
     """Reads and replaces the name server's key-value configuration, one small file (`namesrv.kv.KvStore`).
 
     Args:
-        path: The file; made with the first value.
+        path: The file; it is created with the first value.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> dict[str, dict[str, str]]:
-        """All values, by namespace and key.
+        """Return all values, by namespace and key.
 
         Raises:
-            StoreCorrupt: The file is not what `save` writes.
+            StoreCorrupt: The file does not have the form that `save` writes.
             StoreFailed: It cannot be read.
         """
         try:
@@ -99,7 +99,7 @@ An account in it does not come back when its user is deleted.
 
 
 def read_migrated(data: Path) -> frozenset[str]:
-    """Return the names of the accounts that earlier starts have carried over.
+    """Return the names of the accounts that earlier starts have migrated.
 
     Raises:
         StartFailed: The file cannot be read.

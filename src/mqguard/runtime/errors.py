@@ -1,7 +1,7 @@
-"""Why a process cannot start or go on."""
+"""Errors of a start."""
 
 from mqguard.errors import MqguardError
 
 
 class StartFailed(MqguardError):
-    """The process cannot serve: a port or the data directory is taken, a file cannot be written."""
+    """A start that failed: a port or the data directory is in use, a file cannot be written."""

@@ -1,6 +1,6 @@
-"""The first administrator: a random secret, told once, and kept where only its owner reads it.
+"""The first administrator: a random secret, shown once, in a file that only its owner can read.
 
-The file has the form of Apache's `conf/tools.yml`, so that `mqadmin` signs with it when it is copied there.
+The file has the form of Apache's `conf/tools.yml`, so `mqadmin` can sign with a copy of it.
 """
 
 import os
@@ -11,17 +11,17 @@ from mqguard.config.secret import Credentials
 from mqguard.runtime.errors import StartFailed
 
 ADMIN = "admin"
-"""The name of the super user that is made when there is none."""
+"""Name of the Super user that is created if there is none."""
 
 
 def save_credentials(directory: Path, credentials: Credentials) -> Path:
-    """Write the credentials file, readable by its owner alone, and make it durable.
+    """Write the credentials file, readable only by its owner, and sync it.
 
     Returns:
         The path of the file.
 
     Raises:
-        StartFailed: It cannot be written.
+        StartFailed: The file cannot be written.
     """
     path = directory / CREDENTIALS_FILE
     fresh = path.with_suffix(".new")

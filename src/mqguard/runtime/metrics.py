@@ -1,4 +1,4 @@
-"""What a server measures: the one place that lists the numbers which its parts hold.
+"""Metrics of a server: the list of the numbers that its parts count.
 
 The guard counts decisions itself, under names in `guard/enforcement.py` and `guard/guard.py`.
 """
@@ -14,24 +14,24 @@ from mqguard.telemetry.metrics import Kind, Metrics
 
 
 def observe_users(metrics: Metrics, manager: MetadataManager) -> None:
-    """Add what is known of the store of users and policies."""
+    """Add the metrics of the store of users and policies."""
     metrics.observe(
         "mqguard_metadata_revision", "Revision of users and policies in force.", lambda: manager.revision, Kind.GAUGE
     )
     metrics.observe(
         "mqguard_metadata_conflicts_total",
-        "Changes decided anew because another server had changed users or policies.",
+        "Changes that were decided again because another server had changed users or policies.",
         lambda: manager.conflicts,
     )
 
 
 def observe_audit(metrics: Metrics, log: AuditLog) -> None:
-    """Add what becomes of audit records."""
+    """Add the metrics of audit records."""
     writer, trail = log.writer, log.trail
     metrics.observe("mqguard_audit_records_written_total", "Audit records in the files.", lambda: writer.written)
     metrics.observe(
         "mqguard_audit_records_dropped_total",
-        "Audit records of admissions that found no room in the queue.",
+        "Audit records of admissions that the full queue did not accept.",
         lambda: writer.dropped,
     )
     metrics.observe(
@@ -47,7 +47,7 @@ def observe_audit(metrics: Metrics, log: AuditLog) -> None:
     )
     metrics.observe_each(
         "mqguard_audit_sink_records_dropped_total",
-        "Audit records that found no room in the queue of a plugin.",
+        "Audit records that the full queue of a plugin did not accept.",
         "sink",
         log.dropped_by_sinks(),
     )
@@ -69,10 +69,10 @@ def observe_engine(metrics: Metrics, engine: Engine) -> None:
 
 
 def observe_servers(metrics: Metrics, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
-    """Add what the listeners and their scheduler do.
+    """Add the metrics of the listeners and their scheduler.
 
     Args:
-        metrics: Takes them.
+        metrics: The metrics to add to.
         scheduler: The scheduler that the listeners share.
         servers: The listeners, by name.
     """
@@ -96,13 +96,13 @@ def observe_servers(metrics: Metrics, scheduler: Scheduler, servers: Mapping[str
     lanes = scheduler.lanes
     metrics.observe_each(
         "mqguard_scheduler_overdrafts_total",
-        "Turns that took longer than the budget of their connections.",
+        "Iterations that took longer than the budget of their connections.",
         "lane",
         {name: lambda lane=lane: lane.overdrafts for name, lane in lanes.items()},  # type: ignore[misc]
     )
     metrics.observe_each(
         "mqguard_scheduler_overdraft_seconds_total",
-        "Seconds by which turns took longer than the budget of their connections.",
+        "Seconds by which iterations took longer than the budget of their connections.",
         "lane",
         {name: lambda lane=lane: lane.overdrawn_s for name, lane in lanes.items()},  # type: ignore[misc]
     )

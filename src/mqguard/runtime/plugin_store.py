@@ -1,6 +1,6 @@
-"""Uses a plugin as the store of users and policies.
+"""Adapter for a plugin as the store of users and policies.
 
-One that fails changes nothing, and one that hangs stops nothing for long.
+A plugin that fails changes nothing, and a plugin that hangs delays the server only for a short time.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from mqguard.store.disk_sync import sync_directory
 _LOG = logging.getLogger(__name__)
 
 START_S = 60.0
-"""How long a start waits for all users and policies."""
+"""Maximum time for a start to load all users and policies."""
 CLOSE_S = 3.0
-"""How long the end waits for a store to let go."""
+"""Maximum time for a store to close."""
 RETRY_S: Final = 1.0
-"""Seconds until an update that could not be put in force is tried again."""
+"""Seconds until an update is applied again after a failure."""
 MAX_UPDATES: Final = 1_024
-"""Updates of other servers that wait for the event loop; beyond it everything is loaded anew instead."""
+"""Maximum number of updates of other servers that wait for the event loop. Beyond it, everything is loaded again."""
 
 
 MODE = 0o600
@@ -56,15 +56,14 @@ class _Entry(msgspec.Struct):
 class ChangeJournal:
     """Keeps records of changes in a small file, for a metadata store that cannot keep them with its changes.
 
-    Rule 1: a record is on the disk before the plugin is asked to make the change, and is marked once the plugin has
-    made it.
+    Rule 1: a record is on the disk before the plugin makes the change, and is marked afterwards.
     Rule 2: if a process ends and leaves a record without that mark, it is not known if the change was made.
 
     Args:
-        path: The file; made with the first record.
+        path: The file; it is created with the first record.
 
     Raises:
-        RecordCorrupt: The file is not what this class writes.
+        RecordCorrupt: The file does not have the form that this class writes.
         MetadataStoreFailed: It cannot be read.
     """
 
@@ -81,10 +80,10 @@ class ChangeJournal:
             raise MetadataStoreFailed(f"the file `{path}` cannot be read: {exc.strerror}") from None
 
     def begin(self, record: ChangeRecord) -> None:
-        """Keep the record of a change that is about to be made.
+        """Store the record of a change before the change.
 
         Raises:
-            MetadataStoreFull: There is no room; the change must not be made.
+            MetadataStoreFull: No space is left; the change must not be made.
             MetadataStoreFailed: It cannot be written; the change must not be made.
         """
         self._write({**self._entries, record.id: _Entry(record.data)}, is_synced=True)
@@ -93,13 +92,13 @@ class ChangeJournal:
         """Mark the record of a change that was made.
 
         Raises:
-            MetadataStoreFailed: It cannot be written. The change counts as made as long as this process lives.
+            MetadataStoreFailed: It cannot be written. The change counts as made until this process ends.
         """
         self._entries[record_id].is_made = True
         self._write(self._entries, is_synced=False)
 
     def remove(self, ids: Collection[str]) -> None:
-        """Forget records.
+        """Remove records.
 
         Raises:
             MetadataStoreFailed: It cannot be written.
@@ -128,13 +127,13 @@ class ChangeJournal:
 
 
 class PluginStore:
-    """A plugin behind the port.
+    """A `MetadataStore` that calls a plugin.
 
-    Requests never wait for the store: they are decided by what is in memory. Only a change does, and the event loop
-    with it, for the time limit at most, once: a store that has let a change wait too long gets no other until it has
-    answered, and then none either, for nobody knows what it holds; the next start reads it anew.
+    Decisions use the state in memory, so requests never wait for the store. Only a change waits, and the event loop
+    with it, at most for the time limit. After one change that took too long, all further changes fail: the content of
+    the store is not known then. The next start reads it again.
 
-    The plugin may report the changes of other servers from any thread. They are put in force in the event loop.
+    The plugin may report the changes of other servers from any thread. They are applied in the event loop.
     """
 
     def __init__(self, store: MetadataStore, limit_ms: int, journal: ChangeJournal) -> None:
@@ -153,10 +152,10 @@ class PluginStore:
     def load(self) -> Metadata:
         """See `MetadataStore`."""
         self._check_answers()
-        # A start may take long. Later, when another server has changed something, requests wait for this.
+        # A start may take long. Later, after a change of another server, requests wait for this call.
         found = self._call(self._store.load, self._limit if self._loaded else START_S)
         if not isinstance(found, Metadata) or not _is_revision(found.revision):
-            raise MetadataStoreFailed("the plugin that keeps users and policies returned something else")
+            raise MetadataStoreFailed("the plugin that stores users and policies returned a wrong type")
         self._loaded = True
         return found
 
@@ -167,28 +166,28 @@ class PluginStore:
         if _is_revision(found) and found >= expected_revision + bool(changes):
             return found
         self._doubtful = True
-        _LOG.error("the plugin that keeps users and policies returned no higher revision of a change")
-        raise MetadataStoreFailed("the plugin that keeps users and policies returned something else")
+        _LOG.error("the plugin that stores users and policies returned no higher revision of a change")
+        raise MetadataStoreFailed("the plugin that stores users and policies returned a wrong type")
 
     def watch(self, on_update: OnUpdate) -> None:
-        """See `MetadataStore`. Updates are put in force as soon as `attach` has said where."""
+        """See `MetadataStore`. Updates are applied once `attach` has set the event loop."""
         self._listeners.append(on_update)
         if len(self._listeners) == 1:
             self._call(lambda: self._store.watch(self._report), self._limit)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to put the changes of other servers in force.
+        """Start to apply the changes of other servers.
 
         Args:
-            loop: The event loop that requests are served in.
+            loop: The event loop of the requests.
         """
         self._loop = loop
         loop.call_soon(self._follow)
 
     def _report(self, update: MetadataUpdate) -> None:
-        """Take an update, in any thread of the plugin."""
+        """Add an update; called in any thread of the plugin."""
         if not _is_update(update):
-            _LOG.error("the plugin that keeps users and policies reported an update that is not valid")
+            _LOG.error("the plugin that stores users and policies reported an update that is not valid")
             raise TypeError("on_update takes a MetadataUpdate")
         if len(self._updates) >= MAX_UPDATES:
             self._updates.clear()
@@ -200,7 +199,7 @@ class PluginStore:
                 loop.call_soon_threadsafe(self._follow)
 
     def _follow(self) -> None:
-        """Put in force what the plugin has reported, in the event loop."""
+        """Apply the reported updates, in the event loop."""
         while not self._closed:
             try:
                 update = self._updates.popleft()
@@ -210,8 +209,8 @@ class PluginStore:
                 for on_update in self._listeners:
                     on_update(update)
             except MetadataStoreFailed as exc:
-                _LOG.error("changes of another server are not in force yet: %s", exc)
-                # Those who have it already ignore it the next time.
+                _LOG.error("changes of another server could not be applied yet: %s", exc)
+                # Listeners that have it already ignore it the next time.
                 self._updates.appendleft(update)
                 if self._loop is not None and not self._doubtful:
                     self._loop.call_later(RETRY_S, self._follow)
@@ -241,11 +240,11 @@ class PluginStore:
     def _check_answers(self) -> None:
         if self._doubtful:
             raise MetadataStoreFailed(
-                "the plugin that keeps users and policies did not answer in time: nothing is changed until a restart"
+                "the plugin that stores users and policies did not answer in time: changes need a restart"
             )
 
     def _try(self, write: Callable[[], None]) -> None:
-        """Write to the journal when it is too late to refuse the change."""
+        """Write to the journal; an error is only logged, since the change is made already."""
         try:
             write()
         except MetadataStoreFailed as exc:
@@ -259,7 +258,7 @@ class PluginStore:
             if not self._doubtful:
                 self._call(self._store.close, CLOSE_S)
         except MetadataStoreFailed:
-            _LOG.warning("the plugin that keeps users and policies could not be closed")
+            _LOG.warning("the plugin that stores users and policies could not be closed")
         finally:
             self._closed = True
             self._work.put(None)
@@ -280,13 +279,15 @@ class PluginStore:
             found, error = answer.get(timeout=limit)
         except queue.Empty:
             self._doubtful = True
-            _LOG.error("the plugin that keeps users and policies does not answer")
-            raise MetadataStoreFailed("the plugin that keeps users and policies does not answer") from None
+            _LOG.error("the plugin that stores users and policies does not answer")
+            raise MetadataStoreFailed("the plugin that stores users and policies does not answer") from None
         if isinstance(error, (MetadataStoreFailed, MetadataStoreFull, RecordCorrupt)):
             raise error
         if error is not None:
-            _LOG.error("the plugin that keeps users and policies failed", exc_info=error)
-            raise MetadataStoreFailed("the plugin that keeps users and policies failed: see the server's log") from None
+            _LOG.error("the plugin that stores users and policies failed", exc_info=error)
+            raise MetadataStoreFailed(
+                "the plugin that stores users and policies failed: see the server's log"
+            ) from None
         return found
 
     def _run(self) -> None:

@@ -1,7 +1,7 @@
-"""Asks plugins that may wait: in threads, a few for each plugin, each question with a deadline.
+"""Threads for blocking plugins: a few for each plugin, with a deadline for each call.
 
-All is done in the event loop but `Call.run`. A plugin that never comes back costs its thread; another takes its place,
-up to a limit, beyond which the plugin counts as busy, and what it should answer is refused.
+Only `Call.run` runs in these threads. A plugin that never returns blocks its thread, and a new thread replaces it.
+Beyond a limit the plugin counts as busy, and requests that need it are refused.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 
 from mqguard.guard.plugin_calls import BUSY, LATE, Call, PluginFailure, PluginResults
 
-MOST_QUEUED = 1_024
-"""Questions to one plugin that wait for a thread."""
-MOST_STUCK = 64
-"""Threads of one plugin that may be stuck in a question whose time is up."""
+MAX_QUEUED = 1_024
+"""Maximum number of calls of one plugin that wait for a thread."""
+MAX_STUCK = 64
+"""Maximum number of threads of one plugin in a call that has timed out."""
 
 
 class _Batch:
-    """The questions that one request waits for."""
+    """The calls that one request waits for."""
 
     __slots__ = ("calls", "done", "missing", "over", "timer")
 
@@ -50,26 +50,26 @@ class _PluginPool:
         self._answered = answered
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        # INVARIANT, under the lock: of the threads that run and are not stuck there are as many as there are open
-        # questions, or as many as there may be.
+        # INVARIANT, under the lock: the number of running threads that are not stuck is the number of open calls, or
+        # the maximum.
         self._running = 0
         self._stuck = 0
         self._open = 0
 
     @property
     def is_full(self) -> bool:
-        """Whether a question more would find no room."""
-        return self._jobs.qsize() >= MOST_QUEUED or self._stuck >= MOST_STUCK
+        """True if the pool accepts no more calls."""
+        return self._jobs.qsize() >= MAX_QUEUED or self._stuck >= MAX_STUCK
 
     def take(self, job: _Job) -> None:
-        """Have a question asked as soon as a thread is free."""
+        """Queue a call for the next free thread."""
         self._jobs.put(job)
         with self._lock:
             self._open += 1
             self._staff()
 
     def give_up(self, job: _Job) -> None:
-        """The time of a question is up: if a thread is in it, others must do without that thread."""
+        """Handle a call that has timed out: a thread that runs it counts as stuck."""
         with self._lock:
             if job.started and not job.ended:
                 job.stuck = True
@@ -78,7 +78,7 @@ class _PluginPool:
                 self._staff()
 
     def end(self) -> None:
-        """Let the threads end that are free; the others end with the process."""
+        """End the free threads; the others end with the process."""
         with self._lock:
             for _ in range(self._running):
                 self._jobs.put(None)
@@ -102,7 +102,7 @@ class _PluginPool:
                 if job.stuck:
                     self._stuck -= 1
                     if self._running - self._stuck > self._threads:
-                        # Another thread has taken its place.
+                        # Another thread has replaced it.
                         self._running -= 1
                         return
                     continue
@@ -113,35 +113,35 @@ class _PluginPool:
 
 
 class PluginThreads:
-    """Asks plugins (`dispatch.suspended.PluginCaller`).
+    """Calls plugins in threads (`dispatch.suspended.PluginCaller`).
 
     Args:
-        limit_ms: How long a request waits for all of its plugins.
-        threads: How many questions a plugin is asked at a time.
+        limit_ms: Maximum time that a request waits for all of its plugins.
+        threads: Maximum number of simultaneous calls of one plugin.
     """
 
     def __init__(self, limit_ms: int, threads: int) -> None:
         self._limit = limit_ms / 1000
         self._threads = threads
-        self._lanes: dict[str, _PluginPool] = {}
+        self._pools: dict[str, _PluginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end_turn: Callable[[], None] = _nothing
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
-        """Begin to ask.
+        """Start to accept calls.
 
         Args:
-            loop: Where requests are served.
-            end_turn: Has a turn ended that nothing arrived in.
+            loop: The event loop of the requests.
+            end_turn: Requests the end of an iteration without input.
         """
         self._loop = loop
         self._end_turn = end_turn
 
     def close(self) -> None:
-        """Ask no more; threads that are stuck are left to the end of the process."""
+        """Accept no more calls; stuck threads end with the process."""
         self._loop = None
-        for lane in self._lanes.values():
-            lane.end()
+        for pool in self._pools.values():
+            pool.end()
 
     def ask(self, calls: Sequence[Call], answers: PluginResults, done: Callable[[], None]) -> None:
         """See `Asker`."""
@@ -157,26 +157,26 @@ class PluginThreads:
         jobs = [_Job(batch, call) for call in calls]
         batch.timer = loop.call_at(answers.deadline, self._give_up, batch, jobs, answers)
         for job in jobs:
-            lane = self._lane(job.call.lane)
-            if lane.is_full:
+            pool = self._pool(job.call.lane)
+            if pool.is_full:
                 loop.call_soon(self._take, job, PluginFailure(BUSY))
             else:
-                lane.take(job)
+                pool.take(job)
 
-    def _lane(self, name: str) -> _PluginPool:
-        found = self._lanes.get(name)
+    def _pool(self, name: str) -> _PluginPool:
+        found = self._pools.get(name)
         if found is None:
-            found = self._lanes[name] = _PluginPool(name, self._threads, self._answered)
+            found = self._pools[name] = _PluginPool(name, self._threads, self._answered)
         return found
 
     def _answered(self, job: _Job, answer: object) -> None:
-        """In the plugin's thread: carry the answer over."""
+        """Pass the answer to the event loop; called in the plugin's thread."""
         loop = self._loop
         if loop is not None:
             try:
                 loop.call_soon_threadsafe(self._take, job, answer)
             except RuntimeError:
-                # The loop is closed: nobody waits any more.
+                # The loop is closed, so no request waits any more.
                 return
 
     def _take(self, job: _Job, answer: object) -> None:
@@ -197,7 +197,7 @@ class PluginThreads:
         answers.over = LATE
         batch.over = True
         for job in jobs:
-            self._lane(job.call.lane).give_up(job)
+            self._pool(job.call.lane).give_up(job)
         self._go_on(batch)
 
     def _go_on(self, batch: _Batch) -> None:
@@ -206,4 +206,4 @@ class PluginThreads:
 
 
 def _nothing() -> None:
-    """Before there are turns, there is none to end."""
+    """Do nothing, until `attach` sets another function."""

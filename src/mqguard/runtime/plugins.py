@@ -1,7 +1,7 @@
-"""Finds the plugins that a configuration names, and makes them.
+"""Loads the plugins that a configuration names.
 
-A plugin is named by the word under which its package registers it (an entry point), or by `package.module:Name`. It is
-made by calling that with what the configuration says to plugins. Whatever is wrong with one stops the start.
+A plugin is named by an entry point of its package, or as `package.module:Name`. mqguard calls
+this class or function with the `plugin.` keys of the configuration. Any error of a plugin stops the start.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ GROUPS: Mapping[str, str] = {
     access_options.AUTHORIZATION_HANDLERS.name: "mqguard.authorization_handlers",
     server_options.AUDIT_SINKS.name: "mqguard.audit_sinks",
 }
-"""The group in which plugins for an option are registered."""
+"""The entry point group of the plugins for each option."""
 
 _METHODS: Mapping[str, dict[str, int]] = {
     "mqguard.authentication_providers": {"authenticate": 1},
@@ -43,17 +43,17 @@ _METHODS: Mapping[str, dict[str, int]] = {
     "mqguard.authorization_handlers": {"check": 1},
     "mqguard.audit_sinks": {"write": 1, "close": 0},
 }
-"""What a plugin of a group must have: methods, and how many arguments each is called with."""
+"""The methods that a plugin of each group must have, with their number of arguments."""
 
-_OURS = frozenset({"default", "local", "stateless", "stateful"})
-"""The words for built-ins; the only mapping from Apache's class names to them is in `config/access_options.py`."""
+_BUILT_IN = frozenset({"default", "local", "stateless", "stateful"})
+"""Names of built-in implementations; `config/access_options.py` maps Apache's class names to them."""
 
 
 def load_extensions(config: Configuration) -> InstalledPlugins:
-    """The plugins of the guard that a configuration names.
+    """Return the plugins of the guard that a configuration names.
 
     Raises:
-        ConfigInvalid: One cannot be found, cannot be made, or is not what it must be.
+        ConfigInvalid: A plugin cannot be found or created, or lacks a method.
     """
     return InstalledPlugins(
         authentication_provider=_one(config, access_options.AUTHENTICATION_PROVIDER),
@@ -67,7 +67,7 @@ def load_extensions(config: Configuration) -> InstalledPlugins:
 
 
 def load_sinks(config: Configuration) -> list[tuple[str, RecordSink]]:
-    """The sinks that a configuration names, with their names.
+    """Return the audit sinks that a configuration names, with their names.
 
     Raises:
         ConfigInvalid: As for `load_extensions`.
@@ -76,16 +76,16 @@ def load_sinks(config: Configuration) -> list[tuple[str, RecordSink]]:
 
 
 def load_store(config: Configuration) -> MetadataStore | None:
-    """The store of users and policies that a configuration names, None for ours.
+    """Return the plugin that stores users and policies, None for the built-in store.
 
     Raises:
-        ConfigInvalid: As for `load_extensions`; or users and policies are to be in two places.
+        ConfigInvalid: As for `load_extensions`, or users and policies have different stores.
     """
     users, policies = access_options.AUTHENTICATION_METADATA_PROVIDER, access_options.AUTHORIZATION_METADATA_PROVIDER
     if config.get(users) != config.get(policies):
         raise config.refusal(
             policies if config.is_set(policies) else users,
-            f"users (`{config.get(users)}`) and policies (`{config.get(policies)}`) must be kept in the same place: "
+            f"users (`{config.get(users)}`) and policies (`{config.get(policies)}`) must be in the same store: "
             f"give `{users.name}` and `{policies.name}` the same value",
         )
     found: InstalledPlugin[MetadataStore] | None = _one(config, users)
@@ -99,7 +99,7 @@ def _strategy(config: Configuration, option: Option[str]) -> Any:
 
 def _one(config: Configuration, option: Option[str]) -> InstalledPlugin[Any] | None:
     name = config.get(option)
-    return None if name in _OURS else _make(config, option, name)
+    return None if name in _BUILT_IN else _make(config, option, name)
 
 
 def _many(config: Configuration, option: Option[tuple[str, ...]]) -> tuple[InstalledPlugin[Any], ...]:
@@ -110,13 +110,13 @@ def _make(config: Configuration, option: Option[Any], name: str) -> InstalledPlu
     group = GROUPS[option.name]
     factory = _by_path(config, option, name) if ":" in name else _by_entry_point(config, option, name, group)
     if not callable(factory):
-        raise config.refusal(option, f"`{name}` is no class and no function: name what makes the plugin when called")
+        raise config.refusal(option, f"`{name}` is not callable: name a class or a factory function")
     try:
         made = factory(dict(config.plugins))
     except BaseException as exc:
-        raise config.refusal(option, f"the plugin `{name}` could not be made: {_told(exc)}") from exc
+        raise config.refusal(option, f"the plugin `{name}` could not be created: {_described(exc)}") from exc
     quick = _check(config, option, name, made, _METHODS[group])
-    _LOG.info("%s: the plugin `%s` is used%s", option.name, name, "" if quick else ", in threads of its own")
+    _LOG.info("%s: the plugin `%s` is used%s", option.name, name, "" if quick else ", in worker threads")
     return InstalledPlugin(f"{option.name}={name}", made, quick)
 
 
@@ -126,7 +126,7 @@ def _by_path(config: Configuration, option: Option[Any], name: str) -> Any:
         module = importlib.import_module(path)
     except BaseException as exc:
         raise config.refusal(
-            option, f"the module `{path}` of the plugin `{name}` cannot be imported: {_told(exc)}"
+            option, f"the module `{path}` of the plugin `{name}` cannot be imported: {_described(exc)}"
         ) from exc
     try:
         return getattr(module, attribute)
@@ -154,14 +154,16 @@ def _by_entry_point(config: Configuration, option: Option[Any], name: str, group
     try:
         return point.load()
     except BaseException as exc:
-        raise config.refusal(option, f"the plugin `{name}` (`{point.value}`) cannot be loaded: {_told(exc)}") from exc
+        raise config.refusal(
+            option, f"the plugin `{name}` (`{point.value}`) cannot be loaded: {_described(exc)}"
+        ) from exc
 
 
 def _check(config: Configuration, option: Option[Any], name: str, made: object, methods: Mapping[str, int]) -> bool:
-    """Whether the plugin is quick.
+    """Return True if the plugin does not block.
 
     Raises:
-        ConfigInvalid: It is not what it must be.
+        ConfigInvalid: It lacks a method, or a method has the wrong form.
     """
     for method, count in methods.items():
         found = getattr(made, method, None)
@@ -169,10 +171,10 @@ def _check(config: Configuration, option: Option[Any], name: str, made: object, 
             raise config.refusal(option, f"the plugin `{name}` has no method `{method}`: see docs/plugins.md")
         if inspect.iscoroutinefunction(found):
             raise config.refusal(
-                option, f"`{method}` of the plugin `{name}` is `async`: make it a plain method; it may wait as it likes"
+                option, f"`{method}` of the plugin `{name}` is `async`: make it a plain method, which may block"
             )
         with contextlib.suppress(ValueError):
-            # A signature that cannot be told is found out by the first call.
+            # If the signature is not known, an error shows at the first call.
             signature = inspect.signature(found)
             try:
                 signature.bind(*range(count))
@@ -188,6 +190,6 @@ def _check(config: Configuration, option: Option[Any], name: str, made: object, 
     return quick
 
 
-def _told(exc: BaseException) -> str:
+def _described(exc: BaseException) -> str:
     text = str(exc).split("\n")[0]
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

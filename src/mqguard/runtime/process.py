@@ -13,25 +13,25 @@ STALL_S = 2.0
 AGAIN_S = 60.0
 """Seconds after which a stall that goes on is logged again."""
 _PACE = 7
-"""Eighths of the time that passes which count while the clock is set back."""
+"""Eighths of the elapsed time that count while the clock is set back."""
 
 
 class SystemClock:
-    """Milliseconds since the epoch that never run backwards, whatever happens to the machine's clock.
+    """Milliseconds since the epoch that never run backwards, even if the machine's clock is set back.
 
-    If the machine's clock is set back, time goes on from where it was, a little more slowly than it passes, until both
-    agree again. It never stops: what waits for a moment, or is refused until one, must not wait for hours.
+    In that case time continues from its last value, a little more slowly, until both clocks agree again. It never
+    stops, since delayed messages and blocked users must not wait for hours.
     """
 
     __slots__ = ("_last", "_set_back")
 
     def __init__(self) -> None:
         self._last = 0
-        # The time when the clock was found to be set back, and the monotonic clock then; None while it is not.
+        # The time at which the clock was set back, and the monotonic clock then; None if it was not.
         self._set_back: tuple[int, int] | None = None
 
     def now_ms(self) -> int:
-        """The time now; see `Clock`."""
+        """Return the time; see `Clock`."""
         now = time.time_ns() // 1_000_000
         if now < self._last:
             return self._catch_up()
@@ -52,8 +52,8 @@ class SystemClock:
 class StallWatch:
     """Logs the stack of the event loop's thread while the loop does not tick.
 
-    A thread compares the time with the loop's last tick. A plugin that claims not to block and never returns, or an
-    internal error, stops everything else in the process, so only another thread can log it.
+    A thread compares the time with the loop's last tick. A blocking plugin or an internal error may stop everything
+    else in the process, so only another thread can log it.
 
     Args:
         stall_s: Seconds without a tick after which the stall is logged.
@@ -67,17 +67,17 @@ class StallWatch:
         self._thread = threading.Thread(target=self._run, name="stall-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch the thread that calls this."""
+        """Start to watch the calling thread."""
         self._thread_id = threading.get_ident()
         self._ticked = time.monotonic()
         self._thread.start()
 
     def tick(self) -> None:
-        """Note that the loop goes on."""
+        """Report that the loop runs."""
         self._ticked = time.monotonic()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop."""
         self._closing.set()
 
     def _run(self) -> None:
@@ -92,4 +92,4 @@ class StallWatch:
                 logged = stalled
                 frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the only way to see another thread
                 stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown\n"
-                _LOG.error("the server has served no request for %.1f s; it is here:\n%s", stalled, stack)
+                _LOG.error("the server has served no request for %.1f s; its event loop is here:\n%s", stalled, stack)

@@ -1,4 +1,4 @@
-"""From options to the settings of each part."""
+"""Converts options to the settings of each part."""
 
 import dataclasses
 import os
@@ -18,15 +18,15 @@ from mqguard.model.text import visible
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
-"""A frame has 16 MiB at most, at Java clients too, and holds a header beside the message."""
+"""A frame has at most 16 MiB, also in Java clients, and contains a header besides the message."""
 _LOOPBACK = ("127.", "localhost", "::1")
 
 
 def bind_address(config: Configuration) -> str:
-    """What to listen at: what is said, else this machine alone, unless routes name an address that others reach."""
-    said = config.get(server_options.BIND_ADDRESS)
-    if said:
-        return said
+    """Return the address to listen on: `bindAddress`, or all addresses if routes name one that is not loopback."""
+    configured = config.get(server_options.BIND_ADDRESS)
+    if configured:
+        return configured
     reachable = config.get(server_options.BROKER_IP)
     if reachable.startswith(_LOOPBACK):
         return "::1" if ":" in reachable else "127.0.0.1"
@@ -34,7 +34,7 @@ def bind_address(config: Configuration) -> str:
 
 
 def startup_warnings(config: Configuration) -> list[str]:
-    """What an operator probably did not mean, in sentences for the log."""
+    """Return warnings about settings that are valid and probably not intended."""
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
     found = []
     if (
@@ -42,20 +42,23 @@ def startup_warnings(config: Configuration) -> list[str]:
         and config.get(access_options.AUTHORIZATION_ENFORCEMENT) == "shadow"
     ):
         found.append(
-            "POLICIES ARE NOT ENFORCED: authorizationEnforcement = shadow lets every authenticated user in and only "
-            "records what would be refused, as shadow-deny in the audit log"
+            "POLICIES ARE NOT ENFORCED: with authorizationEnforcement = shadow every authenticated user is allowed "
+            "everything, and the audit log has the requests that would be denied, as shadow-deny"
         )
     found += _weak_secrets(config)
     if host.startswith(_LOOPBACK):
         return found
     if reachable.startswith(_LOOPBACK):
         found.append(
-            f"others can connect at {host}, but routes send them to {reachable}, their own machine: set brokerIP1"
+            f"clients on other machines can connect to {host}, but routes send them to {reachable}, their own machine: "
+            "set brokerIP1"
         )
     if not config.get(access_options.AUTHENTICATION_ENABLED):
-        found.append(f"authentication is off: whoever reaches {host} is served, whatever name it claims")
+        found.append(
+            f"authentication is disabled: every client that reaches {host} is served under any name that it claims"
+        )
     if not config.get(access_options.AUTHORIZATION_ENABLED):
-        found.append(f"authorization is off: whoever is let in at {host} may do everything")
+        found.append(f"authorization is disabled: every client that {host} accepts may do everything")
     return found
 
 
@@ -68,28 +71,28 @@ def _weak_secrets(config: Configuration) -> Iterator[str]:
 
 
 def resolve(host: str, source: str) -> str:
-    """The IP address of a host, for the places that hold no name, such as a message's id.
+    """Return the IP address of a host, for fields that cannot contain a name, such as a message's id.
 
     Args:
-        host: An address, or a name that the system knows.
-        source: Where it was set, for the error.
+        host: An address, or a name that the system can resolve.
+        source: Source of the setting, for the error.
 
     Raises:
-        ConfigInvalid: The name is not known.
+        ConfigInvalid: The name cannot be resolved.
     """
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except OSError:
         raise ConfigInvalid(
-            f"{source}: brokerIP1: the name `{host}` is not known to this machine: write an IP address"
+            f"{source}: brokerIP1: this machine cannot resolve the name `{host}`: write an IP address"
         ) from None
 
 
 def guard_settings(config: Configuration) -> GuardSettings:
-    """The guard's settings.
+    """Return the guard's settings.
 
     Raises:
-        ConfigInvalid: They would open what they seem to close.
+        ConfigInvalid: They would allow requests that they seem to deny.
     """
     get = config.get
     settings = GuardSettings(
@@ -119,19 +122,21 @@ def guard_settings(config: Configuration) -> GuardSettings:
 
 
 def _strategy(word: str) -> Strategy:
-    # What is none of ours is a plugin: it selects from what Stateful remembers.
+    # Another name is a plugin: it selects from the cache of Stateful.
     return Strategy.STATELESS if word == "stateless" else Strategy.STATEFUL
 
 
 def engine_settings(config: Configuration) -> EngineSettings:
-    """The engine's settings.
+    """Return the engine's settings.
 
     Raises:
-        ConfigInvalid: Messages would be bigger than what the protocol carries.
+        ConfigInvalid: The maximum size of messages is larger than a frame.
     """
     get = config.get
     if get(server_options.MAX_MESSAGE_SIZE) > MAX_MESSAGE_SIZE:
-        raise config.refusal(server_options.MAX_MESSAGE_SIZE, "frames of the protocol hold no more than `15M`")
+        raise config.refusal(
+            server_options.MAX_MESSAGE_SIZE, "the maximum is `15M`, since a frame of the protocol has 16 MiB"
+        )
     return EngineSettings(
         cluster=get(server_options.CLUSTER_NAME),
         broker=get(server_options.BROKER_NAME),
@@ -161,21 +166,21 @@ def engine_settings(config: Configuration) -> EngineSettings:
 
 
 def sync_interval_ms(config: Configuration) -> int | None:
-    """How often the log of messages is synced in the background; None where every commit is."""
+    """Return the interval of background syncs of the message log, None if every commit is synced."""
     if config.get(server_options.FLUSH_DISK_TYPE) == "SYNC_FLUSH":
         return None
     return config.get(server_options.FLUSH_INTERVAL)
 
 
 def broker_settings(config: Configuration) -> BrokerSettings:
-    """The broker's settings; its address is told when its port is known.
+    """Return the broker's settings; its address is set once its port is known.
 
     Raises:
-        ConfigInvalid: It is meant to be a slave.
+        ConfigInvalid: It is configured as a slave.
     """
     get = config.get
     if get(server_options.BROKER_ID) != 0:
-        raise config.refusal(server_options.BROKER_ID, "a slave cannot be served here: write 0, which is the master")
+        raise config.refusal(server_options.BROKER_ID, "mqguard cannot be a slave: write 0, the id of a master")
     return BrokerSettings(
         cluster=get(server_options.CLUSTER_NAME),
         name=get(server_options.BROKER_NAME),
@@ -187,10 +192,10 @@ def broker_settings(config: Configuration) -> BrokerSettings:
 
 
 def net_settings(config: Configuration) -> NetSettings:
-    """The settings of a listener.
+    """Return the settings of a listener.
 
     Raises:
-        ConfigInvalid: TLS is demanded and something that it needs is missing.
+        ConfigInvalid: TLS is required and its files are not set.
     """
     return dataclasses.replace(
         NetSettings(),
@@ -214,20 +219,20 @@ def _tls_settings(config: Configuration) -> TlsSettings:
                 server_options.TLS_MODE, "`enforcing` needs `tls.server.certPath` and `tls.server.keyPath`"
             )
         mode = TlsMode.DISABLED
-    shown = config.get(server_options.TLS_CLIENT_AUTH)
-    if shown == "require" and mode is not TlsMode.ENFORCING:
+    client_auth = config.get(server_options.TLS_CLIENT_AUTH)
+    if client_auth == "require" and mode is not TlsMode.ENFORCING:
         raise config.refusal(
             server_options.TLS_CLIENT_AUTH,
-            f"`require` contradicts `tls.server.mode = {mode.value}`, under which plain connections "
-            "show no certificate: set `tls.server.mode = enforcing`, or write `optional` here",
+            f"`require` contradicts `tls.server.mode = {mode.value}`, which accepts plain "
+            "connections without a certificate: set `tls.server.mode = enforcing`, or write `optional` here",
         )
     return TlsSettings(
         mode=mode,
         certificate=_text(certificate),
         key=_text(key),
         key_password=None if password is None else password.reveal(),
-        client_ca=None if shown == "none" else _text(config.get(server_options.TLS_TRUST)),
-        require_client_certificate=shown == "require",
+        client_ca=None if client_auth == "none" else _text(config.get(server_options.TLS_TRUST)),
+        require_client_certificate=client_auth == "require",
     )
 
 

@@ -30,19 +30,19 @@ from mqguard.runtime.process import StallWatch, SystemClock
 _LOG = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
-"""How often work by the clock is looked for: delayed messages, pulls whose time is up, silent clients."""
+"""Interval of work that is due by the clock: delayed messages, pulls that time out, clients without heartbeats."""
 CATCH_UP_SECONDS = 0.005
-"""Interval between turns while waiting pulls are left to be answered."""
+"""Interval of iterations while suspended pulls have to be answered."""
 GRACE_SECONDS = 1.0
-"""How long peers have at the end to take the answers they are owed."""
+"""Time for peers to read their answers when the server stops."""
 
 
 class CreatedAdmin(NamedTuple):
-    """The super user that a first start made.
+    """The Super user that a first start has created.
 
     Attributes:
         credentials: Its name and secret.
-        path: The file that keeps them.
+        path: The file that contains them.
     """
 
     credentials: Credentials
@@ -50,16 +50,16 @@ class CreatedAdmin(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """What is being served.
+    """A server that is ready.
 
     Attributes:
         cluster: The name of the cluster.
         namesrv: `host:port` of the name server.
         broker: `host:port` of the broker.
         data: The data directory.
-        authentication: Whether requests must be signed.
-        authorization: Whether requests must be allowed.
-        administrator: A super user that is known here: one that is configured, or that the first start made.
+        authentication: True if requests must be signed.
+        authorization: True if policies must allow requests.
+        administrator: A Super user with a known secret: the configured one, or that of the first start.
     """
 
     cluster: str
@@ -71,15 +71,15 @@ class Ready(NamedTuple):
     administrator: Credentials | None
 
 
-Beside = Callable[[Ready, threading.Event], None]
-"""Something to run beside a server; the event says that the server is about to stop."""
+Companion = Callable[[Ready, threading.Event], None]
+"""Function that runs in a thread while the server runs; the event is set when the server is about to stop."""
 
 
 class Standalone:
     """The server of `mqguard standalone`.
 
     Args:
-        config: What is configured.
+        config: The configuration.
 
     Raises:
         ConfigInvalid: Settings contradict each other.
@@ -96,26 +96,26 @@ class Standalone:
         *,
         first_start: Callable[[CreatedAdmin], None],
         ready: Callable[[Ready], None],
-        then: Beside | None = None,
+        then: Companion | None = None,
     ) -> None:
-        """Serve until SIGTERM or SIGINT. SIGHUP has the TLS files read again.
+        """Serve until SIGTERM or SIGINT. SIGHUP reads the TLS files again.
 
         Args:
-            first_start: Told of the super user, if this start made one.
-            ready: Told once everything is served.
-            then: Run beside the server, in a thread, once it is ready; it must end soon after it is told to.
+            first_start: Called with the Super user, if this start has created one.
+            ready: Called once the server is ready.
+            then: Run in a thread once the server is ready; it must end soon after its event is set.
 
         Raises:
-            StartFailed: A port or the data directory is taken.
-            ConfigInvalid: A setting cannot be used, such as a certificate that is none.
+            StartFailed: A port or the data directory is in use.
+            ConfigInvalid: A setting cannot be used, such as an invalid certificate.
         """
         for notice in self._config.notices:
             _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
-        for caution in settings.startup_warnings(self._config):
-            _LOG.warning("%s", caution)
+        for warning in settings.startup_warnings(self._config):
+            _LOG.warning("%s", warning)
         lock = DataLock(self._data)
         try:
-            parts = Components(self._config, self._data, SystemClock(), _tell(first_start))
+            parts = Components(self._config, self._data, SystemClock(), _on_admin_created(first_start))
             try:
                 _run(self._serve(parts, ready, then))
             finally:
@@ -123,7 +123,7 @@ class Standalone:
         finally:
             lock.release()
 
-    async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Beside | None) -> None:
+    async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Companion | None) -> None:
         loop = asyncio.get_running_loop()
         watch = StallWatch()
         stop, stopping = asyncio.Event(), threading.Event()
@@ -145,14 +145,14 @@ class Standalone:
             watch.start()
             _Ticker(loop, parts, (broker, namesrv), watch).start()
             found = self._ready(port, namesrv_port)
-            # What is here now stays until the end: the collector need not look at it again and again.
+            # The objects of the start stay until the end, so the collector need not check them again.
             gc.collect()
             gc.freeze()
             ready(found)
-            beside = None if then is None else loop.run_in_executor(None, then, found, stopping)
+            companion = None if then is None else loop.run_in_executor(None, then, found, stopping)
             await stop.wait()
-            if beside is not None:
-                await beside
+            if companion is not None:
+                await companion
         finally:
             watch.close()
             async with asyncio.TaskGroup() as ends:
@@ -174,7 +174,7 @@ class Standalone:
 
 
 class _Ticker:
-    """Does what is due by the clock, and ends the turn in which it did."""
+    """Does the work that is due by the clock, and ends the iteration."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, parts: Components, servers: tuple[RemotingServer, ...], watch: StallWatch
@@ -186,15 +186,15 @@ class _Ticker:
         self._catching_up = False
 
     def start(self) -> None:
-        """Begin; the end of the loop ends it."""
+        """Start; it ends with the event loop."""
         self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         self._watch.tick()
         try:
             self._parts.tick()
-        except Exception:  # noqa: BLE001 - the next tick must come
-            _LOG.exception("work by the clock failed")
+        except Exception:  # noqa: BLE001 - the next tick must follow
+            _LOG.exception("work that was due by the clock failed: internal error")
         _end_turns(*self._servers)
         self._loop.call_later(TICK_SECONDS, self._tick)
         if self._parts.is_behind and not self._catching_up:
@@ -202,7 +202,7 @@ class _Ticker:
             self._loop.call_later(CATCH_UP_SECONDS, self._catch_up)
 
     def _catch_up(self) -> None:
-        """End turns more often while a turn leaves work behind."""
+        """End iterations more often while work is left."""
         self._catching_up = self._parts.is_behind
         if self._catching_up:
             _end_turns(*self._servers)
@@ -219,12 +219,12 @@ async def _listen(server: RemotingServer, host: str, port: int, what: str, flag:
         return await server.start(host, port)
     except OSError as exc:
         reasons = {
-            errno.EADDRINUSE: "is in use: stop what listens there",
-            errno.EACCES: "needs more rights than this process has: use one above 1023",
-            errno.EADDRNOTAVAIL: f"cannot be had: `{host}` is no address of this machine; name one with --bind",
+            errno.EADDRINUSE: "is in use: stop the process that listens on it",
+            errno.EACCES: "needs privileges that this process does not have: use one above 1023",
+            errno.EADDRNOTAVAIL: f"cannot be used: `{host}` is not an address of this machine; name one with --bind",
         }
-        why = reasons.get(exc.errno or 0, f"cannot be had: {exc.strerror or exc}")
-        raise StartFailed(f"the {what}'s port {port} at {host} {why}, or choose another with {flag}") from None
+        why = reasons.get(exc.errno or 0, f"cannot be used: {exc.strerror or exc}")
+        raise StartFailed(f"the {what}'s port {port} on {host} {why}, or choose another with {flag}") from None
 
 
 def _read_certificates(servers: tuple[RemotingServer, ...]) -> None:
@@ -232,7 +232,7 @@ def _read_certificates(servers: tuple[RemotingServer, ...]) -> None:
         for server in servers:
             server.reload_tls()
     except MqguardError as exc:
-        _LOG.error("the TLS files were not read again, the old ones stay in use: %s", exc)
+        _LOG.error("the TLS files could not be read again, so the old ones stay in use: %s", exc)
     else:
         _LOG.info("the TLS files were read again")
 
@@ -242,7 +242,7 @@ def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:
     stop.set()
 
 
-def _tell(first_start: Callable[[CreatedAdmin], None]) -> Callable[[Credentials, Path], None]:
+def _on_admin_created(first_start: Callable[[CreatedAdmin], None]) -> Callable[[Credentials, Path], None]:
     return lambda credentials, path: first_start(CreatedAdmin(credentials, path))
 
 

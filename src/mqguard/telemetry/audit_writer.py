@@ -28,11 +28,11 @@ RESERVED = 16_384
 MAX_BYTES = 64 << 20
 """Maximum bytes of waiting lines; reserved records may use half as much more."""
 PER_STEP = 1_024
-"""Records of one turn whose lines are made in one step."""
+"""Records of one iteration whose lines are made in one step."""
 MANY = 4_096
 """Number of waiting records at which the putting thread sleeps."""
 GIVE_WAY_S = 0.005
-"""Maximum sleep in each turn of its loop."""
+"""Maximum sleep in each iteration of its loop."""
 LINGER_S = 0.02
 """Time for which the writer waits for further records after the first."""
 RETRY_S = 1.0
@@ -52,7 +52,7 @@ class Lines(Protocol):
 
 
 class _Made(NamedTuple):
-    """The lines of a turn.
+    """The lines of an iteration.
 
     Attributes:
         records: Number of records.
@@ -105,7 +105,7 @@ class AuditWriter:
         self._turn_receipts: list[str] = []
         # Receipts of records on the disk: one thread appends, the other one takes.
         self._receipts: collections.deque[str] = collections.deque()
-        # Lines of whole turns, with the numbers of records with and without lines: one thread appends, the other one
+        # Lines of whole iterations, with the numbers of records with and without lines. One thread appends, the other
         # takes. INVARIANT: only the putting thread counts `dropped` and `_put`.
         self._made: collections.deque[_Made] = collections.deque()
         self._put = 0
@@ -161,7 +161,7 @@ class AuditWriter:
         if receipt:
             self._turn_receipts.append(receipt)
         if len(self._turn) >= PER_STEP:
-            # A turn may be long: its records must not wait for its end, neither in memory nor for the writer.
+            # An iteration may be long: its records must not wait for its end, neither in memory nor for the writer.
             self.end_turn()
         return True
 
@@ -171,7 +171,7 @@ class AuditWriter:
         return [taken.popleft() for _ in range(len(taken))]
 
     def end_turn(self) -> None:
-        """Hand over the records of this turn. The putting thread calls this before it waits for anything."""
+        """Hand over the records of this iteration. The putting thread calls this before it waits for anything."""
         turn = self._turn
         if not turn:
             return
@@ -209,7 +209,7 @@ class AuditWriter:
         self._thread.start()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Write the waiting records and stop. The rest is counted and logged. This ends the turn of the caller."""
+        """Write the waiting records and stop. The rest is counted and logged. This ends the iteration of the caller."""
         self.end_turn()
         self._closing.set()
         self._wake.set()
@@ -251,7 +251,7 @@ class AuditWriter:
             return
         count = sum(one.records for one in made)
         lineless = sum(one.lineless for one in made)
-        # A turn with a record without lines keeps its receipts, because they cannot be assigned to records.
+        # An iteration with a record without lines keeps its receipts, because they cannot be assigned to records.
         receipts = [receipt for one in made if not one.lineless for receipt in one.receipts]
         written = False
         try:

@@ -49,7 +49,7 @@ def test_no_key_is_created_for_secrets_that_another_key_seals(store, capsys):
     code, _, err = run(capsys, "can", "admin", "--store", store)
 
     assert code == 2
-    assert "give the key of its secrets in MQGUARD_SEALING_KEY" in err
+    assert "give its sealing key in MQGUARD_SEALING_KEY" in err
     assert not (store / "sealing.key").exists()
 
 

@@ -31,7 +31,7 @@ def test_a_home_without_files_has_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
     """A missing home or file, another encoding, a file without end."""
     path = tmp_path / "a.yml"
     path.write_bytes(b"\xff\xfe")
@@ -67,7 +67,7 @@ def test_links_are_followed_and_lead_nowhere_twice(tmp_path):
         dead.unlink()
 
 
-def test_what_cannot_be_listed_is_told(tmp_path, monkeypatch):
+def test_a_directory_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
     """Accounts in it would be left out without a word; so would those of a plain file that is a directory."""
     acl = tmp_path / "conf" / "acl"
     acl.mkdir(parents=True)

@@ -199,7 +199,7 @@ def test_a_secret_can_be_referred_to(tmp_path):
         (b"#" * (MAX_FILE_BYTES + 1), "is larger than 1 MiB: is it the right file?"),
     ],
 )
-def test_a_file_that_is_none_is_refused(tmp_path, content, message):
+def test_an_invalid_file_is_refused(tmp_path, content, message):
     path = tmp_path / "broker.conf"
     if content is not None:
         path.write_bytes(content)

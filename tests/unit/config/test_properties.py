@@ -71,7 +71,7 @@ def test_a_broken_escape_says_file_and_line(escape):
         properties.parse(f"a=1\nb={escape}\n", "broker.conf")
 
 
-def test_bytes_that_are_no_utf8_are_read_as_java_does():
+def test_invalid_utf8_is_read_as_java_does():
     assert properties.decode(b"\xef\xbb\xbfa=1") == "a=1"
     assert properties.decode("a=é".encode()) == "a=é"
     assert properties.decode("a=é".encode("iso-8859-1")) == "a=é"

@@ -69,7 +69,7 @@ def test_the_first_start_makes_an_administrator_and_the_next_does_not(house):
     assert len(house.made) == 1
 
 
-def test_a_crash_between_file_and_user_is_mended_by_the_next_start(house):
+def test_a_crash_between_file_and_user_is_repaired_by_the_next_start(house):
     house.start()
     house.store = MemoryMetadataStore()
     house.start()
@@ -111,7 +111,7 @@ def test_inner_credentials_of_a_normal_user_are_told(house, caplog):
     assert "`inner`" not in caplog.text
 
 
-def test_without_authentication_nobody_is_made(house):
+def test_without_authentication_no_user_is_created(house):
     house.start(authenticationEnabled="false", authorizationEnabled="false")
     assert house.users() == {}
     assert house.made == []
@@ -120,7 +120,7 @@ def test_without_authentication_nobody_is_made(house):
 def test_a_disabled_administrator_is_not_replaced_behind_its_back(house):
     manager = house.start()
     manager.update_user("admin", status=UserStatus.DISABLE, force=True)
-    with pytest.raises(StartFailed, match="no enabled super user is left, and `admin` exists"):
+    with pytest.raises(StartFailed, match="no Super user is enabled, and `admin` exists"):
         house.start()
 
 
@@ -133,7 +133,7 @@ def test_a_deleted_account_of_acl_1_stays_deleted(house, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         assert house.start(**old).get_user("olduser") is None
     assert "1 accounts of" in caplog.text
-    assert "were carried over before, and stay deleted" in caplog.text
+    assert "were migrated by an earlier start and then deleted" in caplog.text
     # Another account is carried over all the same, and everything is where there are no users yet.
     with (tmp_path / "conf" / "plain_acl.yml").open("a") as file:
         file.write("- {accessKey: newuser, secretKey: newuser-secret, topicPerms: [a=PUB]}\n")
@@ -164,15 +164,15 @@ def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
         "olduser": UserType.NORMAL,
     }
     assert house.made == []
-    assert f"ACL 1.0: 2 accounts of {tmp_path} were carried over" in caplog.messages
+    assert f"ACL 1.0: 2 accounts of {tmp_path} were migrated" in caplog.messages
     before = house.users()
     caplog.clear()
     with caplog.at_level(logging.INFO):
         house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
     assert house.users() == before
     assert caplog.messages == [
-        f"ACL 1.0: 0 accounts of {tmp_path} were carried over",
-        f"ACL 1.0: 2 accounts of {tmp_path} exist as users, which stay as they are",
+        f"ACL 1.0: 0 accounts of {tmp_path} were migrated",
+        f"ACL 1.0: 2 accounts of {tmp_path} exist as users and are not changed",
     ]
 
 
@@ -190,8 +190,8 @@ def test_what_a_migration_notes_is_in_the_log_whole(house, tmp_path, caplog):
     assert told == [
         f"2:71: white-list: 1.0 allows everything to {user} from `10.0.0.1`, without a signature; {SO_IT_ENDS}",
         "2:94: unknown-permission: `t=x` is not a permission of 1.0, which treats it as DENY: it stays DENY",
-        f"2:71: decided differently: {user} on everything, from `10.0.0.1` without a signature ({NOTHING_ASKED})",
-        f"2:3: decided differently: {user} on every topic, group and cluster ({READING})",
+        f"2:71: decisions differ for {user} on everything, from `10.0.0.1` without a signature ({NOTHING_ASKED})",
+        f"2:3: decisions differ for {user} on every topic, group and cluster ({READING})",
     ]
 
 

@@ -66,7 +66,7 @@ def test_a_record_that_cannot_be_read_stops_the_start(tmp_path):
         start(tmp_path, RecordingStore(ChangeRecord("c1", b"{}")), {"c1"})
 
 
-def test_a_store_that_cannot_forget_is_told_and_the_next_start_writes_nothing_twice(tmp_path, caplog):
+def test_a_store_that_cannot_forget_is_logged_and_the_next_start_writes_nothing_twice(tmp_path, caplog):
     class Keeping(RecordingStore):
         def records_written(self, ids):
             raise MetadataStoreFailed(f"not {len(ids)}")

@@ -7,7 +7,7 @@ import pytest
 from mqguard.runtime.process import SystemClock
 
 
-def test_it_tells_the_time():
+def test_the_clock_returns_the_time():
     assert abs(SystemClock().now_ms() - time.time() * 1000) < 5000
 
 

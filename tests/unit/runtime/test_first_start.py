@@ -34,12 +34,12 @@ def test_what_is_saved_is_read_again_and_only_by_its_owner(tmp_path):
 @pytest.mark.parametrize(
     "content", [b"", b"accessKey: a\n", b"secretKey: b\n", b"\xff\xfe", b"accessKey:a\nsecretKey:b"]
 )
-def test_a_file_that_says_nobody_is_nobody(tmp_path, content):
+def test_a_file_without_credentials_has_none(tmp_path, content):
     (tmp_path / "tools.yml").write_bytes(content)
     assert read_credentials(tmp_path) is None
 
 
-def test_no_file_is_nobody_and_no_directory_is_an_error(tmp_path):
+def test_a_missing_file_has_no_credentials_and_a_missing_directory_is_an_error(tmp_path):
     assert read_credentials(tmp_path) is None
     with pytest.raises(StartFailed, match="cannot be written: No such file or directory"):
         save_credentials(tmp_path / "none", Credentials("admin", Secret("s3cret-s3cret")))

@@ -19,7 +19,7 @@ def test_what_is_saved_is_loaded(tmp_path_factory, values):
     assert KvFile(path).load() == values
 
 
-def test_no_file_is_no_values(tmp_path):
+def test_a_missing_file_has_no_values(tmp_path):
     assert KvFile(tmp_path / "kv.json").load() == {}
 
 

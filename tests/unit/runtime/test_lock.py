@@ -27,7 +27,7 @@ def test_a_held_directory_is_refused_with_the_holder_and_free_again_when_it_dies
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(StartFailed, match=f"is in use by process {holder.pid}: stop it, or name another"):
+        with pytest.raises(StartFailed, match=f"in use by process {holder.pid}: stop it, or name another"):
             DataLock(tmp_path)
         holder.kill()
         holder.wait()
@@ -47,7 +47,7 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
-def test_what_is_no_directory_is_refused(tmp_path, name):
+def test_a_path_that_is_not_a_directory_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(StartFailed, match="cannot be used"):
         DataLock(tmp_path / name)

@@ -131,10 +131,10 @@ def test_a_plugin_that_hangs_holds_up_nobody_and_its_late_answer_is_ignored():
         counting.cancel()
 
     asyncio.run(main())
-    lane = asked.threads._lane("p")
-    assert eventually(lambda: not lane._stuck)
-    assert (lane._stuck, lane._open) == (0, 0)
-    assert lane._running <= 2
+    pool = asked.threads._pool("p")
+    assert eventually(lambda: not pool._stuck)
+    assert (pool._stuck, pool._open) == (0, 0)
+    assert pool._running <= 2
     asked.threads.close()
 
 
@@ -153,14 +153,14 @@ def test_what_waits_for_a_thread_in_vain_is_late_and_never_asked():
     assert len(asked_for) <= 2
 
 
-@pytest.mark.parametrize("bound", ["MOST_QUEUED", "MOST_STUCK"])
+@pytest.mark.parametrize("bound", ["MAX_QUEUED", "MAX_STUCK"])
 def test_bounds_refuse_at_once(monkeypatch, bound):
     monkeypatch.setattr(plugin_threads, bound, 0)
     asked = Asked(lambda question: question, limit_ms=5000)
     assert asked.run("x") == [BUSY]
 
 
-def test_nobody_is_asked_where_no_loop_runs():
+def test_no_plugin_is_called_without_a_loop():
     asked = Asked(lambda question: question)
     answers, done = PluginResults(), []
     with pytest.raises(PluginCallsPending) as waits:

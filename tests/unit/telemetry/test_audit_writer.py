@@ -94,7 +94,7 @@ def test_records_are_written_while_it_runs(disks):
     audit.close()
 
 
-def test_a_full_queue_turns_records_away_and_says_so(disks, caplog):
+def test_a_full_queue_rejects_records_and_reports_it(disks, caplog):
     """Counted, logged, and a line in both files."""
     audit = writer(disks, limit=3)
     assert [audit.put(str(number)) for number in range(5)] == [True, True, True, False, False]
@@ -248,7 +248,7 @@ def test_lines_that_wait_for_the_disk_count_as_waiting(disks):
     assert disks[0].data.count(b"a one\n") == 10
 
 
-def test_a_record_without_lines_does_not_stop_a_turn(disks, caplog):
+def test_a_record_without_lines_does_not_stop_an_iteration(disks, caplog):
     """The end of a turn goes on past a record that cannot be told, which is counted."""
     audit = writer(disks)
     for text in ("one", "bad", "two"):
@@ -323,7 +323,7 @@ def test_nothing_is_synced_without_need(disks):
     assert disks[0].synced == 0
 
 
-def test_a_long_turn_keeps_few_records(disks):
+def test_a_long_iteration_keeps_few_records(disks):
     """Lines are made in steps within a turn, so that its records take no memory until its end."""
     audit = writer(disks, limit=100_000)
     for number in range(10_000):

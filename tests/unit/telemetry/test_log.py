@@ -34,7 +34,7 @@ def test_what_looks_like_a_secret_is_hidden(told, secret):
     "told",
     ["the topic `passwords` is new", "User:alice has no permission", "10.1.2.3:4567 asks for 310", "a secret, maybe"],
 )
-def test_everything_else_is_told(told):
+def test_everything_else_is_logged(told):
     """Nothing is hidden for a word alone."""
     assert redact(told) == told
 

@@ -6,7 +6,7 @@ from mqguard.telemetry.metrics import CounterFamily, Kind, Metrics
 from mqguard.telemetry.prometheus import PrometheusCollector
 
 
-def test_counters_are_told_apart_by_labels():
+def test_counters_are_distinguished_by_labels():
     """Each combination of values counts by itself; reading gives all of them."""
     refused = Metrics().family("refused_total", "Refused requests.", ("stage", "reason"))
     refused.of("authentication", "unknown-user").value += 2
