@@ -26,7 +26,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.ports import Change, PutAcl, PutUser
 from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.source import Source, parse_address
 from mqguard.auth.user import LiveSecret, Secret, Subject, User
 from mqguard.auth.verdict import AccessRequest

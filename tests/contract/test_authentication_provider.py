@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.authentication import Credentials, authenticate, sign
+from mqguard.auth.authentication import SignedCredentials, authenticate, sign
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import Secret
@@ -30,7 +30,7 @@ class Signatures:
 
     def authenticate(self, claim: AuthenticationRequest) -> str | NotAuthenticated:
         try:
-            shown = Credentials(claim.user or None, claim.signature or None, claim.content)
+            shown = SignedCredentials(claim.user or None, claim.signature or None, claim.content)
             return authenticate(shown, self.users.snapshot, 0).name
         except AuthenticationFailed:
             return NotAuthenticated.REFUSED

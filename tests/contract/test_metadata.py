@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mqguard.auth.ports import MetadataStore
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import DurableMetadataContract, Reopen, SharedMetadataContract

@@ -24,7 +24,7 @@ import threading
 import time
 
 from mqguard.auth.ports import DeleteUser, Metadata, MetadataUpdate, PutAcl, PutUser, check_revision
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.store.metadata import records
 
 KEY = SealingKey(bytes(32))

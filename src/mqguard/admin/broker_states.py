@@ -19,7 +19,7 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.errors import MetadataStoreFailed, PolicyInvalid
 from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
-from mqguard.auth.sealing import MASK, SealInvalid, is_sealed, transfer_keys
+from mqguard.auth.seal import MASK, SealInvalid, is_sealed, transfer_keys
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import NO_INCARNATION, LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.config.secret import Credentials

@@ -4,7 +4,6 @@ Signatures are HMAC-SHA1 over the signed content, as every RocketMQ client compu
 """
 
 import base64
-import datetime as dt
 import enum
 import functools
 import hashlib
@@ -23,7 +22,7 @@ _BLOCK = hashlib.sha1().block_size  # noqa: S324
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
-_NOBODIES = tuple(
+_DECOYS = tuple(
     Secret(f"decoy secret {number}: compared to keep the duration equal, never accepted") for number in range(512)
 )
 """Decoy secrets. With a single one, its prepared key states would always be cached, and those of a user would not."""
@@ -68,13 +67,8 @@ def match(user: User | None, content: bytes, signature: str, now_ms: int) -> Mat
     return second if first is _WRONG else first
 
 
-def verify(user: User | None, content: bytes, signature: str, now_ms: int) -> bool:
-    """True if `signature` was made with one of the user's live secrets; the arguments are those of `match`."""
-    return match(user, content, signature, now_ms) is _RIGHT
-
-
 def _match(live: LiveSecret | None, content: bytes, presented: bytes, now_ms: int) -> Match:
-    secret = _NOBODIES[hash(presented) % len(_NOBODIES)] if live is None else live.secret
+    secret = _DECOYS[hash(presented) % len(_DECOYS)] if live is None else live.secret
     equal = hmac.compare_digest(b2a_base64(_digest(secret, content), newline=False), presented)
     if not equal or live is None:
         return _WRONG
@@ -111,7 +105,7 @@ AUTHENTICATION_FAILED = "Authentication failed. Please verify the credentials an
 """Apache's message for every other failure."""
 
 
-class Credentials(msgspec.Struct, frozen=True, gc=False):
+class SignedCredentials(msgspec.Struct, frozen=True, gc=False):
     """The credentials of a request.
 
     Attributes:
@@ -125,7 +119,7 @@ class Credentials(msgspec.Struct, frozen=True, gc=False):
     content: bytes
 
 
-def authenticate(credentials: Credentials, snapshot: Snapshot, now_ms: int) -> User:
+def authenticate(credentials: SignedCredentials, snapshot: Snapshot, now_ms: int) -> User:
     """Return the user that signed the request.
 
     Args:
@@ -163,12 +157,9 @@ AUTHORIZATION: Final = "authorization"
 DATE_TIME: Final = "x-mq-date-time"
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})*\Z")
-_ZONE_STEP_MS: Final = 15 * 60 * 1000
-"""Every time zone of the world is a multiple of a quarter of an hour away from UTC."""
-_MAX_ZONE_MS: Final = 14 * 60 * 60 * 1000
 
 
-def read_grpc_credentials(authorization: str | None, date_time: str | None) -> Credentials:
+def read_grpc_credentials(authorization: str | None, date_time: str | None) -> SignedCredentials:
     """Parse the credentials in the headers of a call; without a user if `authorization` is missing.
 
     Args:
@@ -180,7 +171,7 @@ def read_grpc_credentials(authorization: str | None, date_time: str | None) -> C
         AuthenticationFailed: With the reason `malformed-credentials` and Apache's sentence.
     """
     if not authorization:
-        return Credentials(None, None, b"")
+        return SignedCredentials(None, None, b"")
     if not date_time:
         raise _malformed("datetime is null.")
     _, space, rest = authorization.partition(" ")
@@ -196,45 +187,7 @@ def read_grpc_credentials(authorization: str | None, date_time: str | None) -> C
             user = _grpc_user(value)
         elif name == "Signature":
             signature = _grpc_signature(value)
-    return Credentials(user, signature, date_time.encode("utf-8", "surrogatepass"))
-
-
-def is_fresh(date_time: str, now_ms: int, window_ms: int) -> bool:
-    """True if a call was signed within `window_ms` of now, according to its date and time.
-
-    Clients write local time as UTC, so a text without an offset may be wrong by any whole time zone. It is fresh if
-    some time zone makes it fresh. A text that is not a date and time is not fresh.
-
-    Args:
-        date_time: The value of `x-mq-date-time`: `20240102T030405Z` or RFC 3339.
-        now_ms: Milliseconds since the epoch.
-        window_ms: The maximum difference between the clocks, in either direction.
-    """
-    stamp = _parse(date_time)
-    if stamp is None:
-        return False
-    signed_ms, has_zone = stamp
-    apart = signed_ms - now_ms
-    if not has_zone:
-        zone = round(apart / _ZONE_STEP_MS) * _ZONE_STEP_MS
-        apart -= max(-_MAX_ZONE_MS, min(_MAX_ZONE_MS, zone))
-    return abs(apart) <= window_ms
-
-
-def _parse(text: str) -> tuple[int, bool] | None:
-    """Return milliseconds since the epoch, and True if the offset can be trusted."""
-    try:
-        if re.fullmatch(r"\d{8}T\d{6}Z", text, re.ASCII):
-            when, has_zone = dt.datetime.strptime(text, "%Y%m%dT%H%M%SZ"), False  # noqa: DTZ007
-        else:
-            # Rust writes nanoseconds; they are cut to the precision of Python.
-            when = dt.datetime.fromisoformat(text)
-            has_zone = when.tzinfo is not None
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=dt.UTC)
-    return int(when.timestamp() * 1000), has_zone
+    return SignedCredentials(user, signature, date_time.encode("utf-8", "surrogatepass"))
 
 
 def _items(text: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 Rule 1: only Super users may change Super users and their policies, or make a user Super.
 Rule 2: an administrator may only grant rights that it holds itself.
-Rule 3: setting the secret of a user, or enabling it, requires all rights of that user, because the administrator could
-then act as that user. Setting the secret that the user already has is not an exception.
+Rule 3: setting the secret of a user, or enabling it, requires all rights of that user. The administrator could
+otherwise act as that user. Setting the secret that the user already has is not an exception.
 Rule 4: removing rights from users that are not Super, and disabling them, is allowed.
 Rule 5: deleting a user requires all rights of that user, because another user of its name could be created.
 

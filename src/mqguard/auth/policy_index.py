@@ -1,7 +1,7 @@
 """The compiled policies of one subject: a decision costs the same for any number of entries.
 
-Entries divide all names of a type into places: one for each literal, one for each prefix (the names without a longer
-prefix), and the rest. All names of a place have the same rules, so a verdict for one name holds for all of them.
+Entries divide all names of a type into places. Each literal is a place, each prefix is one (its names without a longer
+prefix), and so is the rest. All names of a place have the same rules, so a verdict for one name holds for all of them.
 Literals are in a dict, prefixes in a dict for each length, and the lengths are found by binary search. Networks are
 sorted, merged ranges of integers.
 """

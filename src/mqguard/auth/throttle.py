@@ -1,12 +1,12 @@
 """Limits on guessing secrets, by name and by address.
 
 Rule 1: failed attempts are counted for a name at an address, for an address over all names, and for a name over all
-addresses. An attempt for which any of the three counts is full is rejected without verification, so it is not a guess,
-and it is not counted.
+addresses. If any of the three counts is full, an attempt is rejected without verification. It is not a guess then, and
+it is not counted.
 Rule 2: each count has a maximum, so after an attack a source is open again `max_wait_s` later, whatever the attacker
 did.
-Rule 3: a name that has authenticated from an address before is exempt from the counts of others: from those of the
-address, which others at the address may fill, and from those of the name, which others may fill from elsewhere.
+Rule 3: a name that has authenticated from an address before is exempt from the counts that others can fill. Others at
+the address can fill the count of the address. Others elsewhere can fill the count of the name.
 Rule 4: memory is bounded. The least recently used counts are dropped first.
 
 An IPv6 address counts with its /64 network.

@@ -214,13 +214,13 @@ class InitialUser(msgspec.Struct, frozen=True):
         return f"InitialUser(name={self.name!r})"
 
 
-class _UserForm(msgspec.Struct, forbid_unknown_fields=True):
+class _InitialUserForm(msgspec.Struct, forbid_unknown_fields=True):
     username: str | None = None
     password: str | None = None
     userType: str | None = None  # noqa: N815 - the configuration's name
 
 
-class _CredentialsForm(msgspec.Struct, forbid_unknown_fields=True):
+class _InnerUserForm(msgspec.Struct, forbid_unknown_fields=True):
     accessKey: str | None = None  # noqa: N815
     secretKey: str | None = None  # noqa: N815
     securityToken: str | None = None  # noqa: N815
@@ -234,7 +234,7 @@ def initial_user(text: str) -> InitialUser:
     """
     right = '`{"username": "…", "password": "…"}`'
     try:
-        form = msgspec.json.decode(text, type=_UserForm)
+        form = msgspec.json.decode(text, type=_InitialUserForm)
     except (msgspec.MsgspecError, UnicodeError):
         raise MetadataRejected(f"`initAuthenticationUser` is not valid: write {right}") from None
     if form.userType is not None and lower_ascii(form.userType) != "super":
@@ -250,7 +250,7 @@ def inner_user(text: str) -> InitialUser:
     """
     right = '`{"accessKey": "…", "secretKey": "…"}`'
     try:
-        form = msgspec.json.decode(text, type=_CredentialsForm)
+        form = msgspec.json.decode(text, type=_InnerUserForm)
     except (msgspec.MsgspecError, UnicodeError):
         raise MetadataRejected(f"`innerClientAuthenticationCredentials` is not valid: write {right}") from None
     return _initial("innerClientAuthenticationCredentials", right, form.accessKey, form.secretKey)

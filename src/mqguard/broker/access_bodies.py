@@ -18,7 +18,7 @@ from mqguard.auth.acl_parser import EntryText, PolicyText, read_acl, read_subjec
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.policy import Acl, Entry
 from mqguard.auth.ports import Change, DeleteAcl, DeleteUser, PutAcl, PutUser
-from mqguard.auth.sealing import MASK, SealingKey, SealInvalid, is_sealed, transfer_keys
+from mqguard.auth.seal import MASK, SealingKey, SealInvalid, is_sealed, transfer_keys
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import LiveSecret, Secret, User, UserStatus, UserType
 from mqguard.broker.settings import SecretExposure

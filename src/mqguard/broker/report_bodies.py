@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from mqguard.engine.group_members import ConnectedClient, Subscription
-from mqguard.remoting.bodies.clients import Connection, SubscriptionData
+from mqguard.remoting.bodies.clients import ConnectionInfo, SubscriptionData
 from mqguard.remoting.bodies.codec import Body
 from mqguard.remoting.codes import LanguageCode
 
@@ -56,9 +56,9 @@ def subscription_data(subscription: Subscription) -> SubscriptionData:
     )
 
 
-def connection(client: ConnectedClient) -> Connection:
+def connection(client: ConnectedClient) -> ConnectionInfo:
     """Return the body for a client."""
-    return Connection(
+    return ConnectionInfo(
         client_id=client.client_id,
         client_addr=client.peer.address,
         language=language_name(client.language),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.processors.access import AccessProcessor, DenialProcessor

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from mqguard.auth.sealing import MASK
+from mqguard.auth.seal import MASK
 from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
 from mqguard.dispatch.request import ConfigurationRefused

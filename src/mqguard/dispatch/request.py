@@ -17,7 +17,7 @@ from mqguard.auth.errors import (
     PolicyInvalid,
     RevisionConflict,
 )
-from mqguard.auth.sealing import SealInvalid
+from mqguard.auth.seal import SealInvalid
 from mqguard.engine import errors as engine
 from mqguard.engine.group_commit import Completion
 from mqguard.errors import MqguardError

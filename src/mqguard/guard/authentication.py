@@ -13,7 +13,7 @@
 
 from typing import Protocol
 
-from mqguard.auth.authentication import AUTHENTICATION_FAILED, Credentials, authenticate
+from mqguard.auth.authentication import AUTHENTICATION_FAILED, SignedCredentials, authenticate
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
@@ -257,7 +257,7 @@ class Authentication:
         # Sorting the fields is work. A request without a signature, whatever it claims, is not worth it.
         content = request.signed_content() if claimed and signature else b""
         try:
-            user = authenticate(Credentials(claimed, signature, content), snapshot, now)
+            user = authenticate(SignedCredentials(claimed, signature, content), snapshot, now)
         except AuthenticationFailed as failure:
             user = self._verify_without_token(request, failure, snapshot, now)
         # The same user object: nothing about the user has changed since.
@@ -297,7 +297,7 @@ def _signer_without_token(
     """
     if request.token is None or failure.reason not in GUESSES or not request.signature:
         raise failure
-    credentials = Credentials(request.access_key, request.signature, request.signed_content_without_token())
+    credentials = SignedCredentials(request.access_key, request.signature, request.signed_content_without_token())
     return authenticate(credentials, snapshot, now_ms)
 
 

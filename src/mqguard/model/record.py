@@ -26,11 +26,6 @@ INNER_BATCH = 0x80
 COMPRESSION_MASK = 0x700
 
 
-def transaction_type(flag: int) -> int:
-    """Return the transaction bits alone: 0 or one of `TRANSACTION_…`."""
-    return flag & TRANSACTION_MASK
-
-
 _HOST_V4 = struct.Struct(">4siq")
 _HOST_V6 = struct.Struct(">16siq")
 _UNIQUE_TAIL = struct.Struct(">HIIH")
@@ -299,16 +294,6 @@ def size_at(data: bytes, at: int = 0) -> int:
     if not 91 <= size <= len(data) - at:
         raise RecordInvalid(f"the record at byte {at} claims {size} bytes, but {len(data) - at} are present")
     return size
-
-
-def is_sound(data: bytes) -> bool:
-    """True if the bytes are exactly one record whose body has the stated checksum."""
-    try:
-        record = decode(data)
-    except RecordInvalid:
-        return False
-    claimed = int.from_bytes(data[8:12], "big")
-    return size_at(data) == len(data) and claimed == zlib.crc32(record.body) & 0x7FFFFFFF
 
 
 def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -> bytes:

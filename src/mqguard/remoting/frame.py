@@ -38,9 +38,9 @@ BINARY: Final = 1
 
 _PREFIX: Final = struct.Struct(">II")
 _LENGTH: Final = struct.Struct(">i")
-_LONGEST_HEADER: Final = 0xFFFFFF
+_HEADER_LENGTH_BITS: Final = 0xFFFFFF
 _MAX_LENGTH: Final = 0x7FFFFFFF
-_NO_LIMITS: Final = FrameLimits(MAX_HEADER, _LONGEST_HEADER, _MAX_LENGTH, {}, _MAX_LENGTH, _MAX_LENGTH)
+_NO_LIMITS: Final = FrameLimits(MAX_HEADER, _HEADER_LENGTH_BITS, _MAX_LENGTH, {}, _MAX_LENGTH, _MAX_LENGTH)
 _ALL: Final = _MAX_LENGTH
 
 _read_json = read_json_header
@@ -164,7 +164,7 @@ class FrameReader:
         max_header, max_fields, unchecked = limits.header, limits.fields, limits.unchecked
         while at + 8 <= size and at < stop and len(commands) < count:
             length, word = _unpack_prefix(data, at)
-            split = at + 8 + (word & _LONGEST_HEADER)
+            split = at + 8 + (word & _HEADER_LENGTH_BITS)
             end = at + 4 + length
             if end > size or split > end or not 4 <= length <= max_frame or split - at - 8 > max_header:
                 break
@@ -278,7 +278,7 @@ class FrameReader:
 
     def _header_size(self) -> int:
         length, word = _unpack_prefix(self._held)
-        size: int = word & _LONGEST_HEADER
+        size: int = word & _HEADER_LENGTH_BITS
         if size > length - 4:
             raise RemoteProtocolError(f"the frame's header length {size} is over the {length - 4} bytes of the frame")
         return size
@@ -296,7 +296,7 @@ class FrameReader:
         self._begin_next()
         self._skip = size
         self.is_unfinished = size > 0
-        if word & _LONGEST_HEADER > self.limits.header:
+        if word & _HEADER_LENGTH_BITS > self.limits.header:
             raise _header_too_long(word, header, self.limits.header)
         command = self._decode(word >> 24, header, b"")
         if size > self.limits.unchecked:
@@ -312,7 +312,7 @@ class FrameReader:
 
 def _header_too_long(word: int, start: bytes, limit: int) -> RemoteProtocolError:
     """Return an error that can be answered, if the start of the header identifies the request."""
-    why = f"the frame's header length {word & _LONGEST_HEADER} is over the limit of {limit} bytes"
+    why = f"the frame's header length {word & _HEADER_LENGTH_BITS} is over the limit of {limit} bytes"
     read_start = {JSON: read_json_start, BINARY: read_binary_start}.get(word >> 24)
     request = read_start(start[:HEADER_START]) if read_start is not None else None
     return RemoteProtocolError(why) if request is None else FrameRefused(why, request)
@@ -364,6 +364,6 @@ def encode_binary(command: Command) -> bytes:
 def _frame(form: int, header: bytes, body: bytes) -> bytes:
     size = len(header)
     length = 4 + size + len(body)
-    if size > _LONGEST_HEADER or length > _MAX_LENGTH:
+    if size > _HEADER_LENGTH_BITS or length > _MAX_LENGTH:
         raise LocalProtocolError(f"a header of {size} and a body of {len(body)} bytes do not fit a frame")
     return b"".join((_pack_prefix(length, form << 24 | size), header, body))

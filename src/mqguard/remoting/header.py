@@ -1,8 +1,8 @@
 """The two forms of a frame's header, both ways: JSON, and the binary form (Java's serialize type ROCKETMQ).
 
 Layout of the binary form: code i16, language u8, version i16, opaque i32, flag i32, remark length i32 and bytes, ext
-length i32 and bytes; ext is repeated: key length i16, key, value length i32, value. Codes over 32767 have no binary
-form.
+length i32 and bytes. Each field in ext is: key length i16, key, value length i32, value. Codes over 32767 have no
+binary form.
 """
 
 import re

@@ -1,9 +1,11 @@
 """A lenient reader for the JSON that Java's fastjson writes and accepts, although it is not valid JSON.
 
-Beyond the standard it accepts: integer keys without quotes (`{0:"a"}`), objects as keys (`{{"topic":"T"}:1}`), single
-quotes, member names without quotes (fastjson 1), trailing commas, raw control characters in texts, and
-`{"$ref":"$.a.b"}` for an earlier object. Repeated keys: the last wins, as in fastjson. (Verified with fastjson 1.2.69,
-1.2.83 and fastjson2 2.0.59.)
+Beyond the standard it accepts integer keys without quotes (`{0:"a"}`) and objects as keys (`{{"topic":"T"}:1}`). It
+accepts single quotes, member names without quotes (fastjson 1), trailing commas, and raw control characters in texts.
+It follows `{"$ref":"$.a.b"}` to an earlier object.
+
+Of repeated keys the last one counts, as in fastjson. All this was verified with fastjson 1.2.69 and 1.2.83, and with
+fastjson2 2.0.59.
 
 The reader is slow and only runs after the strict decoder has failed.
 """
@@ -79,7 +81,7 @@ def parse(data: bytes, max_size: int = MAX_SIZE, max_values: int | None = None) 
     except UnicodeDecodeError as exc:
         raise LenientJsonError(f"byte {exc.start} is not UTF-8") from None
 
-    reader = _Reader(text, max_values)
+    reader = _JsonReader(text, max_values)
     value = reader.value(0)
     reader.skip()
     if reader.at != len(text):
@@ -90,7 +92,7 @@ def parse(data: bytes, max_size: int = MAX_SIZE, max_values: int | None = None) 
     return _References(value, max_values or _MAX_REPEATED).resolve(value)
 
 
-class _Reader:
+class _JsonReader:
     """A cursor over the text."""
 
     def __init__(self, text: str, max_values: int | None) -> None:

@@ -10,9 +10,9 @@ Work = Callable[[float], bool]
 
 
 class WorkQueue(Protocol):
-    """Work of requests that take too long for one turn; true while some is left.
+    """Work of requests that take too long for one iteration of the event loop; true while some is left.
 
-    It is done in this turn and the next ones. The account of the connection pays for it, later requests of the
+    The work is done in this iteration and the next ones. It counts as time of the connection. Later requests of the
     connection wait until it is done, and it is dropped with the connection.
     """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import MetadataStore
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.broker.server import BrokerPorts, BrokerServer
 from mqguard.broker.settings import ExposedConfiguration
 from mqguard.config import access_options, loader, server_options

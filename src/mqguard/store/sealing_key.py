@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from mqguard.auth.sealing import KEY_BYTES, SealingKey
+from mqguard.auth.seal import KEY_BYTES, SealingKey
 from mqguard.errors import MqguardError
 from mqguard.store.disk_sync import sync_directory
 

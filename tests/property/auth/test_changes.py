@@ -13,7 +13,7 @@ from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Action, Policy, PolicyType
 from mqguard.auth.ports import MetadataStore
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.user import Subject, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore

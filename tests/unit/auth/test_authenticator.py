@@ -1,6 +1,6 @@
 import pytest
 
-from mqguard.auth.authentication import Credentials, authenticate, sign
+from mqguard.auth.authentication import SignedCredentials, authenticate, sign
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.ports import Metadata
 from mqguard.auth.snapshot import Snapshot
@@ -12,7 +12,7 @@ SNAPSHOT = Snapshot.of(Metadata((ALICE, OFF), ()))
 
 
 def shown(user, secret, content=b"content"):
-    return Credentials(user, sign(Secret(secret), content) if secret else secret, content)
+    return SignedCredentials(user, sign(Secret(secret), content) if secret else secret, content)
 
 
 def refusal(credentials, now_ms=0):
@@ -30,14 +30,14 @@ def test_who_signs_rightly_is_let_in():
 @pytest.mark.parametrize(
     ("credentials", "reason", "message"),
     [
-        (Credentials(None, None, b""), "no-credentials", "username cannot be null."),
-        (Credentials("", "x", b""), "no-credentials", "username cannot be null."),
+        (SignedCredentials(None, None, b""), "no-credentials", "username cannot be null."),
+        (SignedCredentials("", "x", b""), "no-credentials", "username cannot be null."),
         (shown("nobody", "s3cret"), "unknown-user", "check signature failed."),
         (shown(" ", "s3cret"), "unknown-user", "check signature failed."),
         (shown("Alice", "s3cret"), "unknown-user", "check signature failed."),
         (shown("alice", "wrong"), "wrong-signature", "check signature failed."),
-        (Credentials("alice", None, b"content"), "no-signature", "check signature failed."),
-        (Credentials("alice", "", b"content"), "no-signature", "check signature failed."),
+        (SignedCredentials("alice", None, b"content"), "no-signature", "check signature failed."),
+        (SignedCredentials("alice", "", b"content"), "no-signature", "check signature failed."),
         (shown("off", "s3cret"), "disabled", "User:off is disabled."),
         (shown("off", "wrong"), "wrong-signature", "check signature failed."),
     ],

@@ -9,7 +9,7 @@ from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.source import Source
 from mqguard.auth.user import Secret, Subject, UserType
 from mqguard.broker.processors import pull, send

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mqguard.auth.policy import PolicyType
-from mqguard.auth.sealing import MASK
+from mqguard.auth.seal import MASK
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.guard.audit import AdminChange
 from mqguard.remoting.codes import ResponseCode

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.auth.sealing import MASK
+from mqguard.auth.seal import MASK
 from mqguard.broker.settings import ExposedConfiguration, RuntimeOption
 from mqguard.dispatch.request import ConfigurationRefused
 from mqguard.errors import MqguardError

@@ -6,7 +6,7 @@ from mqguard.admin import policy_files
 from mqguard.admin.policy_files import read_text
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.user import UserType
 from mqguard.runtime.access import open_manager
 from mqguard.store.metadata.rocksdb import RocksMetadataStore

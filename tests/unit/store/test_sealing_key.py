@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.user import Secret
 from mqguard.store.sealing_key import SealingKeyUnusable, load_sealing_key
 

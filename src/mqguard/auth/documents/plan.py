@@ -96,8 +96,8 @@ def plan(
     A subject that the document names gets exactly the content of the document. A subject that it does not name stays,
     unless pruned. Another notation or order of the same entries is not a difference.
 
-    A name in a document means one user. A user that gains rights is confirmed if an earlier change from a document
-    confirmed it, if the document or the caller names its incarnation, or if it has the secret of the document.
+    A name in a document means one user, so a user that gains rights must be confirmed. An earlier change from a
+    document confirms a user, and so does its secret in the document, or its incarnation.
 
     Args:
         document: The wanted state.
@@ -111,11 +111,11 @@ def plan(
         DocumentInvalid: A secret is not in the named place, a new user has none, or a subject is not a user.
         PlanRefused: No enabled Super user would be left.
     """
-    planner = _Planner(document, stored, resolve, prune=prune, set_secrets=set_secrets)
+    planner = _DocumentPlanner(document, stored, resolve, prune=prune, set_secrets=set_secrets)
     return planner.plan(confirmed)
 
 
-class _Planner:
+class _DocumentPlanner:
     def __init__(
         self, document: Document, stored: AccessState, resolve: Resolve, *, prune: bool, set_secrets: bool
     ) -> None:

@@ -45,13 +45,13 @@ def read_document(text: str) -> Document:
         DocumentInvalid: There are problems; the error has each with its line and column.
     """
     root = compose(text)
-    reader = _Reader()
+    reader = _DocumentReader()
     document = reader.document(root if root is not None else MappingNode(Mark(1, 1), ()))
     reader.walk.finish()
     return document
 
 
-class _Reader:
+class _DocumentReader:
     def __init__(self) -> None:
         self.walk = NodeReader()
         self._groups: dict[str, list[_MarkedEntry]] = {}

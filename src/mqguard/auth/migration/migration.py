@@ -42,7 +42,7 @@ def plan_migration(files: Sequence[AclV1File], existing: AccessState = NOBODY) -
         files: In order: of several accounts of one name, the first is used.
         existing: Existing users and policies; accounts of their names are left out.
     """
-    return _Planner(files, existing).migration()
+    return _MigrationPlanner(files, existing).migration()
 
 
 def migrate(files: Iterable[AclV1File], manager: MetadataManager) -> Migration:
@@ -68,7 +68,7 @@ def migrate(files: Iterable[AclV1File], manager: MetadataManager) -> Migration:
     return done[-1]
 
 
-class _Planner:
+class _MigrationPlanner:
     def __init__(self, files: Sequence[AclV1File], existing: AccessState) -> None:
         self._files = files
         self._existing = existing

@@ -15,7 +15,7 @@ from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.incarnation import MeantUsers
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.ports import Change, ChangeRecord
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.broker.access_bodies import (

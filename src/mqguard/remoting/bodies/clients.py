@@ -101,7 +101,7 @@ class CheckClient(Body):
     namespace: str | None = None
 
 
-class Connection(Body):
+class ConnectionInfo(Body):
     """One client of a group; `language` by name."""
 
     client_id: str
@@ -113,7 +113,7 @@ class Connection(Body):
 class ConsumerConnection(Body):
     """Answer of 203: the consumers of a group, and their subscriptions."""
 
-    connection_set: list[Connection]
+    connection_set: list[ConnectionInfo]
     subscription_table: dict[str, SubscriptionData]
     consume_type: str = "CONSUME_PASSIVELY"
     message_model: str = "CLUSTERING"
@@ -123,7 +123,7 @@ class ConsumerConnection(Body):
 class ProducerConnection(Body):
     """Answer of 204: the producers of a group."""
 
-    connection_set: list[Connection]
+    connection_set: list[ConnectionInfo]
 
 
 class ProducerInfo(Body, rename={

@@ -1,7 +1,7 @@
 """Codec of typed JSON bodies, compatible with RocketMQ's Java and Go clients.
 
 Two things are not plain JSON. A map keyed by a message queue is written as `{{"brokerName":…}:value}`, the only form
-that every client reads, and also read with the key as a JSON text. `lenient_json` reads the other deviations. None is
+that every client reads. It is also read with the key as a JSON text. `lenient_json` reads the other deviations. None is
 left out in writing, and null means the default in reading.
 """
 

@@ -10,7 +10,7 @@ from mqguard.auth.errors import RecordCorrupt
 from mqguard.auth.policy import Acl
 from mqguard.auth.ports import ChangeRecord
 from mqguard.auth.records import AclRecord, encode_acl
-from mqguard.auth.sealing import NONCE_BYTES, SealingKey, SealInvalid
+from mqguard.auth.seal import NONCE_BYTES, SealingKey, SealInvalid
 from mqguard.auth.user import NO_INCARNATION, LiveSecret, Subject, User, UserStatus, UserType
 
 USER: Final = b"u\0"

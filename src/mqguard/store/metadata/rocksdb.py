@@ -25,7 +25,7 @@ from mqguard.auth.ports import (
     check_revision,
 )
 from mqguard.auth.records import AclRecord
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.user import User
 from mqguard.store.metadata import records
 

@@ -4,7 +4,7 @@ import base64
 import hmac
 from typing import Any
 
-from mqguard.auth.authentication import AUTHORIZATION, DATE_TIME, Credentials, authenticate, sign
+from mqguard.auth.authentication import AUTHORIZATION, DATE_TIME, SignedCredentials, authenticate, sign
 from mqguard.auth.authentication import read_grpc_credentials as read_grpc
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.ports import Metadata
@@ -75,12 +75,12 @@ def _unsigned() -> Json:
     return error("AclException", "[10015:signature-failed] unable to calculate a request signature.")
 
 
-def _remoting(line: Json) -> Credentials:
+def _remoting(line: Json) -> SignedCredentials:
     ext = line["ext"] or {}
     if ACCESS_KEY not in ext:
-        return Credentials(None, None, b"")
+        return SignedCredentials(None, None, b"")
     content = signed_content(_texts(ext), _bytes(line["body"]), line["version"])
-    return Credentials(ext[ACCESS_KEY], ext.get(SIGNATURE), content)
+    return SignedCredentials(ext[ACCESS_KEY], ext.get(SIGNATURE), content)
 
 
 def _grpc(line: Json) -> Json:
@@ -94,7 +94,7 @@ def _grpc(line: Json) -> Json:
     return {**line, "context": context, "verify": _verify(credentials, line["user"])}
 
 
-def _context(credentials: Credentials, rpc_code: str, *, shown: bool) -> Json:
+def _context(credentials: SignedCredentials, rpc_code: str, *, shown: bool) -> Json:
     return {
         "username": credentials.user,
         "content": _base64(credentials.content) if shown else None,
@@ -103,7 +103,7 @@ def _context(credentials: Credentials, rpc_code: str, *, shown: bool) -> Json:
     }
 
 
-def _verify(credentials: Credentials, record: Json | None) -> object:
+def _verify(credentials: SignedCredentials, record: Json | None) -> object:
     users = []
     if record is not None:
         secrets = (LiveSecret(Secret(record["password"])),) if record["password"] else ()

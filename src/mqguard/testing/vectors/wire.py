@@ -9,7 +9,7 @@ from typing import Any
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy_index import Rights
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch.request import Request, error_reply

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mqguard.auth.sealing import MASK, transfer_keys
+from mqguard.auth.seal import MASK, transfer_keys
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.broker.processors.access import AccessProcessor
 from mqguard.broker.settings import BrokerSettings, SecretExposure

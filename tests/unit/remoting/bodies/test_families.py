@@ -62,7 +62,7 @@ VECTORS = [
             b'"subVersion":1,"expressionType":"TAG","classFilterMode":false}},"consumeType":"CONSUME_PASSIVELY",'
             b'"messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_LAST_OFFSET"}'
         ),
-        clients.ConsumerConnection([clients.Connection("c", "1.2.3.4:5", "GO", 317)], {"T": SUBSCRIPTION}),
+        clients.ConsumerConnection([clients.ConnectionInfo("c", "1.2.3.4:5", "GO", 317)], {"T": SUBSCRIPTION}),
     ),
     (
         (

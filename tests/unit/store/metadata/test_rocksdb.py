@@ -17,7 +17,7 @@ from mqguard.auth.errors import (
     RevisionConflict,
 )
 from mqguard.auth.ports import ChangeRecord, DeleteUser, PutAcl, PutUser
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.store.metadata import records
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import acl, acls_of, user, users_of, write
@@ -184,7 +184,7 @@ def test_a_full_disk_is_reported(path, text):
 CHILD = """
 import sys
 from pathlib import Path
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.auth.ports import PutUser, PutAcl
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import acl, user
@@ -266,7 +266,7 @@ import resource, sys
 from pathlib import Path
 from mqguard.auth.errors import MetadataStoreFull
 from mqguard.auth.ports import PutUser
-from mqguard.auth.sealing import SealingKey
+from mqguard.auth.seal import SealingKey
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.testing.metadata_contract import user, users_of, write
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.sealing import PREFIX, SealingKey, SealInvalid, is_sealed
+from mqguard.auth.seal import PREFIX, SealingKey, SealInvalid, is_sealed
 from mqguard.auth.user import Secret
 
 KEY = SealingKey(bytes(range(32)))
