@@ -36,9 +36,9 @@ SECRET_KEYS = frozenset({"initAuthenticationUser"})
 
 
 class House:
-    """A broker and whoever talks to it.
+    """A broker and its clients.
 
-    `call` sends one request as a user, ends the turn and gives the answer; `None` where none came.
+    `call` sends one request as a user, ends the cycle of the event loop, and returns the answer or None.
     """
 
     def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), **settings):
@@ -106,7 +106,7 @@ class House:
         return Command(code, next(self._opaques), flag, version, 0, None, ext, body)
 
     def give(self, wire, *commands):
-        """Frames of one turn."""
+        """Serve frames in one cycle of the event loop."""
         self.app.commands(wire, list(commands))
         self.app.end_of_turn()
 
@@ -122,7 +122,7 @@ class House:
         self.app.end_of_turn()
 
     def user(self, name, *entries, sources=()):
-        """A Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
+        """Create a Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
         self.manager.create_user(name, SECRET)
         if entries:
             self.manager.create_acl(acl(name, *entries, sources=sources))
@@ -130,7 +130,7 @@ class House:
 
 
 def acl(name, *entries, sources=()):
-    """Policies that allow entries such as `("Topic:t", "Pub,Sub")`."""
+    """Return policies that allow entries such as `("Topic:t", "Pub,Sub")`."""
     parsed = tuple(
         Entry(
             Resource.parse(resource),
@@ -156,12 +156,12 @@ def house():
 
 @pytest.fixture
 def open_house():
-    """A broker without authentication and authorization."""
+    """Return a broker without authentication and authorization."""
     return House(auth=False)
 
 
 @pytest.fixture(autouse=True)
-def _turns_take_as_long_as_they_need(monkeypatch):
-    """A busy machine must not end a turn before its work is done."""
-    monkeypatch.setattr(pull, "_TIME_SLICE_S", math.inf)
+def _no_time_limits(monkeypatch):
+    """Remove the time limits of a cycle, which a busy machine would exceed."""
+    monkeypatch.setattr(pull, "TIME_SLICE_S", math.inf)
     monkeypatch.setattr(send, "FIRST_SLICE_S", math.inf)

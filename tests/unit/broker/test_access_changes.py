@@ -49,7 +49,7 @@ def test_all_changes_are_made_together(house):
     assert snapshot.acl("gone") is None
 
 
-def test_policies_go_alone(house):
+def test_policies_are_deleted_without_their_user(house):
     """A subject keeps its user."""
     house.user("bob", ("Topic:old", "Sub"))
 
@@ -76,8 +76,8 @@ def test_policies_go_alone(house):
         ({"removeUsers": ["bob"]}, "removeUsers"),
     ],
 )
-def test_one_wrong_change_stops_all(house, wrong, remark):
-    """The sound ones beside it are not made either, and the refusal is on record."""
+def test_one_invalid_change_prevents_all(house, wrong, remark):
+    """The valid changes are not made either, and the refusal is audited."""
     house.user("bob")
     version = house.manager.snapshot.version
     sound = {"putUsers": [{"username": "alice", "password": "alice-secret"}]}
@@ -92,8 +92,8 @@ def test_one_wrong_change_stops_all(house, wrong, remark):
         assert (record.operation, record.outcome) == ("apply-changes", answer.remark)
 
 
-def test_who_may_not_may_not(house):
-    """It needs Cluster Update, and nobody gives what it does not hold."""
+def test_changes_need_permissions(house):
+    """The request needs Cluster Update, and a sender cannot grant permissions that it does not hold."""
     house.user("bob")
     house.user("helper", ("Cluster:*", "Update"))
     change = {"putAcls": [acl("User:bob", ENTRY)]}
@@ -105,7 +105,7 @@ def test_who_may_not_may_not(house):
     assert apply(house, user="helper", deleteUsers=["bob"]).code == 0
 
 
-def test_changes_are_on_record_without_secrets(house):
+def test_changes_are_audited_without_secrets(house):
     """One record, with every change."""
     apply(
         house,
@@ -126,8 +126,8 @@ def test_changes_are_on_record_without_secrets(house):
     assert "alice-secret" not in repr(record)
 
 
-def test_a_record_tells_whatever_users_are_called(house):
-    """A name that sounds like a secret hides nothing; a secret that stays is not told as set."""
+def test_a_record_is_readable_with_any_user_name(house):
+    """A name that looks like a secret is not masked, and an unchanged secret is not recorded as set."""
     house.user("token-secret")
     apply(house, putUsers=[{"username": "token-secret", "userStatus": "disable"}])
     apply(house, putUsers=[{"username": "token-secret", "password": SECRET}])
@@ -139,15 +139,15 @@ def test_a_record_tells_whatever_users_are_called(house):
     ]
 
 
-def test_the_collector_is_on_again_after_a_change(house):
-    """Whether it was made or refused."""
+def test_the_garbage_collector_is_on_after_a_change(house):
+    """This holds for changes that are made and for refused ones."""
     for body in (b'{"deleteUsers": ["y"]}', b'{"deleteUsers": [""]}', b"{", b""):
         house.call(3007, {"mqguardChanges": "1"}, body, user="root")
         assert gc.isenabled()
 
 
 @pytest.mark.parametrize("name", ["x\nUser:root", "x\0y", "root ", "root\u200b", "ro\u00a0ot", "x" * 256])
-def test_a_new_user_has_a_name_that_people_can_tell_from_others(house, name):
+def test_a_new_user_cannot_have_a_name_that_looks_like_another(house, name):
     """The name of a user that exists may be as it is."""
     assert apply(house, putUsers=[{"username": name, "password": "a-secret"}]).code == ResponseCode.NO_PERMISSION
     assert house.call(3001, {"username": name}, json.dumps({"username": name, "password": "a-secret"}).encode()).code

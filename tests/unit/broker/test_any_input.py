@@ -1,4 +1,4 @@
-"""Whatever is sent, an answer comes that says what was wrong: never a fault of ours, never silence."""
+"""Any request gets an answer that says what is wrong, and never causes an internal error."""
 
 import json
 import logging
@@ -163,7 +163,7 @@ def server(request):
 
 
 def furnish(house):
-    """A topic with a message, a group with an offset, and a live consumer: what requests may reach."""
+    """Create a topic with a message, a group with an offset, and a connected consumer."""
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.groups.with_retry_topic("g")
     house.engine.send(SendRequest("t", b"x", "KEYS\x01k\x02", queue_id=0))

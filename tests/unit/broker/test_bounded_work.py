@@ -1,4 +1,4 @@
-"""What one request of a user with rights on its own topics and groups may ask for."""
+"""Limits of one request of a user with rights on its own topics and groups."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from tests.fixtures.engine import send
 
 @pytest.fixture(name="big")
 def a_topic_of_many_queues(house):
-    """A broker with a topic `big` of 300 queues, one message in each, and a group `g` that has positions in it."""
+    """Return a broker with a topic `big` of 300 queues with a message each, and a group `g` with offsets in it."""
     house.user("weak", ("Topic:big", "All"), ("Group:g", "All"))
     house.engine.topics.put(TopicConfig("big", 300, 300))
     house.engine.groups.find("g")
@@ -43,7 +43,7 @@ def reads(house, monkeypatch):
         (303, {"group": "g", "topic": "big"}),
     ],
 )
-def test_a_report_reads_no_more_times_than_it_may(big, monkeypatch, code, ext):
+def test_a_report_reads_a_limited_number_of_times(big, monkeypatch, code, ext):
     """All queues are in it; the times of the last ones are 0."""
     monkeypatch.setattr(group_offsets, "MAX_TIME_READS", 100)
     count = reads(big, monkeypatch)
@@ -68,7 +68,7 @@ def test_a_report_on_too_many_queues_is_refused(big, monkeypatch, code, ext):
     assert answer.remark == ("the report would have 300 queues, and the maximum is 299: name a group and a topic")
 
 
-def test_a_reset_of_too_many_queues_is_refused_and_one_by_one_is_not(big):
+def test_a_reset_of_too_many_queues_is_refused_but_not_of_each(big):
     ext = {"group": "g", "topic": "big", "timestamp": 5, "isForce": "true"}
 
     answer = big.call(222, ext, user="weak")
@@ -128,7 +128,7 @@ def test_an_attribute_change_of_many_parts_is_refused(big):
         assert words in answer.remark
 
 
-def test_what_a_group_keeps_is_bounded(big):
+def test_the_memory_of_a_group_is_limited(big):
     for config, words in (
         ({"attributes": {"+a": "x" * 16_384}}, "attributes of group `g` have 16385 characters; at most 16384"),
         ({"groupRetryPolicy": {"a": "x" * 4_096}}, "groupRetryPolicy of group `g` has 4104 bytes; at most 4096"),

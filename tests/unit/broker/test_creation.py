@@ -1,4 +1,4 @@
-"""Who creates and who changes topics and groups, and how many there may be."""
+"""Permissions to create and change topics and groups, and the limits of their number."""
 
 import json
 
@@ -48,7 +48,7 @@ def topic_of(house, name):
 
 
 @pytest.mark.parametrize("code", [17, 18])
-def test_what_exists_needs_update_and_what_is_new_needs_create(house, code):
+def test_an_existing_topic_needs_update_and_a_new_one_needs_create(house, code):
     house.user("maker", ("Topic:*", "Create"))
     house.user("changer", ("Topic:*", "Update"))
 
@@ -66,7 +66,7 @@ def test_what_exists_needs_update_and_what_is_new_needs_create(house, code):
 
 
 @pytest.mark.parametrize("code", [200, 225])
-def test_a_group_that_exists_needs_update_and_a_new_one_needs_create(house, code):
+def test_an_existing_group_needs_update_and_a_new_one_needs_create(house, code):
     house.user("maker", ("Group:*", "Create"))
     house.user("changer", ("Group:*", "Update"))
 
@@ -80,7 +80,7 @@ def test_a_group_that_exists_needs_update_and_a_new_one_needs_create(house, code
     assert house.engine.groups.get("h") is None
 
 
-def test_a_list_changes_nothing_where_one_of_it_is_refused(house):
+def test_a_list_changes_nothing_if_one_item_is_refused(house):
     house.user("maker", ("*", "Create"))
     house.user("other", ("*", "Create"))
     put_topics(house, "other", "b")
@@ -92,7 +92,7 @@ def test_a_list_changes_nothing_where_one_of_it_is_refused(house):
     assert [house.engine.groups.get(name) for name in ("a", "c")] == [None, None]
 
 
-def test_positions_are_not_cloned_into_a_new_group_without_the_right_to_create_it(house):
+def test_offsets_are_copied_to_a_new_group_only_with_create(house):
     house.user("cloner", ("Group:*", "Get,Update"), ("Topic:*", "Update"))
     house.engine.groups.find("g")
     ext = {"srcGroup": "g", "destGroup": "h", "topic": "TBW102"}
@@ -118,7 +118,7 @@ def test_a_read_creates_nothing(house):
 
 @pytest.fixture
 def small():
-    """A broker with room for 4 topics and groups, 2 of each user."""
+    """Return a broker with room for 4 topics and groups, 2 for each user."""
     limits = {"max_topics": 4, "max_topics_per_user": 2, "max_groups": 4, "max_groups_per_user": 2}
     house = House(engine=limits)
     for name in ("alice", "bob", "carol"):
@@ -146,7 +146,7 @@ def send(house, user, topic):
     return house.call(10, ext, b"x", user=user)
 
 
-def test_the_topics_of_a_user_are_bounded(small):
+def test_the_topics_of_a_user_are_limited(small):
     """Created by an administrator's request, by a list or by sending; a Super user is not bounded so."""
     assert put_topics(small, "alice", "a1").code == 0
     assert send(small, "alice", "a2").code == 0
@@ -167,7 +167,7 @@ def test_the_topics_of_a_user_are_bounded(small):
     assert put_topics(small, "alice", "a3").code == 0, "what is gone makes room"
 
 
-def test_all_topics_together_are_bounded(small):
+def test_all_topics_together_are_limited(small):
     for user, name in (("alice", "a"), ("bob", "b"), ("root", "c"), ("root", "d")):
         assert put_topics(small, user, name).code == 0
     for user in ("carol", "root"):
@@ -183,7 +183,7 @@ def heartbeat(house, user, *groups):
     return house.call(34, body=body, user=user)
 
 
-def test_the_groups_of_a_user_are_bounded(small):
+def test_the_groups_of_a_user_are_limited(small):
     """Created by an administrator's request, a heartbeat, a pull or a position."""
     small.engine.topics.put(TopicConfig("t"))
     small.engine.group_commit.commit()
@@ -204,7 +204,7 @@ def test_the_groups_of_a_user_are_bounded(small):
     assert small.engine.groups.get("a3").creator == "alice"
 
 
-def test_all_groups_together_are_bounded(small):
+def test_all_groups_together_are_limited(small):
     for name in "abcd":
         assert put_groups(small, "root", name).code == 0
     refused = put_groups(small, "bob", "e")
@@ -212,7 +212,7 @@ def test_all_groups_together_are_bounded(small):
     assert "at most 4 are allowed (`maxSubscriptionGroups`)" in refused.remark
 
 
-def test_a_creation_that_is_undone_counts_for_nobody(small):
+def test_a_creation_that_is_undone_does_not_count(small):
     for _ in range(3):
         small.engine.topics.put(TopicConfig("a"), "alice")
         small.engine.topics.put(TopicConfig("b"), "alice")
@@ -225,7 +225,7 @@ def test_a_creation_that_is_undone_counts_for_nobody(small):
     assert put_topics(small, "alice", "c").code == ResponseCode.SERVICE_NOT_AVAILABLE
 
 
-def test_the_counts_outlive_a_restart():
+def test_the_counts_are_persistent():
     house = House(engine={"max_topics_per_user": 2, "max_groups_per_user": 2})
     for name in ("a", "b"):
         house.engine.topics.put(TopicConfig(name), "alice")
@@ -240,7 +240,7 @@ def test_the_counts_outlive_a_restart():
             table.put(type(table.get("a"))("c"), "alice")
 
 
-def test_where_nobody_is_known_only_the_total_counts(open_house):
+def test_anonymous_creations_count_only_in_the_total(open_house):
     open_house.engine.topics._limits = open_house.engine.topics._limits._replace(per_user=0)
 
     assert put_topics(open_house, None, "t").code == 0

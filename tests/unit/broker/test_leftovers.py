@@ -58,8 +58,8 @@ def too_late(house, link, command):
     house.app.end_of_turn()
 
 
-def given_up(house, link, command):
-    """The client leaves while its request waits for a plugin."""
+def closed_early(house, link, command):
+    """Close the connection while its request waits for a plugin."""
     house.app.commands(link, [command])
     link.closed = True
     house.app.closed(link)
@@ -74,13 +74,13 @@ KINDS = {
     "plugin that answers at once": (lambda: with_handler(quick=True), served),
     "plugin that is waited for": (lambda: with_handler(quick=False), served),
     "plugin that is too late": (lambda: with_handler(quick=False), too_late),
-    "client that leaves meanwhile": (lambda: with_handler(quick=False), given_up),
+    "client that leaves meanwhile": (lambda: with_handler(quick=False), closed_early),
     "plugin that decides": (PluginHouse, served),
 }
 
 
 def furnish(house):
-    """Make what the requests are about, as it was before others of them deleted it."""
+    """Create the topic, the group and the users of the requests again."""
     for name, entries in (("rich", [("*", "All")]), ("some", [("Topic:t", "Pub,Sub"), ("Group:g", "Sub")])):
         if name not in {user.name for user in house.manager.list_users()}:
             house.user(name, *entries)
@@ -90,7 +90,7 @@ def furnish(house):
 
 
 def tidy(house):
-    """Let everything pass that is kept on purpose: messages, refusals, audit records of the test's own sink."""
+    """Remove all that is kept on purpose: messages, denials, and audit records in the test's own sink."""
     for _ in range(3):
         house.tick(MEMORY_OF_MESSAGES_MS)
     house.audit.close(house.clock.now_ms())

@@ -1,5 +1,8 @@
-"""Every code that is served refuses whoever has no rights: nobody, a stranger, a liar, a disabled Super user, and a
-user without policies, whatever fields are there or missing."""
+"""Each served code denies senders without rights, with any fields present or missing.
+
+These are anonymous senders, unknown users, users with a wrong signature, a disabled Super user, and a user without
+policies.
+"""
 
 import json
 
@@ -37,7 +40,7 @@ def state(house):
 
 
 @pytest.mark.parametrize(("kind", "code"), SERVED, ids=lambda value: getattr(value, "__name__", str(value)))
-def test_who_has_no_rights_is_refused(kind, code):
+def test_a_user_without_rights_is_refused(kind, code):
     house = kind()
     house.user("poor")
     house.user("off", ("*", "All"))

@@ -1,4 +1,4 @@
-"""What a broker does by the clock, beside what its handlers do."""
+"""The periodic work of a broker."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def told(caplog):
     return [record.getMessage() for record in caplog.records if record.name == "mqguard.broker.server"]
 
 
-def test_a_commit_that_failed_is_told_to_the_operator_though_the_store_works_again_at_once(house, caplog):
+def test_a_failed_commit_is_logged_even_if_the_store_recovers_at_once(house, caplog):
     house.store.failure = "cable pulled"
     assert house.call(310, SEND, b"x").code != 0
     house.tick(1000)
@@ -30,7 +30,7 @@ def test_a_commit_that_failed_is_told_to_the_operator_though_the_store_works_aga
     assert told(caplog) == ["store error: the store cannot be written: cable pulled"]
 
 
-def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
+def test_a_lasting_store_error_is_logged_once_a_minute(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "recover", lambda: False)
     house.store.failure = "cable pulled"
     for _ in range(100):
@@ -38,7 +38,7 @@ def test_trouble_that_lasts_is_told_once_a_minute(house, caplog, monkeypatch):
     assert told(caplog) == ["store error: cable pulled"] * 2
 
 
-def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypatch):
+def test_different_store_errors_do_not_fill_the_log(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "recover", lambda: False)
     house.store.failure = "cable pulled"
     for number in range(1_000):
@@ -52,7 +52,7 @@ def test_trouble_of_several_kinds_does_not_fill_the_log(house, caplog, monkeypat
     assert len(told(caplog)) <= 4
 
 
-def test_a_full_disk_is_told(house, caplog, monkeypatch):
+def test_a_full_disk_is_logged(house, caplog, monkeypatch):
     monkeypatch.setattr(house.store, "space", lambda: Space(100, 3))
     house.tick(1000)
     house.tick(50)
@@ -61,7 +61,7 @@ def test_a_full_disk_is_told(house, caplog, monkeypatch):
     assert house.call(11, pulling()).code == 19
 
 
-def test_a_disk_that_cannot_be_read_is_told(house, caplog, monkeypatch):
+def test_an_unreadable_disk_is_logged(house, caplog, monkeypatch):
     def broken(*_):
         raise StoreFailed("the store in `x` failed: IO error")
 
@@ -72,7 +72,7 @@ def test_a_disk_that_cannot_be_read_is_told(house, caplog, monkeypatch):
     assert told(caplog) == ["store error: the store in `x` failed: IO error"]
 
 
-def test_all_is_well(house, caplog):
+def test_nothing_is_logged_without_errors(house, caplog):
     house.call(310, SEND, b"x")
     house.tick(70_000)
     assert told(caplog) == []

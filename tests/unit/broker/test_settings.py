@@ -37,7 +37,7 @@ def test_a_secret_is_never_shown(configuration):
     assert configuration.get("unknown") is None
 
 
-def test_a_knob_is_turned(configuration, applied):
+def test_an_option_is_changed(configuration, applied):
     assert configuration.change(b"queues=4\nhours=1\n") == {"queues": "4", "hours": "1"}
     assert applied == {"queues": "4", "hours": "1"}
     assert "queues=4\n" in configuration.text()
@@ -53,7 +53,7 @@ def test_a_knob_is_turned(configuration, applied):
         (b"# nothing", "key=value"),
     ],
 )
-def test_all_or_nothing(configuration, applied, body, names):
+def test_one_invalid_key_prevents_all_changes(configuration, applied, body, names):
     before = configuration.text()
     with pytest.raises(ConfigurationRefused, match=names):
         configuration.change(body)

@@ -16,7 +16,7 @@ def test_rates_are_over_ten_seconds_a_minute_and_ten_minutes():
     assert [round(value, 1) for value in got] == [0.7, 0.9, 1.0]
 
 
-def test_samples_are_bounded_and_not_taken_too_often():
+def test_samples_are_limited_and_taken_at_intervals():
     traffic = Throughput(0)
     for now in range(0, 100 * SAMPLE_MS, 1000):
         traffic.sample(now)
@@ -25,7 +25,7 @@ def test_samples_are_bounded_and_not_taken_too_often():
     assert min(b - a for a, b in itertools.pairwise(times)) == SAMPLE_MS
 
 
-def test_there_is_a_rate_from_the_first_moment_on():
+def test_a_rate_is_available_at_once():
     traffic = Throughput(5)
     traffic.put = 1
     assert traffic.rates(5)[0] == [1000.0] * 3

@@ -1,4 +1,4 @@
-"""Batches that take several turns."""
+"""Batches that are stored in several slices."""
 
 import math
 
@@ -34,30 +34,30 @@ def a_house_with_a_topic(house):
 
 
 def begin(house, wire, *, user="alice", staged=2, more=(), **fields):
-    """Send a batch, and let turns pass until so many of its messages are stored."""
+    """Send a batch, and run cycles of the event loop until so many of its messages are stored."""
     command = house.command(320, EXT, BODY, user=user, **fields)
     house.give(wire, command, *more)
     while len(stored(house)) < staged:
-        turn(house, wire)
+        cycle(house, wire)
     assert len(stored(house)) == staged
     return command
 
 
-def turn(house, wire):
+def cycle(house, wire):
     wire.work.advance(-math.inf)
     house.app.end_of_turn()
 
 
 def finish(house, wire):
     while wire.work and not wire.closed:
-        turn(house, wire)
+        cycle(house, wire)
 
 
 def stored(house):
     return [one.body for one in record.decode_all(b"".join(house.engine.fetch("t", 0, 0, 32, 0).records))]
 
 
-def test_a_batch_is_answered_when_all_of_it_is_stored(house):
+def test_a_batch_is_answered_when_it_is_stored_completely(house):
     wire = house.connect()
     command = begin(house, wire, staged=5)
     assert wire.frames == []
@@ -85,7 +85,7 @@ def test_later_requests_of_the_connection_wait(house):
     assert [frame.opaque for frame in wire.frames] == [one.opaque for one in (command, *later)]
 
 
-def test_a_sender_whose_right_is_taken_away_stores_no_more(house):
+def test_a_sender_that_loses_its_permission_stores_no_further_slice(house):
     wire = house.connect()
     command = begin(house, wire)
     house.manager.delete_acl(Subject("alice"))
@@ -130,7 +130,7 @@ def test_a_failure_of_the_last_commit_is_answered(house):
     assert stored(house) == ALL[:5]
 
 
-def test_a_connection_that_closes_leaves_nothing_behind(house):
+def test_a_closed_connection_leaves_no_batch(house):
     wire = house.connect()
     begin(house, wire)
     assert len(house.broker._unfinished) == len(BODY)
@@ -139,7 +139,7 @@ def test_a_connection_that_closes_leaves_nothing_behind(house):
     assert house.broker._unfinished._of == {}
 
 
-def test_batches_are_bounded_and_others_keep_a_share(house):
+def test_batches_are_limited_and_others_keep_a_share(house):
     house.broker._unfinished._shares._capacity = 3 * len(BODY)
     wires = [house.connect() for _ in range(4)]
     commands = [house.command(320, EXT, BODY, user="alice") for _ in wires]
@@ -171,7 +171,7 @@ def test_a_batch_creates_its_topic_once(house):
     wire = house.connect()
     command = house.command(320, {**EXT, "b": "new"}, BODY, user="maker")
     house.give(wire, command)
-    turn(house, wire)
+    cycle(house, wire)
     house.engine.topics.delete("new")
     finish(house, wire)
     assert answer_to(wire, command).code == ResponseCode.TOPIC_NOT_EXIST

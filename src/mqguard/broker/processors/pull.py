@@ -42,12 +42,12 @@ _LOOKS_PER_WAKE = 8
 """Factor of cost: removing a pull from its place costs as much as checking eight."""
 MAX_TAKEN = 256
 """Maximum pulls that are removed from their places in one cycle of the event loop; this takes some 5 ms."""
-_TIME_SLICE_S = 0.003
+TIME_SLICE_S = 0.003
 """Maximum seconds per cycle of the event loop for answers to waiting pulls; one is always answered."""
 MAX_WOKEN_BYTES = 16 * 1024 * 1024
 """Maximum bytes of these answers in one cycle, because thousands of pulls may wait for one large message."""
 
-_READY_SHARE = 8
+READY_SHARE = 8
 """Divisor of `waiting_pulls`: one user may have an eighth of them ready and not answered yet."""
 
 _CODES = {
@@ -100,7 +100,7 @@ class PullProcessor:
         self._ready: RoundRobin[tuple[SuspendedPull, bool]] = RoundRobin()
         self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
         self._woken: dict[tuple[str, int], None] = {}
-        self._max_ready = max(1, settings.waiting_pulls // _READY_SHARE)
+        self._max_ready = max(1, settings.waiting_pulls // READY_SHARE)
         self._max_all_ready = 2 * settings.waiting_pulls
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
@@ -162,7 +162,7 @@ class PullProcessor:
             self._take_out()
         if not self._ready:
             return
-        size, end = 0, time.monotonic() + _TIME_SLICE_S
+        size, end = 0, time.monotonic() + TIME_SLICE_S
         for waiter, last in self._ready.take(MAX_WOKEN, MAX_WOKEN_OF_ONE):
             size += self._resume(waiter, last=last)
             if size >= MAX_WOKEN_BYTES or time.monotonic() > end:

@@ -52,7 +52,7 @@ def changes(house):
     return [record for record in house.sink.records if isinstance(record, AdminChange)]
 
 
-def test_users_come_change_and_go(house):
+def test_users_are_created_changed_and_deleted(house):
     assert create(house, userType="Normal").code == 0
     assert house.manager.get_user("alice").type is UserType.NORMAL
     assert create(house).remark == "The user is existed"
@@ -65,7 +65,7 @@ def test_users_come_change_and_go(house):
     assert house.call(3003, {"username": "alice"}).code == 0
 
 
-def test_a_change_is_in_force_for_the_very_next_request(house):
+def test_a_change_is_in_force_for_the_next_request(house):
     send = {"a": "p", "b": "BenchmarkTest", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
     wire = house.connect("192.168.1.7")
     make = house.command(3001, {"username": "alice"}, body({"username": "alice", "password": SECRET}))
@@ -77,7 +77,7 @@ def test_a_change_is_in_force_for_the_very_next_request(house):
     assert [answers[c.opaque] for c in (make, first, grant, second, revoke, third)] == [0, 16, 0, 0, 0, 16]
 
 
-def test_what_is_shown_of_a_user():
+def test_a_user_is_returned_with_type_and_status():
     house = House(secret_exposure=SecretExposure.MASKED)
     create(house)
     shown = json.loads(house.call(3004, {"username": "alice"}).body)
@@ -88,7 +88,7 @@ def test_what_is_shown_of_a_user():
     assert SECRET.encode() not in house.call(3005).body
 
 
-def test_policies_come_change_and_go(house):
+def test_policies_are_created_changed_and_deleted(house):
     create(house)
     assert house.call(3006, {"subject": "User:alice"}, body(POLICY)).code == 0
     answer = house.call(3009, {"subject": "User:alice"})
@@ -115,7 +115,7 @@ def test_policies_come_change_and_go(house):
 
 
 @pytest.mark.parametrize("resource", ["", " ", "Topic", "Topik:t", "Topic:a*b"])
-def test_a_resource_that_is_none_never_deletes_everything(house, resource):
+def test_an_invalid_resource_never_deletes_all_policies(house, resource):
     create(house)
     house.call(3006, {"subject": "User:alice"}, body(POLICY))
     assert house.call(3008, {"subject": "User:alice", "resource": resource}).code != 0
@@ -150,7 +150,7 @@ def test_a_resource_that_is_none_never_deletes_everything(house, resource):
         (3009, {"subject": "Group:g"}, None, ResponseCode.NO_PERMISSION, "The subject is null."),
     ],
 )
-def test_what_is_refused_says_why(house, code, ext, value, answer, hint):
+def test_the_remark_of_a_refusal_has_the_reason(house, code, ext, value, answer, hint):
     got = house.call(code, ext, b"" if value is None else body(value))
     assert got.code == answer
     assert hint in got.remark
@@ -158,14 +158,14 @@ def test_what_is_refused_says_why(house, code, ext, value, answer, hint):
     assert "Traceback" not in got.remark
 
 
-def test_who_may_not_administer_is_refused_by_the_guard(house):
+def test_the_guard_denies_users_who_may_not_administer(house):
     house.user("alice", ("Topic:*", "All"), ("Group:*", "All"))
     for code in range(3001, 3011):
         answer = house.call(code, {"username": "x", "subject": "User:alice"}, body({"password": "x"}), user="alice")
         assert answer.code == ResponseCode.NO_PERMISSION, code
 
 
-def test_the_cluster_permission_makes_nobody_super(house):
+def test_the_cluster_permission_does_not_make_super_users(house):
     house.user("clerk", ("Cluster:DefaultCluster", "Get,Update"))
     create(house)
     for code, ext, value in [
@@ -182,13 +182,13 @@ def test_the_cluster_permission_makes_nobody_super(house):
     assert house.call(3003, {"username": "new"}, user="clerk").code == 0
 
 
-def test_the_last_super_user_stays(house):
+def test_the_last_super_user_cannot_be_removed(house):
     assert house.call(3003, {"username": "root"}).code == ResponseCode.NO_PERMISSION
     assert house.call(3002, {"username": "root"}, body({"userStatus": "disable"})).code == ResponseCode.NO_PERMISSION
     assert house.call(3005).code == 0
 
 
-def test_a_mask_is_no_password(house):
+def test_a_mask_is_not_accepted_as_a_password(house):
     for answer in (create(house, password=MASK), house.call(3002, {"username": "root"}, body({"password": MASK}))):
         assert answer.code == ResponseCode.NO_PERMISSION
         assert "secretExposure = sealed" in answer.remark
@@ -196,7 +196,7 @@ def test_a_mask_is_no_password(house):
     assert house.call(3005).code == 0
 
 
-def test_a_copied_user_works_elsewhere():
+def test_a_copied_user_works_on_another_server():
     source, target = House(), House(sealing_key=bytes(range(32)))
     create(source, password="very secret")
     shown = json.loads(source.call(3004, {"username": "alice"}).body)
@@ -213,7 +213,7 @@ def test_a_copied_user_works_elsewhere():
         assert target.manager.get_user(name) is None
 
 
-def test_a_seal_of_strangers_does_not_open():
+def test_a_secret_sealed_with_an_unknown_key_is_refused():
     source, target = House(), House()
     create(source)
     shown = json.loads(source.call(3004, {"username": "alice"}).body)
@@ -224,7 +224,7 @@ def test_a_seal_of_strangers_does_not_open():
     assert "key that this server does not have" in refused.remark
 
 
-def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
+def test_a_normal_user_copies_sealed_secrets_between_servers_with_one_key():
     rights = [("Cluster:DefaultCluster", "Get,Update")]
     source, same, other = House(), House(), House(sealing_key=bytes(range(32)))
     for house in (source, same, other):
@@ -239,19 +239,19 @@ def test_who_is_not_super_copies_between_servers_of_one_key_and_reads_nothing():
     assert refused.code == ResponseCode.INVALID_PARAMETER
 
 
-def test_without_any_key_a_secret_is_masked(open_house):
+def test_a_secret_is_masked_without_a_sealing_key(open_house):
     house = House(auth=False, sealing_key=None)
     house.call(3001, {"username": "u"}, body({"username": "u", "password": "very secret"}), user=None)
     assert json.loads(house.call(3004, {"username": "u"}, user=None).body)["password"] == MASK
 
 
-def test_plain_secrets_are_shown_where_the_operator_says_so():
+def test_cleartext_secrets_are_returned_if_the_operator_permits_it():
     house = House(secret_exposure=SecretExposure.PLAIN)
     create(house)
     assert json.loads(house.call(3004, {"username": "alice"}).body)["password"] == SECRET
 
 
-def test_every_change_is_on_record_and_no_secret_is(house):
+def test_every_change_is_audited_without_secrets(house):
     house.user("clerk", ("Cluster:DefaultCluster", "Update"))
     create(house, password="very secret")
     house.call(3002, {"username": "alice"}, body({"password": "more secret", "userStatus": "disable"}))
@@ -273,7 +273,7 @@ def test_every_change_is_on_record_and_no_secret_is(house):
     assert "stolen" not in repr(changes(house))
 
 
-def test_nobody_administers_only_where_authentication_is_off(open_house, house):
+def test_anonymous_requests_administer_only_without_authentication(open_house, house):
     assert (
         open_house.call(
             3001, {"username": "u"}, body({"username": "u", "password": "x", "userType": "Super"}), user=None
@@ -286,7 +286,7 @@ def test_nobody_administers_only_where_authentication_is_off(open_house, house):
     )
 
 
-def test_an_excused_code_makes_nobody_super():
+def test_a_whitelisted_code_gives_no_super_rights():
     house = House(
         guard={"authentication_whitelist": frozenset({"3001"}), "authorization_whitelist": frozenset({"3001"})}
     )
@@ -297,7 +297,7 @@ def test_an_excused_code_makes_nobody_super():
     assert house.manager.get_user("boss") is None
 
 
-def test_a_super_user_by_its_word_alone_changes_nothing():
+def test_a_claimed_super_user_cannot_change_anything():
     guard = {"authentication_enabled": False, "authorization_enabled": True, "trust_claimed_user": True}
     house = House(auth=False, guard=guard)
     house.manager.create_acl(acl("root", ("Cluster:*", "All")))
@@ -307,7 +307,7 @@ def test_a_super_user_by_its_word_alone_changes_nothing():
 
 
 @pytest.mark.parametrize("user", ["root", "nobody"])
-def test_even_past_the_guard_an_unproven_name_changes_nothing(house, user):
+def test_a_claimed_name_changes_nothing_even_without_the_guard(house, user):
     administration = AccessProcessor(house.manager, house.audit, None, BrokerSettings(), house.clock)
     wire = house.connect()
     command = Command(
@@ -371,7 +371,7 @@ CHANGES_BODY = '{"putUsers":[{"username":"evil","password":"p","userType":"Super
         ),
     ],
 )
-def test_the_signature_of_a_message_makes_no_other_request(house, text, code, fields, sent):
+def test_the_signature_of_a_message_is_not_valid_for_another_request(house, text, code, fields, sent):
     """A signature covers values without their names, so the values of a message fit nowhere in these requests."""
     create(house)
     create(house, name="forms")
@@ -380,7 +380,7 @@ def test_the_signature_of_a_message_makes_no_other_request(house, text, code, fi
     assert (house.manager.list_users(), house.manager.list_acls()) == before
 
 
-def test_a_repeated_member_is_refused(house):
+def test_a_repeated_json_key_is_refused(house):
     """Two readers of one body must see the same body."""
     refused = house.call(3001, {"username": "u"}, b'{"username": "u", "password": "x", "password": "y"}')
     assert (refused.code, refused.remark) == (29, "body at `password`: is repeated: write it once")

@@ -43,7 +43,7 @@ def send(house):
     return house.call(310, ext, b"hello").ext["msgId"]
 
 
-def test_a_consumer_is_asked_without_the_administrators_credentials(house):
+def test_a_consumer_does_not_get_the_administrators_credentials(house):
     answer, question = ask(house, 307, jstackEnable="true", secret="x")
     assert question.ext == {"consumerGroup": "g", "clientId": "c1", "jstackEnable": "true"}
     assert answer() is None
@@ -51,7 +51,7 @@ def test_a_consumer_is_asked_without_the_administrators_credentials(house):
     assert (answer().code, answer().remark, answer().body) == (0, "fine", b"{{raw}:1}")
 
 
-def test_a_message_is_given_to_a_consumer(house):
+def test_a_message_is_sent_to_a_consumer(house):
     answer, question = ask(house, 309, msgId=send(house), brokerName="elsewhere")
     assert question.ext["brokerName"] == "broker-a"
     assert "Signature" not in question.ext
@@ -60,7 +60,7 @@ def test_a_message_is_given_to_a_consumer(house):
     assert answer().body == b"{}"
 
 
-def test_nobody_is_handed_what_he_may_not_read(house):
+def test_an_administrator_needs_permissions_on_the_message(house):
     message = send(house)
     house.user("mallory", ("Group:g", "All"), ("Topic:mine", "All"))
     for extra in ({}, {"topic": "mine"}):
@@ -79,13 +79,13 @@ def test_nobody_is_handed_what_he_may_not_read(house):
         (309, {"msgId": "7F00000100002A9F0000000000999999"}, ResponseCode.SYSTEM_ERROR),
     ],
 )
-def test_what_cannot_be_asked(house, code, ext, answered):
+def test_an_invalid_request_reaches_no_consumer(house, code, ext, answered):
     answer, question = ask(house, code, **ext)
     assert question is None
     assert answer().code == answered
 
 
-def test_a_consumer_that_does_not_answer(house):
+def test_a_consumer_without_an_answer_times_out(house):
     answer, _ = ask(house, 307)
     house.tick(9_999)
     assert answer() is None
@@ -94,13 +94,13 @@ def test_a_consumer_that_does_not_answer(house):
     assert "<c1>" in answer().remark
 
 
-def test_a_consumer_that_goes_away(house):
+def test_a_consumer_that_disconnects_ends_the_request(house):
     answer, _ = ask(house, 307)
     house.disconnect(house.consumer)
     assert answer().code == ResponseCode.CONSUME_MSG_TIMEOUT
 
 
-def test_an_answer_that_no_client_could_read_is_an_error(house):
+def test_an_answer_that_cannot_be_encoded_is_an_error(house):
     answer, question = ask(house, 307)
     house.give(house.consumer, Command(70_000, question.opaque, FLAG_RESPONSE))
     assert answer().code == ResponseCode.SYSTEM_ERROR
@@ -108,7 +108,7 @@ def test_an_answer_that_no_client_could_read_is_an_error(house):
 
 
 @pytest.mark.parametrize("topic", ["t", "%RETRY%g"])
-def test_a_consumer_is_not_handed_a_message_that_its_user_may_not_read(house, topic):
+def test_a_consumer_needs_permissions_on_the_message(house, topic):
     house.engine.topics.put(TopicConfig("mine", 1, 1))
     house.user("mallory", ("Group:g", "Sub"), ("Topic:mine", "Sub"))
     house.call(34, body=beat("c2", topics=["mine"]), wire=house.consumer, user="mallory")
@@ -124,7 +124,7 @@ def test_a_consumer_is_not_handed_a_message_that_its_user_may_not_read(house, to
     assert record.decode(question.body).body == b"hello"
 
 
-def test_a_consumer_whose_user_lost_its_rights_is_asked_nothing(house):
+def test_a_consumer_whose_user_lost_its_rights_gets_no_request(house):
     house.user("mallory", ("Group:g", "Sub"), ("Topic:t", "Sub"))
     house.call(34, body=beat("c2"), wire=house.consumer, user="mallory")
     house.manager.delete_acl(Subject("mallory"))
@@ -148,7 +148,7 @@ def respond_positions(house, wire, question, body, code=0):
     house.give(wire, Command(code, question.opaque, FLAG_RESPONSE, body=body))
 
 
-def test_clients_say_where_they_stand(empty_house):
+def test_clients_return_their_offsets(empty_house):
     wires = [empty_house.connect(), empty_house.connect()]
     for number, wire in enumerate(wires):
         empty_house.call(34, body=beat(f"c{number}"), wire=wire)
@@ -160,7 +160,7 @@ def test_clients_say_where_they_stand(empty_house):
     assert decode(answer().body, ConsumerStatus).consumer_table == {"c0": {QUEUE: 2}, "c1": {}}
 
 
-def test_one_client_is_asked_and_a_late_one_left_out(empty_house):
+def test_one_client_can_be_selected_and_a_late_one_is_left_out(empty_house):
     wires = [empty_house.connect(), empty_house.connect()]
     for number, wire in enumerate(wires):
         empty_house.call(34, body=beat(f"c{number}"), wire=wire)
@@ -170,12 +170,12 @@ def test_one_client_is_asked_and_a_late_one_left_out(empty_house):
     assert decode(answer().body, ConsumerStatus).consumer_table == {}
 
 
-def test_nobody_online_is_told(empty_house):
+def test_an_offline_group_is_an_error(empty_house):
     answer, _ = ask_positions(empty_house, [])
     assert answer().code == ResponseCode.CONSUMER_NOT_ONLINE
 
 
-def test_who_may_not_ask_any_more_is_not_told_where_clients_stand(empty_house):
+def test_a_sender_that_loses_its_permission_gets_no_offsets(empty_house):
     wire = empty_house.connect()
     empty_house.call(34, body=beat(), wire=wire)
     empty_house.user("alice", ("Topic:t", "Get"), ("Group:g", "Get"))

@@ -55,7 +55,7 @@ def members(house, group="g"):
     return json.loads(answer.body)["consumerIdList"] if answer.code == 0 else answer.code
 
 
-def test_a_heartbeat_makes_a_member_its_group_and_its_retry_topic(house):
+def test_a_heartbeat_creates_the_member_the_group_and_its_retry_topic(house):
     wire = house.connect()
     answer = house.call(34, body=beat(producers=["p", "CLIENT_INNER_PRODUCER"]), wire=wire)
     assert (answer.code, answer.version) == (0, 513)
@@ -65,21 +65,21 @@ def test_a_heartbeat_makes_a_member_its_group_and_its_retry_topic(house):
     assert [m.client.client_id for m in house.broker.clients.producers("p")] == ["c1"]
 
 
-def test_a_heartbeat_is_seen_by_what_follows_it_in_the_same_turn(house):
+def test_a_heartbeat_is_in_force_for_later_requests_of_the_same_cycle(house):
     wire = house.connect()
     first, second = house.command(34, body=beat()), house.command(38, {"consumerGroup": "g"})
     house.give(wire, first, second)
     assert json.loads(wire.frames[0].body or wire.frames[1].body) == {"consumerIdList": ["c1"]}
 
 
-def test_codes_follow_from_the_text_whatever_the_client_says(house):
+def test_tag_codes_are_computed_from_the_filter(house):
     house.call(34, body=beat(expression="TagA || TagB"))
     subscription = house.broker.clients.subscription("g", "t")
     assert subscription.codes == frozenset({2598919, 2598920})
     assert subscription.tags == frozenset({"TagA", "TagB"})
 
 
-def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
+def test_all_members_are_notified_of_joins_and_leaves(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     assert notices(first) == [{"consumerGroup": "g"}]
@@ -95,7 +95,7 @@ def test_all_are_told_of_a_newcomer_and_of_who_leaves(house):
     assert members(house) == ["c1"]
 
 
-def test_a_changed_subscription_is_told(house):
+def test_members_are_notified_of_a_changed_subscription(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     house.tick(NOTIFICATION_PAUSE_MS + 5)
@@ -105,7 +105,7 @@ def test_a_changed_subscription_is_told(house):
     assert len(notices(first)) == 3
 
 
-def test_many_who_come_together_cost_one_notice_each(house):
+def test_many_joins_at_once_cost_one_notification_each(house):
     wires = [house.connect() for _ in range(5)]
     for number, wire in enumerate(wires):
         house.app.commands(wire, [house.command(34, body=beat(f"c{number}"))])
@@ -113,8 +113,8 @@ def test_many_who_come_together_cost_one_notice_each(house):
     assert [len(notices(wire)) for wire in wires] == [1] * 5
 
 
-def test_a_member_that_comes_and_goes_costs_the_others_few_notices(house):
-    """The last change is told as well, when the pause is over."""
+def test_a_member_that_joins_and_leaves_repeatedly_costs_few_notifications(house):
+    """The members also get the last change, after the pause."""
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     for _ in range(100):
@@ -126,7 +126,7 @@ def test_a_member_that_comes_and_goes_costs_the_others_few_notices(house):
     assert len(notices(first)) == 2
 
 
-def test_a_group_may_not_want_to_be_told(house):
+def test_a_group_can_switch_notifications_off(house):
     house.engine.groups.put(SubscriptionGroupConfig("g", notify_changes=False))
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
@@ -135,7 +135,7 @@ def test_a_group_may_not_want_to_be_told(house):
     assert notices(first) == []
 
 
-def test_a_closed_connection_is_a_member_that_left(house):
+def test_a_closed_connection_removes_its_member(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     house.tick(NOTIFICATION_PAUSE_MS + 5)
@@ -147,7 +147,7 @@ def test_a_closed_connection_is_a_member_that_left(house):
     assert house.broker.clients.producers("p") == []
 
 
-def test_a_silent_client_is_forgotten_and_its_connection_closed(house):
+def test_a_client_without_heartbeats_is_removed_and_its_connection_closed(house):
     first, second = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=first)
     house.call(34, body=beat("c2"), wire=second)
@@ -161,13 +161,13 @@ def test_a_silent_client_is_forgotten_and_its_connection_closed(house):
     assert len(notices(first)) == 3
 
 
-def test_nobody_is_a_member_of_an_unknown_group(house):
+def test_an_unknown_group_has_no_members(house):
     answer = house.call(38, {"consumerGroup": "g"})
     assert answer.code == ResponseCode.SYSTEM_ERROR
     assert answer.remark == "no consumer for this group, g"
 
 
-def test_where_groups_are_not_made_by_consuming_a_heartbeat_makes_none():
+def test_a_heartbeat_creates_no_group_if_the_operator_forbids_it():
     house = House(engine={"auto_create_group": False})
     assert house.call(34, body=beat()).code == 0
     assert members(house) == ResponseCode.SYSTEM_ERROR
@@ -183,7 +183,7 @@ def test_a_heartbeat_without_subscriptions_keeps_them(house):
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"{", b'{"consumerDataSet":[{}],"clientID":"c"}', b'{"clientID":7}']
 )
-def test_a_heartbeat_that_is_none_is_refused(house, open_house, body):
+def test_an_invalid_heartbeat_is_refused(house, open_house, body):
     house.user("alice")
     assert house.call(34, body=body, user="alice").code != 0 or body == b'{"clientID":7}'
     answer = open_house.call(34, body=body, user=None)
@@ -214,7 +214,7 @@ def test_two_users_may_have_the_same_client_id(house):
     assert locked(house.call(41, body=lock("c1"), wire=mine, user="alice")) == [0, 1]
 
 
-def test_a_question_about_a_client_reaches_that_of_the_user_who_has_had_the_id_for_longest(house):
+def test_a_request_about_a_client_id_reaches_the_oldest_client_with_it(house):
     """Except that a user's question about an id of its own reaches its own client."""
     for name in ("alice", "mallory"):
         house.user(name, ("Topic:*", "Sub"), ("Group:g", "Sub,Get"))
@@ -230,7 +230,7 @@ def test_a_question_about_a_client_reaches_that_of_the_user_who_has_had_the_id_f
         assert asked.frames[-1].code == 307
 
 
-def test_one_user_does_not_unregister_for_another_over_the_same_connection(house):
+def test_a_user_cannot_unregister_another_user_of_the_same_connection(house):
     for name in ("alice", "mallory"):
         house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
     wire = house.connect()
@@ -239,7 +239,7 @@ def test_one_user_does_not_unregister_for_another_over_the_same_connection(house
     assert members(house) == ["c1"]
 
 
-def test_a_user_who_makes_the_server_remember_much_leaves_others_their_share(house):
+def test_a_user_with_much_state_leaves_others_their_share(house):
     house.broker.clients._shares._capacity = 112
     for name in ("greedy", "alice"):
         house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
@@ -250,7 +250,7 @@ def test_a_user_who_makes_the_server_remember_much_leaves_others_their_share(hou
     assert house.call(34, body=beat(producers=["p"], groups=()), user="greedy").code == ResponseCode.SYSTEM_BUSY
 
 
-def test_a_heartbeat_that_does_not_fit_is_refused_whole_and_one_that_changes_nothing_is_not(house):
+def test_a_heartbeat_without_room_is_refused_unless_it_changes_nothing(house):
     wire = house.connect()
     house.broker.clients._shares._capacity = 6
     assert house.call(34, body=beat("c1"), wire=wire).code == 0
@@ -261,7 +261,7 @@ def test_a_heartbeat_that_does_not_fit_is_refused_whole_and_one_that_changes_not
     assert len(house.broker.clients._shares) == 0
 
 
-def test_nobody_unregisters_over_another_connection(house):
+def test_a_client_unregisters_only_over_its_own_connection(house):
     mine, other = house.connect(), house.connect()
     house.call(34, body=beat("c1"), wire=mine)
     assert house.call(35, {"clientID": "c1", "consumerGroup": "g"}, wire=other).code == 0
@@ -298,7 +298,7 @@ def test_only_queues_that_exist_are_locked(house):
     assert locked(house.call(41, body=lock("c1", broker="broker-b"))) == []
 
 
-def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
+def test_the_groups_of_a_connection_are_limited(house, monkeypatch):
     monkeypatch.setattr(clients, "MAX_GROUPS", 3)
     wire = house.connect()
     assert house.call(34, body=beat(producers=["p", "q", "r", "s"], groups=()), wire=wire).code == 29
@@ -308,7 +308,7 @@ def test_one_connection_is_in_a_handful_of_groups(house, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [{"client": "x" * 600}, {"producers": ["x" * 600]}])
-def test_what_is_remembered_without_a_right_is_short(house, change):
+def test_names_that_need_no_permission_are_short(house, change):
     house.user("alice")
     body = beat(**{"client": "c", "producers": ["p"], "groups": (), **change})
     answer = house.call(34, body=body, user="alice")
@@ -317,7 +317,7 @@ def test_what_is_remembered_without_a_right_is_short(house, change):
     assert house.broker.clients.all_producers() == {}
 
 
-def test_a_lock_that_is_not_renewed_ends(house):
+def test_a_lock_expires_without_renewal(house):
     house.call(41, body=lock("c1"))
     house.tick(LOCK_LIFE_MS)
     assert locked(house.call(41, body=lock("c2"))) == [0, 1]
@@ -334,7 +334,7 @@ def test_a_deleted_group_has_no_locks(house):
     ("kind", "code"),
     [("TAG", 0), ("SQL92", ResponseCode.SYSTEM_ERROR), ("OTHER", ResponseCode.SUBSCRIPTION_PARSE_FAILED)],
 )
-def test_a_filter_is_tried(house, kind, code):
+def test_a_filter_is_checked(house, kind, code):
     body = {"clientId": "c", "group": "g", "subscriptionData": {"topic": "t", "subString": "x", "expressionType": kind}}
     answer = house.call(46, body=json.dumps(body).encode())
     assert answer.code == code
@@ -342,7 +342,7 @@ def test_a_filter_is_tried(house, kind, code):
         assert kind in answer.remark
 
 
-def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters(house):
+def test_messages_sent_back_by_an_ordered_group_become_dead_letters(house):
     house.engine.groups.with_retry_topic("g")
     house.engine.group_commit.commit()
     back = {"a": "g", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "j": 1, "l": 16}
@@ -368,7 +368,7 @@ def test_what_a_group_that_consumes_in_order_sends_back_goes_to_its_dead_letters
         {"producers": ["p", "p" * 256]},
     ],
 )
-def test_a_heartbeat_that_would_fill_memory_is_refused_whole(house, said):
+def test_a_heartbeat_that_is_too_large_is_refused_completely(house, said):
     answer = house.call(34, body=beat(**said))
     assert answer.code == ResponseCode.INVALID_PARAMETER
     assert len(answer.remark) < 200
@@ -376,14 +376,14 @@ def test_a_heartbeat_that_would_fill_memory_is_refused_whole(house, said):
     assert house.broker.clients.all_producers() == {}
 
 
-def test_a_group_of_hundreds_of_topics_with_filters_is_welcome(house):
+def test_a_group_can_have_hundreds_of_topics_with_filters(house):
     topics = [f"t{number}" for number in range(900)]
     answer = house.call(34, body=beat(topics=topics, expression=" || ".join(["some-tag-of-ours"] * 13)))
     assert answer.code == 0
     assert len(house.broker.clients.group("g").subscriptions) == 900
 
 
-def test_different_filters_are_bounded_more_strictly(house):
+def test_distinct_filters_have_a_lower_limit(house):
     """Every one of them is split and hashed, while all others wait."""
     said = json.loads(beat(topics=["t1", "t2", "t3", "t4"]))
     for number, one in enumerate(said["consumerDataSet"][0]["subscriptionDataSet"]):
@@ -393,7 +393,7 @@ def test_different_filters_are_bounded_more_strictly(house):
     assert "the distinct filters of all topics together have more than 32768 characters" in answer.remark
 
 
-def test_one_heartbeat_creates_some_groups_and_the_next_ones_the_rest(house):
+def test_one_heartbeat_creates_some_groups_and_later_ones_the_rest(house):
     said = {"clientID": "c", "consumerDataSet": [{"groupName": f"new{number}"} for number in range(80)]}
     created = []
     for _ in range(3):
@@ -402,14 +402,14 @@ def test_one_heartbeat_creates_some_groups_and_the_next_ones_the_rest(house):
     assert created == [32, 64, 80]
 
 
-def test_the_words_of_a_consumer_are_short_too(house):
+def test_the_names_of_a_consumer_are_short(house):
     for member in ("consumeType", "messageModel", "consumeFromWhere"):
         said = json.loads(beat())
         said["consumerDataSet"][0][member] = "x" * 256
         assert house.call(34, body=json.dumps(said).encode()).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_no_lock_is_held_under_a_name_of_megabytes(house):
+def test_a_lock_cannot_have_a_name_of_megabytes(house):
     queue = {"topic": "t", "brokerName": "broker-a", "queueId": 0}
     body = json.dumps({"consumerGroup": "g", "clientId": "c" * 256, "mqSet": [queue]}).encode()
     assert house.call(41, body=body).code == ResponseCode.INVALID_PARAMETER
@@ -433,7 +433,7 @@ def _be_replaced(house):
 
 
 @pytest.mark.parametrize("lose", [_lose_rights, _lose_a_topic, _be_disabled, _be_replaced])
-def test_who_may_not_consume_any_more_leaves_the_group_and_its_locks(house, lose):
+def test_a_client_that_loses_its_permission_leaves_the_group_and_its_locks(house, lose):
     house.engine.topics.put(TopicConfig("t", 1, 1))
     house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
     house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
@@ -454,7 +454,7 @@ def test_who_may_not_consume_any_more_leaves_the_group_and_its_locks(house, lose
     assert len(notices(ours)) > told[1]
 
 
-def test_who_still_may_consume_stays_in_the_group_when_rights_change(house):
+def test_a_client_that_keeps_its_permission_stays_in_the_group(house):
     house.engine.topics.put(TopicConfig("t", 1, 1))
     house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
     wire = house.connect()
@@ -474,7 +474,7 @@ def _locked(house, wire, client, user):
     return len(json.loads(house.call(41, body=body, wire=wire, user=user).body)["lockOKMQSet"])
 
 
-def test_the_consumers_of_a_group(house):
+def test_consumers_of_a_group_are_listed(house):
     answer = house.call(203, {"consumerGroup": "g"})
     assert answer.code == ResponseCode.CONSUMER_NOT_ONLINE
     assert answer.remark == "the consumer group[g] not online"
@@ -489,7 +489,7 @@ def test_the_consumers_of_a_group(house):
     assert (shown["consumeType"], shown["messageModel"]) == ("CONSUME_PASSIVELY", "CLUSTERING")
 
 
-def test_the_producers_of_a_group_and_of_all(house):
+def test_producers_are_listed(house):
     assert house.call(204, {"producerGroup": "p"}).code == ResponseCode.SYSTEM_ERROR
     house.call(34, body=beat(groups=(), producers=["p"]))
     (connection,) = json.loads(house.call(204, {"producerGroup": "p"}).body)["connectionSet"]
@@ -499,7 +499,7 @@ def test_the_producers_of_a_group_and_of_all(house):
     assert set(producer) == {"clientId", "remoteIP", "language", "version", "lastUpdateTimestamp"}
 
 
-def test_connections_are_guarded(house):
+def test_lists_of_clients_are_guarded(house):
     house.user("alice", ("Topic:*", "All"), ("Group:mine", "All"))
     for code, ext in [(203, {"consumerGroup": "g"}), (204, {"producerGroup": "p"}), (328, {})]:
         assert house.call(code, ext, user="alice").code == ResponseCode.NO_PERMISSION

@@ -1,4 +1,4 @@
-"""The story of a refusal over the wire: who may ask, and what is told to whom."""
+"""The details of a denial over the wire, and the permissions that they need."""
 
 import json
 
@@ -41,7 +41,7 @@ def ask(house, decision, user="root"):
 
 
 @pytest.mark.parametrize("user", ["root", "auditor"])
-def test_who_may_read_policies_is_told_all(house, user):
+def test_a_user_who_may_read_policies_gets_the_details(house, user):
     decision = refused(house)
     facts = json.loads(ask(house, decision, user).body)
 
@@ -60,7 +60,7 @@ def test_who_may_read_policies_is_told_all(house, user):
     assert decision in facts["message"]
 
 
-def test_the_members_are_those_of_the_audit_log(house):
+def test_the_details_have_the_keys_of_the_audit_log(house):
     decision = refused(house)
     [record] = [one for one in house.sink.records if getattr(one, "decision_id", "") == decision]
     logged = json.loads(AuditLines().render([record])[1])
@@ -71,7 +71,7 @@ def test_the_members_are_those_of_the_audit_log(house):
     }
 
 
-def test_entries_that_are_gone_are_told_to_super_users_only(house):
+def test_only_super_users_get_entries_that_are_not_in_force(house):
     decision = refused(house)
     house.manager.delete_acl(Subject("alice"))
     told = ask(house, decision, "auditor").body
@@ -84,20 +84,20 @@ def test_entries_that_are_gone_are_told_to_super_users_only(house):
     assert json.loads(ask(house, decision).body)["explanation"]["considered"]
 
 
-def test_who_may_not_read_policies_may_not_ask(house):
+def test_the_details_need_the_permission_to_read_policies(house):
     decision = refused(house)
     for user in ("alice", None, "stranger"):
         answer = ask(house, decision, user)
         assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
 
 
-def test_what_nobody_knows_and_what_names_nothing(house):
+def test_an_unknown_or_missing_id_is_an_error(house):
     assert ask(house, "d99").code == ResponseCode.QUERY_NOT_FOUND
     assert ask(house, "").code == ResponseCode.INVALID_PARAMETER
     assert house.call(OwnCode.GET_DECISION).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_a_guess_has_no_story_and_no_secret(house):
+def test_a_guessed_id_reveals_nothing(house):
     command = house.command(310, {"b": "orders", "a": "g"}, b"x", user="alice")
     command.ext["Signature"] = "bm90IGl0"
     wire = house.connect()

@@ -34,7 +34,7 @@ def shown(house, group="g"):
     return json.loads(house.call(352, {"group": group}).body)
 
 
-def test_a_group_is_made_changed_and_deleted(house):
+def test_a_group_is_created_changed_and_deleted(house):
     assert put(house).code == 0
     assert shown(house)["retryMaxTimes"] == 3
     assert house.routes.route("%RETRY%g") is not None
@@ -45,7 +45,7 @@ def test_a_group_is_made_changed_and_deleted(house):
     assert house.call(207, {"groupName": "g"}).code == 0
 
 
-def test_offsets_go_only_where_that_is_asked_for(house):
+def test_offsets_are_deleted_only_on_request(house):
     for clean, left in (("false", 7), ("true", None)):
         put(house)
         house.engine.offsets.set("g", "TBW102", 0, 7)
@@ -53,7 +53,7 @@ def test_offsets_go_only_where_that_is_asked_for(house):
         assert house.engine.offsets.get("g", "TBW102", 0) == left
 
 
-def test_attributes_are_added_and_taken_away(house):
+def test_attributes_are_added_and_removed(house):
     put(house, attributes={"+a": "1", "b": "2"})
     put(house, attributes={"-b": ""})
     assert shown(house)["attributes"] == {"a": "1"}
@@ -62,18 +62,18 @@ def test_attributes_are_added_and_taken_away(house):
 @pytest.mark.parametrize(
     "change", [{"groupName": "a b"}, {"groupName": ""}, {"retryQueueNums": -1}, {"retryMaxTimes": "many"}]
 )
-def test_a_group_that_is_none_is_refused(open_house, change):
+def test_an_invalid_group_is_refused(open_house, change):
     body = json.dumps({"groupName": "g", **change}).encode()
     assert open_house.call(200, body=body, user=None).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_several_groups_are_made_together(house):
+def test_several_groups_are_created_together(house):
     body = json.dumps({"groupConfigList": [{"groupName": "a"}, {"groupName": "b"}]}).encode()
     assert house.call(225, body=body).code == 0
     assert house.engine.groups.get("b") is not None
 
 
-def test_all_groups_come_whole_or_in_pages(house):
+def test_all_groups_are_returned_at_once_or_in_pages(house):
     put(house)
     whole = decode(house.call(201).body, GroupTable).subscription_group_table
     assert "g" in whole
@@ -82,7 +82,7 @@ def test_all_groups_come_whole_or_in_pages(house):
     assert int(answer.ext["totalGroupNum"]) == len(whole)
 
 
-def test_asking_for_a_group_makes_it_where_that_is_allowed(house):
+def test_reading_a_missing_group_returns_what_consuming_would_create(house):
     assert shown(house, "new")["groupName"] == "new"
     assert "attributes" in shown(house, "new")
     closed = House(engine={"auto_create_group": False})
@@ -106,7 +106,7 @@ def test_a_group_can_be_forbidden_to_read_a_topic(house):
     assert house.call(353, {"group": "nobody", "topic": "t"}).code == ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
 
 
-def test_nobody_touches_the_brokers_own_group(house):
+def test_the_group_of_the_broker_cannot_be_changed(house):
     for code, ext, body in [
         (200, {}, json.dumps({"groupName": "CID_RMQ_SYS_DELAY"}).encode()),
         (207, {"groupName": "CID_RMQ_SYS_DELAY", "cleanOffset": "true"}, b""),

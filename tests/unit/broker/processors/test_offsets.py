@@ -25,7 +25,7 @@ def send(house, body):
     assert house.call(310, ext, body).code == 0
 
 
-def test_an_offset_is_remembered(house):
+def test_an_offset_is_stored(house):
     assert house.call(15, {**GROUP, "commitOffset": 2}).code == 0
     assert house.call(14, GROUP).ext == {"offset": "2"}
     house.give(house.connect(), house.command(15, {**GROUP, "commitOffset": 1}, flag=FLAG_ONEWAY))
@@ -38,7 +38,7 @@ def test_a_small_new_topic_is_consumed_from_its_start(house):
 
 
 @pytest.mark.parametrize("change", [{"setZeroIfNotFound": "false"}, {"topic": "nowhere"}, {"queueId": 9}])
-def test_otherwise_nothing_is_found(house, change):
+def test_a_group_without_an_offset_gets_not_found(house, change):
     answer = house.call(14, {**GROUP, **change})
     assert answer.code == ResponseCode.QUERY_NOT_FOUND
     assert answer.ext == {}
@@ -54,11 +54,11 @@ def test_otherwise_nothing_is_found(house, change):
         ({"consumerGroup": "a b"}, ResponseCode.INVALID_PARAMETER),
     ],
 )
-def test_an_offset_that_makes_no_sense_is_refused(house, change, code):
+def test_an_invalid_offset_is_refused(house, change, code):
     assert house.call(15, {**GROUP, "commitOffset": 0, **change}).code == code
 
 
-def test_where_a_queue_begins_and_ends(house):
+def test_the_first_and_last_offsets_are_returned(house):
     assert house.call(30, QUEUE).ext == {"offset": "3"}
     assert house.call(31, QUEUE).ext == {"offset": "0"}
     assert house.call(30, {**QUEUE, "queueId": 1}).ext == {"offset": "0"}
@@ -66,7 +66,7 @@ def test_where_a_queue_begins_and_ends(house):
     assert house.call(31, {**QUEUE, "queueId": 2}).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_the_offset_at_a_time(house):
+def test_the_offset_at_a_time_is_returned(house):
     first = house.clock.now - 3000
     for after, boundary, offset in [
         (0, None, "0"),
@@ -81,7 +81,7 @@ def test_the_offset_at_a_time(house):
         assert house.call(29, ext).ext == {"offset": offset}
 
 
-def test_when_the_first_message_came(house):
+def test_the_time_of_the_first_message_is_returned(house):
     assert house.call(32, QUEUE).ext == {"timestamp": str(house.clock.now - 3000)}
     assert house.call(32, {**QUEUE, "queueId": 1}).ext == {"timestamp": "-1"}
 

@@ -60,7 +60,7 @@ def park(house, wire=None, user="root", code=11, **change):
 
 
 @pytest.mark.parametrize("code", [11, 361])
-def test_messages_come_as_they_were_stored(house, code):
+def test_messages_are_delivered_as_they_were_stored(house, code):
     for n in range(3):
         send(house, b"%d" % n)
     answer = house.call(code, pulling(queueOffset=1))
@@ -86,7 +86,7 @@ def test_messages_come_as_they_were_stored(house, code):
         (-1, 2, "*", ResponseCode.PULL_OFFSET_MOVED, 0),
     ],
 )
-def test_what_an_offset_is_answered(house, offset, sent, subscription, code, following):
+def test_each_offset_has_its_response_code(house, offset, sent, subscription, code, following):
     for _ in range(sent):
         send(house, tag="A")
     answer = house.call(11, pulling(queueOffset=offset, subscription=subscription))
@@ -96,7 +96,7 @@ def test_what_an_offset_is_answered(house, offset, sent, subscription, code, fol
 
 
 @pytest.mark.parametrize("offset", [5, -1])
-def test_an_offset_outside_the_queue_is_told_at_once(house, offset):
+def test_an_offset_outside_the_queue_is_answered_at_once(house, offset):
     send(house)
     assert park(house, queueOffset=offset)().code == ResponseCode.PULL_OFFSET_MOVED
 
@@ -120,7 +120,7 @@ def test_a_pull_waits_for_its_tags(house):
     assert answer().ext["nextBeginOffset"] == "3"
 
 
-def test_time_runs_out(house):
+def test_a_waiting_pull_times_out(house):
     answer = park(house, suspendTimeoutMillis=1000)
     house.tick(999)
     assert answer() is None
@@ -129,7 +129,7 @@ def test_time_runs_out(house):
     assert set(answer().ext) == POSITION
 
 
-def test_after_messages_for_others_the_pull_moves_on(house):
+def test_a_waiting_pull_skips_messages_that_do_not_match(house):
     answer = park(house, subscription="A")
     send(house, tag="B")
     house.tick(15_000)
@@ -137,7 +137,7 @@ def test_after_messages_for_others_the_pull_moves_on(house):
     assert answer().ext["nextBeginOffset"] == "1"
 
 
-def test_nobody_waits_longer_than_a_minute(house):
+def test_no_pull_waits_longer_than_a_minute(house):
     answer = park(house, suspendTimeoutMillis=10**12)
     house.tick(60_000)
     assert answer().code == ResponseCode.PULL_NOT_FOUND
@@ -152,7 +152,7 @@ def test_without_long_polling_a_pull_waits_a_second():
     assert answer().code == ResponseCode.PULL_NOT_FOUND
 
 
-def test_when_too_many_wait_the_next_is_answered_at_once():
+def test_a_pull_without_room_to_wait_is_answered_at_once():
     house = House(waiting_pulls=1)
     house.engine.topics.put(TopicConfig("t", 4, 4))
     first, second = park(house), park(house)
@@ -160,7 +160,7 @@ def test_when_too_many_wait_the_next_is_answered_at_once():
     assert second().code == ResponseCode.PULL_NOT_FOUND
 
 
-def test_who_lost_the_right_while_waiting_gets_nothing(house):
+def test_a_waiting_pull_whose_user_loses_its_permission_gets_nothing(house):
     house.user("alice", ("Topic:t", "Sub"), ("Group:g", "Sub"))
     answer = park(house, user="alice")
     house.manager.delete_acl(Subject("alice"))
@@ -172,7 +172,7 @@ def test_who_lost_the_right_while_waiting_gets_nothing(house):
 
 
 @pytest.mark.parametrize("change", ["disabled", "forbidden", "deleted"])
-def test_a_group_that_may_not_consume_any_more_gets_nothing(house, change):
+def test_a_waiting_pull_whose_group_is_disabled_gets_nothing(house, change):
     answer = park(house)
     groups = house.engine.groups
     if change == "disabled":
@@ -186,7 +186,7 @@ def test_a_group_that_may_not_consume_any_more_gets_nothing(house, change):
     assert (groups.get("g") is None) == (change == "deleted")
 
 
-def test_a_closed_connection_waits_no_more(house):
+def test_a_closed_connection_has_no_waiting_pulls(house):
     wire = house.connect()
     park(house, wire)
     house.disconnect(wire)
@@ -195,7 +195,7 @@ def test_a_closed_connection_waits_no_more(house):
     assert len(house.broker._waiting) == 0
 
 
-def test_a_deleted_topic_is_told_to_those_who_wait(house):
+def test_pulls_that_wait_on_a_deleted_topic_are_answered(house):
     answer = park(house)
     house.engine.topics.delete("t")
     house.app.end_of_turn()
@@ -210,7 +210,7 @@ def test_the_commit_offset_counts_only_with_its_flag(house):
     assert house.engine.offsets.get("g", "t", 0) == 1
 
 
-def test_no_offset_is_kept_for_what_does_not_exist(house):
+def test_no_offset_is_stored_for_missing_topics_and_queues(house):
     flag = SUBSCRIPTION | COMMIT_OFFSET
     for change in ({"topic": "nowhere"}, {"queueId": 9}):
         assert house.call(11, pulling(commitOffset=1, sysFlag=flag, **change)).code != 0
@@ -231,13 +231,13 @@ def test_no_offset_is_kept_for_what_does_not_exist(house):
         ({"liteTopic": "l"}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
     ],
 )
-def test_what_is_refused(house, change, code):
+def test_an_invalid_pull_is_refused(house, change, code):
     answer = house.call(11, pulling(**change))
     assert answer.code == code
     assert answer.remark
 
 
-def test_a_group_must_exist_where_the_operator_says_so():
+def test_a_pull_creates_no_group_if_the_operator_forbids_it():
     house = House(engine={"auto_create_group": False})
     house.engine.topics.put(TopicConfig("t", 4, 4))
     assert house.call(11, pulling()).code == ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST
@@ -256,7 +256,7 @@ def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG
     house.broker.clients.consume(ConnectedClient("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
 
 
-def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
+def test_a_pull_without_a_subscription_uses_that_of_the_heartbeat(house):
     send(house, b"a", tag="A")
     send(house, b"b", tag="B")
     subscribe(house, "B", version=7)
@@ -272,7 +272,7 @@ def test_the_heartbeats_subscription_counts_where_the_pull_brings_none(house):
         ({"kind": "SQL92"}, {}, ResponseCode.SYSTEM_ERROR),
     ],
 )
-def test_a_subscription_must_be_there_and_fresh(house, known, asked, code):
+def test_a_missing_or_old_subscription_is_refused(house, known, asked, code):
     subscribe(house, **known)
     assert house.call(11, pulling(**{"sysFlag": 0, "subscription": "", **asked})).code == code
 
@@ -291,20 +291,20 @@ def test_broadcast_can_be_forbidden(house):
 
 
 @pytest.mark.parametrize("code", [11, 361])
-def test_no_group_reads_the_retry_messages_of_another(house, code):
+def test_a_group_cannot_read_the_retry_messages_of_another(house, code):
     house.engine.groups.with_retry_topic("victim")
     house.user("mallory", ("Topic:*", "Sub"), ("Group:mine", "Sub"))
     ext = pulling(consumerGroup="mine", topic="%RETRY%victim")
     assert house.call(code, ext, user="mallory").code == ResponseCode.NO_PERMISSION
 
 
-def test_a_lite_pull_is_guarded_as_a_pull(house):
+def test_a_lite_pull_is_guarded_like_a_pull(house):
     send(house)
     house.user("mallory", ("Group:mine", "Sub"))
     assert house.call(361, pulling(consumerGroup="mine"), user="mallory").code == ResponseCode.NO_PERMISSION
 
 
-def test_a_pull_that_waits_keeps_nothing_of_what_was_sent_with_it(house):
+def test_a_waiting_pull_keeps_neither_fields_nor_body(house):
     wire = house.connect()
     ext = pulling(sysFlag=SUBSCRIPTION | SUSPEND, bname="b" * 5000, subscription="A" * 5000, more="m" * 5000)
     command = house.command(11, ext, bytes(100_000))
@@ -317,13 +317,13 @@ def test_a_pull_that_waits_keeps_nothing_of_what_was_sent_with_it(house):
     assert bodies(answer_to(wire, command)) == [b"here"]
 
 
-def test_a_pull_for_more_tags_than_anybody_has_does_not_wait(house):
+def test_a_pull_with_too_many_tags_does_not_wait(house):
     many = " || ".join(f"T{number}" for number in range(pull_module.MAX_WAITING_TAGS + 1))
     assert park(house, subscription=many)().code == ResponseCode.PULL_NOT_FOUND
     assert len(house.broker._waiting) == 0
 
 
-def test_one_message_for_thousands_who_wait_is_given_out_over_several_turns(house, monkeypatch):
+def test_one_message_for_thousands_of_pulls_is_delivered_over_several_cycles(house, monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN_BYTES", 10_000)
     answers = [park(house) for _ in range(10)]
     send(house, bytes(4_000))
@@ -333,7 +333,7 @@ def test_one_message_for_thousands_who_wait_is_given_out_over_several_turns(hous
     assert all(bodies(answer()) == [bytes(4_000)] for answer in answers)
 
 
-def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypatch):
+def test_pulls_that_time_out_are_answered_over_several_cycles(house, monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
     answers = [park(house) for _ in range(10)]
     house.tick(15_000)
@@ -343,9 +343,9 @@ def test_those_whose_time_is_up_are_answered_over_several_turns(house, monkeypat
     assert {answer().code for answer in answers} == {ResponseCode.PULL_NOT_FOUND}
 
 
-def test_pulls_of_one_user_that_are_to_be_answered_are_bounded(monkeypatch):
+def test_the_ready_pulls_of_a_user_are_limited(monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN", 1)
-    monkeypatch.setattr(pull_module, "_READY_SHARE", 1)
+    monkeypatch.setattr(pull_module, "READY_SHARE", 1)
     house = House(waiting_pulls=24)
     house.engine.topics.put(TopicConfig("t", 4, 4))
     house.engine.group_commit.commit()
@@ -367,7 +367,7 @@ def test_pulls_of_one_user_that_are_to_be_answered_are_bounded(monkeypatch):
     assert (answer_to(wire, later), len(house.broker._pulling._ready)) == (None, 23)
 
 
-def test_who_goes_on_waiting_is_looked_at_once_a_turn(house):
+def test_a_pull_that_continues_to_wait_is_checked_once_a_cycle(house):
     answer = park(house)
     waiter = next(iter(house.broker._waiting._live.values()))
     house.broker._pulling._ready.add(waiter.owner, (waiter, False))
@@ -377,7 +377,7 @@ def test_who_goes_on_waiting_is_looked_at_once_a_turn(house):
 
 
 def places(user, house, count, ip="127.0.0.1"):
-    """Pulls that wait, each over a connection of its own."""
+    """Send pulls that wait, each over its own connection."""
     return [park(house, house.connect(ip), user=user) for _ in range(count)]
 
 
@@ -390,7 +390,7 @@ def consumers(*names, waiting_pulls=8):
     return house
 
 
-def test_a_user_with_many_waiting_pulls_gives_way_to_others():
+def test_a_user_with_many_waiting_pulls_is_displaced_by_others():
     house = consumers("greedy", "alice", "bob")
     greedy = places("greedy", house, 8)
     others = places("alice", house, 2) + places("bob", house, 1)
@@ -402,14 +402,14 @@ def test_a_user_with_many_waiting_pulls_gives_way_to_others():
     assert [answer() for answer in others] == [None] * 3
 
 
-def test_an_even_share_is_kept_from_users_who_come_later():
+def test_a_user_keeps_an_equal_share_when_others_arrive():
     house = consumers("alice", "bob", waiting_pulls=2)
     (first,), (second,) = places("alice", house, 1), places("bob", house, 1)
     assert places("bob", house, 1)[0]().code == ResponseCode.PULL_NOT_FOUND
     assert (first(), second()) == (None, None)
 
 
-def test_addresses_share_places_where_there_are_no_users():
+def test_anonymous_pulls_share_places_by_address():
     house = House(auth=False, waiting_pulls=8)
     house.engine.topics.put(TopicConfig("t", 4, 4))
     house.engine.group_commit.commit()
@@ -417,7 +417,7 @@ def test_addresses_share_places_where_there_are_no_users():
     assert places("", house, 1, ip="10.0.0.2")[0]() is None
 
 
-def test_woken_pulls_of_one_user_do_not_hold_up_those_of_others(monkeypatch):
+def test_ready_pulls_of_one_user_do_not_delay_those_of_others(monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
     house = consumers("greedy", "alice", waiting_pulls=100)
     places("greedy", house, 20)
@@ -428,7 +428,7 @@ def test_woken_pulls_of_one_user_do_not_hold_up_those_of_others(monkeypatch):
 
 @pytest.mark.parametrize("change", ["demoted", "disabled", "made anew", "deleted"])
 @pytest.mark.parametrize("topic", ["t", "SCHEDULE_TOPIC_XXXX"])
-def test_a_super_user_who_is_none_any_more_gets_nothing(house, change, topic):
+def test_a_waiting_pull_of_a_demoted_super_user_gets_nothing(house, change, topic):
     house.manager.create_user("boss", SECRET, UserType.SUPER)
     house.user("bob", ("Topic:t", "Pub"))
     answer = park(house, user="boss", topic=topic)
@@ -448,7 +448,7 @@ def test_a_super_user_who_is_none_any_more_gets_nothing(house, change, topic):
     assert (answer().code, answer().body) == (ResponseCode.PULL_RETRY_IMMEDIATELY, b"")
 
 
-def test_a_signed_pull_ends_with_its_user_where_authorization_is_off():
+def test_a_waiting_pull_of_a_deleted_user_gets_nothing_without_authorization():
     house = House(guard={"authorization_enabled": False})
     house.engine.topics.put(TopicConfig("t", 4, 4))
     house.engine.group_commit.commit()
@@ -460,7 +460,7 @@ def test_a_signed_pull_ends_with_its_user_where_authorization_is_off():
 
 
 def dead_letters_of(house, *topics):
-    """One message in `%DLQ%g` of each topic."""
+    """Store one message of each topic in `%DLQ%g`."""
     for topic in topics:
         house.engine.topics.put(TopicConfig(topic, 1, 1))
         house.engine.groups.with_retry_topic("g")
@@ -472,7 +472,7 @@ def dead_letters_of(house, *topics):
 
 
 @pytest.mark.parametrize("code", [11, 361])
-def test_dead_letters_are_read_by_who_may_read_the_topics_that_they_came_from(house, code):
+def test_dead_letters_need_a_permission_on_their_original_topics(house, code):
     dead_letters_of(house, "payments", "news", "payments", "news")
     house.user("alice", ("Topic:news", "Sub"), ("Group:g", "Sub"))
     house.user("bob", ("Group:g", "Sub"))
@@ -486,7 +486,7 @@ def test_dead_letters_are_read_by_who_may_read_the_topics_that_they_came_from(ho
     assert len(bodies(house.call(code, dlq, user="carol"))) == 4
 
 
-def test_a_pull_that_waits_on_a_retry_topic_is_given_no_message_of_a_closed_topic(house):
+def test_a_waiting_pull_on_a_retry_topic_gets_no_message_of_a_forbidden_topic(house):
     house.engine.groups.with_retry_topic("g")
     house.engine.topics.put(TopicConfig("payments", 1, 1))
     house.engine.group_commit.commit()
@@ -500,7 +500,7 @@ def test_a_pull_that_waits_on_a_retry_topic_is_given_no_message_of_a_closed_topi
     assert bodies(answer()) == [b"mine"]
 
 
-def test_dead_letters_are_found_by_key_by_who_may_read_the_topics_that_they_came_from(house):
+def test_queries_for_dead_letters_need_a_permission_on_their_original_topics(house):
     dead_letters_of(house, "payments", "news")
     house.user("alice", ("Topic:news", "Get"), ("Group:g", "Get"))
     house.user("bob", ("Group:g", "Get,Sub"))
@@ -514,7 +514,7 @@ def heartbeat(house, wire, user, expression, version=1, topics=("t",), client="c
     assert house.call(34, body=body, wire=wire, user=user).code == 0
 
 
-def test_what_a_member_pulls_is_not_changed_by_other_members(house):
+def test_the_filter_of_a_member_is_not_changed_by_other_members(house):
     """Neither an empty heartbeat of another member nor a newer filter reaches it."""
     for name in ("alice", "mallory"):
         house.user(name, ("Topic:t", "Sub"), ("Group:g", "Sub"))
@@ -532,7 +532,7 @@ def test_what_a_member_pulls_is_not_changed_by_other_members(house):
     assert house.call(11, pull, wire=other, user="mallory").code == ResponseCode.SUBSCRIPTION_NOT_EXIST
 
 
-def test_a_turn_takes_out_a_bounded_number_of_pulls_and_those_of_quiet_queues_first(monkeypatch):
+def test_a_cycle_removes_a_limited_number_of_pulls_first_from_short_queues(monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
     house = consumers("greedy", "alice", waiting_pulls=100)
     greedy = places("greedy", house, 30)
@@ -550,7 +550,7 @@ def test_a_turn_takes_out_a_bounded_number_of_pulls_and_those_of_quiet_queues_fi
     assert (house.broker._pulling._arrivals, house.broker._pulling._woken) == ({}, {})
 
 
-def test_pulls_on_a_deleted_topic_are_answered_over_several_turns(monkeypatch):
+def test_pulls_on_a_deleted_topic_are_answered_over_several_cycles(monkeypatch):
     monkeypatch.setattr(pull_module, "MAX_WOKEN", 4)
     house = consumers("alice", waiting_pulls=100)
     answers = [*places("alice", house, 10), park(house, user="alice", queueId=2)]
@@ -562,7 +562,7 @@ def test_pulls_on_a_deleted_topic_are_answered_over_several_turns(monkeypatch):
     assert {answer().code for answer in answers} == {ResponseCode.TOPIC_NOT_EXIST}
 
 
-def test_a_message_that_nobody_waits_for_is_looked_up_and_forgotten(house):
+def test_a_message_without_waiting_pulls_leaves_no_state(house):
     answer = park(house, subscription="A")
     send(house, b"other", tag="B")
     assert house.broker._pulling._arrivals == {}
@@ -570,8 +570,8 @@ def test_a_message_that_nobody_waits_for_is_looked_up_and_forgotten(house):
     assert bodies(answer()) == [b"mine"]
 
 
-def test_a_turn_answers_woken_pulls_for_a_limited_time(house, monkeypatch):
-    monkeypatch.setattr(pull_module, "_TIME_SLICE_S", -1)
+def test_a_cycle_answers_ready_pulls_for_a_limited_time(house, monkeypatch):
+    monkeypatch.setattr(pull_module, "TIME_SLICE_S", -1)
     answers = [park(house) for _ in range(5)]
     assert not house.broker.is_behind
     send(house, b"x")

@@ -51,14 +51,14 @@ def test_messages_are_found_by_key_and_unique_id(house):
         ({"indexType": "T"}, ResponseCode.INVALID_PARAMETER),
     ],
 )
-def test_what_is_not_found(house, change, code):
+def test_a_query_without_results_is_an_error(house, change, code):
     send(house)
     answer = house.call(12, {"topic": "t", "key": "k1", **EVER, **change})
     assert answer.code == code
     assert answer.body == b""
 
 
-def test_a_message_is_shown_by_its_place(house):
+def test_a_message_is_read_by_its_offset(house):
     sent = send(house, b"one")
     answer = house.call(33, {"offset": place(sent)})
     assert record.decode(answer.body).body == b"one"
@@ -66,7 +66,7 @@ def test_a_message_is_shown_by_its_place(house):
 
 
 @pytest.mark.parametrize("named", [{}, {"topic": "mine"}])
-def test_the_message_that_is_touched_decides_who_may_see_it(house, named):
+def test_a_message_needs_permissions_on_its_own_topic(house, named):
     secret = place(send(house, b"secret"))
     house.user("mallory", ("Topic:mine", "All"), ("Group:*", "All"))
     answer = house.call(33, {"offset": secret, **named}, user="mallory")
@@ -79,7 +79,7 @@ def test_the_message_that_is_touched_decides_who_may_see_it(house, named):
 @pytest.mark.parametrize(
     ("code", "ext"), [(33, {}), (36, {"group": "mine", "delayLevel": 1}), (309, {"consumerGroup": "mine"})]
 )
-def test_who_may_not_see_a_message_is_not_told_what_it_belongs_to(house, code, ext):
+def test_a_denial_does_not_name_the_topic_of_the_message(house, code, ext):
     sent = send(house, b"secret")
     house.call(36, {"offset": place(sent), "group": "g", "delayLevel": -1})
     (dead,) = record.decode_all(b"".join(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records))
@@ -107,14 +107,14 @@ def test_a_message_is_delivered_again(house):
     assert pairs["RETRY_TOPIC"] == "t"
 
 
-def test_a_message_is_given_up(house):
+def test_a_message_becomes_a_dead_letter(house):
     sent = send(house)
     assert house.call(36, {"offset": place(sent), "group": "g", "delayLevel": -1}).code == 0
     assert len(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records) == 1
     assert house.routes.route("%DLQ%g") is not None
 
 
-def test_nobody_gives_back_what_he_may_not_read(house):
+def test_a_send_back_needs_permissions_on_the_message(house):
     secret = place(send(house, b"secret"))
     house.engine.groups.with_retry_topic("mine")
     house.user("mallory", ("Topic:mine", "All"), ("Group:mine", "All"))
@@ -125,7 +125,7 @@ def test_nobody_gives_back_what_he_may_not_read(house):
     assert house.engine.max_offset("%RETRY%mine", 0) == 0
 
 
-def test_a_retry_message_belongs_to_its_group_and_to_where_it_came_from(house):
+def test_a_retry_message_belongs_to_its_group_and_its_original_topic(house):
     sent = send(house, b"secret")
     house.call(36, {"offset": place(sent), "group": "g", "delayLevel": -1})
     (dead,) = record.decode_all(b"".join(house.engine.fetch("%DLQ%g", 0, 0, 32, 0).records))
@@ -139,7 +139,7 @@ def test_a_retry_message_belongs_to_its_group_and_to_where_it_came_from(house):
 @pytest.mark.parametrize(
     ("asked", "where"), [("DELAY\x013\x02", "SCHEDULE_TOPIC_XXXX"), ("TIMER_DELAY_SEC\x019\x02", "rmq_sys_wheel_timer")]
 )
-def test_what_waits_for_its_time_belongs_to_where_it_will_go(house, asked, where):
+def test_a_delayed_message_belongs_to_its_destination(house, asked, where):
     ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": asked}
     waiting = place(house.call(310, ext, b"later").ext)
     house.user("alice", ("Topic:t", "Get"))
@@ -156,12 +156,12 @@ def test_what_waits_for_its_time_belongs_to_where_it_will_go(house, asked, where
         ({"delayLevel": ""}, ResponseCode.INVALID_PARAMETER),
     ],
 )
-def test_what_cannot_be_given_back(house, change, code):
+def test_an_invalid_send_back_is_refused(house, change, code):
     sent = send(house)
     assert house.call(36, {"offset": place(sent), "group": "g", "delayLevel": 0, **change}).code == code
 
 
-def test_a_user_cannot_have_large_messages_copied_without_end(house):
+def test_the_bytes_that_a_user_sends_back_are_limited(house):
     """The request is small, and the copy costs as much as the message."""
     for name in ("greedy", "modest"):
         house.user(name, ("Topic:*", "Sub"), ("Group:g", "Sub"))

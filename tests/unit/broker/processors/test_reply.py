@@ -25,7 +25,7 @@ def house():
 
 
 def asking(house):
-    """A house with an asker whose request on topic `questions` is open."""
+    """Add a client whose request on topic `questions` is open to a house."""
     house.engine.topics.put(TopicConfig("questions", 4, 4))
     house.asker = house.connect()
     assert ask(house).code == 0
@@ -68,7 +68,7 @@ def reply(house, code=325, **more):
 
 
 @pytest.mark.parametrize("code", [324, 325])
-def test_a_reply_reaches_the_client_that_asked(house, code):
+def test_a_reply_reaches_the_client_that_sent_the_request(house, code):
     answer, pushed = reply(house, code)
     assert pushed.body == b"answer"
     assert (pushed.ext["topic"], pushed.ext["flag"], pushed.ext["bornTimestamp"]) == (TOPIC, "3", "9")
@@ -83,7 +83,7 @@ def test_a_reply_reaches_the_client_that_asked(house, code):
     assert set(answer().ext) == {"msgId", "queueId", "queueOffset", "MSG_REGION", "TRACE_ON"}
 
 
-def test_a_client_that_does_not_take_it(house):
+def test_a_reply_that_the_client_does_not_accept_is_an_error(house):
     answer, pushed = reply(house)
     house.give(house.asker, Command(1, pushed.opaque, FLAG_RESPONSE))
     assert answer().code == ResponseCode.SYSTEM_ERROR
@@ -102,7 +102,7 @@ def test_a_one_way_reply_is_not_answered(house):
 @pytest.mark.parametrize(
     "change", [{"REPLY_TO_CLIENT": "c9"}, {"REPLY_TO_CLIENT": ""}, {"CORRELATION_ID": "43"}, {"CORRELATION_ID": ""}]
 )
-def test_a_reply_without_a_request_learns_nothing(house, change):
+def test_a_reply_without_a_request_gets_no_information(house, change):
     """The answer is the same for clients that are connected, clients that are not, and requests of other topics."""
     house.user("mallory", ("Topic:Default*", "Pub"))
     answer, pushed = reply(house, pairs={**PROPERTIES, **change})
@@ -113,7 +113,7 @@ def test_a_reply_without_a_request_learns_nothing(house, change):
     assert (foreign().code, foreign().remark) == (answer().code, answer().remark)
 
 
-def test_a_request_is_answered_once(house):
+def test_a_request_gets_one_reply(house):
     _, pushed = reply(house)
     assert len(house.asker.frames) == 2
     again, _ = reply(house)
@@ -125,7 +125,7 @@ def test_a_request_is_answered_once(house):
 @pytest.mark.parametrize(
     ("ttl", "lives"), [("5000", 4_999), ("", 2_999), ("x", 2_999), ("9" * 20, 599_999), ("0", None)]
 )
-def test_a_request_is_open_until_its_asker_gives_up(ttl, lives):
+def test_a_request_is_open_until_its_timeout(ttl, lives):
     house = House()
     house.engine.topics.put(TopicConfig("questions", 4, 4))
     house.asker = house.connect()
@@ -140,7 +140,7 @@ def test_a_request_is_open_until_its_asker_gives_up(ttl, lives):
     assert len(house.broker._requests) == 0
 
 
-def test_a_reader_of_a_request_does_not_take_its_reply(house):
+def test_a_reader_of_a_request_cannot_get_its_reply(house):
     house.user("mallory", ("Topic:questions", "Pub,Sub"))
     thief = house.connect()
     assert ask(house, thief, user="mallory").code == 0
@@ -156,7 +156,7 @@ def test_the_same_connection_may_send_its_request_again(house):
     assert reply(house)[1] is not None
 
 
-def test_whoever_may_read_a_request_may_answer_it(house):
+def test_a_user_who_may_read_a_request_may_reply(house):
     house.user("alice", ("Topic:questions", "Sub"))
     house.user("bob", ("Topic:questions", "Pub,Get"))
     assert reply(house, user="bob")[1] is None
@@ -173,7 +173,7 @@ def test_a_policy_may_forbid_replies(house):
 
 
 @pytest.mark.parametrize("change", ["closed", "disabled", "right"])
-def test_an_asker_who_may_not_ask_any_more_hears_nothing(house, change):
+def test_a_sender_that_loses_its_permission_gets_no_reply(house, change):
     house.user("alice", ("Topic:questions", "Pub"))
     house.asker = house.connect()
     assert ask(house, correlation="7", user="alice").code == 0
@@ -187,15 +187,15 @@ def test_an_asker_who_may_not_ask_any_more_hears_nothing(house, change):
     assert (answer().code, pushed) == (ResponseCode.SYSTEM_ERROR, None)
 
 
-def test_a_retried_request_is_still_that_of_its_asker(house):
-    """A consumer that gives a request back must not become the one who hears the reply."""
+def test_a_retried_request_still_belongs_to_its_sender(house):
+    """A consumer that sends a request back must not get the reply."""
     house.engine.groups.with_retry_topic("g")
     other = house.connect()
     ask(house, other, topic="%RETRY%g", correlation="8", RETRY_TOPIC="questions")
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "8"})[1] is None
 
 
-def test_replies_that_a_slow_asker_leaves_unread_are_refused_and_the_asker_stays(house, monkeypatch):
+def test_unread_replies_of_a_slow_client_are_limited_and_it_stays_connected(house, monkeypatch):
     monkeypatch.setattr(client_calls, "MAX_BYTES_PER_LINK", 15)
     for number in range(3):
         ask(house, correlation=f"n{number}")
@@ -207,7 +207,7 @@ def test_replies_that_a_slow_asker_leaves_unread_are_refused_and_the_asker_stays
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "n2"})[1] is not None
 
 
-def test_a_user_with_many_open_requests_gives_way_to_others(house):
+def test_a_user_with_many_open_requests_is_displaced_by_others(house):
     house.broker._requests._places._capacity = 4
     house.user("greedy", ("Topic:questions", "Pub"))
     house.user("alice", ("Topic:questions", "Pub"))
@@ -230,7 +230,7 @@ def test_a_reply_is_sent_to_the_reply_topic_of_the_cluster(house):
     assert reply(house, user="bob")[1] is not None
 
 
-def test_a_reply_is_no_larger_than_a_message():
+def test_a_reply_cannot_be_larger_than_a_message():
     house = House(engine={"max_message_bytes": 5})
     house.asker = house.connect()
     answer, pushed = reply(house)

@@ -41,7 +41,7 @@ def stats(house, user="root", **ext):
     return decode(answer.body, ConsumeStats).offset_table
 
 
-def test_how_far_a_group_has_come(house):
+def test_the_progress_of_a_group_is_returned(house):
     table = stats(house, topic="t")
     assert set(table) == {Q0, MessageQueue("t", "broker-a", 1)}
     progress = table[Q0]
@@ -49,30 +49,30 @@ def test_how_far_a_group_has_come(house):
     assert progress.last_timestamp == house.clock.now - 2000
 
 
-def test_of_all_topics_where_none_is_named(house):
+def test_a_report_without_a_topic_has_all_topics(house):
     assert {queue.topic for queue in stats(house)} == {"t", "u"}
     assert {queue.topic for queue in stats(house, topicList="t;u;nowhere")} == {"t", "u"}
 
 
-def test_only_topics_that_the_asker_may_see_are_told(house):
+def test_a_report_has_only_topics_that_the_sender_may_see(house):
     house.user("alice", ("Group:g", "Get"), ("Topic:t", "Get"))
     assert {queue.topic for queue in stats(house, user="alice")} == {"t"}
     assert house.call(208, {"consumerGroup": "g", "topic": "u"}, user="alice").code == ResponseCode.NO_PERMISSION
     assert house.call(208, {"consumerGroup": "g", "topicList": "t;u"}, user="alice").code == ResponseCode.NO_PERMISSION
 
 
-def test_a_group_without_topics_is_empty_and_no_error(house):
+def test_a_group_without_topics_has_an_empty_report(house):
     house.user("alice", ("Group:empty", "Get"))
     answer = house.call(208, {"consumerGroup": "empty"}, user="alice")
     assert (answer.code, decode(answer.body, ConsumeStats).offset_table) == (0, {})
 
 
-def test_of_a_live_group_only_what_it_subscribes_to(house):
+def test_a_connected_group_has_only_its_subscribed_topics(house):
     house.call(34, body=beat(topics=["t"]))
     assert {queue.topic for queue in stats(house)} == {"t"}
 
 
-def test_the_times_that_offsets_stand_for(house):
+def test_the_times_of_offsets_are_returned(house):
     answer = house.call(303, {"group": "g", "topic": "t"})
     span = decode(answer.body, TimeSpans).consume_time_span_set[0]
     now = house.clock.now
@@ -80,7 +80,7 @@ def test_the_times_that_offsets_stand_for(house):
     assert (span.consume_time_stamp, span.delay_time) == (now - 2000, 1000)
 
 
-def test_how_far_every_group_has_come(house):
+def test_the_progress_of_all_groups_is_returned(house):
     everything = decode(house.call(317, {"isOrder": "false"}).body, ConsumeStatsList)
     (listed,) = everything.consume_stats_list
     assert list(listed) == ["g"]
@@ -91,7 +91,7 @@ def test_how_far_every_group_has_come(house):
     assert [len(group["g"]) for group in ordered.consume_stats_list] == [1]
 
 
-def test_what_a_queue_holds(house):
+def test_the_entries_of_a_queue_are_returned(house):
     send(house, "t", b"other", tag="B")
     house.call(34, body=beat(expression="B"))
     ext = {"topic": "t", "queueId": 0, "index": 2, "count": 10, "consumerGroup": "g"}
@@ -102,7 +102,7 @@ def test_what_a_queue_holds(house):
     assert house.call(321, {"topic": "nowhere", "queueId": 0}).code == ResponseCode.TOPIC_NOT_EXIST
 
 
-def test_topics_and_subscriptions_of_a_group(house):
+def test_topics_and_subscriptions_of_a_group_are_returned(house):
     assert json.loads(house.call(343, {"group": "g"}).body)["topicList"] == ["t", "u"]
     assert house.call(345, {"group": "g", "topic": "t"}).code == ResponseCode.CONSUMER_NOT_ONLINE
     house.call(34, body=beat(topics=["t"]))
@@ -124,7 +124,7 @@ def test_reports_are_guarded(house):
         assert house.call(code, ext, user="alice").code == ResponseCode.NO_PERMISSION, code
 
 
-def test_topics_of_a_group_that_are_closed_to_the_asker_are_left_out(house):
+def test_topics_that_the_sender_may_not_see_are_left_out(house):
     house.user("alice", ("Group:g", "Get"), ("Topic:u", "Get"))
     house.user("bob", ("Group:g", "Get"))
     assert json.loads(house.call(343, {"group": "g"}, user="alice").body)["topicList"] == ["u"]

@@ -1,4 +1,4 @@
-"""Setting groups back, and asking where clients stand."""
+"""Resets and copies of offsets."""
 
 import pytest
 
@@ -45,13 +45,13 @@ def reset(house, **change):
         ({"timestamp": -1, "isForce": "false"}, {Q0: 4, Q1: 0}),
     ],
 )
-def test_a_group_is_set_to_a_time_or_an_offset(house, change, table):
+def test_a_group_is_reset_to_a_time_or_an_offset(house, change, table):
     assert reset(house, **change) == table
     for queue, offset in table.items():
         assert house.engine.offsets.get("g", "t", queue.queue_id) == offset
 
 
-def test_without_force_a_group_only_goes_back(house):
+def test_without_force_a_group_is_reset_only_backwards(house):
     at_third = house.clock.now
     house.engine.offsets.set("g", "t", 0, 1)
     assert reset(house, timestamp=at_third, isForce="false")[Q0] == 1
@@ -67,12 +67,12 @@ def test_without_force_a_group_only_goes_back(house):
         ({"queueId": 7, "offset": 0}, ResponseCode.INVALID_PARAMETER),
     ],
 )
-def test_what_cannot_be_reset(house, change, code):
+def test_an_invalid_reset_is_refused(house, change, code):
     assert reset(house, **change).code == code
     assert house.engine.offsets.get("g", "t", 0) == 3
 
 
-def test_a_running_consumer_is_told_and_its_old_commits_do_not_count(house):
+def test_a_running_consumer_gets_the_new_offset_and_its_old_commits_are_ignored(house):
     wire = house.connect()
     house.call(34, body=beat(), wire=wire)
     waiting = house.command(11, pulling(queueOffset=4, sysFlag=6))
@@ -93,7 +93,7 @@ def test_a_running_consumer_is_told_and_its_old_commits_do_not_count(house):
     assert house.engine.offsets.get("g", "t", 0) == 3
 
 
-def test_a_reset_that_was_not_stored_is_told_to_nobody(house):
+def test_a_reset_that_was_not_stored_has_no_effect(house):
     wire = house.connect()
     house.call(34, body=beat(), wire=wire)
     reset(house, queueId=0, offset=2)
@@ -107,7 +107,7 @@ def test_a_reset_that_was_not_stored_is_told_to_nobody(house):
 
 
 @pytest.mark.parametrize("is_stored", [True, False])
-def test_a_pull_that_comes_with_the_reset_is_told_once_it_is_stored(house, is_stored):
+def test_a_pull_of_the_same_cycle_gets_the_new_offset_once_it_is_stored(house, is_stored):
     wire = house.connect()
     house.call(34, body=beat(), wire=wire)
     asked = {"group": "g", "topic": "t", "timestamp": -1, "isForce": "true", "queueId": 0, "offset": 1}
@@ -127,7 +127,7 @@ def test_a_pull_that_comes_with_the_reset_is_told_once_it_is_stored(house, is_st
         assert house.call(11, pulling(queueOffset=4), wire=wire).code == ResponseCode.PULL_NOT_FOUND
 
 
-def test_a_new_group_hears_nothing_of_the_resets_of_an_old_one(house):
+def test_a_new_group_is_not_affected_by_resets_of_an_old_one(house):
     wire = house.connect()
     house.call(34, body=beat(), wire=wire)
     reset(house, queueId=0, offset=1)
@@ -135,26 +135,26 @@ def test_a_new_group_hears_nothing_of_the_resets_of_an_old_one(house):
     assert house.call(11, pulling(queueOffset=3), wire=wire).code == 0
 
 
-def test_messages_are_there_again_after_a_reset(house):
+def test_messages_are_delivered_again_after_a_reset(house):
     reset(house)
     answer = house.call(11, pulling(queueOffset=0))
     assert [message.body for message in record.decode_all(answer.body)] == [b"0", b"1", b"2", b"3"]
 
 
-def test_offsets_are_given_to_another_group(house):
+def test_offsets_are_copied_to_another_group(house):
     assert house.call(314, {"srcGroup": "g", "destGroup": "h", "topic": "t"}).code == 0
     assert house.engine.offsets.get("h", "t", 0) == 3
     assert house.call(314, {"srcGroup": "g", "destGroup": "i"}).code == 0
     assert house.engine.offsets.get("i", "t", 0) == 3
 
 
-def test_a_retry_topic_is_not_given_away(house):
+def test_offsets_of_a_retry_topic_are_not_copied(house):
     house.engine.offsets.set("g", "%RETRY%g", 0, 5)
     assert house.call(314, {"srcGroup": "g", "destGroup": "h"}).code == 0
     assert house.engine.offsets.get("h", "%RETRY%g", 0) is None
 
 
-def test_each_topic_that_is_reached_is_checked(house):
+def test_each_copied_topic_needs_a_permission(house):
     house.engine.offsets.set("g", "BenchmarkTest", 0, 0)
     house.user("alice", ("Group:*", "All"), ("Topic:t", "Update"))
     assert house.call(314, {"srcGroup": "g", "destGroup": "h", "topic": "t"}, user="alice").code == 0
@@ -163,7 +163,7 @@ def test_each_topic_that_is_reached_is_checked(house):
     assert house.call(314, {"srcGroup": "empty", "destGroup": "i"}, user="alice").code == 0
 
 
-def test_offsets_of_foreign_groups_are_not_read(house):
+def test_copying_needs_a_permission_on_the_source_group(house):
     house.user("alice", ("Group:mine", "All"), ("Topic:*", "All"))
     answer = house.call(314, {"srcGroup": "g", "destGroup": "mine", "topic": "t"}, user="alice")
     assert answer.code == ResponseCode.NO_PERMISSION

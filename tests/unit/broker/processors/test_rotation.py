@@ -22,7 +22,7 @@ CLUSTER = "Cluster:DefaultCluster"
 
 @pytest.fixture(name="house", params=list(Strategy), ids=lambda strategy: strategy.value)
 def a_house(request):
-    """Alice may publish; every request is verified, or connections are remembered."""
+    """Return a house where Alice may publish, with each strategy of authentication."""
     house = House(guard={"authentication_strategy": request.param})
     house.user("alice", ("Topic:orders", "Pub"))
     return house
@@ -34,18 +34,18 @@ def rotate(house, ext=None, password=NEW, user="root"):
 
 
 def may_act(house, secret, wire=None):
-    """Whether a request that is signed with a secret is let in."""
+    """Return True if a request that is signed with a secret is admitted."""
     wire = wire or house.connect()
     ext = {"topic": "orders", "AccessKey": "alice"}
     ext["Signature"] = sign(Secret(secret), signed_content(ext, b"", 513))
-    command = Command(105, next(house._opaques), 0, 513, 0, None, ext, b"")
+    command = Command(105, 7, 0, 513, 0, None, ext, b"")
     house.app.commands(wire, [command])
     house.app.end_of_turn()
-    # The route is a name server's to tell: a broker's guard lets it in, and then nobody serves it.
+    # A broker has no handler for routes, so an admitted request gets this code.
     return wire.frames[-1].code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
 
 
-def test_both_work_until_the_end_and_the_old_one_not_after(house):
+def test_both_secrets_work_until_the_old_one_expires(house):
     old, new = house.connect(), house.connect()
     assert may_act(house, SECRET, old)
     assert rotate(house).code == 0
@@ -62,13 +62,13 @@ def test_both_work_until_the_end_and_the_old_one_not_after(house):
 
 
 @pytest.mark.parametrize("ext", [{"nsd": "false"}, {"keepOldSecretMs": 0}])
-def test_without_a_time_the_old_one_ends_at_once(house, ext):
+def test_the_old_secret_ends_at_once_without_a_time(house, ext):
     assert rotate(house).code == 0
     assert rotate(house, ext, "a third one").code == 0
     assert [may_act(house, secret) for secret in (SECRET, NEW, "a third one")] == [False, False, True]
 
 
-def test_twice_is_once_and_a_third_ends_the_first(house):
+def test_a_third_secret_ends_the_first_one(house):
     rotate(house)
     until = house.clock.now + HOUR
     house.clock.now += 1000
@@ -90,7 +90,7 @@ def test_twice_is_once_and_a_third_ends_the_first(house):
         ({"keepOldSecretMs": HOUR}, " "),
     ],
 )
-def test_what_cannot_be_meant_changes_nothing(house, ext, password):
+def test_an_invalid_rotation_changes_nothing(house, ext, password):
     before = house.manager.get_user("alice")
     answer = rotate(house, ext, password)
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_meant_changes_nothing(house, ext, password):
     assert house.manager.get_user("alice") is before
 
 
-def test_it_is_on_record_without_secrets(house):
+def test_a_rotation_is_audited_without_secrets(house):
     rotate(house)
     [change] = [record for record in house.sink.records if isinstance(record, AdminChange)]
     line = AuditLines().render([change])[1]
@@ -110,8 +110,8 @@ def test_it_is_on_record_without_secrets(house):
     assert SECRET.encode() not in line
 
 
-def test_who_may_not_set_a_secret_may_not_rotate_it(house):
-    """Who could act as the user must hold its rights, as with any new secret."""
+def test_a_rotation_needs_the_permission_to_set_a_secret(house):
+    """With a new secret, the sender could act as the user, so it must hold the user's rights."""
     house.user("helper", (CLUSTER, "Update"))
     house.user("peer", (CLUSTER, "Update"), ("Topic:orders", "Pub"))
 
@@ -121,7 +121,7 @@ def test_who_may_not_set_a_secret_may_not_rotate_it(house):
     assert rotate(house, user="peer").code == 0
 
 
-def test_how_many_there_are_is_told_to_who_asks(house):
+def test_the_number_of_secrets_is_returned_on_request(house):
     asked = {"username": "alice", "mqguardSecrets": "1"}
     rotate(house)
     until = house.clock.now + HOUR
@@ -144,7 +144,7 @@ def test_how_many_there_are_is_told_to_who_asks(house):
 
 
 @pytest.mark.parametrize("password", [None, NEW])
-def test_a_document_that_is_applied_does_not_end_a_rotation(house, password):
+def test_applying_a_document_does_not_end_a_rotation(house, password):
     """Other things of the user change, its secret is the one that it has: both live on."""
     rotate(house)
     before = house.manager.get_user("alice").secrets

@@ -26,7 +26,7 @@ def stored(house, topic="t", queue=0):
 
 
 @pytest.mark.parametrize(("code", "ext"), [(10, LONG), (310, V2)])
-def test_a_message_is_stored_as_it_came(house, code, ext):
+def test_a_message_is_stored_unchanged(house, code, ext):
     answer = house.call(code, ext, b"hello")
     assert answer.code == 0
     assert answer.ext["queueId"] == "0"
@@ -39,7 +39,7 @@ def test_a_message_is_stored_as_it_came(house, code, ext):
     assert message.born_port > 50_000
 
 
-def test_a_batch_is_many_messages(house):
+def test_a_batch_has_several_messages(house):
     body = encode_batch([BatchMessage(b"one"), BatchMessage(b"two")])
     answer = house.call(320, {**V2, "m": "true"}, body)
     assert answer.code == 0
@@ -48,14 +48,14 @@ def test_a_batch_is_many_messages(house):
     assert house.call(310, {**V2, "m": "true"}, body).ext["queueOffset"] == "2"
 
 
-def test_a_torn_batch_is_refused_whole(house):
+def test_a_malformed_batch_is_refused_completely(house):
     body = encode_batch([BatchMessage(b"one"), BatchMessage(b"two")])[:-1]
     assert house.call(320, V2, body).code == ResponseCode.MESSAGE_ILLEGAL
     house.call(310, V2, b"x")
     assert len(stored(house)) == 1
 
 
-def test_a_topic_is_made_by_who_may_create_it(house):
+def test_a_send_creates_a_topic_if_the_sender_has_create(house):
     house.user("maker", ("Topic:t", "Pub,Create"))
     house.user("sender", ("Topic:*", "Pub"))
     refused = house.call(310, V2, b"x", user="sender")
@@ -68,18 +68,18 @@ def test_a_topic_is_made_by_who_may_create_it(house):
     assert house.call(310, V2, b"x", user="sender").code == 0
 
 
-def test_everybody_makes_topics_where_nobody_is_asked(open_house):
+def test_a_send_creates_a_topic_without_authorization(open_house):
     assert open_house.call(310, V2, b"x", user=None).code == 0
 
 
-def test_no_topic_is_made_where_the_operator_says_so():
+def test_a_send_creates_no_topic_if_the_operator_forbids_it():
     house = House(engine={"auto_create_topic": False})
     answer = house.call(310, V2, b"x")
     assert answer.code == ResponseCode.TOPIC_NOT_EXIST
     assert "topic[t] not exist" in answer.remark
 
 
-def test_a_dead_letter_topic_is_not_made_by_a_send(house):
+def test_a_send_does_not_create_a_dead_letter_topic(house):
     assert house.call(310, {**V2, "b": "%DLQ%g"}, b"x").code == ResponseCode.TOPIC_NOT_EXIST
 
 
@@ -94,7 +94,7 @@ def test_a_dead_letter_topic_is_not_made_by_a_send(house):
         ({"b": ""}, b"x", ResponseCode.MESSAGE_ILLEGAL),
     ],
 )
-def test_what_is_refused(open_house, change, body, code):
+def test_an_invalid_send_is_refused(open_house, change, body, code):
     answer = open_house.call(310, {**V2, **change}, body, user=None)
     assert answer.code == code
     assert answer.remark

@@ -40,7 +40,7 @@ def runtime(house):
     return json.loads(house.call(28).body)["table"]
 
 
-def test_every_key_that_tools_read_is_there(house):
+def test_every_key_that_tools_read_exists(house):
     table = runtime(house)
     assert set(table) >= NEEDED
     assert all(isinstance(value, str) for value in table.values())
@@ -62,14 +62,14 @@ def test_messages_and_rates_are_counted(house):
     assert table["runtime"] == "[ 0 days, 0 hours, 0 minutes, 10 seconds ]"
 
 
-def test_the_configuration_is_told_without_its_secrets(house):
+def test_the_configuration_is_returned_without_secrets(house):
     answer = house.call(26)
     assert answer.body == b"brokerName=broker-a\ninitAuthenticationUser=********\n"
     assert json.loads(answer.ext["version"])["counter"] == 0
 
 
 @pytest.mark.parametrize("body", [b"authenticationEnabled=false", b"brokerName=x\nlistenPort=1", b""])
-def test_a_key_of_security_paths_and_listeners_is_not_changed(house, body):
+def test_keys_of_security_paths_and_listeners_cannot_be_changed(house, body):
     answer = house.call(25, body=body)
     assert answer.code == ResponseCode.NO_PERMISSION
     assert "changed" in answer.remark or "key=value" in answer.remark
@@ -82,7 +82,7 @@ def test_only_super_users_see_and_change_the_configuration(house):
     assert (answer.code, answer.body) == (ResponseCode.NO_PERMISSION, b"")
 
 
-def test_a_statistic_that_nobody_counts(house):
+def test_a_missing_statistic_is_an_error(house):
     answer = house.call(315, {"statsName": "TOPIC_PUT_NUMS", "statsKey": "t"})
     assert answer.code == ResponseCode.SYSTEM_ERROR
     assert answer.remark == "The stats <TOPIC_PUT_NUMS> <t> not exist"

@@ -25,7 +25,7 @@ def put(house, **change):
     return house.call(17, {**HEADER, **change})
 
 
-def test_a_topic_is_made_changed_routed_and_deleted(house):
+def test_a_topic_is_created_changed_routed_and_deleted(house):
     assert put(house).code == 0
     assert house.routes.route("t").queues["broker-a"].write_queues == 4
     assert put(house, writeQueueNums=8, perm=4).code == 0
@@ -38,7 +38,7 @@ def test_a_topic_is_made_changed_routed_and_deleted(house):
     assert house.call(215, {"topic": "t"}).code == 0
 
 
-def test_attributes_are_added_and_taken_away(house):
+def test_attributes_are_added_and_removed(house):
     assert put(house, attributes="+message.type=FIFO").code == 0
     assert put(house).code == 0
     assert house.engine.topics.get("t").attributes == {"message.type": "FIFO"}
@@ -58,18 +58,18 @@ def test_attributes_are_added_and_taken_away(house):
         ({"attributes": "+colour=red"}, "colour"),
     ],
 )
-def test_a_topic_that_is_none_is_refused(house, change, hint):
+def test_an_invalid_topic_is_refused(house, change, hint):
     answer = put(house, **change)
     assert answer.code == ResponseCode.INVALID_PARAMETER
     assert hint in answer.remark
 
 
-def test_system_topics_stay(house):
+def test_system_topics_cannot_be_deleted(house):
     assert house.call(215, {"topic": "SCHEDULE_TOPIC_XXXX"}).code == ResponseCode.INVALID_PARAMETER
     assert house.call(215, {"topic": " "}).code == ResponseCode.INVALID_PARAMETER
 
 
-def test_several_topics_are_made_together(house):
+def test_several_topics_are_created_together(house):
     topics = [
         {"topicName": name, "readQueueNums": 2, "writeQueueNums": 2, "attributes": {"+message.type": "FIFO"}}
         for name in "ab"
@@ -81,7 +81,7 @@ def test_several_topics_are_made_together(house):
     assert answer.code == ResponseCode.NO_PERMISSION
 
 
-def test_all_topics_come_whole_or_in_pages(house):
+def test_all_topics_are_returned_at_once_or_in_pages(house):
     put(house)
     whole = decode(house.call(21).body, TopicTable).topic_config_table
     assert "t" in whole
@@ -97,7 +97,7 @@ def test_all_topics_come_whole_or_in_pages(house):
     assert paged == whole
 
 
-def test_how_far_queues_reach(house):
+def test_the_offsets_of_queues_are_returned(house):
     put(house)
     house.call(310, {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 1, "f": 0, "g": 1, "h": 0}, b"x")
     table = decode(house.call(202, {"topic": "t"}).body, TopicStats).offset_table
@@ -110,14 +110,14 @@ def test_how_far_queues_reach(house):
     assert house.call(202, {"topic": "nowhere"}).code == ResponseCode.TOPIC_NOT_EXIST
 
 
-def test_who_consumes_a_topic(house):
+def test_the_consumers_of_a_topic_are_returned(house):
     put(house)
     house.engine.offsets.set("g", "t", 0, 0)
     house.engine.offsets.set("CID_RMQ_SYS_DELAY", "t", 0, 0)
     assert json.loads(house.call(300, {"topic": "t"}).body) == {"groupList": ["g"]}
 
 
-def test_system_topics_are_named(house):
+def test_system_topics_are_listed(house):
     put(house)
     names = json.loads(house.call(305).body)["topicList"]
     assert "TBW102" in names
