@@ -188,6 +188,11 @@ users may send a code or an RPC that is not on this page.
 - messages to the trace topic (`RMQ_SYS_TRACE_TOPIC`, or `msgTraceTopicName`). With `traceTopicOpen = false` the trace
   topic needs Pub like any other.
 
+**The route of `TBW102` needs no credentials**, and wrong ones do not matter there (`defaultRouteOpen = false` switches
+that off). The answer contains the addresses that the brokers advertise, and no topic of yours. Official clients do not
+show their users why a route was denied: a producer with a wrong secret would report only that there is no route. With
+the route of `TBW102` it finds a broker, and its user reads code 16 with the reason.
+
 Reading traces needs Sub. All other requests for these topics need rights as usual.
 
 **Some clients never sign their requests to a name server**: the pull consumer and the admin client of
@@ -283,7 +288,7 @@ def layers_of_packages() -> list[list[str]]:
     """Return the packages of each layer, top to bottom, from the contract of import-linter."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
-    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    (layers,) = (contract["layers"] for contract in contracts if contract.get("containers") == ["mqguard"])
     rows = [[one.strip() for one in layer.split("|")] for layer in layers]
     return [row for row in rows if row != ["__main__"]]
 

@@ -14,8 +14,9 @@ class Outsider:
     Attributes:
         user: The credentials, right or wrong.
         remark: The message of the server.
-        stranger: True if the credentials are invalid. Then the name server gives no route, and the client reports only
-            that. Others get the route of new topics and the message of the broker.
+        stranger: True if the credentials are invalid. Then the name server gives only the route of new topics. A
+            producer gets the message from the broker; a consumer, which does not ask for that route, only reports that
+            there is no route.
     """
 
     user: User | None

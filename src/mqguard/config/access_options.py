@@ -136,6 +136,15 @@ TRACE_TOPIC_OPEN = Option(
     section="auth",
     ours=True,
 )
+DEFAULT_ROUTE_OPEN = Option(
+    "defaultRouteOpen",
+    option.BOOLEAN,
+    default=True,
+    help="True if anybody may ask for the route of `TBW102`. It contains only the addresses that the brokers "
+    "advertise. A producer with wrong credentials then reaches a broker, and its user reads the reason.",
+    section="auth",
+    ours=True,
+)
 TRUST_CLAIMED_USER = Option(
     "authorizationTrustsClaimedUser",
     option.BOOLEAN,

@@ -8,8 +8,9 @@ import msgspec
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.permissions import PermissionsFound
 from mqguard.guard.plugin_calls import PluginResults
-from mqguard.guard.request_context import RequestContext
+from mqguard.guard.request_context import Purpose, RequestContext
 from mqguard.guard.requirements.evaluation import RemotingOperation, Requirements
+from mqguard.model.names import TEMPLATE_TOPIC
 from mqguard.model.peer import Peer
 from mqguard.remoting.command import Command
 from mqguard.remoting.signed_content import ACCESS_KEY, SECURITY_TOKEN, SIGNATURE, signed_content
@@ -55,6 +56,10 @@ class RemotingRequest(msgspec.Struct, frozen=True, gc=False):
             PermissionsUnclear: See `RequestContext.required_permissions`.
         """
         return self.operation.find(self.command)
+
+    def is_public(self) -> bool:
+        """Return True for the route of `TBW102`: it contains the addresses that the brokers advertise, and no topic."""
+        return self.operation.purpose is Purpose.ROUTE and self.command.ext.get("topic") == TEMPLATE_TOPIC
 
     def is_pending(self) -> bool:
         """Return True if the request reaches more than it names, so that its handler must ask the guard again."""

@@ -58,6 +58,7 @@ class Guard:
         self._authenticating = settings.authentication_enabled
         self._authorizing = settings.authorization_enabled
         self._whitelist = settings.authorization_whitelist
+        self._default_route_open = settings.default_route_open
         self._denies_when_full = settings.when_audit_full is WhenAuditFull.REFUSE
         self._authentication = Authentication(settings, ports.clock, Throttle())
         self._authorization = Authorization(ImplicitGrants(settings))
@@ -99,6 +100,8 @@ class Guard:
             identity = event.identity = authentication.identify(request, snapshot)
         except AuthenticationFailed as failure:
             event.claimed = (request.access_key or "")[:MAX_CLAIM_LENGTH]
+            if self._default_route_open and request.is_public():
+                return self._let_in_public(request, event)
             reason = DenialReason(failure.reason)
             raise self._enforcer.refuse(event, Stage.AUTHENTICATION, reason, failure.message) from None
 
@@ -107,6 +110,9 @@ class Guard:
             event.reason = "excused" if self._authorizing else "authorization-off"
             admitted = AdmittedRequest(identity, request.peer, operation, (), False, self._all_objects)  # noqa: FBT003
             return self._let_in(event, admitted)
+
+        if identity is None and self._default_route_open and request.is_public():
+            return self._let_in_public(request, event)
 
         is_super = identity is not None and identity.is_super
         event.reason = self._authorize(request, event, snapshot, authorization)
@@ -207,6 +213,16 @@ class Guard:
         if not decided:
             return self._authorize_sender(event, authorization)
         return verdicts[-1].reason if not event.shadow else event.reason
+
+    def _let_in_public(self, request: RequestContext, event: AuditEvent) -> AdmittedRequest:
+        """Admit an anonymous request whose answer needs no protection.
+
+        A client with wrong credentials then finds a broker, and learns there why its requests are denied. Clients do
+        not show the reason for which a route is denied.
+        """
+        event.reason = "public"
+        admitted = AdmittedRequest(None, request.peer, request.operation, (), False, self._all_objects)  # noqa: FBT003
+        return self._let_in(event, admitted)
 
     def _let_in(self, event: AuditEvent, admitted: AdmittedRequest) -> AdmittedRequest:
         event.when_ms = self._now_ms()

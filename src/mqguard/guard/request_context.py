@@ -97,6 +97,10 @@ class RequestContext(Protocol):
         """
         ...  # pragma: no cover
 
+    def is_public(self) -> bool:
+        """Return True if the answer contains nothing that is worth protecting (`GuardSettings.default_route_open`)."""
+        ...  # pragma: no cover
+
     def is_pending(self) -> bool:
         """Return True if the request reaches more than it names, so that its handler must ask the guard again."""
         ...  # pragma: no cover

@@ -76,6 +76,7 @@ class GuardSettings:
         brokers: Names of the brokers served, whose routes tools ask for as if they were topics.
         trace_topic: Where clients send traces.
         trace_topic_open: Whether any authenticated user may send traces unless a policy speaks against it.
+        default_route_open: True if anybody may ask for the route of `TBW102`, without credentials or with wrong ones.
         stateful_entries: Maximum number of users that are cached for one connection; 16 at most.
         stateful_ms: How long a connection counts as verified, in milliseconds.
         stateful_rulings: Most rulings of an authorization plugin to remember, where the strategy is Stateful.
@@ -96,6 +97,7 @@ class GuardSettings:
     brokers: frozenset[str] = frozenset()
     trace_topic: str = names.TRACE_TOPIC
     trace_topic_open: bool = True
+    default_route_open: bool = True
     stateful_entries: int = 10_000
     stateful_ms: int = 60_000
     stateful_rulings: int = 10_000

@@ -108,6 +108,7 @@ def guard_settings(config: Configuration) -> GuardSettings:
         brokers=frozenset({get(server_options.BROKER_NAME)}),
         trace_topic=get(access_options.TRACE_TOPIC),
         trace_topic_open=get(access_options.TRACE_TOPIC_OPEN),
+        default_route_open=get(access_options.DEFAULT_ROUTE_OPEN),
         stateful_entries=get(access_options.STATEFUL_ENTRIES),
         stateful_ms=get(access_options.STATEFUL_SECONDS) * 1000,
         stateful_rulings=get(access_options.STATEFUL_RULINGS),

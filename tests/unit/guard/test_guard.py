@@ -286,6 +286,36 @@ def test_routes_that_clients_ask_for_by_themselves_need_no_grant(topic):
     assert "the decision is deny." in world.refusal(signed(105, topic=topic)).message
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        Command(105, ext={"topic": "TBW102"}),
+        signed(105, user="unknown", topic="TBW102"),
+        signed(105, secret="wrong", topic="TBW102"),
+    ],
+    ids=["no credentials", "unknown user", "wrong secret"],
+)
+def test_the_route_of_the_template_topic_is_public(world, command):
+    """The user of a client with wrong credentials can only learn the reason from the broker that the route names."""
+    admitted = world.admit(command)
+    assert admitted.identity is None
+    event = world.sink.records[-1]
+    assert (event.reason, event.decision_id) == ("public", "")
+
+    other = Command(105, ext={**command.ext, "topic": "TBW103"})
+    world.refusal(other)
+    world.refusal(Command(310, ext={**command.ext, "b": "TBW102"}))
+    closed = World(GuardSettings(authentication_enabled=True, authorization_enabled=True, default_route_open=False))
+    closed.refusal(command)
+
+
+def test_the_public_route_gives_a_connection_no_user(world):
+    """The guess of a secret is not confirmed, and the connection stays anonymous."""
+    peer = Peer(PEER.ip, PEER.port, Channel())
+    world.admit(signed(105, secret="wrong", topic="TBW102"), peer)
+    assert not peer.channel.user
+
+
 def test_the_route_of_a_topic_needs_one_of_three_rights(world):
     """Pub, Sub or Get; and a route of another topic is refused."""
     world.admit(signed(105, topic="orders"))
@@ -463,6 +493,9 @@ class Claiming:
         self.access_key = access_key
         self.signature = self.token = None
         self.required_permissions = required_permissions
+
+    def is_public(self):
+        return False
 
     def is_pending(self):
         return False
