@@ -176,11 +176,12 @@ def explanation_json(found: Explanation) -> dict[str, object]:
             }
             for one in found.considered
         ],
-        "minimal_change": None if found.turn is None else _change_json(found.turn),
+        "minimal_change": None if found.turn is None else change_facts(found.turn),
     }
 
 
-def _change_json(turn: MinimalChange) -> dict[str, object]:
+def change_facts(turn: MinimalChange) -> dict[str, object]:
+    """Return a change that reverses a decision."""
     return {
         "step": turn.step.value,
         "policy": turn.policy.value,
