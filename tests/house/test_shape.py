@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,27 @@ def test_packages_hold_a_docstring_only() -> None:
                 busy.append(name)
 
     assert busy == []
+
+
+def defined_names(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.AnnAssign):
+        targets = [statement.target] if statement.value is not None else []
+    else:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def test_no_module_defines_a_name_twice() -> None:
+    """The last definition replaces the others even for functions above it, which a merge of two files hides."""
+    twice = []
+    for name, text in modules():
+        counts = Counter(defined for statement in ast.parse(text).body for defined in defined_names(statement))
+        twice += [f"{name}: {defined}" for defined, count in counts.items() if count > 1]
+
+    assert twice == []
 
 
 def test_a_todo_names_its_issue() -> None:

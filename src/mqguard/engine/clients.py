@@ -71,13 +71,13 @@ class Clients:
     ) -> bool:
         """Return True if there are enough units for a heartbeat, given those of its user and of all others."""
         channel, more = client.peer.channel, 0
-        for one in consuming:
-            group = self._consumers.get(one.group)
+        for heartbeat in consuming:
+            group = self._consumers.get(heartbeat.group)
             member = group.members.get(channel) if group else None
-            wanted = one.subscriptions
+            wanted = heartbeat.subscriptions
             if wanted is None:
                 wanted = tuple(member.subscriptions.values()) if member else ()
-            more += _units(one.group, client, wanted) - (member.units if member else 0)
+            more += _units(heartbeat.group, client, wanted) - (member.units if member else 0)
         for name in producing:
             known = self._producers.get(name, _NO_MEMBERS).get(channel)
             more += _units(name, client) - (known.units if known else 0)

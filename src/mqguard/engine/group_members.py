@@ -197,7 +197,6 @@ class ConsumerGroup:
             elif not old.same_filter(subscription):
                 changed = True
             known[subscription.topic] = self._share(subscription)
-            self._view = None
         topics = {subscription.topic for subscription in wanted}
         for topic in [topic for topic in known if topic not in topics]:
             del known[topic]
@@ -220,3 +219,4 @@ class ConsumerGroup:
 
 
 _MAX_SHARED = 4_096
+"""Maximum topics for which a group keeps a subscription to share."""

@@ -77,32 +77,32 @@ class LongPolls(Generic[T]):
     def __len__(self) -> int:
         return len(self._live)
 
-    def suspend(self, waiter: PendingPull[T]) -> bool:
+    def suspend(self, pull: PendingPull[T]) -> bool:
         """Suspend a pull; return False if there is no slot for it, so that it must be answered at once."""
-        of_channel = self._channels.get(waiter.channel)
+        of_channel = self._channels.get(pull.channel)
         if self._slots.is_full or (of_channel is not None and len(of_channel) >= self._share):
             return False
-        if waiter.tags is not None and self.count(waiter.topic, waiter.queue_id) >= MAX_FILTERING:
+        if pull.tags is not None and self.count(pull.topic, pull.queue_id) >= MAX_FILTERING:
             return False
         if of_channel is None:
-            of_channel = self._channels[waiter.channel] = {}
+            of_channel = self._channels[pull.channel] = {}
         self._last_number += 1
-        number = waiter.number = self._last_number
-        self._live[number] = waiter
-        queue = (waiter.topic, waiter.queue_id)
-        self._queues.setdefault(queue, {}).setdefault(waiter.owner, {})[number] = waiter
+        number = pull.number = self._last_number
+        self._live[number] = pull
+        queue = (pull.topic, pull.queue_id)
+        self._queues.setdefault(queue, {}).setdefault(pull.owner, {})[number] = pull
         self._counts[queue] += 1
-        of_channel[number] = waiter
-        self._slots.take(waiter.owner, number)
-        heapq.heappush(self._heap, (waiter.deadline_ms, number))
+        of_channel[number] = pull
+        self._slots.take(pull.owner, number)
+        heapq.heappush(self._heap, (pull.deadline_ms, number))
         return True
 
-    def displace(self, waiter: PendingPull[T]) -> PendingPull[T] | None:
-        """Remove and return the pull whose slot `waiter` may use; None if a slot is free or no pull must be removed."""
-        of_channel = self._channels.get(waiter.channel)
+    def displace(self, pull: PendingPull[T]) -> PendingPull[T] | None:
+        """Remove and return the pull whose slot `pull` may use; None if a slot is free or no pull must be removed."""
+        of_channel = self._channels.get(pull.channel)
         if not self._slots.is_full or (of_channel is not None and len(of_channel) >= self._share):
             return None
-        number = self._slots.to_remove_for(waiter.owner)
+        number = self._slots.to_remove_for(pull.owner)
         if number is None:
             return None
         displaced = self._live[number]
@@ -124,7 +124,7 @@ class LongPolls(Generic[T]):
         waiting = self._queues.get((topic, queue_id))
         if waiting is None:
             return []
-        satisfied = (waiter for waiter in _in_rounds(waiting) if waiter.wants(next_offset, tag_codes))
+        satisfied = (pull for pull in _in_rounds(waiting) if pull.wants(next_offset, tag_codes))
         return self._take(list(itertools.islice(satisfied, limit)))
 
     def expired(self, now_ms: int, limit: int = sys.maxsize) -> list[PendingPull[T]]:
@@ -132,10 +132,10 @@ class LongPolls(Generic[T]):
         late: list[PendingPull[T]] = []
         heap = self._heap
         while heap and heap[0][0] <= now_ms and len(late) < limit:
-            waiter = self._live.get(heapq.heappop(heap)[1])
-            if waiter is not None:
-                self._remove(waiter)
-                late.append(waiter)
+            pull = self._live.get(heapq.heappop(heap)[1])
+            if pull is not None:
+                self._remove(pull)
+                late.append(pull)
         if len(heap) > 64 and len(heap) > 2 * len(self._live):
             # On busy queues pulls end long before their deadlines, so the heap would keep those of 15 s.
             self._heap = [entry for entry in heap if entry[1] in self._live]
@@ -145,8 +145,8 @@ class LongPolls(Generic[T]):
     def leave(self, channel: Channel) -> int:
         """Drop the pulls of a closed connection, and return their number."""
         waiting = list(self._channels.get(channel, {}).values())
-        for waiter in waiting:
-            self._remove(waiter)
+        for pull in waiting:
+            self._remove(pull)
         return len(waiting)
 
     def count(self, topic: str, queue_id: int) -> int:
@@ -162,42 +162,42 @@ class LongPolls(Generic[T]):
         waiting = self._queues.get((topic, queue_id), {})
         return self._take(list(itertools.islice(_in_rounds(waiting), limit)))
 
-    def _take(self, waiters: list[PendingPull[T]]) -> list[PendingPull[T]]:
-        for waiter in waiters:
-            self._remove(waiter)
-        return waiters
+    def _take(self, pulls: list[PendingPull[T]]) -> list[PendingPull[T]]:
+        for pull in pulls:
+            self._remove(pull)
+        return pulls
 
-    def _remove(self, waiter: PendingPull[T]) -> None:
-        number = waiter.number
+    def _remove(self, pull: PendingPull[T]) -> None:
+        number = pull.number
         del self._live[number]
-        self._slots.free(waiter.owner, number)
-        queue = (waiter.topic, waiter.queue_id)
+        self._slots.free(pull.owner, number)
+        queue = (pull.topic, pull.queue_id)
         owners = self._queues[queue]
-        _discard(owners, waiter.owner, number)
+        _discard(owners, pull.owner, number)
         if not owners:
             del self._queues[queue]
         self._counts[queue] -= 1
         if not self._counts[queue]:
             del self._counts[queue]
-        _discard(self._channels, waiter.channel, number)
+        _discard(self._channels, pull.channel, number)
 
 
 def _in_rounds(owners: dict[str, dict[int, PendingPull[T]]]) -> Iterator[PendingPull[T]]:
     """Yield the pulls of all owners in rounds, one of each owner per round."""
-    left = collections.deque(iter(waiters.values()) for waiters in owners.values())
+    left = collections.deque(iter(pulls.values()) for pulls in owners.values())
     while left:
         of_owner = left.popleft()
-        waiter = next(of_owner, None)
-        if waiter is not None:
+        pull = next(of_owner, None)
+        if pull is not None:
             left.append(of_owner)
-            yield waiter
+            yield pull
 
 
 K = TypeVar("K")
 
 
 def _discard(table: dict[K, dict[int, PendingPull[T]]], key: K, number: int) -> None:
-    waiters = table[key]
-    del waiters[number]
-    if not waiters:
+    pulls = table[key]
+    del pulls[number]
+    if not pulls:
         del table[key]

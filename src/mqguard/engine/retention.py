@@ -22,9 +22,26 @@ from mqguard.model import names, record
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
-_QUEUES_PER_STEP = 500
-_ENTRIES_PER_STEP = 2_000
+_COUNTED_PER_STEP = 500
+"""Queues whose bytes are counted in one step."""
+_READ_PER_STEP = 2_000
+"""Entries from before the start that are read in one step."""
 _MARK_BYTES = 1 << 20
+"""Distance of the marks of a queue."""
+_EVICTED_PER_STEP = 4_000
+"""Maximum entries that deletion by size removes in one step."""
+_TRACE_SHARE = 16
+_TRACE_BYTES = 256 * 1024 * 1024
+"""Limit of the trace topic if neither it nor the store has a limit set."""
+_DELAYED = frozenset({names.SCHEDULE_TOPIC})
+_HOUR_MS = 3_600_000
+_ROUND_MS = 10_000
+"""Interval between two rounds of deletion by age."""
+_TRIMMED_PER_STEP = 64
+"""Queues that deletion by age trims in one step."""
+_STEP_SHARE = 100
+"""A round begins if it can delete at least 1/100 of all bytes (or 1 MiB); many small deleted ranges slow reads."""
+_LEAST_BYTES = 1 << 20
 
 
 class _Run:
@@ -99,9 +116,9 @@ class Usage:
         """Count some queues, and read some of the entries that they held at the start."""
         if not self._next:
             self._begin()
-        for _ in range(min(_QUEUES_PER_STEP, len(self._next))):
+        for _ in range(min(_COUNTED_PER_STEP, len(self._next))):
             self.count(self._next.pop())
-        left = _ENTRIES_PER_STEP
+        left = _READ_PER_STEP
         while self._unread and left > 0:
             left -= self._read(self._unread[0], left)
         if not self._next and not self._unread:
@@ -151,13 +168,6 @@ class Usage:
             self._topics[known.topic] += more
             if not self._topics[known.topic]:
                 del self._topics[known.topic]
-
-
-_ENTRIES_PER_STEP = 4_000
-_TRACE_SHARE = 16
-_TRACE_BYTES = 256 * 1024 * 1024
-"""Limit of the trace topic if neither it nor the store has a limit set."""
-_DELAYED = frozenset({names.SCHEDULE_TOPIC})
 
 
 class Eviction:
@@ -229,7 +239,7 @@ class Eviction:
         heads.sort(key=lambda head: head[:2])
         # The topic's records before this offset together have at most `size` bytes.
         cut = heads[0][0] + size
-        left = _ENTRIES_PER_STEP
+        left = _EVICTED_PER_STEP
         for physical, _, queue in heads:
             if physical >= cut or left <= 0:
                 return
@@ -239,14 +249,14 @@ class Eviction:
 
     def _evict_delivered(self) -> bool:
         """Stage the deletion of delayed messages that were delivered; return False if there are none."""
-        left = _ENTRIES_PER_STEP
+        left = _EVICTED_PER_STEP
         for queue in self._store.queues():
             if queue.topic == names.SCHEDULE_TOPIC:
                 end = min(self._delays.position(queue.queue_id + 1), queue.max_offset, queue.pending_min + left)
                 if end > queue.pending_min:
                     left -= end - queue.pending_min
                     self._stage(queue, end)
-        return left < _ENTRIES_PER_STEP
+        return left < _EVICTED_PER_STEP
 
     def _stage(self, queue: Queue, offset: int) -> None:
         self._store.stage_evict(queue, offset)
@@ -264,15 +274,6 @@ def first_at(store: MessageStore, queue: Queue, cut: int) -> int:
         else:
             high = middle
     return low
-
-
-_HOUR_MS = 3_600_000
-_ROUND_MS = 10_000
-"""Interval between two rounds."""
-_QUEUES_PER_STEP = 64
-_STEP_SHARE = 100
-"""A round begins if it can delete at least 1/100 of all bytes (or 1 MiB); many small deleted ranges slow reads."""
-_LEAST_BYTES = 1 << 20
 
 
 class Retention:
@@ -323,7 +324,7 @@ class Retention:
         self._left = []
 
     def _trim_some(self) -> None:
-        for _ in range(min(_QUEUES_PER_STEP, len(self._left))):
+        for _ in range(min(_TRIMMED_PER_STEP, len(self._left))):
             queue = self._left.pop()
             offset = first_at(self._store, queue, self._cut)
             if offset > queue.min_offset and self._store.queue(queue.topic, queue.queue_id) is queue:

@@ -152,8 +152,6 @@ class AuditLog:
             _LOG.warning("the records of %d changes could not be removed from the store: %s", len(written), exc)
 
 
-_LOG = logging.getLogger(__name__)
-
 QUEUE_LIMIT = 65_536
 RESERVED = 16_384
 """Maximum number of records beyond the limit: denials and changes."""
