@@ -6,6 +6,7 @@ Each banned form has a count per area that may only fall.
 """
 
 import ast
+import functools
 import io
 import re
 import subprocess
@@ -56,7 +57,7 @@ def words(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])(?:{'|'.join(patterns)})(?![\w-])", re.IGNORECASE)
 
 
-# What each rule bans in prose of every kind. Text between backticks never counts.
+# Banned forms of each rule in prose of every kind. Text between backticks never counts.
 BANNED = {
     "people's verbs": words(
         r"sp(?:eaks?|eaking|oke|oken)",
@@ -98,7 +99,7 @@ NOT_A_GERUND = {"string", "ring"}
 MESSAGE = re.compile(r"[A-Za-z]{2,} [a-z`{]")
 PRIVATE = re.compile(r"_[a-zA-Z]\w*")
 OF_NAMED_TUPLES = {"_replace", "_asdict", "_fields", "_make"}
-# A helper of two lines may be repeated; a longer one belongs to `tests/fixtures`.
+# A helper with a body of two lines may be repeated; a longer one belongs to `tests/fixtures`.
 MAX_COPIED_LINES = 2
 HIDDEN = re.compile(r"``.*?``|`[^`\n]*`|\"https?://\S+|https?://\S+", re.DOTALL)
 
@@ -119,9 +120,22 @@ def area_of(path: Path) -> str:
     return "/".join(parts[: 3 if parts[1] in {"unit", "property"} else 2]) if parts[0] == TESTS else parts[0]
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.Constant]]:
+@functools.cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return all nodes of a file's syntax tree, the module first."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def body_of(path: Path) -> list[ast.stmt]:
+    """Return the statements of a file at its top level."""
+    module = nodes_of(path)[0]
+    assert isinstance(module, ast.Module)
+    return module.body
+
+
+def docstrings(nodes: list[ast.AST]) -> Iterator[tuple[ast.AST, ast.Constant]]:
     """Yield every docstring with its owner: modules, classes, functions, and attributes (a text after a field)."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for number, statement in enumerate(node.body):
@@ -158,10 +172,10 @@ def comment_blocks(source: str) -> Iterator[tuple[int, str]]:
         yield first, " ".join(block)
 
 
-def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the texts of the code that people read: literals of several words that are no docstring."""
-    taken = {id(constant) for _, constant in docstrings(tree)}
-    for node in ast.walk(tree):
+def messages(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
+    """Yield the texts of the code that people read: literals of several words, except docstrings."""
+    taken = {id(constant) for _, constant in docstrings(nodes)}
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             taken.update(id(part) for part in node.values)
             text = "".join(str(p.value) if isinstance(p, ast.Constant) else "`x`" for p in node.values)
@@ -175,19 +189,18 @@ def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 def python_texts(path: Path) -> Iterator[Text]:
     """Yield the prose of a Python file. In tests, literals are data and do not count."""
-    source = path.read_text()
-    tree, area = ast.parse(source), area_of(path)
-    for owner, constant in docstrings(tree):
+    nodes, area = nodes_of(path), area_of(path)
+    for owner, constant in docstrings(nodes):
         verb = isinstance(owner, ast.FunctionDef | ast.AsyncFunctionDef) and not is_attribute(owner)
         kind = "function" if verb and not getattr(owner, "name", "").startswith("test_") else "docstring"
         yield Text(area, path, constant.lineno, kind, str(constant.value))
-    for line, said in comment_blocks(source):
+    for line, said in comment_blocks(path.read_text()):
         yield Text(area, path, line, "comment", said)
     if not area.startswith(TESTS):
-        for line, said in messages(tree):
+        for line, said in messages(nodes):
             yield Text(area, path, line, "message", said)
         return
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             yield Text(area, path, node.lineno, "name", node.name.removeprefix("test_").replace("_", " "))
 
@@ -246,7 +259,7 @@ def name_hits() -> Iterator[Hit]:
         stem = path.stem
         if stem.endswith("ing") and stem not in NOT_A_GERUND:
             yield Hit(area_of(path), "module in -ing", path, 1, stem)
-        for node in ast.parse(path.read_text()).body:
+        for node in body_of(path):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append((path, node.lineno))
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
@@ -259,31 +272,31 @@ def name_hits() -> Iterator[Hit]:
                 yield Hit(area_of(path), "class means two things", path, line, name)
 
 
-def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def private_names(nodes: list[ast.AST]) -> Iterator[tuple[int, str]]:
     """Yield each place that reaches into a private name of something else: `x._name`, or its name given to a patch."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr):
             if ast.unparse(node.value) not in {"self", "cls", "super()"} and node.attr not in OF_NAMED_TUPLES:
                 yield node.lineno, ast.unparse(node)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr") and len(node.args) > 1:
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr" and len(node.args) > 1:
             name = node.args[1]
             if isinstance(name, ast.Constant) and PRIVATE.fullmatch(str(name.value)):
                 yield node.lineno, ast.unparse(node)[:60]
 
 
 def is_long_helper(node: ast.FunctionDef) -> bool:
-    """True if a function of a test file is no test and too long to be repeated."""
-    return not node.name.startswith("test_") and len(ast.unparse(node).splitlines()) > MAX_COPIED_LINES
+    """True if a function of a test file is a helper that is too long to be repeated."""
+    first, last = node.body[0].lineno, node.body[-1].end_lineno or 0
+    return not node.name.startswith("test_") and last - first + 1 > MAX_COPIED_LINES
 
 
 def hits_in_tests() -> Iterator[Hit]:
     """Yield what makes tests hard to change: private names, and helpers that several files define again."""
     places: defaultdict[tuple[str, str], list[tuple[Path, int, str]]] = defaultdict(list)
     for path in tracked("tests/*.py"):
-        tree = ast.parse(path.read_text())
-        for line, said in private_names(tree):
+        for line, said in private_names(nodes_of(path)):
             yield Hit(area_of(path), "private name in a test", path, line, said)
-        for node in tree.body:
+        for node in body_of(path):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("Test"):
                 places["class defined twice in tests", node.name].append((path, node.lineno, node.name))
             elif isinstance(node, ast.FunctionDef) and is_long_helper(node):
@@ -361,7 +374,7 @@ def test_a_banned_form_is_found(rule: str, kind: str, said: str) -> None:
 )
 def test_private_names_in_tests_are_found(code: str, expected: list[str]) -> None:
     """Own attributes, those of named tuples and those between double underscores do not count."""
-    assert [said for _, said in private_names(ast.parse(code))] == expected
+    assert [said for _, said in private_names(list(ast.walk(ast.parse(code))))] == expected
 
 
 @pytest.mark.parametrize(
