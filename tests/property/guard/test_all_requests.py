@@ -79,7 +79,7 @@ def fitted(code, ext, body):
     return {name: value for name, value in ext.items() if name in form.fields}, body if form.has_body else b""
 
 
-class Server(Directory):
+class NameServerAndBroker(Directory):
     """A name server and a broker, and every sender but a Super user."""
 
     def __init__(self):
@@ -139,7 +139,7 @@ def frozen(tables):
 
 @pytest.fixture(scope="module")
 def server():
-    return Server()
+    return NameServerAndBroker()
 
 
 def draw_request(data, user):

@@ -3,25 +3,13 @@ import pytest
 from mqguard.auth.errors import MetadataRejected
 from mqguard.auth.escalation import ONLY_SUPER_CREATES, ONLY_SUPER_UPDATES
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Action, Decision, Entry
 from mqguard.auth.ports import DeleteAcl, DeleteUser, PutAcl, PutUser
 from mqguard.auth.resource import Resource
 from mqguard.auth.source import Source
 from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 from mqguard.store.metadata.memory import MemoryMetadataStore
-
-
-def entry(key, actions="Pub,Sub", sources="", decision="Allow"):
-    return Entry(
-        Resource.parse(key),
-        tuple(map(Action.parse, actions.split(","))),
-        tuple(map(Source.parse, sources.split(","))) if sources else (),
-        Decision.parse(decision),
-    )
-
-
-def acl(subject, *entries, kind=PolicyType.CUSTOM):
-    return Acl(Subject(subject), (Policy(kind, entries),))
+from tests.fixtures.policies import acl, entry
 
 
 @pytest.fixture
@@ -31,7 +19,7 @@ def manager():
     made.create_user("root", "r", UserType.SUPER)
     for name in ("boss", "alice", "bob"):
         made.create_user(name, "s")
-    made.create_acl(acl("boss", entry("Cluster:c", "Update,Get"), entry("Topic:order*", sources="10.0.0.0/8")))
+    made.create_acl(acl("boss", entry("Cluster:c", "Update,Get"), entry("Topic:order*", "Pub,Sub", "10.0.0.0/8")))
     made.create_acl(acl("boss", entry("Topic:order-secret", "All", decision="Deny")))
     made.create_acl(acl("alice", entry("Topic:*", "All")))
     return made
@@ -69,11 +57,11 @@ def test_super_users_are_made_and_changed_by_super_users_alone(manager):
     assert refused(manager.update_user, "root", "new") == ONLY_SUPER_UPDATES
     assert refused(manager.update_user, "root", user_type=UserType.NORMAL) == ONLY_SUPER_UPDATES
     assert refused(manager.delete_user, "root") == ONLY_SUPER_UPDATES
-    assert refused(manager.create_acl, acl("root", entry("Topic:t"))) == ONLY_SUPER_UPDATES
+    assert refused(manager.create_acl, acl("root", entry("Topic:t", "Pub,Sub"))) == ONLY_SUPER_UPDATES
 
 
 @pytest.mark.parametrize(
-    "change", [DeleteUser("root"), DeleteAcl(Subject("root")), PutAcl(acl("root", entry("Topic:t")))]
+    "change", [DeleteUser("root"), DeleteAcl(Subject("root")), PutAcl(acl("root", entry("Topic:t", "Pub,Sub")))]
 )
 def test_each_kind_of_change_is_looked_at_by_itself(manager, change):
     manager.create_user("second", "s", UserType.SUPER)
@@ -113,9 +101,7 @@ def test_what_the_author_does_not_hold_cannot_be_given_to_others_nor_to_itself(m
     assert "it does not hold that right itself" in refused(manager.create_acl, acl("bob", gift))
     if gift.resource.key != "Topic:order*":  # for itself this one only narrows the entry that it replaces
         assert "it does not hold that right itself" in refused(manager.create_acl, acl("boss", gift))
-    assert "it does not hold that right itself" in refused(
-        manager.create_acl, acl("bob", gift, kind=PolicyType.DEFAULT)
-    )
+    assert "it does not hold that right itself" in refused(manager.create_acl, acl("bob", default=[gift]))
     assert manager.snapshot is before
 
 
@@ -135,7 +121,7 @@ def test_taking_a_deny_away_is_giving(manager):
 
 def test_taking_custom_entries_away_may_let_default_ones_speak(manager):
     manager.create_acl(acl("bob", entry("Topic:pay", "Sub", decision="Deny")))
-    manager.create_acl(acl("bob", entry("Topic:*", "All"), kind=PolicyType.DEFAULT))
+    manager.create_acl(acl("bob", default=[entry("Topic:*", "All")]))
     assert "`Topic:pay`" in refused(manager.delete_acl, Subject("bob"), None, Resource.parse("Topic:pay"))
 
 

@@ -2,22 +2,14 @@ import pytest
 
 from mqguard.auth.explain import _WHY, EntryOutcome, explain, explanation_text
 from mqguard.auth.minimal_change import ChangeKind
-from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
+from mqguard.auth.policy import Acl, Action, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.records import encode_acl
-from mqguard.auth.resource import Resource, ResourceType
-from mqguard.auth.source import Source, parse_address
+from mqguard.auth.resource import ResourceType
+from mqguard.auth.source import parse_address
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest, Reason
-
-
-def entry(key, actions="Pub", sources="", decision="Allow"):
-    return Entry(
-        Resource.parse(key),
-        tuple(map(Action.parse, actions.split(","))),
-        tuple(map(Source.parse, sources.split(","))) if sources else (),
-        Decision.parse(decision),
-    )
+from tests.fixtures.policies import entry
 
 
 def rights(*entries, default=(), kind=UserType.NORMAL, status=UserStatus.ENABLE):

@@ -7,11 +7,8 @@ import pytest
 
 from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
-from mqguard.auth.resource import Resource
 from mqguard.auth.seal import SealingKey
-from mqguard.auth.source import Source
-from mqguard.auth.user import Secret, Subject, UserType
+from mqguard.auth.user import Secret, UserType
 from mqguard.broker.processors import pull, send
 from mqguard.broker.server import BrokerPorts, BrokerServer
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
@@ -27,6 +24,7 @@ from mqguard.remoting.command import Command
 from mqguard.remoting.signed_content import signed_content
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.metadata.memory import MemoryMetadataStore
+from tests.fixtures import policies
 from tests.fixtures.clock import ManualClock
 from tests.fixtures.links import RecordingLink
 from tests.fixtures.sinks import RecordingSink
@@ -131,16 +129,8 @@ class House:
 
 def acl(name, *entries, sources=()):
     """Return policies that allow entries such as `("Topic:t", "Pub,Sub")`."""
-    parsed = tuple(
-        Entry(
-            Resource.parse(resource),
-            tuple(Action.parse(action) for action in actions.split(",")),
-            tuple(Source.parse(source) for source in sources),
-            Decision.ALLOW,
-        )
-        for resource, actions in entries
-    )
-    return Acl(Subject(name), (Policy(PolicyType.CUSTOM, parsed),))
+    found = [policies.entry(resource, actions, ",".join(sources)) for resource, actions in entries]
+    return policies.acl(name, *found)
 
 
 def answer_to(wire, command):

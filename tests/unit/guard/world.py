@@ -4,9 +4,7 @@ import itertools
 
 from mqguard.auth.authentication import sign
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
-from mqguard.auth.resource import Resource
-from mqguard.auth.source import Source
+from mqguard.auth.policy import Acl, Policy, PolicyType
 from mqguard.auth.user import Secret, Subject, UserStatus, UserType
 from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.request import error_reply
@@ -22,6 +20,7 @@ from mqguard.remoting.signed_content import signed_content
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from mqguard.telemetry.metrics import Metrics
 from tests.fixtures.clock import ManualClock
+from tests.fixtures.policies import acl, entry
 from tests.fixtures.sinks import RecordingSink
 
 PEER = Peer("10.1.2.3", 40_000, Channel("channel-1"))
@@ -65,19 +64,12 @@ class World:
         self.metadata.create_user(name, SECRET, kind, status)
 
     def allow(self, user, resource, *actions, sources=(), policy=PolicyType.CUSTOM):
-        self.say(user, resource, *actions, decision=Decision.ALLOW, sources=sources, policy=policy)
+        allowed = entry(resource, ",".join(actions), ",".join(sources))
+        self.metadata.create_acl(Acl(Subject(user), (Policy(policy, (allowed,)),)))
 
     def deny(self, user, resource, *actions, sources=()):
-        self.say(user, resource, *actions, decision=Decision.DENY, sources=sources)
-
-    def say(self, user, resource, *actions, decision, sources=(), policy=PolicyType.CUSTOM):
-        entry = Entry(
-            Resource.parse(resource),
-            tuple(Action.parse(action) for action in actions),
-            tuple(Source.parse(source) for source in sources),
-            decision,
-        )
-        self.metadata.create_acl(Acl(Subject(user), (Policy(policy, (entry,)),)))
+        denied = entry(resource, ",".join(actions), ",".join(sources), "Deny")
+        self.metadata.create_acl(acl(user, denied))
 
     def admit(self, command, peer=PEER) -> AdmittedRequest:
         return self.admission.admit(command, peer)

@@ -49,7 +49,7 @@ class Ends:
 class Sender:
     """A connection with a number of requests, each of which takes some time."""
 
-    def __init__(self, world: "World", name: str, requests: int, seconds: float, account: Account) -> None:
+    def __init__(self, world: "SchedulerTurns", name: str, requests: int, seconds: float, account: Account) -> None:
         self.world = world
         self.name = name
         self.requests = requests
@@ -81,7 +81,7 @@ class Sender:
         self.is_gone = True
 
 
-class World:
+class SchedulerTurns:
     """A scheduler with a loop and a server of its own."""
 
     def __init__(self, clock: ManualTimer) -> None:
@@ -106,11 +106,11 @@ class World:
 
 
 @pytest.fixture
-def world(clock: ManualTimer) -> World:
-    return World(clock)
+def world(clock: ManualTimer) -> SchedulerTurns:
+    return SchedulerTurns(clock)
 
 
-def test_everything_is_served_in_one_iteration_if_there_is_time(world: World) -> None:
+def test_everything_is_served_in_one_iteration_if_there_is_time(world: SchedulerTurns) -> None:
     for number in range(20):
         world.send(f"c{number}", 2, 0.0001, user=f"u{number % 3}")
     assert collections.Counter(world.turn()) == {f"c{number}": 2 for number in range(20)}
@@ -118,7 +118,7 @@ def test_everything_is_served_in_one_iteration_if_there_is_time(world: World) ->
     assert world.loop.due == []
 
 
-def test_an_iteration_starts_no_request_after_its_budget(world: World) -> None:
+def test_an_iteration_starts_no_request_after_its_budget(world: SchedulerTurns) -> None:
     sender = world.send("a", 1_000, 0.001, user="alice")
     assert len(world.turn()) == round(BUDGET_S / 0.001)
     assert sender.is_paused
@@ -126,7 +126,7 @@ def test_an_iteration_starts_no_request_after_its_budget(world: World) -> None:
     assert len(world.turn()) == round(BUDGET_S / 0.001)
 
 
-def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: World) -> None:
+def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: SchedulerTurns) -> None:
     for number in range(100):
         world.send(f"busy{number}", 100_000, 0.0005, user="shared")
     quiet = world.send("quiet", 1, 0.0001, user="shared")
@@ -138,7 +138,7 @@ def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: World) ->
         assert "quiet" in world.turn() + world.turn()
 
 
-def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_connections(world: World) -> None:
+def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_connections(world: SchedulerTurns) -> None:
     for number in range(50):
         world.send(f"many{number}", 1_000, 0.0005, user="many")
     world.send("heavy", 1_000, 0.008, user="heavy")
@@ -151,7 +151,7 @@ def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_con
     assert max(times.values()) < 1.2 * min(times.values())
 
 
-def test_a_request_of_another_user_is_served_in_the_next_iteration(world: World) -> None:
+def test_a_request_of_another_user_is_served_in_the_next_iteration(world: SchedulerTurns) -> None:
     for number in range(200):
         world.send(f"flood{number}", 1_000, 0.001, user="mallory")
     for _ in range(10):
@@ -160,7 +160,7 @@ def test_a_request_of_another_user_is_served_in_the_next_iteration(world: World)
         assert world.turn().index("victim") <= 1
 
 
-def test_idle_time_is_not_saved_up(world: World) -> None:
+def test_idle_time_is_not_saved_up(world: SchedulerTurns) -> None:
     world.send("early", 1, 0.001, user="alice")
     world.send("busy", 100_000, 0.001, user="bob")
     for _ in range(50):
@@ -172,7 +172,7 @@ def test_idle_time_is_not_saved_up(world: World) -> None:
     assert counts["again"] <= counts["busy"] + 4
 
 
-def test_connections_of_a_user_are_served_alternately(world: World) -> None:
+def test_connections_of_a_user_are_served_alternately(world: SchedulerTurns) -> None:
     for name in ("a", "b", "c"):
         world.send(name, 1_000, 0.001, user="alice")
     counts: collections.Counter[str] = collections.Counter()
@@ -181,7 +181,7 @@ def test_connections_of_a_user_are_served_alternately(world: World) -> None:
     assert max(counts.values()) - min(counts.values()) <= 4
 
 
-def test_anonymous_connections_have_a_small_part_of_an_iteration(world: World) -> None:
+def test_anonymous_connections_have_a_small_part_of_an_iteration(world: SchedulerTurns) -> None:
     for number in range(200):
         world.send(f"x{number}", 1_000, 0.0005, ip=f"10.0.0.{number}")
     world.send("alice", 100_000, 0.0005, user="alice")
@@ -191,7 +191,7 @@ def test_anonymous_connections_have_a_small_part_of_an_iteration(world: World) -
         assert counts["x"] <= round(ANONYMOUS_BUDGET_S / 0.0005)
 
 
-def test_the_overdraft_of_anonymous_requests_is_subtracted_later(world: World) -> None:
+def test_the_overdraft_of_anonymous_requests_is_subtracted_later(world: SchedulerTurns) -> None:
     for number in range(20):
         world.send(f"x{number}", 100, 0.02, ip=f"10.0.0.{number}")
     world.send("alice", 100_000, 0.001, user="alice")
@@ -201,7 +201,7 @@ def test_the_overdraft_of_anonymous_requests_is_subtracted_later(world: World) -
     assert counts["x"] * 0.02 <= 100 * ANONYMOUS_BUDGET_S + 0.04
 
 
-def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: World) -> None:
+def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: SchedulerTurns) -> None:
     for number in range(200):
         world.send(f"x{number}", 1_000, 0.0005)
     for _ in range(60):
@@ -210,7 +210,7 @@ def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: 
     assert "newcomer" in world.turn()
 
 
-def test_addresses_of_one_network_share_an_account(world: World) -> None:
+def test_addresses_of_one_network_share_an_account(world: SchedulerTurns) -> None:
     one, other, third = (
         world.scheduler.account(ip, is_anonymous=True) for ip in ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:1::1")
     )
@@ -218,13 +218,13 @@ def test_addresses_of_one_network_share_an_account(world: World) -> None:
     assert one is not third
 
 
-def test_a_user_and_an_address_of_the_same_name_are_different_accounts(world: World) -> None:
+def test_a_user_and_an_address_of_the_same_name_are_different_accounts(world: SchedulerTurns) -> None:
     assert world.scheduler.account("10.0.0.1", is_anonymous=True) is not world.scheduler.account(
         "10.0.0.1", is_anonymous=False
     )
 
 
-def test_accounts_that_are_not_used_are_forgotten(world: World) -> None:
+def test_accounts_that_are_not_used_are_forgotten(world: SchedulerTurns) -> None:
     kept = world.scheduler.account("10.1.1.1", is_anonymous=True)
     kept.links = 1
     for number in range(10_000):
@@ -234,7 +234,7 @@ def test_accounts_that_are_not_used_are_forgotten(world: World) -> None:
     assert world.scheduler.account("10.1.1.1", is_anonymous=True) is kept
 
 
-def test_an_internal_error_costs_one_connection(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_costs_one_connection(world: SchedulerTurns, caplog: pytest.LogCaptureFixture) -> None:
     bad = world.send("bad", 5, -0.0, user="mallory")
     bad.seconds = -0.000001
     good = world.send("good", 5, 0.0001, user="alice")
@@ -243,7 +243,7 @@ def test_an_internal_error_costs_one_connection(world: World, caplog: pytest.Log
     assert "serving 10.0.0.1" in caplog.text
 
 
-def test_large_answers_end_an_iteration(world: World) -> None:
+def test_large_answers_end_an_iteration(world: SchedulerTurns) -> None:
     class Large(Sender):
         def serve(self, until: float) -> bool:
             self.world.scheduler.queued += module.MAX_ANSWERS
@@ -256,7 +256,7 @@ def test_large_answers_end_an_iteration(world: World) -> None:
     assert len(world.turn()) == 1
 
 
-def test_a_large_request_has_an_iteration_of_its_own(world: World) -> None:
+def test_a_large_request_has_an_iteration_of_its_own(world: SchedulerTurns) -> None:
     large = [world.send(f"large{number}", 1, 0.03, user="mallory") for number in range(5)]
     for one in large:
         one.held, one.is_heavy = 1_000_000, True

@@ -30,7 +30,7 @@ NOTHING_ASKED = "1.0 required no credentials from there, not even a signature"
 READING = "1.0 let every account read statistics and configuration; in mqguard, reading requires a right"
 
 
-class House:
+class Installation:
     """What a start finds and makes."""
 
     def __init__(self, data):
@@ -56,7 +56,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path):
-    return House(tmp_path)
+    return Installation(tmp_path)
 
 
 def test_the_first_start_makes_an_administrator_and_the_next_does_not(house):
