@@ -217,8 +217,8 @@ def _requirement_rows(rows: Mapping[int, Requirement]) -> Iterator[str]:
     yield "|--:|---|---|---|---|"
     for code in sorted(rows):
         row = rows[code]
-        name = CODE_NAMES[code] + (f" ({row.between})" if row.between else "")
-        yield f"| {code} | {name} | {needs_in_words(row)} | {row.touched or row.unnamed} | {row.because} |"
+        name = CODE_NAMES[code] + (f" ({row.internal})" if row.internal else "")
+        yield f"| {code} | {name} | {needs_in_words(row)} | {row.touched or row.unnamed} | {row.apache_difference} |"
 
 
 def _rpc_rows() -> Iterator[str]:
@@ -226,14 +226,14 @@ def _rpc_rows() -> Iterator[str]:
     yield "|---|---|---|---|"
     for rpc in sorted(RPC_TABLE):
         row = RPC_TABLE[rpc]
-        yield f"| {rpc} | {row.says} | {row.touched} | {row.because} |"
+        yield f"| {rpc} | {row.description} | {row.touched} | {row.apache_difference} |"
 
 
 def needs_in_words(row: Requirement) -> str:
     """Return the permissions that a row demands, as the text of one cell."""
     if row.level is not RequirementLevel.RESOURCES:
         return row.level.value
-    parts = [row.says] if row.says else [_field_in_words(named) for named in row.named]
+    parts = [row.description] if row.description else [_field_in_words(named) for named in row.named]
     if row.own_cluster:
         parts.append(f"own cluster: {_actions_in_words(row.own_cluster)}")
     return "; ".join(parts)

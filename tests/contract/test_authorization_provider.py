@@ -45,7 +45,7 @@ class Policies:
         verdict = decide(request, self.users.snapshot.rights(question.user))
         if verdict.allowed:
             return Ruling.ALLOW
-        return Ruling.SILENT if verdict.reason is Reason.NO_MATCH else Ruling.DENY
+        return Ruling.NO_OPINION if verdict.reason is Reason.NO_MATCH else Ruling.DENY
 
 
 class NoSecrets:

@@ -7,20 +7,20 @@ from mqguard.testing.plugin_contracts import StrategyContract
 
 
 class Stateless:
-    def relies(self, on: CachedResult) -> bool:
+    def accepts(self, result: CachedResult) -> bool:
         return False
 
 
 class Stateful:
-    def relies(self, on: CachedResult) -> bool:
+    def accepts(self, result: CachedResult) -> bool:
         return True
 
 
 class Young:
     """A strategy that accepts results of less than five seconds."""
 
-    def relies(self, on: CachedResult) -> bool:
-        return on.age_ms < 5_000
+    def accepts(self, result: CachedResult) -> bool:
+        return result.age_ms < 5_000
 
 
 class TestStrategies(StrategyContract):

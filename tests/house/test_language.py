@@ -264,7 +264,7 @@ def name_hits() -> Iterator[Hit]:
                 classes[node.name].append((path, node.lineno))
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             for target in targets:
-                if isinstance(target, ast.Name) and re.match(r"_?(?:MOST|LONGEST)_", target.id):
+                if isinstance(target, ast.Name) and re.match(r"_?(?:MOST|MAX_CACHED_NAME)_", target.id):
                     yield Hit(area_of(path), "MOST_ or LONGEST_", path, node.lineno, target.id)
     for name, places in classes.items():
         if len(places) > 1:

@@ -73,7 +73,7 @@ def test_no_served_code_is_marked_as_unserved() -> None:
     codes = {code for code, _ in served()}
 
     assert len(codes) > 60
-    assert {code.name for code in codes if TABLE[code].level is RequirementLevel.NOT_SERVED} == set()
+    assert {code.name for code in codes if TABLE[code].level is RequirementLevel.UNSERVED} == set()
 
 
 def test_handlers_of_codes_that_reach_more_than_they_name_check_those_objects() -> None:

@@ -28,7 +28,7 @@ def test_every_served_code_is_guarded() -> None:
 def test_no_served_code_is_listed_as_unserved() -> None:
     """A row of the mark `unserved` must not guard a code that is served."""
     served = broker_codes() | name_server_codes()
-    assert {code for code in served if TABLE[code].level is RequirementLevel.NOT_SERVED} == set()
+    assert {code for code in served if TABLE[code].level is RequirementLevel.UNSERVED} == set()
 
 
 def test_broker_and_name_server_serve_different_codes() -> None:

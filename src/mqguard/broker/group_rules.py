@@ -83,7 +83,7 @@ class ConsumerRights:
 
     def __init__(self, access: AdmittedRequest) -> None:
         # Without the required permissions, because a heartbeat has many.
-        self._access = AdmittedRequest(access.identity, access.peer, access.operation, (), False, access.judge)  # noqa: FBT003
+        self._access = AdmittedRequest(access.identity, access.peer, access.operation, (), False, access.authorizer)  # noqa: FBT003
         self._incarnation = self._incarnation_now()
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:
@@ -95,11 +95,11 @@ class ConsumerRights:
             otherwise: Result if the decision needs a plugin.
         """
         access = self._access
-        access.judge.renew()
+        access.authorizer.renew()
         try:
             return (
                 self._incarnation_now() == self._incarnation
-                and access.judge.admits(access)
+                and access.authorizer.admits(access)
                 and access.allows(ResourceType.GROUP, group, Action.SUB)
                 and all(access.allows(ResourceType.TOPIC, topic, Action.SUB) for topic in topics)
             )
@@ -107,5 +107,5 @@ class ConsumerRights:
             return otherwise
 
     def _incarnation_now(self) -> str | None:
-        rights = self._access.judge.sender(self._access)
+        rights = self._access.authorizer.sender(self._access)
         return None if rights is None else rights.user.incarnation

@@ -16,20 +16,20 @@ from mqguard.model.peer import Peer
 BY_SIGNATURE = "signature"
 BY_CLAIM = "claim"
 BY_PLUGIN = "plugin"
-"""What proved who sent a request."""
+"""The methods that authenticate a user. A claim authenticates nobody: the operator trusts it."""
 
 MAX_CLAIM_LENGTH = 256
-"""How much of a claimed user name is remembered: whoever proves nothing shall fill neither memory nor disk."""
+"""Maximum characters of a claimed user name that are kept: unauthenticated peers must fill neither memory nor disk."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who sent a request, and how we know.
+    """The sender of a request.
 
     Attributes:
         user: The user's name.
-        method: What proved it: `BY_SIGNATURE`, `BY_PLUGIN`, or `BY_CLAIM` where the operator trusts the name that
-            clients send.
-        is_super: Whether policies are not evaluated. Never for a mere claim.
+        method: The method that authenticated the user: `BY_SIGNATURE`, `BY_PLUGIN`, or `BY_CLAIM` if the operator
+            trusts the name that clients send.
+        is_super: True if policies are not evaluated. Never true for a claim.
     """
 
     user: str
@@ -38,32 +38,32 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
 
 class ObjectAuthorizer(Protocol):
-    """Decides about resources that turn out to be touched after a request was let in."""
+    """Authorization of the objects that an admitted request reaches beyond those it names."""
 
-    def allows(self, access: "AdmittedRequest", need: RequiredPermission) -> bool:
-        """Whether the sender may touch it, by the users and policies of this moment."""
+    def allows(self, access: "AdmittedRequest", permission: RequiredPermission) -> bool:
+        """Return True if the sender has the permission, by the users and policies of this moment."""
 
-    def require(self, access: "AdmittedRequest", need: RequiredPermission) -> None:
-        """Let pass or raise, and record which.
+    def require(self, access: "AdmittedRequest", permission: RequiredPermission) -> None:
+        """Check that the sender has the permission, and audit the decision.
 
         Raises:
-            Refused: The sender may not touch it.
+            Refused: The sender does not have it.
         """
 
     def renew(self) -> None:
-        """Time has passed: what was found out for this request before counts no more."""
+        """Drop earlier results for this request, because time has passed."""
 
     def sender(self, access: "AdmittedRequest") -> Rights | None:
-        """Return the sender's rights as of now, None if it has none; the same object as long as nothing changed."""
+        """Return the sender's rights as of now, None for none; the same object as long as nothing changed."""
 
     def admits(self, access: "AdmittedRequest") -> bool:
-        """Return whether the sender would be let in now, whatever it asks for."""
+        """Return True if the sender would be admitted now, whatever the request is."""
 
     def require_owner(self, access: "AdmittedRequest", owner: str | None, what: str) -> None:
-        """Let pass who owns the thing.
+        """Check that the sender owns an object.
 
         Raises:
-            Refused: It belongs to another user.
+            Refused: The object belongs to another user.
         """
 
 
@@ -72,16 +72,16 @@ def _user(rights: Rights | None) -> User | None:
 
 
 class AdmittedRequest(msgspec.Struct):
-    """A request that was let in. Handlers ask it about everything that the request reaches beyond what it names.
+    """An admitted request. Its handler asks it about every object that the request reaches beyond those it names.
 
     Attributes:
-        identity: Who sent it; None is nobody in particular (authentication is off, or this code is excused from it).
-        peer: Where from.
+        identity: The sender; None for an anonymous one (authentication is off, or the request is whitelisted).
+        peer: The connection.
         operation: The kind of request.
         permissions: The permissions that were checked, empty if none had to be.
-        pending: Whether the handler has yet to ask about what is touched. An answer of success must not leave before.
-        judge: Who decides.
-        held: Rights of the sender when the request began to wait; None if the sender has none.
+        pending: True until the handler has asked about the objects. A successful answer is not sent before.
+        authorizer: The part of the guard that decides about the objects.
+        held: The sender's rights when the request began to wait; None if the sender has none.
     """
 
     identity: Identity | None
@@ -89,75 +89,75 @@ class AdmittedRequest(msgspec.Struct):
     operation: Operation
     permissions: RequiredPermissions
     pending: bool
-    judge: ObjectAuthorizer
+    authorizer: ObjectAuthorizer
     held: Rights | None = None
 
     @property
     def user(self) -> str:
-        """The sender's name, empty for nobody in particular."""
+        """The sender's name, empty for an anonymous one."""
         return self.identity.user if self.identity is not None else ""
 
     @property
     def creator(self) -> str | None:
-        """The user that what this request creates counts for; None for a Super user and for nobody in particular."""
+        """The user whose quota has what this request creates; None for a Super user and for an anonymous sender."""
         identity = self.identity
         return None if identity is None or identity.is_super else identity.user
 
     def require(self, type: ResourceType, name: str, *actions: Action) -> None:  # noqa: A002 - the contract's word
-        """Let pass if the sender may do one of the actions.
+        """Check that the sender may do one of the actions.
 
         Raises:
-            Refused: It may not.
+            Refused: The sender may not.
         """
         self.pending = False
-        self.judge.require(self, RequiredPermission(type, name, frozenset(actions)))
+        self.authorizer.require(self, RequiredPermission(type, name, frozenset(actions)))
 
     def allows(self, type: ResourceType, name: str, *actions: Action) -> bool:  # noqa: A002 - the contract's word
-        """Whether the sender may do one of the actions; for filtering what is answered, not recorded."""
+        """Return True if the sender may do one of the actions; to filter an answer, without an audit record."""
         self.pending = False
-        return self.judge.allows(self, RequiredPermission(type, name, frozenset(actions)))
+        return self.authorizer.allows(self, RequiredPermission(type, name, frozenset(actions)))
 
     def require_owner(self, owner: str | None, what: str) -> None:
-        """Let pass if `what` (a client id, a lock) belongs to the sender or to nobody.
+        """Check that an object (a client id, a lock) belongs to the sender or to no user.
 
         Args:
-            owner: The user that registered it, None if nobody did.
-            what: What it is, for the refusal, such as "the client id `x`".
+            owner: The user that registered the object, None for none.
+            what: The object for the message, such as "the client id `x`".
 
         Raises:
-            Refused: It belongs to another user.
+            Refused: The object belongs to another user.
         """
         self.pending = False
-        self.judge.require_owner(self, owner, what)
+        self.authorizer.require_owner(self, owner, what)
 
     @property
     def owner(self) -> str:
-        """Return what the places that a request takes are counted under: its user, else its source address."""
+        """The name under which the places of a request are counted: its user, else its source address."""
         # A space cannot be part of an address, and keeps addresses apart from users of the same name.
         return self.identity.user if self.identity is not None else f"from {self.peer.ip}"
 
     def hold(self) -> None:
-        """Remember the sender's rights, for a request that begins to wait."""
-        self.held = self.judge.sender(self)
+        """Store the sender's rights, for a request that begins to wait."""
+        self.held = self.authorizer.sender(self)
 
     def is_current(self) -> bool:
-        """Return whether neither the sender's account nor its policies changed since the request began to wait."""
-        return self.judge.sender(self) is self.held
+        """Return True if the sender's account and policies have not changed since the request began to wait."""
+        return self.authorizer.sender(self) is self.held
 
     def still_allowed(self) -> bool:
-        """Return whether a request that waited would be let in by the users and policies of this moment.
+        """Return True if a request that waited would be admitted by the users and policies of this moment.
 
-        A sender whose account changed in any way is not allowed, even if the new account could send the same request:
-        the account may be a new one of the same name, or may have been Super before. If the answer needs a plugin
-        first, it is no. The client asks again in all these cases, and the guard decides about that request in full.
+        A sender whose account changed in any way is not allowed, even if the new account could send the same request.
+        The account may be a new one of the same name, or may have been Super before. If a plugin must be called first,
+        the answer is False. The client asks again in all these cases, and the guard decides about that request in full.
         """
-        judge = self.judge
-        judge.renew()
+        authorizer = self.authorizer
+        authorizer.renew()
         try:
             return (
-                _user(judge.sender(self)) is _user(self.held)
-                and judge.admits(self)
-                and all(judge.allows(self, need) for need in self.permissions)
+                _user(authorizer.sender(self)) is _user(self.held)
+                and authorizer.admits(self)
+                and all(authorizer.allows(self, permission) for permission in self.permissions)
             )
         except RequestSuspended:
             return False

@@ -3,8 +3,8 @@
 The request path only appends a record. A writer on a thread of its own makes lines of the records (`audit_format.py`).
 """
 
-# Rule 1: admissions may be dropped when the queue is full. Denials and changes are never lost: a repeated denial is
-# counted (`denial_groups.py`), and a change without room for its record is refused before it is made.
+# Rule 1: admissions may be dropped when the queue is full. Denials and changes are never lost. A repeated denial is
+# counted (`denial_groups.py`). A change without room for its record is refused before it is made.
 # Rule 2: a record holds no connection, and only short parts of what a peer sent.
 
 import collections
@@ -47,7 +47,7 @@ class Stream(enum.IntEnum):
     ADMITTED = 1
     """All other requests that were admitted."""
     UNAUTHENTICATED = 2
-    """Denials of peers that did not prove who they are, and admissions of such peers by a whitelist."""
+    """Denials of unauthenticated peers, and admissions of such peers by a whitelist."""
 
 
 MAX_SIGNATURE = 128
@@ -142,15 +142,15 @@ class AdminChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     Attributes:
         when_ms: Milliseconds since the epoch.
-        user: Who changed it; empty for nobody in particular.
-        source: Where from; empty for the machine itself.
-        operation: Such as `create-user` or `delete-acl`.
-        subject: What was changed, such as `User:alice`.
-        details: What it was changed to, by name; never a secret.
-        outcome: `done`, or why it was refused.
-        method: What proved the user; empty if nothing did.
-        code: Request code; 0 if no request asked for it.
-        id: Unique, for a change that was made or may have been; empty for one that was refused.
+        user: The user who made the change; empty for an anonymous one.
+        source: The source address; empty for the machine itself.
+        operation: The kind of change, such as `create-user` or `delete-acl`.
+        subject: The changed subject, such as `User:alice`.
+        details: The new values by name; never a secret.
+        outcome: `done`, or the reason for which the change was refused.
+        method: The method that authenticated the user; empty for none.
+        code: Request code; 0 for a change without a request.
+        id: Unique id of a change that was made or may have been; empty for a refused one.
         recovered: True if the line was written after a restart, because the log did not have it.
     """
 
@@ -189,7 +189,7 @@ Record = AuditEvent | AdminChange | Repeats | Folded
 
 
 class AuditSink(Protocol):
-    """Where records go. Never blocks."""
+    """The receiver of records. It never blocks."""
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:
         """Take a record.
@@ -205,26 +205,26 @@ class AuditSink(Protocol):
 
 
 MAX_PERMISSIONS = 32
-"""How many resources of one request are on record by name; of others, their number."""
+"""Maximum number of resources of one request that a record names; of others it has the number."""
 MAX_NAME = 256
-"""How much of a name goes on record."""
+"""Maximum characters of a name in a record."""
 MAX_NAMES = 4_096
-"""How much of all names of one request goes on record, where it names many or is denied."""
+"""Maximum characters of all names in a record, for a request that names many or is denied."""
 MAX_DETAILS = 256
-"""How many details of one change go on record."""
+"""Maximum number of details of one change in a record."""
 MAX_DETAIL = 4_096
-"""How much of one detail goes on record."""
+"""Maximum characters of one detail in a record."""
 MAX_ALL_DETAILS = 65_536
-"""How much of all details of one change goes on record."""
+"""Maximum characters of all details of one change in a record."""
 
 SECRET_WORDS = ("secret", "password", "signature", "token")
-"""Names of details that must not be put on record."""
+"""Words in the names of details whose values must not be audited."""
 
 
 def bounded(change: AdminChange) -> AdminChange:
-    """Return a change as it may go on record: short, and without secrets.
+    """Return a change in the form for a record: short, and without secrets.
 
-    A detail under a name that sounds secret is replaced by `changed`.
+    The value of a detail with a secret word in its name is replaced by `changed`.
     """
     return msgspec.structs.replace(
         change,
@@ -236,7 +236,7 @@ def bounded(change: AdminChange) -> AdminChange:
 
 
 class AuditTrail:
-    """Puts decisions and changes on record."""
+    """The audit trail of decisions and changes."""
 
     def __init__(self, sink: AuditSink) -> None:
         """Write to the sink."""
@@ -246,10 +246,10 @@ class AuditTrail:
         self._owed: collections.deque[AdminChange] = collections.deque()
 
     def record(self, event: AuditEvent) -> bool:
-        """Put a decision on record.
+        """Audit a decision.
 
         Returns:
-            False if there was no room for an admission. A refusal that finds no room is counted, and its line follows.
+            False if there was no room for an admission. A denial without room is counted, and its line follows.
         """
         if event.decision_id:
             return self._deny(event)
@@ -263,17 +263,17 @@ class AuditTrail:
         return self.put(event)
 
     def repeated(self, event: AuditEvent, now_ms: int) -> str | None:
-        """Count a denial that is like one on record.
+        """Count a denial that is equal to an audited one.
 
         Args:
             event: The denial, with its key.
             now_ms: Milliseconds since the epoch.
 
         Returns:
-            The decision id of the one on record; None if there is none.
+            The decision id of the audited one; None if there is none.
         """
-        like = self._groups(event).repeat(event.key, now_ms)
-        return like.decision_id if isinstance(like, AuditEvent) else None
+        repeated = self._groups(event).repeat(event.key, now_ms)
+        return repeated.decision_id if isinstance(repeated, AuditEvent) else None
 
     @property
     def summed(self) -> int:
@@ -281,10 +281,10 @@ class AuditTrail:
         return self._users.summed + self._addresses.summed
 
     def put_change(self, change: AdminChange) -> None:
-        """Put a change on record, or the refusal of one.
+        """Audit a change, or the refusal of one.
 
-        The refusals of one user are counted together like denials. A change that was made is never dropped: it was let
-        in because there was room for it, and where there is none any more it waits here.
+        The refusals of one user are counted together like denials. A change that was made is never dropped. There was
+        room for its record when it was admitted; if there is none any more, the record waits here.
         """
         if change.outcome == DONE or change.id:
             self._owed.append(change)
@@ -300,13 +300,13 @@ class AuditTrail:
             groups.fold(_folded_change(change), change.user)
 
     def tick(self, now_ms: int) -> None:
-        """Put on record what was counted and is due."""
+        """Audit the counts that are due."""
         self._pay()
         for groups in (self._users, self._addresses):
             groups.write_due(now_ms, lambda record: self.put(record, reserved=True))
 
     def close(self, now_ms: int) -> None:
-        """Put on record all that was counted."""
+        """Audit all counts."""
         self._pay()
         for groups in (self._users, self._addresses):
             groups.write_all(now_ms, lambda record: self.put(record, reserved=True))
@@ -319,7 +319,7 @@ class AuditTrail:
     def _administrative(self, event: AuditEvent) -> bool:
         if event.identity is not None and self._users.spend(event.identity.user, event.when_ms):
             event.stream = Stream.KEPT
-        # INVARIANT: a change is not admitted without room for its own line beside that of the request.
+        # INVARIANT: a change is not admitted without room for its own line and that of the request.
         return not self._owed and self.put(event, reserved=event.operation.is_access_change)
 
     def _deny(self, event: AuditEvent) -> bool:
@@ -335,7 +335,7 @@ class AuditTrail:
             return True
         written = self.put(event, reserved=True)
         if event.shadow and not written:
-            return False  # it is let in, and whether requests are without a line is the operator's to say
+            return False  # the request is admitted, and `auditWhenFull` decides about requests without a line
         groups.open(event.key, event, principal, event.when_ms, written=written)
         return True
 
@@ -343,8 +343,8 @@ class AuditTrail:
         return self._users if event.authenticated else self._addresses
 
 
-def denial_key(event: AuditEvent, reason: str, remark: str, *, shadow: bool = False) -> DenialKey:
-    """Return what denials must have in common to be counted together: all that their lines say but the time."""
+def denial_key(event: AuditEvent, reason: str, message: str, *, shadow: bool = False) -> DenialKey:
+    """Return the values that denials share if they are counted together: all of their lines except the time."""
     return (
         *(
             event.user[:MAX_NAME],
@@ -356,7 +356,7 @@ def denial_key(event: AuditEvent, reason: str, remark: str, *, shadow: bool = Fa
             shadow,
             event.version,
         ),
-        remark[:MAX_NAME],
+        message[:MAX_NAME],
         *[permission.text[:MAX_NAME] for permission in event.permissions[:MAX_KEY_PERMISSIONS]],
     )
 
@@ -420,7 +420,7 @@ def _short_details(details: dict[str, str]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1024)
 def _network(source: str) -> str:
-    """Return whose budget the denials of an address are charged to: an IPv6 network of 64 bits is one customer."""
+    """Return the sender to which the denials of an address are charged: an IPv6 network of 64 bits is one sender."""
     address = parse_address(source)
     return address.packed[:8].hex() if isinstance(address, ipaddress.IPv6Address) else source
 

@@ -23,24 +23,24 @@ from mqguard.guard.permissions import RequiredPermission, RequiredPermissions, a
 from mqguard.guard.request_context import Operation
 
 _HASHED = 12
-"""Hex digits of a signature's SHA-256 that go on record: enough to tell signatures apart, useless to replay."""
+"""Hex digits of a signature's SHA-256 in a record: enough to distinguish signatures, useless to replay."""
 
 _APACHE_ZONE = dt.timezone(dt.timedelta(hours=8))
-"""Apache's audit log is kept in GMT+8 wherever it runs; ours can be read beside it."""
+"""Apache's audit log has GMT+8 in every place; ours can be compared with it."""
 
 _MAX_CACHED = 4096
 _MAX_CACHED_PERMISSIONS = 4
-"""Most resources of a record that is cached."""
+"""Maximum number of resources of a record that is cached."""
 
 SHADOW_DENY = "shadow-deny"
-"""The verdict about a request that was let in, and would be refused if policies were enforced."""
+"""The verdict about a request that shadow mode admitted and that would be denied if enforced."""
 
 _sha256 = hashlib.sha256
 _encode = msgspec.json.Encoder().encode
 
 
 class _Parts(msgspec.Struct, gc=False):
-    """What the lines of like records have in common.
+    """The common parts of the lines of equal records.
 
     Attributes:
         authentication: Apache's line between the time and the hash; empty if there is none.
@@ -84,7 +84,7 @@ class AuditLines:
     def _render(self, records: Sequence[Record], parts: Sequence[tuple[list[str], list[str]]]) -> None:
         for record in records:
             if record.when_ms != self._ms:
-                self._tell(record.when_ms)
+                self._set_time(record.when_ms)
             if isinstance(record, AuditEvent):
                 self._decision(record, *parts[record.stream])
             elif isinstance(record, AdminChange):
@@ -96,12 +96,12 @@ class AuditLines:
 
     def lost(self, count: int, when_ms: int) -> tuple[bytes, bytes]:
         """Return the lines that say how many admissions found no room."""
-        self._tell(when_ms)
+        self._set_time(when_ms)
         apache = f"{self._apache_time} WARN mqguard - [AUDIT] {count} records are missing here: there was no room.\n"
         line = {"time": self._stamp, "event": "lost", "count": count}
         return apache.encode(), _encode(line) + b"\n"
 
-    def _tell(self, when_ms: int) -> None:
+    def _set_time(self, when_ms: int) -> None:
         self._ms = when_ms
         second = when_ms // 1000
         if second != self._second:
@@ -123,9 +123,9 @@ class AuditLines:
         identity, permissions, verdicts = record.identity, record.permissions, record.verdicts
         if record.decision_id or len(permissions) > _MAX_CACHED_PERMISSIONS:
             return _parts_of(record)
-        # What a connection proved, permissions and entries are the same objects again and again, so their ids tell them
-        # apart, and with address and code they settle all else that the lines say. What is cached keeps them alive, so
-        # that no other objects can get these ids.
+        # Identity, permissions and entries are the same objects for each request of a connection, so their ids
+        # distinguish them. Together with address and operation they determine the rest of the lines. The cache keeps
+        # these objects alive, so that no other objects can get their ids.
         deciders = id(verdicts[0].decided_by) if len(verdicts) == 1 else tuple([id(v.decided_by) for v in verdicts])
         key = (id(identity), record.source, id(permissions), record.operation, deciders, record.reason)
         parts = self._known.get(key)
@@ -149,14 +149,14 @@ class AuditLines:
             if made.authentication:
                 apache.append(f"{time}{made.authentication}{hash_of(event.signature or '')}.{more}")
             apache.extend([f"{time}{line[:-1]}{more}" for line in made.authorizations[1:]])
-            told = _json(span)[1:-1]
-            lines.append(f'{{"time":"{self._stamp}",{made.head}{event.latency_ns // 1000},{told}{made.tail}')
+            members = _json(span)[1:-1]
+            lines.append(f'{{"time":"{self._stamp}",{made.head}{event.latency_ns // 1000},{members}{made.tail}')
 
     def _folded(self, record: Folded, apache: list[str], lines: list[str]) -> None:
         who = f"User:{_plain(record.user)}" if record.user else "several users"
         apache.append(
             f"{self._apache_time} WARN mqguard - [AUDIT] {record.count} more requests of {who} from sourceIp = "
-            f"{','.join(map(_plain, record.sources))} were refused since {_apache_time(record.first_ms)} for request = "
+            f"{','.join(map(_plain, record.sources))} were denied since {_apache_time(record.first_ms)} for request = "
             f"{','.join(map(str, record.codes or record.requests))}, one line each would be too many.\n"
         )
         line: dict[str, object] = {
@@ -213,13 +213,13 @@ class StreamLines(AuditLines):
 
 
 def hash_of(signature: str) -> str:
-    """Return what stands for a signature on record; of one that is too long to be valid, the beginning counts."""
+    """Return the form of a signature in a record; of one that is too long to be valid, the hash of its beginning."""
     signature = signature[:MAX_SIGNATURE]
     return f"sha256:{_sha256(signature.encode('utf-8', 'surrogatepass')).hexdigest()[:_HASHED]}"
 
 
 def verdict_of(record: AuditEvent) -> str:
-    """What became of a request, in a word."""
+    """Return the outcome of a request as one word."""
     if record.refused:
         return "deny"
     return SHADOW_DENY if record.shadow else "allow"
@@ -298,11 +298,11 @@ def _json(value: dict[str, object]) -> str:
     try:
         text = _encode(value).decode()
     except UnicodeEncodeError:
-        # A name that is no Unicode text: a peer may send half a surrogate pair. This writer escapes it.
+        # A name that is not valid Unicode: a peer may send half a surrogate pair. This writer escapes it.
         return json.dumps(value, separators=(",", ":"))
     if text.isprintable():
         return text
-    # Such as marks that turn the direction of a terminal: valid JSON, and a line that looks like another.
+    # Such as marks that change the direction of text in a terminal: valid JSON, but it looks like another line.
     return "".join([one if one.isprintable() else json.dumps(one)[1:-1] for one in text])
 
 

@@ -1,12 +1,11 @@
-"""Denials that are alike: the first has a line of its own, the others are counted, and the count is a line later.
+"""Groups of equal denials: the first one has an audit line, the others are counted, and the count has a line later."""
 
-Rule 1: no denial is lost. One that has no line of its own stands in a count.
-Rule 2: what one user, or one address, can cause is bounded in lines for each minute and in memory.
-Rule 3: a denial that is unlike any other costs a line of its sender's budget. Without one it is folded: counted
-together with all others of its sender that had none.
-Rule 4: senders share the groups. A sender that has its share gives up its own oldest for a new one. If all are taken,
-the sender with most of them gives up its oldest.
-"""
+# Rule 1: no denial is lost. A denial without a line of its own is part of a count.
+# Rule 2: the lines for each minute and the memory that one user, or one address, can cause are bounded.
+# Rule 3: a denial that is unlike any other costs a line of its sender's budget. If the budget is empty the denial is
+# folded: counted together with all others of its sender that had no line.
+# Rule 4: senders share the groups. A sender that has its share gives up its own oldest group for a new one. If all
+# groups are taken, the sender with most of them gives up its oldest.
 
 import dataclasses
 import heapq
@@ -20,30 +19,30 @@ import msgspec
 T = TypeVar("T")
 
 FIRST_INTERVAL_MS = 5_000
-"""How long denials are counted before their count is on record for the first time."""
+"""Time for which denials are counted before their first count is audited, in milliseconds."""
 MAX_INTERVAL_MS = 600_000
-"""How long they are counted at most: the interval doubles while they go on."""
+"""Maximum time between two counts, in milliseconds: the interval doubles while denials continue."""
 MAX_PER_TICK = 64
-"""Counts that are put on record in one turn of the event loop."""
+"""Maximum number of counts that one iteration of the event loop audits."""
 MAX_LISTED = 16
-"""Codes, reasons, sources and resources that the line of folded denials names, of each."""
+"""Maximum number of codes, names, reasons, sources and resources in the line of folded denials, of each."""
 MAX_LISTED_NAME = 128
-"""How much of a resource's name that line has."""
+"""Maximum characters of a resource's name in that line."""
 OTHERS = "..."
-"""Stands for all senders for whom there is no place in memory."""
+"""The common name of all senders without a place in memory."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DenialLimits:
-    """What denials may cost.
+    """Limits of the lines and the memory for denials.
 
     Attributes:
-        groups: Most groups in memory.
-        senders: Most senders whose budgets, and whose folded denials, are in memory.
-        burst: Lines that one sender may cause at once, and most groups that it has.
-        per_minute: Lines that one sender may cause in the long run.
-        burst_of_all: Lines that all senders together may cause at once.
-        per_minute_of_all: Lines that all senders together may cause in the long run.
+        groups: Maximum number of groups in memory.
+        senders: Maximum number of senders whose budgets, and whose folded denials, are in memory.
+        burst: Maximum number of lines of one sender at once, and of its groups.
+        per_minute: Maximum number of lines of one sender for each minute in the long run.
+        burst_of_all: Maximum number of lines of all senders together at once.
+        per_minute_of_all: Maximum number of lines of all senders together for each minute in the long run.
     """
 
     groups: int
@@ -55,19 +54,19 @@ class DenialLimits:
 
 
 USERS = DenialLimits(groups=4096, senders=1024, burst=256, per_minute=30, burst_of_all=8192, per_minute_of_all=600)
-"""For users that proved who they are."""
+"""Limits for authenticated users."""
 ADDRESSES = DenialLimits(groups=4096, senders=1024, burst=64, per_minute=12, burst_of_all=2048, per_minute_of_all=600)
-"""For addresses of peers that did not."""
+"""Limits for addresses of unauthenticated peers."""
 
 
 class Repeats(msgspec.Struct, frozen=True):
-    """The record of denials that are like one on record.
+    """The record of denials that are equal to an audited one.
 
     Attributes:
         event: The audited one.
-        count: How many more there were.
-        first_ms: When the first of these came, in milliseconds since the epoch.
-        when_ms: When the last came.
+        count: Number of further denials.
+        first_ms: Time of the first of these, in milliseconds since the epoch.
+        when_ms: Time of the last.
     """
 
     event: object
@@ -80,18 +79,18 @@ class Folded(msgspec.Struct, gc=False):
     """The record of denials of one sender that had no lines of their own.
 
     Attributes:
-        stream: Which files it goes to.
-        user: The user; empty where nothing was proven, or for several users.
-        method: What proved the user.
-        count: How many there were.
-        first_ms: When the first came, in milliseconds since the epoch.
-        when_ms: When the last came.
-        sources: Addresses that they came from, some of them.
+        stream: The files that the record goes to.
+        user: The user; empty for unauthenticated senders, or for several users.
+        method: The method that authenticated the user.
+        count: Number of denials.
+        first_ms: Time of the first, in milliseconds since the epoch.
+        when_ms: Time of the last.
+        sources: Source addresses, some of them.
         codes: Request codes, some of them; none for a protocol without numbers.
         requests: Names of operations, some of them.
-        reasons: Why, some of them.
-        resources: What was not allowed, some of them.
-        shadowed: How many of them were let in, because policies are only watched.
+        reasons: Reasons, some of them.
+        resources: Denied resources, some of them.
+        shadowed: Number of denials that shadow mode let through.
     """
 
     stream: int
@@ -123,7 +122,7 @@ class Folded(msgspec.Struct, gc=False):
 
 
 class _Group(msgspec.Struct):
-    case: object
+    denial: object
     sender: str
     number: int = -1
     count: int = 0
@@ -146,11 +145,11 @@ class _Budget(msgspec.Struct, gc=False):
 
 
 Write = Callable[[object], bool]
-"""Puts a record; False if there is no room now."""
+"""Writes a record; returns False if there is no room now."""
 
 
 class DenialGroups:
-    """Counts denials. For one thread.
+    """Counts of denials, for one thread.
 
     Attributes:
         summed: Number of denials without a line of their own.
@@ -173,20 +172,20 @@ class DenialGroups:
         self._numbers = itertools.count()
 
     def repeat(self, key: Hashable, now_ms: int) -> object | None:
-        """Count a denial that is like one on record.
+        """Count a denial that is equal to an audited one.
 
         Returns:
-            The one on record; None if there is none, and nothing was counted.
+            The audited one; None if there is none, and nothing was counted.
         """
         group = self._groups.get(key)
         if group is None:
             return None
         self.summed += 1
         _count(group, now_ms)
-        return group.case
+        return group.denial
 
     def may_open(self, sender: str, now_ms: int) -> bool:
-        """Charge the line of a denial that is unlike any other to its sender; False if it is to be folded."""
+        """Charge the line of a denial that is unlike any other to its sender; return False if it must be folded."""
         own = len(self._of_sender.get(sender, ()))
         giver: str | None = None
         if own >= self._limits.burst:
@@ -201,17 +200,17 @@ class DenialGroups:
             self._give_up(next(iter(self._of_sender[giver])))
         return True
 
-    def open(self, key: Hashable, case: object, sender: str, now_ms: int, *, written: bool) -> None:
-        """Remember a denial that is unlike any other, so that those like it are counted.
+    def open(self, key: Hashable, denial: object, sender: str, now_ms: int, *, written: bool) -> None:
+        """Open a group for a denial that is unlike any other, so that equal ones are counted.
 
         Args:
-            key: What those like it have in common with it.
-            case: The denial.
+            key: The values that equal denials share.
+            denial: The denial.
             sender: The sender whose group it is.
             now_ms: Milliseconds since the epoch.
             written: False if its own line found no room, so that it is counted too.
         """
-        group = self._groups[key] = _Group(case, sender)
+        group = self._groups[key] = _Group(denial, sender)
         self._of_sender.setdefault(sender, {})[key] = None
         if not written:
             self.summed += 1
@@ -229,13 +228,13 @@ class DenialGroups:
         if group is None:
             group = self._folded[sender] = _Group(denial, sender)
             self._schedule(group, now, True, sender)  # noqa: FBT003 - a part of the key
-        elif isinstance(group.case, Folded):
-            group.case.add(denial)
+        elif isinstance(group.denial, Folded):
+            group.denial.add(denial)
         else:
-            group.case = denial
+            group.denial = denial
 
     def spend(self, sender: str, now_ms: int) -> bool:
-        """Charge a line to a sender; False if it has no more."""
+        """Charge a line to a sender; return False if its budget is empty."""
         limits, budgets = self._limits, self._budgets
         budget = budgets.get(sender)
         if budget is None:
@@ -249,7 +248,7 @@ class DenialGroups:
         )
 
     def write_due(self, now_ms: int, write: Write) -> None:
-        """Put on record what was counted and is due, a bounded part of it."""
+        """Audit the counts that are due, a bounded number of them."""
         due, given_up = self._due, self._given_up
         for _ in range(MAX_PER_TICK):
             if given_up:
@@ -262,7 +261,7 @@ class DenialGroups:
             heapq.heappop(due)
 
     def write_all(self, now_ms: int, write: Write) -> None:
-        """Put on record all that was counted, and forget it."""
+        """Audit all counts, and drop them."""
         due, self._due = self._due, []
         for record in self._given_up:
             write(record)
@@ -280,22 +279,22 @@ class DenialGroups:
         group = groups.get(key)
         if group is None or group.number != number:
             return True  # given up
-        record = group.case if is_folded else _repeats(group)
+        record = group.denial if is_folded else _repeats(group)
         if record is None:
-            # Nothing more came: the next is a first one again.
+            # No further denial came: the next one opens a group again.
             self._forget(groups, key)
             return True
         if not write(record):
             return False
         group.count = 0
         if is_folded:
-            group.case = None
+            group.denial = None
         group.interval_ms = min(2 * group.interval_ms, MAX_INTERVAL_MS)
         self._schedule(group, now_ms, is_folded, key)
         return True
 
     def _give_up(self, key: Hashable) -> None:
-        """Make room for another group; what was counted is written with the next tick."""
+        """Drop a group for another one; its count is audited with the next tick."""
         record = _repeats(self._groups[key])
         if record is not None:
             self._given_up.append(record)
@@ -322,7 +321,7 @@ def _count(group: _Group, now_ms: int) -> None:
 
 
 def _repeats(group: _Group) -> Repeats | None:
-    return Repeats(group.case, group.count, group.first_ms, group.last_ms) if group.count else None
+    return Repeats(group.denial, group.count, group.first_ms, group.last_ms) if group.count else None
 
 
 def _list_more(listed: list[T], more: list[T]) -> None:

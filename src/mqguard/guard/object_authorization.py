@@ -12,56 +12,56 @@ from mqguard.guard.enforcement import Enforcer
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.ports import GuardPorts
-from mqguard.guard.topic_ownership import missing, topic_need
+from mqguard.guard.topic_ownership import missing, topic_permission
 from mqguard.model.text import is_blank
 
 
 class AllowAll:
-    """Judges nothing: authorization is off, or not asked for this code.
+    """Authorizer that allows every object: authorization is off, or the request is whitelisted.
 
     Args:
-        users: Return the rights of a user as of now, None if there is no such user.
+        users: Returns the rights of a user as of now, None if there is no such user.
     """
 
     def __init__(self, users: Callable[[str], Rights | None] = lambda _name: None) -> None:
         self._users = users
 
     def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:  # noqa: ARG002 - the port's signature
-        """Always."""
+        """Return True."""
         return True
 
     def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
-        """Lets pass."""
+        """Do nothing: every object is allowed."""
 
     def renew(self) -> None:
-        """Nothing was found out."""
+        """Do nothing: there is no earlier result."""
 
     def sender(self, access: AdmittedRequest) -> Rights | None:
-        """See `Judge.sender`."""
+        """Return the sender's rights; see `ObjectAuthorizer.sender`."""
         return self._users(access.user) if access.identity is not None else None
 
     def admits(self, access: AdmittedRequest) -> bool:
-        """Return False only for a user who signed and is disabled or gone; claims are not checked."""
+        """Return False only for a user who signed and is disabled or deleted; claims are not checked."""
         if access.identity is None or access.identity.method is not BY_SIGNATURE:
             return True
         rights = self._users(access.user)
         return rights is not None and rights.user.is_enabled
 
     def require_owner(self, access: AdmittedRequest, owner: str | None, what: str) -> None:
-        """Lets pass."""
+        """Do nothing: every object is allowed."""
 
 
 class PolicyObjectAuthorizer:
-    """Judges by the users and policies of the moment, as the guard does for what a request names."""
+    """Authorizer by the users and policies of the moment, as for the resources that a request names."""
 
     def __init__(self, ports: GuardPorts, authorization: Authorization, enforcer: Enforcer) -> None:
-        """Share the guard's parts."""
+        """Use the guard's parts."""
         self._ports = ports
         self._authorization = authorization
         self._enforcer = enforcer
 
     def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:
-        """Whether the sender may touch it."""
+        """Return True if the sender has the permission."""
         try:
             owned = _owned(permission)
         except PermissionsUnclear:
@@ -77,10 +77,10 @@ class PolicyObjectAuthorizer:
         return True
 
     def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
-        """Let pass or raise, and record which.
+        """Check that the sender has the permission, and audit the decision.
 
         Raises:
-            Refused: The sender may not touch it.
+            Refused: The sender does not have it.
         """
         event = self._event(access)
         try:
@@ -98,22 +98,22 @@ class PolicyObjectAuthorizer:
         self._record(event, verdict.reason)
 
     def renew(self) -> None:
-        """Every question is judged anew as it is."""
+        """Do nothing: every decision is a new one."""
 
     def sender(self, access: AdmittedRequest) -> Rights | None:
-        """See `Judge.sender`."""
+        """Return the sender's rights; see `ObjectAuthorizer.sender`."""
         return self._rights(access)
 
     def admits(self, access: AdmittedRequest) -> bool:
-        """See `Judge.admits`."""
+        """Return True if the sender would be admitted now."""
         verdict = self._authorization.decide_sender(access.identity, self._rights(access))
         return verdict.decision is Decision.ALLOW
 
     def require_owner(self, access: AdmittedRequest, owner: str | None, what: str) -> None:
-        """Let pass who owns the thing.
+        """Check that the sender owns an object.
 
         Raises:
-            Refused: It belongs to another user.
+            Refused: The object belongs to another user.
         """
         if owner is None or owner == access.user or _is_super(access):
             return
@@ -144,7 +144,9 @@ class PolicyObjectAuthorizer:
 def _owned(permission: RequiredPermission) -> RequiredPermission:
     if is_blank(permission.name):
         raise missing(permission.type.value.lower(), permission.type.value.lower())
-    return topic_need(permission.name, permission.actions) if permission.type is ResourceType.TOPIC else permission
+    return (
+        topic_permission(permission.name, permission.actions) if permission.type is ResourceType.TOPIC else permission
+    )
 
 
 def _is_super(access: AdmittedRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The plugins that one guard was given."""
+"""The installed plugins of one guard, and the safe calls of each kind."""
 
 import dataclasses
 from typing import Generic, TypeVar
@@ -19,18 +19,18 @@ from mqguard.guard.plugin_calls import PluginInvoker
 from mqguard.guard.ports import GuardPorts
 
 P = TypeVar("P")
-LONGEST_USER = 255
-"""Longest user name that a plugin may prove."""
+MAX_USER_LENGTH = 255
+"""Maximum length of a user name that a plugin may return."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class InstalledPlugin(Generic[P]):
-    """One plugin.
+    """One installed plugin.
 
     Attributes:
-        name: The option that names it, and what it is called there.
-        plugin: Itself.
-        quick: Whether it answers at once.
+        name: The option that names the plugin, with its name there.
+        plugin: The plugin.
+        quick: True if the plugin answers at once.
     """
 
     name: str
@@ -43,13 +43,13 @@ class InstalledPlugins:
     """All plugins of a guard.
 
     Attributes:
-        authentication_provider: In place of our signatures.
-        authentication_handlers: Asked in their order after somebody has proved who it is.
-        authentication_strategy: Whether a connection's proof is relied on.
-        authorization_provider: In place of our policies.
-        authorization_handlers: Asked in their order after something was allowed.
-        authorization_strategy: Whether a provider's ruling is relied on.
-        limit_ms: How long a request waits for all of its plugins, and how long a quick plugin may take.
+        authentication_provider: Replacement of the server's signatures.
+        authentication_handlers: Checks after a request is authenticated, in order.
+        authentication_strategy: Decision about the use of cached authentications.
+        authorization_provider: Replacement of the server's policies.
+        authorization_handlers: Checks after a permission is granted, in order.
+        authorization_strategy: Decision about the use of cached rulings of the provider.
+        limit_ms: Maximum time that a request waits for all of its plugins, and that a quick plugin may take.
     """
 
     authentication_provider: InstalledPlugin[AuthenticationProvider] | None = None
@@ -61,7 +61,7 @@ class InstalledPlugins:
     limit_ms: int = 1_000
 
     def __bool__(self) -> bool:
-        """Whether there is any plugin."""
+        """Return True if there is any plugin."""
         return any(
             getattr(self, field.name) not in (None, ())
             for field in dataclasses.fields(self)
@@ -69,10 +69,10 @@ class InstalledPlugins:
         )
 
 
-def proving_plug(
+def authentication_calls(
     found: InstalledPlugin[AuthenticationProvider], limit_ms: int, ports: GuardPorts
 ) -> PluginInvoker[str | NotAuthenticated]:
-    """An authentication provider, made safe."""
+    """Return the safe calls of an authentication provider."""
     return PluginInvoker(
         found.name,
         found.plugin.authenticate,
@@ -84,10 +84,10 @@ def proving_plug(
     )
 
 
-def ruling_plug(
+def authorization_calls(
     found: InstalledPlugin[AuthorizationProvider], limit_ms: int, ports: GuardPorts
 ) -> PluginInvoker[Ruling]:
-    """An authorization provider, made safe."""
+    """Return the safe calls of an authorization provider."""
     return PluginInvoker(
         found.name,
         found.plugin.decide,
@@ -99,16 +99,16 @@ def ruling_plug(
     )
 
 
-def checking_plug(
+def handler_calls(
     found: InstalledPlugin[AuthenticationHandler] | InstalledPlugin[AuthorizationHandler],
     limit_ms: int,
     ports: GuardPorts,
 ) -> PluginInvoker[HandlerResult]:
-    """A handler, made safe."""
+    """Return the safe calls of a handler."""
     return PluginInvoker(
         found.name,
         found.plugin.check,
-        _read_step,
+        _read_result,
         quick=found.quick,
         limit_ms=limit_ms,
         now_ms=ports.clock.now_ms,
@@ -116,11 +116,11 @@ def checking_plug(
     )
 
 
-def relies(strategy: CacheStrategy, on: CachedResult) -> bool:
-    """Whether a strategy relies on something; one that raises or answers nonsense relies on nothing."""
+def is_accepted(strategy: CacheStrategy, result: CachedResult) -> bool:
+    """Return True if a strategy accepts a result. A strategy that raises or returns an invalid answer accepts none."""
     try:
-        return strategy.relies(on) is True
-    except BaseException:  # noqa: BLE001 - rule 1; what is not relied on is found out anew
+        return strategy.accepts(result) is True
+    except BaseException:  # noqa: BLE001 - rule 1: without the result the guard finds a new one
         return False
 
 
@@ -133,19 +133,19 @@ class SelectiveAuthenticationCache(AuthenticationCache):
 
     def accepts(self, state: ChannelAuthentication, found: CachedAuthentication, now_ms: int) -> bool:
         """Ask the strategy."""
-        return relies(self._strategy, CachedResult(found.identity.user, state.name, None, now_ms - found.since_ms))
+        return is_accepted(self._strategy, CachedResult(found.identity.user, state.name, None, now_ms - found.since_ms))
 
 
 def _read_user(raw: object) -> str | NotAuthenticated | None:
     if isinstance(raw, NotAuthenticated):
         return raw
-    # Not a subclass, which might compare as it likes.
-    return raw if type(raw) is str and len(raw) <= LONGEST_USER and raw.isprintable() and raw.strip() else None
+    # Not a subclass, which might override comparison.
+    return raw if type(raw) is str and len(raw) <= MAX_USER_LENGTH and raw.isprintable() and raw.strip() else None
 
 
 def _read_ruling(raw: object) -> Ruling | None:
     return raw if isinstance(raw, Ruling) else None
 
 
-def _read_step(raw: object) -> HandlerResult | None:
+def _read_result(raw: object) -> HandlerResult | None:
     return raw if isinstance(raw, HandlerResult) else None

@@ -1,13 +1,13 @@
-"""What plugins of the guard are: the few things that an operator may put in place of ours, or add.
+"""The interfaces of plugins: the parts of the guard that an operator may replace or add.
 
-The ports of one plugin each: `AuthenticationProvider`, `AuthorizationProvider`, `CacheStrategy`; of many:
-`AuthenticationHandler`, `AuthorizationHandler`, `RecordSink`. (The store of users and policies is
-`auth.ports.MetadataStore`.) `docs/plugins.md` tells how plugins are made, found and tested.
+At most one plugin of these: `AuthenticationProvider`, `AuthorizationProvider`, `CacheStrategy`. Any number of these:
+`AuthenticationHandler`, `AuthorizationHandler`, `RecordSink`. The store of users and policies is
+`auth.ports.MetadataStore`. `docs/plugins.md` describes how plugins are written, found and tested.
 """
 
-# Rule 1: a plugin is never trusted to work. What raises, is late or answers what it may not answer refuses.
-# Rule 2: a plugin is never asked whether somebody is Super or disabled: that stands in our users.
-# Rule 3: a handler and a strategy can only make things narrower.
+# Rule 1: the guard never trusts a plugin to work. A plugin that raises, is late or returns an invalid answer denies.
+# Rule 2: no plugin decides if a user is Super or disabled: the server's own users do.
+# Rule 3: a handler and a strategy can only deny more.
 
 import enum
 from collections.abc import Sequence
@@ -17,35 +17,35 @@ import msgspec
 
 
 class Ruling(enum.Enum):
-    """What an authorization provider answers."""
+    """The answer of an authorization provider."""
 
     ALLOW = "allow"
     DENY = "deny"
-    SILENT = "silent"
-    """It has nothing to say: what clients touch by themselves is allowed, all else is refused."""
+    NO_OPINION = "no-opinion"
+    """No opinion: implicit grants are allowed, all else is denied."""
 
 
 class HandlerResult(enum.Enum):
-    """What a handler answers."""
+    """The answer of a handler."""
 
     NEXT = "next"
-    """It has nothing against it: the next handler is asked."""
+    """No objection: the guard calls the next handler."""
     REFUSE = "refuse"
 
 
 class NotAuthenticated(enum.Enum):
-    """What an authentication provider answers about a request that proves nobody."""
+    """The answer of an authentication provider about a request without valid credentials."""
 
     REFUSED = "refused"
 
 
 class AuthenticationRequest(msgspec.Struct, frozen=True):
-    """What a request shows to prove who sent it.
+    """The credentials of a request.
 
     Attributes:
-        user: The access key that it names; empty for none.
-        signature: As received; empty for none.
-        token: The security token that it carries; empty for none.
+        user: The access key; empty for none.
+        signature: The signature as received; empty for none.
+        token: The security token; empty for none.
         content: The bytes that the signature covers.
         operation: The kind of request, such as `SEND_MESSAGE_V2` (RocketMQ protocol) or `SendMessage` (gRPC).
         code: The request code, None for a protocol without numbers.
@@ -70,14 +70,14 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
     """One resource that a request touches.
 
     Attributes:
-        user: Whose request it is.
-        method: What proved the user: `signature`, `plugin`, or `claim` where the operator trusts names.
-        source: The IP address that it came from.
+        user: The user.
+        method: The method that authenticated the user: `signature` or `plugin`; `claim` if the operator trusts names.
+        source: The source address.
         operation: The kind of request, such as `SEND_MESSAGE_V2` (RocketMQ protocol) or `SendMessage` (gRPC).
         code: The request code, None for a protocol without numbers.
-        type: `Topic`, `Group`, `Cluster` or `Namespace`; empty where the request needs no more than a user.
-        name: The resource's name; empty as above.
-        actions: What would be done, such as `Pub`; any one of them suffices. Empty as above.
+        type: `Topic`, `Group`, `Cluster` or `Namespace`; empty if the request needs no permission.
+        name: The name of the resource; empty if the request needs no permission.
+        actions: The actions, such as `Pub`; any one of them is enough. Empty if the request needs no permission.
     """
 
     user: str
@@ -91,13 +91,13 @@ class AuthorizationRequest(msgspec.Struct, frozen=True):
 
 
 class CachedResult(msgspec.Struct, frozen=True):
-    """Something that was found out before, and might be relied on again.
+    """An earlier result that the guard may use again.
 
     Attributes:
-        user: The user that it is about.
-        channel: The connection that has proved to be that user; empty for a ruling.
-        question: What an authorization provider was asked; None for a proof.
-        age_ms: How long ago it was found out, in milliseconds.
+        user: The user.
+        channel: The connection that authenticated as the user; empty for an answer of an authorization provider.
+        question: The request to an authorization provider; None for an authentication.
+        age_ms: Age of the result in milliseconds.
     """
 
     user: str
@@ -107,21 +107,21 @@ class CachedResult(msgspec.Struct, frozen=True):
 
 
 class Plugin(Protocol):
-    """What the plugins of all ports have in common, beside the sinks.
+    """The common part of all plugins except sinks.
 
     Attributes:
-        quick: True: answers from memory at once, and is asked where it stands. False: may wait (network, disk), and is
-            asked in threads of its own, several at a time; the request waits, the server does not.
+        quick: True if the plugin answers from memory at once; the guard calls it inline. False if it may wait for
+            network or disk; the guard calls it on worker threads, several at a time, and only the request waits.
     """
 
     @property
     def quick(self) -> bool:
-        """See above; a class attribute will do. Without one a plugin counts as one that may wait."""
+        """True if the plugin answers at once. A class attribute is enough; a plugin without it may wait."""
         ...  # pragma: no cover
 
 
 class AuthenticationProvider(Plugin, Protocol):
-    """Finds out who sent a request, in place of our signatures."""
+    """Replacement of the server's signatures: finds the user who sent a request."""
 
     def authenticate(self, request: AuthenticationRequest) -> str | NotAuthenticated:
         """Return the name of the user that the credentials authenticate, or `NotAuthenticated.REFUSED`."""
@@ -129,47 +129,48 @@ class AuthenticationProvider(Plugin, Protocol):
 
 
 class AuthenticationHandler(Plugin, Protocol):
-    """Is asked after a request has proved who sent it."""
+    """Additional check after a request is authenticated."""
 
     def check(self, request: AuthenticationRequest, user: str) -> HandlerResult:
-        """Whether that is enough."""
+        """Return NEXT if the authentication is enough."""
         ...  # pragma: no cover
 
 
 class AuthorizationProvider(Plugin, Protocol):
-    """Decides whether a user may touch a resource, in place of our policies."""
+    """Replacement of the server's policies: decides if a user may touch a resource."""
 
     def decide(self, question: AuthorizationRequest) -> Ruling:
-        """The answer."""
+        """Return the decision."""
         ...  # pragma: no cover
 
 
 class AuthorizationHandler(Plugin, Protocol):
-    """Is asked after a request was allowed, once for each resource that it touches."""
+    """Additional check after a request is allowed, once for each resource that it touches."""
 
     def check(self, question: AuthorizationRequest) -> HandlerResult:
-        """Whether it may go on."""
+        """Return NEXT if the request may continue."""
         ...  # pragma: no cover
 
 
 class CacheStrategy(Protocol):
-    """Decides whether what was found out before is relied on. Always asked where it stands, so it must be quick.
+    """Decision about the use of earlier results. The guard calls it inline, so it must be quick.
 
-    Our users' version, the ends of their secrets and the configured time bound what is remembered, whatever it says.
+    It can only shorten what the guard caches: a new version of the users, the end of a secret and the configured time
+    end a cached result too.
     """
 
-    def relies(self, on: CachedResult) -> bool:
-        """Whether to rely on it; if not, it is found out anew."""
+    def accepts(self, result: CachedResult) -> bool:
+        """Return True to use an earlier result; otherwise the guard finds a new one."""
         ...  # pragma: no cover
 
 
 class RecordSink(Protocol):
-    """Takes audit records, beside our files; called from a thread of its own, never by two at a time."""
+    """Receiver of audit records in addition to the files. One thread of its own calls it."""
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Take records, each a line of JSON as in `audit.jsonl`. Whoever raises is given the same lines again."""
+        """Take records, each a line of JSON as in `audit.jsonl`. A sink that raises gets the same lines again."""
         ...  # pragma: no cover
 
     def close(self) -> None:
-        """The server ends."""
+        """Release resources: the server stops."""
         ...  # pragma: no cover

@@ -1,4 +1,4 @@
-"""Who sent a request, where plugins have a say: a provider in place of our signatures, and handlers after either."""
+"""Authentication with plugins: a provider that replaces the server's signatures, and handlers after either."""
 
 from collections.abc import Sequence
 
@@ -18,12 +18,12 @@ REFUSED = "plugin-refused"
 
 
 class PluginAuthentication:
-    """The parts that all requests share.
+    """The parts of plugin authentication that all requests share.
 
     Args:
-        ours: What is asked where there is no provider, and where authentication is off.
-        provider: What finds out who sent a request, None for ours.
-        handlers: What is asked afterwards.
+        ours: The server's own authentication, for a server without a provider or with authentication off.
+        provider: The provider, None for the server's own authentication.
+        handlers: Checks after a request is authenticated.
         cache: Cache of the strategy, None if it has none.
     """
 
@@ -47,11 +47,11 @@ class PluginAuthentication:
         self._now_ms = clock.now_ms
 
     def identify(self, request: RequestContext, snapshot: Snapshot, answers: PluginResults) -> Identity | None:
-        """As `Authentication.identify`.
+        """Return the user, None for an anonymous request, as `Authentication.identify`.
 
         Raises:
-            AuthenticationFailed: Also as the plugins say, or because they fail.
-            Waits: A plugin is to be asked first.
+            AuthenticationFailed: Also if a plugin denies or fails.
+            PluginCallsPending: A plugin must be called first.
         """
         if not self._enabled:
             return self._ours.identify(request, snapshot)
@@ -62,7 +62,7 @@ class PluginAuthentication:
             elif is_listed and request.access_key is None and request.token is None:
                 return None
             else:
-                identity = self._prove(self._provider, request, snapshot, answers)
+                identity = self._authenticate(self._provider, request, snapshot, answers)
             if identity is not None and identity.method is not BY_CLAIM:
                 self._check(request, identity, answers)
         except PluginFailed as failed:
@@ -70,13 +70,13 @@ class PluginAuthentication:
                 return None
             raise AuthenticationFailed(failed.reason, AUTHENTICATION_FAILED) from None
         except AuthenticationFailed:
-            # A proof that is not good leaves the sender of an excused request nobody, as without plugins.
+            # A whitelisted request with invalid credentials is anonymous, as without plugins.
             if is_listed:
                 return None
             raise
         return identity
 
-    def _prove(
+    def _authenticate(
         self,
         provider: PluginInvoker[str | NotAuthenticated],
         request: RequestContext,
@@ -90,13 +90,13 @@ class PluginAuthentication:
             found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:
                 return found
-        # As without a provider: once the user's record with us has changed, what was proved before counts no more.
+        # As without a provider: a change of the user's record on this server ends the earlier authentication.
         is_known = state.claimed == claimed and snapshot.user(claimed) is state.user
-        # A token may prove a user without naming one: what was proved before says nothing about the next token then.
+        # A token may authenticate a user without an access key. An earlier success says nothing about the next token.
         is_guess = bool(claimed) or request.token is not None
         if is_guess and not (claimed and is_known):
             self._throttle.check(claimed, peer, now)
-        name = provider.ask(answers, _claim(request))
+        name = provider.ask(answers, _question(request))
         if isinstance(name, NotAuthenticated):
             if is_guess:
                 self._throttle.failed(claimed, peer, now)
@@ -105,11 +105,11 @@ class PluginAuthentication:
         if user is not None and not user.is_enabled:
             raise AuthenticationFailed("disabled", f"User:{name} is disabled.")
         if not is_known:
-            # A provider may name another user than the request claims. The claim is not authenticated then.
+            # A provider may return another user than the request claims. The claim is not authenticated then.
             state.claimed = claimed if claimed == name else None
             state.user = user
             self._throttle.succeeded(claimed, name, peer)
-        # Rule 2 of `extension.py`: who is Super stands in our users alone.
+        # Rule 2 of `plugin_api.py`: only the server's users decide who is Super.
         identity = Identity(name, BY_PLUGIN, user is not None and user.is_super)
         if self._cache is not None:
             self._cache.add(state, identity, snapshot.version, now, None)
@@ -117,12 +117,12 @@ class PluginAuthentication:
 
     def _check(self, request: RequestContext, identity: Identity, answers: PluginResults) -> None:
         for handler in self._handlers:
-            if handler.ask(answers, _claim(request), identity.user) is not HandlerResult.NEXT:
+            if handler.ask(answers, _question(request), identity.user) is not HandlerResult.NEXT:
                 raise AuthenticationFailed(REFUSED, AUTHENTICATION_FAILED)
 
 
 class PerRequestAuthentication:
-    """The authentication of one request, with what plugins have answered about it."""
+    """Authentication of one request, with the results of plugins for it."""
 
     __slots__ = ("_answers", "_shared")
 
@@ -131,11 +131,11 @@ class PerRequestAuthentication:
         self._answers = answers
 
     def identify(self, request: RequestContext, snapshot: Snapshot) -> Identity | None:
-        """See `PluginAuthentication.identify`."""
+        """Return the user; see `PluginAuthentication.identify`."""
         return self._shared.identify(request, snapshot, self._answers)
 
 
-def _claim(request: RequestContext) -> AuthenticationRequest:
+def _question(request: RequestContext) -> AuthenticationRequest:
     return AuthenticationRequest(
         user=request.access_key or "",
         signature=request.signature or "",

@@ -1,4 +1,4 @@
-"""Whether a sender may do something, where plugins have a say: a provider in place of our policies, and handlers."""
+"""Authorization with plugins: a provider that replaces the server's policies, and handlers after either."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from mqguard.errors import MqguardError
 from mqguard.guard.admitted_request import BY_CLAIM, Identity
 from mqguard.guard.authorization import ANONYMOUS, AUTHENTICATED, DISABLED, IMPLICIT, Authorization, ImplicitGrants
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions, action_names
-from mqguard.guard.plugin_adapters import relies
+from mqguard.guard.plugin_adapters import is_accepted
 from mqguard.guard.plugin_api import AuthorizationRequest, CachedResult, CacheStrategy, HandlerResult, Ruling
 from mqguard.guard.plugin_authentication import REFUSED
 from mqguard.guard.plugin_calls import Call, PluginCallsPending, PluginFailed, PluginInvoker, PluginResults
@@ -19,15 +19,15 @@ from mqguard.model.process import Clock
 ALLOWED = Verdict(Decision.ALLOW, Reason.ALLOWED)
 """Allowed by a provider; no entry decided."""
 DENIED = Verdict(Decision.DENY, Reason.DENIED)
-"""Refused by a plugin, for the wording; no entry decided."""
+"""Denied by a plugin, for the message; no entry decided."""
 
 
 class NotAllowed(MqguardError):
-    """A plugin refuses, or gives no answer.
+    """A denial by a plugin, or a plugin without a valid answer.
 
     Attributes:
-        reason: `plugin-refused` or why there is no answer.
-        permission: What is refused; None if it is the request as such.
+        reason: `plugin-refused`, or the reason for which there is no valid answer.
+        permission: The permission that is denied; None if it is the request as such.
     """
 
     def __init__(self, reason: str, permission: RequiredPermission | None) -> None:
@@ -37,12 +37,12 @@ class NotAllowed(MqguardError):
 
 
 class Rulings:
-    """What a provider has ruled, for the stateful strategy: for a limited time and one version of our users.
+    """Cache of a provider's rulings for the stateful strategy, for a limited time and one version of the users.
 
     Args:
-        limit: Most rulings to remember.
-        keep_ms: For how long.
-        strategy: Whether they are relied on; None for always.
+        limit: Maximum number of rulings.
+        keep_ms: Maximum age of a ruling in milliseconds.
+        strategy: Decision about the use of a ruling; None to use all.
     """
 
     def __init__(self, limit: int, keep_ms: int, strategy: CacheStrategy | None) -> None:
@@ -52,25 +52,27 @@ class Rulings:
         self._known: dict[AuthorizationRequest, tuple[Ruling, int, Rights | None]] = {}
 
     def find(self, question: AuthorizationRequest, rights: Rights | None, now_ms: int) -> Ruling | None:
-        """The ruling, None if the provider is to be asked."""
+        """Return the cached ruling, None if the provider must be called."""
         found = self._known.get(question)
-        # The same rights: nothing about the user has changed with us since.
+        # The same rights: nothing about the user has changed on this server since.
         if found is None or now_ms - found[1] >= self._keep_ms or found[2] is not rights:
             return None
         age = now_ms - found[1]
-        if self._strategy is not None and not relies(self._strategy, CachedResult(question.user, "", question, age)):
+        if self._strategy is not None and not is_accepted(
+            self._strategy, CachedResult(question.user, "", question, age)
+        ):
             return None
         return found[0]
 
     def add(self, question: AuthorizationRequest, rights: Rights | None, ruling: Ruling, now_ms: int) -> None:
-        """Remember one."""
+        """Cache a ruling."""
         if len(self._known) >= self._limit:
             self._known.clear()
         self._known[question] = (ruling, now_ms, rights)
 
 
 class PerRequestAuthorization(Authorization):
-    """The authorization of one request, with what plugins have answered about it."""
+    """Authorization of one request, with the results of plugins for it."""
 
     def __init__(
         self,
@@ -97,11 +99,11 @@ class PerRequestAuthorization(Authorization):
         operation: Operation,
         ip: str,
     ) -> Verdict:
-        """As `Authorization.decide`.
+        """Decide if the sender has a permission, as `Authorization.decide`.
 
         Raises:
-            NotAllowed: A plugin refuses or fails.
-            Waits: A plugin is to be asked first.
+            NotAllowed: A plugin denies or fails.
+            PluginCallsPending: A plugin must be called first.
         """
         if self._provider is None or not _is_asked_about(identity, rights):
             verdict = super().decide(identity, rights, permission, operation, ip)
@@ -114,7 +116,7 @@ class PerRequestAuthorization(Authorization):
         return verdict
 
     def decide_sender(self, identity: Identity | None, rights: Rights | None) -> Verdict:
-        """As `Authorization.decide_sender`; where a provider decides, a user permission not be one of ours."""
+        """Decide about the sender; a provider may have users that the server does not know."""
         if self._provider is None:
             return super().decide_sender(identity, rights)
         if identity is None or (identity.method is BY_CLAIM and rights is not None and rights.user.is_super):
@@ -129,10 +131,10 @@ class PerRequestAuthorization(Authorization):
         operation: Operation,
         ip: str,
     ) -> None:
-        """Have the provider asked about everything at once.
+        """Call the provider about all permissions at once.
 
         Raises:
-            Waits: There is something to ask.
+            PluginCallsPending: The provider must be called first.
         """
         provider = self._provider
         if provider is None or not _is_asked_about(identity, rights):
@@ -140,7 +142,7 @@ class PerRequestAuthorization(Authorization):
         calls: list[Call] = []
         for permission in permissions:
             question = _question(identity, permission, operation, ip)
-            if self._remembered(question, rights) is None:
+            if self._cached(question, rights) is None:
                 call = provider.prefetch(self._answers, question)
                 if call is not None:
                     calls.append(call)
@@ -148,17 +150,17 @@ class PerRequestAuthorization(Authorization):
             raise PluginCallsPending(calls, self._answers)
 
     def check_sender(self, identity: Identity, operation: Operation, ip: str) -> None:
-        """Ask the handlers about a request that permissions no more than a user.
+        """Call the handlers for a request without permissions.
 
         Raises:
-            NotAllowed: A handler refuses or fails.
-            Waits: A handler is to be asked first.
+            NotAllowed: A handler denies or fails.
+            PluginCallsPending: A handler must be called first.
         """
         self._check(
             AuthorizationRequest(identity.user, identity.method, ip, operation.name, operation.code, "", "", ()), None
         )
 
-    def _remembered(self, question: AuthorizationRequest, rights: Rights | None) -> Ruling | None:
+    def _cached(self, question: AuthorizationRequest, rights: Rights | None) -> Ruling | None:
         return None if self._rulings is None else self._rulings.find(question, rights, self._now_ms())
 
     def _rule(
@@ -169,7 +171,7 @@ class PerRequestAuthorization(Authorization):
         rights: Rights | None,
         permission: RequiredPermission,
     ) -> Verdict:
-        ruling = self._remembered(question, rights)
+        ruling = self._cached(question, rights)
         if ruling is None:
             try:
                 ruling = provider.ask(self._answers, question)
@@ -179,22 +181,22 @@ class PerRequestAuthorization(Authorization):
                 self._rulings.add(question, rights, ruling, self._now_ms())
         if ruling is Ruling.ALLOW:
             return ALLOWED
-        if ruling is Ruling.SILENT and self._implicit.grants(operation, permission):
+        if ruling is Ruling.NO_OPINION and self._implicit.grants(operation, permission):
             return IMPLICIT
         raise NotAllowed(REFUSED, permission)
 
     def _check(self, question: AuthorizationRequest, permission: RequiredPermission | None) -> None:
         for handler in self._handlers:
             try:
-                step = handler.ask(self._answers, question)
+                result = handler.ask(self._answers, question)
             except PluginFailed as failed:
                 raise NotAllowed(failed.reason, permission) from None
-            if step is not HandlerResult.NEXT:
+            if result is not HandlerResult.NEXT:
                 raise NotAllowed(REFUSED, permission)
 
 
 def _is_asked_about(identity: Identity | None, rights: Rights | None) -> bool:
-    """Whether a provider decides about a sender; nobody, who is Super and who is disabled is ours to judge."""
+    """Return True if a provider decides about a sender: not about anonymous, Super and disabled ones."""
     if identity is None:
         return False
     return rights is None or (rights.user.is_enabled and not rights.user.is_super)

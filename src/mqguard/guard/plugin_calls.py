@@ -1,7 +1,7 @@
-"""Asks plugins, and turns whatever comes of it into an answer or a failure. No plugin ever stops the event loop.
+"""Calls of plugins. Every call ends in an answer or a failure, and no call stops the event loop.
 
-A quick plugin is called inline. One that may wait is called on worker threads: `PluginCallsPending` gives the router
-the calls. The request is suspended meanwhile, and evaluated once more from its beginning when the results are in.
+Quick plugins are called inline, others on worker threads: `PluginCallsPending` gives the router their calls. The
+request is suspended, and re-evaluated from its beginning once the results are in.
 """
 
 import logging
@@ -16,29 +16,29 @@ _LOG = logging.getLogger(__name__)
 
 A = TypeVar("A")
 SLOW_NS = 5_000_000
-"""A call of a quick plugin that takes longer, in nanoseconds, is slow: everybody waits for it."""
+"""Maximum time of a call of a quick plugin that is not slow, in nanoseconds: all connections wait for it."""
 MAX_SLOW_CALLS = 3
-"""Slow calls, among `CALLS_PER_SLOW_CALL` each, after which a plugin is quick no more."""
+"""Maximum number of slow calls of a quick plugin; `CALLS_PER_SLOW_CALL` calls in time reset the count."""
 CALLS_PER_SLOW_CALL = 1_000
-"""Calls in time that forgive one slow call."""
+"""Calls in time that reset the count of slow calls."""
 LOG_EVERY_MS = 1_000
-"""A plugin that fails at every request is logged once in that time, with the number of failures."""
+"""Minimum interval between error log lines about one plugin, in milliseconds."""
 
 
 class PluginFailed(MqguardError):
-    """A plugin gave no answer.
+    """A plugin that gave no valid answer.
 
     Attributes:
         reason: `plugin-raised`, `plugin-late`, `plugin-nonsense` or `plugin-busy`.
     """
 
     def __init__(self, reason: str, name: str) -> None:
-        super().__init__(f"the plugin `{name}` gave no answer: {reason}")
+        super().__init__(f"the plugin `{name}` gave no valid answer: {reason}")
         self.reason = reason
 
 
 class PluginFailure:
-    """Stands for the answer that a plugin did not give."""
+    """The result of a call without a valid answer."""
 
     __slots__ = ("error", "reason")
 
@@ -47,7 +47,7 @@ class PluginFailure:
         self.error = error
 
     def forget(self) -> None:
-        """Drop the error once it is logged: the frames of its traceback hold the request, and this failure."""
+        """Drop the error after it is logged: the frames of its traceback keep the request in memory."""
         error, self.error = self.error, None
         if error is not None:
             traceback.clear_frames(error.__traceback__)
@@ -57,10 +57,10 @@ RAISED, LATE, NONSENSE, BUSY = "plugin-raised", "plugin-late", "plugin-nonsense"
 
 
 class Call:
-    """One question to one plugin that may wait.
+    """One call of one plugin that may wait.
 
     Attributes:
-        lane: Calls of one lane share its threads: the plugin's name.
+        lane: The plugin's name; calls of one lane share its threads.
     """
 
     __slots__ = ("_answers", "_call", "_key", "lane")
@@ -72,24 +72,24 @@ class Call:
         self._key = key
 
     def run(self) -> object:
-        """Ask; whatever the plugin does becomes something to answer with. Runs in another thread."""
+        """Call the plugin and return its answer or a failure. Runs on another thread."""
         try:
             return self._call()
         except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, `SystemExit` too
             return PluginFailure(RAISED, exc)
 
     def answer(self, answer: object) -> None:
-        """Keep the answer, or the failure that stands for it."""
+        """Store the answer, or the failure."""
         self._answers.known[self._key] = answer
 
 
 class PluginResults:
-    """What plugins have answered about one request.
+    """The results of plugins for one request.
 
     Attributes:
         known: Raw answers and failures, by plugin and question.
-        deadline: When all answers must be there, by the clock of whoever asks; None before the first question.
-        over: Why nothing more is asked, None while there is time.
+        deadline: Time at which all answers must be there, by the caller's clock; None before the first call.
+        over: Reason for which no further plugin is called, None while there is time.
     """
 
     __slots__ = ("deadline", "known", "over")
@@ -100,35 +100,35 @@ class PluginResults:
         self.over: str | None = None
 
     def renew(self) -> None:
-        """Forget everything that was answered, and begin to count the time anew."""
+        """Drop all results, and start the time limit again."""
         self.known.clear()
         self.deadline = self.over = None
 
 
 class PluginCallsPending(RequestSuspended):
-    """A request has to wait for plugins, and for which answers.
+    """A request that waits for plugins.
 
     Attributes:
-        calls: What is to be asked, at once.
-        answers: Where the answers go, and what the request is looked at with afterwards.
+        calls: The calls to make, at once.
+        answers: The results, with which the request is re-evaluated.
     """
 
     def __init__(self, calls: list[Call], answers: PluginResults) -> None:
-        super().__init__("waits for the answers of plugins")
+        super().__init__("the request waits for plugins")
         self.calls = calls
         self.answers = answers
 
 
 class PluginInvoker(Generic[A]):
-    """One plugin, made safe.
+    """Safe calls of one plugin.
 
     Args:
-        name: How operators know it.
-        ask: Asks it.
-        reads: Makes an answer of whatever it returned; None if it may not answer that.
-        quick: Whether it is called inline. One that is slow nevertheless is called on worker threads from then on.
-        limit_ms: How long a quick one may take until its answer counts no more.
-        now_ms: The time, for the log and for quick plugins.
+        name: The plugin's name for operators.
+        ask: The method of the plugin.
+        reads: Returns the valid answer in a raw one; None if there is none.
+        quick: True to call the plugin inline. A plugin that is slow nevertheless is called on worker threads later.
+        limit_ms: Time in milliseconds after which an answer of a quick plugin is too late.
+        now_ms: The time of day, for the log and for quick plugins.
         ticks: A clock for durations, in nanoseconds.
     """
 
@@ -152,22 +152,22 @@ class PluginInvoker(Generic[A]):
         self._ticks = ticks
         self._slow_calls = 0
         self._calls_in_time = 0
-        self._told_ms = -LOG_EVERY_MS
-        self._untold = 0
+        self._logged_ms = -LOG_EVERY_MS
+        self._unlogged = 0
 
     def prefetch(self, answers: PluginResults, *question: object) -> Call | None:
-        """The call that answers the question, None if the answer is here or at hand."""
+        """Return the call that answers a question; None if it needs none."""
         key = (self.name, question)
         if self._quick or answers.over or key in answers.known:
             return None
         return Call(self.name, lambda: self._ask(*question), answers, key)
 
     def ask(self, answers: PluginResults, *question: object) -> A:
-        """The plugin's answer.
+        """Return the plugin's answer.
 
         Raises:
-            Waits: It is to be asked elsewhere first.
-            PluginFailed: It gave none.
+            PluginCallsPending: The plugin must be called on a worker thread first.
+            PluginFailed: The plugin gave no valid answer.
         """
         key = (self.name, question)
         if key in answers.known:
@@ -195,7 +195,7 @@ class PluginInvoker(Generic[A]):
         except BaseException as exc:  # noqa: BLE001 - a plugin may raise anything, `SystemExit` too
             answer = PluginFailure(RAISED, exc)
         self._measure(self._ticks() - began)
-        # Too late to help those who have waited, but an operator hears of it, and its user does not get used to it.
+        # The other connections have waited already. The failure makes the slow plugin visible to its operator.
         return PluginFailure(LATE) if self._now_ms() - started > self._limit_ms else answer
 
     def _measure(self, took_ns: int) -> None:
@@ -210,24 +210,24 @@ class PluginInvoker(Generic[A]):
         if self._slow_calls >= MAX_SLOW_CALLS or took_ns >= SLOW_NS * MAX_SLOW_CALLS * 4:
             self._quick = False
             _LOG.warning(
-                "the plugin `%s` says that it is quick and took %.1f ms while all requests waited: it is called on "
-                "worker threads from now on",
+                "the plugin `%s` has `quick = True` and took %.1f ms while all requests waited: from now on it is "
+                "called on worker threads",
                 self.name,
                 took_ns / 1e6,
             )
 
     def _failed(self, failure: PluginFailure) -> PluginFailed:
         now = self._now_ms()
-        self._untold += 1
-        if now - self._told_ms >= LOG_EVERY_MS:
+        self._unlogged += 1
+        if now - self._logged_ms >= LOG_EVERY_MS:
             error = failure.error
             _LOG.error(
-                "the plugin `%s` gave no answer, so what depends on it is refused: %s (%d times since last told)",
+                "the plugin `%s` gave no valid answer, so its requests are denied: %s (%d times since the last line)",
                 self.name,
                 failure.reason,
-                self._untold,
+                self._unlogged,
                 exc_info=error if isinstance(error, BaseException) else None,
             )
-            self._told_ms, self._untold = now, 0
+            self._logged_ms, self._unlogged = now, 0
         failure.forget()
         return PluginFailed(failure.reason, self.name)

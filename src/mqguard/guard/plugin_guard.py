@@ -1,4 +1,4 @@
-"""The guard with plugins. Without plugins this file is not used, and costs nothing."""
+"""The guard with plugins. A server without plugins does not use this file."""
 
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
@@ -16,9 +16,9 @@ from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.plugin_adapters import (
     InstalledPlugins,
     SelectiveAuthenticationCache,
-    checking_plug,
-    proving_plug,
-    ruling_plug,
+    authentication_calls,
+    authorization_calls,
+    handler_calls,
 )
 from mqguard.guard.plugin_authentication import REFUSED, PerRequestAuthentication, PluginAuthentication
 from mqguard.guard.plugin_authorization import DENIED, NotAllowed, PerRequestAuthorization, Rulings
@@ -29,33 +29,33 @@ from mqguard.guard.settings import Enforcement, GuardSettings, Strategy
 
 
 class PluginGuard(Guard):
-    """Lets requests in, or not, with the help of plugins. `admit` and the accesses it gives may raise `Waits`."""
+    """Access control with plugins. `admit` and the requests that it admits may raise `PluginCallsPending`."""
 
-    def __init__(self, settings: GuardSettings, ports: GuardPorts, extensions: InstalledPlugins) -> None:
-        """Put the parts together.
+    def __init__(self, settings: GuardSettings, ports: GuardPorts, installed: InstalledPlugins) -> None:
+        """Create the guard's parts.
 
         Raises:
-            GuardMisconfigured: The settings would open what they seem to close.
+            GuardMisconfigured: The settings contradict each other or the plugins.
         """
         super().__init__(settings, ports)
-        _check_enforcement(settings, extensions)
-        limit, throttle = extensions.limit_ms, Throttle()
-        cache = _cache(settings, extensions)
-        provider = extensions.authentication_provider
+        _check_enforcement(settings, installed)
+        limit, throttle = installed.limit_ms, Throttle()
+        cache = _cache(settings, installed)
+        provider = installed.authentication_provider
         self._plugin_authentication = PluginAuthentication(
             settings,
             Authentication(settings, ports.clock, throttle, None if provider else cache),
-            proving_plug(provider, limit, ports) if provider else None,
-            [checking_plug(handler, limit, ports) for handler in extensions.authentication_handlers],
+            authentication_calls(provider, limit, ports) if provider else None,
+            [handler_calls(handler, limit, ports) for handler in installed.authentication_handlers],
             cache,
             throttle,
             ports.clock,
         )
-        ruler = extensions.authorization_provider
-        self._builtin = ImplicitGrants(settings)
-        self._ruler = ruling_plug(ruler, limit, ports) if ruler else None
-        self._handlers = [checking_plug(handler, limit, ports) for handler in extensions.authorization_handlers]
-        strategy = extensions.authorization_strategy
+        authorization_provider = installed.authorization_provider
+        self._implicit = ImplicitGrants(settings)
+        self._provider = authorization_calls(authorization_provider, limit, ports) if authorization_provider else None
+        self._handlers = [handler_calls(handler, limit, ports) for handler in installed.authorization_handlers]
+        strategy = installed.authorization_strategy
         self._rulings = (
             Rulings(settings.stateful_rulings, settings.stateful_rulings_ms, strategy)
             if strategy is not None or settings.authorization_strategy is Strategy.STATEFUL
@@ -63,35 +63,35 @@ class PluginGuard(Guard):
         )
 
     def admit(self, request: RequestContext) -> AdmittedRequest:
-        """As `Guard.admit`.
+        """Admit a request, as `Guard.admit`.
 
         Raises:
-            Refused: It is not let in.
-            Waits: Plugins are to be asked first; `resume` goes on.
+            Refused: The request is denied.
+            PluginCallsPending: Plugins must be called first; `resume` continues.
         """
         return self.resume(request, PluginResults())
 
     def resume(self, request: RequestContext, answers: PluginResults) -> AdmittedRequest:
-        """Look at a request again, with what plugins have answered.
+        """Evaluate a request again, with the results of plugins.
 
         Raises:
-            Refused: It is not let in.
-            Waits: More is to be asked.
+            Refused: The request is denied.
+            PluginCallsPending: More plugins must be called.
         """
         event = AuditEvent(request.operation, request.peer.ip, self._ticks())
         authorization = PerRequestAuthorization(
-            self._builtin, self._ruler, self._handlers, self._rulings, self._ports.clock, answers
+            self._implicit, self._provider, self._handlers, self._rulings, self._ports.clock, answers
         )
-        judge = PerRequestObjectAuthorizer(self._ports, authorization, self._enforcer, answers)
+        objects = PerRequestObjectAuthorizer(self._ports, authorization, self._enforcer, answers)
         try:
             access = self._admit(
-                request, event, PerRequestAuthentication(self._plugin_authentication, answers), authorization, judge
+                request, event, PerRequestAuthentication(self._plugin_authentication, answers), authorization, objects
             )
         except (Refused, RequestSuspended):
             raise
         except Exception as exc:
             raise self._fail(request, event) from exc
-        judge.pending = access.pending
+        objects.pending = access.pending
         return access
 
     def _authorize(
@@ -111,10 +111,10 @@ class PluginGuard(Guard):
 
 
 class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
-    """Judges what one request touches, with what plugins have answered about it.
+    """Authorization of the objects that one request reaches, with the results of plugins for it.
 
     Attributes:
-        pending: Whether the request was let in with something yet to ask; so it is whenever its handler starts anew.
+        pending: True if the request was admitted with objects yet to check. It is so again when its handler restarts.
     """
 
     def __init__(
@@ -125,10 +125,10 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
         self.pending = False
 
     def allows(self, access: AdmittedRequest, permission: RequiredPermission) -> bool:
-        """As `PolicyObjectAuthorizer.allows`; what a plugin refuses or does not answer is not allowed.
+        """Return True if the sender may touch an object; a plugin that denies or fails allows none.
 
         Raises:
-            Waits: A plugin is to be asked first.
+            PluginCallsPending: A plugin must be called first.
         """
         try:
             return super().allows(access, permission)
@@ -139,11 +139,11 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
             raise
 
     def require(self, access: AdmittedRequest, permission: RequiredPermission) -> None:
-        """As `PolicyObjectAuthorizer.require`.
+        """Check that the sender may touch an object, and audit the decision.
 
         Raises:
             Refused: The sender may not touch it.
-            Waits: A plugin is to be asked first.
+            PluginCallsPending: A plugin must be called first.
         """
         try:
             super().require(access, permission)
@@ -156,10 +156,10 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
             raise
 
     def admits(self, access: AdmittedRequest) -> bool:
-        """As `PolicyObjectAuthorizer.admits`; a request that names nothing needs the word of the plugins as well.
+        """Return True if the sender would be admitted now; the handlers check a request without permissions too.
 
         Raises:
-            Waits: A plugin is to be asked first.
+            PluginCallsPending: A plugin must be called first.
         """
         if not super().admits(access):
             return False
@@ -173,34 +173,34 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
         return True
 
     def renew(self) -> None:
-        """Forget what plugins have answered."""
+        """Drop the results of plugins."""
         self._answers.renew()
 
 
 def refuse(enforcer: Enforcer, event: AuditEvent, stage: Stage, no: NotAllowed) -> Refused:
-    """The refusal that comes of a plugin's."""
-    remark = AUTHORIZATION_FAILED
+    """Return the denial that follows from a plugin."""
+    message = AUTHORIZATION_FAILED
     if no.reason == REFUSED and no.permission is not None:
         kind: ResourceType = no.permission.type
-        remark = denial_message(event.user, kind, no.permission.name, event.source, DENIED)
-    # The story must not be told by our policies, which were not asked.
+        message = denial_message(event.user, kind, no.permission.name, event.source, DENIED)
+    # The explanation must not come from the server's policies, which did not decide.
     event.rights = None
-    return enforcer.refuse(event, stage, DenialReason(no.reason), remark)
+    return enforcer.refuse(event, stage, DenialReason(no.reason), message)
 
 
-def _check_enforcement(settings: GuardSettings, extensions: InstalledPlugins) -> None:
-    # What our policies deny, authorization plugins are not asked about: letting it in would pass them by.
-    plugged = extensions.authorization_provider is not None or extensions.authorization_handlers
-    if plugged and settings.enforcement is Enforcement.SHADOW:
+def _check_enforcement(settings: GuardSettings, installed: InstalledPlugins) -> None:
+    # No authorization plugin is called about a request that the policies deny: shadow mode would bypass the plugins.
+    has_plugins = installed.authorization_provider is not None or installed.authorization_handlers
+    if has_plugins and settings.enforcement is Enforcement.SHADOW:
         raise GuardMisconfigured(
-            "`authorizationEnforcement = shadow` does not go together with authorization plugins: remove one of them"
+            "`authorizationEnforcement = shadow` cannot be combined with authorization plugins: remove one of them"
         )
 
 
-def _cache(settings: GuardSettings, extensions: InstalledPlugins) -> AuthenticationCache | None:
-    if extensions.authentication_strategy is not None:
+def _cache(settings: GuardSettings, installed: InstalledPlugins) -> AuthenticationCache | None:
+    if installed.authentication_strategy is not None:
         return SelectiveAuthenticationCache(
-            settings.stateful_ms, settings.stateful_entries, extensions.authentication_strategy
+            settings.stateful_ms, settings.stateful_entries, installed.authentication_strategy
         )
     if settings.authentication_strategy is Strategy.STATEFUL:
         return AuthenticationCache(settings.stateful_ms, settings.stateful_entries)

@@ -1,4 +1,4 @@
-"""What the guard needs from outside."""
+"""The ports of the guard."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from mqguard.telemetry.metrics import Metrics
 
 
 class SnapshotSource(Protocol):
-    """Whoever holds the users and policies."""
+    """The holder of the users and policies."""
 
     @property
     def snapshot(self) -> Snapshot:
@@ -21,15 +21,15 @@ class SnapshotSource(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GuardPorts:
-    """Everything that the guard does not do itself.
+    """The parts that the guard uses.
 
     Attributes:
         metadata: Users and policies.
         clock: The time of day.
         ticks: A clock for durations, in nanoseconds.
-        new_id: Makes the id of a refusal: short, unique, hard to guess.
-        audit: Where decisions go on record.
-        metrics: Where decisions are counted.
+        new_id: Returns a new decision id: short, unique, hard to guess.
+        audit: The audit trail of decisions.
+        metrics: The counters of decisions.
     """
 
     metadata: SnapshotSource

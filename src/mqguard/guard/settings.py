@@ -8,17 +8,17 @@ from mqguard.model import names
 
 
 class Strategy(enum.Enum):
-    """Whether a connection is asked anew with every request. Both see a change of users or policies at once."""
+    """The use of earlier results of a connection. Both strategies see a change of users or policies at once."""
 
     STATELESS = "Stateless"
     STATEFUL = "Stateful"
 
     @classmethod
     def parse(cls, name: str) -> "Strategy":
-        """Read a strategy by our name or by Apache's class name; blank is Stateless.
+        """Parse a strategy by its name or by Apache's class name; blank is Stateless.
 
         Raises:
-            GuardMisconfigured: It is neither.
+            GuardMisconfigured: The name is not a strategy.
         """
         short = name.strip().rpartition(".")[2]
         if not short:
@@ -34,15 +34,15 @@ class Strategy(enum.Enum):
 
 
 class Enforcement(enum.Enum):
-    """What becomes of a request that policies do not allow."""
+    """The effect of a denial by policies."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
-    """It is let in, and put on record as one that would be refused."""
+    """The request is admitted, and audited as one that would be denied."""
 
 
 class WhenAuditFull(enum.Enum):
-    """What happens to requests while the audit queue is full."""
+    """The effect of a full audit queue on requests."""
 
     DROP = "drop"
     REFUSE = "refuse"
@@ -52,8 +52,8 @@ _JAVA_TRIMMED = "".join(map(chr, range(0x21)))
 
 
 def parse_whitelist(text: str) -> frozenset[str]:
-    """Read a comma list of request codes and RPC names: trimmed, compared exactly, as Apache does."""
-    # Java's trim takes off what is at most a space, not every kind of white space; blank items stay and match nothing.
+    """Parse a comma list of request codes and names: trimmed, compared exactly, as Apache does."""
+    # Java's trim removes characters up to the space, not every kind of white space. Blank items stay and match nothing.
     return frozenset(part.strip(_JAVA_TRIMMED) for part in text.split(",") if part) if text.strip() else frozenset()
 
 
@@ -62,27 +62,28 @@ class GuardSettings:
     """The guard's settings, under the names of `broker.conf`.
 
     Attributes:
-        authentication_enabled: Whether a request must prove who sent it.
-        authorization_enabled: Whether policies are asked.
-        authentication_whitelist: Codes (as text) and RPC names that need no proof.
-        authorization_whitelist: Codes (as text) and RPC names about which policies are not evaluated.
-        authentication_strategy: Whether each request is verified, or a connection once per version of the users.
-        authorization_strategy: Of either name: verdicts are remembered with the rights that they were made from, which
-            a change replaces, so that there is nothing to trade and both decide alike.
-        enforcement: Whether what policies do not allow is refused. See `refusing.Refuser.deny` for what always is.
-        trust_claimed_user: Authorize by the name that clients send, although nothing proves it; only with
+        authentication_enabled: True if requests need credentials.
+        authorization_enabled: True if policies are evaluated.
+        authentication_whitelist: Codes and names of requests that need no credentials.
+        authorization_whitelist: Codes and names of requests for which policies are not evaluated.
+        authentication_strategy: Stateless: each request is verified. Stateful: a connection is verified once for each
+            version of the users.
+        authorization_strategy: Used for the rulings of a plugin only. Verdicts of policies are cached with the rights
+            that they come from, and a change replaces these, so both strategies decide alike.
+        enforcement: The effect of a denial by policies. `Enforcer.deny` says which denials shadow mode never skips.
+        trust_claimed_user: True to authorize by the name that clients send, without any credentials; only with
             authentication off, and never as Super.
         cluster: The name in `Cluster:<name>`.
-        brokers: Names of the brokers served, whose routes tools ask for as if they were topics.
-        trace_topic: Where clients send traces.
-        trace_topic_open: Whether any authenticated user may send traces unless a policy speaks against it.
+        brokers: Names of the served brokers, whose routes tools ask for as if they were topics.
+        trace_topic: The topic to which clients send traces.
+        trace_topic_open: True if any authenticated user may send traces unless a policy denies it.
         default_route_open: True if anybody may ask for the route of `TBW102`, without credentials or with wrong ones.
         stateful_entries: Maximum number of users that are cached for one connection; 16 at most.
-        stateful_ms: How long a connection counts as verified, in milliseconds.
-        stateful_rulings: Most rulings of an authorization plugin to remember, where the strategy is Stateful.
-        stateful_rulings_ms: How long they are remembered, in milliseconds.
-        denials_kept: How many refusals `mqguard why` remembers.
-        when_audit_full: What happens while the audit queue is full.
+        stateful_ms: Time in milliseconds for which a connection counts as verified.
+        stateful_rulings: Maximum number of cached rulings of an authorization plugin, if the strategy is Stateful.
+        stateful_rulings_ms: Maximum age of a cached ruling in milliseconds.
+        denials_kept: Maximum number of denials that `mqguard why` finds in memory.
+        when_audit_full: The effect of a full audit queue.
     """
 
     authentication_enabled: bool = False
@@ -106,10 +107,10 @@ class GuardSettings:
     when_audit_full: WhenAuditFull = WhenAuditFull.DROP
 
     def check(self) -> None:
-        """Refuse settings that would open what they seem to close.
+        """Check that the settings protect what they seem to protect.
 
         Raises:
-            GuardMisconfigured: Authorization without authentication, or a contradiction.
+            GuardMisconfigured: Authorization is on without authentication, or two settings contradict each other.
         """
         if self.authorization_enabled and not self.authentication_enabled and not self.trust_claimed_user:
             raise GuardMisconfigured(
@@ -118,7 +119,7 @@ class GuardSettings:
             )
         if self.enforcement is Enforcement.SHADOW and self.authorization_enabled and not self.authentication_enabled:
             raise GuardMisconfigured(
-                "`authorizationEnforcement = shadow` overlooks refusals of authenticated users only: switch "
+                "`authorizationEnforcement = shadow` lets through denials of authenticated users only: switch "
                 "`authenticationEnabled` on, or remove it"
             )
         if self.trust_claimed_user and self.authentication_enabled:

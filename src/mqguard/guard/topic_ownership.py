@@ -1,11 +1,10 @@
-"""Topics that belong to something else: retry and dead-letter topics to a group, lite queues to their parent topic.
+"""Topics of another resource: retry and dead-letter topics belong to a group, lite queues to their parent topic."""
 
-Rule 1: `%RETRY%g` and `%DLQ%g` stand for Group g. What would be Pub on such a topic is Sub on the group: whoever
-consumes as g gives messages back.
-Rule 2: a retry topic that is used together with a group must be that group's own.
-Rule 3: `%LMQ%$parent$lite` stands for Topic parent.
-Rule 4: topics that hold messages of all other topics are read by Super users only.
-"""
+# Rule 1: `%RETRY%g` and `%DLQ%g` mean Group g. Pub on such a topic becomes Sub on the group, because consumers of g
+# give messages back.
+# Rule 2: a retry topic that is used together with a group must be that group's own.
+# Rule 3: `%LMQ%$parent$lite` means Topic parent.
+# Rule 4: topics that hold messages of all other topics are read by Super users only.
 
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
@@ -16,29 +15,29 @@ from mqguard.model.text import is_blank
 
 LITE_PREFIX = "%LMQ%$"
 
-LONGEST_NAME = 512
-"""Longest names that are looked at: no legal name has more than 255 characters, and peers sign whatever they like."""
+MAX_NAME_LENGTH = 512
+"""Maximum length of a name: no legal name has more than 255 characters, and peers may sign any name."""
 
 _ON_GROUP = {PUB: SUB, PUB_SUB: SUB, PUB_SUB_GET: SUB_GET}
 
 
 def missing(field: str, what: str) -> PermissionsUnclear:
-    """The refusal of a request that leaves out a name."""
+    """Return the error for a request that leaves out a name."""
     return PermissionsUnclear(
         DenialReason.MISSING_FIELD, f"the {what} is missing: the field `{field}` is absent or empty"
     )
 
 
-def too_many(most: int, what: str) -> PermissionsUnclear:
-    """Return the refusal of a request that names more than one request may."""
-    return PermissionsUnclear(DenialReason.TOO_MANY_RESOURCES, f"one request has at most {most} {what}: split it")
+def too_many(limit: int, what: str) -> PermissionsUnclear:
+    """Return the error for a request that names too much."""
+    return PermissionsUnclear(DenialReason.TOO_MANY_RESOURCES, f"one request has at most {limit} {what}: split it")
 
 
 def require_name(name: str | None, field: str, what: str) -> str:
-    """The name that a request must give.
+    """Return the name that a request must give.
 
     Raises:
-        PermissionsUnclear: It is absent or blank: it would name nothing, and must not skip its check.
+        PermissionsUnclear: The name is absent or blank: it would name nothing, and must not skip its check.
     """
     if name is None or is_blank(name):
         raise missing(field, what)
@@ -46,31 +45,31 @@ def require_name(name: str | None, field: str, what: str) -> str:
 
 
 def given_topic(name: str | None, field: str = "topic") -> str:
-    """The topic that a request must give; see `require_name`."""
+    """Return the topic that a request must give; see `require_name`."""
     return require_name(name, field, "topic")
 
 
 def given_group(name: str | None, field: str = "consumerGroup") -> str:
-    """The group that a request must give; see `require_name`."""
+    """Return the group that a request must give; see `require_name`."""
     return require_name(name, field, "group")
 
 
 def check_length(name: str) -> str:
-    """The name, if it is no longer than any that could be meant.
+    """Return the name if it is not too long.
 
     Raises:
-        PermissionsUnclear: It is; what a peer makes up must not fill answers and logs.
+        PermissionsUnclear: The name is too long; names that a peer invents must not fill answers and logs.
     """
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         raise PermissionsUnclear(DenialReason.LONG_NAME, f"a name of {len(name)} characters names nothing")
     return name
 
 
-def topic_need(topic: str, actions: Actions) -> RequiredPermission:
-    """What is needed to do that to a topic, or to what the topic belongs to.
+def topic_permission(topic: str, actions: Actions) -> RequiredPermission:
+    """Return the permission for actions on a topic, or on the resource that the topic belongs to.
 
     Raises:
-        PermissionsUnclear: A retry, dead-letter or lite topic of nobody, or a topic that only Super users read.
+        PermissionsUnclear: A retry, dead-letter or lite topic has no owner, or only Super users read the topic.
     """
     if check_length(topic)[0] == "%":
         owner = owner_of(topic)
@@ -79,14 +78,14 @@ def topic_need(topic: str, actions: Actions) -> RequiredPermission:
                 raise PermissionsUnclear(DenialReason.OWNERLESS_TOPIC, f"the topic `{topic}` belongs to no group")
             return RequiredPermission(ResourceType.GROUP, owner, _ON_GROUP.get(actions, actions))
         if topic.startswith(LITE_PREFIX):
-            return topic_need(_parent_of(topic), actions)
+            return topic_permission(_parent_of(topic), actions)
     elif topic in ALL_MESSAGES and Action.SUB in actions:
         raise PermissionsUnclear(DenialReason.SUPER_ONLY, f"only a Super user may read the topic `{topic}`")
     return RequiredPermission(ResourceType.TOPIC, topic, actions)
 
 
-def group_need(group: str, actions: Actions, field: str = "group") -> RequiredPermission:
-    """What is needed to do that to a group.
+def group_permission(group: str, actions: Actions, field: str = "group") -> RequiredPermission:
+    """Return the permission for actions on a group.
 
     Raises:
         PermissionsUnclear: The name is that of a retry or dead-letter topic.
@@ -101,46 +100,46 @@ def group_need(group: str, actions: Actions, field: str = "group") -> RequiredPe
 def consumed(
     topic: str, group: str, on_topic: Actions, on_group: Actions, field: str = "consumerGroup"
 ) -> tuple[RequiredPermission, ...]:
-    """What is needed to use a topic as a group: topic first, then group, as Apache checks them.
+    """Return the permissions to use a topic as a group: topic first, then group, as Apache checks them.
 
     Args:
         topic: The topic.
         group: The group.
-        on_topic: What is done to the topic; any one suffices.
-        on_group: What is done to the group; any one suffices.
-        field: Where the group stands, for refusals.
+        on_topic: Actions on the topic; any one is enough.
+        on_group: Actions on the group; any one is enough.
+        field: The field with the group, for messages.
 
     Raises:
-        PermissionsUnclear: The topic is the retry topic of another group; or the group is named by one of its topics.
+        PermissionsUnclear: The topic is the retry topic of another group; or the name of the group is that of a topic.
     """
-    owner = group_need(group, on_group, field)
+    owner = group_permission(group, on_group, field)
     if check_length(topic).startswith(RETRY_PREFIX):
         own = RETRY_PREFIX + group
         if topic == own:
             return (owner,)
         if not topic.startswith(own + "+"):
             raise foreign_retry_topic(topic, group)
-        # A retry topic of pop: `%RETRY%group+topic`. `+` is no letter of a name, so this can be no other group's.
-        return (topic_need(_named(topic, len(own) + 1), on_topic), owner)
-    return (topic_need(topic, on_topic), owner)
+        # A retry topic of pop: `%RETRY%group+topic`. A name has no `+`, so it cannot be another group's.
+        return (topic_permission(_named(topic, len(own) + 1), on_topic), owner)
+    return (topic_permission(topic, on_topic), owner)
 
 
 def popped(
     topic: str, group: str, on_topic: Actions, on_group: Actions, field: str = "consumerGroup"
 ) -> tuple[RequiredPermission, ...]:
-    """As `consumed`, for requests about messages that were popped: their retry topic may be named in the older form.
+    """Return the permissions as `consumed`, for popped messages: their retry topic may have the older form.
 
-    `%RETRY%g_t` may also be the retry topic of a group `g_t`; that is harmless here, as what was popped is found by
-    the consumer group, not by the topic's name.
+    `%RETRY%g_t` may also be the retry topic of a group `g_t`. That is harmless here, because popped messages are found
+    by the consumer group, not by the topic's name.
     """
     own = RETRY_PREFIX + check_length(group) + "_"
     if check_length(topic).startswith(own):
-        return (topic_need(_named(topic, len(own)), on_topic), group_need(group, on_group, field))
+        return (topic_permission(_named(topic, len(own)), on_topic), group_permission(group, on_group, field))
     return consumed(topic, group, on_topic, on_group, field)
 
 
 def foreign_retry_topic(topic: str, group: str) -> PermissionsUnclear:
-    """The refusal of a retry topic that is another group's."""
+    """Return the error for a retry topic of another group."""
     return PermissionsUnclear(
         DenialReason.FOREIGN_RETRY_TOPIC, f"the topic `{topic}` is not the retry topic of the group `{group}`"
     )

@@ -38,7 +38,7 @@ _METHODS: Mapping[str, dict[str, int]] = {
     "mqguard.authentication_providers": {"authenticate": 1},
     "mqguard.authorization_providers": {"decide": 1},
     "mqguard.metadata_stores": {"load": 0, "apply": 2, "watch": 1, "close": 0},
-    "mqguard.strategies": {"relies": 1},
+    "mqguard.strategies": {"accepts": 1},
     "mqguard.authentication_handlers": {"check": 2},
     "mqguard.authorization_handlers": {"check": 1},
     "mqguard.audit_sinks": {"write": 1, "close": 0},

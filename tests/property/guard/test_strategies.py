@@ -193,8 +193,8 @@ class By:
     def __init__(self, limit):
         self.limit = limit
 
-    def relies(self, on: CachedResult) -> bool:
-        return on.age_ms < self.limit
+    def accepts(self, result: CachedResult) -> bool:
+        return result.age_ms < self.limit
 
 
 @settings(max_examples=max(300, settings.default.max_examples))

@@ -67,7 +67,7 @@ class OurPolicies:
         verdict = decide(request, self.manager.snapshot.rights(question.user))
         if verdict.allowed:
             return Ruling.ALLOW
-        return Ruling.SILENT if verdict.reason == "no-match" else Ruling.DENY
+        return Ruling.NO_OPINION if verdict.reason == "no-match" else Ruling.DENY
 
 
 class Nothing:

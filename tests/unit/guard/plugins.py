@@ -32,8 +32,8 @@ class Relying:
         self.answer = answer
         self.asked = []
 
-    def relies(self, on):
-        self.asked.append(on)
+    def accepts(self, result):
+        self.asked.append(result)
         return self.answer
 
 

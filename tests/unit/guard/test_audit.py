@@ -468,7 +468,7 @@ def test_denials_without_a_budget_are_counted_in_one_line(world):
         "denied": [f"Topic:t{number}" for number in range(USERS.burst, USERS.burst + 16)],
     }
     assert apache[-1] == (
-        f"{WHEN} WARN mqguard - [AUDIT] 44 more requests of User:alice from sourceIp = 10.1.2.3 were refused since {WHEN} "
+        f"{WHEN} WARN mqguard - [AUDIT] 44 more requests of User:alice from sourceIp = 10.1.2.3 were denied since {WHEN} "
         "for request = 310, one line each would be too many."
     )
 

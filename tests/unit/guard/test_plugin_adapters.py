@@ -7,7 +7,7 @@ import pytest
 
 from mqguard.guard.admitted_request import Identity
 from mqguard.guard.authentication import ChannelAuthentication
-from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins, SelectiveAuthenticationCache, relies
+from mqguard.guard.plugin_adapters import InstalledPlugin, InstalledPlugins, SelectiveAuthenticationCache, is_accepted
 from mqguard.guard.plugin_api import CachedResult, HandlerResult, NotAuthenticated, Ruling
 from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.guard.settings import GuardSettings, Strategy
@@ -38,7 +38,7 @@ def test_whether_there_is_any_plugin():
 
 def test_the_words_of_what_plugins_answer():
     """Plugins may keep them as texts, and make answers of them again."""
-    assert [Ruling(word) for word in ("allow", "deny", "silent")] == [Ruling.ALLOW, Ruling.DENY, Ruling.SILENT]
+    assert [Ruling(word) for word in ("allow", "deny", "no-opinion")] == [Ruling.ALLOW, Ruling.DENY, Ruling.NO_OPINION]
     assert [HandlerResult(word) for word in ("next", "refuse")] == [HandlerResult.NEXT, HandlerResult.REFUSE]
     assert NotAuthenticated("refused") is NotAuthenticated.REFUSED
 
@@ -57,7 +57,7 @@ def test_nothing_but_true_is_relied_on(answer, relied):
     remembered = CachedResult("alice", "c", None, 5)
     strategy = Relying(answer)
 
-    assert relies(strategy, remembered) is relied
+    assert is_accepted(strategy, remembered) is relied
     assert strategy.asked == [remembered]
 
 

@@ -66,7 +66,7 @@ def test_whatever_is_raised_refuses(error, quick, caplog):
     assert reason(world) == "plugin-raised"
     [told] = [record for record in caplog.records if record.name == "mqguard.guard.plugin_calls"]
     assert "`authorization_provider`" in told.getMessage()
-    assert told.getMessage().endswith("plugin-raised (1 times since last told)")
+    assert told.getMessage().endswith("plugin-raised (1 times since the last line)")
     assert told.exc_info[1] is error
 
 
@@ -74,10 +74,10 @@ def test_a_failing_plugin_does_not_flood_the_log(caplog):
     world = guarded(authorization_provider=Scripted(ValueError("x")))
     for _ in range(50):
         assert not world.admits(SEND)
-    assert caplog.text.count("gave no answer") == 1
+    assert caplog.text.count("gave no valid answer") == 1
     world.clock.now += 1000
     assert not world.admits(SEND)
-    assert "(50 times since last told)" in caplog.text
+    assert "(50 times since the last line)" in caplog.text
 
 
 def test_super_disabled_and_nobody_are_ours_to_judge():
@@ -99,7 +99,7 @@ def test_claims_to_be_super_are_nobody_for_a_provider_too():
 
 
 def test_silence_leaves_what_clients_touch_by_themselves():
-    world = guarded(authorization_provider=Scripted(Ruling.SILENT))
+    world = guarded(authorization_provider=Scripted(Ruling.NO_OPINION))
     assert world.admits(signed(105, {"topic": "TBW102"}))
     assert not world.admits(signed(105, {"topic": "orders"}))
 
@@ -192,7 +192,7 @@ def test_whoever_keeps_failing_at_a_provider_is_not_asked_about():
 
 def test_a_strategy_that_fails_relies_on_nothing():
     class Broken:
-        def relies(self, on: CachedResult) -> bool:
+        def accepts(self, result: CachedResult) -> bool:
             raise SystemExit
 
     world = PluginTestGuard(
@@ -212,7 +212,7 @@ def plug_of(reads, took=0):
 
 def test_a_quick_plugin_that_is_late_is_not_believed():
     assert plug_of(lambda raw: raw, took=500).ask(PluginResults()) is Ruling.ALLOW
-    with pytest.raises(PluginFailed, match="the plugin `slow` gave no answer: plugin-late") as failed:
+    with pytest.raises(PluginFailed, match="the plugin `slow` gave no valid answer: plugin-late") as failed:
         plug_of(lambda raw: raw, took=501).ask(PluginResults())
     assert failed.value.reason == "plugin-late"
 

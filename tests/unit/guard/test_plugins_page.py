@@ -19,8 +19,8 @@ def test_the_page_defines_what_it_tells_of():
     defined = globals()
     assert defined["OfficeHours"]({}).decide
     assert "TestOfficeHours" in defined
-    assert defined["FiveSeconds"]({}).relies(CachedResult("alice", "c", None, 4_999))
-    assert not defined["FiveSeconds"]({}).relies(CachedResult("alice", "c", None, 5_000))
+    assert defined["FiveSeconds"]({}).accepts(CachedResult("alice", "c", None, 4_999))
+    assert not defined["FiveSeconds"]({}).accepts(CachedResult("alice", "c", None, 5_000))
 
 
 @pytest.mark.parametrize(("option", "group"), sorted(plugins.GROUPS.items()))

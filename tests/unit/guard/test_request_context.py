@@ -12,7 +12,7 @@ from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.guard.errors import DenialReason, Refused
 from mqguard.guard.plugin_api import HandlerResult
 from mqguard.guard.request_context import Operation, Purpose
-from mqguard.guard.requirements.rpc import rpc_needs
+from mqguard.guard.requirements.rpc import rpc_permissions
 from mqguard.remoting.command import Command
 from tests.unit.guard.plugins import Scripted, guarded
 from tests.unit.guard.requirements.shape import Message
@@ -38,7 +38,7 @@ class Call:
     signed_content_without_token = signed_content
 
     def required_permissions(self):
-        return rpc_needs(self.operation.name, self._message)
+        return rpc_permissions(self.operation.name, self._message)
 
     def is_pending(self):
         return False

@@ -133,7 +133,7 @@ def test_users_policies_and_decisions_are_never_open(world, code):
 
 def test_every_code_that_needs_a_super_user_still_does(world):
     for code, row in TABLE.items():
-        if row.level in {RequirementLevel.SUPER, RequirementLevel.BROKER, RequirementLevel.NOT_SERVED} or row.between:
+        if row.level in {RequirementLevel.SUPER, RequirementLevel.BROKER, RequirementLevel.UNSERVED} or row.internal:
             world.refusal(signed(code, clusterName="DefaultCluster", brokerName="b", topic="t", consumerGroup="g"))
 
 

@@ -6,7 +6,7 @@ from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.permissions import CREATE, DELETE, GET, PUB, PUB_SUB, PUB_SUB_GET, SUB, SUB_GET
-from mqguard.guard.topic_ownership import LONGEST_NAME, consumed, group_need, popped, topic_need
+from mqguard.guard.topic_ownership import MAX_NAME_LENGTH, consumed, group_permission, popped, topic_permission
 
 
 def told(*needs):
@@ -20,14 +20,14 @@ def told(*needs):
 @pytest.mark.parametrize("prefix", ["%RETRY%", "%DLQ%"])
 def test_retry_and_dead_letter_topics_stand_for_their_group(prefix, asked, on_group):
     """What would be Pub on the topic is Sub on the group; everything else stays what it is."""
-    assert told(topic_need(prefix + "g", asked)) == [(ResourceType.GROUP, "g", on_group)]
+    assert told(topic_permission(prefix + "g", asked)) == [(ResourceType.GROUP, "g", on_group)]
 
 
 @pytest.mark.parametrize("topic", ["%RETRY%", "%DLQ%", "%RETRY%  ", "%LMQ%$", "%LMQ%$p", "%LMQ%$p$", "%LMQ%$$l"])
 def test_a_topic_of_nobody_is_refused(topic):
     """A prefix without an owner names nothing."""
     with pytest.raises(PermissionsUnclear) as refused:
-        topic_need(topic, PUB)
+        topic_permission(topic, PUB)
 
     assert refused.value.reason == "ownerless-topic"
 
@@ -35,27 +35,27 @@ def test_a_topic_of_nobody_is_refused(topic):
 @pytest.mark.parametrize("topic", ["%SYS%x", "ns%t", "%retry%g", "RETRY%g", "%", "%RETRYg"])
 def test_other_percent_signs_mean_nothing(topic):
     """Only the exact prefixes make an owned topic."""
-    assert told(topic_need(topic, PUB)) == [(ResourceType.TOPIC, topic, PUB)]
+    assert told(topic_permission(topic, PUB)) == [(ResourceType.TOPIC, topic, PUB)]
 
 
 def test_a_lite_topic_stands_for_its_parent_and_what_that_belongs_to():
     """`%LMQ%$parent$lite` needs what the parent needs."""
-    assert told(topic_need("%LMQ%$p$l$x", SUB)) == [(ResourceType.TOPIC, "p", SUB)]
-    assert told(topic_need("%LMQ%$%RETRY%g$l", SUB)) == [(ResourceType.GROUP, "g", SUB)]
+    assert told(topic_permission("%LMQ%$p$l$x", SUB)) == [(ResourceType.TOPIC, "p", SUB)]
+    assert told(topic_permission("%LMQ%$%RETRY%g$l", SUB)) == [(ResourceType.GROUP, "g", SUB)]
 
 
 @pytest.mark.parametrize("group", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_is_not_named_by_its_topics(group):
     """The name of a retry topic is no group: what is checked must be what the handler uses."""
     with pytest.raises(PermissionsUnclear, match="in the field `group`") as refused:
-        group_need(group, SUB)
+        group_permission(group, SUB)
 
     assert refused.value.reason == "topic-for-group"
 
 
 @pytest.mark.parametrize("group", ["%SYS%g", "%retry%g", "%", "g%RETRY%"])
 def test_other_percent_signs_mean_nothing_in_groups_either(group):
-    assert told(group_need(group, SUB)) == [(ResourceType.GROUP, group, SUB)]
+    assert told(group_permission(group, SUB)) == [(ResourceType.GROUP, group, SUB)]
 
 
 @pytest.mark.parametrize("use", [consumed, popped])
@@ -121,21 +121,21 @@ ALL_MESSAGES = [
 @pytest.mark.parametrize("topic", ALL_MESSAGES)
 def test_positions_of_a_store_of_all_messages_may_be_asked(topic):
     """Only reading it is for Super users; its positions say nothing of anybody's messages."""
-    assert told(topic_need(topic, frozenset({Action.GET}))) == [(ResourceType.TOPIC, topic, GET)]
+    assert told(topic_permission(topic, frozenset({Action.GET}))) == [(ResourceType.TOPIC, topic, GET)]
     for reading in (SUB, SUB_GET, PUB_SUB_GET):
         with pytest.raises(PermissionsUnclear, match=f"only a Super user may read the topic `{topic}`") as refused:
-            topic_need(topic, reading)
+            topic_permission(topic, reading)
         assert refused.value.reason == "super-only"
 
 
-LONG = "t" * (LONGEST_NAME + 1)
+LONG = "t" * (MAX_NAME_LENGTH + 1)
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda: topic_need(LONG, PUB),
-        lambda: group_need(LONG, SUB),
+        lambda: topic_permission(LONG, PUB),
+        lambda: group_permission(LONG, SUB),
         lambda: consumed("%RETRY%" + LONG, "g", SUB, SUB),
         lambda: consumed("t", LONG, SUB, SUB),
         lambda: popped("%RETRY%" + LONG, "g", SUB, SUB),
@@ -153,5 +153,5 @@ def test_a_name_that_nothing_has_is_refused_without_repeating_it(ask):
 
 def test_the_longest_names_that_are_looked_at():
     """They are longer than any legal one."""
-    assert LONGEST_NAME > 255
-    assert told(topic_need(LONG[:-1], PUB)) == [(ResourceType.TOPIC, LONG[:-1], PUB)]
+    assert MAX_NAME_LENGTH > 255
+    assert told(topic_permission(LONG[:-1], PUB)) == [(ResourceType.TOPIC, LONG[:-1], PUB)]

@@ -54,6 +54,7 @@ class HttpPdp:
             {
                 "user": request.user,
                 "source": request.source,
+                "operation": request.operation,
                 "code": request.code,
                 "resource": {"type": request.type, "name": request.name},
                 "actions": request.actions,
@@ -70,7 +71,7 @@ class HttpPdp:
             # Only the exact word `allow` allows.
             if word == ruling.value:
                 return ruling
-        raise PdpFailed("the answer of the PDP has no `decision` of `allow`, `deny` or `silent`")
+        raise PdpFailed("the answer of the PDP has no `decision` of `allow`, `deny` or `no-opinion`")
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -1,1 +1,1 @@
-"""What every request needs: one row for each request code and each RPC."""
+"""The requirements of requests: one row for each request code and each RPC."""

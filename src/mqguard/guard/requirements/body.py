@@ -1,10 +1,9 @@
-"""Reading the JSON bodies that name resources.
+"""JSON bodies that name resources.
 
-A body is read before anybody knows whether its sender may send it. So it is bounded three times: `remoting.body_limits`
-bounds its bytes on the wire, `MAX_BODY` bounds them here, and every list in it has a maximum length of its own.
+The guard reads a body before it knows if the sender may send it. So there are three limits: `remoting.body_limits`
+limits its bytes on the wire, `MAX_BODY` limits them here, and every list in it has a maximum length of its own.
 
-INVARIANT: a body is read with the decoder and the type with which its handler reads it, so that what is checked is what
-is done.
+INVARIANT: the guard reads a body with the decoder and the type of its handler, so that both see the same resources.
 """
 
 from collections.abc import Iterable, Iterator, Sized
@@ -21,14 +20,14 @@ from mqguard.remoting.command import BodyInvalid, Command
 T = TypeVar("T")
 
 MAX_BODY = 256 * 1024
-"""Maximum bytes of a body that names resources: 5 ms of reading. 500 groups or 1,000 subscriptions take less."""
+"""Maximum bytes of a body that names resources: reading takes 5 ms. 500 groups or 1,000 subscriptions are less."""
 
 
 def read_body(command: Command, kind: type[T]) -> T:
-    """The body of a request.
+    """Return the body of a request.
 
     Raises:
-        PermissionsUnclear: There is none, or it is not of its form.
+        PermissionsUnclear: There is no body, or it is not of its form.
     """
     if not command.body:
         raise PermissionsUnclear(DenialReason.MISSING_BODY, "the body is missing")
@@ -43,28 +42,28 @@ def read_body(command: Command, kind: type[T]) -> T:
         raise PermissionsUnclear(DenialReason.UNREADABLE_BODY, str(exc)) from None
 
 
-def bounded(items: Iterable[Sized], most: int, what: str) -> None:
-    """Refuse lists that are too long, all together.
+def check_count(lists: Iterable[Sized], limit: int, what: str) -> None:
+    """Check that lists together are not too long.
 
     Raises:
-        PermissionsUnclear: They have more than `most` items.
+        PermissionsUnclear: They have more than `limit` items.
     """
-    if sum(map(len, items)) > most:
-        raise too_many(most, what)
+    if sum(map(len, lists)) > limit:
+        raise too_many(limit, what)
 
 
 def each_once(parts: Iterable[RequiredPermissions]) -> Iterator[RequiredPermission]:
-    """Yield every need of the parts once, in order."""
+    """Yield every permission of the parts once, in order."""
     seen: set[RequiredPermission] = set()
     for part in parts:
-        for need in part:
-            if need not in seen:
-                seen.add(need)
-                yield need
+        for permission in part:
+            if permission not in seen:
+                seen.add(permission)
+                yield permission
 
 
 class TopicMapping(Body):
-    """513: where the queues of a static topic lie, as far as we need to know."""
+    """513: the mapping of the queues of a static topic, as far as the guard needs it."""
 
     topic: str
 

@@ -1,10 +1,10 @@
 """Requests with which clients announce themselves, share queues and lock them.
 
-A producer group is not a resource: who may Pub on a topic needs no other right to produce, and every Java client also
-names `CLIENT_INNER_PRODUCER`. So a heartbeat's producers need an authenticated sender and no more. What a producer
-group could reach is checked where it is reached: a transaction is asked back only from connections whose user may Pub
-on the message's topic, and a reply goes only to the connection that sent the request. Client ids belong to users: two
-users may have the same one, and neither reaches what the other has under it.
+A producer group is not a resource. A user with Pub on a topic needs no other permission to produce, and every Java
+client also names `CLIENT_INNER_PRODUCER`. So a heartbeat's producers need an authenticated sender and no more. The
+objects that a producer group could reach are checked later. The broker asks back a transaction only from connections
+whose user has Pub on the message's topic, and a reply goes only to the connection that sent the request. Client ids
+belong to users: two users may have the same one, and neither reaches the objects of the other.
 """
 
 import itertools
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import SUB, RequiredPermission, RequiredPermissions
-from mqguard.guard.requirements.body import bounded, each_once, read_body
+from mqguard.guard.requirements.body import check_count, each_once, read_body
 from mqguard.guard.requirements.row import Requirement
 from mqguard.guard.topic_ownership import (
     check_length,
     consumed,
     given_group,
     given_topic,
-    group_need,
+    group_permission,
     require_name,
 )
 from mqguard.model.text import is_blank
@@ -28,7 +28,7 @@ from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
 MAX_GROUPS = 256
-"""Maximum groups of a heartbeat: a process has a handful. So many known ones take 8 ms, needs and all."""
+"""Maximum groups of a heartbeat: a process has a handful. So many known ones take 8 ms with their permissions."""
 MAX_SUBSCRIPTIONS = 1_000
 """Maximum subscriptions of a heartbeat, all groups together: a process has some tens. So many take 10 ms."""
 MAX_QUEUES = 1_000
@@ -36,15 +36,15 @@ MAX_QUEUES = 1_000
 
 
 def heartbeat(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on every consumer's group and on the topics that it subscribes to.
+    """Require Sub on every consumer's group and on the topics that it subscribes to.
 
-    What needs no right is remembered all the same while the client lives, so it must be no longer than it may be.
+    The server stores the names that need no permission too while the client lives, so their length is checked.
     """
     beat = read_body(command, HeartbeatData)
     require_name(check_length(beat.client_id), "clientID", "client id")
     consumers = beat.consumer_data_set
-    bounded((beat.producer_data_set, consumers), MAX_GROUPS, "producer and consumer groups")
-    bounded((one.subscription_data_set for one in consumers), MAX_SUBSCRIPTIONS, "subscriptions")
+    check_count((beat.producer_data_set, consumers), MAX_GROUPS, "producer and consumer groups")
+    check_count((one.subscription_data_set for one in consumers), MAX_SUBSCRIPTIONS, "subscriptions")
     for producer in beat.producer_data_set:
         require_name(check_length(producer.group_name), "producerDataSet[].groupName", "producer group")
     yield from each_once(_consumer(consumer) for consumer in consumers)
@@ -52,42 +52,42 @@ def heartbeat(command: Command) -> Iterator[RequiredPermission]:
 
 def _consumer(consumer: ConsumerData) -> RequiredPermissions:
     group = given_group(consumer.group_name, "groupName")
-    needs = [group_need(group, SUB, "groupName")]
+    permissions = [group_permission(group, SUB, "groupName")]
     for subscription in consumer.subscription_data_set:
-        needs += consumed(given_topic(subscription.topic), group, SUB, SUB)
-    return tuple(needs)
+        permissions += consumed(given_topic(subscription.topic), group, SUB, SUB)
+    return tuple(permissions)
 
 
 def queues(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on the group and on the topic of every queue."""
+    """Require Sub on the group and on the topic of every queue."""
     body = read_body(command, LockBatch)
     check_length(body.client_id)
-    bounded((body.mq_set,), MAX_QUEUES, "queues")
+    check_count((body.mq_set,), MAX_QUEUES, "queues")
     group = given_group(body.consumer_group)
-    owner = (group_need(group, SUB, "consumerGroup"),)
+    owner = (group_permission(group, SUB, "consumerGroup"),)
     topics = dict.fromkeys(queue.topic for queue in body.mq_set)
     yield from each_once(itertools.chain((owner,), (consumed(given_topic(topic), group, SUB, SUB) for topic in topics)))
 
 
 def assignment(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on topic and group."""
+    """Require Sub on topic and group."""
     body = read_body(command, QueryAssignment)
     yield from consumed(given_topic(body.topic), given_group(body.consumer_group), SUB, SUB)
 
 
 def check_client(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on the group, and on the topic whose filter is tried."""
+    """Require Sub on the group, and on the topic whose filter is tested."""
     body = read_body(command, CheckClient)
     yield from consumed(given_topic(body.subscription_data.topic), given_group(body.group, "group"), SUB, SUB, "group")
 
 
 def unregister(command: Command) -> RequiredPermissions:
-    """Sub on the consumer group, if one is named; the client id must be the sender's own."""
+    """Require Sub on the consumer group, if there is one; the client id must be the sender's own."""
     ext = command.ext
     require_name(ext.get("clientID"), "clientID", "client id")
     group = ext.get("consumerGroup")
     if group is not None and not is_blank(group):
-        return (group_need(group, SUB, "consumerGroup"),)
+        return (group_permission(group, SUB, "consumerGroup"),)
     if is_blank(ext.get("producerGroup")):
         raise PermissionsUnclear(
             DenialReason.MISSING_FIELD,
@@ -97,33 +97,35 @@ def unregister(command: Command) -> RequiredPermissions:
 
 
 _QUEUES = Requirement(
-    rule=queues, says="Group (`consumerGroup` of the body): Sub; every Topic of the body's queues: Sub"
+    rule=queues, description="Group (`consumerGroup` of the body): Sub; every Topic of the body's queues: Sub"
 )
 
 ROWS: dict[int, Requirement] = {
     RequestCode.HEART_BEAT: Requirement(
         rule=heartbeat,
-        says=(
+        description=(
             "of every consumer: Group: Sub, every Topic subscribed: Sub, a retry topic only its own; producers: an "
             "authenticated sender"
         ),
-        because="Apache skips retry topics, whoever they belong to",
+        apache_difference="Apache skips retry topics of any group",
     ),
     RequestCode.UNREGISTER_CLIENT: Requirement(
         rule=unregister,
-        says="Group (`consumerGroup`): Sub, where one is named; else a `producerGroup` must be named",
-        touched="what is taken out is registered over this connection, by the sender itself",
-        because="Apache lets anybody unregister any client id",
+        description="Group (`consumerGroup`): Sub, where one is named; else a `producerGroup` must be named",
+        touched="the client was registered over this connection, by the sender itself",
+        apache_difference="Apache lets anybody unregister any client id",
     ),
     RequestCode.LOCK_BATCH_MQ: _QUEUES,
     RequestCode.UNLOCK_BATCH_MQ: _QUEUES,
     RequestCode.QUERY_ASSIGNMENT: Requirement(
-        rule=assignment, says="Topic and Group (of the body): Sub", because="Apache checks nothing here"
+        rule=assignment,
+        description="Topic and Group (of the body): Sub",
+        apache_difference="Apache checks nothing here",
     ),
     RequestCode.CHECK_CLIENT_CONFIG: Requirement(
         rule=check_client,
-        says="Group and Topic (of the body's subscription): Sub",
-        because="Apache checks nothing here",
+        description="Group and Topic (of the body's subscription): Sub",
+        apache_difference="Apache checks nothing here",
     ),
 }
 """The rows of this family, by request code."""

@@ -1,4 +1,4 @@
-"""The table of requirements, and the operations that it makes of request codes, with what each needs."""
+"""The table of requirements, and the operations that it makes of request codes, each with its requirement."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,10 +12,10 @@ from mqguard.guard.requirements.row import Requirement, RequirementLevel, Resour
 from mqguard.guard.topic_ownership import (
     check_length,
     foreign_retry_topic,
-    group_need,
+    group_permission,
     missing,
     too_many,
-    topic_need,
+    topic_permission,
 )
 from mqguard.model.names import RETRY_PREFIX, retry_topic
 from mqguard.model.text import is_blank
@@ -85,19 +85,19 @@ _ADMINISTRATIVE = _ACCESS_CHANGES | {
 }
 
 _ALWAYS_ENFORCED = frozenset(
-    {*operations.ACCESS, *operations.OWN, *(code for code, row in TABLE.items() if row.between)}
+    {*operations.ACCESS, *operations.OWN, *(code for code, row in TABLE.items() if row.internal)}
 )
-"""Requests about users, policies and decisions, and those of brokers and controllers among each other. A user that may
-send these may get every right, and it has no clients that a new policy could interrupt."""
+"""Requests about users, policies and decisions, and those between brokers and controllers. A user that may send these
+may get every permission, and it has no clients that a new policy could interrupt."""
 
 
 class RemotingOperation(Operation, frozen=True, eq=False, kw_only=True):
     """The operation of a request code, with its row made ready for one server.
 
     Attributes:
-        find: Finds the permissions that a request needs; see `RequestContext.required_permissions`. An iterator reads
-            the body only when it is asked for the first permission.
-        pending: Return True if a request reaches more than it names; None if no request of the code does.
+        find: Finds the permissions of a request; see `RequestContext.required_permissions`. An iterator reads the body
+            only when it is asked for the first permission.
+        pending: Returns True if a request reaches more than it names; None if no request of the code does.
     """
 
     find: _Evaluate
@@ -168,15 +168,15 @@ def _compile(row: Requirement, cluster: str) -> _Evaluate:
         return lambda _command: fixed
 
     def evaluate(command: Command) -> RequiredPermissions:
-        needs: dict[RequiredPermission, None] = {}
-        if row.follows:
+        permissions: dict[RequiredPermission, None] = {}
+        if row.retry_group_field:
             _check_retry_topics(row, command.ext)
         for named in row.named:
             for name in _names(named, command.ext):
-                needs[_need(named, name)] = None
+                permissions[_permission_on(named, name)] = None
         if row.own_cluster:
-            needs[RequiredPermission(ResourceType.CLUSTER, cluster, row.own_cluster)] = None
-        return tuple(needs)
+            permissions[RequiredPermission(ResourceType.CLUSTER, cluster, row.own_cluster)] = None
+        return tuple(permissions)
 
     return evaluate
 
@@ -228,16 +228,16 @@ def _split(named: ResourceField, value: str) -> list[str]:
     return names
 
 
-def _need(named: ResourceField, name: str) -> RequiredPermission:
+def _permission_on(named: ResourceField, name: str) -> RequiredPermission:
     if named.type is ResourceType.TOPIC:
-        return topic_need(name, named.actions)
+        return topic_permission(name, named.actions)
     if named.type is ResourceType.GROUP:
-        return group_need(name, named.actions, named.field)
+        return group_permission(name, named.actions, named.field)
     return RequiredPermission(named.type, check_length(name), named.actions)
 
 
 def _check_retry_topics(row: Requirement, ext: dict[str, str]) -> None:
-    group = ext.get(row.follows)
+    group = ext.get(row.retry_group_field)
     for named in row.named:
         value = ext.get(named.field)
         if named.type is not ResourceType.TOPIC or not value:

@@ -1,4 +1,4 @@
-"""Requests about messages: sending, pulling, looking up, giving back, transactions, replies."""
+"""Requests about messages: send, pull, query, send back, transactions, replies."""
 
 from mqguard.guard.errors import DenialReason, PermissionsUnclear
 from mqguard.guard.permissions import (
@@ -12,8 +12,17 @@ from mqguard.guard.permissions import (
     RequiredPermission,
     RequiredPermissions,
 )
-from mqguard.guard.requirements.row import LONGEST, BoundedCache, Requirement, Rule, WhenAbsent, group, internal, topic
-from mqguard.guard.topic_ownership import check_length, consumed, given_group, given_topic, topic_need
+from mqguard.guard.requirements.row import (
+    MAX_CACHED_NAME,
+    BoundedCache,
+    Requirement,
+    Rule,
+    WhenAbsent,
+    group,
+    internal,
+    topic,
+)
+from mqguard.guard.topic_ownership import check_length, consumed, given_group, given_topic, topic_permission
 from mqguard.model import properties
 from mqguard.model.names import owner_of
 from mqguard.model.text import is_blank
@@ -21,7 +30,7 @@ from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
 HALF_TOPICS = frozenset({"RMQ_SYS_TRANS_HALF_TOPIC", "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC"})
-"""Where half messages wait for the end of their transaction."""
+"""The topics in which half messages wait for the end of their transaction."""
 
 REPLY_SUFFIX = "_REPLY_TOPIC"
 """Replies travel through one topic per cluster, `<cluster>_REPLY_TOPIC`."""
@@ -30,26 +39,26 @@ REPLY_SUFFIX = "_REPLY_TOPIC"
 def send(field: str, properties_field: str) -> Rule:
     """Return the rule of a send whose topic and properties are the values of these fields.
 
-    The producer group is not a resource and does not decide who may write to a retry topic: clients give messages
-    back to `%RETRY%g` under the group of their inner producer. Consumers of group g take such a message for one of
-    the topic in its property RETRY_TOPIC, so the sender needs Sub on that topic as well.
+    The producer group is not a resource and does not decide who may write to a retry topic. Clients give messages back
+    to `%RETRY%g` with the group of their inner producer. For consumers of group g such a message belongs to the topic
+    in its property RETRY_TOPIC, so the sender needs Sub on that topic as well.
     """
     known: BoundedCache[str | None, RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> RequiredPermissions:
+    def permissions(command: Command) -> RequiredPermissions:
         name = command.ext.get(field)
         found = known.get(name)
         if found is not None:
             return found
         name = given_topic(name, field)
-        found = (topic_need(name, PUB),)
+        found = (topic_permission(name, PUB),)
         if owner_of(name) is not None:
             return (*found, _origin(name, command.ext.get(properties_field)))
-        if len(name) <= LONGEST:
+        if len(name) <= MAX_CACHED_NAME:
             known.put(name, found)
         return found
 
-    return needs
+    return permissions
 
 
 def _origin(name: str, text: str | None) -> RequiredPermission:
@@ -60,14 +69,14 @@ def _origin(name: str, text: str | None) -> RequiredPermission:
             DenialReason.MISSING_ORIGIN,
             f"a message for `{name}` must name the topic that it came from in its property {properties.RETRY_TOPIC}",
         )
-    return topic_need(origin, SUB)
+    return topic_permission(origin, SUB)
 
 
 def as_group(actions: Actions) -> Rule:
-    """The rule of using a topic as a group: the same actions on both; a retry topic must be the group's own."""
+    """Return the rule of using a topic as a group: the same actions on both; a retry topic must be the group's own."""
     known: BoundedCache[tuple[str | None, str | None], RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> RequiredPermissions:
+    def permissions(command: Command) -> RequiredPermissions:
         ext = command.ext
         name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
         found = known.get(pair)
@@ -76,48 +85,48 @@ def as_group(actions: Actions) -> Rule:
         name = given_topic(name)
         consumers = given_group(consumers)
         found = consumed(name, consumers, actions, actions)
-        if len(name) <= LONGEST and len(consumers) <= LONGEST:
+        if len(name) <= MAX_CACHED_NAME and len(consumers) <= MAX_CACHED_NAME:
             known.put(pair, found)
         return found
 
-    return needs
+    return permissions
 
 
 def reply(field: str) -> Rule:
-    """The rule of a reply whose topic stands in `field`: Pub on the topic, which must be one for replies."""
+    """Return the rule of a reply with its topic in `field`: Pub on the topic, which must be one for replies."""
 
-    def needs(command: Command) -> RequiredPermissions:
+    def permissions(command: Command) -> RequiredPermissions:
         name = given_topic(command.ext.get(field), field)
         if not check_length(name).endswith(REPLY_SUFFIX):
             raise PermissionsUnclear(
                 DenialReason.NO_REPLY_TOPIC,
                 f"the topic `{name}` is not for replies: its name must end in {REPLY_SUFFIX}",
             )
-        return (topic_need(name, PUB),)
+        return (topic_permission(name, PUB),)
 
-    return needs
+    return permissions
 
 
 def end_transaction(command: Command) -> RequiredPermissions:
-    """The topic named, if there is one; what decides is the half message that is found.
+    """Require Pub on the topic, if there is one; the handler checks the half message that it finds.
 
-    Clients up to 4.9 and Go's name no topic; and a client that answers a check of an Apache broker echoes the topic
-    that it was asked with, which is the store of half messages.
+    Clients up to 4.9 and Go clients name no topic. A client that answers a check of an Apache broker repeats the topic
+    of the check, which is the store of half messages.
     """
     name = command.ext.get("topic")
     if name is None or is_blank(name) or name in HALF_TOPICS:
         return ()
-    return (topic_need(name, PUB),)
+    return (topic_permission(name, PUB),)
 
 
-_SEND_SAYS = "Topic: Pub; on `%RETRY%g` and `%DLQ%g` instead Group `g`: Sub, Topic in the property RETRY_TOPIC: Sub"
-_SEND_BECAUSE = (
+_SEND_RULE = "Topic: Pub; on `%RETRY%g` and `%DLQ%g` instead Group `g`: Sub, Topic in the property RETRY_TOPIC: Sub"
+_SEND_DIFFERENCE = (
     "a dead-letter topic belongs to its group; consumers take what is sent to a retry topic for a message of the topic "
-    "in RETRY_TOPIC, which Apache does not look at; sending to the trace topic needs no grant unless a policy speaks "
-    "against it (`traceTopicOpen`)"
+    "in RETRY_TOPIC, which Apache does not look at; sending to the trace topic needs no grant unless a policy "
+    "denies it (`traceTopicOpen`)"
 )
-_BROKER_BECAUSE = "only a broker sends it, so no right of a client covers it"
-_AS_GROUP_BECAUSE = (
+_BROKER_DIFFERENCE = "only a broker sends it, so no right of a client covers it"
+_AS_GROUP_DIFFERENCE = (
     "`%RETRY%g` only as group `g`; `%DLQ%g` needs Group `g` as well as the group that reads; topics that hold "
     "messages of all topics are read by Super users only"
 )
@@ -125,7 +134,9 @@ _AS_GROUP_BECAUSE = (
 
 def _sending(field: str, properties_field: str) -> Requirement:
     return Requirement(
-        rule=send(field, properties_field), says=f"{_SEND_SAYS} (field `{field}`)", because=_SEND_BECAUSE
+        rule=send(field, properties_field),
+        description=f"{_SEND_RULE} (field `{field}`)",
+        apache_difference=_SEND_DIFFERENCE,
     )
 
 
@@ -134,23 +145,23 @@ _READ_FROM_RETRY = (
 )
 
 
-def _consuming(actions: Actions, words: str, because: str = _AS_GROUP_BECAUSE, more: str = "") -> Requirement:
+def _consuming(actions: Actions, words: str, difference: str = _AS_GROUP_DIFFERENCE, more: str = "") -> Requirement:
     return Requirement(
         rule=as_group(actions),
-        says=f"Topic (`topic`): {words}; Group (`consumerGroup`): {words}{more}",
-        because=because,
+        description=f"Topic (`topic`): {words}; Group (`consumerGroup`): {words}{more}",
+        apache_difference=difference,
     )
 
 
 def _replying(field: str) -> Requirement:
     return Requirement(
         rule=reply(field),
-        says=(
-            f"Topic: Pub (field `{field}`), which on `<cluster>{REPLY_SUFFIX}` needs no grant unless a policy speaks "
-            "against it; no other topic is for replies"
+        description=(
+            f"Topic: Pub (field `{field}`), which on `<cluster>{REPLY_SUFFIX}` needs no grant unless a policy denies "
+            "it; no other topic is for replies"
         ),
         touched="Topic of the request that is answered: Sub; the request must be open and its connection alive",
-        because="Apache checks nothing here, stores the message in any topic, and pushes it to any client",
+        apache_difference="Apache checks nothing here, stores the message in any topic, and pushes it to any client",
     )
 
 
@@ -171,7 +182,7 @@ ROWS: dict[int, Requirement] = {
     RequestCode.UPDATE_CONSUMER_OFFSET: _consuming(SUB_UPDATE, "Sub or Update"),
     RequestCode.QUERY_MESSAGE: Requirement(
         named=(topic(SUB_GET),),
-        because=(
+        apache_difference=(
             "from `%RETRY%g` and `%DLQ%g` only those messages are given out on whose original topic the reader has Sub "
             "or Get"
         ),
@@ -179,32 +190,32 @@ ROWS: dict[int, Requirement] = {
     RequestCode.VIEW_MESSAGE_BY_ID: Requirement(
         named=(topic(GET, absent=WhenAbsent.TOUCHED),),
         touched="Topic of the message found: Get",
-        because="Apache never compares the topic named with the message found",
+        apache_difference="Apache never compares the topic named with the message found",
     ),
     RequestCode.CONSUMER_SEND_MSG_BACK: Requirement(
         named=(group(SUB),),
         touched="Topic of the message found: Sub",
-        because="Apache copies any stored message into the group's retry topic",
+        apache_difference="Apache copies any stored message into the group's retry topic",
     ),
     RequestCode.END_TRANSACTION: Requirement(
         rule=end_transaction,
-        says="Topic: Pub, where `topic` names one other than the store of half messages",
+        description="Topic: Pub, where `topic` names one other than the store of half messages",
         touched="Topic of the half message found: Pub",
-        because="Apache never compares the topic named with the half message; older clients name none",
+        apache_difference="Apache never compares the topic named with the half message; older clients name none",
     ),
-    RequestCode.CHECK_TRANSACTION_STATE: internal("broker → producer", _BROKER_BECAUSE),
+    RequestCode.CHECK_TRANSACTION_STATE: internal("broker → producer", _BROKER_DIFFERENCE),
     RequestCode.RESUME_CHECK_HALF_MESSAGE: Requirement(
         named=(topic(UPDATE, absent=WhenAbsent.TOUCHED),),
         touched="Topic of the half message found: Update",
-        because="Apache never compares the topic named with the message",
+        apache_difference="Apache never compares the topic named with the message",
     ),
-    RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_BECAUSE),
+    RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT: internal("broker → producer", _BROKER_DIFFERENCE),
     RequestCode.RECALL_MESSAGE: Requirement(named=(topic(PUB),)),
     RequestCode.CONSUME_MESSAGE_DIRECTLY: Requirement(
         named=(group(SUB, "consumerGroup"), topic(SUB, absent=WhenAbsent.TOUCHED)),
-        follows="consumerGroup",
+        retry_group_field="consumerGroup",
         touched="Topic of the message found: Sub",
-        because="Apache hands any stored message to the group's client",
+        apache_difference="Apache hands any stored message to the group's client",
     ),
 }
 """The rows of this family, by request code."""

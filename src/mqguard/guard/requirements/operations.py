@@ -4,8 +4,8 @@ from mqguard.guard.permissions import GET, GET_LIST, UPDATE
 from mqguard.guard.requirements.row import (
     CLUSTER_GET,
     CLUSTER_UPDATE,
-    NOT_SERVED,
     SUPER,
+    UNSERVED_CODE,
     Requirement,
     cluster,
     internal,
@@ -16,19 +16,19 @@ _TO_NAME_SERVER = "broker → name server"
 _TO_CONTROLLER = "broker → controller"
 _UNGUARDED = "Apache checks nothing here"
 _OPEN_SERVER = "Apache's name server and controller check nothing"
-_NOT_AN_OPERATOR = "Apache checks nothing here; `Cluster` Update administers a cluster and is no broker of it"
+_NOT_AN_OPERATOR = "Apache checks nothing here; `Cluster` Update administers a cluster and does not act as its broker"
 _ROUTES = "Apache's name server checks nothing; it decides which broker clients find, for every topic and user"
 _ELECTION = "Apache's controller checks nothing; it decides which broker is the master"
 
-_READ = Requirement(own_cluster=GET, because=_UNGUARDED)
-_WRITE = Requirement(own_cluster=UPDATE, because=_UNGUARDED)
+_READ = Requirement(own_cluster=GET, apache_difference=_UNGUARDED)
+_WRITE = Requirement(own_cluster=UPDATE, apache_difference=_UNGUARDED)
 
 BROKER: dict[int, Requirement] = {
     RequestCode.UPDATE_BROKER_CONFIG: Requirement(
-        level=SUPER.level, because="Apache lets any authenticated user change it"
+        level=SUPER.level, apache_difference="Apache lets any authenticated user change it"
     ),
     RequestCode.GET_BROKER_CONFIG: Requirement(
-        level=SUPER.level, because="Apache lets any authenticated user read it, secrets included"
+        level=SUPER.level, apache_difference="Apache lets any authenticated user read it, secrets included"
     ),
     RequestCode.GET_BROKER_RUNTIME_INFO: _READ,
     RequestCode.GET_ALL_DELAY_OFFSET: _READ,
@@ -55,10 +55,10 @@ BROKER: dict[int, Requirement] = {
     RequestCode.EXCHANGE_BROKER_HA_INFO: internal("broker → broker", _NOT_AN_OPERATOR),
     RequestCode.RESET_MASTER_FLUSH_OFFSET: internal("broker → broker", _NOT_AN_OPERATOR),
     RequestCode.ADD_BROKER: Requirement(
-        level=SUPER.level, because="Apache's container checks nothing; it starts a broker from any file"
+        level=SUPER.level, apache_difference="Apache's container checks nothing; it starts a broker from any file"
     ),
     RequestCode.REMOVE_BROKER: Requirement(
-        level=SUPER.level, because="Apache's container checks nothing; it stops a broker with all its topics"
+        level=SUPER.level, apache_difference="Apache's container checks nothing; it stops a broker with all its topics"
     ),
 }
 """Rows of requests to brokers and their containers."""
@@ -80,16 +80,16 @@ ACCESS: dict[int, Requirement] = {
 OWN: dict[int, Requirement] = {
     OwnCode.GET_DECISION: Requirement(
         own_cluster=GET,
-        because="mqguard's own; entries that are no longer in force are told to Super users only",
+        apache_difference="mqguard's own; only Super users see entries that are no longer in force",
     ),
 }
 """Rows of requests that mqguard alone serves."""
 
 NAME_SERVER: dict[int, Requirement] = {
-    RequestCode.PUT_KV_CONFIG: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.DELETE_KV_CONFIG: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.GET_KV_CONFIG: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.GET_KVLIST_BY_NAMESPACE: Requirement(own_cluster=GET, because=_OPEN_SERVER),
+    RequestCode.PUT_KV_CONFIG: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.DELETE_KV_CONFIG: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.GET_KV_CONFIG: Requirement(own_cluster=GET, apache_difference=_OPEN_SERVER),
+    RequestCode.GET_KVLIST_BY_NAMESPACE: Requirement(own_cluster=GET, apache_difference=_OPEN_SERVER),
     RequestCode.REGISTER_BROKER: internal(_TO_NAME_SERVER, _ROUTES),
     RequestCode.UNREGISTER_BROKER: internal(_TO_NAME_SERVER, _ROUTES),
     RequestCode.QUERY_DATA_VERSION: internal(
@@ -100,19 +100,21 @@ NAME_SERVER: dict[int, Requirement] = {
         "Apache's name server and controller check nothing; it keeps a broker in the routes",
     ),
     RequestCode.GET_BROKER_MEMBER_GROUP: Requirement(
-        named=(cluster(GET),), between=_TO_NAME_SERVER, because=_OPEN_SERVER
+        named=(cluster(GET),), internal=_TO_NAME_SERVER, apache_difference=_OPEN_SERVER
     ),
     RequestCode.GET_BROKER_CLUSTER_INFO: Requirement(
         own_cluster=GET,
-        because="no producer or consumer asks for it, only `mqadmin` and `mqguard`; Apache checks nothing",
+        apache_difference="no producer or consumer asks for it, only `mqadmin` and `mqguard`; Apache checks nothing",
     ),
-    RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.DELETE_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.REGISTER_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, because=_ROUTES),
-    RequestCode.GET_TOPICS_BY_CLUSTER: Requirement(named=(cluster(GET_LIST, "cluster"),), because=_OPEN_SERVER),
-    RequestCode.UPDATE_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
-    RequestCode.GET_NAMESRV_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
+    RequestCode.WIPE_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.ADD_WRITE_PERM_OF_BROKER: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.DELETE_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.REGISTER_TOPIC_IN_NAMESRV: Requirement(level=SUPER.level, apache_difference=_ROUTES),
+    RequestCode.GET_TOPICS_BY_CLUSTER: Requirement(
+        named=(cluster(GET_LIST, "cluster"),), apache_difference=_OPEN_SERVER
+    ),
+    RequestCode.UPDATE_NAMESRV_CONFIG: Requirement(level=SUPER.level, apache_difference=_OPEN_SERVER),
+    RequestCode.GET_NAMESRV_CONFIG: Requirement(level=SUPER.level, apache_difference=_OPEN_SERVER),
 }
 """Rows of requests to name servers."""
 
@@ -120,12 +122,12 @@ CONTROLLER: dict[int, Requirement] = {
     RequestCode.CONTROLLER_ALTER_SYNC_STATE_SET: internal(_TO_CONTROLLER, _ELECTION),
     RequestCode.CONTROLLER_ELECT_MASTER: internal("tool, broker → controller", _ELECTION),
     RequestCode.CONTROLLER_REGISTER_BROKER: internal(_TO_CONTROLLER, _ELECTION),
-    RequestCode.CONTROLLER_GET_REPLICA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.CONTROLLER_GET_METADATA_INFO: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.CONTROLLER_GET_SYNC_STATE_DATA: Requirement(own_cluster=GET, because=_OPEN_SERVER),
-    RequestCode.UPDATE_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
-    RequestCode.GET_CONTROLLER_CONFIG: Requirement(level=SUPER.level, because=_OPEN_SERVER),
-    RequestCode.CLEAN_BROKER_DATA: Requirement(level=SUPER.level, because=_ELECTION),
+    RequestCode.CONTROLLER_GET_REPLICA_INFO: Requirement(own_cluster=GET, apache_difference=_OPEN_SERVER),
+    RequestCode.CONTROLLER_GET_METADATA_INFO: Requirement(own_cluster=GET, apache_difference=_OPEN_SERVER),
+    RequestCode.CONTROLLER_GET_SYNC_STATE_DATA: Requirement(own_cluster=GET, apache_difference=_OPEN_SERVER),
+    RequestCode.UPDATE_CONTROLLER_CONFIG: Requirement(level=SUPER.level, apache_difference=_OPEN_SERVER),
+    RequestCode.GET_CONTROLLER_CONFIG: Requirement(level=SUPER.level, apache_difference=_OPEN_SERVER),
+    RequestCode.CLEAN_BROKER_DATA: Requirement(level=SUPER.level, apache_difference=_ELECTION),
     RequestCode.CONTROLLER_GET_NEXT_BROKER_ID: internal(_TO_CONTROLLER, _ELECTION),
     RequestCode.CONTROLLER_APPLY_BROKER_ID: internal(_TO_CONTROLLER, _ELECTION),
 }
@@ -156,9 +158,9 @@ UNSERVED: dict[int, Requirement] = dict.fromkeys(
         RequestCode.RESET_CONSUMER_CLIENT_OFFSET,
         RequestCode.GET_CONSUMER_STATUS_FROM_CLIENT,
     ),
-    NOT_SERVED,
+    UNSERVED_CODE,
 )
-"""Codes that no server serves: names without a meaning, entries of the controllers' log, requests to clients."""
+"""Codes that no server serves: unused names, entries of the controllers' log, and requests to clients."""
 
 ROWS: dict[int, Requirement] = {**BROKER, **ACCESS, **OWN, **NAME_SERVER, **CONTROLLER, **UNSERVED}
 """All of these, by request code."""

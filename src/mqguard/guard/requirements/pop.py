@@ -3,30 +3,30 @@
 from collections.abc import Callable, Iterator
 
 from mqguard.guard.permissions import GET, SUB, Actions, RequiredPermission, RequiredPermissions
-from mqguard.guard.requirements.body import LiteSubscriptions, bounded, each_once, read_body
-from mqguard.guard.requirements.row import LONGEST, BoundedCache, Requirement, Rule, group, internal, topic
+from mqguard.guard.requirements.body import LiteSubscriptions, check_count, each_once, read_body
+from mqguard.guard.requirements.row import MAX_CACHED_NAME, BoundedCache, Requirement, Rule, group, internal, topic
 from mqguard.guard.topic_ownership import consumed, given_group, given_topic, missing, popped
 from mqguard.remoting.bodies.clients import BatchAck
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.command import Command
 
-_WorkOut = Callable[[str, str, Actions, Actions], RequiredPermissions]
+_Find = Callable[[str, str, Actions, Actions], RequiredPermissions]
 
 
 def reading(actions: Actions) -> Rule:
-    """The rule of popping, peeking and waiting: group first, then topic, as Apache checks them."""
+    """Return the rule of popping, peeking and waiting: group first, then topic, as Apache checks them."""
     return _pair(consumed, actions)
 
 
 def settling(actions: Actions) -> Rule:
-    """The rule of requests about what was popped: a retry topic may be named in its older form."""
+    """Return the rule of requests about popped messages: a retry topic may have its older form."""
     return _pair(popped, actions)
 
 
-def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
+def _pair(find: _Find, actions: Actions) -> Rule:
     known: BoundedCache[tuple[str | None, str | None], RequiredPermissions] = BoundedCache()
 
-    def needs(command: Command) -> RequiredPermissions:
+    def permissions(command: Command) -> RequiredPermissions:
         ext = command.ext
         name, consumers = pair = (ext.get("topic"), ext.get("consumerGroup"))
         found = known.get(pair)
@@ -34,12 +34,12 @@ def _pair(work_out: _WorkOut, actions: Actions) -> Rule:
             return found
         consumers = given_group(consumers)
         name = given_topic(name)
-        found = work_out(name, consumers, actions, actions)[::-1]
-        if len(name) <= LONGEST and len(consumers) <= LONGEST:
+        found = find(name, consumers, actions, actions)[::-1]
+        if len(name) <= MAX_CACHED_NAME and len(consumers) <= MAX_CACHED_NAME:
             known.put(pair, found)
         return found
 
-    return needs
+    return permissions
 
 
 MAX_ACKS = 1_000
@@ -49,22 +49,22 @@ MAX_LITE_SUBSCRIPTIONS = 1_000
 
 
 def batch_ack(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on group and topic of every part of the batch."""
+    """Require Sub on group and topic of every part of the batch."""
     acks = read_body(command, BatchAck).acks
     if not acks:
         raise missing("acks", "list of acknowledgements")
-    bounded((acks,), MAX_ACKS, "acknowledgements")
+    check_count((acks,), MAX_ACKS, "acknowledgements")
     yield from each_once(
         popped(given_topic(ack.topic, "t"), given_group(ack.group, "c"), SUB, SUB, "c") for ack in acks
     )
 
 
 def lite_subscriptions(command: Command) -> Iterator[RequiredPermission]:
-    """Sub on group and parent topic of every entry, whatever its action."""
+    """Require Sub on group and parent topic of every entry, for every action."""
     entries = read_body(command, LiteSubscriptions).subscription_set
     if not entries:
         raise missing("subscriptionSet", "set of subscriptions")
-    bounded((entries,), MAX_LITE_SUBSCRIPTIONS, "subscriptions")
+    check_count((entries,), MAX_LITE_SUBSCRIPTIONS, "subscriptions")
     yield from each_once(
         consumed(given_topic(entry.topic), given_group(entry.group, "group"), SUB, SUB, "group") for entry in entries
     )
@@ -72,46 +72,52 @@ def lite_subscriptions(command: Command) -> Iterator[RequiredPermission]:
 
 _READING = Requirement(
     rule=reading(SUB),
-    says="Group (`consumerGroup`): Sub; Topic (`topic`): Sub",
-    because="`%RETRY%g` only as group `g`",
+    description="Group (`consumerGroup`): Sub; Topic (`topic`): Sub",
+    apache_difference="`%RETRY%g` only as group `g`",
 )
 _SETTLING = Requirement(
     rule=settling(SUB),
-    says="Group (`consumerGroup`): Sub; Topic (`topic`): Sub; a retry topic only of that group",
-    because="`%RETRY%g` only as group `g`",
+    description="Group (`consumerGroup`): Sub; Topic (`topic`): Sub; a retry topic only of that group",
+    apache_difference="`%RETRY%g` only as group `g`",
 )
 _NOT_AT_APACHE = "Apache checks nothing here"
 
 ROWS: dict[int, Requirement] = {
     RequestCode.POP_MESSAGE: _READING,
-    RequestCode.PEEK_MESSAGE: Requirement(named=(topic(SUB), group(SUB, "consumerGroup")), follows="consumerGroup"),
+    RequestCode.PEEK_MESSAGE: Requirement(
+        named=(topic(SUB), group(SUB, "consumerGroup")), retry_group_field="consumerGroup"
+    ),
     RequestCode.NOTIFICATION: _READING,
-    RequestCode.POLLING_INFO: Requirement(rule=reading(GET), says="Group (`consumerGroup`): Get; Topic (`topic`): Get"),
+    RequestCode.POLLING_INFO: Requirement(
+        rule=reading(GET), description="Group (`consumerGroup`): Get; Topic (`topic`): Get"
+    ),
     RequestCode.ACK_MESSAGE: _SETTLING,
     RequestCode.CHANGE_MESSAGE_INVISIBLETIME: _SETTLING,
     RequestCode.BATCH_ACK_MESSAGE: Requirement(
-        rule=batch_ack, says="of every part of the body: Group: Sub, Topic: Sub", because=_NOT_AT_APACHE
+        rule=batch_ack,
+        description="of every part of the body: Group: Sub, Topic: Sub",
+        apache_difference=_NOT_AT_APACHE,
     ),
     RequestCode.POP_LITE_MESSAGE: Requirement(
         rule=reading(SUB),
-        says="Group (`consumerGroup`): Sub; Topic (`topic`, the parent): Sub",
+        description="Group (`consumerGroup`): Sub; Topic (`topic`, the parent): Sub",
         touched="the parent topic of every lite queue that is popped: Sub; the client id must be the sender's own",
-        because=_NOT_AT_APACHE,
+        apache_difference=_NOT_AT_APACHE,
     ),
     RequestCode.LITE_SUBSCRIPTION_CTL: Requirement(
         rule=lite_subscriptions,
-        says="of every entry of the body: Group: Sub, Topic (the parent): Sub",
+        description="of every entry of the body: Group: Sub, Topic (the parent): Sub",
         touched="every client id must be the sender's own",
-        because=_NOT_AT_APACHE,
+        apache_difference=_NOT_AT_APACHE,
     ),
     RequestCode.NOTIFY_UNSUBSCRIBE_LITE: internal("broker → proxy", _NOT_AT_APACHE),
-    RequestCode.GET_BROKER_LITE_INFO: Requirement(own_cluster=GET, because=_NOT_AT_APACHE),
-    RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), because=_NOT_AT_APACHE),
-    RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), because=_NOT_AT_APACHE),
+    RequestCode.GET_BROKER_LITE_INFO: Requirement(own_cluster=GET, apache_difference=_NOT_AT_APACHE),
+    RequestCode.GET_PARENT_TOPIC_INFO: Requirement(named=(topic(GET),), apache_difference=_NOT_AT_APACHE),
+    RequestCode.GET_LITE_TOPIC_INFO: Requirement(named=(topic(GET, "parentTopic"),), apache_difference=_NOT_AT_APACHE),
     RequestCode.GET_LITE_CLIENT_INFO: Requirement(
-        named=(topic(GET, "parentTopic"), group(GET)), because=_NOT_AT_APACHE
+        named=(topic(GET, "parentTopic"), group(GET)), apache_difference=_NOT_AT_APACHE
     ),
-    RequestCode.GET_LITE_GROUP_INFO: Requirement(named=(group(GET),), because=_NOT_AT_APACHE),
-    RequestCode.TRIGGER_LITE_DISPATCH: Requirement(named=(group(GET),), because=_NOT_AT_APACHE),
+    RequestCode.GET_LITE_GROUP_INFO: Requirement(named=(group(GET),), apache_difference=_NOT_AT_APACHE),
+    RequestCode.TRIGGER_LITE_DISPATCH: Requirement(named=(group(GET),), apache_difference=_NOT_AT_APACHE),
 }
 """The rows of this family, by request code."""

@@ -1,4 +1,4 @@
-"""What every gRPC v2 RPC needs. An RPC that is not here is refused to all but Super users.
+"""The requirements of every gRPC v2 RPC. Only Super users may call an RPC that is not in the table.
 
 Messages are read as protobuf's Python classes show them: absent texts are empty, absent messages are empty messages.
 Only the names of topics and groups count; `resource_namespace` names nothing, as in Apache's proxy.
@@ -20,7 +20,7 @@ from mqguard.guard.permissions import (
     RequiredPermission,
     RequiredPermissions,
 )
-from mqguard.guard.topic_ownership import consumed, group_need, popped, topic_need
+from mqguard.guard.topic_ownership import consumed, group_permission, popped, topic_permission
 from mqguard.model.text import is_blank
 
 RpcRule = Callable[[Any], RequiredPermissions]
@@ -31,32 +31,32 @@ PRODUCER = 1
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RpcRequirement:
-    """What one RPC needs; all of it.
+    """The whole requirement of one RPC.
 
     Attributes:
         request: Name of the request message within `apache.rocketmq.v2`.
-        rule: Says what a message needs.
-        says: The rule in words.
-        touched: What the handler must ask `Access` about because the RPC reaches more than it names.
-        because: Why it differs from Apache RocketMQ, where it does.
+        rule: Returns the permissions that a message needs.
+        description: The rule in words.
+        touched: The objects that the handler must ask the guard about: the RPC reaches more than it names.
+        apache_difference: The reason for a difference from Apache RocketMQ.
     """
 
     request: str
     rule: RpcRule
-    says: str
+    description: str
     touched: str = ""
-    because: str = ""
+    apache_difference: str = ""
 
 
-def rpc_needs(rpc: str, message: Any) -> RequiredPermissions:
-    """What a call needs. Empty where an authenticated sender is enough.
+def rpc_permissions(rpc: str, message: Any) -> RequiredPermissions:
+    """Return the permissions that a call needs. Empty if an authenticated sender is enough.
 
     Args:
         rpc: Name of the RPC, such as `SendMessage`.
         message: Its request message.
 
     Raises:
-        PermissionsUnclear: It does not say what it must say, or the RPC has no row.
+        PermissionsUnclear: The message does not say what it must say, or the RPC has no row.
     """
     row = RPC_TABLE.get(rpc)
     if row is None:
@@ -65,81 +65,81 @@ def rpc_needs(rpc: str, message: Any) -> RequiredPermissions:
 
 
 def send(message: Any) -> RequiredPermissions:
-    """Pub on the topic of every message."""
+    """Require Pub on the topic of every message."""
     if not message.messages:
         raise PermissionsUnclear(DenialReason.MISSING_FIELD, "message is null.")
-    return tuple(dict.fromkeys(topic_need(_topic(one.topic), PUB) for one in message.messages))
+    return tuple(dict.fromkeys(topic_permission(_topic(one.topic), PUB) for one in message.messages))
 
 
 def publish(message: Any) -> RequiredPermissions:
-    """Pub on the topic."""
-    return (topic_need(_topic(message.topic), PUB),)
+    """Require Pub on the topic."""
+    return (topic_permission(_topic(message.topic), PUB),)
 
 
 def route(message: Any) -> RequiredPermissions:
-    """Pub or Sub on the topic."""
-    return (topic_need(_topic(message.topic), PUB_SUB),)
+    """Require Pub or Sub on the topic."""
+    return (topic_permission(_topic(message.topic), PUB_SUB),)
 
 
 def consume(message: Any) -> RequiredPermissions:
-    """Sub on group and topic."""
+    """Require Sub on group and topic."""
     group = _group(message.group)
     return consumed(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
 def settle(message: Any) -> RequiredPermissions:
-    """Sub on group and topic of what was received."""
+    """Require Sub on group and topic of received messages."""
     group = _group(message.group)
     return popped(_topic(message.topic), group, SUB, SUB, "group")[::-1]
 
 
 def receive(message: Any) -> RequiredPermissions:
-    """Sub on group and topic of the queue."""
+    """Require Sub on group and topic of the queue."""
     return _on_queue(message, SUB)
 
 
 def get_offset(message: Any) -> RequiredPermissions:
-    """Sub or Get on group and topic of the queue."""
+    """Require Sub or Get on group and topic of the queue."""
     return _on_queue(message, SUB_GET)
 
 
 def update_offset(message: Any) -> RequiredPermissions:
-    """Sub or Update on group and topic of the queue."""
+    """Require Sub or Update on group and topic of the queue."""
     return _on_queue(message, SUB_UPDATE)
 
 
 def query_offset(message: Any) -> RequiredPermissions:
-    """Sub or Get on the topic of the queue."""
-    return (topic_need(_queue_topic(message), SUB_GET),)
+    """Require Sub or Get on the topic of the queue."""
+    return (topic_permission(_queue_topic(message), SUB_GET),)
 
 
 def heartbeat(message: Any) -> RequiredPermissions:
-    """Sub on the group, whatever kind of client it says to be; only a producer may name none."""
+    """Require Sub on the group for every kind of client; only a producer may name none."""
     if is_blank(message.group.name) and message.client_type == PRODUCER:
         return ()
-    return (group_need(_group(message.group), SUB),)
+    return (group_permission(_group(message.group), SUB),)
 
 
 def terminate(message: Any) -> RequiredPermissions:
-    """Sub on the group, if one is named."""
+    """Require Sub on the group, if there is one."""
     if is_blank(message.group.name):
         return ()
-    return (group_need(_group(message.group), SUB),)
+    return (group_permission(_group(message.group), SUB),)
 
 
 def telemetry(message: Any) -> RequiredPermissions:
-    """Of settings: Pub on the topics to publish to, Sub on the group and the topics subscribed to."""
+    """Require Pub on the published topics of settings, and Sub on the group and the subscribed topics."""
     if not message.HasField("settings"):
         return ()
     settings = message.settings
     if settings.HasField("publishing"):
-        return tuple(dict.fromkeys(topic_need(_topic(topic), PUB) for topic in settings.publishing.topics))
+        return tuple(dict.fromkeys(topic_permission(_topic(topic), PUB) for topic in settings.publishing.topics))
     if settings.HasField("subscription"):
         group = _group(settings.subscription.group)
-        needs: dict[RequiredPermission, None] = {group_need(group, SUB): None}
+        permissions: dict[RequiredPermission, None] = {group_permission(group, SUB): None}
         for entry in settings.subscription.subscriptions:
-            needs.update(dict.fromkeys(consumed(_topic(entry.topic), group, SUB, SUB)))
-        return tuple(needs)
+            permissions.update(dict.fromkeys(consumed(_topic(entry.topic), group, SUB, SUB)))
+        return tuple(permissions)
     raise PermissionsUnclear(DenialReason.MISSING_FIELD, "settings command doesn't have publishing or subscription.")
 
 
@@ -174,88 +174,96 @@ _OWN_RETRY = "a retry topic only of the group named"
 
 RPC_TABLE: Mapping[str, RpcRequirement] = MappingProxyType(
     {
-        "QueryRoute": RpcRequirement(request="QueryRouteRequest", rule=route, says="Topic: Pub or Sub"),
+        "QueryRoute": RpcRequirement(request="QueryRouteRequest", rule=route, description="Topic: Pub or Sub"),
         "Heartbeat": RpcRequirement(
             request="HeartbeatRequest",
             rule=heartbeat,
-            says="Group: Sub; a producer names none and needs an authenticated sender",
+            description="Group: Sub; a producer names none and needs an authenticated sender",
             touched=_OWN_CLIENT,
-            because="Apache believes the kind of client that the request names, and checks only three kinds",
+            apache_difference="Apache trusts the kind of client in the request, and checks only three kinds",
         ),
         "SendMessage": RpcRequirement(
             request="SendMessageRequest",
             rule=send,
-            says="Topic of every message: Pub",
-            because="Apache checks the first message's topic",
+            description="Topic of every message: Pub",
+            apache_difference="Apache checks the first message's topic",
         ),
         "QueryAssignment": RpcRequirement(
-            request="QueryAssignmentRequest", rule=consume, says=_CONSUMES, because=_OWN_RETRY
+            request="QueryAssignmentRequest", rule=consume, description=_CONSUMES, apache_difference=_OWN_RETRY
         ),
         "ReceiveMessage": RpcRequirement(
-            request="ReceiveMessageRequest", rule=receive, says=_CONSUMES, because=_OWN_RETRY
+            request="ReceiveMessageRequest", rule=receive, description=_CONSUMES, apache_difference=_OWN_RETRY
         ),
-        "AckMessage": RpcRequirement(request="AckMessageRequest", rule=settle, says=_CONSUMES, because=_OWN_RETRY),
+        "AckMessage": RpcRequirement(
+            request="AckMessageRequest", rule=settle, description=_CONSUMES, apache_difference=_OWN_RETRY
+        ),
         "ForwardMessageToDeadLetterQueue": RpcRequirement(
-            request="ForwardMessageToDeadLetterQueueRequest", rule=settle, says=_CONSUMES, because=_OWN_RETRY
+            request="ForwardMessageToDeadLetterQueueRequest",
+            rule=settle,
+            description=_CONSUMES,
+            apache_difference=_OWN_RETRY,
         ),
         "ChangeInvisibleDuration": RpcRequirement(
             request="ChangeInvisibleDurationRequest",
             rule=settle,
-            says=_CONSUMES,
-            because="Apache does not check the topic",
+            description=_CONSUMES,
+            apache_difference="Apache does not check the topic",
         ),
         "PullMessage": RpcRequirement(
-            request="PullMessageRequest", rule=receive, says=_CONSUMES, because="Apache does not serve it"
+            request="PullMessageRequest",
+            rule=receive,
+            description=_CONSUMES,
+            apache_difference="Apache does not serve it",
         ),
         "UpdateOffset": RpcRequirement(
             request="UpdateOffsetRequest",
             rule=update_offset,
-            says="Group: Sub or Update; Topic: Sub or Update",
-            because="Apache does not serve it",
+            description="Group: Sub or Update; Topic: Sub or Update",
+            apache_difference="Apache does not serve it",
         ),
         "GetOffset": RpcRequirement(
             request="GetOffsetRequest",
             rule=get_offset,
-            says="Group: Sub or Get; Topic: Sub or Get",
-            because="Apache does not serve it",
+            description="Group: Sub or Get; Topic: Sub or Get",
+            apache_difference="Apache does not serve it",
         ),
         "QueryOffset": RpcRequirement(
             request="QueryOffsetRequest",
             rule=query_offset,
-            says="Topic: Sub or Get",
-            because="Apache does not serve it",
+            description="Topic: Sub or Get",
+            apache_difference="Apache does not serve it",
         ),
         "EndTransaction": RpcRequirement(
             request="EndTransactionRequest",
             rule=publish,
-            says="Topic: Pub",
+            description="Topic: Pub",
             touched="Topic of the half message found: Pub",
-            because="Apache never compares the topic named with the half message",
+            apache_difference="Apache never compares the topic named with the half message",
         ),
-        "RecallMessage": RpcRequirement(request="RecallMessageRequest", rule=publish, says="Topic: Pub"),
+        "RecallMessage": RpcRequirement(request="RecallMessageRequest", rule=publish, description="Topic: Pub"),
         "Telemetry": RpcRequirement(
             request="TelemetryCommand",
             rule=telemetry,
-            says=(
+            description=(
                 "settings: every Topic published to: Pub; Group subscribed with: Sub, every Topic subscribed to: Sub; "
                 "other commands: an authenticated sender"
             ),
             touched=_OWN_CLIENT,
-            because="Apache lets any stream act for any client id",
+            apache_difference="Apache lets any stream act for any client id",
         ),
         "NotifyClientTermination": RpcRequirement(
             request="NotifyClientTerminationRequest",
             rule=terminate,
-            says="Group: Sub, where one is named; else an authenticated sender",
+            description="Group: Sub, where one is named; else an authenticated sender",
             touched=_OWN_CLIENT,
-            because="Apache lets anybody end any client",
+            apache_difference="Apache lets anybody end any client",
         ),
         "SyncLiteSubscription": RpcRequirement(
             request="SyncLiteSubscriptionRequest",
             rule=consume,
-            says="Group: Sub; Topic (the parent): Sub; whatever the action and the set",
+            description="Group: Sub; Topic (the parent): Sub; whatever the action and the set",
             touched=_OWN_CLIENT,
-            because="Apache checks nothing where the set of lite topics is empty",
+            apache_difference="Apache checks nothing where the set of lite topics is empty",
         ),
     }
 )

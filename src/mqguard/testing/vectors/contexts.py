@@ -8,7 +8,7 @@ from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.requirements.evaluation import Requirements
-from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_needs
+from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_permissions
 from mqguard.remoting.command import Command
 from mqguard.remoting.signed_content import ACCESS_KEY
 from mqguard.testing.vectors.bodies import error
@@ -53,7 +53,7 @@ def _remoting(line: Json) -> object:
 def _grpc(line: Json) -> object:
     headers = dict(line["metadata"])
     try:
-        needs = rpc_needs(_RPCS[line["type"]], _Message(line["json"]))
+        needs = rpc_permissions(_RPCS[line["type"]], _Message(line["json"]))
     except PermissionsUnclear as exc:
         return error("AuthorizationException", str(exc))
     source = headers.get("rpc-remote-address")

@@ -48,7 +48,9 @@ def _respond(manager: MetadataManager, handlers: dict[int, Any], op: Json) -> Js
     request = Request(
         command,
         _DroppingLink(),
-        AdmittedRequest(identity, _PEER, Operation(name="", code=op["code"]), (), pending=False, judge=_NoAuthorizer()),
+        AdmittedRequest(
+            identity, _PEER, Operation(name="", code=op["code"]), (), pending=False, authorizer=_NoAuthorizer()
+        ),
     )
     try:
         reply: Reply = handlers[op["code"]](request)

@@ -18,7 +18,7 @@ from mqguard.auth.resource import Resource, ResourceType
 from mqguard.auth.user import Subject, User, UserStatus, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.guard.errors import PermissionsUnclear
-from mqguard.guard.topic_ownership import group_need, topic_need
+from mqguard.guard.topic_ownership import group_permission, topic_permission
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 from tests.property.analysis.universe import acls, effort
 from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
@@ -52,7 +52,11 @@ def converted(lines):
 def is_allowed_here(kind, name, action, rights):
     """As the guard asks; only Super users may ask what does not say whom it is about."""
     try:
-        need = topic_need(name, frozenset({action})) if kind is TOPIC else group_need(name, frozenset({action}))
+        need = (
+            topic_permission(name, frozenset({action}))
+            if kind is TOPIC
+            else group_permission(name, frozenset({action}))
+        )
     except PermissionsUnclear:
         return rights is not None and rights.user.is_super and rights.user.is_enabled
     kind = CLUSTER if kind is CLUSTER else need.type

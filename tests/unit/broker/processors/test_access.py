@@ -313,7 +313,7 @@ def test_a_claimed_name_changes_nothing_even_without_the_guard(house, user):
     command = Command(
         3001, ext={"username": "boss"}, body=body({"username": "boss", "password": "x", "userType": "Super"})
     )
-    access = AdmittedRequest(Identity(user, "claim"), wire.peer, 3001, (), pending=False, judge=AllowAll())
+    access = AdmittedRequest(Identity(user, "claim"), wire.peer, 3001, (), pending=False, authorizer=AllowAll())
     with pytest.raises(RequestRefused, match="is not authenticated"):
         administration.create_user(Request(command, wire, access))
     assert house.manager.get_user("boss") is None

@@ -65,7 +65,7 @@ def test_a_field_that_narrows_may_be_absent_but_not_blank():
 
 def test_retry_topics_follow_the_group_named():
     """Another group's retry topic is refused; one's own is the group."""
-    row = Requirement(named=(group(SUB), topic(SUB)), follows="group")
+    row = Requirement(named=(group(SUB), topic(SUB)), retry_group_field="group")
 
     assert needs(row, topic="%RETRY%g", group="g") == ["Group:g"]
     with pytest.raises(PermissionsUnclear, match="not the retry topic"):
@@ -77,7 +77,7 @@ def test_retry_topics_follow_the_group_named():
     [
         (RequirementLevel.SUPER, "super-only"),
         (RequirementLevel.BROKER, "broker-only"),
-        (RequirementLevel.NOT_SERVED, "super-only"),
+        (RequirementLevel.UNSERVED, "super-only"),
     ],
 )
 def test_levels_that_only_super_users_reach(level, reason):
@@ -142,7 +142,7 @@ def test_types_of_named_things():
 
 def test_a_full_memory_starts_anew(monkeypatch):
     """It never holds more than its limit."""
-    monkeypatch.setattr(row, "LIMIT", 2)
+    monkeypatch.setattr(row, "MAX_CACHED", 2)
     known = row.BoundedCache()
     for number in range(2):
         known.put(number, str(number))

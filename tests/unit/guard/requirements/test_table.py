@@ -40,4 +40,4 @@ def test_no_right_of_an_operator_acts_as_a_broker():
     named = [one for row in TABLE.values() for one in row.named if one.type is ResourceType.CLUSTER]
     assert named
     assert not any(Action.UPDATE in one.actions for one in named)
-    assert {code for code, row in TABLE.items() if row.between and row.level is not RequirementLevel.BROKER} == {901}
+    assert {code for code, row in TABLE.items() if row.internal and row.level is not RequirementLevel.BROKER} == {901}
