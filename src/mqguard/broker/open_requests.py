@@ -54,16 +54,13 @@ class OpenRequests:
 
     INVARIANT: a request is in all of `_open`, `_numbers`, `_channels` and `_places`, or in none of them. The heap may
     have numbers of removed requests.
-
-    Args:
-        capacity: Maximum number of requests.
     """
 
-    def __init__(self, capacity: int = MAX_OPEN) -> None:
+    def __init__(self) -> None:
         self._open: dict[RequestId, OpenRequest] = {}
         self._numbers: dict[int, OpenRequest] = {}
         self._channels: dict[Channel, dict[int, OpenRequest]] = {}
-        self._places: FairSlots[int] = FairSlots(capacity)
+        self._places: FairSlots[int] = FairSlots(MAX_OPEN)
         self._heap: list[tuple[int, int]] = []
         self._last_number = 0
 

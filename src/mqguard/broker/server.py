@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.seal import SealingKey
@@ -28,7 +28,7 @@ from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
 from mqguard.dispatch.router import RequestGuard, Router
 from mqguard.dispatch.suspended import Suspension
-from mqguard.engine.clients import Clients, RebalanceNotifications
+from mqguard.engine.clients import MAX_UNITS, Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.locks import Locks
@@ -95,6 +95,24 @@ class BrokerPorts:
     metrics: Callable[[], Mapping[str, str]] = dict
 
 
+class PendingWork(NamedTuple):
+    """Numbers of what a broker keeps for its clients at a moment.
+
+    Attributes:
+        waiting_pulls: Pulls that wait for a message.
+        ready_pulls: Pulls that need not wait any longer and are not answered yet.
+        open_requests: Requests of producers that wait for a reply.
+        unfinished_batches: Bytes of batches that are not stored completely.
+        client_calls: Open calls to clients.
+    """
+
+    waiting_pulls: int
+    ready_pulls: int
+    open_requests: int
+    unfinished_batches: int
+    client_calls: int
+
+
 class BrokerServer:
     """Broker without sockets and messages.
 
@@ -113,7 +131,7 @@ class BrokerServer:
         self._settings = settings
         self._ports = ports
         self._clock = ports.clock
-        self.clients = Clients()
+        self.clients = Clients(units=MAX_UNITS)
         self._locks = Locks()
         self._notices = RebalanceNotifications()
         self._client_calls = ClientCalls()
@@ -175,6 +193,17 @@ class BrokerServer:
     def is_behind(self) -> bool:
         """True if waiting pulls are left to be answered in the next event-loop cycle."""
         return self._pulling.is_behind
+
+    @property
+    def pending(self) -> PendingWork:
+        """Return the numbers of what is kept for clients."""
+        return PendingWork(
+            len(self._waiting),
+            self._pulling.ready_count,
+            len(self._requests),
+            len(self._unfinished),
+            len(self._client_calls),
+        )
 
     def _expire_clients(self, now: int) -> None:
         groups, channels = self.clients.expire(now)

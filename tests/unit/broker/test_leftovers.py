@@ -144,7 +144,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
         for link in links:
             house.app.connected(link)
             served(house, link, house.command(11, {**PULL, "queueOffset": offset}, user="rich"))
-        assert len(house.broker._waiting) == 100
+        assert house.broker.pending.waiting_pulls == 100
         if end == "times out":
             house.tick(21_000)
         elif end == "is served":
@@ -155,7 +155,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
             link.closed = True
             house.app.closed(link)
         house.app.end_of_turn()
-        assert len(house.broker._waiting) == 0
+        assert house.broker.pending.waiting_pulls == 0
         house.sink.clear()
 
     play()

@@ -1,5 +1,6 @@
 """Batches that are stored in several slices."""
 
+import json
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from mqguard.model import record
 from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import TopicConfig
 from mqguard.remoting.codes import FLAG_ONEWAY, ResponseCode
-from tests.unit.broker.conftest import answer_to
+from tests.unit.broker.conftest import House, answer_to
 
 EXT = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0, "i": "", "m": "true"}
 ONE = {**EXT, "m": "false"}
@@ -26,6 +27,10 @@ def _slices_of_one_message(monkeypatch):
 
 @pytest.fixture(name="house")
 def a_house_with_a_topic(house):
+    return with_topic(house)
+
+
+def with_topic(house):
     house.user("alice", ("Topic:t", "Pub"))
     house.user("bob", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 4, 4))
@@ -67,8 +72,8 @@ def test_a_batch_is_answered_when_it_is_stored_completely(house):
     assert stored(house) == ALL
     assert answer.ext["queueOffset"] == "0"
     assert answer.ext["msgId"].count(",") == answer.ext["transactionId"].count(",") == 5
-    assert len(house.broker._unfinished) == 0
-    assert house.broker._throughput.put == 6
+    assert house.broker.pending.unfinished_batches == 0
+    assert json.loads(house.call(28).body)["table"]["msgPutTotalTodayNow"] == "6"
 
 
 def test_later_requests_of_the_connection_wait(house):
@@ -96,7 +101,7 @@ def test_a_sender_that_loses_its_permission_stores_no_further_slice(house):
         "the batch was not stored completely, at most the first 2 of its messages are stored"
     )
     assert stored(house) == ALL[:2]
-    assert len(house.broker._unfinished) == 0
+    assert house.broker.pending.unfinished_batches == 0
 
 
 def test_a_change_of_other_users_does_not_end_a_batch(house):
@@ -133,14 +138,14 @@ def test_a_failure_of_the_last_commit_is_answered(house):
 def test_a_closed_connection_leaves_no_batch(house):
     wire = house.connect()
     begin(house, wire)
-    assert len(house.broker._unfinished) == len(BODY)
+    assert house.broker.pending.unfinished_batches == len(BODY)
     house.disconnect(wire)
-    assert len(house.broker._unfinished) == 0
-    assert house.broker._unfinished._of == {}
+    assert house.broker.pending.unfinished_batches == 0
 
 
-def test_batches_are_limited_and_others_keep_a_share(house):
-    house.broker._unfinished._shares._capacity = 3 * len(BODY)
+def test_batches_are_limited_and_others_keep_a_share(monkeypatch):
+    monkeypatch.setattr(unfinished_batches, "MAX_BYTES", 3 * len(BODY))
+    house = with_topic(House())
     wires = [house.connect() for _ in range(4)]
     commands = [house.command(320, EXT, BODY, user="alice") for _ in wires]
     for wire, command in zip(wires, commands, strict=True):

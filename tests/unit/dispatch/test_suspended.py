@@ -118,7 +118,7 @@ def everything(house):
     kept = [(topic, engine.offsets.of("g", topic)) for topic in engine.offsets.topics_of("g")]
     clients = house.broker.clients.group("g")
     members = sorted(channel.name for channel in clients.members) if clients else []
-    told = (house.routes.topics(), len(house.broker._client_calls), house.broker._waiting.__len__())
+    told = (house.routes.topics(), house.broker.pending)
     return users, house.manager.list_acls(), topics, engine.groups.all(), offsets, kept, members, told
 
 

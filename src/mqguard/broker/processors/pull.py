@@ -169,6 +169,11 @@ class PullProcessor:
                 return
 
     @property
+    def ready_count(self) -> int:
+        """Return the number of pulls that need not wait any longer and are not answered yet."""
+        return len(self._ready)
+
+    @property
     def is_behind(self) -> bool:
         """True if pulls are left to be answered in the next cycle of the event loop."""
         return bool(self._ready or self._arrivals or self._woken)

@@ -6,6 +6,7 @@ import pytest
 
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus
+from mqguard.broker import server
 from mqguard.broker.processors import clients
 from mqguard.engine.clients import CLIENT_LIFE_MS, NOTIFICATION_PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
@@ -239,8 +240,9 @@ def test_a_user_cannot_unregister_another_user_of_the_same_connection(house):
     assert members(house) == ["c1"]
 
 
-def test_a_user_with_much_state_leaves_others_their_share(house):
-    house.broker.clients._shares._capacity = 112
+def test_a_user_with_much_state_leaves_others_their_share(monkeypatch):
+    monkeypatch.setattr(server, "MAX_UNITS", 112)
+    house = House()
     for name in ("greedy", "alice"):
         house.user(name, ("Topic:*", "Sub"), ("Group:*", "Sub"))
     topics = [f"t{number}" for number in range(24)]
@@ -250,15 +252,16 @@ def test_a_user_with_much_state_leaves_others_their_share(house):
     assert house.call(34, body=beat(producers=["p"], groups=()), user="greedy").code == ResponseCode.SYSTEM_BUSY
 
 
-def test_a_heartbeat_without_room_is_refused_unless_it_changes_nothing(house):
+def test_a_heartbeat_without_room_is_refused_unless_it_changes_nothing(monkeypatch):
+    monkeypatch.setattr(server, "MAX_UNITS", 6)
+    house = House()
     wire = house.connect()
-    house.broker.clients._shares._capacity = 6
     assert house.call(34, body=beat("c1"), wire=wire).code == 0
     assert house.call(34, body=beat("c1"), wire=wire).code == 0
     assert house.call(34, body=beat("c1", groups=["g", "h"]), wire=wire).code == ResponseCode.SYSTEM_BUSY
     assert [group.name for group in house.broker.clients.groups()] == ["g"]
     house.disconnect(wire)
-    assert len(house.broker.clients._shares) == 0
+    assert house.call(34, body=beat("c1", groups=["h"])).code == 0
 
 
 def test_a_client_unregisters_only_over_its_own_connection(house):

@@ -8,6 +8,7 @@ import pytest
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Resource
 from mqguard.auth.user import Subject, UserStatus
+from mqguard.broker import open_requests
 from mqguard.dispatch import client_calls
 from mqguard.model import properties
 from mqguard.model.topic import TopicConfig
@@ -137,7 +138,7 @@ def test_a_request_is_open_until_its_timeout(ttl, lives):
         house.clock.now += lives + 1
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "43"})[0]().code == ResponseCode.SYSTEM_ERROR
     house.tick()
-    assert len(house.broker._requests) == 0
+    assert house.broker.pending.open_requests == 0
 
 
 def test_a_reader_of_a_request_cannot_get_its_reply(house):
@@ -207,15 +208,16 @@ def test_unread_replies_of_a_slow_client_are_limited_and_it_stays_connected(hous
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "n2"})[1] is not None
 
 
-def test_a_user_with_many_open_requests_is_displaced_by_others(house):
-    house.broker._requests._places._capacity = 4
+def test_a_user_with_many_open_requests_is_displaced_by_others(monkeypatch):
+    monkeypatch.setattr(open_requests, "MAX_OPEN", 4)
+    house = asking(House())
     house.user("greedy", ("Topic:questions", "Pub"))
     house.user("alice", ("Topic:questions", "Pub"))
     codes = [ask(house, house.connect(), correlation=f"g{n}", user="greedy").code for n in range(4)]
     assert codes == [0, 0, 0, ResponseCode.SYSTEM_BUSY]
     house.asker = house.connect()
     assert ask(house, correlation="a", user="alice").code == 0
-    assert len(house.broker._requests) == 4
+    assert house.broker.pending.open_requests == 4
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "a"})[1] is not None
     assert reply(house, pairs={**PROPERTIES, "CORRELATION_ID": "g0"})[1] is None
 
