@@ -34,9 +34,9 @@ def figures(checkout: Path) -> Iterator[tuple[str, str]]:
     """Yield each figure with its name."""
     paths = sorted((checkout / "src" / "mqguard").rglob("*.py"))
     sources = [path.read_text(encoding="utf-8") for path in paths]
-    trees = [ast.parse(source) for source in sources]
+    trees = [list(ast.walk(ast.parse(source))) for source in sources]
 
-    texts = [str(constant.value) for tree in trees for _, constant in docstrings(tree)]
+    texts = [str(constant.value) for nodes in trees for _, constant in docstrings(nodes)]
     questions = sum(1 for text in texts if QUESTION.match(text))
     yield "docstrings that open with What, Who, Where or Whether", f"{share(questions, len(texts))} of {len(texts):,}"
 
@@ -44,7 +44,7 @@ def figures(checkout: Path) -> Iterator[tuple[str, str]]:
         [
             *texts,
             *(text for source in sources for _, text in comment_blocks(source)),
-            *(text for tree in trees for _, text in messages(tree)),
+            *(text for nodes in trees for _, text in messages(nodes)),
         ]
     )
     count = len(re.findall(r"\w+", prose))
@@ -52,7 +52,8 @@ def figures(checkout: Path) -> Iterator[tuple[str, str]]:
         found = len(re.findall(rf"\b{pattern}\b", prose, re.IGNORECASE))
         yield f"`{name}` in 1,000 words of prose", f"{1000 * found / count:.2f} ({found} of {count:,})"
 
-    classes = Counter(node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef))
+    tops = [statement for nodes in trees for statement in getattr(nodes[0], "body", ())]
+    classes = Counter(statement.name for statement in tops if isinstance(statement, ast.ClassDef))
     yield "class names that mean two things", str(sum(1 for number in classes.values() if number > 1))
 
     subjects = log(checkout, "--format=%s")
