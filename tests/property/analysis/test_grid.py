@@ -1,4 +1,4 @@
-"""Regions of rights, of changes and of holders hold exactly the requests that `decide` says."""
+"""Regions of rights, of changes and of holders contain exactly the requests that `decide` allows."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def test_rights_are_the_allowed_requests(directory):
 @given(directories, directories)
 @effort(80)
 def test_a_comparison_is_the_symmetric_difference(old, new):
-    """Gained is what only the new state allows, lost what only the old one allows, and nothing is neither."""
+    """A region is gained if only the new state allows it, and lost if only the old one does."""
     found = compare(old, new)
 
     for request in REQUESTS:
@@ -58,8 +58,8 @@ def test_nothing_changes_between_equal_states(directory):
 
 @given(directories, resources, st.sampled_from([*ACTIONS, Action.ALL]), st.one_of(st.just(()), sources))
 @effort(80)
-def test_holders_may_do_what_was_asked(directory, resource, action, given_sources):
-    """A user is named if it may do any of what was asked, with exactly what it may do of it."""
+def test_holders_may_do_the_requests(directory, resource, action, given_sources):
+    """A user is named if it may do a part of the requests, with exactly that part."""
     origins = SourceSet.of(given_sources)
     asked = [
         request
@@ -81,8 +81,8 @@ def test_holders_may_do_what_was_asked(directory, resource, action, given_source
 
 
 @given(st.one_of(st.just(()), sources), st.one_of(st.just(()), sources))
-def test_sets_of_origins_are_sets(left, right):
-    """Union, intersection and difference hold exactly the addresses they should; text and ranges hold the sample."""
+def test_sets_of_sources_are_sets(left, right):
+    """Union, intersection and difference contain exactly the correct addresses, and a sample is in its set."""
     one, two = SourceSet.of(left), SourceSet.of(right)
 
     for address in ADDRESSES:
@@ -100,5 +100,5 @@ def test_sets_of_origins_are_sets(left, right):
 @given(acls(), acls())
 @effort(30)
 def test_a_subject_without_a_user_may_do_nothing(old, new):
-    """Policies alone give nobody a right."""
+    """Policies without a user add no right."""
     assert compare(AccessState.of([], [old]), AccessState.of([], [new])).is_empty

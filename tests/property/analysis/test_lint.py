@@ -1,4 +1,4 @@
-"""Each finding of the linter is what brute force over a small universe says, and nothing is left out."""
+"""The findings of the linter are exactly those of brute force over a small universe."""
 
 from hypothesis import given
 
@@ -85,8 +85,8 @@ def test_shadowed_entries_are_those_that_never_decide(acl):
 
 @given(acls(most=6))
 @effort(80)
-def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
-    """A Default entry is silent when a Custom entry covers each of its names."""
+def test_covered_default_entries_are_those_whose_names_are_all_covered(acl):
+    """A Default entry never applies if a Custom entry covers each of its names."""
     findings = found(lint_acl(acl), LintRule.DEFAULT_SILENT)
 
     for at, entry in enumerate(acl.entries(PolicyType.DEFAULT), 1):
@@ -100,8 +100,8 @@ def test_silent_default_entries_are_those_whose_names_are_all_covered(acl):
 
 @given(acls(most=6))
 @effort(80)
-def test_needless_entries_can_go_alone_and_together(acl):
-    """Without any one of them, and without all of them, each request gets the same decision; no other can go too."""
+def test_redundant_entries_can_be_removed_alone_and_together(acl):
+    """Without any one of them, and without all of them, each request gets the same decision. No other can be removed."""
     findings = lint_acl(acl)
     redundant = set(found(findings, LintRule.REDUNDANT))
     dead = set(found(findings, LintRule.SHADOWED)) | set(found(findings, LintRule.DEFAULT_SILENT))
@@ -123,7 +123,7 @@ def test_needless_entries_can_go_alone_and_together(acl):
 
 @given(acls(most=6))
 @effort(80)
-def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
+def test_contradictions_are_overlaps_that_are_not_exceptions(acl):
     """An Allow is contradicted by a Deny of its resource that matches some of its requests and is not within it."""
     findings = found(lint_acl(acl), LintRule.CONTRADICTORY)
 
@@ -148,8 +148,8 @@ def test_contradictions_are_overlaps_that_are_no_exceptions(acl):
 
 @given(acls(most=6))
 @effort(80)
-def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
-    """The witness of a wide Allow is decided by it; that of a leaky Deny is allowed though the Deny was meant to stop it."""
+def test_a_broad_right_is_shown_by_a_request_that_it_allows(acl):
+    """The witness of a broad Allow is decided by it. The witness of an ineffective Deny is allowed."""
     findings = [finding for finding in lint_acl(acl) if finding.rule is LintRule.WIDE]
     rights = Rights(USER, acl)
 
@@ -173,8 +173,8 @@ def test_a_wide_right_is_shown_by_a_request_that_it_allows(acl):
 
 @given(directories)
 @effort(80)
-def test_findings_about_subjects_are_facts(directory):
-    """No user, no rights and Super policies are told exactly when they are so."""
+def test_findings_about_subjects_are_true(directory):
+    """These findings are reported exactly if they are true."""
     rules = {finding.rule for finding in lint(directory) if finding.place is None}
     user, acl = directory.users.get("u"), directory.acls.get("u")
     rights = directory.rights("u")

@@ -34,7 +34,7 @@ asked = st.dictionaries(
 
 @quick
 @given(directories, asked)
-def test_what_turns_is_what_decide_says_otherwise(directory, asked):
+def test_changed_decisions_are_those_of_decide(directory, asked):
     found = replay(asked, directory)
     verdicts = {one: decide(one.request, directory.rights(one.user)) for one in asked}
     assert {one.question: one.verdict for one in found.turned} == {
@@ -46,8 +46,8 @@ def test_what_turns_is_what_decide_says_otherwise(directory, asked):
 
 @quick
 @given(directories, asked)
-def test_without_what_is_unused_nothing_is_refused_that_was_allowed(directory, asked):
-    """All of it can go at once. (What was refused may then be allowed: by a Default that a Custom entry kept silent.)"""
+def test_without_unused_entries_no_allowed_request_is_denied(directory, asked):
+    """All unused entries can be removed at once. A denied request may then be allowed by a Default entry."""
     decided = {
         RecordedDecision(one.user, one.request, decide(one.request, directory.rights(one.user)).allowed): times
         for one, times in asked.items()

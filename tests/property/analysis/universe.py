@@ -1,4 +1,4 @@
-"""A small universe: entries over few names and addresses, and every request that can tell them apart."""
+"""A small universe: entries over few names and addresses, and every request that they distinguish."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,11 +13,11 @@ from mqguard.auth.verdict import AccessRequest
 
 
 def effort(percent):
-    """Settings for a test that looks at the whole universe each time: some of the examples that the profile asks for."""
+    """Return settings for a test of the whole universe: a part of the examples of the profile."""
     return settings(max_examples=settings.default.max_examples * percent // 100)
 
 
-# Entries name only `a` and `b`, at most two letters: `c` stands for every other letter, a third one for all that follow.
+# Entries name only `a` and `b`, at most two letters: `c` represents every other letter, a third letter all that follow.
 NAMES = ["a", "b", "c", "aa", "ab", "ac", "ba", "bb", "bc", "aac", "aba", "abc", "bac", "ca"]
 NAMES += ["a%", "a%a", "a%b", "a%c", "aa%a", "ab%c", "aac%c", "b%a", "ba%b", "c%a", "%a", "%c", "a%aa", "a%ac"]
 KINDS = [ResourceType.TOPIC, ResourceType.GROUP]
@@ -66,14 +66,14 @@ entries = st.builds(
 
 
 def acls(name: str = "u", *, most: int = 5) -> st.SearchStrategy[Acl]:
-    """Policies of one subject."""
+    """Return policies of one subject."""
     custom = st.lists(entries, max_size=most)
     default = st.lists(entries, max_size=most - 2)
     return st.builds(lambda c, d: acl(c, d, name), custom, default)
 
 
 def acl(custom, default=(), name: str = "u") -> Acl:
-    """Policies from their entries."""
+    """Return policies from their entries."""
     return Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(custom)), Policy(PolicyType.DEFAULT, tuple(default))))
 
 
@@ -88,7 +88,7 @@ directories = st.builds(
 
 
 def requests():
-    """Every request of the universe."""
+    """Yield every request of the universe."""
     for kind in REQUEST_TYPES:
         names = NAMES if kind in KINDS else NAMES[:1]
         for name in names:

@@ -1,4 +1,4 @@
-"""`decide` compared with the naive oracle, very many times: random worlds from a seed, and all of a small universe."""
+"""Many comparisons of `decide` with the naive oracle: random worlds from a seed, and all of a small universe."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -21,17 +21,17 @@ PER_CHUNK = PER_WORLD * WORLDS_PER_CHUNK
 
 
 class Differs(AssertionError):
-    """`decide` and the oracle do not agree; says the whole world and the request."""
+    """A difference between `decide` and the oracle; the message has the whole world and the request."""
 
 
 def compare_chunks(seed: int, chunks: Iterable[int]) -> Iterator[int]:
-    """Compare in random worlds; the same seed and the number of a chunk always make the same ones.
+    """Compare in random worlds; the same seed and chunk number always create the same worlds.
 
     Yields:
-        How many decisions were compared in that chunk.
+        The number of decisions that were compared in that chunk.
 
     Raises:
-        Differs: At the first decision that is not the oracle's.
+        Differs: A decision differs from the oracle's.
     """
     for chunk in chunks:
         chosen = random.Random(f"{seed}/{chunk}")
@@ -45,7 +45,7 @@ def compare_chunks(seed: int, chunks: Iterable[int]) -> Iterator[int]:
 
 
 def compare_small(chosen: Iterable[tuple[PolicyType, Entry]], requests: Iterable[AccessRequest]) -> int:
-    """Compare every request of a small universe for a user with these entries; how many decisions that were.
+    """Compare every request of a small universe for a user with these entries; return the number of decisions.
 
     Raises:
         Differs: As for `compare_chunks`.

@@ -1,6 +1,6 @@
-"""What a decision means, written once more, naively: one rule after the other, no index, no bits, no memory.
+"""The meaning of a decision, written again naively: one rule after the other, without an index, bits or a cache.
 
-Nothing here is shared with the code that it judges but the values that are asked.
+It shares only the values of requests and policies with the tested code.
 """
 
 import functools
@@ -15,27 +15,27 @@ PATTERN_ORDER = ["LITERAL", "PREFIXED", "ANY"]
 
 
 def allowed(user: User | None, acl: Acl | None, request: AccessRequest) -> bool:
-    """Whether the request is allowed."""
+    """Return True if the request is allowed."""
     return allowed_each(user, acl, request, [request.actions])[0]
 
 
 def allowed_each(
     user: User | None, acl: Acl | None, request: AccessRequest, asked: Sequence[frozenset[Action]]
 ) -> list[bool]:
-    """Whether the request would be allowed with these actions, with those, …"""
+    """Return, for each set of actions, if the request would be allowed with it."""
     if user is None or user.status.value == "disable":
         return [False] * len(asked)
     if user.type.value == "Super":
         return [True] * len(asked)
     if request.name.strip() == "" or request.type.value in ("*", "Namespace"):
         return [False] * len(asked)
-    speaking = entries_that_speak(acl, request)
+    speaking = entries_for_resource(acl, request)
     alone = {action for action in frozenset().union(*asked) if allowed_alone(speaking, action, request)}
     return [any(action in alone for action in actions) for actions in asked]
 
 
-def entries_that_speak(acl: Acl | None, request: AccessRequest) -> list[Entry]:
-    """Custom entries of the resource; only if there are none, the Default ones."""
+def entries_for_resource(acl: Acl | None, request: AccessRequest) -> list[Entry]:
+    """Return the Custom entries for the resource; only if there are none, the Default entries."""
     for kind in ("Custom", "Default"):
         found = [
             entry
@@ -83,7 +83,7 @@ def pattern_and_length(entry: Entry) -> tuple[str, int]:
 
 
 def allowed_alone(entries: list[Entry], action: Action, request: AccessRequest) -> bool:
-    """Whether one action is allowed by the entries that speak about the resource."""
+    """Return True if the entries for the resource allow one action."""
     matching = [entry for entry in entries if does(entry, action) and from_there(entry, request)]
     if not matching:
         return False
@@ -91,13 +91,13 @@ def allowed_alone(entries: list[Entry], action: Action, request: AccessRequest) 
 
 
 def does(entry: Entry, action: Action) -> bool:
-    """Whether the entry speaks of the action."""
+    """Return True if the entry matches the action."""
     said = [spoken.value for spoken in entry.actions]
     return "All" in said or action.value in said
 
 
 def from_there(entry: Entry, request: AccessRequest) -> bool:
-    """Whether the entry speaks about requests from that address."""
+    """Return True if the entry matches requests from that address."""
     if len(entry.sources) == 0:
         return True
     address = request.address
@@ -109,7 +109,7 @@ def from_there(entry: Entry, request: AccessRequest) -> bool:
 
 
 def before(one: Entry, other: Entry) -> int:
-    """Negative when `one` speaks before `other`: the first difference decides."""
+    """Return a negative number if `one` has precedence over `other`: the first difference decides."""
     (pattern, length), (other_pattern, other_length) = pattern_and_length(one), pattern_and_length(other)
     steps = (
         (one.resource.type.value == "*") - (other.resource.type.value == "*"),

@@ -1,4 +1,4 @@
-"""Whatever changes, in whatever order: what is in force is what is stored, and no change leaves a trace of another."""
+"""For any changes in any order, the state in force is the stored one, and no change affects another."""
 
 import contextlib
 import tempfile
@@ -51,7 +51,7 @@ QUESTIONS = [
 
 
 def everything(manager: MetadataManager) -> object:
-    """All that anybody can see of users and policies, and what is decided by them."""
+    """Return everything visible of users and policies, and their decisions."""
     snapshot = manager.snapshot
     verdicts = [[decide(question, snapshot.rights(name)) for question in QUESTIONS] for name in USERS]
     return list(snapshot.users()), list(snapshot.acls()), snapshot.live_supers, verdicts
@@ -61,7 +61,7 @@ def check(store: MetadataStore, history: list[tuple[str, tuple[object, ...]]]) -
     manager = MetadataManager(store)
     for name in USERS[:2]:
         manager.create_user(name, "s")
-    # Decisions are asked between the changes too: what is remembered of them must not outlive a change.
+    # Requests are decided between the changes too, because cached verdicts must not outlive a change.
     seen = everything(manager)
     for name, arguments in history:
         try:
@@ -74,13 +74,13 @@ def check(store: MetadataStore, history: list[tuple[str, tuple[object, ...]]]) -
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(histories)
-def test_what_is_in_force_is_what_would_be_loaded(history):
+def test_the_state_in_force_is_the_one_that_would_be_loaded(history):
     check(MemoryMetadataStore(), history)
 
 
 @settings(max_examples=10, deadline=None)
 @given(histories)
-def test_what_is_in_force_is_what_is_on_disk(history):
+def test_the_state_in_force_is_the_one_on_disk(history):
     with (
         tempfile.TemporaryDirectory() as directory,
         contextlib.closing(RocksMetadataStore(Path(directory) / "users", SealingKey(bytes(32)))) as store,

@@ -41,7 +41,7 @@ def test_decide_agrees_with_the_oracle(user, acl, requests):
 
 
 def test_decide_agrees_with_the_oracle_a_million_times():
-    """In random worlds that the told seed makes again: `tools/deep.py --seed`, where more are compared."""
+    """The random worlds can be created again from the printed seed: `tools/deep.py --seed` compares more of them."""
     seed = int(os.environ.get("MQGUARD_SEED") or random.SystemRandom().getrandbits(32))
     chunks = range(-(-DECISIONS // PER_CHUNK))
     try:
@@ -58,7 +58,7 @@ def test_decide_agrees_with_the_oracle_on_every_pair_of_entries_of_a_small_unive
 
 
 def test_decide_agrees_with_the_oracle_on_triples_of_entries_of_a_small_universe():
-    """A sample; `tools/deep.py` takes every one of them."""
+    """This is a sample; `tools/deep.py` compares all triples."""
     universe, requests = small_entries(), small_requests()
     chosen = random.Random(3)
     for _ in range(3_000):
@@ -68,7 +68,7 @@ def test_decide_agrees_with_the_oracle_on_triples_of_entries_of_a_small_universe
 @quick
 @given(st.lists(st.text("ab", min_size=1, max_size=20), max_size=40), st.lists(st.text("ab", max_size=24), max_size=40))
 def test_the_longest_prefix_is_found_however_many_lengths_there_are(prefixes, names):
-    """Each prefix allows what the next shorter one denies; names that go on from a prefix are asked as well."""
+    """Each prefix reverses the decision of the next shorter one. Names that continue a prefix are tested as well."""
     acl = acl_of(
         tuple(
             Entry(
@@ -88,7 +88,7 @@ def test_the_longest_prefix_is_found_however_many_lengths_there_are(prefixes, na
 
 @quick
 @given(acls, request_lists)
-def test_what_was_asked_before_changes_nothing(acl, requests):
+def test_earlier_requests_change_nothing(acl, requests):
     remembering = Rights(NORMAL, acl)
     for request in (*requests, *reversed(requests)):
         assert decide(request, remembering) == decide(request, Rights(NORMAL, acl))
@@ -96,7 +96,7 @@ def test_what_was_asked_before_changes_nothing(acl, requests):
 
 @quick
 @given(acls, request_lists)
-def test_stored_policies_decide_as_those_they_were_made_from(acl, requests):
+def test_stored_policies_decide_like_their_originals(acl, requests):
     stored = Rights(NORMAL, encode_acl(acl))
     for request in requests:
         assert decide(request, stored) == decide(request, Rights(NORMAL, acl))
@@ -128,7 +128,7 @@ def test_an_added_deny_never_allows_more(custom, default, entry, in_custom, requ
 @quick
 @given(policies, policies, request_lists)
 def test_deny_wins_every_tie(custom, default, requests):
-    """For each entry that allows, the same entry that denies: then nothing that it allowed is allowed."""
+    """If each entry also exists as a Deny, nothing is allowed."""
     denied = tuple(Entry(entry.resource, entry.actions, entry.sources, Decision.DENY) for entry in (*custom, *default))
     rights = Rights(NORMAL, acl_of((*custom, *default, *denied)))
     for request in requests:

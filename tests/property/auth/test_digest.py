@@ -12,7 +12,7 @@ from mqguard.auth.user import Secret
 
 @given(st.text(min_size=1, max_size=100), st.binary(max_size=5000))
 def test_a_signature_is_the_standard_hmac(text: str, content: bytes) -> None:
-    """For every secret, longer than a block too, and every content."""
+    """This holds for every content and every secret, even one longer than a block."""
     key = text.encode("utf-8", "surrogatepass")
 
     assert sign(Secret(text), content) == base64.b64encode(hmac.digest(key, content, "sha1")).decode()

@@ -1,4 +1,4 @@
-"""`find_escalation` against every request of a universe that its entries can tell apart."""
+"""`find_escalation` against every request of a universe that its entries can distinguish."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def everything():
 
 @quick
 @given(acls, st.lists(acls, max_size=2))
-def test_what_is_too_much_is_found_and_nothing_else(new, others):
+def test_excess_rights_are_found_and_nothing_else(new, others):
     excess = find_escalation(new, *others)
     brute = [
         request
@@ -51,7 +51,7 @@ def test_what_is_too_much_is_found_and_nothing_else(new, others):
 
 @quick
 @given(acls)
-def test_nothing_is_too_much_for_who_holds_the_same(acl):
+def test_equal_rights_exceed_nothing(acl):
     assert find_escalation(acl, acl) is None
     assert find_escalation(None, acl) is None
     assert ResourceType.ANY not in {excess.resource.type for excess in [find_escalation(acl)] if excess is not None}
@@ -59,8 +59,8 @@ def test_nothing_is_too_much_for_who_holds_the_same(acl):
 
 @quick
 @given(acls, acls)
-def test_the_analysis_proves_the_same(old, new):
-    """Two ways to compare, one for a change that waits and one for people who read: neither finds more than the other."""
+def test_the_analysis_finds_the_same(old, new):
+    """Both comparisons find the same: the quick one inside a change, and the complete one for users."""
     gained = [
         change
         for change in compare(AccessState.of([USER], [old]), AccessState.of([USER], [new])).rights

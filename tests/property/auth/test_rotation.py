@@ -1,4 +1,4 @@
-"""Whatever is rotated, when and how often: a user is never left without a secret, and never with more than two."""
+"""For any rotations, a user always has one or two secrets."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +17,8 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_the_last_secret_always_works_and_an_old_one_never_too_long(steps):
-    """A model that remembers only two texts and one end agrees at every moment."""
+def test_the_last_secret_always_works_and_an_old_one_until_its_end(steps):
+    """A model with only two texts and one end agrees at every moment."""
     manager = MetadataManager(MemoryMetadataStore())
     manager.create_user("alice", "a")
     now, current, old, end = 0, "a", None, -1

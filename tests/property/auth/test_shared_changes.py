@@ -1,4 +1,4 @@
-"""Several servers on one store: whatever they change, and however late they hear of each other, nothing is lost."""
+"""Several servers share one store: no change is lost, however late they receive the changes of others."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +23,8 @@ steps = st.lists(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps)
-def test_changes_of_all_servers_come_to_the_same_as_those_of_one(history):
-    """Each change that succeeds counts as if one server had made all of them, one after the other."""
+def test_changes_of_all_servers_equal_those_of_one(history):
+    """The result is as if one server had made all successful changes, one after the other."""
     first = DelayedStore()
     stores = [first, *(first.share() for _ in range(SERVERS - 1))]
     servers = [MetadataManager(store) for store in stores]

@@ -1,4 +1,4 @@
-"""Whether an entry's sources hold an address: as `ipaddress` says of each of them, however they lie to each other."""
+"""An entry matches an address exactly if `ipaddress` finds it in one of its sources."""
 
 import ipaddress
 
@@ -50,7 +50,7 @@ def rights_from(chosen: list[Source]) -> Rights:
 @example(parsed("10.0.0.0/31 10.0.0.0/28 10.0.0.3 10.0.0.1"))
 @example(parsed("2001:db8::/127 2001:db8::/124 2001:db8::3 ::/128"))
 @example(parsed("0.0.0.0/0 255.255.255.255 ::/0"))
-def test_an_address_is_let_in_when_one_of_the_sources_holds_it(chosen):
+def test_an_address_is_allowed_if_one_of_the_sources_contains_it(chosen):
     rights = rights_from(chosen)
     for address in ADDRESSES:
         held = any(address in one.network for one in chosen if one.network.version == address.version)

@@ -1,4 +1,4 @@
-"""What is told to turn a verdict turns it, and nothing smaller does."""
+"""The shown change reverses a verdict, and no smaller one does."""
 
 import itertools
 
@@ -23,7 +23,7 @@ USER = User("u", ())
 
 @quick
 @given(acls, requests)
-def test_the_change_that_is_told_turns_the_verdict(acl, request):
+def test_the_shown_change_reverses_the_verdict(acl, request):
     rights = Rights(USER, acl)
     verdict = decide(request, rights)
     turn = find_minimal_change("u", request, rights)
@@ -38,8 +38,8 @@ def test_the_change_that_is_told_turns_the_verdict(acl, request):
 
 @quick
 @given(acls, requests)
-def test_no_smaller_change_turns_it(acl, request):
-    """A change of one entry is the smallest there is; where two are told, no single entry can be taken away or added."""
+def test_no_smaller_change_reverses_it(acl, request):
+    """A change of one entry is the smallest. If two are shown, no single removed or added entry is enough."""
     rights = Rights(USER, acl)
     turn = find_minimal_change("u", request, rights)
     if turn is None or turn.size == 1:
@@ -57,8 +57,8 @@ def test_no_smaller_change_turns_it(acl, request):
 
 @quick
 @given(acls, requests)
-def test_a_change_of_one_entry_touches_nothing_else_where_that_can_be(acl, request):
-    """What is added is about the request alone; an entry goes if it is, or if nothing that is added turns the verdict."""
+def test_a_change_of_one_entry_affects_nothing_else_if_possible(acl, request):
+    """An added entry matches only the request. A removed entry does too, unless no added one reverses the verdict."""
     rights = Rights(USER, acl)
     turn = find_minimal_change("u", request, rights)
     if turn is None or turn.size > 1 or "*" in request.name or Action.ALL in request.actions:
@@ -80,8 +80,8 @@ def test_a_change_of_one_entry_touches_nothing_else_where_that_can_be(acl, reque
 
 @quick
 @given(acls, requests, st.sampled_from(UserType), st.sampled_from(UserStatus), st.booleans())
-def test_a_change_of_the_user_turns_the_verdict(acl, request, kind, status, exists):
-    """With the entries that it needs, and not without them."""
+def test_a_change_of_the_user_reverses_the_verdict(acl, request, kind, status, exists):
+    """The change works with the entries that it requires, and not without them."""
     user = User("u", (), kind, status)
     rights = Rights(user, acl) if exists else None
     verdict = decide(request, rights)
@@ -103,7 +103,7 @@ def test_a_change_of_the_user_turns_the_verdict(acl, request, kind, status, exis
 
 @quick
 @given(acls, requests, st.booleans())
-def test_an_explanation_tells_every_covering_entry_once_and_who_decided(acl, request, stored):
+def test_an_explanation_lists_every_covering_entry_once_and_the_deciding_one(acl, request, stored):
     rights = Rights(USER, acl)
     found = explain("u", request, rights)
     everyone = [e for policy in acl.policies for e in policy.entries]

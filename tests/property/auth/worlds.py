@@ -1,4 +1,4 @@
-"""Users, policies and requests that meet each other often: few names, many of them prefixes of others."""
+"""Users, policies and requests with few names, so that entries often match requests."""
 
 import itertools
 import os
@@ -37,7 +37,7 @@ SETS = tuple(frozenset(actions) for size in range(len(Action) + 1) for actions i
 
 
 def acl_of(custom: tuple[Entry, ...], default: tuple[Entry, ...] = ()) -> Acl:
-    """The policies of user `u` with these entries."""
+    """Return the policies of user `u` with these entries."""
     made = [Policy(PolicyType.CUSTOM, custom)] if custom else []
     return Acl(Subject("u"), (*made, *([Policy(PolicyType.DEFAULT, default)] if default else [])))
 
@@ -79,7 +79,7 @@ request_lists = st.lists(requests, min_size=REQUESTS_PER_WORLD, max_size=REQUEST
 
 
 def small_entries() -> list[tuple[PolicyType, Entry]]:
-    """Every entry of a small universe: one of each pattern and type that can meet the names of `small_requests`."""
+    """Return every entry of a small universe: one of each pattern and type that can match `small_requests`."""
     keys = ("Topic:a", "Topic:ab", "Topic:a*", "Topic:ab*", "Topic:*", "Group:*", "*", "Namespace:a", "Namespace:*")
     actions = ((Action.PUB,), (Action.SUB,), (Action.ALL,))
     sources = ((), (Source.parse("10.0.0.0/8"),))
@@ -88,7 +88,7 @@ def small_entries() -> list[tuple[PolicyType, Entry]]:
 
 
 def small_requests() -> list[AccessRequest]:
-    """Every request of the small universe."""
+    """Return every request of the small universe."""
     asked = (frozenset({Action.PUB}), frozenset({Action.SUB}), frozenset({Action.PUB, Action.SUB}))
     addresses = (parse_address("10.0.0.1"), parse_address("11.0.0.1"))
     named = itertools.product((ResourceType.TOPIC,), ("a", "ab", "c", "a%c"), asked, addresses)
@@ -96,7 +96,7 @@ def small_requests() -> list[AccessRequest]:
 
 
 def random_world(chosen: random.Random) -> tuple[User, Acl]:
-    """A user and policies as those above, made many times faster than hypothesis makes them."""
+    """Return a user and policies like those above, many times faster than hypothesis creates them."""
     status = UserStatus.DISABLE if chosen.random() < 0.02 else UserStatus.ENABLE
     user = User("u", (), UserType.SUPER if chosen.random() < 0.02 else UserType.NORMAL, status)
     custom = tuple(_random_entry(chosen) for _ in range(chosen.choice((0, 1, 2, 4, 8, 16))))
@@ -105,7 +105,7 @@ def random_world(chosen: random.Random) -> tuple[User, Acl]:
 
 
 def random_question(chosen: random.Random) -> AccessRequest:
-    """A resource and an address as those above, with any of the sets of actions."""
+    """Return a resource and an address like those above, with any of the sets of actions."""
     kind = chosen.choice((*TYPES, ResourceType.TOPIC, ResourceType.TOPIC))
     return AccessRequest(kind, chosen.choice((*NAMES, "zz", " ")), chosen.choice(SETS), chosen.choice(ADDRESSES))
 

@@ -36,7 +36,7 @@ def commands(codes: st.SearchStrategy[int]) -> st.SearchStrategy[Command]:
 
 @st.composite
 def near_frames(draw: st.DrawFn) -> bytes:
-    """Bytes that are nearly a frame: each part may be right or wrong."""
+    """Yield bytes that are nearly a frame: each part may be right or wrong."""
     header = draw(
         st.one_of(
             st.binary(max_size=30),
@@ -60,7 +60,7 @@ streams = st.lists(
 
 
 def outcome(pieces: list[bytes]) -> tuple[list[Command], str | None]:
-    """All commands, and the error that ended them."""
+    """Return all commands, and the error that ended them."""
     reader = FrameReader(MAX_FRAME)
     found: list[Command] = []
     for piece in pieces:
@@ -113,7 +113,7 @@ limited_streams = st.lists(
 def limited_outcome(
     pieces: list[bytes], limits: FrameLimits, count: int, size: int = 100_000
 ) -> tuple[list[Command | str], str | None]:
-    """All commands and refusals in order, and the error that ended them."""
+    """Return all commands and refusals in order, and the error that ended them."""
     reader = FrameReader(MAX_FRAME, limits)
     found: list[Command | str] = []
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""The fuzz entry point itself: its seeds pass, and a fault is found, shown and counted as one."""
+"""The fuzz entry point: its seeds pass, and a fault is found, shown and counted."""
 
 import random
 

@@ -48,7 +48,7 @@ scraps = st.lists(
 
 
 def without_numbers(value: object) -> object:
-    """What the standard reader makes of the same numbers."""
+    """Return the value of the standard reader with the same numbers."""
     if isinstance(value, Number):
         return json.loads(value)
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 def check(value: object) -> None:
-    """Only what the types promise, and every text has bytes."""
+    """Check that the value has the promised types, and that every text has bytes."""
     if isinstance(value, dict):
         for name, item in value.items():
             assert isinstance(name, (str, ObjectKey))

@@ -29,7 +29,7 @@ def test_merging_into_nothing_keeps_what_is_given():
     assert merge_acls(None, given) is given
 
 
-def test_an_entry_for_the_same_resource_is_replaced_in_its_place():
+def test_an_entry_for_the_same_resource_is_replaced_at_its_position():
     merged = merge_acls(
         acl([entry("Topic:a"), entry("Topic:b")]), acl([entry("Topic:a", Action.SUB), entry("Topic:c")])
     )
@@ -47,7 +47,7 @@ def test_all_entries_given_for_a_resource_take_the_place_of_all_stored():
     assert merge_acls(stored, given) == acl([*given.entries(CUSTOM), entry("Topic:b")])
 
 
-def test_types_do_not_touch_each_other_and_new_ones_come_last():
+def test_types_do_not_affect_each_other_and_new_ones_come_last():
     merged = merge_acls(acl(default=[entry("Topic:a")]), acl([entry("Topic:a", Action.SUB)]))
     assert [policy.type for policy in merged.policies] == [DEFAULT, CUSTOM]
     assert merged.entries(DEFAULT) == (entry("Topic:a"),)
@@ -60,7 +60,7 @@ def test_merging_twice_is_merging_once():
     assert merge_acls(once, given) == once
 
 
-def test_taking_a_resource_away_takes_what_gets_empty():
+def test_removing_a_resource_removes_empty_policies():
     full = acl([entry("Topic:a"), entry("Topic:a", Action.SUB)], [entry("Topic:a")])
     assert without_resource(full, CUSTOM, Resource.parse("Topic:a")) == acl(default=[entry("Topic:a")])
     assert without_resource(acl([entry("Topic:a")]), CUSTOM, Resource.parse("Topic:a")) is None

@@ -60,7 +60,7 @@ def test_policies_of_one_type_are_one_policy():
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_apaches_words_with_the_detail_behind(entry, sentence):
+def test_errors_have_apaches_message_and_the_detail(entry, sentence):
     with pytest.raises(MetadataRejected) as caught:
         read(GOOD, entry)
     assert str(caught.value).startswith(sentence)
@@ -80,13 +80,13 @@ def test_what_is_wrong_is_said_in_apaches_words_with_the_detail_behind(entry, se
         ),
     ],
 )
-def test_policies_that_say_nothing_are_refused(policies, sentence):
+def test_empty_policies_are_rejected(policies, sentence):
     with pytest.raises(MetadataRejected) as caught:
         read_acl(ALICE, policies)
     assert str(caught.value) == sentence
 
 
-def test_subjects_resources_and_types_of_requests_are_read_alike():
+def test_subjects_resources_and_types_of_requests_are_parsed_alike():
     assert read_subject("user:alice") == ALICE
     assert read_resource("*") == Resource.parse("*")
     assert read_policy_type("DEFAULT") is PolicyType.DEFAULT

@@ -22,7 +22,7 @@ def refusal(credentials, now_ms=0):
     return caught.value.reason, caught.value.message
 
 
-def test_who_signs_rightly_is_let_in():
+def test_a_correct_signature_authenticates():
     assert authenticate(shown("alice", "s3cret"), SNAPSHOT, 5000) is ALICE
     assert authenticate(shown("alice", "old"), SNAPSHOT, 1000) is ALICE
 
@@ -42,15 +42,15 @@ def test_who_signs_rightly_is_let_in():
         (shown("off", "wrong"), "wrong-signature", "check signature failed."),
     ],
 )
-def test_everybody_else_is_told_why_in_apaches_words(credentials, reason, message):
+def test_failures_have_apaches_messages(credentials, reason, message):
     assert refusal(credentials) == (reason, message)
 
 
-def test_a_secret_past_its_end_is_refused_and_only_the_audit_log_knows_why():
+def test_an_expired_secret_is_rejected_with_a_reason_for_the_audit_log_only():
     assert refusal(shown("alice", "old"), 1001) == ("expired-secret", "check signature failed.")
 
 
-def test_an_unknown_user_and_a_wrong_secret_hear_the_same():
+def test_an_unknown_user_and_a_wrong_secret_get_the_same_message():
     assert refusal(shown("nobody", "x"))[1] == refusal(shown("alice", "x"))[1] == refusal(shown("off", "x"))[1]
 
 

@@ -28,7 +28,7 @@ def test_the_keys_of_broker_conf_are_read():
         )
     ],
 )  # fmt: skip
-def test_what_is_not_that_is_refused_and_the_secret_is_not_told(read, text):
+def test_another_form_is_rejected_without_showing_the_secret(read, text):
     with pytest.raises(MetadataRejected) as caught:
         read(text)
     option = "initAuthenticationUser" if read is initial_user else "innerClientAuthenticationCredentials"

@@ -11,7 +11,7 @@ from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 
 
 def entries(text):
-    """Entries from lines of `Allow Pub,Sub Topic:a* 10.0.0.0/8,::1`; the sources may be left out."""
+    """Return entries from lines of `Allow Pub,Sub Topic:a* 10.0.0.0/8,::1`; the sources may be left out."""
     made = []
     for line in filter(None, map(str.strip, text.split(";"))):
         decision, actions, key, *sources = line.split()
@@ -67,7 +67,7 @@ def verdict(custom="", default="", actions="Pub", key="Topic:orders", address="1
         # Deny before Allow.
         ("Allow Pub Topic:orders; Deny Pub Topic:orders", "denied"),
         ("Deny All *; Allow All *", "denied"),
-        # What does not match does not stand in the way.
+        # Entries that do not match have no effect.
         ("Deny Sub Topic:orders; Allow Pub Topic:*", "allowed"),
         ("Deny Pub Topic:orders 192.168.0.0/16; Allow Pub Topic:*", "allowed"),
         ("Allow Pub Topic:orders 192.168.0.0/16", "no-match"),
@@ -96,7 +96,7 @@ def test_the_best_matching_entry_decides(custom, reason):
         ("", "", "no-match", None),
     ],
 )
-def test_default_speaks_only_where_no_custom_entry_covers_the_resource(custom, default, reason, policy):
+def test_default_applies_only_to_resources_that_no_custom_entry_covers(custom, default, reason, policy):
     found = verdict(custom, default)
     assert (found.reason, found.policy) == (reason, policy)
 
@@ -113,7 +113,7 @@ def test_default_speaks_only_where_no_custom_entry_covers_the_resource(custom, d
         ("Allow All Topic:orders", "All", "allowed", 0),
     ],
 )
-def test_each_action_is_judged_by_itself_and_one_suffices(custom, actions, reason, decider):
+def test_each_action_is_evaluated_alone_and_one_is_enough(custom, actions, reason, decider):
     found = verdict(custom, actions=actions)
     assert found.reason == reason
     assert found.decided_by == (entries(custom)[decider] if decider is not None else None)
@@ -165,7 +165,7 @@ def test_super_is_allowed_and_disabled_is_refused_whatever_policies_say(custom):
         (AccessRequest(ResourceType.TOPIC, "t", frozenset()), Reason.NO_ACTION),
     ],
 )
-def test_a_request_that_asks_for_nothing_is_refused(ask, reason):
+def test_a_request_without_a_name_or_an_action_is_denied(ask, reason):
     assert decide(ask, rights("Allow All *", "Allow All *")).reason is reason
 
 
@@ -181,7 +181,7 @@ def test_policies_that_cannot_be_read_allow_nothing():
     assert decide(ask, broken).reason is Reason.UNREADABLE
 
 
-def test_what_was_considered_ends_with_who_decided():
+def test_the_considered_entries_end_with_the_deciding_one():
     custom = "Deny Pub Topic:orders; Allow Sub Topic:order*; Allow All *"
     found = verdict(custom, actions="Pub,Sub")
     assert found.considered == entries(custom)[:2]
@@ -189,7 +189,7 @@ def test_what_was_considered_ends_with_who_decided():
     assert verdict("Allow Pub Topic:other").considered == ()
 
 
-def test_a_remembered_verdict_is_for_its_address_alone():
+def test_a_cached_verdict_does_not_depend_on_the_address():
     held = rights("Allow Pub Topic:orders 10.0.0.0/8,0.0.0.1,::2")
     expected = {
         "10.0.0.1": True,

@@ -14,7 +14,7 @@ from tests.fixtures.policies import acl, entry
 
 @pytest.fixture
 def manager():
-    """`root` is Super; `boss` administers and holds order* from 10.0.0.0/8; `alice` holds more; `bob` holds nothing."""
+    """Return a manager: `root` is Super, `boss` administers with rights on order*, `alice` has more, `bob` has none."""
     made = MetadataManager(MemoryMetadataStore())
     made.create_user("root", "r", UserType.SUPER)
     for name in ("boss", "alice", "bob"):
@@ -39,7 +39,7 @@ def test_a_super_user_may_do_everything(manager):
 
 
 @pytest.mark.parametrize("by", ["nobody", ""])
-def test_nobody_changes_nothing(manager, by):
+def test_an_unknown_author_changes_nothing(manager, by):
     assert "is not found" in refused(manager.create_user, "new", "s", by=by)
 
 
@@ -48,7 +48,7 @@ def test_a_disabled_author_changes_nothing(manager):
     assert refused(manager.create_user, "new", "s") == "User:boss is disabled."
 
 
-def test_super_users_are_made_and_changed_by_super_users_alone(manager):
+def test_only_super_users_create_and_change_super_users(manager):
     assert ONLY_SUPER_CREATES == "The super user can only be create by super user"
     assert ONLY_SUPER_UPDATES == "The super user can only be update by super user"
     assert refused(manager.create_user, "new", "s", UserType.SUPER) == ONLY_SUPER_CREATES
@@ -63,12 +63,12 @@ def test_super_users_are_made_and_changed_by_super_users_alone(manager):
 @pytest.mark.parametrize(
     "change", [DeleteUser("root"), DeleteAcl(Subject("root")), PutAcl(acl("root", entry("Topic:t", "Pub,Sub")))]
 )
-def test_each_kind_of_change_is_looked_at_by_itself(manager, change):
+def test_each_kind_of_change_is_checked_alone(manager, change):
     manager.create_user("second", "s", UserType.SUPER)
     assert refused(manager.apply, [change]) == ONLY_SUPER_UPDATES
 
 
-def test_what_the_author_holds_can_be_given(manager):
+def test_held_rights_can_be_granted(manager):
     manager.create_user("new", "s", by="boss")
     manager.create_acl(acl("new", entry("Topic:orders", "Pub", "10.1.0.0/16")), by="boss")
     manager.create_acl(acl("new", entry("Topic:order-x*", "Pub,Sub", "10.0.0.1")), by="boss")
@@ -96,7 +96,7 @@ def test_what_the_author_holds_can_be_given(manager):
     ],
     ids=lambda gift: f"{gift.resource.key} {gift.actions[0].value} {','.join(s.text for s in gift.sources)}",
 )
-def test_what_the_author_does_not_hold_cannot_be_given_to_others_nor_to_itself(manager, gift):
+def test_other_rights_cannot_be_granted_to_any_user(manager, gift):
     before = manager.snapshot
     assert "it does not hold that right itself" in refused(manager.create_acl, acl("bob", gift))
     if gift.resource.key != "Topic:order*":  # for itself this one only narrows the entry that it replaces
@@ -105,49 +105,49 @@ def test_what_the_author_does_not_hold_cannot_be_given_to_others_nor_to_itself(m
     assert manager.snapshot is before
 
 
-def test_a_right_may_be_given_with_a_deny_where_the_author_has_one(manager):
+def test_a_right_may_be_granted_with_the_deny_of_the_author(manager):
     manager.create_acl(
         acl("bob", entry("Topic:order*", "Pub", "10.0.0.0/8"), entry("Topic:order-secret", "Pub", decision="Deny")),
         by="boss",
     )
 
 
-def test_taking_a_deny_away_is_giving(manager):
+def test_removing_a_deny_is_a_grant(manager):
     manager.create_acl(acl("bob", entry("Topic:*", "All"), entry("Topic:pay", "All", decision="Deny")))
     pay = Resource.parse("Topic:pay")
     assert "Topic:pay" in refused(manager.delete_acl, Subject("bob"), None, pay)
     manager.delete_acl(Subject("bob"), None, pay, by="root")
 
 
-def test_taking_custom_entries_away_may_let_default_ones_speak(manager):
+def test_removing_custom_entries_can_make_default_ones_apply(manager):
     manager.create_acl(acl("bob", entry("Topic:pay", "Sub", decision="Deny")))
     manager.create_acl(acl("bob", default=[entry("Topic:*", "All")]))
     assert "`Topic:pay`" in refused(manager.delete_acl, Subject("bob"), None, Resource.parse("Topic:pay"))
 
 
-def test_the_author_cannot_take_its_own_limits_away(manager):
+def test_the_author_cannot_remove_its_own_limits(manager):
     assert "order-secret" in refused(manager.delete_acl, Subject("boss"), None, Resource.parse("Topic:order-secret"))
 
 
-def test_what_others_hold_already_may_stay(manager):
+def test_existing_rights_of_others_may_stay(manager):
     manager.create_acl(acl("alice", entry("Topic:orders", "Pub", "10.0.0.1")), by="boss")
     manager.create_acl(acl("alice", entry("Topic:pay", "All", decision="Deny")), by="boss")
 
 
-def test_taking_away_is_allowed(manager):
+def test_removing_rights_is_allowed(manager):
     manager.delete_acl(Subject("alice"), by="boss")
     manager.update_user("alice", status=UserStatus.DISABLE, by="boss")
     manager.delete_user("alice", by="boss")
 
 
-def test_a_secret_is_set_only_by_who_holds_what_the_user_holds(manager):
+def test_setting_a_secret_requires_all_rights_of_the_user(manager):
     assert "it does not hold that right itself" in refused(manager.update_user, "alice", "taken")
     manager.update_user("bob", "new", by="boss")
     manager.update_user("boss", "new", by="boss")
     manager.update_user("alice", "a", by="alice")
 
 
-def test_whether_a_secret_was_guessed_is_not_told(manager):
+def test_the_answer_does_not_confirm_a_guessed_secret(manager):
     secret = manager.snapshot.user("alice").secrets[0].secret.reveal()
     assert refused(manager.update_user, "alice", secret) == refused(manager.update_user, "alice", "a wrong guess")
     same = User("alice", (LiveSecret(Secret(secret)),))
@@ -155,14 +155,14 @@ def test_whether_a_secret_was_guessed_is_not_told(manager):
     manager.update_user("alice", status=UserStatus.ENABLE, by="boss")
 
 
-def test_who_enables_a_user_gives_what_it_holds(manager):
+def test_enabling_a_user_requires_all_its_rights(manager):
     manager.update_user("alice", status=UserStatus.DISABLE)
     manager.update_user("bob", status=UserStatus.DISABLE)
     assert "it does not hold that right itself" in refused(manager.update_user, "alice", status=UserStatus.ENABLE)
     manager.update_user("bob", status=UserStatus.ENABLE, by="boss")
 
 
-def test_a_refusal_says_what_is_too_much(manager):
+def test_a_rejection_names_the_excess_right(manager):
     assert refused(manager.create_acl, acl("bob", entry("Topic:pay", "Pub", "10.9.0.0/16"))) == (
         "User:boss cannot grant User:bob Pub on `Topic:pay` from `10.9.0.0`: it does not hold that right itself"
     )

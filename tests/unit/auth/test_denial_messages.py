@@ -17,12 +17,12 @@ from mqguard.auth.verdict import Reason, Verdict, denial_message
         (Reason.UNREADABLE, "Authorization failed. Please verify your access rights and try again."),
     ],
 )
-def test_refusals_are_said_in_apaches_words(reason, sentence):
+def test_denials_have_apaches_messages(reason, sentence):
     assert denial_message("a", ResourceType.TOPIC, "t", "10.0.0.1", Verdict(Decision.DENY, reason)) == sentence
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_is_a_refusal_or_none(reason):
+def test_every_reason_is_a_denial_or_an_allowance(reason):
     if reason in (Reason.SUPER, Reason.ALLOWED):
         with pytest.raises(ValueError, match="not a denial"):
             denial_message("a", ResourceType.TOPIC, "t", "", Verdict(Decision.ALLOW, reason))

@@ -1,4 +1,4 @@
-"""Rights that are too much, over every combination of a few names and of a few ranges of addresses."""
+"""Excess rights over every combination of a few names and address ranges."""
 
 import ipaddress
 import itertools
@@ -39,7 +39,7 @@ COVERED = {key: covered(key) for key in KEYS}
 
 
 def pairs():
-    """Policies of an Allow and no Deny or one, and the names that they allow."""
+    """Yield policies of an Allow and at most one Deny, and the names that they allow."""
     found = []
     for allowed, denied in itertools.product(KEYS, (None, *KEYS)):
         names = COVERED[allowed]
@@ -50,8 +50,8 @@ def pairs():
     return found
 
 
-def test_one_name_of_each_kind_stands_for_all():
-    """Whatever letters the literals and prefixes take: what is left of a prefix still has a name that none of them is."""
+def test_one_name_of_each_kind_represents_all():
+    """Each prefix has a representative name outside all literals and longer prefixes."""
     one_entry = [found for found in pairs() if len(found[0].entries(PolicyType.CUSTOM)) == 1]
     cases = [*itertools.product(one_entry, pairs()), *itertools.product(pairs(), one_entry)]
     for (new, allowed), (held, known) in cases:
@@ -63,7 +63,7 @@ def test_one_name_of_each_kind_stands_for_all():
 
 
 def test_a_prefix_of_which_every_short_name_is_taken():
-    """However many names there are, one that is none of them is found."""
+    """A representative name is found, however many names are taken."""
     letters = [chr(code) for code in range(0x30, 0x130)]
     held = acl(*(allow(f"Topic:{letter}") for letter in letters), *(allow(f"Topic:a{letter}*") for letter in letters))
 
@@ -78,8 +78,8 @@ HIGHEST6 = ipaddress.ip_network("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc/126")
 
 
 @pytest.mark.parametrize("network", [LOWEST4, HIGHEST4, LOWEST6, HIGHEST6])
-def test_one_address_for_each_end_of_a_range_stands_for_all(network):
-    """Up to both ends of a family, for every range of a few addresses against every two others, for and against it."""
+def test_one_address_for_each_end_of_a_range_represents_all(network):
+    """Every range of a few addresses is compared with every two others, up to both ends of a family."""
     parts = [part for bits in range(3) for part in network.subnets(prefixlen_diff=bits)]
     for new, first, second in itertools.product(parts, parts, parts):
         if first > second:
@@ -95,8 +95,8 @@ def test_one_address_for_each_end_of_a_range_stands_for_all(network):
         assert apart is None or apart.address in over
 
 
-def test_no_range_holds_every_address():
-    """Where an entry is for every address of both families, an unknown one is still too much."""
+def test_no_range_includes_the_unknown_address():
+    """Ranges of every address of both families do not include the unknown address."""
     everywhere = allow("Topic:a", "0.0.0.0/0", "::/0")
 
     excess = find_escalation(acl(allow("Topic:a")), acl(everywhere))
@@ -106,7 +106,7 @@ def test_no_range_holds_every_address():
 
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.ALL])
 def test_each_action_counts(action):
-    """All is every action that can be asked for, and nothing but those."""
+    """`All` is exactly the actions of requests."""
     others = tuple(other for other in Action if other not in (action, Action.ALL))
     one, rest, every = (allow("Topic:a", actions=found) for found in ((action,), others, (Action.ALL,)))
 
@@ -119,8 +119,8 @@ def test_each_action_counts(action):
     assert find_escalation(acl(every), acl(every, denied)) == Escalation(action, Resource.parse("Topic:a"), None)
 
 
-def test_default_counts_where_custom_is_silent():
-    """Taking a Custom entry away can give a right as well: Default speaks then."""
+def test_default_counts_if_no_custom_entry_applies():
+    """Removing a Custom entry can add a right, because Default entries then apply."""
     kept_silent = acl(deny("Topic:a"), default=[allow("Topic:*")])
 
     excess = find_escalation(acl(default=[allow("Topic:*")]), kept_silent)
@@ -133,8 +133,8 @@ def test_default_counts_where_custom_is_silent():
     assert moved == Escalation(Action.PUB, Resource.parse("Topic:a"), None)
 
 
-def test_every_type_is_looked_at():
-    """An entry for everything is too much for who holds all but one type."""
+def test_every_type_is_compared():
+    """An entry for `*` exceeds rights on all types but one."""
     kinds = REQUEST_TYPES
     for missing in kinds:
         held = acl(*(allow(f"{kind.value}:*") for kind in kinds if kind is not missing))
@@ -144,7 +144,7 @@ def test_every_type_is_looked_at():
     assert find_escalation(acl(allow("*")), acl(*(allow(f"{kind.value}:*") for kind in kinds))) is None
 
 
-def test_nothing_is_never_too_much_and_anything_is_for_nobody():
+def test_no_policies_grant_nothing_and_hold_nothing():
     assert find_escalation(None) is None
     assert find_escalation(None, acl(allow("*"))) is None
     assert find_escalation(acl(), acl()) is None
@@ -154,12 +154,12 @@ def test_nothing_is_never_too_much_and_anything_is_for_nobody():
 
 
 def addresses(start, count):
-    """Every second address, so that no two touch."""
+    """Return every second address, so that no two are adjacent."""
     return [str(ipaddress.IPv4Address(start + 2 * number)) for number in range(count)]
 
 
 def prefixes(count):
-    """Names of as many lengths."""
+    """Return prefixes of as many lengths."""
     return ["p" * number + "*" for number in range(1, count + 1)]
 
 
@@ -174,8 +174,8 @@ def prefixes(count):
         ([f"Topic:{number}" for number in range(2500)], {f"Topic:{prefix}": [""] for prefix in prefixes(900)}),
     ],
 )
-def test_what_is_too_large_is_refused_at_once(new, held):
-    """Nobody waits for a comparison that takes long."""
+def test_too_large_policies_are_rejected_at_once(new, held):
+    """A comparison that would take long is rejected."""
     known = acl(*(allow(key, *([one] if one else [])) for key, sources in held.items() for one in sources))
     with pytest.raises(
         MetadataRejected, match="too large to compare with the rights of their author: ask a Super user"

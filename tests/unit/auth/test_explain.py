@@ -25,7 +25,7 @@ def standings(explanation):
     return [(one.entry.resource.key, one.standing) for one in explanation.considered]
 
 
-def test_every_covering_entry_is_told_with_what_became_of_it():
+def test_every_covering_entry_is_listed_with_its_outcome():
     found = explain(
         "alice",
         ask(),
@@ -64,7 +64,7 @@ def test_every_covering_entry_is_told_with_what_became_of_it():
         ),
     ],
 )
-def test_why_one_entry_beats_another_is_the_first_difference(winner, loser, why):
+def test_the_reason_for_precedence_is_the_first_difference(winner, loser, why):
     overruled = [
         one.why
         for one in explain("alice", ask(), rights(loser, winner)).considered
@@ -104,12 +104,12 @@ def test_stored_policies_are_explained_alike():
         (rights(), AccessRequest(ResourceType.TOPIC, "t", frozenset()), None),
     ],
 )
-def test_what_no_entry_decides_is_turned_by_what_did(given, request_, step):
+def test_a_verdict_without_an_entry_is_reversed_by_its_reason(given, request_, step):
     turn = explain("alice", request_, given).turn
     assert (turn.step if turn else None) is step
 
 
-def test_the_text_says_it_all():
+def test_the_text_is_complete():
     text = explanation_text(
         explain(
             "alice",
@@ -128,8 +128,8 @@ def test_the_text_says_it_all():
     )
 
 
-def test_the_text_marks_who_decided_and_who_agrees():
-    """With the policy that each belongs to, and every change that is needed."""
+def test_the_text_marks_deciding_and_agreeing_entries():
+    """Each line has its policy, and the text has every required change."""
     text = explanation_text(
         explain(
             "alice",
@@ -211,17 +211,17 @@ def test_the_text_marks_who_decided_and_who_agrees():
         (rights(), ask(actions="Pub,Get"), ["Deny: User:alice Get or Pub Topic:orders from 10.1.2.3"]),
     ],
 )
-def test_every_reason_has_its_words(given, request_, lines):
+def test_every_reason_has_a_sentence(given, request_, lines):
     text = explanation_text(explain("alice", request_, given)).split("\n")
     assert all(line in text for line in lines), text
 
 
-def test_every_reason_is_told_in_words():
+def test_every_reason_is_explained():
     assert set(_WHY) == set(Reason)
 
 
 @pytest.mark.parametrize("decision", ["Allow", "Deny"])
-def test_of_entries_that_say_the_same_the_first_one_written_decides(decision):
+def test_the_first_of_equal_entries_decides(decision):
     first, second = entry("Topic:orders", "Pub", decision=decision), entry("Topic:orders", "Pub,Sub", decision=decision)
     found = explain("alice", ask(), rights(first, second))
     assert found.verdict.decided_by == first

@@ -1,4 +1,4 @@
-"""Explanations as facts: the words that programs read."""
+"""Explanations as JSON for programs."""
 
 import json
 
@@ -28,8 +28,8 @@ def facts(request, *custom, default=(), user=None):
     return found
 
 
-def test_the_whole_story_of_a_refusal():
-    """With each standing that an entry can have, and a change that takes away and adds."""
+def test_the_complete_explanation_of_a_denial():
+    """It has each outcome of an entry, and a change that removes and adds."""
     found = facts(
         PUB_OR_SUB,
         entry("Topic:orders", "Pub", "Deny"),
@@ -95,7 +95,7 @@ def test_the_whole_story_of_a_refusal():
 
 
 def test_a_right_for_one_of_several_actions():
-    """A Deny that comes first for another action does not count."""
+    """A Deny that decides another action does not count."""
     found = facts(PUB_OR_SUB, entry("Topic:orders", "Pub", "Deny"), entry("Topic:*", "Sub", "Allow"))
 
     assert (found["decision"], found["reason"]) == ("Allow", "allowed")
@@ -107,8 +107,8 @@ def test_a_right_for_one_of_several_actions():
     assert found["minimal_change"]["add"] == ["Deny Sub on Topic:orders from 10.0.0.1"]
 
 
-def test_what_is_missing_is_told_as_an_addition():
-    """Nothing is known of where the request comes from, and no entry decides."""
+def test_a_missing_entry_is_shown_as_an_addition():
+    """The source is unknown, and no entry decides."""
     found = facts(AccessRequest(ResourceType.GROUP, "g", frozenset({Action.SUB}), None))
 
     assert (found["from"], found["entry"], found["considered"], found["reason"]) == (None, None, [], "no-match")
@@ -127,8 +127,8 @@ def test_what_is_missing_is_told_as_an_addition():
         (User("alice", (), status=UserStatus.DISABLE), "Deny", "disabled", "enable-user"),
     ],
 )
-def test_what_a_user_is_decides_alone(user, decision, reason, step):
-    """No entry does, so the change is one of the user; the entries are told all the same."""
+def test_type_and_status_of_a_user_decide_alone(user, decision, reason, step):
+    """No entry decides, so the change is one of the user. The entries are still listed."""
     found = facts(PUB_OR_SUB, entry("Topic:*", "Sub", "Allow"), user=user)
 
     assert (found["decision"], found["reason"], found["entry"]) == (decision, reason, None)
@@ -144,5 +144,5 @@ def test_a_user_that_does_not_exist_is_to_be_created():
     assert (found["user"], found["reason"], found["minimal_change"]["step"]) == ("ghost", "unknown-user", "create-user")
 
 
-def test_what_no_change_turns_has_no_turn():
+def test_a_verdict_that_cannot_be_reversed_has_no_change():
     assert facts(AccessRequest(ResourceType.TOPIC, " ", frozenset({Action.SUB}), None))["minimal_change"] is None

@@ -35,7 +35,7 @@ def test_the_header_of_a_java_client_is_read():
         ("X", "X"),
     ],
 )
-def test_the_user_is_what_stands_before_the_first_slash(credential, user):
+def test_the_user_is_the_text_before_the_first_slash(credential, user):
     assert read_grpc_credentials(f"x Credential={credential},Signature=00", WHEN).user == user
 
 
@@ -51,7 +51,7 @@ def test_empty_items_at_the_end_are_left_out():
 
 
 @pytest.mark.parametrize("authorization", [None, ""])
-def test_a_call_without_authorization_claims_nobody(authorization):
+def test_a_call_without_authorization_claims_no_user(authorization):
     assert read_grpc_credentials(authorization, None) == SignedCredentials(None, None, b"")
 
 
@@ -71,7 +71,7 @@ def test_a_call_without_authorization_claims_nobody(authorization):
         ("x Signature=\u0660\u0660", WHEN, "create authentication context error."),
     ],
 )
-def test_a_malformed_header_is_refused_in_apaches_words(authorization, date_time, message):
+def test_a_malformed_header_has_apaches_message(authorization, date_time, message):
     with pytest.raises(AuthenticationFailed) as caught:
         read_grpc_credentials(authorization, date_time)
     assert (caught.value.reason, caught.value.message) == ("malformed-credentials", message)
@@ -83,5 +83,5 @@ def test_any_text_gives_credentials_or_the_documented_error(authorization, date_
         assert isinstance(read_grpc_credentials(authorization, date_time), SignedCredentials)
 
 
-def test_what_is_signed_is_signed_whatever_it_holds():
+def test_any_signed_content_is_kept():
     assert read_grpc_credentials(G1, "2024\ud800").content == b"2024\xed\xa0\x80"

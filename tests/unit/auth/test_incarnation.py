@@ -15,7 +15,7 @@ RIGHTS = acl("alice", entry("Topic:t"))
 
 @pytest.fixture
 def manager():
-    """`root` is Super, `helpdesk` administers and holds nothing else, `alice` has rights."""
+    """Return a manager: `root` is Super, `helpdesk` only administers, `alice` has rights."""
     made = MetadataManager(MemoryMetadataStore())
     made.create_user("root", "r", UserType.SUPER)
     for name in ("helpdesk", "alice"):
@@ -29,8 +29,8 @@ def incarnation(manager, name="alice"):
     return manager.get_user(name).incarnation
 
 
-def test_a_user_that_is_made_anew_is_another_one_without_policies(manager):
-    """Every creation has an incarnation of its own."""
+def test_a_user_that_is_created_again_is_another_one_without_policies(manager):
+    """Every creation has a new incarnation."""
     before = incarnation(manager)
     manager.delete_user("alice")
     manager.create_user("alice", "s")
@@ -39,8 +39,8 @@ def test_a_user_that_is_made_anew_is_another_one_without_policies(manager):
     assert not manager.get_user("alice").confirmed
 
 
-def test_made_anew_in_one_step_a_user_is_another_one_too(manager):
-    """The order of changes counts, also within one request."""
+def test_a_user_created_again_in_one_request_is_another_one(manager):
+    """The order of changes counts within one request, too."""
     before = incarnation(manager)
     manager.apply([DeleteUser("alice"), PutUser(User("alice", (LiveSecret(Secret("s")),)))])
     assert incarnation(manager) != before
@@ -48,8 +48,8 @@ def test_made_anew_in_one_step_a_user_is_another_one_too(manager):
 
 
 @pytest.mark.parametrize("by", ["root", "alice", None])
-def test_who_owns_a_user_stays_the_same_by_its_own_hand_and_that_of_super_users(manager, by):
-    """A secret that the user itself, a Super user or the operator sets makes no other user."""
+def test_a_user_stays_the_same_if_itself_or_super_sets_its_secret(manager, by):
+    """The user keeps its incarnation if itself, a Super user or the operator sets its secret."""
     manager.create_acl(acl("alice", entry("Cluster:c", "Update"), entry("Topic:t")))
     before = incarnation(manager)
     manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({"alice": before}, {"alice"}))
@@ -59,8 +59,8 @@ def test_who_owns_a_user_stays_the_same_by_its_own_hand_and_that_of_super_users(
     assert manager.get_user("alice").confirmed
 
 
-def test_who_takes_a_user_over_makes_another_one(manager):
-    """Without rights its secret may be set by any administrator, who could then act as the user."""
+def test_another_administrator_that_sets_a_secret_makes_another_user(manager):
+    """Any administrator may set the secret of a user without rights, and could then act as that user."""
     before = incarnation(manager)
     manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({"alice": before}, {"alice"}), by="root")
     manager.delete_acl(RIGHTS.subject, by="helpdesk")
@@ -70,8 +70,8 @@ def test_who_takes_a_user_over_makes_another_one(manager):
     assert (incarnation(manager) == before, manager.get_user("alice").confirmed) == (False, False)
 
 
-def test_who_deletes_a_user_holds_its_rights(manager):
-    """Otherwise the deletion would be the first half of a takeover."""
+def test_deleting_a_user_requires_its_rights(manager):
+    """Otherwise an administrator could create a user of that name and act as it."""
     with pytest.raises(MetadataRejected, match="cannot delete User:alice, who has Pub on `Topic:t`"):
         manager.delete_user("alice", by="helpdesk")
     manager.create_acl(acl("helpdesk", entry("Cluster:c", "Update"), entry("Topic:*", "All")))
@@ -79,8 +79,8 @@ def test_who_deletes_a_user_holds_its_rights(manager):
     assert manager.get_user("alice") is None
 
 
-def test_policies_that_were_left_under_a_name_are_not_those_of_a_new_user():
-    """A store may hold policies of nobody, such as one that another program has written."""
+def test_old_policies_of_a_name_do_not_apply_to_a_new_user():
+    """A store may have policies without a user, for example written by another program."""
     manager = MetadataManager(MemoryMetadataStore([], [RIGHTS]))
     assert manager.snapshot.acl("alice") is not None
     manager.create_user("alice", "s")
@@ -90,8 +90,8 @@ def test_policies_that_were_left_under_a_name_are_not_those_of_a_new_user():
 
 
 @pytest.mark.parametrize("change", [PutAcl(RIGHTS), PutUser(User("alice", (LiveSecret(Secret("s")),)))])
-def test_changes_are_for_the_user_that_was_seen(manager, change):
-    """A user that was deleted, or made anew, after somebody looked gets nothing."""
+def test_changes_apply_only_to_the_user_that_was_read(manager, change):
+    """A user that was deleted or created again since then is not changed."""
     seen = MeantUsers({"alice": incarnation(manager)})
     manager.delete_user("alice")
     for _ in range(2):
@@ -103,8 +103,8 @@ def test_changes_are_for_the_user_that_was_seen(manager, change):
 
 
 @pytest.mark.parametrize("by", [None, "root", "helpdesk"])
-def test_a_document_confirms_whom_it_makes_and_whom_it_knows(manager, by):
-    """The word of a Super user or of the operator counts; nobody else's does."""
+def test_a_document_confirms_users_that_it_creates_or_knows(manager, by):
+    """Only a Super user or the operator can confirm users."""
     manager.create_acl(acl("helpdesk", entry("Cluster:c", "Update"), entry("Topic:*", "All")))
     seen = MeantUsers({"alice": incarnation(manager)}, {"alice"})
     new = User("bob", (LiveSecret(Secret("s")),))
@@ -114,7 +114,7 @@ def test_a_document_confirms_whom_it_makes_and_whom_it_knows(manager, by):
 
 
 def test_a_change_that_names_no_user_as_known_confirms_none(manager):
-    """Taking rights away from an unknown user must not make it known."""
+    """Removing rights of an unconfirmed user must not confirm it."""
     manager.apply([PutAcl(acl("alice", entry("Topic:t", "Pub")))], meant=MeantUsers({"alice": incarnation(manager)}))
     assert not manager.get_user("alice").confirmed
     manager.apply([PutAcl(RIGHTS)], meant=MeantUsers({}, {"alice"}))

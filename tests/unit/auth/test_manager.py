@@ -71,9 +71,9 @@ def test_a_failing_store_changes_nothing(manager, store):
     assert allowed(manager)
 
 
-def test_a_new_manager_reads_what_was_stored(manager):
+def test_a_new_manager_reads_what_was_stored(manager, store):
     manager.create_acl(acl("Topic:t"))
-    again = MetadataManager(manager._store)
+    again = MetadataManager(store)
     assert list(again.snapshot.users()) == list(manager.snapshot.users())
     assert allowed(again)
 
@@ -101,7 +101,7 @@ def test_a_new_manager_reads_what_was_stored(manager):
         (lambda m: m.get_acl(Subject("bob")), "The subject is not exist."),
     ],
 )
-def test_what_is_refused_is_refused_in_apaches_words_and_changes_nothing(manager, change, sentence):
+def test_rejections_have_apaches_messages_and_change_nothing(manager, change, sentence):
     before = manager.snapshot
     with pytest.raises(MetadataRejected) as caught:
         change(manager)
@@ -109,14 +109,14 @@ def test_what_is_refused_is_refused_in_apaches_words_and_changes_nothing(manager
     assert manager.snapshot is before
 
 
-def test_a_user_is_normal_and_enabled_unless_said_otherwise(manager):
+def test_a_user_is_normal_and_enabled_by_default(manager):
     made = manager.create_user("bob", "b")
     assert made == User("bob", (LiveSecret(Secret("b")),), UserType.NORMAL, UserStatus.ENABLE)
     assert manager.get_user("bob") == made
     assert manager.get_user("carol") is None
 
 
-def test_an_update_changes_what_is_given_and_nothing_else(manager):
+def test_an_update_changes_only_the_given_fields(manager):
     assert manager.update_user("alice", "new").secrets == (LiveSecret(Secret("new")),)
     assert manager.update_user("alice", user_type=UserType.SUPER).secrets == (LiveSecret(Secret("new")),)
     assert manager.update_user("alice", " ", status=UserStatus.DISABLE) == User(
@@ -124,7 +124,7 @@ def test_an_update_changes_what_is_given_and_nothing_else(manager):
     )
 
 
-def test_an_old_secret_lives_on_as_long_as_is_asked(manager):
+def test_an_old_secret_is_accepted_until_its_end(manager):
     assert manager.update_user("alice", "b", keep_old_until=99).secrets == (
         LiveSecret(Secret("b")),
         LiveSecret(Secret("a"), 99),
@@ -136,7 +136,7 @@ def test_an_old_secret_lives_on_as_long_as_is_asked(manager):
     assert manager.update_user("alice", "d").secrets == (LiveSecret(Secret("d")),)
 
 
-def test_policies_go_with_their_user(manager):
+def test_policies_are_deleted_with_their_user(manager, store):
     manager.create_acl(acl("Topic:t"))
     manager.delete_user("alice")
     manager.delete_user("alice")
@@ -145,14 +145,14 @@ def test_policies_go_with_their_user(manager):
     manager.create_acl(acl("Topic:t"))
     manager.apply([DeleteUser("alice")])
     assert manager.snapshot.acl("alice") is None
-    assert not manager._store.load().acls
+    assert not store.load().acls
 
 
-def test_a_user_who_is_made_anew_at_once_inherits_nothing_either(manager):
+def test_a_user_created_again_at_once_inherits_nothing(manager, store):
     manager.create_acl(acl("Topic:t"))
     manager.apply([DeleteUser("alice"), PutUser(User("alice", ()))])
     assert manager.get_acl(ALICE) is None
-    assert not manager._store.load().acls
+    assert not store.load().acls
     assert not allowed(manager)
     manager.apply([DeleteUser("alice"), PutUser(User("alice", ())), PutAcl(acl("Topic:t"))])
     assert allowed(manager)
@@ -180,7 +180,7 @@ def test_the_last_enabled_super_user_stays(manager):
     assert manager.snapshot.live_supers == 1
 
 
-def test_where_there_is_no_super_user_normal_ones_can_go():
+def test_without_a_super_user_normal_ones_can_be_deleted():
     manager = MetadataManager(MemoryMetadataStore())
     manager.create_user("alice", "a")
     manager.delete_user("alice")
@@ -200,7 +200,7 @@ def test_creating_and_updating_policies_merge_by_type_and_resource(manager):
     ]
 
 
-def test_deleting_by_resource_takes_that_entry_and_what_gets_empty(manager):
+def test_deleting_by_resource_removes_the_entry_and_empty_policies(manager):
     manager.create_acl(acl("Topic:a", "Topic:a*"))
     manager.create_acl(acl("Topic:a", kind=PolicyType.DEFAULT))
     manager.delete_acl(ALICE, None, Resource.parse("Topic:nothing"))
@@ -212,14 +212,14 @@ def test_deleting_by_resource_takes_that_entry_and_what_gets_empty(manager):
     assert manager.get_acl(ALICE) is None
 
 
-def test_deleting_without_a_resource_takes_all(manager):
+def test_deleting_without_a_resource_removes_all(manager):
     manager.create_acl(acl("Topic:a"))
     manager.create_acl(acl("Topic:a", kind=PolicyType.DEFAULT))
     manager.delete_acl(ALICE, PolicyType.DEFAULT)
     assert manager.get_acl(ALICE) is None
 
 
-def test_it_is_told_who_is_super(manager):
+def test_is_super_is_true_for_super_users(manager):
     assert manager.is_super("root") is True
     assert manager.is_super("alice") is False
 
@@ -243,7 +243,7 @@ def test_policies_are_listed_by_parts_of_subject_and_resource(manager):
     assert manager.list_acls("alice", "Group:") == []
 
 
-def test_the_user_that_configuration_names_is_made_once(manager):
+def test_the_user_in_the_configuration_is_created_once(manager):
     assert manager.ensure_super(InitialUser("inner", "secret"))
     assert manager.get_user("inner").is_super
     assert not manager.ensure_super(InitialUser("inner", "other"))
@@ -261,7 +261,7 @@ def test_several_changes_are_one(manager):
 
 
 def test_a_change_is_stored_with_its_record():
-    """The record is made of the very changes that are stored, and only inside `recorded`."""
+    """The record describes exactly the stored changes, and only inside `recorded`."""
     store = RecordingStore()
     manager = MetadataManager(store)
     told = []
@@ -283,7 +283,7 @@ def test_a_change_is_stored_with_its_record():
     assert [record.id for record in manager.unwritten_records()] == ["2"]
 
 
-def test_a_change_that_is_refused_or_not_stored_leaves_no_record():
+def test_a_rejected_or_failed_change_leaves_no_record():
     store = RecordingStore()
     manager = MetadataManager(store)
     with manager.recorded(lambda _changes: ChangeRecord("1", b"data")):

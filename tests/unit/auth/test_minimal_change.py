@@ -1,4 +1,4 @@
-"""The smallest change that turns a verdict, by example; that it turns every verdict stands in the properties."""
+"""Examples of the smallest change that reverses a verdict. Property tests cover every verdict."""
 
 import pytest
 
@@ -14,7 +14,7 @@ CUSTOM, DEFAULT = PolicyType.CUSTOM, PolicyType.DEFAULT
 
 
 def entry(text):
-    """Read the text of an entry."""
+    """Parse the text of an entry."""
     decision, actions, _, resource, _, sources = text.split(" ")
     return Entry(
         Resource.parse(resource),
@@ -35,7 +35,7 @@ def ask(actions="Pub", address="10.0.0.1", name="orders"):
 
 
 def told(turn):
-    """The policy, then each entry with `-` or `+`."""
+    """Return the policy, then each entry with `-` or `+`."""
     assert turn.step is ChangeKind.CHANGE_ENTRIES
     lines = [*(f"- {one.text}" for one in turn.removed), *(f"+ {one.text}" for one in turn.added)]
     assert turn.size == len(lines)
@@ -54,7 +54,7 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
 @pytest.mark.parametrize(
     ("given", "request_", "expected"),
     [
-        # Allowed: the very name is denied, for just what is allowed of what was asked and from there.
+        # Allowed: a Deny for the exact name is added, for the allowed actions of the request and its source.
         (acl(TOPIC), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl(TOPIC, PUB), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl(TOPIC, PUB), ask(address=""), (CUSTOM, f"+ {NO_PUB}")),
@@ -63,7 +63,7 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
         (acl(default=[TOPIC]), ask(), (DEFAULT, f"+ {NO_PUB_HERE}")),
         (acl(default=[TOPIC, PUB]), ask(), (DEFAULT, f"+ {NO_PUB_HERE}")),
         (acl(TOPIC, NO_SUB, PUB_HERE), ask(address="10.0.0.2"), (CUSTOM, "+ Deny Pub on Topic:orders from 10.0.0.2")),
-        # Allowed by an entry that says nothing else: it goes.
+        # Allowed by an entry for exactly this request: the entry is removed.
         (acl(PUB), ask(address=""), (CUSTOM, f"- {PUB}")),
         (acl(PUB, PUB), ask(address=""), (CUSTOM, f"- {PUB}")),
         (acl(PUB_HERE), ask(), (CUSTOM, f"- {PUB_HERE}")),
@@ -73,25 +73,25 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
         (acl("Allow Pub,Sub on Topic:orders from 10.0.0.1"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl("Allow Pub on Topic:orders from 10.0.0.1,10.0.0.2"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl("Allow Pub on Topic:orders* from 10.0.0.1"), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
-        # Not where it keeps a Default entry silent.
+        # The entry stays if its removal makes a Default entry apply.
         (acl(PUB_HERE, default=[SUB]), ask(), (CUSTOM, f"+ {NO_PUB_HERE}")),
         (acl(PUB_HERE, default=["Allow Sub on Topic:other from anywhere"]), ask(), (CUSTOM, f"- {PUB_HERE}")),
-        # Refused by no entry: what is missing is added, for the first of the asked actions.
+        # Denied without an entry: the missing one is added, for the first of the requested actions.
         (acl(), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(), ask("Sub,Pub"), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(SUB), ask(address=""), (CUSTOM, f"+ {PUB}")),
         (acl(SUB, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(default=[SUB]), ask(), (DEFAULT, f"+ {PUB_HERE}")),
-        # Refused by an entry for more than the name: a better one is put before it.
+        # Denied by a wider entry: one of higher precedence is added.
         (acl(NO_PREFIX, TOPIC), ask(), (CUSTOM, f"+ {PUB_HERE}")),
-        # By one for the name: it goes where something is allowed without it.
+        # Denied by an entry for the name: it is removed if the request is allowed without it.
         (acl(NO_PUB_HERE, TOPIC), ask("Pub,Get"), (CUSTOM, f"- {NO_PUB_HERE}")),
         (acl(NO_PUB, TOPIC), ask(), (CUSTOM, f"- {NO_PUB}")),
         (acl(NO_PREFIX), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(NO_PREFIX, NO_TOPIC, default=[PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
-        # Without the only Custom entry Default speaks.
+        # Without the only Custom entry, Default entries apply.
         (acl(NO_PUB, default=[PUB]), ask(), (CUSTOM, f"- {NO_PUB}")),
-        # Nothing stands against a Deny of the very name: all of those go, and those alone where that is enough.
+        # No entry precedes a Deny of the exact name: all of those are removed, and nothing else if that is enough.
         (acl(NO_PUB, NO_PUB_HERE, NO_SUB, PUB), ask(), (CUSTOM, f"- {NO_PUB}", f"- {NO_PUB_HERE}")),
         (acl(NO_PUB, NO_PREFIX), ask(), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
         (
@@ -99,11 +99,11 @@ PUB_HERE, SUB_HERE = "Allow Pub on Topic:orders from 10.0.0.1", "Allow Sub on To
             ask(),
             (CUSTOM, f"- {NO_PUB}", f"- {NO_PUB_HERE}", f"+ {PUB_HERE}"),
         ),
-        # Where Default denies the very name, a Custom entry is less than taking that away and adding another.
+        # If Default denies the exact name, adding a Custom entry is smaller than removing one and adding another.
         (acl(default=[NO_PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(default=[NO_PUB, NO_PUB_HERE, PUB]), ask(), (CUSTOM, f"+ {PUB_HERE}")),
         (acl(default=[NO_PUB, TOPIC]), ask(), (DEFAULT, f"- {NO_PUB}")),
-        # Of several actions the one that takes least, of equal ones the first.
+        # Of several actions, the one with the smallest change; on a tie, the first.
         (acl(NO_PUB, NO_PUB_HERE, TOPIC), ask("Pub,Sub"), (CUSTOM, f"+ {SUB_HERE}")),
         (acl(NO_PUB, NO_SUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_PUB}", f"+ {PUB_HERE}")),
         (acl(NO_PUB, NO_PUB_HERE, NO_SUB), ask("Pub,Sub"), (CUSTOM, f"- {NO_SUB}", f"+ {SUB_HERE}")),
@@ -114,8 +114,8 @@ def test_the_smallest_change_of_entries(given, request_, expected):
     assert told(find_minimal_change("u", request_, Rights(User("u", ()), given))) == expected
 
 
-def test_a_user_without_policies_is_given_some():
-    """The first entry makes the policy that it belongs to."""
+def test_a_user_without_policies_gets_an_entry():
+    """The first entry also creates its policy."""
     turn = find_minimal_change("u", ask(), Rights(User("u", ()), None))
 
     assert told(turn) == (CUSTOM, f"+ {PUB_HERE}")
@@ -131,13 +131,13 @@ def test_a_user_without_policies_is_given_some():
         (acl(NO_PREFIX, TOPIC), ask(name="ord*"), (CUSTOM, f"- {NO_PREFIX}")),
     ],
 )
-def test_a_name_that_no_entry_can_say_is_turned_by_taking_away_alone(given, request_, expected):
+def test_a_name_that_no_entry_can_have_is_reversed_by_removal_only(given, request_, expected):
     turn = find_minimal_change("u", request_, Rights(User("u", ()), given))
     assert (told(turn) if turn else None) == expected
 
 
-def test_no_entry_that_nobody_could_write_is_told():
-    """Nor is it tried: where more than one entry allows such a name, adding a Deny for it is no way."""
+def test_no_invalid_entry_is_shown():
+    """It is not tried either: a Deny cannot be written for such a name."""
     rights = Rights(User("u", ()), acl(TOPIC, "Allow Pub on Topic:ord* from anywhere"))
     turn = find_minimal_change("u", ask(name="ord*"), rights)
 
@@ -160,32 +160,32 @@ OFF = User("u", (), status=UserStatus.DISABLE)
         (Rights(User("u", (), UserType.SUPER), acl(PUB)), MinimalChange(ChangeKind.DISABLE_USER)),
     ],
 )
-def test_what_policies_are_not_asked_for_is_a_step_of_its_own(rights, turn):
-    """And what policies need beside it, which they are asked about then."""
+def test_a_change_of_the_user_is_a_change_of_its_own(rights, turn):
+    """The change also has the entries that are required after it."""
     found = find_minimal_change("u", ask(), rights)
 
     assert found == turn
     assert found.size == 1 + len(turn.added) + len(turn.removed)
 
 
-def test_policies_wait_for_their_user():
-    """A user that is created has those of its name."""
+def test_a_created_user_gets_the_policies_of_its_name():
+    """A created user gets the policies of its name."""
     assert find_minimal_change("u", ask(), None, acl(PUB)) == MinimalChange(ChangeKind.CREATE_USER)
     assert find_minimal_change("u", ask(), None, acl(NO_PUB, TOPIC)) == MinimalChange(
         ChangeKind.CREATE_USER, removed=(entry(NO_PUB),)
     )
 
 
-def test_no_user_turns_a_request_that_names_nothing():
-    """Creating or enabling one leaves it refused; but a Super user is asked nothing."""
+def test_no_change_of_the_user_allows_a_request_without_a_name():
+    """Creating or enabling a user leaves the request denied, but a Super user is allowed."""
     assert find_minimal_change("u", ask(name=" "), None) is None
     assert find_minimal_change("u", ask(name=" "), Rights(OFF, acl(PUB))) is None
     disabled = User("u", (), UserType.SUPER, UserStatus.DISABLE)
     assert find_minimal_change("u", ask(name=" "), Rights(disabled, None)) == MinimalChange(ChangeKind.ENABLE_USER)
 
 
-def test_a_change_leaves_the_rest_as_it_is():
-    """Every equal entry goes; the other policy stays; what is added comes last."""
+def test_a_change_affects_nothing_else():
+    """Every equal entry is removed, the other policy stays, and added entries come last."""
     given = acl(PUB, TOPIC, PUB, SUB, default=[PUB, SUB])
 
     turn = MinimalChange(ChangeKind.CHANGE_ENTRIES, CUSTOM, (entry(PUB),), (entry(NO_PUB), entry(NO_SUB)))
@@ -211,13 +211,13 @@ SUPER_OFF = User("u", (), UserType.SUPER, UserStatus.DISABLE)
         (SUPER_OFF, ChangeKind.CHANGE_ENTRIES, SUPER_OFF),
     ],
 )
-def test_a_user_after_a_step(user, step, expected):
-    """Of the user, a step changes what it says and nothing else."""
+def test_a_user_after_a_change(user, step, expected):
+    """A change of the user affects only the named property."""
     assert apply_to_user("u", user, MinimalChange(step)) == expected
 
 
-def test_steps_are_machine_words():
-    """They stand in explanations for programs, so none may change unnoticed."""
+def test_kinds_of_changes_are_keywords():
+    """JSON explanations contain these keywords, so a change must be noticed."""
     assert [str(step) for step in ChangeKind] == [
         "create-user",
         "enable-user",

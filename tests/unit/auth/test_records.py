@@ -14,7 +14,7 @@ GOOD = b'[["Custom",[["Topic","LITERAL","t",["Pub"],["10.0.0.0/8"],"Allow"]]]]'
 
 @quick
 @given(acls)
-def test_what_is_written_is_read(acl):
+def test_encoded_policies_are_decoded(acl):
     record = encode_acl(acl)
     record.check()
     assert record.decode() == acl
@@ -52,7 +52,7 @@ def test_equal_sources_and_actions_are_one_object():
         GOOD[:-1] + b"," + GOOD[1:],
     ],
 )
-def test_anything_else_is_corrupt_and_never_shown(data):
+def test_other_bytes_are_corrupt_and_never_shown(data):
     record = AclRecord(Subject("alice"), data)
     for read in (record.check, record.decode):
         with pytest.raises(RecordCorrupt) as caught:
@@ -61,8 +61,8 @@ def test_anything_else_is_corrupt_and_never_shown(data):
         assert caught.value.__cause__ is None
 
 
-def test_a_check_says_what_decoding_would():
-    """Every mixture of parts that are right alone, or wrong in one way."""
+def test_a_check_has_the_result_of_decoding():
+    """The test combines valid parts with parts that are wrong in one way."""
     types, patterns, names = ("*", "Topic"), ("LITERAL", "PREFIXED", "ANY"), ("", "t", "*", "t*", "*t")
     mixed = itertools.product(types, patterns, names, ([], ["Pub"], ["Pub", "Pub"]), ([], ["::1"], ["::1/129"]))
     entries = [[*parts, "Deny"] for parts in mixed]
@@ -75,7 +75,7 @@ def test_a_check_says_what_decoding_would():
 
 
 def outcomes(form):
-    """What checking and decoding say of it: the sentence, or None where nothing is wrong."""
+    """Return the messages of checking and decoding, None for success."""
     record = AclRecord(Subject("alice"), msgspec.json.encode(form))
     said = set()
     for read in (record.check, record.decode):

@@ -15,7 +15,7 @@ def ask(rights, name):
     return decide(AccessRequest(ResourceType.TOPIC, name, frozenset({Action.PUB})), rights).allowed
 
 
-def test_policies_are_compiled_when_first_asked():
+def test_policies_are_compiled_at_first_use():
     rights = Rights(User("u", ()), encode_acl(ACL))
     assert not rights.names
     assert ask(rights, "t1")
@@ -26,14 +26,14 @@ def test_policies_are_compiled_when_first_asked():
     assert rights.acl == ACL
 
 
-def test_policies_are_not_compiled_for_users_whose_policies_are_not_asked():
+def test_policies_that_are_not_evaluated_are_not_compiled():
     rights = Rights(User("u", (), UserType.SUPER), ACL)
     assert ask(rights, "t1")
     assert not rights.names
 
 
-def test_what_is_remembered_does_not_grow_with_the_names_that_are_asked():
-    """One answer for all names under `t`, one for all others; none for those of which Default speaks."""
+def test_the_cache_does_not_grow_with_the_requested_names():
+    """One answer is cached for all names with the prefix `t`, and one for all others; none for Default entries."""
     rights = Rights(User("u", ()), ACL)
     for number in range(1_000):
         assert ask(rights, f"t{number}")

@@ -9,7 +9,7 @@ from mqguard.auth.user import Secret
 KEY = SealingKey(bytes(range(32)))
 OTHER = SealingKey(bytes(32))
 NONCE = bytes(12)
-# User, secret, sealed with twelve zero bytes, sealed steadily. What is stored once must be opened for ever.
+# User, secret, sealed with twelve zero bytes, sealed deterministically. Stored forms must open for ever.
 VECTORS = [
     (
         "alice",
@@ -49,7 +49,7 @@ def test_another_way_to_write_the_same_bytes_is_refused(other):
 
 
 @given(st.text(), st.text(min_size=1), st.binary(min_size=12, max_size=12))
-def test_what_is_sealed_is_opened(user, secret, nonce):
+def test_a_sealed_secret_can_be_opened(user, secret, nonce):
     sealed = KEY.seal(user, Secret(secret), nonce)
     assert KEY.open(user, sealed) == Secret(secret)
     assert is_sealed(sealed)
@@ -62,7 +62,7 @@ def test_another_guard_with_the_same_key_opens_it():
     assert SealingKey(bytes(range(32))).open("alice", sealed).reveal() == "s3cret"
 
 
-def test_a_nonce_makes_the_form_another():
+def test_another_nonce_gives_another_form():
     assert KEY.seal("a", Secret("s"), NONCE) != KEY.seal("a", Secret("s"), b"x" * 12)
 
 
@@ -88,13 +88,13 @@ def test_any_changed_byte_is_noticed(data):
 
 
 @pytest.mark.parametrize("body", ["", "A", "AAAA", "AAAAAAAAAAAAAAAA", "é", "A" * 60, "!!!!"])
-def test_what_sealing_never_made_is_refused(body):
+def test_other_texts_are_rejected(body):
     with pytest.raises(SealInvalid):
         KEY.open("alice", f"{PREFIX}{KEY.id}:{body}")
 
 
 @pytest.mark.parametrize("text", ["", "s3cret", "mqguard:sealed:2:x:y", "mqguard:sealed:"])
-def test_other_texts_are_no_sealed_form_of_this_version(text):
+def test_other_versions_are_not_accepted(text):
     with pytest.raises(SealInvalid):
         KEY.open("alice", text)
     assert is_sealed(text) == text.startswith("mqguard:sealed:")
@@ -119,7 +119,7 @@ def test_the_key_is_never_shown():
         Secret("")
 
 
-def test_a_steady_seal_is_the_same_each_time_and_differs_by_user_secret_and_key():
+def test_a_deterministic_seal_differs_only_by_user_secret_and_key():
     key, other = SealingKey(bytes(32)), SealingKey(bytes([1]) * 32)
     sealed = key.seal_deterministic("alice", Secret("s"))
     assert sealed == key.seal_deterministic("alice", Secret("s"))

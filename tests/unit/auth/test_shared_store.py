@@ -1,4 +1,4 @@
-"""Several managers on one store of users and policies: none overwrites what it has not seen."""
+"""Several managers share one store of users and policies: none overwrites unseen changes."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def stores():
 
 @pytest.fixture
 def pair(stores):
-    """Two managers; neither hears of the other's changes before `deliver` is called."""
+    """Return two managers; each receives the other's changes only when `deliver` is called."""
     first, second = (MetadataManager(store, incarnations(name)) for name, store in zip("ab", stores, strict=True))
     first.create_user("root", "r", UserType.SUPER)
     first.create_user("alice", "a")
@@ -77,7 +77,7 @@ def test_no_update_is_lost_if_both_change_at_once(pair, stores):
 
 
 def test_old_updates_change_nothing(pair, stores):
-    """They arrive after the manager has loaded what they lead to."""
+    """The updates arrive after the manager has loaded their result."""
     first, second = pair
     first.create_user("bob", "b")
     first.delete_user("bob")
@@ -101,7 +101,7 @@ def test_after_missed_updates_everything_is_loaded(pair, stores):
     assert everything(second) == everything(first)
 
 
-def test_what_the_other_has_made_impossible_is_refused(pair):
+def test_a_change_that_became_invalid_is_rejected(pair):
     first, second = pair
     first.create_user("bob", "b")
     with pytest.raises(MetadataRejected, match="The user is existed"):
@@ -123,7 +123,7 @@ def test_the_last_super_user_stays_if_both_remove_one(pair, stores):
 
 @pytest.fixture
 def delegates(pair, stores):
-    """Bob administers, and may give away what it has itself: sending to `t`."""
+    """Return a store in which Bob administers and may grant its own right, Pub on `t`."""
     first, second = pair
     first.create_user("bob", "b")
     first.create_acl(acl("Topic:t", subject="bob"))
@@ -131,7 +131,7 @@ def delegates(pair, stores):
     return first, second
 
 
-def test_a_right_that_was_taken_meanwhile_is_not_given_away(delegates):
+def test_a_right_that_was_removed_meanwhile_cannot_be_granted(delegates):
     first, second = delegates
     first.delete_acl(Subject("bob"))
     with pytest.raises(RevisionConflict, match="send the request again"):
@@ -151,8 +151,8 @@ def test_a_right_that_was_taken_meanwhile_is_not_given_away(delegates):
         lambda manager: manager.create_acl(acl("Topic:u", subject="bob")),
     ],
 )
-def test_an_author_who_was_changed_meanwhile_must_ask_again(delegates, change):
-    """The guard let the request in by the user and the policies that were, so nothing is decided anew without it."""
+def test_an_author_that_was_changed_meanwhile_must_send_again(delegates, change):
+    """The guard admitted the request by the old user and policies, so it must admit it again."""
     first, second = delegates
     change(first)
     with pytest.raises(RevisionConflict, match=r"User:bob has been changed .* send the request again"):
@@ -160,8 +160,8 @@ def test_an_author_who_was_changed_meanwhile_must_ask_again(delegates, change):
     assert first.get_acl(Subject("alice")) is None
 
 
-def test_the_rules_of_delegation_are_asked_of_the_newer_state(delegates):
-    """Alice has become Super on the other server: Bob, who is unchanged, may not touch it any more."""
+def test_delegation_is_checked_on_the_newer_state(delegates):
+    """Alice has become Super on the other server, so the unchanged Bob may no longer change it."""
     first, second = delegates
     first.update_user("alice", user_type=UserType.SUPER)
     with pytest.raises(MetadataRejected, match="only be update by super user"):
@@ -175,8 +175,8 @@ def test_an_unchanged_author_does_not_notice(delegates):
     assert keys(second) == ["Topic:t"]
 
 
-def test_planned_changes_are_refused_if_the_other_was_faster(pair):
-    """They hold whole users, which were read before: stored anew, they would undo the other's change."""
+def test_planned_changes_are_rejected_after_a_conflict(pair):
+    """They contain whole users that were read before, and would revert the other change."""
     first, second = pair
     planned = [PutUser(second.get_user("alice"))]
     first.update_user("alice", "new")
@@ -201,7 +201,7 @@ def test_changes_that_are_computed_are_computed_again(pair):
 
 
 def test_each_decision_has_a_record_of_its_own(stores):
-    """The record that is stored is of the changes that are stored, not of those that were refused."""
+    """The stored record describes the stored changes, not the rejected ones."""
     kept = []
 
     class Recording(DelayedStore):
@@ -232,8 +232,8 @@ def test_each_decision_has_a_record_of_its_own(stores):
     assert kept == ["2"]
 
 
-def test_a_store_that_is_never_at_rest_is_given_up(pair, stores):
-    """Another server writes between each reading and each write."""
+def test_a_change_fails_after_too_many_conflicts(pair, stores):
+    """Another server writes between each read and each write."""
     first, second = pair
     numbers = iter(range(1_000))
     load = stores[1].load

@@ -16,7 +16,7 @@ def failing(times, user="alice", address="10.0.0.1", now_ms=0, throttle=None):
     return throttle
 
 
-def test_failures_up_to_the_burst_are_borne():
+def test_failures_up_to_the_burst_are_not_delayed():
     assert failing(2).wait_ms("alice", "10.0.0.1", 0) == 0
     assert Throttle().wait_ms("alice", "10.0.0.1", 0) == 0
 
@@ -28,8 +28,8 @@ def test_beyond_it_the_user_waits_at_that_address():
     assert throttle.wait_ms("alice", "10.0.0.1", wait) == 0
 
 
-def test_nobody_is_locked_out_from_elsewhere():
-    """Failures that one address causes leave others open, as each count is bounded by its address."""
+def test_failures_elsewhere_do_not_lock_out_a_user():
+    """Failures from one address do not affect others, because each address limits its own counts."""
     throttle = Throttle()
     for now_ms in range(0, 60_000, 10):
         if throttle.wait_ms("alice", "10.0.0.1", now_ms) == 0:
@@ -48,8 +48,8 @@ def test_guesses_from_many_addresses_wait_for_the_name():
     assert tried <= 500 + 10 * 100
 
 
-def test_a_user_who_was_there_before_is_open_whatever_others_fail():
-    """Others at its address with other names, and others elsewhere with its name."""
+def test_a_known_user_is_not_affected_by_failures_of_others():
+    """Others fail at its address with other names, and elsewhere with its name."""
     throttle = Throttle()
     throttle.succeeded("alice", "10.0.0.1")
     for number in range(3_000):
@@ -85,8 +85,8 @@ def test_guesses_are_limited_to_the_rate():
     assert 60 <= tried <= 60 + LIMITS.pair_burst
 
 
-def test_clients_that_are_set_up_wrongly_do_not_shut_the_address():
-    """Five users fail five times a second for ever; others behind their address are let try at once, all the time."""
+def test_misconfigured_clients_do_not_block_their_address():
+    """Five users fail five times a second for ever. Other users at their address can always try at once."""
     throttle = Throttle()
     for now_ms in range(0, 300_000, 200):
         for wrong in "abcde":
@@ -109,17 +109,21 @@ def test_memory_is_bounded():
         throttle.failed(f"user{number}", f"10.0.{number % 7}.{number % 251}", 0)
         throttle.succeeded(f"user{number}", "10.0.0.1")
     assert len(throttle) <= LIMITS.max_counts
-    assert len(throttle._known) <= LIMITS.max_counts
+    # Only the last users that authenticated at the address are still exempt from the failures of others there.
+    for number in range(LIMITS.address_burst + 1):
+        throttle.failed(f"other{number}", "10.0.0.1", 0)
+    assert throttle.wait_ms("user999", "10.0.0.1", 0) == 0
+    assert throttle.wait_ms("user0", "10.0.0.1", 0) > 0
 
 
-def test_counts_that_ran_down_are_forgotten():
+def test_expired_counts_are_removed():
     throttle = failing(3)
     assert throttle.wait_ms("alice", "10.0.0.1", 10_000) == 0
     assert len(throttle) == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(0, 5000)), max_size=60))
-def test_a_wait_is_never_longer_than_the_burst_takes_to_run_down(attempts):
+def test_a_wait_is_never_longer_than_its_maximum(attempts):
     throttle = Throttle(LIMITS)
     now = 0
     for user, address, later in attempts:
@@ -156,7 +160,7 @@ def test_a_count_is_dropped_as_soon_as_it_has_run_down():
     assert len(throttle) == 0
 
 
-def test_the_limits_are_those_that_the_pages_name():
+def test_the_limits_are_the_documented_ones():
     throttle = failing(49, throttle=Throttle())
     assert throttle.wait_ms("alice", "10.0.0.1", 0) == 0
     throttle.failed("alice", "10.0.0.1", 0)
@@ -169,7 +173,7 @@ def test_the_limits_are_those_that_the_pages_name():
 
 
 class Plain:
-    """The rules in fractions, with no bound of memory."""
+    """A model of the rules with exact fractions and unlimited memory."""
 
     def __init__(self, limits):
         self.limits = limits
@@ -197,7 +201,7 @@ class Plain:
         self.known.add((user, address))
 
     def wait_ms(self, user, address, now_ms):
-        """Exactly how long until each count is a whole failure below its limit."""
+        """Return the exact time until each count is one failure below its limit."""
         over = {
             key: (self.level(key, rate, now_ms) + 1 - burst) / rate
             for key, (burst, rate) in self.rules(user, address).items()
@@ -223,7 +227,7 @@ attempts = st.tuples(st.sampled_from(["a", "b", ""]), st.sampled_from("xy"), st.
     ),
     st.lists(attempts, max_size=40),
 )
-def test_a_wait_ends_within_a_millisecond_of_when_the_rules_say(limits, history):
+def test_a_wait_ends_within_a_millisecond_of_the_exact_time(limits, history):
     throttle, plain = Throttle(limits), Plain(limits)
     now = 1_000_000
     for user, address, later, kind in history:

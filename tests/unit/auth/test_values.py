@@ -1,4 +1,4 @@
-"""Actions, resources, sources, subjects, users, policies: what is read, what is refused, and what is said again."""
+"""Actions, resources, sources, subjects, users, policies: parsing, rejection and printing."""
 
 import copy
 import ipaddress
@@ -21,7 +21,7 @@ from mqguard.model.text import is_blank
 
 
 @pytest.mark.parametrize("kind", [Action, Decision, PolicyType, UserType, UserStatus, SubjectType])
-def test_words_are_read_in_any_letter_case_and_nothing_else(kind):
+def test_only_known_words_are_accepted_in_any_letter_case(kind):
     for word in kind:
         for text in (word.value, word.value.upper(), word.value.lower(), word.value.swapcase()):
             assert kind.parse(text) is word
@@ -32,7 +32,7 @@ def test_words_are_read_in_any_letter_case_and_nothing_else(kind):
 
 
 @pytest.mark.parametrize("text", ["Any", "Unknown", "\u017fub", "Publ\u0131sh", "All,Pub"])
-def test_what_no_entry_can_say_is_no_action(text):
+def test_words_that_no_entry_can_have_are_not_actions(text):
     with pytest.raises(PolicyInvalid, match="write one of All, Pub, Sub, Create, Update, Delete, Get, List"):
         Action.parse(text)
 
@@ -49,7 +49,7 @@ def test_what_no_entry_can_say_is_no_action(text):
         ("Group:%RETRY%g", Resource(ResourceType.GROUP, "%RETRY%g", Pattern.LITERAL), "Group:%RETRY%g"),
     ],
 )
-def test_resources_are_read_and_said_again(key, resource, again):
+def test_resources_are_parsed_and_printed_again(key, resource, again):
     assert Resource.parse(key) == resource
     assert resource.key == again
     assert Resource.parse(again) == resource
@@ -74,7 +74,7 @@ def test_resources_are_read_and_said_again(key, resource, again):
         ("Topic:*a", "a `*` before its end"),
     ],
 )
-def test_what_is_no_resource_is_refused_and_told_why(key, why):
+def test_an_invalid_resource_is_rejected_with_the_reason(key, why):
     with pytest.raises(PolicyInvalid, match=re.escape(why)) as caught:
         Resource.parse(key)
     assert f"`{key}`" in str(caught.value)
@@ -93,13 +93,13 @@ def test_what_is_no_resource_is_refused_and_told_why(key, why):
         (ResourceType.TOPIC, "a*b", Pattern.PREFIXED),
     ],
 )
-def test_a_resource_that_could_not_be_written_cannot_be_made(parts):
+def test_an_invalid_resource_cannot_be_created(parts):
     with pytest.raises(PolicyInvalid):
         Resource(*parts)
 
 
 @given(st.text())
-def test_any_text_is_a_resource_that_is_said_again_or_an_error(key):
+def test_any_text_is_a_resource_that_is_printed_again_or_an_error(key):
     try:
         found = Resource.parse(key)
     except PolicyInvalid:
@@ -120,7 +120,7 @@ def test_any_text_is_a_resource_that_is_said_again_or_an_error(key):
         ("Topic:a*", ResourceType.TOPIC, "ba", False),
     ],
 )
-def test_an_entry_covers_what_its_resource_says(key, kind, name, covers):
+def test_an_entry_covers_the_names_of_its_resource(key, kind, name, covers):
     assert Resource.parse(key).covers(kind, name) is covers
 
 
@@ -141,7 +141,7 @@ def test_an_entry_covers_what_its_resource_says(key, kind, name, covers):
         ("::1.2.3.4", "::102:304/128"),
     ],
 )
-def test_sources_are_read_and_said_again_as_written(text, network):
+def test_sources_are_parsed_and_printed_as_written(text, network):
     found = Source.parse(text)
     assert found.network == ipaddress.ip_network(network)
     assert found.text == text
@@ -155,7 +155,7 @@ def test_sources_are_read_and_said_again_as_written(text, network):
         "[::1]", "fe80::1%eth0", "::1/129", "::ffff:1.2.3.4/33", "::ffff:1.2.3.4/64", "::ffff:1.2.3.4/95", "/8", "1/8", "1.2.3.4/\u0668", "\u0661.2.3.4", "10.0.0.1 ",
     ],
 )  # fmt: skip
-def test_what_is_no_source_is_refused(text):
+def test_an_invalid_source_is_rejected(text):
     with pytest.raises(PolicyInvalid, match="is not a valid source address: write one address or a CIDR range"):
         Source.parse(text)
 
@@ -177,7 +177,7 @@ def test_what_is_no_source_is_refused(text):
         ("[::1", None),
     ],
 )
-def test_addresses_of_requests_are_read_or_are_none(text, address):
+def test_addresses_of_requests_are_parsed_or_none(text, address):
     assert parse_address(text) == (ipaddress.ip_address(address) if address else None)
 
 
@@ -190,7 +190,7 @@ def test_subjects_are_read(key, name):
 
 
 @pytest.mark.parametrize("key", ["", "alice", "Group:g", " User:a", "Users:a", "U\u017fer:a", ":a"])
-def test_what_is_no_subject_is_refused(key):
+def test_an_invalid_subject_is_rejected(key):
     with pytest.raises(PolicyInvalid, match="is not a valid subject: write `User:name`"):
         Subject.parse(key)
 
@@ -223,7 +223,7 @@ def test_secrets_are_equal_as_texts_whatever_they_hold(one, other):
     assert not Secret(one).equals(Secret(other))
 
 
-def test_entries_and_policies_that_say_nothing_clear_cannot_be_made():
+def test_ambiguous_entries_and_policies_cannot_be_created():
     topic = Resource.parse("Topic:t")
     with pytest.raises(PolicyInvalid, match="the entry for `Topic:t` has no actions"):
         Entry(topic, (), (), Decision.ALLOW)
@@ -244,7 +244,7 @@ def test_entries_and_policies_that_say_nothing_clear_cannot_be_made():
         ("Pub", "::/0", "All", "", False, False),
     ],
 )
-def test_an_entry_speaks_of_its_actions_and_from_its_sources(actions, sources, action, address, of, there):
+def test_an_entry_matches_its_actions_and_sources(actions, sources, action, address, of, there):
     entry = Entry(
         Resource.parse("*"),
         tuple(map(Action.parse, actions.split(","))),
@@ -268,8 +268,8 @@ def test_precedence_orders_entries_from_first_to_last():
     assert len(set(ranks)) == len(ranks)
 
 
-def test_each_character_is_blank_where_java_says_so():
-    """`Character.isWhitespace`: separators that may break a line, and nine controls."""
+def test_each_character_is_blank_as_in_java():
+    """The blank characters are those of `Character.isWhitespace`: separators that may break a line, and nine controls."""
     for code in range(0x10000):
         char = chr(code)
         breaks = unicodedata.category(char) in ("Zs", "Zl", "Zp") and char not in "\u00a0\u2007\u202f"
@@ -277,7 +277,7 @@ def test_each_character_is_blank_where_java_says_so():
 
 
 @pytest.mark.parametrize("text", [None, "", " ", "\t\n\x1c", "\u2003\u3000"])
-def test_blank_is_what_java_calls_so(text):
+def test_blank_texts_are_those_of_java(text):
     assert is_blank(text)
 
 

@@ -23,7 +23,7 @@ def test_offset_ids_are_read_again(address, port, physical):
 
 
 @pytest.mark.parametrize("text", ["", "7F", "x" * 32, "01" * 17, "7F 0001" + "0" * 25, "-" * 32, "٣" * 32])
-def test_other_texts_are_no_offset_ids(text):
+def test_other_texts_are_not_offset_ids(text):
     assert parse_offset_id(text) is None
 
 

@@ -105,7 +105,7 @@ def test_the_fast_way_writes_the_same(message):
 
 
 @given(st.lists(records, max_size=4))
-def test_records_stand_one_after_the_other(messages):
+def test_records_follow_each_other(messages):
     for message in messages:
         with_address_bits(message)
     data = b"".join(map(record.encode, messages))

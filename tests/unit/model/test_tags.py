@@ -56,7 +56,7 @@ def test_subscriptions_name_tags(subscription, found):
     assert tag_codes_of(subscription) == ({tags_code_of(tag) for tag in found} if found else None)
 
 
-def test_long_tags_are_not_remembered() -> None:
+def test_long_tags_are_not_cached() -> None:
     tracemalloc.start()
     try:
         for number in range(20):

@@ -1,4 +1,4 @@
-"""What is seen of texts that others have chosen."""
+"""Display of texts that peers have chosen."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Limits of bodies, by request code and by proof."""
+"""Limits of bodies, by request code and by authentication."""
 
 import pytest
 

@@ -26,7 +26,7 @@ def test_answers_find_their_requests_in_any_order() -> None:
     ]
 
 
-def test_answers_that_nobody_waits_for_are_dropped() -> None:
+def test_unexpected_answers_are_dropped() -> None:
     connection = ClientConnection()
     opaque, _ = connection.request(Command(105))
     assert connection.receive(encode_reply(opaque + 1, 0)) == []
@@ -45,6 +45,6 @@ def test_the_server_may_ask_too() -> None:
     assert answer.is_response
 
 
-def test_what_is_no_frame_is_an_error() -> None:
+def test_invalid_bytes_are_an_error() -> None:
     with pytest.raises(RemoteProtocolError):
         ClientConnection().receive(b"HTTP/1.1 400 Bad Request\r\n")

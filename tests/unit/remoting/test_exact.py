@@ -1,4 +1,4 @@
-"""Requests of a fixed form have no field that nobody reads."""
+"""Requests of a fixed form have no unread field."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from mqguard.remoting.command import BodyInvalid, Command, HeaderInvalid
 from mqguard.remoting.signed_content import FORMS, check_exact
 
 HOOKS = {"AccessKey": "root", "Signature": "s", "nsd": "true", "oway": "false", "__ZONE_NAME": "hz-1", "ReqT": "0"}
-"""What Java's hooks add to a request."""
+"""Fields that Java's hooks add to a request."""
 
 
 @pytest.mark.parametrize("code", FORMS)
@@ -20,7 +20,7 @@ def test_every_fixed_form_refuses_an_unknown_field_and_takes_those_of_hooks(code
 
 @pytest.mark.parametrize("code", [code for code, form in FORMS.items() if not form.has_body])
 def test_a_request_that_has_no_body_is_refused_with_one(code: int) -> None:
-    """A body that nobody reads could hold the rest of another request."""
+    """An unread body could contain the rest of another request."""
     with pytest.raises(BodyInvalid, match="has no body: leave it out"):
         check_exact(Command(code, ext=HOOKS, body=b"x"))
 

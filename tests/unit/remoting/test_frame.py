@@ -40,7 +40,7 @@ def test_frames_of_both_forms_share_a_connection() -> None:
     assert codes == [105, 105, 105]
 
 
-def test_codes_that_nobody_knows_are_delivered() -> None:
+def test_unknown_codes_are_delivered() -> None:
     assert FrameReader().feed(framed(b'{"code":-77}')) == [Command(-77)]
 
 
@@ -57,7 +57,7 @@ def test_codes_that_nobody_knows_are_delivered() -> None:
         (framed(b"{}", form=7), "unknown header form 7: 0 is JSON, 1 is binary"),
     ],
 )
-def test_what_is_no_frame_is_refused(data: bytes, message: str) -> None:
+def test_an_invalid_frame_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         FrameReader().feed(BINARY_105 + data)
     assert str(caught.value) == message
@@ -175,7 +175,7 @@ def test_a_header_over_its_limit_that_does_not_say_what_it_is_ends_the_connectio
     assert not isinstance(caught.value, FrameRefused)
 
 
-def test_a_form_that_nobody_knows_ends_the_connection_if_its_header_is_too_long() -> None:
+def test_an_unknown_form_ends_the_connection_if_its_header_is_too_long() -> None:
     with pytest.raises(RemoteProtocolError, match="header length 300 is over the limit of 200 bytes"):
         FrameReader(limits=LIMITS).feed(framed(bytes(300), form=9))
 

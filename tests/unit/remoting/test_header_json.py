@@ -67,7 +67,7 @@ def test_what_peers_send_is_read(header: bytes, command: Command) -> None:
          "at most 8192 bytes")),
     ],
 )  # fmt: skip
-def test_what_nobody_can_read_is_refused(header: bytes, message: str) -> None:
+def test_unreadable_headers_are_refused(header: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         read_json_header(header, b"")
     assert str(caught.value) == message
@@ -87,7 +87,7 @@ def test_a_request_is_written_with_all_that_it_says() -> None:
 
 
 def test_a_long_header_is_not_read_leniently() -> None:
-    """What only the slow reader could read is bounded more tightly; strict JSON of that size is read."""
+    """JSON for the lenient reader has a smaller limit. Strict JSON of that size is read."""
     value = "x" * MAX_LENIENT
 
     assert read_json_header(b'{"code":1,"extFields":{"a":"%s"}}' % value.encode(), b"").ext == {"a": value}

@@ -1,4 +1,4 @@
-"""What fastjson writes and accepts."""
+"""JSON as fastjson writes and accepts it."""
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_references_are_followed_one_step() -> None:
 
 
 def test_references_cannot_blow_up() -> None:
-    """Some 300 KB that stand for ten million values."""
+    """The text of 300 KB represents ten million values."""
     numbers, references = ",".join("1" * 10_000), ",".join(['{"$ref":"$.a"}'] * 10_000)
     with pytest.raises(LenientJsonError, match="its references repeat more than 100000 values"):
         parse(f'{{"a":[{numbers}],"b":[{references}]}}'.encode())

@@ -37,7 +37,7 @@ def test_old_clients_leave_out_the_unique_key_query(version: int, content: bytes
     assert signed_content(ext, b"z", version) == content
 
 
-def test_many_names_are_not_remembered() -> None:
+def test_many_names_are_not_cached() -> None:
     ext = {f"name-{n:04}": str(n % 10) for n in range(500)}
     assert signed_content(ext, b"", 513) == b"0123456789" * 50
 
@@ -61,7 +61,7 @@ def test_it_agrees_with_every_recorded_signature() -> None:
 
 
 @pytest.mark.parametrize("version", [399, 513])
-def test_what_is_remembered_of_peers_field_names_is_bounded(version: int) -> None:
+def test_the_cache_of_field_names_is_bounded(version: int) -> None:
     def traced(count: int, name: str) -> int:
         tracemalloc.start()
         try:

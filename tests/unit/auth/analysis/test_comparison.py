@@ -1,4 +1,4 @@
-"""What a comparison tells, by example."""
+"""Examples of comparisons."""
 
 from mqguard.auth.analysis.comparison import compare
 from mqguard.auth.documents.reader import read_document
@@ -20,8 +20,8 @@ def told(old, new):
     )
 
 
-def test_users_that_come_go_and_change():
-    """Each change of a user is told, and what it means for rights."""
+def test_added_removed_and_changed_users_are_reported():
+    """A comparison shows each change of a user, and its effect on rights."""
     assert told(state(""), state("u: {}", ENTRY)) == ([("added", "", "Normal, enable")], [("gained", "Topic:a", "Pub")])
     assert told(state("u: {}", ENTRY), state("", ENTRY)) == (
         [("removed", "Normal, enable", "")],
@@ -44,7 +44,7 @@ def test_users_that_come_go_and_change():
 
 
 def test_another_way_to_write_the_same_is_no_change_of_rights():
-    """Proven equal, and told to be written differently."""
+    """The rights are equal, and the comparison names the subject as rewritten."""
     old = state("u: {}", ENTRY, "{resource: 'Topic:b*', actions: Sub, sources: 10.0.0.0/8, decision: Allow}")
     new = state(
         "u: {}",
@@ -61,7 +61,7 @@ def test_another_way_to_write_the_same_is_no_change_of_rights():
 
 
 def test_a_change_shows_a_request_and_both_verdicts():
-    """The entry that decided before, and what decides now."""
+    """The change has the verdicts before and after, with the entries that decided."""
     (change,) = compare(
         state("u: {}", ENTRY),
         state("u: {}", ENTRY, "{resource: Topic:a, actions: Pub, sources: '::1', decision: Deny}"),
@@ -73,7 +73,7 @@ def test_a_change_shows_a_request_and_both_verdicts():
 
 
 def test_a_change_of_users_or_of_rights_is_a_change():
-    """Each by itself."""
+    """Either of them is enough."""
     assert not compare(state(""), state("u: {}")).is_empty
     assert not compare(state("u: {}"), state("u: {}", ENTRY)).is_empty
     assert compare(state("u: {}"), state("u: {}")).is_empty

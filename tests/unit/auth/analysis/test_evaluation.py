@@ -1,4 +1,4 @@
-"""Layers over layers: what a narrow one says is final, and the rest falls through."""
+"""Evaluation in layers: the decision of a narrow layer is final, and the rest falls through to the wider one."""
 
 from mqguard.auth.analysis.access_state import resources_of
 from mqguard.auth.analysis.evaluation import EVERYTHING, NO_OPINION, EntriesByResource, PolicyEvaluation, SourceDecision
@@ -29,7 +29,7 @@ def outcome(grid, acl, name, action, kind=ResourceType.TOPIC):
 
 
 def test_a_layer_over_another():
-    """Both of its words count before both of the other's."""
+    """The Allow and the Deny of the narrow layer both precede those of the wider one."""
     narrow = SourceDecision(allowed=of("10.0.0.0/8"), denied=of("11.0.0.0/8"))
     wide = SourceDecision(allowed=of("11.0.0.0/8", "12.0.0.0/8"), denied=of("10.0.0.0/8", "13.0.0.0/8"))
 
@@ -38,8 +38,8 @@ def test_a_layer_over_another():
     assert narrow.decided == of("10.0.0.0/7")
 
 
-def test_what_is_denied_and_what_is_not_mentioned_are_told_apart():
-    """Down the chain of name, prefix, type and everything."""
+def test_denied_requests_differ_from_those_without_an_entry():
+    """The test goes from a name to a prefix, a type and everything."""
     acl = acl_of(
         "resource: Topic:ab, actions: Pub, sources: 10.0.0.0/8, decision: Allow",
         "resource: 'Topic:a*', actions: Pub, sources: 10.0.0.0/7, decision: Deny",
@@ -59,8 +59,8 @@ def test_what_is_denied_and_what_is_not_mentioned_are_told_apart():
     assert outcome(grid, acl, WIDEST, Action.GET, ResourceType.GROUP) == SourceDecision(of("13.0.0.0/8"))
 
 
-def test_default_speaks_where_no_custom_entry_is_about_the_name():
-    """Whatever the action or the place; a narrower Custom entry does not keep the rest silent."""
+def test_default_applies_to_names_without_a_custom_entry():
+    """Neither the action nor the source matters. A narrower Custom entry does not disable Default entries for other names."""
     acl = acl_of(
         "resource: Topic:ab, actions: Sub, sources: 10.0.0.0/8, decision: Allow",
         default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
@@ -82,8 +82,8 @@ def test_default_speaks_where_no_custom_entry_is_about_the_name():
     assert outcome(PolicyEvaluation(User("u", ()), covered), covered, WIDEST, Action.PUB) == NO_OPINION
 
 
-def test_users_whose_policies_are_not_asked():
-    """A Super user may everything; a disabled one, Super or not, and nobody may nothing."""
+def test_users_whose_policies_are_not_evaluated():
+    """A Super user may do everything. A disabled user and one that does not exist may do nothing."""
     acl = acl_of("resource: '*', actions: Pub, decision: Deny")
 
     assert outcome(PolicyEvaluation(User("u", (), UserType.SUPER), acl), acl, WIDEST, Action.PUB) == EVERYTHING
@@ -91,8 +91,8 @@ def test_users_whose_policies_are_not_asked():
         assert outcome(PolicyEvaluation(user, acl), acl, WIDEST, Action.PUB) == NO_OPINION
 
 
-def test_a_grid_answers_for_each_forest_by_itself():
-    """A forest of more names has other places; what was remembered of another one does not count."""
+def test_an_evaluation_keeps_forests_apart():
+    """A forest of more names has other indexes, so cached results of another forest are not used."""
     acl = acl_of(
         "resource: Topic:b, actions: Sub, decision: Allow",
         default=("resource: 'Topic:*', actions: Pub, decision: Allow",),
@@ -118,7 +118,7 @@ def test_a_grid_answers_for_each_forest_by_itself():
 
 
 def test_entries_of_one_resource_are_a_layer():
-    """Deny first; one can be taken out, and the last one takes the layer with it."""
+    """Deny comes first. Entries can be removed, and without entries there is no layer."""
     acl = acl_of(
         "resource: Topic:a, actions: Pub, decision: Allow",
         "resource: Topic:a, actions: All, sources: 10.0.0.0/8, decision: Deny",
@@ -137,8 +137,8 @@ def test_entries_of_one_resource_are_a_layer():
     assert layers.outcome(((ResourceType.GROUP, ("a", True)),), Action.PUB) is NO_OPINION
 
 
-def test_entries_can_be_taken_out_one_after_another():
-    """The others say what they said, whether of the same resource or not."""
+def test_entries_can_be_removed_one_after_another():
+    """The decisions of the other entries stay the same."""
     acl = acl_of(
         "resource: Topic:a, actions: Pub, decision: Allow",
         "resource: Topic:b, actions: Pub, decision: Allow",
@@ -154,8 +154,8 @@ def test_entries_can_be_taken_out_one_after_another():
     assert less.about(keys["b"]) == [third]
 
 
-def test_prefixes_may_lie_within_each_other_a_thousand_deep():
-    """Each is looked at once, from whichever one is asked first."""
+def test_prefixes_may_be_nested_a_thousand_deep():
+    """Each prefix is evaluated once, whichever one comes first."""
     entries = [f"resource: 'Topic:{'a' * length}*', actions: Pub, decision: Allow" for length in range(2, 1500)]
     acl = acl_of(*entries, "resource: 'Topic:a*', actions: Sub, decision: Deny")
     grid = PolicyEvaluation(User("u", ()), acl)

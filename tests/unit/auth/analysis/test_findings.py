@@ -1,12 +1,12 @@
-"""The words for what can be wrong, which programs and documents repeat."""
+"""The keywords of the lint rules, which programs and documents repeat."""
 
 from mqguard.auth.analysis.access_state import EntryLocation
 from mqguard.auth.analysis.lint import LintRule
 from mqguard.auth.policy import PolicyType
 
 
-def test_rules_are_machine_words():
-    """They stand in reports and in what programs filter by, so none may change unnoticed."""
+def test_rules_are_keywords():
+    """Reports and filters of programs contain these keywords, so a change must be noticed."""
     assert [str(rule) for rule in LintRule] == [
         "shadowed",
         "redundant",
@@ -20,5 +20,5 @@ def test_rules_are_machine_words():
     ]
 
 
-def test_a_place_says_where_an_entry_stands():
+def test_a_location_names_subject_policy_and_number():
     assert EntryLocation("alice", PolicyType.DEFAULT, 3).text == "User:alice Default entry 3"

@@ -1,4 +1,4 @@
-"""What the linter says, by example; that it says it exactly when it is so stands in the properties."""
+"""Examples of findings. The property tests show that findings are exact."""
 
 import pytest
 
@@ -25,8 +25,8 @@ def told(found, rule):
 ALLOW, DENY = "decision: Allow", "decision: Deny"
 
 
-def test_a_shadowed_entry_names_what_comes_first():
-    """With a request that it is about and that is decided the other way."""
+def test_a_shadowed_entry_names_the_deciding_entry():
+    """The finding has a request that the entry matches and that gets the opposite decision."""
     found = findings(
         f"resource: Topic:a, actions: [Pub, Sub], {DENY}",
         f"resource: Topic:a, actions: Pub, sources: 10.0.0.0/8, {ALLOW}",
@@ -42,12 +42,12 @@ def test_a_shadowed_entry_names_what_comes_first():
     (shadowed,) = [one for one in found if one.rule is LintRule.SHADOWED]
     assert shadowed.witness.text == "Pub Topic:a from 10.0.0.1"
     assert [other.number for other in shadowed.others] == [1]
-    # It is told once: what never decides changes nothing, but that is not said again.
+    # There is one finding: an entry that never decides is not also redundant.
     assert [one.place.number for one in found if one.rule is not LintRule.CONTRADICTORY] == [2]
 
 
-def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
-    """From where it speaks."""
+def test_a_shadowed_deny_shows_a_request_that_is_allowed():
+    """The request comes from one of the sources of the Deny."""
     found = findings(
         f"resource: Topic:a, actions: Pub, {ALLOW}",
         f"resource: Topic:b, actions: Pub, {ALLOW}",
@@ -60,8 +60,8 @@ def test_a_shadowed_deny_shows_a_request_that_it_was_meant_to_stop():
     assert [other.number for other in shadowed.others] == [3]
 
 
-def test_a_default_entry_can_be_kept_silent_in_part():
-    """Where Custom entries cover the rest of its names, and narrower Default entries the others."""
+def test_a_default_entry_can_be_covered_in_part():
+    """Custom entries cover a part of its names, and narrower Default entries cover the rest."""
     found = findings(
         f"resource: Topic:a, actions: Sub, {ALLOW}",
         default=(
@@ -75,8 +75,8 @@ def test_a_default_entry_can_be_kept_silent_in_part():
     assert told(found, LintRule.DEFAULT_SILENT) == []
 
 
-def test_a_silent_default_entry_names_what_covers_it():
-    """An entry by itself, or several together, cover its names."""
+def test_a_covered_default_entry_names_the_covering_entry():
+    """One entry or several together cover its names."""
     found = findings(
         f"resource: 'Topic:a*', actions: Sub, {ALLOW}", default=(f"resource: Topic:ab, actions: Pub, {ALLOW}",)
     )
@@ -89,8 +89,8 @@ def test_a_silent_default_entry_names_what_covers_it():
     ]
 
 
-def test_a_silent_default_entry_shows_what_covers_it_and_a_request():
-    """Other entries, Custom or Default, have nothing to do with it."""
+def test_a_covered_default_entry_shows_the_covering_entry_and_a_request():
+    """Other entries do not affect the finding."""
     found = findings(
         f"resource: Topic:zz, actions: Pub, {ALLOW}",
         f"resource: 'Topic:a*', actions: Sub, {ALLOW}",
@@ -107,22 +107,22 @@ def test_a_silent_default_entry_shows_what_covers_it_and_a_request():
 
 
 def test_of_two_equal_entries_the_later_is_redundant():
-    """One of them can go, not both; an entry that only keeps Default silent cannot go."""
+    """One of the two can be removed, not both. An entry that only disables Default entries cannot be removed."""
     twice = f"resource: Topic:a, actions: Pub, {ALLOW}"
     assert [number for number, _ in told(findings(twice, twice), LintRule.REDUNDANT)] == [2]
     keeping = findings(
         f"resource: Topic:a, actions: Pub, {DENY}", default=(f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",)
     )
     assert told(keeping, LintRule.REDUNDANT) == []
-    # Also where Default speaks of other actions than the entry.
+    # This holds even if Default entries match other actions than the entry.
     for actions in ("Sub", "List", "All"):
         default = (f"resource: 'Topic:*', actions: {actions}, {ALLOW}",)
         keeping = findings(f"resource: Topic:a, actions: Pub, {DENY}", default=default)
         assert told(keeping, LintRule.REDUNDANT) == []
 
 
-def test_one_entry_that_stands_twice_is_one_place():
-    """What is left when one of them goes is the first."""
+def test_a_repeated_entry_has_the_location_of_the_first():
+    """After the removal of one of them, the first one remains."""
     (entry,) = (
         read_document(
             "version: 1\npolicies: {'User:u': {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}"
@@ -137,8 +137,8 @@ def test_one_entry_that_stands_twice_is_one_place():
     assert [[other.number for other in one.others] for one in redundant] == [[1], [1]]
 
 
-def test_what_only_goes_together_with_another_is_not_redundant():
-    """The Deny could go if the Allow that never decides went as well, but not alone."""
+def test_an_entry_that_needs_another_removed_is_not_redundant():
+    """The Deny can be removed only together with the Allow that never decides."""
     found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:a, actions: Pub, {ALLOW}")
 
     assert [number for number, _ in told(found, LintRule.SHADOWED)] == [2]
@@ -146,7 +146,7 @@ def test_what_only_goes_together_with_another_is_not_redundant():
 
 
 def test_a_deny_of_nothing_is_redundant():
-    """Without it the same requests are refused as no entry matches."""
+    """Without it the same requests are denied, because no entry matches."""
     found = findings(f"resource: Topic:a, actions: Pub, {DENY}", f"resource: Topic:b, actions: Pub, {ALLOW}")
 
     assert told(found, LintRule.REDUNDANT) == [
@@ -160,8 +160,8 @@ def test_a_deny_of_nothing_is_redundant():
     assert redundant.witness.text == "Pub Topic:a from 192.0.2.1"
 
 
-def test_an_exception_is_no_contradiction():
-    """A Deny within the Allow is how addresses and actions are taken out; one that reaches beyond it is not."""
+def test_an_exception_is_not_a_contradiction():
+    """A Deny within the Allow excludes addresses and actions. A Deny that reaches beyond it contradicts."""
     wide = f"resource: Topic:a, actions: [Pub, Sub], {ALLOW}"
     assert told(findings(wide, f"resource: Topic:a, actions: Pub, {DENY}"), LintRule.CONTRADICTORY) == []
     inside = f"resource: Topic:a, actions: [Sub, Pub], sources: 10.0.0.0/8, {DENY}"
@@ -187,8 +187,8 @@ def test_an_exception_is_no_contradiction():
         (f"resource: Topic:a, actions: Pub, sources: ['::/0', 10.0.0.1], {ALLOW}", "matches every IPv6 address"),
     ],
 )
-def test_a_wide_right_says_how_far_it_reaches(entry, message):
-    """With a request that it allows."""
+def test_a_broad_right_names_its_reach(entry, message):
+    """The finding has a request that the entry allows."""
     (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
 
     assert message in wide.message
@@ -196,22 +196,22 @@ def test_a_wide_right_says_how_far_it_reaches(entry, message):
 
 
 def test_a_right_to_administer_is_shown_by_a_request_to_do_so():
-    """And is none where something better takes it away."""
+    """There is no finding if an entry with higher precedence removes the right."""
     entry = f"resource: 'Cluster:*', actions: [Get, Update], {ALLOW}"
     (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
     assert wide.witness.text == "Update Cluster:any from 192.0.2.1"
     assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), LintRule.WIDE) == []
 
 
-def test_a_right_that_never_comes_to_speak_is_not_wide():
-    """A Deny of the same rank takes all of it."""
+def test_a_right_that_never_decides_is_not_broad():
+    """A Deny of the same rank removes the whole right."""
     found = findings(f"resource: '*', actions: Pub, {ALLOW}", f"resource: '*', actions: All, {DENY}")
 
     assert told(found, LintRule.WIDE) == []
 
 
-def test_a_deny_for_one_family_lets_the_other_in():
-    """`0.0.0.0/0` is no IPv6 address; where nothing gets in anyway, nothing is said."""
+def test_a_deny_of_one_family_does_not_deny_the_other():
+    """`0.0.0.0/0` does not match IPv6 addresses. There is no finding if those are denied anyway."""
     deny = f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {DENY}"
     found = findings(deny, f"resource: 'Topic:*', actions: Pub, {ALLOW}")
 
@@ -242,7 +242,7 @@ def test_a_deny_for_one_family_lets_the_other_in():
     ],
 )
 def test_names_that_no_request_has(resource, reason):
-    """What can never be asked for is told with what would be right."""
+    """The finding for an impossible name has the correct form."""
     ((_, message),) = told(findings(f"resource: {resource}, actions: Sub, {ALLOW}"), LintRule.UNREACHABLE)
 
     assert reason in message
@@ -262,12 +262,12 @@ def test_names_that_no_request_has(resource, reason):
     ],
 )
 def test_names_that_a_request_can_have(resource):
-    """Only names of topics and groups have rules, and what is for all of them breaks none."""
+    """Only names of topics and groups have rules. A resource for all names breaks none of them."""
     assert told(findings(f"resource: {resource}, actions: Get, {ALLOW}"), LintRule.UNREACHABLE) == []
 
 
 def test_facts_about_subjects():
-    """A Super user's policies, and users and policies without the other."""
+    """Findings cover policies of Super users, users without rights, and policies without a user."""
     assert [one.rule for one in findings(f"resource: Topic:a, actions: Pub, {ALLOW}", user="{type: Super}")] == [
         LintRule.SUPER_POLICIES
     ]
@@ -282,7 +282,7 @@ def test_facts_about_subjects():
 
 
 def test_everything_can_be_shadowed_by_the_types_together():
-    """An entry for `*` never decides when each type has entries of its own for all actions; two types are too few."""
+    """An entry for `*` never decides if each type has its own entries for all actions; two types are too few."""
     for decision, other, sources in ((ALLOW, DENY, ""), (DENY, ALLOW, "sources: 10.0.0.0/8, ")):
         kinds = [f"resource: '{kind}:*', actions: All, {decision}" for kind in ("Cluster", "Topic", "Group")]
         found = findings(*kinds, f"resource: '*', actions: [Pub, Sub], {sources}{other}")
@@ -295,8 +295,8 @@ def test_everything_can_be_shadowed_by_the_types_together():
         assert told(findings(*kinds[1:], f"resource: '*', actions: Pub, {other}"), LintRule.SHADOWED) == []
 
 
-def test_the_witness_of_a_wide_right_is_its_own():
-    """Where narrower entries decide for some types, the request is of another."""
+def test_the_witness_of_a_broad_right_is_decided_by_it():
+    """If narrower entries decide for some types, the witness has another type."""
     found = findings(
         f"resource: 'Cluster:*', actions: All, {DENY}",
         f"resource: 'Topic:*', actions: [Pub, Sub], sources: 10.0.0.0/8, {DENY}",
@@ -309,7 +309,7 @@ def test_the_witness_of_a_wide_right_is_its_own():
 
 
 def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
-    """The rest of the Custom entries still comes before Default."""
+    """The other Custom entries still precede Default entries."""
     found = findings(
         f"resource: Topic:a, actions: Pub, {ALLOW}",
         f"resource: 'Topic:a*', actions: Pub, {ALLOW}",
@@ -322,8 +322,8 @@ def test_what_decides_without_a_redundant_entry_is_of_the_same_policy():
     )
 
 
-def test_an_entry_used_twice_is_told_at_its_later_use():
-    """With the place of the first, which does the same."""
+def test_a_repeated_use_is_reported_at_the_later_one():
+    """The finding names the first use, which has the same effect."""
     entry = read_document(
         "version: 1\nusers: {u: {}}\npolicies: {User:u: {custom: [{resource: Topic:a, actions: Pub, decision: Allow}]}}"
     )
@@ -334,8 +334,8 @@ def test_an_entry_used_twice_is_told_at_its_later_use():
     assert (found.rule, found.place.number, [other.number for other in found.others]) == (LintRule.REDUNDANT, 2, [1])
 
 
-def test_what_stands_in_both_policies_is_told_where_it_is_silent():
-    """The Custom one speaks."""
+def test_an_entry_in_both_policies_is_reported_in_default():
+    """The Custom entry decides."""
     entry = "resource: Topic:a, actions: Pub, decision: Allow"
 
     (found,) = findings(entry, default=[entry])
@@ -356,8 +356,8 @@ def test_what_stands_in_both_policies_is_told_where_it_is_silent():
         ("'Namespace:n%*'", "no namespace has a `%` in its name"),
     ],
 )
-def test_what_no_request_matches_is_told_once(resource, advice):
-    """It is redundant, shadowed and more besides, but that is not said; what else is needless can go all the same."""
+def test_an_unreachable_entry_is_reported_once(resource, advice):
+    """Such an entry has no other finding. Other redundant entries are still reported."""
     found = findings(
         f"resource: 'Topic:*', actions: [Pub, Sub], {ALLOW}",
         f"resource: {resource}, actions: Sub, {ALLOW}",

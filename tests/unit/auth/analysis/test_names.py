@@ -1,4 +1,4 @@
-"""Classes of names: a tree in which each class has what its narrower ones leave over."""
+"""Classes of names: a tree in which each class has the names that the narrower ones leave."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def tree(*keys):
 
 
 def test_classes_nest():
-    """A prefix before its own literal, each within the longest prefix that covers it; other types are left out."""
+    """A prefix precedes its own literal. Each class is inside the longest prefix that covers it. Other types are left out."""
     found = tree("Topic:a*", "Topic:a", "Topic:ab*", "Topic:abc", "Topic:b", "Group:x", "*", "Topic:*")
 
     assert [(one.resource.key, one.parent, one.end) for one in found.classes] == [
@@ -28,7 +28,7 @@ def test_classes_nest():
 
 
 def test_samples_are_of_their_class():
-    """As plain as can be, and never in a hole."""
+    """A sample is as simple as possible, and never in a hole."""
     found = tree("Topic:a*", "Topic:a", "Topic:a-1", "Topic:a-o*", "Topic:b-*", "Topic:any", "Topic:o*")
 
     assert {one.resource.key: one.sample() for one in found.classes} == {
@@ -51,8 +51,8 @@ def test_samples_are_of_their_class():
         ("", ["any", "other", "1", "x", "a", "b", "0", "_", "2", "3"]),
     ],
 )
-def test_the_plainest_name_that_is_left_is_taken(prefix, endings):
-    """A word, then single letters; with a dash only where the prefix does not end with one."""
+def test_the_simplest_free_name_is_used(prefix, endings):
+    """A word comes first, then single letters. A dash is added only if the prefix does not end with one."""
     taken = [f"Topic:{prefix}*"]
     for ending in endings:
         found = tree(*taken)
@@ -62,7 +62,7 @@ def test_the_plainest_name_that_is_left_is_taken(prefix, endings):
 
 
 def test_a_class_full_of_holes_still_has_a_name():
-    """Every short word is taken, and a letter further on is found."""
+    """If every short word is taken, a later letter is used."""
     words = ("", "-1", "-other", "any", "other", "1", "x", "a", "b", "0", "_")
     found = tree("Topic:p*", *(f"Topic:p{word}" for word in words), *(f"Topic:p{letter}*" for letter in "0123456789"))
     place = next(one for one in found.classes if one.resource.key == "Topic:p*")
@@ -74,7 +74,7 @@ def test_a_class_full_of_holes_still_has_a_name():
 
 
 def test_a_blank_literal_has_no_name():
-    """No request can ask for it; a prefix of blanks can be asked for with more."""
+    """No request can have a blank name, but a prefix of blanks can be continued."""
     blank = Resource(ResourceType.TOPIC, " ", Pattern.LITERAL)
     prefix = Resource(ResourceType.TOPIC, " ", Pattern.PREFIXED)
     found = NameTree(ResourceType.TOPIC, [blank, prefix])
@@ -85,7 +85,7 @@ def test_a_blank_literal_has_no_name():
 
 
 def test_there_is_a_tree_for_each_type():
-    """In the order of the types, each at least with the class of all names."""
+    """The trees are in the order of the types, each with at least the class of all names."""
     assert [one.type for one in trees([])] == [
         ResourceType.CLUSTER,
         ResourceType.TOPIC,
@@ -94,8 +94,8 @@ def test_there_is_a_tree_for_each_type():
     assert all(len(one.classes) == 1 for one in trees([Resource.parse("*")]))
 
 
-def test_what_is_about_every_name_makes_the_widest_class():
-    """Whatever the type; a name and a prefix make classes of their own."""
+def test_an_entry_for_every_name_belongs_to_the_widest_class():
+    """An entry for all names of any type belongs to that class. A name and a prefix have their own classes."""
     assert [key_of(Resource.parse(key)) for key in ("*", "Topic:*", "Group:*")] == [WIDEST] * 3
     assert [key_of(Resource.parse(key)) for key in ("Topic:a", "Topic:a*")] == [("a", True), ("a", False)]
 

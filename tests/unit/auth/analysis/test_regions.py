@@ -1,4 +1,4 @@
-"""Requests and sets of requests, for a person."""
+"""Requests and sets of requests as users read them."""
 
 from mqguard.auth.analysis.names import trees
 from mqguard.auth.analysis.regions import Region, Witness, parts, regions
@@ -10,7 +10,7 @@ from mqguard.auth.verdict import AccessRequest
 
 
 def test_a_witness_is_a_request():
-    """In words, and as `decide` takes it."""
+    """A witness has a text, and the input of `decide`."""
     witness = Witness(ResourceType.TOPIC, "a", Action.PUB, parse_address("10.0.0.1"))
 
     assert witness.text == "Pub Topic:a from 10.0.0.1"
@@ -18,8 +18,8 @@ def test_a_witness_is_a_request():
     assert Witness(ResourceType.GROUP, "g", Action.SUB, None).text == "Sub Group:g from an unknown address"
 
 
-def test_actions_with_the_same_places_are_told_together():
-    """In their order; actions without a place are left out."""
+def test_actions_with_the_same_sources_are_joined():
+    """Actions are in their order, and those without a source are left out."""
     inside = SourceSet.of([Source.parse("10.0.0.0/8")])
     origins = {Action.PUB: ANYWHERE, Action.SUB: inside, Action.GET: ANYWHERE}
 
@@ -29,8 +29,8 @@ def test_actions_with_the_same_places_are_told_together():
     )
 
 
-def test_a_region_holds_its_requests():
-    """Resource, holes, actions and places all count."""
+def test_a_region_contains_its_requests():
+    """Resource, holes, actions and sources all count."""
     inside = SourceSet.of([Source.parse("10.0.0.0/8")])
     region = Region(Resource.parse("Topic:a*"), (Resource.parse("Topic:ab*"),), (Action.PUB, Action.SUB), inside, "a")
 
@@ -49,7 +49,7 @@ def test_a_region_holds_its_requests():
 
 
 def told(*resources):
-    """The lines for classes that say what the narrowest of these resources about them says."""
+    """Return the regions in which each class has the parts of its narrowest resource."""
     said = {resource: found for resource, found in resources if found}
 
     def parts_of(tree, place):
@@ -68,8 +68,8 @@ def topic(name, found):
     return Resource.parse(f"Topic:{name}"), found
 
 
-def test_what_says_the_same_as_the_class_around_it_is_told_with_it():
-    """Also where that is the class of all names; what says something else, or nothing, is a hole in it."""
+def test_a_class_with_the_same_parts_is_merged_into_its_parent():
+    """This includes the class of all names. A class with other parts, or none, is a hole."""
     (line,) = told(topic("*", PUB), topic("a", PUB), topic("b*", PUB), topic("bc", PUB))
     assert (line.names, line.holes) == ("Topic:*", ())
     (line,) = told(topic("*", PUB), topic("a", ()), topic("b*", PUB), topic("bc", ()), topic("bcd*", PUB))
@@ -82,8 +82,8 @@ def test_what_says_the_same_as_the_class_around_it_is_told_with_it():
     ]
 
 
-def test_a_blank_name_is_told_by_itself_nowhere():
-    """No request can ask for it, so it is no hole and no line, whatever is said about it."""
+def test_a_blank_name_has_no_line():
+    """No request can have a blank name, so it is neither a hole nor a line."""
     blank = Resource(ResourceType.TOPIC, " ", Pattern.LITERAL)
 
     assert [line.names for line in told(topic("*", PUB), (blank, ()))] == ["Topic:*"]
@@ -91,8 +91,8 @@ def test_a_blank_name_is_told_by_itself_nowhere():
     assert told((blank, PUB)) == ()
 
 
-def test_types_are_told_as_one_where_all_say_the_same():
-    """About all of their names; the request that is shown is for a topic."""
+def test_types_with_the_same_parts_are_joined():
+    """The line covers all names, and its witness is a topic."""
     (line,) = told(*EVERY_TYPE)
     assert (line.names, line.witness.text) == ("*", "Pub Topic:any from 192.0.2.1")
     (line,) = told(*EVERY_TYPE, topic("any", PUB))

@@ -1,4 +1,4 @@
-"""Recorded decisions by other policies, by example."""
+"""Examples of recorded decisions that are evaluated with other policies."""
 
 import pytest
 
@@ -44,8 +44,8 @@ def told(questions):
     ]
 
 
-def test_what_would_be_refused_comes_first_and_the_frequent_before_the_rare():
-    """Then by user and resource, so that the same records are always told the same way."""
+def test_new_denials_come_first_and_frequent_ones_before_rare_ones():
+    """Equal counts are sorted by user and resource, so that the output is stable."""
     questions = [
         (asked("root", "x", allowed=False), 9),
         (asked("bob", "secret", allowed=True), 2),
@@ -80,15 +80,15 @@ def test_what_would_be_refused_comes_first_and_the_frequent_before_the_rare():
         ("root", "x", True),
     ],
 )
-def test_what_needs_no_entry_turns_only_where_something_speaks(user, name, now, allowed):
-    """Where no entry matches, what clients touch by themselves is decided as it was."""
+def test_an_implicit_grant_changes_only_if_an_entry_matches(user, name, now, allowed):
+    """If no entry matches, an implicit grant of clients keeps its decision."""
     question = asked(user, name, allowed=allowed, granted=True)
 
     assert bool(told([(question, 1)])) is (now is not None and now is not allowed)
 
 
 def test_an_entry_that_allowed_nothing_is_unused():
-    """Whoever else has such an entry, in whatever policy; a Deny is no right that could go."""
+    """Equal entries of other users or policies do not matter. A Deny is never reported as unused."""
     questions = {
         asked("alice", "ab", allowed=False): Occurrences(1),
         asked("alice", "a", allowed=True): Occurrences(1),
@@ -111,18 +111,18 @@ def test_an_entry_that_allowed_nothing_is_unused():
     assert len(used.unused) == len(found.unused) - 1
 
 
-def test_a_question_never_asked_was_asked_no_times():
+def test_a_decision_without_records_has_no_occurrences():
     assert (Occurrences().count, Occurrences().last) == (0, "")
 
 
-def test_a_name_that_is_merely_claimed_is_never_super():
-    """Whichever is read first: the same name may be proven in one record and claimed in another."""
+def test_a_claimed_name_is_never_super():
+    """The same name may be authenticated in one record and only claimed in another, in any order."""
     claimed = [asked(user, "a", allowed=True, claimed=True) for user in ("root", "alice", "nobody")]
     proven = asked("root", "a", allowed=True)
     for questions in ([*claimed, proven], [proven, *claimed]):
         assert told([(one, 1) for one in questions]) == [("nobody", "a", 1, False), ("root", "a", 1, False)]
 
 
-def test_a_question_is_proven_unless_it_says_otherwise():
+def test_a_recorded_user_is_authenticated_by_default():
     request = asked("root", "x", allowed=True).request
     assert replay({RecordedDecision("root", request, True): Occurrences(1, "")}, DIRECTORY).turned == ()

@@ -1,4 +1,4 @@
-"""Rights as lines for a person."""
+"""Rights as lines for users."""
 
 from mqguard.auth.analysis.access_state import AccessState, rights_of, who_can
 from mqguard.auth.analysis.source_sets import SourceSet
@@ -33,8 +33,8 @@ def lines(regions):
     return [(region.names, ",".join(region.action_names), region.origins.text) for region in regions]
 
 
-def test_the_same_rights_are_told_once():
-    """All types as one, a narrower entry that changes nothing with the wider one, actions that share origins together."""
+def test_equal_rights_are_listed_once():
+    """Types with equal rights are joined, and so are redundant narrow entries and actions with the same sources."""
     assert lines(rights_of(DIRECTORY, "root")) == [("*", "All", "anywhere")]
     assert lines(rights_of(DIRECTORY, "all")) == [("*", "All", "anywhere")]
     assert lines(rights_of(DIRECTORY, "some")) == [
@@ -47,15 +47,15 @@ def test_the_same_rights_are_told_once():
     ]
 
 
-def test_nobody_and_nothing():
-    """A disabled user, a user that does not exist, and policies without a user have no rights."""
+def test_users_without_rights():
+    """A disabled user, a missing user, and policies without a user have no rights."""
     assert rights_of(DIRECTORY, "off") == ()
     assert rights_of(DIRECTORY, "nobody") == ()
     assert rights_of(AccessState({}, DIRECTORY.acls), "some") == ()
 
 
 def test_holders_of_a_name_and_of_a_prefix():
-    """Whoever may do some of it is told, with what exactly, and whether it is all."""
+    """The answer names each user that may do a part of it, the exact part, and if it is the whole."""
     found = who_can(DIRECTORY, frozenset({Action.PUB}), Resource.parse("Topic:ac"))
     assert [(one.user, one.is_super, one.whole) for one in found] == [
         ("all", False, True),
@@ -73,8 +73,8 @@ def test_holders_of_a_name_and_of_a_prefix():
     ]
 
 
-def test_all_stands_for_every_action():
-    """A holder of one of them is told, with which."""
+def test_all_means_every_action():
+    """A user that may do one of them is named with that action."""
     found = who_can(DIRECTORY, frozenset({Action.ALL}), Resource.parse("Topic:ab"))
 
     assert [(one.user, one.whole) for one in found] == [("all", True), ("root", True), ("some", False)]

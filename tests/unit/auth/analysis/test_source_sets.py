@@ -1,4 +1,4 @@
-"""Sets of places: told in few words, and exact at the edges of both families."""
+"""Sets of sources: short as text, and exact at the ends of both address families."""
 
 import ipaddress
 
@@ -34,15 +34,15 @@ def of(*texts):
         (of("255.255.255.255", "0.0.0.0"), "0.0.0.0, 255.255.255.255", ("0.0.0.0", "255.255.255.255")),
     ],
 )
-def test_a_set_is_told_in_few_words(origins, text, ranges):
-    """By what is in it, or by what is not, whichever is shorter; ranges that touch are one."""
+def test_the_text_of_a_set_is_short(origins, text, ranges):
+    """The text lists the included or the excluded ranges, whichever is shorter. Adjacent ranges are joined."""
     assert origins.text == text
     if ranges is not None:
         assert origins.ranges() == ranges
 
 
-def test_mapped_addresses_are_no_places_of_their_own():
-    """A request from one is an IPv4 request, so the IPv6 set has a gap there that is not shown."""
+def test_mapped_addresses_are_ipv4_addresses():
+    """A request from a mapped address is an IPv4 request. The IPv6 set has a gap there, which the text hides."""
     mapped = ipaddress.IPv6Address("::ffff:10.1.2.3")
 
     assert parse_address("::ffff:10.1.2.3") == ipaddress.IPv4Address("10.1.2.3")
@@ -59,7 +59,7 @@ def test_mapped_addresses_are_no_places_of_their_own():
         (of("10.0.0.0/8"), "10.0.0.1"),
         (of("10.0.0.5"), "10.0.0.5"),
         (of("fd00::/8"), "fd00::1"),
-        # The example stands at an end of a range, and elsewhere than in the first one.
+        # The example is at an end of a range, and not in the first one.
         (of("192.0.2.0/24") - of("192.0.2.0"), "192.0.2.1"),
         (of("10.0.0.0/8", "192.0.2.0/31"), "192.0.2.1"),
         (of("10.0.0.0/8", "192.0.2.1"), "192.0.2.1"),
@@ -68,19 +68,19 @@ def test_mapped_addresses_are_no_places_of_their_own():
         (SourceSet(unknown=True), "None"),
     ],
 )
-def test_a_sample_is_plain(origins, sample):
-    """An address reserved for examples, else the first that looks like a host."""
+def test_a_sample_is_simple(origins, sample):
+    """The sample is an address reserved for examples, else the first that looks like a host."""
     assert str(origins.sample()) == sample
 
 
 def test_an_empty_set_has_no_sample():
-    """Asking for one is a mistake of the caller."""
+    """A caller must not ask for a sample of an empty set."""
     with pytest.raises(ValueError, match="no sample"):
         NOWHERE.sample()
 
 
 def test_edges():
-    """The first and last addresses of both families are in, and nothing touches across them."""
+    """The first and last addresses of both families are included, and the families are never joined."""
     for text in ("0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"):
         only = of(text)
         assert parse_address(text) in only
@@ -90,7 +90,7 @@ def test_edges():
 
 
 def test_the_gap_is_as_wide_as_ipv4():
-    """Not an address more, at either edge."""
+    """The gap is exact at both ends."""
     everywhere = of("::/0")
 
     assert sum(last - first + 1 for first, last in everywhere.v6) == 2**128 - 2**32
@@ -109,7 +109,7 @@ def test_the_gap_is_as_wide_as_ipv4():
     ],
 )
 def test_many_sets_are_joined_at_once(parts, text):
-    """As one by one."""
+    """A union of many sets equals the unions one after the other."""
     sets = [of(part) for part in parts]
 
     assert SourceSet.union(sets).text == text
@@ -135,12 +135,12 @@ TEN = of(*(f"10.0.0.{2 * number}" for number in range(10)))
     ],
 )
 def test_a_long_list_is_cut(origins, most, text):
-    """And says how much is left out."""
+    """The text says how many ranges are left out."""
     assert origins.brief(most) == text
 
 
-def test_a_union_holds_what_any_of_the_sets_holds():
-    """Of one or many, of either family, and the unknown address if one of them has it."""
+def test_a_union_contains_each_of_the_sets():
+    """This holds for one or many sets, for both families, and for the unknown address."""
     parts = [of("10.0.0.0/8"), of("::1"), SourceSet.single(None), of("11.0.0.0/8", "::2"), NOWHERE]
     for size in range(len(parts) + 1):
         one_by_one = NOWHERE

@@ -1,4 +1,4 @@
-"""Whatever a file holds: a document, or problems with their places. Never anything else."""
+"""Any text is either a document, or problems with their positions."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +19,7 @@ texts = st.one_of(st.text(), st.lists(st.sampled_from(_WORDS), max_size=40).map(
 
 
 def attempt(read, text):
-    """What was read, or the problems."""
+    """Return the document, or the problems."""
     try:
         return read(text), ()
     except DocumentInvalid as error:
@@ -28,7 +28,7 @@ def attempt(read, text):
 
 @given(texts)
 def test_a_document_or_its_problems(text):
-    """Each problem is one line with a place within the text."""
+    """Each problem is one line with a position inside the text."""
     document, problems = attempt(read_document, text)
     for problem in problems:
         assert 1 <= problem.mark.line <= len(text.splitlines()) + 2
@@ -39,7 +39,7 @@ def test_a_document_or_its_problems(text):
 
 @given(texts)
 def test_an_acl_file_or_its_problems(text):
-    """An ACL 1.0 file that can be read can be migrated, with notes at most, and gives nobody more."""
+    """A readable ACL 1.0 file can be migrated, at most with notes, and adds no right."""
     file, problems = attempt(lambda given: parse_acl_v1("f", given), text)
     assert (file is None) is bool(problems)
     if file is not None:

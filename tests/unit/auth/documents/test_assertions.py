@@ -1,4 +1,4 @@
-"""Tests in a document hold for every request that they speak of, or show one that fails."""
+"""Tests in a document hold for every request that they match, or show one that fails."""
 
 import pytest
 from hypothesis import given
@@ -50,8 +50,8 @@ def outcome(test):
         "{user: nobody, action: All, resource: '*', must: deny, reason: unknown-user}",
     ],
 )
-def test_a_test_that_holds(test):
-    """Names, prefixes and ranges are meant as a whole."""
+def test_a_test_that_passes(test):
+    """Names, prefixes and ranges are tested as a whole."""
     assert outcome(test).holds
 
 
@@ -78,14 +78,14 @@ def test_a_test_that_holds(test):
     ],
 )
 def test_a_test_that_fails_shows_a_request(test, message):
-    """The message has the request, the decision and its reason; a misspelt user is no reason to rejoice."""
+    """The message has the request, the decision and its reason. A test of a misspelt user fails."""
     (failure,) = outcome(test).failures
 
     assert failure.message == message
 
 
-def test_each_user_and_action_is_told():
-    """A test about several users and actions fails for each by itself, and says in a line what it wants."""
+def test_each_user_and_action_fails_alone():
+    """A test of several users and actions fails for each of them, and its requirement is one line."""
     found = outcome("{user: [alice, dora], action: [Pub, Sub], resource: 'Group:*', from: 10.0.0.1, must: allow}")
 
     assert [failure.message for failure in found.failures] == [
@@ -105,8 +105,8 @@ def test_each_user_and_action_is_told():
     st.one_of(st.none(), st.sampled_from(Reason)),
 )
 @effort(100)
-def test_a_test_holds_when_every_request_is_decided_so(directory, action, resource, origin, must, reason):
-    """Brute force over the small universe finds the same."""
+def test_a_test_passes_if_every_request_is_decided_so(directory, action, resource, origin, must, reason):
+    """Brute force over the small universe finds the same failures."""
     assertion = Assertion(("u",), (action,), (resource,), origin, must, reason, Mark(1, 1))
     (found,) = check([assertion], directory)
 
@@ -133,8 +133,8 @@ def test_a_test_holds_when_every_request_is_decided_so(directory, action, resour
         assert resource.covers(failure.witness.type, failure.witness.name)
 
 
-def test_denied_and_not_mentioned_are_told_apart():
-    """A place where a Deny speaks is found beside places where nothing does."""
+def test_denials_by_an_entry_differ_from_those_without_one():
+    """A source that a Deny matches is found among sources without a matching entry."""
     text = (
         "version: 1\nusers: {u: {}}\npolicies:\n  User:u:\n    custom:\n"
         "      - {resource: Topic:a, actions: Pub, sources: 10.0.0.0/8, decision: Deny}\n"
@@ -164,13 +164,13 @@ def test_denied_and_not_mentioned_are_told_apart():
         ),
     ],
 )
-def test_a_test_is_told_in_a_line(test, line):
-    """Everything that it speaks of."""
+def test_the_text_of_a_test_is_one_line(test, line):
+    """The line has every part of the test."""
     assert describe(outcome(test).assertion) == line
 
 
-def test_a_user_that_is_not_there_fails_once():
-    """There is no request to show, and nothing more to ask about that user; the others are asked all the same."""
+def test_a_missing_user_fails_once():
+    """There is no request to show for that user. The other users are still tested."""
     nobody, *rest = outcome("{user: [alcie, alice], action: [Pub, Sub], resource: Topic:a, must: allow}").failures
 
     assert (nobody.user, nobody.witness, nobody.verdict) == ("alcie", None, None)
@@ -180,8 +180,8 @@ def test_a_user_that_is_not_there_fails_once():
 
 @given(directories, st.lists(st.tuples(resources, st.sampled_from(Decision)), min_size=2, max_size=4))
 @effort(30)
-def test_tests_do_not_change_each_other(directory, claims):
-    """Many tests at once fail as each of them does alone."""
+def test_tests_do_not_affect_each_other(directory, claims):
+    """Many tests together fail as each of them does alone."""
     assertions = [
         Assertion((name,), tuple(ACTIONS), (resource,), (), must, None, Mark(1, 1))
         for resource, must in claims

@@ -1,4 +1,4 @@
-"""Where parts of a document stand, and the state that it describes."""
+"""Positions of the parts of a document, and the state that it describes."""
 
 import pytest
 
@@ -24,13 +24,13 @@ policies:
     ("name", "mark"),
     [("both", Mark(6, 3)), ("user", Mark(4, 3)), ("subject", Mark(8, 3)), ("empty", Mark(10, 3)), ("nobody", None)],
 )
-def test_a_subject_stands_with_its_policies_or_else_with_its_user(name, mark):
-    """What is said of a subject is said there; a name that the document does not know stands nowhere."""
+def test_a_subject_has_the_position_of_its_policies_or_of_its_user(name, mark):
+    """Messages about a subject have that position. An unknown name has none."""
     assert read_document(TEXT).subject_mark(name) == mark
 
 
-def test_the_state_of_a_document_has_its_users_as_they_are():
-    """Names, types and statuses; no secrets, since the document has none."""
+def test_the_state_of_a_document_has_its_users():
+    """The state has names, types and statuses, but no secrets."""
     directory = read_document(TEXT).directory
 
     assert directory.users == {

@@ -1,4 +1,4 @@
-"""Reading a tree into values: what was found instead of what is expected, never the text itself."""
+"""Conversion of a tree to values: problems name the found and the expected kind, never the text itself."""
 
 import pytest
 
@@ -19,14 +19,14 @@ KINDS = {
 
 
 def node_of(text):
-    """A value in a document of one key."""
+    """Return the value in a document of one key."""
     ((_, node),) = compose(f"key: {text}\n").pairs
     return node
 
 
 @pytest.mark.parametrize("text", KINDS)
-def test_each_kind_of_value_has_its_word(text):
-    """A secret may have been written here by mistake, so nothing of it is told."""
+def test_each_kind_of_value_has_its_name(text):
+    """The text may be a secret written here by mistake, so the message shows nothing of it."""
     walk = NodeReader()
     expected = {}
     if KINDS[text] != "a text":
@@ -43,8 +43,8 @@ def test_each_kind_of_value_has_its_word(text):
     assert "hush" not in str(caught.value)
 
 
-def test_a_walk_without_problems_ends_well():
-    """Nothing was wrong, so nothing is raised."""
+def test_a_conversion_without_problems_raises_nothing():
+    """Without a problem, `finish` raises nothing."""
     walk = NodeReader()
     assert walk.text(node_of("a"), "it") == "a"
     assert walk.one_or_more(None, "it", str) == ()
@@ -54,7 +54,7 @@ def test_a_walk_without_problems_ends_well():
 
 
 def test_a_choice_is_one_of_its_words():
-    """In any letter case of ASCII, and nothing that only looks like it."""
+    """Any letter case of ASCII is accepted, but no similar character."""
     parse = choice("colour", {"Ink": 1, "Red": 2})
 
     assert [parse(word) for word in ("Ink", "ink", "INK", "red")] == [1, 1, 1, 2]

@@ -1,4 +1,4 @@
-"""YAML as a tree with places: what is read, and what is refused where."""
+"""YAML as a tree with positions: accepted and rejected syntax."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from mqguard.auth.documents.nodes import MAX_DEPTH, DocumentInvalid, MappingNode, Mark, Scalar, SequenceNode, compose
 
 
-def test_every_node_knows_its_place():
+def test_every_node_has_its_position():
     """Lines and columns count from 1, and texts stay as written."""
     root = compose("a: 00123\nb:\n  - 'no'\n  - {c: ~}\n")
 
@@ -23,8 +23,8 @@ def test_every_node_knows_its_place():
     assert null.is_null
 
 
-def test_nothing_is_nothing():
-    """An empty file and one with only comments have no node."""
+def test_an_empty_text_has_no_node():
+    """An empty file, and one with only comments, has no node."""
     assert compose("") is None
     assert compose("# only words\n") is None
 
@@ -57,8 +57,8 @@ def test_nothing_is_nothing():
         ("a: \ud800", "1:1", "this is not valid YAML"),
     ],
 )
-def test_what_is_refused_is_refused_where_it_stands(text, place, words):
-    """Each refusal names line and column."""
+def test_rejected_syntax_has_its_position(text, place, words):
+    """Each rejection names line and column."""
     with pytest.raises(DocumentInvalid) as caught:
         compose(text)
 
@@ -77,7 +77,7 @@ NESTED = {
 
 
 def depth_of(node):
-    """How deep a tree is nested; a text is no deeper than where it stands."""
+    """Return the nesting depth of a tree; a text adds no depth."""
     match node:
         case SequenceNode(_, items):
             return 1 + max(map(depth_of, items), default=0)
@@ -87,8 +87,8 @@ def depth_of(node):
 
 
 @pytest.mark.parametrize("kind", NESTED)
-def test_depth_has_a_bound_whatever_is_nested(kind):
-    """Up to the bound everything is read, and beyond it nothing, however deep it goes."""
+def test_depth_is_limited(kind):
+    """Everything is read up to the limit, and any deeper document is rejected."""
     before, inside, after = NESTED[kind]
     levels = MAX_DEPTH // 2 if kind == "lists of mappings" else MAX_DEPTH
     whole = before * levels + inside + after * levels
@@ -104,8 +104,8 @@ def test_depth_has_a_bound_whatever_is_nested(kind):
 
 
 @pytest.mark.parametrize("text", ["! x", "! 'x'", "! [x]", "! {x: y}"])
-def test_the_sign_for_no_tag_is_no_tag(text):
-    """`!` alone says only that a value is one, and is where the value begins."""
+def test_a_single_exclamation_mark_is_not_a_tag(text):
+    """`!` alone is not a tag, and the value begins at it."""
     ((_, marked),) = compose(f"a: {text}").pairs
     ((_, plain),) = compose(f"a: {text.replace('!', ' ')}").pairs
 
@@ -115,8 +115,8 @@ def test_the_sign_for_no_tag_is_no_tag(text):
 @pytest.mark.parametrize(
     "text", ["secretKey: !hush22", "secretKey: !hush22 {}", "secretKey: !<hush22> x", "a: !!hush22 x"]
 )
-def test_what_is_taken_for_a_tag_is_not_told(text):
-    """A secret may begin with `!`, and whoever forgot the quotes has it in no log."""
+def test_a_rejected_tag_is_not_shown(text):
+    """A secret may begin with `!`. Without quotes it is rejected, but never shown in a message."""
     with pytest.raises(DocumentInvalid) as caught:
         compose(text)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a part of a document is told with the part's own name, and once."""
+"""Each problem names the part of the document, and is reported once."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def problems(text):
     ],
 )
 def test_a_part_that_must_be_a_text_is_named(text, part):
-    """A mapping stands where a text must."""
+    """The document has a mapping instead of a text."""
     assert problems(f"version: 1\n{text}\n") == [f"{part} must be a text, not a mapping"]
 
 
@@ -83,7 +83,7 @@ def test_a_part_that_must_be_a_text_is_named(text, part):
         (f"version: 1\n{entry(resource='[]')}", "`resource` is an empty list: name at least one"),
         (f"version: 1\n{entry(sources='[]')}", "`sources` is an empty list: name at least one, or leave the key out"),
         ("version: 1\npolicies: {User:u: {custom: [{use: g}]}}", "unknown entry group `g`: no names are known"),
-        # Told once: what such a part holds is not looked at.
+        # There is one problem, because the content of such a part is not checked.
         ("version: 1\nusers: {' ': {type: King}}", "a user has no name: write `name:` before its fields"),
         (
             "version: 1\npolicies: {User:u: {}, user:u: {custom: a}}",
@@ -91,14 +91,14 @@ def test_a_part_that_must_be_a_text_is_named(text, part):
         ),
     ],
 )  # fmt: skip
-def test_a_part_of_another_shape_is_told_once(text, message):
-    """The shape that is expected, what was found, and nothing else."""
+def test_a_part_of_another_kind_is_reported_once(text, message):
+    """The problem names the expected and the found kind, and there is no other problem."""
     assert problems(text) == [message]
 
 
 @pytest.mark.parametrize("word", ["", "~", "null", "Null", "NULL"])
-def test_the_words_for_nothing_are_those_of_yaml(word):
-    """A policy of nothing is none, and a key without a value is a slip; quoted they are words like others."""
+def test_the_words_for_null_are_those_of_yaml(word):
+    """An empty policy is valid, and a key without a value is a problem. In quotes these words are plain texts."""
     assert read_document(f"version: 1\npolicies:\n  User:u: {word}\n").acls["u"].policies == ()
     assert problems(f"version: 1\nusers: {word}\n") == ["`users` has no value: write one, or leave the key out"]
     if word:
@@ -108,8 +108,8 @@ def test_the_words_for_nothing_are_those_of_yaml(word):
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
-def test_words_are_read_in_any_letter_case(change):
-    """Types, statuses, actions, decisions, outcomes and reasons."""
+def test_words_are_accepted_in_any_letter_case(change):
+    """This holds for types, statuses, actions, decisions, outcomes and reasons."""
     document = read_document(
         f"version: 1\nusers: {{u: {{type: {change('super')}, status: {change('disable')}}}}}\n"
         f"{entry(actions=change('sub'), decision=change('allow'))}\n"
@@ -122,8 +122,8 @@ def test_words_are_read_in_any_letter_case(change):
     assert (document.tests[0].must, document.tests[0].reason) == (Decision.DENY, Reason.NO_MATCH)
 
 
-def test_the_number_of_problems_is_told():
-    """One alone has no number; of several the first is told, with how many more there are."""
+def test_the_message_has_the_number_of_problems():
+    """A single problem has no number. Of several, the message shows the first and the number of the others."""
     known = "known names are `version`, `users`, `entry_groups`, `policies`, `tests`"
 
     assert str(invalid("version: 1\na: 1\n")) == f"2:1: unknown key `a` in the document: {known}"

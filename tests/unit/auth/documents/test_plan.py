@@ -1,4 +1,4 @@
-"""A plan is the way from what is stored to what a document says: no more, all of it, and never a lock-out."""
+"""A plan changes the stored state to that of the document: completely, nothing else, and never without a Super user."""
 
 import pytest
 from hypothesis import given
@@ -46,8 +46,8 @@ def carried_out(found, stored=None):
 EMPTY = AccessState({}, {})
 
 
-def test_a_plan_from_nothing_makes_everything():
-    """Users and policies are created, and the rights that come are told."""
+def test_a_plan_from_an_empty_state_creates_everything():
+    """Users and policies are created, and the plan shows the gained rights."""
     found = plan(read_document(BASE), EMPTY, resolve)
 
     assert [(step.verb, step.what, step.name) for step in found.steps] == [
@@ -84,15 +84,15 @@ def test_a_plan_shows_the_meaning_of_entries_for_namespaces():
     )
 
 
-def test_a_plan_that_was_carried_out_is_empty():
-    """Applying twice is applying once."""
+def test_an_applied_plan_is_empty():
+    """A second plan has nothing to do."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
 
     assert plan(read_document(BASE), state, resolve).is_empty
 
 
 def test_another_way_to_write_the_same_is_no_change():
-    """Order of entries, actions and sources, and host bits of a range, mean nothing."""
+    """The order of entries, actions and sources has no meaning, nor have the host bits of a range."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = """\
 version: 1
@@ -105,8 +105,8 @@ policies:
     assert plan(read_document(text), state, resolve).is_empty
 
 
-def test_what_the_document_does_not_name_stays_unless_pruned():
-    """A partial document changes its own subjects only; with prune the rest goes, policies with their user."""
+def test_unnamed_subjects_stay_unless_pruned():
+    """A partial document changes only its own subjects. With `prune` the rest is deleted, policies with their user."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = "version: 1\nusers:\n  admin: {type: Super}\n"
 
@@ -118,7 +118,7 @@ def test_what_the_document_does_not_name_stays_unless_pruned():
 
 
 def test_a_user_changes_in_place():
-    """Type, status and secret change; a rotated-out secret goes with a new one and stays without."""
+    """Type, status and secret change. A new secret removes the rotated one; without a new secret it stays."""
     old = User("alice", (LiveSecret(Secret("one")), LiveSecret(Secret("zero"), 99)))
     state = AccessState.of([old], [])
     kept = plan(read_document("version: 1\nusers:\n  alice: {status: disable}\n"), state, resolve)
@@ -132,8 +132,8 @@ def test_a_user_changes_in_place():
     assert "secret-of-NEW" not in repr(changed)
 
 
-def test_a_secret_that_is_not_known_here_is_set_only_on_demand():
-    """Where stored secrets are not readable they are left alone, so that a second run has nothing to do."""
+def test_an_unknown_secret_is_set_only_on_demand():
+    """Unreadable stored secrets are left alone, so that a second run has nothing to do."""
     state = AccessState.of([User("alice", ())], [])
     document = read_document("version: 1\nusers:\n  alice: {secret: {env: NEW}}\n")
 
@@ -142,8 +142,8 @@ def test_a_secret_that_is_not_known_here_is_set_only_on_demand():
     assert forced.changes == (PutUser(User("alice", (LiveSecret(Secret("secret-of-NEW")),))),)
 
 
-def test_empty_policies_are_taken_away():
-    """A subject that is named with nothing has nothing afterwards."""
+def test_empty_policies_are_removed():
+    """A subject that is named without entries has no policies afterwards."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     found = plan(read_document("version: 1\npolicies:\n  User:alice:\n"), state, resolve)
 
@@ -168,16 +168,16 @@ def test_empty_policies_are_taken_away():
         ),
     ],
 )
-def test_a_document_that_cannot_be_applied_names_the_place(text, message):
-    """What a document lacks for this state is told with line and column, and there is no plan."""
+def test_a_document_that_cannot_be_applied_has_a_position(text, message):
+    """The problem has line and column, and there is no plan."""
     with pytest.raises(DocumentInvalid) as caught:
         plan(read_document(text), EMPTY, resolve)
 
     assert str(caught.value) == message
 
 
-def test_policies_of_nobody_stay_as_they_are():
-    """Policies of a subject that is no user can be exported, and applying the export is no change; they can go."""
+def test_policies_without_a_user_stay_unchanged():
+    """Policies without a user can be exported and deleted, and applying the export changes nothing."""
     state = AccessState.of([], list(carried_out(plan(read_document(BASE), EMPTY, resolve)).acls.values()))
 
     assert plan(read_document(write_document(state)), state, resolve).is_empty
@@ -188,8 +188,8 @@ def test_policies_of_nobody_stay_as_they_are():
             plan(read_document(text.replace("  alice: {secret: {env: ALICE}}\n", "")), state, resolve)
 
 
-def test_pruning_a_user_whose_policies_are_written_is_a_slip():
-    """The document says what the user may do, and would delete it: it belongs under `users`."""
+def test_pruning_a_user_with_written_policies_is_rejected():
+    """The document has policies of a user that it would delete, so it must name the user."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = BASE.replace("  alice: {secret: {env: ALICE}}\n", "")
 
@@ -198,8 +198,8 @@ def test_pruning_a_user_whose_policies_are_written_is_a_slip():
         plan(read_document(text), state, resolve, prune=True)
 
 
-def test_what_a_plan_does_not_change_it_does_not_send():
-    """A secret that stays is not sent to a server: there it may be another one by now."""
+def test_an_unchanged_secret_is_not_sent():
+    """An unchanged secret is not sent, because the server may have a newer one."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = "version: 1\nusers:\n  alice: {status: disable}\n  admin: {type: Super, secret: {env: NEW}}\n"
     found = plan(read_document(text), state, resolve)
@@ -210,8 +210,8 @@ def test_what_a_plan_does_not_change_it_does_not_send():
     assert all(change.user.secrets for change in found.changes)
 
 
-def test_secrets_that_were_not_compared_are_told():
-    """Where a server hides secrets, a plan that is empty says nothing about them, and names the users."""
+def test_users_with_hidden_secrets_are_named():
+    """If a server hides secrets, they cannot be compared, and the plan names their users."""
     state = AccessState.of([User("alice", ()), User("bob", ())], [])
     document = read_document("version: 1\nusers:\n  alice: {secret: {env: A}}\n  bob: {}\n")
 
@@ -220,7 +220,7 @@ def test_secrets_that_were_not_compared_are_told():
 
 
 def test_a_secret_of_any_text_is_compared():
-    """Half a surrogate pair too, which has no bytes in UTF-8."""
+    """This includes a lone surrogate, which has no bytes in UTF-8."""
     state = AccessState.of([User("alice", (LiveSecret(Secret("a\udc80")),))], [])
     document = read_document("version: 1\nusers:\n  alice: {secret: {env: A}}\n")
 
@@ -230,7 +230,7 @@ def test_a_secret_of_any_text_is_compared():
 
 @pytest.mark.parametrize("admin", ["{type: Normal}", "{type: Super, status: disable}"])
 def test_the_last_super_user_stays(admin):
-    """A plan that leaves no enabled Super user is refused; one that makes another first is not."""
+    """A plan that leaves no enabled Super user is rejected, unless it creates another one."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = f"version: 1\nusers:\n  admin: {admin}\n"
 
@@ -245,7 +245,7 @@ def test_the_last_super_user_stays(admin):
 @given(st.one_of(st.none(), acls()), acls())
 @effort(60)
 def test_any_state_is_reached_in_one_step(old, new):
-    """From any policies to any others: after the plan nothing is left to do, and rights are those of the document."""
+    """After the plan nothing is left to do, and the rights are those of the document, for any two states."""
     user = User("u", (LiveSecret(Secret("s")),))
     stored = AccessState.of([user], [old] if old else [])
     wanted = AccessState.of([user], [new])

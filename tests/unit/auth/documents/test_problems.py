@@ -1,12 +1,12 @@
-"""What is wrong in a file, as it is told."""
+"""Problems in a file, and their messages."""
 
 import pytest
 
 from mqguard.auth.documents.nodes import DocumentInvalid, Mark, Problem, nearest
 
 
-def test_problems_come_in_the_order_of_the_file():
-    """However they were found: by line, then by column, and the first of them is the message."""
+def test_problems_are_in_the_order_of_the_file():
+    """Problems are sorted by line and column, and the first one is in the message."""
     places = [Mark(10, 1), Mark(2, 9), Mark(2, 10), Mark(1, 30)]
     error = DocumentInvalid(Problem(mark, f"at {mark}") for mark in places)
 
@@ -15,13 +15,13 @@ def test_problems_come_in_the_order_of_the_file():
 
 
 @pytest.mark.parametrize(("count", "more"), [(1, ""), (2, " (and 1 more)"), (3, " (and 2 more)")])
-def test_a_message_counts_the_problems_that_it_leaves_out(count, more):
-    """One alone needs no count."""
+def test_a_message_counts_the_other_problems(count, more):
+    """A single problem has no count."""
     assert str(DocumentInvalid([Problem(Mark(1, 1), "no")] * count)) == f"1:1: no{more}"
 
 
-def test_what_somebody_wrote_forges_no_line():
-    """Each problem is one line, whatever is quoted in it."""
+def test_quoted_text_cannot_forge_a_line():
+    """Each problem is one line, whatever text it quotes."""
     error = DocumentInvalid([Problem(Mark(1, 1), "unknown key `a\n2:1: b\x1b[0m`")])
 
     assert str(error) == r"1:1: unknown key `a\n2:1: b\x1b[0m`"
@@ -38,5 +38,5 @@ def test_what_somebody_wrote_forges_no_line():
     ],
 )
 def test_a_hint_is_the_one_nearest_word_or_all_of_them(word, known, hint):
-    """Where no known word is near, all of them are told."""
+    """If no known word is near, the hint lists all of them."""
     assert nearest(word, known) == hint

@@ -1,4 +1,4 @@
-"""A policy document becomes users, policies and tests, or a list of all that is wrong with its places."""
+"""A policy document becomes users, policies and tests, or a list of all problems with their positions."""
 
 import pytest
 
@@ -47,7 +47,7 @@ tests:
 
 
 def test_a_whole_document():
-    """Every part arrives, groups are put in, resources become an entry each, and entries know their places."""
+    """Every part is read, groups are inserted, each resource becomes an entry, and entries have positions."""
     document = read_document(WHOLE)
 
     assert document.users["admin"].type is UserType.SUPER
@@ -74,15 +74,15 @@ def test_a_whole_document():
 
 
 def test_analysis_needs_no_secrets():
-    """The directory of a document has users without secrets and only subjects that have policies."""
+    """The state of a document has users without secrets, and only subjects with policies."""
     directory = read_document(WHOLE).directory
 
     assert set(directory.users) == {"admin", "alice", "null"}
     assert set(directory.acls) == {"alice"}
 
 
-def test_everything_that_is_wrong_is_told_at_once():
-    """Each problem has its line and column, says what is wrong and what would be right."""
+def test_all_problems_are_reported_at_once():
+    """Each problem has its line and column, the mistake and the correct form."""
     text = """\
 version: 2
 user: {}
@@ -169,8 +169,8 @@ tests:
         (f"{TEST}reason: un\u212anown-user}}", "3:66: unknown reason `un\u212anown-user`"),
     ],
 )
-def test_a_document_of_another_shape(text, message):
-    """The shape that is expected is told."""
+def test_a_document_of_another_kind(text, message):
+    """The problem names the expected kind."""
     with pytest.raises(DocumentInvalid) as caught:
         read_document(text)
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of policy documents knows the keys that the reader knows."""
+"""The JSON Schema of policy documents has the same keys as the reader."""
 
 import json
 import re
@@ -26,8 +26,8 @@ def test_every_reference_has_its_definition():
     assert used == defined
 
 
-def test_objects_take_no_unknown_keys():
-    """As the reader does, the schema refuses keys that it does not know."""
+def test_objects_reject_unknown_keys():
+    """The schema rejects unknown keys, like the reader."""
     definitions = schema()["$defs"]
 
     for name in ("secret", "entry", "test"):
@@ -52,12 +52,12 @@ KEYWORDS = {
 
 
 def matches(pattern, text):
-    """As ECMAScript: `$` is the end of the text alone."""
+    """Match like ECMAScript, where `$` is only the end of the text."""
     return re.search(pattern.removesuffix("$") + "\\Z" if pattern.endswith("$") else pattern, text) is not None
 
 
 def fits(value, rule, root):
-    """Whether a value fits a schema: the keywords that the published one uses, and no others."""
+    """Return True if a value fits a schema. Only the keywords of the published schema are implemented."""
     assert set(rule) <= KEYWORDS
     if "$ref" in rule and not fits(value, root["$defs"][rule["$ref"].rpartition("/")[2]], root):
         return False
@@ -127,8 +127,8 @@ def with_entry(**changed):
         {**BASE, "tests": [{**TEST, "user": [True, 1.5, "null"], "must": "DENY", "reason": "NO-MATCH"}]},
     ],
 )
-def test_what_the_reader_takes_fits_the_schema(document):
-    """Both say yes."""
+def test_accepted_documents_fit_the_schema(document):
+    """The reader accepts the document, and so does the schema."""
     assert fits(document, schema(), schema())
     read_document(json.dumps(document))
 
@@ -183,14 +183,14 @@ def test_what_the_reader_takes_fits_the_schema(document):
         {**BASE, "tests": [{"user": "u"}]},
     ],
 )
-def test_what_the_schema_refuses_the_reader_refuses(document):
-    """Both say no."""
+def test_documents_outside_the_schema_are_rejected(document):
+    """The schema rejects the document, and so does the reader."""
     assert not fits(document, schema(), schema())
     with pytest.raises(DocumentInvalid):
         read_document(json.dumps(document))
 
 
-# What a schema cannot say: things that depend on other places, and ranges that mean nothing.
+# Rules that a schema cannot express: those that depend on other parts, and ranges without a meaning.
 BEYOND_SCHEMA = re.compile(
     "unknown entry group|is repeated: put|names `.*` twice|`::ffff:.* is not a valid source address", re.IGNORECASE
 )
@@ -266,7 +266,7 @@ WRONG = [
 
 
 def places(value):
-    """Every mapping and list in a document, with the keys and numbers of what is in it."""
+    """Return every mapping and list in a document, with its keys or indexes."""
     pairs = list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ())
     for key, one in pairs:
         yield value, key
@@ -275,7 +275,7 @@ def places(value):
 
 @st.composite
 def mutated(draw):
-    """A document with one slip in it: something else in a place, something missing, or something too much."""
+    """Return a document with one mistake: another value, a missing value, or an additional one."""
     document = draw(documents)
     holder, key = draw(st.sampled_from(list(places(document))))
     slip = draw(st.sampled_from(["other", "missing", "more", "listed", "alone"]))
@@ -304,8 +304,8 @@ def problems_of(text):
 
 @given(st.one_of(documents, mutated()))
 @effort(300)
-def test_reader_and_schema_take_the_same(document):
-    """Whatever is written: one says yes where the other does, but for what a schema cannot say."""
+def test_reader_and_schema_accept_the_same(document):
+    """Both accept the same documents, except for rules that a schema cannot express."""
     told = schema()
     text = json.dumps(document, ensure_ascii=False)
     if not fits(document, told, told):
@@ -325,8 +325,8 @@ def test_reader_and_schema_take_the_same(document):
     )
 )
 @effort(300)
-def test_the_pattern_of_sources_is_what_is_read(text):
-    """Addresses and ranges of both families, with all their short forms."""
+def test_the_pattern_of_sources_is_the_parser(text):
+    """The pattern matches addresses and ranges of both families in all notations that the parser accepts."""
     try:
         Source.parse(text)
     except PolicyInvalid:

@@ -1,4 +1,4 @@
-"""Each step of a plan says what its change does, and all of them together are what a document asks for."""
+"""Each step of a plan describes its change, and all steps together lead to the document."""
 
 import pytest
 from hypothesis import example, given
@@ -19,7 +19,7 @@ from mqguard.auth.source import Source
 from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, UserType
 from tests.property.analysis.universe import effort
 
-# Few entries, so that the same one often stands on both sides, and more than once.
+# Few entries, so that both sides often have the same one, and more than once.
 ENTRIES = [
     Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.ALLOW),
     Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.DENY),
@@ -32,7 +32,7 @@ ROOT = User("root", (LiveSecret(Secret("secret_of_root")),), UserType.SUPER)
 
 
 def policies(name):
-    """Policies of a subject, with no policy that is empty."""
+    """Return policies of a subject, without empty ones."""
     return st.tuples(listed, listed).map(
         lambda both: Acl(
             Subject(name),
@@ -42,7 +42,7 @@ def policies(name):
 
 
 def users(name):
-    """A user with one of two secrets, or with one that is not known here."""
+    """Return a user with one of two secrets, or with an unknown one."""
     return st.builds(
         User,
         st.just(name),
@@ -54,7 +54,7 @@ def users(name):
 
 @st.composite
 def states(draw):
-    """A stored state: beside a Super user, two users that may be there, and policies that may be somebody's."""
+    """Return a stored state: a Super user, perhaps two other users, and policies with or without a user."""
     names = ["ann", "bob"]
     found = [draw(st.one_of(st.none(), users(name))) for name in names]
     acls = [draw(st.one_of(st.none(), policies(name))) for name in names]
@@ -65,7 +65,7 @@ THRICE, ONCE = (ENTRIES[0], ENTRIES[2], ENTRIES[0], ENTRIES[0]), (ENTRIES[0],)
 
 
 def state(*entries):
-    """Users who have one policy each, of these entries."""
+    """Return users with one policy each, of these entries."""
     found = list(zip(["ann", "bob"], entries, strict=False))
     users = [User(name, ROOT.secrets) for name, _ in found]
     return AccessState.of(
@@ -78,14 +78,14 @@ def resolve(reference):
 
 
 def lines(sign, kind, there, other):
-    """What one policy has more than another, each entry as often as it is too many."""
+    """Return the entries that one policy has more often than another."""
     for at, entry in enumerate(there):
         if there[:at].count(entry) < there.count(entry) - other.count(entry):
             yield f"{sign} {kind.value}: {entry.text}"
 
 
 def step_of(change, stored):
-    """What a person is told of a change."""
+    """Return the text of a change for users."""
     match change:
         case PutUser(user):
             old = stored.users.get(user.name)
@@ -126,8 +126,8 @@ def entries_of(acl):
 @example(state(ONCE, THRICE), state(THRICE), True, True)
 @example(state(ONCE, ONCE), state(THRICE, ()), True, False)
 @effort(50)
-def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wanted, prune, set_secrets):
-    """From any state to any other: no step without its change, and afterwards everything is as it was written."""
+def test_a_plan_does_its_steps_and_reaches_the_document(stored, wanted, prune, set_secrets):
+    """Each step has its change, for any two states, and afterwards the state is that of the document."""
     wanted = AccessState(wanted.users, {name: acl for name, acl in wanted.acls.items() if name in wanted.users})
     text = write_document(wanted, lambda name: SecretReference(SecretPlace.ENV, f"secret_of_{name}"))
     found = plan(read_document(text), stored, resolve, prune=prune, set_secrets=set_secrets)
@@ -146,7 +146,7 @@ def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wante
             assert user.secrets == (LiveSecret(Secret(f"secret_of_{name}")),)
         else:
             assert user.secrets == ()
-    # Policies that were left under the name of a user who is new go.
+    # Old policies under the name of a new user are deleted.
     kept = set() if prune else set(stored.acls) - set(wanted.acls) - (set(wanted.users) - set(stored.users))
     assert set(after.acls) == set(wanted.acls) | kept
     for name, acl in after.acls.items():
@@ -163,15 +163,15 @@ def test_a_plan_does_what_its_steps_say_and_what_the_document_says(stored, wante
 @given(states(), st.booleans())
 @example(AccessState.of([ROOT], state(ONCE).acls.values()), True)
 @effort(30)
-def test_an_export_that_is_applied_is_no_change(stored, prune):
-    """Whatever is stored, policies of nobody too: the document names all of it, so that nothing goes."""
+def test_an_applied_export_changes_nothing(stored, prune):
+    """An export names the whole state, including policies without a user, so nothing is deleted."""
     document = read_document(write_document(stored))
 
     assert plan(document, stored, resolve, prune=prune).is_empty
 
 
-def test_a_user_that_is_given_up_keeps_nothing():
-    """A secret that is not there is the one problem told, whatever else the document says of that user."""
+def test_a_user_without_a_secret_has_one_problem():
+    """A missing secret is the only problem, whatever else the document says of that user."""
     text = "version: 1\nusers:\n  ann: {secret: {env: A}}\npolicies:\n  User:ann:\n"
 
     def nowhere(_):

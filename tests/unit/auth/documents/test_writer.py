@@ -1,4 +1,4 @@
-"""What is written reads back as the same, and holds no secret."""
+"""A written document is read back as the same state, and contains no secret."""
 
 import pytest
 from hypothesis import example, given
@@ -15,7 +15,7 @@ from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserStatus, Use
 from mqguard.model.text import is_blank
 from tests.property.analysis.universe import acl, acls, effort
 
-# A lone surrogate is no text in any file.
+# A lone surrogate cannot be in a file.
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(
     lambda text: not is_blank(text)
 )
@@ -39,7 +39,7 @@ def meaning(found: Acl):
 @example("a: b # c", UserType.SUPER, UserStatus.DISABLE, acl([]))
 @effort(60)
 def test_a_state_reads_back_as_itself(name, kind, status, policies):
-    """Users, types, status and entries in their order survive, whatever the name."""
+    """Users, types, status and the order of entries are kept, for any name."""
     user = User(name, (LiveSecret(Secret("hush-hush")),), kind, status)
     state = AccessState.of([user], [Acl(Subject(name), policies.policies)])
 
@@ -53,8 +53,8 @@ def test_a_state_reads_back_as_itself(name, kind, status, policies):
     assert compare(state, document.directory).is_empty
 
 
-def test_an_export_is_plain_to_read():
-    """Short lists stand in a line, and a secret is left out unless its place is known."""
+def test_an_export_is_easy_to_read():
+    """Short lists are on one line, and a secret is left out unless its location is known."""
     document = read_document(
         "version: 1\n"
         "users: {alice: {}}\n"
@@ -85,7 +85,7 @@ def test_an_export_is_plain_to_read():
 
 
 def test_an_export_is_for_readers_of_any_language():
-    """Letters stay letters; what is quoted needs to be, and no more."""
+    """Letters are not escaped, and only texts that need quotes have them."""
     document = read_document(
         "version: 1\nusers: {Zo\u00eb X: {}, '007': {}}\n"
         "policies: {User:\u5c0f\u660e: {custom: [{resource: Topic:\u65e5\u672cX, actions: Pub, decision: Deny}]}}\n"
@@ -100,7 +100,7 @@ def test_an_export_is_for_readers_of_any_language():
     "sign", ["\n", "\x1b", "\x85", "\xa0", "\xad", "\u200b", "\u202e", "\u2028", "\ufeff", "\U000e0001"]
 )
 def test_an_export_hides_nothing(sign):
-    """What cannot be seen is written as an escape, in names and in resources, and reads back as it was."""
+    """Invisible characters in names and resources are escaped, and read back unchanged."""
     name = f"Zo\u00eb{sign}b"
     entry = Entry(Resource(ResourceType.TOPIC, name, Pattern.LITERAL), (Action.PUB,), (), Decision.ALLOW)
     state = AccessState.of([User(one, ()) for one in ("Zo\u00eb", name, "\u00e9")], [acl([entry], name=name)])

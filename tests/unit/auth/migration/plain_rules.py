@@ -1,4 +1,4 @@
-"""What ACL 1.0 lets an account do, from its description alone, and accounts to ask about."""
+"""ACL 1.0's rules, written from its description alone, and accounts to test them with."""
 
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ defaults = st.one_of(st.none(), permissions)
 
 
 def allows(admin, topics, groups, topic_default, group_default, kind, name, action):
-    """Whether 1.0 lets an account with these lines do that."""
+    """Return True if 1.0 allows the action to an account with these lines."""
     if action in (Action.GET, Action.LIST):
         return True
     if action not in (Action.PUB, Action.SUB) or kind is ResourceType.CLUSTER:
@@ -48,7 +48,7 @@ def allows(admin, topics, groups, topic_default, group_default, kind, name, acti
 
 
 def account_text(admin, topics, groups, topic_default, group_default, white=None):
-    """The account as a file: it begins in line 2, its topics in line 9, its groups one line after the last topic."""
+    """Return the account as a file. It begins in line 2, its topics in line 9, its groups after the last topic."""
     shown = {
         "secretKey": "12345678",
         "admin": str(admin).lower(),

@@ -1,4 +1,4 @@
-"""Reading ACL 1.0 files: their keys and values, and what is refused where."""
+"""ACL 1.0 files: their keys and values, and the positions of rejected parts."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from mqguard.auth.user import Secret
 
 
 def test_scalars_keep_their_text():
-    """A secret of digits with leading zeros is a text; flags are YAML's booleans; blank is nothing."""
+    """A secret of digits with leading zeros is a text. Flags are YAML's booleans. A blank value is absent."""
     text = (
         "accounts:\n"
         "- {accessKey: 1234567, secretKey: 00123, admin: yes, whiteRemoteAddress: '', topicPerms: [a=PUB]}\n"
@@ -25,7 +25,7 @@ def test_scalars_keep_their_text():
 
 
 def test_an_empty_file_has_no_accounts():
-    """As in 1.0's migrator, which makes the file when it is missing."""
+    """1.0's migrator creates an empty file if it is missing."""
     assert parse_acl_v1("f.yml", "") == AclV1File("f.yml", (), ())
     assert parse_acl_v1("f.yml", "accounts:\n").accounts == ()
 
@@ -34,7 +34,7 @@ def test_an_empty_file_has_no_accounts():
     ("text", "actions"), [("PUB", "P"), (" SUB ", "S"), ("PUB|SUB", "PS"), ("SUB|PUB", "PS"), ("ANY", ""), ("pub", "")]
 )
 def test_permissions_are_those_of_1_0(text, actions):
-    """Only the five words count, and unknown ones are DENY."""
+    """Only the five words are permissions, and every other text is DENY."""
     (account,) = parse_acl_v1("f", f"accounts:\n- {{accessKey: a, defaultTopicPerm: '{text}'}}\n").accounts
 
     assert account.topic_default.permission == {{"P": Action.PUB, "S": Action.SUB}[sign] for sign in actions}
@@ -64,8 +64,8 @@ def test_permissions_are_those_of_1_0(text, actions):
         ("accounts: [", "f.yml:2:1: this is not valid YAML: did not find expected node content"),
     ],
 )
-def test_what_is_no_acl_file_is_refused_where_it_stands(text, message):
-    """File, line and column, what is wrong and what would be right."""
+def test_an_invalid_acl_file_is_rejected_with_its_position(text, message):
+    """The message has file, line and column, the mistake and the correct form."""
     with pytest.raises(AclV1FileInvalid) as caught:
         parse_acl_v1("f.yml", text)
 
@@ -77,8 +77,8 @@ def test_what_is_no_acl_file_is_refused_where_it_stands(text, message):
 @pytest.mark.parametrize(
     ("word", "flag"), [("true", True), ("yes", True), ("on", True), ("false", False), ("no", False), ("off", False)]
 )
-def test_flags_are_the_words_of_yaml(word, flag, quote):
-    """In any letter case, quoted or not; a slip of the pen makes nobody an admin, and is told."""
+def test_flags_are_yaml_booleans(word, flag, quote):
+    """Any letter case is accepted, quoted or not. A misspelt flag is a problem and makes no admin."""
     for written in (word, word.upper(), word.capitalize()):
         (account,) = parse_acl_v1("f", f"accounts:\n- {{admin: {quote}{written}{quote}}}\n").accounts
         assert account.admin is flag
@@ -86,15 +86,15 @@ def test_flags_are_the_words_of_yaml(word, flag, quote):
         parse_acl_v1("f", f"accounts:\n- {{admin: {word}x}}\n")
 
 
-def test_an_item_of_nothing_is_a_text_of_nothing():
-    """It has its line, so that the report can name it."""
+def test_an_empty_item_is_an_empty_text():
+    """The item has its line, so that the report can name it."""
     (account,) = parse_acl_v1("f", "accounts:\n- topicPerms:\n  - a=PUB\n  -\n  - ~\n").accounts
 
     assert [(item.text, str(item.mark)) for item in account.topics] == [("a=PUB", "3:5"), ("", "4:4"), ("", "5:5")]
 
 
-def test_what_is_trimmed_is_what_java_trims():
-    """The blank and the control characters before it, at both ends and nowhere else; every other sign is a text."""
+def test_texts_are_trimmed_like_java():
+    """The space and all control characters before it are trimmed at both ends, and no other character."""
     for sign in map(chr, range(0x3100)):
         text = f"{sign}a{sign}b{sign}"
         assert trimmed(text) == (f"a{sign}b" if sign <= " " else text)

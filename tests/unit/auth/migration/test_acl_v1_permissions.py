@@ -1,4 +1,4 @@
-"""The items of an account as 1.0 reads them."""
+"""The items of an account as 1.0 parses them."""
 
 import pytest
 
@@ -25,7 +25,7 @@ from mqguard.auth.resource import ResourceType
     ],
 )
 def test_an_item_is_a_name_and_a_permission(written, key, name, actions, known):
-    """What 1.0 cannot split in two has no key, and allows nothing; a group is kept under its retry topic."""
+    """An item that 1.0 cannot split has no key and allows nothing. A group has the key of its retry topic."""
     text = f"accounts:\n- topicPerms: ['{written}']\n  groupPerms: ['{written}']\n"
     group, topic = items_of(parse_acl_v1("f.yml", text).accounts[0])
 

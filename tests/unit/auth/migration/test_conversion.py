@@ -1,4 +1,4 @@
-"""One account as a user and policies: what is said about it, and why it is kept out."""
+"""One account as a user and policies: notes, and reasons to leave it out."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from mqguard.auth.migration.conversion import AccountUnfit, NoteKind, convert
 
 
 def only_account(text):
-    """The one account of a file that begins in its second line."""
+    """Return the only account of a file, which begins in its second line."""
     (account,) = parse_acl_v1("plain_acl.yml", f"accounts:\n- {text}\n").accounts
     return account
 
@@ -22,7 +22,7 @@ def only_account(text):
     ],
 )
 def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, short):
-    """As 1.0 counts; what is shorter is told at the account, and no secret is in it."""
+    """1.0 counts the same way. A shorter text has a note at the account, without the secret."""
     found = convert(only_account(f"{{accessKey: {name}, secretKey: {secret}}}")).notes
 
     assert [(note.topic, str(note.mark), note.account) for note in found] == [(NoteKind.SHORT_KEY, "2:3", name)] * len(
@@ -46,8 +46,8 @@ def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, sho
         ),
     ],
 )
-def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
-    """The error is a sentence of its own, and what a report says has the account and the line."""
+def test_an_account_that_is_left_out_has_reasons(account, name, place, reason):
+    """The error is one sentence, and its notes have the account and the line."""
     with pytest.raises(AccountUnfit) as caught:
         convert(only_account(account))
 
@@ -62,8 +62,8 @@ def test_an_account_that_is_kept_out_says_why(account, name, place, reason):
 @pytest.mark.parametrize(
     ("name", "called"), [("accessKey: account1, secretKey: 12345678, ", " `account1`"), ("secretKey: 12345678, ", "")]
 )
-def test_everything_that_keeps_an_account_out_is_told(name, called):
-    """Each item with its place, and all of it is the error's sentence; what has no effect then is not told."""
+def test_all_reasons_to_leave_an_account_out_are_reported(name, called):
+    """Each item has a note with its position, and the error has all of them. Items without effect have none."""
     text = f"{{{name}whiteRemoteAddress: 10.0.0.1, groupPerms: [g], topicPerms: [a=pub, b=]}}"
     with pytest.raises(AccountUnfit) as caught:
         convert(only_account(text))
@@ -80,8 +80,8 @@ def test_everything_that_keeps_an_account_out_is_told(name, called):
     assert NoteKind.WHITE_LIST not in {note.topic for note in caught.value.notes}
 
 
-def test_a_white_list_is_noted_before_what_an_account_lists():
-    """It stands before it, and weighs more."""
+def test_the_note_of_a_white_list_is_before_those_of_items():
+    """The note about the white list comes first."""
     text = "{accessKey: account1, secretKey: 12345678, whiteRemoteAddress: 10.0.0.1, topicPerms: [a=pub, a=pub]}"
 
     notes = convert(only_account(text)).notes

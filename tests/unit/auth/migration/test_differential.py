@@ -1,4 +1,4 @@
-"""The differences of a migration are all there are: every account, decided once more by brute force."""
+"""A migration reports all differences. Brute force decides every account again."""
 
 import dataclasses
 from collections import Counter
@@ -41,7 +41,7 @@ EVERYTHING = Acl(
 
 
 def converted(lines):
-    """The account with these lines; given up where it is kept out."""
+    """Return the converted account with these lines; skip the example if it is left out."""
     (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     try:
         return convert(account)
@@ -50,7 +50,7 @@ def converted(lines):
 
 
 def is_allowed_here(kind, name, action, rights):
-    """As the guard asks; only Super users may ask what does not say whom it is about."""
+    """Return True if the guard allows it here; a topic with messages of all topics requires Super."""
     try:
         need = (
             topic_permission(name, frozenset({action}))
@@ -64,7 +64,7 @@ def is_allowed_here(kind, name, action, rights):
 
 
 def was_allowed(lines, kind, name, action):
-    """As 1.0 asks; giving back needs no more than the right to consume, and writes to topics of the group."""
+    """Return True if 1.0 allowed it. A send-back requires only Sub on the group and writes to its topics."""
     if action is Action.PUB and name.startswith(DLQ_PREFIX):
         group = name.removeprefix(DLQ_PREFIX)
         return allows(*lines, TOPIC, name, Action.PUB) or allows(*lines, GROUP, group, Action.SUB)
@@ -72,7 +72,7 @@ def was_allowed(lines, kind, name, action):
 
 
 def listed(lines):
-    """What an account lists, by the line of the item that counts; without what no client can name."""
+    """Return the listed resources by the line of the item that counts, without names that no client can use."""
     _, topics, groups, *_ = lines
     table = {}
     written = [("", 9 + at, item) for at, item in enumerate(topics)]
@@ -90,7 +90,7 @@ def listed(lines):
 
 
 def expected(lines, rights, why=None):
-    """Every difference but those of white lists and of reading; `why` is the reason of all, if there is one."""
+    """Return every difference except those of white lists and of reading; `why` is the reason of all of them."""
     asked = [(kind, name, f"{kind.value}:{name}", line) for kind, name, line in listed(lines)]
     for kind, name, told, line in [*asked, *((kind, UNLISTED, told, 2) for kind, told in ELSE.items())]:
         for before in (True, False):
@@ -107,7 +107,7 @@ def expected(lines, rights, why=None):
 
 
 def found(told):
-    """The same as they are told, those of reading apart."""
+    """Return the reported differences, and those of reading separately."""
     told = [
         (one.account, one.resource, one.actions, one.before, one.after, one.why, one.file, one.mark.line)
         for one in told
@@ -125,8 +125,8 @@ accounts = st.tuples(st.booleans(), items, items, defaults, defaults)
 @example((False, ["SCHEDULE_TOPIC_XXXX=PUB|SUB"], ["SCHEDULE_TOPIC_XXXX=SUB"], None, None))
 @example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"))
 @effort(60)
-def test_every_difference_is_told_and_none_gives_more(lines):
-    """What an account lists and what it does not, decided under both rules, for each action."""
+def test_every_difference_is_reported_and_none_adds_a_right(lines):
+    """Both sets of rules decide each action on the listed and the unlisted resources."""
     done = converted(lines)
     reading, told = found(differences(done))
 
@@ -145,8 +145,8 @@ def test_every_difference_is_told_and_none_gives_more(lines):
 @example((False, [], [], None, None), EVERYTHING)
 @example((True, ["%DLQ%a=PUB"], ["%DLQ%a=PUB", "a*=SUB"], None, "PUB"), EVERYTHING)
 @effort(60)
-def test_no_conversion_is_trusted(lines, acl):
-    """Whatever policies an account got: where they give more than 1.0 did, that is told, and where they give less."""
+def test_the_differences_do_not_rely_on_the_conversion(lines, acl):
+    """For any policies of an account, the report shows what they allow more than 1.0, and what less."""
     done = converted(lines)
     assume(not done.user.is_super)
     done = dataclasses.replace(done, acl=acl)
@@ -176,8 +176,8 @@ rights_here = st.one_of(
 @example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), DISABLED)
 @example((False, ["a=PUB", "%DLQ%a=PUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
 @effort(60)
-def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
-    """A user that exists, whatever it may do; policies of nobody; and an account that is left out, with every right."""
+def test_existing_users_and_omitted_accounts_are_compared(lines, rights):
+    """The comparison covers existing users, policies without a user, and accounts that are left out."""
     assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
     (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     why = "the existing user has other rights" if rights else "there are policies, but the user does not exist"
@@ -190,8 +190,8 @@ def test_what_exists_and_what_is_left_out_is_compared_as_well(lines, rights):
 
 
 @pytest.mark.parametrize("admin", [False, True])
-def test_a_white_list_is_told_first_with_its_line(admin):
-    """From there 1.0 asked for no signature, whoever the account is."""
+def test_a_white_list_is_reported_first_with_its_line(admin):
+    """1.0 required no signature from these addresses."""
     done = converted((admin, [], [], None, None, "192.168.1.*"))
 
     first, *rest = differences(done)

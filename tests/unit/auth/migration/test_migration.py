@@ -1,4 +1,4 @@
-"""ACL 1.0 files become users and policies that allow no more, and everything that changes is told with its line."""
+"""ACL 1.0 files become users and policies that allow no more, and each change is reported with its line."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +63,7 @@ def account(**lines):
 
 
 def test_the_file_that_rocketmq_ships():
-    """Items become Custom, defaults become Default, an admin without items becomes Super, secrets keep their text."""
+    """Items become Custom, defaults become Default, an admin without items becomes Super, secrets stay the same."""
     found = planned(SHIPPED)
 
     first, second = found.converted
@@ -94,8 +94,8 @@ def test_the_file_that_rocketmq_ships():
     ]
 
 
-def test_a_default_speaks_for_unlisted_resources_only():
-    """`topicA=PUB` beside a default of PUB|SUB gives no Sub on topicA, as in 1.0."""
+def test_a_default_applies_to_unlisted_resources_only():
+    """`topicA=PUB` with a default of PUB|SUB gives no Sub on topicA, as in 1.0."""
     found = planned(account(topicPerms="[topicA=PUB]", defaultTopicPerm="PUB|SUB"))
     rights = Rights(found.converted[0].user, found.converted[0].acl)
 
@@ -112,8 +112,8 @@ def test_a_default_speaks_for_unlisted_resources_only():
     }
 
 
-def test_an_unknown_permission_is_deny_as_it_was():
-    """`pub`, `ANY`, `PUB | SUB` and a slip of the pen are DENY in 1.0, and stay it; each is told with its line."""
+def test_an_unknown_permission_stays_deny():
+    """`pub`, `ANY`, `PUB | SUB` and misspelt words are DENY in 1.0 and here; each has a note with its line."""
     found = planned(account(topicPerms="[a=pub, b=ANY, c=PUB | SUB, d=deny, 'e= ', f= SUB ]", defaultTopicPerm="ALL"))
 
     custom = entries(found.converted[0].acl)[PolicyType.CUSTOM]
@@ -131,8 +131,8 @@ def test_an_unknown_permission_is_deny_as_it_was():
     assert unknown[0] == "`a=pub` is not a permission of 1.0, which treats it as DENY: it stays DENY"
 
 
-def test_an_admin_that_lists_permissions_is_held_to_them():
-    """1.0 asks such an admin for its permissions, so it does not become Super; it administers as before."""
+def test_an_admin_that_lists_permissions_is_limited_to_them():
+    """1.0 limits such an admin to its permissions, so it does not become Super. It can still administer."""
     found = planned(account(admin="true", topicPerms="[a=SUB, b=DENY]", defaultTopicPerm="PUB", groupPerms="[g=SUB]"))
 
     (done,) = found.converted
@@ -153,8 +153,8 @@ def test_an_admin_that_lists_permissions_is_held_to_them():
     assert found.differences == ()
 
 
-def test_what_cannot_be_said_is_left_out_and_told():
-    """Names that no request has are skipped; so is what 1.0 overrode."""
+def test_items_without_an_equivalent_are_left_out_with_a_note():
+    """Impossible names are left out, and so are items that 1.0 replaced."""
     found = planned(
         account(
             topicPerms="['order*=PUB', ' =PUB', 'a=PUB', 'a=DENY', '%RETRY%g=SUB', '%DLQ%g=SUB']",
@@ -175,8 +175,8 @@ def test_what_cannot_be_said_is_left_out_and_told():
     ]
 
 
-def test_an_account_that_would_gain_is_kept_out():
-    """Where leaving an item out would give a right, or 1.0 refuses the item, the account is not made."""
+def test_an_account_that_would_gain_a_right_is_left_out():
+    """The account is left out if omitting an item would add a right, or if 1.0 rejects the item."""
     for bad, reason in (
         (account(topicPerms="[a]"), "is not a permission, and 1.0 rejects a file that has it"),
         (account(topicPerms="[a=b=PUB]"), "is not a permission"),
@@ -194,7 +194,7 @@ def test_an_account_that_would_gain_is_kept_out():
 
 
 def test_the_first_account_of_a_name_counts_and_existing_users_stay():
-    """Repeated accounts are told with the place of the first; a user or subject that exists is not touched."""
+    """A repeated account has a note with the position of the first. Existing users and subjects stay unchanged."""
     text = account() + "  - {accessKey: account1, secretKey: another1, admin: true}\n"
     found = planned(text)
     assert [done.user.type for done in found.converted] == [UserType.NORMAL]
@@ -207,8 +207,8 @@ def test_the_first_account_of_a_name_counts_and_existing_users_stay():
     assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER, NoteKind.REPEATED_ACCOUNT]
 
 
-def test_a_user_that_exists_is_compared_with_an_account_that_could_do_something():
-    """What the user may do and the account could not is told apart; an account that 1.0 refuses could do nothing."""
+def test_an_existing_user_is_compared_with_an_account_with_rights():
+    """Rights of the user beyond the account are reported separately. An account that 1.0 rejects had no rights."""
     existing = AccessState.of([User("account1", (), UserType.SUPER)], [])
 
     standing = planned(account(topicPerms="[a=PUB]"), existing).standing
@@ -218,13 +218,13 @@ def test_a_user_that_exists_is_compared_with_an_account_that_could_do_something(
         found = planned(refused, existing)
         assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER]
         assert found.standing + found.differences == ()
-    # Kept out here, though 1.0 had it: what it could do counts.
+    # The account is left out, although 1.0 accepted it, so its rights count.
     kept_out = planned(account(groupPerms="[g=SUB]", topicPerms="['%DLQ%g=DENY']"), existing)
     assert kept_out.standing
 
 
-def test_short_names_and_secrets_are_told():
-    """1.0 demands seven characters; shorter ones are carried over with a word about it, and without the secret."""
+def test_short_names_and_secrets_have_a_note():
+    """1.0 requires seven characters. Shorter ones are migrated with a note, which does not show the secret."""
     found = planned(account(accessKey="alice", secretKey="hush"))
 
     assert [note.message for note in found.notes] == [
@@ -235,7 +235,7 @@ def test_short_names_and_secrets_are_told():
 
 
 def test_migrating_at_start_stores_once():
-    """The first start carries everything over in one change; the second finds the users and does nothing."""
+    """The first start migrates everything in one change. The second one finds the users and does nothing."""
     store = MemoryMetadataStore()
     manager = MetadataManager(store)
     manager.create_user("rocketmq2", "already-there")
@@ -267,7 +267,7 @@ _REQUESTS = [
 @given(st.booleans(), _items, _items, _defaults, _defaults)
 @effort(500)
 def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_default):
-    """Whatever an account says: what 1.0 refuses is refused, and messages flow exactly as before."""
+    """For any account, requests that 1.0 denies are denied, and Pub and Sub are decided as before."""
     lines = {"admin": str(admin).lower()}
     for key, items in (("topicPerms", topics), ("groupPerms", groups)):
         if items:

@@ -1,4 +1,4 @@
-"""The words of a report, which scripts read: each is what the manual says, and each comes up."""
+"""The keywords of a report, which scripts read: the manual has each of them, and each occurs."""
 
 import re
 from pathlib import Path
@@ -28,8 +28,8 @@ KEYS = "accessKey: account1, secretKey: 12345678"
         (f"{{{KEYS}}}, {{{KEYS}}}", "repeated-account"),
     ],
 )
-def test_each_thing_to_note_has_its_word(accounts, word, tmp_path, capsys):
-    """One thing, one word."""
+def test_each_kind_of_note_has_its_keyword(accounts, word, tmp_path, capsys):
+    """Each kind of note has one keyword."""
     path = tmp_path / "plain_acl.yml"
     path.write_text(f"accounts: [{accounts}]\n")
 
@@ -37,8 +37,8 @@ def test_each_thing_to_note_has_its_word(accounts, word, tmp_path, capsys):
     assert [note["topic"] for note in found["notes"]] == [word]
 
 
-def test_a_user_that_exists_has_its_word(tmp_path, capsys):
-    """As above."""
+def test_an_existing_user_has_its_keyword(tmp_path, capsys):
+    """An existing user has its own keyword."""
     path = tmp_path / "plain_acl.yml"
     path.write_text(f"accounts: [{{{KEYS}}}]\n")
     store = RocksMetadataStore(tmp_path / "access", load_sealing_key(tmp_path / "sealing.key", None))
@@ -49,8 +49,8 @@ def test_a_user_that_exists_has_its_word(tmp_path, capsys):
     assert [note["topic"] for note in found["notes"]] == ["existing-user"]
 
 
-def test_the_manual_has_each_word():
-    """The table of the manual names all of them, and no others."""
-    told = MANUAL.read_text("utf-8").partition("## What is noted")[2].partition("\n\nAfter")[0]
+def test_the_manual_has_each_keyword():
+    """The table of the manual has exactly these keywords."""
+    told = MANUAL.read_text("utf-8").partition("## Notes")[2].partition("\n\nAfter")[0]
 
     assert sorted(re.findall(r"^\| `([a-z-]+)` \|", told, re.MULTILINE)) == sorted(topic.value for topic in NoteKind)

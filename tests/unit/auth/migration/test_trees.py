@@ -1,4 +1,4 @@
-"""Whole trees of ACL 1.0 files: which accounts count, what is left out and why, and that nobody gains a right."""
+"""Directories of ACL 1.0 files: the accounts that count, the ones left out, and no user that gains a right."""
 
 import itertools
 
@@ -39,8 +39,8 @@ def told(found, topic=None):
     ]
 
 
-def test_everything_that_keeps_an_account_out_is_told():
-    """Each item with its line, so that one look suffices."""
+def test_all_reasons_to_leave_an_account_out_are_reported():
+    """Each item has a note with its line."""
     text = HEAD + "- accessKey: account1\n  topicPerms:\n  - a\n  - b=PUB\n  - c=PUB=SUB\n  groupPerms: ['g=']\n"
     found = planned(text)
 
@@ -54,8 +54,8 @@ def test_everything_that_keeps_an_account_out_is_told():
     assert (found.changes, found.differences) == ((), ())
 
 
-def test_what_an_account_loses_that_is_left_out_is_told():
-    """1.0 took it, so it had rights and a white list; each of them ends."""
+def test_the_lost_rights_of_an_omitted_account_are_reported():
+    """1.0 accepted the account, so it had rights and a white list; the report shows the loss of each."""
     found = planned(
         HEAD
         + "- accessKey: account1\n  secretKey: 12345678\n  whiteRemoteAddress: 10.0.0.1\n  defaultTopicPerm: PUB\n"
@@ -86,7 +86,7 @@ def test_what_an_account_loses_that_is_left_out_is_told():
 
 
 def test_files_of_one_directory_have_no_order():
-    """An account that two of them write differently is in neither place; written alike, it is one account."""
+    """An account that differs in two files is left out. If both are equal, it is one account."""
     one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
     found = planned(one, other, unordered=True)
 
@@ -111,8 +111,8 @@ def test_files_of_one_directory_have_no_order():
     assert [note.topic for note in alike.notes if note.file == "b.yml"] == [NoteKind.REPEATED_ACCOUNT]
 
 
-def test_the_order_that_is_known_counts():
-    """Within a file, between a directory and the plain file after it, and of files that the operator names."""
+def test_a_known_order_counts():
+    """The order is known within a file, between a directory and the plain file, and of files named by the operator."""
     one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
     plain_last = [parse_acl_v1("x.yml", one, unordered=True), parse_acl_v1("plain_acl.yml", other)]
     within = [parse_acl_v1("x.yml", one + account(topicPerms="[a=SUB]"), unordered=True)]
@@ -123,8 +123,8 @@ def test_the_order_that_is_known_counts():
         assert len(told(found, NoteKind.REPEATED_ACCOUNT)) == 1
 
 
-def test_users_that_exist_are_compared_and_left_alone():
-    """Where they may do more or less than 1.0 gave is told apart: the migration changes nothing of it."""
+def test_existing_users_are_compared_and_not_changed():
+    """Their differences from 1.0 are reported separately, because the migration does not change them."""
     wide = Entry(Resource.parse("Topic:a"), (Action.PUB, Action.SUB), (), Decision.ALLOW)
     acl = Acl(Subject("account1"), (Policy(PolicyType.CUSTOM, (wide,)),))
     existing = AccessState.of([User("account1", (LiveSecret(Secret("other")),))], [acl])
@@ -143,7 +143,7 @@ def test_users_that_exist_are_compared_and_left_alone():
 
 
 def test_only_what_java_trims_is_trimmed():
-    """A no-break space is part of a permission, which 1.0 then does not know, and of a name, which is another topic."""
+    """A no-break space stays part of a permission, which is then unknown, and of a name, which is another topic."""
     found = planned(HEAD + account(topicPerms="['a=PUB\u00a0', 'b\u00a0=PUB', '\tc\x20= SUB ', 'd=\u3000PUB']"))
     (done,) = found.converted
     rights = Rights(done.user, done.acl)
@@ -161,8 +161,8 @@ def test_only_what_java_trims_is_trimmed():
     ]
 
 
-def test_white_lists_of_any_form_are_reported_and_blank_ones_are_none():
-    """What they match matters to nobody any more; a blank one matched nothing."""
+def test_white_lists_of_any_form_are_reported_except_blank_ones():
+    """They no longer match anything. A blank one never matched."""
     forms = ["*", "*.*.*.*", "192.168.0.1-10", "10.0.{1,2}.*", "1.1.1.1,2.2.2.2", "fe80:0:0:*", "nonsense"]
     lines = "".join(f"- '{form}'\n" for form in [*forms, "", " "])
     found = planned(f"globalWhiteRemoteAddresses:\n{lines}-\n{HEAD}{account(whiteRemoteAddress=repr(' '))}")
@@ -201,7 +201,7 @@ REQUESTS = [
 
 
 def may_in_1_0(found, kind, name, action):
-    """What 1.0 lets one account do, read from its rules once more; an account that it refuses may do nothing."""
+    """Return what 1.0 allows to one account, by its rules; an account that it rejects may do nothing."""
     items = [*(("%RETRY%", item.text) for item in found.groups), *(("", item.text) for item in found.topics)]
     table = {}
     for prefix, item in items:
@@ -221,14 +221,14 @@ def may_in_1_0(found, kind, name, action):
 
 
 def orders(files):
-    """Every order in which 1.0 may read a directory of such files, the last file being the plain one."""
+    """Return every order in which 1.0 may read a directory of such files; the last file is the plain one."""
     return [[*some, *files[-1:]] for some in itertools.permutations(files[:-1])]
 
 
 @given(trees)
 @effort(150)
-def test_nobody_gains_a_right_whatever_the_tree(texts):
-    """In whatever order a directory lists its files: who may do something here might do it in 1.0, with that secret."""
+def test_no_user_gains_a_right_from_any_directory(texts):
+    """For any order of the files, each right here existed in 1.0 with the same secret."""
     files = [parse_acl_v1(f"{at}.yml", text, unordered=at < len(texts) - 1) for at, text in enumerate(texts)]
     store = MemoryMetadataStore()
     manager = MetadataManager(store)
@@ -258,7 +258,7 @@ def test_nobody_gains_a_right_whatever_the_tree(texts):
 
 
 def test_existing_users_and_policies_are_never_touched():
-    """Neither a user, nor the policies of one that is gone, whatever the account says; a second run does nothing."""
+    """This holds for users, and for policies without a user. A second run does nothing."""
     store = MemoryMetadataStore()
     manager = MetadataManager(store)
     manager.create_user("account1", "my-own-secret", UserType.NORMAL)

@@ -91,13 +91,13 @@ def test_deep_nesting_is_bad_input() -> None:
 
 
 def lenient_heartbeat(size: int) -> bytes:
-    """A heartbeat that only the lenient reader reads: single quotes, and one long text."""
+    """Return a heartbeat that only the lenient reader accepts: single quotes, and one long text."""
     head, tail = b"{'clientID':\"", b'"}'
     return head + b"x" * (size - len(head) - len(tail)) + tail
 
 
 def test_a_long_body_is_read_strictly_only() -> None:
-    """The lenient reader takes a millisecond a kilobyte, and whoever sends a body keeps others waiting."""
+    """The lenient reader takes a millisecond for each kilobyte, so its bodies have a smaller limit."""
     longest = lenient_heartbeat(MAX_LENIENT)
     assert len(decode(longest, HeartbeatData).client_id) > 16_000
     with pytest.raises(BodyInvalid, match="a body of over 16384 bytes must be strict JSON"):
@@ -116,7 +116,7 @@ def test_a_body_of_many_values_is_read_strictly_only() -> None:
 
 
 def test_references_repeat_no_more_than_that() -> None:
-    """A short text could stand for very many values."""
+    """A short text could represent very many values."""
     shared = b'{"clientID":"c","a":[' + b"0," * 500 + b'],"b":[' + b'{"$ref":"$.a"},' * 5 + b"]}"
     with pytest.raises(BodyInvalid, match="its references repeat more than 2000 values"):
         decode(shared.replace(b'"c"', b"'c'"), HeartbeatData)

@@ -169,7 +169,7 @@ def test_tables_carry_their_version() -> None:
 
 
 def test_a_group_of_mqadmin_is_read() -> None:
-    """What `updateSubGroup` sends, retry policy and all."""
+    """The body of `updateSubGroup` includes the retry policy."""
     text = (
         b'{"attributes":{},"brokerId":0,"consumeBroadcastEnable":true,"consumeEnable":true,"consumeFromMinEnable":true,'
         b'"consumeMessageOrderly":false,"consumeTimeoutMinute":15,"groupName":"g","groupRetryPolicy":{"type":'

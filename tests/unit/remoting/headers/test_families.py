@@ -96,7 +96,7 @@ def test_a_pull_answer_is_spelt_as_java_needs_it() -> None:
     assert write(answer) == {"suggestWhichBrokerId": "0", "nextBeginOffset": "1", "minOffset": "2", "maxOffset": "3"}
 
 
-def test_the_unique_key_query_is_read_beside_the_header() -> None:
+def test_the_unique_key_query_is_not_part_of_the_header() -> None:
     ext = {"topic": "t", "key": "k", "maxNum": "64", "beginTimestamp": "0", "endTimestamp": "9"}
     assert not read(ext, QueryMessageHeader).unique
     assert read(ext | {"_UNIQUE_KEY_QUERY": "true"}, QueryMessageHeader).unique
