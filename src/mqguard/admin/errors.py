@@ -42,6 +42,10 @@ class TopicExists(MqguardError):
     """A topic to create exists with other settings."""
 
 
+class GroupExists(MqguardError):
+    """A consumer group to create exists."""
+
+
 class TopicShrinks(MqguardError):
     """A topic would have fewer queues, and the caller has not allowed that."""
 

@@ -14,6 +14,7 @@ from mqguard import __version__
 from mqguard.cli import (
     acl,
     broker,
+    consumer,
     context,
     decisions,
     diagnosis,
@@ -23,6 +24,7 @@ from mqguard.cli import (
     policy_as_code,
     policy_check,
     standalone,
+    status,
     topic,
     user,
 )
@@ -36,6 +38,10 @@ COMMANDS: tuple[click.Command, ...] = (
     user.user,
     acl.acl,
     topic.topic,
+    consumer.group,
+    consumer.consumer,
+    status.status,
+    status.audit,
     broker.broker,
     context.context,
     decisions.explain,
