@@ -5,7 +5,7 @@ its last heartbeat. Clients are distinguished by their connections, never by the
 cannot unregister, replace or answer for one of another connection. Client ids belong to users: two users may have the
 same id, and the lookups of each one find its own client.
 
-Clients rebalance at once when they are notified (request 40), and only every 20 s by themselves. A new member is
+Clients rebalance at once when they are notified, and only every 20 s by themselves. A new member is
 notified too: Java's lite pull consumer does not rebalance by itself when it starts. Changes are collected and taken
 once per iteration of the event loop. So a hundred consumers that connect together cost one notification per member,
 not a hundred. The first change of a group is notified at once, further ones after a pause. Otherwise a member

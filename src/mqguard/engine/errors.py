@@ -11,48 +11,48 @@ class EngineError(MqguardError):
 
 
 class NoSuchTopic(EngineError):
-    """The topic does not exist, and this request may not create it (17)."""
+    """The topic does not exist, and this request may not create it."""
 
 
 class NoSuchGroup(EngineError):
-    """The consumer group does not exist, and this request may not create it (26)."""
+    """The consumer group does not exist, and this request may not create it."""
 
 
 class NoSuchQueue(EngineError):
-    """The topic has no queue with that number (29)."""
+    """The topic has no queue with that number."""
 
 
 class NoSuchMessage(EngineError):
-    """The offset has no message (1)."""
+    """The offset has no message."""
 
 
 class NotWritable(EngineError):
-    """The topic has no write permission (16)."""
+    """The topic has no write permission."""
 
 
 class NotReadable(EngineError):
-    """The topic has no read permission, or the group may not consume (16)."""
+    """The topic has no read permission, or the group may not consume."""
 
 
 class MessageIllegal(EngineError):
-    """The message is too large, malformed or contradictory (13)."""
+    """The message is too large, malformed or contradictory."""
 
 
 class ConfigIllegal(EngineError):
-    """A topic or group has an illegal name, number or attribute, or is a system topic (29)."""
+    """A topic or group has an illegal name, number or attribute, or is a system topic."""
 
 
 class LimitReached(EngineError):
-    """The maximum number of topics, groups or offsets is reached, in total or for the user (14)."""
+    """The maximum number of topics, groups or offsets is reached, in total or for the user."""
 
 
 class NotSupported(EngineError):
-    """The engine does not have the requested feature yet (3)."""
+    """The engine does not have the requested feature yet."""
 
 
 class StoreFull(EngineError):
-    """The disk is nearly full, and new messages are rejected (14)."""
+    """The disk is nearly full, and new messages are rejected."""
 
 
 class StoreDown(EngineError):
-    """The store cannot be written or read now (1); clients may try again."""
+    """The store cannot be written or read now; clients may try again."""

@@ -65,7 +65,7 @@ class SendResult(msgspec.Struct, gc=False):
 
 
 class SendBack(msgspec.Struct, gc=False):
-    """A message that a consumer sends back, to get it again later (request 36).
+    """A message that a consumer sends back, to get it again later.
 
     Attributes:
         group: The consumer group.

@@ -313,4 +313,4 @@ def check_kind(pairs: dict[str, str], sys_flag: int) -> None:
     if sys_flag & TRANSACTION_MASK or pairs.get(properties.TRAN_MSG) == "true":
         raise NotSupported("transactional messages are not supported yet")
     if sys_flag & (INNER_BATCH | NEED_UNWRAP):
-        raise NotSupported("batches that are stored as one message are not supported; send them with code 320")
+        raise NotSupported("a batch stored as one message is not supported: send it as a batch of single messages")
