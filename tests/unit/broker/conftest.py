@@ -51,17 +51,15 @@ class House:
         guard_settings = GuardSettings(
             **{"authentication_enabled": auth, "authorization_enabled": auth, **(guard or {})}
         )
-        self.guard = Guard(
-            guard_settings,
-            GuardPorts(
-                metadata=self.manager,
-                clock=self.clock,
-                ticks=lambda: 0,
-                new_id=lambda: next(ids),
-                audit=self.audit,
-            ),
+        ports = GuardPorts(
+            metadata=self.manager,
+            clock=self.clock,
+            ticks=lambda: 0,
+            new_id=lambda: next(ids),
+            audit=self.audit,
         )
-        self.admission = RemotingAdmission(self.guard, guard_settings.cluster)
+        self.guard = self.make_guard(guard_settings, ports)
+        self.admission = self.make_admission(guard_settings.cluster)
         self.routes = RouteTable()
         self.configuration = ExposedConfiguration(
             {"brokerName": "broker-a", "initAuthenticationUser": "hush"}, SECRET_KEYS
@@ -78,12 +76,21 @@ class House:
                 denials=self.guard.denials,
                 sealing_key=None if sealing_key is None else SealingKey(sealing_key),
                 announcer=self.routes,
+                suspension=self.suspension,
             ),
         )
         self.broker.advertise("127.0.0.1:10911")
         self.app = self.broker.application
         self._numbers = itertools.count(1)
         self._opaques = itertools.count(1)
+
+    suspension = None
+
+    def make_guard(self, settings, ports):
+        return Guard(settings, ports)
+
+    def make_admission(self, cluster):
+        return RemotingAdmission(self.guard, cluster)
 
     def connect(self, ip="127.0.0.1"):
         number = next(self._numbers)

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import error_reply
 from mqguard.dispatch.router import Router
 from mqguard.errors import MqguardError
@@ -146,14 +147,16 @@ def test_all_callbacks_run_even_if_one_fails(house, caplog):
 
 
 def test_later_requests_are_served_although_the_receiver_of_an_answer_fails(house, caplog):
+    calls = ClientCalls()
+    house.app = Router(house.admission, {28: lambda request: Reply(0)}, error_reply, client_calls=calls)
     wire = house.connect()
 
     def broken(answer):
         raise ValueError("unreadable")
 
-    house.broker._client_calls.call(wire.peer.channel, 307, {}, b"", house.clock.now + 1000, broken)
+    calls.call(wire.peer.channel, 307, {}, b"", house.clock.now + 1000, broken)
     question = wire.frames.pop()
-    command = house.command(310, SEND, b"x")
+    command = house.command(28)
     house.give(wire, Command(0, question.opaque, FLAG_RESPONSE, 0, 0, None, {}, b""), command)
     assert answer_to(wire, command).code == 0
     assert "processing the answer" in caplog.text

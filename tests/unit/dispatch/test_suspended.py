@@ -70,6 +70,15 @@ class OurPolicies:
         return Ruling.NO_OPINION if verdict.reason == "no-match" else Ruling.DENY
 
 
+class AllowAll:
+    """A blocking provider that allows everything."""
+
+    quick = False
+
+    def decide(self, _question):
+        return Ruling.ALLOW
+
+
 class Nothing:
     quick = False
 
@@ -81,20 +90,24 @@ class PluginHouse(House):
     """A house where plugins make all decisions."""
 
     def __init__(self, extensions=None, settings=ON, **how):
-        super().__init__(**how)
+        self.extensions = extensions
+        self.guard_settings = settings
         self.plugins = SteppedPlugins()
-        found = extensions or InstalledPlugins(
+        self.seen = 0
+        super().__init__(**how)
+
+    def make_guard(self, _settings, ports):
+        found = self.extensions or InstalledPlugins(
             authorization_provider=InstalledPlugin("ours", OurPolicies(self.manager)),
             authorization_handlers=(InstalledPlugin("nothing", Nothing()),),
             authentication_handlers=(InstalledPlugin("nothing first", Nothing()),),
         )
-        plain = self.guard
-        self.guard = PluginGuard(settings, self.guard._ports, found)
-        self.guard.denials = self.guard._enforcer._log = plain.denials
-        admission = RemotingAdmission(self.guard, settings.cluster, self.guard.resume)
-        self.app._guard = admission
-        self.app._suspension = self.suspended_requests = SuspendedRequests(self.plugins, admission.resume)
-        self.seen = 0
+        return PluginGuard(self.guard_settings, ports, found)
+
+    def make_admission(self, cluster):
+        admission = RemotingAdmission(self.guard, cluster, self.guard.resume)
+        self.suspension = self.suspended_requests = SuspendedRequests(self.plugins, admission.resume)
+        return admission
 
     def give(self, wire, *commands):
         before = None
@@ -287,7 +300,10 @@ def test_one_user_cannot_use_all_places(monkeypatch):
     assert other.frames == []
     while house.plugins.asked < 100 and len(house.suspended_requests):
         house.plugins.step()
-    assert (house.suspended_requests._waiting_of, house.suspended_requests._bytes_of) == ({}, {})
+    wire = house.connect()
+    wire.peer.channel.user = "alice"
+    house.app.commands(wire, [house.command(310, SEND, b"x", user="alice")])
+    assert wire.frames == []
 
 
 @pytest.mark.parametrize("place", ["value", "name", "remark"])
@@ -328,8 +344,11 @@ def test_stateful_authorization_saves_plugin_calls():
     settings = GuardSettings(
         authentication_enabled=True, authorization_enabled=True, authorization_strategy=Strategy.STATEFUL
     )
-    house = PluginHouse(settings=settings)
-    house.guard._handlers = []
+    plugins = InstalledPlugins(
+        authorization_provider=InstalledPlugin("ours", AllowAll()),
+        authentication_handlers=(InstalledPlugin("nothing first", Nothing()),),
+    )
+    house = PluginHouse(plugins, settings)
     house.user("alice", ("Topic:t", "Pub"))
     house.engine.topics.put(TopicConfig("t", 2, 2))
     house.engine.group_commit.commit()
