@@ -148,13 +148,14 @@ def _outcome(found: Mapping[str, object]) -> str:
 
 
 def _permissions(permissions: object) -> Iterator[str]:
+    from mqguard.guard.audit_log_reader import read_entry
+
     for permission in permissions if isinstance(permissions, list) else ():
         actions = " or ".join(permission["actions"])
         yield f"  {permission.get('verdict', 'not decided')}: {actions} on {permission['resource']}"
         entry = permission.get("decided_by")
         if entry:
-            actions, sources = ",".join(entry["actions"]), ",".join(entry["sources"]) or "anywhere"
-            yield f"    by the entry {entry['decision']} {actions} on {entry['resource']} from {sources}"
+            yield f"    by the entry {read_entry(entry).text}"
 
 
 def _hints(found: Mapping[str, object], words: Sequence[str]) -> Iterator[str]:

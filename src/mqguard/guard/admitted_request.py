@@ -16,7 +16,7 @@ from mqguard.model.peer import Peer
 BY_SIGNATURE = "signature"
 BY_CLAIM = "claim"
 BY_PLUGIN = "plugin"
-"""The methods that authenticate a user. A claim authenticates nobody: the operator trusts it."""
+"""The ways in which the guard knows a user. A claim is not authenticated: the operator trusts it."""
 
 MAX_CLAIM_LENGTH = 256
 """Maximum characters of a claimed user name that are kept: unauthenticated peers must fill neither memory nor disk."""

@@ -1,14 +1,15 @@
 """Reader of the JSON lines that `audit_format` makes, for the decisions about resources in them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from mqguard.auth.analysis.replay import Occurrences, RecordedDecision
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.policy import Action, Decision
-from mqguard.auth.resource import ResourceType
-from mqguard.auth.source import parse_address
+from mqguard.auth.policy import Action, Decision, Entry
+from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.source import Source, parse_address
 from mqguard.auth.verdict import AccessRequest, Reason
 from mqguard.guard.admitted_request import BY_CLAIM
 
@@ -33,6 +34,21 @@ class _Line(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Line).decode
+
+
+def read_entry(facts: Mapping[str, Any]) -> Entry:
+    """Return the entry of a policy in `decided_by` of a line.
+
+    Raises:
+        PolicyInvalid: A value is not valid.
+        KeyError: A member is missing.
+    """
+    return Entry(
+        Resource.parse(facts["resource"]),
+        tuple(map(Action.parse, facts["actions"])),
+        tuple(map(Source.parse, facts["sources"])),
+        Decision.parse(facts["decision"]),
+    )
 
 
 class AuditReader:

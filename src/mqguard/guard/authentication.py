@@ -1,7 +1,7 @@
 """Authentication, the first of the guard's three steps: find the user who sent a request."""
 
-# Rule 1: an identity is what a signature proved, never what a client says of itself. (`authorizationTrustsClaimedUser`
-# is the operator's exception to this rule; a claimed user is never Super.)
+# Rule 1: an identity comes from a signature, never from a name that a client sends. `authorizationTrustsClaimedUser` is
+# the operator's exception to this rule; a claimed user is never Super.
 # Rule 2: whitelisted codes need no credentials. If credentials are sent they are still verified, so that the sender's
 # rights apply; if that fails, the request is anonymous.
 # Rule 3: the stateful strategy caches what a connection has authenticated as, for one version of the users and for one
@@ -156,8 +156,7 @@ class ConnectionThrottle:
         """Refuse an attempt without verifying it, if too many have failed.
 
         Args:
-            claimed: Access key that the request claims; empty if it shows something that names nobody, such as a
-                token.
+            claimed: Access key that the request claims; empty for credentials without a name, such as a token.
             peer: The connection.
             now_ms: Milliseconds since the epoch.
 

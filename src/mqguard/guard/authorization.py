@@ -2,8 +2,8 @@
 
 # Rule 1: one required permission that is not granted denies the request.
 # Rule 2: a Super user has all permissions. A user who only claims to be Super has none.
-# Rule 3: what clients use by themselves needs no grant, unless a policy covers it (`ImplicitGrants`): maintainers of
-# deployments asked for it over and over, so that no user needs grants on topics that it never named.
+# Rule 3: topics that clients use by themselves need no grant, unless a policy covers them (`ImplicitGrants`). Operators
+# asked for it often, so that no user needs grants on topics that it never named.
 
 import functools
 
@@ -24,12 +24,12 @@ from mqguard.model.names import TEMPLATE_TOPIC
 class ImplicitGrants:
     """Topics that clients may use without a grant, because they use them by themselves.
 
-    * The route of the template topic, which producers ask for when their own topic does not exist; of the cluster's and
-      the brokers' names, which tools ask for; of the reply topic, which clients ask for before they reply; and of the
-      trace topic.
-    * Replies on the cluster's reply topic. The broker delivers a reply only if its sender may read the request.
-    * Sends to the trace topic, if `traceTopicOpen` is true: tracing is configured in clients, not in policies. Reading
-      it needs Sub, like any topic.
+    Producers ask for the route of the template topic when their own topic does not exist. Clients ask for the route of
+    the reply topic before they reply. Tools ask for routes of the cluster's and the brokers' names. Replies go to the
+    cluster's reply topic; the broker delivers a reply only if its sender may read the request.
+
+    Sends to the trace topic, and its route, are granted if `traceTopicOpen` is true. Tracing is configured in clients,
+    not in policies. Reading the topic needs Sub, like any topic.
     """
 
     def __init__(self, settings: GuardSettings) -> None:

@@ -81,9 +81,9 @@ class Denial(msgspec.Struct, frozen=True, gc=False):
             with_entries: True to include the entries of policies; else `hidden_reason` says why they are missing.
 
         Returns:
-            The members of its line in the audit log, without its duration; `message`, the error message that the client
-            received or would receive; and `version` of users and policies. If entries were evaluated also
-            `explanation`, see `explanation_json`, and `explanation_text`, the same as text.
+            The members of its line in the audit log, without its duration. `message` is the error message that the
+            client received or would receive, `version` that of users and policies. If entries were evaluated there are
+            `explanation` (see `explanation_json`) and `explanation_text`, the same as text.
         """
         event = self.event
         moment = dt.datetime.fromtimestamp(event.when_ms / 1000, dt.UTC)
@@ -127,8 +127,8 @@ def remedy(reason: str) -> str:
 
 
 MAX_PERMISSIONS_KEPT = 8
-"""Maximum number of permissions that one denial keeps, the refused one among them: peers may name thousands in one
-request, each with a name of a kilobyte, and memory must not follow."""
+"""Maximum number of permissions that one denial keeps, with the refused one. Peers may name thousands of resources in
+one request, each with a name of a kilobyte."""
 MAX_NAMES_KEPT = 1_024
 """Maximum characters of these permissions' names."""
 MAX_MESSAGE = 1_024

@@ -1,6 +1,6 @@
 """The guard: every request passes authentication, authorization and audit, in this order."""
 
-# Rule 1: any failure denies the request. Nothing behind the guard can turn a denial into an admission.
+# Rule 1: any failure denies the request. No code behind the guard can admit a denied request.
 # Rule 2: a request is decided by one snapshot of users and policies, the newest when it came.
 # Rule 3: every decision is audited, admissions included. If the audit queue is full, `auditWhenFull` decides whether
 # requests continue; a change of users or policies is denied then.

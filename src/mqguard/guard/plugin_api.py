@@ -155,8 +155,8 @@ class AuthorizationHandler(Plugin, Protocol):
 class CacheStrategy(Protocol):
     """Decision about the use of earlier results. The guard calls it inline, so it must be quick.
 
-    It can only shorten what the guard caches: a new version of the users, the end of a secret and the configured time
-    end a cached result too.
+    It can only shorten the use of a result. A new version of the users, the end of a secret and the configured time end
+    a cached result too.
     """
 
     def accepts(self, result: CachedResult) -> bool:

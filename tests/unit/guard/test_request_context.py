@@ -43,6 +43,9 @@ class Call:
     def is_pending(self):
         return False
 
+    def is_public(self):
+        return self.operation.purpose is Purpose.ROUTE and self._message.topic.name == "TBW102"
+
 
 def send(topic, **credentials):
     return Call("SendMessage", {"messages": [{"topic": {"name": topic}}]}, **credentials)
@@ -115,6 +118,14 @@ def test_clients_use_some_topics_without_a_grant_in_every_protocol():
     world.guard.admit(send("RMQ_SYS_TRACE_TOPIC"))
     with pytest.raises(Refused):
         world.guard.admit(send("TBW102"))
+
+
+def test_the_route_of_the_template_topic_is_public_in_every_protocol():
+    anonymous = {"user": None, "secret": None}
+
+    assert World().guard.admit(Call("QueryRoute", {"topic": {"name": "TBW102"}}, **anonymous)).identity is None
+    with pytest.raises(Refused):
+        World().guard.admit(Call("QueryRoute", {"topic": {"name": "orders"}}, **anonymous))
 
 
 def test_audit_lines_of_both_protocols_are_read_alike():

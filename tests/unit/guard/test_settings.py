@@ -23,6 +23,7 @@ def test_what_holds_where_nothing_is_said():
         "brokers": frozenset(),
         "trace_topic": "RMQ_SYS_TRACE_TOPIC",
         "trace_topic_open": True,
+        "default_route_open": True,
         "stateful_entries": 10_000,
         "stateful_ms": 60_000,
         "stateful_rulings": 10_000,

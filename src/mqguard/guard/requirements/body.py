@@ -1,7 +1,7 @@
 """JSON bodies that name resources.
 
-The guard reads a body before it knows if the sender may send it. So there are three limits: `remoting.body_limits`
-limits its bytes on the wire, `MAX_BODY` limits them here, and every list in it has a maximum length of its own.
+The guard reads a body before it knows if the sender may send it. So there are three limits. `remoting.body_limits`
+limits its bytes on the wire, and `MAX_BODY` limits them here. Every list in it has a maximum length of its own.
 
 INVARIANT: the guard reads a body with the decoder and the type of its handler, so that both see the same resources.
 """

@@ -2,8 +2,8 @@
 
 A producer group is not a resource. A user with Pub on a topic needs no other permission to produce, and every Java
 client also names `CLIENT_INNER_PRODUCER`. So a heartbeat's producers need an authenticated sender and no more. The
-objects that a producer group could reach are checked later. The broker asks back a transaction only from connections
-whose user has Pub on the message's topic, and a reply goes only to the connection that sent the request. Client ids
+objects that a producer group could reach are checked later. The broker checks a transaction only at connections
+whose user has Pub on the message's topic. A reply goes only to the connection that sent the request. Client ids
 belong to users: two users may have the same one, and neither reaches the objects of the other.
 """
 

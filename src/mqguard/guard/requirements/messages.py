@@ -40,8 +40,8 @@ def send(field: str, properties_field: str) -> Rule:
     """Return the rule of a send whose topic and properties are the values of these fields.
 
     The producer group is not a resource and does not decide who may write to a retry topic. Clients give messages back
-    to `%RETRY%g` with the group of their inner producer. For consumers of group g such a message belongs to the topic
-    in its property RETRY_TOPIC, so the sender needs Sub on that topic as well.
+    to `%RETRY%g` with the group of their inner producer. Consumers of group g take such a message for one of the
+    topic in its property RETRY_TOPIC. So the sender needs Sub on that topic as well.
     """
     known: BoundedCache[str | None, RequiredPermissions] = BoundedCache()
 
