@@ -380,7 +380,7 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
         assert time.monotonic() - started < LIMIT_MS / 1000 + 1
         expect(send(alice, "orders", b"requests are decided by what is in memory"))
         late = admin.call(CREATE_USER, {"username": "carol"}, b'{"username":"carol","password":"x"}')
-        assert "nothing is changed until a restart" in (late.remark or "")
+        assert "changes need a restart" in (late.remark or "")
         log = server.data / "audit" / "audit.jsonl"
         assert eventually(lambda: "User:carol" in log.read_text())
         server.kill()
@@ -414,7 +414,7 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
         ("authorizationProvider=some_plugins:Odd", "must take 1 argument"),
         ("authorizationProvider=org.example.Mine", "this class is unknown"),
         ("authenticationStrategy=some_plugins:Empty", "has no method `relies`"),
-        ("authenticationMetadataProvider=some_plugins:Empty", "must be kept in the same place"),
+        ("authenticationMetadataProvider=some_plugins:Empty", "must be in the same store"),
         ("auditSinks=some_plugins:Empty", "has no method `write`"),
         ("authorizationHandlers=a,a", "write each plugin once"),
     ],

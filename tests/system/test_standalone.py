@@ -103,8 +103,8 @@ def test_a_port_in_use_is_reported_with_a_remedy(tmp_path: Path, flag: str, what
         ended = run("standalone", "--data", "data", *FREE, flag, str(port), directory=tmp_path)
     assert ended.code == 1
     assert ended.err == (
-        f"mqguard: the {what}'s port {port} at 127.0.0.1 is in use: stop the process that listens on it, or choose another with "
-        f"{flag}\n"
+        f"mqguard: the {what}'s port {port} on 127.0.0.1 is in use: stop the process that listens on it, or choose "
+        f"another with {flag}\n"
     )
 
 
@@ -138,7 +138,10 @@ def test_a_malformed_value_stops_the_start_with_file_line_and_key(tmp_path: Path
         ("authenticationEnabled=false", "would trust any name that a client sends"),
         ("tls.server.mode=enforcing\ntls.test.mode.enable=false", "`enforcing` needs `tls.server.certPath`"),
         ("tls.server.certPath=/no/such.pem\ntls.server.keyPath=/no/such.key", "/no/such"),
-        ("auditPath=/dev/null/audit", "the audit directory `/dev/null/audit` cannot be made"),
+        (
+            "auditPath=/dev/null/audit",
+            "auditPath: the directory `/dev/null/audit` cannot be used: `/dev/null` is not a directory",
+        ),
     ],
 )
 def test_settings_that_cannot_be_served_stop_the_start_in_one_line(tmp_path: Path, lines: str, why: str) -> None:
@@ -155,7 +158,7 @@ def test_an_unknown_key_is_a_warning_and_the_server_starts(tmp_path: Path) -> No
     code, _, err = end(process)
     assert code == 0
     assert "broker.conf:1: unknown key `autoCreateTopicEnabled`: did you mean `autoCreateTopicEnable`?" in err
-    assert "broker.conf:2: `brokerRole` is known from Apache RocketMQ and has no effect here" in err
+    assert "broker.conf: 1 key of Apache RocketMQ has no effect here: `brokerRole` (line 2)" in err
 
 
 def test_a_configured_super_user_is_the_only_one(tmp_path: Path) -> None:

@@ -23,26 +23,32 @@ _START_FILE_LINES = {
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
 @click.option("--all", "show_all", is_flag=True, help="Also show the options that have their default value.")
+@click.option("--data", envvar="MQGUARD_DATA", help="The data directory of the server.")
+@click.option("--strict", is_flag=True, help="Treat an unknown key as an error.")
 @json_option
-def config(path: Path | None, *, show_all: bool, as_json: bool) -> None:
+def config(path: Path | None, data: str | None, *, show_all: bool, strict: bool, as_json: bool) -> None:
     """Check a configuration, and show each value and its source. Secrets are hidden.
 
-    The command reads the file and the environment in the same way as a server.
+    The command makes the same checks as a start of the server, and prints the same warnings. It creates nothing.
 
     Exit code 2: the configuration is not valid, so a server would not start.
     """
-    from mqguard.config.loader import OPTIONS, load
+    from mqguard.config.loader import OPTIONS, Flag, load
+    from mqguard.runtime import settings
 
-    found = load(path, os.environ)
+    flags = [Flag("--data", "storePathRootDir", data)] if data is not None else []
+    found = load(path, os.environ, flags, strict=strict)
+    settings.check(found)
     shown = [option for option in OPTIONS if show_all or found.is_set(option)]
     rows = [(option.name, found.text(option) or "-", found.source(option)) for option in shown]
     notices = [{"level": notice.level.value, "text": notice.text} for notice in found.notices]
+    notices += [{"level": "warning", "text": warning} for warning in settings.startup_warnings(found)]
     values = {name: {"value": value, "source": source} for name, value, source in rows}
     text = table(("#Option", "#Value", "#Source"), rows) if rows else "no option is set: all have their default values"
     emit({"options": values, "notices": notices}, text, as_json=as_json)
     if not as_json:
-        for notice in found.notices:
-            click.echo(f"{notice.level.value}: {notice.text}", err=True)
+        for notice in notices:
+            click.echo(f"{notice['level']}: {notice['text']}", err=True)
 
 
 @click.command()

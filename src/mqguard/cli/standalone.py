@@ -26,20 +26,13 @@ if TYPE_CHECKING:
 @click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data].")
 @click.option("--port", help="The broker's port, 0 for any free port [default: 10911].")
 @click.option("--namesrv-port", help="The name server's port, 0 for any free port [default: 9876].")
-@click.option("--bind", help="The address to listen at [default: only this machine].")
+@click.option("--bind", help="The address to listen on [default: only this machine].")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key of broker.conf; repeatable.")
+@click.option("--strict", is_flag=True, help="Do not start if the configuration has an unknown key.")
 @click.option("--demo", is_flag=True, help="Show an allowed and a denied message, then continue to serve.")
 @json_option
 def standalone(
-    path: Path | None,
-    data: str | None,
-    port: str | None,
-    namesrv_port: str | None,
-    bind: str | None,
-    settings: tuple[str, ...],
-    *,
-    demo: bool,
-    as_json: bool,
+    path: Path | None, settings: tuple[str, ...], *, strict: bool, demo: bool, as_json: bool, **named: str | None
 ) -> None:
     """Run a name server and a broker with access control in one process.
 
@@ -51,16 +44,17 @@ def standalone(
     from mqguard.runtime.standalone import Standalone
     from mqguard.telemetry import log
 
-    named = (
-        ("--data", "storePathRootDir", data),
-        ("--port", "listenPort", port),
-        ("--namesrv-port", "namesrvListenPort", namesrv_port),
-        ("--bind", "bindAddress", bind),
+    keys = (
+        ("data", "storePathRootDir"),
+        ("port", "listenPort"),
+        ("namesrv_port", "namesrvListenPort"),
+        ("bind", "bindAddress"),
     )
-    flags = [Flag(flag, key, text) for flag, key, text in named if text is not None]
+    given = [(f"--{name.replace('_', '-')}", key, named[name]) for name, key in keys]
+    flags = [Flag(flag, key, text) for flag, key, text in given if text is not None]
     flags += [Flag("--set", *_pair(setting)) for setting in settings]
     _warn_of_literal_secrets(flags)
-    configuration = load(path, os.environ, flags)
+    configuration = load(path, os.environ, flags, strict=strict)
     log.configure(
         configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
     )
@@ -121,6 +115,7 @@ def _print_ready(found: "Ready", *, as_json: bool) -> None:
             "cluster": found.cluster,
             "namesrv": found.namesrv,
             "broker": found.broker,
+            "bind": found.bind,
             "data": str(found.data),
             "authentication": found.authentication,
             "authorization": found.authorization,
@@ -133,7 +128,7 @@ def _print_ready(found: "Ready", *, as_json: bool) -> None:
     ]
     click.echo(
         f"mqguard {__version__} serves {found.cluster}: name server {found.namesrv}, broker {found.broker}, "
-        f"data in {found.data}, {', '.join(guarded)}"
+        f"listening on {found.bind}, data in {found.data}, {', '.join(guarded)}"
     )
 
 

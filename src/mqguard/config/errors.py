@@ -4,9 +4,17 @@ from mqguard.errors import ErrorKind, MqguardError
 
 
 class ConfigInvalid(MqguardError):
-    """A configuration that prevents the start; the message names the place, the key and the valid form."""
+    """A configuration that prevents the start.
+
+    Attributes:
+        problems: One line for each problem, with the place, the key and the valid form.
+    """
 
     kind = ErrorKind.INVALID_INPUT
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class ValueInvalid(MqguardError):

@@ -1,11 +1,13 @@
 """The loader of a configuration: defaults, then the file, then the environment, then flags; the later wins.
 
-Every value records its source. A malformed value stops the start; an unknown key is reported and ignored.
+Every value records its source. Malformed values stop the start, and all of them are reported at once. An unknown key
+is reported and ignored, or stops the start if the caller is strict.
 """
 
 import dataclasses
 import difflib
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -65,6 +67,29 @@ PLUGIN_PREFIX = "plugin."
 
 HIDDEN = "***"
 """Replacement for secrets in output."""
+
+_PLACEHOLDER = re.compile(r"\$\{[^{}]*\}")
+_ANY = ""
+_CONSEQUENCES: Mapping[str, Mapping[str, str]] = {
+    "aclEnable": {
+        "true": "ACL 2.0 is on by default, and `mqguard migrate` converts the accounts of ACL 1.0",
+        "false": "requests must still be signed and allowed; to serve every client, set `authenticationEnabled` and "
+        "`authorizationEnabled` to `false`",
+    },
+    "brokerPermission": {_ANY: "topics stay readable and writable; policies decide which users may read and write"},
+    "brokerRole": {
+        "slave": "mqguard cannot be a slave and serves clients like a master",
+        "sync_master": "no replica exists, so an acknowledged message is stored only on this machine",
+    },
+    "enableControllerMode": {"true": "no replica exists, and no other broker takes over"},
+    "enableDLegerCommitLog": {"true": "no replica exists, so an acknowledged message is stored only on this machine"},
+    "enablePropertyFilter": {"true": "a consumer that filters with SQL92 gets an error; filters by tag work"},
+    "namesrvAddr": {
+        _ANY: "mqguard serves routes itself, at `namesrvListenPort`, and registers with no other name server"
+    },
+    "storePathCommitLog": {_ANY: "all messages are stored under `storePathRootDir`"},
+}
+"""Keys of Apache RocketMQ without effect here that change what an operator expects: the consequence by value."""
 
 
 class Level(enum.Enum):
@@ -164,6 +189,8 @@ def load(
     path: Path | None = None,
     environ: Mapping[str, str] | None = None,
     flags: Iterable[Flag] = (),
+    *,
+    strict: bool = False,
 ) -> Configuration:
     """Load a configuration.
 
@@ -171,58 +198,131 @@ def load(
         path: The properties file, or None.
         environ: The environment, or None; only `MQGUARD_…` is used.
         flags: The flags of the command line; of two for one option the later counts.
+        strict: True if an unknown key is an error.
 
     Raises:
-        ConfigInvalid: The file cannot be read, or a value is malformed; the message has the place, the key and the
+        ConfigInvalid: The file cannot be read, or values are malformed. Every problem has its place, its key and the
             valid form.
     """
-    settings: dict[str, Setting] = {}
-    notices: list[Notice] = []
-    plugins: dict[str, str] = {}
+    draft = _Draft(is_strict=strict)
     if path is not None:
-        _take_file(path, settings, notices, plugins)
-    _take_environment(environ or {}, settings, notices)
-    for flag in flags:
-        option = BY_NAME.get(flag.key)
-        if option is None:
-            raise ConfigInvalid(f"flag {flag.name}: unknown key `{flag.key}`{_nearest(flag.key, BY_NAME)}")
-        settings[option.name] = _setting(option, flag.text, f"flag {flag.name}")
-    return Configuration(settings, notices, path, plugins)
+        draft.take_file(path)
+    draft.take_environment(environ or {})
+    draft.take_flags(flags)
+    if draft.problems:
+        raise ConfigInvalid(*draft.problems)
+    return Configuration(draft.settings, draft.notices, path, draft.plugins)
 
 
-def _take_file(path: Path, settings: dict[str, Setting], notices: list[Notice], plugins: dict[str, str]) -> None:
-    seen: dict[str, int] = {}
-    for item in properties.parse(_read(path), path.name):
-        place = f"{path.name}:{item.line}"
-        if item.key in seen:
-            notices.append(
-                Notice(Level.WARNING, f"{place}: `{item.key}` is also set in line {seen[item.key]}: this one is used")
+class _Draft:
+    """A configuration while it is read.
+
+    Attributes:
+        settings: Values by name of their option.
+        notices: Messages to the operator.
+        plugins: Settings of plugins.
+        problems: Reasons that stop the start.
+    """
+
+    def __init__(self, *, is_strict: bool) -> None:
+        self.settings: dict[str, Setting] = {}
+        self.notices: list[Notice] = []
+        self.plugins: dict[str, str] = {}
+        self.problems: list[str] = []
+        self._is_strict = is_strict
+
+    def take_file(self, path: Path) -> None:
+        """Add the values of a file."""
+        seen: dict[str, int] = {}
+        without_effect: list[str] = []
+        for item in properties.parse(_read(path), path.name):
+            place = f"{path.name}:{item.line}"
+            if item.key in seen:
+                self._warn(f"{place}: `{item.key}` is also set in line {seen[item.key]}: this one is used")
+            seen[item.key] = item.line
+            option = BY_NAME.get(item.key)
+            if item.key.startswith(PLUGIN_PREFIX):
+                self.plugins[item.key.removeprefix(PLUGIN_PREFIX)] = item.value
+                self._check_replaced(item.key, item.value, place, is_secret=True)
+            elif option is None:
+                self._take_other_key(item, place, without_effect)
+            elif item.value:
+                self._set(option, item.value, place)
+            else:
+                # Apache keeps the default if a key has no value.
+                self.settings.pop(item.key, None)
+        if without_effect:
+            self.notices.append(Notice(Level.INFO, _summary(path.name, without_effect)))
+
+    def take_environment(self, environ: Mapping[str, str]) -> None:
+        """Add the values of the environment."""
+        by_variable = {option.environment: option for option in BY_NAME.values()}
+        for variable, text in sorted(environ.items()):
+            if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_OPTIONS or not text:
+                continue
+            option = by_variable.get(variable)
+            if option is not None:
+                self._set(option, text.strip(), f"environment {variable}")
+            elif not variable.startswith(SECRETS_PREFIX):
+                self._unknown(f"environment: unknown `{variable}`{_nearest(variable, by_variable)}")
+
+    def take_flags(self, flags: Iterable[Flag]) -> None:
+        """Add the values of the command line."""
+        for flag in flags:
+            option = BY_NAME.get(flag.key)
+            if option is None:
+                self.problems.append(f"flag {flag.name}: unknown key `{flag.key}`{_nearest(flag.key, BY_NAME)}")
+            else:
+                self._set(option, flag.text, f"flag {flag.name}")
+
+    def _set(self, option: Option[object], text: str, place: str) -> None:
+        if not self._check_replaced(option.name, text, place, is_secret=option.secret):
+            return
+        try:
+            self.settings[option.name] = Setting(option.kind.read(text), place)
+        except ValueInvalid as exc:
+            shown = "the value" if option.secret else f"`{text}`"
+            self.problems.append(f"{place}: {option.name}: {shown} is not valid: {exc}")
+
+    def _check_replaced(self, key: str, text: str, place: str, *, is_secret: bool) -> bool:
+        """Return False, and add a problem, if a placeholder such as `${NAME}` was not replaced."""
+        found = _PLACEHOLDER.search(text)
+        if found is not None:
+            # A part of a secret may look like a placeholder.
+            shown = "a placeholder" if is_secret else f"`{found.group()}`"
+            self.problems.append(
+                f"{place}: {key}: {shown} was not replaced: write the value itself, or `env:NAME` for a secret"
             )
-        seen[item.key] = item.line
-        option = BY_NAME.get(item.key)
-        if item.key.startswith(PLUGIN_PREFIX):
-            plugins[item.key.removeprefix(PLUGIN_PREFIX)] = item.value
-        elif option is None:
-            notices.append(_unknown(item.key, place))
-        elif item.value:
-            settings[item.key] = _setting(option, item.value, place)
+        return found is None
+
+    def _take_other_key(self, item: properties.Property, place: str, without_effect: list[str]) -> None:
+        """Report a key that is not an option: one of Apache RocketMQ, or probably a mistyped one."""
+        apache = _apache_keys()
+        if item.key not in apache:
+            self._unknown(f"{place}: unknown key `{item.key}`{_nearest(item.key, (*BY_NAME, *apache))}")
+            return
+        by_value = _CONSEQUENCES.get(item.key, {})
+        consequence = by_value.get(item.value.lower(), by_value.get(_ANY))
+        if consequence is None:
+            without_effect.append(f"`{item.key}` (line {item.line})")
         else:
-            # Apache keeps the default if a key has no value.
-            settings.pop(item.key, None)
+            self._warn(f"{place}: `{item.key} = {item.value}` has no effect: {consequence}")
+
+    def _unknown(self, text: str) -> None:
+        if self._is_strict:
+            self.problems.append(text)
+        else:
+            self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        self.notices.append(Notice(Level.WARNING, text))
 
 
-def _take_environment(environ: Mapping[str, str], settings: dict[str, Setting], notices: list[Notice]) -> None:
-    by_variable = {option.environment: option for option in BY_NAME.values()}
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NOT_OPTIONS or not text:
-            continue
-        option = by_variable.get(variable)
-        if option is None and variable.startswith(SECRETS_PREFIX):
-            continue
-        if option is None:
-            notices.append(Notice(Level.WARNING, f"environment: unknown `{variable}`{_nearest(variable, by_variable)}"))
-        else:
-            settings[option.name] = _setting(option, text.strip(), f"environment {variable}")
+def _summary(file: str, keys: list[str]) -> str:
+    """Return the line about keys of Apache RocketMQ that have no effect."""
+    many = "1 key" if len(keys) == 1 else f"{len(keys)} keys"
+    verb = "has" if len(keys) == 1 else "have"
+    return f"{file}: {many} of Apache RocketMQ {verb} no effect here: {', '.join(keys)}"
 
 
 def _read(path: Path) -> str:
@@ -236,22 +336,6 @@ def _read(path: Path) -> str:
     if b"\0" in data:
         raise ConfigInvalid(f"the configuration file `{path}` is not text: write a properties file")
     return properties.decode(data)
-
-
-def _setting(option: Option[object], text: str, place: str) -> Setting:
-    try:
-        return Setting(option.kind.read(text), place)
-    except ValueInvalid as exc:
-        shown = "the value" if option.secret else f"`{text}`"
-        raise ConfigInvalid(f"{place}: {option.name}: {shown} is not valid: {exc}") from None
-
-
-def _unknown(key: str, place: str) -> Notice:
-    """Return the notice about a key that is not an option: Apache's own are only named, others are likely mistyped."""
-    apache = _apache_keys()
-    if key in apache:
-        return Notice(Level.INFO, f"{place}: `{key}` is known from Apache RocketMQ and has no effect here")
-    return Notice(Level.WARNING, f"{place}: unknown key `{key}`{_nearest(key, (*BY_NAME, *apache))}")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -177,10 +177,9 @@ class ServerLink(asyncio.Protocol):
     def eof_received(self) -> bool:
         """End after the peer has ended: its requests are still answered."""
         self._peer_ended = True
-        if self.closed:
-            return False
-        self.finish()
-        return True
+        if not self.closed:
+            self.finish()
+        return not self.closed
 
     def pause_writing(self) -> None:
         """Stop reading from a peer that does not read its answers."""
@@ -272,7 +271,7 @@ class ServerLink(asyncio.Protocol):
 
     def _detect_proxy_header(self, data: bytes) -> None:
         data = self._first + data
-        if proxy_protocol.may_begin(data[0]):
+        if proxy_protocol.may_begin(data):
             if self.is_settled:
                 self.cut("it sent a PROXY protocol header and its address is not in `proxyProtocolPeers`")
                 return
@@ -306,6 +305,9 @@ class ServerLink(asyncio.Protocol):
         else:
             if self._owner.settings.tls.mode is TlsMode.ENFORCING:
                 self.cut("it did not use TLS, and `tls.server.mode` is enforcing")
+                return
+            if data.startswith(proxy_protocol.HTTP):
+                self.cut("it sent an HTTP request, and this port serves only the remoting protocol of RocketMQ")
                 return
             self._take = self._reader.push
             self._announce()
@@ -411,8 +413,7 @@ class ServerLink(asyncio.Protocol):
         if len(data) > _LARGE:
             self.account.used += len(data) * _SECONDS_PER_BYTE
         transport.write(data)
-        limit = self._owner.settings.output_limit
-        if self._blocked and transport.get_write_buffer_size() > limit:
+        if self._blocked and transport.get_write_buffer_size() > (limit := self._owner.settings.output_limit):
             self.cut(f"the client reads too slowly: more than {limit} bytes of answers wait")
 
     @property

@@ -65,6 +65,9 @@ MAX_FRAME_BYTES: Final = (_SIGNATURE_V2[0] << 24) - 1
 """Largest frame whose first byte differs from those of a PROXY header and of TLS."""
 _FIRST_BYTES: Final = (_START_V1[0], _SIGNATURE_V2[0])
 
+HTTP: Final = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PRI * HTTP/2")
+"""First bytes of HTTP and of HTTP/2, which gRPC uses. A frame that began so would have over 1 GB."""
+
 _COMMANDS: Final = {0x20: "local", 0x21: "proxy"}
 
 
@@ -86,12 +89,12 @@ class ProxyHeaderInvalid(ValueError):
     """Bytes that begin like a PROXY header and are not valid."""
 
 
-def may_begin(first: int) -> bool:
-    """Return True if a connection with this first byte can only begin with a PROXY header.
+def may_begin(data: bytes) -> bool:
+    """Return True if a connection with these first bytes can only begin with a PROXY header.
 
-    No frame begins so: as the top byte of a length these are over 200 MB.
+    No frame begins so: as the top byte of a length these are over 200 MB. Some requests of HTTP do.
     """
-    return first in _FIRST_BYTES
+    return data[0] in _FIRST_BYTES and not data.startswith(HTTP)
 
 
 def read(data: bytes) -> ProxyHeader | None:

@@ -28,6 +28,7 @@ from mqguard.runtime.data_directory import read_migrated, write_migrated
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, save_credentials
 from mqguard.runtime.process import SystemClock
+from mqguard.runtime.settings import SEALING_KEY_FILE, SEALING_KEY_VARIABLE, rocketmq_home
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.sealing_key import load_sealing_key
 
@@ -61,6 +62,7 @@ def prepare_users(
         if found is not None:
             with manager.recorded(recorder(manager, clock, "initial-user", option.name)):
                 manager.ensure_super(InitialUser(found.name, found.secret.reveal()))
+            _warn_of_other_secret(manager, option.name, found)
     _warn_of_inner_user(manager, config)
     if config.get(access_options.MIGRATE_V1):
         with manager.recorded(recorder(manager, clock, "migrate", access_options.MIGRATE_V1.name)):
@@ -68,6 +70,19 @@ def prepare_users(
     if config.get(access_options.AUTHENTICATION_ENABLED) and not manager.snapshot.live_supers:
         with manager.recorded(recorder(manager, clock, "initial-user", "first start")):
             _make_administrator(manager, data, first_start)
+
+
+def _warn_of_other_secret(manager: MetadataManager, option: str, configured: Credentials) -> None:
+    """Warn that an existing user keeps its secret, if the configuration has another one."""
+    user = manager.snapshot.user(configured.name)
+    if user is None or any(live.secret.equals(configured.secret) for live in user.secrets):
+        return
+    _LOG.warning(
+        "`%s` has another secret for the user `%s`, which exists and keeps its own secret: change that with `mqguard "
+        "user rotate`, or write it here",
+        option,
+        visible(configured.name),
+    )
 
 
 def _warn_of_inner_user(manager: MetadataManager, config: Configuration) -> None:
@@ -115,13 +130,8 @@ def recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -
 
 
 def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrated: frozenset[str]) -> None:
-    home = config.get(access_options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
-    if not home:
-        raise config.refusal(
-            access_options.MIGRATE_V1,
-            "`true` needs `rocketmqHome`, the directory with conf/acl or conf/plain_acl.yml",
-        )
-    files = [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(Path(home))]
+    home = rocketmq_home(config)
+    files = [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
     # Users that were deleted since then. They would return with their old secrets and rights.
     deleted = {name for name in migrated if manager.snapshot.user(name) is None}
     done = migrate([_without(file, deleted) for file in files], manager)
@@ -183,11 +193,11 @@ def open_manager(data: Path) -> Iterator[MetadataManager]:
     """
     if not (data / "access").is_dir():
         raise PolicyInvalid(f"`{data}` is not a data directory of mqguard: it has no `access` directory")
-    given = os.environ.get("MQGUARD_SEALING_KEY")
-    if given is None and not (data / "sealing.key").exists():
+    given = os.environ.get(SEALING_KEY_VARIABLE)
+    if given is None and not (data / SEALING_KEY_FILE).exists():
         # A new key could not open the stored secrets, and would hide that the right one is missing.
         raise PolicyInvalid(f"`{data}` has no `sealing.key`: give its sealing key in MQGUARD_SEALING_KEY")
-    key = load_sealing_key(data / "sealing.key", given)
+    key = load_sealing_key(data / SEALING_KEY_FILE, given)
     with unavailable_errors():
         store = RocksMetadataStore(data / "access", key)
     try:

@@ -21,7 +21,6 @@ from mqguard.guard.audit_format import AuditLines, StreamLines
 from mqguard.guard.denial_groups import Folded, Repeats
 from mqguard.guard.plugin_api import RecordSink
 from mqguard.model.process import Clock
-from mqguard.runtime import plugins
 from mqguard.runtime.errors import StartFailed
 from mqguard.telemetry.audit_files import RotatingFile, find_change
 from mqguard.telemetry.audit_writer import AuditWriter
@@ -47,9 +46,9 @@ class AuditLog:
         data: The data directory.
         manager: Users and policies, with the records of their changes.
         clock: The clock.
+        sinks: Plugins that receive every record, with their names.
 
     Raises:
-        ConfigInvalid: A plugin cannot be used.
         StartFailed: The directory cannot be created.
 
     Attributes:
@@ -57,13 +56,19 @@ class AuditLog:
         writer: Writes the files.
     """
 
-    def __init__(self, config: Configuration, data: Path, manager: MetadataManager, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Configuration,
+        data: Path,
+        manager: MetadataManager,
+        clock: Clock,
+        sinks: Sequence[tuple[str, RecordSink]] = (),
+    ) -> None:
         directory = config.get(server_options.AUDIT_PATH) or data / "audit"
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             raise StartFailed(f"the audit directory `{directory}` cannot be created: {exc.strerror}") from None
-        found = plugins.load_sinks(config)
         most, parts = config.get(server_options.AUDIT_MAX_FILE), config.get(server_options.AUDIT_FILES)
         files = [
             RotatingFile(directory / f"{name}{SUFFIXES[stream]}", most // _SHARES[stream], parts)
@@ -74,7 +79,7 @@ class AuditLog:
         self._manager = manager
         self._clock = clock
         self.writer = AuditWriter(files, StreamLines(), clock.now_ms)
-        self._sinks = [PluginSink(name, sink) for name, sink in found]
+        self._sinks = [PluginSink(name, sink) for name, sink in sinks]
         self.trail = AuditTrail(FanOutSink(self.writer, self._sinks) if self._sinks else self.writer)
         self.writer.start()
         for sink in self._sinks:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
@@ -21,6 +21,8 @@ from mqguard.dispatch.router import Router
 from mqguard.dispatch.suspended import SuspendedRequests
 from mqguard.engine.engine import Engine
 from mqguard.guard.guard import Guard
+from mqguard.guard.plugin_adapters import InstalledPlugins
+from mqguard.guard.plugin_api import RecordSink
 from mqguard.guard.plugin_guard import PluginGuard
 from mqguard.guard.ports import GuardPorts
 from mqguard.model.process import Clock
@@ -68,29 +70,23 @@ class Components:
     _users: MetadataStore
 
     def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: OnAdminCreated) -> None:
+        loaded = plugins.load(config)
         with contextlib.ExitStack() as opened:
-            key = load_sealing_key(data / "sealing.key", os.environ.get("MQGUARD_SEALING_KEY"))
-            self._users = users = _metadata_store(config, data, key)
+            key = load_sealing_key(data / settings.SEALING_KEY_FILE, os.environ.get(settings.SEALING_KEY_VARIABLE))
+            self._users = users = _metadata_store(loaded.store, config, data, key)
             opened.callback(users.close)
             manager = MetadataManager(users, new_incarnation)
-            self._audit = audit_log = _audit_log(manager, config, data, first_start, clock)
+            self._audit = audit_log = _audit_log(manager, loaded.sinks, config, data, first_start, clock)
             opened.callback(audit_log.close)
             audit = audit_log.trail
             self._metrics = Metrics()
             metrics.observe_users(self._metrics, manager)
             metrics.observe_audit(self._metrics, audit_log)
-            guard, admission, suspension = self._guard(
-                config,
-                GuardPorts(
-                    metadata=manager,
-                    clock=clock,
-                    ticks=time.perf_counter_ns,
-                    new_id=_decision_id,
-                    audit=audit,
-                    metrics=self._metrics,
-                ),
-                opened,
-            )
+            ports = GuardPorts(
+                metadata=manager, clock=clock, ticks=time.perf_counter_ns, new_id=_decision_id, audit=audit,
+                metrics=self._metrics,
+            )  # fmt: skip
+            guard, admission, suspension = self._guard(loaded.guard, config, ports, opened)
             store = RocksMessageStore(data / "messages", settings.sync_interval_ms(config))
             opened.callback(store.close)
             self._engine = Engine(store, settings.engine_settings(config), clock)
@@ -156,9 +152,8 @@ class Components:
         self._broker.advertise(f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}")
 
     def _guard(
-        self, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
+        self, extensions: InstalledPlugins, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
     ) -> tuple[Guard, RemotingAdmission, SuspendedRequests | None]:
-        extensions = plugins.load_extensions(config)
         guard_settings = settings.guard_settings(config)
         if not extensions:
             self._threads = None
@@ -189,8 +184,7 @@ class Components:
         self._opened.close()
 
 
-def _metadata_store(config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
-    plugin = plugins.load_store(config)
+def _metadata_store(plugin: MetadataStore | None, config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
     if plugin is None:
         return RocksMetadataStore(data / "access", key)
     journal = ChangeJournal(data / "access-changes.json")
@@ -198,12 +192,17 @@ def _metadata_store(config: Configuration, data: Path, key: SealingKey) -> Metad
 
 
 def _audit_log(
-    manager: MetadataManager, config: Configuration, data: Path, first_start: OnAdminCreated, clock: Clock
+    manager: MetadataManager,
+    sinks: Sequence[tuple[str, RecordSink]],
+    config: Configuration,
+    data: Path,
+    first_start: OnAdminCreated,
+    clock: Clock,
 ) -> AuditLog:
     """Create the users of a start, and return the audit log with the changes that were missing."""
     leftover = frozenset(record.id for record in manager.unwritten_records())
     prepare_users(manager, config, data, first_start, clock)
-    log = AuditLog(config, data, manager, clock)
+    log = AuditLog(config, data, manager, clock, sinks)
     try:
         log.recover(leftover)
     except BaseException:

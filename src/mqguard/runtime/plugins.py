@@ -11,7 +11,7 @@ import importlib.metadata
 import inspect
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from mqguard.auth.ports import MetadataStore
 from mqguard.config import access_options, server_options
@@ -47,6 +47,29 @@ _METHODS: Mapping[str, dict[str, int]] = {
 
 _BUILT_IN = frozenset({"default", "local", "stateless", "stateful"})
 """Names of built-in implementations; `config/access_options.py` maps Apache's class names to them."""
+
+
+class LoadedPlugins(NamedTuple):
+    """All plugins of a configuration.
+
+    Attributes:
+        store: The store of users and policies, None for the built-in one.
+        guard: Plugins of the guard.
+        sinks: Audit sinks, with their names.
+    """
+
+    store: MetadataStore | None
+    guard: InstalledPlugins
+    sinks: list[tuple[str, RecordSink]]
+
+
+def load(config: Configuration) -> LoadedPlugins:
+    """Return all plugins that a configuration names. A start calls this before it creates anything.
+
+    Raises:
+        ConfigInvalid: As for `load_extensions`.
+    """
+    return LoadedPlugins(load_store(config), load_extensions(config), load_sinks(config))
 
 
 def load_extensions(config: Configuration) -> InstalledPlugins:

@@ -5,21 +5,31 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.config import access_options, server_options
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Configuration
+from mqguard.config.option import Option
 from mqguard.config.secret import weakness
 from mqguard.engine.settings import EngineSettings
 from mqguard.guard.errors import GuardMisconfigured
 from mqguard.guard.settings import Enforcement, GuardSettings, Strategy, WhenAuditFull
 from mqguard.model.text import visible
+from mqguard.net import tls
+from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
 """A frame has at most 16 MiB, also in Java clients, and contains a header besides the message."""
 _LOOPBACK = ("127.", "localhost", "::1")
+_ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_TLS_FILES = (server_options.TLS_CERTIFICATE, server_options.TLS_KEY, server_options.TLS_TRUST)
+SEALING_KEY_FILE = "sealing.key"
+"""File within the data directory: the key that seals the stored secrets."""
+SEALING_KEY_VARIABLE = "MQGUARD_SEALING_KEY"
+"""Environment variable that may have the sealing key instead of the file."""
 
 
 def bind_address(config: Configuration) -> str:
@@ -31,6 +41,83 @@ def bind_address(config: Configuration) -> str:
     if reachable.startswith(_LOOPBACK):
         return "::1" if ":" in reachable else "127.0.0.1"
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
+
+
+def check(config: Configuration) -> None:
+    """Check everything of a configuration that can be checked before a start creates anything.
+
+    Raises:
+        ConfigInvalid: Settings cannot be used; the error has all problems.
+    """
+    problems: list[str] = []
+    checks = (guard_settings, engine_settings, broker_settings, _check_listeners, _check_users, _check_data)
+    for one in checks:
+        try:
+            one(config)
+        except ConfigInvalid as exc:
+            problems += exc.problems
+    if problems:
+        raise ConfigInvalid(*problems)
+
+
+def _check_listeners(config: Configuration) -> None:
+    resolve(config.get(server_options.BROKER_IP), config.source(server_options.BROKER_IP))
+    try:
+        tls.server_context(net_settings(config).tls)
+    except NetSettingsInvalid as exc:
+        place: Option[Any] = next((one for one in _TLS_FILES if config.is_set(one)), server_options.TLS_MODE)
+        raise config.refusal(place, str(exc)) from None
+
+
+def _check_users(config: Configuration) -> None:
+    first, inner = access_options.INIT_AUTHENTICATION_USER, access_options.INNER_CLIENT_CREDENTIALS
+    one, other = config.get(first), config.get(inner)
+    if one is not None and other is not None and one.name == other.name and not one.secret.equals(other.secret):
+        raise config.refusal(
+            inner, f"the user `{visible(one.name)}` has another secret in `{first.name}`: write the same one in both"
+        )
+    if config.get(access_options.MIGRATE_V1):
+        rocketmq_home(config)
+
+
+def _check_data(config: Configuration) -> None:
+    data = config.get(server_options.STORE_PATH)
+    directories: tuple[Option[Any], ...] = (server_options.STORE_PATH, server_options.AUDIT_PATH)
+    for option in directories:
+        path = config.get(option)
+        why = None if path is None else _unusable(path)
+        if why is not None:
+            raise config.refusal(option, f"the directory `{path}` cannot be used: {why}")
+    if SEALING_KEY_VARIABLE in os.environ or (data / SEALING_KEY_FILE).exists() or not (data / "access").exists():
+        return
+    raise ConfigInvalid(
+        f"the data directory `{data}` has users and no `{SEALING_KEY_FILE}`: restore this file, or give the key in "
+        f"{SEALING_KEY_VARIABLE}; a new key could not open the stored secrets (docs/getting-started.md)"
+    )
+
+
+def _unusable(path: Path) -> str | None:
+    """Return the reason for which a directory cannot be created or written, None if it can."""
+    path = path.absolute()
+    found = next(one for one in (path, *path.parents) if one.exists())
+    if not found.is_dir():
+        return f"`{found}` is not a directory"
+    return None if os.access(found, os.W_OK | os.X_OK) else f"this user may not write in `{found}`"
+
+
+def rocketmq_home(config: Configuration) -> Path:
+    """Return the directory with the files of ACL 1.0.
+
+    Raises:
+        ConfigInvalid: It is not set.
+    """
+    home = config.get(access_options.ROCKETMQ_HOME) or os.environ.get("ROCKETMQ_HOME")
+    if not home:
+        raise config.refusal(
+            access_options.MIGRATE_V1,
+            "`true` needs `rocketmqHome`, the directory with conf/acl or conf/plain_acl.yml",
+        )
+    return Path(home)
 
 
 def startup_warnings(config: Configuration) -> list[str]:
@@ -46,8 +133,20 @@ def startup_warnings(config: Configuration) -> list[str]:
             "everything, and the audit log has the requests that would be denied, as shadow-deny"
         )
     found += _weak_secrets(config)
+    if reachable in _ALL_ADDRESSES:
+        found.append(
+            f"routes send clients to {reachable}, which is not the address of a machine: set brokerIP1 to an address "
+            "that clients reach"
+        )
     if host.startswith(_LOOPBACK):
+        if not reachable.startswith(_LOOPBACK) and reachable not in _ALL_ADDRESSES:
+            found.append(
+                f"only this machine can connect, since mqguard listens on {host}, but routes send clients to "
+                f"{reachable}: set bindAddress or brokerIP1"
+            )
         return found
+    if reachable not in _ALL_ADDRESSES and host not in _ALL_ADDRESSES and not reachable.startswith(_LOOPBACK):
+        found += _other_address(config, host, reachable)
     if reachable.startswith(_LOOPBACK):
         found.append(
             f"clients on other machines can connect to {host}, but routes send them to {reachable}, their own machine: "
@@ -60,6 +159,16 @@ def startup_warnings(config: Configuration) -> list[str]:
     if not config.get(access_options.AUTHORIZATION_ENABLED):
         found.append(f"authorization is disabled: every client that {host} accepts may do everything")
     return found
+
+
+def _other_address(config: Configuration, host: str, reachable: str) -> Iterator[str]:
+    """Yield a warning if routes name another address than the one that mqguard listens on, as behind a NAT."""
+    ip = resolve(reachable, config.source(server_options.BROKER_IP))
+    if ip != resolve(host, config.source(server_options.BIND_ADDRESS)):
+        yield (
+            f"mqguard listens on {host} only, and routes send clients to {reachable}: this needs a forwarding of "
+            "addresses; otherwise set brokerIP1 or bindAddress"
+        )
 
 
 def _weak_secrets(config: Configuration) -> Iterator[str]:

@@ -56,6 +56,7 @@ class Ready(NamedTuple):
         cluster: The name of the cluster.
         namesrv: `host:port` of the name server.
         broker: `host:port` of the broker.
+        bind: The address that both listen on.
         data: The data directory.
         authentication: True if requests must be signed.
         authorization: True if policies must allow requests.
@@ -65,6 +66,7 @@ class Ready(NamedTuple):
     cluster: str
     namesrv: str
     broker: str
+    bind: str
     data: Path
     authentication: bool
     authorization: bool
@@ -82,10 +84,11 @@ class Standalone:
         config: The configuration.
 
     Raises:
-        ConfigInvalid: Settings contradict each other.
+        ConfigInvalid: Settings cannot be used. Nothing was created then.
     """
 
     def __init__(self, config: Configuration) -> None:
+        settings.check(config)
         self._config = config
         self._data = config.get(server_options.STORE_PATH)
         self._net = settings.net_settings(config)
@@ -166,6 +169,7 @@ class Standalone:
             cluster=self._config.get(server_options.CLUSTER_NAME),
             namesrv=f"{host}:{namesrv_port}",
             broker=f"{host}:{port}",
+            bind=settings.bind_address(self._config),
             data=self._data,
             authentication=self._guard.authentication_enabled,
             authorization=self._guard.authorization_enabled,

@@ -1,0 +1,165 @@
+"""Starts of a real server: a configuration that is not valid creates nothing, and surprising settings are reported."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.command import run
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server
+from tests.fixtures.waiting import eventually
+
+INVALID = """\
+listenPort = abc
+# a comment
+storePathRootDir = ${user.home}/store
+initAuthenticationUser = {"username":"root","password":"${DB_PASSWORD}"}
+maxMessageSize = 64X
+"""
+PROBLEMS = [
+    "broker.conf:1: listenPort: `abc` is not valid: write a whole number from 0 to 65535",
+    (
+        "broker.conf:3: storePathRootDir: `${user.home}` was not replaced: write the value itself, or `env:NAME` for a "
+        "secret"
+    ),
+    (
+        "broker.conf:4: initAuthenticationUser: a placeholder was not replaced: write the value itself, or `env:NAME` "
+        "for a secret"
+    ),
+    "broker.conf:5: maxMessageSize: `64X` is not valid: ",
+]
+UNUSABLE = """\
+maxMessageSize = 16M
+brokerId = 3
+tls.server.certPath = missing.pem
+tls.server.keyPath = missing.key
+initAuthenticationUser = {"username":"root","password":"one-Secret-1"}
+innerClientAuthenticationCredentials = {"accessKey":"root","secretKey":"other-Secret-2"}
+"""
+REASONS = [
+    "broker.conf:1: maxMessageSize: the maximum is `15M`, since a frame of the protocol has 16 MiB",
+    "broker.conf:2: brokerId: mqguard cannot be a slave: write 0, the id of a master",
+    "broker.conf:3: tls.server.certPath: the TLS file `missing.pem` does not exist",
+    (
+        "broker.conf:6: innerClientAuthenticationCredentials: the user `root` has another secret in "
+        "`initAuthenticationUser`: write the same one in both"
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "problems"), [(INVALID, PROBLEMS), (UNUSABLE, REASONS)])
+def test_a_start_reports_all_problems_and_creates_nothing(tmp_path: Path, content: str, problems: list[str]) -> None:
+    (tmp_path / "broker.conf").write_text(content)
+    for words in (("standalone", "--data", "data"), ("config", "--data", "data")):
+        ended = run(*words, "--config", "broker.conf", directory=tmp_path)
+        lines = ended.err.removeprefix("mqguard: ").splitlines()
+        assert ended.code == 2
+        assert [line[: len(problem)] for line, problem in zip(lines, problems, strict=True)] == problems
+        assert "Secret-" not in ended.err
+        assert "DB_PASSWORD" not in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["broker.conf"]
+
+
+def test_a_strict_start_refuses_an_unknown_key(tmp_path: Path) -> None:
+    (tmp_path / "broker.conf").write_text("authenticationEnable = false\nbrokerRole = ASYNC_MASTER\n")
+    expected = "broker.conf:1: unknown key `authenticationEnable`: did you mean `authenticationEnabled`?"
+    for words in (("standalone", "--data", "data"), ("config",)):
+        ended = run(*words, "--config", "broker.conf", "--strict", directory=tmp_path)
+        assert (ended.code, ended.err) == (2, f"mqguard: {expected}\n")
+    ended = run("config", "--config", "broker.conf", directory=tmp_path)
+    assert ended.code == 0
+    assert f"warning: {expected}\n" in ended.err
+
+
+def test_keys_without_effect_are_reported_with_their_consequence(tmp_path: Path) -> None:
+    settings = {
+        "aclEnable": "false",
+        "namesrvAddr": "10.0.0.1:9876",
+        "brokerRole": "SYNC_MASTER",
+        "enablePropertyFilter": "true",
+        "deleteWhen": "04",
+        "flushCommitLogLeastPages": "4",
+    }
+    with Server(tmp_path, settings=settings):
+        log = (tmp_path / "stderr").read_text()
+    for key, consequence in (
+        ("aclEnable = false", "requests must still be signed and allowed"),
+        ("namesrvAddr = 10.0.0.1:9876", "registers with no other name server"),
+        ("brokerRole = SYNC_MASTER", "stored only on this machine"),
+        ("enablePropertyFilter = true", "a consumer that filters with SQL92 gets an error"),
+    ):
+        (line,) = [line for line in log.splitlines() if f"`{key}` has no effect" in line]
+        assert consequence in line
+        assert "WARNING" in line
+    assert "2 keys of Apache RocketMQ have no effect here: `deleteWhen` (line " in log
+
+
+def test_a_missing_sealing_key_is_not_replaced(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with server:
+        pass
+    key = server.data / "sealing.key"
+    content = key.read_bytes()
+    key.unlink()
+    words = ("--config", str(tmp_path / "broker.conf"), "--data", str(server.data))
+    for command in ("standalone", "config"):
+        ended = run(command, *words)
+        assert ended.code == 2
+        assert f"the data directory `{server.data}` has users and no `sealing.key`: restore this file" in ended.err
+    assert not key.exists()
+    key.write_bytes(content)
+    key.chmod(0o600)
+    with server:
+        assert server.running
+
+
+def test_another_secret_for_an_existing_user_is_reported(tmp_path: Path) -> None:
+    with Server(tmp_path):
+        pass
+    user = json.dumps({"username": SUPER, "password": f"another-{SUPER_SECRET}"})
+    with Server(tmp_path, settings={"initAuthenticationUser": user}):
+        log = (tmp_path / "stderr").read_text()
+    assert f"`initAuthenticationUser` has another secret for the user `{SUPER}`, which exists and keeps its own" in log
+    assert f"another-{SUPER_SECRET}" not in log
+
+
+def test_a_plugin_that_cannot_be_loaded_stops_a_start_before_users_are_created(tmp_path: Path) -> None:
+    ended = run(
+        "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--set", "auditSinks=no.such.module:Sink",
+        directory=tmp_path,
+    )  # fmt: skip
+    assert ended.code == 2
+    assert "the module `no.such.module` of the plugin `no.such.module:Sink` cannot be imported" in ended.err
+    assert not (tmp_path / "data" / "sealing.key").exists()
+    assert not (tmp_path / "data" / "access").exists()
+
+
+@pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_http_at_a_port_is_named_in_the_log(tmp_path: Path, first: bytes) -> None:
+    with Server(tmp_path) as server:
+        with socket.create_connection(("127.0.0.1", server.broker_port), 10) as client:
+            client.sendall(first)
+            assert client.recv(100) == b""
+        assert eventually(
+            lambda: (
+                "it sent an HTTP request, and this port serves only the remoting" in (tmp_path / "stderr").read_text()
+            )
+        )
+
+
+def test_an_address_that_is_not_a_machine_is_reported_with_both_addresses(tmp_path: Path) -> None:
+    (tmp_path / "broker.conf").write_text("brokerIP1 = 0.0.0.0\n")
+    ended = run("config", "--config", "broker.conf", directory=tmp_path)
+    assert ended.code == 0
+    assert "warning: routes send clients to 0.0.0.0, which is not the address of a machine: set brokerIP1" in ended.err
+    with Server(tmp_path / "server", settings={"bindAddress": "127.0.0.1", "brokerIP1": "10.1.2.3"}) as server:
+        ready = [json.loads(line) for line in (tmp_path / "server" / "stdout").read_text().splitlines()][-1]
+        log = (tmp_path / "server" / "stderr").read_text()
+        assert server.running
+    assert (ready["bind"], ready["broker"].rpartition(":")[0]) == ("127.0.0.1", "10.1.2.3")
+    assert (
+        "only this machine can connect, since mqguard listens on 127.0.0.1, but routes send clients to 10.1.2.3" in log
+    )
