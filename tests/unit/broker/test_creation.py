@@ -240,8 +240,7 @@ def test_the_counts_are_persistent():
             table.put(type(table.get("a"))("c"), "alice")
 
 
-def test_anonymous_creations_count_only_in_the_total(open_house):
-    open_house.engine.topics._limits = open_house.engine.topics._limits._replace(per_user=0)
-
+def test_anonymous_creations_count_only_in_the_total():
+    open_house = House(auth=False, engine={"max_topics_per_user": 0})
     assert put_topics(open_house, None, "t").code == 0
     assert topic_of(open_house, "t").creator is None
