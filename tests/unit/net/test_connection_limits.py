@@ -4,6 +4,7 @@ import pytest
 
 from mqguard.model.peer import Channel, Peer
 from mqguard.net.connection_limits import ConnectionLimits
+from tests.fixtures.memory import reachable_objects
 
 
 class Visitor:
@@ -48,10 +49,11 @@ def test_addresses_are_counted_apart_and_networks_of_ipv6_together() -> None:
 
 def test_an_address_that_left_is_forgotten() -> None:
     places = ConnectionLimits[Visitor](10, 2)
+    before = reachable_objects(places)
     for number in range(100):
         visitor, *_ = come(places, str(number))
         places.leave(visitor)
-    assert (places._by_block, places._anonymous, places._anonymous_count) == ({}, {}, 0)
+    assert reachable_objects(places) == before
 
 
 def test_the_oldest_connection_of_the_address_with_most_is_dropped() -> None:
@@ -75,7 +77,6 @@ def test_an_authenticated_connection_is_not_dropped() -> None:
         places.authenticate(visitor, "u")
         places.authenticate(visitor, "u")
     assert come(places, "b")[1] == "3 connections are open"
-    assert places._anonymous == {}
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -128,9 +129,10 @@ def test_one_user_leaves_connections_for_other_users_of_its_address() -> None:
 
 def test_users_that_left_are_forgotten() -> None:
     places = ConnectionLimits[Visitor](16, 16)
+    before = reachable_objects(places)
     for number in range(100):
         visitor, *_ = come(places, str(number))
         assert places.authenticate(visitor, "first") is None
         assert places.authenticate(visitor, "second") is None
         places.leave(visitor)
-    assert (places._user_of, places._users._by_user, places._users_by_block) == ({}, {}, {})
+    assert reachable_objects(places) == before

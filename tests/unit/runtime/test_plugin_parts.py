@@ -206,9 +206,24 @@ def test_a_conflict_is_passed_on_and_leaves_no_record(journal):
     assert store.apply_recorded([PutUser(user())], 0, RECORD) == 1
 
 
-def watching(journal):
-    """A manager on a plugin, another on the same store, and the plugin with its wrapping."""
-    inner = MemoryMetadataStore()
+class WatchedStore(FailingStore):
+    """A store that keeps the callback for changes of other servers."""
+
+    loads = True
+
+    def watch(self, on_update):
+        self.on_update = on_update
+        super().watch(on_update)
+
+    def load(self):
+        if not self.loads:
+            raise ZeroDivisionError
+        return super().load()
+
+
+def watching(journal, inner=None):
+    """Return a manager on a plugin, another on the same store, and the plugin with its wrapping."""
+    inner = inner or MemoryMetadataStore()
     store = PluginStore(inner, 1000, journal)
     return MetadataManager(store), MetadataManager(inner.share()), store
 
@@ -251,15 +266,15 @@ def test_after_too_many_updates_everything_is_loaded(journal, monkeypatch):
     assert users_of(store).keys() == {user.name for user in manager.snapshot.users()}
 
 
-def test_an_update_that_cannot_be_loaded_is_tried_again(journal, caplog, monkeypatch):
-    manager, other, store = watching(journal)
+def test_an_update_that_cannot_be_loaded_is_tried_again(journal, caplog):
+    inner = WatchedStore()
+    manager, other, store = watching(journal, inner)
     loop = AtOnce()
     store.attach(loop)
-    load = store._store.load
-    monkeypatch.setattr(store._store, "load", lambda: 1 / 0)
-    store._report(MetadataUpdate(5, 4, None))
+    inner.loads = False
+    inner.on_update(MetadataUpdate(5, 4, None))
     assert "could not be applied yet" in caplog.text
-    monkeypatch.setattr(store._store, "load", load)
+    inner.loads = True
     other.create_user("alice", "x")
     loop.later()
     assert manager.snapshot.user("alice") is not None
@@ -267,11 +282,12 @@ def test_an_update_that_cannot_be_loaded_is_tried_again(journal, caplog, monkeyp
 
 @pytest.mark.parametrize("update", [None, 5, ("x", 1, ()), MetadataUpdate("1", 0, ()), MetadataUpdate(1, 0, ["x"])])
 def test_what_is_not_an_update_is_refused(update, journal):
-    manager, _, store = watching(journal)
+    inner = WatchedStore()
+    manager, _, store = watching(journal, inner)
     store.attach(AtOnce())
     before = manager.snapshot
     with pytest.raises(TypeError):
-        store._report(update)
+        inner.on_update(update)
     assert manager.snapshot is before
 
 

@@ -131,11 +131,10 @@ def test_a_plugin_that_hangs_holds_up_nobody_and_its_late_answer_is_ignored():
         counting.cancel()
 
     asyncio.run(main())
-    pool = asked.threads._pool("p")
-    assert eventually(lambda: not pool._stuck)
-    assert (pool._stuck, pool._open) == (0, 0)
-    assert pool._running <= 2
+    running = [thread for thread in threading.enumerate() if thread.name == "plugin p"]
+    assert len(running) <= 2
     asked.threads.close()
+    assert eventually(lambda: not any(thread.is_alive() for thread in running))
 
 
 def test_what_waits_for_a_thread_in_vain_is_late_and_never_asked():
