@@ -3,6 +3,8 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import ClassVar
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mqguard.engine.errors import EngineError
 from mqguard.model import record
+from mqguard.store import rocksdb
+from mqguard.store.database import Database
 from mqguard.store.errors import StoreFailed
 from mqguard.store.memory import MemoryMessageStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -21,6 +25,30 @@ TOPICS = ("orders", "other", "%RETRY%g")
 QUEUES = 2
 topics = st.sampled_from(TOPICS)
 queue_ids = st.integers(0, QUEUES - 1)
+
+
+class FailingDatabase(Database):
+    """A database of which a test makes all writes fail until it is closed.
+
+    Attributes:
+        written: None while writes work. While they fail, True if a write reaches the log in spite of the failure.
+    """
+
+    written: ClassVar[bool | None] = None
+
+    def write(self, batch, *, sync):
+        if FailingDatabase.written is None:
+            super().write(batch, sync=sync)
+            return
+        self.lost = batch
+        raise StoreFailed("pulled out")
+
+    def close(self):
+        if FailingDatabase.written:
+            # A write that reached the log returns when the database is opened again.
+            super().write(self.lost, sync=True)
+        FailingDatabase.written = None
+        super().close()
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -110,22 +138,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.store.failure = "pulled out"
             assert not self.engine.group_commit.commit()
             return
-        db = self.store._db
-        write, close = db.write, db.close
-        lost = []
-
-        def failing(batch, *, sync):
-            lost.append(batch)
-            raise StoreFailed("pulled out")
-
-        def closing():
-            # A write that reached the log returns when the database is opened again.
-            if written:
-                write(lost.pop(), sync=True)
-            lost.clear()
-            close()
-
-        db.write, db.close = failing, closing
+        FailingDatabase.written = written
         assert not self.engine.group_commit.commit()
 
     @rule()
@@ -179,6 +192,15 @@ class EngineMachine(RuleBasedStateMachine):
 
 class RocksMachine(EngineMachine):
     kind = "rocksdb"
+
+    def __init__(self):
+        self.patch = mock.patch.object(rocksdb, "Database", FailingDatabase)
+        self.patch.start()
+        super().__init__()
+
+    def teardown(self):
+        super().teardown()
+        self.patch.stop()
 
 
 TestMemory = EngineMachine.TestCase
