@@ -47,7 +47,7 @@ def explain_request(directory: AccessState, user: str, request: AccessRequest) -
     rights = directory.rights(user)
     orphan = directory.acls.get(user) if rights is None else None
     found = explain(user, request, rights, orphan)
-    changes = () if found.turn is None else _changes(directory, user, found.turn)
+    changes = () if found.minimal_change is None else _changes(directory, user, found.minimal_change)
     return ExplainedRequest(found, changes, all(_is_of_request(change, request) for change in changes))
 
 

@@ -34,7 +34,7 @@ def change_commands(user: str, change: Mapping[str, object], connection: Sequenc
         connection: Connection options, as words of a command line.
     """
     words: list[list[str]] = []
-    step = _STEPS.get(str(change.get("step")))
+    step = _STEPS.get(str(change.get("kind")))
     if step is not None:
         words.append([*step[:2], user, *step[2:]])
     policy = [] if change.get("policy") == "Custom" else ["--policy", str(change.get("policy"))]

@@ -28,9 +28,9 @@ class EntryOutcome(enum.StrEnum):
     """The entry matches none of the requested actions."""
     OTHER_ADDRESS = "other-address"
     """The entry does not match the source address."""
-    SILENT_DEFAULT = "silent-default"
+    DEFAULT_SHADOWED = "default-shadowed"
     """The entry is in the Default policy, and a Custom entry covers the resource."""
-    NOT_ASKED = "not-asked"
+    NOT_EVALUATED = "not-evaluated"
     """No entry was evaluated: the user or the request decides it."""
     AGREES = "agrees"
     """The entry decided another requested action, with the same result as the verdict."""
@@ -42,13 +42,13 @@ class ConsideredEntry(msgspec.Struct, frozen=True):
     Attributes:
         entry: The entry.
         policy: The type of the policy it belongs to.
-        standing: The effect.
+        outcome: The effect.
         why: The effect in words; for an overruled entry, the reason for the precedence of the other.
     """
 
     entry: Entry
     policy: PolicyType
-    standing: EntryOutcome
+    outcome: EntryOutcome
     why: str
 
 
@@ -60,14 +60,14 @@ class Explanation(msgspec.Struct, frozen=True):
         request: The request.
         verdict: The verdict.
         considered: Every entry that covers the resource, in order of precedence, Custom before Default.
-        turn: The smallest change that reverses the verdict; None if no change of users or policies does.
+        minimal_change: The smallest change that reverses the verdict; None if no change of users or policies does.
     """
 
     user: str
     request: AccessRequest
     verdict: Verdict
     considered: tuple[ConsideredEntry, ...]
-    turn: MinimalChange | None
+    minimal_change: MinimalChange | None
 
 
 def explain(user: str, request: AccessRequest, rights: Rights | None, orphan: Acl | None = None) -> Explanation:
@@ -97,10 +97,12 @@ def _considered(acl: Acl, request: AccessRequest, verdict: Verdict) -> tuple[Con
         first: dict[Action, Entry] = {}
         for rule in covering:
             if verdict.reason not in _ASKED:
-                found.append(ConsideredEntry(rule.entry, kind, EntryOutcome.NOT_ASKED, "policies are not evaluated"))
+                found.append(
+                    ConsideredEntry(rule.entry, kind, EntryOutcome.NOT_EVALUATED, "policies are not evaluated")
+                )
             elif has_opinion:
                 why = "a Custom entry covers the resource, so Default entries do not apply"
-                found.append(ConsideredEntry(rule.entry, kind, EntryOutcome.SILENT_DEFAULT, why))
+                found.append(ConsideredEntry(rule.entry, kind, EntryOutcome.DEFAULT_SHADOWED, why))
             else:
                 found.append(ConsideredEntry(rule.entry, kind, *_outcome(rule, request, verdict, first)))
         has_opinion = has_opinion or bool(covering)
@@ -171,22 +173,22 @@ def explanation_json(found: Explanation) -> dict[str, object]:
             {
                 "policy": one.policy.value,
                 "entry": one.entry.text,
-                "standing": one.standing.value,
+                "outcome": one.outcome.value,
                 "why": one.why,
             }
             for one in found.considered
         ],
-        "minimal_change": None if found.turn is None else change_facts(found.turn),
+        "minimal_change": None if found.minimal_change is None else change_facts(found.minimal_change),
     }
 
 
-def change_facts(turn: MinimalChange) -> dict[str, object]:
+def change_facts(change: MinimalChange) -> dict[str, object]:
     """Return a change that reverses a decision."""
     return {
-        "step": turn.step.value,
-        "policy": turn.policy.value,
-        "remove": [entry.text for entry in turn.removed],
-        "add": [entry.text for entry in turn.added],
+        "kind": change.kind.value,
+        "policy": change.policy.value,
+        "remove": [entry.text for entry in change.removed],
+        "add": [entry.text for entry in change.added],
     }
 
 
@@ -219,21 +221,21 @@ def explanation_text(explanation: Explanation) -> str:
         lines += [_considered_line(one) for one in explanation.considered]
     elif verdict.reason is Reason.NO_MATCH:
         lines.append("no entry covers the resource")
-    if explanation.turn is not None:
-        lines += _change_lines(explanation.user, explanation.turn)
+    if explanation.minimal_change is not None:
+        lines += _change_lines(explanation.user, explanation.minimal_change)
     return "\n".join(map(visible, lines))
 
 
 def _considered_line(one: ConsideredEntry) -> str:
-    mark = _MARKS.get(one.standing, "  ")
-    return f" {mark} {one.policy.value}: {one.entry.text} ({one.standing.value}: {one.why})"
+    mark = _MARKS.get(one.outcome, "  ")
+    return f" {mark} {one.policy.value}: {one.entry.text} ({one.outcome.value}: {one.why})"
 
 
-def _change_lines(user: str, turn: MinimalChange) -> list[str]:
-    kind = turn.policy.value
-    entries = [f"  remove from User:{user} {kind}: {entry.text}" for entry in turn.removed]
-    entries += [f"  add to User:{user} {kind}: {entry.text}" for entry in turn.added]
-    step = _step_text(user, turn.step)
+def _change_lines(user: str, change: MinimalChange) -> list[str]:
+    kind = change.policy.value
+    entries = [f"  remove from User:{user} {kind}: {entry.text}" for entry in change.removed]
+    entries += [f"  add to User:{user} {kind}: {entry.text}" for entry in change.added]
+    step = _step_text(user, change.kind)
     if entries:
         return ["smallest change that reverses this decision:", *([f"  {step}"] if step else []), *entries]
     return [f"smallest change that reverses this decision: {step}"]

@@ -30,13 +30,13 @@ class MinimalChange(msgspec.Struct, frozen=True):
     """A change that reverses a verdict.
 
     Attributes:
-        step: The kind of change; a user that is created or enabled may also need entries.
+        kind: The kind of change; a user that is created or enabled may also need entries.
         policy: The policy whose entries change.
         removed: Entries to remove.
         added: Entries to add.
     """
 
-    step: ChangeKind
+    kind: ChangeKind
     policy: PolicyType = PolicyType.CUSTOM
     removed: tuple[Entry, ...] = ()
     added: tuple[Entry, ...] = ()
@@ -44,7 +44,7 @@ class MinimalChange(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """The number of changed things."""
-        return len(self.removed) + len(self.added) + (self.step is not ChangeKind.CHANGE_ENTRIES)
+        return len(self.removed) + len(self.added) + (self.kind is not ChangeKind.CHANGE_ENTRIES)
 
 
 def find_minimal_change(
@@ -91,26 +91,26 @@ def _let_in(step: ChangeKind, user: User, request: AccessRequest, acl: Acl | Non
     return None if rest is None else MinimalChange(step, rest.policy, rest.removed, rest.added)
 
 
-def apply_to_acl(acl: Acl, turn: MinimalChange) -> Acl:
+def apply_to_acl(acl: Acl, change: MinimalChange) -> Acl:
     """Return the policies after a change of entries."""
     kinds = [policy.type for policy in acl.policies]
-    kinds += [] if turn.policy in kinds else [turn.policy]
+    kinds += [] if change.policy in kinds else [change.policy]
     policies = []
     for kind in kinds:
         entries = acl.entries(kind)
-        if kind is turn.policy:
-            entries = (*(entry for entry in entries if entry not in turn.removed), *turn.added)
+        if kind is change.policy:
+            entries = (*(entry for entry in entries if entry not in change.removed), *change.added)
         policies.append(Policy(kind, entries))
     return Acl(acl.subject, tuple(policies))
 
 
-def apply_to_user(name: str, user: User | None, turn: MinimalChange) -> User:
+def apply_to_user(name: str, user: User | None, change: MinimalChange) -> User:
     """Return the user after a change, without its secrets."""
     if user is None:
         return User(name, ())
-    kind = UserType.NORMAL if turn.step is ChangeKind.MAKE_NORMAL else user.type
+    kind = UserType.NORMAL if change.kind is ChangeKind.MAKE_NORMAL else user.type
     status = {ChangeKind.ENABLE_USER: UserStatus.ENABLE, ChangeKind.DISABLE_USER: UserStatus.DISABLE}.get(
-        turn.step, user.status
+        change.kind, user.status
     )
     return User(name, (), kind, status)
 
@@ -132,7 +132,7 @@ def _try_changes(acl: Acl, request: AccessRequest, kind: PolicyType, allowed: bo
 def _to_deny(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[MinimalChange]:
     allowing = _matching(acl, request, kind, Decision.ALLOW)
     removals = [MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=(entry,)) for entry in allowing]
-    exact = [turn for turn in removals if _is_exact(acl, request, turn)]
+    exact = [change for change in removals if _is_exact(acl, request, change)]
     yield from exact
     if "*" not in request.name:  # otherwise no entry can name it
         rights = Rights(User(acl.subject.name, ()), acl)
@@ -149,7 +149,7 @@ def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Mi
         MinimalChange(ChangeKind.CHANGE_ENTRIES, kind, removed=(entry,))
         for entry in _matching(acl, request, kind, Decision.DENY)
     ]
-    yield from (turn for turn in removals if _is_exact(acl, request, turn))
+    yield from (change for change in removals if _is_exact(acl, request, change))
     for action in Action:
         if action not in request.actions or "*" in request.name:
             continue
@@ -166,15 +166,15 @@ def _to_allow(acl: Acl, request: AccessRequest, kind: PolicyType) -> Iterator[Mi
     yield from removals
 
 
-def _is_exact(acl: Acl, request: AccessRequest, turn: MinimalChange) -> bool:
+def _is_exact(acl: Acl, request: AccessRequest, change: MinimalChange) -> bool:
     """True if the removed entry matches only the request, and its removal makes no Default entry apply."""
-    (entry,) = turn.removed
+    (entry,) = change.removed
     resource, networks = entry.resource, [source.network for source in entry.sources]
     if (resource.type, resource.name, resource.pattern) != (request.type, request.name, Pattern.LITERAL):
         return False
     if networks != [source.network for source in _sources(request)] or not request.actions >= {*entry.actions}:
         return False
-    return turn.policy is PolicyType.DEFAULT or not any(
+    return change.policy is PolicyType.DEFAULT or not any(
         other.resource.covers(request.type, request.name) for other in acl.entries(PolicyType.DEFAULT)
     )
 

@@ -45,7 +45,7 @@ def explain(source: PolicySource, user: str, action: str, resource: str, origin:
     directory, _ = source.load()
     found = explain_request(directory, user, request)
     facts, text = explanation_json(found.explanation), explanation_text(found.explanation)
-    if found.explanation.turn is not None:
+    if found.explanation.minimal_change is not None:
         change = _object(facts["minimal_change"])
         is_running = source.file is None and source.store is None
         commands = change_commands(user, change, source.connection.words()) if is_running else []

@@ -235,7 +235,7 @@ def _suggestion(
         action = key.actions[0]
         if key.reason != "no-match":
             return f"see `mqguard why {count.decision}`", []
-        add = {"step": "change-entries", "policy": "Custom", "add": [f"Allow {action} on {key.resource} from anywhere"]}
+        add = {"kind": "change-entries", "policy": "Custom", "add": [f"Allow {action} on {key.resource} from anywhere"]}
         return "", change_commands(key.user, add, words)
     try:
         request = parse_request(
@@ -249,7 +249,9 @@ def _suggestion(
     if is_route_question(key.code):
         need = {"resource": key.resource, "verdict": "Deny"}
         return "", route_commands(key.user, [need], words)
-    return "", change_commands(key.user, change_facts(found.turn), words) if found.turn is not None else []
+    return "", change_commands(
+        key.user, change_facts(found.minimal_change), words
+    ) if found.minimal_change is not None else []
 
 
 def _denial_json(key: "DenialKey", count: "DenialCount", remark: str, commands: list[str]) -> dict[str, object]:

@@ -109,14 +109,14 @@ def _report(migration: "Migration", *, done: str) -> str:
         ]
         blocks.append(table(("#User", "#Type", "#Entries"), rows))
     if migration.notes:
-        lines = [visible(f"{note.file}:{note.mark}: {note.topic.value}: {note.message}") for note in migration.notes]
+        lines = [visible(f"{note.file}:{note.mark}: {note.kind.value}: {note.message}") for note in migration.notes]
         blocks.append("\n".join(["notes:", *lines]))
     if migration.differences:
         blocks.append("\n".join(["decided differently:", *map(_difference_text, migration.differences)]))
     else:
         blocks.append("decided differently: nothing")
-    if migration.standing:
-        lines = list(map(_difference_text, migration.standing))
+    if migration.existing:
+        lines = list(map(_difference_text, migration.existing))
         blocks.append("\n".join(["existing users, which stay unchanged and differ from their accounts:", *lines]))
     return "\n\n".join(blocks)
 
@@ -143,7 +143,7 @@ def _json(migration: "Migration", *, carried_out: bool) -> dict[str, object]:
         ],
         "notes": [
             {
-                "topic": note.topic.value,
+                "kind": note.kind.value,
                 "file": note.file,
                 "line": note.mark.line,
                 "column": note.mark.column,
@@ -153,7 +153,7 @@ def _json(migration: "Migration", *, carried_out: bool) -> dict[str, object]:
             for note in migration.notes
         ],
         "differences": list(map(_difference_json, migration.differences)),
-        "standing": list(map(_difference_json, migration.standing)),
+        "existing": list(map(_difference_json, migration.existing)),
     }
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def lint(source: PolicySource, ignore: tuple[str, ...], *, as_json: bool) -> None:
     """Find entries that do not have the effect that they seem to have, each with an example request.
 
-    Rules: shadowed, redundant, contradictory, unreachable, default-silent, wide, no-user, no-rights, super-policies.
+    Rules: shadowed, redundant, contradictory, unreachable, default-shadowed, overly-broad, no-user, no-rights,
+    super-policies.
 
     Exit code 1: there are findings.
     """
@@ -167,7 +168,7 @@ def replay(source: PolicySource, logs: tuple[Path, ...], *, unused: bool, as_jso
     lines = [*_head(found), *_changes(found.replay), *_rights(rights, document, source.file)]
     # The clients that sent the requests chose the names in them.
     emit(_json(found, unused=unused), "\n".join(map(visible, lines)), as_json=as_json)
-    end(Exit.FAILED if found.replay.turned else Exit.DONE)
+    end(Exit.FAILED if found.replay.changed else Exit.DONE)
 
 
 def _head(found: "LogReplay") -> Iterator[str]:
@@ -185,27 +186,27 @@ def _head(found: "LogReplay") -> Iterator[str]:
 
 
 def _changes(found: "Replay") -> Iterator[str]:
-    if not found.turned:
+    if not found.changed:
         yield "all decisions would be the same"
         return
-    denied = sum(not turned.verdict.allowed for turned in found.turned)
-    yield f"would be denied: {denied} different, would be allowed: {len(found.turned) - denied} different"
-    for turned in found.turned:
+    denied = sum(not turned.verdict.allowed for turned in found.changed)
+    yield f"would be denied: {denied} different, would be allowed: {len(found.changed) - denied} different"
+    for turned in found.changed:
         yield from _change(turned)
 
 
 def _change(turned: "ChangedDecision") -> Iterator[str]:
     from mqguard.cli.policy_output import verdict_text
 
-    question = turned.question
+    question = turned.recorded
     request = question.request
     actions = " or ".join(sorted(action.value for action in request.actions))
     origin = f" from {request.address}" if request.address is not None else ""
     sign = "+" if turned.verdict.allowed else "-"
     yield f"{sign} {question.user} {actions} on {request.type.value}:{request.name}{origin}"
     was = "allowed" if question.allowed else "denied"
-    times = _count(turned.times.count, "time")
-    yield f"    {times}, last {turned.times.last}: was {was}, would be {verdict_text(turned.verdict)}"
+    times = _count(turned.occurrences.count, "time")
+    yield f"    {times}, last {turned.occurrences.last}: was {was}, would be {verdict_text(turned.verdict)}"
 
 
 def _rights(
@@ -233,7 +234,7 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
         "unreadable": reader.unreadable,
         "first": reader.first or None,
         "last": reader.last or None,
-        "changes": [_change_json(turned) for turned in found.replay.turned],
+        "changes": [_change_json(turned) for turned in found.replay.changed],
     }
     if unused:
         value["unused"] = [
@@ -251,14 +252,14 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
 def _change_json(turned: "ChangedDecision") -> dict[str, object]:
     from mqguard.cli.policy_output import verdict_json
 
-    request = turned.question.request
+    request = turned.recorded.request
     return {
-        "user": turned.question.user,
+        "user": turned.recorded.user,
         "actions": sorted(action.value for action in request.actions),
         "resource": f"{request.type.value}:{request.name}",
         "from": None if request.address is None else str(request.address),
-        "times": turned.times.count,
-        "last": turned.times.last,
-        "old": "Allow" if turned.question.allowed else "Deny",
+        "times": turned.occurrences.count,
+        "last": turned.occurrences.last,
+        "old": "Allow" if turned.recorded.allowed else "Deny",
         "new": verdict_json(turned.verdict),
     }

@@ -27,6 +27,7 @@ def region_json(region: "Region") -> Json:
     """Return a set of requests, with one of them as example."""
     return {
         "resource": region.resource.key,
+        "namespaced": region.namespaced,
         "except": [hole.key for hole in region.holes],
         "actions": list(region.action_names),
         "from": list(_ranges(region.origins)),
@@ -37,13 +38,7 @@ def region_json(region: "Region") -> Json:
 
 def region_row(region: "Region") -> tuple[str, str, str]:
     """Return resource, actions and source of a set of requests, as cells of a table."""
-    return _names_text(region), ",".join(region.action_names), _origins_text(region.origins)
-
-
-def _names_text(region: "Region") -> str:
-    holes = [hole.key for hole in region.holes[:MAX_SHOWN]]
-    more = [f"{len(region.holes) - MAX_SHOWN} more"] if len(region.holes) > MAX_SHOWN else []
-    return f"{region.resource.key} but {', '.join([*holes, *more])}" if holes else region.resource.key
+    return region.brief_names(MAX_SHOWN), ",".join(region.action_names), _origins_text(region.origins)
 
 
 # Thousands of regions share few sets of sources, and the text of each takes long to build.

@@ -146,14 +146,14 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
             len(deleted & names),
             home,
         )
-    existing = sum(note.topic is NoteKind.EXISTING_USER for note in done.notes)
+    existing = sum(note.kind is NoteKind.EXISTING_USER for note in done.notes)
     if existing:
         # This is the case at every start but the first.
         _LOG.info("ACL 1.0: %d accounts of %s exist as users and are not changed", existing, home)
     for note in done.notes:
-        if note.topic is NoteKind.EXISTING_USER:
+        if note.kind is NoteKind.EXISTING_USER:
             continue
-        _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.topic.value, visible(note.message))
+        _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.kind.value, visible(note.message))
     for found in done.differences:
         account, resource = visible(found.account or "every user"), visible(found.resource)
         _LOG.warning(

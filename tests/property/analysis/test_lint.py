@@ -64,7 +64,7 @@ def found(findings, rule):
 def test_shadowed_entries_are_those_that_never_decide(acl):
     """An entry is shadowed when no request is decided by its rank, and one it matches gets the other decision."""
     findings = found(lint_acl(acl), LintRule.SHADOWED)
-    silent = found(lint_acl(acl), LintRule.DEFAULT_SILENT)
+    silent = found(lint_acl(acl), LintRule.DEFAULT_SHADOWED)
     rights = Rights(USER, acl)
 
     for policy, at, entry in places(acl):
@@ -87,7 +87,7 @@ def test_shadowed_entries_are_those_that_never_decide(acl):
 @effort(80)
 def test_covered_default_entries_are_those_whose_names_are_all_covered(acl):
     """A Default entry never applies if a Custom entry covers each of its names."""
-    findings = found(lint_acl(acl), LintRule.DEFAULT_SILENT)
+    findings = found(lint_acl(acl), LintRule.DEFAULT_SHADOWED)
 
     for at, entry in enumerate(acl.entries(PolicyType.DEFAULT), 1):
         covered = all(
@@ -104,7 +104,7 @@ def test_redundant_entries_can_be_removed_alone_and_together(acl):
     """Without any one of them, and without all of them, each request gets the same decision. No other can be removed."""
     findings = lint_acl(acl)
     redundant = set(found(findings, LintRule.REDUNDANT))
-    dead = set(found(findings, LintRule.SHADOWED)) | set(found(findings, LintRule.DEFAULT_SILENT))
+    dead = set(found(findings, LintRule.SHADOWED)) | set(found(findings, LintRule.DEFAULT_SHADOWED))
     before = verdicts(acl)
 
     for gone in redundant | dead:
@@ -150,7 +150,7 @@ def test_contradictions_are_overlaps_that_are_not_exceptions(acl):
 @effort(80)
 def test_a_broad_right_is_shown_by_a_request_that_it_allows(acl):
     """The witness of a broad Allow is decided by it. The witness of an ineffective Deny is allowed."""
-    findings = [finding for finding in lint_acl(acl) if finding.rule is LintRule.WIDE]
+    findings = [finding for finding in lint_acl(acl) if finding.rule is LintRule.OVERLY_BROAD]
     rights = Rights(USER, acl)
 
     for finding in findings:

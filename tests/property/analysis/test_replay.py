@@ -37,10 +37,10 @@ asked = st.dictionaries(
 def test_changed_decisions_are_those_of_decide(directory, asked):
     found = replay(asked, directory)
     verdicts = {one: decide(one.request, directory.rights(one.user)) for one in asked}
-    assert {one.question: one.verdict for one in found.turned} == {
+    assert {one.recorded: one.verdict for one in found.changed} == {
         one: verdict for one, verdict in verdicts.items() if verdict.allowed != one.allowed
     }
-    order = [(one.verdict.allowed, -one.times.count) for one in found.turned]
+    order = [(one.verdict.allowed, -one.occurrences.count) for one in found.changed]
     assert order == sorted(order)
 
 
@@ -71,5 +71,5 @@ def test_without_unused_entries_no_allowed_request_is_denied(directory, asked):
         for name, acl in directory.acls.items()
     ]
     assert all(entry.decision is Decision.ALLOW for _, entry in replay(decided, directory).unused)
-    turned = replay(decided, AccessState.of(directory.users.values(), kept)).turned
+    turned = replay(decided, AccessState.of(directory.users.values(), kept)).changed
     assert all(one.verdict.allowed for one in turned)

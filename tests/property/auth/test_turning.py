@@ -32,7 +32,7 @@ def test_the_shown_change_reverses_the_verdict(acl, request):
             not request.name.strip() or not request.actions or request.type not in REQUEST_TYPES or "*" in request.name
         )
         return
-    assert turn.step is ChangeKind.CHANGE_ENTRIES
+    assert turn.kind is ChangeKind.CHANGE_ENTRIES
     assert oracle.allowed(USER, apply_to_acl(acl, turn), request) is not verdict.allowed
 
 
@@ -86,18 +86,18 @@ def test_a_change_of_the_user_reverses_the_verdict(acl, request, kind, status, e
     rights = Rights(user, acl) if exists else None
     verdict = decide(request, rights)
     turn = find_minimal_change("u", request, rights, acl)
-    if turn is None or turn.step is ChangeKind.CHANGE_ENTRIES:
+    if turn is None or turn.kind is ChangeKind.CHANGE_ENTRIES:
         return
     becomes = {
         ChangeKind.CREATE_USER: USER,
         ChangeKind.ENABLE_USER: User("u", (), kind),
         ChangeKind.MAKE_NORMAL: USER,
         ChangeKind.DISABLE_USER: User("u", (), kind, UserStatus.DISABLE),
-    }[turn.step]
+    }[turn.kind]
     assert decide(request, Rights(becomes, apply_to_acl(acl, turn))).allowed is not verdict.allowed
     if turn.size > 1:
         assert decide(request, Rights(becomes, acl)).allowed is verdict.allowed
-    if turn.step is ChangeKind.DISABLE_USER:
+    if turn.kind is ChangeKind.DISABLE_USER:
         assert decide(request, Rights(USER, acl)).allowed
 
 
@@ -110,7 +110,7 @@ def test_an_explanation_lists_every_covering_entry_once_and_the_deciding_one(acl
     covering = [e for e in everyone if request.type in REQUEST_TYPES and oracle.names(e, request)]
     assert len(found.considered) == len(covering)
     assert all(one.entry in covering for one in found.considered)
-    decided = [one.entry for one in found.considered if one.standing is EntryOutcome.DECIDED]
+    decided = [one.entry for one in found.considered if one.outcome is EntryOutcome.DECIDED]
     assert decided == ([found.verdict.decided_by] if found.verdict.decided_by is not None else [])
     for one, other in itertools.pairwise(found.considered):
         assert one.policy is not other.policy or oracle.before(one.entry, other.entry) <= 0

@@ -55,5 +55,5 @@ def test_a_consumer_without_permissions_needs_two_entries():
 
 def test_a_user_that_does_not_exist_is_created_first():
     found = diagnosed(AccessState.of([], []), producer_requests("t"), None)
-    assert next(change.step.value for change in found.changes) == "create-user"
+    assert next(change.kind.value for change in found.changes) == "create-user"
     assert found.requests[0].message == "User:u not found."

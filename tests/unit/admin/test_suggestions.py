@@ -34,7 +34,7 @@ def parsed(line, command):
 
 @given(NAMES, ENTRIES, st.sampled_from(["Custom", "Default"]))
 def test_the_command_names_exactly_the_entry(user, entry, policy):
-    change = {"step": "change-entries", "policy": policy, "remove": [entry.text], "add": [entry.text]}
+    change = {"kind": "change-entries", "policy": policy, "remove": [entry.text], "add": [entry.text]}
     removing, adding = change_commands(user, change)
     expected = {
         "subject": f"User:{user}",
@@ -59,7 +59,7 @@ def test_the_command_names_exactly_the_entry(user, entry, policy):
     ],
 )
 def test_steps_about_users(step, command):
-    assert change_commands("o'brien", {"step": step, "policy": "Custom"}, ["-n", "a b"]) == [
+    assert change_commands("o'brien", {"kind": step, "policy": "Custom"}, ["-n", "a b"]) == [
         command.replace("o''\"'\"'brien", "o'\"'\"'brien")
     ]
 

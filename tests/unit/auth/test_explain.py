@@ -22,7 +22,7 @@ def ask(name="orders", actions="Pub", address="10.1.2.3", kind=ResourceType.TOPI
 
 
 def standings(explanation):
-    return [(one.entry.resource.key, one.standing) for one in explanation.considered]
+    return [(one.entry.resource.key, one.outcome) for one in explanation.considered]
 
 
 def test_every_covering_entry_is_listed_with_its_outcome():
@@ -45,7 +45,7 @@ def test_every_covering_entry_is_listed_with_its_outcome():
         ("Topic:order*", EntryOutcome.DECIDED),
         ("Topic:*", EntryOutcome.OTHER_ACTION),
         ("*", EntryOutcome.OVERRULED),
-        ("Topic:orders", EntryOutcome.SILENT_DEFAULT),
+        ("Topic:orders", EntryOutcome.DEFAULT_SHADOWED),
     ]
 
 
@@ -68,7 +68,7 @@ def test_the_reason_for_precedence_is_the_first_difference(winner, loser, why):
     overruled = [
         one.why
         for one in explain("alice", ask(), rights(loser, winner)).considered
-        if one.standing is EntryOutcome.OVERRULED
+        if one.outcome is EntryOutcome.OVERRULED
     ]
     assert overruled == [why]
 
@@ -105,8 +105,8 @@ def test_stored_policies_are_explained_alike():
     ],
 )
 def test_a_verdict_without_an_entry_is_reversed_by_its_reason(given, request_, step):
-    turn = explain("alice", request_, given).turn
-    assert (turn.step if turn else None) is step
+    turn = explain("alice", request_, given).minimal_change
+    assert (turn.kind if turn else None) is step
 
 
 def test_the_text_is_complete():
@@ -149,7 +149,7 @@ def test_the_text_marks_deciding_and_agreeing_entries():
         " => Custom: Deny Pub on Topic:orders from anywhere (decided: it is the first entry that matches)",
         "  = Custom: Deny Pub,Sub on Topic:orders from anywhere (agrees: it is the first entry for another requested action and has the same decision)",
         "    Custom: Allow Get on Topic:orders from anywhere (other-action: its actions do not match the request)",
-        "    Default: Allow Pub on Topic:* from anywhere (silent-default: a Custom entry covers the resource, so Default entries do not apply)",
+        "    Default: Allow Pub on Topic:* from anywhere (default-shadowed: a Custom entry covers the resource, so Default entries do not apply)",
         "smallest change that reverses this decision:",
         "  remove from User:alice Custom: Deny Pub,Sub on Topic:orders from anywhere",
         "  add to User:alice Custom: Allow Sub on Topic:orders from anywhere",
@@ -175,7 +175,7 @@ def test_the_text_marks_deciding_and_agreeing_entries():
             ask(),
             [
                 "reason: disabled, the user is disabled",
-                "    Custom: Allow Pub on Topic:* from anywhere (not-asked: policies are not evaluated)",
+                "    Custom: Allow Pub on Topic:* from anywhere (not-evaluated: policies are not evaluated)",
                 "smallest change that reverses this decision: enable the user `alice`",
             ],
         ),
@@ -225,4 +225,4 @@ def test_the_first_of_equal_entries_decides(decision):
     first, second = entry("Topic:orders", "Pub", decision=decision), entry("Topic:orders", "Pub,Sub", decision=decision)
     found = explain("alice", ask(), rights(first, second))
     assert found.verdict.decided_by == first
-    assert [one.standing for one in found.considered] == [EntryOutcome.DECIDED, EntryOutcome.OVERRULED]
+    assert [one.outcome for one in found.considered] == [EntryOutcome.DECIDED, EntryOutcome.OVERRULED]

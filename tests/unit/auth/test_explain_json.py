@@ -51,42 +51,42 @@ def test_the_complete_explanation_of_a_denial():
             {
                 "policy": "Custom",
                 "entry": "Deny Pub on Topic:orders from anywhere",
-                "standing": "decided",
+                "outcome": "decided",
                 "why": "it is the first entry that matches",
             },
             {
                 "policy": "Custom",
                 "entry": "Deny Sub,Get on Topic:order* from 10.0.0.0/8,::1",
-                "standing": "agrees",
+                "outcome": "agrees",
                 "why": "it is the first entry for another requested action and has the same decision",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow Pub on Topic:* from anywhere",
-                "standing": "overruled",
+                "outcome": "overruled",
                 "why": "`Topic:orders` is a name, which comes before all names",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow Get on Topic:* from anywhere",
-                "standing": "other-action",
+                "outcome": "other-action",
                 "why": "its actions do not match the request",
             },
             {
                 "policy": "Custom",
                 "entry": "Allow All on * from 11.0.0.0/8",
-                "standing": "other-address",
+                "outcome": "other-address",
                 "why": "its sources do not match the client's address",
             },
             {
                 "policy": "Default",
                 "entry": "Allow All on Topic:orders from anywhere",
-                "standing": "silent-default",
+                "outcome": "default-shadowed",
                 "why": "a Custom entry covers the resource, so Default entries do not apply",
             },
         ],
         "minimal_change": {
-            "step": "change-entries",
+            "kind": "change-entries",
             "policy": "Custom",
             "remove": ["Deny Pub on Topic:orders from anywhere"],
             "add": [],
@@ -100,7 +100,7 @@ def test_a_right_for_one_of_several_actions():
 
     assert (found["decision"], found["reason"]) == ("Allow", "allowed")
     assert found["entry"] == "Allow Sub on Topic:* from anywhere"
-    assert [(one["standing"], one["why"]) for one in found["considered"]] == [
+    assert [(one["outcome"], one["why"]) for one in found["considered"]] == [
         ("overruled", "it is the first entry for another requested action, and one allowed action is enough"),
         ("decided", "it is the first entry that matches"),
     ]
@@ -113,7 +113,7 @@ def test_a_missing_entry_is_shown_as_an_addition():
 
     assert (found["from"], found["entry"], found["considered"], found["reason"]) == (None, None, [], "no-match")
     assert found["minimal_change"] == {
-        "step": "change-entries",
+        "kind": "change-entries",
         "policy": "Custom",
         "remove": [],
         "add": ["Allow Sub on Group:g from anywhere"],
@@ -132,16 +132,16 @@ def test_type_and_status_of_a_user_decide_alone(user, decision, reason, step):
     found = facts(PUB_OR_SUB, entry("Topic:*", "Sub", "Allow"), user=user)
 
     assert (found["decision"], found["reason"], found["entry"]) == (decision, reason, None)
-    assert [(one["standing"], one["why"]) for one in found["considered"]] == [
-        ("not-asked", "policies are not evaluated")
+    assert [(one["outcome"], one["why"]) for one in found["considered"]] == [
+        ("not-evaluated", "policies are not evaluated")
     ]
-    assert found["minimal_change"] == {"step": step, "policy": "Custom", "remove": [], "add": []}
+    assert found["minimal_change"] == {"kind": step, "policy": "Custom", "remove": [], "add": []}
 
 
 def test_a_user_that_does_not_exist_is_to_be_created():
     found = explanation_json(explain("ghost", PUB_OR_SUB, None))
 
-    assert (found["user"], found["reason"], found["minimal_change"]["step"]) == ("ghost", "unknown-user", "create-user")
+    assert (found["user"], found["reason"], found["minimal_change"]["kind"]) == ("ghost", "unknown-user", "create-user")
 
 
 def test_a_verdict_that_cannot_be_reversed_has_no_change():

@@ -36,7 +36,7 @@ def ask(actions="Pub", address="10.0.0.1", name="orders"):
 
 def told(turn):
     """Return the policy, then each entry with `-` or `+`."""
-    assert turn.step is ChangeKind.CHANGE_ENTRIES
+    assert turn.kind is ChangeKind.CHANGE_ENTRIES
     lines = [*(f"- {one.text}" for one in turn.removed), *(f"+ {one.text}" for one in turn.added)]
     assert turn.size == len(lines)
     return (turn.policy, *lines)

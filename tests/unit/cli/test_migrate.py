@@ -45,7 +45,7 @@ def test_a_dry_run_changes_nothing(plain, store, capsys):
 
     assert (code, found["applied"]) == (1, False)
     assert [one["user"] for one in found["accounts"]] == ["account1"]
-    assert [note["topic"] for note in found["notes"]] == ["existing-user"]
+    assert [note["kind"] for note in found["notes"]] == ["existing-user"]
     assert {one["after"] for one in found["differences"]} == {"denied"}
     with open_manager(store) as manager:
         assert [user.name for user in manager.snapshot.users()] == ["operator"]
@@ -98,7 +98,7 @@ def test_the_files_of_a_home_directory_have_an_order(plain, tmp_path, capsys):
 
     assert code == 1
     assert {one["user"]: one["type"] for one in found["accounts"]} == {"account1": "Normal", "operator": "Normal"}
-    repeated = [note["file"] for note in found["notes"] if note["topic"] == "repeated-account"]
+    repeated = [note["file"] for note in found["notes"] if note["kind"] == "repeated-account"]
     assert repeated == [str(home / "conf" / "plain_acl.yml")] * 2
 
 
@@ -189,4 +189,4 @@ def test_different_files_of_a_directory_keep_an_account_out(tmp_path, capsys):
 
     assert code == 1
     assert [(one["user"], one["type"]) for one in found["accounts"]] == [("operator", "Super")]
-    assert {note["account"] for note in found["notes"] if note["topic"] == "skipped-account"} == {"account1"}
+    assert {note["account"] for note in found["notes"] if note["kind"] == "skipped-account"} == {"account1"}

@@ -24,6 +24,7 @@ def test_permissions_are_regions_with_an_example(policy, capsys):
     assert (code, found["type"], found["status"]) == (0, "Normal", "enable")
     assert found["rights"][0] == {
         "resource": "Topic:a*",
+        "namespaced": None,
         "except": ["Topic:ab"],
         "actions": ["All"],
         "from": ["10.0.0.0/8", "2001:db8::/32"],

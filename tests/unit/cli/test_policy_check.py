@@ -23,7 +23,7 @@ def test_findings_have_their_position(policy, capsys):
     assert code == 1
     assert [(one["rule"], one["line"], one["column"]) for one in found["findings"]] == [
         ("no-rights", 2, 19),
-        ("wide", 6, 9),
+        ("overly-broad", 6, 9),
         ("redundant", 7, 9),
     ]
     assert found["findings"][2]["example"] == {"action": "Pub", "resource": "Topic:a", "from": "192.0.2.1"}
@@ -32,12 +32,12 @@ def test_findings_have_their_position(policy, capsys):
 
 def test_rules_can_be_left_out(policy, capsys):
     """The remaining findings decide the exit code; an unknown rule is an error."""
-    ignored = [word for rule in ("wide", "redundant", "no-rights") for word in ("--ignore", rule)]
+    ignored = [word for rule in ("overly-broad", "redundant", "no-rights") for word in ("--ignore", rule)]
 
     assert run(capsys, "lint", "-f", policy, *ignored)[:2] == (0, "no findings\n")
-    code, _, err = run(capsys, "lint", "-f", policy, "--ignore", "wild")
+    code, _, err = run(capsys, "lint", "-f", policy, "--ignore", "overly-wide")
     assert code == 2
-    assert "unknown rule `wild`: did you mean `wide`?" in err
+    assert "unknown rule `overly-wide`: did you mean `overly-broad`?" in err
 
 
 def test_failed_tests_have_their_position(policy, capsys):
@@ -93,7 +93,7 @@ policies:
     told = run(capsys, "lint", "-f", policy)[1].splitlines()
     assert told == [
         *(
-            f"{policy}:5:7: wide: User:{user}: {wide} allows all actions on every topic "
+            f"{policy}:5:7: overly-broad: User:{user}: {wide} allows all actions on every topic "
             "(e.g. Pub Topic:any from 192.0.2.1)"
             for user in "ab"
         ),

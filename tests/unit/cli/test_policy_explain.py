@@ -26,7 +26,7 @@ def test_the_complete_explanation_as_json(policy, capsys):
         "denied",
         "Deny Pub on Topic:ab from anywhere",
     )
-    assert [one["standing"] for one in found["considered"]] == ["decided", "overruled"]
+    assert [one["outcome"] for one in found["considered"]] == ["decided", "overruled"]
     assert found["minimal_change"]["remove"] == ["Deny Pub on Topic:ab from anywhere"]
 
 

@@ -95,9 +95,9 @@ def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:
     reader = read(world)
 
     assert reader.decisions == 4
-    assert replay(reader.asked, AccessState.of(snapshot.users(), snapshot.acls())).turned == ()
-    turned = replay(reader.asked, AccessState({}, {})).turned
-    assert {one.question.user for one in turned} == {"root", "alice"}
+    assert replay(reader.asked, AccessState.of(snapshot.users(), snapshot.acls())).changed == ()
+    turned = replay(reader.asked, AccessState({}, {})).changed
+    assert {one.recorded.user for one in turned} == {"root", "alice"}
     assert {one.verdict.reason for one in turned} == {"unknown-user"}
 
 
@@ -115,7 +115,7 @@ def test_a_claim_is_never_super_when_it_is_read_back() -> None:
         ("root", False, True),
         ("alice", True, True),
     ]
-    assert replay(reader.asked, AccessState.of(snapshot.users(), snapshot.acls())).turned == ()
+    assert replay(reader.asked, AccessState.of(snapshot.users(), snapshot.acls())).changed == ()
 
 
 def test_what_would_be_refused_is_read_as_refused() -> None:

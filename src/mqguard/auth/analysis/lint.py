@@ -1,6 +1,6 @@
 """Policy lint: each finding is decided exactly and shown with a concrete request.
 
-Every entry reported as shadowed, redundant or default-silent can be removed, one of them or all at once, without a
+Every entry reported as shadowed, redundant or default-shadowed can be removed, one of them or all at once, without a
 change to any decision.
 """
 
@@ -30,9 +30,9 @@ class LintRule(enum.StrEnum):
     """An Allow and a Deny of one rank match the same requests, and the Deny is not a plain exception to the Allow."""
     UNREACHABLE = "unreachable"
     """No request can match the entry."""
-    DEFAULT_SILENT = "default-silent"
+    DEFAULT_SHADOWED = "default-shadowed"
     """A Default entry whose names are all covered by Custom entries."""
-    WIDE = "wide"
+    OVERLY_BROAD = "overly-broad"
     """A right that is probably broader than intended."""
     NO_USER = "no-user"
     """A subject with policies, but without a user."""
@@ -149,14 +149,16 @@ def _ineffective_deny(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Findi
                     f"`{entry.text}` matches every {family} address, but {other} addresses are allowed: leave "
                     f"the sources out to deny from everywhere"
                 )
-                yield Finding(LintRule.WIDE, line.place.subject, message, line.place, witness=cell.witness(let_in))
+                yield Finding(
+                    LintRule.OVERLY_BROAD, line.place.subject, message, line.place, witness=cell.witness(let_in)
+                )
                 break
 
 
 def _told(scene: AclAnalysis, line: NumberedEntry, message: str, action: Action | None = None) -> Iterator[Finding]:
     witness = _live_witness(scene, line, action)
     if witness is not None:
-        yield Finding(LintRule.WIDE, line.place.subject, message, line.place, witness=witness)
+        yield Finding(LintRule.OVERLY_BROAD, line.place.subject, message, line.place, witness=witness)
 
 
 def _live_witness(scene: AclAnalysis, line: NumberedEntry, action: Action | None) -> Witness | None:
@@ -242,7 +244,7 @@ def _silent(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
     )
     origins = origins_of(line.entry)
     witness = None if origins.is_empty else cell.witness(origins)
-    return Finding(LintRule.DEFAULT_SILENT, line.place.subject, message, line.place, (covering.place,), witness)
+    return Finding(LintRule.DEFAULT_SHADOWED, line.place.subject, message, line.place, (covering.place,), witness)
 
 
 def _shadowed(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:

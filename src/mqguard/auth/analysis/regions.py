@@ -66,10 +66,15 @@ class Region:
     @property
     def names(self) -> str:
         """The names for users."""
+        return self.brief_names(None)
+
+    def brief_names(self, most: int | None) -> str:
+        """Return the same as `names`, with at most `most` holes and the number of the others."""
         half = {True: " with a namespace", False: " without a namespace", None: ""}[self.namespaced]
-        if not self.holes:
-            return self.resource.key + half
-        return f"{self.resource.key}{half} but " + ", ".join(hole.key for hole in self.holes)
+        shown = [hole.key for hole in self.holes[:most]]
+        if len(self.holes) > len(shown):
+            shown.append(f"{len(self.holes) - len(shown)} more")
+        return f"{self.resource.key}{half}" + (f" but {', '.join(shown)}" if shown else "")
 
     def holds(self, request: AccessRequest) -> bool:
         """True if the set contains a request for exactly one action."""

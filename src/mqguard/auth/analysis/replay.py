@@ -50,8 +50,8 @@ class Occurrences:
 class ChangedDecision:
     """A recorded decision that would change."""
 
-    question: RecordedDecision
-    times: Occurrences
+    recorded: RecordedDecision
+    occurrences: Occurrences
     verdict: Verdict
 
 
@@ -60,46 +60,46 @@ class Replay:
     """The result for all recorded decisions.
 
     Attributes:
-        turned: The changed decisions, the most frequent first.
+        changed: The changed decisions, the most frequent first.
         unused: Entries with Allow by which no recorded request was allowed.
     """
 
-    turned: tuple[ChangedDecision, ...]
+    changed: tuple[ChangedDecision, ...]
     unused: tuple[tuple[EntryLocation, Entry], ...]
 
 
-def replay(asked: Mapping[RecordedDecision, Occurrences], directory: AccessState) -> Replay:
+def replay(recorded_decisions: Mapping[RecordedDecision, Occurrences], directory: AccessState) -> Replay:
     """Decide every recorded request by the users and policies of the directory.
 
     A request that was allowed without an entry stays allowed if no entry matches it, because policies do not contain
     that grant.
     """
     rights: dict[tuple[str, bool], Rights | None] = {}
-    turned: list[ChangedDecision] = []
+    changed: list[ChangedDecision] = []
     used: set[tuple[str, PolicyType | None, Entry]] = set()
-    for question, times in asked.items():
-        sender = question.user, question.claimed
+    for recorded, occurrences in recorded_decisions.items():
+        sender = recorded.user, recorded.claimed
         if sender not in rights:
-            rights[sender] = _rights(question, directory)
-        verdict = decide(question.request, rights[sender])
+            rights[sender] = _rights(recorded, directory)
+        verdict = decide(recorded.request, rights[sender])
         if verdict.allowed and verdict.decided_by is not None:
-            used.add((question.user, verdict.policy, verdict.decided_by))
-        if verdict.allowed != question.allowed and not (question.granted and verdict.reason is Reason.NO_MATCH):
-            turned.append(ChangedDecision(question, times, verdict))
-    turned.sort(key=_order)
-    return Replay(tuple(turned), tuple(_unused(directory, used)))
+            used.add((recorded.user, verdict.policy, verdict.decided_by))
+        if verdict.allowed != recorded.allowed and not (recorded.granted and verdict.reason is Reason.NO_MATCH):
+            changed.append(ChangedDecision(recorded, occurrences, verdict))
+    changed.sort(key=_order)
+    return Replay(tuple(changed), tuple(_unused(directory, used)))
 
 
-def _rights(question: RecordedDecision, directory: AccessState) -> Rights | None:
-    found = directory.rights(question.user)
+def _rights(recorded: RecordedDecision, directory: AccessState) -> Rights | None:
+    found = directory.rights(recorded.user)
     # The guard treats a user that is only claimed in the same way.
-    return None if question.claimed and found is not None and found.user.is_super else found
+    return None if recorded.claimed and found is not None and found.user.is_super else found
 
 
-def _order(turned: ChangedDecision) -> tuple[object, ...]:
-    request = turned.question.request
+def _order(changed: ChangedDecision) -> tuple[object, ...]:
+    request = changed.recorded.request
     # Newly denied requests come first, because they break clients.
-    return turned.verdict.allowed, -turned.times.count, turned.question.user, request.type.value, request.name
+    return changed.verdict.allowed, -changed.occurrences.count, changed.recorded.user, request.type.value, request.name
 
 
 def _unused(

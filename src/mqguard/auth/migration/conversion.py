@@ -46,14 +46,14 @@ class Note:
     """One message for the operator.
 
     Attributes:
-        topic: The kind.
+        kind: The kind.
         file: The file.
         mark: The position in the file.
         account: The account's name, empty for the file as a whole.
         message: The fact, and what to do about it.
     """
 
-    topic: NoteKind
+    kind: NoteKind
     file: str
     mark: Mark
     account: str
@@ -147,7 +147,7 @@ class _Conversion:
 
     @property
     def _is_skipped(self) -> bool:
-        return any(note.topic is NoteKind.SKIPPED_ACCOUNT for note in self._notes)
+        return any(note.kind is NoteKind.SKIPPED_ACCOUNT for note in self._notes)
 
     def _skip(self, mark: Mark, message: str) -> None:
         self._add(mark, NoteKind.SKIPPED_ACCOUNT, message)

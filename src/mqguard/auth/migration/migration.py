@@ -25,14 +25,14 @@ class Migration:
         changes: The same for `MetadataManager.apply`; empty if there is nothing to migrate.
         notes: Messages for the operator, in the order of the files.
         differences: Different decisions of 1.0 and mqguard; never a right more than before.
-        standing: Differences between existing users and their accounts; rights beyond 1.0 existed before.
+        existing: Differences between existing users and their accounts; rights beyond 1.0 existed before.
     """
 
     converted: tuple[Converted, ...]
     changes: tuple[Change, ...]
     notes: tuple[Note, ...]
     differences: tuple[Difference, ...]
-    standing: tuple[Difference, ...] = ()
+    existing: tuple[Difference, ...] = ()
 
 
 def plan_migration(files: Sequence[AclV1File], existing: AccessState = NOBODY) -> Migration:
@@ -71,7 +71,7 @@ def migrate(files: Iterable[AclV1File], manager: MetadataManager) -> Migration:
 class _MigrationPlanner:
     def __init__(self, files: Sequence[AclV1File], existing: AccessState) -> None:
         self._files = files
-        self._existing = existing
+        self._existing_state = existing
         self._taken = frozenset(existing.names)
         self._doubtful: dict[str, list[AclV1Account]] = {name: [] for name in _doubtful(files)}
         for account in (account for file in files for account in file.accounts):
@@ -81,7 +81,7 @@ class _MigrationPlanner:
         self._converted: list[Converted] = []
         self._notes: list[Note] = []
         self._found: list[Difference] = []
-        self._standing: list[Difference] = []
+        self._existing_differences: list[Difference] = []
 
     def migration(self) -> Migration:
         for file in self._files:
@@ -94,7 +94,7 @@ class _MigrationPlanner:
             tuple(_changes(self._converted)),
             tuple(self._notes),
             tuple(self._found),
-            tuple(self._standing),
+            tuple(self._existing_differences),
         )
 
     def _take(self, account: AclV1Account) -> None:
@@ -104,7 +104,9 @@ class _MigrationPlanner:
             if name in self._taken and first is account:
                 self._note(account, NoteKind.EXISTING_USER, f"`{name}` exists and stays unchanged")
                 if not _is_refused(account):
-                    self._standing += differences_of(account, self._existing.rights(name), exists=True)
+                    self._existing_differences += differences_of(
+                        account, self._existing_state.rights(name), exists=True
+                    )
                 return
             if name in self._doubtful and name not in self._taken:
                 self._note(account, NoteKind.SKIPPED_ACCOUNT, self._why_doubtful(name))

@@ -72,7 +72,7 @@ def test_a_default_entry_can_be_covered_in_part():
     )
 
     assert told(found, LintRule.SHADOWED)[0][0] == 1
-    assert told(found, LintRule.DEFAULT_SILENT) == []
+    assert told(found, LintRule.DEFAULT_SHADOWED) == []
 
 
 def test_a_covered_default_entry_names_the_covering_entry():
@@ -81,7 +81,7 @@ def test_a_covered_default_entry_names_the_covering_entry():
         f"resource: 'Topic:a*', actions: Sub, {ALLOW}", default=(f"resource: Topic:ab, actions: Pub, {ALLOW}",)
     )
 
-    assert told(found, LintRule.DEFAULT_SILENT) == [
+    assert told(found, LintRule.DEFAULT_SHADOWED) == [
         (
             1,
             "`Allow Pub on Topic:ab from anywhere` never applies: Custom entries such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab`",
@@ -100,7 +100,7 @@ def test_a_covered_default_entry_shows_the_covering_entry_and_a_request():
         ),
     )
 
-    (silent,) = [one for one in found if one.rule is LintRule.DEFAULT_SILENT]
+    (silent,) = [one for one in found if one.rule is LintRule.DEFAULT_SHADOWED]
     assert (silent.place.text, silent.witness.text) == ("User:u Default entry 2", "Pub Topic:ab from 10.0.0.1")
     assert [other.text for other in silent.others] == ["User:u Custom entry 2"]
     assert "such as `Allow Sub on Topic:a* from anywhere` cover all of `Topic:ab*`" in silent.message
@@ -189,7 +189,7 @@ def test_an_exception_is_not_a_contradiction():
 )
 def test_a_broad_right_names_its_reach(entry, message):
     """The finding has a request that the entry allows."""
-    (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
+    (wide,) = [one for one in findings(entry) if one.rule is LintRule.OVERLY_BROAD]
 
     assert message in wide.message
     assert wide.witness is not None
@@ -198,16 +198,16 @@ def test_a_broad_right_names_its_reach(entry, message):
 def test_a_right_to_administer_is_shown_by_a_request_to_do_so():
     """There is no finding if an entry with higher precedence removes the right."""
     entry = f"resource: 'Cluster:*', actions: [Get, Update], {ALLOW}"
-    (wide,) = [one for one in findings(entry) if one.rule is LintRule.WIDE]
+    (wide,) = [one for one in findings(entry) if one.rule is LintRule.OVERLY_BROAD]
     assert wide.witness.text == "Update Cluster:any from 192.0.2.1"
-    assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), LintRule.WIDE) == []
+    assert told(findings(entry, f"resource: 'Cluster:*', actions: Update, {DENY}"), LintRule.OVERLY_BROAD) == []
 
 
 def test_a_right_that_never_decides_is_not_broad():
     """A Deny of the same rank removes the whole right."""
     found = findings(f"resource: '*', actions: Pub, {ALLOW}", f"resource: '*', actions: All, {DENY}")
 
-    assert told(found, LintRule.WIDE) == []
+    assert told(found, LintRule.OVERLY_BROAD) == []
 
 
 def test_a_deny_of_one_family_does_not_deny_the_other():
@@ -215,16 +215,16 @@ def test_a_deny_of_one_family_does_not_deny_the_other():
     deny = f"resource: Topic:a, actions: Pub, sources: 0.0.0.0/0, {DENY}"
     found = findings(deny, f"resource: 'Topic:*', actions: Pub, {ALLOW}")
 
-    (leak,) = [one for one in found if one.rule is LintRule.WIDE]
+    (leak,) = [one for one in found if one.rule is LintRule.OVERLY_BROAD]
     assert leak.message == (
         "`Deny Pub on Topic:a from 0.0.0.0/0` matches every IPv4 address, but IPv6 addresses are allowed: leave the sources out to deny from everywhere"
     )
     assert leak.witness.text == "Pub Topic:a from 2001:db8::1"
-    assert told(findings(deny), LintRule.WIDE) == []
+    assert told(findings(deny), LintRule.OVERLY_BROAD) == []
     # Once, however many actions and names it is for.
     deny = f"resource: 'Topic:a*', actions: All, sources: '::/0', {DENY}"
     found = findings(deny, f"resource: Topic:ab, actions: Pub, {ALLOW}", f"resource: 'Topic:*', actions: All, {ALLOW}")
-    assert [message for number, message in told(found, LintRule.WIDE) if number == 1] == [
+    assert [message for number, message in told(found, LintRule.OVERLY_BROAD) if number == 1] == [
         "`Deny All on Topic:a* from ::/0` matches every IPv6 address, but IPv4 addresses are allowed: leave the sources out to deny from everywhere"
     ]
 
@@ -304,7 +304,7 @@ def test_the_witness_of_a_broad_right_is_decided_by_it():
         f"resource: '*', actions: Pub, {ALLOW}",
     )
 
-    (wide,) = [one for one in found if one.rule is LintRule.WIDE]
+    (wide,) = [one for one in found if one.rule is LintRule.OVERLY_BROAD]
     assert wide.witness.text == "Pub Topic:any from 0.0.0.1"
 
 
@@ -340,7 +340,7 @@ def test_an_entry_in_both_policies_is_reported_in_default():
 
     (found,) = findings(entry, default=[entry])
     assert (found.rule, found.place.policy, found.others[0].policy) == (
-        LintRule.DEFAULT_SILENT,
+        LintRule.DEFAULT_SHADOWED,
         PolicyType.DEFAULT,
         PolicyType.CUSTOM,
     )

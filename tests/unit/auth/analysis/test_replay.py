@@ -40,7 +40,8 @@ def asked(user, name, *, allowed, action=Action.PUB, kind=ResourceType.TOPIC, gr
 def told(questions):
     found = replay({question: Occurrences(count, "") for question, count in questions}, DIRECTORY)
     return [
-        (one.question.user, one.question.request.name, one.times.count, one.verdict.allowed) for one in found.turned
+        (one.recorded.user, one.recorded.request.name, one.occurrences.count, one.verdict.allowed)
+        for one in found.changed
     ]
 
 
@@ -98,7 +99,7 @@ def test_an_entry_that_allowed_nothing_is_unused():
     }
     found = replay(questions, DIRECTORY)
 
-    assert found.turned == ()
+    assert found.changed == ()
     assert [(place.text, entry.resource.key) for place, entry in found.unused] == [
         ("User:alice Custom entry 3", "Topic:ac"),
         ("User:alice Default entry 1", "Topic:*"),
@@ -125,4 +126,4 @@ def test_a_claimed_name_is_never_super():
 
 def test_a_recorded_user_is_authenticated_by_default():
     request = asked("root", "x", allowed=True).request
-    assert replay({RecordedDecision("root", request, True): Occurrences(1, "")}, DIRECTORY).turned == ()
+    assert replay({RecordedDecision("root", request, True): Occurrences(1, "")}, DIRECTORY).changed == ()

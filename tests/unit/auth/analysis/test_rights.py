@@ -79,3 +79,39 @@ def test_all_means_every_action():
 
     assert [(one.user, one.whole) for one in found] == [("all", True), ("root", True), ("some", False)]
     assert lines(found[2].regions) == [("Topic:ab", "Pub,Sub,Get", "anywhere")]
+
+
+def test_rights_on_several_namespaces_are_those_of_their_topics_and_groups():
+    """Names with and without a namespace are separate lines if their rights differ, and one line if they are equal."""
+    document = read_document("""
+version: 1
+users: {some: {}, all: {}, one: {}}
+policies:
+  User:some:
+    custom:
+      - {resource: "Namespace:a*", actions: Pub, decision: Allow}
+      - {resource: "Topic:*", actions: Sub, decision: Allow}
+  User:all:
+    custom:
+      - {resource: "Namespace:*", actions: Pub, decision: Allow}
+      - {resource: "Topic:*", actions: Pub, decision: Allow}
+  User:one:
+    custom:
+      - {resource: "Namespace:n", actions: Pub, decision: Allow}
+""")
+    assert lines(rights_of(document.directory, "some")) == [
+        ("Topic:* without a namespace", "Sub", "anywhere"),
+        ("Topic:* with a namespace but Topic:a*", "Sub", "anywhere"),
+        ("Topic:a* with a namespace", "Pub,Sub", "anywhere"),
+        ("Group:a* with a namespace", "Pub", "anywhere"),
+    ]
+    assert lines(rights_of(document.directory, "all")) == [
+        ("Topic:*", "Pub", "anywhere"),
+        ("Group:* with a namespace", "Pub", "anywhere"),
+    ]
+    assert lines(rights_of(document.directory, "one")) == [
+        ("Topic:n%*", "Pub", "anywhere"),
+        ("Group:n%*", "Pub", "anywhere"),
+    ]
+    holders = who_can(document.directory, frozenset({Action.PUB}), Resource.parse("Namespace:ab"))
+    assert [(holder.user, holder.whole) for holder in holders] == [("all", True), ("some", True)]

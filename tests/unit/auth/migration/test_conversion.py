@@ -25,7 +25,7 @@ def test_names_and_secrets_of_seven_characters_are_long_enough(name, secret, sho
     """1.0 counts the same way. A shorter text has a note at the account, without the secret."""
     found = convert(only_account(f"{{accessKey: {name}, secretKey: {secret}}}")).notes
 
-    assert [(note.topic, str(note.mark), note.account) for note in found] == [(NoteKind.SHORT_KEY, "2:3", name)] * len(
+    assert [(note.kind, str(note.mark), note.account) for note in found] == [(NoteKind.SHORT_KEY, "2:3", name)] * len(
         short
     )
     for note, what in zip(found, short, strict=True):
@@ -54,7 +54,7 @@ def test_an_account_that_is_left_out_has_reasons(account, name, place, reason):
     assert str(caught.value).startswith(reason)
     assert "12345678" not in str(caught.value)
     (note,) = caught.value.notes
-    assert note.topic is NoteKind.SKIPPED_ACCOUNT
+    assert note.kind is NoteKind.SKIPPED_ACCOUNT
     assert (note.account, str(note.mark), note.file) == (name, place, "plain_acl.yml")
     assert note.message.startswith(reason)
 
@@ -70,14 +70,12 @@ def test_all_reasons_to_leave_an_account_out_are_reported(name, called):
 
     refused = "is not a permission, and 1.0 rejects a file that has it: write `name=PERM`; the account"
     notes = [
-        note
-        for note in caught.value.notes
-        if note.topic is NoteKind.SKIPPED_ACCOUNT and "accessKey" not in note.message
+        note for note in caught.value.notes if note.kind is NoteKind.SKIPPED_ACCOUNT and "accessKey" not in note.message
     ]
     assert [note.message for note in notes] == [f"`{item}` {refused}{called} is left out" for item in ("g", "b=")]
     assert [note.mark.column for note in notes] == [text.index(item) + 3 for item in ("g]", "b=")]
     assert str(caught.value) == "; ".join(note.message for note in caught.value.notes)
-    assert NoteKind.WHITE_LIST not in {note.topic for note in caught.value.notes}
+    assert NoteKind.WHITE_LIST not in {note.kind for note in caught.value.notes}
 
 
 def test_the_note_of_a_white_list_is_before_those_of_items():
@@ -85,7 +83,7 @@ def test_the_note_of_a_white_list_is_before_those_of_items():
     text = "{accessKey: account1, secretKey: 12345678, whiteRemoteAddress: 10.0.0.1, topicPerms: [a=pub, a=pub]}"
 
     notes = convert(only_account(text)).notes
-    assert [note.topic for note in notes] == [
+    assert [note.kind for note in notes] == [
         *(NoteKind.WHITE_LIST, NoteKind.UNKNOWN_PERMISSION, NoteKind.UNKNOWN_PERMISSION, NoteKind.REPLACED_ITEM),
     ]
     assert (notes[0].account, notes[0].mark.column) == ("account1", text.index("10.0.0.1") + 3)

@@ -81,7 +81,7 @@ def test_the_file_that_rocketmq_ships():
     }
     assert (second.user.type, second.acl) == (UserType.SUPER, None)
     assert second.user.secrets[0].secret == Secret("00123456")
-    assert [(note.topic, note.mark.line, note.account) for note in found.notes] == [
+    assert [(note.kind, note.mark.line, note.account) for note in found.notes] == [
         (NoteKind.WHITE_LIST, 2, ""),
         (NoteKind.WHITE_LIST, 3, ""),
         (NoteKind.WHITE_LIST, 24, "rocketmq2"),
@@ -126,7 +126,7 @@ def test_an_unknown_permission_stays_deny():
         "Allow Sub on Topic:f from anywhere",
     ]
     assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:* from anywhere"]
-    unknown = [note.message for note in found.notes if note.topic is NoteKind.UNKNOWN_PERMISSION]
+    unknown = [note.message for note in found.notes if note.kind is NoteKind.UNKNOWN_PERMISSION]
     assert len(unknown) == 6
     assert unknown[0] == "`a=pub` is not a permission of 1.0, which treats it as DENY: it stays DENY"
 
@@ -149,7 +149,7 @@ def test_an_admin_that_lists_permissions_is_limited_to_them():
             "Allow All on Cluster:* from anywhere",
         ]
     }
-    assert [note.topic for note in found.notes] == [NoteKind.ADMIN_WITH_PERMISSIONS]
+    assert [note.kind for note in found.notes] == [NoteKind.ADMIN_WITH_PERMISSIONS]
     assert found.differences == ()
 
 
@@ -165,7 +165,7 @@ def test_items_without_an_equivalent_are_left_out_with_a_note():
     assert entries(found.converted[0].acl) == {
         PolicyType.CUSTOM: ["Allow Sub on Group:g from anywhere", "Deny All on Topic:a from anywhere"]
     }
-    assert [(note.topic, note.message.split(":")[0]) for note in found.notes] == [
+    assert [(note.kind, note.message.split(":")[0]) for note in found.notes] == [
         (NoteKind.REPLACED_ITEM, "`a=PUB` has no effect"),
         (NoteKind.REPLACED_ITEM, "`g=DENY` has no effect"),
         (NoteKind.SKIPPED_ITEM, "`%RETRY%h=SUB` is left out"),
@@ -188,7 +188,7 @@ def test_an_account_that_would_gain_a_right_is_left_out():
     ):
         found = planned(bad)
         assert found.changes == ()
-        (note,) = [note for note in found.notes if note.topic is NoteKind.SKIPPED_ACCOUNT]
+        (note,) = [note for note in found.notes if note.kind is NoteKind.SKIPPED_ACCOUNT]
         assert reason in note.message
         assert "12345678" not in note.message
 
@@ -204,23 +204,23 @@ def test_the_first_account_of_a_name_counts_and_existing_users_stay():
 
     found = planned(text, AccessState.of([User("account1", ())], []))
     assert found.changes == ()
-    assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER, NoteKind.REPEATED_ACCOUNT]
+    assert [note.kind for note in found.notes] == [NoteKind.EXISTING_USER, NoteKind.REPEATED_ACCOUNT]
 
 
 def test_an_existing_user_is_compared_with_an_account_with_rights():
     """Rights of the user beyond the account are reported separately. An account that 1.0 rejects had no rights."""
     existing = AccessState.of([User("account1", (), UserType.SUPER)], [])
 
-    standing = planned(account(topicPerms="[a=PUB]"), existing).standing
+    standing = planned(account(topicPerms="[a=PUB]"), existing).existing
     assert {(found.before, found.after) for found in standing} == {(False, True)}
     assert {found.why for found in standing} == {"the existing user has other rights"}
     for refused in (account(topicPerms="[a]"), "accounts: [{accessKey: account1}]"):
         found = planned(refused, existing)
-        assert [note.topic for note in found.notes] == [NoteKind.EXISTING_USER]
-        assert found.standing + found.differences == ()
+        assert [note.kind for note in found.notes] == [NoteKind.EXISTING_USER]
+        assert found.existing + found.differences == ()
     # The account is left out, although 1.0 accepted it, so its rights count.
     kept_out = planned(account(groupPerms="[g=SUB]", topicPerms="['%DLQ%g=DENY']"), existing)
-    assert kept_out.standing
+    assert kept_out.existing
 
 
 def test_short_names_and_secrets_have_a_note():

@@ -34,7 +34,7 @@ def test_each_kind_of_note_has_its_keyword(accounts, word, tmp_path, capsys):
     path.write_text(f"accounts: [{accounts}]\n")
 
     _, found = run_json(capsys, "migrate", path)
-    assert [note["topic"] for note in found["notes"]] == [word]
+    assert [note["kind"] for note in found["notes"]] == [word]
 
 
 def test_an_existing_user_has_its_keyword(tmp_path, capsys):
@@ -46,7 +46,7 @@ def test_an_existing_user_has_its_keyword(tmp_path, capsys):
     store.close()
 
     _, found = run_json(capsys, "migrate", path, "--store", tmp_path)
-    assert [note["topic"] for note in found["notes"]] == ["existing-user"]
+    assert [note["kind"] for note in found["notes"]] == ["existing-user"]
 
 
 def test_the_manual_has_each_keyword():

@@ -35,7 +35,7 @@ def planned(*texts, unordered=False, existing=NOBODY):
 
 def told(found, topic=None):
     return [
-        (note.file, note.mark.line, note.account, note.message) for note in found.notes if topic in (None, note.topic)
+        (note.file, note.mark.line, note.account, note.message) for note in found.notes if topic in (None, note.kind)
     ]
 
 
@@ -50,7 +50,7 @@ def test_all_reasons_to_leave_an_account_out_are_reported():
         (4, "`a`"),
         (6, "`c=PUB=SUB`"),
     ]
-    assert {note.topic for note in found.notes} == {NoteKind.SKIPPED_ACCOUNT}
+    assert {note.kind for note in found.notes} == {NoteKind.SKIPPED_ACCOUNT}
     assert (found.changes, found.differences) == ((), ())
 
 
@@ -108,7 +108,7 @@ def test_files_of_one_directory_have_no_order():
 
     alike = planned(one, HEAD + account(topicPerms="[a=SUB, ' a = PUB ']"), unordered=True)
     assert [done.user.name for done in alike.converted] == ["account1"]
-    assert [note.topic for note in alike.notes if note.file == "b.yml"] == [NoteKind.REPEATED_ACCOUNT]
+    assert [note.kind for note in alike.notes if note.file == "b.yml"] == [NoteKind.REPEATED_ACCOUNT]
 
 
 def test_a_known_order_counts():
@@ -131,15 +131,15 @@ def test_existing_users_are_compared_and_not_changed():
     found = planned(HEAD + account(topicPerms="[a=PUB, b=SUB]"), existing=existing)
 
     assert (found.changes, found.differences) == ((), ())
-    assert [(one.resource, one.actions, one.before, one.after) for one in found.standing[1:]] == [
+    assert [(one.resource, one.actions, one.before, one.after) for one in found.existing[1:]] == [
         ("Topic:a", (Action.SUB,), False, True),
         ("Topic:b", (Action.SUB,), True, False),
     ]
-    assert found.standing[1].why == "the existing user has other rights"
+    assert found.existing[1].why == "the existing user has other rights"
     orphan = planned(HEAD + account(topicPerms="[b=SUB]"), existing=AccessState({}, {"account1": acl}))
     assert orphan.changes == ()
     told_of = ("Topic:b", True, False, "there are policies, but the user does not exist")
-    assert told_of in [(one.resource, one.before, one.after, one.why) for one in orphan.standing]
+    assert told_of in [(one.resource, one.before, one.after, one.why) for one in orphan.existing]
 
 
 def test_only_what_java_trims_is_trimmed():
@@ -250,7 +250,7 @@ def test_no_user_gains_a_right_from_any_directory(texts):
     assert not any(one.after for one in found.differences)
     every = {one.access_key for file in files for one in file.accounts}
     left_out = every - {user.name for user in manager.snapshot.users()}
-    assert left_out <= {note.account for note in found.notes if note.topic is NoteKind.SKIPPED_ACCOUNT}
+    assert left_out <= {note.account for note in found.notes if note.kind is NoteKind.SKIPPED_ACCOUNT}
     version = manager.snapshot.version
     again = migrate(files, manager)
     assert again.changes == ()

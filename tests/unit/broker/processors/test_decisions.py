@@ -53,7 +53,7 @@ def test_a_user_who_may_read_policies_gets_the_details(house, user):
     )
     assert (facts["request"], facts["event"], facts["verdict"]) == ("SEND_MESSAGE_V2", "authorization", "deny")
     assert facts["permissions"][0]["decided_by"]["resource"] == "Topic:orders-secret"
-    standings = [one["standing"] for one in facts["explanation"]["considered"]]
+    standings = [one["outcome"] for one in facts["explanation"]["considered"]]
     assert standings == ["decided", "overruled"]
     assert facts["explanation"]["minimal_change"]["remove"] == ["Deny Pub on Topic:orders-secret from anywhere"]
     assert "smallest change that reverses this decision:" in facts["explanation_text"]
