@@ -15,7 +15,7 @@ from typing import Any, Final
 MAX_PER_TURN: Final = 128
 BUDGET_S: Final = 0.003
 """Maximum time of an iteration in which connections are accepted."""
-_PAUSE_S: Final = 0.2
+PAUSE_S: Final = 0.2
 """Pause after the system had no resources for another connection."""
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -84,7 +84,7 @@ class Acceptor:
         self._warn("a connection could not be accepted: %s", exc.strerror)
         if exc.errno in _NO_ROOM:
             self._loop.remove_reader(self._listener)
-            self._pause = self._loop.call_later(_PAUSE_S, self._resume)
+            self._pause = self._loop.call_later(PAUSE_S, self._resume)
 
     def _resume(self) -> None:
         self._pause = None

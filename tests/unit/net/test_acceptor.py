@@ -164,7 +164,7 @@ def test_a_system_without_room_is_asked_again_later(
         def close(self) -> None:
             self.real.close()
 
-    monkeypatch.setattr(acceptor, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(acceptor, "PAUSE_S", 0.05)
 
     async def main() -> None:
         server = listener()

@@ -373,13 +373,15 @@ def test_the_ready_pulls_of_a_user_are_limited(monkeypatch):
     assert (answer_to(wire, later), house.broker.pending.ready_pulls) == (None, 23)
 
 
-def test_a_pull_that_continues_to_wait_is_checked_once_a_cycle(house):
-    answer = park(house)
-    waiter = next(iter(house.broker._waiting._live.values()))
-    house.broker._pulling._ready.add(waiter.owner, (waiter, False))
-    house.broker._waiting._remove(waiter)
-    house.broker._pulling.answer_ready()
-    assert (answer(), house.broker.pending.waiting_pulls, house.broker.pending.ready_pulls) == (None, 1, 0)
+def test_a_ready_pull_continues_to_wait_if_its_message_was_deleted_before_the_answer(house, monkeypatch):
+    monkeypatch.setattr(pull_module, "TIME_SLICE_S", -1)
+    first, second = park(house), park(house)
+    send(house)
+    assert (first() is None, second() is None) == (False, True)
+    house.engine.topics.delete("t")
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.app.end_of_turn()
+    assert (second(), house.broker.pending.waiting_pulls, house.broker.pending.ready_pulls) == (None, 1, 0)
 
 
 def places(user, house, count, ip="127.0.0.1"):
