@@ -171,6 +171,9 @@ class DenialGroups:
         self._due: list[tuple[int, int, bool, Hashable]] = []
         self._numbers = itertools.count()
 
+    def __len__(self) -> int:
+        return len(self._groups)
+
     def repeat(self, key: Hashable, now_ms: int) -> object | None:
         """Count a denial that is equal to an audited one.
 
