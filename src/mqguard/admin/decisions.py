@@ -87,7 +87,7 @@ def _is_of_request(change: RightChange, request: AccessRequest) -> bool:
     return (
         (region.resource.type, region.resource.name) == (request.type, request.name)
         and request.actions >= {*region.actions}
-        and region.origins == SourceSet.single(request.address)
+        and region.sources == SourceSet.single(request.address)
     )
 
 

@@ -30,26 +30,26 @@ def region_json(region: "Region") -> Json:
         "namespaced": region.namespaced,
         "except": [hole.key for hole in region.holes],
         "actions": list(region.action_names),
-        "from": list(_ranges(region.origins)),
-        "anywhere": _origins_text(region.origins) == "anywhere",
+        "from": list(_ranges(region.sources)),
+        "anywhere": _sources_text(region.sources) == "anywhere",
         "example": witness_json(region.witness),
     }
 
 
 def region_row(region: "Region") -> tuple[str, str, str]:
     """Return resource, actions and source of a set of requests, as cells of a table."""
-    return region.brief_names(MAX_SHOWN), ",".join(region.action_names), _origins_text(region.origins)
+    return region.brief_names(MAX_SHOWN), ",".join(region.action_names), _sources_text(region.sources)
 
 
 # Thousands of regions share few sets of sources, and the text of each takes long to build.
 @functools.lru_cache(maxsize=4096)
-def _origins_text(origins: "SourceSet") -> str:
-    return origins.brief(MAX_SHOWN)
+def _sources_text(sources: "SourceSet") -> str:
+    return sources.brief(MAX_SHOWN)
 
 
 @functools.lru_cache(maxsize=4096)
-def _ranges(origins: "SourceSet") -> tuple[str, ...]:
-    return origins.ranges()
+def _ranges(sources: "SourceSet") -> tuple[str, ...]:
+    return sources.ranges()
 
 
 def regions_text(regions: "Iterable[Region]") -> str:

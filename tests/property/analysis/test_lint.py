@@ -162,7 +162,7 @@ def test_a_broad_right_is_shown_by_a_request_that_it_allows(acl):
         else:
             assert not matches(entry, finding.witness.request)
     for policy, at, entry in places(acl):
-        if entry.decision is Decision.ALLOW and entry.resource.type is ResourceType.ANY and AclAnalysis(acl).lines:
+        if entry.decision is Decision.ALLOW and entry.resource.type is ResourceType.ANY and AclAnalysis(acl).entries:
             verdict = [decide(request, rights) for request in matched(entry)]
             speaks = any(
                 v.decided_by is not None and v.policy is policy and rank(v.decided_by) == rank(entry) for v in verdict

@@ -68,7 +68,7 @@ def test_a_change_of_one_entry_affects_nothing_else_if_possible(acl, request):
     exact = all(
         change.region.resource == Resource(request.type, request.name, Pattern.LITERAL)
         and set(change.region.actions) <= request.actions
-        and (change.region.origins - place).is_empty
+        and (change.region.sources - place).is_empty
         for change in found.rights
     )
     if turn.added:

@@ -109,7 +109,7 @@ def may_do_nothing(directory: AccessState, name: str) -> bool:
 
 
 def who_can(
-    directory: AccessState, actions: frozenset[Action], resource: Resource, origins: SourceSet = ANYWHERE
+    directory: AccessState, actions: frozenset[Action], resource: Resource, sources: SourceSet = ANYWHERE
 ) -> tuple[RightHolder, ...]:
     """Return every user that may do one of the actions to the resource, or to a part of a prefix or a type.
 
@@ -117,15 +117,15 @@ def who_can(
         directory: Users and policies.
         actions: Any of these; `All` means each.
         resource: A name, a prefix, all of a type, or everything.
-        origins: The sources of the requests.
+        sources: The sources of the requests.
     """
     wanted = tuple(action for action in REQUEST_ACTIONS if action in actions or Action.ALL in actions)
-    found = (_holder(directory, name, wanted, resource, origins) for name in sorted(directory.users))
+    found = (_holder(directory, name, wanted, resource, sources) for name in sorted(directory.users))
     return tuple(holder for holder in found if holder.regions)
 
 
 def _holder(
-    directory: AccessState, name: str, wanted: tuple[Action, ...], resource: Resource, origins: SourceSet
+    directory: AccessState, name: str, wanted: tuple[Action, ...], resource: Resource, sources: SourceSet
 ) -> RightHolder:
     user, acl = directory.users[name], directory.acls.get(name)
     grid = PolicyEvaluation(user, acl)
@@ -134,10 +134,10 @@ def _holder(
     def parts_of(tree: NameTree, place: int) -> tuple[ActionsFromSources, ...]:
         if place not in tree.within(resource):
             return ()
-        return parts(lambda action: grid.outcome(tree, place, action).allowed & origins, wanted)
+        return parts(lambda action: grid.outcome(tree, place, action).allowed & sources, wanted)
 
     whole = all(
-        (origins - grid.outcome(tree, place, action).allowed).is_empty
+        (sources - grid.outcome(tree, place, action).allowed).is_empty
         for tree in forest
         for place in tree.within(resource)
         if tree.classes[place].sample() is not None

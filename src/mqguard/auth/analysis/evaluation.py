@@ -55,7 +55,7 @@ _EVERYTHING: tuple[Place, ...] = ((ResourceType.ANY, WIDEST),)
 
 
 @functools.lru_cache(maxsize=4096)
-def origins_of(entry: Entry) -> SourceSet:
+def sources_of(entry: Entry) -> SourceSet:
     """Return the sources that an entry matches."""
     return SourceSet.of(entry.sources)
 
@@ -65,7 +65,7 @@ def layer_of(entries: Iterable[Entry], action: Action) -> SourceDecision:
     said: dict[Decision, list[SourceSet]] = {Decision.ALLOW: [], Decision.DENY: []}
     for entry in entries:
         if entry.matches_action(action):
-            said[entry.decision].append(origins_of(entry))
+            said[entry.decision].append(sources_of(entry))
     allowed, denied = SourceSet.union(said[Decision.ALLOW]), SourceSet.union(said[Decision.DENY])
     if allowed.is_empty and denied.is_empty:
         return NO_OPINION

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.access_state import AccessState, EntryLocation, may_do_nothing
 from mqguard.auth.analysis.acl_analysis import AclAnalysis, EntryRegion, NumberedEntry
-from mqguard.auth.analysis.evaluation import Place, origins_of, places_of
+from mqguard.auth.analysis.evaluation import Place, places_of, sources_of
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.policy import Acl, Action, Decision, PolicyType
@@ -63,35 +63,35 @@ class Finding:
     witness: Witness | None = None
 
 
-def contradictions(scene: AclAnalysis) -> Iterator[Finding]:
+def contradictions(analysis: AclAnalysis) -> Iterator[Finding]:
     """Yield each Allow that a Deny of the same precedence contradicts.
 
     A Deny wholly inside the Allow, for fewer actions or sources, is an exception to it, not a contradiction.
     """
     denies: dict[tuple[PolicyType, Place], list[NumberedEntry]] = {}
-    for line in scene.lines:
+    for line in analysis.entries:
         if line.entry.decision is Decision.DENY:
             for place in places_of(line.entry.resource):
                 denies.setdefault((line.place.policy, place), []).append(line)
-    for line in scene.lines:
+    for line in analysis.entries:
         if line.entry.decision is Decision.ALLOW:
             near = (denies.get((line.place.policy, place), []) for place in places_of(line.entry.resource))
             alike = {deny.place: deny for group in near for deny in group}
             against = [deny for deny in alike.values() if _clash(line, deny)]
             if against:
-                yield _finding(scene, line, against)
+                yield _finding(analysis, line, against)
 
 
-def _finding(scene: AclAnalysis, allow: NumberedEntry, against: list[NumberedEntry]) -> Finding:
+def _finding(analysis: AclAnalysis, allow: NumberedEntry, against: list[NumberedEntry]) -> Finding:
     message = f"`{allow.entry.text}` is contradicted by `{against[0].entry.text}`, and Deny wins"
     places = tuple(deny.place for deny in against)
     return Finding(
-        LintRule.CONTRADICTORY, allow.place.subject, message, allow.place, places, _witness(scene, allow, against[0])
+        LintRule.CONTRADICTORY, allow.place.subject, message, allow.place, places, _witness(analysis, allow, against[0])
     )
 
 
 def _clash(allow: NumberedEntry, deny: NumberedEntry) -> bool:
-    here, there = origins_of(allow.entry), origins_of(deny.entry)
+    here, there = sources_of(allow.entry), sources_of(deny.entry)
     if not set(allow.actions) & set(deny.actions) or (here & there).is_empty:
         return False
     within = set(deny.actions) <= set(allow.actions) and (there - here).is_empty
@@ -99,78 +99,80 @@ def _clash(allow: NumberedEntry, deny: NumberedEntry) -> bool:
     return not within or equal
 
 
-def _witness(scene: AclAnalysis, allow: NumberedEntry, deny: NumberedEntry) -> Witness | None:
-    shared = origins_of(allow.entry) & origins_of(deny.entry)
-    return next((cell.witness(shared) for cell in scene.cells(allow) if cell.action in deny.actions), None)
+def _witness(analysis: AclAnalysis, allow: NumberedEntry, deny: NumberedEntry) -> Witness | None:
+    shared = sources_of(allow.entry) & sources_of(deny.entry)
+    return next((cell.witness(shared) for cell in analysis.cells(allow) if cell.action in deny.actions), None)
 
 
 _V4, _V6 = SourceSet(v4=ANYWHERE.v4), SourceSet(v6=ANYWHERE.v6)
 _FAMILIES = (("IPv4", _V4, "IPv6", _V6), ("IPv6", _V6, "IPv4", _V4))
 
 
-def overly_broad(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
+def overly_broad(analysis: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
     """Yield a finding for each right beyond the probable intention; its witness is a request that the entry allows."""
     entry = line.entry
     if entry.decision is Decision.DENY:
-        yield from _ineffective_deny(scene, line)
+        yield from _ineffective_deny(analysis, line)
         return
     text = f"`{entry.text}`"
     resource = entry.resource
     if resource.type is ResourceType.ANY:
-        yield from _told(scene, line, f"{text} matches every cluster, topic and group, including future ones")
+        yield from _broad(analysis, line, f"{text} matches every cluster, topic and group, including future ones")
     elif resource.pattern is Pattern.ANY and Action.ALL in entry.actions:
-        yield from _told(scene, line, f"{text} allows all actions on every {resource.type.value.lower()}")
+        yield from _broad(analysis, line, f"{text} allows all actions on every {resource.type.value.lower()}")
     if resource.type is ResourceType.CLUSTER and Action.UPDATE in line.actions:
-        yield from _told(scene, line, f"{text} allows its user to administer users and policies", Action.UPDATE)
+        yield from _broad(analysis, line, f"{text} allows its user to administer users and policies", Action.UPDATE)
     for family, whole, _, _ in _FAMILIES:
-        if entry.sources and (whole - origins_of(entry)).is_empty:
-            yield from _told(scene, line, f"{text} matches every {family} address, so it limits nothing")
+        if entry.sources and (whole - sources_of(entry)).is_empty:
+            yield from _broad(analysis, line, f"{text} matches every {family} address, so it limits nothing")
 
 
 def unreachable(line: NumberedEntry) -> Finding | None:
     """Return the reason why no request can match an entry, or None if one can."""
-    reason = _unasked_name(line)
+    reason = _impossible_name(line)
     if reason is None:
         return None
     message = f"`{line.entry.text}` cannot match any request: {reason}"
     return Finding(LintRule.UNREACHABLE, line.place.subject, message, line.place)
 
 
-def _ineffective_deny(scene: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
+def _ineffective_deny(analysis: AclAnalysis, line: NumberedEntry) -> Iterator[Finding]:
     """Yield a finding if a Deny matches every address of one family, and the other family is still allowed."""
     entry = line.entry
     for family, whole, other, rest in _FAMILIES:
-        if not entry.sources or not (whole - origins_of(entry)).is_empty:
+        if not entry.sources or not (whole - sources_of(entry)).is_empty:
             continue
-        for cell in scene.cells(line):
-            let_in = scene.grid.outcome(cell.tree, cell.place, cell.action).allowed & (rest - origins_of(entry))
-            if not let_in.is_empty:
+        for cell in analysis.cells(line):
+            allowed = analysis.evaluation.outcome(cell.tree, cell.place, cell.action).allowed & (
+                rest - sources_of(entry)
+            )
+            if not allowed.is_empty:
                 message = (
                     f"`{entry.text}` matches every {family} address, but {other} addresses are allowed: leave "
                     f"the sources out to deny from everywhere"
                 )
                 yield Finding(
-                    LintRule.OVERLY_BROAD, line.place.subject, message, line.place, witness=cell.witness(let_in)
+                    LintRule.OVERLY_BROAD, line.place.subject, message, line.place, witness=cell.witness(allowed)
                 )
                 break
 
 
-def _told(scene: AclAnalysis, line: NumberedEntry, message: str, action: Action | None = None) -> Iterator[Finding]:
-    witness = _live_witness(scene, line, action)
+def _broad(analysis: AclAnalysis, line: NumberedEntry, message: str, action: Action | None = None) -> Iterator[Finding]:
+    witness = _deciding_witness(analysis, line, action)
     if witness is not None:
         yield Finding(LintRule.OVERLY_BROAD, line.place.subject, message, line.place, witness=witness)
 
 
-def _live_witness(scene: AclAnalysis, line: NumberedEntry, action: Action | None) -> Witness | None:
-    for cell in scene.cells(line):
+def _deciding_witness(analysis: AclAnalysis, line: NumberedEntry, action: Action | None) -> Witness | None:
+    for cell in analysis.cells(line):
         if action is None or cell.action is action:
-            live = scene.live(line, cell)
+            live = analysis.deciding_sources(line, cell)
             if not live.is_empty:
                 return cell.witness(live)
     return None
 
 
-def _unasked_name(line: NumberedEntry) -> str | None:
+def _impossible_name(line: NumberedEntry) -> str | None:
     resource = line.entry.resource
     if resource.spans_namespaces and NAMESPACE_END in resource.name:
         return f"no namespace has a `{NAMESPACE_END}` in its name"
@@ -198,25 +200,25 @@ def lint(directory: AccessState) -> tuple[Finding, ...]:
 
 def lint_acl(acl: Acl) -> tuple[Finding, ...]:
     """Return all findings about one subject's entries, in the order of the entries."""
-    scene = AclAnalysis(acl)
+    analysis = AclAnalysis(acl)
     found: list[Finding] = []
-    dead: list[NumberedEntry] = []
-    unasked: set[EntryLocation] = set()
-    for line in scene.lines:
+    never_deciding: list[NumberedEntry] = []
+    unreachable_entries: set[EntryLocation] = set()
+    for line in analysis.entries:
         fault = unreachable(line)
         if fault is not None:
-            unasked.add(line.place)
+            unreachable_entries.add(line.place)
         else:
-            fault = _silent(scene, line) or _shadowed(scene, line)
+            fault = _never_applies(analysis, line) or _shadowed(analysis, line)
             if fault is not None:
-                dead.append(line)
+                never_deciding.append(line)
         if fault is not None:
             found.append(fault)
-    others = [*_redundant(scene, dead, unasked), *contradictions(scene)]
-    others += [wide for line in scene.lines for wide in overly_broad(scene, line)]
+    others = [*_redundant(analysis, never_deciding, unreachable_entries), *contradictions(analysis)]
+    others += [wide for line in analysis.entries for wide in overly_broad(analysis, line)]
     # An entry that no request matches has no other finding of importance.
-    found += [one for one in others if one.place not in unasked]
-    order = {line.place: at for at, line in enumerate(scene.lines)}
+    found += [one for one in others if one.place not in unreachable_entries]
+    order = {line.place: at for at, line in enumerate(analysis.entries)}
     return tuple(sorted(found, key=lambda finding: order[finding.place] if finding.place else -1))
 
 
@@ -230,70 +232,72 @@ def _subject_findings(directory: AccessState, name: str) -> Iterator[Finding]:
         yield Finding(LintRule.NO_RIGHTS, name, f"`{name}` is enabled but has no rights")
 
 
-def _silent(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
+def _never_applies(analysis: AclAnalysis, line: NumberedEntry) -> Finding | None:
     if line.place.policy is not PolicyType.DEFAULT:
         return None
-    spots = list(scene.spots(line.entry))
-    if not spots or not all(scene.grid.is_covered(tree, place) for tree, place in spots):
+    name_classes = list(analysis.name_classes(line.entry))
+    if not name_classes or not all(analysis.evaluation.is_covered(tree, place) for tree, place in name_classes):
         return None
-    cell = EntryRegion(*spots[0], line.actions[0])
-    covering = next(other for other in scene.covering(cell) if other.place.policy is PolicyType.CUSTOM)
+    cell = EntryRegion(*name_classes[0], line.actions[0])
+    covering = next(other for other in analysis.covering(cell) if other.place.policy is PolicyType.CUSTOM)
     message = (
         f"`{line.entry.text}` never applies: Custom entries such as `{covering.entry.text}` cover all of "
         f"`{line.entry.resource.key}`"
     )
-    origins = origins_of(line.entry)
-    witness = None if origins.is_empty else cell.witness(origins)
+    sources = sources_of(line.entry)
+    witness = None if sources.is_empty else cell.witness(sources)
     return Finding(LintRule.DEFAULT_SHADOWED, line.place.subject, message, line.place, (covering.place,), witness)
 
 
-def _shadowed(scene: AclAnalysis, line: NumberedEntry) -> Finding | None:
+def _shadowed(analysis: AclAnalysis, line: NumberedEntry) -> Finding | None:
     shown: tuple[EntryRegion, Witness] | None = None
-    for cell in scene.cells(line):
-        if not scene.live(line, cell).is_empty:
+    for cell in analysis.cells(line):
+        if not analysis.deciding_sources(line, cell).is_empty:
             return None
         if shown is None:
-            turned = scene.turned(line, cell)
-            shown = None if turned.is_empty else (cell, cell.witness(turned))
+            overridden = analysis.overridden_sources(line, cell)
+            shown = None if overridden.is_empty else (cell, cell.witness(overridden))
     if shown is None:
         return None
-    verdict = scene.judge(*shown)
-    message = f"`{line.entry.text}` never decides: {_said(verdict)}"
-    return Finding(LintRule.SHADOWED, line.place.subject, message, line.place, scene.place_of(verdict), shown[1])
+    verdict = analysis.verdict(*shown)
+    message = f"`{line.entry.text}` never decides: {_precedence_text(verdict)}"
+    return Finding(LintRule.SHADOWED, line.place.subject, message, line.place, analysis.location_of(verdict), shown[1])
 
 
-def _redundant(scene: AclAnalysis, dead: list[NumberedEntry], kept: set[EntryLocation]) -> Iterator[Finding]:
-    rest, spared = scene.grid, {line.place for line in dead} | kept
-    for line in dead:
+def _redundant(
+    analysis: AclAnalysis, never_deciding: list[NumberedEntry], kept: set[EntryLocation]
+) -> Iterator[Finding]:
+    rest, spared = analysis.evaluation, {line.place for line in never_deciding} | kept
+    for line in never_deciding:
         rest = rest.without(line.place.policy, line.entry)
     # From the last entry on: of two entries with the same effect, the later one is reported.
-    for line in reversed(scene.lines):
-        if line.place in spared or origins_of(line.entry).is_empty or not any(scene.spots(line.entry)):
+    for line in reversed(analysis.entries):
+        if line.place in spared or sources_of(line.entry).is_empty or not any(analysis.name_classes(line.entry)):
             continue
-        alone = scene.grid.without(line.place.policy, line.entry)
-        if scene.differs(line, scene.grid, alone):
+        alone = analysis.evaluation.without(line.place.policy, line.entry)
+        if analysis.differs(line, analysis.evaluation, alone):
             continue
         less = rest.without(line.place.policy, line.entry)
-        if not scene.differs(line, rest, less):
+        if not analysis.differs(line, rest, less):
             rest = less
-            yield _redundancy(scene, line)
+            yield _redundancy(analysis, line)
 
 
-def _redundancy(scene: AclAnalysis, line: NumberedEntry) -> Finding:
-    live = ((cell, scene.live(line, cell)) for cell in scene.cells(line))
-    cell, origins = next(
-        ((cell, origins) for cell, origins in live if not origins.is_empty),
-        (next(scene.cells(line)), origins_of(line.entry)),
+def _redundancy(analysis: AclAnalysis, line: NumberedEntry) -> Finding:
+    live = ((cell, analysis.deciding_sources(line, cell)) for cell in analysis.cells(line))
+    cell, sources = next(
+        ((cell, sources) for cell, sources in live if not sources.is_empty),
+        (next(analysis.cells(line)), sources_of(line.entry)),
     )
-    witness = cell.witness(origins)
-    verdict = scene.judge(cell, witness, without=line)
+    witness = cell.witness(sources)
+    verdict = analysis.verdict(cell, witness, without=line)
     decision = "allowed" if verdict.allowed else "denied"
     why = f"by `{verdict.decided_by.text}`" if verdict.decided_by else "because no entry matches"
     message = f"`{line.entry.text}` changes nothing: without it the same requests are still {decision} {why}"
-    return Finding(LintRule.REDUNDANT, line.place.subject, message, line.place, scene.place_of(verdict), witness)
+    return Finding(LintRule.REDUNDANT, line.place.subject, message, line.place, analysis.location_of(verdict), witness)
 
 
-def _said(verdict: Verdict) -> str:
+def _precedence_text(verdict: Verdict) -> str:
     if verdict.decided_by is None:
         return "Custom entries for the same names take its place"
     return f"`{verdict.decided_by.text}` has precedence"

@@ -39,8 +39,8 @@ class Witness:
     @property
     def text(self) -> str:
         """The request for users."""
-        origin = "an unknown address" if self.address is None else str(self.address)
-        return f"{self.action.value} {self.type.value}:{self.name} from {origin}"
+        source = "an unknown address" if self.address is None else str(self.address)
+        return f"{self.action.value} {self.type.value}:{self.name} from {source}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Region:
         holes: Narrower resources whose names are not in the set.
         namespaced: True if only names with a namespace are in the set, False if only those without, None if both.
         actions: In the order of `Action`.
-        origins: The sources; never empty.
+        sources: The sources; never empty.
         sample: A name of the set.
     """
 
     resource: Resource
     holes: tuple[Resource, ...]
     actions: tuple[Action, ...]
-    origins: SourceSet
+    sources: SourceSet
     sample: str
     namespaced: bool | None = None
 
@@ -84,7 +84,7 @@ class Region:
             and self.namespaced in (None, has_namespace(request.name))
             and not any(hole.covers(request.type, request.name) for hole in self.holes)
             and request.actions <= set(self.actions)
-            and request.address in self.origins
+            and request.address in self.sources
         )
 
     @property
@@ -98,19 +98,19 @@ class Region:
     def witness(self) -> Witness:
         """One request of the set."""
         kind = ResourceType.TOPIC if self.resource.type is ResourceType.ANY else self.resource.type
-        return Witness(kind, self.sample, self.actions[0], self.origins.sample())
+        return Witness(kind, self.sample, self.actions[0], self.sources.sample())
 
 
 def parts(
-    origins_of: Callable[[Action], SourceSet], actions: Iterable[Action] = REQUEST_ACTIONS
+    sources_of: Callable[[Action], SourceSet], actions: Iterable[Action] = REQUEST_ACTIONS
 ) -> tuple[ActionsFromSources, ...]:
     """Join actions with the same sources; leave out actions without a source."""
     found: dict[SourceSet, tuple[Action, ...]] = {}
     for action in actions:
-        origins = origins_of(action)
-        if not origins.is_empty:
-            found[origins] = (*found.get(origins, ()), action)
-    return tuple((actions, origins) for origins, actions in found.items())
+        sources = sources_of(action)
+        if not sources.is_empty:
+            found[sources] = (*found.get(sources, ()), action)
+    return tuple((actions, sources) for sources, actions in found.items())
 
 
 def regions(
@@ -152,8 +152,8 @@ def _lines(tree: NameTree, place: int, value: tuple[ActionsFromSources, ...], ho
     sample = found.sample() or ""
     # A name or a prefix with a `%` is in one half anyway.
     half = tree.namespaced if half_of((found.base, found.exact)) is None else None
-    for actions, origins in value:
-        yield Region(found.resource, left_out, actions, origins, sample, half)
+    for actions, sources in value:
+        yield Region(found.resource, left_out, actions, sources, sample, half)
 
 
 def _can_be_named(tree: NameTree, place: int) -> bool:
@@ -170,7 +170,7 @@ def _join_halves(found: list[Region]) -> list[Region]:
     without: dict[tuple[object, ...], int] = {}
     joined: list[Region] = []
     for region in found:
-        alike = (region.resource, region.actions, region.origins, _holes_of_both(region))
+        alike = (region.resource, region.actions, region.sources, _holes_of_both(region))
         if region.namespaced is False:
             without[alike] = len(joined)
         if region.namespaced is True and alike in without:
@@ -191,10 +191,10 @@ def _join_types(found: list[Region]) -> Iterator[Region]:
     wide: dict[tuple[tuple[Action, ...], SourceSet], list[Region]] = {}
     for region in found:
         if region.resource.pattern is Pattern.ANY and not region.holes and region.namespaced is None:
-            wide.setdefault((region.actions, region.origins), []).append(region)
+            wide.setdefault((region.actions, region.sources), []).append(region)
     joined = {id(region) for group in wide.values() if len(group) == len(REQUEST_TYPES) for region in group}
-    for (actions, origins), group in wide.items():
+    for (actions, sources), group in wide.items():
         if len(group) == len(REQUEST_TYPES):
             sample = next(region.sample for region in group if region.resource.type is ResourceType.TOPIC)
-            yield Region(Resource(ResourceType.ANY, "", Pattern.ANY), (), actions, origins, sample)
+            yield Region(Resource(ResourceType.ANY, "", Pattern.ANY), (), actions, sources, sample)
     yield from (region for region in found if id(region) not in joined)

@@ -64,9 +64,9 @@ def describe(assertion: Assertion) -> str:
     users = ",".join(assertion.users)
     actions = ",".join(action.value for action in assertion.actions)
     resources = ",".join(resource.key for resource in assertion.resources)
-    origin = ",".join(source.text for source in assertion.sources) or "anywhere"
+    source = ",".join(source.text for source in assertion.sources) or "anywhere"
     reason = f" ({assertion.reason.value})" if assertion.reason else ""
-    return f"{users} must be {_word(assertion)}{reason}: {actions} on {resources} from {origin}"
+    return f"{users} must be {_word(assertion)}{reason}: {actions} on {resources} from {source}"
 
 
 class _Judge:
@@ -111,9 +111,9 @@ class _Judge:
             for place in tree.within(resource):
                 name = tree.classes[place].sample()
                 outcome = self._grid.outcome(tree, place, action)
-                for origins in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.decided):
-                    if name is not None and not origins.is_empty:
-                        yield Witness(tree.type, name, action, origins.sample())
+                for sources in (outcome.allowed & asked, outcome.denied & asked, asked - outcome.decided):
+                    if name is not None and not sources.is_empty:
+                        yield Witness(tree.type, name, action, sources.sample())
 
 
 def _failures(

@@ -30,7 +30,7 @@ DIRECTORY = read_document(POLICY).directory
 
 
 def lines(regions):
-    return [(region.names, ",".join(region.action_names), region.origins.text) for region in regions]
+    return [(region.names, ",".join(region.action_names), region.sources.text) for region in regions]
 
 
 def test_equal_rights_are_listed_once():
