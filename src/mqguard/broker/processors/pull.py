@@ -38,7 +38,7 @@ MAX_WOKEN = 4_096
 """Maximum waiting pulls that are answered in one cycle of the event loop; the others follow in the next ones."""
 MAX_WOKEN_OF_ONE = 1_024
 """Maximum of these for one user, because a user with many waiting pulls must not delay all others."""
-_LOOKS_PER_WAKE = 8
+_CHECKS_PER_REMOVAL = 8
 """Factor of cost: removing a pull from its place costs as much as checking eight."""
 MAX_TAKEN = 256
 """Maximum pulls that are removed from their places in one cycle of the event loop; this takes some 5 ms."""
@@ -189,7 +189,7 @@ class PullProcessor:
         for place in places:
             if left <= 0:
                 return
-            looked_at = self._waiting.count(*place)
+            checked = self._waiting.count(*place)
             last = place in self._woken
             if last:
                 taken = self._waiting.take_queue(*place, left)
@@ -201,7 +201,7 @@ class PullProcessor:
                 # All pulls that are ready were removed.
                 self._arrivals.pop(place, None)
                 self._woken.pop(place, None)
-            left -= max(len(taken), looked_at // _LOOKS_PER_WAKE)
+            left -= max(len(taken), checked // _CHECKS_PER_REMOVAL)
 
     def topic_changed(self, topic: str) -> None:
         """Answer the waiting pulls of a topic that was deleted or became unreadable."""
