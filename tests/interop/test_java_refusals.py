@@ -119,6 +119,19 @@ def test_a_user_with_the_permissions_is_allowed(java: DrivenClient) -> None:
     assert invoke(alice, HEARTBEAT, body=heartbeat(GROUP, ORDERS, "alice@1"))["code"] == 0
 
 
+def test_a_forbidden_topic_does_not_stop_the_other_consumers_of_a_process(java: DrivenClient, admin: Wire) -> None:
+    """All consumers of a process share one heartbeat."""
+    create_topic(admin, "hidden", queues=1)
+    alice = java.as_(ALICE)
+    alice.do("send", topic=ORDERS, body="shared heartbeat")
+    alice.do("consume", handle="forbidden", topic="hidden", group="orders_hidden")
+    alice.do("consume", handle="allowed", topic=ORDERS, group="orders_shared")
+    received = alice.do("received", handle="allowed", count=99, timeout=10_000)["messages"]
+    assert "shared heartbeat-0" in [m["body"] for m in received]
+    alice.do("stop", handle="forbidden")
+    alice.do("stop", handle="allowed")
+
+
 @pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
 @pytest.mark.usefixtures("nothing_changes")
 def test_sending_is_refused(java: DrivenClient, outsider: Outsider, mode: str) -> None:

@@ -8,7 +8,7 @@ from mqguard.auth.policy import Action
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import User
-from mqguard.guard.errors import RequestSuspended
+from mqguard.guard.errors import Refused, RequestSuspended
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.request_context import Operation
 from mqguard.model.peer import Peer
@@ -71,6 +71,18 @@ def _user(rights: Rights | None) -> User | None:
     return None if rights is None else rights.user
 
 
+class DeniedPart(msgspec.Struct, frozen=True):
+    """The part of an admitted request that is denied (`Operation.is_partial`). It is audited like a denied request.
+
+    Attributes:
+        permissions: The permissions that are not granted. The handler leaves out what needs one of them.
+        denial: The denial, which the handler raises when it has served the rest.
+    """
+
+    permissions: frozenset[RequiredPermission]
+    denial: Refused
+
+
 class AdmittedRequest(msgspec.Struct):
     """An admitted request. Its handler asks it about every object that the request reaches beyond those it names.
 
@@ -82,6 +94,7 @@ class AdmittedRequest(msgspec.Struct):
         pending: True until the handler has asked about the objects. A successful answer is not sent before.
         authorizer: The part of the guard that decides about the objects.
         held: The sender's rights when the request began to wait; None if the sender has none.
+        denied: The part of the request that is denied, None if there is none.
     """
 
     identity: Identity | None
@@ -91,6 +104,7 @@ class AdmittedRequest(msgspec.Struct):
     pending: bool
     authorizer: ObjectAuthorizer
     held: Rights | None = None
+    denied: DeniedPart | None = None
 
     @property
     def user(self) -> str:

@@ -15,12 +15,12 @@ from mqguard.auth.policy_index import Rights
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
-from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, ObjectAuthorizer
+from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, DeniedPart, ObjectAuthorizer
 from mqguard.guard.audit import MAX_SIGNATURE, AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, Authenticator
 from mqguard.guard.authorization import ANONYMOUS, Authorization, ImplicitGrants, denial_reason
 from mqguard.guard.denial import DenialLog
-from mqguard.guard.enforcement import MAX_UNDECIDED, Enforcer
+from mqguard.guard.enforcement import MAX_UNDECIDED, Enforcer, message_about
 from mqguard.guard.errors import DenialReason, PermissionsUnclear, Refused
 from mqguard.guard.object_authorization import AllowAll, PolicyObjectAuthorizer
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
@@ -32,6 +32,10 @@ _LOG = logging.getLogger(__name__)
 
 # A member looked up in its class costs as much as a step of the decision.
 _ALLOW = Decision.ALLOW
+
+
+_Denied = tuple[RequiredPermission, Verdict | None, DenialReason, str]
+"""A permission that is not granted, the verdict (None if a plugin decided), the reason, and the message."""
 
 
 class Guard:
@@ -115,10 +119,14 @@ class Guard:
             return self._let_in_public(request, event)
 
         is_super = identity is not None and identity.is_super
-        event.reason = self._authorize(request, event, snapshot, authorization)
+        if operation.is_partial:
+            event.reason, denied = self._authorize_parts(request, event, snapshot, authorization)
+        else:
+            event.reason, denied = self._authorize(request, event, snapshot, authorization), None
         pending = not is_super and request.is_pending()
+        permissions = event.permissions
         return self._let_in(
-            event, AdmittedRequest(identity, request.peer, operation, event.permissions, pending, objects)
+            event, AdmittedRequest(identity, request.peer, operation, permissions, pending, objects, None, denied)
         )
 
     def _authorize(
@@ -213,6 +221,86 @@ class Guard:
         if not decided:
             return self._authorize_sender(event, authorization)
         return verdicts[-1].reason if not event.shadow else event.reason
+
+    def _authorize_parts(
+        self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
+    ) -> tuple[str, DeniedPart | None]:
+        """Decide about the permissions of a request that can be admitted in part.
+
+        Returns:
+            The reason for the admission, and the denied part.
+
+        Raises:
+            Refused: The whole request is denied.
+        """
+        identity, operation, ip = event.identity, event.operation, event.source
+        if identity is None:
+            reason = denial_reason(ANONYMOUS)
+            raise self._enforcer.refuse(event, Stage.AUTHORIZATION, reason, AUTHORIZATION_FAILED)
+        event.rights = snapshot.rights(identity.user)
+        try:
+            found = tuple(request.required_permissions())
+        except PermissionsUnclear as unclear:
+            if event.is_super:
+                return Reason.SUPER, None
+            raise self._enforcer.refuse(event, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
+        authorization.prefetch(identity, event.rights, found, operation, ip)
+        granted: list[RequiredPermission] = []
+        verdicts: list[Verdict] = []
+        denied: list[_Denied] = []
+        for permission in found:
+            verdict, denial = self._decide_part(permission, event, authorization)
+            if denial is not None:
+                denied.append((permission, verdict, *denial))
+            elif verdict is not None:
+                granted.append(permission)
+                verdicts.append(verdict)
+                if verdict.decision is not _ALLOW:
+                    # Shadow mode: the denial is only recorded.
+                    event.permissions, event.verdicts = tuple(granted), tuple(verdicts)
+                    self._enforcer.deny(event, Stage.AUTHORIZATION, permission, verdict)
+        event.permissions, event.verdicts = tuple(granted), tuple(verdicts)
+        part = self._deny_part(event, denied) if denied else None
+        if not verdicts:
+            return self._authorize_sender(event, authorization), part
+        return (verdicts[-1].reason if not event.shadow else event.reason), part
+
+    def _decide_part(
+        self, permission: RequiredPermission, event: AuditEvent, authorization: Authorization
+    ) -> tuple[Verdict | None, tuple[DenialReason, str] | None]:
+        """Decide about one permission; return the verdict, and reason and message of a denial that is enforced."""
+        identity, operation = event.identity, event.operation
+        verdict = authorization.decide(identity, event.rights, permission, operation, event.source)
+        if verdict.decision is _ALLOW or self._enforcer.is_shadowed(identity, operation, verdict):
+            return verdict, None
+        return verdict, (denial_reason(verdict), message_about(event, permission, verdict))
+
+    def _deny_part(self, event: AuditEvent, denied: list[_Denied]) -> DeniedPart:
+        """Audit the denial of a part of a request, which names every permission that is missing."""
+        first, verdict, reason, message = denied[0]
+        permissions = tuple(permission for permission, *_ in denied)
+        others = [f"{other.type.value}:{other.name}" for other in permissions[1 : MAX_UNDECIDED + 1]]
+        more = len(permissions) - 1 - len(others)
+        if others:
+            message += f" Also denied: {', '.join(others)}{f' and {more} more' if more else ''}."
+        message += " The rest of the request is in force."
+        part = AuditEvent(
+            event.operation,
+            event.source,
+            event.started,
+            signature=event.signature,
+            identity=event.identity,
+            permissions=permissions,
+            rights=event.rights,
+            version=event.version,
+            verdicts=(verdict,) if verdict is not None else (),
+        )
+        refused = first if verdict is not None else None
+        if verdict is None:
+            # The explanation must not come from the server's policies, which did not decide.
+            part.permissions, part.rights = permissions[: MAX_UNDECIDED + 1], None
+        denial = self._enforcer.refuse(part, Stage.AUTHORIZATION, reason, message, refused=refused)
+        return DeniedPart(frozenset(permissions), denial)
 
     def _let_in_public(self, request: RequestContext, event: AuditEvent) -> AdmittedRequest:
         """Admit an anonymous request whose answer needs no protection.

@@ -3,8 +3,8 @@
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
-from mqguard.auth.verdict import AUTHORIZATION_FAILED, denial_message
-from mqguard.guard.admitted_request import AdmittedRequest
+from mqguard.auth.verdict import AUTHORIZATION_FAILED, Verdict, denial_message
+from mqguard.guard.admitted_request import AdmittedRequest, DeniedPart
 from mqguard.guard.audit import AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, AuthenticationCache
 from mqguard.guard.authorization import Authorization, ImplicitGrants
@@ -94,17 +94,32 @@ class PluginGuard(Guard):
         objects.pending = access.pending
         return access
 
+    def _authorize_parts(
+        self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
+    ) -> tuple[str, DeniedPart | None]:
+        try:
+            found = super()._authorize_parts(request, event, snapshot, authorization)
+            if not event.permissions:
+                _check_sender(event, authorization)
+        except NotAllowed as no:
+            raise refuse(self._enforcer, event, Stage.AUTHORIZATION, no) from None
+        return found
+
+    def _decide_part(
+        self, permission: RequiredPermission, event: AuditEvent, authorization: Authorization
+    ) -> tuple[Verdict | None, tuple[DenialReason, str] | None]:
+        try:
+            return super()._decide_part(permission, event, authorization)
+        except NotAllowed as no:
+            return None, (DenialReason(no.reason), _message_of(event, no))
+
     def _authorize(
         self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
     ) -> str:
         try:
             reason = super()._authorize(request, event, snapshot, authorization)
-            if (
-                not event.permissions
-                and event.identity is not None
-                and isinstance(authorization, PerRequestAuthorization)
-            ):
-                authorization.check_sender(event.identity, event.operation, event.source)
+            if not event.permissions:
+                _check_sender(event, authorization)
         except NotAllowed as no:
             raise refuse(self._enforcer, event, Stage.AUTHORIZATION, no) from None
         return reason
@@ -179,13 +194,27 @@ class PerRequestObjectAuthorizer(PolicyObjectAuthorizer):
 
 def refuse(enforcer: Enforcer, event: AuditEvent, stage: Stage, no: NotAllowed) -> Refused:
     """Return the denial that follows from a plugin."""
-    message = AUTHORIZATION_FAILED
-    if no.reason == REFUSED and no.permission is not None:
-        kind: ResourceType = no.permission.type
-        message = denial_message(event.user, kind, no.permission.name, event.source, DENIED)
+    message = _message_of(event, no)
     # The explanation must not come from the server's policies, which did not decide.
     event.rights = None
     return enforcer.refuse(event, stage, DenialReason(no.reason), message)
+
+
+def _message_of(event: AuditEvent, no: NotAllowed) -> str:
+    if no.reason != REFUSED or no.permission is None:
+        return AUTHORIZATION_FAILED
+    kind: ResourceType = no.permission.type
+    return denial_message(event.user, kind, no.permission.name, event.source, DENIED)
+
+
+def _check_sender(event: AuditEvent, authorization: Authorization) -> None:
+    """Ask the plugins about the sender of a request that needs no permission.
+
+    Raises:
+        NotAllowed: A plugin denies the request.
+    """
+    if event.identity is not None and isinstance(authorization, PerRequestAuthorization):
+        authorization.check_sender(event.identity, event.operation, event.source)
 
 
 def _check_enforcement(settings: GuardSettings, installed: InstalledPlugins) -> None:

@@ -36,6 +36,8 @@ class Operation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         is_access_change: True for a change of users or policies: it is not admitted without an audit record.
         is_administrative: True if admissions are audited with the denials, as far as the user's budget of lines goes.
         is_always_enforced: True if shadow mode does not apply.
+        is_partial: True if a permission that is not granted denies only a part of the request
+            (`AdmittedRequest.denied`).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Operation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     is_access_change: bool = False
     is_administrative: bool = False
     is_always_enforced: bool = False
+    is_partial: bool = False
 
     @property
     def text(self) -> str:

@@ -214,7 +214,7 @@ def test_a_heartbeat_of_an_honest_consumer_is_let_in(world):
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"{", b"\xff\xfe", b"7", b'{"clientID":{}}', b"{}", b"[" * 100_000]
 )
-def test_a_heartbeat_without_sense_is_refused(world, body):
+def test_a_heartbeat_that_cannot_be_read_is_denied(world, body):
     """No body, no JSON, no client id."""
     assert response_code(world.refusal(signed(34, {}, body))) == 16
 

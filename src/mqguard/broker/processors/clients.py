@@ -10,6 +10,9 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
 from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
+from mqguard.guard.admitted_request import DeniedPart
+from mqguard.guard.permissions import SUB
+from mqguard.guard.topic_ownership import consumed, group_permission
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of, tags_of
@@ -100,7 +103,12 @@ class ClientProcessor:
         now = self._clock.now_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         filters: dict[str, Filter] = {}
-        consuming = [_consuming(consumer, filters, keep=beat.without_sub) for consumer in beat.consumer_data_set]
+        denied = request.access.denied
+        consuming = [
+            _consuming(consumer, filters, keep=beat.without_sub)
+            for consumer in beat.consumer_data_set
+            if denied is None or _leave_out(consumer, denied)
+        ]
         producing = {producer.group_name for producer in beat.producer_data_set}
         if not self._clients.has_room(client, consuming, producing):
             raise RequestRefused(
@@ -116,6 +124,8 @@ class ClientProcessor:
             self._consume(client, one, now, request.access.creator)
         for group in producing:
             self._clients.produce(client, group, now)
+        if denied is not None:
+            raise denied.denial
         return Reply(stored=True)
 
     def unregister(self, request: Request) -> Reply:
@@ -189,6 +199,19 @@ class ClientProcessor:
                 ResponseCode.INVALID_PARAMETER,
                 f"one connection can be a member of at most {MAX_GROUPS} groups: use fewer groups in this client",
             )
+
+
+def _leave_out(consumer: ConsumerData, denied: DeniedPart) -> bool:
+    """Remove the subscriptions that are denied; return False if the whole group is."""
+    group = group_permission(consumer.group_name, SUB)
+    if group in denied.permissions:
+        return False
+    consumer.subscription_data_set = [
+        one
+        for one in consumer.subscription_data_set
+        if denied.permissions.isdisjoint(consumed(one.topic, consumer.group_name, SUB, SUB))
+    ]
+    return True
 
 
 def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> ConsumerHeartbeat:

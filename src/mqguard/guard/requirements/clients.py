@@ -105,9 +105,11 @@ ROWS: dict[int, Requirement] = {
         rule=heartbeat,
         description=(
             "of every consumer: Group: Sub, every Topic subscribed: Sub, a retry topic only its own; producers: an "
-            "authenticated sender"
+            "authenticated sender. Consumers and subscriptions that are denied are left out, and named in the answer"
         ),
-        apache_difference="Apache skips retry topics of any group",
+        apache_difference=(
+            "Apache skips retry topics of any group, and one denied consumer denies the whole heartbeat of a process"
+        ),
     ),
     RequestCode.UNREGISTER_CLIENT: Requirement(
         rule=unregister,

@@ -91,6 +91,10 @@ _ALWAYS_ENFORCED = frozenset(
 may get every permission, and it has no clients that a new policy could interrupt."""
 
 
+_PARTIAL = frozenset({RequestCode.HEART_BEAT})
+"""A heartbeat is about all consumers of a process. One that is denied must not stop the others."""
+
+
 class RemotingOperation(Operation, frozen=True, eq=False, kw_only=True):
     """The operation of a request code, with its row made ready for one server.
 
@@ -149,6 +153,7 @@ def _named(code: int, find: _Evaluate, pending: _Pending | None = None) -> Remot
         is_access_change=code in _ACCESS_CHANGES,
         is_administrative=code in _ADMINISTRATIVE,
         is_always_enforced=code in _ALWAYS_ENFORCED,
+        is_partial=code in _PARTIAL,
         find=find,
         pending=pending,
     )

@@ -56,6 +56,23 @@ def members(house, group="g"):
     return json.loads(answer.body)["consumerIdList"] if answer.code == 0 else answer.code
 
 
+def test_a_forbidden_topic_or_group_stops_no_other_consumer(house):
+    """The answer names both, and everything else of the heartbeat is in force."""
+    bob = house.user("bob", ("Topic:t", "Sub"), ("Group:g", "Sub"))
+    for topic in ("t", "secret"):
+        house.engine.topics.put(TopicConfig(topic))
+    wire = house.connect()
+    answer = house.call(34, body=beat(groups=("g", "other"), topics=("t", "secret")), wire=wire, user=bob)
+
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert "Topic:secret" in answer.remark
+    assert "Group:other" in answer.remark
+    assert members(house) == ["c1"]
+    assert members(house, "other") == ResponseCode.SYSTEM_ERROR
+    member = house.broker.clients.group("g").consumer(wire.peer.channel, bob)
+    assert set(member.subscriptions) == {"t"}
+
+
 def test_a_heartbeat_creates_the_member_the_group_and_its_retry_topic(house):
     wire = house.connect()
     answer = house.call(34, body=beat(producers=["p", "CLIENT_INNER_PRODUCER"]), wire=wire)
