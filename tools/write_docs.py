@@ -77,9 +77,26 @@ def cli_page() -> str:
         "# Commands",
         GENERATED,
         (
-            "Exit codes: 0 done, 1 denied or failed, 2 usage or configuration, 3 the server cannot be reached, "
-            "4 not found, 130 interrupted. An error is one line on standard error. With `--json` it is one JSON "
-            'object, `{"error": "…", "exit": 1}`.'
+            "Exit codes: 0 done, 1 denied or failed, 2 invalid usage or configuration, 3 the server cannot be "
+            "reached, 4 not found, 130 interrupted. An error is one line on standard error. Commands that compare or "
+            "check, such as `plan`, `diff`, `lint`, `doctor` and `denials`, have exit code 1 if they find something."
+        ),
+        "",
+        "## JSON",
+        "",
+        "With `--json` every command prints JSON of one form:",
+        "",
+        (
+            "- A command prints one object. A command that lists (`list`, `acl get`, `receive`, `status`, "
+            "`consumer lag`, `audit`) prints one object for each item, each on its own line. An empty list prints "
+            "nothing."
+        ),
+        "- Several values are an array, also if there is only one. A missing value is `null`.",
+        "- Times are texts in ISO 8601, or milliseconds if the name ends with `Ms` or `Timestamp`.",
+        '- An error is one object on standard error, `{"error": "…", "exit": 1}`, and a warning `{"warning": "…"}`.',
+        (
+            "- A change of users or policies has `changed`, `changes` (for each group of brokers `users` and `rights` "
+            "with the permissions gained and lost) and `warnings`."
         ),
     ]
     for context in _commands(mqguard, None):

@@ -84,3 +84,31 @@ def test_the_audit_log_is_shown_in_parts(
     assert {one.get("verdict") for one in records()} == kinds
     text = admin("audit", *data, *words).out
     assert f"create-user User:{name}: done" in text or f"User:{name} from 127.0.0.1 deny" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("mqguard acl add User:comp", {"User:completed"}),
+        ("mqguard can comp", {"completed"}),
+        ("mqguard send compl", {"complete-topic"}),
+        ("mqguard acl add User:x -r Topic:compl", {"Topic:complete-topic"}),
+        ("mqguard acl add User:x -r Topic:a,Gr", {"Topic:a,Group:"}),
+        ("mqguard acl add User:x -a Pub,S", {"Pub,Sub"}),
+        ("mqguard doctor --user comp", {"completed"}),
+        ("mqguard topic up", {"update"}),
+        ("mqguard acl add User:x --producer compl", {"complete-topic"}),
+    ],
+)
+def test_the_shell_completes_names_of_the_cluster(admin: Run, line: str, expected: set[str]) -> None:
+    admin("user", "create", "completed")
+    admin("topic", "create", "complete-topic")
+    words = line.split()
+    ended = admin(_MQGUARD_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    assert {one.partition(",")[2] for one in ended.out.splitlines()} == expected
+
+
+def test_without_a_server_there_is_nothing_to_complete(admin: Run) -> None:
+    words = {"_MQGUARD_COMPLETE": "bash_complete", "COMP_WORDS": "mqguard can a", "COMP_CWORD": "2"}
+    ended = admin(**words, MQGUARD_NAMESRV="127.0.0.1:1")
+    assert (ended.out.strip(), ended.err) == ("", "")

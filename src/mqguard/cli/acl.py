@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mqguard.cli.completion import complete_actions, complete_resources, complete_subjects
 from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, examples, json_option, table, warn
 from mqguard.cli.task_options import tasks_of, with_tasks
@@ -28,6 +29,7 @@ _RESOURCES = click.option(
     "resources",
     multiple=True,
     metavar="RESOURCE",
+    shell_complete=complete_resources,
     help="A resource, such as `Topic:orders` or `Group:billing*`; repeat the option, or separate several by commas.",
 )
 _ACTIONS = click.option(
@@ -37,6 +39,7 @@ _ACTIONS = click.option(
     "actions",
     multiple=True,
     metavar="ACTION",
+    shell_complete=complete_actions,
     help="An action, such as `Pub`; repeat the option, or separate several by commas.",
 )
 _SOURCES = click.option(
@@ -75,7 +78,7 @@ def _with_entries(command: F) -> F:
         "acl add User:carol -r Topic:a -r Topic:b -a Pub -i 10.0.0.0/8",
     )
 )
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @_with_entries
 @with_tasks
 @with_connection
@@ -92,7 +95,7 @@ def add(connection: Connection, subject: str, *, as_json: bool, **entries: Any) 
 
 
 @acl.command(epilog=examples("acl set User:alice -r Topic:orders -a Pub,Sub"))
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @_with_entries
 @with_tasks
 @with_connection
@@ -108,7 +111,7 @@ def set(connection: Connection, subject: str, *, as_json: bool, **entries: Any) 
 
 
 @acl.command(epilog=examples("acl create User:alice -r Topic:orders -a Pub"))
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @_with_entries
 @with_tasks
 @with_connection
@@ -124,7 +127,7 @@ def create(connection: Connection, subject: str, *, as_json: bool, **entries: An
 
 
 @acl.command(epilog=examples("acl remove User:alice -r Topic:orders -a Pub", "acl remove User:alice -r Topic:orders"))
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @_RESOURCES
 @_ACTIONS
 @click.option(
@@ -172,7 +175,7 @@ def remove(
 
 
 @acl.command(epilog=examples("acl delete User:alice", "acl delete User:alice -r Topic:orders"))
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @_RESOURCES
 @click.option(
     "--policy", "kind", type=_TYPES, help="Delete only in this policy [default: Custom with --resource, else all]."
@@ -201,7 +204,7 @@ def delete(
 
 
 @acl.command(epilog=examples("acl get User:alice"))
-@click.argument("subject")
+@click.argument("subject", shell_complete=complete_subjects)
 @with_connection
 @json_option
 def get(connection: Connection, subject: str, *, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mqguard.cli.output import emit, json_option
+from mqguard.cli.output import emit, examples, json_option
 from mqguard.errors import NotFound
 
 TIMEOUT_SECONDS = 5.0
@@ -20,7 +20,7 @@ def broker() -> None:
     """
 
 
-@broker.command()
+@broker.command(epilog=examples("broker pin 10.1.2.3:10911", "broker pin 10.1.2.3:10911 --tls"))
 @click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 @click.option("--tls", is_flag=True, help="Also pin the certificate that the broker shows now.")
 @click.option("--fingerprint", help="The SHA-256 of its certificate in hex, if you already know it.")
@@ -47,7 +47,7 @@ def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, 
         emit(*_line(address, pins[address], "pinned "), as_json=as_json)
 
 
-@broker.command("list")
+@broker.command("list", epilog=examples("broker list"))
 @json_option
 def find(*, as_json: bool) -> None:
     """List the pinned brokers."""
@@ -57,7 +57,7 @@ def find(*, as_json: bool) -> None:
         emit(*_line(address, shown), as_json=as_json)
 
 
-@broker.command()
+@broker.command(epilog=examples("broker unpin 10.1.2.3:10911"))
 @click.argument("address")
 @json_option
 def unpin(address: str, *, as_json: bool) -> None:

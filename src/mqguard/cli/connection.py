@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from mqguard.cli.output import warn
-from mqguard.cli.secret_options import FORMS, has_terminal, read_secret
+from mqguard.cli.secret_options import FORMS, FROM_TERMINAL, has_terminal, is_typed, read_secret
 
 if TYPE_CHECKING:
     from mqguard.admin.broker_states import BrokerState
@@ -55,6 +55,7 @@ class Connection(NamedTuple):
         tls_key: File with its key; None if the file of the certificate has it.
         timeout: Maximum seconds to wait for a response.
         only_data: True if the operator has named the data directory, so that credentials are looked for only there.
+        may_ask: True if a person at the terminal may be asked for a secret or an unknown broker.
     """
 
     namesrv: str
@@ -69,6 +70,7 @@ class Connection(NamedTuple):
     tls_key: Path | None
     timeout: float
     only_data: bool = False
+    may_ask: bool = True
 
     def client(self) -> "Client":
         """Return a client for these options."""
@@ -80,7 +82,7 @@ class Connection(NamedTuple):
             raise click.UsageError("`--tls-key` belongs to a certificate: give `--tls-cert` too")
         is_tls = self.tls or self.tls_ca is not None or self.tls_cert is not None
         context = tls_context(self.tls_ca, self.tls_cert, self.tls_key) if is_tls else None
-        known = KnownBrokers(self.broker, read_pins(default_path()), ask_to_pin if has_terminal() else None)
+        known = KnownBrokers(self.broker, read_pins(default_path()), ask_to_pin if self._is_interactive() else None)
         own = self.credentials()
         hint = "" if own is not None else self._unsigned_hint()
         return Client(self.namesrv, ConnectionOptions(own, context, self.timeout, known, hint))
@@ -100,12 +102,14 @@ class Connection(NamedTuple):
         from mqguard.admin.credentials import read_credentials_file
         from mqguard.config.secret import Credentials
 
+        if is_typed(self.secret_key) and not self.may_ask:
+            return None
         if self.access_key and self.secret_key:
             found = Credentials(self.access_key, _secret_once(self.access_key, self.secret_key))
             kind, _, place = self.secret_key.partition(":")
             return OwnCredentials(found, Path(place) if kind == "file" else None, is_secret_file=True)
-        if self.access_key and self.secret_key is None and has_terminal():
-            return OwnCredentials(Credentials(self.access_key, _secret_once(self.access_key, "-")))
+        if self.access_key and self.secret_key is None and self._is_interactive():
+            return OwnCredentials(Credentials(self.access_key, _secret_once(self.access_key, FROM_TERMINAL)))
         if self.access_key or self.secret_key:
             raise click.UsageError("`--access-key` and `--secret-key` belong together: give both")
         for path in self._places():
@@ -163,6 +167,9 @@ class Connection(NamedTuple):
             for one in value if isinstance(value, tuple) else (value,):
                 words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
         return words
+
+    def _is_interactive(self) -> bool:
+        return self.may_ask and has_terminal()
 
     def _places(self) -> list[Path]:
         from mqguard.admin.credentials import credentials_places
@@ -264,7 +271,7 @@ _OPTIONS = (
         help="Take options that are not given from this context; see `mqguard context`.",
     ),
 )
-CONTEXT_OPTIONS = tuple(name for name in Connection._fields if name != "only_data")
+CONTEXT_OPTIONS = tuple(name for name in Connection._fields if name not in Connection._field_defaults)
 """Options of a connection, which a context may have."""
 
 
@@ -284,6 +291,18 @@ def with_connection(command: Callable[..., None]) -> Callable[..., None]:
         command(Connection(**_completed(values, arguments.pop("context_name"))), **arguments)
 
     return connection_options(wrapped)
+
+
+def connection_of(context: click.Context) -> Connection:
+    """Return the connection of a command that is not complete yet."""
+    values = {name: context.params.get(name) for name in CONTEXT_OPTIONS}
+    for option in context.command.params:
+        name = str(option.name)
+        if name in values and values[name] is None:
+            default = option.get_default(context)
+            is_set = isinstance(default, str | int | float | tuple)
+            values[name] = option.type_cast_value(context, default if is_set else None)
+    return Connection(**_completed(values, context.params.get("context_name")))
 
 
 def is_given(name: str) -> bool:

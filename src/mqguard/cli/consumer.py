@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mqguard.cli.completion import complete_groups, complete_topics
 from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, examples, json_option, table
 from mqguard.errors import NotFound
@@ -44,7 +45,7 @@ def create(connection: Connection, name: str, retries: int, *, broadcast: bool, 
 
 
 @group.command(epilog=examples("group delete billing"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_groups)
 @with_connection
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:
@@ -79,7 +80,7 @@ def consumer() -> None:
 
 
 @consumer.command("list", epilog=examples("consumer list billing"))
-@click.argument("name", metavar="GROUP")
+@click.argument("name", metavar="GROUP", shell_complete=complete_groups)
 @with_connection
 @json_option
 def find_members(connection: Connection, name: str, *, as_json: bool) -> None:
@@ -104,8 +105,8 @@ def find_members(connection: Connection, name: str, *, as_json: bool) -> None:
 
 
 @consumer.command(epilog=examples("consumer lag", "consumer lag billing", "consumer lag billing --queues"))
-@click.argument("name", metavar="[GROUP]", default="")
-@click.option("--topic", help="Only this topic.")
+@click.argument("name", metavar="[GROUP]", default="", shell_complete=complete_groups)
+@click.option("--topic", shell_complete=complete_topics, help="Only this topic.")
 @click.option("--queues", "by_queue", is_flag=True, help="One line for each queue.")
 @with_connection
 @json_option
@@ -141,8 +142,8 @@ def lag(connection: Connection, name: str, topic: str | None, *, by_queue: bool,
         "consumer reset billing orders --to earliest", "consumer reset billing orders --to 2026-03-01T08:00:00Z"
     )
 )
-@click.argument("name", metavar="GROUP")
-@click.argument("topic")
+@click.argument("name", metavar="GROUP", shell_complete=complete_groups)
+@click.argument("topic", shell_complete=complete_topics)
 @click.option("--to", "moment", required=True, metavar="TIME", help="`earliest`, `latest`, or a time in ISO 8601.")
 @with_connection
 @json_option

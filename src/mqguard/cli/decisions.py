@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mqguard.cli.completion import complete_actions, complete_resources, complete_users
 from mqguard.cli.connection import Connection, PolicySource, with_connection, with_policy_source
-from mqguard.cli.output import Exit, emit, end, json_option, table
+from mqguard.cli.output import Exit, emit, end, examples, json_option, table
 from mqguard.cli.policy_output import MAX_SHOWN, right_json, right_text
 from mqguard.errors import NotFound
 from mqguard.model.process import gc_disabled
@@ -21,10 +22,20 @@ if TYPE_CHECKING:
     from mqguard.auth.analysis.source_sets import SourceSet
 
 
-@click.command()
-@click.option("--user", required=True, help="The user that sends the request.")
-@click.option("--action", required=True, help="The action, such as Pub; any of several, separated by commas.")
-@click.option("--resource", required=True, help="The resource, such as Topic:orders; one name, not a prefix.")
+@click.command(epilog=examples("explain --user alice --action Pub --resource Topic:orders --from 10.1.2.3"))
+@click.option("--user", required=True, shell_complete=complete_users, help="The user that sends the request.")
+@click.option(
+    "--action",
+    required=True,
+    shell_complete=complete_actions,
+    help="The action, such as Pub; any of several, separated by commas.",
+)
+@click.option(
+    "--resource",
+    required=True,
+    shell_complete=complete_resources,
+    help="The resource, such as Topic:orders; one name, not a prefix.",
+)
 @click.option("--from", "origin", metavar="ADDRESS", help="The client's address [default: an unknown address].")
 @with_policy_source
 @json_option
@@ -70,7 +81,7 @@ def _object(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-@click.command()
+@click.command(epilog=examples("why 0c6b1f1ac1e5"))
 @click.argument("decision_text", metavar="DECISION")
 @click.option("--log", type=click.Path(path_type=Path), help="Read only this audit log and ask no server.")
 @with_connection
@@ -181,8 +192,8 @@ _MAX_NAMED = 10
 """Maximum number of users that an error names."""
 
 
-@click.command()
-@click.argument("user")
+@click.command(epilog=examples("can alice", "can alice -f policy.yaml"))
+@click.argument("user", shell_complete=complete_users)
 @with_policy_source
 @json_option
 @gc_disabled()
@@ -210,9 +221,9 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     end(Exit.DONE if regions else Exit.FAILED)
 
 
-@click.command("who-can")
-@click.argument("action")
-@click.argument("resource")
+@click.command("who-can", epilog=examples("who-can Pub Topic:orders", "who-can Sub 'Topic:order*' --from 10.0.0.0/8"))
+@click.argument("action", shell_complete=complete_actions)
+@click.argument("resource", shell_complete=complete_resources)
 @click.option("--from", "origin", metavar="ADDRESS", help="Only requests from this address or CIDR range.")
 @with_policy_source
 @json_option

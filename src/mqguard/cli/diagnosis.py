@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mqguard.cli.completion import complete_groups, complete_topics, complete_users
 from mqguard.cli.connection import Connection, PolicySource, open_brokers, with_connection, with_policy_source
 from mqguard.cli.output import Exit, emit, end, examples, json_option, table, warn
 from mqguard.cli.user import Duration
@@ -29,9 +30,11 @@ _MS = 1000
         "doctor --user bob --topic orders --group billing -f policy.yaml",
     )
 )
-@click.option("--user", required=True, help="The user that the client signs as.")
-@click.option("--topic", help="The topic that the client sends to or receives from.")
-@click.option("--group", help="The consumer group; without it the client is a producer.")
+@click.option("--user", required=True, shell_complete=complete_users, help="The user that the client signs as.")
+@click.option("--topic", shell_complete=complete_topics, help="The topic that the client sends to or receives from.")
+@click.option(
+    "--group", shell_complete=complete_groups, help="The consumer group; without it the client is a producer."
+)
 @click.option("--from", "origin", metavar="ADDRESS", help="The client's address [default: an unknown address].")
 @with_policy_source
 @json_option

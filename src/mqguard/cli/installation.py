@@ -9,7 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from mqguard import __version__
-from mqguard.cli.output import emit, json_option, table
+from mqguard.cli.output import emit, examples, json_option, table
 
 ROCKETMQ_VERSION = "5.5.0"
 
@@ -20,7 +20,7 @@ _START_FILE_LINES = {
 }
 
 
-@click.command()
+@click.command(epilog=examples("config --config broker.conf"))
 @click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
 @click.option("--all", "show_all", is_flag=True, help="Also show the options that have their default value.")
 @click.option("--data", envvar="MQGUARD_DATA", help="The data directory of the server.")
@@ -51,7 +51,7 @@ def config(path: Path | None, data: str | None, *, show_all: bool, strict: bool,
             click.echo(f"{notice['level']}: {notice['text']}", err=True)
 
 
-@click.command()
+@click.command(epilog=examples("version"))
 @json_option
 def version(*, as_json: bool) -> None:
     """Show the version of mqguard, and the version of RocketMQ that it is compatible with."""

@@ -4,13 +4,14 @@ import sys
 
 import click
 
+from mqguard.cli.completion import complete_groups, complete_topics
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, json_option
+from mqguard.cli.output import emit, examples, json_option
 from mqguard.errors import NotFound
 
 
-@click.command()
-@click.argument("topic")
+@click.command(epilog=examples("send orders hello", "send orders - --tags paid < message.json"))
+@click.argument("topic", shell_complete=complete_topics)
 @click.argument("text")
 @click.option("--tags", default="", help="The message's tag.")
 @click.option("--keys", default="", help="The message's keys, separated by blanks.")
@@ -38,9 +39,16 @@ def send(connection: Connection, topic: str, text: str, tags: str, keys: str, *,
     emit(value, f"sent to {topic} at {where}: {sent.unique_id}", as_json=as_json)
 
 
-@click.command()
-@click.argument("topic")
-@click.option("-g", "--group", default="mqguard-cli", show_default=True, help="The consumer group.")
+@click.command(epilog=examples("receive orders --group billing", "receive orders --group billing --count 10 --json"))
+@click.argument("topic", shell_complete=complete_topics)
+@click.option(
+    "-g",
+    "--group",
+    default="mqguard-cli",
+    show_default=True,
+    shell_complete=complete_groups,
+    help="The consumer group.",
+)
 @click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="Maximum number of messages.")
 @click.option(
     "--wait", type=click.FloatRange(0), default=5.0, show_default=True, help="Seconds to wait for the next message."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mqguard.cli.connection import Connection, open_brokers, with_connection
-from mqguard.cli.output import Exit, emit, end, json_option, table
+from mqguard.cli.output import Exit, emit, end, examples, json_option, table
 from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(epilog=examples("migrate --home /opt/rocketmq", "migrate --home /opt/rocketmq --out policies"))
 @click.argument("files", nargs=-1, type=_PATH)
 @click.option("--home", type=_PATH, help="Read conf/acl and conf/plain_acl.yml of this RocketMQ home.")
 @click.option("--store", type=_PATH, help="The data directory of a stopped server; its users do not change.")

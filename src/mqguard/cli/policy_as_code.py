@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mqguard.cli.connection import Connection, PolicySource, open_brokers, with_connection, with_policy_source
-from mqguard.cli.output import Exit, emit, end, json_option
+from mqguard.cli.output import Exit, emit, end, examples, json_option
 from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
@@ -35,7 +35,7 @@ _confirm = click.option(
 )
 
 
-@click.command()
+@click.command(epilog=examples("export > policy.yaml"))
 @with_policy_source
 @click.option(
     "--secrets",
@@ -61,7 +61,7 @@ def export(source: PolicySource, secrets: str, *, incarnations: bool, as_json: b
     emit({"document": text}, text.rstrip("\n"), as_json=as_json, verbatim=True)
 
 
-@click.command()
+@click.command(epilog=examples("plan -f policy.yaml"))
 @_file
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with this policy file, not with the server.")
 @click.option("--store", type=click.Path(path_type=Path), help="Compare with the data directory of a stopped server.")
@@ -108,7 +108,7 @@ def plan(
     end(Exit.DONE if all(one.is_empty for one in plans.values()) else Exit.FAILED)
 
 
-@click.command()
+@click.command(epilog=examples("apply -f policy.yaml"))
 @_file
 @click.option("--store", type=click.Path(path_type=Path), help="Change the data directory of a stopped server.")
 @with_connection

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mqguard.cli.connection import PolicySource, with_policy_source
-from mqguard.cli.output import Exit, emit, end, json_option
+from mqguard.cli.output import Exit, emit, end, examples, json_option
 from mqguard.model.process import gc_disabled
 from mqguard.model.text import visible
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mqguard.auth.policy import Entry
 
 
-@click.command()
+@click.command(epilog=examples("lint", "lint -f policy.yaml"))
 @with_policy_source
 @click.option("--ignore", multiple=True, metavar="RULE", help="Ignore findings of this rule; repeatable.")
 @json_option
@@ -57,7 +57,7 @@ def _order(mark: "Mark | None") -> tuple[int, int]:
     return (mark.line, mark.column) if mark is not None else (0, 0)
 
 
-@click.command()
+@click.command(epilog=examples("diff old.yaml new.yaml"))
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
@@ -78,7 +78,7 @@ def diff(old: Path, new: Path, *, as_json: bool) -> None:
     end(Exit.DONE if found.is_empty else Exit.FAILED)
 
 
-@click.command()
+@click.command(epilog=examples("test -f policy.yaml"))
 @click.argument("tests", nargs=-1, type=click.Path(path_type=Path))
 @with_policy_source
 @json_option
@@ -146,7 +146,7 @@ def _outcome_json(path: Path, outcome: "AssertionResult") -> dict[str, object]:
     }
 
 
-@click.command()
+@click.command(epilog=examples("replay mqguard-data/audit -f policy.yaml"))
 @click.argument("logs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_policy_source
 @click.option("--unused", is_flag=True, help="Also list allow entries that no request used.")

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FORMS = "`env:NAME`, `file:PATH`, or `-` for the terminal or the first line of standard input"
 """Forms in which an option refers to a secret."""
 
+FROM_TERMINAL = "-"
+"""Form for a secret that is typed at the terminal, or the first line of standard input."""
+
 
 def read_secret(text: str, parameter: str, prompt: str) -> "Secret":
     """Return the secret that an option contains or refers to; `-` asks for it.
@@ -30,7 +33,7 @@ def read_secret(text: str, parameter: str, prompt: str) -> "Secret":
     from mqguard.config.secret import resolve_secret
 
     context = click.get_current_context(silent=True)
-    if text == "-":
+    if is_typed(text):
         return ask_secret(prompt) if has_terminal() else _from_standard_input()
     try:
         secret = resolve_secret(text)
@@ -85,6 +88,11 @@ def ask_secret(prompt: str) -> "Secret":
     from mqguard.auth.user import Secret
 
     return Secret(click.prompt(prompt, hide_input=True, err=True))
+
+
+def is_typed(text: str | None) -> bool:
+    """True if an option asks for a secret at the terminal or from standard input."""
+    return text == FROM_TERMINAL
 
 
 def has_terminal() -> bool:

@@ -12,7 +12,7 @@ import click
 
 from mqguard import __version__
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, json_option, warn
+from mqguard.cli.output import emit, examples, json_option, warn
 
 if TYPE_CHECKING:
     from mqguard.admin.client import Client
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from mqguard.runtime.standalone import CreatedAdmin, Ready
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "standalone", "standalone --config broker.conf", "standalone --data /var/lib/mqguard --bind 0.0.0.0"
+    )
+)
 @click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
 @click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data].")
 @click.option("--port", help="The broker's port, 0 for any free port [default: 10911].")
@@ -149,7 +153,7 @@ def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) ->
         click.echo("the demo is complete; the server runs until Ctrl-C")
 
 
-@click.command()
+@click.command(epilog=examples("demo"))
 @with_connection
 @json_option
 def demo(connection: Connection, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mqguard.admin.task_rights import TASKS, Task
+from mqguard.cli.completion import complete_groups, complete_topics
 
 if TYPE_CHECKING:
     from mqguard.admin.policy_changes import TaskRequest
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 def with_tasks(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each task, and `--group`."""
     command = click.option(
-        "-g", "--group", "groups", multiple=True, metavar="GROUP", help="The consumer group of a task; repeatable."
+        "-g",
+        "--group",
+        "groups",
+        multiple=True,
+        metavar="GROUP",
+        shell_complete=complete_groups,
+        help="The consumer group of a task; repeatable.",
     )(command)
     for task in reversed(TASKS):
         command = _option(task)(command)
@@ -40,7 +47,14 @@ def tasks_of(values: dict[str, Any], sources: "tuple[Source, ...]") -> "TaskRequ
 def _option(task: Task) -> Callable[[Callable[..., None]], Callable[..., None]]:
     if not task.needs_topic:
         return click.option(f"--{task.name}", _variable(task), is_flag=True, help=task.help)
-    return click.option(f"--{task.name}", _variable(task), multiple=True, metavar="TOPIC", help=task.help)
+    return click.option(
+        f"--{task.name}",
+        _variable(task),
+        multiple=True,
+        metavar="TOPIC",
+        shell_complete=complete_topics,
+        help=task.help,
+    )
 
 
 def _variable(task: Task) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mqguard.cli.completion import complete_topics
 from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, examples, json_option
 
@@ -56,7 +57,7 @@ def create(connection: Connection, name: str, *, as_json: bool, **settings: Any)
 
 
 @topic.command(epilog=examples("topic update orders --queues 16", "topic update orders --write-queues 4 --shrink"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_topics)
 @_with_settings
 @click.option("--shrink", is_flag=True, help="Allow fewer queues than the topic has.")
 @with_connection
@@ -82,7 +83,7 @@ def update(connection: Connection, name: str, *, shrink: bool, as_json: bool, **
 
 
 @topic.command(epilog=examples("topic delete orders"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_topics)
 @with_connection
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:

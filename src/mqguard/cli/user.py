@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mqguard.cli.acl import advice_about, show_changes
+from mqguard.cli.completion import complete_users
 from mqguard.cli.connection import Connection, with_connection
 from mqguard.cli.output import emit, examples, json_option, table
 from mqguard.cli.secret_options import FORMS, new_secret
@@ -105,7 +106,7 @@ def create(connection: Connection, name: str, secret: str | None, kind: str, *, 
 
 
 @user.command(epilog=examples("user update alice --status disable", "user update alice --type Super"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_users)
 @click.option("-p", "--secret", help=f"A new secret: {FORMS}.")
 @click.option("-t", "--type", "kind", type=_KINDS, help="A new type.")
 @click.option("-s", "--status", type=_STATUSES, help="A disabled user cannot authenticate.")
@@ -135,8 +136,8 @@ def update(
     show_changes({"username": name}, f"changed the user {name}", changes, [], as_json=as_json)
 
 
-@user.command()
-@click.argument("name")
+@user.command(epilog=examples("user rotate alice", "user rotate alice --secret file:new.secret --keep 7d"))
+@click.argument("name", shell_complete=complete_users)
 @click.option("-p", "--secret", help=f"The new secret: {FORMS} [default: typed, or random and printed].")
 @click.option(
     "--keep",
@@ -209,7 +210,7 @@ def _print_rotated(name: str, brokers: list[str], secret: str | None, keep_ms: i
 
 
 @user.command(epilog=examples("user delete alice"))
-@click.argument("name")
+@click.argument("name", shell_complete=complete_users)
 @with_connection
 @json_option
 def delete(connection: Connection, name: str, *, as_json: bool) -> None:
@@ -227,8 +228,8 @@ def delete(connection: Connection, name: str, *, as_json: bool) -> None:
     show_changes({"username": name}, f"deleted the user {name}", changes, [], as_json=as_json)
 
 
-@user.command()
-@click.argument("name")
+@user.command(epilog=examples("user get alice"))
+@click.argument("name", shell_complete=complete_users)
 @with_connection
 @json_option
 def get(connection: Connection, name: str, *, as_json: bool) -> None:
@@ -248,7 +249,7 @@ def get(connection: Connection, name: str, *, as_json: bool) -> None:
     _show([found], as_json=as_json)
 
 
-@user.command("list")
+@user.command("list", epilog=examples("user list", "user list alice --json"))
 @click.argument("text", default="")
 @with_connection
 @json_option
