@@ -174,7 +174,7 @@ FAMILIES: tuple[tuple[str, Mapping[int, Requirement]], ...] = (
     ("Not served", operations.UNSERVED),
 )
 REQUIREMENTS = f"""\
-# What every request needs
+# Permissions of every request
 
 {GENERATED}
 mqguard authenticates every request first. Then the policies of its user must allow everything in the column *needs*.
