@@ -32,16 +32,16 @@ class MetadataStoreFailed(MqguardError):
 
 
 class RevisionConflict(MetadataStoreFailed):
-    """A store that another process holds."""
+    """A change that was decided on an older revision of the store; nothing has changed."""
 
 
 class MetadataStoreOccupied(MetadataStoreFailed):
-    """A store without space for another write."""
+    """A store that another process uses."""
 
 
 class MetadataStoreFull(MetadataStoreFailed):
-    """A stored user or policy record that cannot be read; the message names the record, never its contents."""
+    """A store without space for another write; nothing has changed."""
 
 
 class RecordCorrupt(MetadataStoreFailed):
-    """A stored record of a user or a policy that cannot be read; names the record, never its contents."""
+    """A stored user or policy record that cannot be read; the message names the record, never its contents."""
