@@ -413,7 +413,7 @@ def test_a_store_plugin_keeps_users_and_a_failing_one_changes_nothing(
         ("authorizationProvider=some_plugins:Empty", "has no method `decide`"),
         ("authorizationProvider=some_plugins:Odd", "must take 1 argument"),
         ("authorizationProvider=org.example.Mine", "this class is unknown"),
-        ("authenticationStrategy=some_plugins:Empty", "has no method `relies`"),
+        ("authenticationStrategy=some_plugins:Empty", "has no method `accepts`"),
         ("authenticationMetadataProvider=some_plugins:Empty", "must be in the same store"),
         ("auditSinks=some_plugins:Empty", "has no method `write`"),
         ("authorizationHandlers=a,a", "write each plugin once"),

@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
 
 
 def test_links_are_followed_and_lead_nowhere_twice(tmp_path):
-    """A mounted volume is made of links: what they lead to is read, a circle ends, and a dead one is told."""
+    """A mounted volume is made of links: their targets are read, a circle ends, and a dead link is an error."""
     acl, volume = tmp_path / "conf" / "acl", tmp_path / "volume"
     for directory in (acl, volume):
         directory.mkdir(parents=True)
@@ -89,8 +89,8 @@ def test_a_directory_that_cannot_be_listed_is_an_error(tmp_path, monkeypatch):
         read_acl_v1(tmp_path)
 
 
-def test_what_cannot_be_looked_for_is_told(tmp_path, monkeypatch):
-    """It may be there, and its accounts would be left out without a word: at a start nobody would notice."""
+def test_a_directory_that_cannot_be_searched_is_an_error(tmp_path, monkeypatch):
+    """The file may exist. A start that ignores it would omit its accounts without a log line."""
     acl, plain = tmp_path / "conf" / "acl", tmp_path / "conf" / "plain_acl.yml"
     (tmp_path / "conf").symlink_to("conf")
     with pytest.raises(ConfigInvalid, match=f"`{acl}` cannot be read: Too many levels of symbolic links"):

@@ -1,4 +1,4 @@
-"""Users at the start: configured ones, those of ACL 1.0, and never nobody who could administer."""
+"""Users at a start: configured ones, those of ACL 1.0, and always an administrator."""
 
 import logging
 
@@ -31,7 +31,7 @@ READING = "1.0 let every account read statistics and configuration; in mqguard, 
 
 
 class Installation:
-    """What a start finds and makes."""
+    """The data directory of a start, and the users that it creates."""
 
     def __init__(self, data):
         self.data = data
@@ -94,7 +94,7 @@ def test_configured_users_are_made_once_and_never_changed(house):
     assert house.made == []
 
 
-def test_inner_credentials_of_a_normal_user_are_told(house, caplog):
+def test_inner_credentials_of_a_normal_user_are_reported(house, caplog):
     """Only a Super user registers brokers, and a user that exists is never changed."""
     values = {
         "initAuthenticationUser": '{"username":"root","password":"12345678"}',
@@ -145,7 +145,7 @@ def test_a_deleted_account_of_acl_1_stays_deleted(house, tmp_path, caplog):
 
 @pytest.mark.parametrize("content", [b"{}", b"[1]", b"\xff"])
 def test_a_damaged_list_of_accounts_stops_the_start(house, tmp_path, content):
-    """Without it nobody knows which users were deleted."""
+    """Without the list, a start cannot see which users were deleted."""
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "plain_acl.yml").write_text(PLAIN_ACL)
     house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)

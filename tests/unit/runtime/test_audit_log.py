@@ -55,7 +55,7 @@ def test_what_the_log_lacks_is_written_and_what_it_has_is_not(tmp_path):
     assert lines(tmp_path)[2]["time"] == "2023-11-14T22:13:20.000Z"
 
 
-def test_a_change_that_nobody_knows_of_is_told_as_that(tmp_path):
+def test_a_change_with_an_unknown_outcome_is_logged_as_unknown(tmp_path):
     start(tmp_path, RecordingStore(record(1, doubtful=True)), {"c1"})
     (line,) = lines(tmp_path)
     assert (line["outcome"], line["id"]) == (UNKNOWN, "c1")

@@ -1,4 +1,4 @@
-"""The journal of changes beside a metadata store that cannot keep their records."""
+"""The journal of changes for a metadata store that cannot keep their records."""
 
 import pytest
 

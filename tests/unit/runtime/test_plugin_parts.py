@@ -184,7 +184,7 @@ def test_a_store_that_hangs_is_waited_for_once(journal):
 
 @pytest.mark.parametrize("found", [None, True, "5", 4, -1])
 def test_a_store_whose_revision_does_not_grow_gets_no_other_change(found, journal):
-    """Nobody knows whether such a store has made the change."""
+    """It is not known if such a store has made the change."""
 
     class Odd(MemoryMetadataStore):
         def apply(self, changes, expected_revision):
@@ -334,7 +334,7 @@ def test_the_record_of_a_change_that_failed_is_not_kept(journal):
     assert store.unwritten_records() == []
 
 
-def test_the_record_of_a_change_that_nobody_knows_of_is_kept_as_doubtful(journal):
+def test_the_record_of_a_change_with_an_unknown_outcome_is_kept(journal):
     """The plugin may have made it; one that is refused beforehand leaves none."""
     inner = FailingStore()
     inner.free = threading.Event()

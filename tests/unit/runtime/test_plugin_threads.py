@@ -38,7 +38,7 @@ class Asked:
         self.turns += 1
 
     async def ask(self, question):
-        """What comes of one question: the answer, or why there is none."""
+        """Return the result of one call: the answer, or the reason why there is none."""
         answers, done = PluginResults(), asyncio.Event()
         try:
             self.plug.ask(answers, question)
@@ -95,7 +95,7 @@ def test_errors_and_nonsense_are_failures():
     assert Asked(ask).run(*errors) == [RAISED, RAISED, RAISED, NONSENSE]
 
 
-def test_a_plugin_that_hangs_holds_up_nobody_and_its_late_answer_is_ignored():
+def test_a_plugin_that_hangs_delays_no_other_and_its_late_answer_is_ignored():
     free = threading.Event()
     slow = []
 

@@ -1,4 +1,4 @@
-"""What options come to in each part."""
+"""Options are converted to the settings of each part."""
 
 import pytest
 
@@ -112,7 +112,7 @@ def test_client_certificates_are_asked_for_as_the_word_says(word, asked, require
 
 
 @pytest.mark.parametrize("more", [{}, {"tls__server__mode": "permissive"}, {"tls__server__mode": "disabled"}])
-def test_client_certificates_are_not_required_beside_plain_connections(more):
+def test_client_certificates_are_not_required_with_plain_connections(more):
     """A plain connection shows no certificate, so `require` is refused unless every connection is encrypted."""
     with pytest.raises(ConfigInvalid) as caught:
         settings.net_settings(

@@ -1,4 +1,4 @@
-"""A refusal is found on disk by the id that the peer was told."""
+"""A denial is found on disk by the id that the peer received."""
 
 import json
 

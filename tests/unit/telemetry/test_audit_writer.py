@@ -1,4 +1,4 @@
-"""The audit writer takes records without blocking, and loses none silently."""
+"""The audit writer accepts records without blocking, and reports every loss."""
 
 import logging
 import threading
@@ -36,7 +36,7 @@ class Disk:
         self.unsyncable = False
 
     def make_room(self):
-        """Always room for another part."""
+        """Always accept another part."""
 
     def sync(self):
         if self.unsyncable:
@@ -111,7 +111,7 @@ def test_a_full_queue_rejects_records_and_reports_it(disks, caplog):
 
 
 def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
-    """What was taken is kept until the disk takes it."""
+    """Accepted records are kept until they are written."""
     disks[1].full.set()
     audit = writer(disks)
     with caplog.at_level(logging.WARNING):
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
 
 
 def test_a_disk_that_stays_full_does_not_keep_us_from_closing(disks, caplog):
-    """What was not written is counted and logged."""
+    """Records that were not written are counted and logged."""
     disks[0].full.set()
     audit = writer(disks)
     audit.start()
@@ -187,7 +187,7 @@ def test_a_record_without_lines_does_not_take_others_with_it(disks, caplog):
 
 
 def test_putting_never_waits_for_the_disk(disks):
-    """However slow the disk, a record is only appended, and a turn gives way once and not again."""
+    """With a slow disk a record is only appended, and an iteration sleeps at most once."""
     disks[0].full.set()
     audit = writer(disks, limit=100_000)
     audit.start()
@@ -214,8 +214,8 @@ def test_a_writer_that_was_never_started_closes(disks):
     assert audit.waiting == 0
 
 
-def test_lines_keep_their_order_over_turns(disks):
-    """Turns come in their order, and what is put after the last is written when the writer closes."""
+def test_lines_keep_their_order_over_iterations(disks):
+    """Iterations keep their order, and records after the last one are written when the writer closes."""
     audit = writer(disks, limit=100_000)
     audit.start()
     for number in range(5000):
@@ -249,7 +249,7 @@ def test_lines_that_wait_for_the_disk_count_as_waiting(disks):
 
 
 def test_a_record_without_lines_does_not_stop_an_iteration(disks, caplog):
-    """The end of a turn goes on past a record that cannot be told, which is counted."""
+    """The end of an iteration skips a record that cannot be formatted, and counts it."""
     audit = writer(disks)
     for text in ("one", "bad", "two"):
         audit.put(text)
@@ -324,7 +324,7 @@ def test_nothing_is_synced_without_need(disks):
 
 
 def test_a_long_iteration_keeps_few_records(disks):
-    """Lines are made in steps within a turn, so that its records take no memory until its end."""
+    """Lines are made in steps within an iteration, so that its records do not take memory until its end."""
     audit = writer(disks, limit=100_000)
     for number in range(10_000):
         audit.put(str(number))
@@ -335,7 +335,7 @@ def test_a_long_iteration_keeps_few_records(disks):
 
 
 def test_a_line_that_was_left_half_written_is_ended_first(tmp_path):
-    """What a killed process left is not taken for the beginning of the next line; a short write is."""
+    """The rest of a killed process is not read as the start of the next line; that of a short write is."""
     path = tmp_path / "a"
     path.write_bytes(b"whole\nhal")
     file = RotatingFile(path, 1 << 20, 1)

@@ -1,4 +1,4 @@
-"""Logs tell what happened and no secret."""
+"""Log lines describe events and contain no secret."""
 
 import io
 import json

@@ -27,7 +27,7 @@ def test_full_parts_are_renamed_and_the_oldest_goes(tmp_path):
 
 
 def test_without_parts_a_full_file_begins_anew(tmp_path):
-    """Nothing is kept beside the file."""
+    """Only the file itself is kept."""
     file = RotatingFile(tmp_path / "log", max_bytes=4, parts=0)
     write(file, b"one\n")
     write(file, b"two\n")
