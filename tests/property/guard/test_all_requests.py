@@ -1,6 +1,6 @@
 """Requests of every code, as anonymous, powerless and partly powerful senders, whatever they say.
 
-No answer is over its limit, nothing grows that the sender may not make grow, and no request is a fault of ours.
+No answer is over its limit, nothing grows that the sender may not make grow, and no request is an internal error.
 """
 
 import json
@@ -24,7 +24,7 @@ from tests.unit.namesrv.conftest import Directory
 MAX_REFUSAL = 4 * 1024
 MAX_ANSWER = 1024 * 1024
 OWN = "x"
-"""What the names of all resources begin with on which `partly` has every right."""
+"""The prefix of all resources on which `partly` has every permission."""
 CODES = st.one_of(
     st.sampled_from([*RequestCode, *OwnCode]).map(int), st.sampled_from([0, 1, 99, -1, 2**31 - 1, 32_768])
 )
@@ -216,7 +216,7 @@ PLENTY = settings(max_examples=400, deadline=None, suppress_health_check=list(He
 @pytest.mark.parametrize("user", POWERLESS)
 @PLENTY
 @given(data=st.data())
-def test_who_may_nothing_changes_nothing_and_hears_little(server, caplog, user, data):
+def test_a_user_without_rights_changes_nothing_and_gets_little(server, caplog, user, data):
     request = draw_request(data, user)
     for application in (server.broker_app, server.namesrv_app):
         before = frozen(server.tables())
@@ -253,7 +253,7 @@ def test_who_may_something_changes_only_that_and_no_more_than_its_share(server, 
 
 @PLENTY
 @given(data=st.data())
-def test_an_operator_of_the_cluster_is_no_broker_and_uses_no_topic(server, caplog, data):
+def test_an_operator_of_the_cluster_acts_as_no_broker_and_uses_no_topic(server, caplog, data):
     request = draw_request(data, "operator")
     supers = [user for user in server.manager.list_users() if user.type is UserType.SUPER]
     for application in (server.broker_app, server.namesrv_app):

@@ -48,7 +48,7 @@ LISTS = {208: {"topic", "topicList"}}
 
 
 def narrows(command, field):
-    """Whether leaving out the field asks for less."""
+    """Return True if a request without the field needs less."""
     others = LISTS.get(command.code, set()) - {field}
     return (command.code, field) in NARROWING or (
         field in LISTS.get(command.code, ()) and any(command.ext.get(other, "").strip() for other in others)
@@ -62,7 +62,7 @@ def test_only_these_fields_may_be_left_out_and_then_touch_nothing():
 
 @settings(deadline=None)
 @given(code=codes | st.integers(-1, 300_000), ext=ext_fields, body=bodies)
-def test_needs_are_told_or_unclear(code, ext, body):
+def test_permissions_are_found_or_unclear(code, ext, body):
     """Any fields and any body give needs or one documented error; a resource always has a name."""
     try:
         needs = REQUIREMENTS.permissions(Command(code, ext=ext, body=body))
@@ -91,12 +91,12 @@ PLAIN = ["t", "u", "g", "h", "DefaultCluster", "other"]
 THINGS = [(kind, name) for kind in (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER) for name in PLAIN]
 
 rights = st.frozensets(st.sampled_from(THINGS), min_size=len(THINGS) // 2)
-"""What a user may do everything to: many things, so that requests are often let in."""
+"""The resources of a user with all actions: many, so that requests are often admitted."""
 
 
 @st.composite
 def requests(draw):
-    """A request with the fields that its code looks at, most of them naming something plain."""
+    """Draw a request with the fields of its row, most of them with plain names."""
     code = draw(codes)
     fields = {named.field for named in TABLE[code].named} or {"topic", "b", "consumerGroup"}
     names = st.sampled_from(PLAIN) | st.sampled_from(NAMES)
@@ -105,7 +105,7 @@ def requests(draw):
 
 
 def is_in(command, allowed):
-    """Whether the request would be served without anything further being asked."""
+    """Return True if the request would be served without a further check."""
     try:
         needs = REQUIREMENTS.permissions(command)
     except PermissionsUnclear:
@@ -183,7 +183,7 @@ def outcomes(world, script):
 @settings(deadline=None)
 @given(script=steps)
 def test_stateful_decides_as_stateless(script):
-    """Whatever happens to users and policies in between, remembering connections changes no decision."""
+    """The cache of connections changes no decision, for any changes of users and policies."""
     worlds = []
     for strategy in Strategy:
         settings = GuardSettings(

@@ -1,7 +1,7 @@
-"""Stateful decides as Stateless does, whatever is asked and changed in whatever order.
+"""The stateful strategy decides as the stateless one, for any requests and changes in any order.
 
-With one difference, which is what it is for: on a connection that has proved to be a user, a later signature of that
-user is not looked at, as long as no user and no policy has changed, the time is not over and the secret has not ended.
+There is one intended difference. On a connection that has authenticated as a user, a later signature of that user is not
+verified. This ends with any change of users and policies, with the time limit, and with the end of the secret.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ SETTINGS = GuardSettings(authentication_enabled=True, authorization_enabled=True
 USERS, SECRETS, TOPICS, CHANNELS = ("alice", "bob", "root"), ("one", "two"), ("orders", "bills"), ("c1", "c2")
 CODES = {310: "b", 105: "topic", 12: "topic", 34: "x"}
 
-# What comes first comes often: what is remembered shows only where the same is asked again.
+# The first choice is frequent: the cache has an effect only if the same request comes again.
 OFTEN_USERS = ("alice", "alice", "alice", *USERS)
 OFTEN_SECRETS = ("one", "one", "one", "two", "two", None)
 OFTEN_CODES = (310, 310, 310, 310, *CODES)
@@ -143,7 +143,7 @@ def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, auth
         one, other = outcome(plain, asked, peer), outcome(quick, asked, peer)
         version, now = plain.metadata.snapshot.version, plain.clock.now
         if one == other:
-            # Whoever is known has proved it just now, or earlier: the whitelist proves nothing.
+            # A known user has authenticated now or earlier: the whitelist authenticates no sender.
             if other[0] == "admitted" and other[1] is not None and secret is not None:
                 proven.setdefault((channel, user, version), now)
             elif one[1] not in {"wrong-signature", "expired-secret", "disabled", "unknown-user"} and secret is not None:
@@ -153,7 +153,7 @@ def test_stateful_is_stateless_but_for_signatures_that_need_no_look(events, auth
         assert secret is not None, "a request without a signature is never believed"
         since = [at for key, at in proven.items() if key == (channel, user, version)]
         assert since, (one, other)
-        # Where the code is excused from the proof, a wrong signature makes the sender nobody.
+        # A whitelisted request with a wrong signature is anonymous.
         nobody = str(code) in authentication and (one[1] in {None, "unknown-user", "super-only", "missing-field"})
         assert nobody or one[1] in {"wrong-signature", "expired-secret"}, one
 
@@ -241,7 +241,7 @@ def test_a_ruling_of_a_plugin_is_never_older_than_the_strategy_lets_it_be(events
             admitted = guard.admits(signed(310, {"b": what}, user="alice", secret="one"))
             now = guard.clock.now
             story = truths[what]
-            # What was true at some moment that is young enough.
+            # The state at some moment that is young enough.
             possible = {
                 value
                 for at, (since, value) in enumerate(story)

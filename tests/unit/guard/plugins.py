@@ -38,7 +38,7 @@ class Relying:
 
 
 def guarded(settings=ON, **plugins):
-    """A guard with plugins by port (a tuple for handlers), a Super user `root` and a user `alice`."""
+    """Return a guard with plugins by port (a tuple for handlers), a Super user `root` and a user `alice`."""
     found = {}
     for port, given in plugins.items():
         if isinstance(given, tuple):

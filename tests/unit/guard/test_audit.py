@@ -1,4 +1,4 @@
-"""What goes on record, and the lines that it becomes."""
+"""Audit records and their lines."""
 
 import gc
 import hashlib
@@ -83,7 +83,7 @@ def test_an_admission_in_apaches_words(world):
 
 
 def test_refusals_in_apaches_words(world):
-    """A failed proof and a denied resource; several actions are named in one order."""
+    """A failed authentication and a denied resource; several actions are named in one order."""
     world.refusal(signed(310, b="orders", secret="wrong"))
     world.refusal(signed(105, topic="other"))
 
@@ -99,7 +99,7 @@ def test_refusals_in_apaches_words(world):
 
 
 def test_a_decision_as_json(world):
-    """Who, where from, what, the verdict, the entry that decided, and how long it took."""
+    """The line has user, source, request, verdict, the entry that decided, and the duration."""
     world.admit(signed(310, b="orders-1"))
     refused = world.refusal(signed(310, b="other"))
 
@@ -135,7 +135,7 @@ def test_a_decision_as_json(world):
     assert denied["decision"] == refused.decision_id
 
 
-def test_what_is_remembered_between_records_changes_no_line(world):
+def test_what_is_cached_between_records_changes_no_line(world):
     """Rendering record by record with fresh memory gives the same bytes as one batch."""
     for _ in range(3):
         world.admit(signed(310, b="orders-1"))
@@ -153,7 +153,7 @@ def test_what_is_remembered_between_records_changes_no_line(world):
     assert together == (b"".join(one for one, _ in apart), b"".join(other for _, other in apart))
 
 
-def test_a_signature_is_never_on_record_whole(world):
+def test_a_signature_is_never_audited_whole(world):
     """Only a short hash that cannot be replayed."""
     good, bad = signed(310, b="orders"), signed(310, b="orders", secret="wrong")
     world.admit(good)
@@ -205,8 +205,8 @@ def test_an_admission_of_many_resources_is_one_line(world):
     assert len(apache) + len(objects) < 20_000
 
 
-def test_what_nobody_judged_does_not_fill_the_record(world):
-    """Whoever may do nothing cannot push the records of others out of the log by naming very much."""
+def test_undecided_permissions_do_not_fill_the_record(world):
+    """A user without rights cannot displace the records of others by naming many resources."""
     body = json.dumps({"topicConfigList": [{"topicName": f"{number:0255}"} for number in range(100)]}).encode()
     world.refusal(signed(18, {}, body))
 
@@ -216,7 +216,7 @@ def test_what_nobody_judged_does_not_fill_the_record(world):
     assert len(json.loads(written[1])["permissions"]) == 9
 
 
-def test_every_entry_that_decided_is_told_apart():
+def test_every_entry_that_decided_has_its_own_lines():
     """Records of the same user, needs and code that differ in one entry alone, whichever."""
     needs = tuple(RequiredPermission(ResourceType.TOPIC, name, frozenset({Action.PUB})) for name in ("t", "u"))
     entries = [Entry(Resource.parse(name), (Action.PUB,), (), Word.ALLOW) for name in ("Topic:*", "Topic:t", "*")]
@@ -234,7 +234,7 @@ def test_every_entry_that_decided_is_told_apart():
         assert len(set(together)) == len(records) == 3**count
 
 
-def test_what_is_remembered_between_records_is_bounded():
+def test_what_is_cached_between_records_is_bounded():
     """Peers may ask for as many different things as they like."""
     lines = AuditLines()
     lines.render([AuditEvent(Operation(name="", code=code), PEER.ip, 0) for code in range(4100)])
@@ -243,7 +243,7 @@ def test_what_is_remembered_between_records_is_bounded():
 
 
 def test_what_is_not_known_of_a_request_yet():
-    """Nobody in particular, nothing judged, nothing refused."""
+    """The event is anonymous, without a verdict and without a denial."""
     case = AuditEvent(SEND, PEER.ip, 0)
 
     assert (case.user, case.method, case.source, case.is_super, case.refused) == ("", "", "10.1.2.3", False, False)
@@ -255,7 +255,7 @@ def test_the_steps_have_names_that_searches_are_built_on():
     assert [stage.value for stage in Stage] == ["authentication", "requirements", "authorization", "object", "guard"]
 
 
-def test_a_code_without_a_name_is_on_record(world):
+def test_a_code_without_a_name_is_audited(world):
     world.refusal(signed(4242))
     _, (line,) = lines_of(world)
 
@@ -277,7 +277,7 @@ def test_who_shows_nothing_has_no_line_of_authentication(world):
 
 
 @pytest.mark.parametrize("signature", ["", "AAAA", "é"])
-def test_what_stands_for_a_signature_is_of_its_sha256(signature):
+def test_what_means_a_signature_is_of_its_sha256(signature):
     """Anybody can work it out from a signature that was received, whatever it was."""
     assert hash_of(signature) == f"sha256:{hashlib.sha256(signature.encode()).hexdigest()[:12]}"
     assert hash_of(signature) != hash_of("\ud800")
@@ -292,8 +292,8 @@ def test_what_is_missing_is_said():
     assert json.loads(line) == {"time": "2023-11-14T22:13:20.000Z", "event": "lost", "count": 7}
 
 
-def test_a_change_of_users_is_on_record_without_secrets():
-    """Who changed what; a value under a name that sounds secret only as changed."""
+def test_a_change_of_users_is_audited_without_secrets():
+    """The line has the user and the change; the value of a secret is only `changed`."""
     sink = RecordingSink()
     trail = AuditTrail(sink)
 
@@ -327,11 +327,11 @@ def test_a_change_of_users_is_on_record_without_secrets():
 
 
 @pytest.mark.parametrize("name", ["secretKey", "newPassword", "SIGNATURE", "SecurityToken"])
-def test_what_sounds_secret_is_not_on_record(name):
+def test_what_sounds_secret_is_not_audited(name):
     assert bounded(change(details={name: "hunter2", "a": "b"})).details == {name: "changed", "a": "b"}
 
 
-def test_the_refusal_of_a_change_is_on_record():
+def test_the_refusal_of_a_change_is_audited():
     sink = RecordingSink()
     AuditTrail(sink).put_change(change(outcome="no such user"))
 
@@ -339,8 +339,8 @@ def test_the_refusal_of_a_change_is_on_record():
     assert (record.details, record.outcome) == ({}, "no such user")
 
 
-def test_a_touched_resource_is_on_record(world):
-    """What a handler asks about later has lines of its own."""
+def test_a_touched_object_is_audited(world):
+    """An object that a handler asks about later has lines of its own."""
     world.allow("alice", "Topic:orders", "Get")
     access = world.admit(signed(33, offset="7"))
     access.require(ResourceType.TOPIC, "orders", Action.GET)
@@ -364,7 +364,7 @@ def test_a_touched_resource_is_on_record(world):
     ],
 )
 def test_a_name_is_one_word_in_apaches_format(world, name):
-    """It cannot look like another part of its line; what is escaped can be told from what was sent."""
+    """A name cannot look like another part of its line, and escaped text is unambiguous."""
     world.refusal(signed(310, b="orders", user=name))
     world.refusal(signed(310, b=name))
 
@@ -380,13 +380,13 @@ def test_a_name_is_one_word_in_apaches_format(world, name):
 
 
 @pytest.mark.parametrize("name", ["orders", "%RETRY%g", "ns%t", "a.b-c_d", "über", "订单"])
-def test_usual_names_stand_as_they_are(world, name):
+def test_usual_names_are_not_escaped(world, name):
     world.refusal(signed(310, b="orders", user=name))
     assert f"User:{name} is authenticated failed" in lines_of(world)[0][0]
 
 
 def test_a_record_keeps_no_long_signature(world):
-    """What no valid signature can be is neither kept nor hashed."""
+    """A text that is too long for a signature is neither kept nor hashed."""
     command = signed(310, b="orders")
     command.ext["Signature"] = "A" * 1_000_000
     world.refusal(command)
@@ -554,8 +554,8 @@ def test_what_is_recorded_of_a_change_is_bounded():
     assert bounded(change(details={"a": "b"})) == change(details={"a": "b"})
 
 
-def test_what_a_whitelist_lets_in_is_with_the_strangers():
-    """Whoever proves nothing turns over no files of those who do."""
+def test_what_a_whitelist_admits_is_with_the_strangers():
+    """Unauthenticated peers cannot fill the files of authenticated users."""
     world = World(
         GuardSettings(
             authentication_enabled=True,
@@ -584,7 +584,7 @@ def test_an_ipv6_network_has_one_budget(world):
     assert len(world.sink.records) == ADDRESSES.burst + 2
 
 
-def test_no_invisible_character_stands_in_a_line_of_json():
+def test_a_line_of_json_has_no_invisible_character():
     """A mark of direction makes a terminal show another line than was written."""
     name = "a\u202eb\u2066c\u2028d\x85e\u200b\U000e0001f\N{SNOWMAN}"
     change = AdminChange(

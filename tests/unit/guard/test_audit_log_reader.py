@@ -1,4 +1,4 @@
-"""What the audit log says is read back as it was decided."""
+"""The reader returns the decisions of an audit log."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.unit.guard.world import World, signed
 
 
 def read(world: World) -> AuditReader:
-    """Everything on record, written and read back."""
+    """Return the decisions of a world, written and read back."""
     reader = AuditReader()
     for line in AuditLines().render(world.sink.records)[1].splitlines(keepends=True):
         reader.take(line)
@@ -56,7 +56,7 @@ def test_every_judged_resource_is_one_question(world: World) -> None:
     assert (reader.first, reader.decisions, reader.unreadable) == ("2023-11-14T22:13:20.000Z", 4, 0)
 
 
-def test_a_count_stands_for_as_many_decisions(world: World) -> None:
+def test_a_count_means_as_many_decisions(world: World) -> None:
     """Denials that are alike are two lines; those without a line of their own cannot be decided again."""
     for _ in range(5):
         world.refusal(signed(310, b="other"))
@@ -82,7 +82,7 @@ def test_resources_that_are_not_named_are_counted(world: World) -> None:
 
 
 def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:
-    """Super users, what clients touch by themselves, several resources, refusals before any resource: nothing turns."""
+    """No decision changes: of Super users, implicit grants, several resources, and denials before any resource."""
     world.admit(signed(310, user="root", b="anything"))
     world.admit(signed(105, topic="TBW102"))
     world.refusal(signed(105, topic="secret"))
@@ -102,7 +102,7 @@ def test_by_the_same_policies_everything_is_as_it_was(world: World) -> None:
 
 
 def test_a_claim_is_never_super_when_it_is_read_back() -> None:
-    """Where the operator trusts names, those of Super users are refused: by the same policies they are refused again."""
+    """Claims to be Super are denied, and the same policies deny them again."""
     world = World(GuardSettings(authentication_enabled=False, authorization_enabled=True, trust_claimed_user=True))
     world.allow("alice", "Topic:orders", "Pub")
     world.refusal(signed(310, user="root", b="orders"))
@@ -119,7 +119,7 @@ def test_a_claim_is_never_super_when_it_is_read_back() -> None:
 
 
 def test_what_would_be_refused_is_read_as_refused() -> None:
-    """Where policies are only watched, the verdict of the policies counts."""
+    """In shadow mode the verdict of the policies counts."""
     world = World(
         GuardSettings(authentication_enabled=True, authorization_enabled=True, enforcement=Enforcement.SHADOW)
     )
@@ -161,14 +161,14 @@ def test_the_log_says_what_is_missing() -> None:
         ).encode(),
     ],
 )
-def test_what_is_no_record_is_counted(line: bytes) -> None:
+def test_a_line_that_is_not_a_record_is_counted(line: bytes) -> None:
     reader = AuditReader()
     reader.take(line)
     assert (reader.unreadable, reader.asked, reader.first) == (1, {}, "")
 
 
 def test_what_a_line_does_not_say_is_nothing() -> None:
-    """No count of what was lost, nobody who was proven, no name."""
+    """A line may have no count, no authenticated user and no name."""
     need = {"resource": "Topic:x", "actions": ["Pub"], "verdict": "Allow"}
     line = {"time": "2023", "event": "authorization", "permissions": [need]}
     reader = AuditReader()

@@ -28,15 +28,8 @@ RIGHT = signed(310, b="orders")
 WRONG = signed(310, b="orders", secret="guess")
 
 
-@pytest.fixture(name="world")
-def a_world():
-    world = World()
-    world.allow("alice", "Topic:orders", "Pub")
-    return world
-
-
 def reason(world, command, peer=PEER):
-    """Why a request is refused; None if it is let in."""
+    """Return the reason for a denial; None if the request is admitted."""
     try:
         world.admit(command, peer)
     except Refused as refused:
@@ -76,7 +69,7 @@ def test_what_guesses_nothing_does_not(world):
     assert keep_failing(world, RIGHT, times=150) == "disabled"
 
 
-def test_a_request_without_a_name_hears_that_whatever_its_connection_has_failed(world):
+def test_a_request_without_a_name_is_not_throttled(world):
     for number in range(20):
         keep_failing(world, signed(310, b="orders", user=f"guess-{number}"), beside(f"guesser-{number}"))
 
@@ -85,7 +78,7 @@ def test_a_request_without_a_name_hears_that_whatever_its_connection_has_failed(
 
 
 def test_a_connection_that_has_proved_is_slowed_for_other_names_only(world):
-    """What it fails itself as the user that it proved to be does not shut it out."""
+    """Its own failures as the authenticated user do not exclude it."""
     world.user("bob")
     world.admit(RIGHT)
 
@@ -95,7 +88,7 @@ def test_a_connection_that_has_proved_is_slowed_for_other_names_only(world):
     assert reason(world, RIGHT) is None
 
 
-def test_a_success_beside_a_guesser_does_not_help_the_guesser(world):
+def test_a_success_at_the_same_address_does_not_help_the_guesser(world):
     """Otherwise the traffic of the owner would reset the counts for an attacker at the same address."""
     world.admit(RIGHT)
     assert keep_failing(world, peer=beside("guesser")) == "throttled"
@@ -124,7 +117,7 @@ def test_failures_under_other_names_lock_no_user_out(world):
 
 
 def test_an_address_is_open_again_seconds_after_an_attack(world):
-    """The counts have a maximum, so a long attack locks nobody out for long."""
+    """The counts have a maximum, so a long attack does not exclude users for long."""
     for _ in range(20_000):
         reason(world, WRONG, Peer(PEER.ip, 1, Channel()))
         world.clock.now += 1
@@ -150,7 +143,7 @@ def test_the_failures_of_one_connection_end_soon(world):
     assert reason(world, RIGHT) is None
 
 
-def test_a_claim_is_believed_only_where_the_operator_says_so():
+def test_a_claim_is_trusted_only_where_the_operator_says_so():
     """Without policies there is nothing that it could be trusted for."""
     world = World(GuardSettings(trust_claimed_user=True))
 
@@ -177,7 +170,7 @@ def test_a_connection_of_another_listener_is_another_connection():
     assert reason(world, forged, Peer(PEER.ip, 2, Channel("00000007"))) == "wrong-signature"
 
 
-def test_a_secret_that_ends_in_this_very_millisecond_proves_nothing_for_the_next():
+def test_a_secret_that_ends_in_this_millisecond_is_not_valid_in_the_next():
     world = World(STATEFUL)
     world.allow("alice", "Topic:orders", "Pub")
     world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.now)
@@ -294,7 +287,7 @@ def peer(name, ip="10.1.2.3"):
 
 @pytest.fixture(name="throttle")
 def a_throttle():
-    """One failure is enough to slow a name at an address."""
+    """Return a throttle that one failure is enough to slow a name at an address."""
     return ConnectionThrottle(Throttle(ThrottleLimits(pair_burst=1)))
 
 

@@ -299,7 +299,7 @@ DENIED = {"resource": "Group:g", "actions": ["Sub"], "sources": ["10.0.0.0/8"], 
 
 
 def test_every_member_of_a_denial(grouped):
-    """What was met before, what was not, and the story of its entries."""
+    """The facts have the granted and the denied permissions, and the explanation."""
     grouped.clock.now += 89
     told = facts(grouped, signed(11, topic="orders", consumerGroup="g"))
     story, explained = told.pop("explanation"), told.pop("explanation_text")
@@ -369,7 +369,9 @@ def test_a_denial_for_another_reason_keeps_the_verdicts():
         (signed(4242), "requirements", "unmapped-code", "alice", "signature"),
     ],
 )
-def test_where_no_entry_was_asked_none_is_told_or_withheld(grouped, command, event, reason, user, proven, with_entries):
+def test_without_an_evaluated_entry_there_is_no_explanation(
+    grouped, command, event, reason, user, proven, with_entries
+):
     told = facts(grouped, command, with_entries=with_entries)
 
     assert (told["event"], told["reason"], told["user"], told["authenticated_by"]) == (event, reason, user, proven)
@@ -378,7 +380,7 @@ def test_where_no_entry_was_asked_none_is_told_or_withheld(grouped, command, eve
     assert told["request"] == ("unknown" if command.code == 4242 else "SEND_MESSAGE_V2")
 
 
-def test_what_was_let_in_and_would_be_refused_is_told_as_that():
+def test_a_request_in_shadow_mode_has_the_verdict_shadow_deny():
     world = World(dataclasses.replace(ON, enforcement=Enforcement.SHADOW))
     world.admit(signed(310, b="orders"))
     told = world.guard.denials.find("d1").facts(with_entries=True)

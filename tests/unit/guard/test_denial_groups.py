@@ -39,7 +39,7 @@ def deny(groups, key, sender, now):
     return False
 
 
-def test_what_is_alike_is_counted_and_told_with_its_first_and_last_time():
+def test_equal_denials_are_counted_with_their_first_and_last_time():
     groups, written = DenialGroups(USERS), []
     assert deny(groups, "k", "alice", NOW)
     for later in (1, 2, 3):
@@ -167,7 +167,7 @@ def test_a_group_that_is_given_up_is_written_with_its_count():
     assert groups.repeat(("alice", 0), NOW + 3) is None
 
 
-def test_a_turn_writes_a_bounded_part():
+def test_a_tick_writes_a_bounded_part():
     groups, written = DenialGroups(USERS), []
     for number in range(200):
         groups.open(number, number, "alice", NOW, written=False)
@@ -175,7 +175,7 @@ def test_a_turn_writes_a_bounded_part():
     assert len(written) == denial_groups.MAX_PER_TICK
 
 
-def test_what_is_folded_is_told_at_its_time_and_again():
+def test_folded_denials_are_audited_at_their_time_and_again():
     """After 5 seconds, then after 10, and each time only what is new; what ends is forgotten."""
     groups, written = DenialGroups(USERS), []
 

@@ -1,4 +1,4 @@
-"""What is left of a refusal: the record, the story and the count."""
+"""The effects of a denial: the record, the kept denial and the count."""
 
 import dataclasses
 import json
@@ -30,8 +30,8 @@ def a_world():
         (signed(310, b="other"), Stage.AUTHORIZATION, "no-match"),
     ],
 )
-def test_a_refusal_is_on_record_with_its_step_reason_and_time(world, command, stage, reason):
-    """The same in the record and in the story."""
+def test_a_denial_is_audited_with_its_stage_reason_and_time(world, command, stage, reason):
+    """The record and the kept denial agree."""
     world.admit(signed(310, b="orders"))
     world.clock.now += 7
     refused = world.refusal(command)
@@ -44,7 +44,7 @@ def test_a_refusal_is_on_record_with_its_step_reason_and_time(world, command, st
     assert (story.event.when_ms, story.message) == (world.clock.now, refused.message)
 
 
-def test_a_request_that_does_not_say_what_it_must_hears_what_that_is(world):
+def test_an_unclear_request_gets_the_missing_field(world):
     refused = world.refusal(signed(310))
 
     assert refused.message == (
@@ -53,8 +53,8 @@ def test_a_request_that_does_not_say_what_it_must_hears_what_that_is(world):
     assert (response_code(refused), str(refused)) == (16, refused.message)
 
 
-def test_what_nobody_judged_is_on_record_in_small_number(world):
-    """What was judged is, all of it; so is all that was needed where nothing came to be judged."""
+def test_undecided_permissions_are_audited_in_small_number(world):
+    """All decided permissions are audited, and all required ones if none was decided."""
     topics = [{"topicName": "orders"}, *({"topicName": f"t{number}"} for number in range(MAX_UNDECIDED + 5))]
     refused = world.refusal(signed(18, {}, json.dumps({"topicConfigList": topics}).encode()))
     record = world.sink.records[-1]
@@ -70,8 +70,8 @@ def test_what_nobody_judged_is_on_record_in_small_number(world):
 
 
 @pytest.mark.parametrize("settings", [ON, SHADOW])
-def test_a_refusal_for_want_of_room_is_no_policys(settings):
-    """Whatever was needed, allowed or overlooked before: the peer hears, and the story tells, that there is no room."""
+def test_a_denial_by_a_full_log_is_not_one_by_a_policy(settings):
+    """The message and the kept denial name the full log, for every earlier decision."""
     world = World(dataclasses.replace(settings, when_audit_full=WhenAuditFull.REFUSE))
     topics = [{"topicName": f"t{number}"} for number in range(20)]
     command = signed(18, {}, json.dumps({"topicConfigList": topics}).encode())
@@ -89,8 +89,8 @@ def test_a_refusal_for_want_of_room_is_no_policys(settings):
     assert "make room for the audit log" in remedy(story.event.reason)
 
 
-def test_nobody_hears_no_name():
-    """A sender that is excused from the proof, and gave none."""
+def test_an_anonymous_sender_gets_no_name():
+    """The sender is whitelisted and sent no credentials."""
     world = World(dataclasses.replace(ON, authentication_whitelist=frozenset({"310"})))
     refused = world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
 
@@ -99,7 +99,7 @@ def test_nobody_hears_no_name():
     )
 
 
-def test_what_would_be_refused_is_remembered_with_its_time():
+def test_a_denial_in_shadow_mode_is_kept_with_its_time():
     world = World(SHADOW)
     world.admit(signed(310, b="orders"))
     world.clock.now += 7

@@ -1,7 +1,7 @@
-"""Every hole that was found in Apache RocketMQ's request checks is closed here: each has a test that is refused.
+"""The holes in Apache RocketMQ's request checks are closed here: each has a test with a denied request.
 
-Ids are those of the reference pages: b1 are the codes that Apache lets every authenticated user send; H-… are checks
-that can be avoided or look at the wrong thing; N… came or were seen with release 5.5.0.
+Group b1 has the codes that Apache allows to every authenticated user. Group H-… has checks that can be avoided or that
+check the wrong object. Group N… came with release 5.5.0 or was found in it.
 """
 
 import json
@@ -144,7 +144,7 @@ def test_b4_b5_controller_and_container_are_guarded(world, code, ext):
 
 
 @pytest.mark.parametrize(("code", "ext"), [*NAME_SERVER, *CONTROLLER, (106, {}), (310, {"b": "mine"}), (34, {})])
-def test_nothing_is_let_in_unsigned(world, code, ext):
+def test_no_unsigned_request_is_admitted(world, code, ext):
     """A request without credentials is refused, name server and controller included."""
     command = signed(code, ext)
     command.ext = dict(ext)
@@ -154,7 +154,7 @@ def test_nothing_is_let_in_unsigned(world, code, ext):
 
 @pytest.mark.parametrize("ext", [{"offset": "7"}, {"offset": "7", "topic": "mine"}, {"offset": "7", "topic": " "}])
 def test_hc1_view_message_by_id_is_decided_by_the_message(world, ext):
-    """Whatever topic is named, or none: the handler must ask about the message's topic, and hears no."""
+    """For any named topic, or none, the handler must ask about the message's topic, and the guard denies it."""
     access = world.admit(signed(33, ext))
 
     assert access.pending
@@ -164,7 +164,7 @@ def test_hc1_view_message_by_id_is_decided_by_the_message(world, ext):
 
 @pytest.mark.parametrize("topic", [{}, {"topic": ""}, {"topic": "mine"}, {"topic": "RMQ_SYS_TRANS_HALF_TOPIC"}])
 def test_hc2_end_transaction_is_decided_by_the_half_message(world, topic):
-    """Whatever topic is named, or none: the handler must ask about the half message's topic, and hears no."""
+    """For any named topic, or none, the handler must ask about the half message's topic, and the guard denies it."""
     access = world.admit(signed(37, {**topic, "producerGroup": "p", "commitLogOffset": "7"}))
 
     assert access.pending
@@ -178,7 +178,7 @@ def test_hc2_end_transaction_with_a_foreign_topic(world):
 
 
 def test_hc3_a_producer_heartbeat_gives_no_right_to_others_transactions(world):
-    """A producer group is no resource; whoever asks a transaction back must hold Pub on the message's topic."""
+    """A producer group is not a resource; only a user with Pub on the message's topic gets its check."""
     body = json.dumps({"clientID": "c", "producerDataSet": [{"groupName": "victims-producers"}]}).encode()
 
     access = world.admit(signed(34, {}, body))
@@ -247,7 +247,7 @@ def test_a_message_for_a_retry_topic_claims_no_topic_that_is_closed_to_its_sende
 
 @pytest.mark.parametrize("code", [11, 361, 14, 15, 200050, 200051, 200052, 200053, 200054, 200055])
 def test_hr2_a_retry_topic_is_used_by_its_own_group_only(world, code):
-    """Reading another group's retry topic is refused, whoever may do what."""
+    """Reading another group's retry topic is denied for all permissions."""
     world.allow("alice", "Group:*", "All")
 
     refused = world.refusal(signed(code, topic="%RETRY%victim", consumerGroup="mine"))
@@ -342,7 +342,7 @@ def test_hc6_a_missing_field_refuses(world, code, field, value):
     ],
 )
 def test_hc6_all_of_a_group_is_answered_piece_by_piece(world, code, ext):
-    """Where a request names no topic or group and means all of them, the handler must ask about each."""
+    """If a request names no topic or group and means all of them, the handler must ask about each."""
     access = world.admit(signed(code, ext))
 
     assert access.pending
@@ -403,7 +403,7 @@ def test_n8_a_lite_queue_belongs_to_its_parent_topic(world):
 
 @pytest.mark.parametrize("topic", ["SCHEDULE_TOPIC_XXXX", "RMQ_SYS_TRANS_HALF_TOPIC", "rmq_sys_wheel_timer"])
 def test_topics_that_hold_all_messages_are_read_by_super_users_only(world, topic):
-    """Delayed and half messages of every topic lie in one: a wide Sub does not open it."""
+    """One topic has the delayed or half messages of all topics: a wide Sub does not allow it."""
     world.allow("alice", "Topic:*", "All")
 
     assert "only a Super user" in world.refusal(signed(11, topic=topic, consumerGroup="mine")).message
@@ -428,7 +428,7 @@ def test_b8_a_signature_of_one_code_under_another_gains_nothing(world):
 
 
 def test_the_claimed_user_of_a_request_counts_for_nothing(world):
-    """Identity fields that a client sends are not believed; the signature's user is who it is."""
+    """Identity fields that a client sends have no effect; the user of the signature counts."""
     command = signed(310, {"b": "victim", "x-mq-authorization-ak": "root", "rpc-remote-address": "1.1.1.1"})
 
     refused = world.refusal(command)

@@ -1,4 +1,4 @@
-"""Asking about what a request turns out to touch."""
+"""Authorization of objects that a request reaches beyond those it names."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_filter_settles_too(world):
     assert len(world.sink.records) == before
 
 
-def test_a_refusal_has_an_id_and_a_story(world, access):
+def test_a_denial_has_an_id_and_is_kept(world, access):
     """Like any other refusal."""
     with pytest.raises(Refused) as refused:
         access.require(TOPIC, "other", Action.GET)
@@ -59,8 +59,8 @@ def test_a_refusal_has_an_id_and_a_story(world, access):
     assert "Topic:other" in refused.value.message
 
 
-def test_what_is_touched_is_on_record(world, access):
-    """What it stood for, when, how long that took, and the entry that decided."""
+def test_a_touched_object_is_audited(world, access):
+    """The record has the object, the time, the duration, and the entry that decided."""
     world.clock.now += 5
 
     access.require(TOPIC, "%RETRY%g", Action.PUB)
@@ -79,7 +79,7 @@ def test_what_is_touched_is_on_record(world, access):
     assert record.version == world.metadata.snapshot.version
 
 
-def test_retry_topics_stand_for_their_group_here_too(access):
+def test_retry_topics_mean_their_group_here_too(access):
     """A message found in `%RETRY%g` or `%DLQ%g` needs Sub on the group."""
     access.require(TOPIC, "%RETRY%g", Action.SUB)
     access.require(TOPIC, "%DLQ%g", Action.PUB)
@@ -124,7 +124,7 @@ def test_asking_whose_a_thing_is_settles_too(world, owner):
 
 
 def test_super_users_own_everything(world):
-    """A client id of another user is no obstacle for them."""
+    """Super users may use a client id of another user."""
     world.admit(signed(35, clientID="c", producerGroup="p", user="root")).require_owner("alice", "the client id `c`")
 
 
@@ -140,8 +140,8 @@ def test_nothing_is_asked_where_authorization_is_off():
     access.require_owner("root", "the client id `c`")
 
 
-def test_nobody_touches_nothing(world):
-    """A sender that is nobody has no rights on what it touches, and hears no name."""
+def test_an_anonymous_sender_touches_no_object(world):
+    """An anonymous sender has no permissions on objects, and gets no name."""
     excused = frozenset({"33"})
     world = World(
         GuardSettings(authentication_enabled=True, authorization_enabled=True, authentication_whitelist=excused)

@@ -28,7 +28,7 @@ PORTS = {
 
 
 def test_whether_there_is_any_plugin():
-    """How long they are waited for is none."""
+    """The time limit is not a plugin."""
     assert set(PORTS) == {field.name for field in dataclasses.fields(InstalledPlugins)} - {"limit_ms"}
     assert not InstalledPlugins()
     assert not InstalledPlugins(limit_ms=7)
@@ -61,7 +61,7 @@ def test_nothing_but_true_is_relied_on(answer, relied):
     assert strategy.asked == [remembered]
 
 
-def test_a_strategy_hears_how_old_an_authentication_is():
+def test_a_strategy_gets_the_age_of_an_authentication():
     strategy = Relying(answer=False)
     cache, state = SelectiveAuthenticationCache(10_000, 4, strategy), ChannelAuthentication("a", object())
     for now, version in enumerate([0, 1, 1]):
@@ -71,7 +71,7 @@ def test_a_strategy_hears_how_old_an_authentication_is():
     assert strategy.asked == [CachedResult("alice", "a", None, 800)]
 
 
-def test_a_strategy_hears_only_of_entries_that_are_valid():
+def test_a_strategy_gets_only_valid_entries():
     strategy = Relying()
     cache, state = SelectiveAuthenticationCache(1_000, 3, strategy), ChannelAuthentication("a", object())
     cache.add(state, ALICE, 0, 0, 500)
@@ -103,7 +103,7 @@ def test_how_long_an_authentication_is_cached_is_the_number_of_the_operator(stra
 
 
 @pytest.mark.parametrize("name", ["x", "x" * 255, "Ünïcode", "a b"])
-def test_names_that_a_provider_may_prove(name):
+def test_names_that_a_provider_may_return(name):
     world = guarded(GuardSettings(authentication_enabled=True), authentication_provider=Scripted(name))
 
     assert world.admit(signed(310, {})).user == name

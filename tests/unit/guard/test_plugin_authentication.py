@@ -1,4 +1,4 @@
-"""Who sent a request, where plugins have a say."""
+"""Authentication with plugins."""
 
 import dataclasses
 
@@ -28,12 +28,12 @@ def beside(name):
 
 
 def outcome(world, peer=PEER, command=SEND):
-    """Why a request is refused; None if it is let in."""
+    """Return the reason for a denial; None if the request is admitted."""
     return None if world.admits(command, peer) else reason(world)
 
 
 def test_a_claim_shows_what_the_request_showed():
-    """What is absent is empty."""
+    """Absent credentials are empty."""
     provider = Scripted("alice")
     world = guarded(ALONE, authentication_provider=provider)
     ext = {**SEND.ext, "SecurityToken": "token"}
@@ -47,7 +47,7 @@ def test_a_claim_shows_what_the_request_showed():
     assert (empty.user, empty.signature, empty.token, empty.code, empty.tls) == ("", "", "", 25, False)
 
 
-def test_handlers_hear_who_it_is():
+def test_handlers_get_the_user():
     handler = Scripted(HandlerResult.NEXT)
     world = guarded(ALONE, authentication_provider=Scripted("stranger"), authentication_handlers=(handler,))
     world.admit(SEND)
@@ -56,7 +56,7 @@ def test_handlers_hear_who_it_is():
 
 
 @pytest.mark.parametrize("named", [{"AccessKey": "alice"}, {"SecurityToken": "t"}])
-def test_a_provider_is_asked_about_an_excused_request_only_if_it_shows_something(named):
+def test_a_provider_is_asked_about_an_whitelisted_request_only_if_it_shows_something(named):
     provider = Scripted("alice")
     world = guarded(EXCUSING, authentication_provider=provider)
 
@@ -66,14 +66,14 @@ def test_a_provider_is_asked_about_an_excused_request_only_if_it_shows_something
 
 
 @pytest.mark.parametrize("answer", [NotAuthenticated.REFUSED, ValueError("x"), None])
-def test_a_proof_that_is_not_good_leaves_the_sender_of_an_excused_request_nobody(answer):
+def test_a_whitelisted_request_with_invalid_credentials_is_anonymous(answer):
     world = guarded(EXCUSING, authentication_provider=Scripted(answer))
 
     assert world.admit(Command(105, ext={"AccessKey": "alice"})).identity is None
 
 
-def test_handlers_are_not_asked_about_nobody():
-    """There is nobody to narrow."""
+def test_handlers_are_not_called_for_anonymous_requests():
+    """There is no user to restrict."""
     handler = Scripted(HandlerResult.REFUSE)
     world = guarded(EXCUSING, authentication_handlers=(handler,))
 
@@ -86,8 +86,8 @@ def test_handlers_are_not_asked_about_nobody():
     [(NotAuthenticated.REFUSED, "plugin-refused"), (ValueError("x"), "plugin-raised"), (None, "plugin-nonsense")],
 )
 @pytest.mark.parametrize("port", ["provider", "handler"])
-def test_a_plugin_that_fails_refuses_and_the_peer_hears_what_it_always_hears(answer, expected, port):
-    """The story knows the truth."""
+def test_a_plugin_that_fails_denies_with_the_usual_message(answer, expected, port):
+    """The kept denial has the reason."""
     if port == "provider":
         world = guarded(ALONE, authentication_provider=Scripted(answer))
     else:
@@ -106,7 +106,7 @@ def test_a_plugin_that_fails_refuses_and_the_peer_hears_what_it_always_hears(ans
     assert (story.event.stage.value, story.event.reason) == ("authentication", expected)
 
 
-def test_a_disabled_user_is_refused_whoever_proves_it_and_whatever_is_authorized():
+def test_a_disabled_user_is_denied_for_every_provider_and_setting():
     world = guarded(ALONE, authentication_provider=Scripted("alice"))
     world.users.update_user("alice", status=UserStatus.DISABLE)
 
@@ -115,17 +115,17 @@ def test_a_disabled_user_is_refused_whoever_proves_it_and_whatever_is_authorized
 
 
 @pytest.mark.parametrize(("name", "is_super"), [("alice", False), ("root", True), ("stranger", False)])
-def test_who_is_super_stands_in_our_users_alone(name, is_super):
-    """A provider may prove users that we do not know."""
+def test_only_our_users_decide_who_is_super(name, is_super):
+    """A provider may authenticate users that the server does not know."""
     world = guarded(authentication_provider=Scripted(name), authorization_provider=Scripted(Ruling.ALLOW))
 
     assert world.admit(SEND).identity == Identity(name, "plugin", is_super)
 
 
-# What is remembered.
+# Cached results.
 
 
-def test_a_connection_is_believed_where_the_strategy_says_so():
+def test_an_authentication_is_cached_where_the_strategy_says_so():
     """For one user, one connection, one version of the users and a limited time."""
     provider = Scripted("alice")
     world = guarded(STATEFUL, authentication_provider=provider)
@@ -160,8 +160,8 @@ def test_without_such_a_strategy_every_request_is_asked_about():
 
 
 @pytest.mark.parametrize("provided", [True, False])
-def test_a_strategy_decides_whether_a_proof_is_relied_on(provided):
-    """It hears whose proof it is and how old, whether ours proved it or a provider."""
+def test_a_strategy_decides_whether_a_authentication_is_relied_on(provided):
+    """The strategy gets the user and the age, for signatures and for a provider."""
     strategy = Relying()
     provider = {"authentication_provider": Scripted("alice")} if provided else {}
     world = guarded(ALONE, authentication_strategy=strategy, **provider)
@@ -178,7 +178,7 @@ def test_a_strategy_decides_whether_a_proof_is_relied_on(provided):
         assert outcome(world, command=altered) in {"plugin-refused", "wrong-signature"}
 
 
-# What is slowed.
+# The throttle.
 
 
 def keep_failing(world, provider, peer=PEER, times=15, command=SEND):
@@ -204,7 +204,7 @@ def test_a_connection_that_keeps_failing_is_slowed_by_itself(world, provider):
     assert outcome(world, beside("another"), signed(310, {}, user="bob")) is None
 
 
-def test_who_names_nobody_is_always_asked_about(world, provider):
+def test_credentials_without_a_user_are_never_cached(world, provider):
     for number in range(20):
         keep_failing(world, provider, beside(f"guesser-{number}"), command=signed(310, {}, user=f"guess-{number}"))
     assert outcome(world, beside("newcomer")) == "throttled", "so many failures slow the address, whoever is claimed"
@@ -215,12 +215,12 @@ def test_who_names_nobody_is_always_asked_about(world, provider):
 
 
 def test_who_shows_nothing_guesses_nothing(world, provider):
-    """Some clients send no credentials with what they ask a name server; it makes nobody beside them wait."""
+    """Some clients send no credentials to a name server; that slows no other client."""
     assert keep_failing(world, provider, times=150, command=Command(310)) == "plugin-refused"
     assert keep_failing(world, provider, times=2) == "plugin-refused"
 
 
-def test_tokens_that_name_nobody_are_guesses(world, provider):
+def test_tokens_without_a_user_are_guesses(world, provider):
     """Also of a connection that has proved to be somebody by another token."""
     token = Command(310, ext={"SecurityToken": "t"})
     other = Command(310, ext={"SecurityToken": "u"})
@@ -241,7 +241,7 @@ def test_a_connection_that_has_proved_is_slowed_for_other_names_only(world, prov
 
 
 def test_a_connection_that_has_proved_is_slowed_once_its_user_has_changed(world, provider):
-    """What it proved was another secret, or another user of that name."""
+    """The earlier authentication was with another secret, or another user of that name."""
     world.admit(SEND)
     assert keep_failing(world, provider, times=150) == "plugin-refused"
     world.users.update_user("alice", "new")
@@ -249,7 +249,7 @@ def test_a_connection_that_has_proved_is_slowed_once_its_user_has_changed(world,
 
 
 def test_a_claim_that_the_provider_does_not_confirm_is_slowed(world, provider):
-    """A provider may name another user than the request claims: that authenticates the claim for nobody."""
+    """A provider may name another user than the request claims: that does not authenticate the claim."""
     provider.answer = "mallory"
     world.admit(SEND)
 

@@ -1,4 +1,4 @@
-"""Whether a sender may do something, where plugins have a say."""
+"""Authorization with plugins."""
 
 import dataclasses
 
@@ -24,11 +24,11 @@ SENDER = AuthorizationRequest("alice", "signature", "10.1.2.3", "RESUME_CHECK_HA
 
 
 def outcome(world, command=SEND):
-    """Why a request is refused; None if it is let in."""
+    """Return the reason for a denial; None if the request is admitted."""
     return None if world.admits(command) else reason(world)
 
 
-# What is remembered.
+# Cached results.
 
 
 @pytest.fixture(name="rights")
@@ -67,7 +67,7 @@ def test_at_the_limit_all_rulings_are_forgotten(rights):
 
 
 def test_a_strategy_is_asked_about_a_ruling_that_could_be_relied_on(rights):
-    """It hears what was asked and how long ago; about others it is not asked."""
+    """The strategy gets the question and its age, and no other question."""
     strategy = Relying()
     rulings = Rulings(2, 1_000, strategy)
     rulings.add(TOPIC, rights, Ruling.ALLOW, 5)
@@ -84,7 +84,7 @@ def test_a_strategy_is_asked_about_a_ruling_that_could_be_relied_on(rights):
 
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("by", ["setting", "plugin"])
-def test_rulings_are_remembered_where_a_strategy_says_so(quick, by):
+def test_rulings_are_cached_where_a_strategy_says_so(quick, by):
     provider = Scripted(Ruling.ALLOW, quick)
     if by == "setting":
         world = guarded(STATEFUL, authorization_provider=provider)
@@ -100,7 +100,7 @@ def test_rulings_are_remembered_where_a_strategy_says_so(quick, by):
     assert outcome(world, signed(11, dict(PULL.ext), secret="another secret of usual length")) == "plugin-refused"
 
 
-def test_a_refusal_is_remembered_too():
+def test_a_denial_is_cached_too():
     provider = Scripted(Ruling.DENY)
     world = guarded(STATEFUL, authorization_provider=provider)
     for _ in range(3):
@@ -109,7 +109,7 @@ def test_a_refusal_is_remembered_too():
     assert len(provider.asked) == 1
 
 
-def test_how_many_rulings_are_remembered_and_how_long_are_the_operators_numbers():
+def test_how_many_rulings_are_cached_and_how_long_are_the_operators_numbers():
     provider = Scripted(Ruling.ALLOW)
     settings = dataclasses.replace(STATEFUL, stateful_rulings=1, stateful_rulings_ms=50)
     world = guarded(settings, authorization_provider=provider)
@@ -131,11 +131,11 @@ def test_without_a_strategy_every_request_is_asked_about():
     assert len(provider.asked) == 3
 
 
-# Who is asked about.
+# Senders about whom plugins decide.
 
 
-def test_nobody_is_not_asked_about():
-    """Who is excused from the proof and gives none has no rights, whatever a provider would say."""
+def test_no_plugin_is_called_for_an_anonymous_request():
+    """A whitelisted anonymous sender has no permissions, for any answer of a provider."""
     provider, handler = Scripted(Ruling.ALLOW), Scripted(HandlerResult.NEXT)
     settings = dataclasses.replace(ON, authentication_whitelist=frozenset({"310", "323"}))
     world = guarded(settings, authorization_provider=provider, authorization_handlers=(handler,))
@@ -168,10 +168,10 @@ def test_a_super_user_is_not_asked_about(quick):
     assert provider.asked == []
 
 
-# What handlers hear.
+# Calls of handlers.
 
 
-def test_handlers_hear_of_everything_that_is_touched():
+def test_handlers_are_called_for_everything_that_is_touched():
     handler = Scripted(HandlerResult.NEXT)
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW), authorization_handlers=(handler,))
     world.admit(PULL)
@@ -200,7 +200,7 @@ def test_a_handler_that_refuses_or_fails_refuses(command, answer, expected, quic
         assert refusal.message.startswith("Authorization failed. Please verify your access rights and try again.")
 
 
-def test_what_is_let_in_is_on_record_with_its_reason():
+def test_an_admission_is_audited_with_its_reason():
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW))
     world.admit(SEND)
     world.admit(signed(323, {}))

@@ -25,16 +25,8 @@ VIEW = signed(33, {"offset": "7"})
 TOPIC = ResourceType.TOPIC
 
 
-class Broken:
-    """Users and policies that cannot be had."""
-
-    @property
-    def snapshot(self):
-        raise RuntimeError("the disk is on fire")
-
-
 def answered(world, command):
-    """An access after everything that was waited for, and the answers so far."""
+    """Return the admitted request after all plugin calls, and the results so far."""
     answers = PluginResults()
     while True:
         try:
@@ -56,7 +48,7 @@ def test_a_quick_plugin_is_asked_at_once():
 
 @pytest.mark.parametrize("port", ["authentication_provider", "authorization_provider"])
 def test_a_plugin_that_may_wait_makes_the_request_wait(port):
-    """It is not asked where it stands; each request has answers of its own."""
+    """The plugin is not called inline; each request has results of its own."""
     plugin = Scripted(Ruling.ALLOW if port == "authorization_provider" else "alice", quick=False)
     world = guarded(dataclasses.replace(ON, authorization_enabled=port == "authorization_provider"), **{port: plugin})
     with pytest.raises(PluginCallsPending) as first:
@@ -73,9 +65,9 @@ def test_a_plugin_that_may_wait_makes_the_request_wait(port):
     assert len(plugin.asked) == 1
 
 
-def test_a_fault_refuses_and_is_logged(caplog):
+def test_a_fault_refuses_and_is_logged(caplog, break_users):
     world = guarded(authorization_provider=Scripted(Ruling.ALLOW))
-    world.guard._metadata = Broken()
+    break_users()
     with caplog.at_level(logging.ERROR), pytest.raises(Refused, match=r"^Authorization failed\.") as refused:
         world.admission.admit(SEND, PEER)
 
@@ -84,7 +76,7 @@ def test_a_fault_refuses_and_is_logged(caplog):
     assert "the guard failed at request 310 SEND_MESSAGE_V2 of 10.1.2.3" in caplog.text
 
 
-# What is touched.
+# Objects.
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -130,7 +122,7 @@ def test_who_waits_has_not_asked_yet(ask, command, pending):
     [(Ruling.DENY, "plugin-refused"), (ValueError("x"), "plugin-raised"), (1, "plugin-nonsense")],
 )
 def test_what_is_touched_and_not_allowed_is_refused(ruling, expected):
-    """With a story that says that a plugin decided, not our policies."""
+    """The kept denial says that a plugin decided, not the policies."""
     provider = Scripted(Ruling.ALLOW)
     world = guarded(authorization_provider=provider)
     entry = Entry(Resource.parse("Topic:*"), (Action.ALL,), (), Decision.ALLOW)
@@ -150,7 +142,7 @@ def test_what_is_touched_and_not_allowed_is_refused(ruling, expected):
     assert told.message.startswith(named if expected == "plugin-refused" else "Authorization failed.")
 
 
-def test_the_story_of_a_refusal_is_not_told_by_policies_that_were_not_asked():
+def test_a_denial_by_a_plugin_has_no_explanation_by_policies():
     world = guarded(authorization_provider=Scripted(Ruling.DENY))
     with pytest.raises(Refused):
         world.admit(SEND)
@@ -178,7 +170,7 @@ def test_a_request_that_waited_is_judged_anew():
     assert (answers.known, answers.deadline, answers.over) == ({}, None, None)
 
 
-# What it refuses to be.
+# Invalid combinations.
 
 
 @pytest.mark.parametrize(
@@ -197,7 +189,7 @@ def test_watching_policies_does_not_pass_by_plugins(plugins):
 
 
 class Checking:
-    """An authentication handler that remembers nothing."""
+    """An authentication handler that keeps nothing."""
 
     def __init__(self, answer, quick):
         self.answer = answer

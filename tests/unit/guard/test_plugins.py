@@ -80,7 +80,7 @@ def test_a_failing_plugin_does_not_flood_the_log(caplog):
     assert "(50 times since the last line)" in caplog.text
 
 
-def test_super_disabled_and_nobody_are_ours_to_judge():
+def test_no_plugin_decides_about_super_disabled_and_anonymous_senders():
     provider = Scripted(Ruling.ALLOW)
     world = guarded(authorization_provider=provider)
     world.users.update_user("alice", status=UserStatus.DISABLE)
@@ -91,14 +91,14 @@ def test_super_disabled_and_nobody_are_ours_to_judge():
     assert provider.asked == []
 
 
-def test_claims_to_be_super_are_nobody_for_a_provider_too():
+def test_claims_to_be_super_are_anonymous_for_a_provider_too():
     settings = GuardSettings(authorization_enabled=True, trust_claimed_user=True)
     world = guarded(settings, authorization_provider=Scripted(Ruling.ALLOW))
     assert world.admits(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
     assert not world.admits(Command(310, ext={"b": "orders", "AccessKey": "root"}))
 
 
-def test_silence_leaves_what_clients_touch_by_themselves():
+def test_no_opinion_allows_implicit_grants():
     world = guarded(authorization_provider=Scripted(Ruling.NO_OPINION))
     assert world.admits(signed(105, {"topic": "TBW102"}))
     assert not world.admits(signed(105, {"topic": "orders"}))
@@ -132,7 +132,7 @@ def test_handlers_narrow_and_come_last(quick):
     assert world.admits(root)
     assert world.admits(signed(307, {"consumerGroup": "g"}, user="root"))
     second.answer = HandlerResult.REFUSE
-    # Who needs no more than a user is narrowed too.
+    # Handlers restrict requests without permissions too.
     assert not world.admits(signed(323, {}))
     assert second.asked[-1][0].name == ""
 
@@ -146,7 +146,7 @@ def test_a_handler_that_says_anything_else_refuses(answer):
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_a_provider_proves_who_sends(quick):
+def test_a_provider_authenticates_the_sender(quick):
     provider = Scripted("alice", quick)
     world = guarded(authentication_provider=provider, authorization_provider=Scripted(Ruling.ALLOW))
     access = world.admit(signed(310, {"b": "orders", "SecurityToken": "t"}, user="whoever", secret="x"))
@@ -162,14 +162,14 @@ def test_a_provider_proves_who_sends(quick):
         assert not world.admits(SEND), wrong
 
 
-def test_a_provider_proves_nobody_who_is_disabled():
+def test_a_provider_authenticates_no_disabled_user():
     world = guarded(authentication_provider=Scripted("alice"), authorization_provider=Scripted(Ruling.ALLOW))
     world.users.update_user("alice", status=UserStatus.DISABLE)
     assert not world.admits(SEND)
     assert reason(world) == "disabled"
 
 
-def test_an_authentication_handler_narrows_and_leaves_the_excused_nobody():
+def test_an_authentication_handler_makes_a_whitelisted_sender_anonymous():
     handler = Scripted(HandlerResult.REFUSE)
     settings = GuardSettings(authentication_enabled=True, authentication_whitelist=frozenset({"105"}))
     world = guarded(settings, authentication_handlers=(handler,))
@@ -181,7 +181,7 @@ def test_an_authentication_handler_narrows_and_leaves_the_excused_nobody():
     assert world.admit(signed(105, {"topic": "orders"})).identity is None
 
 
-def test_whoever_keeps_failing_at_a_provider_is_not_asked_about():
+def test_a_client_that_keeps_failing_at_a_provider_is_throttled():
     provider = Scripted(NotAuthenticated.REFUSED)
     world = guarded(authentication_provider=provider)
     for _ in range(200):
@@ -210,7 +210,7 @@ def plug_of(reads, took=0):
     )
 
 
-def test_a_quick_plugin_that_is_late_is_not_believed():
+def test_a_quick_plugin_that_is_late_is_not_used():
     assert plug_of(lambda raw: raw, took=500).ask(PluginResults()) is Ruling.ALLOW
     with pytest.raises(PluginFailed, match="the plugin `slow` gave no valid answer: plugin-late") as failed:
         plug_of(lambda raw: raw, took=501).ask(PluginResults())
@@ -218,7 +218,7 @@ def test_a_quick_plugin_that_is_late_is_not_believed():
 
 
 def timed_plug(durations_ns):
-    """A plugin that says that it is quick, whose calls take these times."""
+    """Return a plugin with `quick = True` whose calls take these times."""
     ticks = itertools.chain.from_iterable((0, took) for took in durations_ns)
     return PluginInvoker(
         "slow",

@@ -15,7 +15,7 @@ for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
     exec(block, globals())  # the page is ours
 
 
-def test_the_page_defines_what_it_tells_of():
+def test_the_page_defines_what_it_describes():
     defined = globals()
     assert defined["OfficeHours"]({}).decide
     assert "TestOfficeHours" in defined

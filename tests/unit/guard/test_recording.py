@@ -1,6 +1,4 @@
-"""What is put on record and counted of every request, let in or not."""
-
-import pytest
+"""Audit records and counts of every request, admitted or not."""
 
 from mqguard.guard.audit import Stage
 from mqguard.guard.settings import GuardSettings, WhenAuditFull
@@ -8,14 +6,7 @@ from mqguard.remoting.command import Command
 from tests.unit.guard.world import ON, World, response_code, signed
 
 
-@pytest.fixture(name="world")
-def a_world():
-    world = World()
-    world.allow("alice", "Topic:orders", "Pub")
-    return world
-
-
-def test_an_admission_is_on_record(world):
+def test_an_admission_is_audited(world):
     """With who, where from, what, why, the entry that decided and how long it took."""
     world.admit(signed(310, b="orders"))
     command = signed(310, b="orders")
@@ -38,7 +29,7 @@ def test_an_admission_is_on_record(world):
     assert record.when_ms == world.clock.now
 
 
-def test_why_somebody_is_let_in_is_on_record(world):
+def test_the_reason_of_an_admission_is_audited(world):
     """A Super user for being one, however clear its request is; who needs no right for being somebody."""
     world.allow("alice", "Group:g", "Sub")
     world.allow("alice", "Topic:orders", "Sub")
@@ -54,8 +45,8 @@ def test_why_somebody_is_let_in_is_on_record(world):
         assert (record.reason, len(record.verdicts), len(record.permissions)) == (reason, judged, judged)
 
 
-def test_what_was_judged_until_a_refusal_is_on_record(world):
-    """What nobody judged any more is told as that."""
+def test_what_was_judged_until_a_refusal_is_audited(world):
+    """Undecided permissions have no verdict."""
     world.allow("alice", "Topic:orders", "Sub")
     world.refusal(signed(11, topic="orders", consumerGroup="g"))
     record = world.sink.records[-1]
@@ -66,15 +57,15 @@ def test_what_was_judged_until_a_refusal_is_on_record(world):
     assert len(world.sink.records[-1].permissions) == 2
 
 
-def test_a_refusal_for_want_of_a_signature_has_none_on_record(world):
+def test_a_refusal_for_want_of_a_signature_has_none_audited(world):
     """Which is not the same as one that was not looked at."""
     world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
 
     assert world.sink.records[-1].signature == ""
 
 
-def test_a_refusal_is_on_record_under_its_id(world):
-    """The id that the peer heard stands in the record."""
+def test_a_denial_is_audited_under_its_id(world):
+    """The record has the id that the peer got."""
     refused = world.refusal(signed(310, b="other"))
 
     record = world.sink.records[-1]

@@ -1,4 +1,4 @@
-"""What holds where the operator says nothing, and what is refused at the start."""
+"""Default settings, and settings that stop the start."""
 
 import dataclasses
 import itertools

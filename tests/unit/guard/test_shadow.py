@@ -1,4 +1,4 @@
-"""Shadow mode: what policies would refuse is let in and put on record; everything else is refused as ever."""
+"""Shadow mode admits and audits denials by policies; every other denial is enforced."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ def a_world():
 
 
 def lines(world):
-    """What the audit log tells."""
+    """Return the last line of the audit log."""
     return [json.loads(line) for line in AuditLines().render(world.sink.records)[1].splitlines()]
 
 
@@ -42,7 +42,7 @@ def counted(world):
 
 
 @pytest.mark.parametrize(("topic", "reason"), [("secret", "denied"), ("other", "no-match")])
-def test_what_a_policy_would_refuse_is_let_in_on_record_and_counted(world, topic, reason):
+def test_a_denial_by_a_policy_is_admitted_audited_and_counted(world, topic, reason):
     access = world.admit(signed(310, b=topic))
     [line] = lines(world)
 
@@ -91,7 +91,7 @@ def test_several_needs_are_one_record_with_the_first_reason(world):
     assert counted(world)["mqguard_requests_shadowed_total"] == {("authorization", "no-match"): 3}
 
 
-def test_what_is_touched_is_let_in_too(world):
+def test_touched_objects_are_allowed_too(world):
     access = world.admit(signed(33, offset="0"))
     access.require(ResourceType.TOPIC, "secret", Action.PUB)
     _, line = lines(world)
@@ -120,8 +120,8 @@ def test_what_is_touched_is_let_in_too(world):
         signed(103, clusterName="DefaultCluster"),
     ],
 )
-def test_what_is_no_policys_word_is_refused(world, command):
-    """Who is not proven, what is unclear, what needs a Super user, what brokers say among each other."""
+def test_a_denial_by_another_step_is_enforced(world, command):
+    """Shadow mode does not apply to unauthenticated or unclear requests, those of Super users, and those between brokers."""
     world.refusal(command)
     assert [line["verdict"] for line in lines(world)] == ["deny"]
 
@@ -143,15 +143,15 @@ def test_a_disabled_user_is_refused(world):
         world.refusal(command)
 
 
-def test_an_excused_code_of_nobody_is_refused():
-    """The whitelist of authentication makes nobody a user."""
+def test_a_whitelisted_anonymous_request_is_denied():
+    """The whitelist of authentication authenticates no sender."""
     world = World(dataclasses.replace(SHADOW, authentication_whitelist=frozenset({"105"})))
     world.refusal(Command(105, ext={"topic": "orders"}))
 
 
 @given(st.lists(st.sampled_from(["orders", "secret", "other", ""]), min_size=1, max_size=6))
 def test_shadow_admits_just_what_enforcement_refuses_by_policy(topics):
-    """Beside a guard that enforces: it admits more, but only where a policy spoke, and each of these is on record."""
+    """Compared with enforcement it admits more, but only denials by policies, and it audits each of them."""
     worlds = World(ON), World(SHADOW)
     for world in worlds:
         world.allow("alice", "Topic:orders", "Pub")
@@ -188,6 +188,6 @@ def test_it_does_not_pass_by_plugins_for_authorization():
         PluginGuard(SHADOW, ports, InstalledPlugins(authorization_handlers=[Handler()]))
 
 
-def test_no_secret_is_told(world):
+def test_no_secret_is_shown(world):
     world.admit(signed(310, b="secret"))
     assert SECRET not in json.dumps(world.guard.denials.find("d1").facts(with_entries=True))

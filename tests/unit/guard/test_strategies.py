@@ -1,4 +1,4 @@
-"""Stateful remembers a connection for one version of the users, and decides as Stateless does."""
+"""The stateful strategy caches a connection for one version of the users, and decides as the stateless one."""
 
 import pytest
 
@@ -27,20 +27,20 @@ def a_stateful_world():
 
 
 def altered(command):
-    """The request with a signature of the right form that is not its own."""
+    """Return the request with the signature of another one."""
     command.ext["Signature"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
     return command
 
 
-def test_a_connection_that_has_proved_itself_is_believed(world):
+def test_a_connection_that_has_authenticated_is_used(world):
     """That is what stateful means: the signature is verified once."""
     world.admit(signed(310, b="orders"))
 
     world.admit(altered(signed(310, b="orders")))
 
 
-def test_another_connection_or_another_user_is_not_believed(world):
-    """What one connection proved holds for it and for that user alone."""
+def test_another_connection_or_another_user_is_not_used(world):
+    """An authentication is valid for one connection and one user."""
     world.admit(signed(310, b="orders"))
 
     world.refusal(altered(signed(310, b="orders")), Peer(PEER.ip, PEER.port, Channel("channel-2")))
@@ -48,7 +48,7 @@ def test_another_connection_or_another_user_is_not_believed(world):
     world.refusal(Command(310, ext={"b": "orders", "AccessKey": "alice"}))
 
 
-def test_a_failure_is_not_remembered(world):
+def test_a_failure_is_not_cached(world):
     """A wrong signature spoils nothing for the right one that follows."""
     world.refusal(altered(signed(310, b="orders")))
 
@@ -57,7 +57,7 @@ def test_a_failure_is_not_remembered(world):
 
 @pytest.mark.parametrize("change", ["disable", "delete", "secret", "another"])
 def test_any_change_of_users_ends_what_was_proved(world, change):
-    """Disabling, deleting, a new secret: seen with the next request; any change at all asks for a new proof."""
+    """Disabling, deleting, a new secret: the next request sees it; any change needs a new signature."""
     world.admit(signed(310, b="orders"))
     if change == "disable":
         world.metadata.update_user("alice", status=UserStatus.DISABLE)
@@ -79,8 +79,8 @@ def test_a_change_of_policies_is_seen_at_once(world):
     assert "the decision is deny." in world.refusal(signed(310, b="orders")).message
 
 
-def test_a_secret_that_ends_ends_the_proof(world):
-    """A secret that is rotated out is believed until its end, and so is what it proved."""
+def test_the_end_of_a_secret_ends_the_authentication(world):
+    """A rotated secret is valid until its end, and so is its authentication."""
     world.metadata.update_user("alice", secret="new one", keep_old_until=world.clock.now + 5_000)
     world.admit(signed(310, b="orders"))
     world.clock.now += 5_000
@@ -90,7 +90,7 @@ def test_a_secret_that_ends_ends_the_proof(world):
     world.refusal(altered(signed(310, b="orders")))
 
 
-def test_a_proof_is_forgotten_after_its_time(world):
+def test_an_authentication_is_not_used_after_its_time(world):
     """`statefulAuthenticationCacheExpiredSecond`."""
     world.admit(signed(310, b="orders"))
     world.clock.now += STATEFUL.stateful_ms
@@ -99,7 +99,7 @@ def test_a_proof_is_forgotten_after_its_time(world):
 
 
 def test_the_whitelist_leaves_nothing_behind():
-    """A request that was excused from the proof proves nothing for those that follow."""
+    """A whitelisted request authenticates nothing for later ones."""
     world = World(
         GuardSettings(
             authentication_enabled=True,

@@ -1,4 +1,4 @@
-"""Retry, dead-letter and lite topics stand for what they belong to."""
+"""Retry, dead-letter and lite topics mean the resource that they belong to."""
 
 import pytest
 
@@ -18,13 +18,13 @@ def told(*needs):
     [(PUB, SUB), (SUB, SUB), (PUB_SUB, SUB), (PUB_SUB_GET, SUB_GET), (GET, GET), (CREATE, CREATE), (DELETE, DELETE)],
 )
 @pytest.mark.parametrize("prefix", ["%RETRY%", "%DLQ%"])
-def test_retry_and_dead_letter_topics_stand_for_their_group(prefix, asked, on_group):
-    """What would be Pub on the topic is Sub on the group; everything else stays what it is."""
+def test_retry_and_dead_letter_topics_mean_their_group(prefix, asked, on_group):
+    """Pub on the topic becomes Sub on the group; other actions stay."""
     assert told(topic_permission(prefix + "g", asked)) == [(ResourceType.GROUP, "g", on_group)]
 
 
 @pytest.mark.parametrize("topic", ["%RETRY%", "%DLQ%", "%RETRY%  ", "%LMQ%$", "%LMQ%$p", "%LMQ%$p$", "%LMQ%$$l"])
-def test_a_topic_of_nobody_is_refused(topic):
+def test_a_topic_without_an_owner_is_denied(topic):
     """A prefix without an owner names nothing."""
     with pytest.raises(PermissionsUnclear) as refused:
         topic_permission(topic, PUB)
@@ -38,7 +38,7 @@ def test_other_percent_signs_mean_nothing(topic):
     assert told(topic_permission(topic, PUB)) == [(ResourceType.TOPIC, topic, PUB)]
 
 
-def test_a_lite_topic_stands_for_its_parent_and_what_that_belongs_to():
+def test_a_lite_topic_means_its_parent_and_what_that_belongs_to():
     """`%LMQ%$parent$lite` needs what the parent needs."""
     assert told(topic_permission("%LMQ%$p$l$x", SUB)) == [(ResourceType.TOPIC, "p", SUB)]
     assert told(topic_permission("%LMQ%$%RETRY%g$l", SUB)) == [(ResourceType.GROUP, "g", SUB)]
@@ -46,7 +46,7 @@ def test_a_lite_topic_stands_for_its_parent_and_what_that_belongs_to():
 
 @pytest.mark.parametrize("group", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_is_not_named_by_its_topics(group):
-    """The name of a retry topic is no group: what is checked must be what the handler uses."""
+    """The name of a retry topic is not a group: guard and handler must see the same group."""
     with pytest.raises(PermissionsUnclear, match="in the field `group`") as refused:
         group_permission(group, SUB)
 
@@ -59,7 +59,7 @@ def test_other_percent_signs_mean_nothing_in_groups_either(group):
 
 
 @pytest.mark.parametrize("use", [consumed, popped])
-def test_the_field_of_the_group_is_told(use):
+def test_the_message_has_the_field_of_the_group(use):
     """Most requests name it `consumerGroup`."""
     for topic in ("t", "%RETRY%%DLQ%g_t"):
         with pytest.raises(PermissionsUnclear, match="in the field `consumerGroup`"):
@@ -143,7 +143,7 @@ LONG = "t" * (MAX_NAME_LENGTH + 1)
     ],
 )
 def test_a_name_that_nothing_has_is_refused_without_repeating_it(ask):
-    """What a peer makes up must not fill answers and logs."""
+    """Names that a peer invents must not fill answers and logs."""
     with pytest.raises(PermissionsUnclear) as refused:
         ask()
 

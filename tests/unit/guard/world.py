@@ -1,4 +1,4 @@
-"""A small world for tests of the guard: real users, policies and signatures in memory, a clock that stands still."""
+"""A small world for tests of the guard: real users, policies and signatures in memory, a clock that only tests move."""
 
 import itertools
 
@@ -31,7 +31,7 @@ ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 class World:
     """A guard with its surroundings."""
 
-    def __init__(self, settings=ON):
+    def __init__(self, settings=ON, new_id=None):
         self.metadata = MetadataManager(MemoryMetadataStore())
         self.clock = ManualClock()
         self.sink = RecordingSink()
@@ -45,7 +45,7 @@ class World:
                 metadata=self.metadata,
                 clock=self.clock,
                 ticks=lambda: next(ticks),
-                new_id=lambda: f"d{next(ids)}",
+                new_id=new_id or (lambda: f"d{next(ids)}"),
                 audit=self.audit,
                 metrics=self.metrics,
             ),
@@ -88,7 +88,7 @@ def response_code(refused: Refused) -> int:
 
 
 def signed(code, ext=None, body=b"", *, user="alice", secret=SECRET, version=513, **fields) -> Command:
-    """A signed request."""
+    """Return a signed request."""
     ext = {**(ext or {}), **fields, "AccessKey": user}
     ext["Signature"] = sign(Secret(secret), signed_content(ext, body, version))
     return Command(code=code, version=version, ext=ext, body=body)

@@ -27,7 +27,7 @@ class Message:
         }
 
     def HasField(self, name):  # noqa: N802 - protobuf's word
-        """Whether a member was set."""
+        """Return True if a member was set."""
         return name in self._members
 
     def __getattr__(self, name):

@@ -147,7 +147,7 @@ NAMING = [
     (200071, {"subscriptionSet": [{"group": "g", "topic": "@"}]}, "topic", "topic"),
     (513, {"topic": "@"}, "topic", "topic"),
 ]
-"""Every name in a body: the code, a body with `@` in its place, what it names, and how its field is told."""
+"""Every name in a body: the code, a body with `@` in its place, its resources, and the field in the message."""
 LISTS = [
     (18, {"topicConfigList": []}, "topicConfigList"),
     (225, {"groupConfigList": []}, "groupConfigList"),
@@ -167,7 +167,7 @@ def named(body, name):
 
 
 @pytest.mark.parametrize(("code", "body", "what", "field"), NAMING)
-def test_the_field_that_is_told_is_one_of_that_body(code, body, what, field):
+def test_the_field_that_is_shown_is_one_of_that_body(code, body, what, field):
     for blank in ("", "  "):
         refused = refusal(code, named(body, blank))
         assert str(refused) == f"the {what} is missing: the field `{field}` is absent or empty"
@@ -175,7 +175,7 @@ def test_the_field_that_is_told_is_one_of_that_body(code, body, what, field):
 
 
 @pytest.mark.parametrize(("code", "body", "field"), LISTS)
-def test_a_list_that_names_nothing_is_told(code, body, field):
+def test_a_list_that_names_nothing_is_shown(code, body, field):
     assert f"the field `{field}` is absent or empty" in str(refusal(code, body))
 
 
@@ -184,7 +184,7 @@ def test_a_list_that_names_nothing_is_told(code, body, field):
 )
 @pytest.mark.parametrize("name", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_in_a_body_is_not_named_by_its_topics(code, body, field, name):
-    """What is refused is told where it stands."""
+    """The message names the missing field."""
     refused = refusal(code, named(body, name))
 
     assert str(refused) == f"`{name}` in the field `{field}` is the name of a topic, not of a group"
@@ -196,13 +196,13 @@ LOCKING = [(code, {"consumerGroup": "g", "clientId": "@", "mqSet": []}) for code
 
 @pytest.mark.parametrize(("code", "body"), [*((code, body) for code, body, _, _ in NAMING), *LOCKING])
 def test_a_name_in_a_body_that_nothing_has_is_refused(code, body):
-    """Names that need no right as well, such as those of clients: they are remembered."""
+    """This holds for names without a permission too, such as those of clients, because the server stores them."""
     assert refusal(code, named(body, "n" * 600)).reason == "long-name"
 
 
 @pytest.mark.parametrize("code", sorted({code for code, _, _ in ASKED}))
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"7", b"{", b"\xff", b"[" * 50_000, b'{"a":' * 50_000])
-def test_a_body_that_is_none_refuses(code, body):
+def test_an_invalid_body_is_denied(code, body):
     """Whatever else it is, and however deep."""
     with pytest.raises(PermissionsUnclear) as refused:
         REQUIREMENTS.permissions(Command(code, ext={"topic": "t"}, body=body))
@@ -282,7 +282,7 @@ TOO_MANY = [
 
 @pytest.mark.parametrize(("code", "body", "most", "what"), TOO_MANY)
 def test_a_request_that_names_too_much_refuses(code, body, most, what):
-    """Each resource costs a decision, and others wait for it. The refusal tells how many there may be."""
+    """Each resource costs a decision, and others wait for it. The message has the maximum."""
     assert len(needs(code, body(most))) >= most
     with pytest.raises(PermissionsUnclear, match=f"^one request has at most {most} {what}: split it$") as refused:
         needs(code, body(most + 1))

@@ -19,11 +19,11 @@ def needs(row, **ext):
 
 
 def test_fields_are_checked_in_the_order_of_the_row():
-    """As Apache does: the first that is not allowed is the one that the peer hears of."""
+    """Apache checks in the same order, and the message names the first denied one."""
     assert needs(Requirement(named=(group(SUB), topic(SUB))), topic="t", group="g") == ["Group:g", "Topic:t"]
 
 
-def test_a_need_is_told_once():
+def test_a_permission_is_listed_once():
     """However many fields name it."""
     row = Requirement(named=(topic(GET), topic(GET, "topicList", split=";")))
 
@@ -155,7 +155,7 @@ def test_a_full_memory_starts_anew(monkeypatch):
 
 NAMES = {10: ("topic",), 310: ("b",), 11: ("topic", "consumerGroup"), 14: ("topic", "consumerGroup")}
 NAMES |= dict.fromkeys((200050, 200051, 200053, 200055), ("topic", "consumerGroup"))
-"""What is asked for often, and the fields that it names things in."""
+"""The codes of frequent requests, and the fields that name their resources."""
 
 
 @pytest.fixture(name="requirements")
@@ -165,7 +165,7 @@ def fresh_requirements():
 
 @pytest.mark.parametrize("code", NAMES)
 def test_the_same_request_gives_the_same_needs(code, requirements):
-    """Not only equal ones: what is on record tells them apart by identity. Names of the greatest legal length too."""
+    """They are the same objects, because audit lines are cached by identity. Names of the maximum legal length are too."""
     for length in (1, 255):
         ext = dict.fromkeys(NAMES[code], "t" * length)
 
@@ -175,7 +175,7 @@ def test_the_same_request_gives_the_same_needs(code, requirements):
 
 
 @pytest.mark.parametrize(("code", "field"), [(code, field) for code, fields in NAMES.items() for field in fields])
-def test_names_longer_than_any_legal_one_are_not_remembered(code, field, requirements):
+def test_names_longer_than_any_legal_one_are_not_cached(code, field, requirements):
     """A peer must not fill our memory with names that it makes up."""
     ext = {**dict.fromkeys(NAMES[code], "t"), field: "t" * 256}
     once, again = (requirements.permissions(Command(code, ext=ext)) for _ in range(2))

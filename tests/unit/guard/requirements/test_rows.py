@@ -1,8 +1,8 @@
-"""Every row says who may do what: the promise, code by code, written down a second time.
+"""The requirements of all codes: the promise, code by code, written down a second time.
 
-A row of the promise: the code; the fields of a request that names everything; what such a request needs, in order.
-A field with `?` may be left out, and its handler then asks about what is touched; one with `~` may be left out, but not
-be blank. `always` after the needs: the handler must ask in any case. `own`: a retry topic must be the group's own.
+A row of the promise has the code, the fields of a request with all names, and its permissions in order. A field with `?`
+may be left out, and the handler then asks about the objects. A field with `~` may be left out, but not be blank. With
+`always` the handler must ask in any case. With `own` a retry topic must be the group's own.
 """
 
 import itertools
@@ -173,15 +173,15 @@ class Promised:
         return [field for field in self.ext if len(self.names(field)) == 1 and field != "topicFilterType"]
 
     def names(self, field):
-        """What a field names."""
+        """Return the resource that a field names."""
         return set(self.ext[field].replace(",", ";").split(";"))
 
     def of(self, kind):
-        """What is needed of a kind."""
+        """Return the permissions on one type of resource."""
         return {name for need in self.needs for _, _, name in [need.partition(f"{kind}:")] if name}
 
     def without(self, *fields):
-        """The needs of a request without these fields."""
+        """Return the permissions of a request without these fields."""
         gone = {name for field in fields for name in self.names(field)}
         return [need for need in self.needs if need.partition(":")[2] not in gone]
 
@@ -207,7 +207,7 @@ def needs(row, **ext):
 
 
 def test_every_code_is_promised_something():
-    """What stands neither here nor where bodies are tested is for Super users, whatever it says; none is forgotten."""
+    """Codes that are tested neither here nor with the bodies are for Super users only; no code is missing."""
     promised = [row.code for row in PROMISED]
     elsewhere = IN_BODIES | {RequestCode.UNREGISTER_CLIENT}
     assert len(set(promised)) == len(promised)
@@ -229,7 +229,7 @@ def test_a_request_that_names_everything_needs_what_is_promised(row):
 @rows_with("needed")
 @pytest.mark.parametrize("value", [None, "", " \t"])
 def test_a_field_that_is_needed_may_not_be_missing(row, value):
-    """Absent, empty or blank: the request is refused and hears which."""
+    """The message names the absent, empty or blank field."""
     for field in row.needed:
         ext = {**DECOYS, **row.ext, field: value}
         if value is None:
@@ -258,7 +258,7 @@ def test_a_field_that_may_be_missing_is_then_asked_about(row, value):
 
 
 def test_what_is_always_asked_about():
-    """Where fields that may be missing are not, nothing else has to be asked."""
+    """If all optional fields are there, the handler need not ask."""
     pending = [row for row in PROMISED if is_pending(REQUIREMENTS, Command(row.code, ext=dict(row.ext)))]
 
     assert pending == [row for row in PROMISED if row.always]
@@ -288,7 +288,7 @@ def test_a_retry_topic_is_used_by_its_own_group_only(row):
 
 
 def test_topics_that_are_used_as_a_group_are_its_own():
-    """A row that names a topic and a group, and lets another group's retry topic through, is known by name.
+    """These rows with a topic and a group accept another group's retry topic.
 
     314 names two groups, 200077 no topic that is read. Each needs the retry topic's group.
     """
@@ -308,7 +308,7 @@ def test_topics_that_are_used_as_a_group_are_its_own():
 @rows_with("groups")
 @pytest.mark.parametrize("name", ["%RETRY%g", "%DLQ%g"])
 def test_a_group_is_not_named_by_its_topics(row, name):
-    """What is refused is told where it stands."""
+    """The message names the missing field."""
     for field in row.groups:
         with pytest.raises(
             PermissionsUnclear, match=f"`{name}` in the field `{field}` is the name of a topic"
@@ -319,7 +319,7 @@ def test_a_group_is_not_named_by_its_topics(row, name):
 
 @rows_with("single")
 def test_a_field_that_names_one_thing_is_not_split(row):
-    """Whatever stands in the name."""
+    """This holds for every name."""
     for field in row.single:
         name = f"{string.punctuation}{string.ascii_letters} {row.ext[field]}"[2:]
 

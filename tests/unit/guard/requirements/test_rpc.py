@@ -1,4 +1,4 @@
-"""What RPCs need, closed where Apache has holes. (`tests/vectors` compares them with what Apache checks.)"""
+"""Permissions of RPCs, without the holes of Apache. `tests/vectors` compares them with the checks of Apache."""
 
 import json
 
@@ -37,7 +37,7 @@ PROMISED = [
     ("Telemetry", {"settings": {"subscription": {**GROUP, "subscriptions": [TOPIC]}}}, READS),
     ("NotifyClientTermination", GROUP, ["Sub on Group:g"]),
 ]
-"""What each call needs that names everything, in order: the promise, written down a second time."""
+"""The permissions of each call with all names, in order: the promise, written down a second time."""
 OPTIONAL = {("NotifyClientTermination", "group")}
 
 
@@ -63,7 +63,7 @@ def test_a_call_needs_what_is_promised(rpc, message, promised):
     ("rpc", "message"), [(rpc, message) for rpc, message, _ in PROMISED if '"g"' in json.dumps(message)]
 )
 def test_a_group_is_not_named_by_its_topics(rpc, message):
-    """What is refused is told where it stands."""
+    """The message names the missing field."""
     named = json.loads(json.dumps(message).replace('"g"', '"%RETRY%g"'))
 
     with pytest.raises(PermissionsUnclear, match="`%RETRY%g` in the field `group` is the name of a topic") as refused:
@@ -145,7 +145,7 @@ def test_calls_that_apache_does_not_serve_have_rows(rpc, actions):
 
 
 def test_other_telemetry_needs_an_authenticated_sender():
-    """A command that is no settings names no resource."""
+    """A command without settings names no resource."""
     assert rpc_permissions("Telemetry", Message({"threadStackTrace": {"nonce": "1"}})) == ()
 
 

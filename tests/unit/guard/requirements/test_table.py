@@ -8,7 +8,7 @@ from mqguard.guard.requirements.row import RequirementLevel
 from mqguard.remoting.codes import RequestCode
 
 
-def test_no_code_stands_in_two_families():
+def test_no_code_is_in_two_families():
     """A code has one row: merging the families loses none."""
     families = (messages, clients, topics, groups, pop, operations)
 
