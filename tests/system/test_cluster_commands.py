@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import subprocess
+
 import pytest
 
-from tests.fixtures.command import Run, run_as
-from tests.fixtures.server import Server
+from tests.fixtures.command import MQGUARD, Run, run_as
+from tests.fixtures.server import SUPER, SUPER_SECRET, Server, environment
 from tests.fixtures.waiting import eventually
 
 
@@ -84,6 +89,27 @@ def test_the_audit_log_is_shown_in_parts(
     assert {one.get("verdict") for one in records()} == kinds
     text = admin("audit", *data, *words).out
     assert f"create-user User:{name}: done" in text or f"User:{name} from 127.0.0.1 deny" in text
+
+
+def test_tables_have_lines_at_a_terminal_and_are_plain_in_a_pipe(server: Server) -> None:
+    variables = environment(
+        MQGUARD_NAMESRV=server.namesrv, MQGUARD_ACCESS_KEY=SUPER, MQGUARD_SECRET_KEY=SUPER_SECRET, TERM="xterm"
+    )
+    reader, writer = pty.openpty()
+    command = [MQGUARD, "user", "list", SUPER]
+    with subprocess.Popen(command, stdout=writer, stdin=subprocess.DEVNULL, env=variables) as process:
+        os.close(writer)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal ends with an error
+            while part := os.read(reader, 65536):
+                shown += part
+        os.close(reader)
+    assert process.returncode == 0
+    assert "─".encode() in shown
+    assert SUPER.encode() in shown
+    piped = subprocess.run(command, capture_output=True, env=variables, check=True).stdout
+    assert piped.startswith(b"#UserName  #UserType")
+    assert b"\x1b" not in piped
 
 
 @pytest.mark.parametrize(

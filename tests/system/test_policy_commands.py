@@ -84,7 +84,7 @@ def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
     assert first.code == again.code == 0, first.err + again.err
     assert [one["user"] for one in json.loads(first.out)["accounts"]] == ["account1"]
     assert json.loads(again.out)["accounts"] == []
-    assert [note["topic"] for note in json.loads(again.out)["notes"]] == ["existing-user"]
+    assert [note["kind"] for note in json.loads(again.out)["notes"]] == ["existing-user"]
 
 
 def test_changes_of_too_many_bytes_are_an_error(admin: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import click
 
 from mqguard.cli.completion import complete_actions, complete_resources, complete_subjects
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, examples, json_option, table, warn
+from mqguard.cli.output import emit, examples, json_option, show_table, warn
 from mqguard.cli.task_options import tasks_of, with_tasks
 from mqguard.errors import NotFound
 
@@ -418,4 +418,4 @@ def _show(acls: "list[Acl]", *, as_json: bool) -> None:
         )
         for subject, policy, entry in lines
     ]
-    click.echo(table(("#Subject", "#PolicyType", "#Resource", "#Actions", "#SourceIp", "#Decision"), rows))
+    show_table(("#Subject", "#PolicyType", "#Resource", "#Actions", "#SourceIp", "#Decision"), rows)

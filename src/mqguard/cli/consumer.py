@@ -7,7 +7,7 @@ import click
 
 from mqguard.cli.completion import complete_groups, complete_topics
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.output import emit, examples, json_option, show_table
 from mqguard.errors import NotFound
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def find_members(connection: Connection, name: str, *, as_json: bool) -> None:
             emit(one._asdict(), "", as_json=True)
         rows.append((one.client_id, one.address, one.language))
     if not as_json:
-        emit(None, table(("#Client", "#Address", "#Language"), rows), as_json=False)
+        show_table(("#Client", "#Address", "#Language"), rows)
 
 
 @consumer.command(epilog=examples("consumer lag", "consumer lag billing", "consumer lag billing --queues"))
@@ -134,7 +134,7 @@ def lag(connection: Connection, name: str, topic: str | None, *, by_queue: bool,
         return
     head = tuple(f"#{key[0].upper()}{key[1:]}" for key in lines[0])
     rows = [tuple("-" if cell is None else str(cell) for cell in line.values()) for line in lines]
-    emit(None, table(head, rows), as_json=False)
+    show_table(head, rows)
 
 
 @consumer.command(

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mqguard.cli.connection import CONTEXT_OPTIONS, connection_options, context_values
-from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.output import emit, examples, json_option, show_table
 
 
 @click.group()
@@ -81,7 +81,7 @@ def find(*, as_json: bool) -> None:
         text = " ".join(f"--{key} {value}" for key, value in options.items())
         rows.append(("*" if is_current else "", name, text))
     if not as_json:
-        click.echo(table(("", "#Context", "#Options"), rows))
+        show_table(("", "#Context", "#Options"), rows)
 
 
 @context.command(epilog=examples("context delete prod"))

@@ -10,7 +10,7 @@ import click
 
 from mqguard.cli.completion import complete_actions, complete_resources, complete_users
 from mqguard.cli.connection import Connection, PolicySource, with_connection, with_policy_source
-from mqguard.cli.output import Exit, emit, end, examples, json_option, table
+from mqguard.cli.output import Exit, emit, end, examples, json_option, show_table
 from mqguard.cli.policy_output import MAX_SHOWN, right_json, right_text
 from mqguard.errors import NotFound
 from mqguard.model.process import gc_disabled
@@ -203,7 +203,7 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
     Exit code 1: the user has no permissions.
     """
     from mqguard.auth.analysis.access_state import rights_of
-    from mqguard.cli.policy_output import region_json, regions_text
+    from mqguard.cli.policy_output import REGION_HEAD, region_json, region_row
 
     directory, _ = source.load()
     found = directory.users.get(user)
@@ -217,7 +217,9 @@ def can(source: PolicySource, user: str, *, as_json: bool) -> None:
         "status": found.status.value,
         "rights": [region_json(region) for region in regions],
     }
-    emit(value, regions_text(regions) if regions else f"`{user}` has no permissions: {why}", as_json=as_json)
+    emit(value, "" if regions else f"`{user}` has no permissions: {why}", as_json=as_json)
+    if regions and not as_json:
+        show_table(REGION_HEAD, list(map(region_row, regions)))
     end(Exit.DONE if regions else Exit.FAILED)
 
 
@@ -241,7 +243,7 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
     from mqguard.auth.analysis.access_state import who_can as holders_of
     from mqguard.auth.policy import Action
     from mqguard.auth.resource import Resource
-    from mqguard.cli.policy_output import region_json, region_row
+    from mqguard.cli.policy_output import REGION_HEAD, region_json, region_row
 
     actions = frozenset(Action.parse(name.strip()) for name in action.split(","))
     asked = actions, Resource.parse(resource), _origins(origin)
@@ -265,8 +267,9 @@ def who_can(source: PolicySource, action: str, resource: str, origin: str | None
         for holder in holders
         for region in holder.regions
     ]
-    text = table(("#User", "#By", "#Resource", "#Actions", "#From"), rows) if rows else "no user"
-    emit(value, text, as_json=as_json)
+    emit(value, "" if rows else "no user", as_json=as_json)
+    if rows and not as_json:
+        show_table(("#User", "#By", *REGION_HEAD), rows)
     end(Exit.DONE if holders else Exit.FAILED)
 
 

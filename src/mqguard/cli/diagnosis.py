@@ -9,7 +9,7 @@ import click
 
 from mqguard.cli.completion import complete_groups, complete_topics, complete_users
 from mqguard.cli.connection import Connection, PolicySource, open_brokers, with_connection, with_policy_source
-from mqguard.cli.output import Exit, emit, end, examples, json_option, table, warn
+from mqguard.cli.output import Exit, emit, end, examples, json_option, show_table, warn
 from mqguard.cli.user import Duration
 from mqguard.errors import MqguardError, NotFound
 from mqguard.model.process import gc_disabled
@@ -119,7 +119,10 @@ def denials(connection: Connection, since_ms: int, log: Path | None, *, as_json:
     words = connection.words()
     rows = [(key, count, *_suggestion(key, count, state, words)) for key, count in found.items()]
     value = {"since": since.isoformat(timespec="seconds"), "denials": [_denial_json(*row) for row in rows]}
-    emit(value, "\n".join(_denial_lines(rows)), as_json=as_json)
+    emit(value, "" if rows else "no request was denied", as_json=as_json)
+    if rows and not as_json:
+        show_table(_DENIAL_HEAD, list(map(_denial_row, rows)))
+        emit(None, "\n".join(_denial_hints(rows)), as_json=False)
     end(Exit.FAILED if rows else Exit.DONE)
 
 
@@ -276,24 +279,27 @@ def _denial_json(key: "DenialKey", count: "DenialCount", remark: str, commands: 
     }
 
 
-def _denial_lines(rows: "Sequence[tuple[DenialKey, DenialCount, str, list[str]]]") -> Iterator[str]:
-    if not rows:
-        yield "no request was denied"
-        return
-    cells = [
-        (
-            str(count.count),
-            count.last[:19],
-            (key.user or "anonymous") + ("" if key.is_authenticated or not key.user else " (not authenticated)"),
-            key.request,
-            f"{' or '.join(key.actions)} on {key.resource}" if key.resource else "-",
-            ("would be denied: " if key.is_shadow else "") + key.reason,
-            ",".join(count.sources),
-            count.decision or "-",
-        )
-        for key, count, _, _ in rows
-    ]
-    yield table(("#Count", "#Last", "#User", "#Request", "#Needed", "#Reason", "#From", "#Decision"), cells)
+_DENIAL_HEAD = ("#Count", "#Last", "#User", "#Request", "#Needed", "#Reason", "#From", "#Decision")
+
+_Denied = tuple["DenialKey", "DenialCount", str, list[str]]
+"""Denied requests of one kind with their count, a remark and commands."""
+
+
+def _denial_row(row: _Denied) -> tuple[str, ...]:
+    key, count, _, _ = row
+    return (
+        str(count.count),
+        count.last[:19],
+        (key.user or "anonymous") + ("" if key.is_authenticated or not key.user else " (not authenticated)"),
+        key.request,
+        f"{' or '.join(key.actions)} on {key.resource}" if key.resource else "-",
+        ("would be denied: " if key.is_shadow else "") + key.reason,
+        ",".join(count.sources),
+        count.decision or "-",
+    )
+
+
+def _denial_hints(rows: Sequence[_Denied]) -> Iterator[str]:
     for key, _, remark, commands in rows:
         if remark or commands:
             about = f", {' or '.join(key.actions)} on {key.resource}" if key.resource else f", {key.reason}"

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from mqguard import __version__
-from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.output import emit, examples, json_option, show_table
 
 ROCKETMQ_VERSION = "5.5.0"
 
@@ -44,8 +44,10 @@ def config(path: Path | None, data: str | None, *, show_all: bool, strict: bool,
     notices = [{"level": notice.level.value, "text": notice.text} for notice in found.notices]
     notices += [{"level": "warning", "text": warning} for warning in settings.startup_warnings(found)]
     values = {name: {"value": value, "source": source} for name, value, source in rows}
-    text = table(("#Option", "#Value", "#Source"), rows) if rows else "no option is set: all have their default values"
+    text = "" if rows else "no option is set: all have their default values"
     emit({"options": values, "notices": notices}, text, as_json=as_json)
+    if rows and not as_json:
+        show_table(("#Option", "#Value", "#Source"), rows)
     if not as_json:
         for notice in notices:
             click.echo(f"{notice['level']}: {notice['text']}", err=True)

@@ -125,6 +125,28 @@ def warn(text: str) -> None:
     click.echo(line, err=True)
 
 
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: with lines and colours at a terminal, and as plain text for a pipe or a file."""
+    if not sys.stdout.isatty():
+        click.echo(table(head, rows))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in head:
+        shown.add_column(Text(name.removeprefix("#")), overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(visible(cell), style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(shown)
+
+
+_STYLES = {"Deny": "red", "Allow": "green", "disable": "yellow", "Super": "bold"}
+"""Styles of cells that a reader should notice, by their text."""
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows under a head: one line per row, aligned columns, no blanks at line ends."""
     rows = [[visible(cell) for cell in row] for row in rows]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mqguard.auth.verdict import Verdict
 
 Json = dict[str, object]
+REGION_HEAD = ("#Resource", "#Actions", "#From")
+"""Head of a table of `region_row`."""
 MAX_SHOWN = 8
 """Maximum number of names, ranges or permissions in one place of the text; JSON has all of them."""
 
@@ -54,7 +56,7 @@ def _ranges(sources: "SourceSet") -> tuple[str, ...]:
 
 def regions_text(regions: "Iterable[Region]") -> str:
     """Return permissions as a table."""
-    return table(("#Resource", "#Actions", "#From"), [region_row(region) for region in regions])
+    return table(REGION_HEAD, [region_row(region) for region in regions])
 
 
 def witness_json(witness: "Witness") -> Json:

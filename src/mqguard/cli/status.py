@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mqguard.cli.connection import DATA, Connection, with_connection
-from mqguard.cli.output import Exit, emit, end, examples, json_option, table
+from mqguard.cli.output import Exit, emit, end, examples, json_option, show_table
 from mqguard.cli.user import Duration
 
 
@@ -45,7 +45,7 @@ def status(connection: Connection, *, as_json: bool) -> None:
         rows.append(tuple("-" if cell is None else str(cell) for cell in line.values()))
     if not as_json:
         head = ("#Cluster", "#Broker", "#Address", "#Version", "#Sent/s", "#Received/s", "#Topics", "#Groups")
-        emit(None, table((*head, "#Consumers", "#Error"), rows), as_json=False)
+        show_table((*head, "#Consumers", "#Error"), rows)
     end(Exit.FAILED if any(one.error for one in found) else Exit.DONE)
 
 

@@ -9,7 +9,7 @@ import click
 from mqguard.cli.acl import advice_about, show_changes
 from mqguard.cli.completion import complete_users
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, examples, json_option, table
+from mqguard.cli.output import emit, examples, json_option, show_table
 from mqguard.cli.secret_options import FORMS, new_secret
 from mqguard.cli.task_options import tasks_of, with_tasks
 from mqguard.errors import NotFound
@@ -269,7 +269,7 @@ def _show(found: "list[UserDetails]", *, as_json: bool) -> None:
             emit(_user_json(info), "", as_json=True)
         return
     rows = [(info.name, info.type, info.status, _secrets(info)) for info in found]
-    click.echo(table(("#UserName", "#UserType", "#UserStatus", "#Secrets"), rows))
+    show_table(("#UserName", "#UserType", "#UserStatus", "#Secrets"), rows)
 
 
 def _user_json(info: "UserDetails") -> dict[str, object]:
