@@ -47,21 +47,21 @@ def read_document(text: str) -> Document:
     root = compose(text)
     reader = _DocumentReader()
     document = reader.document(root if root is not None else MappingNode(Mark(1, 1), ()))
-    reader.walk.finish()
+    reader.nodes.finish()
     return document
 
 
 class _DocumentReader:
     def __init__(self) -> None:
-        self.walk = NodeReader()
+        self.nodes = NodeReader()
         self._groups: dict[str, list[_MarkedEntry]] = {}
         self._places: dict[EntryLocation, Mark] = {}
         self._subjects: dict[str, Mark] = {}
 
     def document(self, root: Node) -> Document:
-        found = self.walk.fields(root, "the document", DOCUMENT)
+        found = self.nodes.fields(root, "the document", DOCUMENT)
         if "version" in found:
-            self.walk.parsed(found["version"], "`version`", choice("version", {VERSION: 1}))
+            self.nodes.parsed(found["version"], "`version`", choice("version", {VERSION: 1}))
         users = self._users(found.get("users"))
         self._read_groups(found.get("entry_groups"))
         acls = self._acls(found.get("policies"))
@@ -70,15 +70,15 @@ class _DocumentReader:
 
     def _users(self, node: Node | None) -> dict[str, DocumentUser]:
         users: dict[str, DocumentUser] = {}
-        for key, value in self.walk.pairs(node, "`users`") if node is not None else ():
+        for key, value in self.nodes.pairs(node, "`users`") if node is not None else ():
             if is_blank(key.text):
-                self.walk.note(key.mark, "a user has no name: write `name:` before its fields")
+                self.nodes.note(key.mark, "a user has no name: write `name:` before its fields")
                 continue
             found = self._optional(value, f"user `{key.text}`", USER)
             kind = self._choice(found.get("type"), "`type`", UserType.parse, UserType.NORMAL)
             status = self._choice(found.get("status"), "`status`", UserStatus.parse, UserStatus.ENABLE)
             secret = self._secret(found.get("secret"))
-            known = self.walk.one_or_more(found.get("incarnation"), "`incarnation`", _name, optional=True)
+            known = self.nodes.one_or_more(found.get("incarnation"), "`incarnation`", _name, optional=True)
             users[key.text] = DocumentUser(key.text, kind, status, secret, key.mark, known)
         return users
 
@@ -86,7 +86,7 @@ class _DocumentReader:
         if node is None:
             return None
         if not isinstance(node, MappingNode):
-            self.walk.note(
+            self.nodes.note(
                 node.mark,
                 "a document never contains a secret: refer to it, `secret: {env: NAME}` or `secret: {file: PATH}`",
             )
@@ -94,33 +94,35 @@ class _DocumentReader:
         for key, _ in node.pairs:
             if key.text not in _SECRET_KEYS:
                 # The message does not quote the text: it may be the secret itself, as in `{s3cret}`.
-                self.walk.note(key.mark, "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`")
+                self.nodes.note(
+                    key.mark, "a secret has one key, `env` or `file`: write `{env: NAME}` or `{file: PATH}`"
+                )
                 return None
         if len(node.pairs) != 1:
-            self.walk.note(node.mark, "a secret has exactly one place: write `{env: NAME}` or `{file: PATH}`")
+            self.nodes.note(node.mark, "a secret has exactly one place: write `{env: NAME}` or `{file: PATH}`")
             return None
-        found = self.walk.fields(node, "`secret`", SECRET)
+        found = self.nodes.fields(node, "`secret`", SECRET)
         for place in SecretPlace:
             if place.value in found:
                 parse = _variable if place is SecretPlace.ENV else _name
-                name = self.walk.parsed(found[place.value], f"`{place.value}`", parse)
+                name = self.nodes.parsed(found[place.value], f"`{place.value}`", parse)
                 return None if name is None else SecretReference(place, name, node.mark)
         return None
 
     def _read_groups(self, node: Node | None) -> None:
-        for key, value in self.walk.pairs(node, "`entry_groups`") if node is not None else ():
+        for key, value in self.nodes.pairs(node, "`entry_groups`") if node is not None else ():
             what = f"entry group `{key.text}`"
-            items = self.walk.items(value, what)
+            items = self.nodes.items(value, what)
             self._groups[key.text] = [entry for item in items for entry in self._entry(item, f"an entry of {what}")]
 
     def _acls(self, node: Node | None) -> dict[str, Acl]:
         acls: dict[str, Acl] = {}
-        for key, value in self.walk.pairs(node, "`policies`") if node is not None else ():
-            subject = self.walk.parsed(key, "a subject of `policies`", _subject)
+        for key, value in self.nodes.pairs(node, "`policies`") if node is not None else ():
+            subject = self.nodes.parsed(key, "a subject of `policies`", _subject)
             if subject is None:
                 continue
             if subject.name in acls:
-                self.walk.note(key.mark, f"the subject `{subject.key}` is repeated: merge its policies")
+                self.nodes.note(key.mark, f"the subject `{subject.key}` is repeated: merge its policies")
                 continue
             self._subjects[subject.name] = key.mark
             acls[subject.name] = Acl(subject, tuple(self._policies(subject, value)))
@@ -138,13 +140,13 @@ class _DocumentReader:
                 yield Policy(kind, tuple(entry for _, entry in marked))
 
     def _uses(self, node: Node, what: str) -> Iterable[_MarkedEntry]:
-        for item in self.walk.items(node, what):
+        for item in self.nodes.items(node, what):
             if not isinstance(item, MappingNode) or all(key.text != "use" for key, _ in item.pairs):
                 yield from self._entry(item, f"an entry of {what}")
                 continue
-            found = self.walk.fields(item, f"`use` in {what}", USE)
+            found = self.nodes.fields(item, f"`use` in {what}", USE)
             if "use" in found:
-                for name in self.walk.one_or_more(found["use"], "`use`", self._group_name):
+                for name in self.nodes.one_or_more(found["use"], "`use`", self._group_name):
                     yield from self._groups[name]
 
     def _group_name(self, text: str) -> str:
@@ -154,26 +156,26 @@ class _DocumentReader:
 
     def _entry(self, node: Node, what: str) -> list[_MarkedEntry]:
         """Return the entries of one item, one for each resource that it names."""
-        found = self.walk.fields(node, what, ENTRY)
-        resources = self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse)
-        actions = self.walk.one_or_more(found.get("actions"), "`actions`", Action.parse)
-        sources = self.walk.one_or_more(found.get("sources"), "`sources`", Source.parse, optional=True)
+        found = self.nodes.fields(node, what, ENTRY)
+        resources = self.nodes.one_or_more(found.get("resource"), "`resource`", Resource.parse)
+        actions = self.nodes.one_or_more(found.get("actions"), "`actions`", Action.parse)
+        sources = self.nodes.one_or_more(found.get("sources"), "`sources`", Source.parse, optional=True)
         decision = self._choice(found.get("decision"), "`decision`", Decision.parse, Decision.DENY)
         if not actions:
             return []
         return [(node.mark, Entry(resource, actions, sources, decision)) for resource in resources]
 
     def _tests(self, node: Node | None) -> tuple[Assertion, ...]:
-        items = self.walk.items(node, "`tests`") if node is not None else ()
+        items = self.nodes.items(node, "`tests`") if node is not None else ()
         return tuple(self._test(item) for item in items)
 
     def _test(self, node: Node) -> Assertion:
-        found = self.walk.fields(node, "a test", TEST)
+        found = self.nodes.fields(node, "a test", TEST)
         return Assertion(
-            self.walk.one_or_more(found.get("user"), "`user`", _name),
-            self.walk.one_or_more(found.get("action"), "`action`", Action.parse),
-            self.walk.one_or_more(found.get("resource"), "`resource`", Resource.parse),
-            self.walk.one_or_more(found.get("from"), "`from`", Source.parse, optional=True),
+            self.nodes.one_or_more(found.get("user"), "`user`", _name),
+            self.nodes.one_or_more(found.get("action"), "`action`", Action.parse),
+            self.nodes.one_or_more(found.get("resource"), "`resource`", Resource.parse),
+            self.nodes.one_or_more(found.get("from"), "`from`", Source.parse, optional=True),
             self._choice(found.get("must"), "`must`", _must, Decision.DENY),
             self._choice(found.get("reason"), "`reason`", _reason, None),
             node.mark,
@@ -183,10 +185,10 @@ class _DocumentReader:
         """Return the fields of a mapping; an empty value is an empty mapping."""
         if isinstance(node, Scalar) and node.is_null:
             return {}
-        return self.walk.fields(node, what, fields)
+        return self.nodes.fields(node, what, fields)
 
     def _choice(self, node: Node | None, what: str, parse: Callable[[str], T], otherwise: T) -> T:
-        found = None if node is None else self.walk.parsed(node, what, parse)
+        found = None if node is None else self.nodes.parsed(node, what, parse)
         return otherwise if found is None else found
 
 

@@ -155,76 +155,76 @@ def parse_acl_v1(name: str, text: str, *, unordered: bool = False) -> AclV1File:
 
 
 def _read(name: str, root: Node) -> AclV1File:
-    walk = NodeReader()
-    found = _keys(walk, root, "the file", _FILE_KEYS)
-    listed = _texts(walk, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
+    reader = NodeReader()
+    found = _keys(reader, root, "the file", _FILE_KEYS)
+    listed = _texts(reader, found.get("globalWhiteRemoteAddresses"), "`globalWhiteRemoteAddresses`")
     # 1.0 ignores a blank address, too.
     white = tuple(address for address in listed if not is_blank(address.text))
     accounts = found.get("accounts")
-    items = walk.items(accounts, "`accounts`") if accounts is not None else ()
-    read = tuple(_account(walk, name, item) for item in items)
-    walk.finish()
+    items = reader.items(accounts, "`accounts`") if accounts is not None else ()
+    read = tuple(_account(reader, name, item) for item in items)
+    reader.finish()
     return AclV1File(name, white, read)
 
 
-def _account(walk: NodeReader, file: str, node: Node) -> AclV1Account:
-    found = _keys(walk, node, "an account", _ACCOUNT_KEYS)
-    access_key = _text(walk, found, "accessKey")
-    secret = _text(walk, found, "secretKey")
+def _account(reader: NodeReader, file: str, node: Node) -> AclV1Account:
+    found = _keys(reader, node, "an account", _ACCOUNT_KEYS)
+    access_key = _text(reader, found, "accessKey")
+    secret = _text(reader, found, "secretKey")
     return AclV1Account(
         file,
         node.mark,
         access_key.text if access_key else None,
         Secret(secret.text) if secret else None,
-        _flag(walk, found.get("admin")),
-        _text(walk, found, "whiteRemoteAddress"),
-        _text(walk, found, "defaultTopicPerm"),
-        _text(walk, found, "defaultGroupPerm"),
-        _texts(walk, found.get("topicPerms"), "`topicPerms`"),
-        _texts(walk, found.get("groupPerms"), "`groupPerms`"),
+        _flag(reader, found.get("admin")),
+        _text(reader, found, "whiteRemoteAddress"),
+        _text(reader, found, "defaultTopicPerm"),
+        _text(reader, found, "defaultGroupPerm"),
+        _texts(reader, found.get("topicPerms"), "`topicPerms`"),
+        _texts(reader, found.get("groupPerms"), "`groupPerms`"),
     )
 
 
-def _keys(walk: NodeReader, node: Node, what: str, known: tuple[str, ...]) -> dict[str, Node]:
+def _keys(reader: NodeReader, node: Node, what: str, known: tuple[str, ...]) -> dict[str, Node]:
     """Return the values of known keys, without empty values, as 1.0 does."""
     found: dict[str, Node] = {}
-    for key, value in walk.pairs(node, what):
+    for key, value in reader.pairs(node, what):
         if key.text not in known:
-            walk.note(key.mark, f"unknown key `{key.text}` in {what}: {nearest(key.text, known)}")
+            reader.note(key.mark, f"unknown key `{key.text}` in {what}: {nearest(key.text, known)}")
         elif not (isinstance(value, Scalar) and value.is_null):
             found[key.text] = value
     return found
 
 
-def _text(walk: NodeReader, found: dict[str, Node], key: str) -> LocatedText | None:
+def _text(reader: NodeReader, found: dict[str, Node], key: str) -> LocatedText | None:
     node = found.get(key)
     if node is None or (isinstance(node, Scalar) and is_blank(node.text)):
         return None
-    text = walk.text(node, f"`{key}`")
+    text = reader.text(node, f"`{key}`")
     return None if text is None else LocatedText(node.mark, text)
 
 
-def _texts(walk: NodeReader, node: Node | None, what: str) -> tuple[LocatedText, ...]:
+def _texts(reader: NodeReader, node: Node | None, what: str) -> tuple[LocatedText, ...]:
     if node is None:
         return ()
     if not isinstance(node, SequenceNode):
-        walk.note(node.mark, f"{what} must be a list of `- item` lines")
+        reader.note(node.mark, f"{what} must be a list of `- item` lines")
         return ()
     texts: list[LocatedText] = []
     for item in node.items:
         if isinstance(item, Scalar):
             texts.append(LocatedText(item.mark, "" if item.is_null else item.text))
         else:
-            walk.note(item.mark, f"an item of {what} must be a text")
+            reader.note(item.mark, f"an item of {what} must be a text")
     return tuple(texts)
 
 
-def _flag(walk: NodeReader, node: Node | None) -> bool:
+def _flag(reader: NodeReader, node: Node | None) -> bool:
     if node is None:
         return False
     text = node.text.lower() if isinstance(node, Scalar) else ""
     if text not in _TRUE | _FALSE:
-        walk.note(node.mark, "`admin` must be true or false")
+        reader.note(node.mark, "`admin` must be true or false")
     return text in _TRUE
 
 

@@ -43,7 +43,7 @@ def test_added_removed_and_changed_users_are_reported():
     assert told(state("u: {status: disable}"), state("u: {status: disable, type: Super}"))[1] == []
 
 
-def test_another_way_to_write_the_same_is_no_change_of_rights():
+def test_another_notation_changes_no_right():
     """The rights are equal, and the comparison names the subject as rewritten."""
     old = state("u: {}", ENTRY, "{resource: 'Topic:b*', actions: Sub, sources: 10.0.0.0/8, decision: Allow}")
     new = state(

@@ -91,7 +91,7 @@ def test_an_applied_plan_is_empty():
     assert plan(read_document(BASE), state, resolve).is_empty
 
 
-def test_another_way_to_write_the_same_is_no_change():
+def test_another_notation_changes_nothing():
     """The order of entries, actions and sources has no meaning, nor have the host bits of a range."""
     state = carried_out(plan(read_document(BASE), EMPTY, resolve))
     text = """\
