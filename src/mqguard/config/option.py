@@ -162,7 +162,9 @@ def _is_address(text: str) -> bool:
 def _requests(text: str) -> frozenset[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not all(_REQUEST.match(word) for word in words):
-        raise ValueInvalid("write request codes or gRPC method names separated by commas, such as `105,106`")
+        raise ValueInvalid(
+            "write request codes or names separated by commas, such as `105` or `GET_ROUTEINFO_BY_TOPIC`"
+        )
     return frozenset(words)
 
 
