@@ -270,17 +270,24 @@ def _redundant(
     rest, spared = analysis.evaluation, {line.place for line in never_deciding} | kept
     for line in never_deciding:
         rest = rest.without(line.place.policy, line.entry)
-    # From the last entry on: of two entries with the same effect, the later one is reported.
-    for line in reversed(analysis.entries):
-        if line.place in spared or sources_of(line.entry).is_empty or not any(analysis.name_classes(line.entry)):
-            continue
-        alone = analysis.evaluation.without(line.place.policy, line.entry)
-        if analysis.differs(line, analysis.evaluation, alone):
-            continue
-        less = rest.without(line.place.policy, line.entry)
-        if not analysis.differs(line, rest, less):
-            rest = less
-            yield _redundancy(analysis, line)
+    # From the last entry on: of two entries with the same effect, the later one is reported. A removed entry can make
+    # an earlier one redundant, so this is repeated until nothing changes.
+    found = True
+    while found:
+        found = False
+        for line in reversed(analysis.entries):
+            if line.place in spared or sources_of(line.entry).is_empty or not any(analysis.name_classes(line.entry)):
+                continue
+            alone = analysis.evaluation.without(line.place.policy, line.entry)
+            if analysis.differs(line, analysis.evaluation, alone):
+                spared.add(line.place)
+                continue
+            less = rest.without(line.place.policy, line.entry)
+            if not analysis.differs(line, rest, less):
+                rest = less
+                spared.add(line.place)
+                found = True
+                yield _redundancy(analysis, line)
 
 
 def _redundancy(analysis: AclAnalysis, line: NumberedEntry) -> Finding:

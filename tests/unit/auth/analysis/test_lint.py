@@ -371,3 +371,15 @@ def test_an_unreachable_entry_is_reported_once(resource, advice):
         (LintRule.REDUNDANT, 4),
     ]
     assert found[0].message.endswith(advice)
+
+
+def test_entries_that_become_redundant_after_others_are_reported():
+    """Without the two equal entries the third one is redundant too, because the Default entry then decides the same."""
+    found = findings(
+        f"resource: Topic:b, actions: Pub, {ALLOW}",
+        f"resource: Topic:b, actions: All, {ALLOW}",
+        f"resource: Topic:b, actions: All, {ALLOW}",
+        default=(f"resource: '*', actions: All, {ALLOW}",),
+    )
+
+    assert [one.place.number for one in found if one.rule is LintRule.REDUNDANT] == [1, 2, 3]
