@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import socket
 import stat
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tests.fixtures.command import MQGUARD, run
 from tests.fixtures.server import Server, environment
@@ -45,7 +48,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM)
     return process.returncode, out, err
 
 
-def test_the_first_start_creates_a_super_user_and_shows_its_secret_once(tmp_path: Path) -> None:
+def test_the_first_start_creates_a_super_user_and_logs_no_secret(tmp_path: Path) -> None:
     process, lines = started(tmp_path)
     assert end(process)[0] == 0
     file = tmp_path / "data" / "tools.yml"
@@ -54,13 +57,32 @@ def test_the_first_start_creates_a_super_user_and_shows_its_secret_once(tmp_path
     assert len(kept["secretKey"]) == 32
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
-    assert kept["secretKey"] in lines[0]
+    assert "created the Super user `admin` with a random secret" in lines[0]
+    assert kept["secretKey"] not in "".join(lines)
 
     process, lines = started(tmp_path)
     assert len(lines) == 1
     code, out, err = end(process)
     assert (code, out) == (0, "")
     assert kept["secretKey"] not in "".join(lines) + err
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_first_start_shows_the_secret_at_a_terminal(tmp_path: Path, as_json: bool) -> None:
+    """Standard output is a terminal here; elsewhere it may be a log."""
+    terminal, standard_output = pty.openpty()
+    words = ["standalone", "--data", "data", *FREE, *(["--json"] if as_json else [])]
+    with subprocess.Popen([str(MQGUARD), *words], cwd=tmp_path, stdout=standard_output) as process:
+        os.close(standard_output)
+        shown = b""
+        try:
+            while b"authorization" not in shown:
+                shown += os.read(terminal, 4096)
+        finally:
+            process.terminate()
+            os.close(terminal)
+    kept = yaml.safe_load((tmp_path / "data" / "tools.yml").read_text())
+    assert kept["secretKey"] in shown.decode()
 
 
 def test_the_ready_line_describes_the_server_as_json(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.fixtures.command import run
 from tests.fixtures.server import SUPER, SUPER_SECRET, Server
 from tests.fixtures.waiting import eventually
+from tests.fixtures.wire import ROUTE, Wire
 
 INVALID = """\
 listenPort = abc
@@ -126,15 +129,31 @@ def test_another_secret_for_an_existing_user_is_reported(tmp_path: Path) -> None
     assert f"another-{SUPER_SECRET}" not in log
 
 
-def test_a_plugin_that_cannot_be_loaded_stops_a_start_before_users_are_created(tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_be_loaded_stops_a_start_before_anything_is_created(tmp_path: Path) -> None:
     ended = run(
         "standalone", "--data", "data", "--port", "0", "--namesrv-port", "0", "--set", "auditSinks=no.such.module:Sink",
         directory=tmp_path,
     )  # fmt: skip
     assert ended.code == 2
     assert "the module `no.such.module` of the plugin `no.such.module:Sink` cannot be imported" in ended.err
-    assert not (tmp_path / "data" / "sealing.key").exists()
-    assert not (tmp_path / "data" / "access").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--port", "--namesrv-port"])
+def test_a_port_in_use_stops_a_start_before_anything_is_created(tmp_path: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run("standalone", "--data", "data", option, str(port), directory=tmp_path)
+    assert ended.code == 1
+    assert f"port {port} on 127.0.0.1 is in use" in ended.err
+    assert f"or choose another with {option}" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_of_a_broker_that_a_controller_would_give_is_explained(tmp_path: Path) -> None:
+    ended = run("standalone", "--set", "brokerId=-1", directory=tmp_path)
+    assert ended.code == 2
+    assert "there is no controller here: write 0" in ended.err
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
@@ -163,3 +182,26 @@ def test_an_address_that_is_not_a_machine_is_reported_with_both_addresses(tmp_pa
     assert (
         "only this machine can connect, since mqguard listens on 127.0.0.1, but routes send clients to 10.1.2.3" in log
     )
+
+
+def test_sighup_opens_the_audit_files_anew(tmp_path: Path) -> None:
+    """A program that rotates logs renames them first."""
+    with Server(tmp_path) as server:
+        audit = tmp_path / "data" / "audit"
+
+        def deny() -> str:
+            with Wire(server.broker_port, None) as stranger:
+                return stranger.call(ROUTE, {"topic": "orders"}).remark or ""
+
+        moved = audit / "moved"
+        denied = deny()
+        path = audit / "audit.jsonl.unauthenticated"
+        assert eventually(lambda: path.exists() and path.stat().st_size > 0)
+        path.rename(moved)
+        os.kill(server.pid, signal.SIGHUP)
+        assert eventually(lambda: "the TLS files were read again" in (tmp_path / "stderr").read_text())
+        size = moved.stat().st_size
+        assert denied
+        assert deny()
+        assert eventually(lambda: path.exists() and path.stat().st_size > 0)
+        assert moved.stat().st_size == size

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -40,8 +41,8 @@ def standalone(
 ) -> None:
     """Run a name server and a broker with access control in one process.
 
-    The first start creates a Super user with a random secret, prints the secret once and stores it in the data
-    directory. Stop the server with Ctrl-C or SIGTERM.
+    The first start creates a Super user with a random secret and stores the secret in the data directory. It prints
+    the secret once, and only to a terminal. Stop the server with Ctrl-C or SIGTERM.
     """
     from mqguard.config import server_options
     from mqguard.config.loader import Flag, load
@@ -98,13 +99,16 @@ _SETTING = re.compile(rf"\s*(?P<key>{_KEY.pattern})\s*=(?P<value>.*)", re.DOTALL
 
 
 def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
-    name, secret = found.credentials.name, found.credentials.secret.reveal()
+    name = found.credentials.name
+    # Anything but a terminal may be a log, which others read and keep.
+    secret = found.credentials.secret.reveal() if sys.stdout.isatty() else None
     if as_json:
-        line = {"event": "first-start", "accessKey": name, "secretKey": secret, "file": str(found.path)}
-        click.echo(json.dumps(line))
+        line = {"event": "first-start", "accessKey": name, "file": str(found.path)}
+        click.echo(json.dumps(line if secret is None else {**line, "secretKey": secret}))
         return
+    shown = f"with the secret `{secret}`" if secret is not None else "with a random secret"
     click.echo(
-        f"first start: created the Super user `{name}` with the secret `{secret}`\n"
+        f"first start: created the Super user `{name}` {shown}\n"
         f"  stored in {found.path}, readable only by you; it is not shown again\n"
         f"  `mqguard` commands read it from there; for Apache's mqadmin, copy the file to $ROCKETMQ_HOME/conf/tools.yml"
     )

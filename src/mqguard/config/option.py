@@ -58,6 +58,17 @@ def integer(least: int, most: int) -> Kind[int]:
     return Kind(f"whole number, {least} to {most}", read)
 
 
+def _broker_id(text: str) -> int:
+    if text == "-1":
+        raise ValueInvalid(
+            "-1 asks a controller for a number, and there is no controller here: write 0, the number of a master"
+        )
+    return integer(0, 2**31 - 1).read(text)
+
+
+BROKER_ID = Kind(integer(0, 2**31 - 1).label, _broker_id)
+
+
 def choice(*words: str) -> Kind[str]:
     """Return the kind of some words, in any letter case."""
 

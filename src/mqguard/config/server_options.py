@@ -19,7 +19,7 @@ CLUSTER_NAME = Option(
 BROKER_NAME = Option(
     "brokerName", option.NAME, "broker-a", "The name of the broker.", "broker", apache_default="the host's name"
 )
-BROKER_ID = Option("brokerId", option.integer(0, 2**31 - 1), 0, "The number of the broker; 0 is the master.", "broker")
+BROKER_ID = Option("brokerId", option.BROKER_ID, 0, "The number of the broker; 0 is the master.", "broker")
 BROKER_IP = Option(
     "brokerIP1",
     option.HOST,

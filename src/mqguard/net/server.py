@@ -377,6 +377,20 @@ class RemotingServer:
             self._sweeper = self._loop.call_later(interval, self._sweep)
 
 
+def check_port(host: str, port: int) -> None:
+    """Check that a port is free. Another process may take it before a server listens there.
+
+    Args:
+        host: See `RemotingServer.start`.
+        port: The port; 0 is always free.
+
+    Raises:
+        OSError: The address or the port cannot be used.
+    """
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    _bind(str(found[0][4][0]), port, NetSettings()).close()
+
+
 def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:
     """Return a socket that listens.
 

@@ -49,6 +49,7 @@ class Components:
 
     Args:
         config: The configuration.
+        loaded: The plugins of the configuration.
         data: The data directory, locked by this process.
         clock: The clock.
         first_start: Called if a Super user was created.
@@ -69,8 +70,14 @@ class Components:
     _threads: PluginThreads | None
     _users: MetadataStore
 
-    def __init__(self, config: Configuration, data: Path, clock: Clock, first_start: OnAdminCreated) -> None:
-        loaded = plugins.load(config)
+    def __init__(
+        self,
+        config: Configuration,
+        loaded: plugins.LoadedPlugins,
+        data: Path,
+        clock: Clock,
+        first_start: OnAdminCreated,
+    ) -> None:
         with contextlib.ExitStack() as opened:
             key = load_sealing_key(data / settings.SEALING_KEY_FILE, os.environ.get(settings.SEALING_KEY_VARIABLE))
             self._users = users = _metadata_store(loaded.store, config, data, key)
@@ -164,6 +171,10 @@ class Components:
         self._threads = PluginThreads(extensions.limit_ms, config.get(access_options.PLUGIN_THREADS))
         opened.callback(self._threads.close)
         return plugin_guard, admission, SuspendedRequests(self._threads, admission.resume)
+
+    def reopen_logs(self) -> None:
+        """Open the files of the audit log anew before the next write."""
+        self._audit.writer.reopen()
 
     def tick(self) -> None:
         """Do the work that is due by the clock; the caller must end the iteration afterwards."""

@@ -16,11 +16,12 @@ if sys.platform != "win32":
 
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration, Level
+from mqguard.config.option import Option
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
 from mqguard.net.scheduler import Scheduler
-from mqguard.net.server import RemotingServer
-from mqguard.runtime import settings
+from mqguard.net.server import RemotingServer, check_port
+from mqguard.runtime import plugins, settings
 from mqguard.runtime.components import Components
 from mqguard.runtime.data_directory import DataLock
 from mqguard.runtime.errors import StartFailed
@@ -73,6 +74,18 @@ class Ready(NamedTuple):
     administrator: Credentials | None
 
 
+class _Listener(NamedTuple):
+    """One of the listeners, as error messages name it."""
+
+    name: str
+    flag: str
+    option: Option[int]
+
+
+_BROKER = _Listener("broker", "--port", server_options.LISTEN_PORT)
+_NAMESRV = _Listener("name server", "--namesrv-port", server_options.NAMESRV_LISTEN_PORT)
+
+
 Companion = Callable[[Ready, threading.Event], None]
 """Function that runs in a thread while the server runs; the event is set when the server is about to stop."""
 
@@ -101,7 +114,7 @@ class Standalone:
         ready: Callable[[Ready], None],
         then: Companion | None = None,
     ) -> None:
-        """Serve until SIGTERM or SIGINT. SIGHUP reads the TLS files again.
+        """Serve until SIGTERM or SIGINT. SIGHUP reads the TLS files again, and opens the files of the audit log anew.
 
         Args:
             first_start: Called with the Super user, if this start has created one.
@@ -116,15 +129,31 @@ class Standalone:
             _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
         for warning in settings.startup_warnings(self._config):
             _LOG.warning("%s", warning)
+        loaded = plugins.load(self._config)
+        self._check_ports()
         lock = DataLock(self._data)
         try:
-            parts = Components(self._config, self._data, SystemClock(), _on_admin_created(first_start))
+            parts = Components(self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start))
             try:
                 _run(self._serve(parts, ready, then))
             finally:
                 parts.close()
         finally:
             lock.release()
+
+    def _check_ports(self) -> None:
+        """Check that the ports are free, before anything is created.
+
+        Raises:
+            StartFailed: A port is in use, or cannot be used.
+        """
+        host = settings.bind_address(self._config)
+        for listener in (_BROKER, _NAMESRV):
+            port = self._config.get(listener.option)
+            try:
+                check_port(host, port)
+            except OSError as exc:
+                raise _port_error(exc, host, port, listener) from None
 
     async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Companion | None) -> None:
         loop = asyncio.get_running_loop()
@@ -137,14 +166,12 @@ class Standalone:
         broker = RemotingServer(parts.broker, self._net, scheduler)
         namesrv = RemotingServer(parts.namesrv, self._net, scheduler)
         parts.observe(scheduler, {"broker": broker, "namesrv": namesrv})
-        loop.add_signal_handler(signal.SIGHUP, _read_certificates, (broker, namesrv))
+        loop.add_signal_handler(signal.SIGHUP, _reload, parts, (broker, namesrv))
         parts.attach(loop, lambda: _end_turns(broker, namesrv))
         try:
-            port = await _listen(broker, host, self._config.get(server_options.LISTEN_PORT), "broker", "--port")
+            port = await _listen(broker, host, self._config.get(_BROKER.option), _BROKER)
             parts.advertise(port)
-            namesrv_port = await _listen(
-                namesrv, host, self._config.get(server_options.NAMESRV_LISTEN_PORT), "name server", "--namesrv-port"
-            )
+            namesrv_port = await _listen(namesrv, host, self._config.get(_NAMESRV.option), _NAMESRV)
             watch.start()
             _Ticker(loop, parts, (broker, namesrv), watch).start()
             found = self._ready(port, namesrv_port)
@@ -218,20 +245,25 @@ def _end_turns(*servers: RemotingServer) -> None:
         server.end_turn_soon()
 
 
-async def _listen(server: RemotingServer, host: str, port: int, what: str, flag: str) -> int:
+async def _listen(server: RemotingServer, host: str, port: int, listener: _Listener) -> int:
     try:
         return await server.start(host, port)
     except OSError as exc:
-        reasons = {
-            errno.EADDRINUSE: "is in use: stop the process that listens on it",
-            errno.EACCES: "needs privileges that this process does not have: use one above 1023",
-            errno.EADDRNOTAVAIL: f"cannot be used: `{host}` is not an address of this machine; name one with --bind",
-        }
-        why = reasons.get(exc.errno or 0, f"cannot be used: {exc.strerror or exc}")
-        raise StartFailed(f"the {what}'s port {port} on {host} {why}, or choose another with {flag}") from None
+        raise _port_error(exc, host, port, listener) from None
 
 
-def _read_certificates(servers: tuple[RemotingServer, ...]) -> None:
+def _port_error(exc: OSError, host: str, port: int, listener: _Listener) -> StartFailed:
+    reasons = {
+        errno.EADDRINUSE: "is in use: stop the process that listens on it",
+        errno.EACCES: "needs privileges that this process does not have: use one above 1023",
+        errno.EADDRNOTAVAIL: f"cannot be used: `{host}` is not an address of this machine; name one with --bind",
+    }
+    why = reasons.get(exc.errno or 0, f"cannot be used: {exc.strerror or exc}")
+    return StartFailed(f"the {listener.name}'s port {port} on {host} {why}, or choose another with {listener.flag}")
+
+
+def _reload(parts: Components, servers: tuple[RemotingServer, ...]) -> None:
+    parts.reopen_logs()
     try:
         for server in servers:
             server.reload_tls()

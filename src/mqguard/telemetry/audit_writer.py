@@ -121,6 +121,7 @@ class AuditWriter:
         self._resting = False
         self._stuck = False
         self._is_writing = False
+        self._is_reopening = False
         self._wake = threading.Event()
         self._hurry = threading.Event()
         self._caught_up = threading.Event()
@@ -203,6 +204,10 @@ class AuditWriter:
         # The writer waits for the disk, and sleeping does not help. If it waits for a processor, this thread sleeps
         # again.
         self._stuck = self._done == done and self._is_writing
+
+    def reopen(self) -> None:
+        """Open the files anew before the next write: another program may have renamed or removed them."""
+        self._is_reopening = True
 
     def start(self) -> None:
         """Start to write."""
@@ -305,6 +310,10 @@ class AuditWriter:
 
     def _write(self, chunks: Sequence[bytes]) -> bool:
         """Write to every file; return False if the writer was closed while the disk failed."""
+        if self._is_reopening:
+            self._is_reopening = False
+            for file in self._files:
+                file.close()
         for file, chunk in zip(self._files, chunks, strict=True):
             rest = chunk
             fresh = True
