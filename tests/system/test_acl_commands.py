@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -190,3 +191,24 @@ def test_a_change_of_a_user_shows_the_permissions(admin: Run, user: str) -> None
     assert rights(enabled) == [("gained", "Topic:orders", "Get")]
     deleted = admin("user", "delete", user)
     assert f"- {user} lost Get on Topic:orders from anywhere" in deleted.out
+
+
+def test_brokers_with_different_users_are_named_and_can_be_cleaned_up(
+    server: Server, admin: Run, tmp_path: Path
+) -> None:
+    """A user that only one broker has is not half changed, and can be deleted."""
+    with Server(tmp_path / "other") as other:
+        assert admin("user", "create", "lopsided", "--broker", server.broker).code == 0
+        both = ("--broker", server.broker, "--broker", other.broker)
+        partial = admin("acl", "add", "User:lopsided", "-r", "Topic:t", "-a", "Sub", *both)
+        assert (partial.code, partial.out) == (4, "")
+        assert f"the user `lopsided` does not exist at the broker `{other.broker}`" in partial.err
+        assert entries(admin, "lopsided") == []
+        assert admin("user", "rotate", "lopsided", "--keep", "0", *both).code == 4
+        assert admin("user", "delete", "lopsided", *both).code == 0
+        assert admin("user", "delete", "lopsided", *both).code == 4
+
+        assert admin("user", "create", "level", *both).code == 0
+        added = admin("acl", "add", "User:level", "-r", "Topic:t", "-a", "Get", *both, "--json")
+        (change,) = added.lines[0]["changes"]
+        assert change["brokers"] == [server.broker, other.broker]

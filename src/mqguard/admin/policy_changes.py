@@ -249,6 +249,8 @@ def change_user(
     name: str,
     store: Callable[[str, Session, AccessState], None],
     prepare: Callable[[str, AccessState], None] = lambda _name, _before: None,
+    *,
+    only_existing: bool = False,
 ) -> list[AclChange]:
     """Change one user or its policies at every broker of a cluster.
 
@@ -258,14 +260,21 @@ def change_user(
         name: Name of the user.
         store: Makes the change at one broker.
         prepare: Checks the change at one broker; it is called for all brokers before the first change.
+        only_existing: True to leave out brokers without the user, if another broker has it.
 
     Raises:
-        NotFound: The user does not exist; nothing has changed.
+        NotFound: The user does not exist at a broker; nothing has changed.
         ChangesIncomplete: A later broker refused.
     """
     sessions = [(broker.name, client.at(broker.address)) for broker in client.brokers(cluster)]
-    states = [read_subject(session, name) for _, session in sessions]
-    for (broker, _), before in zip(sessions, states, strict=True):
+    states = [_read_state(session, name) for _, session in sessions]
+    if only_existing and any(state.users for state in states):
+        kept = [(pair, state) for pair, state in zip(sessions, states, strict=True) if state.users]
+        sessions, states = [pair for pair, _ in kept], [state for _, state in kept]
+    for (broker, session), before in zip(sessions, states, strict=True):
+        if not before.users:
+            is_partial = any(state.users for state in states)
+            raise _unknown_user(session, name, f" at the broker `{broker}`" if is_partial else "")
         prepare(broker, before)
     done: list[AclChange] = []
     for (broker, session), before in zip(sessions, states, strict=True):
@@ -339,9 +348,13 @@ def read_subject(session: Session, name: str) -> AccessState:
     """
     found = _read_state(session, name)
     if not found.users:
-        names = [one.name for one in users.find(session)]
-        raise NotFound(f"the user `{name}` does not exist{nearest_names(name, names)}")
+        raise _unknown_user(session, name)
     return found
+
+
+def _unknown_user(session: Session, name: str, where: str = "") -> NotFound:
+    names = [one.name for one in users.find(session)]
+    return NotFound(f"the user `{name}` does not exist{where}{nearest_names(name, names)}")
 
 
 def _read_state(session: Session, name: str) -> AccessState:

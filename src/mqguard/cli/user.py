@@ -164,9 +164,8 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
     done: list[str] = []
     with connection.client() as client:
         brokers = client.brokers(connection.cluster)
-        if keep_ms:
-            for broker in brokers:
-                _check_rotates(client.at(broker.address), broker.name, name)
+        for broker in brokers:
+            _check_rotates(client.at(broker.address), broker.name, name, keeps=bool(keep_ms))
         try:
             for broker in brokers:
                 users.rotate(client.at(broker.address), name, chosen, keep_ms)
@@ -181,20 +180,21 @@ def rotate(connection: Connection, name: str, secret: str | None, keep_ms: int, 
     _print_rotated(name, done, None if given else chosen.reveal(), keep_ms, as_json=as_json)
 
 
-def _check_rotates(session: "Session", broker: str, name: str) -> None:
-    """Check that a broker has the user, and that it can keep the old secret.
+def _check_rotates(session: "Session", broker: str, name: str, *, keeps: bool) -> None:
+    """Check that a broker has the user, and that it can keep the old secret if that is wanted.
 
     Raises:
         NotFound: The user does not exist at the broker.
         RotationUnknown: The broker would end the old secret at once.
     """
     from mqguard.admin import users
-    from mqguard.admin.errors import RotationUnknown
+    from mqguard.admin.errors import RotationUnknown, nearest_names
 
     found = users.get(session, name)
     if found is None:
-        raise NotFound(f"the user `{name}` does not exist at the broker `{broker}`")
-    if found.live_secrets is None:
+        near = nearest_names(name, [one.name for one in users.find(session)])
+        raise NotFound(f"the user `{name}` does not exist at the broker `{broker}`{near}")
+    if keeps and found.live_secrets is None:
         raise RotationUnknown(
             f"the broker `{broker}` is not mqguard and would end the old secret at once: use `--keep 0` to accept that"
         )
@@ -223,7 +223,11 @@ def delete(connection: Connection, name: str, *, as_json: bool) -> None:
 
     with connection.client() as client:
         changes = change_user(
-            client, connection.cluster, name, lambda _broker, session, _before: users.delete(session, name)
+            client,
+            connection.cluster,
+            name,
+            lambda _broker, session, _before: users.delete(session, name),
+            only_existing=True,
         )
     show_changes({"username": name}, f"deleted the user {name}", changes, [], as_json=as_json)
 
