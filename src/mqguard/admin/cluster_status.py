@@ -1,8 +1,9 @@
 """State of a cluster: its brokers with their load, and the records of the audit log."""
 
 import datetime as dt
+import heapq
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,30 +57,46 @@ def broker_states(client: Client, cluster: str | None) -> list[BrokerStatus]:
     return found
 
 
-def audit_records(log: Path, since: dt.datetime) -> Iterator[dict[str, Any]]:
+def audit_records(log: Path, since: dt.datetime, *, with_admitted: bool = True) -> Iterator[dict[str, Any]]:
     """Yield the records of an audit log in the order of their times, all streams together.
+
+    The files are read while the caller takes records, since they may have gigabytes.
 
     Args:
         log: Path of the audit log that is being written.
         since: Time of the oldest record.
+        with_admitted: True to include the stream of admitted requests, which is the largest.
 
     Raises:
         AuditLogUnreadable: The log does not exist, or cannot be read.
     """
     begin = since.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    records = []
+    names = ("", ".unauthenticated", ".admitted") if with_admitted else ("", ".unauthenticated")
     try:
-        files = sorted(log.parent.glob(f"{log.name}*"))
-        if not files:
+        streams = [_parts(log.with_name(f"{log.name}{name}"), since.timestamp()) for name in names]
+        if not log.parent.is_dir() or not any(log.parent.glob(f"{log.name}*")):
             raise AuditLogUnreadable(f"there is no audit log at `{log}`: run this at the server, or give `--log PATH`")
-        for path in files:
-            if path.stat().st_mtime < since.timestamp():
-                continue
-            with path.open("rb") as stream:
-                records += [record for record in map(_parse, stream) if str(record.get("time", ""))[:19] >= begin]
+        merged = heapq.merge(*(_records(parts, begin) for parts in streams), key=lambda record: str(record["time"]))
+        yield from merged
     except OSError as error:
         raise AuditLogUnreadable(f"the audit log `{log}` cannot be read: {error.strerror}") from None
-    yield from sorted(records, key=lambda record: str(record["time"]))
+
+
+def _parts(log: Path, since: float) -> list[Path]:
+    """Return the files of a stream that may have records since a time, oldest first."""
+    numbered = []
+    for path in log.parent.glob(f"{log.name}.*"):
+        number = path.name.removeprefix(f"{log.name}.")
+        if number.isascii() and number.isdecimal():
+            numbered.append((int(number), path))
+    parts = [path for _, path in sorted(numbered, reverse=True)] + ([log] if log.exists() else [])
+    return [path for path in parts if path.stat().st_mtime >= since]
+
+
+def _records(parts: Iterable[Path], begin: str) -> Iterator[dict[str, Any]]:
+    for path in parts:
+        with path.open("rb") as stream:
+            yield from (record for record in map(_parse, stream) if str(record.get("time", ""))[:19] >= begin)
 
 
 def _parse(line: bytes) -> dict[str, Any]:

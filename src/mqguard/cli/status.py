@@ -79,7 +79,8 @@ def audit(
     from mqguard.admin.cluster_status import audit_records
 
     since = dt.datetime.now(dt.UTC) - dt.timedelta(milliseconds=since_ms)
-    for record in audit_records(log or data / "audit" / "audit.jsonl", since):
+    path = log or data / "audit" / "audit.jsonl"
+    for record in audit_records(path, since, with_admitted=not (denied or changes)):
         is_change = record.get("event") == "change"
         is_denied = record.get("verdict") in ("deny", "shadow-deny")
         wanted = (changes and is_change) or (denied and is_denied) or not (changes or denied)
