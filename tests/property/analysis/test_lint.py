@@ -124,7 +124,7 @@ def test_redundant_entries_can_be_removed_alone_and_together(acl):
 @given(acls(most=6))
 @effort(80)
 def test_contradictions_are_overlaps_that_are_not_exceptions(acl):
-    """An Allow is contradicted by a Deny of its resource that matches some of its requests and is not within it."""
+    """An Allow is contradicted by a Deny of its precedence that matches some of its requests and is not within it."""
     findings = found(lint_acl(acl), LintRule.CONTRADICTORY)
 
     for policy, at, entry in places(acl):
@@ -134,7 +134,7 @@ def test_contradictions_are_overlaps_that_are_not_exceptions(acl):
         mine = set(map(id, matched(entry)))
         against = []
         for number, deny in enumerate(acl.entries(policy), 1):
-            if deny.decision is Decision.DENY and deny.resource == entry.resource:
+            if deny.decision is Decision.DENY and rank(deny)[:-1] == rank(entry)[:-1]:
                 theirs = set(map(id, matched(deny)))
                 if mine & theirs and not theirs < mine:
                     against.append((policy, number))

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from mqguard.auth.analysis.access_state import AccessState, EntryLocation, may_do_nothing
 from mqguard.auth.analysis.acl_analysis import AclAnalysis, EntryRegion, NumberedEntry
-from mqguard.auth.analysis.evaluation import Place, places_of, sources_of
+from mqguard.auth.analysis.evaluation import sources_of
+from mqguard.auth.analysis.names import Key, key_of
 from mqguard.auth.analysis.regions import Witness
 from mqguard.auth.analysis.source_sets import ANYWHERE, SourceSet
 from mqguard.auth.policy import Acl, Action, Decision, PolicyType
@@ -66,20 +67,22 @@ class Finding:
 def contradictions(analysis: AclAnalysis) -> Iterator[Finding]:
     """Yield each Allow that a Deny of the same precedence contradicts.
 
-    A Deny wholly inside the Allow, for fewer actions or sources, is an exception to it, not a contradiction.
+    A Deny wholly inside the Allow, for fewer resources, actions or sources, is an exception to it, not a contradiction.
     """
-    denies: dict[tuple[PolicyType, Place], list[NumberedEntry]] = {}
+    denies: dict[tuple[PolicyType, bool, Key], list[NumberedEntry]] = {}
     for line in analysis.entries:
-        if line.entry.decision is Decision.DENY:
-            for place in places_of(line.entry.resource):
-                denies.setdefault((line.place.policy, place), []).append(line)
+        if line.entry.decision is Decision.DENY and _impossible_name(line) is None:
+            denies.setdefault(_precedence(line), []).append(line)
     for line in analysis.entries:
         if line.entry.decision is Decision.ALLOW:
-            near = (denies.get((line.place.policy, place), []) for place in places_of(line.entry.resource))
-            alike = {deny.place: deny for group in near for deny in group}
-            against = [deny for deny in alike.values() if _clash(line, deny)]
+            against = [deny for deny in denies.get(_precedence(line), ()) if _clash(line, deny)]
             if against:
                 yield _finding(analysis, line, against)
+
+
+def _precedence(line: NumberedEntry) -> tuple[PolicyType, bool, Key]:
+    resource = line.entry.resource
+    return line.place.policy, resource.type is ResourceType.ANY, key_of(resource)
 
 
 def _finding(analysis: AclAnalysis, allow: NumberedEntry, against: list[NumberedEntry]) -> Finding:
@@ -91,17 +94,24 @@ def _finding(analysis: AclAnalysis, allow: NumberedEntry, against: list[Numbered
 
 
 def _clash(allow: NumberedEntry, deny: NumberedEntry) -> bool:
+    """True if a Deny of the same precedence matches requests of an Allow and is not an exception to it."""
     here, there = sources_of(allow.entry), sources_of(deny.entry)
-    if not set(allow.actions) & set(deny.actions) or (here & there).is_empty:
+    kinds, denied_kinds = set(allow.entry.resource.types), set(deny.entry.resource.types)
+    actions, denied_actions = set(allow.actions), set(deny.actions)
+    if not kinds & denied_kinds or not actions & denied_actions or (here & there).is_empty:
         return False
-    within = set(deny.actions) <= set(allow.actions) and (there - here).is_empty
-    equal = len(deny.actions) == len(allow.actions) and (here - there).is_empty
+    # Of two resources with the same text, one that spans namespaces matches fewer names.
+    spans, denied_spans = allow.entry.resource.spans_namespaces, deny.entry.resource.spans_namespaces
+    within = denied_kinds <= kinds and spans <= denied_spans
+    within = within and denied_actions <= actions and (there - here).is_empty
+    equal = denied_kinds == kinds and spans == denied_spans and denied_actions == actions and (here - there).is_empty
     return not within or equal
 
 
 def _witness(analysis: AclAnalysis, allow: NumberedEntry, deny: NumberedEntry) -> Witness | None:
     shared = sources_of(allow.entry) & sources_of(deny.entry)
-    return next((cell.witness(shared) for cell in analysis.cells(allow) if cell.action in deny.actions), None)
+    denied = set(analysis.cells(deny))
+    return next((cell.witness(shared) for cell in analysis.cells(allow) if cell in denied), None)
 
 
 _V4, _V6 = SourceSet(v4=ANYWHERE.v4), SourceSet(v6=ANYWHERE.v6)

@@ -178,6 +178,23 @@ def test_an_exception_is_not_a_contradiction():
 
 
 @pytest.mark.parametrize(
+    ("allowed", "denied", "contradicted"),
+    [
+        ("Topic:a%*", "Namespace:a", True),
+        ("Topic:a*", "Namespace:a*", True),
+        ("Namespace:*", "Topic:*", True),
+        ("Namespace:a", "Topic:a%*", False),
+        ("Group:a%*", "Topic:a%*", False),
+        ("Topic:a%*", "Namespace:a%*", False),
+    ],
+)
+def test_entries_of_equal_precedence_contradict_each_other(allowed, denied, contradicted):
+    """`Namespace:a` has the precedence of `Topic:a%*`. A Deny for topics only is an exception to the Allow of both."""
+    found = findings(f"resource: '{allowed}', actions: Pub, {ALLOW}", f"resource: '{denied}', actions: Pub, {DENY}")
+    assert [number for number, _ in told(found, LintRule.CONTRADICTORY)] == ([1] if contradicted else [])
+
+
+@pytest.mark.parametrize(
     ("entry", "message"),
     [
         (f"resource: '*', actions: Pub, {ALLOW}", "matches every cluster, topic and group, including future ones"),
