@@ -89,6 +89,8 @@ def test_the_audit_log_is_shown_in_parts(
     assert {one.get("verdict") for one in records()} == kinds
     text = admin("audit", *data, *words).out
     assert f"create-user User:{name}: done" in text or f"User:{name} from 127.0.0.1 deny" in text
+    if "deny" in kinds:
+        assert "GET_BROKER_CLUSTER_INFO Get on Cluster:DefaultCluster (no-match)" in text
 
 
 def test_tables_have_lines_at_a_terminal_and_are_plain_in_a_pipe(server: Server) -> None:

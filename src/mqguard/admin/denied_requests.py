@@ -59,7 +59,7 @@ class DenialCount(msgspec.Struct):
     sources: list[str] = []
 
 
-class _LoggedNeed(msgspec.Struct, gc=False):
+class _LoggedPermission(msgspec.Struct, gc=False):
     resource: str = ""
     actions: list[str] = []
     verdict: str = ""
@@ -77,7 +77,7 @@ class _LoggedDenial(msgspec.Struct, gc=False):
     request: str = ""
     decision: str = ""
     count: int = 1
-    needs: list[_LoggedNeed] = []
+    permissions: list[_LoggedPermission] = []
     reasons: list[str] = []
     sources: list[str] = []
 
@@ -140,15 +140,15 @@ def _lines(stream: Iterable[bytes]) -> Iterator[Any]:
 
 
 def _key(line: _LoggedDenial) -> DenialKey:
-    need = next((need for need in line.needs if need.verdict == "Deny"), _LoggedNeed())
+    denied = next((one for one in line.permissions if one.verdict == "Deny"), _LoggedPermission())
     is_folded = line.event == "folded"
     return DenialKey(
         line.user,
         bool(line.authenticated_by),
         "several requests" if is_folded else line.request,
         line.code,
-        need.resource,
-        tuple(need.actions),
+        denied.resource,
+        tuple(denied.actions),
         ",".join(line.reasons) if is_folded else line.reason,
         line.verdict == "shadow-deny",
     )

@@ -103,8 +103,8 @@ def _change_text(record: Mapping[str, Any]) -> str:
 
 
 def _decision_text(record: Mapping[str, Any]) -> str:
-    needs = record.get("needs") or []
-    needed = ", ".join(f"{' or '.join(need['actions'])} on {need['resource']}" for need in needs)
+    permissions = record.get("permissions") or []
+    needed = ", ".join(f"{' or '.join(one['actions'])} on {one['resource']}" for one in permissions)
     times = f" {record['count']} times" if record.get("count") else ""
     decision = f" [decision {record['decision']}]" if record.get("decision") else ""
     about = f" {needed}" if needed else ""
