@@ -148,7 +148,7 @@ def test_stop_and_start(machine: Machine) -> None:
 
 
 def test_an_administrator_who_has_lost_the_secret(machine: Machine) -> None:
-    """The steps work although nobody knows the secret, and leave the messages as they are."""
+    """The steps need no secret, and leave the messages as they are."""
     (machine.directory / "mqguard-data" / "tools.yml").unlink()
     machine.run("Locked out")
     assert machine.shell(f"{RECEIVE} {AS_ALICE}") == "hello\n"
