@@ -13,7 +13,7 @@
 
 from typing import Protocol
 
-from mqguard.auth.authentication import AUTHENTICATION_FAILED, SignedCredentials, authenticate
+from mqguard.auth.authentication import AUTHENTICATION_FAILED, SignedCredentials, authenticate, has_signed
 from mqguard.auth.errors import AuthenticationFailed
 from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
@@ -241,11 +241,27 @@ class Authentication:
 
     def _verify(self, request: RequestContext, snapshot: Snapshot) -> Identity:
         claimed, signature, peer = request.access_key, request.signature, request.peer
-        now = self._now_ms()
         state = peer.channel.authentication
         # `authentication_of` is called for a new connection only: two calls are 0.15 of the 6 µs of the guard.
         if type(state) is not ChannelAuthentication or state.owner is not self._owner:
             state = authentication_of(peer.channel, self._owner)
+        known, known_user = state.identity, state.user
+        if known_user is not None and claimed and signature and self._cache is None:
+            # The next request of a user who has authenticated here, whose record is the same object since. The short
+            # check saves 0.6 µs of the guard's 6 per request; whatever it does not accept takes the long one below.
+            rights = snapshot.rights(claimed)
+            if (
+                rights is not None
+                and rights.user is known_user
+                and known is not None
+                and has_signed(known_user, request.signed_content(), signature)
+            ):
+                return known
+        return self._verify_in_full(request, state, snapshot)
+
+    def _verify_in_full(self, request: RequestContext, state: ChannelAuthentication, snapshot: Snapshot) -> Identity:
+        claimed, signature, peer = request.access_key, request.signature, request.peer
+        now = self._now_ms()
         if self._cache is not None and claimed and signature:
             found = self._cache.find(state, claimed, snapshot.version, now)
             if found is not None:

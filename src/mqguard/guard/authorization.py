@@ -7,13 +7,17 @@
 
 import functools
 
+import msgspec
+
 from mqguard.auth.decide import decide
 from mqguard.auth.policy import Decision
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import ResourceType
+from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import AccessRequest, Reason, Verdict
 from mqguard.guard.admitted_request import BY_CLAIM, Identity
+from mqguard.guard.audit import AuditEvent
 from mqguard.guard.errors import DenialReason
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.request_context import Operation, Purpose
@@ -45,6 +49,61 @@ class ImplicitGrants:
     def grants(self, operation: Operation, permission: RequiredPermission) -> bool:
         """Return True if the permission needs no grant."""
         return permission.type is ResourceType.TOPIC and permission.name in self._topics.get(operation.purpose, ())
+
+
+class _Admission(msgspec.Struct, frozen=True, gc=False):
+    """A cached admission: the sender and the permissions that were decided about, and the results."""
+
+    identity: Identity
+    permissions: RequiredPermissions
+    rights: Rights | None
+    verdicts: tuple[Verdict, ...]
+    reason: str
+
+
+MAX_CACHED_ADMISSIONS = 8_192
+"""Maximum number of admissions that are cached; at the maximum the cache is cleared."""
+
+
+class CachedAdmissions:
+    """Admissions by one snapshot of users and policies, which are the same for equal requests while it is the newest.
+
+    An admission by policies depends on the snapshot, the sender, the operation, the permissions and the source address,
+    and on nothing else. Denials are not cached: each has a record and an id of its own. A decision found here costs
+    a quarter of one that is made for the two permissions of a pull.
+
+    Args:
+        snapshot: The users and policies that decided.
+
+    Attributes:
+        snapshot: See above. Admissions by another one must not be looked up here.
+    """
+
+    __slots__ = ("_admissions", "snapshot")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._admissions: dict[tuple[int, str, Operation, str], _Admission] = {}
+
+    def find(self, event: AuditEvent, identity: Identity) -> str | None:
+        """Return the reason for which an equal request was admitted, and complete the event; None if none was."""
+        # INVARIANT: a key's tuple of permissions is kept with the admission, so its id belongs to no other object.
+        found = self._admissions.get((id(event.permissions), identity.user, event.operation, event.source))
+        if found is None or (found.identity is not identity and found.identity != identity):
+            return None
+        event.rights = found.rights
+        event.verdicts = found.verdicts
+        return found.reason
+
+    def add(self, event: AuditEvent, identity: Identity, reason: str) -> None:
+        """Cache an admission, unless a denial was let through by shadow mode."""
+        if event.shadow:
+            return
+        if len(self._admissions) >= MAX_CACHED_ADMISSIONS:
+            self._admissions.clear()
+        self._admissions[id(event.permissions), identity.user, event.operation, event.source] = _Admission(
+            identity, event.permissions, event.rights, event.verdicts, reason
+        )
 
 
 ANONYMOUS = Verdict(Decision.DENY, Reason.UNKNOWN_USER)

@@ -18,7 +18,13 @@ from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
 from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, DeniedPart, ObjectAuthorizer
 from mqguard.guard.audit import MAX_SIGNATURE, AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, Authenticator
-from mqguard.guard.authorization import ANONYMOUS, Authorization, ImplicitGrants, denial_reason
+from mqguard.guard.authorization import (
+    ANONYMOUS,
+    Authorization,
+    CachedAdmissions,
+    ImplicitGrants,
+    denial_reason,
+)
 from mqguard.guard.denial import DenialLog
 from mqguard.guard.enforcement import MAX_UNDECIDED, Enforcer, message_about
 from mqguard.guard.errors import DenialReason, PermissionsUnclear, Refused
@@ -69,6 +75,7 @@ class Guard:
         self._enforcer = Enforcer(ports, self.denials, settings.enforcement)
         self._objects = PolicyObjectAuthorizer(ports, self._authorization, self._enforcer)
         self._all_objects = AllowAll(self._rights_of)
+        self._admissions = CachedAdmissions(self._metadata.snapshot)
 
     def admit(self, request: RequestContext) -> AdmittedRequest:
         """Admit a request.
@@ -147,6 +154,26 @@ class Guard:
                 return Reason.SUPER
             raise self._enforcer.refuse(event, Stage.REQUIREMENTS, unclear.reason, str(unclear)) from None
         event.permissions = permissions
+        # INVARIANT: plugins may decide otherwise each time. Their guard gives each request an `Authorization` of its
+        # own, so nothing of it is cached.
+        if identity is None or not event.operation.shares_permissions or authorization is not self._authorization:
+            return self._decide(event, snapshot, authorization)
+        cached = self._admissions
+        if cached.snapshot is not snapshot:
+            cached = self._admissions = CachedAdmissions(snapshot)
+        reason = cached.find(event, identity)
+        if reason is None:
+            reason = self._decide(event, snapshot, authorization)
+            cached.add(event, identity, reason)
+        return reason
+
+    def _decide(self, event: AuditEvent, snapshot: Snapshot, authorization: Authorization) -> str:
+        """Decide about every permission of the event; return the reason for the admission.
+
+        Raises:
+            Refused: The request is denied.
+        """
+        identity, permissions = event.identity, event.permissions
         rights = event.rights = snapshot.rights(identity.user) if identity is not None else None
         if not permissions:
             return self._authorize_sender(event, authorization)

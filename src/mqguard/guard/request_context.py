@@ -38,6 +38,8 @@ class Operation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         is_always_enforced: True if shadow mode does not apply.
         is_partial: True if a permission that is not granted denies only a part of the request
             (`AdmittedRequest.denied`).
+        shares_permissions: True if requests that need equal permissions usually get one tuple of them, the same object,
+            so that a decision can be cached for it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Operation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     is_administrative: bool = False
     is_always_enforced: bool = False
     is_partial: bool = False
+    shares_permissions: bool = False
 
     @property
     def text(self) -> str:

@@ -55,6 +55,17 @@ _PURPOSES: Mapping[int, Purpose] = MappingProxyType(
     }
 )
 
+_SHARING = frozenset(
+    {
+        RequestCode.SEND_MESSAGE,
+        RequestCode.SEND_MESSAGE_V2,
+        RequestCode.SEND_BATCH_MESSAGE,
+        RequestCode.PULL_MESSAGE,
+        RequestCode.LITE_PULL_MESSAGE,
+    }
+)
+"""The most frequent requests. Their rules cache the permissions for each name, so equal ones are one object."""
+
 _ACCESS_CHANGES = frozenset(
     {
         RequestCode.AUTH_CREATE_USER,
@@ -154,6 +165,7 @@ def _named(code: int, find: _Evaluate, pending: _Pending | None = None) -> Remot
         is_administrative=code in _ADMINISTRATIVE,
         is_always_enforced=code in _ALWAYS_ENFORCED,
         is_partial=code in _PARTIAL,
+        shares_permissions=code in _SHARING,
         find=find,
         pending=pending,
     )
