@@ -1,9 +1,13 @@
 """The newest records in memory: they equal what the disk has, and they are bounded."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mqguard.model.record import decode
 from mqguard.store.queues import Queue, RecentRecords
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import put, queue_of
@@ -96,3 +100,25 @@ def test_a_closed_store_reads_nothing_from_memory(tmp_path):
         store.read(queue, 0, 1, 100)
     with pytest.raises(Exception, match="closed"):
         store.records(queue, [entry])
+
+
+@given(st.lists(st.tuples(st.integers(0, QUEUES - 1), st.integers(0, 400)), max_size=12))
+@example([(0, 0), (1, 0), (0, 400)])
+@settings(max_examples=15, deadline=None)
+def test_a_read_returns_no_record_of_another_queue(messages):
+    """Records of other queues are between them, and a last record is longer than the gap before it."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = RocksMessageStore(Path(directory) / "store")
+        written = [[] for _ in range(QUEUES)]
+        for number, size in messages:
+            put(store, bytes(size), topic=f"T{number}")
+            written[number].append((number, size))
+        store.commit(sync=False)
+        store.close()
+        store = RocksMessageStore(Path(directory) / "store")
+        for number, expected in enumerate(written):
+            queue = store.queue(f"T{number}", 0)
+            for offset in range(len(expected)):
+                found = [decode(data) for data in store.read(queue, offset, 32, 1 << 20)]
+                assert [(int(one.topic[1:]), len(one.body)) for one in found] == expected[offset:]
+        store.close()
