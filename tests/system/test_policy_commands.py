@@ -87,6 +87,27 @@ def test_acl_1_0_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
     assert [note["kind"] for note in json.loads(again.out)["notes"]] == ["existing-user"]
 
 
+def test_acl_1_0_of_a_version_migrates_to_a_server(admin: Run, tmp_path: Path) -> None:
+    """The version decides about an admin with permissions, and a white list limits the account to its addresses."""
+    (tmp_path / "plain_acl.yml").write_text(
+        "accounts:\n"
+        "- {accessKey: operator, secretKey: secret-one, admin: true, topicPerms: [a=PUB]}\n"
+        "- {accessKey: elsewhere, secretKey: secret-two, topicPerms: [a=PUB], whiteRemoteAddress: 10.9.*.*}\n"
+    )
+    done = admin(
+        "migrate", "plain_acl.yml", "--from-version", "5.2.0", "--white-lists", "as-sources", "--apply", "--json"
+    )
+
+    assert done.code == 0, done.err
+    assert [(one["user"], one["type"]) for one in json.loads(done.out)["accounts"]] == [
+        ("operator", "Super"),
+        ("elsewhere", "Normal"),
+    ]
+    assert "10.9.0.0/16" in admin("acl", "get", "User:elsewhere").out
+    # Other tests rely on the only Super user.
+    assert admin("user", "delete", "operator").code == 0
+
+
 def test_changes_of_too_many_bytes_are_an_error(admin: Run, tmp_path: Path) -> None:
     """A broker closes a connection whose frame is too long; the command names the cause and a remedy."""
     name = "x" * (17 << 20)

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mqguard.admin.broker_states import BrokerState, apply_at
@@ -13,30 +13,44 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
 from mqguard.auth.documents.writer import SecretOf, write_document
 from mqguard.auth.errors import PolicyInvalid
-from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
+from mqguard.auth.migration.acl_v1 import AclV1File, AclV1FileInvalid, parse_acl_v1
+from mqguard.auth.migration.conversion import MigrationOptions
 from mqguard.auth.migration.migration import Migration, plan_migration
-from mqguard.config.acl_v1_files import read_acl_v1, read_acl_v1_file
+from mqguard.config.acl_v1_files import AclV1Text, read_acl_v1, read_acl_v1_file
 
 
 def read_files(paths: Sequence[Path]) -> list[AclV1File]:
     """Read ACL 1.0 files.
 
     Raises:
-        MqguardError: A file cannot be read, or is not valid.
+        MqguardError: A file cannot be read, or some are not valid; the error has every problem of all files.
     """
-    return [parse_acl_v1(str(path), read_acl_v1_file(path)) for path in paths]
+    return _parse(AclV1Text(str(path), read_acl_v1_file(path), unordered=False) for path in paths)
 
 
 def read_home(home: Path) -> list[AclV1File]:
     """Read the ACL 1.0 files of a RocketMQ home; the list is empty if there are none.
 
     Raises:
-        MqguardError: A file cannot be read, or is not valid.
+        MqguardError: A file cannot be read, or some are not valid; the error has every problem of all files.
     """
-    return [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
+    return _parse(read_acl_v1(home))
 
 
-def migrate_to_brokers(files: list[AclV1File], brokers: Sequence[BrokerState]) -> Migration:
+def _parse(texts: Iterable[AclV1Text]) -> list[AclV1File]:
+    files: list[AclV1File] = []
+    problems: list[str] = []
+    for text in texts:
+        try:
+            files.append(parse_acl_v1(text.name, text.text, unordered=text.unordered))
+        except AclV1FileInvalid as error:
+            problems.append(str(error))
+    if problems:
+        raise PolicyInvalid("\n".join(problems))
+    return files
+
+
+def migrate_to_brokers(files: list[AclV1File], brokers: Sequence[BrokerState], options: MigrationOptions) -> Migration:
     """Create the accounts at every broker that lacks them.
 
     Returns:
@@ -45,7 +59,7 @@ def migrate_to_brokers(files: list[AclV1File], brokers: Sequence[BrokerState]) -
     Raises:
         MqguardError: A broker did not make its changes; see `apply_at`.
     """
-    migrations = [plan_migration(files, broker.directory) for broker in brokers]
+    migrations = [plan_migration(files, broker.directory, options) for broker in brokers]
     apply_at(brokers, [migration.changes for migration in migrations])
     return max(migrations, key=lambda migration: len(migration.converted))
 

@@ -1,5 +1,7 @@
 """`mqguard migrate`: users and policies converted from ACL 1.0 files."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +14,48 @@ from mqguard.model.text import visible
 
 if TYPE_CHECKING:
     from mqguard.auth.migration.acl_v1 import AclV1File
+    from mqguard.auth.migration.conversion import MigrationOptions
     from mqguard.auth.migration.differential import Difference
     from mqguard.auth.migration.migration import Migration
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command(epilog=examples("migrate --home /opt/rocketmq", "migrate --home /opt/rocketmq --out policies"))
+def _with_migration_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the migration, as its argument `options`."""
+
+    @click.option(
+        "--from-version",
+        metavar="VERSION",
+        help="The version of the brokers that used the files, such as 4.9.8. Without it, accounts get what every "
+        "version allowed, and the report has the differences between versions.",
+    )
+    @click.option(
+        "--white-lists",
+        type=click.Choice(["report", "as-sources"]),
+        default="report",
+        show_default=True,
+        help="Only report white lists, or make the white list of an account the sources of its Allow entries.",
+    )
+    @functools.wraps(command)
+    def wrapped(connection: Connection, *, from_version: str | None, white_lists: str, **arguments: object) -> None:
+        from mqguard.auth.migration.acl_v1 import AclV1Version
+        from mqguard.auth.migration.conversion import MigrationOptions
+
+        version = None if from_version is None else AclV1Version.parse(from_version)
+        options = MigrationOptions(version, white_lists_as_sources=white_lists == "as-sources")
+        command(connection, options=options, **arguments)
+
+    return wrapped
+
+
+@click.command(
+    epilog=examples(
+        "migrate --home /opt/rocketmq",
+        "migrate --home /opt/rocketmq --from-version 4.9.8 --out policies",
+        "migrate plain_acl.yml --white-lists as-sources",
+    )
+)
 @click.argument("files", nargs=-1, type=_PATH)
 @click.option("--home", type=_PATH, help="Read conf/acl and conf/plain_acl.yml of this RocketMQ home.")
 @click.option("--store", type=_PATH, help="The data directory of a stopped server; its users do not change.")
@@ -30,6 +67,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--out", type=_PATH, help="Write policy.yaml and one file per secret into this new directory.")
 @with_connection
+@_with_migration_options
 @json_option
 @gc_disabled()
 def migrate(
@@ -38,6 +76,7 @@ def migrate(
     home: Path | None,
     store: Path | None,
     out: Path | None,
+    options: "MigrationOptions",
     *,
     carry_out: bool,
     as_json: bool,
@@ -48,15 +87,17 @@ def migrate(
     differently. No account gains a permission, except that a consumer group may read its own dead letters. Existing
     users are never changed.
 
+    In ACL 1.0, requests from a white list needed no credentials at all. No option of mqguard keeps that.
+
     Without `--apply` or `--out` the command is a dry run. Exit code 1: the dry run has notes or differences.
     """
     if carry_out and out is not None:
         raise click.UsageError("`--apply` and `--out` are two destinations: give only one")
     read = _read(files, home)
     if carry_out and store is None:
-        migration = _run_at_server(read, connection)
+        migration = _run_at_server(read, connection, options)
     else:
-        migration = _run(read, store, carry_out=carry_out)
+        migration = _run(read, store, options, carry_out=carry_out)
     if out is not None:
         from mqguard.admin.migration import write_migration
 
@@ -80,24 +121,24 @@ def _read(files: tuple[Path, ...], home: Path | None) -> "list[AclV1File]":
     return found
 
 
-def _run(files: "list[AclV1File]", store: Path | None, *, carry_out: bool) -> "Migration":
+def _run(files: "list[AclV1File]", store: Path | None, options: "MigrationOptions", *, carry_out: bool) -> "Migration":
     from mqguard.admin.broker_states import state_of
+    from mqguard.auth.migration.migration import NOBODY, plan_migration
     from mqguard.auth.migration.migration import migrate as run
-    from mqguard.auth.migration.migration import plan_migration
 
     if store is None:
-        return plan_migration(files)
+        return plan_migration(files, NOBODY, options)
     from mqguard.runtime.access import open_manager
 
     with open_manager(store) as manager:
-        return run(files, manager) if carry_out else plan_migration(files, state_of(manager.snapshot))
+        return run(files, manager, options) if carry_out else plan_migration(files, state_of(manager.snapshot), options)
 
 
-def _run_at_server(files: "list[AclV1File]", connection: Connection) -> "Migration":
+def _run_at_server(files: "list[AclV1File]", connection: Connection, options: "MigrationOptions") -> "Migration":
     from mqguard.admin.migration import migrate_to_brokers
 
     with open_brokers(connection) as brokers:
-        return migrate_to_brokers(files, brokers)
+        return migrate_to_brokers(files, brokers, options)
 
 
 def _report(migration: "Migration", *, done: str) -> str:
@@ -122,9 +163,10 @@ def _report(migration: "Migration", *, done: str) -> str:
 
 
 def _difference_text(found: "Difference") -> str:
+    decided = f"{_word(allowed=found.before)} in {found.versions or '1.0'}, {_word(allowed=found.after)} here"
     return visible(
         f"{found.file}:{found.mark}: {found.account or 'every user'}: {_actions(found.actions)} on "
-        f"{found.resource}: {_word(allowed=found.before)} in 1.0, {_word(allowed=found.after)} here: {found.why}"
+        f"{found.resource}: {decided}: {found.why}"
     )
 
 
@@ -165,6 +207,7 @@ def _difference_json(found: "Difference") -> dict[str, object]:
         "before": _word(allowed=found.before),
         "after": _word(allowed=found.after),
         "why": found.why,
+        "versions": found.versions,
         "file": found.file,
         "line": found.mark.line,
     }

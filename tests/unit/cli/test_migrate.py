@@ -122,6 +122,63 @@ def test_a_wrong_call_is_code_2(words, message, tmp_path, capsys, monkeypatch):
     assert message in err
 
 
+def test_every_problem_of_all_files_is_shown(tmp_path, capsys):
+    """Each problem has a line of its own, with file, line and column; nothing is migrated."""
+    (tmp_path / "a.yml").write_text("accont: []\naccounts:\n- {admin: maybe, key: x}\n- a\n")
+    (tmp_path / "b.yml").write_text("accounts: {}\n")
+    code, out, err = run(capsys, "migrate", tmp_path / "a.yml", tmp_path / "b.yml")
+
+    assert (code, out) == (2, "")
+    lines = err.removeprefix("mqguard: ").splitlines()
+    assert [line.removeprefix(f"{tmp_path}/").split(": ")[0] for line in lines] == [
+        *("a.yml:1:1", "a.yml:3:11", "a.yml:3:18", "a.yml:4:3", "b.yml:1:11")
+    ]
+
+
+def test_the_version_decides_about_admins_with_permissions(tmp_path, capsys):
+    """Without a version, the report has both readings, and the user gets what both allowed."""
+    path = tmp_path / "plain_acl.yml"
+    path.write_text("accounts:\n- {accessKey: operator, secretKey: secret-two, admin: true, topicPerms: [a=PUB]}\n")
+
+    _, out, _ = run(capsys, "migrate", path)
+    assert (
+        "operator: Sub on Topic:a: allowed in 5.1.1 to 5.3.2, denied here: versions of 1.0 differ, and mqguard allows "
+        "what all of them allowed\n"
+    ) in out
+    _, both = run_json(capsys, "migrate", path)
+    assert {one["versions"] for one in both["differences"]} == {"5.1.1 to 5.3.2"}
+    found = {}
+    for version in ("4.9.8", "5.2.0"):
+        _, found[version] = run_json(capsys, "migrate", path, "--from-version", version)
+        assert found[version]["differences"] == []
+    assert [found[version]["accounts"][0]["type"] for version in found] == ["Normal", "Super"]
+
+
+@pytest.mark.parametrize("version", ["5.3.3", "4.4.0", "5", "five", "4.9.8 "])
+def test_an_unknown_version_is_an_error(version, plain, capsys):
+    """The error has the known versions."""
+    code, _, err = run(capsys, "migrate", plain, "--from-version", version)
+
+    assert code == 2
+    assert f"`{version}` is not a version of RocketMQ whose ACL 1.0 is known" in err
+    assert "from 4.6.0 to 5.3.2" in err
+
+
+def test_a_white_list_becomes_the_sources_of_entries(tmp_path, capsys):
+    """The written policy file has the sources, and requests from elsewhere are denied."""
+    path = tmp_path / "plain_acl.yml"
+    keys = "accessKey: account1, secretKey: secret-one, whiteRemoteAddress: 10.0.0.*"
+    path.write_text(f"accounts:\n- {{{keys}, topicPerms: [a=PUB]}}\n")
+    out = tmp_path / "out"
+    assert run(capsys, "migrate", path, "--white-lists", "as-sources", "--out", out)[0] == 0
+
+    asked = ("explain", "--user", "account1", "--action", "Pub", "--resource", "Topic:a", "-f", out / "policy.yaml")
+    _, inside = run_json(capsys, *asked, "--from", "10.0.0.9")
+    _, outside = run_json(capsys, *asked, "--from", "10.0.1.9")
+    assert "10.0.0.0/24" in (out / "policy.yaml").read_text()
+    assert (inside["decision"], outside["decision"]) == ("Allow", "Deny")
+
+
 def test_accounts_are_stored_or_written_but_not_both(plain, store, tmp_path, capsys):
     """A call with both options changes nothing."""
     code, _, err = run(capsys, "migrate", plain, "--store", store, "--apply", "--out", tmp_path / "out")

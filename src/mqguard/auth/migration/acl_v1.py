@@ -1,4 +1,4 @@
-"""ACL 1.0 files as values, with the position of each, and 1.0's own evaluation of them (RocketMQ 4.x).
+"""ACL 1.0 files as values, with the position of each, and the evaluation of them by each version of 1.0.
 
 Permissions have the meaning that 1.0 enforced (`Permission`, `PlainPermissionManager.validate` and `checkPerm`): `PUB`,
 `SUB`, `PUB|SUB`, `SUB|PUB` after trimming; every other text is DENY.
@@ -6,21 +6,26 @@ Permissions have the meaning that 1.0 enforced (`Permission`, `PlainPermissionMa
 Rule 1: topics and groups share one table of permissions, a group `g` under its retry topic `%RETRY%g`. Groups are
 entered first, then topics, and a later item replaces an earlier one.
 Rule 2: a resource outside the table gets the account's default for topics or groups; without one, DENY.
-Rule 3: an admin without a table may do everything; an admin with one is limited to it like every account.
+Rule 3: an admin without a table may do everything. An admin with one is limited to it up to 5.1.0, and may do
+everything from 5.1.1 on.
 Rule 4: creating, changing and deleting topics and groups, and changing a broker, requires an admin, nothing else.
 Rule 5: reading statistics and configuration requires an account, nothing else.
+Rule 6: from 4.9.4 on, every account may send to the trace topic.
+Rule 7: the directory `conf/acl` is read from 4.9.3 on.
 White lists are evaluated before all this. They are not permissions of an account, and are reported separately.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from mqguard.auth.documents.node_reader import NodeReader
 from mqguard.auth.documents.nodes import DocumentInvalid, Mark, Node, Scalar, SequenceNode, compose, nearest
+from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.auth.user import Secret
-from mqguard.model.names import RETRY_PREFIX, retry_topic
+from mqguard.model.names import RETRY_PREFIX, TRACE_TOPIC, retry_topic
 from mqguard.model.text import is_blank
 
 Permission = frozenset[Action]
@@ -123,7 +128,7 @@ class AclV1File:
 
 
 class AclV1FileInvalid(DocumentInvalid):
-    """An ACL 1.0 file that cannot be read.
+    """An ACL 1.0 file that cannot be read. The message has one line for each problem.
 
     Attributes:
         file: The name of the file.
@@ -132,7 +137,7 @@ class AclV1FileInvalid(DocumentInvalid):
     def __init__(self, file: str, cause: DocumentInvalid) -> None:
         super().__init__(cause.problems)
         self.file = file
-        self.args = (f"{file}:{self.args[0]}",)
+        self.args = ("\n".join(f"{file}:{problem.mark}: {problem.message}" for problem in self.problems),)
 
 
 def parse_acl_v1(name: str, text: str, *, unordered: bool = False) -> AclV1File:
@@ -144,7 +149,7 @@ def parse_acl_v1(name: str, text: str, *, unordered: bool = False) -> AclV1File:
         unordered: See `AclV1File`.
 
     Raises:
-        PlainFileInvalid: The text is not YAML, or has keys or values of another form.
+        AclV1FileInvalid: The text is not YAML, or has keys or values of another form.
     """
     try:
         root = compose(text)
@@ -254,6 +259,63 @@ class Item:
         return self.source.mark
 
 
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class AclV1Version:
+    """A version of RocketMQ whose brokers enforce ACL 1.0."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> "AclV1Version":
+        """Parse a version such as `4.9.8`.
+
+        Raises:
+            PolicyInvalid: It is not a version, or its rules are not known.
+        """
+        form = re.fullmatch(r"(\d{1,3})\.(\d{1,3})\.(\d{1,3})", text, re.ASCII)
+        found = cls(*map(int, form.groups())) if form else None
+        if found is None or not FIRST_VERSION <= found <= LAST_VERSION:
+            raise PolicyInvalid(
+                f"`{text}` is not a version of RocketMQ whose ACL 1.0 is known: give the version of the brokers that "
+                f"used these files, from {FIRST_VERSION} to {LAST_VERSION}, or leave it out to see the differences "
+                "between versions"
+            )
+        return found
+
+    @property
+    def limits_admins(self) -> bool:
+        """True if an admin that lists permissions is limited to them."""
+        return self < AclV1Version(5, 1, 1)
+
+    @property
+    def traces_are_free(self) -> bool:
+        """True if every account may send to the trace topic."""
+        return self >= AclV1Version(4, 9, 4)
+
+    @property
+    def reads_directory(self) -> bool:
+        """True if the files in `conf/acl` are read."""
+        return self >= AclV1Version(4, 9, 3)
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+FIRST_VERSION = AclV1Version(4, 6, 0)
+LAST_VERSION = AclV1Version(5, 3, 2)
+
+RANGES = (
+    (FIRST_VERSION, AclV1Version(4, 9, 3)),
+    (AclV1Version(4, 9, 4), AclV1Version(5, 1, 0)),
+    (AclV1Version(5, 1, 1), LAST_VERSION),
+)
+"""The first and last versions of each range in which decisions are the same."""
+
+_TRACE = (ResourceType.TOPIC, TRACE_TOPIC, Action.PUB)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class AclV1Permissions:
     """The rights of one account in 1.0.
@@ -263,20 +325,32 @@ class AclV1Permissions:
         table: The permissions of named resources, by 1.0's key; None if the account lists none.
         topic_default: The permission for other topics.
         group_default: The permission for other groups.
+        version: The version that decides.
     """
 
     admin: bool
     table: Mapping[str, Permission] | None
     topic_default: Permission
     group_default: Permission
+    version: "AclV1Version"
 
     @classmethod
-    def of(cls, account: AclV1Account) -> "AclV1Permissions":
-        """Return the rights of an account. The table excludes items that 1.0 cannot parse."""
+    def of(cls, account: AclV1Account, version: "AclV1Version | None" = None) -> "AclV1Permissions":
+        """Return the rights of an account. The table excludes items that 1.0 cannot parse.
+
+        Args:
+            account: The account.
+            version: The version of 1.0; without one, the oldest, which allows least.
+        """
         table = {item.key: item.permission for item in items_of(account) if item.key is not None}
         topics = account.topic_default.permission if account.topic_default else DENY
         groups = account.group_default.permission if account.group_default else DENY
-        return cls(account.admin, table or None, topics, groups)
+        return cls(account.admin, table or None, topics, groups, version or FIRST_VERSION)
+
+    @property
+    def is_unlimited(self) -> bool:
+        """True if the account may do everything."""
+        return self.admin and (self.table is None or not self.version.limits_admins)
 
     def allows(self, kind: ResourceType, name: str, action: Action) -> bool:
         """True if 1.0 allows it to the account, from an address outside all white lists."""
@@ -284,7 +358,7 @@ class AclV1Permissions:
             return True
         if action not in (Action.PUB, Action.SUB) or kind not in (ResourceType.TOPIC, ResourceType.GROUP):
             return self.admin
-        if self.table is None and self.admin:
+        if self.is_unlimited or (self.version.traces_are_free and (kind, name, action) == _TRACE):
             return True
         key = retry_topic(name) if kind is ResourceType.GROUP else name
         default = self.group_default if key.startswith(RETRY_PREFIX) else self.topic_default

@@ -1,9 +1,11 @@
 """Conversion of one ACL 1.0 account to a user and policies that allow no more than 1.0 did, with notes.
 
-Rule 1: an admin that lists no permissions becomes Super; any other account becomes Normal.
+Rule 1: an admin that 1.0 does not limit becomes Super; any other account becomes Normal.
 Rule 2: items become Custom entries, defaults become Default entries, which apply to the same resources as in 1.0.
 Rule 3: an item without an exact equivalent is left out with a note if that removes rights. If that would add rights,
 the whole account is left out.
+Rule 4: without a known version, an account gets only what every version of 1.0 allowed.
+Rule 5: a white list becomes the sources of all Allow entries, if so chosen, and otherwise has no effect.
 """
 
 import dataclasses
@@ -11,11 +13,23 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping
 
 from mqguard.auth.documents.nodes import Mark
-from mqguard.auth.migration.acl_v1 import AclV1Account, AclV1Permissions, Item, Permission, items_of
+from mqguard.auth.migration.acl_v1 import (
+    AclV1Account,
+    AclV1Permissions,
+    AclV1Version,
+    Item,
+    LocatedText,
+    Permission,
+    items_of,
+    trimmed,
+)
+from mqguard.auth.migration.white_list import WhiteList, WhiteListInvalid, parse_white_list
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.resource import Pattern, Resource, ResourceType
+from mqguard.auth.source import Source
 from mqguard.auth.user import LiveSecret, Subject, User, UserType
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, owner_of
+from mqguard.model.text import is_blank
 
 
 class NoteKind(enum.StrEnum):
@@ -28,7 +42,11 @@ class NoteKind(enum.StrEnum):
     REPEATED_ACCOUNT = "repeated-account"
     """An earlier account has the same name."""
     WHITE_LIST = "white-list"
-    """Addresses that needed no credentials in 1.0; mqguard has no equivalent."""
+    """Addresses that needed no credentials in 1.0, or a text that 1.0 refuses; mqguard has no equivalent."""
+    UNREAD_FILE = "unread-file"
+    """A file that this version of 1.0 does not read."""
+    APACHE_READING = "apache-reading"
+    """Apache's own migrator grants more than 1.0 and than mqguard."""
     UNKNOWN_PERMISSION = "unknown-permission"
     """A permission that 1.0 does not recognize and treats as DENY; mqguard keeps DENY."""
     SKIPPED_ITEM = "skipped-item"
@@ -36,7 +54,7 @@ class NoteKind(enum.StrEnum):
     REPLACED_ITEM = "replaced-item"
     """A later item for the same resource replaced it in 1.0, and replaces it in mqguard."""
     ADMIN_WITH_PERMISSIONS = "admin-with-permissions"
-    """An admin that 1.0 limited to its listed permissions; migrated as Normal with exactly these."""
+    """An admin that lists permissions, which limit it in 1.0 up to 5.1.0 and are ignored from 5.1.1 on."""
     SHORT_KEY = "short-key"
     """A name or secret shorter than 1.0 requires."""
 
@@ -60,9 +78,25 @@ class Note:
     message: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class MigrationOptions:
+    """The choices of the operator.
+
+    Attributes:
+        version: The version whose brokers used the files; None if it is not known.
+        white_lists_as_sources: True if the white list of an account becomes the sources of its Allow entries.
+    """
+
+    version: AclV1Version | None = None
+    white_lists_as_sources: bool = False
+
+
+DEFAULT_OPTIONS = MigrationOptions()
+
 _MIN_LENGTH = 7
 """The minimum length of a name and a secret in 1.0."""
 
+_KINDS = (ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER)
 _MESSAGE_ACTIONS = (Action.PUB, Action.SUB)
 _ADMIN_ACTIONS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.GET, Action.LIST)
 
@@ -90,21 +124,23 @@ class Converted:
         user: The user.
         acl: Its policies, or None.
         notes: Items that were left out, or read in an unexpected way.
+        sources: The sources of its Allow entries; none means anywhere.
     """
 
     account: AclV1Account
     user: User
     acl: Acl | None
     notes: tuple[Note, ...]
+    sources: tuple[Source, ...] = ()
 
 
-def convert(account: AclV1Account) -> Converted:
+def convert(account: AclV1Account, options: MigrationOptions = DEFAULT_OPTIONS) -> Converted:
     """Convert an account to a user and policies.
 
     Raises:
         AccountUnfit: The account cannot be migrated without a risk of additional rights.
     """
-    return _Conversion(account).result()
+    return _Conversion(account, options).result()
 
 
 def target_of(key: str) -> tuple[ResourceType, str]:
@@ -120,9 +156,10 @@ def _resource(key: str) -> Resource:
 
 
 class _Conversion:
-    def __init__(self, account: AclV1Account) -> None:
+    def __init__(self, account: AclV1Account, options: MigrationOptions) -> None:
         self._account = account
-        self._rights = AclV1Permissions.of(account)
+        self._options = options
+        self._rights = AclV1Permissions.of(account, options.version)
         self._notes: list[Note] = []
         self._items: dict[str, Item] = {}
 
@@ -133,17 +170,20 @@ class _Conversion:
             self._skip(account.mark, "the account has no `accessKey`")
         elif secret is None:
             self._skip(account.mark, f"the account `{name}` has no `secretKey`")
+        white = self._white_list()
         self._read_items()
         if name is None or secret is None or self._is_skipped:
             raise AccountUnfit(self._notes, refused=True)
-        self._note_white_list(name)
+        sources = self._sources(name, white)
         self._check_lengths(name, secret.reveal())
-        kind = UserType.SUPER if account.admin and self._rights.table is None else UserType.NORMAL
+        kind = UserType.SUPER if self._rights.is_unlimited and not sources else UserType.NORMAL
         user = User(name, (LiveSecret(secret),), kind)
-        acl = None if kind is UserType.SUPER else self._acl(name)
+        acl = None if kind is UserType.SUPER else _from_sources(self._acl(name), sources)
+        if self._rights.is_unlimited:
+            self._note_ignored_items(name, kind)
         if self._is_skipped:
             raise AccountUnfit(self._notes, refused=False)
-        return Converted(account, user, acl, tuple(self._notes))
+        return Converted(account, user, acl, tuple(self._notes), sources)
 
     @property
     def _is_skipped(self) -> bool:
@@ -161,26 +201,66 @@ class _Conversion:
                     f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 requires",
                 )
 
-    def _note_white_list(self, name: str) -> None:
+    def _white_list(self) -> WhiteList | None:
+        """Return the white list, or None; one that 1.0 refuses is a reason to leave the account out."""
         white = self._account.white_address
-        if white is not None:
+        if white is None:
+            return None
+        try:
+            return parse_white_list(white.text)
+        except WhiteListInvalid as error:
+            self._skip(
+                white.mark,
+                f"the white list `{white.text}` is not valid in 1.0, so the account{self._called} could do nothing and "
+                f"is left out: {error}",
+            )
+            return None
+
+    def _sources(self, name: str, white: WhiteList | None) -> tuple[Source, ...]:
+        """Note the white list, and return the sources of the Allow entries."""
+        written = self._account.white_address
+        if white is None or written is None:
+            return ()
+        as_sources = self._options.white_lists_as_sources
+        if white.is_empty:
+            self._note_white_list(written, f"the white list `{written.text}` of `{name}` matches no address in 1.0")
+            if as_sources:
+                self._skip(written.mark, f"the account `{name}` has no source, so it could do nothing: it is left out")
+            return ()
+        place = quoted_white_list(written.text, white)
+        if not as_sources or white.everybody:
             message = (
-                f"1.0 allows everything to `{name}` from `{white.text}`, without a signature; mqguard does not: the "
+                f"1.0 allows everything to `{name}` from {place}, without a signature; mqguard does not: the "
                 "account needs its signature and its rights everywhere"
             )
-            # Its position is before the items, but it is only recorded once 1.0 is known to accept the items.
-            self._notes.insert(0, Note(NoteKind.WHITE_LIST, self._account.file, white.mark, name, message))
+            self._note_white_list(written, message)
+            return ()
+        message = (
+            f"{place} becomes the source of all Allow entries of `{name}`, which also needs its signature there; in "
+            "1.0 the account needed no signature from there, and had its rights from everywhere else, too"
+        )
+        self._note_white_list(written, message)
+        return white.sources
+
+    def _note_white_list(self, written: LocatedText, message: str) -> None:
+        # Its position is before the items, but it is only recorded once 1.0 is known to accept the items.
+        note = Note(NoteKind.WHITE_LIST, self._account.file, written.mark, self._account.access_key or "", message)
+        self._notes.insert(0, note)
+
+    @property
+    def _called(self) -> str:
+        return "" if self._account.access_key is None else f" `{self._account.access_key}`"
 
     def _read_items(self) -> None:
-        name = self._account.access_key
-        called = "" if name is None else f" `{name}`"
         for item in items_of(self._account):
             if item.key is None:
                 self._skip(
                     item.mark,
                     f"`{item.source.text}` is not a permission, and 1.0 rejects a file that has it: write `name=PERM`; "
-                    f"the account{called} is left out",
+                    f"the account{self._called} is left out",
                 )
+                continue
+            if self._rights.is_unlimited:
                 continue
             if not item.known:
                 self._add(item.mark, NoteKind.UNKNOWN_PERMISSION, _unknown(item.source.text))
@@ -193,22 +273,72 @@ class _Conversion:
                 )
             self._items[item.key] = item
 
+    def _note_ignored_items(self, name: str, kind: UserType) -> None:
+        """Record that an unlimited admin lists permissions, or that it becomes Normal because of its sources."""
+        becomes = "Super" if kind is UserType.SUPER else "Normal, with every permission from its sources"
+        if self._rights.table is not None:
+            self._add(
+                self._account.mark,
+                NoteKind.ADMIN_WITH_PERMISSIONS,
+                f"the admin `{name}` lists permissions, which {self._rights.version} ignores: it becomes {becomes}",
+            )
+        if kind is UserType.NORMAL:
+            self._add(
+                self._account.mark,
+                NoteKind.WHITE_LIST,
+                f"the admin `{name}` becomes {becomes}, because policies do not limit Super users",
+            )
+
     def _acl(self, name: str) -> Acl | None:
+        if self._rights.is_unlimited:
+            everything = tuple(
+                Entry(Resource(kind, "", Pattern.ANY), (Action.ALL,), (), Decision.ALLOW) for kind in _KINDS
+            )
+            return Acl(Subject(name), (Policy(PolicyType.CUSTOM, everything),))
         for default in (self._account.topic_default, self._account.group_default):
             if default is not None and not default.is_permission:
                 self._add(default.mark, NoteKind.UNKNOWN_PERMISSION, _unknown(default.text))
         usable = {key: item for key, item in self._items.items() if self._is_usable(key, item)}
+        self._note_apache_defaults()
         if self._account.admin:
+            version = self._options.version
+            known = f"limit it in {version}" if version else "limit it in 1.0 up to 5.1.0, and not from 5.1.1 to 5.3.2"
             self._add(
                 self._account.mark,
                 NoteKind.ADMIN_WITH_PERMISSIONS,
-                f"the admin `{name}` lists permissions, which limit it in 1.0: it becomes Normal with exactly these; "
-                "make it Super if it should be allowed everything",
+                f"the admin `{name}` lists permissions, which {known}: it becomes Normal with exactly these; make it "
+                "Super if it should be allowed everything, as Apache's migrator does",
             )
             return Acl(Subject(name), (Policy(PolicyType.CUSTOM, tuple(self._admin_entries(usable))),))
         both = ((PolicyType.CUSTOM, tuple(_entries(usable))), (PolicyType.DEFAULT, tuple(self._defaults())))
         policies = tuple(Policy(kind, entries) for kind, entries in both if entries)
         return Acl(Subject(name), policies) if policies else None
+
+    def _note_apache_defaults(self) -> None:
+        """Record the listed resources to which Apache's migrator also applies the default."""
+        account = self._account
+        if account.admin:
+            # It becomes Super there, which has a note of its own.
+            return
+        defaults = {ResourceType.TOPIC: account.topic_default, ResourceType.GROUP: account.group_default}
+        for kind, default in defaults.items():
+            if default is None:
+                continue
+            allowed = _apache_actions(default.text, default.permission)
+            named = [
+                f"`{item.name}`"
+                for item in self._items.values()
+                if item.type is kind
+                and (listed := _apache_actions(item.source.text, item.permission))
+                and not allowed <= listed
+            ]
+            if named:
+                self._add(
+                    default.mark,
+                    NoteKind.APACHE_READING,
+                    f"Apache's migrator also applies the default `{default.text}` to {', '.join(named)}, although "
+                    "listed; 1.0 and mqguard do not",
+                )
 
     def _is_usable(self, key: str, item: Item) -> bool:
         kind, name = target_of(key)
@@ -287,4 +417,40 @@ def _ordered(permission: Permission) -> tuple[Action, ...]:
 
 
 def _unknown(text: str) -> str:
-    return f"`{text}` is not a permission of 1.0, which treats it as DENY: it stays DENY"
+    permission = text.rpartition("=")[2]
+    apache = "" if is_blank(permission) else " (Apache's migrator makes it Allow All)"
+    return f"`{text}` is not a permission of 1.0, which treats it as DENY: it stays DENY{apache}"
+
+
+def _apache_actions(text: str, permission: Permission) -> frozenset[Action]:
+    """Return the actions that Apache's migrator allows for a permission: none for DENY, which denies all there, too.
+
+    Args:
+        text: The permission, or the whole item.
+        permission: Its meaning in 1.0.
+    """
+    word = trimmed(text.rpartition("=")[2])
+    if permission or word in ("", "DENY"):
+        return permission
+    return frozenset({Action.ALL, *_MESSAGE_ACTIONS})
+
+
+def quoted_white_list(text: str, white: WhiteList) -> str:
+    """Return the white list as written, and the addresses that it matches if the notation is another one."""
+    return f"`{text}`" if white.text == text else f"`{text}` ({white.text})"
+
+
+def _from_sources(acl: Acl | None, sources: tuple[Source, ...]) -> Acl | None:
+    """Limit all Allow entries to the sources. A Deny stays valid everywhere."""
+    if acl is None or not sources:
+        return acl
+    policies = (
+        Policy(policy.type, tuple(_from(entry, sources) for entry in policy.entries)) for policy in acl.policies
+    )
+    return Acl(acl.subject, tuple(policies))
+
+
+def _from(entry: Entry, sources: tuple[Source, ...]) -> Entry:
+    if entry.decision is Decision.DENY:
+        return entry
+    return Entry(entry.resource, entry.actions, sources, entry.decision)

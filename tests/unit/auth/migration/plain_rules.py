@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from mqguard.auth.migration.acl_v1 import AclV1Version
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 
@@ -29,8 +30,15 @@ items = st.lists(st.builds("{}={}".format, names, permissions), max_size=4)
 defaults = st.one_of(st.none(), permissions)
 
 
-def allows(admin, topics, groups, topic_default, group_default, kind, name, action):
-    """Return True if 1.0 allows the action to an account with these lines."""
+VERSIONS = st.sampled_from(
+    [AclV1Version(*version) for version in ((4, 6, 0), (4, 9, 8), (5, 1, 0), (5, 1, 1), (5, 3, 2))]
+)
+
+
+def allows(admin, topics, groups, topic_default, group_default, kind, name, action, version=None):
+    """Return True if 1.0 allows the action to an account with these lines; without a version, if all of them do."""
+    if admin and version is not None and version >= AclV1Version(5, 1, 1):
+        return True
     if action in (Action.GET, Action.LIST):
         return True
     if action not in (Action.PUB, Action.SUB) or kind is ResourceType.CLUSTER:

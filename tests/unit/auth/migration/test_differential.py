@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mqguard.auth.analysis.evaluation import REQUEST_ACTIONS
 from mqguard.auth.decide import decide
-from mqguard.auth.migration.acl_v1 import parse_acl_v1
-from mqguard.auth.migration.conversion import AccountUnfit, convert
+from mqguard.auth.migration.acl_v1 import AclV1Version, parse_acl_v1
+from mqguard.auth.migration.conversion import AccountUnfit, MigrationOptions, convert
 from mqguard.auth.migration.differential import differences, differences_of
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
@@ -21,7 +21,7 @@ from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.topic_ownership import group_permission, topic_permission
 from mqguard.model.names import DLQ_PREFIX, RETRY_PREFIX, group_fault, topic_fault
 from tests.property.analysis.universe import acls, effort
-from tests.unit.auth.migration.plain_rules import account_text, allows, defaults, items
+from tests.unit.auth.migration.plain_rules import VERSIONS, account_text, allows, defaults, items
 
 TOPIC, GROUP, CLUSTER = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.CLUSTER
 TOLD_ONCE = {Action.GET, Action.LIST}
@@ -34,17 +34,18 @@ NOT_READ = {
         "SCHEDULE_TOPIC_XXXX",
     ): "the topic contains messages of all topics, and only Super users may read it in mqguard"
 }
+OLD, NEW = AclV1Version(4, 9, 8), AclV1Version(5, 2, 0)
 EVERYTHING = Acl(
     Subject("account1"),
     (Policy(PolicyType.CUSTOM, (Entry(Resource.parse("*"), (Action.ALL,), (), Decision.ALLOW),)),),
 )
 
 
-def converted(lines):
+def converted(lines, version=None):
     """Return the converted account with these lines; skip the example if it is left out."""
     (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     try:
-        return convert(account)
+        return convert(account, MigrationOptions(version))
     except AccountUnfit:
         assume(False)
 
@@ -63,12 +64,12 @@ def is_allowed_here(kind, name, action, rights):
     return decide(AccessRequest(kind, need.name, need.actions), rights).allowed
 
 
-def was_allowed(lines, kind, name, action):
+def was_allowed(lines, kind, name, action, version):
     """Return True if 1.0 allowed it. A send-back requires only Sub on the group and writes to its topics."""
     if action is Action.PUB and name.startswith(DLQ_PREFIX):
         group = name.removeprefix(DLQ_PREFIX)
-        return allows(*lines, TOPIC, name, Action.PUB) or allows(*lines, GROUP, group, Action.SUB)
-    return allows(*lines, kind, name, action)
+        return allows(*lines, TOPIC, name, Action.PUB, version) or allows(*lines, GROUP, group, Action.SUB, version)
+    return allows(*lines, kind, name, action, version)
 
 
 def listed(lines):
@@ -89,7 +90,7 @@ def listed(lines):
             yield GROUP, name, line
 
 
-def expected(lines, rights, why=None):
+def expected(lines, rights, version, why=None):
     """Return every difference except those of white lists and of reading; `why` is the reason of all of them."""
     asked = [(kind, name, f"{kind.value}:{name}", line) for kind, name, line in listed(lines)]
     for kind, name, told, line in [*asked, *((kind, UNLISTED, told, 2) for kind, told in ELSE.items())]:
@@ -98,7 +99,7 @@ def expected(lines, rights, why=None):
                 action
                 for action in REQUEST_ACTIONS
                 if action not in TOLD_ONCE
-                and was_allowed(lines, kind, name, action) is before
+                and was_allowed(lines, kind, name, action, version) is before
                 and is_allowed_here(kind, name, action, rights) is not before
             )
             if actions:
@@ -119,18 +120,19 @@ def found(told):
 accounts = st.tuples(st.booleans(), items, items, defaults, defaults)
 
 
-@given(accounts)
-@example((False, ["%DLQ%a=PUB"], [], None, None))
-@example((False, ["%DLQ%a=SUB"], ["a=SUB"], None, None))
-@example((False, ["SCHEDULE_TOPIC_XXXX=PUB|SUB"], ["SCHEDULE_TOPIC_XXXX=SUB"], None, None))
-@example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"))
+@given(accounts, VERSIONS)
+@example((False, ["%DLQ%a=PUB"], [], None, None), OLD)
+@example((False, ["%DLQ%a=SUB"], ["a=SUB"], None, None), OLD)
+@example((False, ["SCHEDULE_TOPIC_XXXX=PUB|SUB"], ["SCHEDULE_TOPIC_XXXX=SUB"], None, None), OLD)
+@example((False, ["other0=PUB", "other1=SUB"], ["other0=DENY"], "SUB", "PUB"), OLD)
+@example((True, ["a=PUB", "%DLQ%a=DENY"], ["a=SUB"], None, None), NEW)
 @effort(60)
-def test_every_difference_is_reported_and_none_adds_a_right(lines):
+def test_every_difference_is_reported_and_none_adds_a_right(lines, version):
     """Both sets of rules decide each action on the listed and the unlisted resources."""
-    done = converted(lines)
-    reading, told = found(differences(done))
+    done = converted(lines, version)
+    reading, told = found(differences(done, MigrationOptions(version)))
 
-    assert told == Counter(expected(lines, Rights(done.user, done.acl)))
+    assert told == Counter(expected(lines, Rights(done.user, done.acl), version))
     assert not any(after for *_, after, _, _, _ in told)
     # Reading is a right to be given here; administrators have it.
     is_admin = lines[0]
@@ -140,20 +142,20 @@ def test_every_difference_is_reported_and_none_adds_a_right(lines):
     assert {one[-1] for one in reading} <= {2}
 
 
-@given(accounts, st.one_of(st.none(), st.just(EVERYTHING), acls("account1")))
-@example((False, ["a=PUB"], ["a=SUB"], None, None), None)
-@example((False, [], [], None, None), EVERYTHING)
-@example((True, ["%DLQ%a=PUB"], ["%DLQ%a=PUB", "a*=SUB"], None, "PUB"), EVERYTHING)
+@given(accounts, st.one_of(st.none(), st.just(EVERYTHING), acls("account1")), VERSIONS)
+@example((False, ["a=PUB"], ["a=SUB"], None, None), None, OLD)
+@example((False, [], [], None, None), EVERYTHING, OLD)
+@example((True, ["%DLQ%a=PUB"], ["%DLQ%a=PUB", "a*=SUB"], None, "PUB"), EVERYTHING, OLD)
 @effort(60)
-def test_the_differences_do_not_rely_on_the_conversion(lines, acl):
+def test_the_differences_do_not_rely_on_the_conversion(lines, acl, version):
     """For any policies of an account, the report shows what they allow more than 1.0, and what less."""
-    done = converted(lines)
+    done = converted(lines, version)
     assume(not done.user.is_super)
     done = dataclasses.replace(done, acl=acl)
 
-    reading, told = found(differences(done))
+    reading, told = found(differences(done, MigrationOptions(version)))
     rights = Rights(done.user, acl)
-    assert told == Counter(expected(lines, rights))
+    assert told == Counter(expected(lines, rights, version))
     kept = all(is_allowed_here(kind, UNLISTED, action, rights) for kind in ELSE for action in TOLD_ONCE)
     assert len(reading) == (not kept)
 
@@ -170,23 +172,69 @@ rights_here = st.one_of(
 )
 
 
-@given(accounts, rights_here)
-@example((True, [], [], None, None), Rights(User("account1", ()), None))
-@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
-@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), DISABLED)
-@example((False, ["a=PUB", "%DLQ%a=PUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None))
+@given(accounts, rights_here, VERSIONS)
+@example((True, [], [], None, None), Rights(User("account1", ()), None), OLD)
+@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None), OLD)
+@example((False, ["SCHEDULE_TOPIC_XXXX=SUB"], [], None, None), DISABLED, OLD)
+@example((False, ["a=PUB", "%DLQ%a=PUB"], [], None, None), Rights(User("account1", (), UserType.SUPER), None), OLD)
 @effort(60)
-def test_existing_users_and_omitted_accounts_are_compared(lines, rights):
+def test_existing_users_and_omitted_accounts_are_compared(lines, rights, version):
     """The comparison covers existing users, policies without a user, and accounts that are left out."""
     assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
     (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
     why = "the existing user has other rights" if rights else "there are policies, but the user does not exist"
-    _, told = found(differences_of(account, rights, exists=True))
-    assert told == Counter(expected(lines, rights, why))
+    options = MigrationOptions(version)
+    _, told = found(differences_of(account, rights, options, exists=True))
+    assert told == Counter(expected(lines, rights, version, why))
 
-    reading, told = found(differences_of(account, None))
-    assert told == Counter(expected(lines, None, "the account is left out"))
+    reading, told = found(differences_of(account, None, options))
+    assert told == Counter(expected(lines, None, version, "the account is left out"))
     assert len(reading) == 1
+
+
+def decided(told, version):
+    """Return each reported decision of one version."""
+    for one in told:
+        first, _, last = one.versions.partition(" to ")
+        if not first or AclV1Version.parse(first) <= version <= AclV1Version.parse(last):
+            yield from ((one.resource, action, one.before, one.after) for action in one.actions)
+
+
+@given(accounts, rights_here, VERSIONS)
+@example((True, ["a=PUB"], [], None, None), Rights(User("account1", ()), None), NEW)
+@example((False, ["RMQ_SYS_TRACE_TOPIC=DENY"], [], None, None), None, NEW)
+@effort(60)
+def test_without_a_version_the_report_has_the_differences_of_each_version(lines, rights, version):
+    """A difference of some versions names them."""
+    assume(not any(item.startswith("=") for item in lines[1] + lines[2]))
+    (account,) = parse_acl_v1("plain_acl.yml", account_text(*lines)).accounts
+    unknown = Counter(decided(differences_of(account, rights), version))
+
+    assert unknown == Counter(decided(differences_of(account, rights, MigrationOptions(version)), version))
+
+
+@pytest.mark.parametrize(
+    ("admin", "item", "version", "expected"),
+    [
+        (True, "a=PUB", None, [("Topic:a", "Sub", True, "5.1.1 to 5.3.2")]),
+        (True, "a=PUB", "5.1.0", []),
+        (True, "a=PUB", "5.1.1", []),
+        (False, "RMQ_SYS_TRACE_TOPIC=DENY", None, [("Topic:RMQ_SYS_TRACE_TOPIC", "Pub", True, "4.9.4 to 5.3.2")]),
+        (False, "RMQ_SYS_TRACE_TOPIC=DENY", "4.9.3", []),
+        (False, "RMQ_SYS_TRACE_TOPIC=DENY", "4.9.4", [("Topic:RMQ_SYS_TRACE_TOPIC", "Pub", True, "")]),
+        (False, "RMQ_SYS_TRACE_TOPIC=SUB", None, [("Topic:RMQ_SYS_TRACE_TOPIC", "Pub", False, "4.6.0 to 4.9.3")]),
+        (False, "RMQ_SYS_TRACE_TOPIC=SUB", "5.1.0", []),
+    ],
+)
+def test_versions_of_1_0_differ(admin, item, version, expected):
+    """Limits of admins end at 5.1.0, and sending traces is free from 4.9.4 on."""
+    options = MigrationOptions(None if version is None else AclV1Version.parse(version))
+    (account,) = parse_acl_v1("plain_acl.yml", account_text(admin, [item], [], None, None)).accounts
+    found = [one for one in differences(convert(account, options), options) if one.resource.startswith("Topic:")]
+
+    assert [
+        (one.resource, ",".join(a.value for a in one.actions), one.before, one.versions) for one in found
+    ] == expected
 
 
 @pytest.mark.parametrize("admin", [False, True])

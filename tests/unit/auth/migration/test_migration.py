@@ -1,13 +1,14 @@
 """ACL 1.0 files become users and policies that allow no more, and each change is reported with its line."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.migration.acl_v1 import AclV1Permissions, parse_acl_v1
-from mqguard.auth.migration.conversion import NoteKind
+from mqguard.auth.migration.acl_v1 import AclV1Permissions, AclV1Version, parse_acl_v1
+from mqguard.auth.migration.conversion import DEFAULT_OPTIONS, MigrationOptions, NoteKind
 from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
 from mqguard.auth.policy import Action, PolicyType
 from mqguard.auth.policy_index import Rights
@@ -16,7 +17,7 @@ from mqguard.auth.user import Secret, User, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
-from tests.unit.auth.migration.plain_rules import allows
+from tests.unit.auth.migration.plain_rules import VERSIONS, allows
 
 SHIPPED = """\
 globalWhiteRemoteAddresses:
@@ -48,8 +49,13 @@ accounts:
 """
 
 
-def planned(text, existing=NOBODY):
-    return plan_migration([parse_acl_v1("plain_acl.yml", text)], existing)
+def planned(text, existing=NOBODY, options=DEFAULT_OPTIONS):
+    return plan_migration([parse_acl_v1("plain_acl.yml", text)], existing, options)
+
+
+def options_of(version=None, *, as_sources=False):
+    known = None if version is None else AclV1Version.parse(version)
+    return MigrationOptions(known, white_lists_as_sources=as_sources)
 
 
 def entries(acl):
@@ -128,12 +134,21 @@ def test_an_unknown_permission_stays_deny():
     assert entries(found.converted[0].acl)[PolicyType.DEFAULT] == ["Deny All on Topic:* from anywhere"]
     unknown = [note.message for note in found.notes if note.kind is NoteKind.UNKNOWN_PERMISSION]
     assert len(unknown) == 6
-    assert unknown[0] == "`a=pub` is not a permission of 1.0, which treats it as DENY: it stays DENY"
+    told = "is not a permission of 1.0, which treats it as DENY: it stays DENY"
+    assert unknown[0] == f"`a=pub` {told} (Apache's migrator makes it Allow All)"
+    # A blank permission is DENY for Apache's migrator, too.
+    assert f"`e= ` {told}" in unknown
 
 
-def test_an_admin_that_lists_permissions_is_limited_to_them():
-    """1.0 limits such an admin to its permissions, so it does not become Super. It can still administer."""
-    found = planned(account(admin="true", topicPerms="[a=SUB, b=DENY]", defaultTopicPerm="PUB", groupPerms="[g=SUB]"))
+def limited_admin(version):
+    text = account(admin="true", topicPerms="[a=SUB, b=DENY]", defaultTopicPerm="PUB", groupPerms="[g=SUB]")
+    return planned(text, options=options_of(version))
+
+
+@pytest.mark.parametrize("version", [None, "4.6.0", "4.9.8", "5.1.0"])
+def test_an_admin_that_lists_permissions_is_limited_to_them(version):
+    """1.0 up to 5.1.0 limits such an admin to its permissions, so it does not become Super. It can still administer."""
+    found = limited_admin(version)
 
     (done,) = found.converted
     assert done.user.type is UserType.NORMAL
@@ -149,8 +164,64 @@ def test_an_admin_that_lists_permissions_is_limited_to_them():
             "Allow All on Cluster:* from anywhere",
         ]
     }
-    assert [note.kind for note in found.notes] == [NoteKind.ADMIN_WITH_PERMISSIONS]
+    (note,) = found.notes
+    limits = "limit it in 1.0 up to 5.1.0, and not from 5.1.1 to 5.3.2" if version is None else f"limit it in {version}"
+    assert note.message == (
+        f"the admin `account1` lists permissions, which {limits}: it becomes Normal with exactly these; make it Super if "
+        "it should be allowed everything, as Apache's migrator does"
+    )
+    lost = [(one.resource, one.versions) for one in found.differences]
+    assert all(one.before and not one.after for one in found.differences)
+    resources = ("Group:g", "Topic:a", "Topic:b", "any other topic", "any other group")
+    assert lost == ([(resource, "5.1.1 to 5.3.2") for resource in resources] if version is None else [])
+
+
+@pytest.mark.parametrize("version", ["5.1.1", "5.2.0", "5.3.2"])
+def test_newer_versions_do_not_limit_an_admin(version):
+    """From 5.1.1 on, an admin may do everything, so it becomes Super, and its list has no notes."""
+    found = limited_admin(version)
+
+    (done,) = found.converted
+    assert (done.user.type, done.acl) == (UserType.SUPER, None)
+    (note,) = found.notes
+    assert note.message == f"the admin `account1` lists permissions, which {version} ignores: it becomes Super"
     assert found.differences == ()
+
+
+def test_a_default_that_apaches_migrator_adds_to_listed_resources_is_named():
+    """Apache's migrator applies defaults to listed resources, too. All of these are named, and no others."""
+    found = planned(
+        account(
+            topicPerms="[a=PUB, b=SUB, c=DENY, d=PUB|SUB, e=pub, 'f= ']",
+            defaultTopicPerm="SUB",
+            groupPerms="[g=PUB, h=SUB]",
+            defaultGroupPerm="any",
+        )
+    )
+
+    assert [note.message for note in found.notes if note.kind is NoteKind.APACHE_READING] == [
+        f"Apache's migrator also applies the default `{default}` to {names}, although listed; 1.0 and mqguard do not"
+        for default, names in (("SUB", "`a`"), ("any", "`g`, `h`"))
+    ]
+
+
+def test_files_that_a_version_does_not_read_are_not_migrated():
+    """Versions before 4.9.3 only read `conf/plain_acl.yml`."""
+    files = [
+        parse_acl_v1("conf/acl/a.yml", account(accessKey="account2"), unordered=True),
+        parse_acl_v1("conf/plain_acl.yml", account()),
+    ]
+    old, new = (plan_migration(files, NOBODY, options_of(version)) for version in ("4.9.2", "4.9.3"))
+
+    assert [one.user.name for one in old.converted] == ["account1"]
+    assert [(note.kind, note.file, note.message) for note in old.notes] == [
+        (
+            NoteKind.UNREAD_FILE,
+            "conf/acl/a.yml",
+            "4.9.2 does not read this file, only `conf/plain_acl.yml`: nothing in it is migrated",
+        )
+    ]
+    assert [one.user.name for one in new.converted] == ["account2", "account1"]
 
 
 def test_items_without_an_equivalent_are_left_out_with_a_note():
@@ -193,9 +264,9 @@ def test_an_account_that_would_gain_a_right_is_left_out():
         assert "12345678" not in note.message
 
 
-def test_the_first_account_of_a_name_counts_and_existing_users_stay():
+def test_a_repeated_account_counts_once_and_existing_users_stay():
     """A repeated account has a note with the position of the first. Existing users and subjects stay unchanged."""
-    text = account() + "  - {accessKey: account1, secretKey: another1, admin: true}\n"
+    text = account() + "  - {accessKey: account1, secretKey: 12345678}\n"
     found = planned(text)
     assert [done.user.type for done in found.converted] == [UserType.NORMAL]
     assert [note.message for note in found.notes] == [
@@ -264,10 +335,13 @@ _REQUESTS = [
 ]
 
 
-@given(st.booleans(), _items, _items, _defaults, _defaults)
+@given(st.booleans(), _items, _items, _defaults, _defaults, st.one_of(st.none(), VERSIONS))
 @effort(500)
-def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_default):
-    """For any account, requests that 1.0 denies are denied, and Pub and Sub are decided as before."""
+def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_default, version):
+    """For any account, requests that 1.0 denies are denied, and Pub and Sub are decided as before.
+
+    Without a version, requests are denied that any version denies.
+    """
     lines = {"admin": str(admin).lower()}
     for key, items in (("topicPerms", topics), ("groupPerms", groups)):
         if items:
@@ -276,8 +350,8 @@ def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_de
         if default is not None:
             lines[key] = f"'{default}'"
     text = account(**lines)
-    rights_before = AclV1Permissions.of(parse_acl_v1("f", text).accounts[0])
-    found = planned(text)
+    rights_before = AclV1Permissions.of(parse_acl_v1("f", text).accounts[0], version)
+    found = planned(text, options=MigrationOptions(version))
     split = [item for item in (*topics, *groups) if len([piece for piece in item.split("=") if piece]) != 2]
     if not found.converted:
         assert split or any(item.startswith("%DLQ%") for item in topics)
@@ -288,7 +362,7 @@ def test_no_right_is_ever_widened(admin, topics, groups, topic_default, group_de
 
     assert not any(difference.after for difference in found.differences)
     for kind, name, action in _REQUESTS:
-        before = allows(admin, topics, groups, topic_default, group_default, kind, name, action)
+        before = allows(admin, topics, groups, topic_default, group_default, kind, name, action, version)
         after = decide(AccessRequest(kind, name, frozenset({action})), rights).allowed
         assert rights_before.allows(kind, name, action) is before
         assert before or not after, (kind, name, action)

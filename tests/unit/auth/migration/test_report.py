@@ -24,6 +24,7 @@ KEYS = "accessKey: account1, secretKey: 12345678"
         (f"{{{KEYS}, topicPerms: [a*=PUB]}}", "skipped-item"),
         (f"{{{KEYS}, topicPerms: [a=PUB, a=PUB]}}", "replaced-item"),
         (f"{{{KEYS}, admin: true, topicPerms: [a=PUB]}}", "admin-with-permissions"),
+        (f"{{{KEYS}, topicPerms: [a=PUB], defaultTopicPerm: SUB}}", "apache-reading"),
         ("{accessKey: account1, secretKey: hush}", "short-key"),
         (f"{{{KEYS}}}, {{{KEYS}}}", "repeated-account"),
     ],

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,7 @@ from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.decide import decide
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.migration.acl_v1 import parse_acl_v1
-from mqguard.auth.migration.conversion import NoteKind
+from mqguard.auth.migration.conversion import DEFAULT_OPTIONS, MigrationOptions, NoteKind
 from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
@@ -28,9 +29,9 @@ def account(name="account1", secret="12345678", **lines):
     return "- {" + ", ".join(f"{key}: {value}" for key, value in shown.items() if value is not None) + "}\n"
 
 
-def planned(*texts, unordered=False, existing=NOBODY):
+def planned(*texts, unordered=False, existing=NOBODY, options=DEFAULT_OPTIONS):
     files = [parse_acl_v1(f"{name}.yml", text, unordered=unordered) for name, text in zip("abc", texts, strict=False)]
-    return plan_migration(files, existing)
+    return plan_migration(files, existing, options)
 
 
 def told(found, topic=None):
@@ -67,6 +68,7 @@ def test_the_lost_rights_of_an_omitted_account_are_reported():
         (4, "1.0 allows everything to `acco"),
         (9, "`%DLQ%g=DENY` cannot be kept: "),
         (10, "`%DLQ%h=SUB` is left out: a de"),
+        (5, "Apache's migrator also applies"),
     ]
     assert [
         (one.resource, [action.value for action in one.actions], one.mark.line, one.before, one.after)
@@ -112,15 +114,29 @@ def test_files_of_one_directory_have_no_order():
 
 
 def test_a_known_order_counts():
-    """The order is known within a file, between a directory and the plain file, and of files named by the operator."""
+    """The order is known between a directory and the plain file, and of files named by the operator."""
     one, other = HEAD + account(topicPerms="[a=PUB]"), HEAD + account(topicPerms="[a=SUB]")
     plain_last = [parse_acl_v1("x.yml", one, unordered=True), parse_acl_v1("plain_acl.yml", other)]
-    within = [parse_acl_v1("x.yml", one + account(topicPerms="[a=SUB]"), unordered=True)]
 
-    for found in (plan_migration(plain_last), plan_migration(within), planned(one, other)):
+    for found in (plan_migration(plain_last), planned(one, other)):
         (done,) = found.converted
         assert done.acl.entries(PolicyType.CUSTOM)[0].actions == (Action.PUB,)
         assert len(told(found, NoteKind.REPEATED_ACCOUNT)) == 1
+
+
+def test_different_accounts_of_one_name_in_a_file_are_left_out():
+    """1.0 uses the last one after a change of the file, and the first one after a start from 4.9.3 on."""
+    found = planned(HEAD + account(topicPerms="[a=PUB]") + account(topicPerms="[a=SUB]"))
+
+    assert found.changes == ()
+    message = (
+        "the account `account1` differs in `a.yml` line 2 and in `a.yml` line 3, and 1.0 uses the first or the last of "
+        "them, depending on its version and on changes of the file since its start: the account is left out; keep one "
+        "of them"
+    )
+    assert told(found) == [("a.yml", 2, "account1", message), ("a.yml", 3, "account1", message)]
+    alike = planned(HEAD + account(topicPerms="[a=PUB]") + account(topicPerms="['a = PUB']"))
+    assert [done.user.name for done in alike.converted] == ["account1"]
 
 
 def test_existing_users_are_compared_and_not_changed():
@@ -156,21 +172,103 @@ def test_only_what_java_trims_is_trimmed():
     assert not may(Action.PUB, "d")
     assert may(Action.SUB, "c")
     assert [message for *_, message in told(found, NoteKind.UNKNOWN_PERMISSION)] == [
-        "`a=PUB\u00a0` is not a permission of 1.0, which treats it as DENY: it stays DENY",
-        "`d=\u3000PUB` is not a permission of 1.0, which treats it as DENY: it stays DENY",
+        f"`{item}` is not a permission of 1.0, which treats it as DENY: it stays DENY (Apache's migrator makes it Allow All)"
+        for item in ("a=PUB\u00a0", "d=\u3000PUB")
     ]
 
 
 def test_white_lists_of_any_form_are_reported_except_blank_ones():
-    """They no longer match anything. A blank one never matched."""
-    forms = ["*", "*.*.*.*", "192.168.0.1-10", "10.0.{1,2}.*", "1.1.1.1,2.2.2.2", "fe80:0:0:*", "nonsense"]
-    lines = "".join(f"- '{form}'\n" for form in [*forms, "", " "])
+    """A white list that 1.0 can use causes a difference. One that 1.0 refuses, or that matches nothing, does not."""
+    used = ["*", "*.*.*.*", "192.168.0.1-10", "1.1.1.1,2.2.2.2", "10.0.*.5"]
+    unused = ["10.0.{1,2}.*", "10.0.0.0/8", "nonsense", "010.0.0.*"]
+    lines = "".join(f"- '{form}'\n" for form in [*used, *unused, "", " "])
     found = planned(f"globalWhiteRemoteAddresses:\n{lines}-\n{HEAD}{account(whiteRemoteAddress=repr(' '))}")
 
-    assert [line for _, line, *_ in told(found, NoteKind.WHITE_LIST)] == list(range(2, 2 + len(forms)))
+    noted = told(found, NoteKind.WHITE_LIST)
+    assert [line for _, line, *_ in noted] == list(range(2, 2 + len(used) + len(unused)))
+    assert "from `10.0.*.5` (10.0.0.0/16), without an account" in noted[4][-1]
+    assert noted[6][-1] == (
+        "the white list `10.0.0.0/8` is not valid in 1.0, so it allowed nothing: 1.0 does not know CIDR ranges such as "
+        "`10.0.0.0/8`"
+    )
+    assert noted[8][-1] == "the white list `010.0.0.*` matches no address in 1.0"
     assert [one.resource for one in found.differences if not one.account] == [
-        f"everything, from `{form}` without an account" for form in forms
+        f"everything, from `{form}` without an account" for form in used
     ]
+
+
+@pytest.mark.parametrize("as_sources", [False, True])
+def test_an_account_with_a_white_list_that_1_0_refuses_is_left_out(as_sources):
+    """The account could do nothing in 1.0, so there is no difference."""
+    found = planned(
+        HEAD + account(whiteRemoteAddress="10.0.0.0/8"), options=MigrationOptions(white_lists_as_sources=as_sources)
+    )
+
+    assert (found.changes, found.differences) == ((), ())
+    message = (
+        "the white list `10.0.0.0/8` is not valid in 1.0, so the account `account1` could do nothing and is left "
+        "out: 1.0 does not know CIDR ranges such as `10.0.0.0/8`"
+    )
+    assert told(found, NoteKind.SKIPPED_ACCOUNT) == [("a.yml", 2, "account1", message)]
+
+
+AS_SOURCES = MigrationOptions(white_lists_as_sources=True)
+
+
+def test_white_lists_become_sources_of_allow_entries():
+    """A Deny stays valid everywhere. The loss outside the white list is reported."""
+    lines = {"topicPerms": "[a=PUB, b=DENY]", "defaultGroupPerm": "SUB", "whiteRemoteAddress": "'10.0.*.5'"}
+    found = planned(HEAD + account(**lines), options=AS_SOURCES)
+    (done,) = found.converted
+
+    assert [entry.text for policy in done.acl.policies for entry in policy.entries] == [
+        "Allow Pub on Topic:a from 10.0.0.0/16",
+        "Deny All on Topic:b from anywhere",
+        "Allow Sub on Group:* from 10.0.0.0/16",
+    ]
+    assert told(found, NoteKind.WHITE_LIST)[0][-1] == (
+        "`10.0.*.5` (10.0.0.0/16) becomes the source of all Allow entries of `account1`, which also needs its signature "
+        "there; in 1.0 the account needed no signature from there, and had its rights from everywhere else, too"
+    )
+    assert found.differences[1].actions == (Action.PUB, Action.SUB)
+    assert [(one.resource, one.why) for one in found.differences][:2] == [
+        ("everything, from `10.0.*.5` without a signature", NO_SIGNATURE),
+        (
+            "its resources, from outside `10.0.*.5`",
+            "the white list became the sources of its entries",
+        ),
+    ]
+    assert [one.resource for one in found.differences[2:]] == ["every topic, group and cluster"]
+
+
+NO_SIGNATURE = "1.0 required no credentials from there, not even a signature"
+
+
+def test_an_admin_with_sources_is_normal():
+    """Policies do not limit Super users, so the admin gets every permission from its sources instead."""
+    admin = {"admin": "true", "whiteRemoteAddress": "10.0.0.1"}
+    (done,) = (found := planned(HEAD + account(**admin), options=AS_SOURCES)).converted
+
+    assert done.user.type is UserType.NORMAL
+    assert [entry.text for entry in done.acl.entries(PolicyType.CUSTOM)] == [
+        f"Allow All on {kind}:* from 10.0.0.1" for kind in ("Topic", "Group", "Cluster")
+    ]
+    assert told(found, NoteKind.WHITE_LIST)[-1][-1] == (
+        "the admin `account1` becomes Normal, with every permission from its sources, because policies do not limit "
+        "Super users"
+    )
+    everywhere = planned(HEAD + account(admin="true", whiteRemoteAddress="'*'"), options=AS_SOURCES)
+    assert everywhere.converted[0].user.type is UserType.SUPER
+
+
+def test_an_account_without_any_source_is_left_out():
+    """Entries without sources would apply everywhere."""
+    text = HEAD + account(topicPerms="[a=PUB]", whiteRemoteAddress="'010.0.0.*'")
+    found = planned(text, options=AS_SOURCES)
+
+    assert found.changes == ()
+    assert "has no source, so it could do nothing" in told(found, NoteKind.SKIPPED_ACCOUNT)[0][-1]
+    assert len(planned(text).converted) == 1
 
 
 names = st.sampled_from(["account1", "account2", "account3"])
