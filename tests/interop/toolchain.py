@@ -94,6 +94,12 @@ def java_auth_module(home: Path) -> list[str]:
     return ["java", "-Xmx256m", "-XX:+UseSerialGC", nowhere, *java_places(home, places), "AuthModule"]
 
 
+def java_acl_v1(version: str, home: Path) -> list[str]:
+    """Return the command that asks Apache's ACL 1.0 of a version; it reads its files from `home`."""
+    places = java_classes(version, "acl-v1-classes", (HERE / "java" / "acl_v1").glob("*.java"))
+    return ["java", "-Xmx256m", "-XX:+UseSerialGC", *java_places(home, places), "org.apache.rocketmq.acl.plain.AclV1"]
+
+
 def java_places(home: Path, classes: str) -> list[str]:
     """Return the options of a Java process for its directory and its classes."""
     return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]
