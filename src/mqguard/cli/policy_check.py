@@ -177,6 +177,8 @@ def _head(found: "LogReplay") -> Iterator[str]:
     yield f"{_count(reader.decisions, 'decision')} in {_count(len(found.files), 'file')}{span}"
     if reader.lost:
         yield f"{_count(reader.lost, 'record')} missing in the log: the audit queue was full"
+    if reader.is_without_admissions:
+        yield "the log lacks admissions of a part of this time: `auditAdmissions` was `off`"
     if reader.folded:
         yield f"{_count(reader.folded, 'denial')} not replayed: the log has only their number"
     if reader.unnamed:
@@ -229,6 +231,7 @@ def _json(found: "LogReplay", *, unused: bool) -> dict[str, object]:
         "files": [str(path) for path in found.files],
         "decisions": reader.decisions,
         "lost": reader.lost,
+        "without_admissions": reader.is_without_admissions,
         "folded": reader.folded,
         "unnamed": reader.unnamed,
         "unreadable": reader.unreadable,

@@ -115,4 +115,5 @@ def _decision_text(record: Mapping[str, Any]) -> str:
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "change": _change_text,
     "lost": lambda record: f"{record.get('count')} records are missing here",
+    "not-recorded": lambda record: f"admissions are not recorded ({record.get('count')} since the start)",
 }

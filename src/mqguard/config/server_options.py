@@ -258,6 +258,15 @@ AUDIT_PATH = Option(
     says_default="`audit` in the data directory",
     ours=True,
 )
+AUDIT_ADMISSIONS = Option(
+    "auditAdmissions",
+    option.choice("full", "summary", "off"),
+    "full",
+    "The records of admitted requests: one for each, one for all equal requests of a minute, or none. Administrative "
+    "requests, denials and changes always have records.",
+    "audit",
+    ours=True,
+)
 AUDIT_WHEN_FULL = Option(
     "auditWhenFull",
     option.choice("drop", "refuse"),
@@ -281,6 +290,15 @@ AUDIT_FILES = Option(
     10,
     "Number of full audit files of each form and stream that are kept.",
     "audit",
+    ours=True,
+)
+AUDIT_KEEP_DAYS = Option(
+    "auditKeepDays",
+    option.integer(0, 36_500),
+    0,
+    "Number of days after which a full audit file is removed, even if there is room for it.",
+    "audit",
+    says_default="0: the age of a file does not matter",
     ours=True,
 )
 AUDIT_SINKS = Option(

@@ -4,7 +4,8 @@ The request path only appends a record. A writer on a thread of its own makes li
 """
 
 # Rule 1: admissions may be dropped when the queue is full. Denials and changes are never lost. A repeated denial is
-# counted (`denial_groups.py`). A change without room for its record is refused before it is made.
+# counted (`denial_groups.py`). A change without room for its record is refused before it is made. Admissions may be
+# counted, too (`admission_groups.py`).
 # Rule 2: a record holds no connection, and only short parts of what a peer sent.
 
 import collections
@@ -13,7 +14,7 @@ import functools
 import ipaddress
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ import msgspec
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
+from mqguard.guard.admission_groups import AdmissionCount, AdmissionMode, AdmissionRecords, AdmissionsOff
 from mqguard.guard.admitted_request import BY_CLAIM, Identity
 from mqguard.guard.denial_groups import ADDRESSES, USERS, DenialGroups, Folded, Repeats
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
@@ -185,7 +187,7 @@ def read_change(data: bytes) -> AdminChange:
     return msgspec.convert(json.loads(data), AdminChange)
 
 
-Record = AuditEvent | AdminChange | Repeats | Folded
+Record = AuditEvent | AdminChange | Repeats | Folded | AdmissionCount | AdmissionsOff
 
 
 class AuditSink(Protocol):
@@ -236,11 +238,20 @@ def bounded(change: AdminChange) -> AdminChange:
 
 
 class AuditTrail:
-    """The audit trail of decisions and changes."""
+    """The audit trail of decisions and changes.
 
-    def __init__(self, sink: AuditSink) -> None:
-        """Write to the sink."""
+    Args:
+        sink: The receiver of records.
+        mode: The records of admissions.
+
+    Attributes:
+        admissions: The records and counts of admissions, except those of administrative requests.
+    """
+
+    def __init__(self, sink: AuditSink, mode: AdmissionMode = AdmissionMode.FULL) -> None:
         self.put = sink.put
+        self.admissions = AdmissionRecords(sink.put, mode)
+        self._admit: Callable[[AuditEvent], bool] = self.admissions.record
         self._users = DenialGroups(USERS)
         self._addresses = DenialGroups(ADDRESSES)
         self._owed: collections.deque[AdminChange] = collections.deque()
@@ -260,7 +271,8 @@ class AuditTrail:
             event.stream = Stream.UNAUTHENTICATED  # a whitelisted code
         if event.operation.is_administrative:
             return self._administrative(event)
-        return self.put(event)
+        # Anybody can send requests that a whitelist admits: they must not use up the groups of users.
+        return self._admit(event) if event.stream is Stream.ADMITTED else self.put(event)
 
     def repeated(self, event: AuditEvent, now_ms: int) -> str | None:
         """Count a denial that is equal to an audited one.
@@ -303,13 +315,18 @@ class AuditTrail:
         """Audit the counts that are due."""
         self._pay()
         for groups in (self._users, self._addresses):
-            groups.write_due(now_ms, lambda record: self.put(record, reserved=True))
+            groups.write_due(now_ms, self._put_reserved)
+        self.admissions.write_due(now_ms)
 
     def close(self, now_ms: int) -> None:
         """Audit all counts."""
         self._pay()
         for groups in (self._users, self._addresses):
-            groups.write_all(now_ms, lambda record: self.put(record, reserved=True))
+            groups.write_all(now_ms, self._put_reserved)
+        self.admissions.close(now_ms)
+
+    def _put_reserved(self, record: object) -> bool:
+        return self.put(record, reserved=True)
 
     def _pay(self) -> None:
         owed = self._owed

@@ -16,6 +16,7 @@ import msgspec
 
 from mqguard.auth.policy import Entry
 from mqguard.auth.verdict import Verdict
+from mqguard.guard.admission_groups import AdmissionCount, AdmissionsOff
 from mqguard.guard.admitted_request import Identity
 from mqguard.guard.audit import MAX_NAME, MAX_SIGNATURE, AdminChange, AuditEvent, Record, Stream
 from mqguard.guard.denial_groups import Folded, Repeats
@@ -91,6 +92,10 @@ class AuditLines:
                 parts[Stream.KEPT][1].append(self._change(record))
             elif isinstance(record, Repeats):
                 self._repeats(record, parts)
+            elif isinstance(record, AdmissionCount):
+                self._admissions(record, *parts[Stream.ADMITTED])
+            elif isinstance(record, AdmissionsOff):
+                self._off(record, *parts[Stream.ADMITTED])
             else:
                 self._folded(record, *parts[record.stream])
 
@@ -137,6 +142,22 @@ class AuditLines:
                 parts.known = (identity, permissions, *[verdict.decided_by for verdict in verdicts])
                 self._known[key] = parts
         return parts
+
+    def _admissions(self, record: AdmissionCount, apache: list[str], lines: list[str]) -> None:
+        if isinstance(record.event, AuditEvent):
+            # There is no line about authentication: each admission had another signature.
+            made, time = self._parts(record.event), self._apache_time
+            more = f" This happened {record.count} times since {_apache_time(record.first_ms)}.\n"
+            apache.extend([f"{time}{line[:-1]}{more}" for line in made.authorizations[1:]])
+            span = _json({"count": record.count, "first": _iso(record.first_ms), "last": self._stamp})[1:-1]
+            lines.append(f'{{"time":"{self._stamp}",{made.head}{record.latency_ns // 1000},{span}{made.tail}')
+
+    def _off(self, record: AdmissionsOff, apache: list[str], lines: list[str]) -> None:
+        number = f"; {record.count} since the start" if record.count else ""
+        apache.append(
+            f"{self._apache_time} WARN mqguard - [AUDIT] admissions are not recorded: auditAdmissions = off{number}.\n"
+        )
+        lines.append(_json({"time": self._stamp, "event": "not-recorded", "count": record.count}) + "\n")
 
     def _repeats(self, record: Repeats, parts: Sequence[tuple[list[str], list[str]]]) -> None:
         event, span = record.event, {"count": record.count, "first": _iso(record.first_ms), "last": self._stamp}

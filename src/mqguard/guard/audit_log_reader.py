@@ -59,6 +59,7 @@ class AuditReader:
         decisions: Number of decisions.
         lost: Number of records that the log reports as missing.
         folded: Number of denials that the log only counts.
+        is_without_admissions: True if admissions were not recorded for a part of the time.
         unnamed: Number of resources that the log only counts, since their request named very many.
         unreadable: Number of lines that are not records; a killed process leaves half a line.
         first: Time of the earliest record (ISO 8601, UTC); empty while there is none.
@@ -70,6 +71,7 @@ class AuditReader:
         self.decisions = 0
         self.lost = 0
         self.folded = 0
+        self.is_without_admissions = False
         self.unnamed = 0
         self.unreadable = 0
         self.first = ""
@@ -87,6 +89,8 @@ class AuditReader:
         self.last = max(self.last, record.time)
         if record.event == "lost":
             self.lost += record.count
+        if record.event == "not-recorded":
+            self.is_without_admissions = True
         for decision in decisions:
             times = self.asked.setdefault(decision, Occurrences())
             times.count += max(1, record.count)

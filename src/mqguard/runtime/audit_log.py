@@ -16,13 +16,14 @@ from mqguard.auth.errors import MetadataStoreFailed
 from mqguard.auth.manager import MetadataManager
 from mqguard.config import server_options
 from mqguard.config.loader import Configuration
+from mqguard.guard.admission_groups import AdmissionCount, AdmissionMode, AdmissionsOff
 from mqguard.guard.audit import AdminChange, AuditEvent, AuditSink, AuditTrail, Record, Stream, read_change
 from mqguard.guard.audit_format import AuditLines, StreamLines
 from mqguard.guard.denial_groups import Folded, Repeats
 from mqguard.guard.plugin_api import RecordSink
 from mqguard.model.process import Clock
 from mqguard.runtime.errors import StartFailed
-from mqguard.telemetry.audit_files import RotatingFile, find_change
+from mqguard.telemetry.audit_files import DAY_MS, MaxAge, RotatingFile, find_change
 from mqguard.telemetry.audit_writer import AuditWriter
 
 _LOG = logging.getLogger(__name__)
@@ -70,17 +71,24 @@ class AuditLog:
         except OSError as exc:
             raise StartFailed(f"the audit directory `{directory}` cannot be created: {exc.strerror}") from None
         most, parts = config.get(server_options.AUDIT_MAX_FILE), config.get(server_options.AUDIT_FILES)
+        max_age = MaxAge(config.get(server_options.AUDIT_KEEP_DAYS) * DAY_MS, clock.now_ms)
         files = [
-            RotatingFile(directory / f"{name}{SUFFIXES[stream]}", most // _SHARES[stream], parts)
+            RotatingFile(directory / f"{name}{SUFFIXES[stream]}", most // _SHARES[stream], parts, max_age)
             for stream in Stream
             for name in (APACHE, JSON)
         ]
+        for file in files:
+            file.remove_old()
         self._path = directory / JSON
         self._manager = manager
         self._clock = clock
         self.writer = AuditWriter(files, StreamLines(), clock.now_ms)
         self._sinks = [PluginSink(name, sink) for name, sink in sinks]
-        self.trail = AuditTrail(FanOutSink(self.writer, self._sinks) if self._sinks else self.writer)
+        self.trail = AuditTrail(
+            FanOutSink(self.writer, self._sinks) if self._sinks else self.writer,
+            AdmissionMode(config.get(server_options.AUDIT_ADMISSIONS)),
+        )
+        self.trail.admissions.open(clock.now_ms())
         self.writer.start()
         for sink in self._sinks:
             sink.start()
@@ -199,7 +207,7 @@ class PluginSink:
 
     def put(self, record: object, *, reserved: bool = False, receipt: str = "") -> bool:  # noqa: ARG002 - the port's
         """Add a record; return False if the queue is full. A plugin gives no receipts."""
-        if not isinstance(record, (AuditEvent, AdminChange, Repeats, Folded)):
+        if not isinstance(record, (AuditEvent, AdminChange, Repeats, Folded, AdmissionCount, AdmissionsOff)):
             return False
         if len(self._queue) + self._weight - self._weight_done >= self._limit + (RESERVED if reserved else 0):
             self.dropped += 1

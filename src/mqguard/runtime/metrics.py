@@ -45,6 +45,16 @@ def observe_audit(metrics: Metrics, log: AuditLog) -> None:
         "Denials without an audit record of their own, counted in one for many.",
         lambda: trail.summed,
     )
+    metrics.observe(
+        "mqguard_audit_admissions_summed_total",
+        "Admissions without an audit record of their own, counted in one for many.",
+        lambda: trail.admissions.summed,
+    )
+    metrics.observe(
+        "mqguard_audit_admissions_unrecorded_total",
+        "Admissions without an audit record, because admissions are not recorded.",
+        lambda: trail.admissions.unrecorded,
+    )
     metrics.observe_each(
         "mqguard_audit_sink_records_dropped_total",
         "Audit records that the full queue of a plugin did not accept.",

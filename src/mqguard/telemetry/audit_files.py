@@ -1,13 +1,32 @@
 """Files of the audit log: rotation, and search for a decision or a change by its id."""
 
 import json
+import logging
 import mmap
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+_LOG = logging.getLogger(__name__)
 
 MODE = 0o600
+DAY_MS = 86_400_000
+CHECK_MS = 3_600_000
+"""Time between two searches for old parts, in milliseconds."""
+
+
+class MaxAge(NamedTuple):
+    """Age at which full parts are removed.
+
+    Attributes:
+        ms: Time since the last write to a part, in milliseconds; 0 for no limit.
+        now_ms: Milliseconds since the epoch.
+    """
+
+    ms: int
+    now_ms: Callable[[], int]
 
 
 class RotatingFile:
@@ -16,17 +35,20 @@ class RotatingFile:
     Other programs may follow the file: a part is renamed, never rewritten.
     """
 
-    def __init__(self, path: Path, max_bytes: int, parts: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, parts: int, max_age: MaxAge | None = None) -> None:
         """Use a path; the first write opens the file.
 
         Args:
             path: The file; its directory must exist. Only its owner may read it.
             max_bytes: The size at which a part is full.
             parts: Number of full parts to keep.
+            max_age: Age at which full parts are removed earlier; None for no limit.
         """
         self._path = path
         self._max_bytes = max_bytes
         self._parts = parts
+        self._max_age = max_age if max_age is not None and max_age.ms > 0 else None
+        self._checked_ms = 0
         self._fd = -1
         self._size = 0
         self._is_line_ended = False
@@ -43,6 +65,23 @@ class RotatingFile:
             self.close()
             self._shift()
             self._open()
+            self.remove_old()
+        elif self._max_age is not None and abs(self._max_age.now_ms() - self._checked_ms) >= CHECK_MS:
+            self.remove_old()
+
+    def remove_old(self) -> None:
+        """Remove the full parts that are too old. The current file stays, whatever its age."""
+        if self._max_age is None:
+            return
+        now_ms = self._checked_ms = self._max_age.now_ms()
+        for part in _parts(self._path):
+            try:
+                if part != self._path and part.stat().st_mtime * 1000 < now_ms - self._max_age.ms:
+                    part.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                _LOG.warning("the old audit file `%s` cannot be removed: %s", part, exc.strerror)
 
     def append(self, data: bytes) -> int:
         """Write as much of `data` as the disk accepts at once, and return the number of written bytes.

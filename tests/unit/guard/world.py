@@ -8,6 +8,7 @@ from mqguard.auth.policy import Acl, Policy, PolicyType
 from mqguard.auth.user import Secret, Subject, UserStatus, UserType
 from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.request import error_reply
+from mqguard.guard.admission_groups import AdmissionMode
 from mqguard.guard.admitted_request import AdmittedRequest
 from mqguard.guard.audit import AuditTrail
 from mqguard.guard.errors import Refused
@@ -31,13 +32,13 @@ ON = GuardSettings(authentication_enabled=True, authorization_enabled=True)
 class World:
     """A guard with its surroundings."""
 
-    def __init__(self, settings=ON, new_id=None):
+    def __init__(self, settings=ON, new_id=None, admissions=AdmissionMode.FULL):
         self.metadata = MetadataManager(MemoryMetadataStore())
         self.clock = ManualClock()
         self.sink = RecordingSink()
         ids = itertools.count(1)
         ticks = itertools.count(0, 1000)
-        self.audit = AuditTrail(self.sink)
+        self.audit = AuditTrail(self.sink, admissions)
         self.metrics = Metrics()
         self.guard = Guard(
             settings,
