@@ -3,9 +3,40 @@
 Request codes 34, 38, 41, 42, 46, 203, 204, 328, 400, 401, 200151.
 """
 
+from typing import TYPE_CHECKING, Final
+
 import msgspec
 
 from mqguard.remoting.bodies.codec import Body, MessageQueue
+
+if TYPE_CHECKING:
+    EnumName = str
+else:
+    EnumName = str | int  # the C++ client 2.0, and the Python client on it, send the number of the value
+
+_CONSUME_TYPES: Final = ("CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP")
+_MESSAGE_MODELS: Final = ("BROADCASTING", "CLUSTERING")
+_CONSUME_FROM_WHERE: Final = (
+    "CONSUME_FROM_LAST_OFFSET",
+    "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+    "CONSUME_FROM_MIN_OFFSET",
+    "CONSUME_FROM_MAX_OFFSET",
+    "CONSUME_FROM_FIRST_OFFSET",
+    "CONSUME_FROM_TIMESTAMP",
+)
+
+
+def _name(value: str | int, names: tuple[str, ...]) -> str:
+    """Return the name of an enumeration's value that was sent as its name or as its number.
+
+    Raises:
+        ValueError: No value has this number.
+    """
+    if isinstance(value, str):
+        return value
+    if not 0 <= value < len(names):
+        raise ValueError(f"`{value}` is not a number from 0 to {len(names) - 1}")
+    return names[value]
 
 
 class SubscriptionData(Body):
@@ -37,11 +68,17 @@ class ConsumerData(Body):
     """
 
     group_name: str
-    consume_type: str = "CONSUME_PASSIVELY"
-    message_model: str = "CLUSTERING"
-    consume_from_where: str = "CONSUME_FROM_LAST_OFFSET"
+    consume_type: EnumName = "CONSUME_PASSIVELY"
+    message_model: EnumName = "CLUSTERING"
+    consume_from_where: EnumName = "CONSUME_FROM_LAST_OFFSET"
     subscription_data_set: list[SubscriptionData] = msgspec.field(default_factory=list)
     unit_mode: bool = False
+
+    def __post_init__(self) -> None:
+        """Replace numbers by the names of their values."""
+        self.consume_type = _name(self.consume_type, _CONSUME_TYPES)
+        self.message_model = _name(self.message_model, _MESSAGE_MODELS)
+        self.consume_from_where = _name(self.consume_from_where, _CONSUME_FROM_WHERE)
 
 
 class ProducerData(Body):

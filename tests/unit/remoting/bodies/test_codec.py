@@ -90,6 +90,26 @@ def test_deep_nesting_is_bad_input() -> None:
             decode(b'{"parts":' + b"[" * 10_000, kind)
 
 
+def heartbeat_of_python(model: bytes) -> bytes:
+    """Return the heartbeat of the Python client 2.0: its C++ library sends the numbers of enumerations."""
+    subscription = b'"subscriptionDataSet":[{"subString":"*","subVersion":"1795984475442","topic":"orders"}]'
+    numbers = b'"consumeFromWhere":0,"consumeType":1,"groupName":"billing","messageModel":' + model
+    return b'{"clientID":"c","consumerDataSet":[{' + numbers + b"," + subscription + b"}]}"
+
+
+def test_numbers_of_enumerations_mean_their_names() -> None:
+    consumer = decode(heartbeat_of_python(b"1"), HeartbeatData).consumer_data_set[0]
+    found = consumer.consume_from_where, consumer.consume_type, consumer.message_model
+    assert found == ("CONSUME_FROM_LAST_OFFSET", "CONSUME_PASSIVELY", "CLUSTERING")
+    assert decode(heartbeat_of_python(b"0"), HeartbeatData).consumer_data_set[0].message_model == "BROADCASTING"
+
+
+@pytest.mark.parametrize("number", [b"2", b"-1"])
+def test_a_number_without_a_name_is_bad_input(number: bytes) -> None:
+    with pytest.raises(BodyInvalid, match="is not a number from 0 to 1"):
+        decode(heartbeat_of_python(number), HeartbeatData)
+
+
 def lenient_heartbeat(size: int) -> bytes:
     """Return a heartbeat that only the lenient reader accepts: single quotes, and one long text."""
     head, tail = b"{'clientID':\"", b'"}'
