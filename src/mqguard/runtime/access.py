@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mqguard.admin.broker_states import unavailable_errors
+from mqguard.admin.migration import read_home
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MakeRecord, MetadataManager
-from mqguard.auth.migration.acl_v1 import AclV1File, parse_acl_v1
+from mqguard.auth.migration.acl_v1 import AclV1File
 from mqguard.auth.migration.conversion import NoteKind
 from mqguard.auth.migration.migration import migrate
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
 from mqguard.auth.user import InitialUser
 from mqguard.broker.access_bodies import changes_details
 from mqguard.config import access_options
-from mqguard.config.acl_v1_files import read_acl_v1
 from mqguard.config.loader import Configuration
 from mqguard.config.secret import Credentials, make_secret
 from mqguard.guard.audit import DONE, AdminChange, bounded, new_change_id
@@ -131,7 +131,7 @@ def recorder(manager: MetadataManager, clock: Clock, operation: str, why: str) -
 
 def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrated: frozenset[str]) -> None:
     home = rocketmq_home(config)
-    files = [parse_acl_v1(file.name, file.text, unordered=file.unordered) for file in read_acl_v1(home)]
+    files = read_home(home)
     # Users that were deleted since then. They would return with their old secrets and rights.
     deleted = {name for name in migrated if manager.snapshot.user(name) is None}
     done = migrate([_without(file, deleted) for file in files], manager)
@@ -156,8 +156,9 @@ def _migrate(manager: MetadataManager, config: Configuration, data: Path, migrat
         _LOG.warning("ACL 1.0: %s:%s: %s: %s", note.file, note.mark, note.kind.value, visible(note.message))
     for found in done.differences:
         account, resource = visible(found.account or "every user"), visible(found.resource)
+        why = f"{found.versions}: {found.why}" if found.versions else found.why
         _LOG.warning(
-            "ACL 1.0: %s:%s: decisions differ for `%s` on %s (%s)", found.file, found.mark, account, resource, found.why
+            "ACL 1.0: %s:%s: decisions differ for `%s` on %s (%s)", found.file, found.mark, account, resource, why
         )
 
 

@@ -8,6 +8,7 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.user import UserStatus, UserType
 from mqguard.config.errors import ConfigInvalid
 from mqguard.config.loader import Flag, load
+from mqguard.errors import MqguardError
 from mqguard.runtime.access import prepare_users
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
@@ -173,6 +174,31 @@ def test_accounts_of_acl_1_are_carried_over_once(house, tmp_path, caplog):
     assert caplog.messages == [
         f"ACL 1.0: 0 accounts of {tmp_path} were migrated",
         f"ACL 1.0: 2 accounts of {tmp_path} exist as users and are not changed",
+    ]
+
+
+def test_the_log_of_a_migration_names_the_versions_that_differ(house, tmp_path, caplog):
+    """A start does not know the version of the old brokers."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "plain_acl.yml").write_text(
+        "accounts:\n- {accessKey: oldadmin, secretKey: '12345678', admin: true, topicPerms: [t=PUB]}\n"
+    )
+    with caplog.at_level(logging.WARNING):
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+
+    assert any("`oldadmin` on Topic:t (5.1.1 to 5.3.2: versions of 1.0 differ" in text for text in caplog.messages)
+
+
+def test_a_start_shows_every_problem_of_all_old_files(house, tmp_path):
+    """The error has a line for each problem."""
+    (tmp_path / "conf" / "acl").mkdir(parents=True)
+    (tmp_path / "conf" / "acl" / "a.yml").write_text("accounts:\n- {admin: maybe, key: x}\n")
+    (tmp_path / "conf" / "plain_acl.yml").write_text("accounts: {}\n")
+    with pytest.raises(MqguardError) as caught:
+        house.start(migrateAuthFromV1Enabled="true", rocketmqHome=tmp_path)
+
+    assert [line.split(": ")[0].removeprefix(f"{tmp_path}/conf/") for line in str(caught.value).splitlines()] == [
+        *("acl/a.yml:2:11", "acl/a.yml:2:18", "plain_acl.yml:1:11")
     ]
 
 

@@ -198,7 +198,8 @@ class _Conversion:
                 self._add(
                     self._account.mark,
                     NoteKind.SHORT_KEY,
-                    f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 requires",
+                    f"the {what} of `{name}` is shorter than the {_MIN_LENGTH} characters that 1.0 requires, so that "
+                    "1.0 refuses its file; mqguard accepts it",
                 )
 
     def _white_list(self) -> WhiteList | None:

@@ -1,6 +1,6 @@
 """White lists of ACL 1.0: the addresses that each notation matches, and the notations that 1.0 refuses.
 
-The rules are those of RocketMQ 4.9.8 and 5.3.2, which read white lists alike. Some of them surprise.
+The rules are those of RocketMQ 4.9.2 to 5.3.2. 4.6.1 only differs in refusing zones and prefixes of IPv6 addresses.
 
 Rule 1: `*`, `*.*.*.*` and `*:*:*:*:*:*:*:*` match every address; a blank text matches none.
 Rule 2: a comma or a closing brace makes a list of single addresses. Spaces, ranges and `*` in a list are refused.

@@ -299,8 +299,9 @@ def test_short_names_and_secrets_have_a_note():
     found = planned(account(accessKey="alice", secretKey="hush"))
 
     assert [note.message for note in found.notes] == [
-        "the name of `alice` is shorter than the 7 characters that 1.0 requires",
-        "the secret of `alice` is shorter than the 7 characters that 1.0 requires",
+        f"the {what} of `alice` is shorter than the 7 characters that 1.0 requires, so that 1.0 refuses its file; mqguard "
+        "accepts it"
+        for what in ("name", "secret")
     ]
     assert len(found.changes) == 1
 

@@ -15,10 +15,13 @@ from mqguard.auth.migration.migration import NOBODY, migrate, plan_migration
 from mqguard.auth.policy import Acl, Action, Decision, Entry, Policy, PolicyType
 from mqguard.auth.policy_index import Rights
 from mqguard.auth.resource import Resource, ResourceType
+from mqguard.auth.source import parse_address
 from mqguard.auth.user import LiveSecret, Secret, Subject, User, UserType
 from mqguard.auth.verdict import AccessRequest
 from mqguard.store.metadata.memory import MemoryMetadataStore
 from tests.property.analysis.universe import effort
+from tests.unit.auth.migration.plain_rules import VERSIONS
+from tests.unit.auth.migration.white_list_vectors import ADDRESSES, REFUSED, VECTORS
 
 HEAD = "accounts:\n"
 TOPIC, GROUP = ResourceType.TOPIC, ResourceType.GROUP
@@ -353,6 +356,25 @@ def test_no_user_gains_a_right_from_any_directory(texts):
     again = migrate(files, manager)
     assert again.changes == ()
     assert manager.snapshot.version == version
+
+
+FORMS = [text for text, answers in VECTORS.items() if answers != REFUSED]
+
+
+@given(written, st.sampled_from(FORMS), st.sampled_from(ADDRESSES), st.one_of(st.none(), VERSIONS))
+@effort(150)
+def test_sources_only_remove_rights(text, form, address, version):
+    """From an address of the white list the account has the same rights as without sources, from others none."""
+    text = HEAD + text.replace("{", f"{{whiteRemoteAddress: '{form}', ", 1)
+    plain = planned(text, options=MigrationOptions(version)).converted
+    limited = planned(text, options=MigrationOptions(version, white_lists_as_sources=True)).converted
+    for done in limited:
+        (free,) = plain
+        is_inside = VECTORS[form][ADDRESSES.index(address)] == "y"
+        for kind, name, action in REQUESTS:
+            asked = AccessRequest(kind, name, frozenset({action}), parse_address(address))
+            allowed = decide(asked, Rights(done.user, done.acl)).allowed
+            assert allowed is (is_inside and decide(asked, Rights(free.user, free.acl)).allowed), (kind, name, action)
 
 
 def test_existing_users_and_policies_are_never_touched():
