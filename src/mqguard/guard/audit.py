@@ -4,8 +4,8 @@ The request path only appends a record. A writer on a thread of its own makes li
 """
 
 # Rule 1: admissions may be dropped when the queue is full. Denials and changes are never lost. A repeated denial is
-# counted (`denial_groups.py`). A change without room for its record is refused before it is made. Admissions may be
-# counted, too (`admission_groups.py`).
+# counted (`denial_groups.py`), and so is a repeated admission that anybody can cause. A change without room for its
+# record is refused before it is made. Admissions may be counted, too (`admission_groups.py`).
 # Rule 2: a record holds no connection, and only short parts of what a peer sent.
 
 import collections
@@ -24,7 +24,7 @@ from mqguard.auth.source import parse_address
 from mqguard.auth.verdict import Verdict
 from mqguard.guard.admission_groups import AdmissionCount, AdmissionMode, AdmissionRecords, AdmissionsOff
 from mqguard.guard.admitted_request import BY_CLAIM, Identity
-from mqguard.guard.denial_groups import ADDRESSES, USERS, DenialGroups, Folded, Repeats
+from mqguard.guard.denial_groups import ADDRESSES, OTHERS, USERS, DenialGroups, Folded, Repeats
 from mqguard.guard.permissions import RequiredPermission, RequiredPermissions
 from mqguard.guard.request_context import Operation
 
@@ -49,9 +49,10 @@ class Stream(enum.IntEnum):
     ADMITTED = 1
     """All other requests that were admitted."""
     UNAUTHENTICATED = 2
-    """Denials of unauthenticated peers, and admissions of such peers by a whitelist."""
+    """Denials of unauthenticated peers, and admissions of such peers."""
 
 
+PUBLIC = "public"  # The reason for an admission by `GuardSettings.default_route_open`.
 MAX_SIGNATURE = 128
 """Maximum characters of a signature that are kept, for its hash: no valid one is longer than 28."""
 
@@ -254,6 +255,7 @@ class AuditTrail:
         self._admit: Callable[[AuditEvent], bool] = self.admissions.record
         self._users = DenialGroups(USERS)
         self._addresses = DenialGroups(ADDRESSES)
+        self._public = DenialGroups(ADDRESSES)
         self._owed: collections.deque[AdminChange] = collections.deque()
 
     def record(self, event: AuditEvent) -> bool:
@@ -268,7 +270,9 @@ class AuditTrail:
             bound_event(event)
         event.rights = None
         if event.identity is None and event.signature is not None:
-            event.stream = Stream.UNAUTHENTICATED  # a whitelisted code
+            event.stream = Stream.UNAUTHENTICATED
+            if event.reason == PUBLIC:
+                return self._count_public(event)
         if event.operation.is_administrative:
             return self._administrative(event)
         # Anybody can send requests that a whitelist admits: they must not use up the groups of users.
@@ -314,14 +318,14 @@ class AuditTrail:
     def tick(self, now_ms: int) -> None:
         """Audit the counts that are due."""
         self._pay()
-        for groups in (self._users, self._addresses):
+        for groups in (self._users, self._addresses, self._public):
             groups.write_due(now_ms, self._put_reserved)
         self.admissions.write_due(now_ms)
 
     def close(self, now_ms: int) -> None:
         """Audit all counts."""
         self._pay()
-        for groups in (self._users, self._addresses):
+        for groups in (self._users, self._addresses, self._public):
             groups.write_all(now_ms, self._put_reserved)
         self.admissions.close(now_ms)
 
@@ -338,6 +342,23 @@ class AuditTrail:
             event.stream = Stream.KEPT
         # INVARIANT: a change is not admitted without room for its own line and that of the request.
         return not self._owed and self.put(event, reserved=event.operation.is_access_change)
+
+    def _count_public(self, event: AuditEvent) -> bool:
+        """Audit an admission that anybody can cause; no peer can fill the files of unauthenticated peers with them.
+
+        The first one of an address has a line, the others are counted, whatever names they claim.
+        """
+        groups, now = self._public, event.when_ms
+        for sender in (_network(event.source), OTHERS):
+            if groups.repeat(sender, now) is not None:
+                return True
+            if sender == OTHERS or groups.may_open(sender, now):
+                break
+        counted = msgspec.structs.replace(event, source="" if sender == OTHERS else event.source, claimed="")
+        if not self.put(counted):
+            return False  # `auditWhenFull` decides about requests without a line
+        groups.open(sender, counted, sender, now, written=True)
+        return True
 
     def _deny(self, event: AuditEvent) -> bool:
         if event.counted:

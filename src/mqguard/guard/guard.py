@@ -16,7 +16,7 @@ from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.throttle import Throttle
 from mqguard.auth.verdict import AUTHORIZATION_FAILED, Reason, Verdict
 from mqguard.guard.admitted_request import MAX_CLAIM_LENGTH, AdmittedRequest, DeniedPart, ObjectAuthorizer
-from mqguard.guard.audit import MAX_SIGNATURE, AuditEvent, Stage
+from mqguard.guard.audit import MAX_SIGNATURE, PUBLIC, AuditEvent, Stage
 from mqguard.guard.authentication import Authentication, Authenticator
 from mqguard.guard.authorization import (
     ANONYMOUS,
@@ -335,7 +335,7 @@ class Guard:
         A client with wrong credentials then finds a broker, and learns there why its requests are denied. Clients do
         not show the reason for which a route is denied.
         """
-        event.reason = "public"
+        event.reason = PUBLIC
         admitted = AdmittedRequest(None, request.peer, request.operation, (), False, self._all_objects)  # noqa: FBT003
         return self._let_in(event, admitted)
 

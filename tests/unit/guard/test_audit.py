@@ -29,8 +29,8 @@ from mqguard.guard.audit_format import AuditLines, StreamLines, hash_of
 from mqguard.guard.denial_groups import ADDRESSES, USERS
 from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.request_context import Operation
-from mqguard.guard.settings import GuardSettings
-from mqguard.model.peer import Peer
+from mqguard.guard.settings import GuardSettings, WhenAuditFull
+from mqguard.model.peer import Channel, Peer
 from mqguard.remoting.command import Command
 from tests.fixtures.sinks import RecordingSink
 from tests.unit.guard.world import PEER, World, response_code, signed
@@ -594,3 +594,40 @@ def test_a_line_of_json_has_no_invisible_character():
     assert line.decode().removesuffix("\n").isprintable()
     assert "\N{SNOWMAN}" in line.decode()
     assert json.loads(line)["user"] == name
+
+
+def test_public_requests_of_an_address_are_counted(world):
+    """Peers without credentials cannot fill files: each line more would displace a denial of such a peer."""
+    for number in range(500):
+        world.admit(signed(105, user=f"guess-{number}", topic="TBW102"))
+    assert len(world.sink.records) == 1
+    world.clock.now += 5_000
+    world.audit.tick(world.clock.now)
+    apache, lines = lines_of(world)
+    assert not apache
+    assert [(line["verdict"], line["reason"], line["user"], line.get("count")) for line in lines] == [
+        ("allow", "public", "", None),
+        ("allow", "public", "", 499),
+    ]
+
+
+def test_public_requests_of_many_addresses_are_counted_together(world):
+    """The lines of all addresses together are bounded, and no request is without a line or a count."""
+    total = 2 * ADDRESSES.burst_of_all
+    for number in range(total):
+        peer = Peer(f"10.1.{number // 256}.{number % 256}", 1, Channel())
+        world.admit(Command(105, ext={"topic": "TBW102"}), peer)
+    assert len(world.sink.records) == ADDRESSES.burst_of_all + 1
+    world.audit.close(world.clock.now)
+    assert sum(line.get("count", 1) for line in lines_of(world)[1]) == total
+    assert world.audit.summed == 0
+
+
+def test_a_public_request_without_room_for_its_record_is_refused_as_set():
+    world = World(
+        GuardSettings(authentication_enabled=True, authorization_enabled=True, when_audit_full=WhenAuditFull.REFUSE)
+    )
+    world.sink.limit = 0
+    assert "no room" in world.refusal(signed(105, user="x", topic="TBW102")).message
+    world.sink.limit = 100
+    world.admit(signed(105, user="x", topic="TBW102"))
