@@ -99,7 +99,7 @@ class Request(msgspec.Struct):
         """Return the frame of a reply, or of an error if the reply cannot be encoded."""
         opaque = self.command.opaque
         try:
-            return encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
+            return reply.frame or encode_reply(opaque, reply.code, reply.ext, reply.remark, reply.body)
         except LocalProtocolError as exc:
             return encode_reply(opaque, ResponseCode.SYSTEM_ERROR, None, f"the answer cannot be sent as a frame: {exc}")
 

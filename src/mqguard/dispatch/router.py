@@ -183,7 +183,7 @@ class Router:
 
     def _send(self, link: Link, command: Command, reply: Reply) -> None:
         try:
-            frame = encode_reply(command.opaque, reply.code, reply.ext, reply.remark, reply.body)
+            frame = reply.frame or encode_reply(command.opaque, reply.code, reply.ext, reply.remark, reply.body)
         except Exception as exc:  # noqa: BLE001, rule 2
             failure = self._error_reply(command.code, exc)
             link.send(encode_reply(command.opaque, failure.code, None, failure.remark))

@@ -52,6 +52,7 @@ class Reply(msgspec.Struct, gc=False):
         body: Raw bytes after the header.
         remark: Text for users.
         stored: True if the reply must wait for the current group commit (an acknowledgement).
+        frame: The whole reply, if the handler made it by a template; else empty.
     """
 
     code: int = 0
@@ -59,6 +60,7 @@ class Reply(msgspec.Struct, gc=False):
     body: bytes = b""
     remark: str | None = None
     stored: bool = False
+    frame: bytes = b""
 
 
 _SENDS = frozenset(

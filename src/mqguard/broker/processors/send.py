@@ -18,7 +18,7 @@ from mqguard.model import names, properties
 from mqguard.model.process import Clock
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
-from mqguard.remoting.headers.send import read_send
+from mqguard.remoting.headers.send import SendAnswerTemplate, read_send
 
 _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 FIRST_SLICE_S: Final = 0.001
@@ -53,6 +53,7 @@ class SendProcessor:
         self._engine = engine
         self._send = engine.send
         self._trace_fields = engine.settings.trace_fields()
+        self._frame = SendAnswerTemplate(self._trace_fields).frame
 
     def handlers(self) -> dict[int, Handler]:
         """Return the handlers by request code."""
@@ -95,7 +96,13 @@ class SendProcessor:
         except NoSuchTopic as exc:
             self._permit_creation(request, message, exc)
             sent = self._send(message)
-        return self._reply(sent, 1, len(command.body))
+        frame = self._frame(command.opaque, sent.message_id, sent.queue_id, sent.queue_offset, sent.unique_id)
+        if not frame:
+            return self._reply(sent, 1, len(command.body))
+        throughput = self._throughput
+        throughput.put += 1
+        throughput.put_bytes += len(command.body)
+        return Reply(stored=True, frame=frame)
 
     def _send_batch(self, request: Request, message: SendRequest) -> Reply | None:
         """Store a batch, or its first slice if it is too large for one cycle of the event loop."""
