@@ -31,7 +31,7 @@ def world_of(mode, **settings):
     world.user("bob", UserType.SUPER)
     world.allow("alice", "Topic:orders*", "Pub")
     world.allow("alice", "Group:g", "Sub")
-    world.allow("alice", "Topic:prices", "Sub")
+    world.allow("alice", "Topic:prices", "Sub", sources=("10.1.2.0/24", "::1"))
     return world
 
 

@@ -1,6 +1,7 @@
 """Plugins as sinks and as the store, made safe."""
 
 import asyncio
+import json
 import threading
 import time
 
@@ -11,7 +12,8 @@ from mqguard.auth.manager import MetadataManager
 from mqguard.auth.policy import Action
 from mqguard.auth.ports import ChangeRecord, MetadataUpdate, PutUser
 from mqguard.auth.resource import ResourceType
-from mqguard.guard.audit import AdminChange, AuditEvent
+from mqguard.guard.admission_groups import AdmissionMode
+from mqguard.guard.audit import AdminChange, AuditEvent, AuditTrail
 from mqguard.guard.permissions import RequiredPermission
 from mqguard.guard.request_context import Operation
 from mqguard.runtime import audit_log, plugin_store
@@ -71,6 +73,18 @@ def test_a_sink_gets_everything_once_and_in_order(monkeypatch, fails, caplog):
     assert [line.split(b'"User:u')[1].split(b'"')[0] for line in taking.lines] == [b"%d" % n for n in range(3000)]
     assert taking.closed
     assert ("rejects records" in caplog.text) is bool(fails)
+
+
+def test_a_sink_gets_the_counts_of_admissions():
+    taking = Taking()
+    sink = PluginSink("s", taking)
+    sink.start()
+    trail = AuditTrail(FanOutSink(RecordingSink(), [sink]), AdmissionMode.SUMMARY)
+    operation = Operation(name="Send")
+    assert all(trail.record(AuditEvent(operation, "10.1.2.3", 0, when_ms=now)) for now in (1, 2, 3))
+    trail.close(4)
+    sink.close()
+    assert [json.loads(line)["count"] for line in taking.lines] == [3]
 
 
 def test_what_waits_at_the_end_is_given():
