@@ -186,7 +186,7 @@ def test_the_decision_point_of_the_example_decides(
 
         log = server.log()
         assert "authorizationProvider=mqguard_http_pdp:HttpPdp" in log
-        assert "the PDP cannot be asked" in log
+        assert "the PDP cannot be reached" in log
         assert "is not JSON" in log
         assert server.stop() == 0
     lines = [json.loads(line) for line in (server.data / "audit" / "audit.jsonl").read_text().splitlines()]
