@@ -2,6 +2,7 @@
 
 import pytest
 
+from mqguard.store.database import Database
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import Table
 from mqguard.store.rocksdb import RocksMessageStore
@@ -27,19 +28,21 @@ def store(path):
 
 def fail(store):
     """Fail the commit; the batch is found in the log when the database is opened anew."""
-    db = store._db
-    write, close, lost = db.write, db.close, []
+    write, close, lost = Database.write, Database.close, []
+    patch = pytest.MonkeyPatch()
 
-    def failing(batch, *, sync):
+    def failing(db, batch, *, sync):
         lost.append(batch)
         raise StoreFailed("cable pulled")
 
-    def closing():
+    def closing(db):
+        patch.undo()
         if lost:
-            write(lost.pop(), sync=True)
-        close()
+            write(db, lost.pop(), sync=True)
+        close(db)
 
-    db.write, db.close = failing, closing
+    patch.setattr(Database, "write", failing)
+    patch.setattr(Database, "close", closing)
     with pytest.raises(StoreFailed, match="cable pulled"):
         store.commit(sync=False)
 

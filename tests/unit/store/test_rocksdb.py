@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+import rocksdict
 
 from mqguard.model import record
+from mqguard.store.database import Database
 from mqguard.store.errors import StoreBusy, StoreCorrupt, StoreDamaged, StoreFailed
 from mqguard.store.ports import Table
+from mqguard.store.reader import Reader
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.testing.store_contract import bodies, put, queue_of
 from tests.fixtures.waiting import eventually
@@ -107,9 +110,10 @@ def test_damaged_entries_do_not_keep_a_deleted_topic_from_going(open_store, tmp_
     def broken(*_):
         raise StoreDamaged("checksum")
 
-    monkeypatch.setattr(store._reading, "entries", broken)
-    while store.sweep(7):
-        store.commit(sync=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Reader, "entries", broken)
+        while store.sweep(7):
+            store.commit(sync=False)
     assert open_again(store, open_store).sweep(7) == 0
 
 
@@ -122,11 +126,12 @@ def test_after_a_blind_failure_only_a_restart_helps(open_store, monkeypatch):
     def broken(*_, **__):
         raise StoreFailed("neither reading nor writing")
 
-    monkeypatch.setattr(store._db, "write", broken)
-    monkeypatch.setattr(store._reading, "meta", broken)
-    store.stage_value(Table.TOPICS, b"t", b"2")
-    with pytest.raises(StoreFailed):
-        store.commit(sync=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", broken)
+        patch.setattr(Reader, "meta", broken)
+        store.stage_value(Table.TOPICS, b"t", b"2")
+        with pytest.raises(StoreFailed):
+            store.commit(sync=False)
     assert not store.recover()
     assert "restart" in store.failure
     assert not store.recover()
@@ -144,10 +149,11 @@ def test_a_disk_that_lost_messages_is_not_written_on(open_store, monkeypatch):
     def broken(*_, **__):
         raise StoreFailed("cable pulled")
 
-    monkeypatch.setattr(store._db, "write", broken)
     put(store, b"never")
-    with pytest.raises(StoreFailed):
-        store.commit(sync=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", broken)
+        with pytest.raises(StoreFailed):
+            store.commit(sync=False)
     queue_of(store).max_offset = queue_of(store).next_offset = 3
     assert not store.recover()
     assert "the disk has lost messages of `T`" in store.failure
@@ -158,11 +164,13 @@ def open_again(store, open_store):
     return open_store()
 
 
-def test_a_newer_format_is_refused(open_store):
-    store = open_store()
-    store._put(b"F", b"2")
-    store.commit(sync=True)
-    store.close()
+def test_a_newer_format_is_refused(open_store, tmp_path):
+    open_store().close()
+    db = Database(tmp_path / "messages")
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    batch.put(b"F", b"2", db.handles["meta"])
+    db.write(batch, sync=True)
+    db.close()
     with pytest.raises(StoreCorrupt, match=r"format `2`, this version reads format `1`"):
         open_store()
 
