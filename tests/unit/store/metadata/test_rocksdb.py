@@ -39,7 +39,7 @@ class WriteFailure(NamedTuple):
     written: bool = False
 
 
-class FailingDatabase:
+class UnreliableDatabase:
     """A database of RocksDB whose next writes may fail."""
 
     def __init__(self, db, failures):
@@ -58,9 +58,9 @@ class FailingDatabase:
 
 @pytest.fixture
 def failures(monkeypatch):
-    """The failures of the next writes to every database that is opened in the test."""
+    """Return a list for the failures of the next writes, to every database that the test opens."""
     found, opened = [], rocksdict.Rdict
-    monkeypatch.setattr(rocksdict, "Rdict", lambda *args: FailingDatabase(opened(*args), found))
+    monkeypatch.setattr(rocksdict, "Rdict", lambda *args: UnreliableDatabase(opened(*args), found))
     return found
 
 
