@@ -76,11 +76,17 @@ class DeniedPart(msgspec.Struct, frozen=True):
 
     Attributes:
         permissions: The permissions that are not granted. The handler leaves out what needs one of them.
-        denial: The denial, which the handler raises when it has served the rest.
+        denial: The denial; see `error`.
     """
 
     permissions: frozenset[RequiredPermission]
     denial: Refused
+
+    def error(self) -> Refused:
+        """Return the error that the handler raises when it has served the rest."""
+        # A new one each time: the traceback of `denial` would refer to the request, and the request to `denial`. Such
+        # cycles keep the bodies of requests in memory until the collector runs.
+        return Refused(self.denial.reason, self.denial.message, self.denial.decision_id)
 
 
 class AdmittedRequest(msgspec.Struct):

@@ -125,7 +125,7 @@ class ClientProcessor:
         for group in producing:
             self._clients.produce(client, group, now)
         if denied is not None:
-            raise denied.denial
+            raise denied.error()
         return Reply(stored=True)
 
     def unregister(self, request: Request) -> Reply:

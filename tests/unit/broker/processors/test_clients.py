@@ -1,5 +1,6 @@
 """Heartbeats, membership of groups, locks of queues, and lists of clients."""
 
+import gc
 import json
 
 import pytest
@@ -10,6 +11,8 @@ from mqguard.broker import server
 from mqguard.broker.processors import clients
 from mqguard.engine.clients import CLIENT_LIFE_MS, NOTIFICATION_PAUSE_MS
 from mqguard.engine.locks import LOCK_LIFE_MS
+from mqguard.guard.errors import Refused
+from mqguard.model.process import gc_disabled
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from tests.unit.broker.conftest import House, acl
@@ -71,6 +74,17 @@ def test_a_forbidden_topic_or_group_stops_no_other_consumer(house):
     assert members(house, "other") == ResponseCode.SYSTEM_ERROR
     member = house.broker.clients.group("g").consumer(wire.peer.channel, bob)
     assert set(member.subscriptions) == {"t"}
+
+
+def test_a_denied_heartbeat_is_freed_without_the_collector(house):
+    """Its body has up to 256 KiB, and the collector may run late."""
+    bob = house.user("bob")
+    gc.collect()
+    with gc_disabled():
+        answer = house.call(34, body=beat(), user=bob)
+        kept = [one for one in gc.get_objects() if isinstance(one, Refused)]
+    assert answer.code == ResponseCode.NO_PERMISSION
+    assert not kept
 
 
 def test_a_heartbeat_creates_the_member_the_group_and_its_retry_topic(house):
