@@ -7,7 +7,6 @@ gets one write.
 
 import asyncio
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
@@ -87,7 +86,7 @@ class RemotingServer:
         self._app = app
         self._proxy_peers = proxy_protocol.parse_networks(settings.proxy_protocol_peers, "proxy_protocol_peers")
         self._places = ConnectionLimits[ServerLink](settings.max_connections, settings.max_connections_per_address)
-        self._listeners: list[asyncio.Server | Acceptor] = []
+        self._listeners: list[Acceptor] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drop_log: limits.RateLimitedLog | None = None
         self._to_flush: list[ServerLink] = []
@@ -136,13 +135,8 @@ class RemotingServer:
         listener = _bind(ip, port, self.settings)
         bound: int = listener.getsockname()[1]
         acceptor = Acceptor(self._loop, listener, self._accept, self._warn)
-        try:
-            acceptor.start()
-        except NotImplementedError:  # the event loop of Windows
-            server = await self._loop.create_server(self._accept, sock=listener, backlog=self.settings.backlog)
-            self._listeners.append(server)
-        else:
-            self._listeners.append(acceptor)
+        acceptor.start()
+        self._listeners.append(acceptor)
         return bound
 
     async def stop(self, grace: float = 5.0) -> None:
@@ -399,8 +393,7 @@ def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if settings.reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if listener.family == socket.AF_INET6:

@@ -5,14 +5,12 @@ import errno
 import gc
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if sys.platform != "win32":
-    import uvloop
+import uvloop
 
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration, Level
@@ -283,7 +281,4 @@ def _on_admin_created(first_start: Callable[[CreatedAdmin], None]) -> Callable[[
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    if sys.platform == "win32":  # pragma: no cover - uvloop does not exist there
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+    uvloop.run(main)
