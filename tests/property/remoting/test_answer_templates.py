@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from mqguard.remoting.command import LocalProtocolError
 from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.headers.codec import write
+from mqguard.remoting.headers.pull import PullAnswer, PullAnswerTemplate
 from mqguard.remoting.headers.send import SendAnswerTemplate
 
 int32 = st.integers(-(2**31), 2**31 - 1)
@@ -32,3 +34,12 @@ def test_the_answer_to_a_send_has_the_bytes_of_the_encoder(opaque, msg_id, queue
         expected = b""
     assert frame in {expected, b""}
     assert bool(frame) == (msg_id.isalnum() and unique_id.isalnum())
+
+
+@given(int32, int64, int64, int64, int64, st.binary(max_size=40), st.text('FOUND"\\ø', max_size=8))
+def test_the_answer_to_a_pull_has_the_bytes_of_the_encoder(opaque, broker_id, next_offset, low, high, body, remark):
+    answer = PullAnswer(
+        suggest_which_broker_id=broker_id, next_begin_offset=next_offset, min_offset=low, max_offset=high
+    )
+    expected = encode_reply(opaque, 0, write(answer), remark, body)
+    assert PullAnswerTemplate(broker_id, remark).frame(opaque, next_offset, low, high, body) == expected

@@ -24,7 +24,7 @@ from mqguard.model.properties import tag_codes_of
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
-from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND, PullHeader
+from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND, PullAnswerTemplate, PullHeader
 
 SHORT_POLL_MS = 1000
 """Time that a pull waits if long polling is off (Java brokers: `shortPollingTimeMills`)."""
@@ -62,6 +62,9 @@ _CODES = {
     FetchStatus.NO_MESSAGE_IN_QUEUE: ResponseCode.PULL_NOT_FOUND,
 }
 
+
+# A member looked up in its class costs as much as a step of the answer.
+_FOUND = FetchStatus.FOUND
 
 SuspendedPull = PendingPull[tuple[Request, PullHeader]]
 """Waiting pull, with the parts of the request that its answer needs."""
@@ -104,6 +107,7 @@ class PullProcessor:
         self._max_all_ready = 2 * settings.waiting_pulls
         self._long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
+        self._frame = PullAnswerTemplate(settings.broker_id, FetchStatus.FOUND.value).frame
 
     def handlers(self) -> dict[int, Handler]:
         """Return the handlers by request code."""
@@ -135,7 +139,7 @@ class PullProcessor:
                 )
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._suspend(request, header, wanted):
             return None
-        return self._reply(header, fetched)
+        return self._reply(request.command.opaque, header, fetched)
 
     # Waiting
 
@@ -239,7 +243,7 @@ class PullProcessor:
         return self._waiting.suspend(waiter)
 
     def _resume(self, waiter: SuspendedPull, *, last: bool) -> int:
-        """Answer a waiting pull, or keep it waiting; return the bytes of messages in the answer."""
+        """Answer a waiting pull, or keep it waiting; return the bytes of an answer with messages."""
         request = waiter.request[0]
         if request.link.closed:
             return 0
@@ -253,7 +257,7 @@ class PullProcessor:
         if reply is None:
             return 0
         request.respond(reply)
-        return len(reply.body)
+        return len(reply.frame)
 
     def _outcome(self, waiter: SuspendedPull, *, last: bool) -> Reply | None:
         """Return the answer of a waiting pull, None if it continues to wait."""
@@ -268,7 +272,7 @@ class PullProcessor:
         fetched = self._read(request, header, waiter.tags)
         if not last and _is_at_end(header, fetched) and self._keep(waiter):
             return None
-        return self._reply(header, fetched)
+        return self._reply(request.command.opaque, header, fetched)
 
     def _still_consumes(self, header: PullHeader) -> bool:
         config = self._engine.groups.get(header.consumer_group)
@@ -351,16 +355,15 @@ class PullProcessor:
     def _broadcast_allowed(self, group: str) -> bool:
         return self._engine.groups.find(group).consume_broadcast_enable
 
-    def _reply(self, header: PullHeader, fetched: FetchResult) -> Reply:
+    def _reply(self, opaque: int, header: PullHeader, fetched: FetchResult) -> Reply:
+        if fetched.status is _FOUND:
+            body = b"".join(fetched.records)
+            frame = self._frame(opaque, fetched.next_offset, fetched.min_offset, fetched.max_offset, body)
+            return Reply(frame=frame)
         status = fetched.status
         code = ResponseCode.PULL_OFFSET_MOVED if _is_beyond(header, fetched) else _CODES[status]
-        records = fetched.records
-        return Reply(
-            code,
-            self._position(fetched.next_offset, fetched.min_offset, fetched.max_offset),
-            records[0] if len(records) == 1 else b"".join(records),
-            status.value,
-        )
+        position = self._position(fetched.next_offset, fetched.min_offset, fetched.max_offset)
+        return Reply(code, position, b"", status.value)
 
     def _position(self, next_offset: int, low: int, high: int) -> dict[str, str]:
         # Java clients need all four fields in each of the codes 0, 19, 20 and 21.

@@ -1,6 +1,7 @@
 """Codec of typed headers and ext fields, whose values are all texts."""
 
 import re
+import struct
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -9,6 +10,12 @@ from mqguard.remoting.command import HeaderInvalid
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+SAMPLE_OPAQUE: Final = 123456789
+"""The number of the sample of which a template of frames is made."""
+FRAME_HEAD: Final = struct.Struct(">II")
+"""The first bytes of a frame with a JSON header: the length of the rest, and that of the header."""
 
 
 class Header(msgspec.Struct, rename="camel", gc=False, kw_only=True):

@@ -5,7 +5,8 @@ Frames with the codes of pop always have JSON headers.
 
 from typing import Final
 
-from mqguard.remoting.headers.codec import Header, Int32, Int64
+from mqguard.remoting.header import write_json_reply
+from mqguard.remoting.headers.codec import FRAME_HEAD, SAMPLE_OPAQUE, Header, Int32, Int64
 
 COMMIT_OFFSET: Final = 1
 """`sys_flag`: `commit_offset` is to be stored for the group."""
@@ -61,6 +62,32 @@ class PullAnswer(Header):
     topic_sys_flag: Int32 | None = None
     group_sys_flag: Int32 | None = None
     forbidden_type: Int32 | None = None
+
+
+class PullAnswerTemplate:
+    """Template of the frame that delivers messages. All its values are numbers, so no value needs escapes.
+
+    Args:
+        broker_id: The broker that a client should pull from next.
+        remark: The remark of every answer.
+    """
+
+    __slots__ = ("_end", "_offsets", "_start")
+
+    def __init__(self, broker_id: int, remark: str) -> None:
+        fields = {"suggestWhichBrokerId": str(broker_id), "nextBeginOffset": "", "minOffset": "", "maxOffset": ""}
+        sample = write_json_reply(SAMPLE_OPAQUE, 0, fields, remark).decode()
+        self._start, _, rest = sample.partition(str(SAMPLE_OPAQUE))
+        self._offsets, _, rest = rest.partition('","minOffset":"')
+        self._end = rest.partition('"maxOffset":"')[2]
+
+    def frame(self, opaque: int, next_offset: int, low: int, high: int, body: bytes) -> bytes:
+        """Return the bytes of `encode_reply`."""
+        header = (
+            f'{self._start}{opaque}{self._offsets}{next_offset}","minOffset":"{low}","maxOffset":"{high}{self._end}'
+        ).encode()
+        size = len(header)
+        return b"".join((FRAME_HEAD.pack(4 + size + len(body), size), header, body))
 
 
 class PopHeader(Header):

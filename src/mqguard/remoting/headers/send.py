@@ -1,11 +1,10 @@
 """Ext fields of sends (10, 310, 320, 324, 325), send-backs (36), transactions (37, 39) and their answers."""
 
-import struct
 from typing import Final
 
 from mqguard.remoting.codes import RequestCode
 from mqguard.remoting.header import write_json_reply
-from mqguard.remoting.headers.codec import Header, Int32, Int64, read
+from mqguard.remoting.headers.codec import FRAME_HEAD, SAMPLE_OPAQUE, Header, Int32, Int64, read
 
 
 class SendHeader(Header):
@@ -115,10 +114,6 @@ class SendAnswer(
     recall_handle: str | None = None
 
 
-_OPAQUE: Final = 123456789
-_FRAME_HEAD: Final = struct.Struct(">II")
-
-
 class SendAnswerTemplate:
     """Template of the frame that answers a send. It takes 0.6 µs, the general encoder 1.4 of the 26 of a send.
 
@@ -130,8 +125,8 @@ class SendAnswerTemplate:
 
     def __init__(self, trace_fields: dict[str, str]) -> None:
         fields = {"msgId": "", "queueId": "", "queueOffset": "", "transactionId": "", **trace_fields}
-        sample = write_json_reply(_OPAQUE, 0, fields, None).decode()
-        self._start, _, rest = sample.partition(str(_OPAQUE))
+        sample = write_json_reply(SAMPLE_OPAQUE, 0, fields, None).decode()
+        self._start, _, rest = sample.partition(str(SAMPLE_OPAQUE))
         self._ids, _, rest = rest.partition('","queueId":"')
         self._end = rest.partition('"transactionId":"')[2]
 
@@ -144,7 +139,7 @@ class SendAnswerTemplate:
             f'"transactionId":"{unique_id}{self._end}'
         ).encode()
         size = len(header)
-        return _FRAME_HEAD.pack(size + 4, size) + header
+        return FRAME_HEAD.pack(size + 4, size) + header
 
 
 class SendBackHeader(Header):
