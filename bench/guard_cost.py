@@ -81,9 +81,9 @@ def measure(admission: RemotingAdmission, writer: AuditWriter) -> tuple[float, f
         admission.admit(sends[number & 255], peer)
         if number % ITERATION == 0:
             spent = time.thread_time()
-            writer.end_turn()
+            writer.end_iteration()
             lines += time.thread_time() - spent
-    writer.end_turn()
+    writer.end_iteration()
     thread = time.thread_time() - thread - lines
     while writer.waiting:
         time.sleep(0.001)

@@ -74,11 +74,11 @@ def parse_request(actions: str, resource: str, source: str | None) -> AccessRequ
     return AccessRequest(asked.type, asked.name, found, address)
 
 
-def _changes(directory: AccessState, user: str, turn: MinimalChange) -> tuple[RightChange, ...]:
+def _changes(directory: AccessState, user: str, change: MinimalChange) -> tuple[RightChange, ...]:
     """Return every permission that a change of one user gives or takes, for the explained request and for others."""
     known, acl = directory.users.get(user), directory.acls.get(user)
     old = AccessState.of([known] if known else [], [acl] if acl else [])
-    new = AccessState.of([apply_to_user(user, known, turn)], [apply_to_acl(acl or Acl(Subject(user), ()), turn)])
+    new = AccessState.of([apply_to_user(user, known, change)], [apply_to_acl(acl or Acl(Subject(user), ()), change)])
     return compare(old, new).rights
 
 

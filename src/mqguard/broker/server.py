@@ -78,7 +78,7 @@ class BrokerPorts:
         sealing_key: Key for the secrets of users in sealed form; None if there is no sealed form.
         announcer: Name server that gets topics as soon as they are stored; None if there is none.
         suspension: Store of requests that wait for plugins; None if there are no plugins.
-        at_turn_end: Further callbacks at the end of each event-loop cycle.
+        at_iteration_end: Further callbacks at the end of each iteration of the event loop.
         metrics: Function that returns all metrics as texts, by name and labels, for the broker's runtime info.
     """
 
@@ -91,7 +91,7 @@ class BrokerPorts:
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
     suspension: Suspension | None = None
-    at_turn_end: Sequence[Callable[[], None]] = ()
+    at_iteration_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
 
 
@@ -160,7 +160,7 @@ class BrokerServer:
             client_calls=self._client_calls,
             suspension=ports.suspension,
             at_close=[self._closed],
-            at_turn_end=[self._commit, self._apply_rights, self._notify_consumers, *ports.at_turn_end],
+            at_iteration_end=[self._commit, self._apply_rights, self._notify_consumers, *ports.at_iteration_end],
         )
 
     def advertise(self, address: str) -> None:
@@ -171,7 +171,7 @@ class BrokerServer:
             self._ports.announcer.announce(cluster, name, address, self._engine.topics.all())
 
     def tick(self) -> None:
-        """Do periodic work. It should be called about every 50 ms, and `application.end_of_turn` after it."""
+        """Do periodic work. It should be called about every 50 ms, and `application.end_of_iteration` after it."""
         now = self._clock.now_ms()
         self._pulling.expire()
         self._client_calls.expire(now)
@@ -191,7 +191,7 @@ class BrokerServer:
 
     @property
     def is_behind(self) -> bool:
-        """True if waiting pulls are left to be answered in the next event-loop cycle."""
+        """True if waiting pulls are left to be answered in the next iteration of the event loop."""
         return self._pulling.is_behind
 
     @property

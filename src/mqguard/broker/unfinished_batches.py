@@ -1,4 +1,4 @@
-"""Batches that are too large for one cycle of the event loop, stored in slices, with a limit of their bytes."""
+"""Batches that are too large for one iteration of the event loop, stored in slices, with a limit of their bytes."""
 
 from collections.abc import Callable
 from typing import Final
@@ -51,7 +51,7 @@ class UnfinishedBatches:
             raise RequestRefused(ResponseCode.SYSTEM_BUSY, BUSY)
 
     def add(self, request: Request, batch: BatchSend, reply_to: ReplyTo) -> None:
-        """Store the rest of a batch in later cycles of the event loop, then answer the request."""
+        """Store the rest of a batch in later iterations of the event loop, then answer the request."""
         owner, size, channel = request.access.owner, len(request.command.body), request.link.peer.channel
         self._number += 1
         number = self._number

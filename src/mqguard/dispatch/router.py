@@ -60,7 +60,7 @@ class Router:
         client_calls: Open calls to clients.
         suspension: Store of requests that wait for plugins; without it they are refused.
         at_close: Callbacks that get each closed connection.
-        at_turn_end: Callbacks that run in order when all frames of an event-loop cycle are served.
+        at_iteration_end: Callbacks that run in order when all frames of an iteration of the event loop are served.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Router:
         client_calls: ClientCalls | None = None,
         suspension: Suspension | None = None,
         at_close: Sequence[Callable[[Link], None]] = (),
-        at_turn_end: Sequence[Callable[[], None]] = (),
+        at_iteration_end: Sequence[Callable[[], None]] = (),
     ) -> None:
         self._guard = guard
         self._handlers = {code: _exact(code, handler) for code, handler in handlers.items()}
@@ -82,7 +82,7 @@ class Router:
         self._client_calls = ClientCalls() if client_calls is None else client_calls
         self._suspension = NoSuspension() if suspension is None else suspension
         self._at_close = (lambda link: self._client_calls.leave(link.peer.channel), *at_close)
-        self._at_turn_end = tuple(at_turn_end)
+        self._at_iteration_end = tuple(at_iteration_end)
 
     @property
     def codes(self) -> frozenset[int]:
@@ -173,13 +173,13 @@ class Router:
             except Exception:  # noqa: BLE001, the other callbacks must run
                 _LOG.exception("cleaning up after %s failed", link.peer.address)
 
-    def end_of_turn(self) -> None:
-        """Run the callbacks for the end of an event-loop cycle, such as the commit of its writes."""
-        for callback in self._at_turn_end:
+    def end_of_iteration(self) -> None:
+        """Run the callbacks for the end of an iteration of the event loop, such as the commit of its writes."""
+        for callback in self._at_iteration_end:
             try:
                 callback()
             except Exception:  # noqa: BLE001, the other callbacks must run
-                _LOG.exception("a callback at the end of an event-loop cycle failed")
+                _LOG.exception("a callback at the end of an iteration of the event loop failed")
 
     def _send(self, link: Link, command: Command, reply: Reply) -> None:
         try:

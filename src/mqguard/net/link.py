@@ -338,7 +338,7 @@ class ServerLink(asyncio.Protocol):
             return not self.closed
         reader = self._reader
         settings, scheduler = self._owner.settings, self._scheduler
-        left = settings.frames_per_turn if self.was_served else FIRST_FRAMES
+        left = settings.frames_per_iteration if self.was_served else FIRST_FRAMES
         count, size = self._batch
         answer = self._answer_size
         most = scheduler.queued + settings.output_high_water - self._answered

@@ -41,7 +41,7 @@ class LinkOwner(Protocol[L_contra]):
     def flush_soon(self, link: L_contra) -> None:
         """Request a call of `flush` at the end of this iteration."""
 
-    def end_turn_soon(self) -> None:
+    def end_iteration_soon(self) -> None:
         """Request a commit at the end of this iteration, or of the next one."""
 
     def authenticated(self, link: L_contra) -> None:

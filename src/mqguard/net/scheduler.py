@@ -1,8 +1,7 @@
 """The scheduler: divides the time of the event loop between users, and between anonymous address blocks.
 
 A connection whose bytes have arrived waits here, undecoded, until the scheduler serves it. An account is a user, or the
-address block of connections that have not authenticated. Names say `turn` for an iteration of the event loop that
-serves connections.
+address block of connections that have not authenticated.
 """
 
 import asyncio
@@ -116,9 +115,9 @@ class ScheduledLink(Protocol):
 class TurnEnd(Protocol):
     """A listener with something to do at the end of an iteration."""
 
-    is_turn_due: bool
+    is_iteration_due: bool
 
-    def end_turn(self) -> None:
+    def end_iteration(self) -> None:
         """Commit, and write the answers."""
         ...  # pragma: no cover
 
@@ -233,7 +232,7 @@ class Scheduler:
         """Request an iteration, even if no bytes have arrived."""
         if not self._is_due and self._loop is not None:
             self._is_due = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._iterate)
 
     def _enqueue(self, link: ScheduledLink) -> None:
         account = link.account
@@ -246,7 +245,7 @@ class Scheduler:
         if not account.is_active:
             account.lane.activate(account)
 
-    def _turn(self) -> None:
+    def _iterate(self) -> None:
         self._has_served = False
         if self._postponed:
             self._serve_postponed()
@@ -257,8 +256,8 @@ class Scheduler:
                 self._serve_anonymous()
         self._is_due = False
         for server in self._servers:
-            if server.is_turn_due:
-                server.end_turn()
+            if server.is_iteration_due:
+                server.end_iteration()
         self.queued = 0
         arrived, self._arrived = self._arrived, []
         if self._authenticated.active or self._anonymous.active or self._postponed:
@@ -345,7 +344,7 @@ class WorkOwner(Protocol):
 
     scheduler: Scheduler
 
-    def end_turn_soon(self) -> None:
+    def end_iteration_soon(self) -> None:
         """Request a commit at the end of this iteration, or of the next one."""
 
 
@@ -380,7 +379,7 @@ class RequestWork:
 
     def advance(self, until: float) -> bool:
         """Continue until that time of the clock; return True if work is left."""
-        self._owner.end_turn_soon()
+        self._owner.end_iteration_soon()
         while self._left:
             work = self._left.pop(0)
             if work(until):

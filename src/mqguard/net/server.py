@@ -1,8 +1,8 @@
 """A listener: accepts connections, passes their commands to an application, and writes the answers.
 
 An iteration of the event loop has three steps. The scheduler serves connections whose bytes have arrived, within its
-budget. Then the application's `end_of_turn` is called once and commits its writes. Then each connection with answers
-gets one write.
+budget. Then the application's `end_of_iteration` is called once and commits its writes. Then each connection with
+answers gets one write.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Application(Protocol):
     def closed(self, link: Link) -> None:
         """Forget a client that has disconnected."""
 
-    def end_of_turn(self) -> None:
+    def end_of_iteration(self) -> None:
         """Commit: all commands of this iteration were passed. Answers that it sends are still written in it."""
 
 
@@ -90,7 +90,7 @@ class RemotingServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drop_log: limits.RateLimitedLog | None = None
         self._to_flush: list[ServerLink] = []
-        self.is_turn_due = False
+        self.is_iteration_due = False
         self.dropped = self.frames_refused = 0
         self.held = 0
         self.slow_readers: set[ServerLink] = set()
@@ -169,9 +169,9 @@ class RemotingServer:
         """
         self.context = tls.server_context(self.settings.tls)
 
-    def end_turn_soon(self) -> None:
-        """Request a call of `end_of_turn` even if no bytes arrive, for work that is due by the clock."""
-        self.is_turn_due = True
+    def end_iteration_soon(self) -> None:
+        """Request a call of `end_of_iteration` even if no bytes arrive, for work that is due by the clock."""
+        self.is_iteration_due = True
         self.scheduler.wake()
 
     # Called by links (`LinkOwner`)
@@ -232,13 +232,13 @@ class RemotingServer:
         except Exception:  # noqa: BLE001 - an internal error costs at most one connection
             _log.exception("serving %s failed: internal error", link.peer.address)
             link.close("internal error")
-        self.is_turn_due = True
+        self.is_iteration_due = True
 
     def flush_soon(self, link: ServerLink) -> None:
         """Flush the link at the end of this iteration."""
         self._to_flush.append(link)
-        if not self.is_turn_due:
-            self.end_turn_soon()
+        if not self.is_iteration_due:
+            self.end_iteration_soon()
 
     def hold(self, link: ServerLink, change: int) -> None:
         """Count bytes that were received and not served; if too many, cut the link that holds most."""
@@ -333,13 +333,13 @@ class RemotingServer:
         assert self._loop is not None  # noqa: S101, connections come after `start`
         return ServerLink(self, self._loop)
 
-    def end_turn(self) -> None:
+    def end_iteration(self) -> None:
         """Commit, and write the answers; called by the scheduler."""
         try:
-            self._app.end_of_turn()
+            self._app.end_of_iteration()
         except Exception:  # noqa: BLE001 - an internal error costs at most one connection
             _log.exception("the commit of an iteration failed: internal error")
-        self.is_turn_due = False
+        self.is_iteration_due = False
         links, self._to_flush = self._to_flush, []
         for link in links:
             link.flush()

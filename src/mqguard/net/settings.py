@@ -54,7 +54,7 @@ class NetSettings:
         max_connections: Maximum number of connections. Half of them may be anonymous.
         max_connections_per_address: Maximum number of connections from one address (IPv6: from one /64 network). Half
             of them may be anonymous.
-        frames_per_turn: Maximum number of frames of one connection that are served before others are.
+        frames_per_iteration: Maximum number of frames of one connection that are served before others are.
         output_high_water: Unsent bytes of one connection above which it is not read.
         output_limit: Unsent bytes of one connection above which it is dropped.
         output_total_limit: Maximum of unsent bytes of all connections above their high-water mark. At the limit, the
@@ -81,7 +81,7 @@ class NetSettings:
     silent_seconds: float = 30.0
     max_connections: int = 16_384
     max_connections_per_address: int = 4_096
-    frames_per_turn: int = 256
+    frames_per_iteration: int = 256
     output_high_water: int = 1024 * 1024
     output_limit: int = 64 * 1024 * 1024
     output_total_limit: int = 512 * 1024 * 1024

@@ -38,7 +38,7 @@ class Link(Protocol):
         """Work that is left of the requests of this connection."""
 
     def send(self, frame: bytes) -> None:
-        """Queue one encoded frame; all frames of one event-loop iteration leave in one write at its end."""
+        """Queue one encoded frame; all frames of one iteration of the event loop leave in one write at its end."""
 
     def close(self, reason: str) -> None:
         """Close the connection; `reason` only goes to the server's log."""

@@ -122,11 +122,11 @@ class AuditLog:
                 _LOG.warning("the change `%s` is missing in the audit log and is written now", record.id)
             self.trail.put_change(change)
         self._manager.records_written(written)
-        self.writer.end_turn()
+        self.writer.end_iteration()
 
-    def end_turn(self) -> None:
+    def end_iteration(self) -> None:
         """Pass the records of this iteration to the writer."""
-        self.writer.end_turn()
+        self.writer.end_iteration()
 
     def tick(self) -> None:
         """Do what is due by the clock."""
@@ -140,7 +140,7 @@ class AuditLog:
     def close(self) -> None:
         """Write the waiting records and close the files."""
         self.trail.close(self._clock.now_ms())
-        self.writer.end_turn()
+        self.writer.end_iteration()
         for sink in self._sinks:
             sink.close()
         self.writer.close()

@@ -113,7 +113,7 @@ class Components:
                     sealing_key=key,
                     announcer=routes,
                     suspension=suspension,
-                    at_turn_end=[audit_log.end_turn],
+                    at_iteration_end=[audit_log.end_iteration],
                     metrics=PrometheusCollector(self._metrics).samples,
                 ),
             )
@@ -125,21 +125,21 @@ class Components:
                 error_reply,
                 suspension=suspension,
                 at_close=[self._namesrv.closed],
-                at_turn_end=[audit_log.end_turn],
+                at_iteration_end=[audit_log.end_iteration],
             )
             self._host = config.get(server_options.BROKER_IP)
             self._ip = settings.resolve(self._host, config.source(server_options.BROKER_IP))
             self._opened = opened.pop_all()
 
-    def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Set the event loop of the requests.
 
         Args:
             loop: The event loop.
-            end_turn: Requests the end of an iteration without input.
+            end_iteration: Requests the end of an iteration without input.
         """
         if self._threads is not None:
-            self._threads.attach(loop, end_turn)
+            self._threads.attach(loop, end_iteration)
         if isinstance(self._users, PluginStore):
             self._users.attach(loop)
 

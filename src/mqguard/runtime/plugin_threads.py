@@ -125,17 +125,17 @@ class PluginThreads:
         self._threads = threads
         self._pools: dict[str, _PluginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._end_turn: Callable[[], None] = _nothing
+        self._end_iteration: Callable[[], None] = _nothing
 
-    def attach(self, loop: asyncio.AbstractEventLoop, end_turn: Callable[[], None]) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Start to accept calls.
 
         Args:
             loop: The event loop of the requests.
-            end_turn: Requests the end of an iteration without input.
+            end_iteration: Requests the end of an iteration without input.
         """
         self._loop = loop
-        self._end_turn = end_turn
+        self._end_iteration = end_iteration
 
     def close(self) -> None:
         """Accept no more calls; stuck threads end with the process."""
@@ -202,7 +202,7 @@ class PluginThreads:
 
     def _go_on(self, batch: _Batch) -> None:
         batch.done()
-        self._end_turn()
+        self._end_iteration()
 
 
 def _nothing() -> None:

@@ -165,7 +165,7 @@ class Standalone:
         namesrv = RemotingServer(parts.namesrv, self._net, scheduler)
         parts.observe(scheduler, {"broker": broker, "namesrv": namesrv})
         loop.add_signal_handler(signal.SIGHUP, _reload, parts, (broker, namesrv))
-        parts.attach(loop, lambda: _end_turns(broker, namesrv))
+        parts.attach(loop, lambda: _end_iterations(broker, namesrv))
         try:
             port = await _listen(broker, host, self._config.get(_BROKER.option), _BROKER)
             parts.advertise(port)
@@ -224,7 +224,7 @@ class _Ticker:
             self._parts.tick()
         except Exception:  # noqa: BLE001 - the next tick must follow
             _LOG.exception("work that was due by the clock failed: internal error")
-        _end_turns(*self._servers)
+        _end_iterations(*self._servers)
         self._loop.call_later(TICK_SECONDS, self._tick)
         if self._parts.is_behind and not self._catching_up:
             self._catching_up = True
@@ -234,13 +234,13 @@ class _Ticker:
         """End iterations more often while work is left."""
         self._catching_up = self._parts.is_behind
         if self._catching_up:
-            _end_turns(*self._servers)
+            _end_iterations(*self._servers)
             self._loop.call_later(CATCH_UP_SECONDS, self._catch_up)
 
 
-def _end_turns(*servers: RemotingServer) -> None:
+def _end_iterations(*servers: RemotingServer) -> None:
     for server in servers:
-        server.end_turn_soon()
+        server.end_iteration_soon()
 
 
 async def _listen(server: RemotingServer, host: str, port: int, listener: _Listener) -> int:

@@ -3,10 +3,10 @@
 Rule 1: the thread that puts records never touches the disk.
 Rule 2: every loss is reported: records without room are counted, and a line gives their number and position.
 Rule 3: a failing disk is logged once; accepted records are kept and retried until they are written.
-Rule 4: load alone loses nothing. The thread that puts records also makes their lines, at the end of each turn of its
-loop (`end_turn`), so that the writer has little to do, in a few big steps. A busy thread can still keep the interpreter
-from the writer for most of a second. If many records wait, it sleeps for some milliseconds, unless they wait for the
-disk.
+Rule 4: load alone loses nothing. The thread that puts records also makes their lines, at the end of each iteration of
+its loop (`end_iteration`), so that the writer has little to do, in a few big steps. A busy thread can still keep the
+interpreter from the writer for most of a second. If many records wait, it sleeps for some milliseconds, unless they
+wait for the disk.
 Rule 5: some room is reserved. A record without room there is not counted as dropped: its owner keeps it.
 Rule 6: the receipt of a record is returned only after its line was synced to the disk.
 """
@@ -101,8 +101,8 @@ class AuditWriter:
         self._now_ms = now_ms
         self._limit = limit
         self._reserved_limit = limit + reserved
-        self._turn: list[object] = []
-        self._turn_receipts: list[str] = []
+        self._records: list[object] = []
+        self._receipts_of_iteration: list[str] = []
         # Receipts of records on the disk: one thread appends, the other one takes.
         self._receipts: collections.deque[str] = collections.deque()
         # Lines of whole iterations, with the numbers of records with and without lines. One thread appends, the other
@@ -158,12 +158,12 @@ class AuditWriter:
             if self._put - self._done >= self._reserved_limit or self._is_very_heavy:
                 return False
         self._put += 1
-        self._turn.append(record)
+        self._records.append(record)
         if receipt:
-            self._turn_receipts.append(receipt)
-        if len(self._turn) >= PER_STEP:
+            self._receipts_of_iteration.append(receipt)
+        if len(self._records) >= PER_STEP:
             # An iteration may be long: its records must not wait for its end, neither in memory nor for the writer.
-            self.end_turn()
+            self.end_iteration()
         return True
 
     def take_receipts(self) -> list[str]:
@@ -171,16 +171,16 @@ class AuditWriter:
         taken = self._receipts
         return [taken.popleft() for _ in range(len(taken))]
 
-    def end_turn(self) -> None:
+    def end_iteration(self) -> None:
         """Hand over the records of this iteration. The putting thread calls this before it waits for anything."""
-        turn = self._turn
-        if not turn:
+        records = self._records
+        if not records:
             return
-        receipts = self._turn_receipts
-        self._turn = []
+        receipts = self._receipts_of_iteration
+        self._records = []
         if receipts:
-            self._turn_receipts = []
-        made = _Made(len(turn), *self._render(turn), receipts)
+            self._receipts_of_iteration = []
+        made = _Made(len(records), *self._render(records), receipts)
         self._bytes_made += sum(map(len, made.chunks))
         self._made.append(made)
         self._weigh()
@@ -215,7 +215,7 @@ class AuditWriter:
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write the waiting records and stop. The rest is counted and logged. This ends the iteration of the caller."""
-        self.end_turn()
+        self.end_iteration()
         self._closing.set()
         self._wake.set()
         self._hurry.set()

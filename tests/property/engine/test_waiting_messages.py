@@ -45,14 +45,14 @@ class WaitingMachine(RuleBasedStateMachine):
 
     @rule(
         pairs=st.sampled_from(sorted(WAITS)),
-        ends_turn=st.booleans(),
+        ends_iteration=st.booleans(),
     )
-    def send(self, pairs, ends_turn):
+    def send(self, pairs, ends_iteration):
         self.made += 1
         body = b"%d" % self.made
         self.engine.send(message(body, pairs=dict([pairs])))
         self.staged[body] = self.clock.now + WAITS[pairs]
-        if ends_turn:
+        if ends_iteration:
             self.commit()
 
     @rule(steps=st.integers(1, 4), step=st.sampled_from([500, 1_500]))

@@ -161,12 +161,12 @@ def ask(server, application, user, request, caplog):
     command = server.as_sender(user, *request)
     with caplog.at_level(logging.ERROR):
         application.commands(wire, [command])
-        application.end_of_turn()
+        application.end_of_iteration()
         server.wait()
     assert caplog.records == []
     answer = answer_to(wire, command)
     application.closed(wire)
-    application.end_of_turn()
+    application.end_of_iteration()
     server.wait()
     if command.is_oneway:
         assert answer is None

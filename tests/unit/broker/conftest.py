@@ -36,7 +36,7 @@ SECRET_KEYS = frozenset({"initAuthenticationUser"})
 class House:
     """A broker and its clients.
 
-    `call` sends one request as a user, ends the cycle of the event loop, and returns the answer or None.
+    `call` sends one request as a user, ends the iteration of the event loop, and returns the answer or None.
     """
 
     def __init__(self, *, auth=True, engine=None, guard=None, sealing_key=bytes(32), **settings):
@@ -101,7 +101,7 @@ class House:
     def disconnect(self, wire):
         wire.closed = True
         self.app.closed(wire)
-        self.app.end_of_turn()
+        self.app.end_of_iteration()
 
     def command(self, code, ext=None, body=b"", *, user="root", flag=0, version=513):
         ext = {key: str(value) for key, value in (ext or {}).items()}
@@ -111,9 +111,9 @@ class House:
         return Command(code, next(self._opaques), flag, version, 0, None, ext, body)
 
     def give(self, wire, *commands):
-        """Serve frames in one cycle of the event loop."""
+        """Serve frames in one iteration of the event loop."""
         self.app.commands(wire, list(commands))
-        self.app.end_of_turn()
+        self.app.end_of_iteration()
 
     def call(self, code, ext=None, body=b"", *, wire=None, **more):
         wire = wire or self.connect()
@@ -124,7 +124,7 @@ class House:
     def tick(self, ms=0):
         self.clock.now += ms
         self.broker.tick()
-        self.app.end_of_turn()
+        self.app.end_of_iteration()
 
     def user(self, name, *entries, sources=()):
         """Create a Normal user with entries such as `("Topic:t", "Pub,Sub")`."""
@@ -159,6 +159,6 @@ def open_house():
 
 @pytest.fixture(autouse=True)
 def _no_time_limits(monkeypatch):
-    """Remove the time limits of a cycle, which a busy machine would exceed."""
+    """Remove the time limits of an iteration, which a busy machine would exceed."""
     monkeypatch.setattr(pull, "TIME_SLICE_S", math.inf)
     monkeypatch.setattr(send, "FIRST_SLICE_S", math.inf)

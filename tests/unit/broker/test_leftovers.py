@@ -48,14 +48,14 @@ def served(house, link, command):
     house.app.commands(link, [command])
     while getattr(house, "plugins", None) and house.plugins.waiting:
         house.plugins.step()
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
 
 
 def too_late(house, link, command):
     house.app.commands(link, [command])
     while house.plugins.waiting:
         house.plugins.step(answer=False)
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
 
 
 def closed_early(house, link, command):
@@ -65,7 +65,7 @@ def closed_early(house, link, command):
     house.app.closed(link)
     while house.plugins.waiting:
         house.plugins.step()
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
 
 
 KINDS = {
@@ -154,7 +154,7 @@ def test_suspended_pulls_leave_nothing_behind(make, end):
         for link in links:
             link.closed = True
             house.app.closed(link)
-        house.app.end_of_turn()
+        house.app.end_of_iteration()
         assert house.broker.pending.waiting_pulls == 0
         house.sink.clear()
 

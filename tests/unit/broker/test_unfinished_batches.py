@@ -39,23 +39,23 @@ def with_topic(house):
 
 
 def begin(house, wire, *, user="alice", staged=2, more=(), **fields):
-    """Send a batch, and run cycles of the event loop until so many of its messages are stored."""
+    """Send a batch, and run iterations of the event loop until so many of its messages are stored."""
     command = house.command(320, EXT, BODY, user=user, **fields)
     house.give(wire, command, *more)
     while len(stored(house)) < staged:
-        cycle(house, wire)
+        iterate(house, wire)
     assert len(stored(house)) == staged
     return command
 
 
-def cycle(house, wire):
+def iterate(house, wire):
     wire.work.advance(-math.inf)
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
 
 
 def finish(house, wire):
     while wire.work and not wire.closed:
-        cycle(house, wire)
+        iterate(house, wire)
 
 
 def stored(house):
@@ -176,7 +176,7 @@ def test_a_batch_creates_its_topic_once(house):
     wire = house.connect()
     command = house.command(320, {**EXT, "b": "new"}, BODY, user="maker")
     house.give(wire, command)
-    cycle(house, wire)
+    iterate(house, wire)
     house.engine.topics.delete("new")
     finish(house, wire)
     assert answer_to(wire, command).code == ResponseCode.TOPIC_NOT_EXIST

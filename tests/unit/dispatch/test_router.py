@@ -41,7 +41,7 @@ def test_answers_come_in_order_and_together(house):
     commands = [house.command(310, SEND, b"%d" % n) for n in range(10)]
     house.app.commands(wire, commands)
     assert wire.frames == []
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert [frame.opaque for frame in wire.frames] == [command.opaque for command in commands]
     assert [frame.ext["queueOffset"] for frame in wire.frames] == [str(n) for n in range(10)]
 
@@ -135,15 +135,15 @@ def test_all_callbacks_run_even_if_one_fails(house, caplog):
         raise RuntimeError("part")
 
     router = Router(
-        house.admission, {}, error_reply, at_close=[fail, seen.append], at_turn_end=[lambda: 1 / 0, seen.clear]
+        house.admission, {}, error_reply, at_close=[fail, seen.append], at_iteration_end=[lambda: 1 / 0, seen.clear]
     )
     wire = house.connect()
     router.closed(wire)
     assert seen == [wire]
-    router.end_of_turn()
+    router.end_of_iteration()
     assert seen == []
     assert "cleaning up" in caplog.text
-    assert "end of an event-loop cycle" in caplog.text
+    assert "end of an iteration of the event loop" in caplog.text
 
 
 def test_later_requests_are_served_although_the_receiver_of_an_answer_fails(house, caplog):

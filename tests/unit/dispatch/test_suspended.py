@@ -120,7 +120,7 @@ class PluginHouse(House):
             self.plugins.step()
             if self.plugins.waiting:
                 continue
-        self.app.end_of_turn()
+        self.app.end_of_iteration()
 
 
 def everything(house):
@@ -208,7 +208,7 @@ def test_a_suspended_request_loses_permissions_that_are_removed_meanwhile(change
     done()
     while house.plugins.waiting:
         house.plugins.step()
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert answer_to(wire, command).code == ResponseCode.NO_PERMISSION
     assert house.engine.topics.get("fresh") is None
 
@@ -221,12 +221,12 @@ def test_a_suspended_request_does_not_delay_others():
     wire, other = house.connect(), house.connect()
     house.app.commands(wire, [house.command(310, SEND, b"slow", user="alice")])
     house.app.commands(other, [house.command(9999, user=None)])
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert [frame.code for frame in other.frames] == [ResponseCode.NO_PERMISSION]
     assert wire.frames == []
     while house.plugins.waiting:
         house.plugins.step()
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert [frame.code for frame in wire.frames] == [0]
 
 

@@ -29,7 +29,7 @@ class Echo:
         self.served: list[tuple[str, int]] = []
         self.open: dict[str, Link] = {}
         self.gone: list[int] = []
-        self.turns = 0
+        self.iterations = 0
         self.late: list[tuple[Link, int]] = []
 
     def connected(self, link: Link) -> None:
@@ -52,8 +52,8 @@ class Echo:
         del self.open[link.peer.channel]
         self.gone.append(link.peer.port)
 
-    def end_of_turn(self) -> None:
-        self.turns += 1
+    def end_of_iteration(self) -> None:
+        self.iterations += 1
         for link, opaque in self.late:
             link.send(encode_reply(opaque, 0))
         self.late.clear()

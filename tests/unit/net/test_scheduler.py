@@ -28,22 +28,22 @@ class Loop:
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.due.append(callback)
 
-    def turn(self) -> None:
+    def iterate(self) -> None:
         due, self.due = self.due, []
         for callback in due:
             callback()
 
 
 class Ends:
-    """Counts the calls of `end_turn`."""
+    """Counts the calls of `end_iteration`."""
 
-    is_turn_due = True
+    is_iteration_due = True
 
     def __init__(self) -> None:
-        self.turns = 0
+        self.iterations = 0
 
-    def end_turn(self) -> None:
-        self.turns += 1
+    def end_iteration(self) -> None:
+        self.iterations += 1
 
 
 class Sender:
@@ -98,10 +98,10 @@ class SchedulerTurns:
         self.scheduler.add(sender)
         return sender
 
-    def turn(self) -> list[str]:
+    def iterate(self) -> list[str]:
         """Run one iteration; return the connections that it served."""
         self.served.clear()
-        self.loop.turn()
+        self.loop.iterate()
         return list(self.served)
 
 
@@ -113,17 +113,17 @@ def world(clock: ManualTimer) -> SchedulerTurns:
 def test_everything_is_served_in_one_iteration_if_there_is_time(world: SchedulerTurns) -> None:
     for number in range(20):
         world.send(f"c{number}", 2, 0.0001, user=f"u{number % 3}")
-    assert collections.Counter(world.turn()) == {f"c{number}": 2 for number in range(20)}
-    assert world.ends.turns == 1
+    assert collections.Counter(world.iterate()) == {f"c{number}": 2 for number in range(20)}
+    assert world.ends.iterations == 1
     assert world.loop.due == []
 
 
 def test_an_iteration_starts_no_request_after_its_budget(world: SchedulerTurns) -> None:
     sender = world.send("a", 1_000, 0.001, user="alice")
-    assert len(world.turn()) == round(BUDGET_S / 0.001)
+    assert len(world.iterate()) == round(BUDGET_S / 0.001)
     assert sender.is_paused
     assert world.loop.due
-    assert len(world.turn()) == round(BUDGET_S / 0.001)
+    assert len(world.iterate()) == round(BUDGET_S / 0.001)
 
 
 def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: SchedulerTurns) -> None:
@@ -131,11 +131,11 @@ def test_an_idle_connection_waits_for_few_busy_ones_of_its_user(world: Scheduler
         world.send(f"busy{number}", 100_000, 0.0005, user="shared")
     quiet = world.send("quiet", 1, 0.0001, user="shared")
     for _ in range(50):
-        world.turn()
+        world.iterate()
     for _ in range(20):
         quiet.requests = 1
         world.scheduler.add(quiet)
-        assert "quiet" in world.turn() + world.turn()
+        assert "quiet" in world.iterate() + world.iterate()
 
 
 def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_connections(world: SchedulerTurns) -> None:
@@ -145,7 +145,7 @@ def test_users_have_equal_time_whatever_their_requests_cost_and_however_many_con
     world.send("light", 100_000, 0.0001, user="light")
     times: collections.Counter[str] = collections.Counter()
     for _ in range(300):
-        for name in world.turn():
+        for name in world.iterate():
             kind = name.rstrip("0123456789")
             times[kind] += {"many": 5, "heavy": 80, "light": 1}[kind]
     assert max(times.values()) < 1.2 * min(times.values())
@@ -155,20 +155,20 @@ def test_a_request_of_another_user_is_served_in_the_next_iteration(world: Schedu
     for number in range(200):
         world.send(f"flood{number}", 1_000, 0.001, user="mallory")
     for _ in range(10):
-        world.turn()
+        world.iterate()
         world.send("victim", 1, 0.0001, user="alice")
-        assert world.turn().index("victim") <= 1
+        assert world.iterate().index("victim") <= 1
 
 
 def test_idle_time_is_not_saved_up(world: SchedulerTurns) -> None:
     world.send("early", 1, 0.001, user="alice")
     world.send("busy", 100_000, 0.001, user="bob")
     for _ in range(50):
-        world.turn()
+        world.iterate()
     world.send("again", 100_000, 0.001, user="alice")
     counts: collections.Counter[str] = collections.Counter()
     for _ in range(20):
-        counts.update(world.turn())
+        counts.update(world.iterate())
     assert counts["again"] <= counts["busy"] + 4
 
 
@@ -177,7 +177,7 @@ def test_connections_of_a_user_are_served_alternately(world: SchedulerTurns) -> 
         world.send(name, 1_000, 0.001, user="alice")
     counts: collections.Counter[str] = collections.Counter()
     for _ in range(30):
-        counts.update(world.turn())
+        counts.update(world.iterate())
     assert max(counts.values()) - min(counts.values()) <= 4
 
 
@@ -186,7 +186,7 @@ def test_anonymous_connections_have_a_small_part_of_an_iteration(world: Schedule
         world.send(f"x{number}", 1_000, 0.0005, ip=f"10.0.0.{number}")
     world.send("alice", 100_000, 0.0005, user="alice")
     for _ in range(50):
-        counts = collections.Counter("alice" if name == "alice" else "x" for name in world.turn())
+        counts = collections.Counter("alice" if name == "alice" else "x" for name in world.iterate())
         assert counts["alice"] == round(BUDGET_S / 0.0005)
         assert counts["x"] <= round(ANONYMOUS_BUDGET_S / 0.0005)
 
@@ -197,7 +197,7 @@ def test_the_overdraft_of_anonymous_requests_is_subtracted_later(world: Schedule
     world.send("alice", 100_000, 0.001, user="alice")
     counts: collections.Counter[str] = collections.Counter()
     for _ in range(100):
-        counts.update("alice" if name == "alice" else "x" for name in world.turn())
+        counts.update("alice" if name == "alice" else "x" for name in world.iterate())
     assert counts["x"] * 0.02 <= 100 * ANONYMOUS_BUDGET_S + 0.04
 
 
@@ -205,9 +205,9 @@ def test_a_new_connection_does_not_wait_behind_the_others_of_its_address(world: 
     for number in range(200):
         world.send(f"x{number}", 1_000, 0.0005)
     for _ in range(60):
-        world.turn()
+        world.iterate()
     world.send("newcomer", 1, 0.0005)
-    assert "newcomer" in world.turn()
+    assert "newcomer" in world.iterate()
 
 
 def test_addresses_of_one_network_share_an_account(world: SchedulerTurns) -> None:
@@ -238,7 +238,7 @@ def test_an_internal_error_costs_one_connection(world: SchedulerTurns, caplog: p
     bad = world.send("bad", 5, -0.0, user="mallory")
     bad.seconds = -0.000001
     good = world.send("good", 5, 0.0001, user="alice")
-    assert world.turn().count("good") == 5
+    assert world.iterate().count("good") == 5
     assert (bad.is_gone, good.is_gone) == (True, False)
     assert "serving 10.0.0.1" in caplog.text
 
@@ -252,21 +252,26 @@ def test_large_answers_end_an_iteration(world: SchedulerTurns) -> None:
     for name in ("a", "b"):
         account = world.scheduler.account(name, is_anonymous=False)
         world.scheduler.add(Large(world, name, 1, 0.0001, account))
-    assert len(world.turn()) == 1
-    assert len(world.turn()) == 1
+    assert len(world.iterate()) == 1
+    assert len(world.iterate()) == 1
 
 
 def test_a_large_request_has_an_iteration_of_its_own(world: SchedulerTurns) -> None:
     large = [world.send(f"large{number}", 1, 0.03, user="mallory") for number in range(5)]
     for one in large:
         one.held, one.is_heavy = 1_000_000, True
-    turns = []
+    iterations = []
     for _ in range(20):
         world.send("victim", 1, 0.0001, user="alice")
-        turns.append(world.turn())
-    assert [turn for turn in turns if any(name != "victim" for name in turn) and len(turn) > 1] == []
-    assert collections.Counter(name for turn in turns for name in turn)["victim"] >= 14
-    assert {name for turn in turns for name in turn} == {"victim", *(f"large{number}" for number in range(5))}
+        iterations.append(world.iterate())
+    assert [
+        iteration for iteration in iterations if any(name != "victim" for name in iteration) and len(iteration) > 1
+    ] == []
+    assert collections.Counter(name for iteration in iterations for name in iteration)["victim"] >= 14
+    assert {name for iteration in iterations for name in iteration} == {
+        "victim",
+        *(f"large{number}" for number in range(5)),
+    }
     assert not any(one.is_waiting for one in large)
 
 

@@ -43,7 +43,7 @@ def test_ten_thousand_pipelined_frames_are_answered_in_order(with_uvloop: bool) 
     with serving(app, settings(), with_uvloop=with_uvloop) as running, running.connect() as client:
         client.send(b"".join(asking(n) for n in range(10_000)))
         assert [answer.opaque for answer in client.read(10_000)] == list(range(10_000))
-        assert 2 <= app.turns <= 1_000
+        assert 2 <= app.iterations <= 1_000
 
 
 @pytest.mark.parametrize("with_uvloop", [True, False], ids=["uvloop", "asyncio"])
@@ -54,7 +54,7 @@ def test_pipelined_frames_do_not_starve_others(with_uvloop: bool) -> None:
             super().commands(link, commands)
 
     app = Slow()
-    with serving(app, settings(frames_per_turn=64), with_uvloop=with_uvloop) as running, running.connect() as busy:
+    with serving(app, settings(frames_per_iteration=64), with_uvloop=with_uvloop) as running, running.connect() as busy:
         busy.send(b"".join(asking(n) for n in range(2_000)))
         assert eventually(lambda: len(app.served) > 1)
         with running.connect() as other:
@@ -70,22 +70,22 @@ def test_answers_sent_at_the_end_are_written_in_that_iteration() -> None:
     with serving(app, settings()) as running, running.connect() as client:
         client.send(b"".join(asking(n, LATE) for n in range(100)))
         assert [answer.opaque for answer in client.read(100)] == list(range(100))
-        assert app.turns <= 3
+        assert app.iterations <= 3
 
 
 def test_an_iteration_ends_without_answers_too() -> None:
     app = Echo()
     with serving(app, settings()) as running, running.connect() as client:
         client.ask(1, ONEWAY)
-        assert eventually(lambda: app.turns == 1)
+        assert eventually(lambda: app.iterations == 1)
 
 
 def test_an_iteration_can_be_requested_by_the_clock() -> None:
     app = Echo()
     with serving(app, settings()) as running:
-        running.loop.call_soon_threadsafe(running.server.end_turn_soon)
-        running.loop.call_soon_threadsafe(running.server.end_turn_soon)
-        assert eventually(lambda: app.turns == 1)
+        running.loop.call_soon_threadsafe(running.server.end_iteration_soon)
+        running.loop.call_soon_threadsafe(running.server.end_iteration_soon)
+        assert eventually(lambda: app.iterations == 1)
 
 
 JUNK = {
@@ -174,7 +174,7 @@ def test_an_error_of_the_application_ends_only_its_connection(caplog: pytest.Log
     assert "this one was asked for" in caplog.text
 
 
-@pytest.mark.parametrize("method", ["connected", "closed", "end_of_turn"])
+@pytest.mark.parametrize("method", ["connected", "closed", "end_of_iteration"])
 def test_errors_of_other_callbacks_end_nothing_else(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Faulty(Echo):
         fails = False
@@ -226,7 +226,7 @@ def test_sending_and_closing_after_the_end_have_no_effect() -> None:
 def test_frames_that_arrive_during_a_backlog_wait_behind_it() -> None:
     """Bytes that were read before reading was paused arrive while a backlog is served."""
     app = Echo()
-    with serving(app, NetSettings(frames_per_turn=4)) as running:
+    with serving(app, NetSettings(frames_per_iteration=4)) as running:
         client = running.connect(tls=client_context())
         for start in range(0, 2_000, 100):
             client.send(b"".join(asking(n, body=bytes(500)) for n in range(start, start + 100)))
@@ -261,7 +261,7 @@ def test_half_a_frame_is_not_waited_for(beginning: bytes) -> None:
 
 def test_a_peer_that_reads_nothing_is_dropped_and_holds_little(caplog: pytest.LogCaptureFixture) -> None:
     app = Echo()
-    limits = settings(slow_reader_seconds=0.5, output_high_water=200_000, frames_per_turn=8)
+    limits = settings(slow_reader_seconds=0.5, output_high_water=200_000, frames_per_iteration=8)
     with serving(app, limits) as running, running.connect() as good:
         with running.connect() as deaf:
             deaf.socket.settimeout(0.3)
@@ -276,7 +276,7 @@ def test_a_peer_that_reads_nothing_is_dropped_and_holds_little(caplog: pytest.Lo
 
 
 def test_a_peer_that_reads_late_gets_everything() -> None:
-    limits = settings(output_high_water=50_000, frames_per_turn=8)
+    limits = settings(output_high_water=50_000, frames_per_iteration=8)
     with serving(Echo(), limits) as running, running.connect() as client:
         client.send(b"".join(asking(n, BIG) for n in range(200)))
         time.sleep(0.3)
@@ -359,7 +359,7 @@ def test_a_flood_from_many_connections_does_not_delay_others(user: str, with_uvl
 
 
 def test_a_connection_waits_once_however_often_its_peer_stops_reading() -> None:
-    class Turns(Echo):
+    class Iterations(Echo):
         most = 0
 
         def commands(self, link: Link, commands: list[Command]) -> None:
@@ -370,15 +370,15 @@ def test_a_connection_waits_once_however_often_its_peer_stops_reading() -> None:
                     link.resume_writing()  # type: ignore[attr-defined]
             self.most = max(self.most, len(link.account.waiting))  # type: ignore[attr-defined]
 
-    app = Turns()
-    with serving(app, settings(frames_per_turn=16)) as running, running.connect() as client:
+    app = Iterations()
+    with serving(app, settings(frames_per_iteration=16)) as running, running.connect() as client:
         client.send(b"".join(asking(n) for n in range(400)))
         assert [answer.opaque for answer in client.read(400)] == list(range(400))
     assert app.most <= 1
 
 
 def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    limits = settings(output_high_water=50_000, output_total_limit=1_000_000, frames_per_turn=8)
+    limits = settings(output_high_water=50_000, output_total_limit=1_000_000, frames_per_iteration=8)
     with serving(Echo(), limits) as running:
         deaf = [running.connect() for _ in range(30)]
         for client in deaf:
@@ -389,7 +389,7 @@ def test_slow_readers_together_are_bounded(caplog: pytest.LogCaptureFixture) -> 
 
 def test_answers_for_slow_readers_stay_bounded_while_more_are_sent(caplog: pytest.LogCaptureFixture) -> None:
     class Late(Echo):
-        def end_of_turn(self) -> None:
+        def end_of_iteration(self) -> None:
             for waiting, opaque in self.late:
                 waiting.send(encode_reply(opaque, 0, body=bytes(200_000)))
 
@@ -457,9 +457,9 @@ def test_the_answers_of_an_iteration_are_bounded_and_all_arrive(monkeypatch: pyt
     most: list[int] = []
 
     class Watched(Echo):
-        def end_of_turn(self) -> None:
+        def end_of_iteration(self) -> None:
             most.append(running.server.scheduler.queued)
-            super().end_of_turn()
+            super().end_of_iteration()
 
     with serving(Watched(), settings()) as running:
         clients = [running.connect() for _ in range(4)]
@@ -703,7 +703,7 @@ def test_an_address_that_is_taken_is_an_error() -> None:
 
 def test_a_server_that_was_never_started_stops() -> None:
     server = RemotingServer(Echo(), settings())
-    server.end_turn_soon()
+    server.end_iteration_soon()
     asyncio.run(server.stop())
 
 

@@ -29,13 +29,13 @@ class Asked:
         self.plug = PluginInvoker(
             "p", ask, lambda raw: raw, quick=False, limit_ms=limit_ms, now_ms=lambda: 0, ticks=lambda: 0
         )
-        self.turns = 0
+        self.iterations = 0
 
     def attach(self):
-        self.threads.attach(asyncio.get_running_loop(), self._turn)
+        self.threads.attach(asyncio.get_running_loop(), self._end_iteration)
 
-    def _turn(self):
-        self.turns += 1
+    def _end_iteration(self):
+        self.iterations += 1
 
     async def ask(self, question):
         """Return the result of one call: the answer, or the reason why there is none."""
@@ -63,10 +63,10 @@ class Asked:
             self.threads.close()
 
 
-def test_answers_come_back_and_end_a_turn():
+def test_answers_come_back_and_end_an_iteration():
     asked = Asked(lambda question: f"<{question}>")
     assert asked.run("a", "b", "c") == ["<a>", "<b>", "<c>"]
-    assert asked.turns == 3
+    assert asked.iterations == 3
 
 
 def test_so_many_are_asked_at_a_time_and_no_more():

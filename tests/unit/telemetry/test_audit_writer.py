@@ -89,7 +89,7 @@ def test_records_are_written_while_it_runs(disks):
     audit.start()
     for text in ("one", "two"):
         audit.put(text)
-        audit.end_turn()
+        audit.end_iteration()
         assert eventually(lambda text=text: f"a {text}\n".encode() in disks[0].data)
     audit.close()
 
@@ -99,7 +99,7 @@ def test_a_full_queue_rejects_records_and_reports_it(disks, caplog):
     audit = writer(disks, limit=3)
     assert [audit.put(str(number)) for number in range(5)] == [True, True, True, False, False]
     assert audit.is_full
-    audit.end_turn()
+    audit.end_iteration()
     with caplog.at_level(logging.WARNING):
         audit.start()
         audit.close()
@@ -117,10 +117,10 @@ def test_a_full_disk_is_said_once_and_nothing_is_lost(disks, caplog):
     with caplog.at_level(logging.WARNING):
         audit.start()
         audit.put("one")
-        audit.end_turn()
+        audit.end_iteration()
         assert disks[1].tried.wait(10)
         audit.put("two")
-        audit.end_turn()
+        audit.end_iteration()
         time.sleep(0.05)
         disks[1].full.clear()
         assert eventually(lambda: audit.written == 2)
@@ -139,7 +139,7 @@ def test_a_disk_that_stays_full_does_not_keep_us_from_closing(disks, caplog):
     audit.start()
     for number in range(3):
         audit.put(str(number))
-    audit.end_turn()
+    audit.end_iteration()
     assert disks[0].tried.wait(10)
     with caplog.at_level(logging.ERROR):
         audit.close(timeout_s=5)
@@ -165,7 +165,7 @@ def test_only_the_writer_counts_what_is_written(disks):
     audit = writer(disks)
     for text in ("one", "bad"):
         audit.put(text)
-    audit.end_turn()
+    audit.end_iteration()
     assert (audit.written, audit.broken) == (0, 0)
     audit.start()
     audit.close()
@@ -195,7 +195,7 @@ def test_putting_never_waits_for_the_disk(disks):
     for number in range(50_000):
         audit.put(str(number))
         if number % 10 == 0:
-            audit.end_turn()
+            audit.end_iteration()
     took = time.perf_counter() - began
     disks[0].full.clear()
     audit.close(timeout_s=30)
@@ -221,7 +221,7 @@ def test_lines_keep_their_order_over_iterations(disks):
     for number in range(5000):
         audit.put(str(number))
         if number % 7 == 0:
-            audit.end_turn()
+            audit.end_iteration()
     audit.close()
 
     assert disks[0].data.decode().splitlines() == [f"a {number}" for number in range(5000)]
@@ -237,7 +237,7 @@ def test_lines_that_wait_for_the_disk_count_as_waiting(disks):
     audit.start()
     for _ in range(10):
         assert audit.put("one")
-        audit.end_turn()
+        audit.end_iteration()
 
     assert audit.is_full
     assert not audit.put("one too many")
@@ -254,7 +254,7 @@ def test_a_record_without_lines_does_not_stop_an_iteration(disks, caplog):
     for text in ("one", "bad", "two"):
         audit.put(text)
 
-    audit.end_turn()
+    audit.end_iteration()
 
     audit.start()
     audit.close()
@@ -270,7 +270,7 @@ def test_a_busy_thread_gives_way_to_the_writer(disks):
     put = 0
     for _ in range(1000):
         put += sum(audit.put("x") for _ in range(100))
-        audit.end_turn()
+        audit.end_iteration()
     audit.close(timeout_s=30)
 
     assert (put, audit.written, audit.dropped) == (100_000, 100_000, 0)
@@ -282,7 +282,7 @@ def test_denials_and_changes_have_room_of_their_own(disks):
     assert [audit.put("x") for _ in range(3)] == [True, True, False]
     assert [audit.put("r", reserved=True) for _ in range(3)] == [True, True, False]
     assert audit.dropped == 1
-    audit.end_turn()
+    audit.end_iteration()
     audit.start()
     audit.close()
     assert disks[0].data == b"a x\na x\na r\na r\na lost 1 at 7\n"
@@ -292,7 +292,7 @@ def test_a_receipt_comes_back_after_the_line_is_synced(disks):
     audit = writer(disks)
     audit.put("one", reserved=True, receipt="r1")
     audit.put("two")
-    audit.end_turn()
+    audit.end_iteration()
     audit.put("three", reserved=True, receipt="r3")
     assert audit.take_receipts() == []
     audit.start()
@@ -367,7 +367,7 @@ def test_bytes_that_wait_are_bounded(disks, monkeypatch):
     taken = 0
     while audit.put("x" * 100, reserved=taken >= 5):
         taken += 1
-        audit.end_turn()
+        audit.end_iteration()
         if taken == 5:
             assert audit.is_full
             assert not audit.put("x")

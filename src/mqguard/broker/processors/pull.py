@@ -35,17 +35,17 @@ MAX_CACHED_FILTER_CHARS = 512
 MAX_WAITING_TAGS = 512
 """Maximum tags of a pull that waits. Each takes memory, and usual clients have a few."""
 MAX_WOKEN = 4_096
-"""Maximum waiting pulls that are answered in one cycle of the event loop; the others follow in the next ones."""
+"""Maximum waiting pulls that are answered in one iteration of the event loop; the others follow in the next ones."""
 MAX_WOKEN_OF_ONE = 1_024
 """Maximum of these for one user, because a user with many waiting pulls must not delay all others."""
 _CHECKS_PER_REMOVAL = 8
 """Factor of cost: removing a pull from its place costs as much as checking eight."""
 MAX_TAKEN = 256
-"""Maximum pulls that are removed from their places in one cycle of the event loop; this takes some 5 ms."""
+"""Maximum pulls that are removed from their places in one iteration of the event loop; this takes some 5 ms."""
 TIME_SLICE_S = 0.003
-"""Maximum seconds per cycle of the event loop for answers to waiting pulls; one is always answered."""
+"""Maximum seconds per iteration of the event loop for answers to waiting pulls; one is always answered."""
 MAX_WOKEN_BYTES = 16 * 1024 * 1024
-"""Maximum bytes of these answers in one cycle, because thousands of pulls may wait for one large message."""
+"""Maximum bytes of these answers in one iteration, because thousands of pulls may wait for one large message."""
 
 READY_SHARE = 8
 """Divisor of `waiting_pulls`: one user may have an eighth of them ready and not answered yet."""
@@ -152,7 +152,7 @@ class PullProcessor:
         self._arrivals[topic, queue_id] = (next_offset, codes)
 
     def expire(self) -> None:
-        """Mark pulls that timed out as ready, up to the maximum for one cycle of the event loop."""
+        """Mark pulls that timed out as ready, up to the maximum for one iteration of the event loop."""
         for waiter in self._waiting.expired(self._clock.now_ms(), MAX_TAKEN):
             self._ready.add(waiter.owner, (waiter, True))
 
@@ -161,7 +161,7 @@ class PullProcessor:
         self._woken.update(dict.fromkeys((topic, queue_id) for queue_id in self._waiting.queues_of(topic)))
 
     def answer_ready(self) -> None:
-        """Answer ready pulls, up to the limits of one cycle of the event loop. It must be called at the end of each."""
+        """Answer ready pulls, up to the limits of one iteration of the event loop. Call it at the end of each."""
         if (self._arrivals or self._woken) and len(self._ready) < MAX_TAKEN:
             self._take_out()
         if not self._ready:
@@ -179,14 +179,14 @@ class PullProcessor:
 
     @property
     def is_behind(self) -> bool:
-        """True if pulls are left to be answered in the next cycle of the event loop."""
+        """True if pulls are left to be answered in the next iteration of the event loop."""
         return bool(self._ready or self._arrivals or self._woken)
 
     def _take_out(self) -> None:
         """Remove pulls that need not wait any longer from their places, first those of queues with few pulls.
 
         Thousands of pulls may wait on one queue, and removing each costs some microseconds. So the rest is left for the
-        next cycles of the event loop.
+        next iterations of the event loop.
         """
         left = min(MAX_WOKEN, MAX_TAKEN)
         places = sorted({*self._arrivals, *self._woken}, key=lambda place: self._waiting.count(*place))

@@ -22,7 +22,7 @@ from mqguard.remoting.headers.send import SendAnswerTemplate, read_send
 
 _BATCH = int(RequestCode.SEND_BATCH_MESSAGE)
 FIRST_SLICE_S: Final = 0.001
-"""Seconds after which the rest of a batch is stored in later cycles of the event loop."""
+"""Seconds after which the rest of a batch is stored in later iterations of the event loop."""
 
 
 class SendProcessor:
@@ -105,7 +105,7 @@ class SendProcessor:
         return Reply(stored=True, frame=frame)
 
     def _send_batch(self, request: Request, message: SendRequest) -> Reply | None:
-        """Store a batch, or its first slice if it is too large for one cycle of the event loop."""
+        """Store a batch, or its first slice if it is too large for one iteration of the event loop."""
         self._unfinished.require_room(request)
         try:
             batch = self._engine.send_batch(message, time.perf_counter)

@@ -141,7 +141,7 @@ def test_many_joins_at_once_cost_one_notification_each(house):
     wires = [house.connect() for _ in range(5)]
     for number, wire in enumerate(wires):
         house.app.commands(wire, [house.command(34, body=beat(f"c{number}"))])
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert [len(notices(wire)) for wire in wires] == [1] * 5
 
 

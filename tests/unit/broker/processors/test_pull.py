@@ -200,7 +200,7 @@ def test_a_closed_connection_has_no_waiting_pulls(house):
 def test_pulls_that_wait_on_a_deleted_topic_are_answered(house):
     answer = park(house)
     house.engine.topics.delete("t")
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert answer().code == ResponseCode.TOPIC_NOT_EXIST
 
 
@@ -367,7 +367,7 @@ def test_the_ready_pulls_of_a_user_are_limited(monkeypatch):
     pull = house.command(11, pulling(sysFlag=SUBSCRIPTION | SUSPEND))
     house.app.commands(wire, [pull])
     assert (answer_to(wire, pull).code, house.broker.pending.waiting_pulls) == (ResponseCode.PULL_NOT_FOUND, 0)
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     later = house.command(11, pulling(sysFlag=SUBSCRIPTION | SUSPEND))
     house.app.commands(wire, [later])
     assert (answer_to(wire, later), house.broker.pending.ready_pulls) == (None, 23)
@@ -380,7 +380,7 @@ def test_a_ready_pull_continues_to_wait_if_its_message_was_deleted_before_the_an
     assert (first() is None, second() is None) == (False, True)
     house.engine.topics.delete("t")
     house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert (second(), house.broker.pending.waiting_pulls, house.broker.pending.ready_pulls) == (None, 1, 0)
 
 
@@ -549,7 +549,7 @@ def test_a_cycle_removes_a_limited_number_of_pulls_first_from_short_queues(monke
     for queue in (0, 1):
         ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0}
         house.app.commands(wire, [house.command(310, ext, b"x")])
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert bodies(answer()) == [b"x"]
     assert house.broker.pending.waiting_pulls >= 26
     for _ in range(10):
@@ -563,7 +563,7 @@ def test_pulls_on_a_deleted_topic_are_answered_over_several_cycles(monkeypatch):
     house = consumers("alice", waiting_pulls=100)
     answers = [*places("alice", house, 10), park(house, user="alice", queueId=2)]
     house.engine.topics.delete("t")
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     assert sum(answer() is not None for answer in answers) <= 4
     for _ in range(5):
         house.tick(1)
@@ -586,6 +586,6 @@ def test_a_cycle_answers_ready_pulls_for_a_limited_time(house, monkeypatch):
     assert [answer() is not None for answer in answers] == [True, False, False, False, False]
     assert house.broker.is_behind
     for _ in range(4):
-        house.app.end_of_turn()
+        house.app.end_of_iteration()
     assert all(bodies(answer()) == [b"x"] for answer in answers)
     assert not house.broker.is_behind

@@ -116,7 +116,7 @@ def test_a_pull_of_the_same_cycle_gets_the_new_offset_once_it_is_stored(house, i
     assert answer_to(wire, pull) is None
     if not is_stored:
         house.store.failure = "cable pulled"
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     if is_stored:
         assert (answer_to(wire, pull).code, answer_to(wire, pull).ext["nextBeginOffset"]) == (21, "1")
         assert house.engine.offsets.get("g", "t", 0) == 1

@@ -40,7 +40,7 @@ def may_act(house, secret, wire=None):
     ext["Signature"] = sign(Secret(secret), signed_content(ext, b"", 513))
     command = Command(105, 7, 0, 513, 0, None, ext, b"")
     house.app.commands(wire, [command])
-    house.app.end_of_turn()
+    house.app.end_of_iteration()
     # A broker has no handler for routes, so an admitted request gets this code.
     return wire.frames[-1].code == ResponseCode.REQUEST_CODE_NOT_SUPPORTED
 
