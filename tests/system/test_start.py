@@ -143,7 +143,9 @@ def test_a_plugin_that_cannot_be_loaded_stops_a_start_before_anything_is_created
 def test_a_port_in_use_stops_a_start_before_anything_is_created(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        ended = run("standalone", "--data", "data", option, str(port), directory=tmp_path)
+        ports = {"--port": "0", "--namesrv-port": "0", option: str(port)}
+        given = [text for name_and_value in ports.items() for text in name_and_value]
+        ended = run("standalone", "--data", "data", *given, directory=tmp_path)
     assert ended.code == 1
     assert f"port {port} on 127.0.0.1 is in use" in ended.err
     assert f"or choose another with {option}" in ended.err

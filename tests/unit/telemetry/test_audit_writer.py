@@ -325,13 +325,20 @@ def test_nothing_is_synced_without_need(disks):
 
 def test_a_long_iteration_keeps_few_records(disks):
     """Lines are made in steps within an iteration, so that its records do not take memory until its end."""
-    audit = writer(disks, limit=100_000)
+    steps = []
+
+    class Counted(Texts):
+        def render(self, records):
+            steps.append(len(records))
+            return super().render(records)
+
+    audit = AuditWriter(disks, Counted(), lambda: 7, 100_000)
     for number in range(10_000):
         audit.put(str(number))
-        assert len(audit._turn) < audit_writer.PER_STEP
+    assert steps == [audit_writer.PER_STEP] * (10_000 // audit_writer.PER_STEP)
     audit.start()
     audit.close()
-    assert audit.written == 10_000
+    assert audit.written == sum(steps) == 10_000
 
 
 def test_a_line_that_was_left_half_written_is_ended_first(tmp_path):

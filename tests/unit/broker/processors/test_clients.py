@@ -81,10 +81,16 @@ def test_a_denied_heartbeat_is_freed_without_the_collector(house):
     bob = house.user("bob")
     gc.collect()
     with gc_disabled():
+        # Errors that other tests still keep do not count.
+        before = refused_requests()
         answer = house.call(34, body=beat(), user=bob)
-        kept = [one for one in gc.get_objects() if isinstance(one, Refused)]
+        kept = [one for one in refused_requests() if not any(one is other for other in before)]
     assert answer.code == ResponseCode.NO_PERMISSION
     assert not kept
+
+
+def refused_requests():
+    return [one for one in gc.get_objects() if isinstance(one, Refused)]
 
 
 def test_a_heartbeat_creates_the_member_the_group_and_its_retry_topic(house):
