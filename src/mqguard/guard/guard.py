@@ -262,8 +262,7 @@ class Guard:
         """
         identity, operation, ip = event.identity, event.operation, event.source
         if identity is None:
-            reason = denial_reason(ANONYMOUS)
-            raise self._enforcer.refuse(event, Stage.AUTHORIZATION, reason, AUTHORIZATION_FAILED)
+            raise self._enforcer.refuse(event, Stage.AUTHORIZATION, denial_reason(ANONYMOUS), AUTHORIZATION_FAILED)
         event.rights = snapshot.rights(identity.user)
         try:
             found = tuple(request.required_permissions())
@@ -287,10 +286,12 @@ class Guard:
                     event.permissions, event.verdicts = tuple(granted), tuple(verdicts)
                     self._enforcer.deny(event, Stage.AUTHORIZATION, permission, verdict)
         event.permissions, event.verdicts = tuple(granted), tuple(verdicts)
-        part = self._deny_part(event, denied) if denied else None
-        if not verdicts:
-            return self._authorize_sender(event, authorization), part
-        return (verdicts[-1].reason if not event.shadow else event.reason), part
+        if verdicts:
+            reason = verdicts[-1].reason if not event.shadow else event.reason
+        else:
+            # Before the part is denied: if the whole request is denied or waits for a plugin, its part has no record.
+            reason = self._authorize_sender(event, authorization)
+        return reason, self._deny_part(event, denied) if denied else None
 
     def _decide_part(
         self, permission: RequiredPermission, event: AuditEvent, authorization: Authorization

@@ -94,6 +94,11 @@ class PluginGuard(Guard):
         objects.pending = access.pending
         return access
 
+    def _authorize_sender(self, event: AuditEvent, authorization: Authorization) -> str:
+        reason = super()._authorize_sender(event, authorization)
+        _check_sender(event, authorization)
+        return reason
+
     def _authorize_parts(
         self, request: RequestContext, event: AuditEvent, snapshot: Snapshot, authorization: Authorization
     ) -> tuple[str, DeniedPart | None]:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mqguard.guard.plugin_api import HandlerResult, Ruling
+from mqguard.guard.plugin_calls import PluginCallsPending
 from mqguard.guard.settings import Enforcement, GuardSettings
 from mqguard.remoting.command import Command
 from mqguard.testing import plugin_guard
@@ -121,3 +122,18 @@ def test_a_handler_that_denies_the_sender_denies_the_whole_heartbeat():
         authorization_provider=Scripted(Ruling.DENY), authorization_handlers=(Scripted(HandlerResult.REFUSE),)
     )
     assert not world.admits(heartbeat({"g": ["orders"]}, plugin_guard.signed))
+    (denial,) = world.guard.denials.last(2)
+    assert denial.event.reason == "plugin-refused"
+    assert denial.event.permissions == ()
+
+
+def test_a_heartbeat_that_waits_for_a_handler_has_no_record_yet():
+    """It is evaluated again with the answer, and its denied part would be counted twice."""
+    world = guarded(
+        authorization_provider=Scripted(Ruling.DENY),
+        authorization_handlers=(Scripted(HandlerResult.NEXT, quick=False),),
+    )
+    with pytest.raises(PluginCallsPending):
+        world.admission.admit(heartbeat({"g": ["orders"]}, plugin_guard.signed), PEER)
+    assert not world.records
+    assert world.admit(heartbeat({"g": ["orders"]}, plugin_guard.signed)).denied
