@@ -17,9 +17,9 @@ SEEDED = [
     ("auth/seeded.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mqguard.guard\n", "layered"),
     ("engine/seeded.py", "import mqguard.guard\n", "layered"),
     ("engine/seeded.py", "import mqguard.remoting.link\n", "engine holds no frames"),
-    ("guard/seeded.py", "import mqguard.net\nimport asyncio\n", "never meet a socket"),
+    ("guard/seeded.py", "import mqguard.net\nimport asyncio\n", "use no socket"),
     ("broker/seeded.py", "import mqguard.namesrv\n", "layered"),
-    ("broker/seeded.py", "import rocksdict\n", "Only the store meets RocksDB"),
+    ("broker/seeded.py", "import rocksdict\n", "Only the store uses RocksDB"),
     ("newcomer/__init__.py", '"""A package without a place."""\n', "layered"),
     ("config/seeded.py", "import mqguard.testing\n", "test helpers"),
 ]

@@ -1,8 +1,8 @@
 """Connections to single servers, and the brokers that tools send secrets and signatures to.
 
 A name server lists the brokers that have registered, and an attacker may have registered one. That broker could read
-the secrets of new users, and send signed requests again to the real brokers. So tools send nothing to a broker unless
-the operator has named or pinned it, or it runs in the process that the operator named as the name server.
+the secrets of new users, and send signed requests again to the real brokers. So tools send nothing to a broker that
+the operator has not named or pinned. A broker in the process of the named name server needs no pin.
 """
 
 import contextlib

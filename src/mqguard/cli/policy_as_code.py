@@ -132,7 +132,7 @@ def apply(
     Each broker makes all changes or none. Applying a file twice has the same result as applying it once.
 
     The command refuses to leave the server without an enabled Super user. It also refuses to grant permissions to a
-    user that it has not created and that you have not confirmed, since another user may have had that name before.
+    user that it has not created, unless you confirm the user: another user may have had that name before.
 
     A running server must be mqguard.
     """

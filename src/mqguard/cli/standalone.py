@@ -86,7 +86,7 @@ def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
 def _pair(setting: str) -> tuple[str, str]:
     found = _SETTING.fullmatch(setting)
     if found is None:
-        # What follows the key may be a secret.
+        # The text after the key may be a secret.
         key = _KEY.match(setting)
         shown = key.group() if key else ""
         more = "…" if shown != setting else ""

@@ -1,7 +1,7 @@
 r"""Java properties files, the form of `broker.conf`.
 
-The grammar is that of `java.util.Properties.load`: `#` and `!` open comments, `=`, `:` or blanks end a key, a line that
-ends in an odd number of backslashes goes on in the next one, `\t \n \r \f \uXXXX` are escapes and any other escaped
+The grammar is that of `java.util.Properties.load`. `#` and `!` open comments. `=`, `:` or blanks end a key. A line that
+ends in an odd number of backslashes goes on in the next one. `\t \n \r \f \uXXXX` are escapes, and any other escaped
 character means itself. As Apache's broker does, values are trimmed. Unlike Java, every property knows its line,
 and a broken `\u` escape is an error with that line. A key may repeat; the caller decides (Java: the last one wins).
 """

@@ -10,13 +10,16 @@ from mqguard.engine.engine import Engine
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer
 from mqguard.runtime.audit_log import AuditLog
-from mqguard.telemetry.metrics import Kind, Metrics
+from mqguard.telemetry.metrics import MetricKind, Metrics
 
 
 def observe_users(metrics: Metrics, manager: MetadataManager) -> None:
     """Add the metrics of the store of users and policies."""
     metrics.observe(
-        "mqguard_metadata_revision", "Revision of users and policies in force.", lambda: manager.revision, Kind.GAUGE
+        "mqguard_metadata_revision",
+        "Revision of users and policies in force.",
+        lambda: manager.revision,
+        MetricKind.GAUGE,
     )
     metrics.observe(
         "mqguard_metadata_conflicts_total",
@@ -39,7 +42,9 @@ def observe_audit(metrics: Metrics, log: AuditLog) -> None:
         "Audit records that could not be formatted or written.",
         lambda: writer.broken,
     )
-    metrics.observe("mqguard_audit_records_waiting", "Audit records in the queue.", lambda: writer.waiting, Kind.GAUGE)
+    metrics.observe(
+        "mqguard_audit_records_waiting", "Audit records in the queue.", lambda: writer.waiting, MetricKind.GAUGE
+    )
     metrics.observe(
         "mqguard_audit_denials_summed_total",
         "Denials without an audit record of their own, counted in one for many.",
@@ -90,7 +95,7 @@ def observe_servers(metrics: Metrics, scheduler: Scheduler, servers: Mapping[str
     def each(read: Callable[[RemotingServer], float]) -> dict[str, Callable[[], float]]:
         return {name: lambda server=server: read(server) for name, server in servers.items()}  # type: ignore[misc]
 
-    metrics.observe_each("mqguard_connections", "Open connections.", "listener", each(_open_links), Kind.GAUGE)
+    metrics.observe_each("mqguard_connections", "Open connections.", "listener", each(_open_links), MetricKind.GAUGE)
     metrics.observe_each(
         "mqguard_connections_dropped_total",
         "Connections that the server closed because of a limit, a timeout or an invalid frame.",

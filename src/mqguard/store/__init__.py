@@ -1,1 +1,1 @@
-"""Disk: messages, offsets, topics and groups, users and policies. The only package that meets RocksDB."""
+"""Disk: messages, offsets, topics and groups, users and policies. The only package that uses RocksDB."""

@@ -151,8 +151,8 @@ def find_decision(log: Path, decision_id: str) -> dict[str, object] | None:
     """Return the record of a denial.
 
     Args:
-        log: The current file of JSON lines. Full parts are in the same directory as `log.1`, `log.2`, …, and so are the
-            lines about unauthenticated peers, as `log.unauthenticated` with parts of its own.
+        log: The current file of JSON lines. Full parts are in the same directory as `log.1`, `log.2`, …. The lines
+            about unauthenticated peers are there too, as `log.unauthenticated` with parts of its own.
         decision_id: The id that the peer received.
 
     Returns:

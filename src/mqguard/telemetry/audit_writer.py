@@ -3,8 +3,8 @@
 Rule 1: the thread that puts records never touches the disk.
 Rule 2: every loss is reported: records without room are counted, and a line gives their number and position.
 Rule 3: a failing disk is logged once; accepted records are kept and retried until they are written.
-Rule 4: load alone loses nothing. The thread that puts records also makes their lines, at the end of each iteration of
-its loop (`end_iteration`), so that the writer has little to do, in a few big steps. A busy thread can still keep the
+Rule 4: load alone loses nothing. At the end of each iteration of its loop (`end_iteration`), the thread that puts
+records also makes their lines. So the writer has little to do, in a few big steps. A busy thread can still keep the
 interpreter from the writer for most of a second. If many records wait, it sleeps for some milliseconds, unless they
 wait for the disk.
 Rule 5: some room is reserved. A record without room there is not counted as dropped: its owner keeps it.

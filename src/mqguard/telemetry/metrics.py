@@ -11,7 +11,7 @@ Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of labels, in the order of the family's labels, and the number."""
 
 
-class Kind(enum.Enum):
+class MetricKind(enum.Enum):
     """The behaviour of a number."""
 
     COUNTER = "counter"
@@ -32,7 +32,7 @@ class Family(Protocol):
     name: str
     help: str
     labels: tuple[str, ...]
-    kind: Kind
+    kind: MetricKind
 
     def __iter__(self) -> Iterator[tuple[tuple[str, ...], float]]:
         """Return the values of the labels and the number, for each number."""
@@ -58,7 +58,7 @@ class CounterFamily:
     MAX_CHILDREN = 1024
     """Maximum number of counters. Label values must come from fixed sets, never from peers; this is the safety net."""
 
-    kind = Kind.COUNTER
+    kind = MetricKind.COUNTER
 
     def __init__(self, name: str, help: str, labels: tuple[str, ...] = ()) -> None:  # noqa: A002 - the usual word
         self.name = name
@@ -89,7 +89,14 @@ class CounterFamily:
 class ObservedFamily:
     """Numbers of one name that other objects store, read on request; see `Family`."""
 
-    def __init__(self, name: str, help: str, kind: Kind, labels: tuple[str, ...], read: Callable[[], Samples]) -> None:  # noqa: A002 - the usual word
+    def __init__(
+        self,
+        name: str,
+        help: str,  # noqa: A002 - the usual word
+        kind: MetricKind,
+        labels: tuple[str, ...],
+        read: Callable[[], Samples],
+    ) -> None:
         self.name = name
         self.help = help
         self.kind = kind
@@ -123,7 +130,7 @@ class Metrics:
         name: str,
         help: str,  # noqa: A002 - the usual word
         read: Callable[[], float],
-        kind: Kind = Kind.COUNTER,
+        kind: MetricKind = MetricKind.COUNTER,
     ) -> None:
         """Add a number that `read` returns.
 
@@ -138,7 +145,7 @@ class Metrics:
         help: str,  # noqa: A002 - the usual word
         label: str,
         reads: Mapping[str, Callable[[], float]],
-        kind: Kind = Kind.COUNTER,
+        kind: MetricKind = MetricKind.COUNTER,
     ) -> None:
         """Add numbers distinguished by one label.
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from mqguard.telemetry.metrics import Kind, Metrics
+from mqguard.telemetry.metrics import MetricKind, Metrics
 
 _ESCAPED = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -26,7 +26,7 @@ class PrometheusCollector(Collector):
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """Yield every metric."""
         for family in self._metrics:
-            make = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+            make = CounterMetricFamily if family.kind is MetricKind.COUNTER else GaugeMetricFamily
             metric = make(family.name, family.help, labels=family.labels)
             for values, number in family:
                 metric.add_metric(values, number)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqguard.telemetry.metrics import CounterFamily, Kind, Metrics
+from mqguard.telemetry.metrics import CounterFamily, MetricKind, Metrics
 from mqguard.telemetry.prometheus import PrometheusCollector
 
 
@@ -57,7 +57,7 @@ def test_all_numbers_are_exported_as_they_are_at_that_moment():
     metrics, held = Metrics(), {"open": 3}
     counter = metrics.family("refused_total", "Refused.", ("stage", "reason")).of("guard", "audit-full")
     metrics.family("unused_total", "Never counted.", ("x",))
-    metrics.observe("open", "Open.", lambda: held["open"], Kind.GAUGE)
+    metrics.observe("open", "Open.", lambda: held["open"], MetricKind.GAUGE)
     metrics.observe("seconds_total", "Seconds.", lambda: 1.25)
     metrics.observe_each("dropped_total", "Dropped.", "sink", {'a"\\b\n': lambda: 7, "c": lambda: 0})
     collector = PrometheusCollector(metrics)
