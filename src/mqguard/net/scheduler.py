@@ -42,7 +42,7 @@ _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
 
 _log = logging.getLogger(__name__)
-_clock = time.perf_counter
+read_clock = time.perf_counter
 
 
 class Account:
@@ -276,7 +276,7 @@ class Scheduler:
 
     def _serve(self, lane: Lane, budget_s: float) -> float:
         """Serve accounts of a lane; return the seconds by which the budget was exceeded."""
-        now = _clock()
+        now = read_clock()
         end = now + budget_s
         while lane.active and now < end and self.queued < MAX_ANSWERS:
             account = lane.next()
@@ -300,7 +300,7 @@ class Scheduler:
     def _serve_postponed(self) -> None:
         """Serve one large request, and nothing else in this iteration."""
         link = self._postponed.popleft()
-        account, now = link.account, _clock()
+        account, now = link.account, read_clock()
         then = self._serve_link(link, account, now, now)
         if account.lane is self._anonymous:
             account.lane.overdraft_s = min(account.lane.overdraft_s + then - now, _MAX_OVERDRAFT_S)
@@ -328,7 +328,7 @@ class Scheduler:
             _log.exception("serving %s failed: internal error", link.peer.address)
             link.abort()
             is_left = False
-        then = _clock()
+        then = read_clock()
         account.used += then - now
         link.used += then - now
         if not is_left:
@@ -384,7 +384,7 @@ class RequestWork:
             work = self._left.pop(0)
             if work(until):
                 self._left.insert(0, work)
-            if _clock() >= until:
+            if read_clock() >= until:
                 break
         return bool(self._left)
 

@@ -4,6 +4,7 @@ Most objects on the hot path are hidden from the collector of cycles, which neit
 allocated blocks counts them all.
 """
 
+import dataclasses
 import gc
 import itertools
 import json
@@ -18,11 +19,12 @@ from mqguard.remoting.codes import FLAG_ONEWAY
 from tests.fixtures.links import DiscardingLink
 from tests.unit.broker.conftest import House
 from tests.unit.broker.test_any_input import GOOD, STRICT, USUAL
-from tests.unit.dispatch.test_suspended import PluginHouse
+from tests.unit.dispatch.test_suspended import ON, PluginHouse
 from tests.unit.namesrv.conftest import Directory
 
 ROUNDS = 4
-KEPT_REFUSALS = 10
+FEW_DENIALS = {"denials_kept": 10}
+FEW_DENIALS_ON = dataclasses.replace(ON, **FEW_DENIALS)
 MEMORY_OF_MESSAGES_MS = 80 * 3_600_000
 USERS = ("rich", "some", "root", "stranger", None)
 BODIES = (json.dumps(GOOD).encode(), json.dumps(STRICT[1]).encode(), b"x")
@@ -41,7 +43,8 @@ class Agreeing:
 
 def with_handler(*, quick):
     plugin = InstalledPlugin("agreeing", Agreeing(), quick)
-    return PluginHouse(InstalledPlugins(authentication_handlers=(plugin,), authorization_handlers=(plugin,)))
+    installed = InstalledPlugins(authentication_handlers=(plugin,), authorization_handlers=(plugin,))
+    return PluginHouse(installed, FEW_DENIALS_ON)
 
 
 def served(house, link, command):
@@ -69,13 +72,13 @@ def closed_early(house, link, command):
 
 
 KINDS = {
-    "without plugins": (House, served),
-    "name server": (Directory, served),
+    "without plugins": (lambda: House(guard=FEW_DENIALS), served),
+    "name server": (lambda: Directory(guard=FEW_DENIALS), served),
     "plugin that answers at once": (lambda: with_handler(quick=True), served),
     "plugin that is waited for": (lambda: with_handler(quick=False), served),
     "plugin that is too late": (lambda: with_handler(quick=False), too_late),
     "client that leaves meanwhile": (lambda: with_handler(quick=False), closed_early),
-    "plugin that decides": (PluginHouse, served),
+    "plugin that decides": (lambda: PluginHouse(settings=FEW_DENIALS_ON), served),
 }
 
 
@@ -95,8 +98,6 @@ def tidy(house):
         house.tick(MEMORY_OF_MESSAGES_MS)
     house.audit.close(house.clock.now_ms())
     house.sink.clear()
-    for kept in (house.guard.denials._of_users, house.guard.denials._of_addresses):
-        kept._limit = kept._share_of_sender = KEPT_REFUSALS
     furnish(house)
 
 

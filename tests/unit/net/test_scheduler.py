@@ -15,7 +15,7 @@ from tests.fixtures.clock import ManualTimer
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualTimer:
     found = ManualTimer()
-    monkeypatch.setattr(module, "_clock", found)
+    monkeypatch.setattr(module, "read_clock", found)
     return found
 
 
