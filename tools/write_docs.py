@@ -364,13 +364,18 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write the files that are out of date, and print their names."""
-    for name, render in PAGES.items():
-        path, text = ROOT / name, render()
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+    """Write the files that are out of date, and print their names; with `--check`, only print them and return 1."""
+    is_check = sys.argv[1:] == ["--check"]
+    stale = [(ROOT / name, text) for name, render in PAGES.items() if _is_stale(ROOT / name, text := render())]
+    for path, text in stale:
+        if not is_check:
             path.write_text(text, encoding="utf-8")
-            print(f"wrote {name}")
-    return 0
+        print(f"{'out of date:' if is_check else 'wrote'} {path.relative_to(ROOT)}")
+    return 1 if stale and is_check else 0
+
+
+def _is_stale(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text(encoding="utf-8") != text
 
 
 if __name__ == "__main__":

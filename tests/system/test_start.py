@@ -139,6 +139,26 @@ def test_a_plugin_that_cannot_be_loaded_stops_a_start_before_anything_is_created
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--port", "70000"), "flag --port: listenPort: `70000` is not valid"),
+        (("--set", "brokerId=2"), "mqguard cannot be a slave"),
+        (("--set", "auditSinks=no.such.module:Sink"), "the module `no.such.module`"),
+        (("--bind", "not an address"), "flag --bind: bindAddress: "),
+    ],
+)
+def test_config_takes_the_options_of_a_start_and_finds_the_same_problems(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    checked = run("config", *words, directory=tmp_path)
+    started = run("standalone", *words, directory=tmp_path)
+    assert (checked.code, started.code) == (2, 2)
+    assert message in checked.err
+    assert checked.err == started.err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("option", ["--port", "--namesrv-port"])
 def test_a_port_in_use_stops_a_start_before_anything_is_created(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

@@ -1,15 +1,18 @@
 """`mqguard config`, `mqguard version`, `mqguard completion`: commands about this installation."""
 
 import json
-import os
 import platform
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import get_completion_class
 
 from mqguard import __version__
+from mqguard.cli.configuration import with_configuration
 from mqguard.cli.output import emit, examples, json_option, show_table
+
+if TYPE_CHECKING:
+    from mqguard.config.loader import Configuration
 
 ROCKETMQ_VERSION = "5.5.0"
 
@@ -21,24 +24,22 @@ _START_FILE_LINES = {
 
 
 @click.command(epilog=examples("config --config broker.conf"))
-@click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
+@with_configuration
 @click.option("--all", "show_all", is_flag=True, help="Also show the options that have their default value.")
-@click.option("--data", envvar="MQGUARD_DATA", help="The data directory of the server.")
-@click.option("--strict", is_flag=True, help="Treat an unknown key as an error.")
 @json_option
-def config(path: Path | None, data: str | None, *, show_all: bool, strict: bool, as_json: bool) -> None:
+def config(configuration: "Configuration", *, show_all: bool, as_json: bool) -> None:
     """Check a configuration, and show each value and its source. Secrets are hidden.
 
     The command makes the same checks as a start of the server, and prints the same warnings. It creates nothing.
 
     Exit code 2: the configuration is not valid, so a server would not start.
     """
-    from mqguard.config.loader import OPTIONS, Flag, load
-    from mqguard.runtime import settings
+    from mqguard.config.loader import OPTIONS
+    from mqguard.runtime import plugins, settings
 
-    flags = [Flag("--data", "storePathRootDir", data)] if data is not None else []
-    found = load(path, os.environ, flags, strict=strict)
+    found = configuration
     settings.check(found)
+    plugins.load(found)
     shown = [option for option in OPTIONS if show_all or found.is_set(option)]
     rows = [(option.name, found.text(option) or "-", found.source(option)) for option in shown]
     notices = [{"level": notice.level.value, "text": notice.text} for notice in found.notices]

@@ -2,23 +2,22 @@
 
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mqguard import __version__
+from mqguard.cli.configuration import with_configuration
 from mqguard.cli.connection import Connection, with_connection
-from mqguard.cli.output import emit, examples, json_option, warn
+from mqguard.cli.output import emit, examples, json_option
 
 if TYPE_CHECKING:
     from mqguard.admin.client import Client
     from mqguard.admin.demo_scenario import DemoStep
-    from mqguard.config.loader import Flag
+    from mqguard.config.loader import Configuration
     from mqguard.runtime.standalone import CreatedAdmin, Ready
 
 
@@ -27,39 +26,19 @@ if TYPE_CHECKING:
         "standalone", "standalone --config broker.conf", "standalone --data /var/lib/mqguard --bind 0.0.0.0"
     )
 )
-@click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf.")
-@click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data].")
-@click.option("--port", help="The broker's port, 0 for any free port [default: 10911].")
-@click.option("--namesrv-port", help="The name server's port, 0 for any free port [default: 9876].")
-@click.option("--bind", help="The address to listen on [default: only this machine].")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set any key of broker.conf; repeatable.")
-@click.option("--strict", is_flag=True, help="Do not start if the configuration has an unknown key.")
+@with_configuration
 @click.option("--demo", is_flag=True, help="Show an allowed and a denied message, then continue to serve.")
 @json_option
-def standalone(
-    path: Path | None, settings: tuple[str, ...], *, strict: bool, demo: bool, as_json: bool, **named: str | None
-) -> None:
+def standalone(configuration: "Configuration", *, demo: bool, as_json: bool) -> None:
     """Run a name server and a broker with access control in one process.
 
     The first start creates a Super user with a random secret and stores the secret in the data directory. It prints
     the secret once, and only to a terminal. Stop the server with Ctrl-C or SIGTERM.
     """
     from mqguard.config import server_options
-    from mqguard.config.loader import Flag, load
     from mqguard.runtime.standalone import Standalone
     from mqguard.telemetry import log
 
-    keys = (
-        ("data", "storePathRootDir"),
-        ("port", "listenPort"),
-        ("namesrv_port", "namesrvListenPort"),
-        ("bind", "bindAddress"),
-    )
-    given = [(f"--{name.replace('_', '-')}", key, named[name]) for name, key in keys]
-    flags = [Flag(flag, key, text) for flag, key, text in given if text is not None]
-    flags += [Flag("--set", *_pair(setting)) for setting in settings]
-    _warn_of_literal_secrets(flags)
-    configuration = load(path, os.environ, flags, strict=strict)
     log.configure(
         configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
     )
@@ -69,33 +48,6 @@ def standalone(
         ready=lambda found: _print_ready(found, as_json=as_json),
         then=(lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None,
     )
-
-
-def _warn_of_literal_secrets(flags: "list[Flag]") -> None:
-    from mqguard.config.loader import OPTIONS
-
-    secret = {option.name for option in OPTIONS if option.secret}
-    for flag in flags:
-        if flag.key in secret and not flag.text.startswith(("env:", "file:")):
-            warn(
-                f"`{flag.name} {flag.key}=…` shows a secret to every process here and in the shell history: "
-                "use `env:NAME` or `file:PATH` for its value, or the configuration file"
-            )
-
-
-def _pair(setting: str) -> tuple[str, str]:
-    found = _SETTING.fullmatch(setting)
-    if found is None:
-        # The text after the key may be a secret.
-        key = _KEY.match(setting)
-        shown = key.group() if key else ""
-        more = "…" if shown != setting else ""
-        raise click.UsageError(f"`{shown}{more}` is not a valid setting: write KEY=VALUE")
-    return found["key"], found["value"].strip()
-
-
-_KEY = re.compile(r"[\w.-]+")
-_SETTING = re.compile(rf"\s*(?P<key>{_KEY.pattern})\s*=(?P<value>.*)", re.DOTALL)
 
 
 def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:

@@ -32,6 +32,15 @@ NOT_OPTIONS = frozenset(
         "MQGUARD_DATA",
         "MQGUARD_SEALING_KEY",
         "MQGUARD_TRACEBACK",
+        "MQGUARD_BROKERS",
+        "MQGUARD_CLUSTER",
+        "MQGUARD_CONTEXT",
+        "MQGUARD_CONTEXTS",
+        "MQGUARD_KNOWN_BROKERS",
+        "MQGUARD_TLS",
+        "MQGUARD_TLS_CA",
+        "MQGUARD_TLS_CERT",
+        "MQGUARD_TLS_KEY",
         "MQGUARD_VENV",
     }
 )
