@@ -19,6 +19,7 @@ from mqguard.guard.audit import AuditTrail
 from mqguard.guard.guard import Guard
 from mqguard.guard.ports import GuardPorts
 from mqguard.guard.settings import GuardSettings
+from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.remoting.command import Command
 from mqguard.remoting.signed_content import signed_content
@@ -149,6 +150,15 @@ def answer_to(wire, command):
 @pytest.fixture
 def house():
     return House()
+
+
+@pytest.fixture
+def house_with_topic():
+    """Return a house with the topic `t` of four queues."""
+    house = House()
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.group_commit.commit()
+    return house
 
 
 @pytest.fixture

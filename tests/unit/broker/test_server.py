@@ -4,18 +4,14 @@ import pytest
 
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import Space
-from tests.unit.broker.conftest import House
-from tests.unit.broker.processors.test_pull import TopicConfig, pulling
+from tests.unit.broker.processors.test_pull import pulling
 
 SEND = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
 
 
 @pytest.fixture
-def house():
-    house = House()
-    house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.group_commit.commit()
-    return house
+def house(house_with_topic):
+    return house_with_topic
 
 
 def told(caplog):

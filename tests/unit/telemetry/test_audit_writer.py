@@ -36,7 +36,7 @@ class Disk:
         self.unsyncable = False
 
     def make_room(self):
-        """Always accept another part."""
+        """Accept another part, without a limit."""
 
     def sync(self):
         if self.unsyncable:

@@ -47,11 +47,8 @@ def bodies(answer):
 
 
 @pytest.fixture
-def house():
-    house = House()
-    house.engine.topics.put(TopicConfig("t", 4, 4))
-    house.engine.group_commit.commit()
-    return house
+def house(house_with_topic):
+    return house_with_topic
 
 
 def park(house, wire=None, user="root", code=11, **change):
