@@ -156,7 +156,7 @@ def _read(path: Path) -> Mapping[str, Any] | None:
         raise CredentialsInvalid(f"the file `{path}` cannot be read: {error.strerror}") from None
     try:
         # `_Loader` makes only texts, lists and maps. The message does not quote the file, which holds a secret.
-        found = yaml.load(data.decode("utf-8-sig"), Loader=_Loader)  # noqa: S506
+        found = yaml.load(data.decode("utf-8-sig"), Loader=_Loader)  # noqa: S506 - this loader makes texts only
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
         raise CredentialsInvalid(f"the file `{path}` is not valid YAML") from None
     if len(data) > MAX_FILE_BYTES or not isinstance(found, dict):

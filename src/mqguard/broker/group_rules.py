@@ -83,7 +83,7 @@ class ConsumerRights:
 
     def __init__(self, access: AdmittedRequest) -> None:
         # Without the required permissions, because a heartbeat has many.
-        self._access = AdmittedRequest(access.identity, access.peer, access.operation, (), False, access.authorizer)  # noqa: FBT003
+        self._access = AdmittedRequest(access.identity, access.peer, access.operation, (), False, access.authorizer)  # noqa: FBT003 - a field
         self._incarnation = self._incarnation_now()
 
     def allows(self, group: str, topics: Iterable[str], *, otherwise: bool) -> bool:

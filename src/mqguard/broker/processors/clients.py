@@ -107,7 +107,7 @@ class ClientProcessor:
         consuming = [
             _consuming(consumer, filters, keep=beat.without_sub)
             for consumer in beat.consumer_data_set
-            if denied is None or _leave_out(consumer, denied)
+            if denied is None or _keep_granted(consumer, denied)
         ]
         producing = {producer.group_name for producer in beat.producer_data_set}
         if not self._clients.has_room(client, consuming, producing):
@@ -201,8 +201,8 @@ class ClientProcessor:
             )
 
 
-def _leave_out(consumer: ConsumerData, denied: DeniedPart) -> bool:
-    """Remove the subscriptions that are denied; return False if the whole group is."""
+def _keep_granted(consumer: ConsumerData, denied: DeniedPart) -> bool:
+    """Remove the denied subscriptions of a consumer; return False if its group is denied."""
     group = group_permission(consumer.group_name, SUB)
     if group in denied.permissions:
         return False
