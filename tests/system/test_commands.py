@@ -159,6 +159,8 @@ def test_the_demo_allows_denies_explains_and_cleans_up(server: Server, admin: Ru
     assert (ended.code, ended.err) == (0, "")
     steps = ended.lines
     denied = [step for step in steps if step["outcome"] == "denied"]
+    created = [line for step in steps for line in step.get("mqadmin", []) if line.startswith("createUser")]
+    assert len([line for line in created if " -p '<secret>' " in line]) == 2
     assert [step["step"] for step in steps] == list(range(1, len(steps) + 1))
     assert [step["outcome"] for step in steps if step["outcome"] != "done"] == [
         "allowed", "allowed", "denied", "allowed",

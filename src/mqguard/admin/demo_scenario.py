@@ -139,7 +139,8 @@ class DemoScenario:
             session = self._admin.at(broker.address)
             made.callback(self._quietly, users.delete, session, name)
             users.create(session, name, secret)
-        self._done(f"create the user {name}", (f"createUser {self._line()} -u {name} -p {secret.reveal()} -t Normal",))
+        # The output may be a log, so it never contains a secret.
+        self._done(f"create the user {name}", (f"createUser {self._line()} -u {name} -p '<secret>' -t Normal",))
         credentials = Credentials(name, secret)
         return DemoUser(name, credentials, made.enter_context(self._admin.as_user(credentials)))
 
