@@ -217,9 +217,9 @@ def _keep_granted(consumer: ConsumerData, denied: DeniedPart) -> bool:
 def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> ConsumerHeartbeat:
     return ConsumerHeartbeat(
         consumer.group_name,
-        consumer.consume_type,
-        consumer.message_model,
-        consumer.consume_from_where,
+        str(consumer.consume_type),
+        str(consumer.message_model),
+        str(consumer.consume_from_where),
         None if keep else tuple(_subscription(data, filters) for data in consumer.subscription_data_set),
     )
 
@@ -228,7 +228,7 @@ def _require_short(beat: HeartbeatData) -> None:
     """Refuse long heartbeats, because they are kept as long as their connection. Usual clients are far below."""
     _check_names(beat.client_id, *(producer.group_name for producer in beat.producer_data_set))
     for consumer in beat.consumer_data_set:
-        _check_names(consumer.group_name, consumer.consume_type, consumer.message_model, consumer.consume_from_where)
+        _check_names(consumer.group_name)
         if len(consumer.subscription_data_set) > MAX_TOPICS:
             raise RequestRefused(
                 ResponseCode.INVALID_PARAMETER,

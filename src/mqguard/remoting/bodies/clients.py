@@ -3,40 +3,43 @@
 Request codes 34, 38, 41, 42, 46, 203, 204, 328, 400, 401, 200151.
 """
 
-from typing import TYPE_CHECKING, Final
-
 import msgspec
 
-from mqguard.remoting.bodies.codec import Body, MessageQueue
-
-if TYPE_CHECKING:
-    EnumName = str
-else:
-    EnumName = str | int  # the C++ client 2.0, and the Python client on it, send the number of the value
-
-_CONSUME_TYPES: Final = ("CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP")
-_MESSAGE_MODELS: Final = ("BROADCASTING", "CLUSTERING")
-_CONSUME_FROM_WHERE: Final = (
-    "CONSUME_FROM_LAST_OFFSET",
-    "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
-    "CONSUME_FROM_MIN_OFFSET",
-    "CONSUME_FROM_MAX_OFFSET",
-    "CONSUME_FROM_FIRST_OFFSET",
-    "CONSUME_FROM_TIMESTAMP",
-)
+from mqguard.remoting.bodies.codec import Body, EnumName, MessageQueue
 
 
-def _name(value: str | int, names: tuple[str, ...]) -> str:
-    """Return the name of an enumeration's value that was sent as its name or as its number.
+class ConsumeType(EnumName, names=("CONSUME_ACTIVELY", "CONSUME_PASSIVELY", "CONSUME_POP")):
+    """The way in which a consumer gets its messages."""
 
-    Raises:
-        ValueError: No value has this number.
-    """
-    if isinstance(value, str):
-        return value
-    if not 0 <= value < len(names):
-        raise ValueError(f"`{value}` is not a number from 0 to {len(names) - 1}")
-    return names[value]
+    __slots__ = ()
+
+
+class MessageModel(EnumName, names=("BROADCASTING", "CLUSTERING")):
+    """The consumers that get a message: all of a group, or one of them."""
+
+    __slots__ = ()
+
+
+class ConsumeFromWhere(
+    EnumName,
+    names=(
+        "CONSUME_FROM_LAST_OFFSET",
+        "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST",
+        "CONSUME_FROM_MIN_OFFSET",
+        "CONSUME_FROM_MAX_OFFSET",
+        "CONSUME_FROM_FIRST_OFFSET",
+        "CONSUME_FROM_TIMESTAMP",
+    ),
+):
+    """The position at which a new group begins."""
+
+    __slots__ = ()
+
+
+class RequestModeName(EnumName, names=("PULL", "POP")):
+    """The requests by which a client of a group receives messages."""
+
+    __slots__ = ()
 
 
 class SubscriptionData(Body):
@@ -68,17 +71,11 @@ class ConsumerData(Body):
     """
 
     group_name: str
-    consume_type: EnumName = "CONSUME_PASSIVELY"
-    message_model: EnumName = "CLUSTERING"
-    consume_from_where: EnumName = "CONSUME_FROM_LAST_OFFSET"
+    consume_type: ConsumeType = ConsumeType("CONSUME_PASSIVELY")
+    message_model: MessageModel = MessageModel("CLUSTERING")
+    consume_from_where: ConsumeFromWhere = ConsumeFromWhere("CONSUME_FROM_LAST_OFFSET")
     subscription_data_set: list[SubscriptionData] = msgspec.field(default_factory=list)
     unit_mode: bool = False
-
-    def __post_init__(self) -> None:
-        """Replace numbers by the names of their values."""
-        self.consume_type = _name(self.consume_type, _CONSUME_TYPES)
-        self.message_model = _name(self.message_model, _MESSAGE_MODELS)
-        self.consume_from_where = _name(self.consume_from_where, _CONSUME_FROM_WHERE)
 
 
 class ProducerData(Body):
@@ -191,7 +188,7 @@ class QueryAssignment(Body):
     topic: str
     consumer_group: str
     client_id: str
-    message_model: str = "CLUSTERING"
+    message_model: MessageModel = MessageModel("CLUSTERING")
     strategy_name: str = "AVG"
 
 
@@ -213,7 +210,7 @@ class RequestMode(Body):
 
     topic: str
     consumer_group: str
-    mode: str
+    mode: RequestModeName
     pop_share_queue_num: int = 0
 
 

@@ -11,13 +11,17 @@ import math
 import types
 import typing
 from collections.abc import Hashable
-from typing import Final, TypeVar, cast
+from typing import ClassVar, Final, Self, TypeVar, cast
 
 import msgspec
 
+from mqguard.model.text import visible
 from mqguard.remoting import lenient_json
 from mqguard.remoting.command import BodyInvalid, LocalProtocolError
 from mqguard.remoting.lenient_json import Json, Key, LenientJsonError, ObjectKey
+
+_MAX_VALUE: Final = 64
+"""Maximum characters of a peer's value in an error."""
 
 
 class Body(msgspec.Struct, rename="camel", gc=False):
@@ -26,6 +30,37 @@ class Body(msgspec.Struct, rename="camel", gc=False):
 
 class ExactBody(Body):
     """A body that is read strictly: without leniency, and an unknown or repeated member is an error."""
+
+
+class EnumName(str):
+    """A member of an enumeration, by its name. Peers may send its number instead, as C++ clients always do.
+
+    Subclasses give the names of all members in Java's order, since a member's number is its index. `str(member)` is a
+    plain text, for values that are kept or that other encoders write.
+    """
+
+    __slots__ = ()
+    _by_name: ClassVar[dict[str, "EnumName"]]
+
+    def __init_subclass__(cls, *, names: tuple[str, ...]) -> None:
+        """Create the members, which all values share."""
+        cls._by_name = {name: cls(name) for name in names}
+
+    @classmethod
+    def read(cls, value: object) -> Self:
+        """Return the member that was sent as its name or as its number.
+
+        Raises:
+            ValueError: The enumeration has no such member.
+        """
+        members = cast("dict[str, Self]", cls._by_name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(members):
+            return list(members.values())[value]
+        found = members.get(value) if isinstance(value, str) else None
+        if found is not None:
+            return found
+        sent = visible(str(value)[:_MAX_VALUE])
+        raise ValueError(f"`{sent}` is not one of {', '.join(members)}, or a number from 0 to {len(members) - 1}")
 
 
 class MessageQueue(msgspec.Struct, rename="camel", frozen=True, order=True, gc=False):
@@ -37,7 +72,6 @@ class MessageQueue(msgspec.Struct, rename="camel", frozen=True, order=True, gc=F
 
 
 T = TypeVar("T")
-_MAX_VALUE: Final = 64
 
 MAX_LENIENT: Final = 16 * 1024
 """Maximum size in bytes of a peer's body that is read leniently, which takes up to 5 ms.
@@ -52,7 +86,14 @@ MAX_EXACT_VALUES: Final = 64_000
 MAX_LENIENT_TABLE: Final = 64 * 1024
 """Maximum size in bytes of a leniently read body with a table keyed by queues: 600 queues."""
 
-_dump = msgspec.json.encode
+
+def _write_enum(value: object) -> str:
+    if isinstance(value, EnumName):
+        return str(value)
+    raise TypeError(f"a body cannot contain the type {type(value).__name__}")
+
+
+_dump = msgspec.json.Encoder(enc_hook=_write_enum).encode
 
 
 def decode(data: bytes, kind: type[T]) -> T:
@@ -115,7 +156,7 @@ def _decode(data: bytes, kind: type[T], max_size: int, max_values: int | None) -
     except LenientJsonError as exc:
         raise BodyInvalid("", f"is not JSON: {exc}") from None
     try:
-        return msgspec.convert(value, kind, strict=False)
+        return msgspec.convert(value, kind, strict=False, dec_hook=_read_enum)
     except msgspec.ValidationError as exc:
         raise _explain(exc) from None
 
@@ -137,7 +178,7 @@ def _decode_exactly(data: bytes, kind: type[T]) -> T:
         raise BodyInvalid("", f"has more than {MAX_EXACT_VALUES} values: split it into several requests")
     try:
         raw = msgspec.json.decode(data)
-        body = msgspec.convert(raw, kind)
+        body = msgspec.convert(raw, kind, dec_hook=_read_enum)
     except msgspec.ValidationError as exc:
         raise _explain(exc) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
@@ -191,7 +232,11 @@ def _is_exact(kind: object) -> bool:
 
 @functools.cache
 def _decoder(kind: Hashable) -> msgspec.json.Decoder[object]:
-    return msgspec.json.Decoder(cast("type[object]", kind), strict=False)
+    return msgspec.json.Decoder(cast("type[object]", kind), strict=False, dec_hook=_read_enum)
+
+
+def _read_enum(kind: type[object], value: object) -> object:
+    return kind.read(value) if issubclass(kind, EnumName) else value
 
 
 @functools.cache

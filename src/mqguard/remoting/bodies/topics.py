@@ -6,7 +6,7 @@ Request codes 17, 18, 21, 28, 43, 45, 103, 105, 106, 202, 206, 219, 300, 304, 34
 import msgspec
 
 from mqguard.model.topic import DataVersion, TopicConfig
-from mqguard.remoting.bodies.codec import Body, MessageQueue
+from mqguard.remoting.bodies.codec import Body, EnumName, MessageQueue
 
 
 class KvBody(Body):
@@ -52,6 +52,12 @@ class StoredOffsets(Body):
     data_version: DataVersionBody = msgspec.field(default_factory=DataVersionBody)
 
 
+class TopicFilterType(EnumName, names=("SINGLE_TAG", "MULTI_TAG")):
+    """The number of tags that a message of a topic may have."""
+
+    __slots__ = ()
+
+
 class TopicConfigBody(Body):
     """One topic; the answer of 351 is a single one."""
 
@@ -59,7 +65,7 @@ class TopicConfigBody(Body):
     read_queue_nums: int = 16
     write_queue_nums: int = 16
     perm: int = 6
-    topic_filter_type: str = "SINGLE_TAG"
+    topic_filter_type: TopicFilterType = TopicFilterType("SINGLE_TAG")
     topic_sys_flag: int = 0
     order: bool = False
     attributes: dict[str, str] = msgspec.field(default_factory=dict)
@@ -72,7 +78,7 @@ class TopicConfigBody(Body):
             topic.read_queues,
             topic.write_queues,
             topic.perm,
-            topic.filter_type,
+            TopicFilterType(topic.filter_type),
             topic.sys_flag,
             topic.order,
             topic.attributes,
@@ -85,7 +91,7 @@ class TopicConfigBody(Body):
             read_queues=self.read_queue_nums,
             write_queues=self.write_queue_nums,
             perm=self.perm,
-            filter_type=self.topic_filter_type,
+            filter_type=str(self.topic_filter_type),
             sys_flag=self.topic_sys_flag,
             order=self.order,
             attributes=self.attributes,

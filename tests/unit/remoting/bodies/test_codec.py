@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mqguard.remoting.bodies.access import AclInfo, UserInfo
-from mqguard.remoting.bodies.clients import HeartbeatData, LockedQueues
+from mqguard.remoting.bodies.clients import HeartbeatData, LockedQueues, QueryAssignment, RequestMode
 from mqguard.remoting.bodies.codec import (
     MAX_LENIENT,
     Body,
@@ -104,10 +104,28 @@ def test_numbers_of_enumerations_mean_their_names() -> None:
     assert decode(heartbeat_of_python(b"0"), HeartbeatData).consumer_data_set[0].message_model == "BROADCASTING"
 
 
-@pytest.mark.parametrize("number", [b"2", b"-1"])
-def test_a_number_without_a_name_is_bad_input(number: bytes) -> None:
-    with pytest.raises(BodyInvalid, match="is not a number from 0 to 1"):
-        decode(heartbeat_of_python(number), HeartbeatData)
+@pytest.mark.parametrize("sent", ["2", "-1", "true", '"Clustering"', '"1"', "[1]"])
+def test_an_unknown_member_of_an_enumeration_is_bad_input(sent: str) -> None:
+    with pytest.raises(BodyInvalid) as caught:
+        decode(heartbeat_of_python(sent.encode()), HeartbeatData)
+    assert caught.value.path == "consumerDataSet[0].messageModel"
+    assert str(caught.value).endswith("is not one of BROADCASTING, CLUSTERING, or a number from 0 to 1")
+
+
+def test_null_is_the_default_of_an_enumeration() -> None:
+    assert decode(heartbeat_of_python(b"null"), HeartbeatData).consumer_data_set[0].message_model == "CLUSTERING"
+
+
+def test_members_of_enumerations_are_written_as_names() -> None:
+    asked = decode(b'{"topic":"T","consumerGroup":"g","clientId":"c","messageModel":0}', QueryAssignment)
+    assert b'"messageModel":"BROADCASTING"' in encode(asked)
+    mode = decode(b'{"topic":"T","consumerGroup":"g","mode":1}', RequestMode)
+    assert (mode.mode, type(str(mode.mode))) == ("POP", str)
+
+
+def test_a_body_with_an_object_of_another_kind_is_not_written() -> None:
+    with pytest.raises(TypeError, match="a body cannot contain the type object"):
+        encode([object()])
 
 
 def lenient_heartbeat(size: int) -> bytes:
