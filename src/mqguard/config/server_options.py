@@ -29,6 +29,15 @@ BROKER_IP = Option(
     apache_default="an address of the host",
 )
 LISTEN_PORT = Option("listenPort", option.PORT, 10911, "The broker's port; 0 takes any free one.", "broker")
+VIP_CHANNEL = Option(
+    "vipChannelEnable",
+    option.BOOLEAN,
+    default=True,
+    help="True to listen on the port two below `listenPort` too, to which Java clients 4.2 to 4.5 send messages.",
+    section="broker",
+    apache_default="always `true`",
+    ours=True,
+)
 BIND_ADDRESS = Option(
     "bindAddress",
     option.HOST,

@@ -32,6 +32,8 @@ ANONYMOUS_SHARE: Final = 4
 """Parts of `input_limit` that one user, one address without authentication, and all of these may hold."""
 _OUTPUT_SHARE: Final = 4
 """Part of `output_total_limit` that may wait for the connections of one user, or of one address."""
+_PAIR_ATTEMPTS: Final = 100
+"""Maximum number of free ports that are tried, until a second port at its distance is free too."""
 
 
 class Application(Protocol):
@@ -51,7 +53,7 @@ class Application(Protocol):
 
 
 class RemotingServer:
-    """Listens on one port.
+    """Listens on one port, or on two that serve the same.
 
     Args:
         app: Serves the commands.
@@ -101,15 +103,16 @@ class RemotingServer:
         self._interval = min(*times, *stalls, 40.0) / 4
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, *, second: int | None = None) -> int:
         """Start to listen.
 
         Args:
             host: Address or name to listen on; `0.0.0.0` is every IPv4, `::` every IPv6 address.
             port: The port; 0 takes any free one.
+            second: Distance of a second port that serves the same, such as -2; None for only one port.
 
         Returns:
-            The port of the listener.
+            The (first) port of the listener.
 
         Raises:
             OSError: The address cannot be used.
@@ -120,24 +123,22 @@ class RemotingServer:
         self._empty = asyncio.Event()
         limits.allow_files(self.settings.max_connections)
         found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        bound = await self._listen(str(found[0][4][0]), port)
-        for other in {str(one[4][0]) for one in found[1:]} - {str(found[0][4][0])}:
+        ip = str(found[0][4][0])
+        sockets = _bind_ports(ip, port, second, self.settings)
+        ports: list[int] = [one.getsockname()[1] for one in sockets]
+        for other in {str(one[4][0]) for one in found[1:]} - {ip}:
             # A name such as `localhost` may resolve to an address that this machine does not have.
-            try:
-                await self._listen(other, bound)
-            except OSError as exc:
-                _log.warning("not listening on %s port %d: %s", other, bound, exc.strerror)
+            for bound in ports:
+                try:
+                    sockets.append(_bind(other, bound, self.settings))
+                except OSError as exc:
+                    _log.warning("not listening on %s port %d: %s", other, bound, exc.strerror)
+        for listener in sockets:
+            acceptor = Acceptor(loop, listener, self._accept, self._warn)
+            acceptor.start()
+            self._listeners.append(acceptor)
         self._sweeper = loop.call_later(self._interval, self._sweep)
-        return bound
-
-    async def _listen(self, ip: str, port: int) -> int:
-        assert self._loop is not None  # noqa: S101, set by `start`
-        listener = _bind(ip, port, self.settings)
-        bound: int = listener.getsockname()[1]
-        acceptor = Acceptor(self._loop, listener, self._accept, self._warn)
-        acceptor.start()
-        self._listeners.append(acceptor)
-        return bound
+        return ports[0]
 
     async def stop(self, grace: float = 5.0) -> None:
         """Stop accepting, answer all requests, close every connection.
@@ -383,6 +384,26 @@ def check_port(host: str, port: int) -> None:
     """
     found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     _bind(str(found[0][4][0]), port, NetSettings()).close()
+
+
+def _bind_ports(ip: str, port: int, second: int | None, settings: NetSettings) -> list[socket.socket]:
+    """Return sockets that listen on a port, and on the one at the distance `second`.
+
+    Raises:
+        OSError: One of them cannot be used. With port 0, no pair of free ones was found.
+    """
+    attempts = _PAIR_ATTEMPTS if port == 0 else 1
+    while True:
+        first = _bind(ip, port, settings)
+        if second is None:
+            return [first]
+        attempts -= 1
+        try:
+            return [first, _bind(ip, first.getsockname()[1] + second, settings)]
+        except OSError:
+            first.close()
+            if attempts == 0:
+                raise
 
 
 def _bind(ip: str, port: int, settings: NetSettings) -> socket.socket:

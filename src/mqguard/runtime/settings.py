@@ -25,6 +25,8 @@ MAX_MESSAGE_SIZE = 15 * 1024 * 1024
 """A frame has at most 16 MiB, also in Java clients, and contains a header besides the message."""
 _LOOPBACK = ("127.", "localhost", "::1")
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_VIP_DISTANCE = -2
+"""Clients compute the port of the VIP channel from that of the route."""
 _TLS_FILES = (server_options.TLS_CERTIFICATE, server_options.TLS_KEY, server_options.TLS_TRUST)
 SEALING_KEY_FILE = "sealing.key"
 """File within the data directory: the key that seals the stored secrets."""
@@ -60,13 +62,37 @@ def check(config: Configuration) -> None:
         raise ConfigInvalid(*problems)
 
 
+def vip_distance(config: Configuration) -> int | None:
+    """Return the distance from the broker's port to that of the VIP channel, None if it is not served."""
+    return _VIP_DISTANCE if config.get(server_options.VIP_CHANNEL) else None
+
+
 def _check_listeners(config: Configuration) -> None:
+    _check_vip_channel(config)
     resolve(config.get(server_options.BROKER_IP), config.source(server_options.BROKER_IP))
     try:
         tls.server_context(net_settings(config).tls)
     except NetSettingsInvalid as exc:
         place: Option[Any] = next((one for one in _TLS_FILES if config.is_set(one)), server_options.TLS_MODE)
         raise config.refusal(place, str(exc)) from None
+
+
+def _check_vip_channel(config: Configuration) -> None:
+    port = config.get(server_options.LISTEN_PORT)
+    vip = port + _VIP_DISTANCE
+    if port == 0 or not config.get(server_options.VIP_CHANNEL):
+        return
+    if vip < 1:
+        raise config.refusal(
+            server_options.LISTEN_PORT,
+            "the VIP channel needs a port number that is two lower: use one from 3, or set `vipChannelEnable = false`",
+        )
+    if vip == config.get(server_options.NAMESRV_LISTEN_PORT):
+        raise config.refusal(
+            server_options.NAMESRV_LISTEN_PORT,
+            f"the port {vip} is that of the VIP channel (two below `listenPort`): use another one, or set "
+            "`vipChannelEnable = false`",
+        )
 
 
 def _check_users(config: Configuration) -> None:

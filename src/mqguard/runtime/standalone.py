@@ -14,7 +14,6 @@ import uvloop
 
 from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration, Level
-from mqguard.config.option import Option
 from mqguard.config.secret import Credentials
 from mqguard.errors import MqguardError
 from mqguard.net.scheduler import Scheduler
@@ -73,15 +72,20 @@ class Ready(NamedTuple):
 
 
 class _Listener(NamedTuple):
-    """One of the listeners, as error messages name it."""
+    """One of the listeners, as error messages name it.
+
+    Attributes:
+        name: Its name.
+        remedy: An instruction for a port that cannot be used.
+    """
 
     name: str
-    flag: str
-    option: Option[int]
+    remedy: str
 
 
-_BROKER = _Listener("broker", "--port", server_options.LISTEN_PORT)
-_NAMESRV = _Listener("name server", "--namesrv-port", server_options.NAMESRV_LISTEN_PORT)
+_BROKER = _Listener("broker's port", "choose another with --port")
+_NAMESRV = _Listener("name server's port", "choose another with --namesrv-port")
+_VIP = _Listener("VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`")
 
 
 Companion = Callable[[Ready, threading.Event], None]
@@ -145,13 +149,16 @@ class Standalone:
         Raises:
             StartFailed: A port is in use, or cannot be used.
         """
-        host = settings.bind_address(self._config)
-        for listener in (_BROKER, _NAMESRV):
-            port = self._config.get(listener.option)
+        host, port = settings.bind_address(self._config), self._config.get(server_options.LISTEN_PORT)
+        used = {_BROKER: port, _NAMESRV: self._config.get(server_options.NAMESRV_LISTEN_PORT)}
+        vip = settings.vip_distance(self._config)
+        if vip is not None and port != 0:
+            used[_VIP] = port + vip
+        for listener, number in used.items():
             try:
-                check_port(host, port)
+                check_port(host, number)
             except OSError as exc:
-                raise _port_error(exc, host, port, listener) from None
+                raise _port_error(exc, host, number, listener) from None
 
     async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Companion | None) -> None:
         loop = asyncio.get_running_loop()
@@ -167,9 +174,10 @@ class Standalone:
         loop.add_signal_handler(signal.SIGHUP, _reload, parts, (broker, namesrv))
         parts.attach(loop, lambda: _end_iterations(broker, namesrv))
         try:
-            port = await _listen(broker, host, self._config.get(_BROKER.option), _BROKER)
+            wanted, vip = self._config.get(server_options.LISTEN_PORT), settings.vip_distance(self._config)
+            port = await _listen(broker, host, wanted, _BROKER, second=vip)
             parts.advertise(port)
-            namesrv_port = await _listen(namesrv, host, self._config.get(_NAMESRV.option), _NAMESRV)
+            namesrv_port = await _listen(namesrv, host, self._config.get(server_options.NAMESRV_LISTEN_PORT), _NAMESRV)
             watch.start()
             _Ticker(loop, parts, (broker, namesrv), watch).start()
             found = self._ready(port, namesrv_port)
@@ -243,9 +251,11 @@ def _end_iterations(*servers: RemotingServer) -> None:
         server.end_iteration_soon()
 
 
-async def _listen(server: RemotingServer, host: str, port: int, listener: _Listener) -> int:
+async def _listen(
+    server: RemotingServer, host: str, port: int, listener: _Listener, *, second: int | None = None
+) -> int:
     try:
-        return await server.start(host, port)
+        return await server.start(host, port, second=second)
     except OSError as exc:
         raise _port_error(exc, host, port, listener) from None
 
@@ -257,7 +267,7 @@ def _port_error(exc: OSError, host: str, port: int, listener: _Listener) -> Star
         errno.EADDRNOTAVAIL: f"cannot be used: `{host}` is not an address of this machine; name one with --bind",
     }
     why = reasons.get(exc.errno or 0, f"cannot be used: {exc.strerror or exc}")
-    return StartFailed(f"the {listener.name}'s port {port} on {host} {why}, or choose another with {listener.flag}")
+    return StartFailed(f"the {listener.name} {port} on {host} {why}, or {listener.remedy}")
 
 
 def _reload(parts: Components, servers: tuple[RemotingServer, ...]) -> None:

@@ -701,6 +701,41 @@ def test_an_address_that_is_taken_is_an_error() -> None:
         asyncio.run(start_again(running.port))
 
 
+def test_a_second_port_serves_the_same_and_closes_with_the_first() -> None:
+    async def serve_twice() -> tuple[list[bytes], list[bool]]:
+        loop, server = asyncio.get_running_loop(), RemotingServer(Echo(), settings())
+        port = await server.start("127.0.0.1", 0, second=-2)
+        answers = [await loop.run_in_executor(None, _first_bytes, number) for number in (port, port - 2)]
+        await server.stop(grace=5)
+        return answers, [_refuses(number) for number in (port, port - 2)]
+
+    answers, refused = asyncio.run(serve_twice())
+    assert all(answers)
+    assert refused == [True, True]
+
+
+def _first_bytes(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), 5) as client:
+        client.sendall(encode_request(Command(5)))
+        return client.recv(8)
+
+
+def _refuses(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_second_port_that_is_taken_frees_the_first() -> None:
+    async def start_beside(taken: int) -> None:
+        await RemotingServer(Echo(), settings()).start("127.0.0.1", taken + 2, second=-2)
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            asyncio.run(start_beside(port))
+        socket.create_server(("127.0.0.1", port + 2)).close()
+
+
 def test_a_server_that_was_never_started_stops() -> None:
     server = RemotingServer(Echo(), settings())
     server.end_iteration_soon()

@@ -151,3 +151,16 @@ def test_settings_that_are_probably_not_intended_are_logged(values, words):
     found = settings.startup_warnings(config(**values))
     assert len(found) == len(words)
     assert all(word in sentence for word, sentence in zip(words, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"listenPort": "2"}, "listenPort: the VIP channel needs a port number that is two lower: use one from 3"),
+        ({"listenPort": "9878"}, "namesrvListenPort: the port 9876 is that of the VIP channel"),
+    ],
+)
+def test_the_port_of_the_vip_channel_must_be_free_for_it(values, why):
+    with pytest.raises(ConfigInvalid, match=why):
+        settings.check(config(**values))
+    settings.check(config(**values, vipChannelEnable="false"))
