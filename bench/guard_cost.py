@@ -50,6 +50,10 @@ class SystemClock:
         """Return the milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
+    def monotonic_ms(self) -> int:
+        """Return the monotonic time in milliseconds."""
+        return time.monotonic_ns() // 1_000_000
+
 
 def users() -> MetadataManager:
     """Return the users: one that may send to some topics."""

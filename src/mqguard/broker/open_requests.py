@@ -37,7 +37,7 @@ class OpenRequest(msgspec.Struct, eq=False):
         topic: Topic of the request. A user who may read it may reply.
         link: Connection of the sender.
         access: The admitted request; its sender must still have the permissions when the reply arrives.
-        deadline_ms: Time at which the sender stops waiting.
+        deadline_ms: Monotonic time at which the sender stops waiting.
         number: Number in the order of arrival.
     """
 
@@ -77,7 +77,7 @@ class OpenRequests:
             topic: Topic of the message.
             link: Connection of the sender.
             access: The admitted request.
-            now_ms: Current time.
+            now_ms: Monotonic time.
 
         Returns:
             False if there is no room for it. True also if the message is not a request or its ids are too long.

@@ -141,10 +141,10 @@ class BrokerServer:
         self._expired_ms = 0
         self._version = ports.manager.snapshot.version
         self._logged: dict[str, int] = {}
-        self._logged_ms = 0
+        self._logged_ms = -STORE_ERROR_LOG_INTERVAL_MS
         self._address = settings.address
         self._resets = OffsetResets()
-        self._throughput = Throughput(ports.clock.now_ms())
+        self._throughput = Throughput(ports.clock.monotonic_ms())
         self._pulling = PullProcessor(
             engine, self.clients, self._waiting, self._resets, self._throughput, settings, ports.clock
         )
@@ -172,7 +172,7 @@ class BrokerServer:
 
     def tick(self) -> None:
         """Do periodic work. It should be called about every 50 ms, and `application.end_of_iteration` after it."""
-        now = self._clock.now_ms()
+        now = self._clock.monotonic_ms()
         self._pulling.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
@@ -240,7 +240,7 @@ class BrokerServer:
                 self._throughput,
                 self._requests,
                 self._unfinished,
-                lambda group: self._locks.holds_any(group, clock.now_ms()),
+                lambda group: self._locks.holds_any(group, clock.monotonic_ms()),
                 clock,
             ).handlers(),
             self._pulling.handlers(),
@@ -251,7 +251,7 @@ class BrokerServer:
             ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
             TopicProcessor(engine, progress).handlers(),
             GroupProcessor(engine).handlers(),
-            ClientListProcessor(self.clients).handlers(),
+            ClientListProcessor(self.clients, clock).handlers(),
             ReportProcessor(engine, self.clients, progress, address, clock).handlers(),
             OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
             DenialProcessor(ports.denials, ports.manager).handlers(),
@@ -273,10 +273,10 @@ class BrokerServer:
 
     def _log_store_error(self, reason: str) -> None:
         """Log an error of the store for the operator, who does not see the answers to clients."""
-        now = self._clock.now_ms()
+        now = self._clock.monotonic_ms()
         if (
             now - self._logged_ms < STORE_ERROR_LOG_INTERVAL_MS
-            or now - self._logged.get(reason, 0) < STORE_ERROR_REPEAT_MS
+            or now - self._logged.get(reason, -STORE_ERROR_REPEAT_MS) < STORE_ERROR_REPEAT_MS
         ):
             return
         if len(self._logged) >= _MAX_STORE_ERRORS:
@@ -287,7 +287,7 @@ class BrokerServer:
     def _notify_consumers(self) -> None:
         if not self._notices:
             return
-        for channel, group in self._notices.take(self.clients, self._clock.now_ms()):
+        for channel, group in self._notices.take(self.clients, self._clock.monotonic_ms()):
             self._client_calls.notify(channel, RequestCode.NOTIFY_CONSUMER_IDS_CHANGED, {"consumerGroup": group})
 
     def _closed(self, link: Link) -> None:

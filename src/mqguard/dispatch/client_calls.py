@@ -76,7 +76,7 @@ class ClientCalls:
             code: Request code.
             ext: Its fields.
             body: Its body.
-            deadline_ms: Time at which the call times out.
+            deadline_ms: Monotonic time at which the call times out.
             on_answer: Receiver of the answer; called once.
             caller: User or address on whose behalf the request is sent.
 

@@ -196,7 +196,8 @@ class DelayQueues:
 
         Levels that the settings no longer have are delivered too: each entry holds the time when it is due.
         """
-        if now < self._paused_until:
+        monotonic = self._clock.monotonic_ms()
+        if monotonic < self._paused_until:
             return 0
         self._left, self._left_bytes = MAX_PER_TICK, MAX_BYTES_PER_TICK
         first = self._first
@@ -206,7 +207,7 @@ class DelayQueues:
                 # The next tick begins with the levels that this one did not reach.
                 self._first = (number + 1) % MAX_LEVELS
                 break
-        self._paused_until = now + (MAX_BYTES_PER_TICK - self._left_bytes) // BYTES_PER_MS
+        self._paused_until = monotonic + (MAX_BYTES_PER_TICK - self._left_bytes) // BYTES_PER_MS
         return MAX_PER_TICK - self._left
 
     def restart(self) -> None:
@@ -347,7 +348,8 @@ class Timers:
 
     def deliver(self, now: int) -> int:
         """Stage a bounded number of the messages that are due, and return how many."""
-        if now < self._next_due or now < self._paused_until or self._delivering:
+        monotonic = self._clock.monotonic_ms()
+        if now < self._next_due or monotonic < self._paused_until or self._delivering:
             return 0
         end = (now + 1).to_bytes(_TIME_BYTES, "big")
         waiting = self._store.values(Table.TIMERS, below=end, limit=MAX_PER_TICK, max_bytes=MAX_BYTES_PER_TICK)
@@ -357,7 +359,7 @@ class Timers:
             return 0
 
         # Staged removals are still visible: no more messages may be taken from the table before the commit.
-        self._paused_until = now + sum([len(data) for _, data in waiting]) // BYTES_PER_MS
+        self._paused_until = monotonic + sum([len(data) for _, data in waiting]) // BYTES_PER_MS
         self._delivering = True
         self._group_commit.after(self._delivered)
         self._group_commit.undo(self._delivered)

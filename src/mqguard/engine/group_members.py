@@ -98,8 +98,8 @@ class Member(msgspec.Struct):
 
     Attributes:
         client: The client.
-        seen_ms: Time of its last heartbeat.
-        since_ms: Time of its first heartbeat over this connection.
+        seen_ms: Time of its last heartbeat, by the monotonic clock.
+        since_ms: Time of its first heartbeat over this connection, by the monotonic clock.
         units: Its part of `MAX_UNITS`.
     """
 

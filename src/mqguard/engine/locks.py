@@ -52,7 +52,7 @@ class Locks:
             group: The group that consumes the queues.
             holder: The client.
             queues: The queues.
-            now_ms: Current time.
+            now_ms: Monotonic time.
             rights: Permissions of the client's user, None without authorization.
         """
         locks = self._groups.setdefault(group, {})

@@ -59,10 +59,10 @@ class Maintenance:
 
     def tick(self) -> None:
         """Do the work that is due, and stage its changes."""
-        now = self._clock.now_ms()
+        now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()
         self.trouble = None
-        if now >= self._next_watch:
-            self._next_watch = now + _WATCH_MS
+        if monotonic >= self._next_watch:
+            self._next_watch = monotonic + _WATCH_MS
             self._attempt(self._watch)
         if self._store.failure is not None:
             self.trouble = self._store.failure
@@ -70,7 +70,7 @@ class Maintenance:
         self._attempt(lambda: self._delays.deliver(now))
         self._attempt(lambda: self._timers.deliver(now))
         self._attempt(lambda: self._store.sweep(_SWEEP_ENTRIES))
-        self._attempt(lambda: self._retention.step(now))
+        self._attempt(lambda: self._retention.step(now, monotonic))
         self._attempt(self._eviction.step)
 
     def _attempt(self, step: Callable[[], object]) -> None:

@@ -293,12 +293,12 @@ class Retention:
         self._cut = 0
         self._left: list[Queue] = []
 
-    def step(self, now: int) -> None:
-        """Stage the next deletions, if any are due."""
+    def step(self, now: int, monotonic: int) -> None:
+        """Stage the next deletions, if any are due, by the date and the monotonic time."""
         if self._left:
             self._trim_some()
-        elif now >= self._next_round:
-            self._next_round = now + _ROUND_MS
+        elif monotonic >= self._next_round:
+            self._next_round = monotonic + _ROUND_MS
             self.begin(now)
 
     def begin(self, now: int) -> bool:

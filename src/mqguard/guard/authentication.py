@@ -33,16 +33,18 @@ class CachedAuthentication:
 
     Attributes:
         identity: The user.
-        since_ms: Time of the verification, in milliseconds since the epoch.
-        until_ms: First moment at which it is not valid any more.
+        since_ms: Monotonic time of the verification.
+        until_ms: First monotonic time at which it is not valid any more.
+        not_after: Last date of the secret that was used, in milliseconds since the epoch; None for never.
     """
 
-    __slots__ = ("identity", "since_ms", "until_ms")
+    __slots__ = ("identity", "not_after", "since_ms", "until_ms")
 
-    def __init__(self, identity: Identity, since_ms: int, until_ms: int) -> None:
+    def __init__(self, identity: Identity, since_ms: int, until_ms: int, not_after: int | None) -> None:
         self.identity = identity
         self.since_ms = since_ms
         self.until_ms = until_ms
+        self.not_after = not_after
 
 
 class ChannelAuthentication:
@@ -55,7 +57,7 @@ class ChannelAuthentication:
         user: The user's record at that time. Another record means that the user has changed since.
         claimed: Access key that was claimed in the last successful authentication by a plugin; None before the first.
         failures: Level of failed attempts, which falls with time.
-        failed_ms: Time of that level, in milliseconds since the epoch.
+        failed_ms: Monotonic time of that level.
         version: Version of the users for which `cached` is valid.
         cached: Cached authentications by access key.
     """
@@ -90,14 +92,28 @@ class AuthenticationCache:
         self._keep_ms = keep_ms
         self._limit = min(limit, MAX_USERS_PER_CHANNEL)
 
-    def find(self, state: ChannelAuthentication, claimed: str, version: int, now_ms: int) -> Identity | None:
-        """Return the user that a connection authenticated as with this access key; None if it must show a signature."""
+    def find(
+        self, state: ChannelAuthentication, claimed: str, version: int, now_ms: int, date_ms: int
+    ) -> Identity | None:
+        """Return the user that a connection authenticated as with this access key; None if it must show a signature.
+
+        Args:
+            state: State of the connection.
+            claimed: The access key.
+            version: Version of the users.
+            now_ms: Monotonic time.
+            date_ms: Milliseconds since the epoch.
+        """
         if version != state.version:
             state.cached.clear()
             state.version = version
             return None
         found = state.cached.get(claimed)
-        if found is None or now_ms >= found.until_ms or not self.accepts(state, found, now_ms):
+        if found is None or now_ms >= found.until_ms:
+            return None
+        if found.not_after is not None and date_ms > found.not_after:
+            return None
+        if not self.accepts(state, found, now_ms):
             return None
         return found.identity
 
@@ -119,16 +135,13 @@ class AuthenticationCache:
             state: State of the connection.
             identity: The user. Requests with this name as access key are found.
             version: Version of the users that it was verified with.
-            now_ms: Milliseconds since the epoch.
-            not_after: Last moment of the secret that was used, None for never.
+            now_ms: Monotonic time.
+            not_after: Last date of the secret that was used, None for never.
         """
         if version != state.version or len(state.cached) >= self._limit:
             state.cached.clear()
             state.version = version
-        until = now_ms + self._keep_ms
-        if not_after is not None:
-            until = min(until, not_after + 1)
-        state.cached[identity.user] = CachedAuthentication(identity, now_ms, until)
+        state.cached[identity.user] = CachedAuthentication(identity, now_ms, now_ms + self._keep_ms, not_after)
 
 
 CONNECTION_BURST = 10
@@ -158,7 +171,7 @@ class ConnectionThrottle:
         Args:
             claimed: Access key that the request claims; empty for credentials without a name, such as a token.
             peer: The connection.
-            now_ms: Milliseconds since the epoch.
+            now_ms: Monotonic time.
 
         Raises:
             AuthenticationFailed: With the reason `throttled`.
@@ -215,7 +228,7 @@ class Authentication:
         self._enabled = settings.authentication_enabled
         self._trusts_claims = settings.trust_claimed_user and settings.authorization_enabled
         self._whitelist = settings.authentication_whitelist
-        self._now_ms = clock.now_ms
+        self._now_ms, self._monotonic_ms = clock.now_ms, clock.monotonic_ms
         self._throttle = ConnectionThrottle(throttle)
         self._owner = throttle
         self._cache = cache
@@ -261,9 +274,9 @@ class Authentication:
 
     def _verify_in_full(self, request: RequestContext, state: ChannelAuthentication, snapshot: Snapshot) -> Identity:
         claimed, signature, peer = request.access_key, request.signature, request.peer
-        now = self._now_ms()
+        now, date = self._monotonic_ms(), self._now_ms()
         if self._cache is not None and claimed and signature:
-            found = self._cache.find(state, claimed, snapshot.version, now)
+            found = self._cache.find(state, claimed, snapshot.version, now, date)
             if found is not None:
                 return found
         known, known_user = state.identity, state.user
@@ -272,17 +285,17 @@ class Authentication:
         # Sorting the fields is work. A request without a signature, whatever it claims, is not worth it.
         content = request.signed_content() if claimed and signature else b""
         try:
-            user = authenticate(SignedCredentials(claimed, signature, content), snapshot, now)
+            user = authenticate(SignedCredentials(claimed, signature, content), snapshot, date)
         except AuthenticationFailed as failure:
-            user = self._verify_without_token(request, failure, snapshot, now)
+            user = self._verify_without_token(request, failure, snapshot, date)
         # The same user object: nothing about the user has changed since.
         identity = known if known is not None and known_user is user else self._remember(user, peer, state)
         if self._cache is not None:
-            self._cache.add(state, identity, snapshot.version, now, _next_end(user, now))
+            self._cache.add(state, identity, snapshot.version, now, _next_end(user, date))
         return identity
 
     def _verify_without_token(
-        self, request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
+        self, request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, date_ms: int
     ) -> User:
         """Return the user who signed all but the security token, after the first check failed; count a failure.
 
@@ -290,10 +303,10 @@ class Authentication:
             AuthenticationFailed: As `authenticate` does.
         """
         try:
-            return _signer_without_token(request, failure, snapshot, now_ms)
+            return _signer_without_token(request, failure, snapshot, date_ms)
         except AuthenticationFailed as final:
             if final.reason in GUESSES:
-                self._throttle.failed(request.access_key or "", request.peer, now_ms)
+                self._throttle.failed(request.access_key or "", request.peer, self._monotonic_ms())
             raise
 
     def _remember(self, user: User, peer: Peer, state: ChannelAuthentication) -> Identity:
@@ -304,7 +317,7 @@ class Authentication:
 
 
 def _signer_without_token(
-    request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, now_ms: int
+    request: RequestContext, failure: AuthenticationFailed, snapshot: Snapshot, date_ms: int
 ) -> User:
     """Return the user who signed all but the security token: Go clients send the token and do not sign it.
 
@@ -313,13 +326,13 @@ def _signer_without_token(
     if request.token is None or failure.reason not in GUESSES or not request.signature:
         raise failure
     credentials = SignedCredentials(request.access_key, request.signature, request.signed_content_without_token())
-    return authenticate(credentials, snapshot, now_ms)
+    return authenticate(credentials, snapshot, date_ms)
 
 
-def _next_end(user: User, now_ms: int) -> int | None:
+def _next_end(user: User, date_ms: int) -> int | None:
     """Return the time at which the next of the user's secrets ends; which of them signed is not known."""
     ends = [live.not_after for live in user.secrets if live.not_after is not None]
-    return min((end for end in ends if end >= now_ms), default=None)
+    return min((end for end in ends if end >= date_ms), default=None)
 
 
 def _claimed(request: RequestContext) -> Identity | None:

@@ -170,6 +170,7 @@ class DenialGroups:
         # with other numbers are of groups that were given up.
         self._due: list[tuple[int, int, bool, Hashable]] = []
         self._numbers = itertools.count()
+        self._ticked_ms = 0
 
     def __len__(self) -> int:
         return len(self._groups)
@@ -252,6 +253,9 @@ class DenialGroups:
 
     def write_due(self, now_ms: int, write: Write) -> None:
         """Audit the counts that are due, a bounded number of them."""
+        if now_ms < self._ticked_ms:
+            self._set_back(self._ticked_ms - now_ms)
+        self._ticked_ms = now_ms
         due, given_up = self._due, self._given_up
         for _ in range(MAX_PER_TICK):
             if given_up:
@@ -295,6 +299,10 @@ class DenialGroups:
         group.interval_ms = min(2 * group.interval_ms, MAX_INTERVAL_MS)
         self._schedule(group, now_ms, is_folded, key)
         return True
+
+    def _set_back(self, span_ms: int) -> None:
+        """Move all counts that are due, because the clock was set back; they must not wait until it has caught up."""
+        self._due = [(max(0, at - span_ms), number, is_folded, key) for at, number, is_folded, key in self._due]
 
     def _give_up(self, key: Hashable) -> None:
         """Drop a group for another one; its count is audited with the next tick."""

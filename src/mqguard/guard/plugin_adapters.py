@@ -79,7 +79,7 @@ def authentication_calls(
         _read_user,
         quick=found.quick,
         limit_ms=limit_ms,
-        now_ms=ports.clock.now_ms,
+        now_ms=ports.clock.monotonic_ms,
         ticks=ports.ticks,
     )
 
@@ -94,7 +94,7 @@ def authorization_calls(
         _read_ruling,
         quick=found.quick,
         limit_ms=limit_ms,
-        now_ms=ports.clock.now_ms,
+        now_ms=ports.clock.monotonic_ms,
         ticks=ports.ticks,
     )
 
@@ -111,7 +111,7 @@ def handler_calls(
         _read_result,
         quick=found.quick,
         limit_ms=limit_ms,
-        now_ms=ports.clock.now_ms,
+        now_ms=ports.clock.monotonic_ms,
         ticks=ports.ticks,
     )
 

@@ -44,7 +44,7 @@ class PluginAuthentication:
         self._handlers = tuple(handlers)
         self._cache = cache
         self._throttle = ConnectionThrottle(throttle)
-        self._now_ms = clock.now_ms
+        self._now_ms, self._monotonic_ms = clock.now_ms, clock.monotonic_ms
 
     def identify(self, request: RequestContext, snapshot: Snapshot, answers: PluginResults) -> Identity | None:
         """Return the user, None for an anonymous request, as `Authentication.identify`.
@@ -84,10 +84,10 @@ class PluginAuthentication:
         answers: PluginResults,
     ) -> Identity:
         claimed, peer = request.access_key or "", request.peer
-        now = self._now_ms()
+        now = self._monotonic_ms()
         state = self._throttle.state(peer)
         if self._cache is not None and claimed:
-            found = self._cache.find(state, claimed, snapshot.version, now)
+            found = self._cache.find(state, claimed, snapshot.version, now, self._now_ms())
             if found is not None:
                 return found
         # As without a provider: a change of the user's record on this server ends the earlier authentication.

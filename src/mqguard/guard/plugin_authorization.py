@@ -88,7 +88,7 @@ class PerRequestAuthorization(Authorization):
         self._provider = provider
         self._handlers = handlers
         self._rulings = rulings
-        self._now_ms = clock.now_ms
+        self._monotonic_ms = clock.monotonic_ms
         self._answers = answers
 
     def decide(
@@ -161,7 +161,7 @@ class PerRequestAuthorization(Authorization):
         )
 
     def _cached(self, question: AuthorizationRequest, rights: Rights | None) -> Ruling | None:
-        return None if self._rulings is None else self._rulings.find(question, rights, self._now_ms())
+        return None if self._rulings is None else self._rulings.find(question, rights, self._monotonic_ms())
 
     def _rule(
         self,
@@ -178,7 +178,7 @@ class PerRequestAuthorization(Authorization):
             except PluginFailed as failed:
                 raise NotAllowed(failed.reason, permission) from None
             if self._rulings is not None:
-                self._rulings.add(question, rights, ruling, self._now_ms())
+                self._rulings.add(question, rights, ruling, self._monotonic_ms())
         if ruling is Ruling.ALLOW:
             return ALLOWED
         if ruling is Ruling.NO_OPINION and self._implicit.grants(operation, permission):

@@ -128,7 +128,7 @@ class PluginInvoker(Generic[A]):
         reads: Returns the valid answer in a raw one; None if there is none.
         quick: True to call the plugin inline. A plugin that is slow nevertheless is called on worker threads later.
         limit_ms: Time in milliseconds after which an answer of a quick plugin is too late.
-        now_ms: The time of day, for the log and for quick plugins.
+        now_ms: Monotonic time, for the log and for quick plugins.
         ticks: A clock for durations, in nanoseconds.
     """
 

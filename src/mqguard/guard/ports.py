@@ -25,7 +25,7 @@ class GuardPorts:
 
     Attributes:
         metadata: Users and policies.
-        clock: The time of day.
+        clock: The date, and the time for spans.
         ticks: A clock for durations, in nanoseconds.
         new_id: Returns a new decision id: short, unique, hard to guess.
         audit: The audit trail of decisions.

@@ -183,7 +183,7 @@ class BrokerRegistrationProcessor:
                 acting_master=bool(header.enable_acting_master),
                 zone=command.ext.get(ZONE),
             ),
-            self._clock.now_ms(),
+            self._clock.monotonic_ms(),
         )
         answer = RegisterBrokerAnswer(ha_server_addr=ha_address or None, master_addr=master or None)
         return Reply(ext=write(answer), body=encode(KvBody(table=self._kv.all(ORDER_NAMESPACE))))
@@ -199,14 +199,14 @@ class BrokerRegistrationProcessor:
     def heartbeat(self, request: Request) -> Reply:
         """Renew the registration of a broker (904)."""
         header = read(request.command.ext, BrokerHeartbeatHeader)
-        self._table.renew(header.broker_addr, self._clock.now_ms())
+        self._table.renew(header.broker_addr, self._clock.monotonic_ms())
         return Reply()
 
     def query_version(self, request: Request) -> Reply:
         """Return whether a broker's topics differ from those that it registered (322)."""
         header = read(request.command.ext, BrokerHeader)
         theirs = decode(request.command.body, DataVersionBody).value()
-        self._table.renew(header.broker_addr, self._clock.now_ms())
+        self._table.renew(header.broker_addr, self._clock.monotonic_ms())
         ours = self._table.version_of(header.broker_addr)
         changed = ours != theirs
         body = encode(DataVersionBody.of(ours)) if ours is not None else b""

@@ -47,7 +47,7 @@ class NameServer:
 
     def tick(self) -> None:
         """Remove brokers without a recent heartbeat. It should be called about once a second."""
-        self._routes.expire(self._clock.now_ms())
+        self._routes.expire(self._clock.monotonic_ms())
 
 
 class ConfigurationProcessor:

@@ -12,41 +12,20 @@ STALL_S = 2.0
 """Seconds without a tick after which the stall is logged."""
 AGAIN_S = 60.0
 """Seconds after which a stall that goes on is logged again."""
-_PACE = 7
-"""Eighths of the elapsed time that count while the clock is set back."""
 
 
 class SystemClock:
-    """Milliseconds since the epoch that never run backwards, even if the machine's clock is set back.
+    """The clocks of the machine."""
 
-    In that case time continues from its last value, a little more slowly, until both clocks agree again. It never
-    stops, since delayed messages and blocked users must not wait for hours.
-    """
-
-    __slots__ = ("_last", "_set_back")
-
-    def __init__(self) -> None:
-        self._last = 0
-        # The time at which the clock was set back, and the monotonic clock then; None if it was not.
-        self._set_back: tuple[int, int] | None = None
+    __slots__ = ()
 
     def now_ms(self) -> int:
-        """Return the time; see `Clock`."""
-        now = time.time_ns() // 1_000_000
-        if now < self._last:
-            return self._catch_up()
-        if self._set_back is not None:
-            self._set_back = None
-        self._last = now
-        return now
+        """Return the date; see `Clock`."""
+        return time.time_ns() // 1_000_000
 
-    def _catch_up(self) -> int:
-        passed = time.monotonic_ns() // 1_000_000
-        if self._set_back is None:
-            self._set_back = (self._last, passed)
-        since, then = self._set_back
-        self._last = max(self._last, since + (passed - then) * _PACE // 8)
-        return self._last
+    def monotonic_ms(self) -> int:
+        """Return the monotonic time; see `Clock`."""
+        return time.monotonic_ns() // 1_000_000
 
 
 class StallWatch:

@@ -32,14 +32,24 @@ START_MS = 1_700_000_000_000
 
 
 class ManualClock:
-    """Wall clock in milliseconds that stays the same until a test sets `now`."""
+    """Clock in milliseconds that stays the same until a test changes `now`, which lets time pass, or calls `jump`."""
 
     def __init__(self, now: int = START_MS) -> None:
         self.now = now
+        self._jumped = 0
 
     def now_ms(self) -> int:
-        """Return the time that was set last."""
+        """Return the date that was set last."""
         return self.now
+
+    def monotonic_ms(self) -> int:
+        """Return the date without the jumps."""
+        return self.now - self._jumped
+
+    def jump(self, span_ms: int) -> None:
+        """Set the date forward or back, as an operator does, while no time passes."""
+        self.now += span_ms
+        self._jumped += span_ms
 
 
 class _NoStore:

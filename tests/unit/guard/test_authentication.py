@@ -214,25 +214,25 @@ def a_state_with_alice():
 
 def test_a_new_connection_has_no_user():
     for version in (0, 1):
-        assert CACHE.find(ChannelAuthentication("a", object()), "alice", version, 0) is None
+        assert CACHE.find(ChannelAuthentication("a", object()), "alice", version, 0, 0) is None
 
 
 def test_an_authentication_is_valid_for_one_connection_and_one_user(state):
-    assert CACHE.find(state, "alice", 0, 0) is ALICE
-    assert CACHE.find(ChannelAuthentication("a", state.owner), "alice", 0, 0) is None
-    assert CACHE.find(state, "bob", 0, 0) is None
+    assert CACHE.find(state, "alice", 0, 0, 0) is ALICE
+    assert CACHE.find(ChannelAuthentication("a", state.owner), "alice", 0, 0, 0) is None
+    assert CACHE.find(state, "bob", 0, 0, 0) is None
 
 
 def test_an_authentication_of_another_version_is_not_used(state):
-    assert [CACHE.find(state, "alice", 1, 0) for _ in range(2)] == [None, None]
-    assert CACHE.find(state, "alice", 0, 0) is None
+    assert [CACHE.find(state, "alice", 1, 0, 0) for _ in range(2)] == [None, None]
+    assert CACHE.find(state, "alice", 0, 0, 0) is None
 
 
 def test_an_authentication_with_a_new_version_ends_all_of_the_old_one(state):
     CACHE.add(state, BOB, version=1, now_ms=0, not_after=None)
 
-    assert CACHE.find(state, "bob", 1, 0) is BOB
-    assert CACHE.find(state, "alice", 1, 0) is None
+    assert CACHE.find(state, "bob", 1, 0, 0) is BOB
+    assert CACHE.find(state, "alice", 1, 0, 0) is None
 
 
 @pytest.mark.parametrize(("not_after", "last"), [(None, 999), (998, 998), (999, 999), (5_000, 999), (0, 0), (-1, -1)])
@@ -241,18 +241,26 @@ def test_an_authentication_ends_with_its_time_or_with_the_secret(not_after, last
     state = ChannelAuthentication("a", object())
     CACHE.add(state, ALICE, version=0, now_ms=0, not_after=not_after)
 
-    assert CACHE.find(state, "alice", 0, last) is ALICE
-    assert CACHE.find(state, "alice", 0, last + 1) is None
+    assert CACHE.find(state, "alice", 0, last, last) is ALICE
+    assert CACHE.find(state, "alice", 0, last + 1, last + 1) is None
+
+
+@pytest.mark.parametrize("jump", [3_600_000, -3_600_000])
+def test_an_authentication_ends_at_its_time_whatever_the_date_is(jump):
+    state = ChannelAuthentication("a", object())
+    CACHE.add(state, ALICE, version=0, now_ms=0, not_after=None)
+    assert CACHE.find(state, "alice", 0, 999, jump) is ALICE
+    assert CACHE.find(state, "alice", 0, 1_000, jump) is None
 
 
 def test_the_number_of_users_of_one_connection_is_bounded(state):
     CACHE.add(state, BOB, version=0, now_ms=0, not_after=None)
-    assert (CACHE.find(state, "alice", 0, 0), CACHE.find(state, "bob", 0, 0)) == (ALICE, BOB)
+    assert (CACHE.find(state, "alice", 0, 0, 0), CACHE.find(state, "bob", 0, 0, 0)) == (ALICE, BOB)
 
     CACHE.add(state, Identity("carol", "signature"), version=0, now_ms=0, not_after=None)
 
     assert len(state.cached) <= 2
-    assert CACHE.find(state, "alice", 0, 0) is None
+    assert CACHE.find(state, "alice", 0, 0, 0) is None
 
 
 def test_a_configured_limit_does_not_pass_the_fixed_one():

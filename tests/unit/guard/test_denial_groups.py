@@ -233,6 +233,21 @@ def test_a_clock_that_goes_back_takes_no_budget():
     assert [groups.spend("a", now) for now in (NOW, NOW - 3_600_000, NOW - 3_600_000)] == [True, True, False]
 
 
+def test_counts_are_written_at_their_time_after_the_clock_was_set_back():
+    groups, written = DenialGroups(USERS), []
+
+    def write(record):
+        return written.append(record) or True
+
+    deny(groups, "k", "alice", NOW)
+    groups.write_due(NOW + 1, write)
+    back = NOW - 3_600_000
+    groups.write_due(back, write)
+    deny(groups, "k", "alice", back + 1)
+    groups.write_due(back + FIRST_INTERVAL_MS, write)
+    assert written == [Repeats("case k", 1, back + 1, back + 1)]
+
+
 def test_the_page_has_the_limits():
     page = (Path(__file__).parents[3] / "docs" / "audit.md").read_text().replace("\n", " ")
     for told in (

@@ -67,7 +67,7 @@ def test_a_strategy_gets_the_age_of_an_authentication():
     for now, version in enumerate([0, 1, 1]):
         cache.add(state, ALICE, version, now * 100, None)
 
-    assert cache.find(state, "alice", 1, 1_000) is None
+    assert cache.find(state, "alice", 1, 1_000, 1_000) is None
     assert strategy.asked == [CachedResult("alice", "a", None, 800)]
 
 
@@ -76,10 +76,10 @@ def test_a_strategy_gets_only_valid_entries():
     cache, state = SelectiveAuthenticationCache(1_000, 3, strategy), ChannelAuthentication("a", object())
     cache.add(state, ALICE, 0, 0, 500)
 
-    assert cache.find(state, "bob", 0, 0) is None
-    assert cache.find(state, "alice", 0, 501) is None
+    assert cache.find(state, "bob", 0, 0, 0) is None
+    assert cache.find(state, "alice", 0, 501, 501) is None
     assert strategy.asked == []
-    assert cache.find(state, "alice", 0, 500) is ALICE
+    assert cache.find(state, "alice", 0, 500, 500) is ALICE
     assert strategy.asked == [CachedResult("alice", "a", None, 500)]
 
 

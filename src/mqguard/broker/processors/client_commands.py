@@ -90,7 +90,7 @@ class ClientCommandProcessor:
                 ResponseCode.CONSUMER_NOT_ONLINE, f"No Any Consumer online in the consumer group: [{header.group}]"
             )
         answers = _CollectedAnswers(request.without_body(), len(consumers))
-        deadline = self._clock.now_ms() + self._timeout_ms
+        deadline = self._clock.monotonic_ms() + self._timeout_ms
         for client in consumers:
             take = answers.receiver(client)
             if not self._client_calls.call(
@@ -122,7 +122,7 @@ class ClientCommandProcessor:
             request.command.code,
             write(header),
             body,
-            self._clock.now_ms() + self._timeout_ms,
+            self._clock.monotonic_ms() + self._timeout_ms,
             lambda answer: _return_answer(waiting, answer, f"consumer <{group}> <{client_id}> Timeout"),
             request.access.owner,
         )

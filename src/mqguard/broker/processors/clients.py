@@ -100,7 +100,7 @@ class ClientProcessor:
         user = request.access.user or None
         rights = ConsumerRights(request.access)
         client = ConnectedClient(beat.client_id, link.peer, command.language, command.version, user, rights)
-        now = self._clock.now_ms()
+        now = self._clock.monotonic_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
         filters: dict[str, Filter] = {}
         denied = request.access.denied
@@ -158,7 +158,7 @@ class ClientProcessor:
             body.consumer_group,
             (request.access.owner, body.client_id),
             queues,
-            self._clock.now_ms(),
+            self._clock.monotonic_ms(),
             ConsumerRights(request.access),
         )
         return Reply(body=encode(LockedQueues(queues=[queues[key] for key in held])))
@@ -290,8 +290,9 @@ def _key(queue: MessageQueue) -> QueueKey:
 class ClientListProcessor:
     """Handlers that list connected clients."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, clock: Clock) -> None:
         self._clients = clients
+        self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
         """Return the handlers by request code."""
@@ -332,16 +333,21 @@ class ClientListProcessor:
     def all_producers(self, request: Request) -> Reply:
         """Return all producers by group (328)."""
         del request
-        table = {group: list(map(_producer, members)) for group, members in self._clients.all_producers().items()}
+        # The registry has spans only; clients of this report expect dates.
+        offset = self._clock.now_ms() - self._clock.monotonic_ms()
+        table = {
+            group: [_producer(member, member.seen_ms + offset) for member in members]
+            for group, members in self._clients.all_producers().items()
+        }
         return Reply(body=encode(ProducerTable(data=table)))
 
 
-def _producer(member: Member) -> ProducerInfo:
+def _producer(member: Member, seen_ms: int) -> ProducerInfo:
     client = member.client
     return ProducerInfo(
         client_id=client.client_id,
         remote_ip=client.peer.address,
         language=language_name(client.language),
         version=client.version,
-        last_update_timestamp=member.seen_ms,
+        last_update_timestamp=seen_ms,
     )

@@ -153,7 +153,7 @@ class PullProcessor:
 
     def expire(self) -> None:
         """Mark pulls that timed out as ready, up to the maximum for one iteration of the event loop."""
-        for waiter in self._waiting.expired(self._clock.now_ms(), MAX_TAKEN):
+        for waiter in self._waiting.expired(self._clock.monotonic_ms(), MAX_TAKEN):
             self._ready.add(waiter.owner, (waiter, True))
 
     def wake(self, topic: str) -> None:
@@ -228,7 +228,7 @@ class PullProcessor:
                 header.queue_id,
                 header.queue_offset,
                 wanted,
-                self._clock.now_ms() + min(wait, MAX_WAIT_MS),
+                self._clock.monotonic_ms() + min(wait, MAX_WAIT_MS),
                 request.link.peer.channel,
                 request.access.owner,
                 (request.without_body(), header),

@@ -65,7 +65,7 @@ class QueryMessageProcessor:
     def send_back(self, request: Request) -> Reply:
         """Deliver a message to its group again later, or move it to the dead-letter topic (36)."""
         header = read(request.command.ext, SendBackHeader)
-        now, owner = self._clock.now_ms(), request.access.owner
+        now, owner = self._clock.monotonic_ms(), request.access.owner
         wait = self._copies.wait_ms(owner, now)
         if wait:
             raise RequestRefused(

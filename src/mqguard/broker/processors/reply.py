@@ -76,8 +76,10 @@ class ReplyProcessor:
             # The client could not read a much larger frame, and would close its connection.
             raise MessageIllegal(f"message body size exceeded, max: {limit}, is: {len(command.body)}")
         pairs = properties.parse(header.properties or "")
-        now = self._clock.now_ms()
-        open_request = self._find(request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), now)
+        now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()
+        open_request = self._find(
+            request.access, pairs.get(REPLY_TO_CLIENT, ""), pairs.get(CORRELATION_ID, ""), monotonic
+        )
         pairs[PUSH_REPLY_TIME] = str(now)
         push = self._push(header, properties.text_of(pairs), request.link, now)
         answer = _ReplyResult(request.without_body(), header.queue_id, open_request, self._requests, self._trace_fields)
@@ -86,7 +88,7 @@ class ReplyProcessor:
             RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT,
             write(push),
             command.body,
-            now + self._settings.client_call_timeout_ms,
+            monotonic + self._settings.client_call_timeout_ms,
             answer.take,
             request.access.owner,
         )

@@ -47,7 +47,7 @@ class SendProcessor:
     ) -> None:
         self._requests = requests
         self._unfinished = unfinished
-        self._now_ms = clock.now_ms
+        self._monotonic_ms = clock.monotonic_ms
         self._in_order = in_order
         self._throughput = throughput
         self._engine = engine
@@ -141,7 +141,7 @@ class SendProcessor:
         if names.owner_of(message.topic) is not None:
             return
         pairs = properties.parse(message.properties)
-        if not self._requests.add(pairs, message.topic, request.link, request.access, self._now_ms()):
+        if not self._requests.add(pairs, message.topic, request.link, request.access, self._monotonic_ms()):
             raise RequestRefused(
                 ResponseCode.SYSTEM_BUSY, "too many requests wait for a reply: wait for replies before you send more"
             )

@@ -65,7 +65,7 @@ class StatusProcessor:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
-        self._started_ms = clock.now_ms()
+        self._started_ms, self._started_monotonic_ms = clock.now_ms(), clock.monotonic_ms()
 
     def handlers(self) -> dict[int, Handler]:
         """Return the handlers by request code."""
@@ -101,7 +101,7 @@ class StatusProcessor:
         )
 
     def _table(self) -> dict[str, str]:
-        engine, throughput, now = self._engine, self._throughput, self._clock.now_ms()
+        engine, throughput, now = self._engine, self._throughput, self._clock.monotonic_ms()
         put, got = throughput.rates(now)
         extent = engine.extent()
         return {
@@ -113,7 +113,7 @@ class StatusProcessor:
             "brokerName": self._settings.name,
             "clusterName": self._settings.cluster,
             "bootTimestamp": str(self._started_ms),
-            "runtime": _duration(now - self._started_ms),
+            "runtime": _duration(now - self._started_monotonic_ms),
             "putTps": _rates(put),
             "getTotalTps": _rates(got),
             "getFoundTps": _rates(got),

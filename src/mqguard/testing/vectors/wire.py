@@ -101,6 +101,10 @@ class _EpochClock:
         """Return the time of the epoch."""
         return 0
 
+    def monotonic_ms(self) -> int:
+        """Return the same."""
+        return 0
+
 
 class _NoAuthorizer:
     """Object authorizer that must not be called: these requests reach no object beyond what the guard has checked."""
