@@ -37,6 +37,8 @@ class Load:
         depth: Requests in flight on each.
         warm: Seconds before the measurement.
         seconds: Seconds of the measurement.
+        pace: Requests per second of all connections together, sent whether answers have come or not. With 0, each
+            answer triggers the next request.
     """
 
     port: int
@@ -48,16 +50,26 @@ class Load:
     depth: int = 8
     warm: float = 2.0
     seconds: float = 8.0
+    pace: float = 0.0
 
 
 @dataclasses.dataclass
 class Outcome:
-    """Answers during the measurement."""
+    """Answers during the measurement.
+
+    Attributes:
+        codes: Answers by response code.
+        seconds: The time of the measurement.
+        latencies: Seconds from each request to its answer, sorted. With a pace, from the time at which it was due.
+        bytes_in: Bytes of the answers.
+        served: Answers of each connection.
+    """
 
     codes: collections.Counter[int]
     seconds: float
     latencies: list[float]
     bytes_in: int
+    served: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -89,15 +101,18 @@ class Client(asyncio.Protocol):
         self.buffer = b""
         self.sent: dict[int, float] = {}
         self.count = 0
+        self.served = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.transport.write(b"".join(self.request() for _ in range(self.load.depth)))
+        if not self.load.pace:
+            self.transport.write(b"".join(self.request(time.perf_counter()) for _ in range(self.load.depth)))
 
-    def request(self) -> bytes:
+    def request(self, due: float) -> bytes:
+        """Return the next request, whose latency counts from a time of the clock."""
         self.count += 1
         before, after = self.frames[self.count % len(self.frames)]
-        self.sent[self.count] = time.perf_counter()
+        self.sent[self.count] = due
         return before + b"%d" % (FIRST + self.count) + after
 
     def data_received(self, data: bytes) -> None:
@@ -114,8 +129,9 @@ class Client(asyncio.Protocol):
                 self.outcome.codes[header["code"]] += 1
                 self.outcome.latencies.append(time.perf_counter() - started)
                 self.outcome.bytes_in += length
-            if not self.state["stopping"]:
-                out.append(self.request())
+                self.served += 1
+            if not (self.state["stopping"] or self.load.pace):
+                out.append(self.request(time.perf_counter()))
         self.buffer = buffer[at:]
         if out:
             self.transport.write(b"".join(out))
@@ -127,16 +143,34 @@ async def drive(load: Load) -> Outcome:
     outcome = Outcome(collections.Counter(), 0.0, [], 0)
     state = {"counting": False, "stopping": False}
     loop = asyncio.get_running_loop()
+    clients: list[Client] = []
     for _ in range(load.connections):
-        await loop.create_connection(lambda: Client(load, frames, outcome, state), "127.0.0.1", load.port)
-    await asyncio.sleep(load.warm)
-    state["counting"], started = True, time.perf_counter()
-    await asyncio.sleep(load.seconds)
-    state["counting"], outcome.seconds = False, time.perf_counter() - started
-    state["stopping"] = True
-    await asyncio.sleep(0.3)
+        _, client = await loop.create_connection(lambda: Client(load, frames, outcome, state), "127.0.0.1", load.port)
+        clients.append(client)
+    async with asyncio.TaskGroup() as tasks:
+        pacing = tasks.create_task(pace(clients, load.pace)) if load.pace else None
+        await asyncio.sleep(load.warm)
+        state["counting"], started = True, time.perf_counter()
+        await asyncio.sleep(load.seconds)
+        state["counting"], outcome.seconds = False, time.perf_counter() - started
+        state["stopping"] = True
+        if pacing is not None:
+            pacing.cancel()
+        await asyncio.sleep(0.3)
     outcome.latencies.sort()
+    outcome.served = [client.served for client in clients]
     return outcome
+
+
+async def pace(clients: list[Client], rate: float) -> None:
+    """Send this number of requests per second over connections in rotation, until cancelled."""
+    started, sent = time.perf_counter(), 0
+    while True:
+        while (due := started + sent / rate) <= time.perf_counter():
+            client = clients[sent % len(clients)]
+            client.transport.write(client.request(due))
+            sent += 1
+        await asyncio.sleep(0.001)
 
 
 def run(load: Load) -> Outcome:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measure mqguard and Apache RocketMQ 5.5.0 alternately, in one run on one machine, for `bench/README.md`.
 
-Usage: `python bench/run.py sends pulls acl startup`, or any of them, with `--rounds N`, `--seconds S`, `--warm W`.
+Usage: `python bench/run.py sends pulls half connections acl startup`, or any of them, with `--rounds N`,
+`--seconds S`, `--warm W`.
 
 All servers run during the whole measurement. A Java virtual machine is slow until it has compiled its hot code. So
 the peer gets `--warm` seconds of load first, and its rate is printed every five seconds. Then the servers alternate.
@@ -78,8 +79,8 @@ def cpu(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def measure(side: Side, work: load.Load, into: Measured) -> None:
-    """Run a load, and add its results."""
+def measure(side: Side, work: load.Load, into: Measured) -> load.Outcome:
+    """Run a load, add its results, and return its outcome."""
     before, own = cpu(side.pid), cpu(os.getpid())
     outcome = load.run(work)
     used, generated = cpu(side.pid) - before, cpu(os.getpid()) - own
@@ -89,6 +90,7 @@ def measure(side: Side, work: load.Load, into: Measured) -> None:
     into.server_us.append(1e6 * used / total)
     into.generator_us.append(1e6 * generated / total)
     into.tails_ms.append(outcome.quantile(0.99))
+    return outcome
 
 
 def sending(side: Side, seconds: float, warm: float = 1.0) -> load.Load:
@@ -116,6 +118,37 @@ def store_messages(side: Side) -> list[int]:
         stored += load.run(work).rate * CURVE_SECONDS
     queues = 4
     return [int(stored * 0.9 / queues)] * queues
+
+
+def half_rate(ours: Side, theirs: Side, rounds: int, seconds: float) -> None:
+    """Measure the latency of sends that come at half of each server's maximum rate, whether it has answered or not."""
+    found = {ours: Measured(), theirs: Measured()}
+    for _ in range(rounds):
+        for side, into in found.items():
+            work = sending(side, seconds)
+            work.pace = load.run(sending(side, seconds)).rate / 2
+            measure(side, work, into)
+    say("half of the maximum rate", found[ours], found[theirs])
+
+
+def many_connections(rounds: int, seconds: float) -> None:
+    """Measure sends over 1,000 connections with one in flight each, and over the usual 16 with 8 each."""
+    with contextlib.ExitStack() as stack:
+        port, _, pid = stack.enter_context(servers.standalone())
+        side = Side("mqguard", port, pid)
+        warm_up(side, CURVE_SECONDS)
+        few, many = Measured(), Measured()
+        slowest = []
+        for _ in range(rounds):
+            measure(side, sending(side, seconds), few)
+            work = sending(side, seconds)
+            work.connections, work.depth = 1_000, 1
+            served = measure(side, work, many).served
+            slowest.append(min(served) / statistics.mean(served))
+    print(f"16 connections x 8: {few.line()}")
+    print(f"1,000 connections x 1: {many.line()}")
+    ratio = statistics.median(many.rates) / statistics.median(few.rates)
+    print(f"ratio of rates {ratio:.2f}; the slowest connection had {statistics.median(slowest):.2f} of the mean")
 
 
 def warm_up(side: Side, seconds: float) -> None:
@@ -150,6 +183,9 @@ def compare(what: list[str], rounds: int, seconds: float, warm: float) -> None:
         warm_up(ours, CURVE_SECONDS)
         warm_up(theirs, warm)
         for name in what:
+            if name == "half":
+                half_rate(ours, theirs, rounds, seconds)
+                continue
             found = {ours: Measured(), theirs: Measured()}
             ends = {side: store_messages(side) if name == "pulls" else [] for side in found}
             if name == "pulls":
@@ -221,13 +257,15 @@ def knock(port: int) -> bool:
 def main() -> None:
     """Measure the figures that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=["sends", "pulls", "acl", "startup"])
+    parser.add_argument("what", nargs="+", choices=["sends", "pulls", "half", "connections", "acl", "startup"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--warm", type=float, default=30, help="seconds of load that the peer has first")
     options = parser.parse_args()
-    if compared := [name for name in options.what if name in ("sends", "pulls")]:
+    if compared := [name for name in options.what if name in ("sends", "pulls", "half")]:
         compare(compared, options.rounds, options.seconds, options.warm)
+    if "connections" in options.what:
+        many_connections(options.rounds, options.seconds)
     if "acl" in options.what:
         acl_cost(options.rounds, options.seconds)
     if "startup" in options.what:
