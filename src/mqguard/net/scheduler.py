@@ -23,6 +23,8 @@ from mqguard.remoting.link import Work, WorkQueue
 #   after a part of a request that takes several of them.
 # Rule 6: a connection that was just accepted does not wait behind the others of its account. Among the others, the one
 #   that has used least time is served first. However many busy ones a user has, an idle one waits for few of them.
+# Rule 7: a connection is not charged for time in which the process did not run. Otherwise one interruption of 20 ms
+#   would make it wait until each of 1,000 other connections of its user has used 20 ms.
 
 
 BUDGET_S: Final = 0.006
@@ -41,8 +43,12 @@ _MAX_OVERDRAFT_S: Final = 0.2
 _MAX_ACCOUNTS: Final = 4_096
 _NEVER: Final = float("inf")
 
+_UNUSUAL_S: Final = 0.001
+"""Time of one service above which the processor time is read, a call of the system."""
+
 _log = logging.getLogger(__name__)
 read_clock = time.perf_counter
+read_processor_time = time.thread_time
 
 
 class Account:
@@ -198,6 +204,7 @@ class Scheduler:
         self._has_served = False
         self._numbers = itertools.count()
         self._is_due = False
+        self._begun = self._begun_processor = self._interrupted = 0.0
 
     @property
     def lanes(self) -> dict[str, Lane]:
@@ -247,6 +254,7 @@ class Scheduler:
 
     def _iterate(self) -> None:
         self._has_served = False
+        self._begun, self._begun_processor, self._interrupted = read_clock(), read_processor_time(), 0.0
         if self._postponed:
             self._serve_postponed()
         else:
@@ -329,14 +337,22 @@ class Scheduler:
             link.abort()
             is_left = False
         then = read_clock()
-        account.used += then - now
-        link.used += then - now
+        spent = then - now
+        account.used += spent
+        link.used += spent if spent < _UNUSUAL_S else self._running_time(spent, then)
         if not is_left:
             link.is_waiting = False
             return then
         self._enqueue(link)
         # The iteration ends after a part of long work: its commit takes as long as the part itself.
         return max(then, end) if link.work else then
+
+    def _running_time(self, spent: float, now: float) -> float:
+        """Return the part of a time that ends now in which this thread ran on a processor."""
+        running = read_processor_time() - self._begun_processor
+        interrupted = max(now - self._begun - running - self._interrupted, 0.0)
+        self._interrupted += interrupted
+        return max(spent - interrupted, 0.0)
 
 
 class WorkOwner(Protocol):

@@ -16,6 +16,7 @@ from tests.fixtures.clock import ManualTimer
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualTimer:
     found = ManualTimer()
     monkeypatch.setattr(module, "read_clock", found)
+    monkeypatch.setattr(module, "read_processor_time", lambda: found.now - found.interrupted)
     return found
 
 
@@ -179,6 +180,24 @@ def test_connections_of_a_user_are_served_alternately(world: SchedulerTurns) -> 
     for _ in range(30):
         counts.update(world.iterate())
     assert max(counts.values()) - min(counts.values()) <= 4
+
+
+def test_a_connection_is_not_charged_while_the_process_does_not_run(world: SchedulerTurns) -> None:
+    interrupted = [world.send(f"c{number}", 100_000, 0.0005, user="alice") for number in range(50)][7]
+    world.iterate()
+    serve, left = interrupted.serve, [0.05]
+
+    def serve_after_an_interruption(until: float) -> bool:
+        if left:
+            world.clock.interrupt(left.pop())
+        return serve(until)
+
+    interrupted.serve = serve_after_an_interruption  # type: ignore[method-assign]
+    counts: collections.Counter[str] = collections.Counter()
+    for _ in range(100):
+        counts.update(world.iterate())
+    assert not left
+    assert min(counts.values()) > 0.5 * max(counts.values())
 
 
 def test_anonymous_connections_have_a_small_part_of_an_iteration(world: SchedulerTurns) -> None:
