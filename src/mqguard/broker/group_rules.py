@@ -1,4 +1,4 @@
-"""Rules for consumer groups: reserved names, forbidden topics, filter languages and the rights of members."""
+"""Rules for consumer groups: reserved names, forbidden topics and the rights of members."""
 
 from collections.abc import Iterable
 
@@ -45,28 +45,6 @@ def with_forbidden(group: SubscriptionGroupConfig, topic: str, *, forbidden: boo
     if topics:
         attributes[FORBIDDEN] = ";".join(sorted(topics))
     return msgspec.structs.replace(group, attributes=attributes)
-
-
-MAX_FILTER_CHARS = 16 * 1024
-"""Maximum characters of a filter. Each is hashed, and the filter is kept while its consumer is connected."""
-
-
-def require_tags(expression_type: str | None) -> None:
-    """Refuse all filter languages but tags, which is the default; the remarks are Apache's.
-
-    Raises:
-        RequestRefused: The filter has another language.
-    """
-    if not expression_type or expression_type == "TAG":
-        return
-    if expression_type == "SQL92":
-        raise RequestRefused(
-            ResponseCode.SYSTEM_ERROR, "The broker does not support consumer to filter message by SQL92"
-        )
-    raise RequestRefused(
-        ResponseCode.SUBSCRIPTION_PARSE_FAILED,
-        f"parse the consumer's subscription failed: unknown type {expression_type}",
-    )
 
 
 class ConsumerRights:

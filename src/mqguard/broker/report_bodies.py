@@ -2,7 +2,9 @@
 
 from typing import TypeVar
 
+from mqguard.engine.filters import TAG
 from mqguard.engine.group_members import ConnectedClient, Subscription
+from mqguard.model.properties import tags_code_of, tags_of
 from mqguard.remoting.bodies.clients import ConnectionInfo, SubscriptionData
 from mqguard.remoting.bodies.codec import Body
 from mqguard.remoting.codes import LanguageCode
@@ -45,11 +47,12 @@ class ConsumeQueueView(Body):
 
 def subscription_data(subscription: Subscription) -> SubscriptionData:
     """Return the body for a subscription."""
+    tags = tags_of(subscription.expression) if subscription.expression_type == TAG else ()
     return SubscriptionData(
         topic=subscription.topic,
         sub_string=subscription.expression,
-        tags_set=sorted(subscription.tags),
-        code_set=sorted(subscription.codes),
+        tags_set=sorted(tags),
+        code_set=sorted(map(tags_code_of, tags)),
         sub_version=subscription.version,
         expression_type=subscription.expression_type,
         class_filter_mode=subscription.class_filter,

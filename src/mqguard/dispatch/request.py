@@ -148,6 +148,8 @@ RESPONSE_CODES: dict[type[Exception], ResponseCode] = {
     engine.ConfigIllegal: ResponseCode.INVALID_PARAMETER,
     engine.LimitReached: ResponseCode.SERVICE_NOT_AVAILABLE,
     engine.NotSupported: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+    engine.FilterInvalid: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+    engine.FilterUnsupported: ResponseCode.SYSTEM_ERROR,
     engine.StoreFull: ResponseCode.SERVICE_NOT_AVAILABLE,
     engine.StoreDown: ResponseCode.SYSTEM_ERROR,
 }

@@ -11,6 +11,7 @@ from mqguard.engine.batch_send import BatchSend
 from mqguard.engine.deferred_delivery import DeferredDelivery, DelayQueues, Timers, parse_levels
 from mqguard.engine.errors import StoreDown
 from mqguard.engine.fetch import Fetcher, FetchResult
+from mqguard.engine.filters import Filters, MessageFilter
 from mqguard.engine.group_commit import Arrival, GroupCommit
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
@@ -59,6 +60,7 @@ class Engine:
         groups: Consumer groups.
         delays: Messages that wait at a delay level.
         timers: Messages that wait for a time.
+        filters: Compiler of the filters of subscriptions.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, clock: Clock) -> None:
@@ -74,6 +76,7 @@ class Engine:
         self.delays = DelayQueues(store, deferred, self.offsets, clock, parse_levels(settings.delay_levels))
         self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
         self._sender = Sender(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
+        self.filters = Filters()
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
         self._maintenance = Maintenance(
@@ -137,7 +140,7 @@ class Engine:
         offset: int,
         max_messages: int,
         max_bytes: int,
-        tags: frozenset[int] | None = None,
+        wanted: MessageFilter | None = None,
     ) -> FetchResult:
         """Return the committed messages of a queue from an offset on.
 
@@ -148,7 +151,7 @@ class Engine:
             max_messages: Maximum number of messages, up to the limit of the settings; 0 or less for that limit.
             max_bytes: Maximum bytes, up to the limit of the settings; 0 or less for that limit. One message may be
                 larger.
-            tags: Tag codes that match, None for all.
+            wanted: Filter of the messages, None for all; see `filters`.
 
         Raises:
             NoSuchTopic: The topic does not exist.
@@ -156,7 +159,7 @@ class Engine:
             NoSuchQueue: The topic has no such queue.
             StoreDown: The store cannot be read now.
         """
-        return self._fetcher.fetch(topic, queue_id, offset, max_messages, max_bytes, tags)
+        return self._fetcher.fetch(topic, queue_id, offset, max_messages, max_bytes, wanted)
 
     def min_offset(self, topic: str, queue_id: int) -> int:
         """Return the first offset of a queue, 0 for a queue without messages.

@@ -50,6 +50,14 @@ class NotSupported(EngineError):
     """The engine does not have the requested feature yet."""
 
 
+class FilterInvalid(EngineError):
+    """The filter of a subscription is malformed or too large, or its language is unknown."""
+
+
+class FilterUnsupported(EngineError):
+    """The broker does not accept filters of that language."""
+
+
 class StoreFull(EngineError):
     """The disk is nearly full, and new messages are rejected."""
 

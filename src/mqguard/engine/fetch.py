@@ -5,8 +5,10 @@ import enum
 import msgspec
 
 from mqguard.engine.errors import NoSuchQueue, StoreDown
+from mqguard.engine.filters import MessageFilter
 from mqguard.engine.settings import EngineSettings
 from mqguard.engine.topics import Topics
+from mqguard.model.properties import MAX_BYTES
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, QueueEntry
 from mqguard.store.queues import Queue
@@ -14,6 +16,13 @@ from mqguard.store.queues import Queue
 _SCAN_STEP = 64
 _SCAN_LIMIT = 4096
 """Maximum entries read by one fetch, however few of them match its filter."""
+_SCAN_RECORDS = 800
+"""Maximum records read by a fetch whose filter needs the properties (Apache: `maxFilterMessageSize` / 20)."""
+_SCAN_BYTES = 4 * 1024 * 1024
+"""Maximum bytes of these records; one more record is always read."""
+_SCAN_WORK = 16_384
+"""Maximum work of such a fetch, in units of about 0.25 us."""
+_MAX_SCAN_STEP = 256
 
 
 class FetchStatus(enum.Enum):
@@ -70,7 +79,7 @@ class Fetcher:
         offset: int,
         max_messages: int,
         max_bytes: int,
-        tags: frozenset[int] | None,
+        wanted: MessageFilter | None,
     ) -> FetchResult:
         """Return the committed messages of a queue from an offset on; see `Engine.fetch`."""
         self._topics.readable(topic)
@@ -85,18 +94,17 @@ class Fetcher:
         limit = min(max_messages, self._max_messages) if max_messages > 0 else self._max_messages
         room = min(max_bytes, self._max_bytes) if max_bytes > 0 else self._max_bytes
         try:
-            if tags is None:
+            if wanted is None:
                 found = self._store.read(queue, offset, limit, room)
                 records = [record for record in found if record is not None]
-                next_offset, is_chosen = offset + len(found), True
+                next_offset, is_gone = offset + len(found), True
             else:
-                chosen, next_offset = self._choose(queue, offset, limit, room, tags)
-                records, is_chosen = self._store.records(queue, chosen), bool(chosen)
+                records, next_offset, is_gone = self._matching(queue, offset, limit, room, wanted)
         except StoreFailed as error:
             raise StoreDown(str(error)) from error
         if records:
             return FetchResult(FetchStatus.FOUND, records, next_offset, low, high)
-        status = FetchStatus.MESSAGE_WAS_REMOVING if is_chosen else FetchStatus.NO_MATCHED_MESSAGE
+        status = FetchStatus.MESSAGE_WAS_REMOVING if is_gone else FetchStatus.NO_MATCHED_MESSAGE
         return FetchResult(status, [], next_offset, low, high)
 
     def queue(self, topic: str, queue_id: int) -> Queue | None:
@@ -151,8 +159,20 @@ class Fetcher:
             raise StoreDown(str(error)) from error
         return entries[0].store_time if entries else -1
 
+    def _matching(
+        self, queue: Queue, offset: int, limit: int, room: int, wanted: MessageFilter
+    ) -> tuple[list[bytes], int, bool]:
+        """Return the matching records, the offset after the last message examined, and if chosen records are gone."""
+        codes = wanted.codes
+        if codes is None:
+            records, next_offset = self._scan(queue, offset, limit, room, wanted)
+            return records, next_offset, False
+        chosen, next_offset = self._choose(queue, offset, limit, room, codes)
+        found = self._store.records(queue, chosen)
+        return [data for data in found if wanted.matches(data)], next_offset, bool(chosen) and not found
+
     def _choose(
-        self, queue: Queue, offset: int, limit: int, room: int, tags: frozenset[int]
+        self, queue: Queue, offset: int, limit: int, room: int, codes: frozenset[int]
     ) -> tuple[list[QueueEntry], int]:
         """Return the entries to fetch, at least one whatever its size, and the offset after the last one read."""
         chosen: list[QueueEntry] = []
@@ -165,7 +185,7 @@ class Fetcher:
                 # Only damage makes a gap. Continuing after it would lose messages without an error.
                 raise StoreFailed(f"queue {queue.queue_id} of `{queue.topic}` has no message at offset {offset}")
             for entry in entries:
-                if entry.tag_code in tags:
+                if entry.tag_code in codes:
                     size += entry.size
                     if chosen and (size > room or len(chosen) == limit):
                         return chosen, offset
@@ -173,6 +193,33 @@ class Fetcher:
                 offset = entry.queue_offset + 1
             step *= 2
         return chosen, offset
+
+    def _scan(self, queue: Queue, offset: int, limit: int, room: int, wanted: MessageFilter) -> tuple[list[bytes], int]:
+        """Return the matching records, and the offset after the last one examined, within the limits of one fetch."""
+        records: list[bytes] = []
+        size = 0
+        end = min(queue.max_offset, offset + _SCAN_RECORDS)
+        step, left, work = limit, _SCAN_BYTES, _SCAN_WORK
+        while offset < end and left > 0:
+            for data in self._store.read(queue, offset, min(step, end - offset), left):
+                if work <= 0:
+                    return records, offset
+                if data is not None:
+                    left -= len(data)
+                    work -= _work_of(wanted, len(data))
+                    if wanted.matches(data):
+                        size += len(data)
+                        if records and (size > room or len(records) == limit):
+                            return records, offset
+                        records.append(data)
+                offset += 1
+            step = min(2 * step, _MAX_SCAN_STEP)
+        return records, offset
+
+
+def _work_of(wanted: MessageFilter, size: int) -> int:
+    """Return the work to read a record of that size and to evaluate a filter of messages for it."""
+    return 6 + wanted.weight * (1 + (min(size, MAX_BYTES) >> 11)) + (size >> 9)
 
 
 def _locate(offset: int, low: int, high: int) -> tuple[FetchStatus, int]:

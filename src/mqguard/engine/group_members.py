@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from mqguard.engine.filters import NO_FILTER, SubscriptionFilter
 from mqguard.model.peer import Channel, Peer
 
 
@@ -27,19 +28,22 @@ class Subscription(msgspec.Struct, frozen=True):
         topic: The topic.
         expression: Text from the client: `*`, `TagA || TagB`.
         expression_type: `TAG`, or the name of another filter language.
-        tags: Tags in `expression`; empty for all.
-        codes: Hash codes of the tags; empty for all.
         version: Number that grows with every change at the client (its clock).
         class_filter: True if the client wants a Java filter class, which brokers no longer support.
+        filter: The expression as a filter; without one it is created.
     """
 
     topic: str
     expression: str = "*"
     expression_type: str = "TAG"
-    tags: frozenset[str] = frozenset()
-    codes: frozenset[int] = frozenset()
     version: int = 0
     class_filter: bool = False
+    filter: SubscriptionFilter = NO_FILTER
+
+    def __post_init__(self) -> None:
+        """Create the filter."""
+        if self.filter is NO_FILTER:
+            msgspec.structs.force_setattr(self, "filter", SubscriptionFilter(self.expression_type, self.expression))
 
     def same_filter(self, other: "Subscription") -> bool:
         """Return True if both match the same messages."""

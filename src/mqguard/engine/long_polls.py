@@ -1,7 +1,7 @@
 """Pulls that wait for a message: suspended as data, resumed by an event.
 
-A pull at the end of a queue is answered when a message arrives that matches its tags, or when it times out. It needs no
-task, no timer and no future: an arrival finds it by its queue, and the periodic tick by a heap of deadlines.
+A pull at the end of a queue is answered when a message arrives that matches its filter, or when it times out. It needs
+no task, no timer and no future: an arrival finds it by its queue, and the periodic tick by a heap of deadlines.
 """
 
 import collections
@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from mqguard.engine.fair_shares import FairSlots
+from mqguard.engine.fair_shares import FairQuota, FairSlots
+from mqguard.engine.filters import MessageFilter
 from mqguard.model.peer import Channel
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class PendingPull(msgspec.Struct, Generic[T], eq=False):
         topic: Topic of the awaited message.
         queue_id: Queue of the awaited message.
         offset: Smallest queue offset of the awaited message.
-        tags: Tag codes that match, None for all.
+        wanted: Filter of the awaited message, None for all.
         deadline_ms: Time at which the pull times out.
         channel: Connection of the client; when it closes, the pull is dropped.
         owner: User or address of the client, for its share of the slots.
@@ -37,7 +38,7 @@ class PendingPull(msgspec.Struct, Generic[T], eq=False):
     topic: str
     queue_id: int
     offset: int
-    tags: frozenset[int] | None
+    wanted: MessageFilter | None
     deadline_ms: int
     channel: Channel
     owner: str
@@ -46,11 +47,17 @@ class PendingPull(msgspec.Struct, Generic[T], eq=False):
 
     def wants(self, next_offset: int, tag_codes: set[int]) -> bool:
         """Return True if messages stored up to `next_offset`, with these tag codes, may satisfy the pull."""
-        return next_offset > self.offset and (self.tags is None or not self.tags.isdisjoint(tag_codes))
+        if next_offset <= self.offset:
+            return False
+        codes = None if self.wanted is None else self.wanted.codes
+        return codes is None or not codes.isdisjoint(tag_codes)
 
 
 MAX_FILTERING = 8_192
-"""Number of pulls on a queue above which none with tags is suspended, because each message is compared with all."""
+"""Number of pulls on a queue above which none with a filter is suspended, because each message is compared with all."""
+MAX_WEIGHT = 500_000
+"""Maximum weight of the filters of all suspended pulls, without `_FREE_WEIGHT` for each: they take memory."""
+_FREE_WEIGHT = 8
 CONNECTION_SHARE = 8
 """One connection may have an eighth of all slots, so that it leaves some for others."""
 
@@ -67,6 +74,7 @@ class LongPolls(Generic[T]):
     def __init__(self, capacity: int = 100_000) -> None:
         self._share = max(1, capacity // CONNECTION_SHARE)
         self._slots: FairSlots[int] = FairSlots(capacity)
+        self._weights = FairQuota(MAX_WEIGHT)
         self._queues: dict[tuple[str, int], dict[str, dict[int, PendingPull[T]]]] = {}
         self._counts: collections.Counter[tuple[str, int]] = collections.Counter()
         self._channels: dict[Channel, dict[int, PendingPull[T]]] = {}
@@ -82,7 +90,7 @@ class LongPolls(Generic[T]):
         of_channel = self._channels.get(pull.channel)
         if self._slots.is_full or (of_channel is not None and len(of_channel) >= self._share):
             return False
-        if pull.tags is not None and self.count(pull.topic, pull.queue_id) >= MAX_FILTERING:
+        if pull.wanted is not None and not self._has_room(pull, pull.wanted):
             return False
         if of_channel is None:
             of_channel = self._channels[pull.channel] = {}
@@ -94,6 +102,8 @@ class LongPolls(Generic[T]):
         self._counts[queue] += 1
         of_channel[number] = pull
         self._slots.take(pull.owner, number)
+        if pull.wanted is not None:
+            self._weights.change(pull.owner, _weight_of(pull.wanted))
         heapq.heappush(self._heap, (pull.deadline_ms, number))
         return True
 
@@ -162,6 +172,11 @@ class LongPolls(Generic[T]):
         waiting = self._queues.get((topic, queue_id), {})
         return self._take(list(itertools.islice(_in_rounds(waiting), limit)))
 
+    def _has_room(self, pull: PendingPull[T], wanted: MessageFilter) -> bool:
+        """Return True if a pull with this filter may be suspended."""
+        is_crowded = self.count(pull.topic, pull.queue_id) >= MAX_FILTERING
+        return not is_crowded and self._weights.allows(pull.owner, _weight_of(wanted))
+
     def _take(self, pulls: list[PendingPull[T]]) -> list[PendingPull[T]]:
         for pull in pulls:
             self._remove(pull)
@@ -171,6 +186,8 @@ class LongPolls(Generic[T]):
         number = pull.number
         del self._live[number]
         self._slots.free(pull.owner, number)
+        if pull.wanted is not None:
+            self._weights.change(pull.owner, -_weight_of(pull.wanted))
         queue = (pull.topic, pull.queue_id)
         owners = self._queues[queue]
         _discard(owners, pull.owner, number)
@@ -180,6 +197,10 @@ class LongPolls(Generic[T]):
         if not self._counts[queue]:
             del self._counts[queue]
         _discard(self._channels, pull.channel, number)
+
+
+def _weight_of(wanted: MessageFilter) -> int:
+    return max(0, wanted.weight - _FREE_WEIGHT)
 
 
 def _in_rounds(owners: dict[str, dict[int, PendingPull[T]]]) -> Iterator[PendingPull[T]]:

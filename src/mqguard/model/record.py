@@ -94,8 +94,12 @@ class RecordInvalid(MqguardError):
 MAGIC_V1 = 0xDAA320A7
 MAGIC_V2 = 0xDAA320AB
 
+_MAGIC_V1_END = MAGIC_V1 & 0xFF
+
 QUEUE_OFFSET_AT = 20
 SYS_FLAG_AT = 36
+_BODY_SIZE_AT = 84
+"""Position of the size of the body if both hosts are IPv4."""
 _SHORT_TOPIC = 127
 _MAX_PROPERTIES = 32767
 
@@ -294,6 +298,15 @@ def size_at(data: bytes, at: int = 0) -> int:
     if not 91 <= size <= len(data) - at:
         raise RecordInvalid(f"the record at byte {at} claims {size} bytes, but {len(data) - at} are present")
     return size
+
+
+def properties_at(data: bytes) -> int:
+    """Return the position of the property text in a valid record; the text reaches to the end of the record."""
+    hosts = data[SYS_FLAG_AT + 3]
+    at = _BODY_SIZE_AT + (12 if hosts & BORN_HOST_V6 else 0) + (12 if hosts & STORE_HOST_V6 else 0)
+    at += 4 + int.from_bytes(data[at : at + 4], "big")
+    width = 1 if data[7] == _MAGIC_V1_END else 2
+    return at + width + int.from_bytes(data[at : at + width], "big") + 2
 
 
 def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -> bytes:

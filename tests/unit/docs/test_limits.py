@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from mqguard.broker import group_offsets, open_requests, throughput, unfinished_batches
-from mqguard.broker.group_rules import MAX_FILTER_CHARS
 from mqguard.broker.processors import clients as client_requests
 from mqguard.broker.processors import offsets as offset_requests
 from mqguard.broker.processors import pull, send
@@ -11,6 +10,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
 from mqguard.engine import batch_send, deferred_delivery, log, long_polls, lookup, offsets
 from mqguard.engine import clients as live_clients
+from mqguard.engine.filters import MAX_EXPRESSION_CHARS
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import connection_limits, scheduler, server
 from mqguard.net.settings import NetSettings
@@ -63,11 +63,11 @@ def test_the_page_has_the_limits() -> None:
         ),
         "keys of a message (`KEYS`)": f"{log.MAX_KEYS}",
         "messages that a query by key returns": f"{lookup.MAX_FOUND} messages, {lookup.MAX_FOUND_BYTES // MIB} MiB",
-        "a filter, such as `TagA \\|\\| TagB`": f"{MAX_FILTER_CHARS:,} characters",
+        "a filter, such as `TagA \\|\\| TagB`": f"{MAX_EXPRESSION_CHARS:,} characters",
         "all filters of a client together": (
             f"{client_requests.MAX_ALL_FILTERS_CHARS:,} characters, {client_requests.MAX_DISTINCT_FILTERS_CHARS:,} of different ones"
         ),
-        "tags of a suspended pull": f"{pull.MAX_WAITING_TAGS}",
+        "tags of a suspended pull": f"{pull.MAX_WAITING_WEIGHT}",
         "suspended pulls": f"{pulls:,}; {pulls // long_polls.CONNECTION_SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",

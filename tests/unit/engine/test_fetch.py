@@ -4,6 +4,8 @@ import pytest
 
 from mqguard.engine.errors import NoSuchQueue, NoSuchTopic, NotReadable, StoreDown
 from mqguard.engine.fetch import FetchStatus
+from mqguard.engine.filters import TagFilter
+from mqguard.model import record
 from mqguard.model.properties import tags_code_of
 from mqguard.model.topic import TopicConfig
 from mqguard.store.errors import StoreFailed
@@ -85,7 +87,7 @@ def test_messages_of_exactly_the_maximum_size_are_fetched(engine, clock):
 
 def test_tags_filter_messages(engine, clock):
     filled(engine, clock, 30)
-    tags = frozenset({tags_code_of("T0"), tags_code_of("T2")})
+    tags = TagFilter({"T0", "T2"})
     found = engine.fetch("orders", 0, 0, 32, 0, tags)
     assert len(found.records) == 20
     assert found.next_offset == 30
@@ -98,13 +100,46 @@ def test_tags_filter_messages(engine, clock):
 
 def test_the_next_offset_advances_if_no_tag_matches(engine, clock):
     filled(engine, clock, 30)
-    found = engine.fetch("orders", 0, 0, 32, 0, frozenset({tags_code_of("other")}))
+    found = engine.fetch("orders", 0, 0, 32, 0, TagFilter({"other"}))
     assert (found.status, found.records, found.next_offset) == (FetchStatus.NO_MATCHED_MESSAGE, [], 30)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "is_found"),
+    [
+        ({"TAGS": "Aa"}, True),
+        ({"first": "x", "TAGS": "Aa"}, True),
+        ({"TAGS": "BB"}, False),
+        ({"TAGS": "BB", "XTAGS": "Aa"}, False),
+        ({"TAGS": "AaBB"}, False),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("topic", ["orders", "o" * 127])
+def test_tags_are_compared_as_text(clock, pairs, is_found, address, topic):
+    engine = make_engine(clock=clock)
+    send(engine, topic=topic, pairs=pairs, born_ip=address)
+    assert tags_code_of("Aa") == tags_code_of("BB")
+    found = engine.fetch(topic, 0, 0, 32, 0, TagFilter({"Aa"}))
+    assert (len(found.records), found.next_offset) == (is_found, 1)
+
+
+def test_a_message_with_a_tag_of_the_same_code_does_not_hide_the_others(engine):
+    for tag in ("BB", "Aa", "BB", "BB", "Aa"):
+        send(engine, pairs={"TAGS": tag})
+    offset, seen = 0, []
+    while offset < 5:
+        found = engine.fetch("orders", 0, offset, 1, 0, TagFilter({"Aa"}))
+        assert found.next_offset > offset
+        seen += [record.decode(data).queue_offset for data in found.records]
+        offset = found.next_offset
+    assert seen == [1, 4]
 
 
 def test_repeated_fetches_return_every_match_once(engine, clock):
     filled(engine, clock, 300, size=100)
-    for tags in (None, frozenset({tags_code_of("T1")}), frozenset({tags_code_of("T1"), tags_code_of("T2")})):
+    for tags in (None, TagFilter({"T1"}), TagFilter({"T1", "T2"})):
         for wished, room in ((1, 0), (7, 0), (32, 500), (32, 0)):
             offset, seen = 0, []
             while offset < 300:
@@ -112,8 +147,7 @@ def test_repeated_fetches_return_every_match_once(engine, clock):
                 assert found.next_offset > offset
                 seen += found.records
                 offset = found.next_offset
-            codes = tags or frozenset({tags_code_of("T0"), tags_code_of("T1"), tags_code_of("T2")})
-            assert len(seen) == len(set(seen)) == 100 * len(codes)
+            assert len(seen) == len(set(seen)) == 100 * (len(tags.tags) if tags else 3)
 
 
 def test_unreadable_topics_and_unknown_queues_are_errors(engine):
@@ -133,7 +167,7 @@ def test_damage_is_an_error_and_never_a_gap(engine, clock, monkeypatch, store):
     with pytest.raises(StoreDown, match="no message at offset 2"):
         engine.fetch("orders", 0, 2, 32, 0)
     with pytest.raises(StoreDown, match="no message at offset 2"):
-        engine.fetch("orders", 0, 2, 32, 0, tags=frozenset({0}))
+        engine.fetch("orders", 0, 2, 32, 0, wanted=TagFilter({"T0"}))
 
     def broken(*_):
         raise StoreFailed("can not be read")

@@ -9,8 +9,16 @@ from mqguard.engine import long_polls as waiting_module
 from mqguard.engine.long_polls import LongPolls, PendingPull
 
 
-def waiter(what, *, topic="t", queue_id=0, offset=5, tags=None, deadline=100, channel="c", owner="u"):
-    return PendingPull(topic, queue_id, offset, tags, deadline, channel, owner, what)
+class Coded:
+    """A filter with these tag codes, None if it needs the messages."""
+
+    def __init__(self, codes, weight=1):
+        self.codes = codes
+        self.weight = weight
+
+
+def waiter(what, *, topic="t", queue_id=0, offset=5, wanted=None, deadline=100, channel="c", owner="u"):
+    return PendingPull(topic, queue_id, offset, wanted, deadline, channel, owner, what)
 
 
 def test_an_arrival_returns_the_pulls_that_wait_for_it():
@@ -26,7 +34,7 @@ def test_an_arrival_returns_the_pulls_that_wait_for_it():
 
 def test_an_arrival_returns_only_pulls_with_matching_tags():
     waiting: LongPolls[str] = LongPolls()
-    waiting.suspend(waiter("tagged", tags=frozenset({7})))
+    waiting.suspend(waiter("tagged", wanted=Coded(frozenset({7}))))
     assert waiting.arrived("t", 0, 6, {8}) == []
     assert [w.request for w in waiting.arrived("t", 0, 7, {7})] == ["tagged"]
 
@@ -62,6 +70,20 @@ def test_the_number_of_pulls_is_bounded():
     assert waiting.count("t", 0) == 1
 
 
+def test_the_weight_of_the_filters_of_waiting_pulls_is_bounded(monkeypatch):
+    monkeypatch.setattr(waiting_module, "MAX_WEIGHT", 100)
+    waiting: LongPolls[str] = LongPolls()
+    heavy = Coded(frozenset({7}), weight=58)
+    light = Coded(frozenset({7}), weight=8)
+    assert [waiting.suspend(waiter(name, wanted=heavy)) for name in "abc"] == [True, True, False]
+    assert waiting.suspend(waiter("light", wanted=light))
+    assert waiting.suspend(waiter("other user", wanted=heavy, owner="v"))
+    assert [w.request for w in waiting.arrived("t", 0, 6, {7}, limit=1)] == ["a"]
+    assert not waiting.suspend(waiter("d", wanted=heavy))
+    waiting.leave("c")
+    assert waiting.suspend(waiter("e", wanted=heavy))
+
+
 def test_one_connection_cannot_take_all_slots():
     waiting: LongPolls[int] = LongPolls(capacity=80)
     assert [waiting.suspend(waiter(n, channel="greedy")) for n in range(11)] == [True] * 10 + [False]
@@ -82,10 +104,10 @@ def test_a_call_returns_at_most_as_many_pulls_as_its_limit():
 def test_the_number_of_pulls_with_tags_on_a_queue_is_bounded(monkeypatch):
     monkeypatch.setattr(waiting_module, "MAX_FILTERING", 3)
     waiting: LongPolls[int] = LongPolls()
-    tagged = [waiting.suspend(waiter(number, tags=frozenset({7}))) for number in range(4)]
+    tagged = [waiting.suspend(waiter(number, wanted=Coded(frozenset({7})))) for number in range(4)]
     assert tagged == [True, True, True, False]
     assert waiting.suspend(waiter(9))
-    assert waiting.suspend(waiter(9, queue_id=1, tags=frozenset({7})))
+    assert waiting.suspend(waiter(9, queue_id=1, wanted=Coded(frozenset({7}))))
 
 
 def test_pulls_that_were_satisfied_take_no_memory_until_their_deadlines():
@@ -130,7 +152,8 @@ class WaitingAgainstModel(RuleBasedStateMachine):
         channel=st.sampled_from("ab"),
     )
     def park(self, queue, offset, tags, life, channel):
-        parked = PendingPull("t", queue, offset, tags, self.now + life, channel, "u", self.next)
+        wanted = None if tags is None else Coded(tags)
+        parked = PendingPull("t", queue, offset, wanted, self.now + life, channel, "u", self.next)
         self.next += 1
         assert self.waiting.suspend(parked)
         self.model.append(parked)
@@ -139,7 +162,7 @@ class WaitingAgainstModel(RuleBasedStateMachine):
     def arrive(self, queue, end, tags):
         self.take(
             self.waiting.arrived("t", queue, end, tags),
-            lambda w: w.queue_id == queue and end > w.offset and (w.tags is None or w.tags & tags),
+            lambda w: w.queue_id == queue and end > w.offset and (w.wanted is None or w.wanted.codes & tags),
         )
 
     @rule(step=st.integers(0, 30))

@@ -1,6 +1,6 @@
 """Clients: heartbeats, group membership and queue locks (34, 35, 38, 41, 42, 46), and lists of them (203, 204, 328)."""
 
-from mqguard.broker.group_rules import MAX_FILTER_CHARS, ConsumerRights, require_tags
+from mqguard.broker.group_rules import ConsumerRights
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
@@ -8,6 +8,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import LimitReached, NoSuchGroup
+from mqguard.engine.filters import MAX_EXPRESSION_CHARS, TAG, SubscriptionFilter
 from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Member, Subscription
 from mqguard.engine.locks import Locks, QueueKey
 from mqguard.guard.admitted_request import DeniedPart
@@ -15,7 +16,6 @@ from mqguard.guard.permissions import SUB
 from mqguard.guard.topic_ownership import consumed, group_permission
 from mqguard.model.peer import Channel
 from mqguard.model.process import Clock
-from mqguard.model.properties import tags_code_of, tags_of
 from mqguard.remoting.bodies.clients import (
     CheckClient,
     ConsumerConnection,
@@ -42,15 +42,14 @@ MAX_TOPICS = 1_000
 MAX_ALL_FILTERS_CHARS = 256 * 1024
 """Maximum characters of all filters of a heartbeat. They are kept while the client is connected."""
 MAX_DISTINCT_FILTERS_CHARS = 32 * 1024
-"""Maximum characters of the distinct filters of a heartbeat. Each takes some 30 bytes, and 0.3 us to hash."""
+"""Maximum characters of the distinct filters of a heartbeat. Each takes some 30 bytes once the filter is used."""
 MAX_NEW_GROUPS = 32
 """Maximum groups that one heartbeat creates, with several writes each. The next heartbeat, or a pull, creates more."""
 MAX_NAME_CHARS = 255
 """Maximum characters of names in a heartbeat. They are kept, and some need no permission."""
 
-Filter = tuple[frozenset[str], frozenset[int]]
-"""The tags of a filter, and their hash codes."""
-_NO_FILTER: Filter = (frozenset(), frozenset())
+Filters = dict[tuple[str, str], SubscriptionFilter]
+"""The filters of a heartbeat by language and expression. Equal ones are shared."""
 
 
 class ClientProcessor:
@@ -102,7 +101,7 @@ class ClientProcessor:
         client = ConnectedClient(beat.client_id, link.peer, command.language, command.version, user, rights)
         now = self._clock.monotonic_ms()
         self._require_room(link.peer.channel, len(beat.consumer_data_set) + len(beat.producer_data_set))
-        filters: dict[str, Filter] = {}
+        filters: Filters = {}
         denied = request.access.denied
         consuming = [
             _consuming(consumer, filters, keep=beat.without_sub)
@@ -170,8 +169,9 @@ class ClientProcessor:
         return Reply()
 
     def check(self, request: Request) -> Reply:
-        """Check that the language of a consumer's filter is supported (46)."""
-        require_tags(decode(request.command.body, CheckClient).subscription_data.expression_type)
+        """Check that the filter of a consumer is supported and valid (46)."""
+        wanted = decode(request.command.body, CheckClient).subscription_data
+        self._engine.filters.find(wanted.expression_type, wanted.sub_string)
         return Reply()
 
     def _exists(self, queue: MessageQueue) -> bool:
@@ -214,7 +214,7 @@ def _keep_granted(consumer: ConsumerData, denied: DeniedPart) -> bool:
     return True
 
 
-def _consuming(consumer: ConsumerData, filters: dict[str, Filter], *, keep: bool) -> ConsumerHeartbeat:
+def _consuming(consumer: ConsumerData, filters: Filters, *, keep: bool) -> ConsumerHeartbeat:
     return ConsumerHeartbeat(
         consumer.group_name,
         str(consumer.consume_type),
@@ -237,11 +237,11 @@ def _require_short(beat: HeartbeatData) -> None:
             )
         for subscription in consumer.subscription_data_set:
             _check_names(subscription.topic, subscription.expression_type)
-            if len(subscription.sub_string) > MAX_FILTER_CHARS:
+            if len(subscription.sub_string) > MAX_EXPRESSION_CHARS:
                 raise RequestRefused(
                     ResponseCode.INVALID_PARAMETER,
                     f"the filter of topic `{subscription.topic}` has {len(subscription.sub_string)} characters: use at "
-                    f"most {MAX_FILTER_CHARS}",
+                    f"most {MAX_EXPRESSION_CHARS}",
                 )
     wanted = (subscription for consumer in beat.consumer_data_set for subscription in consumer.subscription_data_set)
     filters = [subscription.sub_string for subscription in wanted]
@@ -264,23 +264,11 @@ def _check_names(*names: str) -> None:
             )
 
 
-def _subscription(data: SubscriptionData, filters: dict[str, Filter]) -> Subscription:
-    # The codes that the client sends are ignored: they are computed from the filter.
-    kind = data.expression_type or "TAG"
-    found = filters.get(data.sub_string)
-    if found is None:
-        wanted = tags_of(data.sub_string)
-        found = filters[data.sub_string] = wanted, frozenset(map(tags_code_of, wanted))
-    wanted, codes = found if kind == "TAG" else _NO_FILTER
-    return Subscription(
-        data.topic,
-        data.sub_string,
-        kind,
-        wanted,
-        codes,
-        data.sub_version,
-        data.class_filter_mode,
-    )
+def _subscription(data: SubscriptionData, filters: Filters) -> Subscription:
+    # The tags and codes that the client sends are ignored: they are computed from the filter.
+    kind, expression = data.expression_type or TAG, data.sub_string
+    wanted = filters.setdefault((kind, expression), SubscriptionFilter(kind, expression))
+    return Subscription(data.topic, expression, kind, data.sub_version, data.class_filter_mode, wanted)
 
 
 def _key(queue: MessageQueue) -> QueueKey:

@@ -1,26 +1,25 @@
 """Pulls (11, 361), which are answered at once or wait for a message."""
 
 import contextlib
-import functools
 import time
 
 from mqguard.auth.policy import Action
 from mqguard.broker.group_offsets import OffsetResets
-from mqguard.broker.group_rules import MAX_FILTER_CHARS, is_forbidden, refuse_reserved, require_tags
+from mqguard.broker.group_rules import is_forbidden, refuse_reserved
 from mqguard.broker.message_authorization import readable
 from mqguard.broker.settings import BrokerSettings
 from mqguard.broker.throughput import Throughput
 from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
-from mqguard.engine.errors import LimitReached, NotReadable
+from mqguard.engine.errors import FilterInvalid, LimitReached, NotReadable
 from mqguard.engine.fair_shares import RoundRobin
 from mqguard.engine.fetch import FetchResult, FetchStatus
+from mqguard.engine.filters import MessageFilter
 from mqguard.engine.long_polls import LongPolls, PendingPull
 from mqguard.guard.errors import RequestSuspended
 from mqguard.model import names
 from mqguard.model.process import Clock
-from mqguard.model.properties import tag_codes_of
 from mqguard.remoting.codes import RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
@@ -30,10 +29,8 @@ SHORT_POLL_MS = 1000
 """Time that a pull waits if long polling is off (Java brokers: `shortPollingTimeMills`)."""
 MAX_WAIT_MS = 60_000
 """Maximum time that a pull waits. Java clients request 15 or 20 s, and time out after 30."""
-MAX_CACHED_FILTER_CHARS = 512
-"""Maximum characters of a filter whose tag codes are cached."""
-MAX_WAITING_TAGS = 512
-"""Maximum tags of a pull that waits. Each takes memory, and usual clients have a few."""
+MAX_WAITING_WEIGHT = 512
+"""Maximum tags or terms of the filter of a pull that waits. Each takes memory, and usual clients have a few."""
 MAX_WOKEN = 4_096
 """Maximum waiting pulls that are answered in one iteration of the event loop; the others follow in the next ones."""
 MAX_WOKEN_OF_ONE = 1_024
@@ -95,6 +92,7 @@ class PullProcessor:
     ) -> None:
         self._engine = engine
         self._fetch = engine.fetch
+        self._filters = engine.filters
         self._clients = clients
         self._waiting = waiting
         self._resets = resets
@@ -213,9 +211,9 @@ class PullProcessor:
         if config is None or not config.readable:
             self.wake(topic)
 
-    def _suspend(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> bool:
+    def _suspend(self, request: Request, header: PullHeader, wanted: MessageFilter | None) -> bool:
         wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
-        if wait <= 0 or (wanted is not None and len(wanted) > MAX_WAITING_TAGS):
+        if wait <= 0 or (wanted is not None and wanted.weight > MAX_WAITING_WEIGHT):
             return False
         if self._ready.count(request.access.owner) >= self._max_ready or len(self._ready) >= self._max_all_ready:
             # Ready pulls have no place any more, so this limits users who wake pulls faster than they are answered.
@@ -269,10 +267,20 @@ class PullProcessor:
             moved = self._reset(header)
             if moved is not None:
                 return moved
-        fetched = self._read(request, header, waiter.tags)
-        if not last and _is_at_end(header, fetched) and self._keep(waiter):
+        fetched = self._read(request, header, waiter.wanted)
+        if not last and self._waits_on(waiter, fetched) and self._keep(waiter):
             return None
         return self._reply(request.command.opaque, header, fetched)
+
+    def _waits_on(self, waiter: SuspendedPull, fetched: FetchResult) -> bool:
+        """Return True if a waiting pull may wait for further messages."""
+        header = waiter.request[1]
+        is_filtered = waiter.wanted is not None and fetched.status is FetchStatus.NO_MATCHED_MESSAGE
+        if is_filtered and fetched.next_offset == fetched.max_offset:
+            # No new message matches. An answer would only make the client send the pull again, for each message.
+            waiter.offset = header.queue_offset = fetched.next_offset
+            return True
+        return _is_at_end(header, fetched)
 
     def _still_consumes(self, header: PullHeader) -> bool:
         config = self._engine.groups.get(header.consumer_group)
@@ -280,7 +288,7 @@ class PullProcessor:
 
     # Filters and answers
 
-    def _read(self, request: Request, header: PullHeader, wanted: frozenset[int] | None) -> FetchResult:
+    def _read(self, request: Request, header: PullHeader, wanted: MessageFilter | None) -> FetchResult:
         fetched = self._fetch(
             header.topic,
             header.queue_id,
@@ -298,17 +306,10 @@ class PullProcessor:
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
         return fetched
 
-    def _wanted(self, request: Request, header: PullHeader) -> frozenset[int] | None:
-        """Return the tag codes that a pull selects, None for all."""
+    def _wanted(self, request: Request, header: PullHeader) -> MessageFilter | None:
+        """Return the filter of a pull, None if it wants all messages."""
         if header.sys_flag & SUBSCRIPTION:
-            require_tags(header.expression_type)
-            expression = header.subscription or ""
-            if len(expression) > MAX_FILTER_CHARS:
-                raise RequestRefused(
-                    ResponseCode.SUBSCRIPTION_PARSE_FAILED,
-                    f"parse the consumer's subscription failed: it is longer than {MAX_FILTER_CHARS} characters",
-                )
-            return _codes(expression)
+            return self._filters.find(header.expression_type, header.subscription)
 
         group = self._clients.group(header.consumer_group)
         member = group.consumer(request.link.peer.channel, request.access.user or None) if group else None
@@ -332,8 +333,13 @@ class PullProcessor:
                 ResponseCode.SUBSCRIPTION_NOT_LATEST,
                 f"the consumer's subscription not latest: group {header.consumer_group}, topic {header.topic}",
             )
-        require_tags(subscription.expression_type)
-        return subscription.codes or None
+        try:
+            return subscription.filter.compiled(self._filters)
+        except FilterInvalid as error:
+            raise RequestRefused(
+                ResponseCode.FILTER_DATA_NOT_EXIST,
+                f"The broker's consumer filter data is not exist!Your expression may be wrong! {error}",
+            ) from error
 
     def _again(self, header: PullHeader) -> Reply:
         """Return the answer that makes a client send its pull once more."""
@@ -383,12 +389,3 @@ def _is_beyond(header: PullHeader, fetched: FetchResult) -> bool:
 def _is_at_end(header: PullHeader, fetched: FetchResult) -> bool:
     """True if the pull is at the end of the queue and can wait for the next message."""
     return _CODES[fetched.status] is ResponseCode.PULL_NOT_FOUND and not _is_beyond(header, fetched)
-
-
-_cached_tag_codes = functools.lru_cache(maxsize=4096)(tag_codes_of)
-
-
-def _codes(expression: str) -> frozenset[int] | None:
-    if not expression or expression == "*":
-        return None
-    return _cached_tag_codes(expression) if len(expression) <= MAX_CACHED_FILTER_CHARS else tag_codes_of(expression)

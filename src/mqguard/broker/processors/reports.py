@@ -9,7 +9,7 @@ from mqguard.broker.report_bodies import ConsumeQueueView, EntryView, Subscripti
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
-from mqguard.engine.group_members import Subscription
+from mqguard.engine.filters import MessageFilter
 from mqguard.model import properties, record
 from mqguard.model.process import Clock
 from mqguard.model.properties import tags_code_of
@@ -105,11 +105,12 @@ class ReportProcessor:
         topic, queue_id = header.topic or "", header.queue_id
         subscription = self._clients.subscription(header.consumer_group or "", topic)
         first = max(header.index, self._engine.min_offset(topic, queue_id))
+        wanted = subscription.filter.compiled(self._engine.filters) if subscription else None
         fetched = self._engine.fetch(topic, queue_id, first, header.count, 0)
         return Reply(
             body=encode(
                 ConsumeQueueView(
-                    queue_data=[_entry(data, subscription) for data in fetched.records],
+                    queue_data=[_entry(data, wanted) for data in fetched.records],
                     min_queue_index=fetched.min_offset,
                     max_queue_index=fetched.max_offset,
                     subscription_data=subscription_data(subscription) if subscription else None,
@@ -134,14 +135,13 @@ class ReportProcessor:
         return Reply(body=encode(SubscriptionView(group=header.group, topic=topic, subscription_data=data)))
 
 
-def _entry(data: bytes, subscription: Subscription | None) -> EntryView:
+def _entry(data: bytes, wanted: MessageFilter | None) -> EntryView:
     message = record.decode(data)
     text = properties.parse(message.properties.decode(errors="replace")).get(properties.TAGS)
     code = tags_code_of(text) if text else 0
-    wanted = subscription.codes if subscription else frozenset()
     return EntryView(
         physic_offset=message.physical_offset,
         physic_size=len(data),
         tags_code=code,
-        eval=not wanted or code in wanted,
+        eval=wanted is None or wanted.matches(data),
     )

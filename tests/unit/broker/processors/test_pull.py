@@ -9,7 +9,6 @@ from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Subscription
 from mqguard.model import record
-from mqguard.model.properties import tag_codes_of
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
@@ -249,8 +248,7 @@ def test_a_disabled_group_gets_nothing(house):
 
 def subscribe(house, expression="*", *, version=1, model="CLUSTERING", kind="TAG", topic="t"):
     wire = house.connect()
-    codes = tag_codes_of(expression) or frozenset()
-    subscription = Subscription(topic, expression, kind, codes=codes, version=version)
+    subscription = Subscription(topic, expression, kind, version=version)
     consuming = ConsumerHeartbeat("g", "CONSUME_PASSIVELY", model, "CONSUME_FROM_LAST_OFFSET", (subscription,))
     house.broker.clients.consume(ConnectedClient("c", wire.peer, 0, 513, "root"), consuming, house.clock.now)
 
@@ -305,7 +303,7 @@ def test_a_lite_pull_is_guarded_like_a_pull(house):
 
 def test_a_waiting_pull_keeps_neither_fields_nor_body(house):
     wire = house.connect()
-    long = ["b" * 5000, "A" * 5000, "m" * 5000, bytes(100_000)]
+    long = ["b" * 5000, "A" * 5000 + " || B", "m" * 5000, bytes(100_000)]
     before = [sys.getrefcount(one) for one in long]
     bname, subscription, more, body = long
     ext = pulling(sysFlag=SUBSCRIPTION | SUSPEND, bname=bname, subscription=subscription, more=more)
@@ -320,8 +318,37 @@ def test_a_waiting_pull_keeps_neither_fields_nor_body(house):
     assert (answer.opaque, bodies(answer)) == (opaque, [b"here"])
 
 
+def test_a_pull_with_a_long_tag_does_not_wait(house):
+    assert park(house, subscription="A" * 32 * (pull_module.MAX_WAITING_WEIGHT - 1))() is None
+    assert park(house, subscription="A" * 32 * pull_module.MAX_WAITING_WEIGHT)().code == ResponseCode.PULL_NOT_FOUND
+
+
+def test_a_pull_gets_no_message_whose_tag_only_has_the_same_code(house):
+    send(house, b"other", tag="BB")
+    answer = house.call(11, pulling(subscription="Aa"))
+    assert answer.code == ResponseCode.PULL_RETRY_IMMEDIATELY
+    assert answer.ext["nextBeginOffset"] == "1"
+
+
+def test_a_waiting_pull_skips_messages_whose_tag_only_has_the_same_code(house):
+    answer = park(house, subscription="Aa")
+    send(house, b"other", tag="BB")
+    assert answer() is None
+    send(house, b"wanted", tag="Aa")
+    assert bodies(answer()) == [b"wanted"]
+    assert answer().ext["nextBeginOffset"] == "2"
+
+
+def test_a_waiting_pull_that_skipped_messages_ends_with_the_next_offset(house):
+    answer = park(house, subscription="Aa")
+    send(house, b"other", tag="BB")
+    house.tick(15_000)
+    assert answer().code == ResponseCode.PULL_NOT_FOUND
+    assert answer().ext["nextBeginOffset"] == "1"
+
+
 def test_a_pull_with_too_many_tags_does_not_wait(house):
-    many = " || ".join(f"T{number}" for number in range(pull_module.MAX_WAITING_TAGS + 1))
+    many = " || ".join(f"T{number}" for number in range(pull_module.MAX_WAITING_WEIGHT + 1))
     assert park(house, subscription=many)().code == ResponseCode.PULL_NOT_FOUND
     assert house.broker.pending.waiting_pulls == 0
 
