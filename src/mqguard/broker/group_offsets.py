@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from mqguard.broker.group_rules import RESERVED_GROUPS
+from mqguard.broker.statistics import Statistics
 from mqguard.dispatch.request import RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -53,11 +54,13 @@ class Progress:
     Args:
         engine: Queues and offsets.
         clients: Subscriptions of connected groups.
+        statistics: Rates of groups.
         broker: The broker's name, which is part of the names of queues.
     """
 
-    def __init__(self, engine: Engine, clients: Clients, broker: str) -> None:
+    def __init__(self, engine: Engine, clients: Clients, statistics: Statistics, broker: str) -> None:
         self._engine = engine
+        self._statistics = statistics
         self._clients = clients
         self._broker = broker
 
@@ -94,8 +97,13 @@ class Progress:
                 self.queue(topic.name, queue_id): self._queue_progress(group, topic.name, queue_id, times)
                 for topic in topics
                 for queue_id in range(topic.read_queues)
-            }
+            },
+            consume_tps=sum(self._statistics.consume_tps(group, topic.name) for topic in topics),
         )
+
+    def put_tps(self, topic: str) -> float:
+        """Return the messages per second that are stored in a topic, in the last minute."""
+        return self._statistics.put_tps(topic)
 
     def spans(self, group: str, topic: TopicConfig, now_ms: int) -> list[QueueTimeSpan]:
         """Return the times of a group's offsets in every queue of a topic."""

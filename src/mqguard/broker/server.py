@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -22,7 +23,7 @@ from mqguard.broker.processors.send import SendProcessor
 from mqguard.broker.processors.status import StatusProcessor
 from mqguard.broker.processors.topics import TopicProcessor
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
-from mqguard.broker.throughput import Throughput
+from mqguard.broker.statistics import Statistics
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.client_calls import ClientCalls
 from mqguard.dispatch.request import Handler, Request, error_reply
@@ -124,6 +125,7 @@ class BrokerServer:
     Attributes:
         application: Request loop that a listener serves (`net.server.Application`).
         clients: The connected clients.
+        statistics: Statistics of topics and groups.
     """
 
     def __init__(self, engine: Engine, settings: BrokerSettings, ports: BrokerPorts) -> None:
@@ -144,9 +146,9 @@ class BrokerServer:
         self._logged_ms = -STORE_ERROR_LOG_INTERVAL_MS
         self._address = settings.address
         self._resets = OffsetResets()
-        self._throughput = Throughput(ports.clock.monotonic_ms())
+        self.statistics = Statistics(engine, settings.cluster, ports.clock.monotonic_ms())
         self._pulling = PullProcessor(
-            engine, self.clients, self._waiting, self._resets, self._throughput, settings, ports.clock
+            engine, self.clients, self._waiting, self._resets, self.statistics, settings, ports.clock
         )
         engine.on_arrival(self._pulling.arrived)
         engine.group_commit.on_failure(self._log_store_error)
@@ -176,7 +178,8 @@ class BrokerServer:
         self._pulling.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
-        self._throughput.sample(now)
+        self.statistics.tick(now)
+        self.statistics.mark_day(self._clock.now_ms())
         if now - self._expired_ms >= EXPIRY_INTERVAL_MS:
             self._expired_ms = now
             self._locks.expire(now)
@@ -229,7 +232,7 @@ class BrokerServer:
 
     def _handlers(self) -> dict[int, Handler]:
         engine, settings, clock, ports = self._engine, self._settings, self._clock, self._ports
-        progress = Progress(engine, self.clients, settings.name)
+        progress = Progress(engine, self.clients, self.statistics, settings.name)
 
         def address() -> str:
             return self._address
@@ -237,7 +240,7 @@ class BrokerServer:
         parts: list[dict[int, Handler]] = [
             SendProcessor(
                 engine,
-                self._throughput,
+                self.statistics,
                 self._requests,
                 self._unfinished,
                 lambda group: self._locks.holds_any(group, clock.monotonic_ms()),
@@ -246,7 +249,7 @@ class BrokerServer:
             self._pulling.handlers(),
             OffsetProcessor(engine, self._resets).handlers(),
             ClientProcessor(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
-            QueryMessageProcessor(engine, clock).handlers(),
+            QueryMessageProcessor(engine, self.statistics, clock).handlers(),
             ClientCommandProcessor(engine, self.clients, self._client_calls, settings, clock).handlers(),
             ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
             TopicProcessor(engine, progress).handlers(),
@@ -256,14 +259,17 @@ class BrokerServer:
             OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
             DenialProcessor(ports.denials, ports.manager).handlers(),
             StatusProcessor(
-                engine, self.clients, self._throughput, ports.configuration, settings, clock, ports.metrics
+                engine, self.clients, self.statistics, ports.configuration, settings, clock, ports.metrics
             ).handlers(),
         ]
         parts.append(AccessProcessor(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:
-        self._engine.group_commit.commit()
+        group_commit = self._engine.group_commit
+        begin = time.perf_counter()
+        if group_commit.commit():
+            self.statistics.committed(group_commit.stored, time.perf_counter() - begin)
         self._pulling.answer_ready()
 
     def _error_reply(self, code: int, exc: Exception) -> Reply:
@@ -303,9 +309,11 @@ class BrokerServer:
             self._ports.announcer.announce_topic(self._settings.name, name, self._engine.topics.get(name))
         if self._engine.topics.get(name) is None:
             self._resets.remove(topic=name)
+        self.statistics.topic_changed(name)
         self._pulling.topic_changed(name)
 
     def _group_changed(self, name: str) -> None:
         if self._engine.groups.get(name) is None:
             self._resets.remove(group=name)
+            self.statistics.group_deleted(name)
             self._locks.remove_group(name)

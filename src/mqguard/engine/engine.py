@@ -17,7 +17,7 @@ from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog
 from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
-from mqguard.engine.messages import SendBack, SendRequest, SendResult
+from mqguard.engine.messages import SendBack, SendRequest, SendResult, SentBack
 from mqguard.engine.offsets import Offsets
 from mqguard.engine.retry import Retries
 from mqguard.engine.sender import Sender
@@ -26,6 +26,7 @@ from mqguard.engine.topics import Topics
 from mqguard.model.process import Clock
 from mqguard.store.errors import StoreFailed
 from mqguard.store.ports import MessageStore, Space
+from mqguard.store.queues import Queue
 
 
 class StoreExtent(NamedTuple):
@@ -118,8 +119,10 @@ class Engine:
         """
         return BatchSend(request, self._sender, self._log, self.group_commit, ticks)
 
-    def send_back(self, request: SendBack) -> None:
+    def send_back(self, request: SendBack) -> SentBack | None:
         """Stage a copy of a message for its group's retry topic, or for the dead-letter topic after the last retry.
+
+        Return the copy, None if the group has no retries.
 
         The caller first checks that the client may read the message's topic, which `topic_of` returns.
 
@@ -131,7 +134,7 @@ class Engine:
             StoreDown: The store cannot be written now.
         """
         self._sender.check_room()
-        self._retries.send_back(request)
+        return self._retries.send_back(request)
 
     def fetch(
         self,
@@ -243,6 +246,21 @@ class Engine:
             StoreDown: The store cannot be read now.
         """
         return self._lookup.query(topic, key, max_num, begin, end, unique=unique)
+
+    def queues(self) -> list[Queue]:
+        """Return all queues in which a message was ever stored, for statistics."""
+        return self._store.queues()
+
+    def stored_in(self, topic: str) -> int:
+        """Return the number of messages that were stored in a topic since the start."""
+        config = self.topics.get(topic)
+        queues = (self._store.queue(topic, queue_id) for queue_id in range(config.queues if config else 0))
+        return sum(queue.max_offset - queue.opened_at for queue in queues if queue is not None)
+
+    @property
+    def next_physical(self) -> int:
+        """Return the physical offset of the next record."""
+        return self._store.next_physical
 
     def extent(self) -> StoreExtent:
         """Return the extent of the store and the space on its disk, for reports.

@@ -1,6 +1,6 @@
 """Group commit: one commit stores all changes of an iteration of the event loop, then their replies leave."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mqguard.store.errors import StoreError
@@ -29,6 +29,9 @@ class GroupCommit:
     Args:
         store: Store of the changes.
         sync: True if a commit waits for the disk.
+
+    Attributes:
+        stored: Messages of the last commit, if it succeeded: queue, next offset and tag code of each.
     """
 
     def __init__(self, store: MessageStore, *, sync: bool) -> None:
@@ -36,6 +39,7 @@ class GroupCommit:
         self._store = store
         self._deferred: list[Completion] = []
         self._arrived: list[tuple[Queue, int, int]] = []
+        self.stored: Sequence[tuple[Queue, int, int]] = ()
         self._undo: list[Callable[[], None]] = []
         self._after: list[Callable[[], None]] = []
         self._arrival: list[Arrival] = []
@@ -100,10 +104,12 @@ class GroupCommit:
                 completion.committed()
 
         if self._arrived:
-            arrived, self._arrived = self._arrived, []
-            self._notify_arrivals(arrived)
+            self.stored, self._arrived = self._arrived, []
+            self._notify_arrivals(self.stored)
+        else:
+            self.stored = ()
 
-    def _notify_arrivals(self, arrived: list[tuple[Queue, int, int]]) -> None:
+    def _notify_arrivals(self, arrived: Sequence[tuple[Queue, int, int]]) -> None:
         ends: dict[Queue, int] = {}
         codes: dict[Queue, set[int]] = {}
         for queue, next_offset, tag_code in arrived:

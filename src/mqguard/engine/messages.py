@@ -1,5 +1,7 @@
 """Requests to the engine to send a message or to send one back, and the result of a send."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from mqguard.model.names import TEMPLATE_TOPIC
@@ -78,3 +80,15 @@ class SendBack(msgspec.Struct, gc=False):
     physical_offset: int
     delay_level: int = 0
     max_reconsume_times: int | None = None
+
+
+class SentBack(NamedTuple):
+    """The copy of a message that a consumer has sent back.
+
+    Attributes:
+        original_topic: Topic of the message that was first sent.
+        is_dead: True if the copy is in the dead-letter topic.
+    """
+
+    original_topic: str
+    is_dead: bool

@@ -7,7 +7,7 @@ from mqguard.engine.errors import NoSuchGroup, NoSuchMessage, NotWritable
 from mqguard.engine.groups import Groups
 from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.lookup import Lookup
-from mqguard.engine.messages import SendBack
+from mqguard.engine.messages import SendBack, SentBack
 from mqguard.engine.topics import Topics
 from mqguard.model import names, properties
 from mqguard.model.properties import tags_code_of
@@ -49,13 +49,13 @@ class Retries:
         self._check_waiting = check_waiting
         self._next_queue = 0
 
-    def send_back(self, request: SendBack) -> None:
+    def send_back(self, request: SendBack) -> SentBack | None:
         """Stage the copy of a message that a consumer sends back; see `Engine.send_back`."""
         group = self._groups.get(request.group)
         if group is None:
             raise NoSuchGroup(f"subscription group not exist, {request.group}")
         if group.retry_queues <= 0:
-            return
+            return None
 
         message = self._lookup.message_at(request.physical_offset)
         if message is None:
@@ -75,6 +75,7 @@ class Retries:
             queues = group.retry_queues
             self._next_queue = (self._next_queue + 1) % queues
             self._store(message, pairs, self._require_writable(names.retry_topic(group.name), queues), level)
+        return SentBack(pairs[properties.RETRY_TOPIC], level < 0)
 
     def _note_origin(self, message: Record, pairs: dict[str, str], message_id: str) -> str:
         """Write the topic and id of the original message into the properties, and return the id."""

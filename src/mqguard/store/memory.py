@@ -215,7 +215,8 @@ class MemoryMessageStore:
     def space(self) -> Space:
         """See `MessageStore`."""
         self._check_open()
-        return Space(self.room, self.room - (self.next_physical - self.min_physical))
+        used = self.next_physical - self.min_physical
+        return Space(self.room, self.room - used, used)
 
     def recover(self) -> bool:
         """See `MessageStore`."""

@@ -46,15 +46,17 @@ class Space(NamedTuple):
     Attributes:
         total: Size of the disk.
         free: Free space that this process may use.
+        used: Space in use. Some file systems reserve space for root, which is neither in use nor free.
     """
 
     total: int
     free: int
+    used: int
 
     @property
     def used_ratio(self) -> float:
-        """Share of the disk that is in use, 0.0 to 1.0."""
-        return 1 - self.free / self.total if self.total else 0.0
+        """Share of the usable space that is in use, 0.0 to 1.0, as `df` shows it."""
+        return self.used / (self.used + self.free) if self.used else 0.0
 
 
 class MessageStore(Protocol):

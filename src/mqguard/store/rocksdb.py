@@ -267,10 +267,10 @@ class RocksMessageStore:
     def space(self) -> Space:
         """See `MessageStore`."""
         try:
-            total, _, free = shutil.disk_usage(self._path)
+            total, used, free = shutil.disk_usage(self._path)
         except OSError as exc:
             raise StoreFailed(f"the disk space of `{self._path}` cannot be read: {exc.strerror}") from exc
-        return Space(total, free)
+        return Space(total, free, used)
 
     # Opening, failing, closing
 

@@ -49,7 +49,7 @@ def test_different_store_errors_do_not_fill_the_log(house, caplog, monkeypatch):
 
 
 def test_a_full_disk_is_logged(house, caplog, monkeypatch):
-    monkeypatch.setattr(house.store, "space", lambda: Space(100, 3))
+    monkeypatch.setattr(house.store, "space", lambda: Space(100, 3, 97))
     house.tick(1000)
     house.tick(50)
     assert told(caplog) == ["store error: 97% of the disk is in use, 95% is the limit"]

@@ -42,7 +42,7 @@ def test_a_commit_that_fails_ends_the_batch(engine, store, begun):
 
 
 def fill_disk(engine, store):
-    store.space = lambda: Space(100, 1)
+    store.space = lambda: Space(100, 1, 99)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from mqguard.broker.group_offsets import OffsetResets
 from mqguard.broker.group_rules import is_forbidden, refuse_reserved
 from mqguard.broker.message_authorization import readable
 from mqguard.broker.settings import BrokerSettings
-from mqguard.broker.throughput import Throughput
+from mqguard.broker.statistics import Statistics
 from mqguard.dispatch.request import Handler, Request, RequestRefused, error_reply
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
@@ -75,7 +75,7 @@ class PullProcessor:
         clients: Subscriptions of connected groups.
         waiting: Waiting pulls.
         resets: Reset offsets that groups have to get.
-        throughput: Counters.
+        statistics: Statistics, which count deliveries.
         settings: See `BrokerSettings`.
         clock: Clock for the end of waiting.
     """
@@ -86,7 +86,7 @@ class PullProcessor:
         clients: Clients,
         waiting: LongPolls[tuple[Request, PullHeader]],
         resets: OffsetResets,
-        throughput: Throughput,
+        statistics: Statistics,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -96,7 +96,9 @@ class PullProcessor:
         self._clients = clients
         self._waiting = waiting
         self._resets = resets
-        self._throughput = throughput
+        self._statistics = statistics
+        self._throughput = statistics.throughput
+        self._began = 0.0
         self._clock = clock
         self._ready: RoundRobin[tuple[SuspendedPull, bool]] = RoundRobin()
         self._arrivals: dict[tuple[str, int], tuple[int, set[int]]] = {}
@@ -137,7 +139,7 @@ class PullProcessor:
                 )
         if header.sys_flag & SUSPEND and _is_at_end(header, fetched) and self._suspend(request, header, wanted):
             return None
-        return self._reply(request.command.opaque, header, fetched)
+        return self._reply(request, header, fetched)
 
     # Waiting
 
@@ -270,7 +272,7 @@ class PullProcessor:
         fetched = self._read(request, header, waiter.wanted)
         if not last and self._waits_on(waiter, fetched) and self._keep(waiter):
             return None
-        return self._reply(request.command.opaque, header, fetched)
+        return self._reply(request, header, fetched)
 
     def _waits_on(self, waiter: SuspendedPull, fetched: FetchResult) -> bool:
         """Return True if a waiting pull may wait for further messages."""
@@ -289,6 +291,7 @@ class PullProcessor:
     # Filters and answers
 
     def _read(self, request: Request, header: PullHeader, wanted: MessageFilter | None) -> FetchResult:
+        self._began = time.perf_counter()
         fetched = self._fetch(
             header.topic,
             header.queue_id,
@@ -302,8 +305,9 @@ class PullProcessor:
             if not fetched.records:
                 fetched.status = FetchStatus.NO_MATCHED_MESSAGE
         if fetched.records:
-            self._throughput.got += len(fetched.records)
             self._engine.offsets.set_pulled(header.consumer_group, header.topic, header.queue_id, fetched.next_offset)
+        else:
+            self._throughput.missed += 1
         return fetched
 
     def _wanted(self, request: Request, header: PullHeader) -> MessageFilter | None:
@@ -361,10 +365,21 @@ class PullProcessor:
     def _broadcast_allowed(self, group: str) -> bool:
         return self._engine.groups.find(group).consume_broadcast_enable
 
-    def _reply(self, opaque: int, header: PullHeader, fetched: FetchResult) -> Reply:
+    def _reply(self, request: Request, header: PullHeader, fetched: FetchResult) -> Reply:
         if fetched.status is _FOUND:
             body = b"".join(fetched.records)
-            frame = self._frame(opaque, fetched.next_offset, fetched.min_offset, fetched.max_offset, body)
+            self._statistics.delivered(
+                header.topic,
+                header.queue_id,
+                header.consumer_group,
+                request.access.owner,
+                len(fetched.records),
+                len(body),
+                time.perf_counter() - self._began,
+            )
+            frame = self._frame(
+                request.command.opaque, fetched.next_offset, fetched.min_offset, fetched.max_offset, body
+            )
             return Reply(frame=frame)
         status = fetched.status
         code = ResponseCode.PULL_OFFSET_MOVED if _is_beyond(header, fetched) else _CODES[status]

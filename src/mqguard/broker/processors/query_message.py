@@ -2,6 +2,7 @@
 
 from mqguard.auth.policy import Action
 from mqguard.broker.message_authorization import readable, require_message
+from mqguard.broker.statistics import Statistics
 from mqguard.broker.throughput import CopyLimiter
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
@@ -16,10 +17,17 @@ from mqguard.remoting.headers.send import SendBackHeader
 
 
 class QueryMessageProcessor:
-    """Handlers that find messages, and that take back messages which a consumer could not process."""
+    """Handlers that find messages, and that take back messages which a consumer could not process.
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    Args:
+        engine: Engine, which has the messages.
+        statistics: Statistics, which count what is sent back.
+        clock: Clock.
+    """
+
+    def __init__(self, engine: Engine, statistics: Statistics, clock: Clock) -> None:
         self._engine = engine
+        self._statistics = statistics
         self._clock = clock
         self._copies = CopyLimiter()
 
@@ -74,7 +82,7 @@ class QueryMessageProcessor:
             )
         data = self._record(header.offset)
         require_message(request.access, data, Action.SUB)
-        self._engine.send_back(
+        copy = self._engine.send_back(
             SendBack(
                 header.group,
                 header.offset,
@@ -83,6 +91,10 @@ class QueryMessageProcessor:
             )
         )
         self._copies.add(owner, len(data), now)
+        if copy is not None:
+            self._engine.group_commit.after(
+                lambda: self._statistics.sent_back(copy.original_topic, header.group, owner, dead=copy.is_dead)
+            )
         return Reply(stored=True)
 
     def _record(self, offset: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 from mqguard.auth.policy import Action
 from mqguard.auth.resource import ResourceType
 from mqguard.broker.open_requests import REPLY_TO_CLIENT, OpenRequests
-from mqguard.broker.throughput import Throughput
+from mqguard.broker.statistics import Statistics
 from mqguard.broker.unfinished_batches import UnfinishedBatches
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.engine import Engine
@@ -30,7 +30,7 @@ class SendProcessor:
 
     Args:
         engine: Engine, which stores them.
-        throughput: Counters.
+        statistics: Statistics, which count batches.
         requests: Requests that wait for a reply.
         unfinished: Batches that are stored in several slices.
         in_order: Function that returns True if a group consumes in order now.
@@ -39,7 +39,7 @@ class SendProcessor:
     def __init__(
         self,
         engine: Engine,
-        throughput: Throughput,
+        statistics: Statistics,
         requests: OpenRequests,
         unfinished: UnfinishedBatches,
         in_order: Callable[[str], bool],
@@ -49,7 +49,7 @@ class SendProcessor:
         self._unfinished = unfinished
         self._monotonic_ms = clock.monotonic_ms
         self._in_order = in_order
-        self._throughput = throughput
+        self._statistics = statistics
         self._engine = engine
         self._send = engine.send
         self._trace_fields = engine.settings.trace_fields()
@@ -98,10 +98,7 @@ class SendProcessor:
             sent = self._send(message)
         frame = self._frame(command.opaque, sent.message_id, sent.queue_id, sent.queue_offset, sent.unique_id)
         if not frame:
-            return self._reply(sent, 1, len(command.body))
-        throughput = self._throughput
-        throughput.put += 1
-        throughput.put_bytes += len(command.body)
+            return self._reply(sent)
         return Reply(stored=True, frame=frame)
 
     def _send_batch(self, request: Request, message: SendRequest) -> Reply | None:
@@ -114,15 +111,16 @@ class SendProcessor:
             batch = self._engine.send_batch(message, time.perf_counter)
         sent = batch.advance(time.perf_counter() + FIRST_SLICE_S)
         if sent is not None:
-            return self._reply(sent, batch.count, len(message.body))
-        self._unfinished.add(request, batch, lambda sent: self._reply(sent, batch.count, len(message.body)))
+            return self._batch_reply(sent, message.topic, batch.count)
+        topic, count = message.topic, batch.count
+        self._unfinished.add(request, batch, lambda sent: self._batch_reply(sent, topic, count))
         return None
 
-    def _reply(self, sent: SendResult, count: int, size: int) -> Reply:
-        """Count the messages, and return the answer."""
-        throughput = self._throughput
-        throughput.put += count
-        throughput.put_bytes += size
+    def _batch_reply(self, sent: SendResult, topic: str, count: int) -> Reply:
+        self._engine.group_commit.after(lambda: self._statistics.batch_sent(topic, sent.queue_id, count))
+        return self._reply(sent)
+
+    def _reply(self, sent: SendResult) -> Reply:
         ext = {
             "msgId": sent.message_id,
             "queueId": str(sent.queue_id),

@@ -135,7 +135,7 @@ class TopicProcessor:
             )
             for queue_id in range(topic.queues)
         }
-        return Reply(body=encode(TopicStats(offset_table=table)))
+        return Reply(body=encode(TopicStats(offset_table=table, topic_put_tps=self._progress.put_tps(name))))
 
     def groups(self, request: Request) -> Reply:
         """Return the groups that consume a topic (300)."""

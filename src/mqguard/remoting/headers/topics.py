@@ -1,4 +1,4 @@
-"""Ext fields of topics on a broker (17, 21, 202, 215, 300, 321, 351) and of offsets (14, 15, 29-32, 222, 223, 314)."""
+"""Ext fields of topics on a broker (17, 21, 202, 215, 300, 321, 351), offsets (14, 15, 29-32, 222, 223, 314), 315."""
 
 from mqguard.remoting.headers.codec import Header, Int32, Int64
 
@@ -152,3 +152,15 @@ class CloneOffsetHeader(Header):
     dest_group: str
     topic: str | None = None
     offline: bool = False
+
+
+class StatisticHeader(Header):
+    """315: one statistic.
+
+    Attributes:
+        stats_name: Its name, such as `TOPIC_PUT_NUMS`.
+        stats_key: The name of its object, such as `topic@group`.
+    """
+
+    stats_name: str
+    stats_key: str

@@ -1,0 +1,496 @@
+"""Statistics of topics, groups and the broker, under the names of Apache's `BrokerStatsManager`.
+
+Counting costs almost nothing for a request. The messages of a topic are not counted at all: the sampler reads the ends
+of its queues. For a delivery there are a look-up and a few additions. All else happens at ticks, in slices.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from mqguard.broker.sample_windows import Figures, Rounds, SampleWindows, Totals, Window, figures, total_of
+from mqguard.broker.throughput import PutTimes, Throughput
+from mqguard.engine.engine import Engine
+from mqguard.engine.fair_shares import FairSlots
+from mqguard.store.queues import Queue
+
+MAX_SERIES: Final = 20_000
+"""Maximum topics, and topics of groups, that have statistics.
+
+A full table drops the oldest entry of the user with most of them, so every user has an even share."""
+MAX_QUEUE_SERIES: Final = 8_000
+"""Maximum queues that have statistics of their own; one user has at most an eighth of them."""
+_QUEUE_SHARE: Final = 8
+IDLE_MS: Final = 25 * 3_600_000
+"""Time without a change after which statistics are dropped: then they are zero in all windows."""
+SLICE: Final = 1_000
+"""Queues and series that are sampled at one tick."""
+
+
+class _EventKind(enum.Enum):
+    PUT = enum.auto()
+    GET = enum.auto()
+    SENT_BACK = enum.auto()
+    DEAD = enum.auto()
+    ACK = enum.auto()
+    CHECKPOINT = enum.auto()
+
+
+class _Statistic(NamedTuple):
+    """A statistic by topic.
+
+    Attributes:
+        kind: The kind of event.
+        field: The number of `Totals`.
+        key: The parts of its key, which are separated by `@`.
+    """
+
+    kind: _EventKind
+    field: str
+    key: tuple[str, ...]
+
+
+_TOPIC, _GROUP, _QUEUE = "topic", "group", "queue"
+_STATISTICS: Final[Mapping[str, _Statistic]] = {
+    "TOPIC_PUT_NUMS": _Statistic(_EventKind.PUT, "messages", (_TOPIC,)),
+    "TOPIC_PUT_SIZE": _Statistic(_EventKind.PUT, "size", (_TOPIC,)),
+    "TOPIC_PUT_LATENCY": _Statistic(_EventKind.PUT, "latency_ms", (_QUEUE, _TOPIC)),
+    "QUEUE_PUT_NUMS": _Statistic(_EventKind.PUT, "messages", (_TOPIC, _QUEUE)),
+    "QUEUE_PUT_SIZE": _Statistic(_EventKind.PUT, "size", (_TOPIC, _QUEUE)),
+    "GROUP_GET_NUMS": _Statistic(_EventKind.GET, "messages", (_TOPIC, _GROUP)),
+    "GROUP_GET_SIZE": _Statistic(_EventKind.GET, "size", (_TOPIC, _GROUP)),
+    "GROUP_GET_LATENCY": _Statistic(_EventKind.GET, "latency_ms", (_QUEUE, _TOPIC, _GROUP)),
+    "QUEUE_GET_NUMS": _Statistic(_EventKind.GET, "messages", (_TOPIC, _QUEUE, _GROUP)),
+    "QUEUE_GET_SIZE": _Statistic(_EventKind.GET, "size", (_TOPIC, _QUEUE, _GROUP)),
+    "SNDBCK_PUT_NUMS": _Statistic(_EventKind.SENT_BACK, "messages", (_TOPIC, _GROUP)),
+    "SNDBCK2DLQ_TIMES": _Statistic(_EventKind.DEAD, "messages", ("null", _TOPIC, _GROUP, "SEND_BACK_TO_DLQ")),
+    "GROUP_ACK_NUMS": _Statistic(_EventKind.ACK, "messages", (_TOPIC, _GROUP)),
+    "GROUP_CK_NUMS": _Statistic(_EventKind.CHECKPOINT, "messages", (_TOPIC, _GROUP)),
+}
+CHANNEL_ACTIVITY: Final = "CHANNEL_ACTIVITY"
+
+
+class _Part:
+    """Totals of one queue."""
+
+    __slots__ = ("is_system", "latency_ms", "messages", "size", "times", "windows")
+
+    def __init__(self, *, is_system: bool = False) -> None:
+        self.times = self.messages = self.size = self.latency_ms = 0
+        self.is_system = is_system
+        self.windows: SampleWindows | None = None
+
+    def totals(self) -> Totals:
+        return Totals(self.times, self.messages, self.size, self.latency_ms)
+
+
+class _QueuePuts(_Part):
+    """Totals of the messages that were stored in a queue, read from the queue itself."""
+
+    __slots__ = ("_first_byte", "_first_offset", "_in_batches", "queue")
+
+    def __init__(self, queue: Queue, offset: int, size: int) -> None:
+        super().__init__()
+        self.queue = queue
+        self._first_offset, self._first_byte = offset, size
+        self._in_batches = 0
+
+    def follow(self, queue: Queue) -> None:
+        """Continue with another object of the same queue, which a store creates when it recovers."""
+        self.queue = queue
+        self._first_offset, self._first_byte = queue.max_offset - self.messages, queue.max_bytes - self.size
+
+    def refresh(self, in_batches: int) -> None:
+        """Read the totals; `in_batches` is the number of new messages that came after the first of their batch."""
+        self._in_batches += in_batches
+        self.messages = self.queue.max_offset - self._first_offset
+        self.size = self.queue.max_bytes - self._first_byte
+        self.times = max(0, self.messages - self._in_batches)
+
+
+class _Series:
+    """Totals of one kind of event for a topic, or for a topic and a group, with their parts by queue."""
+
+    __slots__ = ("group", "kind", "owner", "parts", "topic", "windows")
+
+    def __init__(self, kind: _EventKind, topic: str, group: str, owner: str, now_ms: int) -> None:
+        self.kind = kind
+        self.topic, self.group, self.owner = topic, group, owner
+        self.parts: dict[int, _Part] = {}
+        self.windows = SampleWindows(now_ms)
+
+
+class View(NamedTuple):
+    """A statistic in all windows."""
+
+    minute: Figures
+    hour: Figures
+    day: Figures
+
+
+def view_of(windows: SampleWindows, field: str) -> View:
+    """Return a number of a counter in all windows."""
+    return View(*(figures(windows.growth(window), field) for window in Window))
+
+
+class Statistics:
+    """Statistics of a broker.
+
+    Args:
+        engine: Queues, and topics with their creators.
+        cluster: Name of the cluster, the key of the broker's own statistics.
+        now_ms: Time of the start.
+
+    Attributes:
+        throughput: Totals of all topics.
+        put_times: Times of the commits that stored messages.
+        longest_get_ms: Maximum time in which the messages of an answer were read, in milliseconds.
+    """
+
+    def __init__(self, engine: Engine, cluster: str, now_ms: int) -> None:
+        self._engine = engine
+        self._cluster = cluster
+        self._now_ms = now_ms
+        self.throughput = Throughput(now_ms)
+        self.put_times = PutTimes(now_ms)
+        self.longest_get_ms = 0
+        self._tables: dict[_EventKind, dict[tuple[str, str], _Series]] = {kind: {} for kind in _EventKind}
+        self._gets = self._tables[_EventKind.GET]
+        self._puts = self._tables[_EventKind.PUT]
+        self._by_topic: dict[str, dict[_Series, None]] = {}
+        self._by_group: dict[str, dict[_Series, None]] = {}
+        self._slots: FairSlots[_Series] = FairSlots(MAX_SERIES)
+        self._queue_slots: Counter[str] = Counter()
+        self._uncounted = {is_system: _Part(is_system=is_system) for is_system in (False, True)}
+        self._events: dict[tuple[str, str], tuple[_Part, SampleWindows]] = {}
+        # Messages after the first ones of batches, by topic and queue.
+        self._batched: dict[str, Counter[int]] = {}
+        self._followed: dict[int, _QueuePuts] = {}
+        # Ends of the queues whose statistics were dropped or refused, by the number of the queue.
+        self._ends: dict[int, tuple[int, int]] = {}
+        self._system_topics = {topic.name for topic in engine.topics.all() if engine.topics.is_system(topic.name)}
+        self._rounds = Rounds(now_ms)
+        self._owed: set[Window] = set()
+        self._round: Iterator[None] | None = None
+        first = engine.next_physical
+        self._broker_totals: dict[str, Callable[[], int]] = {
+            "BROKER_PUT_NUMS": lambda: self.throughput.put,
+            "BROKER_GET_NUMS": lambda: self.throughput.got,
+            "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC": self.put_without_system_topics,
+            "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC": lambda: self.throughput.got_without_system,
+            "BROKER_ACK_NUMS": lambda: self.throughput.acked,
+            "BROKER_CK_NUMS": lambda: self.throughput.checkpoints,
+        }
+        self._broker_windows = {name: SampleWindows(now_ms) for name in self._broker_totals}
+        self._put_bytes: Callable[[], int] = lambda: engine.next_physical - first
+
+    # Counting
+
+    def committed(self, stored: Sequence[tuple[Queue, int, int]], seconds: float) -> None:
+        """Count the messages of a commit.
+
+        Args:
+            stored: A queue for each message.
+            seconds: Time of the commit.
+        """
+        count = len(stored)
+        if not count:
+            return
+        self.throughput.put += count
+        milliseconds = int(seconds * 1000)
+        self.put_times.add(milliseconds, count)
+        if milliseconds:
+            for queue, _, _ in stored:
+                part = self._followed.get(queue.number)
+                if part is not None:
+                    part.latency_ms += milliseconds
+
+    def batch_sent(self, topic: str, queue_id: int, messages: int) -> None:
+        """Count a batch as one request. All messages that are not counted here were sent one by one."""
+        self._batched.setdefault(topic, Counter())[queue_id] += messages - 1
+
+    def delivered(
+        self, topic: str, queue_id: int, group: str, owner: str, messages: int, size: int, seconds: float
+    ) -> None:
+        """Count the messages of an answer to a group.
+
+        Args:
+            topic: The topic.
+            queue_id: The queue.
+            group: The group.
+            owner: User to whom the statistics belong if they are new.
+            messages: Number of messages.
+            size: Their bytes.
+            seconds: Time in which they were read.
+        """
+        series = self._gets.get((topic, group))
+        part = series.parts.get(queue_id) if series is not None else None
+        if part is None:
+            part = self._part(_EventKind.GET, topic, group, queue_id, owner)
+        part.times += 1
+        part.messages += messages
+        part.size += size
+        milliseconds = int(seconds * 1000)
+        if milliseconds:
+            part.latency_ms += milliseconds
+            self.longest_get_ms = max(self.longest_get_ms, milliseconds)
+        throughput = self.throughput
+        throughput.found += 1
+        throughput.got += messages
+        if not part.is_system:
+            throughput.got_without_system += messages
+
+    def sent_back(self, topic: str, group: str, owner: str, *, dead: bool) -> None:
+        """Count a message that a consumer has sent back; `dead` is True if it is a dead letter now."""
+        self._count(_EventKind.SENT_BACK, topic, group, owner, 1)
+        if dead:
+            self._count(_EventKind.DEAD, topic, group, owner, 1)
+
+    def acknowledged(self, topic: str, group: str, owner: str, messages: int) -> None:
+        """Count acknowledgements of messages that were popped."""
+        self.throughput.acked += messages
+        self._count(_EventKind.ACK, topic, group, owner, messages)
+
+    def checkpointed(self, topic: str, group: str, owner: str, count: int) -> None:
+        """Count checkpoints of messages that were popped."""
+        self.throughput.checkpoints += count
+        self._count(_EventKind.CHECKPOINT, topic, group, owner, count)
+
+    def happened(self, name: str, key: str, value: int) -> None:
+        """Count an event that happens rarely, under one of Apache's names and one of a few keys."""
+        found = self._events.get((name, key))
+        if found is None:
+            found = self._events[name, key] = (_Part(), SampleWindows(self._now_ms))
+        part = found[0]
+        part.times += 1
+        part.messages += value
+
+    def registered(self, name: str, seconds: float) -> None:
+        """Count a registration (`CONSUMER_REGISTER_TIME`, `PRODUCER_REGISTER_TIME`) with its time."""
+        self.happened(name, self._cluster, int(seconds * 1000))
+
+    def topic_changed(self, topic: str) -> None:
+        """Note a new topic of the broker itself, or drop the statistics of a deleted topic."""
+        if self._engine.topics.get(topic) is None:
+            self.drop_topic(topic)
+        elif self._engine.topics.is_system(topic):
+            self._system_topics.add(topic)
+
+    def drop_topic(self, topic: str) -> None:
+        """Drop the statistics of a topic."""
+        self._batched.pop(topic, None)
+        for series in list(self._by_topic.get(topic, ())):
+            self._drop(series)
+
+    def group_deleted(self, group: str) -> None:
+        """Drop the statistics of a group."""
+        for series in list(self._by_group.get(group, ())):
+            self._drop(series)
+
+    # Reading
+
+    def view(self, name: str, key: str) -> View | None:
+        """Return a statistic by Apache's name and key, None if there is none."""
+        if name in self._broker_totals:
+            if key != self._cluster or not self._broker_totals[name]():
+                return None
+            return view_of(self._broker_windows[name], "messages")
+        event = self._events.get((name, key))
+        if event is not None:
+            return view_of(event[1], "messages")
+        statistic = _STATISTICS.get(name)
+        return None if statistic is None else self._view(statistic, key.split("@"))
+
+    def consume_tps(self, group: str, topic: str) -> float:
+        """Return the messages per second that a group gets from a topic, in the last minute."""
+        return self._tps(self._gets.get((topic, group)))
+
+    def put_tps(self, topic: str) -> float:
+        """Return the messages per second that are stored in a topic, in the last minute."""
+        return self._tps(self._puts.get((topic, "")))
+
+    def put_without_system_topics(self) -> int:
+        """Return the messages that were stored since the start, without those in topics of the broker itself."""
+        return self.throughput.put - sum(map(self._engine.stored_in, self._system_topics))
+
+    def put_bytes(self) -> int:
+        """Return the bytes that were stored since the start."""
+        return self._put_bytes()
+
+    @property
+    def series_count(self) -> int:
+        """Return the number of topics, and topics of groups, that have statistics."""
+        return len(self._slots)
+
+    def mark_day(self, wall_ms: int) -> None:
+        """Note the totals when a new day begins, in the local time of this machine."""
+        self.throughput.mark_day(wall_ms, self.put_without_system_topics)
+
+    # Sampling
+
+    def tick(self, now_ms: int) -> None:
+        """Take the samples that are due, up to `SLICE` of them. Call it about every 50 ms."""
+        self._now_ms = now_ms
+        self.throughput.sample(now_ms)
+        self.put_times.sample(now_ms)
+        self._owed.update(self._rounds.take(now_ms))
+        if self._round is None and self._owed:
+            self._round, self._owed = self._sample(tuple(self._owed)), set()
+        if self._round is not None:
+            finished = object()
+            if next(self._round, finished) is finished:
+                self._round = None
+
+    def _sample(self, windows: Sequence[Window]) -> Iterator[None]:
+        """Take one sample of everything. Between two slices of the work it yields."""
+        for name, total in self._broker_totals.items():
+            for window in windows:
+                self._broker_windows[name].add(window, self._now_ms, Totals(messages=total()))
+        for part, samples in self._events.values():
+            for window in windows:
+                samples.add(window, self._now_ms, part.totals())
+        yield from self._find_active_queues()
+        every = [series for table in self._tables.values() for series in table.values()]
+        for number, series in enumerate(every, 1):
+            if self._tables[series.kind].get((series.topic, series.group)) is series:
+                self._sample_series(series, windows)
+            if number % SLICE == 0:
+                yield
+
+    def _find_active_queues(self) -> Iterator[None]:
+        queues = self._engine.queues()
+        for number, queue in enumerate(queues, 1):
+            self._take_queue(queue)
+            if number % SLICE == 0:
+                yield
+        if len(self._ends) > len(queues):
+            live = {queue.number for queue in queues}
+            self._ends = {number: end for number, end in self._ends.items() if number in live}
+
+    def _take_queue(self, queue: Queue) -> None:
+        """Begin to count a queue that has new messages, and read the totals of one that is counted."""
+        part = self._followed.get(queue.number)
+        batched = self._batched.get(queue.topic)
+        in_batches = batched.pop(queue.queue_id, 0) if batched else 0
+        if part is None:
+            offset, size = self._ends.pop(queue.number, (queue.opened_at, 0))
+            if queue.max_offset <= offset:
+                if offset != queue.opened_at:
+                    self._ends[queue.number] = (offset, size)
+                return
+            part = self._count_queue(queue, offset, size)
+            if part is None:
+                self._ends[queue.number] = (queue.max_offset, queue.max_bytes)
+                return
+        if part.queue is not queue:
+            part.follow(queue)
+        part.refresh(in_batches)
+
+    def _count_queue(self, queue: Queue, offset: int, size: int) -> _QueuePuts | None:
+        topic = self._engine.topics.get(queue.topic)
+        if topic is None:
+            return None
+        series = self._series(_EventKind.PUT, queue.topic, "", topic.creator or "")
+        if series is None:
+            return None
+        part = series.parts[queue.queue_id] = self._followed[queue.number] = _QueuePuts(queue, offset, size)
+        self._give_windows(part, series)
+        return part
+
+    def _sample_series(self, series: _Series, windows: Sequence[Window]) -> None:
+        now_ms = self._now_ms
+        totals = total_of(part.totals() for part in series.parts.values())
+        for window in windows:
+            series.windows.add(window, now_ms, totals)
+            for part in series.parts.values():
+                if part.windows is not None:
+                    part.windows.add(window, now_ms, part.totals())
+        if now_ms - series.windows.changed_ms > IDLE_MS:
+            self._drop(series)
+
+    # Series
+
+    def _count(self, kind: _EventKind, topic: str, group: str, owner: str, value: int) -> None:
+        part = self._part(kind, topic, group, 0, owner)
+        part.times += 1
+        part.messages += value
+
+    def _part(self, kind: _EventKind, topic: str, group: str, queue_id: int, owner: str) -> _Part:
+        series = self._series(kind, topic, group, owner)
+        system = self._engine.topics.is_system(topic)
+        if series is None:
+            return self._uncounted[system]
+        part = series.parts.get(queue_id)
+        if part is None:
+            part = series.parts[queue_id] = _Part(is_system=system)
+            if kind is _EventKind.GET:
+                self._give_windows(part, series)
+        return part
+
+    def _series(self, kind: _EventKind, topic: str, group: str, owner: str) -> _Series | None:
+        """Return a series; a missing one is created if there is room, or if its owner has less than an even share."""
+        table = self._tables[kind]
+        series = table.get((topic, group))
+        if series is not None:
+            return series
+        if self._engine.topics.get(topic) is None:
+            return None
+        if self._slots.is_full:
+            oldest = self._slots.to_remove_for(owner)
+            if oldest is None:
+                return None
+            self._drop(oldest)
+        series = table[topic, group] = _Series(kind, topic, group, owner, self._now_ms)
+        self._slots.take(owner, series)
+        self._by_topic.setdefault(topic, {})[series] = None
+        if group:
+            self._by_group.setdefault(group, {})[series] = None
+        return series
+
+    def _give_windows(self, part: _Part, series: _Series) -> None:
+        slots = self._queue_slots
+        if slots.total() < MAX_QUEUE_SERIES and slots[series.owner] < MAX_QUEUE_SERIES // _QUEUE_SHARE:
+            slots[series.owner] += 1
+            part.windows = SampleWindows(self._now_ms)
+
+    def _drop(self, series: _Series) -> None:
+        del self._tables[series.kind][series.topic, series.group]
+        self._slots.free(series.owner, series)
+        _remove(self._by_topic, series.topic, series)
+        if series.group:
+            _remove(self._by_group, series.group, series)
+        for part in series.parts.values():
+            if part.windows is not None:
+                self._queue_slots[series.owner] -= 1
+            if isinstance(part, _QueuePuts):
+                del self._followed[part.queue.number]
+                self._ends[part.queue.number] = (part.queue.max_offset, part.queue.max_bytes)
+        if not self._queue_slots[series.owner]:
+            del self._queue_slots[series.owner]
+
+    def _view(self, statistic: _Statistic, words: Sequence[str]) -> View | None:
+        if len(words) != len(statistic.key):
+            return None
+        named = dict(zip(statistic.key, words, strict=True))
+        if any(name not in {_TOPIC, _GROUP, _QUEUE} and name != word for name, word in named.items()):
+            return None
+        series = self._tables[statistic.kind].get((named[_TOPIC], named.get(_GROUP, "")))
+        if series is None:
+            return None
+        queue = named.get(_QUEUE)
+        if queue is None:
+            return view_of(series.windows, statistic.field)
+        part = series.parts.get(int(queue)) if queue.isascii() and queue.isdecimal() and len(queue) < 10 else None
+        return None if part is None or part.windows is None else view_of(part.windows, statistic.field)
+
+    @staticmethod
+    def _tps(series: _Series | None) -> float:
+        return 0.0 if series is None else figures(series.windows.growth(Window.MINUTE), "messages").tps
+
+
+def _remove(index: dict[str, dict[_Series, None]], name: str, series: _Series) -> None:
+    found = index[name]
+    del found[series]
+    if not found:
+        del index[name]
