@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.fixtures.access import ADMIN
 from tests.fixtures.server import Server, environment
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
 from tests.interop.outsiders import OUTSIDERS, Outsider
-from tests.interop.toolchain import JAVA_CLIENTS, go_driver, java_driver
+from tests.interop.toolchain import JAVA_CLIENTS, OLD_JAVA_CLIENT, go_driver, java_driver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -177,9 +178,19 @@ def namesrv(server: Server, connections: Connections) -> Wire:
     return connections.to(server.namesrv_port)
 
 
-@pytest.fixture(params=[pytest.param(v, marks=pytest.mark.xdist_group(f"java-{v}")) for v in JAVA_CLIENTS])
+def _versions(*versions: str) -> list[ParameterSet]:
+    return [pytest.param(version, marks=pytest.mark.xdist_group(f"java-{version}")) for version in versions]
+
+
+@pytest.fixture(params=_versions(*JAVA_CLIENTS))
 def java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> DrivenClient:
-    """Return the Super user at the module's server, with each official Java client."""
+    """Return the Super user at the module's server, with each official Java client that has a hook for ACLs."""
+    return DrivenClient(drivers.get(request.param), server)
+
+
+@pytest.fixture(params=_versions(*JAVA_CLIENTS, OLD_JAVA_CLIENT))
+def any_java(request: pytest.FixtureRequest, drivers: Drivers, server: Server) -> DrivenClient:
+    """Return the Super user at the module's server, with each official Java client, the oldest included."""
     return DrivenClient(drivers.get(request.param), server)
 
 

@@ -17,17 +17,17 @@ Name = Callable[[str], str]
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])
-def test_every_way_of_sending_arrives_once(java: DrivenClient, admin: Wire, name: Name, mode: str) -> None:
+def test_every_way_of_sending_arrives_once(any_java: DrivenClient, admin: Wire, name: Name, mode: str) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
-    sent = java.do("send", topic=topic, mode=mode, count=8, body=mode, tag="T", key="K")
+    sent = any_java.do("send", topic=topic, mode=mode, count=8, body=mode, tag="T", key="K")
     assert all(result["status"] == "SEND_OK" for result in sent["results"]), sent
     assert len(sent["results"]) == {"oneway": 0, "batch": 1}.get(mode, 8)
 
-    java.do("consume", handle="c", topic=topic, group=group)
-    messages = java.do("received", handle="c", count=8)["messages"]
-    java.do("stop", handle="c")
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    messages = any_java.do("received", handle="c", count=8)["messages"]
+    any_java.do("stop", handle="c")
     assert Counter(m["body"] for m in messages) == Counter(expected(mode, 8))
     assert {(m["tag"], m["key"], m["topic"]) for m in messages} == {("T", "K", topic)}
     if mode in {"sync", "async", "ordered"}:
@@ -35,27 +35,27 @@ def test_every_way_of_sending_arrives_once(java: DrivenClient, admin: Wire, name
         assert {(m["queue"], m["offset"]) for m in messages} == {(r["queue"], r["offset"]) for r in sent["results"]}
 
 
-def test_large_and_compressed_messages_arrive_complete(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_large_and_compressed_messages_arrive_complete(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
-    java.do("send", topic=topic, body="big", size=1_000_000)
-    java.do("consume", handle="c", topic=topic, group=group)
-    (message,) = java.do("received", handle="c")["messages"]
-    java.do("stop", handle="c")
+    any_java.do("send", topic=topic, body="big", size=1_000_000)
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    (message,) = any_java.do("received", handle="c")["messages"]
+    any_java.do("stop", handle="c")
 
     assert message["body"] == "big-0" + "x" * (1_000_000 - len("big-0"))
 
 
-def test_an_oversized_message_is_refused_with_its_reason(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_an_oversized_message_is_refused_with_its_reason(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic)
 
     # The client itself refuses messages of more than 4 MiB; the broker must refuse them, too.
     fields = {"a": "g", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0", "i": ""}
-    answer = java.do(
+    answer = any_java.do(
         "invoke",
-        address=java.server.broker,
+        address=any_java.server.broker,
         code=310,
         body="x" * (4 * 1024 * 1024 + 1),
         **{f"ext__{key}": value for key, value in fields.items()},
@@ -65,14 +65,14 @@ def test_an_oversized_message_is_refused_with_its_reason(java: DrivenClient, adm
     assert answer["remark"]
 
 
-def test_ordered_messages_are_consumed_in_order(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_ordered_messages_are_consumed_in_order(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=2)
 
-    java.do("send", topic=topic, mode="ordered", shards=2, count=20, body="o")
-    java.do("consume", handle="c", topic=topic, group=group, orderly=True)
-    messages = java.do("received", handle="c", count=20, timeout=45000, wait=60)["messages"]
-    java.do("stop", handle="c")
+    any_java.do("send", topic=topic, mode="ordered", shards=2, count=20, body="o")
+    any_java.do("consume", handle="c", topic=topic, group=group, orderly=True)
+    messages = any_java.do("received", handle="c", count=20, timeout=45000, wait=60)["messages"]
+    any_java.do("stop", handle="c")
 
     for shard in (0, 1):
         seen = [m["body"] for m in messages if m["queue"] == shard]
@@ -80,30 +80,30 @@ def test_ordered_messages_are_consumed_in_order(java: DrivenClient, admin: Wire,
 
 
 def test_an_orderly_consumer_that_fails_gets_the_same_message_again_before_the_next(
-    java: DrivenClient, admin: Wire, name: Name
+    any_java: DrivenClient, admin: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=1)
 
-    java.do("send", topic=topic, mode="ordered", count=3, body="o")
-    java.do("consume", handle="c", topic=topic, group=group, orderly=True, failures=2)
-    messages = java.do("received", handle="c", count=9, timeout=45000, wait=60)["messages"]
-    java.do("stop", handle="c")
+    any_java.do("send", topic=topic, mode="ordered", count=3, body="o")
+    any_java.do("consume", handle="c", topic=topic, group=group, orderly=True, failures=2)
+    messages = any_java.do("received", handle="c", count=9, timeout=45000, wait=60)["messages"]
+    any_java.do("stop", handle="c")
 
     assert bodies({"messages": messages}) == [f"o-{i}" for i in range(3) for _ in range(3)]
 
 
 @pytest.mark.parametrize(("level", "delay"), [(1, 1000), (2, 5000)])
 def test_delayed_messages_are_never_delivered_early(
-    java: DrivenClient, admin: Wire, name: Name, level: int, delay: int
+    any_java: DrivenClient, admin: Wire, name: Name, level: int, delay: int
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
-    java.do("consume", handle="c", topic=topic, group=group)
-    java.do("send", topic=topic, level=level, count=2, body="d")
-    messages = java.do("received", handle="c", count=2, timeout=45000, wait=60)["messages"]
-    java.do("stop", handle="c")
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    any_java.do("send", topic=topic, level=level, count=2, body="d")
+    messages = any_java.do("received", handle="c", count=2, timeout=45000, wait=60)["messages"]
+    any_java.do("stop", handle="c")
 
     assert sorted(bodies({"messages": messages})) == expected("d", 2)
     for message in messages:
@@ -112,61 +112,61 @@ def test_delayed_messages_are_never_delivered_early(
         assert message["topic"] == topic
 
 
-def test_a_broadcast_reaches_every_consumer_of_the_group(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_a_broadcast_reaches_every_consumer_of_the_group(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
     for handle in ("b1", "b2"):
-        java.do("consume", handle=handle, topic=topic, group=group, model="BROADCASTING")
-    java.do("send", topic=topic, count=6, body="b")
+        any_java.do("consume", handle=handle, topic=topic, group=group, model="BROADCASTING")
+    any_java.do("send", topic=topic, count=6, body="b")
     for handle in ("b1", "b2"):
-        assert Counter(bodies(java.do("received", handle=handle, count=6))) == Counter(expected("b", 6))
-        java.do("stop", handle=handle)
+        assert Counter(bodies(any_java.do("received", handle=handle, count=6))) == Counter(expected("b", 6))
+        any_java.do("stop", handle=handle)
 
 
 def test_a_failing_message_is_retried_and_ends_in_the_dead_letter_topic(
-    java: DrivenClient, admin: Wire, name: Name
+    any_java: DrivenClient, admin: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
-    java.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=2)
-    java.do("send", topic=topic, body="poison", tag="T", key="K")
-    messages = java.do("received", handle="c", count=3, timeout=45000, wait=60)["messages"]
+    any_java.do("consume", handle="c", topic=topic, group=group, failures=99, maxReconsume=2)
+    any_java.do("send", topic=topic, body="poison", tag="T", key="K")
+    messages = any_java.do("received", handle="c", count=3, timeout=45000, wait=60)["messages"]
     assert [m["reconsumed"] for m in messages] == [0, 1, 2]
     assert bodies({"messages": messages}) == ["poison-0"] * 3
     assert [m["topic"] for m in messages] == [topic] * 3  # The client shows the topic of the subscription.
     assert len({m["msgId"] for m in messages}) == 1
 
-    java.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
-    (dead,) = java.do("received", handle="dead", timeout=45000, wait=60)["messages"]
-    java.do("stop", handle="dead")
-    java.do("stop", handle="c")
+    any_java.do("consume", handle="dead", topic=f"%DLQ%{group}", group=f"{group}_dlq")
+    (dead,) = any_java.do("received", handle="dead", timeout=45000, wait=60)["messages"]
+    any_java.do("stop", handle="dead")
+    any_java.do("stop", handle="c")
     assert (dead["body"], dead["tag"], dead["key"]) == ("poison-0", "T", "K")
 
 
-def test_a_message_that_fails_once_is_consumed_on_its_retry(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_a_message_that_fails_once_is_consumed_on_its_retry(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
-    java.do("consume", handle="c", topic=topic, group=group, failures=1)
-    java.do("send", topic=topic, body="again", count=3)
-    messages = java.do("received", handle="c", count=6, timeout=45000, wait=60)["messages"]
-    java.do("stop", handle="c")
+    any_java.do("consume", handle="c", topic=topic, group=group, failures=1)
+    any_java.do("send", topic=topic, body="again", count=3)
+    messages = any_java.do("received", handle="c", count=6, timeout=45000, wait=60)["messages"]
+    any_java.do("stop", handle="c")
 
     assert Counter(bodies({"messages": messages})) == Counter(expected("again", 3) * 2)
     assert sorted(m["reconsumed"] for m in messages) == [0, 0, 0, 1, 1, 1]
 
 
-def test_a_tag_filter_delivers_only_its_tags(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_a_tag_filter_delivers_only_its_tags(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
 
     for tag in ("A", "B", "C"):
-        java.do("send", topic=topic, tag=tag, body=tag, count=3)
-    java.do("consume", handle="c", topic=topic, group=group, expression="A || C")
-    messages = java.do("received", handle="c", count=7, timeout=4000)["messages"]
-    java.do("stop", handle="c")
+        any_java.do("send", topic=topic, tag=tag, body=tag, count=3)
+    any_java.do("consume", handle="c", topic=topic, group=group, expression="A || C")
+    messages = any_java.do("received", handle="c", count=7, timeout=4000)["messages"]
+    any_java.do("stop", handle="c")
 
     assert Counter(bodies({"messages": messages})) == Counter(expected("A", 3) + expected("C", 3))
 
@@ -181,129 +181,133 @@ def test_lite_pull_continues_at_its_committed_offset(java: DrivenClient, admin: 
     assert Counter(bodies(java.do("litePull", topic=topic, group=group, count=5))) == Counter(expected("second", 5))
 
 
-def test_a_plain_pull_sees_offsets_and_messages(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_a_plain_pull_sees_offsets_and_messages(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic, queues=1)
-    java.do("send", topic=topic, count=5, body="p")
+    any_java.do("send", topic=topic, count=5, body="p")
 
-    pulled = java.do("pull", topic=topic, group=name("group"), broker=java.server.broker_name, offset=2)
+    pulled = any_java.do("pull", topic=topic, group=name("group"), broker=any_java.server.broker_name, offset=2)
 
     assert (pulled["status"], pulled["next"], pulled["min"], pulled["max"]) == ("FOUND", 5, 0, 5)
     assert bodies(pulled) == expected("p", 5)[2:]
 
 
-def test_offsets_are_found_by_time(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_offsets_are_found_by_time(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic, queues=1)
-    java.do("send", topic=topic, count=3, body="early")
-    stored = java.do("pull", topic=topic, group=name("group"), broker=java.server.broker_name)["messages"][-1]["stored"]
+    any_java.do("send", topic=topic, count=3, body="early")
+    stored = any_java.do("pull", topic=topic, group=name("group"), broker=any_java.server.broker_name)["messages"][-1][
+        "stored"
+    ]
 
-    (start,) = java.do("offsets", topic=topic, timestamp=0)["queues"]
-    (after,) = java.do("offsets", topic=topic, timestamp=stored + 1)["queues"]
+    (start,) = any_java.do("offsets", topic=topic, timestamp=0)["queues"]
+    (after,) = any_java.do("offsets", topic=topic, timestamp=stored + 1)["queues"]
 
     assert start == {"queue": 0, "min": 0, "max": 3, "at": 0}
     assert after["at"] == 3
 
 
-def test_a_message_is_found_by_id_and_by_key(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_a_message_is_found_by_id_and_by_key(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic = name("topic")
     create_topic(admin, topic)
-    (sent,) = java.do("send", topic=topic, key="findme", body="f")["results"]
-    java.do("send", topic=topic, key="other", body="o")
+    (sent,) = any_java.do("send", topic=topic, key="findme", body="f")["results"]
+    any_java.do("send", topic=topic, key="other", body="o")
 
     for asked in ({"msgId": sent["msgId"]}, {"msgId": sent["offsetMsgId"]}, {"key": "findme"}):
-        found = java.do("find", topic=topic, **asked)["messages"]
+        found = any_java.do("find", topic=topic, **asked)["messages"]
         assert [(m["body"], m["queue"], m["offset"]) for m in found] == [("f-0", sent["queue"], sent["offset"])], asked
 
 
-def test_a_send_creates_a_new_topic(java: DrivenClient, name: Name) -> None:
+def test_a_send_creates_a_new_topic(any_java: DrivenClient, name: Name) -> None:
     topic, group = name("fresh"), name("group")
 
-    java.do("send", topic=topic, count=3, body="n")
-    java.do("consume", handle="c", topic=topic, group=group)
-    messages = java.do("received", handle="c", count=3)
-    java.do("stop", handle="c")
+    any_java.do("send", topic=topic, count=3, body="n")
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    messages = any_java.do("received", handle="c", count=3)
+    any_java.do("stop", handle="c")
 
     assert Counter(bodies(messages)) == Counter(expected("n", 3))
 
 
-def test_two_consumers_of_a_group_share_the_queues(java: DrivenClient, admin: Wire, name: Name) -> None:
+def test_two_consumers_of_a_group_share_the_queues(any_java: DrivenClient, admin: Wire, name: Name) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic, queues=4)
 
     def assigned(handle: str) -> set[int]:
-        return set(java.do("assigned", handle=handle, topic=topic)["queues"])
+        return set(any_java.do("assigned", handle=handle, topic=topic)["queues"])
 
-    java.do("consume", handle="r1", topic=topic, group=group)
+    any_java.do("consume", handle="r1", topic=topic, group=group)
     assert eventually(lambda: assigned("r1") == {0, 1, 2, 3})
-    java.do("consume", handle="r2", topic=topic, group=group)
+    any_java.do("consume", handle="r2", topic=topic, group=group)
     assert eventually(lambda: len(assigned("r1")) == len(assigned("r2")) == 2)
     assert assigned("r1") | assigned("r2") == {0, 1, 2, 3}
 
-    java.do("send", topic=topic, mode="ordered", shards=4, count=8, body="s")
-    both = [java.do("received", handle=h, count=4)["messages"] for h in ("r1", "r2")]
+    any_java.do("send", topic=topic, mode="ordered", shards=4, count=8, body="s")
+    both = [any_java.do("received", handle=h, count=4)["messages"] for h in ("r1", "r2")]
     assert [len(messages) for messages in both] == [4, 4]
 
-    java.do("stop", handle="r2")
+    any_java.do("stop", handle="r2")
     assert eventually(lambda: assigned("r1") == {0, 1, 2, 3})
-    java.do("send", topic=topic, mode="ordered", shards=4, count=4, body="t")
-    assert len(java.do("received", handle="r1", count=8)["messages"]) == 8
-    java.do("stop", handle="r1")
+    any_java.do("send", topic=topic, mode="ordered", shards=4, count=4, body="t")
+    assert len(any_java.do("received", handle="r1", count=8)["messages"]) == 8
+    any_java.do("stop", handle="r1")
 
 
 def test_a_group_continues_at_its_offset_after_a_restart_of_the_server(
-    java: DrivenClient, admin: Wire, name: Name
+    any_java: DrivenClient, admin: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
-    java.do("send", topic=topic, count=8, body="before")
-    java.do("consume", handle="c", topic=topic, group=group)
-    assert len(java.do("received", handle="c", count=8)["messages"]) == 8
-    java.do("stop", handle="c")  # The client stores its offsets at its end.
+    any_java.do("send", topic=topic, count=8, body="before")
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    assert len(any_java.do("received", handle="c", count=8)["messages"]) == 8
+    any_java.do("stop", handle="c")  # The client stores its offsets at its end.
 
-    assert java.server.stop() == 0
-    java.server.start()
-    java.do("close")
+    assert any_java.server.stop() == 0
+    any_java.server.start()
+    any_java.do("close")
 
-    java.do("send", topic=topic, count=8, body="after")
-    java.do("consume", handle="c", topic=topic, group=group)
-    messages = java.do("received", handle="c", count=9, timeout=3000)
-    java.do("stop", handle="c")
+    any_java.do("send", topic=topic, count=8, body="after")
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    messages = any_java.do("received", handle="c", count=9, timeout=3000)
+    any_java.do("stop", handle="c")
     assert Counter(bodies(messages)) == Counter(expected("after", 8))
 
 
 def test_a_running_consumer_and_producer_survive_a_restart_of_the_server(
-    java: DrivenClient, admin: Wire, name: Name
+    any_java: DrivenClient, admin: Wire, name: Name
 ) -> None:
     topic, group = name("topic"), name("group")
     create_topic(admin, topic)
-    java.do("consume", handle="c", topic=topic, group=group)
-    java.do("send", topic=topic, count=4, body="before")
-    assert len(java.do("received", handle="c", count=4)["messages"]) == 4
+    any_java.do("consume", handle="c", topic=topic, group=group)
+    any_java.do("send", topic=topic, count=4, body="before")
+    assert len(any_java.do("received", handle="c", count=4)["messages"]) == 4
 
-    assert java.server.stop() == 0
-    java.server.start()
+    assert any_java.server.stop() == 0
+    any_java.server.start()
 
     def sent() -> bool:
-        return bool(java.call("send", topic=topic, body="after")["ok"])
+        return bool(any_java.call("send", topic=topic, body="after")["ok"])
 
     assert eventually(sent)
     # A 4.x client waits for answers to its lost pulls for 30 s before it sends new ones.
-    messages = java.do("received", handle="c", count=5, timeout=45000, wait=60)
-    java.do("stop", handle="c")
+    messages = any_java.do("received", handle="c", count=5, timeout=45000, wait=60)
+    any_java.do("stop", handle="c")
     assert "after-0" in bodies(messages)
 
 
-def test_another_client_reads_what_this_one_sent(java: DrivenClient, go: DrivenClient, admin: Wire, name: Name) -> None:
+def test_another_client_reads_what_this_one_sent(
+    any_java: DrivenClient, go: DrivenClient, admin: Wire, name: Name
+) -> None:
     topic = name("topic")
     create_topic(admin, topic)
-    java.do("send", topic=topic, count=4, body="java")
+    any_java.do("send", topic=topic, count=4, body="java")
     go.do("send", topic=topic, count=4, body="go")
-    java.do("send", topic=topic, mode="batch", count=4, body="javabatch")
+    any_java.do("send", topic=topic, mode="batch", count=4, body="javabatch")
     go.do("send", topic=topic, mode="batch", count=4, body="gobatch")
     wanted = Counter(b for who in ("java", "go", "javabatch", "gobatch") for b in expected(who, 4))
 
-    for client in (java, go):
+    for client in (any_java, go):
         client.do("consume", handle="x", topic=topic, group=name("group"))
         assert Counter(bodies(client.do("received", handle="x", count=16))) == wanted
         client.do("stop", handle="x")

@@ -103,26 +103,26 @@ def pull_fields(group: str) -> dict[str, str]:
     }
 
 
-def test_a_user_with_the_permissions_is_allowed(java: DrivenClient) -> None:
-    alice = java.as_(ALICE)
+def test_a_user_with_the_permissions_is_allowed(any_java: DrivenClient) -> None:
+    alice = any_java.as_(ALICE)
 
     (sent,) = alice.do("send", topic=ORDERS, body="admitted")["results"]
     assert sent["status"] == "SEND_OK"
     alice.do("consume", handle="alice", topic=ORDERS, group=GROUP)
-    assert alice.do("heartbeat", handle="alice", broker=java.server.broker)["version"] > 0
+    assert alice.do("heartbeat", handle="alice", broker=any_java.server.broker)["version"] > 0
     # The topic also has messages of other tests, and queues have any order.
     received = alice.do("received", handle="alice", count=99, timeout=5000)["messages"]
     assert "admitted-0" in [m["body"] for m in received]
     alice.do("stop", handle="alice")
-    pulled = alice.do("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
+    pulled = alice.do("pull", topic=ORDERS, group=GROUP, broker=any_java.server.broker_name)
     assert pulled["status"] == "FOUND"
     assert invoke(alice, HEARTBEAT, body=heartbeat(GROUP, ORDERS, "alice@1"))["code"] == 0
 
 
-def test_a_forbidden_topic_does_not_stop_the_other_consumers_of_a_process(java: DrivenClient, admin: Wire) -> None:
+def test_a_forbidden_topic_does_not_stop_the_other_consumers_of_a_process(any_java: DrivenClient, admin: Wire) -> None:
     """All consumers of a process share one heartbeat."""
     create_topic(admin, "hidden", queues=1)
-    alice = java.as_(ALICE)
+    alice = any_java.as_(ALICE)
     alice.do("send", topic=ORDERS, body="shared heartbeat")
     alice.do("consume", handle="forbidden", topic="hidden", group="orders_hidden")
     alice.do("consume", handle="allowed", topic=ORDERS, group="orders_shared")
@@ -134,8 +134,8 @@ def test_a_forbidden_topic_does_not_stop_the_other_consumers_of_a_process(java: 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "batch", "oneway"])
 @pytest.mark.usefixtures("nothing_changes")
-def test_sending_is_refused(java: DrivenClient, outsider: Outsider, mode: str) -> None:
-    answer = java.as_(outsider.user).call("send", topic=ORDERS, body="intruder", mode=mode)
+def test_sending_is_refused(any_java: DrivenClient, outsider: Outsider, mode: str) -> None:
+    answer = any_java.as_(outsider.user).call("send", topic=ORDERS, body="intruder", mode=mode)
 
     failures = [answer] if not answer["ok"] else [r for r in answer["results"] if r.get("status") is None]
     if mode == "oneway" and not failures:
@@ -145,23 +145,23 @@ def test_sending_is_refused(java: DrivenClient, outsider: Outsider, mode: str) -
 
 
 @pytest.mark.usefixtures("nothing_changes")
-def test_a_send_to_the_broker_itself_is_refused(java: DrivenClient, outsider: Outsider) -> None:
-    assert_refused(invoke(java.as_(outsider.user), SEND, send_fields(ORDERS), "intruder"), outsider.remark)
+def test_a_send_to_the_broker_itself_is_refused(any_java: DrivenClient, outsider: Outsider) -> None:
+    assert_refused(invoke(any_java.as_(outsider.user), SEND, send_fields(ORDERS), "intruder"), outsider.remark)
 
 
-def test_pulling_is_refused(java: DrivenClient, outsider: Outsider) -> None:
-    client = java.as_(outsider.user)
+def test_pulling_is_refused(any_java: DrivenClient, outsider: Outsider) -> None:
+    client = any_java.as_(outsider.user)
 
-    answer = client.call("pull", topic=ORDERS, group=GROUP, broker=java.server.broker_name)
+    answer = client.call("pull", topic=ORDERS, group=GROUP, broker=any_java.server.broker_name)
     assert not answer["ok"]
     answer = invoke(client, PULL, pull_fields(GROUP))
     assert_refused(answer, outsider.remark)
     assert not answer["body"]
 
 
-def test_a_push_consumer_gets_nothing(java: DrivenClient, outsider: Outsider) -> None:
-    java.do("send", topic=ORDERS, body="for others")
-    client = java.as_(outsider.user)
+def test_a_push_consumer_gets_nothing(any_java: DrivenClient, outsider: Outsider) -> None:
+    any_java.do("send", topic=ORDERS, body="for others")
+    client = any_java.as_(outsider.user)
 
     client.do("consume", handle="outsider", topic=ORDERS, group=GROUP)
     messages = client.do("received", handle="outsider", timeout=1500)["messages"]
@@ -170,8 +170,8 @@ def test_a_push_consumer_gets_nothing(java: DrivenClient, outsider: Outsider) ->
     assert messages == []
 
 
-def test_a_heartbeat_is_refused(java: DrivenClient, admin: Wire, outsider: Outsider) -> None:
-    answer = invoke(java.as_(outsider.user), HEARTBEAT, body=heartbeat(GROUP, ORDERS, "outsider@1"))
+def test_a_heartbeat_is_refused(any_java: DrivenClient, admin: Wire, outsider: Outsider) -> None:
+    answer = invoke(any_java.as_(outsider.user), HEARTBEAT, body=heartbeat(GROUP, ORDERS, "outsider@1"))
 
     assert_refused(answer, outsider.remark)
     known = admin.call(203, {"consumerGroup": GROUP})
@@ -199,11 +199,11 @@ def test_a_heartbeat_is_refused(java: DrivenClient, admin: Wire, outsider: Outsi
     ],
 )
 def test_administration_is_refused(
-    java: DrivenClient, admin: Wire, outsider: Outsider, code: int, ext: dict[str, str], body: str | None
+    any_java: DrivenClient, admin: Wire, outsider: Outsider, code: int, ext: dict[str, str], body: str | None
 ) -> None:
     before = state(admin)
 
-    answer = invoke(java.as_(outsider.user), code, ext, body)
+    answer = invoke(any_java.as_(outsider.user), code, ext, body)
 
     assert_refused(answer, rf"{outsider.remark}|User:dan |only a Super user may send the request code {code}")
     assert not answer["body"]
@@ -216,8 +216,8 @@ def state(admin: Wire) -> tuple[object, object]:
     return [{**user, "password": ""} for user in listed], admin.call(LIST_ACLS, {}).body
 
 
-def test_creating_a_topic_is_refused(java: DrivenClient, namesrv: Wire, outsider: Outsider) -> None:
-    answer = java.as_(outsider.user).call("createTopic", topic="forbidden")
+def test_creating_a_topic_is_refused(any_java: DrivenClient, namesrv: Wire, outsider: Outsider) -> None:
+    answer = any_java.as_(outsider.user).call("createTopic", topic="forbidden")
 
     if not outsider.stranger:
         assert_refused(answer, outsider.remark)
@@ -225,16 +225,16 @@ def test_creating_a_topic_is_refused(java: DrivenClient, namesrv: Wire, outsider
     assert namesrv.call(ROUTE, {"topic": "forbidden"}).code == 17
 
 
-def test_a_user_may_not_create_a_topic_by_a_send(java: DrivenClient, namesrv: Wire) -> None:
-    answer = java.as_(ALICE).call("send", topic="unknown_topic", body="x")
+def test_a_user_may_not_create_a_topic_by_a_send(any_java: DrivenClient, namesrv: Wire) -> None:
+    answer = any_java.as_(ALICE).call("send", topic="unknown_topic", body="x")
 
     assert not answer["ok"]
     assert namesrv.call(ROUTE, {"topic": "unknown_topic"}).code == 17
 
 
-def test_a_change_is_in_force_for_the_next_request(java: DrivenClient, admin: Wire) -> None:
+def test_a_change_is_in_force_for_the_next_request(any_java: DrivenClient, admin: Wire) -> None:
     user = User("carl", "carl-secret")
-    client = java.as_(user)
+    client = any_java.as_(user)
     admin.call(3003, {"username": "carl"})
     create_user(admin, user.name, user.secret)
 

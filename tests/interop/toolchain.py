@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -19,6 +20,9 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 JAVA_CLIENTS = ("5.5.0", "4.9.8")
+OLD_JAVA_CLIENT = "4.2.0"
+"""The first release of Apache. It has no hook that signs, and sends to the VIP channel."""
+_OF_ALL_CLIENTS = ("Broker", "Consumers", "Failure", "Json", "Loop", "Producers", "Step")
 JAVA_FLAGS = (
     "-Xmx256m",
     "-Xss512k",
@@ -26,6 +30,7 @@ JAVA_FLAGS = (
     "-XX:TieredStopAtLevel=1",  # many short-lived steps: start-up counts, peak speed does not
     "-Djava.security.manager=allow",  # mqadmin calls System.exit, which the driver must survive
 )
+_FLAGS_OF = {OLD_JAVA_CLIENT: ("--add-opens=java.base/java.nio=ALL-UNNAMED",)}  # of its Netty, made for Java 8
 FETCH_SECONDS = 600
 
 
@@ -82,8 +87,12 @@ def build_once(directory: Path, stamp_name: str, files: Sequence[Path], build: C
 
 def java_driver(version: str, home: Path) -> list[str]:
     """Return the command that starts the driver on the official Java client of a version."""
-    places = java_classes(version, "classes", (HERE / "java" / "src").glob("*.java"))
-    return ["java", *JAVA_FLAGS, *java_places(home, places), "Driver"]
+    sources = (HERE / "java" / "src").glob("*.java")
+    if version == OLD_JAVA_CLIENT:
+        own = (HERE / "java" / "v4_2").glob("*.java")
+        sources = itertools.chain(own, (path for path in sources if path.stem in _OF_ALL_CLIENTS))
+    places = java_classes(version, "classes", sources)
+    return ["java", *JAVA_FLAGS, *_FLAGS_OF.get(version, ()), *java_places(home, places), "Driver"]
 
 
 def java_auth_module(home: Path) -> list[str]:

@@ -2,8 +2,6 @@ import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import org.apache.rocketmq.acl.common.AclClientRPCHook;
-import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.remoting.RPCHook;
 
 /** One line of input: what to do and with which arguments. */
@@ -46,10 +44,8 @@ final class Step {
         return Boolean.parseBoolean(arguments.get(key));
     }
 
-    /** The client's own signing hook; no user means a client without credentials. */
+    /** The signing hook; no user means a client without credentials. */
     RPCHook hook() {
-        return arguments.containsKey("user")
-            ? new AclClientRPCHook(new SessionCredentials(get("user"), get("secret")))
-            : null;
+        return arguments.containsKey("user") ? Version.signing(get("user"), get("secret")) : null;
     }
 }
