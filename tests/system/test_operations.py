@@ -167,7 +167,17 @@ def test_a_lost_sealing_key(machine: Machine) -> None:
     """Policies and messages stay; users have new secrets."""
     machine.run("Lost sealing key")
     assert "Topic:orders" in machine.shell("mqguard can alice")
-    assert machine.shell(RECEIVE) == "hello\n"
+    assert machine.shell(f"{RECEIVE} --access-key alice --secret-key file:new-secrets/002-alice") == "hello\n"
+    assert "User:alice" in (machine.directory / "policy.yaml").read_text()
+    denied = machine.shell(f"mqguard topic list {AS_ALICE} 2>&1 || true")
+    assert "check signature failed" in denied, denied
+
+
+def test_a_new_sealing_key(machine: Machine) -> None:
+    """Users keep their secrets, and the old key does not fit any more."""
+    machine.run("New sealing key")
+    assert machine.shell(f"{RECEIVE} {AS_ALICE}") == "hello\n"
+    assert (machine.directory / "sealing.key.old").read_text() != (machine.directory / "sealing.key.backup").read_text()
 
 
 def test_a_full_disk(machine: Machine) -> None:

@@ -4,7 +4,10 @@ A credentials file has the form of Apache's `conf/tools.yml`, so that `mqadmin` 
 """
 
 import contextlib
+import errno
 import os
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,6 +112,60 @@ def write_secret_file(path: Path, secret: Secret) -> None:
         CredentialsInvalid: The file cannot be written.
     """
     _write(path, secret.reveal() + "\n")
+
+
+def write_secret_files(out: Path, secrets: Mapping[str, Secret]) -> dict[str, Path]:
+    """Write secrets into a new directory, each into a file that only its owner can read.
+
+    Args:
+        out: The directory, which does not exist yet.
+        secrets: The secrets by user.
+
+    Returns:
+        The file of each user.
+
+    Raises:
+        CredentialsInvalid: The directory exists, or cannot be written.
+    """
+    names = {name: secret_file_name(at, name) for at, name in enumerate(secrets, 1)}
+    with _written(out), new_directory(out) as whole:
+        for name, secret in secrets.items():
+            new_secret_file(whole / names[name], secret)
+    return {name: out / file for name, file in names.items()}
+
+
+@contextlib.contextmanager
+def new_directory(out: Path) -> Iterator[Path]:
+    """Return a directory to write to, which becomes `out` at the end: complete, or not at all.
+
+    Raises:
+        OSError: `out` exists, or cannot be written.
+    """
+    if out.exists() or out.is_symlink():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as made:
+        whole = Path(made) / "whole"
+        whole.mkdir(mode=0o700)
+        yield whole
+        whole.rename(out)
+
+
+def new_secret_file(path: Path, secret: Secret) -> None:
+    """Write a secret into a new file that only its owner can read.
+
+    Raises:
+        OSError: The file exists, or cannot be written.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(secret.reveal() + "\n")
+        stream.flush()
+        os.fsync(file)
+
+
+def secret_file_name(number: int, user: str) -> str:
+    """Return the name of a user's file, which the number makes unique."""
+    return f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]', '_', user)[:80]}"
 
 
 def contexts_path() -> Path:

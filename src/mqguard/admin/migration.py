@@ -1,13 +1,10 @@
 """Migration of ACL 1.0 accounts: read from files, stored at brokers, or written as a policy file with secret files."""
 
-import errno
-import os
-import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mqguard.admin.broker_states import BrokerState, apply_at
+from mqguard.admin.credentials import new_directory, new_secret_file, secret_file_name
 from mqguard.admin.policy_files import is_secret
 from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.documents.document import SecretPlace, SecretReference
@@ -70,7 +67,9 @@ def write_migration(migration: Migration, out: Path) -> None:
     Raises:
         PolicyInvalid: The directory exists or cannot be written, or a file cannot hold a secret.
     """
-    names = {one.user.name: f"secrets/{_file_name(at, one.user.name)}" for at, one in enumerate(migration.converted, 1)}
+    names = {
+        one.user.name: f"secrets/{secret_file_name(at, one.user.name)}" for at, one in enumerate(migration.converted, 1)
+    }
 
     def reference_to(name: str) -> SecretReference:
         return SecretReference(SecretPlace.FILE, names[name])
@@ -90,24 +89,8 @@ def write_migration(migration: Migration, out: Path) -> None:
 
 
 def _write_all(out: Path, directory: AccessState, reference_to: SecretOf, names: dict[str, str]) -> None:
-    """Write the directory under another name and rename it, so that it is complete or does not exist."""
-    if out.exists() or out.is_symlink():
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as made:
-        whole = Path(made) / "whole"
-        whole.mkdir(mode=0o700)
+    with new_directory(out) as whole:
         (whole / "secrets").mkdir(mode=0o700)
         for name, file in names.items():
-            _write_secret(whole / file, directory.users[name].secrets[0].secret.reveal())
+            new_secret_file(whole / file, directory.users[name].secrets[0].secret)
         (whole / "policy.yaml").write_text(write_document(directory, reference_to), encoding="utf-8")
-        whole.rename(out)
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8") as stream:
-        stream.write(secret + "\n")
-
-
-def _file_name(number: int, name: str) -> str:
-    return f"{number:03}-{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:80]}"

@@ -43,5 +43,9 @@ class MetadataStoreFull(MetadataStoreFailed):
     """A store without space for another write; nothing has changed."""
 
 
+class SealingKeyWrong(MetadataStoreFailed):
+    """A store whose secrets are sealed with another key than the given one."""
+
+
 class RecordCorrupt(MetadataStoreFailed):
     """A stored user or policy record that cannot be read; the message names the record, never its contents."""

@@ -391,7 +391,7 @@ class PolicySource(NamedTuple):
             SourceUnavailable: The data directory cannot be read, or a server refuses.
             LinkError: A server cannot be reached.
         """
-        from mqguard.admin.broker_states import common_state, state_of
+        from mqguard.admin.broker_states import common_state
         from mqguard.admin.policy_files import load_document
 
         if self.file is not None and self.store is not None:
@@ -400,10 +400,12 @@ class PolicySource(NamedTuple):
             document = load_document(self.file)
             return document.directory, document
         if self.store is not None:
-            from mqguard.runtime.access import open_manager
+            from mqguard.runtime.access import read_stored
 
-            with open_manager(self.store) as manager:
-                return state_of(manager.snapshot), None
+            state, why = read_stored(self.store)
+            if why:
+                warn(f"users are read without their secrets: {why}")
+            return state, None
         with open_brokers(self.connection) as brokers:
             return common_state(brokers), None
 

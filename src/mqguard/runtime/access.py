@@ -2,20 +2,21 @@
 
 import dataclasses
 import logging
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from mqguard.admin.broker_states import unavailable_errors
+from mqguard.admin.broker_states import state_of, unavailable_errors
 from mqguard.admin.migration import read_home
+from mqguard.auth.analysis.access_state import AccessState
 from mqguard.auth.errors import PolicyInvalid
 from mqguard.auth.manager import MakeRecord, MetadataManager
 from mqguard.auth.migration.acl_v1 import AclV1File
 from mqguard.auth.migration.conversion import NoteKind
 from mqguard.auth.migration.migration import migrate
 from mqguard.auth.ports import Change, ChangeRecord, PutUser
+from mqguard.auth.snapshot import Snapshot
 from mqguard.auth.user import InitialUser
 from mqguard.broker.access_bodies import changes_details
 from mqguard.config import access_options
@@ -28,9 +29,8 @@ from mqguard.runtime.data_directory import read_migrated, write_migrated
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import ADMIN, save_credentials
 from mqguard.runtime.process import SystemClock
+from mqguard.runtime.sealing_key import OFFLINE, open_store, sealing_key_of
 from mqguard.runtime.settings import SEALING_KEY_FILE, SEALING_KEY_VARIABLE, rocketmq_home
-from mqguard.store.metadata.rocksdb import RocksMetadataStore
-from mqguard.store.sealing_key import load_sealing_key
 
 _LOG = logging.getLogger(__name__)
 
@@ -192,22 +192,40 @@ def open_manager(data: Path) -> Iterator[MetadataManager]:
         PolicyInvalid: The path is not a data directory, or its key is missing.
         SourceUnavailable: A server is using the data directory, or it cannot be read.
     """
-    if not (data / "access").is_dir():
-        raise PolicyInvalid(f"`{data}` is not a data directory of mqguard: it has no `access` directory")
-    given = os.environ.get(SEALING_KEY_VARIABLE)
-    if given is None and not (data / SEALING_KEY_FILE).exists():
+    key = sealing_key_of(data)
+    if key is None:
         # A new key could not open the stored secrets, and would hide that the right one is missing.
-        raise PolicyInvalid(f"`{data}` has no `sealing.key`: give its sealing key in MQGUARD_SEALING_KEY")
-    key = load_sealing_key(data / SEALING_KEY_FILE, given)
-    with unavailable_errors():
-        store = RocksMetadataStore(data / "access", key)
-    try:
+        raise PolicyInvalid(
+            f"`{data}` has no `{SEALING_KEY_FILE}`: give its sealing key in {SEALING_KEY_VARIABLE}; if it is lost, see "
+            "`mqguard sealing-key reset`"
+        )
+    with open_store(data, key) as store:
         with unavailable_errors():
             manager = MetadataManager(store, new_incarnation)
-        with manager.recorded(recorder(manager, SystemClock(), "change-offline", "a command, without a server")):
+        with manager.recorded(recorder(manager, SystemClock(), "change-offline", OFFLINE)):
             yield manager
-    finally:
-        store.close()
+
+
+def read_stored(data: Path) -> tuple[AccessState, str]:
+    """Return the users and policies of a stopped server.
+
+    Returns:
+        Users and policies, and the reason why the users have no secrets; empty if they have them.
+
+    Raises:
+        PolicyInvalid: The path is not a data directory.
+        SourceUnavailable: A server is using the data directory, or it cannot be read.
+    """
+    key, why = sealing_key_of(data), ""
+    with open_store(data, None) as store, unavailable_errors():
+        if key is None:
+            why = f"`{data}` has no `{SEALING_KEY_FILE}`"
+        elif key.id != store.sealed_with:
+            why = f"the secrets in `{data}` are sealed with the key `{store.sealed_with}`, not with `{key.id}`"
+        else:
+            store.unseal(key)
+        metadata = store.load()
+    return state_of(Snapshot.of(metadata)), why
 
 
 def new_incarnation() -> str:

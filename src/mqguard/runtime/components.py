@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,9 +36,9 @@ from mqguard.runtime.audit_log import AuditLog
 from mqguard.runtime.data_directory import KvFile
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
+from mqguard.runtime.sealing_key import server_sealing_key
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
 from mqguard.store.rocksdb import RocksMessageStore
-from mqguard.store.sealing_key import load_sealing_key
 from mqguard.telemetry.metrics import Metrics
 from mqguard.telemetry.prometheus import PrometheusCollector
 
@@ -79,7 +78,7 @@ class Components:
         first_start: OnAdminCreated,
     ) -> None:
         with contextlib.ExitStack() as opened:
-            key = load_sealing_key(data / settings.SEALING_KEY_FILE, os.environ.get(settings.SEALING_KEY_VARIABLE))
+            key = server_sealing_key(data)
             self._users = users = _metadata_store(loaded.store, config, data, key)
             opened.callback(users.close)
             manager = MetadataManager(users, new_incarnation)

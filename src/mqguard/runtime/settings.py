@@ -20,6 +20,7 @@ from mqguard.model.text import visible
 from mqguard.net import tls
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.store.sealing_key import pending_path
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
 """A frame has at most 16 MiB, also in Java clients, and contains a header besides the message."""
@@ -114,7 +115,10 @@ def _check_data(config: Configuration) -> None:
         why = None if path is None else _unusable(path)
         if why is not None:
             raise config.refusal(option, f"the directory `{path}` cannot be used: {why}")
-    if SEALING_KEY_VARIABLE in os.environ or (data / SEALING_KEY_FILE).exists() or not (data / "access").exists():
+    file = data / SEALING_KEY_FILE
+    if SEALING_KEY_VARIABLE in os.environ or not (data / "access").exists():
+        return
+    if file.exists() or pending_path(file).exists():
         return
     raise ConfigInvalid(
         f"the data directory `{data}` has users and no `{SEALING_KEY_FILE}`: restore this file, or give the key in "

@@ -1,4 +1,9 @@
-"""The key that seals stored secrets: from the environment, or from a file that only its owner can read."""
+"""The key that seals stored secrets: from the environment, or from a file that only its owner can read.
+
+A new key replaces an old one in three steps. `prepare_key` writes it to another file, the store is written with it, and
+`settle_key_file` renames the file. A process may end between any two steps. The next process settles the files by
+the key that the store was written with.
+"""
 
 import base64
 import binascii
@@ -29,21 +34,82 @@ def load_sealing_key(path: Path, environment: str | None = None) -> SealingKey:
     Raises:
         SealingKeyUnusable: The key is malformed, cannot be read or written, or can be read by others.
     """
+    found = read_sealing_key(path, environment)
+    if found is not None:
+        return found
+    try:
+        _write(path, _random_key())
+    except FileExistsError:
+        pass  # another process was faster: its key is valid
+    except OSError as exc:
+        raise SealingKeyUnusable(f"the key file `{path}` cannot be created: {exc.strerror}") from exc
+    return load_sealing_key(path)
+
+
+def read_sealing_key(path: Path, environment: str | None = None) -> SealingKey | None:
+    """Return the sealing key as `load_sealing_key` does, None if there is none.
+
+    Raises:
+        SealingKeyUnusable: The key is malformed, cannot be read, or can be read by others.
+    """
     if environment is not None:
-        return _parse(environment, "the sealing key from the environment")
+        return parse_sealing_key(environment, "the sealing key from the environment")
     try:
         return _read(path)
     except FileNotFoundError:
-        pass
+        return None
     except OSError as exc:
         raise SealingKeyUnusable(f"the key file `{path}` cannot be read: {exc.strerror}") from exc
+
+
+def pending_path(path: Path) -> Path:
+    """Return the file with the key that is about to replace the one in a key file."""
+    return path.with_name(f"{path.name}.new")
+
+
+def prepare_key(path: Path, text: str | None) -> SealingKey:
+    """Write a key to the file from which `settle_key_file` takes it.
+
+    Args:
+        path: The key file, which stays as it is.
+        text: The key in Base64 or hex; None for a random one.
+
+    Raises:
+        SealingKeyUnusable: The text is not a valid key, or the file cannot be written.
+    """
+    text = _random_key() if text is None else text.strip()
+    key = parse_sealing_key(text, "the new sealing key")
+    pending = pending_path(path)
     try:
-        return _make(path)
-    except FileExistsError:
-        # Another process was faster: its key is valid.
-        return load_sealing_key(path)
+        pending.unlink(missing_ok=True)
+        _write(pending, text)
     except OSError as exc:
-        raise SealingKeyUnusable(f"the key file `{path}` cannot be created: {exc.strerror}") from exc
+        raise SealingKeyUnusable(f"the key file `{pending}` cannot be created: {exc.strerror}") from exc
+    return key
+
+
+def settle_key_file(path: Path, sealed_with: str) -> None:
+    """Complete or undo the replacement of a key file, after which no other key waits.
+
+    Args:
+        path: The key file.
+        sealed_with: Id of the key that the store was written with.
+
+    Raises:
+        SealingKeyUnusable: The waiting key cannot be read, or the files cannot be changed.
+    """
+    pending = pending_path(path)
+    key = read_sealing_key(pending)
+    if key is None:
+        return
+    try:
+        if key.id == sealed_with:
+            pending.replace(path)
+        else:
+            pending.unlink()
+        sync_directory(path.parent)
+    except OSError as exc:
+        raise SealingKeyUnusable(f"the key file `{path}` cannot be replaced: {exc.strerror}") from exc
 
 
 def _read(path: Path) -> SealingKey:
@@ -55,28 +121,40 @@ def _read(path: Path) -> SealingKey:
                 f"rotate the secrets that it seals"
             )
         text = file.read(4096)
-    return _parse(text.decode("ascii", "replace"), f"the key file `{path}`")
+    return parse_sealing_key(text.decode("ascii", "replace"), f"the key file `{path}`")
 
 
-def _make(path: Path) -> SealingKey:
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode("ascii")
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    key = secrets.token_bytes(KEY_BYTES)
     # The key is written to another file and linked: a crash leaves no partial key, and of two processes one wins.
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    aside.unlink(missing_ok=True)  # of a process with the same id that has ended, as in a container
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(key) + b"\n")
+            file.write(text.encode("ascii") + b"\n")
             file.flush()
             os.fsync(file.fileno())
         path.hardlink_to(aside)
     finally:
         aside.unlink(missing_ok=True)
     sync_directory(path.parent)
-    return SealingKey(key)
 
 
-def _parse(text: str, what: str) -> SealingKey:
+def parse_sealing_key(text: str, what: str) -> SealingKey:
+    """Return the key in a text.
+
+    Args:
+        text: The key in Base64 or hex.
+        what: The origin of the text, for the error.
+
+    Raises:
+        SealingKeyUnusable: The text is not a valid key; the error contains nothing of it.
+    """
     text = text.strip()
     try:
         key = bytes.fromhex(text) if len(text) == 2 * KEY_BYTES else base64.b64decode(text, validate=True)

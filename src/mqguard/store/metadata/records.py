@@ -77,8 +77,8 @@ def write_user(user: User, key: SealingKey) -> bytes:
     return _framed(user_key(user.name), msgspec.json.encode(form))
 
 
-def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
-    """Return the user in a record.
+def read_user(at: bytes, record: bytes, key: SealingKey | None) -> User:
+    """Return the user in a record; without a key, the user has no secrets.
 
     Raises:
         RecordCorrupt: It cannot be read or its secrets cannot be opened.
@@ -86,7 +86,9 @@ def read_user(at: bytes, record: bytes, key: SealingKey) -> User:
     name = name_of(at)
     try:
         form = _USERS.decode(_value(at, record))
-        opened = tuple([LiveSecret(key.open(name, sealed), not_after) for sealed, not_after in form.secrets])
+        opened: tuple[LiveSecret, ...] = ()
+        if key is not None:
+            opened = tuple([LiveSecret(key.open(name, sealed), not_after) for sealed, not_after in form.secrets])
     except (msgspec.MsgspecError, UnicodeError):
         raise _unreadable(at) from None
     except SealInvalid as exc:

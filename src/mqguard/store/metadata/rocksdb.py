@@ -12,6 +12,7 @@ from mqguard.auth.errors import (
     MetadataStoreFull,
     MetadataStoreOccupied,
     RecordCorrupt,
+    SealingKeyWrong,
 )
 from mqguard.auth.ports import (
     Change,
@@ -42,22 +43,28 @@ class RocksMetadataStore:
     Rule 1: no record is skipped. One damaged record stops the start, and the error names it.
     Rule 2: after a failed write RocksDB may still have the batch in its log. The old values are then restored before
     anything else is read or written.
+
+    Attributes:
+        sealed_with: Id of the key that seals the stored secrets.
     """
 
-    def __init__(self, path: Path, key: SealingKey) -> None:
+    def __init__(self, path: Path, key: SealingKey | None) -> None:
         """Open the directory; create it if it is missing.
 
         Args:
             path: The directory; it must contain nothing else.
-            key: The key that seals secrets.
+            key: The key that seals secrets. Without it, users are read without their secrets, and no change can be
+                stored but `reseal`.
 
         Raises:
             MetadataStoreOccupied: Another process uses it.
-            RecordCorrupt: It is damaged, or sealed with another key.
+            RecordCorrupt: It is damaged.
+            SealingKeyWrong: Its secrets are sealed with another key.
             MetadataStoreFailed: It cannot be opened.
         """
         self._path = path
         self._key = key
+        self.sealed_with = "" if key is None else key.id
         self._synced = rocksdict.WriteOptions()
         self._synced.sync = True
         # Values before a failed write, by key, until they are restored.
@@ -102,6 +109,57 @@ class RocksMetadataStore:
     def apply_recorded(self, changes: Sequence[Change], expected_revision: int, record: ChangeRecord) -> int:
         """Make all changes and keep their record, in one batch; see `RecordingStore`."""
         return self._apply(changes, expected_revision, {records.record_key(record.id): records.write_record(record)})
+
+    def unseal(self, key: SealingKey) -> None:
+        """Use the key of the stored secrets from now on, in a store that was opened without it.
+
+        Raises:
+            SealingKeyWrong: The secrets are sealed with another key.
+        """
+        self._key = key
+        self._check_meta()
+
+    def reseal(self, users: Sequence[User], key: SealingKey, record: ChangeRecord) -> None:
+        """Replace all users, with secrets sealed with another key, in one write with the record of the change.
+
+        Args:
+            users: Every stored user, with its secrets.
+            key: The new key.
+            record: The record of the change.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be written; nothing has changed.
+        """
+        db = self._settled()
+        values: dict[bytes, bytes | None] = {
+            records.user_key(user.name): records.write_user(user, key) for user in users
+        }
+        values[records.META] = records.write_meta(records.Meta(key.id))
+        values[records.REVISION] = records.write_revision(self._revision + 1)
+        values[records.record_key(record.id)] = records.write_record(record)
+        self._write(values)
+        self._key, self.sealed_with = key, key.id
+        self._revision += 1
+        everything = rocksdict.CompactOptions()
+        everything.set_bottommost_level_compaction(rocksdict.BottommostLevelCompaction.force())
+        try:
+            # Otherwise the old sealed secrets would stay in the files.
+            db.flush(wait=True)
+            db.compact_range(None, None, everything)
+        except Exception as exc:
+            raise self._store_error(exc) from exc
+
+    def checkpoint(self, path: Path) -> None:
+        """Copy the store, as it is now, into a directory that does not exist yet.
+
+        Raises:
+            MetadataStoreFailed: The copy cannot be written.
+        """
+        db = self._settled()
+        try:
+            rocksdict.Checkpoint(db).create_checkpoint(str(path))
+        except Exception as exc:
+            raise self._store_error(exc) from exc
 
     def watch(self, on_update: OnUpdate) -> None:
         """Never call: no other process can write to the directory; see `MetadataStore`."""
@@ -148,6 +206,8 @@ class RocksMetadataStore:
 
     def _values(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
         values: dict[bytes, bytes | None] = {}
+        if self._key is None:
+            raise MetadataStoreFailed("the store of users and policies was opened without its sealing key")
         for change in changes:
             match change:
                 case PutUser(user):
@@ -183,12 +243,14 @@ class RocksMetadataStore:
         if record is None:
             if next(iter(db.keys()), None) is not None:
                 raise RecordCorrupt(f"the record that describes the store in `{self._path}` is missing")
+            if self._key is None:
+                return
             self._write({records.META: records.write_meta(records.Meta(self._key.id))})
             return
-        sealed_with = records.read_meta(record).key
-        if sealed_with != self._key.id:
-            raise MetadataStoreFailed(
-                f"the secrets in `{self._path}` are sealed with the key `{sealed_with}`, and the given key is "
+        self.sealed_with = records.read_meta(record).key
+        if self._key is not None and self.sealed_with != self._key.id:
+            raise SealingKeyWrong(
+                f"the secrets in `{self._path}` are sealed with the key `{self.sealed_with}`, and the given key is "
                 f"`{self._key.id}`: give the key that they were sealed with"
             )
 
