@@ -90,7 +90,7 @@ def test_no_command_sends_anything_to_an_unknown_broker(
             f"the broker `rogue` at `{rogue.address}` is registered at the name server but is unknown here"
             in refused.err
         )
-        assert "pin it with `mqguard broker pin ADDRESS`" in refused.err
+        assert "pin it with `mqguard brokers pin ADDRESS`" in refused.err
     assert not rogue.heard
     # The operator can continue with the brokers that the command names.
     named = admin("user", "list", MQGUARD_BROKERS=server.broker)

@@ -71,7 +71,7 @@ class KnownBrokers:
             called = f"`{visible(name)}` at `{visible(address)}`" if name else f"at `{visible(address)}`"
             raise BrokerUnknown(
                 f"the broker {called} is registered at the name server but is unknown here, so nothing was sent to it: "
-                "if it is yours, pin it with `mqguard broker pin ADDRESS`, or name the brokers with `--broker ADDRESS`"
+                "if it is yours, pin it with `mqguard brokers pin ADDRESS`, or name the brokers with `--broker ADDRESS`"
             )
         self._pins[address] = pin
 

@@ -1,108 +1,44 @@
-"""`mqguard broker`: the brokers that commands send secrets and signatures to."""
+"""`mqguard broker`: a broker alone."""
 
-import ssl
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mqguard.cli.output import emit, examples, json_option
-from mqguard.errors import NotFound
+from mqguard.cli.brokers import brokers
+from mqguard.cli.configuration import BROKER_FLAGS, with_configuration
+from mqguard.cli.output import examples, json_option
+from mqguard.cli.standalone import serve
 
-TIMEOUT_SECONDS = 5.0
-
-
-@click.group()
-def broker() -> None:
-    """Pin the brokers that commands send secrets and signatures to.
-
-    A name server lists the brokers that have registered, and anyone may have registered one. Commands use only brokers
-    in the process of the name server, pinned brokers, and brokers that `--broker` names.
-    """
+if TYPE_CHECKING:
+    from mqguard.config.loader import Configuration
 
 
-@broker.command(epilog=examples("broker pin 10.1.2.3:10911", "broker pin 10.1.2.3:10911 --tls"))
-@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
-@click.option("--tls", is_flag=True, help="Also pin the certificate that the broker shows now.")
-@click.option("--fingerprint", help="The SHA-256 of its certificate in hex, if you already know it.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0.1, 3600),
-    default=TIMEOUT_SECONDS,
-    show_default=True,
-    help="Timeout in seconds.",
+class _WithPins(click.Group):
+    """Group that also accepts `pin`, `list` and `unpin`, whose place is `mqguard brokers`."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command of `mqguard brokers`."""
+        return brokers.get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=_WithPins,
+    invoke_without_command=True,
+    subcommand_metavar="",
+    epilog=examples(
+        "broker --namesrv 10.1.2.3:9876 --data /var/lib/mqguard",
+        "broker --namesrv '10.1.2.3:9876;10.1.2.4:9876' --name broker-b --port 10921",
+    ),
 )
+@with_configuration(BROKER_FLAGS)
 @json_option
-def pin(addresses: tuple[str, ...], fingerprint: str | None, timeout: float, *, tls: bool, as_json: bool) -> None:
-    """Pin the brokers at ADDRESS, each written as HOST:PORT."""
-    from mqguard.admin.session import default_path, read_pins, shown_fingerprint, split, tls_context, write_pins
+def broker(configuration: "Configuration", *, as_json: bool) -> None:
+    """Run a broker with access control, which registers with name servers in other processes.
 
-    wanted = None if fingerprint is None else _fingerprint(fingerprint)
-    pins = read_pins(default_path())
-    context = tls_context(None) if tls and wanted is None else None
-    for address in addresses:
-        split(address)
-        pins[address] = wanted or (shown_fingerprint(address, context, timeout) if context else "")
-    write_pins(default_path(), pins)
-    for address in addresses:
-        emit(*_line(address, pins[address], "pinned "), as_json=as_json)
+    It registers with name servers of mqguard and of Apache RocketMQ. It signs its registration with
+    `innerClientAuthenticationCredentials`, which a name server of mqguard requires. Its first start creates a Super
+    user, as `mqguard standalone` does. Stop it with Ctrl-C or SIGTERM; it then leaves the routes at once.
 
-
-@broker.command("list", epilog=examples("broker list"))
-@json_option
-def find(*, as_json: bool) -> None:
-    """List the pinned brokers."""
-    from mqguard.admin.session import default_path, read_pins
-
-    for address, shown in sorted(read_pins(default_path()).items()):
-        emit(*_line(address, shown), as_json=as_json)
-
-
-@broker.command(epilog=examples("broker unpin 10.1.2.3:10911"))
-@click.argument("address")
-@json_option
-def unpin(address: str, *, as_json: bool) -> None:
-    """Remove the pin of the broker at ADDRESS.
-
-    Exit code 4: the broker is not pinned.
+    `mqguard brokers` has the brokers that commands trust.
     """
-    from mqguard.admin.session import default_path, read_pins, write_pins
-
-    pins = read_pins(default_path())
-    if address not in pins:
-        raise NotFound(f"`{address}` is not pinned")
-    del pins[address]
-    write_pins(default_path(), pins)
-    emit({"broker": address}, f"unpinned {address}", as_json=as_json)
-
-
-def ask_to_pin(address: str, name: str, tls: ssl.SSLContext | None) -> str | None:
-    """Ask at the terminal whether to pin an unknown broker.
-
-    Returns:
-        The fingerprint of the pin, empty without TLS; None if the answer is no.
-    """
-    from mqguard.admin.session import default_path, read_pins, shown_fingerprint, write_pins
-    from mqguard.model.text import visible
-
-    shown = ""
-    if tls is not None and tls.verify_mode is ssl.CERT_NONE:
-        shown = shown_fingerprint(address, tls, TIMEOUT_SECONDS)
-    certificate = f", with the certificate sha256:{shown}," if shown else ""
-    question = f"the broker {visible(name)} at {visible(address)}{certificate} is unknown: pin it"
-    if not click.confirm(question, err=True):
-        return None
-    path: Path = default_path()
-    write_pins(path, {**read_pins(path), address: shown})
-    return shown
-
-
-def _fingerprint(text: str) -> str:
-    plain = text.removeprefix("sha256:").replace(":", "").lower()
-    if len(plain) != 64 or set(plain) - set("0123456789abcdef"):
-        raise click.UsageError(f"`{text}` is not a SHA-256 in hex, which has 64 digits")
-    return plain
-
-
-def _line(address: str, shown: str, verb: str = "") -> tuple[dict[str, object], str]:
-    value: dict[str, object] = {"broker": address, "fingerprint": shown or None}
-    return value, f"{verb}{address}" + (f" sha256:{shown}" if shown else "")
+    serve(configuration, "broker", as_json=as_json)

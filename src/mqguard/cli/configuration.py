@@ -14,40 +14,67 @@ from mqguard.cli.output import warn
 if TYPE_CHECKING:
     from mqguard.config.loader import Flag
 
-_KEYS = (
-    ("data", "storePathRootDir"),
-    ("port", "listenPort"),
-    ("namesrv_port", "namesrvListenPort"),
-    ("bind", "bindAddress"),
+_DATA = ("--data", "storePathRootDir", "The data directory [default: mqguard-data].")
+_BROKER_PORT = ("listenPort", "The broker's port, 0 for any free port [default: 10911].")
+_NAMESRV_PORT = ("namesrvListenPort", "The name server's port, 0 for any free port [default: 9876].")
+_BIND = ("--bind", "bindAddress", "The address to listen on [default: only this machine].")
+
+STANDALONE_FLAGS = (_DATA, ("--port", *_BROKER_PORT), ("--namesrv-port", *_NAMESRV_PORT), _BIND)
+NAMESRV_FLAGS = (_DATA, ("--port", *_NAMESRV_PORT), _BIND)
+BROKER_FLAGS = (
+    _DATA,
+    ("--namesrv", "namesrvAddr", "The name servers to register with, HOST:PORT, separated by `;`."),
+    ("--name", "brokerName", "The name of the broker [default: broker-a]."),
+    ("--port", *_BROKER_PORT),
+    _BIND,
 )
-_OPTIONS = (
-    click.option("--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf."),
-    click.option("--data", envvar="MQGUARD_DATA", help="The data directory [default: mqguard-data]."),
-    click.option("--port", help="The broker's port, 0 for any free port [default: 10911]."),
-    click.option("--namesrv-port", help="The name server's port, 0 for any free port [default: 9876]."),
-    click.option("--bind", help="The address to listen on [default: only this machine]."),
-    click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Set any key of broker.conf; repeatable."),
-    click.option("--strict", is_flag=True, help="Treat an unknown key of the configuration as an error."),
-)
+"""Options for single keys of `broker.conf`: the option, the key, and the help."""
+
+_VARIABLES = {"--data": "MQGUARD_DATA"}
 
 
-def with_configuration(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of the configuration to a command, which gets the loaded configuration as first argument."""
+def with_configuration(
+    flags: tuple[tuple[str, str, str], ...] = STANDALONE_FLAGS,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options of the configuration to a command, which gets the loaded configuration as first argument.
 
-    @functools.wraps(command)
-    def run(*, path: Path | None, pairs: tuple[str, ...], strict: bool, **kwargs: Any) -> None:
-        from mqguard.config.loader import Flag, load
+    A group gets it only without a subcommand.
 
-        given = [(f"--{name.replace('_', '-')}", key, kwargs.pop(name)) for name, key in _KEYS]
-        flags = [Flag(flag, key, str(text)) for flag, key, text in given if text is not None]
-        flags += [Flag("--set", *_pair(pair)) for pair in pairs]
-        _warn_of_literal_secrets(flags)
-        command(load(path, os.environ, flags, strict=strict), **kwargs)
+    Args:
+        flags: Options for single keys.
+    """
 
-    decorated: Callable[..., None] = run
-    for option in reversed(_OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(*, path: Path | None, pairs: tuple[str, ...], strict: bool, **kwargs: Any) -> None:
+            from mqguard.config.loader import Flag, load
+
+            given = [Flag(flag, key, str(text)) for flag, key, _ in flags if (text := kwargs.pop(key)) is not None]
+            if click.get_current_context().invoked_subcommand is not None:
+                return
+            given += [Flag("--set", *_pair(pair)) for pair in pairs]
+            _warn_of_literal_secrets(given)
+            command(load(path, os.environ, given, strict=strict), **kwargs)
+
+        decorated: Callable[..., None] = run
+        for option in reversed(_options(flags)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def _options(flags: tuple[tuple[str, str, str], ...]) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
+    return [
+        click.option(
+            "--config", "path", type=click.Path(path_type=Path), envvar="MQGUARD_CONFIG", help="A broker.conf."
+        ),
+        *(click.option(flag, key, envvar=_VARIABLES.get(flag), help=text) for flag, key, text in flags),
+        click.option(
+            "--set", "pairs", multiple=True, metavar="KEY=VALUE", help="Set any key of broker.conf; repeatable."
+        ),
+        click.option("--strict", is_flag=True, help="Treat an unknown key of the configuration as an error."),
+    ]
 
 
 def _warn_of_literal_secrets(flags: "list[Flag]") -> None:

@@ -76,7 +76,7 @@ class Connection(NamedTuple):
         """Return a client for these options."""
         from mqguard.admin.client import Client
         from mqguard.admin.session import ConnectionOptions, KnownBrokers, default_path, read_pins, tls_context
-        from mqguard.cli.broker import ask_to_pin
+        from mqguard.cli.brokers import ask_to_pin
 
         if self.tls_key is not None and self.tls_cert is None:
             raise click.UsageError("`--tls-key` belongs to a certificate: give `--tls-cert` too")

@@ -24,10 +24,18 @@ _START_FILE_LINES = {
 
 
 @click.command(epilog=examples("config --config broker.conf"))
-@with_configuration
+@with_configuration()
+@click.option(
+    "--for",
+    "role",
+    type=click.Choice(["standalone", "namesrv", "broker"]),
+    default="standalone",
+    show_default=True,
+    help="The command that will start with this configuration.",
+)
 @click.option("--all", "show_all", is_flag=True, help="Also show the options that have their default value.")
 @json_option
-def config(configuration: "Configuration", *, show_all: bool, as_json: bool) -> None:
+def config(configuration: "Configuration", *, role: str, show_all: bool, as_json: bool) -> None:
     """Check a configuration, and show each value and its source. Secrets are hidden.
 
     The command makes the same checks as a start of the server, and prints the same warnings. It creates nothing.
@@ -38,12 +46,14 @@ def config(configuration: "Configuration", *, show_all: bool, as_json: bool) -> 
     from mqguard.runtime import plugins, settings
 
     found = configuration
-    settings.check(found)
+    registers = role == "broker"
+    settings.check(found, needs_namesrv=registers)
     plugins.load(found)
     shown = [option for option in OPTIONS if show_all or found.is_set(option)]
     rows = [(option.name, found.text(option) or "-", found.source(option)) for option in shown]
     notices = [{"level": notice.level.value, "text": notice.text} for notice in found.notices]
-    notices += [{"level": "warning", "text": warning} for warning in settings.startup_warnings(found)]
+    warnings = settings.startup_warnings(found, registers=registers)
+    notices += [{"level": "warning", "text": warning} for warning in warnings]
     values = {name: {"value": value, "source": source} for name, value, source in rows}
     text = "" if rows else "no option is set: all have their default values"
     emit({"options": values, "notices": notices}, text, as_json=as_json)

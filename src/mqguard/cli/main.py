@@ -14,6 +14,7 @@ from mqguard import __version__
 from mqguard.cli import (
     acl,
     broker,
+    brokers,
     consumer,
     context,
     decisions,
@@ -21,6 +22,7 @@ from mqguard.cli import (
     installation,
     messages,
     migrate,
+    namesrv,
     policy_as_code,
     policy_check,
     sealing_key,
@@ -33,6 +35,8 @@ from mqguard.cli.output import Exit, report
 
 COMMANDS: tuple[click.Command, ...] = (
     standalone.standalone,
+    namesrv.namesrv,
+    broker.broker,
     standalone.demo,
     messages.send,
     messages.receive,
@@ -43,7 +47,7 @@ COMMANDS: tuple[click.Command, ...] = (
     consumer.consumer,
     status.status,
     status.audit,
-    broker.broker,
+    brokers.brokers,
     context.context,
     decisions.explain,
     decisions.why,

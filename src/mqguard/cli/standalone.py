@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mqguard.admin.client import Client
     from mqguard.admin.demo_scenario import DemoStep
     from mqguard.config.loader import Configuration
-    from mqguard.runtime.standalone import CreatedAdmin, Ready
+    from mqguard.runtime.server import Companion, CreatedAdmin, Ready
 
 
 @click.command(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         "standalone", "standalone --config broker.conf", "standalone --data /var/lib/mqguard --bind 0.0.0.0"
     )
 )
-@with_configuration
+@with_configuration()
 @click.option("--demo", is_flag=True, help="Show an allowed and a denied message, then continue to serve.")
 @json_option
 def standalone(configuration: "Configuration", *, demo: bool, as_json: bool) -> None:
@@ -35,18 +35,31 @@ def standalone(configuration: "Configuration", *, demo: bool, as_json: bool) -> 
     The first start creates a Super user with a random secret and stores the secret in the data directory. It prints
     the secret once, and only to a terminal. Stop the server with Ctrl-C or SIGTERM.
     """
+    demonstrate = (lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None
+    serve(configuration, "standalone", as_json=as_json, then=demonstrate)
+
+
+def serve(configuration: "Configuration", role: str, *, as_json: bool, then: "Companion | None" = None) -> None:
+    """Run a server until it is stopped.
+
+    Args:
+        configuration: The configuration.
+        role: `standalone`, `namesrv` or `broker`.
+        as_json: True to print JSON.
+        then: Run in a thread once the server is ready.
+    """
     from mqguard.config import server_options
-    from mqguard.runtime.standalone import Standalone
+    from mqguard.runtime.components import Role
+    from mqguard.runtime.server import Server
     from mqguard.telemetry import log
 
     log.configure(
         configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
     )
-    server = Standalone(configuration)
-    server.run(
+    Server(configuration, Role(role)).run(
         first_start=lambda found: _print_first_start(found, as_json=as_json),
         ready=lambda found: _print_ready(found, as_json=as_json),
-        then=(lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None,
+        then=then,
     )
 
 
@@ -67,14 +80,14 @@ def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
 
 
 def _print_ready(found: "Ready", *, as_json: bool) -> None:
+    served = {key: address for key, address in (("namesrv", found.namesrv), ("broker", found.broker)) if address}
     if as_json:
         line = {
             "event": "ready",
             "version": __version__,
             "pid": os.getpid(),
             "cluster": found.cluster,
-            "namesrv": found.namesrv,
-            "broker": found.broker,
+            **served,
             "bind": found.bind,
             "data": str(found.data),
             "authentication": found.authentication,
@@ -86,10 +99,14 @@ def _print_ready(found: "Ready", *, as_json: bool) -> None:
         f"{what} {'on' if on else 'OFF'}"
         for what, on in (("authentication", found.authentication), ("authorization", found.authorization))
     ]
+    servers = ", ".join(f"{_SERVERS[key]} {address}" for key, address in served.items())
     click.echo(
-        f"mqguard {__version__} serves {found.cluster}: name server {found.namesrv}, broker {found.broker}, "
+        f"mqguard {__version__} serves {found.cluster}: {servers}, "
         f"listening on {found.bind}, data in {found.data}, {', '.join(guarded)}"
     )
+
+
+_SERVERS = {"namesrv": "name server", "broker": "broker"}
 
 
 def _demonstrate(found: "Ready", stopping: threading.Event, *, as_json: bool) -> None:

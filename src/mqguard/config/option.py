@@ -226,12 +226,42 @@ def _optional_path(text: str) -> Path | None:
     return _path(text)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Addresses:
+    """Addresses of servers.
+
+    Attributes:
+        pairs: Host and port of each.
+    """
+
+    pairs: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return ";".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.pairs)
+
+
+def _addresses(text: str) -> Addresses:
+    found: list[tuple[str, int]] = []
+    for word in (word.strip() for word in text.split(";")):
+        host, colon, port = word.rpartition(":")
+        if not word:
+            continue
+        if not colon or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueInvalid("write addresses as HOST:PORT, separated by `;`, such as `10.1.2.3:9876;10.1.2.4:9876`")
+        address = (_host(host), int(port))
+        if address in found:
+            raise ValueInvalid("write each address once")
+        found.append(address)
+    return Addresses(tuple(found))
+
+
 BOOLEAN = Kind("`true` or `false`", _boolean)
 TEXT = Kind("text", _text)
 NAME = Kind("name", _name)
 HOST = Kind("IP address or host name", _host)
 PORT = integer(0, 65535)
 REQUESTS = Kind("request codes or names, comma-separated", _requests)
+ADDRESSES = Kind("addresses `HOST:PORT`, separated by `;`", _addresses)
 NETWORKS = Kind("addresses or CIDR ranges, comma-separated", _networks)
 PATH = Kind("directory", _path)
 OPTIONAL_PATH = Kind("path", _optional_path)

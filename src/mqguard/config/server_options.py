@@ -53,6 +53,23 @@ NAMESRV_LISTEN_PORT = Option(
     "namesrvListenPort", option.PORT, 9876, "The name server's port; 0 takes any free one.", "namesrv", ours=True
 )
 
+NAMESRV_ADDR = Option(
+    "namesrvAddr",
+    option.ADDRESSES,
+    option.Addresses(),
+    "The name servers with which `mqguard broker` registers. `mqguard standalone` has its own name server.",
+    "broker",
+    says_default="none",
+)
+REGISTER_PERIOD = Option(
+    "registerNameServerPeriod",
+    option.integer(1_000, 60_000),
+    10_000,
+    "The interval at which the broker renews its registration with name servers, in milliseconds.",
+    "broker",
+    apache_default="`30000`",
+)
+
 AUTO_CREATE_TOPIC = Option(
     "autoCreateTopicEnable",
     option.BOOLEAN,
@@ -223,6 +240,32 @@ TLS_TEST_MODE = Option(
     default=True,
     help="True to create a temporary certificate if none is given; otherwise there is no TLS without one.",
     section="net",
+)
+TLS_CLIENT = Option(
+    "tls.enable",
+    option.BOOLEAN,
+    default=False,
+    help="True if the broker encrypts its connections to name servers.",
+    section="net",
+)
+TLS_CLIENT_TRUST = Option(
+    "tls.client.trustCertPath",
+    option.OPTIONAL_PATH,
+    None,
+    "The certificate authorities of name servers, PEM; without them, any certificate is accepted.",
+    "net",
+    says_default="none",
+)
+TLS_CLIENT_CERTIFICATE = Option(
+    "tls.client.certPath",
+    option.OPTIONAL_PATH,
+    None,
+    "The certificate chain that the broker shows to name servers, PEM.",
+    "net",
+    says_default="none",
+)
+TLS_CLIENT_KEY = Option(
+    "tls.client.keyPath", option.OPTIONAL_PATH, None, "The key of that certificate, PEM.", "net", says_default="none"
 )
 PROXY_PROTOCOL_PEERS = Option(
     "proxyProtocolPeers",

@@ -74,7 +74,7 @@ class RemotingClient:
             LinkClosed: The server closed the connection or violated the protocol.
         """
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
-        opaque, frame = self._connection.request(self._signed(command))
+        opaque, frame = self._connection.request(signed(command, self._credentials))
         self._write(frame, deadline)
         try:
             while opaque not in self._answers:
@@ -108,14 +108,6 @@ class RemotingClient:
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
-    def _signed(self, command: Command) -> Command:
-        if self._credentials is None:
-            return command
-        version = command.version or SERVER_VERSION
-        ext = {**command.ext, ACCESS_KEY: self._credentials.name}
-        ext[SIGNATURE] = sign(self._credentials.secret, signed_content(ext, command.body, version))
-        return msgspec.structs.replace(command, ext=ext, version=version)
-
     def _serve(self, deadline: float) -> None:
         while self._asked:
             request = self._asked.popleft()
@@ -136,7 +128,7 @@ class RemotingClient:
             self.close()
             raise LinkTimeout(f"`{self._address}` does not read the request") from None
         except OSError as exc:
-            raise LinkClosed(f"`{self._address}` has closed the connection ({_reason(exc)})") from None
+            raise LinkClosed(f"`{self._address}` has closed the connection ({reason_text(exc)})") from None
 
     def _read(self, deadline: float) -> None:
         try:
@@ -145,7 +137,7 @@ class RemotingClient:
         except TimeoutError:
             raise LinkTimeout(f"`{self._address}` did not answer in time") from None
         except OSError as exc:
-            raise LinkClosed(f"`{self._address}` has closed the connection ({_reason(exc)})") from None
+            raise LinkClosed(f"`{self._address}` has closed the connection ({reason_text(exc)})") from None
         if not data:
             raise LinkClosed(f"`{self._address}` has closed the connection")
         try:
@@ -161,6 +153,23 @@ class RemotingClient:
                     self._answers[opaque] = command
                 case Asked(command):
                     self._asked.append(command)
+
+
+def signed(command: Command, credentials: Credentials | None) -> Command:
+    """Return the request with its signature; without credentials, return it unchanged."""
+    if credentials is None:
+        return command
+    version = command.version or SERVER_VERSION
+    ext = {**command.ext, ACCESS_KEY: credentials.name}
+    ext[SIGNATURE] = sign(credentials.secret, signed_content(ext, command.body, version))
+    return msgspec.structs.replace(command, ext=ext, version=version)
+
+
+def reason_text(exc: OSError) -> str:
+    """Return why a connection failed, for a message."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return exc.verify_message
+    return (exc.strerror or getattr(exc, "reason", None) or str(exc) or type(exc).__name__).lower()
 
 
 def certificate_fingerprint(host: str, port: int, tls: ssl.SSLContext, timeout: float) -> str | None:
@@ -183,7 +192,7 @@ def _connect(host: str, port: int, context: ssl.SSLContext | None, timeout: floa
     try:
         plain = socket.create_connection((host, port), timeout)
     except OSError as exc:
-        raise LinkRefused(f"`{host}:{port}` cannot be reached ({_reason(exc)})") from None
+        raise LinkRefused(f"`{host}:{port}` cannot be reached ({reason_text(exc)})") from None
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if context is None:
         return plain
@@ -191,7 +200,7 @@ def _connect(host: str, port: int, context: ssl.SSLContext | None, timeout: floa
         return context.wrap_socket(plain, server_hostname=host)
     except OSError as exc:
         plain.close()
-        raise LinkRefused(f"no TLS with `{host}:{port}` ({_reason(exc)})") from None
+        raise LinkRefused(f"no TLS with `{host}:{port}` ({reason_text(exc)})") from None
 
 
 def _remaining(deadline: float) -> float:
@@ -199,9 +208,3 @@ def _remaining(deadline: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def _reason(exc: OSError) -> str:
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return exc.verify_message
-    return (exc.strerror or getattr(exc, "reason", None) or str(exc) or type(exc).__name__).lower()

@@ -25,3 +25,7 @@ class LinkClosed(LinkError):
 
 class LinkTimeout(LinkError):
     """The peer did not answer in time."""
+
+
+class LinkBusy(LinkError):
+    """Too many requests or bytes wait for the peer. The request was not sent."""

@@ -61,6 +61,10 @@ class ClientConnection:
         self._waiting.add(opaque)
         return opaque, frame
 
+    def one_way(self, command: Command) -> bytes:
+        """Encode a request that the server does not answer."""
+        return self._encode(command, next(self._numbers) % _MAX_OPAQUE, command.flag & ~FLAG_RESPONSE | FLAG_ONEWAY)
+
     def answer(self, request: Command, reply: Reply) -> bytes:
         """Encode the response to a request of the server."""
         return encode_reply(request.opaque, reply.code, reply.ext, reply.remark, reply.body)

@@ -20,6 +20,7 @@ from mqguard.model.text import visible
 from mqguard.net import tls
 from mqguard.net.errors import NetSettingsInvalid
 from mqguard.net.settings import NetSettings, TlsMode, TlsSettings
+from mqguard.net.upstream import UpstreamSettings
 from mqguard.store.sealing_key import pending_path
 
 MAX_MESSAGE_SIZE = 15 * 1024 * 1024
@@ -46,14 +47,20 @@ def bind_address(config: Configuration) -> str:
     return "::" if ":" in reachable else "0.0.0.0"  # noqa: S104 - the operator names an address that others reach
 
 
-def check(config: Configuration) -> None:
+def check(config: Configuration, *, needs_namesrv: bool = False) -> None:
     """Check everything of a configuration that can be checked before a start creates anything.
+
+    Args:
+        config: The configuration.
+        needs_namesrv: True if the server registers with name servers in other processes.
 
     Raises:
         ConfigInvalid: Settings cannot be used; the error has all problems.
     """
     problems: list[str] = []
-    checks = (guard_settings, engine_settings, broker_settings, _check_listeners, _check_users, _check_data)
+    checks = [guard_settings, engine_settings, broker_settings, _check_listeners, _check_users, _check_data]
+    if needs_namesrv:
+        checks.append(upstream_settings)
     for one in checks:
         try:
             one(config)
@@ -150,10 +157,15 @@ def rocketmq_home(config: Configuration) -> Path:
     return Path(home)
 
 
-def startup_warnings(config: Configuration) -> list[str]:
-    """Return warnings about settings that are valid and probably not intended."""
+def startup_warnings(config: Configuration, *, registers: bool = False) -> list[str]:
+    """Return warnings about settings that are valid and probably not intended.
+
+    Args:
+        config: The configuration.
+        registers: True if the server registers with name servers in other processes.
+    """
     host, reachable = bind_address(config), config.get(server_options.BROKER_IP)
-    found = []
+    found = _registration_warnings(config, registers=registers)
     if (
         config.get(access_options.AUTHORIZATION_ENABLED)
         and config.get(access_options.AUTHORIZATION_ENFORCEMENT) == "shadow"
@@ -188,6 +200,22 @@ def startup_warnings(config: Configuration) -> list[str]:
         )
     if not config.get(access_options.AUTHORIZATION_ENABLED):
         found.append(f"authorization is disabled: every client that {host} accepts may do everything")
+    return found
+
+
+def _registration_warnings(config: Configuration, *, registers: bool) -> list[str]:
+    addresses, inner = server_options.NAMESRV_ADDR, access_options.INNER_CLIENT_CREDENTIALS
+    found = []
+    if not registers and config.is_set(addresses):
+        found.append(
+            f"{config.source(addresses)}: `{addresses.name} = {config.text(addresses)}` has no effect: this server has "
+            "its own name server, and registers with no other name server; `mqguard broker` does"
+        )
+    if registers and config.get(inner) is None:
+        found.append(
+            f"`{inner.name}` is not set: the broker registers without a signature, and a name server of mqguard "
+            "refuses this"
+        )
     return found
 
 
@@ -329,6 +357,27 @@ def broker_settings(config: Configuration) -> BrokerSettings:
         secret_exposure=SecretExposure(get(access_options.SECRET_EXPOSURE)),
         anonymous_administers=not get(access_options.AUTHENTICATION_ENABLED),
     )
+
+
+def upstream_settings(config: Configuration) -> UpstreamSettings:
+    """Return the settings of connections to name servers.
+
+    Raises:
+        ConfigInvalid: No name server is set, or a TLS file cannot be used.
+    """
+    option = server_options.NAMESRV_ADDR
+    if not config.get(option).pairs:
+        raise config.refusal(
+            option, "write the addresses of name servers, such as `10.1.2.3:9876`; `mqguard standalone` needs none"
+        )
+    context = None
+    if config.get(server_options.TLS_CLIENT):
+        files = (server_options.TLS_CLIENT_TRUST, server_options.TLS_CLIENT_CERTIFICATE, server_options.TLS_CLIENT_KEY)
+        try:
+            context = tls.client_context(*(_text(config.get(file)) for file in files))
+        except NetSettingsInvalid as exc:
+            raise config.refusal(server_options.TLS_CLIENT, str(exc)) from None
+    return UpstreamSettings(credentials=config.get(access_options.INNER_CLIENT_CREDENTIALS), tls=context)
 
 
 def net_settings(config: Configuration) -> NetSettings:

@@ -1,12 +1,13 @@
-"""A name server and a broker in one process."""
+"""The process of a server: a name server and a broker together, or one of them alone."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from mqguard.errors import MqguardError
 from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer, check_port
 from mqguard.runtime import plugins, settings
-from mqguard.runtime.components import Components
+from mqguard.runtime.components import Components, Role
 from mqguard.runtime.data_directory import DataLock
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
@@ -52,8 +53,9 @@ class Ready(NamedTuple):
 
     Attributes:
         cluster: The name of the cluster.
-        namesrv: `host:port` of the name server.
-        broker: `host:port` of the broker.
+        role: The parts that the process has.
+        namesrv: `host:port` of the name server; empty without one.
+        broker: `host:port` of the broker; empty without one.
         bind: The address that both listen on.
         data: The data directory.
         authentication: True if requests must be signed.
@@ -62,6 +64,7 @@ class Ready(NamedTuple):
     """
 
     cluster: str
+    role: Role
     namesrv: str
     broker: str
     bind: str
@@ -72,39 +75,45 @@ class Ready(NamedTuple):
 
 
 class _Listener(NamedTuple):
-    """One of the listeners, as error messages name it.
+    """One of the listeners, as metrics and error messages name it.
 
     Attributes:
-        name: Its name.
+        key: Its name in metrics.
+        name: Its name in messages.
         remedy: An instruction for a port that cannot be used.
     """
 
+    key: str
     name: str
     remedy: str
 
 
-_BROKER = _Listener("broker's port", "choose another with --port")
-_NAMESRV = _Listener("name server's port", "choose another with --namesrv-port")
-_VIP = _Listener("VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`")
+_BROKER = _Listener("broker", "broker's port", "choose another with --port")
+_NAMESRV = _Listener("namesrv", "name server's port", "choose another with --namesrv-port")
+_VIP = _Listener(
+    "vip", "VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`"
+)
 
 
 Companion = Callable[[Ready, threading.Event], None]
 """Function that runs in a thread while the server runs; the event is set when the server is about to stop."""
 
 
-class Standalone:
-    """The server of `mqguard standalone`.
+class Server:
+    """The server of `mqguard standalone`, `mqguard namesrv` or `mqguard broker`.
 
     Args:
         config: The configuration.
+        role: The parts that the process has.
 
     Raises:
         ConfigInvalid: Settings cannot be used. Nothing was created then.
     """
 
-    def __init__(self, config: Configuration) -> None:
-        settings.check(config)
+    def __init__(self, config: Configuration, role: Role) -> None:
+        settings.check(config, needs_namesrv=role is Role.BROKER)
         self._config = config
+        self._role = role
         self._data = config.get(server_options.STORE_PATH)
         self._net = settings.net_settings(config)
         self._guard = settings.guard_settings(config)
@@ -129,13 +138,15 @@ class Standalone:
         """
         for notice in self._config.notices:
             _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
-        for warning in settings.startup_warnings(self._config):
+        for warning in settings.startup_warnings(self._config, registers=self._role is Role.BROKER):
             _LOG.warning("%s", warning)
         loaded = plugins.load(self._config)
         self._check_ports()
         lock = DataLock(self._data)
         try:
-            parts = Components(self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start))
+            parts = Components(
+                self._role, self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start)
+            )
             try:
                 _run(self._serve(parts, ready, then))
             finally:
@@ -149,16 +160,24 @@ class Standalone:
         Raises:
             StartFailed: A port is in use, or cannot be used.
         """
-        host, port = settings.bind_address(self._config), self._config.get(server_options.LISTEN_PORT)
-        used = {_BROKER: port, _NAMESRV: self._config.get(server_options.NAMESRV_LISTEN_PORT)}
+        host, used = settings.bind_address(self._config), self._ports()
         vip = settings.vip_distance(self._config)
-        if vip is not None and port != 0:
-            used[_VIP] = port + vip
+        if vip is not None and used.get(_BROKER):
+            used[_VIP] = used[_BROKER] + vip
         for listener, number in used.items():
             try:
                 check_port(host, number)
             except OSError as exc:
                 raise _port_error(exc, host, number, listener) from None
+
+    def _ports(self) -> dict[_Listener, int]:
+        """Return the configured port of each listener, 0 for any free one."""
+        ports = {}
+        if self._role.has_broker:
+            ports[_BROKER] = self._config.get(server_options.LISTEN_PORT)
+        if self._role.has_namesrv:
+            ports[_NAMESRV] = self._config.get(server_options.NAMESRV_LISTEN_PORT)
+        return ports
 
     async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Companion | None) -> None:
         loop = asyncio.get_running_loop()
@@ -168,19 +187,26 @@ class Standalone:
             loop.add_signal_handler(number, _stop, stop, stopping)
         host = settings.bind_address(self._config)
         scheduler = Scheduler()
-        broker = RemotingServer(parts.broker, self._net, scheduler)
-        namesrv = RemotingServer(parts.namesrv, self._net, scheduler)
-        parts.observe(scheduler, {"broker": broker, "namesrv": namesrv})
-        loop.add_signal_handler(signal.SIGHUP, _reload, parts, (broker, namesrv))
-        parts.attach(loop, lambda: _end_iterations(broker, namesrv))
+        servers = {
+            listener: RemotingServer(app, self._net, scheduler)
+            for listener, app in ((_BROKER, parts.broker), (_NAMESRV, parts.namesrv))
+            if app is not None
+        }
+        listening = tuple(servers.values())
+        parts.observe(scheduler, {listener.key: server for listener, server in servers.items()})
+        loop.add_signal_handler(signal.SIGHUP, _reload, parts, listening)
+        parts.attach(loop, lambda: _end_iterations(*listening))
+        ports: dict[_Listener, int] = {}
         try:
-            wanted, vip = self._config.get(server_options.LISTEN_PORT), settings.vip_distance(self._config)
-            port = await _listen(broker, host, wanted, _BROKER, second=vip)
-            parts.advertise(port)
-            namesrv_port = await _listen(namesrv, host, self._config.get(server_options.NAMESRV_LISTEN_PORT), _NAMESRV)
+            vip = settings.vip_distance(self._config)
+            for listener, wanted in self._ports().items():
+                second = vip if listener is _BROKER else None
+                ports[listener] = await _listen(servers[listener], host, wanted, listener, second=second)
+                if listener is _BROKER:
+                    parts.advertise(ports[listener])
             watch.start()
-            _Ticker(loop, parts, (broker, namesrv), watch).start()
-            found = self._ready(port, namesrv_port)
+            _Ticker(loop, parts, listening, watch).start()
+            found = self._ready(ports)
             # The objects of the start stay until the end, so the collector need not check them again.
             gc.collect()
             gc.freeze()
@@ -191,17 +217,19 @@ class Standalone:
                 await companion
         finally:
             watch.close()
+            await _leave(parts)
             async with asyncio.TaskGroup() as ends:
-                for server in (namesrv, broker):
+                for server in reversed(listening):
                     ends.create_task(server.stop(GRACE_SECONDS))
 
-    def _ready(self, port: int, namesrv_port: int) -> Ready:
+    def _ready(self, ports: Mapping[_Listener, int]) -> Ready:
         ip = self._config.get(server_options.BROKER_IP)
         host = f"[{ip}]" if ":" in ip else ip
         return Ready(
             cluster=self._config.get(server_options.CLUSTER_NAME),
-            namesrv=f"{host}:{namesrv_port}",
-            broker=f"{host}:{port}",
+            role=self._role,
+            namesrv=f"{host}:{ports[_NAMESRV]}" if _NAMESRV in ports else "",
+            broker=f"{host}:{ports[_BROKER]}" if _BROKER in ports else "",
             bind=settings.bind_address(self._config),
             data=self._data,
             authentication=self._guard.authentication_enabled,
@@ -249,6 +277,15 @@ class _Ticker:
 def _end_iterations(*servers: RemotingServer) -> None:
     for server in servers:
         server.end_iteration_soon()
+
+
+async def _leave(parts: Components) -> None:
+    """Remove the broker from the name servers, if they answer in time."""
+    left = asyncio.Event()
+    parts.leave(left.set)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            await left.wait()
 
 
 async def _listen(
