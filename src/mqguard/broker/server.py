@@ -21,6 +21,7 @@ from mqguard.broker.processors.reply import ReplyProcessor
 from mqguard.broker.processors.reports import ReportProcessor
 from mqguard.broker.processors.send import SendProcessor
 from mqguard.broker.processors.status import StatusProcessor
+from mqguard.broker.processors.store_tools import StoreToolProcessor
 from mqguard.broker.processors.topics import TopicProcessor
 from mqguard.broker.settings import BrokerSettings, ExposedConfiguration
 from mqguard.broker.statistics import Statistics
@@ -165,6 +166,10 @@ class BrokerServer:
             at_iteration_end=[self._commit, self._apply_rights, self._notify_consumers, *ports.at_iteration_end],
         )
 
+    def set_long_polling(self, *, enabled: bool) -> None:
+        """Change if a pull waits for messages as long as its client requests."""
+        self._pulling.long_polling = enabled
+
     def advertise(self, address: str) -> None:
         """Set the `host:port` at which clients reach this broker, once it is known, and announce all topics there."""
         self._address = address
@@ -257,6 +262,7 @@ class BrokerServer:
             ClientListProcessor(self.clients, clock).handlers(),
             ReportProcessor(engine, self.clients, progress, address, clock).handlers(),
             OffsetResetProcessor(engine, self.clients, self._resets, progress, self._pulling.wake).handlers(),
+            StoreToolProcessor(engine).handlers(),
             DenialProcessor(ports.denials, ports.manager).handlers(),
             StatusProcessor(
                 engine, self.clients, self.statistics, ports.configuration, settings, clock, ports.metrics

@@ -14,6 +14,7 @@ from mqguard.config import properties
 from mqguard.config.errors import ConfigInvalid
 from mqguard.dispatch.request import ConfigurationRefused
 from mqguard.errors import MqguardError
+from mqguard.model.text import visible
 
 
 class SecretExposure(enum.Enum):
@@ -75,6 +76,7 @@ class ExposedConfiguration:
         values: Values in force, as text.
         secret: Keys whose values are never shown.
         options: Keys that may be changed; all others, known or not, are refused.
+        reasons: Reasons for which other keys may not be changed.
 
     Attributes:
         changes: Number of changes since the start.
@@ -85,9 +87,11 @@ class ExposedConfiguration:
         values: Mapping[str, str],
         secret: frozenset[str] = frozenset(),
         options: Mapping[str, RuntimeOption] | None = None,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
         self._values = {key: MASK if key in secret and value else value for key, value in values.items()}
         self._options = dict(options or {})
+        self._reasons = dict(reasons or {})
         self.changes = 0
 
     def text(self) -> str:
@@ -125,8 +129,10 @@ class ExposedConfiguration:
         option = self._options.get(key)
         if option is None:
             changeable = ", ".join(f"`{name}`" for name in sorted(self._options)) or "none"
+            reason = self._reasons.get(key, "this key is unknown")
             raise ConfigurationRefused(
-                f"the key `{key}` cannot be changed over the wire, nothing was changed; changeable keys: {changeable}"
+                f"the key `{visible(key)}` cannot be changed over the wire: {reason}; nothing was changed; changeable "
+                f"keys: {changeable}"
             )
         try:
             option.check(value)

@@ -178,8 +178,8 @@ class ConfigTable(Generic[C]):
         self.data_version = self.data_version.next(self._clock.now_ms())
         self._store.stage_value(Table.COUNTERS, self._version_key, _ENCODER.encode(self.data_version))
 
-        def notify() -> None:
-            for callback in self._listeners:
-                callback(name)
+        self._group_commit.after(lambda: self._notify(name))
 
-        self._group_commit.after(notify)
+    def _notify(self, name: str) -> None:
+        for callback in self._listeners:
+            callback(name)

@@ -87,6 +87,12 @@ class Engine:
             self._log, self._lookup, self.topics, self.groups, self.delays, self._sender.check_waiting
         )
 
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed settings into force: limits, ages, sizes and automatic creation. All others must be the same."""
+        self.settings = settings
+        for part in (self.topics, self.groups, self._sender, self._fetcher, self._maintenance):
+            part.configure(settings)
+
     def advertise(self, address: str, port: int) -> None:
         """Set the address at which clients reach this broker, once the port is known."""
         self._log.advertise(address, port)
@@ -277,6 +283,10 @@ class Engine:
             raise StoreDown(str(error)) from error
         oldest = -1 if data is None else data.store_timestamp
         return StoreExtent(store.min_physical, store.next_physical, oldest, space)
+
+    def delete_expired(self) -> None:
+        """Delete old messages at the next tick, and do not wait for the next round of deletion by age."""
+        self._maintenance.delete_expired()
 
     def tick(self) -> None:
         """Deliver due messages, check the disk, delete old messages. Call it about every 50 ms.

@@ -69,6 +69,10 @@ class Fetcher:
     def __init__(self, store: MessageStore, topics: Topics, settings: EngineSettings) -> None:
         self._store = store
         self._topics = topics
+        self.configure(settings)
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits into force."""
         self._max_messages = settings.max_fetch_messages
         self._max_bytes = settings.max_fetch_bytes
 

@@ -51,6 +51,11 @@ class Groups(ConfigTable[SubscriptionGroupConfig]):
         self._offsets = offsets
         self._auto_create = settings.auto_create_group
 
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits into force, and the automatic creation of groups."""
+        self._limits = self._limits._replace(total=settings.max_groups, per_user=settings.max_groups_per_user)
+        self._auto_create = settings.auto_create_group
+
     def find(self, name: str, creator: str | None = None) -> SubscriptionGroupConfig:
         """Return the configuration of a group; a missing one is created with the defaults if that is allowed.
 

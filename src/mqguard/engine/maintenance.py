@@ -57,6 +57,17 @@ class Maintenance:
         self.trouble: str | None = None
         group_commit.on_failure(self._failed)
 
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits of time and space into force."""
+        self._max_ratio = settings.max_disk_ratio
+        self._next_watch = 0
+        self._retention.configure(settings)
+        self._eviction.configure(settings)
+
+    def delete_expired(self) -> None:
+        """Delete old messages at the next tick."""
+        self._retention.hasten()
+
     def tick(self) -> None:
         """Do the work that is due, and stage its changes."""
         now, monotonic = self._clock.now_ms(), self._clock.monotonic_ms()

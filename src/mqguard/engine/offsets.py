@@ -89,6 +89,11 @@ class Offsets:
         """Return the groups that have committed offsets in a topic."""
         return sorted(group for group, name in self._table if name == topic)
 
+    @property
+    def count(self) -> int:
+        """Return the number of committed offsets of all groups."""
+        return len(self._shares)
+
     def everything(self) -> dict[tuple[str, str], dict[int, int]]:
         """Return a copy of all committed offsets, by group and topic."""
         return {key: dict(queues) for key, queues in self._table.items()}

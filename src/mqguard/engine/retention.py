@@ -189,10 +189,16 @@ class Eviction:
         self._timers = timers
         self._sender = sender
         self._usage = Usage(store)
-        self._max_bytes = settings.max_bytes
         self._trace_topic = settings.trace_topic
-        self._trace_bytes = settings.trace_bytes or settings.max_bytes // _TRACE_SHARE or _TRACE_BYTES
         self._evicted: list[Queue] = []
+        self.configure(settings)
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits into force."""
+        self._max_bytes = settings.max_bytes
+        self._trace_bytes = settings.trace_bytes or settings.max_bytes // _TRACE_SHARE or _TRACE_BYTES
+        if not self._max_bytes:
+            self._sender.waiting_full = None
 
     def step(self) -> None:
         """Stage the next deletions, if any are due."""
@@ -288,10 +294,19 @@ class Retention:
     def __init__(self, store: MessageStore, settings: EngineSettings, delays: DelayQueues) -> None:
         self._store = store
         self._delays = delays
-        self._reserved_ms = settings.reserved_hours * _HOUR_MS
-        self._next_round = 0
+        self.configure(settings)
         self._cut = 0
         self._left: list[Queue] = []
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Put a changed maximum age into force."""
+        self._reserved_ms = settings.reserved_hours * _HOUR_MS
+        self.hasten()
+
+    def hasten(self) -> None:
+        """Begin the next round at the next step, however little it deletes."""
+        self._next_round = 0
+        self._is_hastened = True
 
     def step(self, now: int, monotonic: int) -> None:
         """Stage the next deletions, if any are due, by the date and the monotonic time."""
@@ -310,7 +325,8 @@ class Retention:
         waiting = self._delays.first_waiting()
         if waiting is not None:
             cut = min(cut, waiting)
-        least = min(_LEAST_BYTES, (self._store.next_physical - first) // _STEP_SHARE)
+        least = 0 if self._is_hastened else min(_LEAST_BYTES, (self._store.next_physical - first) // _STEP_SHARE)
+        self._is_hastened = False
         if cut - first <= max(0, least):
             return False
 

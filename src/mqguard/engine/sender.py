@@ -89,14 +89,18 @@ class Sender:
         self._delays = delays
         self._timers = timers
         self._deferred = deferred
-        self._waiting_limit = settings.max_bytes // WAITING_SHARE
-        self._max_bytes = settings.max_message_bytes
+        self.configure(settings)
         self._trace_topic = settings.trace_topic
         self._next_queue = 0
         self.full: str | None = None
         self.down: str | None = None
         self.waiting_full: str | None = None
         self._suffix = properties.text_of({**settings.trace_fields(), properties.CLUSTER: settings.cluster})
+
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits into force."""
+        self._waiting_limit = settings.max_bytes // WAITING_SHARE
+        self._max_bytes = settings.max_message_bytes
 
     def send(self, request: SendRequest) -> SendResult:
         """Check a message and stage it; see `Engine.send`."""

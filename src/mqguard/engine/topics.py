@@ -56,6 +56,17 @@ class Topics(ConfigTable[TopicConfig]):
         self._built_in = frozenset(topic.name for topic in built_in)
         self._auto_create = settings.auto_create_topic
 
+    def configure(self, settings: EngineSettings) -> None:
+        """Put changed limits into force, and the automatic creation of topics."""
+        self._limits = self._limits._replace(total=settings.max_topics, per_user=settings.max_topics_per_user)
+        if settings.auto_create_topic == self._auto_create:
+            return
+        self._auto_create = settings.auto_create_topic
+        template = self._by_name[names.TEMPLATE_TOPIC]
+        perm = template.perm | PERM_INHERIT if self._auto_create else template.perm & ~PERM_INHERIT
+        self._replace(template.name, msgspec.structs.replace(template, perm=perm))
+        self._notify(template.name)
+
     def require(self, name: str) -> TopicConfig:
         """Return the configuration of a topic.
 

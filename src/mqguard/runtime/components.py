@@ -26,6 +26,7 @@ from mqguard.net.upstream import Upstream
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
+from mqguard.runtime.changeable_options import changeable_options, fixed_options
 from mqguard.runtime.data_directory import KvFile
 from mqguard.runtime.plugin_store import PluginStore
 from mqguard.store.rocksdb import RocksMessageStore
@@ -196,7 +197,11 @@ class _BrokerParts:
                 clock=clock,
                 manager=access.manager,
                 audit=access.audit.trail,
-                configuration=ExposedConfiguration(_exposed(config)),
+                configuration=ExposedConfiguration(
+                    _exposed(config),
+                    options=changeable_options(config, engine, lambda: self.server),
+                    reasons=fixed_options(),
+                ),
                 denials=access.guard.denials,
                 sealing_key=access.key,
                 announcer=announcer,

@@ -78,6 +78,9 @@ class PullProcessor:
         statistics: Statistics, which count deliveries.
         settings: See `BrokerSettings`.
         clock: Clock for the end of waiting.
+
+    Attributes:
+        long_polling: True if a pull waits as long as its client requests.
     """
 
     def __init__(
@@ -105,7 +108,7 @@ class PullProcessor:
         self._woken: dict[tuple[str, int], None] = {}
         self._max_ready = max(1, settings.waiting_pulls // READY_SHARE)
         self._max_all_ready = 2 * settings.waiting_pulls
-        self._long_polling = settings.long_polling
+        self.long_polling = settings.long_polling
         self._suggested = str(settings.broker_id)
         self._frame = PullAnswerTemplate(settings.broker_id, FetchStatus.FOUND.value).frame
 
@@ -214,7 +217,7 @@ class PullProcessor:
             self.wake(topic)
 
     def _suspend(self, request: Request, header: PullHeader, wanted: MessageFilter | None) -> bool:
-        wait = header.suspend_timeout_millis if self._long_polling else SHORT_POLL_MS
+        wait = header.suspend_timeout_millis if self.long_polling else SHORT_POLL_MS
         if wait <= 0 or (wanted is not None and wanted.weight > MAX_WAITING_WEIGHT):
             return False
         if self._ready.count(request.access.owner) >= self._max_ready or len(self._ready) >= self._max_all_ready:

@@ -1,5 +1,6 @@
 """State and configuration of the broker (25, 26, 28, 315)."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 
@@ -12,6 +13,7 @@ from mqguard.engine.engine import Engine
 from mqguard.engine.topics import SCHEDULE_QUEUES
 from mqguard.model.names import SCHEDULE_TOPIC
 from mqguard.model.process import Clock
+from mqguard.model.text import visible
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.statistics import StatisticBody, StatisticItem
 from mqguard.remoting.bodies.topics import DataVersionBody, KvBody
@@ -19,6 +21,8 @@ from mqguard.remoting.codes import SERVER_VERSION, RequestCode, ResponseCode
 from mqguard.remoting.command import Reply
 from mqguard.remoting.headers.codec import read
 from mqguard.remoting.headers.topics import StatisticHeader
+
+_LOG = logging.getLogger(__name__)
 
 VERSION_TEXT = "V5_5_0"
 """Text that tools show for `SERVER_VERSION`."""
@@ -83,7 +87,13 @@ class StatusProcessor:
 
     def configure(self, request: Request) -> Reply:
         """Change keys of the configuration (25)."""
-        self._configuration.change(request.command.body)
+        for key, value in self._configuration.change(request.command.body).items():
+            _LOG.warning(
+                "User:%s has set `%s = %s` until the server stops: write it in the configuration file to keep it",
+                visible(request.access.user),
+                key,
+                visible(value),
+            )
         return Reply()
 
     def configured(self, request: Request) -> Reply:
