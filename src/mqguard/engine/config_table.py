@@ -79,6 +79,7 @@ class ConfigTable(Generic[C]):
         self._table = table
         self._version_key = b"version-" + table.value
         self._listeners: list[Callable[[str], None]] = []
+        self._at_removal: list[Callable[[str], None]] = []
         self._by_name: dict[str, C] = {config.name: config for config in built_in}
         self._sorted: list[C] | None = None
         self._uncounted = frozenset(self._by_name)
@@ -108,6 +109,10 @@ class ConfigTable(Generic[C]):
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Call back with the name after each stored change, before its reply leaves."""
         self._listeners.append(callback)
+
+    def on_removal(self, callback: Callable[[str], None]) -> None:
+        """Call back with the name when a removal is staged, so that the same commit can remove what depends on it."""
+        self._at_removal.append(callback)
 
     def _counts(self, name: str) -> bool:
         """Return True if a configuration counts for the limits."""
@@ -163,6 +168,8 @@ class ConfigTable(Generic[C]):
         self._undo_if_failed(name)
         self._replace(name, None)
         self._store.stage_removal(self._table, name.encode())
+        for callback in self._at_removal:
+            callback(name)
         self._changed(name)
 
     def _undo_if_failed(self, name: str) -> None:

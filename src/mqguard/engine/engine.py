@@ -19,6 +19,9 @@ from mqguard.engine.lookup import Lookup
 from mqguard.engine.maintenance import Maintenance
 from mqguard.engine.messages import SendBack, SendRequest, SendResult, SentBack
 from mqguard.engine.offsets import Offsets
+from mqguard.engine.pop import Pop
+from mqguard.engine.pop_in_flight import InFlight
+from mqguard.engine.pop_redelivery import Redelivery
 from mqguard.engine.retry import Retries
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
@@ -62,6 +65,7 @@ class Engine:
         delays: Messages that wait at a delay level.
         timers: Messages that wait for a time.
         filters: Compiler of the filters of subscriptions.
+        pop: Pop, acknowledgement and redelivery.
     """
 
     def __init__(self, store: MessageStore, settings: EngineSettings, clock: Clock) -> None:
@@ -80,8 +84,11 @@ class Engine:
         self.filters = Filters()
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
+        in_flight = InFlight(store, self.group_commit, self.offsets, clock)
+        self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)
+        redelivery = Redelivery(store, self._log, in_flight, self.topics, self.groups, self.pop.notify)
         self._maintenance = Maintenance(
-            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers
+            store, self.group_commit, clock, settings, self._sender, self.delays, self.timers, redelivery
         )
         self._retries = Retries(
             self._log, self._lookup, self.topics, self.groups, self.delays, self._sender.check_waiting

@@ -152,6 +152,10 @@ class FairQuota:
     def __len__(self) -> int:
         return self._used
 
+    def count(self, owner: str) -> int:
+        """Return the use of an owner."""
+        return self._of.get(owner, 0)
+
     def allows(self, owner: str, more: int) -> bool:
         """Return True if an owner may use that much more."""
         if more <= 0 or self._used + more <= self._capacity:

@@ -111,6 +111,20 @@ class Fetcher:
         status = FetchStatus.MESSAGE_WAS_REMOVING if is_gone else FetchStatus.NO_MATCHED_MESSAGE
         return FetchResult(status, [], next_offset, low, high)
 
+    def record(self, topic: str, queue_id: int, offset: int) -> bytes | None:
+        """Return the record at an offset of a queue, None if it is gone.
+
+        Raises:
+            StoreDown: The store cannot be read now.
+        """
+        queue = self._store.queue(topic, queue_id)
+        if queue is None or not queue.min_offset <= offset < queue.max_offset:
+            return None
+        try:
+            return self._store.read(queue, offset, 1, 0)[0]
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+
     def queue(self, topic: str, queue_id: int) -> Queue | None:
         """Return a queue of a topic, None if no message was ever stored in it.
 

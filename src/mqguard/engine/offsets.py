@@ -13,6 +13,12 @@ _MAX_OFFSET = (1 << 63) - 1
 _MAX_QUEUE = (1 << 31) - 1
 MAX_OFFSETS = 2_000_000
 """Offsets of all groups, about 150 bytes each. Beyond this number only users below an even share can add offsets."""
+SMALL_QUEUE = 100_000
+"""Maximum messages of a queue that a new group consumes from the start, if the queue still has its first message.
+
+Java brokers do so while the queue's first message is in memory. So the first consumer of a new topic gets all messages
+that were sent before it connected.
+"""
 _NO_OWNER = ""
 """Owner of the offsets that existed at the start, and of those of the broker itself."""
 

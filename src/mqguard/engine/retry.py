@@ -61,7 +61,7 @@ class Retries:
         if message is None:
             raise NoSuchMessage(f"look message by offset failed, {request.physical_offset}")
         pairs = properties.parse(message.properties.decode(errors="replace"))
-        origin = self._note_origin(message, pairs, self._log.message_id(request.physical_offset))
+        origin = note_origin(message, pairs, self._log.message_id(request.physical_offset))
         pairs.pop(properties.DELAY, None)
 
         level = self._level(request, group, message)
@@ -76,20 +76,6 @@ class Retries:
             self._next_queue = (self._next_queue + 1) % queues
             self._store(message, pairs, self._require_writable(names.retry_topic(group.name), queues), level)
         return SentBack(pairs[properties.RETRY_TOPIC], level < 0)
-
-    def _note_origin(self, message: Record, pairs: dict[str, str], message_id: str) -> str:
-        """Write the topic and id of the original message into the properties, and return the id."""
-        waits_for = pairs.pop(properties.REAL_TOPIC, message.topic)
-        pairs.pop(properties.REAL_QID, None)
-        if names.owner_of(message.topic) is not None:
-            pairs.setdefault(properties.RETRY_TOPIC, message.topic)
-            return pairs.setdefault(properties.ORIGIN_MESSAGE_ID, message_id)
-        # The message is not a copy, so its sender chose these properties. They must not name an origin.
-        for name in (properties.DLQ_ORIGIN_TOPIC, properties.DLQ_ORIGIN_MESSAGE_ID):
-            pairs.pop(name, None)
-        pairs[properties.RETRY_TOPIC] = waits_for if message.topic in names.ALL_MESSAGES else message.topic
-        pairs[properties.ORIGIN_MESSAGE_ID] = message_id
-        return message_id
 
     def _level(self, request: SendBack, group: SubscriptionGroupConfig, message: Record) -> int:
         """Return the delay level of the next delivery, negative for the dead-letter topic."""
@@ -116,3 +102,18 @@ class Retries:
         message.properties = properties.text_of(pairs).encode()
         hashes = () if level else key_hashes(topic, pairs.get(properties.UNIQ_KEY), pairs.get(properties.KEYS))
         self._log.append(message, tag_code, hashes)
+
+
+def note_origin(message: Record, pairs: dict[str, str], message_id: str) -> str:
+    """Write the topic and id of the original message into the properties of its copy, and return the id."""
+    waits_for = pairs.pop(properties.REAL_TOPIC, message.topic)
+    pairs.pop(properties.REAL_QID, None)
+    if names.owner_of(message.topic) is not None:
+        pairs.setdefault(properties.RETRY_TOPIC, message.topic)
+        return pairs.setdefault(properties.ORIGIN_MESSAGE_ID, message_id)
+    # The message is not a copy, so its sender chose these properties. They must not name an origin.
+    for name in (properties.DLQ_ORIGIN_TOPIC, properties.DLQ_ORIGIN_MESSAGE_ID):
+        pairs.pop(name, None)
+    pairs[properties.RETRY_TOPIC] = waits_for if message.topic in names.ALL_MESSAGES else message.topic
+    pairs[properties.ORIGIN_MESSAGE_ID] = message_id
+    return message_id

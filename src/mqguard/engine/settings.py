@@ -29,6 +29,8 @@ class EngineSettings:
         max_message_bytes: Maximum bytes of a body (`maxMessageSize`).
         max_fetch_messages: Maximum messages of one fetch (`maxTransferCountOnMessageInMemory`).
         max_fetch_bytes: Maximum bytes of one fetch (`maxTransferBytesOnMessageInMemory`).
+        max_in_flight: Maximum messages of a queue that one group has popped and not acknowledged
+            (`popInflightMessageThreshold`).
         sync_flush: True if a commit waits for the disk (`flushDiskType` is `SYNC_FLUSH`).
         delay_levels: Delays of the levels (`messageDelayLevel`).
         timer_max_seconds: Maximum delay of a message for a time (Apache: `timerMaxDelaySec`; no option sets it).
@@ -58,6 +60,7 @@ class EngineSettings:
     max_message_bytes: int = 4 * 1024 * 1024
     max_fetch_messages: int = 32
     max_fetch_bytes: int = 256 * 1024
+    max_in_flight: int = 10_000
     sync_flush: bool = False
     delay_levels: str = DELAY_LEVELS
     timer_max_seconds: int = 3 * 24 * 3600

@@ -132,7 +132,7 @@ class Topics(ConfigTable[TopicConfig]):
             self._put(config)
 
     def delete(self, name: str) -> bool:
-        """Remove a topic, its messages and all offsets in it; return False if it does not exist.
+        """Remove a topic with its messages, offsets and retry topics of pop; return False if it does not exist.
 
         Raises:
             ConfigIllegal: It is a system topic.
@@ -149,6 +149,10 @@ class Topics(ConfigTable[TopicConfig]):
             if queue is not None:
                 self._store.stage_drop(queue)
         self._offsets.remove_topic(name)
+        for other in list(self._by_name):
+            parts = names.pop_retry_parts(other)
+            if parts is not None and parts[1] == name:
+                self.delete(other)
         return True
 
     def create_for_send(self, name: str, template: str, queues: int, creator: str | None = None) -> TopicConfig:
@@ -176,11 +180,11 @@ class Topics(ConfigTable[TopicConfig]):
         # A retry or dead-letter topic exists because of its group, and groups are counted.
         return super()._counts(name) and names.owner_of(name) is None
 
-    def ensure(self, name: str, queues: int = 1) -> TopicConfig:
+    def ensure(self, name: str, queues: int = 1, perm: int = PERM_BOTH) -> TopicConfig:
         """Return the configuration of a retry or dead-letter topic; a missing one is created."""
         found = self._by_name.get(name)
         if found is None:
-            self.put(TopicConfig(name, queues, queues))
+            self.put(TopicConfig(name, queues, queues, perm))
             found = self._by_name[name]
         return found
 

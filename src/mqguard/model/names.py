@@ -6,6 +6,8 @@ The rules are those of Apache RocketMQ's broker (letters, digits, `%`, `|`, `_`,
 import re
 
 RETRY_PREFIX = "%RETRY%"
+POP_RETRY_MARK = "+"
+"""Separator of group and topic in the name of a retry topic of pop. No other name contains it."""
 DLQ_PREFIX = "%DLQ%"
 TEMPLATE_TOPIC = "TBW102"
 """The topic whose route a producer requests while its own topic does not exist."""
@@ -49,10 +51,26 @@ def dlq_topic(group: str) -> str:
     return DLQ_PREFIX + group
 
 
+def pop_retry_topic(group: str, topic: str) -> str:
+    """Return the topic for messages of `topic` that `group` has popped and not acknowledged in time.
+
+    Apache's default form, `%RETRY%group_topic`, would give groups `a` and `a_b` the same topic. This is its newer one.
+    """
+    return f"{RETRY_PREFIX}{group}{POP_RETRY_MARK}{topic}"
+
+
+def pop_retry_parts(topic: str) -> tuple[str, str] | None:
+    """Return group and topic of a retry topic of pop, None for any other topic."""
+    if not topic.startswith(RETRY_PREFIX) or POP_RETRY_MARK not in topic:
+        return None
+    group, _, popped = topic[len(RETRY_PREFIX) :].partition(POP_RETRY_MARK)
+    return group, popped
+
+
 def owner_of(topic: str) -> str | None:
     """Return the group that owns a retry or dead-letter topic, or None for any other topic."""
     if topic.startswith(RETRY_PREFIX):
-        return topic[len(RETRY_PREFIX) :]
+        return topic[len(RETRY_PREFIX) :].partition(POP_RETRY_MARK)[0]
     if topic.startswith(DLQ_PREFIX):
         return topic[len(DLQ_PREFIX) :]
     return None
@@ -60,6 +78,9 @@ def owner_of(topic: str) -> str | None:
 
 def topic_fault(topic: str) -> str | None:
     """Return the problem with a topic's name, or None if it is valid."""
+    popped = pop_retry_parts(topic)
+    if popped is not None:
+        return group_fault(popped[0]) or topic_fault(popped[1])
     limit = MAX_SYSTEM_TOPIC_BYTES if topic.startswith("%") else MAX_TOPIC_BYTES
     return _fault("topic", topic, limit)
 

@@ -20,6 +20,8 @@ class Table(enum.Enum):
     OFFSETS = b"o"
     COUNTERS = b"c"
     TIMERS = b"w"
+    POP_QUEUES = b"p"
+    IN_FLIGHT = b"i"
 
 
 class QueueEntry(NamedTuple):

@@ -10,6 +10,7 @@ from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients
 from mqguard.engine.engine import Engine
 from mqguard.engine.errors import NoSuchGroup
+from mqguard.engine.offsets import SMALL_QUEUE
 from mqguard.model import names
 from mqguard.remoting.bodies.codec import encode
 from mqguard.remoting.bodies.groups import ResetOffsets
@@ -31,12 +32,6 @@ MAX_RESET_QUEUES = 256
 """Maximum queues that one request resets. Each blocks the server for up to 20 reads, which find the time."""
 MAX_COPIED_OFFSETS = 4_096
 """Maximum offsets that one request copies."""
-SMALL_QUEUE = 100_000
-"""Maximum messages of a queue that a new group consumes from the start, if the queue still has its first message.
-
-Java brokers do so while the queue's first message is in memory. So the first consumer of a new topic gets all messages
-that were sent before it connected.
-"""
 
 
 class OffsetProcessor:
