@@ -109,6 +109,12 @@ def java_acl_v1(version: str, home: Path) -> list[str]:
     return ["java", "-Xmx256m", "-XX:+UseSerialGC", *java_places(home, places), "org.apache.rocketmq.acl.plain.AclV1"]
 
 
+def java_filter_module() -> list[str]:
+    """Return the command that starts Apache's filter module, which evaluates SQL92 expressions."""
+    places = java_classes(f"filter-{JAVA_CLIENTS[0]}", "classes", (HERE / "java" / "sql92").glob("*.java"))
+    return ["java", "-Xmx256m", "-Xss1m", "-XX:+UseSerialGC", "-cp", places, "FilterModule"]
+
+
 def java_places(home: Path, classes: str) -> list[str]:
     """Return the options of a Java process for its directory and its classes."""
     return [f"-Duser.home={home}", f"-Drocketmq.home.dir={home}", "-cp", classes]

@@ -82,7 +82,6 @@ def test_keys_without_effect_are_reported_with_their_consequence(tmp_path: Path)
         "aclEnable": "false",
         "namesrvAddr": "10.0.0.1:9876",
         "brokerRole": "SYNC_MASTER",
-        "enablePropertyFilter": "true",
         "deleteWhen": "04",
         "flushCommitLogLeastPages": "4",
     }
@@ -92,7 +91,6 @@ def test_keys_without_effect_are_reported_with_their_consequence(tmp_path: Path)
         ("aclEnable = false", "requests must still be signed and allowed"),
         ("namesrvAddr = 10.0.0.1:9876", "registers with no other name server"),
         ("brokerRole = SYNC_MASTER", "stored only on this machine"),
-        ("enablePropertyFilter = true", "a consumer that filters with SQL92 gets an error"),
     ):
         (line,) = [line for line in log.splitlines() if f"`{key}` has no effect" in line]
         assert consequence in line

@@ -92,7 +92,6 @@ _CONSEQUENCES: Mapping[str, Mapping[str, str]] = {
     },
     "enableControllerMode": {"true": "no replica exists, and no other broker takes over"},
     "enableDLegerCommitLog": {"true": "no replica exists, so an acknowledged message is stored only on this machine"},
-    "enablePropertyFilter": {"true": "a consumer that filters with SQL92 gets an error; filters by tag work"},
     "storePathCommitLog": {_ANY: "all messages are stored under `storePathRootDir`"},
 }
 """Keys of Apache RocketMQ without effect here that change what an operator expects: the consequence by value."""

@@ -84,6 +84,13 @@ AUTO_CREATE_GROUP = Option(
     help="True if consuming as a new group creates it.",
     section="engine",
 )
+PROPERTY_FILTER = Option(
+    "enablePropertyFilter",
+    option.BOOLEAN,
+    default=False,
+    help="True if consumers may filter messages by their properties, with SQL92 expressions.",
+    section="engine",
+)
 MAX_TOPICS = Option(
     "maxTopics",
     option.integer(1, 1_000_000),

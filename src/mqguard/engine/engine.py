@@ -81,7 +81,7 @@ class Engine:
         self.delays = DelayQueues(store, deferred, self.offsets, clock, parse_levels(settings.delay_levels))
         self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
         self._sender = Sender(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
-        self.filters = Filters()
+        self.filters = Filters(has_sql=settings.property_filter)
         self._fetcher = Fetcher(store, self.topics, settings)
         self._lookup = Lookup(store)
         in_flight = InFlight(store, self.group_commit, self.offsets, clock)

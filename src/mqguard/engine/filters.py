@@ -5,11 +5,13 @@ queue entries exclude most messages without reading them. Then `matches` decides
 tags may have the same code, and other languages need the properties.
 """
 
+import collections
 import functools
 from collections.abc import Iterable
 from typing import Protocol
 
 from mqguard.engine.errors import FilterInvalid, FilterUnsupported
+from mqguard.engine.sql92.compiler import compile_selector
 from mqguard.model import record
 from mqguard.model.properties import TAGS, tags_code_of, tags_of
 
@@ -78,11 +80,75 @@ def tag_filter(expression: str) -> TagFilter | None:
     return TagFilter(tags) if tags else None
 
 
-class Filters:
-    """Compiler of filters, with a cache of small ones."""
+class SqlFilter:
+    """Filter by properties, with an SQL92 expression.
 
-    def __init__(self) -> None:
+    Args:
+        expression: The expression.
+
+    Attributes:
+        weight: See `Selector`.
+
+    Raises:
+        FilterInvalid: See `compile_selector`.
+    """
+
+    __slots__ = ("_is_indexed", "_selector", "weight")
+
+    codes: frozenset[int] | None = None
+
+    def __init__(self, expression: str) -> None:
+        self._selector = compile_selector(expression, _search_key)
+        self._is_indexed = len(self._selector.keys) > _MAX_SEARCHED
+        self.weight = self._selector.weight
+
+    def matches(self, data: bytes) -> bool:
+        """Return True if the properties of the message satisfy the expression."""
+        text = b"\x02" + data[record.properties_at(data) :]
+        lookup = _index(text).get if self._is_indexed else functools.partial(_search, text)
+        return self._selector.matches(lookup)
+
+
+_MAX_SEARCHED = 8
+"""Maximum properties of an expression that are searched one by one. Otherwise all properties are split once."""
+
+
+def _search_key(name: str) -> bytes:
+    return f"\x02{name}\x01".encode()
+
+
+def _search(text: bytes, key: bytes) -> str | None:
+    """Return the value of a property as Java's broker reads it: the last one, None if it is empty."""
+    at = text.rfind(key)
+    if at < 0:
+        return None
+    at += len(key)
+    end = text.find(b"\x02", at)
+    value = text[at : end if end >= 0 else None]
+    return value.decode(errors="replace") if value else None
+
+
+def _index(text: bytes) -> dict[bytes, str | None]:
+    """Return all values by their keys; see `_search`."""
+    found: dict[bytes, str | None] = {}
+    for pair in text.split(b"\x02"):
+        name, end, value = pair.partition(b"\x01")
+        if end:
+            found[b"\x02%b\x01" % name] = value.decode(errors="replace") if value else None
+    return found
+
+
+class Filters:
+    """Compiler of filters, with caches for those that a client sends with each request.
+
+    Args:
+        has_sql: True if SQL92 is accepted.
+    """
+
+    def __init__(self, *, has_sql: bool = False) -> None:
+        self._has_sql = has_sql
         self._tag_filters = functools.lru_cache(maxsize=_MAX_CACHED)(tag_filter)
+        self._sql_filters = _SqlCache()
 
     def find(self, kind: str | None, expression: str | None) -> MessageFilter | None:
         """Return the filter of an expression, None if it matches every message.
@@ -92,21 +158,60 @@ class Filters:
             expression: Text of the filter.
 
         Raises:
-            FilterUnsupported: The broker does not accept the language.
+            FilterUnsupported: The broker accepts only tags.
             FilterInvalid: The language is unknown, or the expression is too long or malformed.
         """
+        expression = expression or ""
         if kind and kind != TAG:
-            shown = kind if len(kind) <= _MAX_SHOWN_CHARS else f"{kind[:_MAX_SHOWN_CHARS]}…"
-            if kind == SQL92:
-                raise FilterUnsupported(f"The broker does not support consumer to filter message by {shown}")
-            raise FilterInvalid(f"parse the consumer's subscription failed: unknown type {shown}")
+            self._require_language(kind)
+        if len(expression) > MAX_EXPRESSION_CHARS:
+            raise FilterInvalid(f"{_FAILED}: it is longer than {MAX_EXPRESSION_CHARS} characters")
+        if kind == SQL92:
+            return self._sql_filters.get(expression)
         if not expression or expression == "*":
             return None
-        if len(expression) > MAX_EXPRESSION_CHARS:
-            raise FilterInvalid(
-                f"parse the consumer's subscription failed: it is longer than {MAX_EXPRESSION_CHARS} characters"
-            )
         return self._tag_filters(expression) if len(expression) <= _MAX_CACHED_CHARS else tag_filter(expression)
+
+    def _require_language(self, kind: str) -> None:
+        shown = kind if len(kind) <= _MAX_SHOWN_CHARS else f"{kind[:_MAX_SHOWN_CHARS]}…"
+        if not self._has_sql:
+            raise FilterUnsupported(f"The broker does not support consumer to filter message by {shown}")
+        if kind != SQL92:
+            raise FilterInvalid(f"{_FAILED}: unknown type {shown}")
+
+
+class _SqlCache:
+    """Compiled expressions and errors of invalid ones, the latest up to a total weight."""
+
+    def __init__(self) -> None:
+        self._found: collections.OrderedDict[str, SqlFilter | FilterInvalid] = collections.OrderedDict()
+        self._weight = 0
+
+    def get(self, expression: str) -> SqlFilter:
+        """Return the filter of an expression; raise `FilterInvalid` for an invalid one."""
+        found = self._found.get(expression)
+        if found is None:
+            found = self._compiled(expression)
+            self._found[expression] = found
+            self._weight += _weight_of(expression, found)
+            while self._weight > MAX_CACHED_WEIGHT:
+                self._weight -= _weight_of(*self._found.popitem(last=False))
+        else:
+            self._found.move_to_end(expression)
+        if isinstance(found, FilterInvalid):
+            raise FilterInvalid(str(found))
+        return found
+
+    @staticmethod
+    def _compiled(expression: str) -> SqlFilter | FilterInvalid:
+        try:
+            return SqlFilter(expression)
+        except FilterInvalid as error:
+            return FilterInvalid(f"{_FAILED}: {error}")
+
+
+def _weight_of(expression: str, found: SqlFilter | FilterInvalid) -> int:
+    return found.weight if isinstance(found, SqlFilter) else 1 + (len(expression) >> 5)
 
 
 class SubscriptionFilter:
@@ -146,6 +251,9 @@ class SubscriptionFilter:
 NO_FILTER = SubscriptionFilter()
 """Marks a subscription without a filter, until it is created."""
 _MAX_SHOWN_CHARS = 32
+_FAILED = "parse the consumer's subscription failed"
+MAX_CACHED_WEIGHT = 65_536
+"""Maximum weight of the cached SQL92 filters: peers choose the texts, so memory must be bounded."""
 _MAX_CACHED = 1_024
 _MAX_CACHED_CHARS = 512
-"""Maximum characters of a filter in the cache: peers choose the texts, so memory must be bounded."""
+"""Maximum characters of a cached filter of tags."""

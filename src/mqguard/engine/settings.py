@@ -20,6 +20,7 @@ class EngineSettings:
         region: Name of the region (`regionId`), written into every message.
         trace_on: True if clients should send traces (`traceOn`), written into every message.
         auto_create_topic: True if a send creates a missing topic (`autoCreateTopicEnable`).
+        property_filter: True if consumers may filter by properties with SQL92 (`enablePropertyFilter`).
         auto_create_group: True if a consumer creates a missing group (`autoCreateSubscriptionGroup`).
         max_topics: Maximum number of topics, without those of the broker itself and of groups (`maxTopics`).
         max_topics_per_user: Maximum number of topics that one user has created (`maxTopicsPerUser`).
@@ -51,6 +52,7 @@ class EngineSettings:
     region: str = DEFAULT_REGION
     trace_on: bool = True
     auto_create_topic: bool = True
+    property_filter: bool = False
     auto_create_group: bool = True
     max_topics: int = 20_000
     max_topics_per_user: int = 1_000

@@ -314,6 +314,7 @@ def engine_settings(config: Configuration) -> EngineSettings:
         trace_on=get(server_options.TRACE_ON),
         auto_create_topic=get(server_options.AUTO_CREATE_TOPIC),
         auto_create_group=get(server_options.AUTO_CREATE_GROUP),
+        property_filter=get(server_options.PROPERTY_FILTER),
         max_topics=get(server_options.MAX_TOPICS),
         max_topics_per_user=get(server_options.MAX_TOPICS_PER_USER),
         max_groups=get(server_options.MAX_GROUPS),

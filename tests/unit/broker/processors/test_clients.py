@@ -18,7 +18,7 @@ from mqguard.remoting.codes import RequestCode, ResponseCode
 from tests.unit.broker.conftest import House, acl
 
 
-def beat(client="c1", groups=("g",), topics=("t",), expression="*", version=1, producers=(), **more):
+def beat(client="c1", groups=("g",), topics=("t",), expression="*", version=1, producers=(), kind="TAG", **more):
     return json.dumps(
         {
             "clientID": client,
@@ -36,7 +36,7 @@ def beat(client="c1", groups=("g",), topics=("t",), expression="*", version=1, p
                             "subVersion": version,
                             "tagsSet": [],
                             "codeSet": ["77"],
-                            "expressionType": "TAG",
+                            "expressionType": kind,
                             "classFilterMode": False,
                         }
                         for topic in topics
@@ -371,15 +371,26 @@ def test_a_deleted_group_has_no_locks(house):
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"),
-    [("TAG", 0), ("SQL92", ResponseCode.SYSTEM_ERROR), ("OTHER", ResponseCode.SUBSCRIPTION_PARSE_FAILED)],
+    ("has_sql", "kind", "expression", "code", "remark"),
+    [
+        (False, "TAG", "x", 0, ""),
+        (False, "SQL92", "a = 5", 1, "The broker does not support consumer to filter message by SQL92"),
+        (False, "OTHER", "a = 5", 1, "The broker does not support consumer to filter message by OTHER"),
+        (True, "TAG", "a >", 0, ""),
+        (True, None, "a >", 0, ""),
+        (True, "SQL92", "a = 5", 0, ""),
+        (True, "SQL92", "a >", ResponseCode.SUBSCRIPTION_PARSE_FAILED, "character 4: expected"),
+        (True, "SQL92", "", ResponseCode.SUBSCRIPTION_PARSE_FAILED, "character 1: expected"),
+        (True, "OTHER", "a = 5", ResponseCode.SUBSCRIPTION_PARSE_FAILED, "unknown type OTHER"),
+    ],
 )
-def test_a_filter_is_checked(house, kind, code):
-    body = {"clientId": "c", "group": "g", "subscriptionData": {"topic": "t", "subString": "x", "expressionType": kind}}
+def test_a_filter_is_checked(has_sql, kind, expression, code, remark):
+    house = House(engine={"property_filter": has_sql})
+    wanted = {"topic": "t", "subString": expression, "expressionType": kind}
+    body = {"clientId": "c", "group": "g", "subscriptionData": wanted}
     answer = house.call(46, body=json.dumps(body).encode())
     assert answer.code == code
-    if code:
-        assert kind in answer.remark
+    assert remark in (answer.remark or "")
 
 
 def test_messages_sent_back_by_an_ordered_group_become_dead_letters(house):

@@ -9,6 +9,7 @@ from mqguard.broker.group_rules import with_forbidden
 from mqguard.broker.processors import pull as pull_module
 from mqguard.engine.group_members import ConnectedClient, ConsumerHeartbeat, Subscription
 from mqguard.model import record
+from mqguard.model.properties import text_of
 from mqguard.model.topic import SubscriptionGroupConfig, TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.remoting.headers.pull import COMMIT_OFFSET, SUBSCRIPTION, SUSPEND
@@ -34,10 +35,9 @@ def pulling(**change):
     }
 
 
-def send(house, body=b"x", tag=None, queue=0):
-    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0}
-    if tag:
-        ext["i"] = f"TAGS\x01{tag}\x02"
+def send(house, body=b"x", tag=None, queue=0, pairs=None):
+    pairs = {"TAGS": tag, **(pairs or {})} if tag else pairs or {}
+    ext = {"a": "p", "b": "t", "c": "TBW102", "d": 4, "e": queue, "f": 0, "g": 1, "h": 0, "i": text_of(pairs)}
     assert house.call(310, ext, body).code == 0
 
 
@@ -223,7 +223,7 @@ def test_no_offset_is_stored_for_missing_topics_and_queues(house):
         ({"queueId": -1}, ResponseCode.INVALID_PARAMETER),
         ({"consumerGroup": "a b"}, ResponseCode.INVALID_PARAMETER),
         ({"expressionType": "SQL92"}, ResponseCode.SYSTEM_ERROR),
-        ({"expressionType": "REGEX"}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
+        ({"expressionType": "REGEX"}, ResponseCode.SYSTEM_ERROR),
         ({"subscription": "A" * 17_000}, ResponseCode.SUBSCRIPTION_PARSE_FAILED),
         ({"sysFlag": 0}, ResponseCode.SUBSCRIPTION_NOT_EXIST),
         ({"liteTopic": "l"}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
@@ -321,6 +321,80 @@ def test_a_waiting_pull_keeps_neither_fields_nor_body(house):
 def test_a_pull_with_a_long_tag_does_not_wait(house):
     assert park(house, subscription="A" * 32 * (pull_module.MAX_WAITING_WEIGHT - 1))() is None
     assert park(house, subscription="A" * 32 * pull_module.MAX_WAITING_WEIGHT)().code == ResponseCode.PULL_NOT_FOUND
+
+
+@pytest.fixture
+def sql_house():
+    house = House(engine={"property_filter": True})
+    house.engine.topics.put(TopicConfig("t", 4, 4))
+    house.engine.group_commit.commit()
+    return house
+
+
+SQL = {"expressionType": "SQL92"}
+
+
+def test_a_pull_gets_the_messages_that_an_expression_selects(sql_house):
+    for number in range(5):
+        send(sql_house, b"%d" % number, pairs={"n": str(number)})
+    answer = sql_house.call(11, pulling(subscription="n > 1 AND n <> 3", **SQL))
+    assert bodies(answer) == [b"2", b"4"]
+    assert answer.ext["nextBeginOffset"] == "5"
+    answer = sql_house.call(11, pulling(subscription="n > 9", **SQL))
+    assert (answer.code, answer.ext["nextBeginOffset"]) == (ResponseCode.PULL_RETRY_IMMEDIATELY, "5")
+
+
+def test_a_pull_with_an_invalid_expression_is_refused(sql_house):
+    send(sql_house, b"secret")
+    answer = sql_house.call(11, pulling(subscription="n >", **SQL))
+    assert (answer.code, answer.body) == (ResponseCode.SUBSCRIPTION_PARSE_FAILED, b"")
+    assert answer.remark.startswith("parse the consumer's subscription failed: character 4: ")
+
+
+def test_a_subscription_with_an_expression_selects_messages(sql_house):
+    send(sql_house, b"a", pairs={"n": "1"})
+    send(sql_house, b"b", pairs={"n": "2"})
+    subscribe(sql_house, "n = 2", kind="SQL92")
+    assert bodies(sql_house.call(11, pulling(sysFlag=0, subscription="", **SQL))) == [b"b"]
+
+
+def test_members_with_different_expressions_get_their_own_messages(sql_house):
+    send(sql_house, b"1", pairs={"n": "1"})
+    send(sql_house, b"2", pairs={"n": "2"})
+    for wished, version in (("1", 1), ("2", 2)):
+        wire = sql_house.connect()
+        sql_house.give(
+            wire, sql_house.command(34, body=beat(expression=f"n = {wished}", kind="SQL92", version=version))
+        )
+        command = sql_house.command(11, pulling(sysFlag=0, subscription="", subVersion=version))
+        sql_house.give(wire, command)
+        assert bodies(answer_to(wire, command)) == [wished.encode()]
+
+
+def test_a_subscription_with_an_invalid_expression_gets_nothing(sql_house):
+    send(sql_house, b"secret")
+    subscribe(sql_house, "n >", kind="SQL92")
+    answer = sql_house.call(11, pulling(sysFlag=0, subscription="", **SQL))
+    assert (answer.code, answer.body) == (ResponseCode.FILTER_DATA_NOT_EXIST, b"")
+    assert answer.remark.startswith(
+        "The broker's consumer filter data is not exist!Your expression may be wrong! parse the consumer's"
+    )
+
+
+def test_a_waiting_pull_gets_the_first_message_that_an_expression_selects(sql_house):
+    answer = park(sql_house, subscription="n = 2", **SQL)
+    send(sql_house, b"a", pairs={"n": "1"})
+    assert answer() is None
+    send(sql_house, b"b", pairs={"n": "2"})
+    assert bodies(answer()) == [b"b"]
+
+
+def test_the_retry_topic_of_a_group_with_an_expression_is_not_filtered(sql_house):
+    sql_house.engine.groups.with_retry_topic("g")
+    subscribe(sql_house, "n = 2", kind="SQL92")
+    ext = {"a": "p", "b": "%RETRY%g", "c": "TBW102", "d": 1, "e": 0, "f": 0, "g": 1, "h": 0, "i": ""}
+    assert sql_house.call(310, ext, b"again").code == 0
+    assert bodies(sql_house.call(11, pulling(sysFlag=0, subscription="", topic="%RETRY%g"))) == [b"again"]
 
 
 def test_a_pull_gets_no_message_whose_tag_only_has_the_same_code(house):
