@@ -17,7 +17,7 @@ from tests.fixtures.server import Server, environment
 from tests.fixtures.wire import User, Wire
 from tests.interop.driver import Driver
 from tests.interop.outsiders import OUTSIDERS, Outsider
-from tests.interop.toolchain import JAVA_CLIENTS, OLD_JAVA_CLIENT, go_driver, java_driver
+from tests.interop.toolchain import JAVA_CLIENTS, OLD_JAVA_CLIENT, cpp_driver, go_driver, java_driver
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,11 +93,11 @@ class Drivers:
         self._open: dict[str, Driver] = {}
 
     def get(self, which: str) -> Driver:
-        """Return the driver of a Java client's version, or of `go`."""
+        """Return the driver of a Java client's version, of `go` or of `cpp`."""
         if which not in self._open:
             directory = self._directory / which
             directory.mkdir(exist_ok=True)
-            command = go_driver() if which == "go" else java_driver(which, directory)
+            command = _driver(which, directory)
             self._open[which] = Driver(command, directory / "driver.log", environment(DRIVER_LOG_LEVEL="warn"))
         return self._open[which]
 
@@ -109,6 +109,16 @@ class Drivers:
     def close(self) -> None:
         for driver in self._open.values():
             driver.close()
+
+
+def _driver(which: str, directory: Path) -> list[str]:
+    match which:
+        case "go":
+            return go_driver()
+        case "cpp":
+            return cpp_driver(directory)
+        case version:
+            return java_driver(version, directory)
 
 
 @pytest.fixture(scope="session")
@@ -204,6 +214,12 @@ def java5(drivers: Drivers, server: Server) -> DrivenClient:
 def go(drivers: Drivers, server: Server) -> DrivenClient:
     """Return the Super user at the module's server with the official Go client."""
     return DrivenClient(drivers.get("go"), server)
+
+
+@pytest.fixture
+def cpp(drivers: Drivers, server: Server) -> DrivenClient:
+    """Return the Super user at the module's server with the official C++ core."""
+    return DrivenClient(drivers.get("cpp"), server)
 
 
 @pytest.fixture(params=list(OUTSIDERS))

@@ -2,7 +2,11 @@
 
 import dataclasses
 
-from tests.fixtures.wire import User
+from tests.fixtures.access import create_topic, create_user, disable_user, entry, grant
+from tests.fixtures.wire import User, Wire
+
+INSIDER = User("alice", "alice-secret")
+"""The user that may send to the topic `orders` and receive as the groups `orders_…`."""
 
 NO_PERMISSION = 16
 
@@ -42,3 +46,24 @@ OUTSIDERS = {
         User("wanda", "wanda-secret"), r"User:wanda has no permission to access \w+:\w+ from .*, no matched policies\."
     ),
 }
+
+
+def create_insider_and_outsiders(admin: Wire) -> None:
+    """Create the topic `orders`, one user with permissions, and one of each kind without."""
+    create_topic(admin, "orders", queues=1)
+    for name in ("alice", "dora", "paul", "dan", "wanda", "walter"):
+        create_user(admin, name, f"{name}-secret")
+    allowed = (entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
+    grant(admin, "alice", *allowed)
+    grant(admin, "walter", *allowed)
+    grant(admin, "dora", *allowed)
+    disable_user(admin, "dora")
+    grant(admin, "dan", entry("Topic:*", "All"), entry("Group:*", "All"))
+    grant(
+        admin,
+        "dan",
+        entry("Topic:orders", "All", "Deny"),
+        entry("Topic:forbidden", "All", "Deny"),
+        entry("Group:orders_group", "Sub", "Deny"),
+    )
+    grant(admin, "wanda", entry("Topic:*", "All", sources=("10.0.0.0/8",)), entry("Group:*", "All", sources=("::2",)))

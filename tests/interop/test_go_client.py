@@ -10,41 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import ADMIN, create_topic, create_user, disable_user, entry, grant, read_all
+from tests.fixtures.access import ADMIN, create_topic, create_user, entry, grant, read_all
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import ROUTE, User, Wire
 from tests.interop.conftest import Connections, DrivenClient, Drivers
 from tests.interop.driver import bodies, expected
-from tests.interop.outsiders import NO_PERMISSION, Outsider
+from tests.interop.outsiders import INSIDER as ALICE
+from tests.interop.outsiders import NO_PERMISSION, Outsider, create_insider_and_outsiders
 
 pytestmark = pytest.mark.xdist_group("go")
 
 Name = Callable[[str], str]
-ALICE = User("alice", "alice-secret")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def users(server: Server, connections: Connections) -> None:
     """Create one user with the permissions, and one of each kind without."""
-    admin = connections.to(server.broker_port)
-    create_topic(admin, "orders", queues=1)
-    for name in ("alice", "dora", "paul", "dan", "wanda", "walter"):
-        create_user(admin, name, f"{name}-secret")
-    allowed = (entry("Topic:orders", "Pub,Sub"), entry("Group:orders_*", "Sub"))
-    grant(admin, "alice", *allowed)
-    grant(admin, "walter", *allowed)
-    grant(admin, "dora", *allowed)
-    disable_user(admin, "dora")
-    grant(admin, "dan", entry("Topic:*", "All"), entry("Group:*", "All"))
-    grant(
-        admin,
-        "dan",
-        entry("Topic:orders", "All", "Deny"),
-        entry("Topic:forbidden", "All", "Deny"),
-        entry("Group:orders_group", "Sub", "Deny"),
-    )
-    grant(admin, "wanda", entry("Topic:*", "All", sources=("10.0.0.0/8",)), entry("Group:*", "All", sources=("::2",)))
+    create_insider_and_outsiders(connections.to(server.broker_port))
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "oneway", "batch", "ordered"])

@@ -12,6 +12,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +143,22 @@ def java_classes(version: str, name: str, sources: Iterable[Path]) -> str:
         build_once(directory, "jars.stamp", [pom], fetch)
         build_once(directory, f"{name}.stamp", [pom, *files], compile_all)
     return f"{classes}:{jars}/*"
+
+
+def cpp_driver(home: Path) -> list[str]:
+    """Return the command that starts the driver on the C++ core, which a package for Python contains."""
+    locked = HERE / "cpp" / "requirements.txt"
+    with alone("cpp") as directory:
+        packages = directory / "packages"
+
+        def fetch() -> None:
+            shutil.rmtree(packages, ignore_errors=True)
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+            run([*pip, "--target", str(packages), "--require-hashes", "-r", str(locked)], where=directory)
+
+        build_once(directory, "packages.stamp", [locked], fetch)
+    # The library writes its log below the home directory.
+    return ["env", f"PYTHONPATH={packages}", f"HOME={home}", sys.executable, str(HERE / "cpp" / "driver.py")]
 
 
 def go_driver() -> list[str]:
