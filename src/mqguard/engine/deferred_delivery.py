@@ -17,6 +17,7 @@ from mqguard.engine.errors import MessageIllegal
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.log import MessageLog, key_hashes
 from mqguard.engine.offsets import Offsets
+from mqguard.engine.store_clock import StoreClock, is_ahead
 from mqguard.engine.topics import Topics
 from mqguard.errors import MqguardError
 from mqguard.model import names, properties, record
@@ -25,6 +26,7 @@ from mqguard.model.properties import tags_code_of
 from mqguard.model.record import Record, RecordInvalid
 from mqguard.store.errors import StoreDamaged
 from mqguard.store.ports import MessageStore, QueueEntry, Table
+from mqguard.store.queues import Queue
 
 MAX_LEVELS = 18
 """Number of queues of the schedule topic, and of the levels that clients know."""
@@ -134,10 +136,12 @@ class DelayQueues:
         store: Store in which they wait.
         deferred: Moves them to their waiting queue and to their destination.
         offsets: Delivered position of each level.
-        clock: Clock from which the delay counts.
+        times: Store times, from which a delay counts.
+        clock: Clock for pauses.
         levels: Milliseconds of level 1, 2, …
 
     Attributes:
+        times: Store times, from which a delay counts.
         undeliverable: Messages dropped because they were damaged, or their topic no longer existed when they were due.
     """
 
@@ -146,13 +150,16 @@ class DelayQueues:
         store: MessageStore,
         deferred: DeferredDelivery,
         offsets: Offsets,
+        times: StoreClock,
         clock: Clock,
         levels: tuple[int, ...],
     ) -> None:
         self._store = store
         self._deferred = deferred
         self._offsets = offsets
+        self.times = times
         self._clock = clock
+        self._now = 0
         self._levels = levels
         self._next_due = [0] * MAX_LEVELS
         self._first = 0
@@ -189,7 +196,10 @@ class DelayQueues:
             The time when it is due, to be stored as the tag code of its queue entry.
         """
         self._deferred.defer(message, pairs, names.SCHEDULE_TOPIC, level - 1)
-        return self._clock.now_ms() + self._levels[level - 1]
+        due = self.times.now() + self._levels[level - 1]
+        # After a fall of the date this message may be due before those that wait already.
+        self._next_due[level - 1] = min(self._next_due[level - 1], due)
+        return due
 
     def deliver(self, now: int) -> int:
         """Stage a bounded number of the messages that are due, and return how many.
@@ -197,6 +207,10 @@ class DelayQueues:
         Levels that the settings no longer have are delivered too: each entry holds the time when it is due.
         """
         monotonic = self._clock.monotonic_ms()
+        if now < self._now:
+            # The date was set back, so that entries may be due now that were not.
+            self.restart()
+        self._now = now
         if monotonic < self._paused_until:
             return 0
         self._left, self._left_bytes = MAX_PER_TICK, MAX_BYTES_PER_TICK
@@ -242,12 +256,14 @@ class DelayQueues:
             return
 
         entries = self._store.entries(queue, begin, min(self._left, queue.max_offset - begin))
+        due_after_falls = self._due_after_falls(queue, begin)
         done = 0
         try:
             for entry in entries:
-                if entry.tag_code > now:
+                due = min([entry.tag_code, *(due for offset, due in due_after_falls if offset > entry.queue_offset)])
+                if due > now and not is_ahead(entry.store_time, now):
                     # The queue is in order of due times, so no later entry is due before this one.
-                    self._next_due[queue_id] = entry.tag_code
+                    self._next_due[queue_id] = due
                     break
                 if done and entry.size > self._left_bytes:
                     break
@@ -259,6 +275,18 @@ class DelayQueues:
             if done:
                 self._offsets.set(DELAY_GROUP, names.SCHEDULE_TOPIC, queue_id, begin + done)
             self._left -= done
+
+    def _due_after_falls(self, queue: Queue, begin: int) -> list[tuple[int, int]]:
+        """Return offset and due time of the first entry after each fall of the date.
+
+        All entries of a level wait equally long. The due time of an entry from before a fall is a date of the wrong
+        clock. So this entry is due when the first entry after the fall is due.
+        """
+        found = []
+        for offset, _ in self.times.ranges(queue)[1:] if self.times.falls else ():
+            if offset > begin:
+                found += [(offset, entry.tag_code) for entry in self._store.entries(queue, offset, 1)]
+        return found
 
     def _deliver_entry(self, entry: QueueEntry) -> None:
         message = self._waiting_message(entry)

@@ -25,6 +25,7 @@ from mqguard.engine.pop_redelivery import Redelivery
 from mqguard.engine.retry import Retries
 from mqguard.engine.sender import Sender
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.store_clock import StoreClock
 from mqguard.engine.topics import Topics
 from mqguard.model.process import Clock
 from mqguard.store.errors import StoreFailed
@@ -76,13 +77,14 @@ class Engine:
         self.offsets = Offsets(store, self.group_commit)
         self.topics = Topics(store, self.group_commit, clock, settings, self.offsets)
         self.groups = Groups(store, self.group_commit, clock, settings, self.topics, self.offsets)
-        self._log = MessageLog(store, self.group_commit, clock, settings)
+        times = StoreClock(store, self.group_commit, clock)
+        self._log = MessageLog(store, self.group_commit, times, clock, settings)
         deferred = DeferredDelivery(self._log, self.topics)
-        self.delays = DelayQueues(store, deferred, self.offsets, clock, parse_levels(settings.delay_levels))
+        self.delays = DelayQueues(store, deferred, self.offsets, times, clock, parse_levels(settings.delay_levels))
         self.timers = Timers(store, self.group_commit, deferred, clock, settings.timer_max_seconds * 1000)
         self._sender = Sender(self._log, self.topics, self.groups, self.delays, self.timers, deferred, settings)
         self.filters = Filters(has_sql=settings.property_filter)
-        self._fetcher = Fetcher(store, self.topics, settings)
+        self._fetcher = Fetcher(store, self.topics, times, settings)
         self._lookup = Lookup(store)
         in_flight = InFlight(store, self.group_commit, self.offsets, clock)
         self.pop = Pop(store, self._fetcher, in_flight, self.topics, self.groups, self.offsets, settings, clock)

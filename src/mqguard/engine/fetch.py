@@ -7,6 +7,7 @@ import msgspec
 from mqguard.engine.errors import NoSuchQueue, StoreDown
 from mqguard.engine.filters import MessageFilter
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.store_clock import StoreClock
 from mqguard.engine.topics import Topics
 from mqguard.model.properties import MAX_BYTES
 from mqguard.store.errors import StoreFailed
@@ -63,12 +64,14 @@ class Fetcher:
     Args:
         store: Store of the messages.
         topics: Topics and their permissions.
+        times: Falls of the store times.
         settings: Limits of one fetch.
     """
 
-    def __init__(self, store: MessageStore, topics: Topics, settings: EngineSettings) -> None:
+    def __init__(self, store: MessageStore, topics: Topics, times: StoreClock, settings: EngineSettings) -> None:
         self._store = store
         self._topics = topics
+        self._times = times
         self.configure(settings)
 
     def configure(self, settings: EngineSettings) -> None:
@@ -145,16 +148,32 @@ class Fetcher:
         if queue is None or queue.min_offset == queue.max_offset:
             return queue.max_offset if queue else 0
 
-        # Binary search for the first offset stored at or after the time, or after it for the upper bound.
-        low, high = queue.min_offset, queue.max_offset
+        try:
+            ranges = self._times.ranges(queue)
+        except StoreFailed as error:
+            raise StoreDown(str(error)) from error
+        # Store times never fall within a range. A message of an earlier range may have a later time.
+        if upper:
+            for begin, end in reversed(ranges):
+                found = self._search(queue, begin, end, timestamp + 1)
+                if found > begin:
+                    return found - 1
+            return queue.min_offset
+        for begin, end in ranges:
+            found = self._search(queue, begin, end, timestamp)
+            if found < end:
+                return found
+        return queue.max_offset
+
+    def _search(self, queue: Queue, low: int, high: int, timestamp: int) -> int:
+        """Return the first offset in `[low, high)` stored at or after a time, `high` if there is none."""
         while low < high:
             middle = (low + high) // 2
-            stored = self._stored(queue, middle)
-            if stored > timestamp or (stored == timestamp and not upper):
+            if self._stored(queue, middle) >= timestamp:
                 high = middle
             else:
                 low = middle + 1
-        return max(queue.min_offset, low - 1) if upper else low
+        return low
 
     def store_time(self, topic: str, queue_id: int, *, first: bool) -> int:
         """Return when the first or last message of a queue was stored, -1 if it has none."""

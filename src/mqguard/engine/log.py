@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from mqguard.engine.group_commit import GroupCommit
 from mqguard.engine.messages import SendRequest
 from mqguard.engine.settings import EngineSettings
+from mqguard.engine.store_clock import StoreClock
 from mqguard.model import record
 from mqguard.model.peer import packed_address
 from mqguard.model.process import Clock
@@ -14,7 +15,6 @@ from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
 _SHORT_TOPIC = 127
-_CLOCK_SLACK_MS = 3_600_000
 MAX_KEYS = 32
 """Maximum indexed keys of a message, because each costs a write, and a property text has room for thousands."""
 _V6_BITS = BORN_HOST_V6 | STORE_HOST_V6
@@ -26,17 +26,20 @@ class MessageLog:
     Args:
         store: Store of the messages.
         group_commit: Commit that includes the messages.
-        clock: Clock of the store times.
+        times: Store times of the messages.
+        clock: Clock for unique ids.
         settings: Address of the broker.
+
+    Attributes:
+        now: Function that returns the store time of a message appended now.
     """
 
-    def __init__(self, store: MessageStore, group_commit: GroupCommit, clock: Clock, settings: EngineSettings) -> None:
+    def __init__(
+        self, store: MessageStore, group_commit: GroupCommit, times: StoreClock, clock: Clock, settings: EngineSettings
+    ) -> None:
         self._store = store
         self._group_commit = group_commit
-        self._clock = clock
-        ahead = store.last_time - clock.now_ms()
-        # If the clock was far ahead once, later messages must not keep its time.
-        self._last_time = store.last_time if ahead < _CLOCK_SLACK_MS else 0
+        self.now = times.now
         self.advertise(settings.address, settings.port)
         self.unique_ids = UniqueIds(self.address, settings.process, clock.now_ms())
 
@@ -128,14 +131,6 @@ class MessageLog:
         store.stage_message(queue, record.encode(message), tag_code, now, keys)
         self._group_commit.arrived(queue, queue.next_offset, tag_code)
         return queue
-
-    def now(self) -> int:
-        """Return the store time of a message appended now."""
-        now = self._clock.now_ms()
-        # INVARIANT: store times never fall, so that an offset can be found by its time with binary search.
-        if now > self._last_time:  # noqa: PLR1730 - `max` costs a call on the hot path
-            self._last_time = now
-        return self._last_time
 
     def message_id(self, physical_offset: int) -> str:
         """Return the offset id of a message of this broker."""

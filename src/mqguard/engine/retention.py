@@ -13,12 +13,12 @@ sums, so no entry is read for it.
 """
 
 import collections
-import math
 
 from mqguard.engine.deferred_delivery import DelayQueues, Timers
 from mqguard.engine.sender import WAITING_SHARE, Sender
 from mqguard.engine.settings import EngineSettings
-from mqguard.model import names, record
+from mqguard.engine.store_clock import first_at
+from mqguard.model import names
 from mqguard.store.ports import MessageStore
 from mqguard.store.queues import Queue
 
@@ -269,19 +269,6 @@ class Eviction:
         self._evicted.append(queue)
 
 
-def first_at(store: MessageStore, queue: Queue, cut: int) -> int:
-    """Return the first offset of a queue whose record is at or after a physical offset, found by binary search."""
-    low, high = queue.min_offset, queue.max_offset
-    while low < high:
-        middle = (low + high) // 2
-        entries = store.entries(queue, middle, 1)
-        if entries and entries[0].physical < cut:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
 class Retention:
     """Deletion by age.
 
@@ -293,6 +280,7 @@ class Retention:
 
     def __init__(self, store: MessageStore, settings: EngineSettings, delays: DelayQueues) -> None:
         self._store = store
+        self._times = delays.times
         self._delays = delays
         self.configure(settings)
         self._cut = 0
@@ -319,6 +307,7 @@ class Retention:
     def begin(self, now: int) -> bool:
         """Begin a round now; return False if there is not enough to delete."""
         first = self._store.first_physical()
+        self._times.forget(self._store.next_physical if first is None else first)
         if first is None:
             return False
         cut = self._cut_by_time(first, now)
@@ -346,25 +335,10 @@ class Retention:
             if offset > queue.min_offset and self._store.queue(queue.topic, queue.queue_id) is queue:
                 self._store.stage_trim(queue, offset)
         if not self._left:
-            self._store.stage_release(self._cut)
+            self._store.stage_release(self._cut, self._times.oldest_from(self._cut))
 
     def _cut_by_time(self, first: int, now: int) -> int:
         """Return the offset of the first record that is young enough; all records before it can be deleted."""
         if not self._reserved_ms:
             return first
-        oldest = now - self._reserved_ms
-        if self._stored(first) >= oldest:
-            return first
-        low, high = first, self._store.next_physical
-        while low < high:
-            middle = (low + high) // 2
-            if self._stored(middle) >= oldest:
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
-    def _stored(self, physical: int) -> float:
-        """Return the store time of the first record at or after an offset, infinite if there is none."""
-        found = self._store.next_record(physical)
-        return record.decode(found[1]).store_timestamp if found else math.inf
+        return self._times.first_young(first, now - self._reserved_ms, now)

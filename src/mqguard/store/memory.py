@@ -95,7 +95,7 @@ class MemoryMessageStore:
         self._evicted += [entry.physical for entry in entries]
         self.stage_trim(queue, min_offset)
 
-    def stage_release(self, physical: int) -> None:
+    def stage_release(self, physical: int, oldest: int) -> None:  # noqa: ARG002 - the keys of each record are removed with it
         """See `MessageStore`."""
         self._check_open()
         self._release = max(self._release, physical)

@@ -22,6 +22,7 @@ class Table(enum.Enum):
     TIMERS = b"w"
     POP_QUEUES = b"p"
     IN_FLIGHT = b"i"
+    FALLS = b"f"
 
 
 class QueueEntry(NamedTuple):
@@ -101,7 +102,7 @@ class MessageStore(Protocol):
             queue: The queue.
             record: The whole record.
             tag_code: Signed 64-bit number that `entries` returns.
-            store_time: Milliseconds since the epoch; must not be smaller than that of the record before.
+            store_time: Milliseconds since the epoch; smaller than that of the record before only if the date fell.
             keys: 32-bit hashes under which `find` finds the record.
         """
         ...
@@ -122,8 +123,14 @@ class MessageStore(Protocol):
         """Remove the entries of a queue below an offset and their records, `min_offset <= queue.max_offset`."""
         ...
 
-    def stage_release(self, physical: int) -> None:
-        """Remove all records below a physical offset, `physical <= next_physical`."""
+    def stage_release(self, physical: int, oldest: int) -> None:
+        """Remove all records below a physical offset.
+
+        Args:
+            physical: The offset, `physical <= next_physical`.
+            oldest: Time that is not later than the store time of any record from this offset on. Keys of an earlier day
+                may be removed.
+        """
         ...
 
     @property

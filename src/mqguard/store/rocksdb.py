@@ -13,7 +13,6 @@ from typing import cast
 
 import rocksdict
 
-from mqguard.model import record as records
 from mqguard.store import database
 from mqguard.store.database import Database, log_bytes
 from mqguard.store.disk_sync import LogSync
@@ -149,7 +148,7 @@ class RocksMessageStore:
         # The newest records may be deleted now; their physical offsets must not be used again.
         self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
 
-    def stage_release(self, physical: int) -> None:
+    def stage_release(self, physical: int, oldest: int) -> None:
         """See `MessageStore`."""
         if physical <= self._release:
             return
@@ -157,9 +156,7 @@ class RocksMessageStore:
         self._put(database.RELEASED_KEY, database.U64.pack(physical))
         self._put(database.FLOOR_KEY, database.U64.pack(self.next_physical))
         self._release = physical
-        kept = self._reader.next_record(physical)
-        day = database.day_of(records.decode(kept[1]).store_timestamp if kept else self.last_time)
-        self._batch.delete_range(_day_key(0), _day_key(day), self._in_keys)
+        self._batch.delete_range(_day_key(0), _day_key(database.day_of(oldest)), self._in_keys)
 
     def sweep(self, limit: int) -> int:
         """See `MessageStore`."""

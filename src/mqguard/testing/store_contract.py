@@ -143,7 +143,7 @@ class MessageStoreContract:
     def test_a_read_shows_which_records_are_gone(self, store: MessageStore) -> None:
         entries = [put(store, b"%d" % n) for n in range(4)]
         store.commit(sync=False)
-        store.stage_release(entries[2].physical)
+        store.stage_release(entries[2].physical, store.last_time)
         store.commit(sync=False)
         found = store.read(queue_of(store), 1, 10, 1 << 20)
         assert [data is None for data in found] == [True, False, False]
@@ -217,7 +217,7 @@ class MessageStoreContract:
         store.commit(sync=False)
         queue = queue_of(store)
         store.stage_trim(queue, 4)
-        store.stage_release(entries[4].physical)
+        store.stage_release(entries[4].physical, store.last_time)
         assert (queue.min_offset, store.min_physical) == (0, 0)
         store.commit(sync=False)
         assert (queue.min_offset, queue.max_offset) == (4, 10)
@@ -227,7 +227,7 @@ class MessageStoreContract:
         assert bodies(store, queue, 4, 2) == [b"4", b"5"]
 
         store.stage_trim(queue, 10)
-        store.stage_release(store.next_physical)
+        store.stage_release(store.next_physical, store.last_time)
         store.commit(sync=False)
         assert (queue.min_offset, queue.max_offset) == (10, 10)
         assert store.first_physical() is None
@@ -381,7 +381,7 @@ class DurableStoreContract(MessageStoreContract):
             put(store, b"%d" % n)
         store.commit(sync=False)
         store.stage_trim(queue_of(store), 5)
-        store.stage_release(store.next_physical)
+        store.stage_release(store.next_physical, store.last_time)
         store.commit(sync=False)
         before = store.next_physical
 

@@ -331,7 +331,7 @@ def test_messages_are_rejected_until_a_failed_store_has_recovered():
         engine.send(message())
 
 
-def test_store_times_never_fall():
+def test_small_falls_of_the_date_keep_store_times():
     clock, store = ManualClock(), MemoryMessageStore()
     engine = make_engine(store, clock)
     send(engine)

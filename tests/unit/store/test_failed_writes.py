@@ -81,7 +81,7 @@ def test_two_failures_in_a_row_are_both_taken_back(store, path):
 def test_old_messages_stay_deleted(store, path):
     entries = store.entries(queue_of(store), 0, 10)
     store.stage_trim(queue_of(store), 3)
-    store.stage_release(entries[3].physical)
+    store.stage_release(entries[3].physical, store.last_time)
     fail(store)
     assert queue_of(store).min_offset == 0
     assert store.recover()

@@ -205,7 +205,7 @@ def test_released_records_give_their_room_back(open_store, tmp_path):
     full = used(tmp_path)
     assert full > 50_000_000
     store.stage_trim(queue_of(store), entry.queue_offset)
-    store.stage_release(entry.physical)
+    store.stage_release(entry.physical, store.last_time)
     store.commit(sync=False)
     store.close()
     again = open_store()
