@@ -1,0 +1,445 @@
+"""gRPC calls on one connection (gRPC over HTTP/2): bytes in, calls and their messages out, and answers back."""
+
+# Rule 1: a call whose fields or messages are malformed is answered with a status, or its stream is reset; no other call
+# notices it.
+# Rule 2: of a repeated field the last one counts, in every place, because `GrpcCall.field` is the only way to read one.
+# Rule 3: the length of a message is checked before its bytes are collected.
+
+import enum
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from mqguard.rpc import hpack
+from mqguard.rpc.errors import ErrorCode, StreamFailed
+from mqguard.rpc.hpack import Field
+from mqguard.rpc.http2 import ServerConnection
+
+MAX_MESSAGE: Final = 5 * 1024 * 1024
+"""Maximum bytes of a message: a body of 4 MiB with its properties."""
+MAX_REASON: Final = 1_024
+"""Maximum characters of the message of a status."""
+PREFIX: Final = 5
+"""Bytes before a message: the compression flag, and the length."""
+MAX_TIMEOUT_S: Final = 24 * 3600.0
+_MAX_SHAPES: Final = 256
+_MAX_SHAPE: Final = 40
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)
+_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
+_UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_OF_ONE_CONNECTION: Final = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
+_PSEUDO: Final = frozenset({":method", ":scheme", ":path", ":authority"})
+_REQUIRED: Final = frozenset({":method", ":scheme", ":path"})
+
+
+class GrpcStatus(enum.IntEnum):
+    """Status codes of gRPC that the transport itself uses; refusals of RocketMQ are in the messages."""
+
+    OK = 0
+    CANCELLED = 1
+    DEADLINE_EXCEEDED = 4
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+_CONTENT_TYPE: Final = ("content-type", "application/grpc")
+_HEAD: Final = hpack.encode([(":status", "200"), _CONTENT_TYPE])
+_OK: Final = hpack.encode([("grpc-status", "0")])
+
+
+class EventKind(enum.Enum):
+    """Kinds of events of a call."""
+
+    CALL = "call"
+    """A call has arrived with its one message; the peer sends nothing more."""
+    MESSAGE = "message"
+    """A message of a stream has arrived; the first one opens it."""
+    END = "end"
+    """The peer sends nothing more on a stream."""
+    CANCELLED = "cancelled"
+    """The peer does not want the answer of a call any more."""
+
+
+class Event(NamedTuple):
+    """One thing that happened to a call.
+
+    Attributes:
+        kind: Its kind.
+        call: The call.
+        message: The message of `CALL` and `MESSAGE`.
+    """
+
+    kind: EventKind
+    call: "GrpcCall"
+    message: bytes = b""
+
+
+class _Shape(NamedTuple):
+    """Properties of a call's fields that depend on their names alone.
+
+    Attributes:
+        fault: Why the names are malformed; empty if they are not.
+        places: Position of the last field of each name.
+    """
+
+    fault: str
+    places: dict[str, int]
+
+
+class Methods:
+    """The methods of a server, and the shapes of calls that were checked; shared by all connections.
+
+    Args:
+        streaming: For each path, such as `/package.Service/Method`, whether the peer sends a stream of messages.
+    """
+
+    __slots__ = ("_shapes", "streaming")
+
+    def __init__(self, streaming: Mapping[str, bool]) -> None:
+        self.streaming = dict(streaming)
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    def shape(self, names: tuple[str, ...]) -> _Shape:
+        """Return the properties of a list of names. Clients have few different lists."""
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = _Shape(_fault(names), {name: place for place, name in enumerate(names)})
+            if len(names) <= _MAX_SHAPE:
+                if len(self._shapes) >= _MAX_SHAPES:
+                    self._shapes.clear()
+                self._shapes[names] = shape
+        return shape
+
+
+class GrpcCall:
+    """One call, which is answered by `reply`, by `send` and `end`, or by `fail`. Answers after its end have no effect.
+
+    Attributes:
+        stream: The stream of the call, unique in its connection.
+        path: Path of the method.
+        is_streaming: True if the peer sends a stream of messages.
+        timeout_s: Seconds after which the peer gives up; None if it does not say so.
+        held: Bytes of its messages that are kept.
+    """
+
+    __slots__ = (
+        "_connection", "_fields", "_is_begun", "_parts", "_places", "_size", "held", "is_delivered", "is_streaming",
+        "message", "path", "stream", "timeout_s",
+    )  # fmt: skip
+
+    def __init__(
+        self, connection: "GrpcConnection", stream: int, path: str, fields: list[Field], places: dict[str, int]
+    ) -> None:
+        self._connection = connection
+        self._fields = fields
+        self._places = places
+        self._is_begun = False
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.held = 0
+        self.is_delivered = self.is_streaming = False
+        self.message: bytes | None = None
+        self.path = path
+        self.stream = stream
+        self.timeout_s: float | None = None
+
+    def field(self, name: str) -> str:
+        """Return the value of a field, of several the last one; empty if there is none."""
+        place = self._places.get(name)
+        return "" if place is None else self._fields[place][1]
+
+    @property
+    def is_open(self) -> bool:
+        """True if an answer still has a meaning."""
+        return self._connection.streams.is_open(self.stream)
+
+    def reply(self, message: bytes) -> None:
+        """Answer a call with its one message."""
+        self.send(message)
+        self._connection.finish(self, _OK)
+
+    def send(self, message: bytes) -> None:
+        """Answer with one of several messages."""
+        streams = self._connection.streams
+        if not self._is_begun:
+            self._is_begun = True
+            streams.send_headers(self.stream, _HEAD)
+        streams.send(self.stream, b"\0" + len(message).to_bytes(4, "big") + message)
+
+    def end(self) -> None:
+        """End an answer of several messages, or of none."""
+        if not self._is_begun:
+            self._connection.streams.send_headers(self.stream, _HEAD)
+        self._connection.finish(self, _OK)
+
+    def fail(self, status: GrpcStatus, reason: str) -> None:
+        """End the call with a status of the transport."""
+        fields = [("grpc-status", str(int(status))), ("grpc-message", _percent_encoded(reason[:MAX_REASON]))]
+        if not self._is_begun:
+            fields = [(":status", "200"), _CONTENT_TYPE, *fields]
+        self._connection.finish(self, hpack.encode(fields))
+
+    def take(self, data: bytes) -> list[bytes]:
+        """Take the next bytes of the peer; return the messages that are complete now.
+
+        Raises:
+            _Refused: A message is compressed or too long.
+        """
+        if not self._parts:
+            size = len(data)
+            # Nearly always a frame has one whole message.
+            if size > PREFIX and not data[0] and size == PREFIX + int.from_bytes(data[1:PREFIX], "big") <= MAX_MESSAGE:
+                return [data[PREFIX:]]
+        if not data:
+            return []
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size < PREFIX:
+            return []
+        first = self._parts[0]
+        if len(first) < PREFIX:
+            first = b"".join(self._parts)
+            self._parts = [first]
+        return self._complete() if self._size >= _whole(first) else []
+
+    def _complete(self) -> list[bytes]:
+        data = b"".join(self._parts)
+        at, messages = 0, []
+        while len(data) - at >= PREFIX:
+            end = at + _whole(data[at : at + PREFIX])
+            if end > len(data):
+                break
+            messages.append(data[at + PREFIX : end])
+            at = end
+        self._parts = [data[at:]] if at < len(data) else []
+        self._size = len(data) - at
+        return messages
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True if a message has begun and not ended."""
+        return self._size > 0
+
+    def count_held(self) -> int:
+        """Count the bytes that are kept anew, and return the change."""
+        held = self._size + (len(self.message) if self.message is not None else 0)
+        change, self.held = held - self.held, held
+        return change
+
+
+class _Refused(Exception):
+    """A message cannot be taken."""
+
+    def __init__(self, status: GrpcStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class GrpcConnection:
+    """The calls of one connection.
+
+    Args:
+        methods: The methods of the server.
+
+    Attributes:
+        streams: The streams on which calls are answered.
+    """
+
+    __slots__ = ("_calls", "_events", "_held", "_http", "_methods", "streams")
+
+    def __init__(self, methods: Methods) -> None:
+        self._methods = methods
+        self._http = ServerConnection(self)
+        self.streams = self._http.streams
+        self._calls: dict[int, GrpcCall] = {}
+        self._events: list[Event] = []
+        self._held = 0
+
+    def push(self, data: bytes) -> None:
+        """Keep the next bytes of the connection for `take`."""
+        self._http.push(data)
+
+    @property
+    def has_input(self) -> bool:
+        """True if `take` has frames to read."""
+        return self._http.has_input
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing more is read, because the peer broke the protocol or the connection ended."""
+        return self._http.is_over
+
+    @property
+    def held(self) -> int:
+        """Bytes of the peer that are kept: frames that are not read, and messages that are not complete."""
+        return self._held + self._http.pending
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of answers that wait until the peer accepts them."""
+        return self.streams.unsent
+
+    def take(self, count: int, now: float) -> list[Event]:
+        """Read the next frames, at most `count`, and return what they say about calls.
+
+        Args:
+            count: Maximum number of frames.
+            now: Seconds of a clock that never falls.
+        """
+        self._http.advance(count, now)
+        events = self._events
+        if events:
+            self._events = []
+        return events
+
+    def take_output(self) -> bytes:
+        """Return the bytes to send, and forget them."""
+        return self.streams.take_output()
+
+    def leave(self) -> None:
+        """Announce that the server stops: open calls are still answered, new ones are refused."""
+        self._http.leave()
+
+    def end(self, code: ErrorCode, reason: str = "") -> None:
+        """End the connection with a code for the peer, and drop all calls."""
+        self._http.end(code, reason)
+
+    def finish(self, call: GrpcCall, block: bytes) -> None:
+        """End the answer of a call with a block of header fields, and forget the call."""
+        if self._calls.pop(call.stream, None) is not None:
+            self._held -= call.held
+        self.streams.finish(call.stream, block)
+
+    # Called by the HTTP/2 connection
+
+    def opened(self, stream: int, fields: list[Field], is_end: bool) -> None:  # noqa: FBT001
+        """Begin a call.
+
+        Raises:
+            StreamFailed: Its fields are malformed.
+        """
+        shape = self._methods.shape(tuple([name for name, _ in fields]))
+        if shape.fault:
+            raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, shape.fault)
+        values = "".join([value for _, value in fields])
+        if not (values.isascii() and values.isprintable()):
+            raise StreamFailed(stream, ErrorCode.PROTOCOL_ERROR, "a header field has characters that are not printable")
+        places = shape.places
+        path = fields[places[":path"]][1]
+        call = self._calls[stream] = GrpcCall(self, stream, path, fields, places)
+        if fields[places[":method"]][1] != "POST":
+            self._refuse_http(call, "405")
+        elif not call.field("content-type").startswith("application/grpc"):
+            self._refuse_http(call, "415")
+        else:
+            self._open(call, is_end=is_end)
+
+    def _refuse_http(self, call: GrpcCall, status: str) -> None:
+        """Answer a request that is not a gRPC call with a status of HTTP."""
+        self.finish(call, hpack.encode([(":status", status)]))
+
+    def _open(self, call: GrpcCall, *, is_end: bool) -> None:
+        is_streaming = self._methods.streaming.get(call.path)
+        if is_streaming is None:
+            call.fail(GrpcStatus.UNIMPLEMENTED, f"there is no method {call.path[:100]}")
+            return
+        call.is_streaming = is_streaming
+        timeout = call.field("grpc-timeout")
+        if timeout:
+            found = _TIMEOUT.fullmatch(timeout)
+            if found is None:
+                call.fail(GrpcStatus.INTERNAL, "the field grpc-timeout is malformed")
+                return
+            call.timeout_s = min(int(found[1]) * _UNITS[found[2]], MAX_TIMEOUT_S)
+        if is_end:
+            self.received(call.stream, b"", True)  # noqa: FBT003
+
+    def received(self, stream: int, data: bytes, is_end: bool) -> None:  # noqa: FBT001
+        """Take the next bytes of a call."""
+        call = self._calls.get(stream)
+        if call is None:
+            return  # it is answered already
+        try:
+            messages = call.take(data)
+            if call.is_streaming:
+                self._deliver(call, messages, is_end=is_end)
+            else:
+                self._collect(call, messages, is_end=is_end)
+        except _Refused as refused:
+            if call.is_delivered:
+                self._events.append(Event(EventKind.CANCELLED, call))
+            call.fail(refused.status, str(refused))
+
+    def _deliver(self, call: GrpcCall, messages: list[bytes], *, is_end: bool) -> None:
+        for message in messages:
+            call.is_delivered = True
+            self._events.append(Event(EventKind.MESSAGE, call, message))
+        self._held += call.count_held()
+        if is_end:
+            if call.held:
+                raise _Refused(GrpcStatus.INTERNAL, "the stream ends within a message")
+            if call.is_delivered:
+                self._events.append(Event(EventKind.END, call))
+            else:
+                call.end()
+
+    def _collect(self, call: GrpcCall, messages: list[bytes], *, is_end: bool) -> None:
+        if messages:
+            if call.message is not None or len(messages) > 1:
+                raise _Refused(GrpcStatus.INTERNAL, "the call has more than one message")
+            call.message = messages[0]
+        if not is_end:
+            self._held += call.count_held()
+            return
+        self._held -= call.held
+        call.held = 0
+        message, call.message = call.message, None
+        if message is None or call.is_unfinished:
+            raise _Refused(GrpcStatus.INTERNAL, "the call ends without a whole message")
+        call.is_delivered = True
+        self._events.append(Event(EventKind.CALL, call, message))
+
+    def cancelled(self, stream: int) -> None:
+        """Drop a call that the peer does not want any more, or that broke the protocol."""
+        call = self._calls.pop(stream, None)
+        if call is not None:
+            self._held -= call.held
+            if call.is_delivered:
+                self._events.append(Event(EventKind.CANCELLED, call))
+
+
+def _whole(prefix: bytes) -> int:
+    """Return the length of a message with its prefix.
+
+    Raises:
+        _Refused: It is compressed or too long.
+    """
+    if prefix[0]:
+        raise _Refused(GrpcStatus.UNIMPLEMENTED, "compressed messages are not supported")
+    size = int.from_bytes(prefix[1:PREFIX], "big")
+    if size > MAX_MESSAGE:
+        raise _Refused(GrpcStatus.RESOURCE_EXHAUSTED, f"a message of {size} bytes, and the maximum is {MAX_MESSAGE}")
+    return PREFIX + size
+
+
+def _percent_encoded(text: str) -> str:
+    """Return a text in the form of the field grpc-message."""
+    data = text.encode(errors="replace")
+    return "".join([chr(byte) if 0x20 <= byte <= 0x7E and byte != 0x25 else f"%{byte:02X}" for byte in data])
+
+
+def _fault(names: tuple[str, ...]) -> str:
+    """Return why the names of a call's fields are malformed (RFC 9113, section 8), empty if they are not."""
+    pseudo = [name for name in names if name[:1] == ":"]
+    if len(set(pseudo)) != len(pseudo) or not _REQUIRED <= set(pseudo) <= _PSEUDO:
+        return "a request needs :method, :scheme and :path, each of them once"
+    if list(names[: len(pseudo)]) != pseudo:
+        return "a field that begins with a colon follows others"
+    for name in names[len(pseudo) :]:
+        if not _NAME.fullmatch(name):
+            return "the name of a field is not in lower case or has illegal characters"
+        if name in _OF_ONE_CONNECTION:
+            return f"the field {name} is not allowed in HTTP/2"
+    return ""

@@ -1,0 +1,209 @@
+"""Header fields of HTTP/2 (RFC 7541): a decoder with limits, and an encoder that keeps no state.
+
+Texts are decoded as Latin-1, so that each character is one byte and nothing fails. The caller checks the characters.
+"""
+
+# Rule 1: the size of the decoded fields is counted while they are decoded, and a block over the limit is not continued.
+# Rule 2: any block gives fields or a ConnectionFailed, and nothing else.
+
+from typing import Final
+
+from mqguard.rpc import huffman
+from mqguard.rpc.errors import ConnectionFailed, ErrorCode, HpackInvalid
+
+Field = tuple[str, str]
+
+TABLE_SIZE: Final = 4096
+"""Size of the table that a peer may use; the default of the protocol, so it needs no setting."""
+OVERHEAD: Final = 32
+"""Bytes that are added to the size of each field."""
+_MAX_INTEGER_BYTES: Final = 4
+"""Bytes of an integer after its first one: enough for all lengths that a frame can have."""
+
+_STATIC: Final[tuple[Field, ...]] = (
+    (":authority", ""), (":method", "GET"), (":method", "POST"), (":path", "/"), (":path", "/index.html"),
+    (":scheme", "http"), (":scheme", "https"), (":status", "200"), (":status", "204"), (":status", "206"),
+    (":status", "304"), (":status", "400"), (":status", "404"), (":status", "500"), ("accept-charset", ""),
+    ("accept-encoding", "gzip, deflate"), ("accept-language", ""), ("accept-ranges", ""), ("accept", ""),
+    ("access-control-allow-origin", ""), ("age", ""), ("allow", ""), ("authorization", ""), ("cache-control", ""),
+    ("content-disposition", ""), ("content-encoding", ""), ("content-language", ""), ("content-length", ""),
+    ("content-location", ""), ("content-range", ""), ("content-type", ""), ("cookie", ""), ("date", ""), ("etag", ""),
+    ("expect", ""), ("expires", ""), ("from", ""), ("host", ""), ("if-match", ""), ("if-modified-since", ""),
+    ("if-none-match", ""), ("if-range", ""), ("if-unmodified-since", ""), ("last-modified", ""), ("link", ""),
+    ("location", ""), ("max-forwards", ""), ("proxy-authenticate", ""), ("proxy-authorization", ""), ("range", ""),
+    ("referer", ""), ("refresh", ""), ("retry-after", ""), ("server", ""), ("set-cookie", ""),
+    ("strict-transport-security", ""), ("transfer-encoding", ""), ("user-agent", ""), ("vary", ""), ("via", ""),
+    ("www-authenticate", ""),
+)  # fmt: skip
+"""The table of RFC 7541, appendix A; its first field has index 1."""
+_STATIC_COUNT: Final = len(_STATIC)
+
+
+class Decoder:
+    """Decodes the header blocks of one connection, in order.
+
+    Args:
+        max_list: Maximum size of the fields of one block: their bytes, and `OVERHEAD` for each.
+    """
+
+    __slots__ = ("_max_list", "_size", "_table", "_table_limit")
+
+    def __init__(self, max_list: int) -> None:
+        self._max_list = max_list
+        # The newest field is last, so that adding one is cheap.
+        self._table: list[Field] = []
+        self._size = 0
+        self._table_limit = TABLE_SIZE
+
+    def decode(self, block: bytes) -> list[Field]:
+        """Return the fields of a block.
+
+        Raises:
+            HpackInvalid: The block is malformed.
+            ConnectionFailed: The fields are too large.
+        """
+        fields: list[Field] = []
+        left, at, end = self._max_list, 0, len(block)
+        try:
+            while at < end:
+                byte = block[at]
+                if byte & 0x80:
+                    index = byte & 0x7F
+                    at += 1
+                    if index == 0x7F:
+                        index, at = _integer(block, at, 0x7F)
+                    field = self._at(index)
+                elif byte & 0x60 == 0x20:
+                    at = self._resize(block, at, is_first=not fields)
+                    continue
+                else:
+                    field, at = self._literal(block, at, byte)
+                left -= len(field[0]) + len(field[1]) + OVERHEAD
+                if left < 0:
+                    raise ConnectionFailed(
+                        ErrorCode.ENHANCE_YOUR_CALM, f"header fields of more than {self._max_list} bytes"
+                    )
+                fields.append(field)
+        except IndexError:
+            raise HpackInvalid("a block of header fields ends within a field") from None
+        return fields
+
+    def _at(self, index: int) -> Field:
+        if 0 < index <= _STATIC_COUNT:
+            return _STATIC[index - 1]
+        place = index - _STATIC_COUNT
+        if not 0 < place <= len(self._table):
+            raise HpackInvalid(f"there is no header field with index {index}")
+        return self._table[-place]
+
+    def _literal(self, block: bytes, at: int, byte: int) -> tuple[Field, int]:
+        """Decode a literal field; those that are to be indexed are added to the table."""
+        is_indexed = byte & 0x40
+        mask = 0x3F if is_indexed else 0x0F
+        index = byte & mask
+        at += 1
+        if index == mask:
+            index, at = _integer(block, at, mask)
+        if index:
+            name = self._at(index)[0]
+        else:
+            name, at = _text(block, at)
+        value, at = _text(block, at)
+        field = (name, value)
+        if is_indexed:
+            self._add(field)
+        return field, at
+
+    def _add(self, field: Field) -> None:
+        self._size += len(field[0]) + len(field[1]) + OVERHEAD
+        self._table.append(field)
+        if self._size > self._table_limit:
+            self._evict()
+
+    def _evict(self) -> None:
+        table, size, count = self._table, self._size, 0
+        while size > self._table_limit:
+            name, value = table[count]
+            size -= len(name) + len(value) + OVERHEAD
+            count += 1
+        del table[:count]
+        self._size = size
+
+    def _resize(self, block: bytes, at: int, *, is_first: bool) -> int:
+        size = block[at] & 0x1F
+        at += 1
+        if size == 0x1F:
+            size, at = _integer(block, at, 0x1F)
+        if not is_first:
+            raise HpackInvalid("the size of the table changes after a header field")
+        if size > TABLE_SIZE:
+            raise HpackInvalid(f"a table of {size} bytes, and the maximum is {TABLE_SIZE}")
+        self._table_limit = size
+        self._evict()
+        return at
+
+
+def _integer(block: bytes, at: int, first: int) -> tuple[int, int]:
+    """Decode the rest of an integer whose first byte had all bits set; return it and the position after it."""
+    value = first
+    for shift in range(0, 7 * _MAX_INTEGER_BYTES, 7):
+        byte = block[at]
+        at += 1
+        value += (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise HpackInvalid("a header field has an integer that is too large")
+
+
+def _text(block: bytes, at: int) -> tuple[str, int]:
+    byte = block[at]
+    at += 1
+    size = byte & 0x7F
+    if size == 0x7F:
+        size, at = _integer(block, at, 0x7F)
+    end = at + size
+    if end > len(block):
+        raise HpackInvalid("a block of header fields ends within a text")
+    if byte & 0x80:
+        return huffman.decode(block[at:end]), end
+    return block[at:end].decode("latin-1"), end
+
+
+def encode(fields: list[Field]) -> bytes:
+    """Encode fields without an index or Huffman codes, so that the table of the peer has no influence.
+
+    Names are encoded by their index in the static table where they have one.
+
+    Args:
+        fields: Names in lower case, and values; characters up to 255.
+    """
+    return b"".join([_encoded(name, value) for name, value in fields])
+
+
+def _encoded(name: str, value: str) -> bytes:
+    index = _INDEXES.get((name, value))
+    if index is not None:
+        return bytes((0x80 | index,))
+    known = _NAMES.get(name)
+    if known is None:
+        return b"\x00" + _length_prefixed(name) + _length_prefixed(value)
+    return _prefixed(known, 0x0F, 0x00) + _length_prefixed(value)
+
+
+def _length_prefixed(text: str) -> bytes:
+    return _prefixed(len(text), 0x7F, 0x00) + text.encode("latin-1")
+
+
+def _prefixed(value: int, mask: int, bits: int) -> bytes:
+    if value < mask:
+        return bytes((bits | value,))
+    out, value = [bits | mask], value - mask
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_INDEXES: Final = {field: number for number, field in enumerate(_STATIC, 1) if field[1]}
+_NAMES: Final = {name: number for number, (name, _) in reversed(list(enumerate(_STATIC, 1)))}
