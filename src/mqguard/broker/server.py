@@ -8,9 +8,11 @@ from typing import NamedTuple, Protocol
 
 from mqguard.auth.manager import MetadataManager
 from mqguard.auth.seal import SealingKey
+from mqguard.broker.background import Background
 from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
 from mqguard.broker.processors.access import AccessProcessor, DenialProcessor
+from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
 from mqguard.broker.processors.clients import ClientListProcessor, ClientProcessor
 from mqguard.broker.processors.groups import GroupProcessor
@@ -82,6 +84,8 @@ class BrokerPorts:
         suspension: Store of requests that wait for plugins; None if there are no plugins.
         at_iteration_end: Further callbacks at the end of each iteration of the event loop.
         metrics: Function that returns all metrics as texts, by name and labels, for the broker's runtime info.
+        background: Thread for work that takes long; None if the broker has no such requests.
+        snapshots: Snapshots of the data, for backups; None if there are none. They need `background`.
     """
 
     guard: RequestGuard
@@ -95,6 +99,8 @@ class BrokerPorts:
     suspension: Suspension | None = None
     at_iteration_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
+    background: Background | None = None
+    snapshots: Snapshots | None = None
 
 
 class PendingWork(NamedTuple):
@@ -269,6 +275,8 @@ class BrokerServer:
             ).handlers(),
         ]
         parts.append(AccessProcessor(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
+        if ports.background is not None and ports.snapshots is not None:
+            parts.append(BackupProcessor(ports.snapshots, ports.background).handlers())
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:

@@ -13,6 +13,7 @@ import click
 from mqguard import __version__
 from mqguard.cli import (
     acl,
+    backup,
     broker,
     brokers,
     consumer,
@@ -63,6 +64,7 @@ COMMANDS: tuple[click.Command, ...] = (
     policy_as_code.plan,
     policy_as_code.apply,
     migrate.migrate,
+    backup.backup,
     sealing_key.sealing_key,
     installation.config,
     installation.version,

@@ -186,6 +186,10 @@ class OwnCode(enum.IntEnum):
 
     GET_DECISION = 7_700_001
     """The explanation of a denial, by the id in the response to its sender."""
+    TAKE_SNAPSHOT = 7_700_002
+    """A snapshot of the data on the server's disk, for a backup."""
+    DROP_SNAPSHOT = 7_700_003
+    """The end of a snapshot."""
 
 
 CODE_NAMES: Mapping[int, str] = {code.value: code.name for codes in (RequestCode, OwnCode) for code in codes}

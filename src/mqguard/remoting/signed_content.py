@@ -166,6 +166,8 @@ FORMS: Final[Mapping[int, ExactForm]] = MappingProxyType(
         RequestCode.AUTH_GET_ACL: _form("subject"),
         RequestCode.AUTH_LIST_ACL: _form("subjectFilter", "resourceFilter"),
         OwnCode.GET_DECISION: _form("decisionId"),
+        OwnCode.TAKE_SNAPSHOT: _form(),
+        OwnCode.DROP_SNAPSHOT: _form("snapshotId"),
     }
 )
 """Requests that change users, policies, configuration, topics or groups, and those that show users and policies."""

@@ -26,9 +26,11 @@ from mqguard.net.upstream import Upstream
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated
 from mqguard.runtime.access_components import AccessComponents
+from mqguard.runtime.background import BackgroundThread
 from mqguard.runtime.changeable_options import changeable_options, fixed_options
 from mqguard.runtime.data_directory import KvFile
 from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime.snapshots import DataSnapshots
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.telemetry.prometheus import PrometheusCollector
 
@@ -116,7 +118,7 @@ class Components:
         if isinstance(access.users, PluginStore):
             access.users.attach(loop)
         if self._broker is not None:
-            self._broker.attach(loop)
+            self._broker.attach(loop, end_iteration)
 
     def observe(self, scheduler: Scheduler, servers: Mapping[str, RemotingServer]) -> None:
         """Add what the listeners and the engine do to the metrics.
@@ -185,6 +187,8 @@ class _BrokerParts:
         opened.callback(store.close)
         self.engine = engine = Engine(store, settings.engine_settings(config), clock)
         opened.callback(engine.group_commit.commit)
+        self._background = BackgroundThread()
+        opened.callback(self._background.close)
         self.registrations = Registrations(engine.topics, config.get(server_options.REGISTER_PERIOD))
         announcer: Announcer = self.registrations if routes is None else routes
         self._upstreams: list[Upstream] = []
@@ -208,11 +212,14 @@ class _BrokerParts:
                 suspension=access.suspension,
                 at_iteration_end=[access.audit.end_iteration],
                 metrics=PrometheusCollector(access.metrics).samples,
+                background=self._background,
+                snapshots=DataSnapshots(data, store, access.users, clock),
             ),
         )
 
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Create the connections to name servers in other processes; they open at the first request."""
+        self._background.attach(loop, end_iteration)
         if not self._is_alone:
             return
         upstream_settings = settings.upstream_settings(self._config)

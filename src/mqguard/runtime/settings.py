@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mqguard.admin.backup import INCOMPLETE
 from mqguard.broker.settings import BrokerSettings, SecretExposure
 from mqguard.config import access_options, server_options
 from mqguard.config.errors import ConfigInvalid
@@ -122,6 +123,10 @@ def _check_data(config: Configuration) -> None:
         why = None if path is None else _unusable(path)
         if why is not None:
             raise config.refusal(option, f"the directory `{path}` cannot be used: {why}")
+    if (data / INCOMPLETE).exists():
+        raise ConfigInvalid(
+            f"the directory `{data}` is an incomplete backup, it has the file `{INCOMPLETE}`: use another backup"
+        )
     file = data / SEALING_KEY_FILE
     if SEALING_KEY_VARIABLE in os.environ or not (data / "access").exists():
         return

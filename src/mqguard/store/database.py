@@ -94,6 +94,19 @@ class Database:
         except Exception as exc:
             raise store_error(exc, self.path) from exc
 
+    def checkpoint(self, path: Path) -> None:
+        """Copy the database, as it is now, into a directory that does not exist yet; other threads may write meanwhile.
+
+        Raises:
+            StoreFailed: RocksDB failed.
+        """
+        # A checkpoint holds the interpreter while it writes the buffers. A flush releases it, so little is left.
+        self.flush()
+        try:
+            rocksdict.Checkpoint(self._db).create_checkpoint(str(path))
+        except Exception as exc:
+            raise store_error(exc, self.path) from exc
+
     def close(self) -> None:
         """Release the directory."""
         self.handles.clear()

@@ -271,6 +271,17 @@ class RocksMessageStore:
 
     # Opening, failing, closing
 
+    def checkpoint(self, path: Path) -> None:
+        """Copy what is committed into a directory that does not exist yet. Another thread may call this.
+
+        Raises:
+            StoreFailed: The copy cannot be written, or the store failed before.
+        """
+        db = self._db
+        if db is None or self.failure is not None:
+            raise self._out_of_order()
+        db.checkpoint(path)
+
     def recover(self) -> bool:
         """See `MessageStore`."""
         if self.failure is None or self._closed:

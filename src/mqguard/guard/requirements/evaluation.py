@@ -217,10 +217,7 @@ def _only_brokers(command: Command) -> RequiredPermissions:
 
 
 def _code_text(code: int) -> str:
-    try:
-        return f"{code} {RequestCode(code).name}"
-    except ValueError:
-        return f"{code} of an unknown name"
+    return f"{code} {CODE_NAMES.get(code, 'of an unknown name')}"
 
 
 def _names(named: ResourceField, ext: dict[str, str]) -> list[str]:

@@ -82,6 +82,8 @@ OWN: dict[int, Requirement] = {
         own_cluster=GET,
         apache_difference="mqguard's own; only Super users see entries that are no longer in force",
     ),
+    OwnCode.TAKE_SNAPSHOT: Requirement(level=SUPER.level, apache_difference="mqguard's own; it copies all data"),
+    OwnCode.DROP_SNAPSHOT: Requirement(level=SUPER.level, apache_difference="mqguard's own"),
 }
 """Rows of requests that mqguard alone serves."""
 

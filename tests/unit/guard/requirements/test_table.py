@@ -22,13 +22,14 @@ def test_every_code_needs_a_right():
     assert free == set()
 
 
-def test_only_super_users_touch_configuration_and_routes():
-    """Configuration of servers, and what decides which broker clients of all topics find."""
+def test_only_super_users_touch_configuration_routes_and_all_data():
+    """Configuration of servers, what decides which broker clients of all topics find, and copies of all data."""
     supers = {int(code) for code, row in TABLE.items() if row.level is RequirementLevel.SUPER}
 
     configuration = {25, 26, 318, 319, 1009, 1010}
     routes = {100, 102, 205, 216, 217, 327, 902, 903, 1011}
-    assert supers == configuration | routes
+    all_data = {7_700_002, 7_700_003}
+    assert supers == configuration | routes | all_data
 
 
 def test_no_right_of_an_operator_acts_as_a_broker():
