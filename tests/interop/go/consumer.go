@@ -50,7 +50,7 @@ func consume(s step) (answer, error) {
 		return nil, err
 	}
 	state := &running{consumer: made}
-	selector := consumer.MessageSelector{Type: consumer.TAG, Expression: s.get("expression", "*")}
+	selector := consumer.MessageSelector{Type: consumer.ExpressionType(s.get("language", "TAG")), Expression: s.get("expression", "*")}
 	failures := int32(s.number("failures", 0))
 	err = made.Subscribe(s.get("topic", ""), selector, func(ctx context.Context, batch ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
 		state.guard.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +53,11 @@ func messages(s step) []*primitive.Message {
 		message := primitive.NewMessage(s.get("topic", ""), []byte(fmt.Sprintf("%s-%d", s.get("body", "message"), i)))
 		if tag := s.get("tag", ""); tag != "" {
 			message.WithTag(tag)
+		}
+		for name, value := range s.arguments {
+			if strings.HasPrefix(name, "property.") {
+				message.WithProperty(strings.TrimPrefix(name, "property."), strings.ReplaceAll(value, "{}", strconv.Itoa(i)))
+			}
 		}
 		if key := s.get("key", ""); key != "" {
 			message.WithKeys([]string{key})

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.PullResult;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
@@ -66,7 +67,11 @@ final class Consumers {
         if (step.arguments.containsKey("maxReconsume")) {
             consumer.setMaxReconsumeTimes(step.number("maxReconsume", -1));
         }
-        consumer.subscribe(step.get("topic"), step.get("expression", "*"));
+        if (step.get("language", "TAG").equals("SQL92")) {
+            consumer.subscribe(step.get("topic"), MessageSelector.bySql(step.get("expression")));
+        } else {
+            consumer.subscribe(step.get("topic"), step.get("expression", "*"));
+        }
         Running state = new Running(consumer, step.number("failures", 0));
         if (step.is("orderly")) {
             consumer.registerMessageListener((MessageListenerOrderly) (batch, context) -> {

@@ -25,6 +25,7 @@ public final class Driver {
             case "stop": consumers.stop(step); break;
             case "litePull": LitePull.receive(step, answer); break;
             case "pull": consumers.pull(step, answer); break;
+            case "sqlPull": SqlPull.pull(step, answer); break;
             case "request": replies.request(step, answer); break;
             case "respond": replies.respond(step); break;
             case "responded": replies.responded(step, answer); break;

@@ -2,6 +2,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.MessageExt;
 
@@ -17,7 +18,11 @@ final class LitePull {
         consumer.setHeartbeatBrokerInterval(1000); // 30 s by default: how long a client is unknown to a restarted server
         consumer.setInstanceName("lite_" + System.nanoTime());
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
-        consumer.subscribe(step.get("topic"), step.get("expression", "*"));
+        if (step.get("language", "TAG").equals("SQL92")) {
+            consumer.subscribe(step.get("topic"), MessageSelector.bySql(step.get("expression")));
+        } else {
+            consumer.subscribe(step.get("topic"), step.get("expression", "*"));
+        }
         consumer.setAutoCommit(false);
         consumer.start();
         try {

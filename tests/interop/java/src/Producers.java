@@ -113,6 +113,11 @@ final class Producers {
         }
         Message message = new Message(step.get("topic"), step.get("tag", ""), step.get("key", ""),
             body.getBytes(StandardCharsets.UTF_8));
+        for (Map.Entry<String, String> argument : step.arguments.entrySet()) {
+            if (argument.getKey().startsWith("property.")) {
+                message.putUserProperty(argument.getKey().substring("property.".length()), argument.getValue().replace("{}", "" + i));
+            }
+        }
         if (step.number("level", 0) > 0) {
             message.setDelayTimeLevel(step.number("level", 0));
         }
