@@ -134,6 +134,15 @@ TASKS = (
                 "topic, use `mqguard acl add User:NAME -r Topic:SECRET -a Get -d Deny`; its statistics are then "
                 "hidden too."
             ),
+            (
+                "The exporter reads one message for `rocketmq_group_get_latency_by_storetime`, as the group "
+                "`TOOLS_CONSUMER`. Without `--consumer TOPIC --group TOOLS_CONSUMER` this metric is missing, and all "
+                "others are there."
+            ),
+            (
+                "The exporter logs an error (code 16) for each topic of waiting messages, such as "
+                "`SCHEDULE_TOPIC_XXXX`, because only Super users may read these."
+            ),
         ),
     ),
     Task(

@@ -189,6 +189,7 @@ class BrokerServer:
         self._pulling.expire()
         self._client_calls.expire(now)
         self._requests.expire(now)
+        self.statistics.opened(self._client_calls.opened)
         self.statistics.tick(now)
         self.statistics.mark_day(self._clock.now_ms())
         if now - self._expired_ms >= EXPIRY_INTERVAL_MS:
@@ -259,7 +260,9 @@ class BrokerServer:
             ).handlers(),
             self._pulling.handlers(),
             OffsetProcessor(engine, self._resets).handlers(),
-            ClientProcessor(engine, self.clients, self._locks, self._notices, settings, clock).handlers(),
+            ClientProcessor(
+                engine, self.clients, self._locks, self._notices, self.statistics, settings, clock
+            ).handlers(),
             QueryMessageProcessor(engine, self.statistics, clock).handlers(),
             ClientCommandProcessor(engine, self.clients, self._client_calls, settings, clock).handlers(),
             ReplyProcessor(engine, self._requests, self._client_calls, address, settings, clock).handlers(),
@@ -312,6 +315,7 @@ class BrokerServer:
 
     def _closed(self, link: Link) -> None:
         channel = link.peer.channel
+        self.statistics.closed()
         self._waiting.leave(channel)
         self._requests.leave(channel)
         self._unfinished.leave(channel)

@@ -4,12 +4,24 @@ Counting costs almost nothing for a request. The messages of a topic are not cou
 of its queues. For a delivery there are a look-up and a few additions. All else happens at ticks, in slices.
 """
 
-import enum
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from mqguard.broker.sample_windows import Figures, Rounds, SampleWindows, Totals, Window, figures, total_of
+from mqguard.broker.sample_windows import Rounds, SampleWindows, Totals, Window, figures, total_of
+from mqguard.broker.statistic_series import (
+    GROUP,
+    QUEUE,
+    STATISTICS,
+    TOPIC,
+    CountedEvent,
+    Part,
+    QueuePuts,
+    Series,
+    Statistic,
+    View,
+    view_of,
+)
 from mqguard.broker.throughput import PutTimes, Throughput
 from mqguard.engine.engine import Engine
 from mqguard.engine.fair_shares import FairSlots
@@ -28,110 +40,7 @@ SLICE: Final = 1_000
 """Queues and series that are sampled at one tick."""
 
 
-class _EventKind(enum.Enum):
-    PUT = enum.auto()
-    GET = enum.auto()
-    SENT_BACK = enum.auto()
-    DEAD = enum.auto()
-    ACK = enum.auto()
-    CHECKPOINT = enum.auto()
-
-
-class _Statistic(NamedTuple):
-    """A statistic by topic.
-
-    Attributes:
-        kind: The kind of event.
-        field: The number of `Totals`.
-        key: The parts of its key, which are separated by `@`.
-    """
-
-    kind: _EventKind
-    field: str
-    key: tuple[str, ...]
-
-
-_TOPIC, _GROUP, _QUEUE = "topic", "group", "queue"
-_STATISTICS: Final[Mapping[str, _Statistic]] = {
-    "TOPIC_PUT_NUMS": _Statistic(_EventKind.PUT, "messages", (_TOPIC,)),
-    "TOPIC_PUT_SIZE": _Statistic(_EventKind.PUT, "size", (_TOPIC,)),
-    "TOPIC_PUT_LATENCY": _Statistic(_EventKind.PUT, "latency_ms", (_QUEUE, _TOPIC)),
-    "QUEUE_PUT_NUMS": _Statistic(_EventKind.PUT, "messages", (_TOPIC, _QUEUE)),
-    "QUEUE_PUT_SIZE": _Statistic(_EventKind.PUT, "size", (_TOPIC, _QUEUE)),
-    "GROUP_GET_NUMS": _Statistic(_EventKind.GET, "messages", (_TOPIC, _GROUP)),
-    "GROUP_GET_SIZE": _Statistic(_EventKind.GET, "size", (_TOPIC, _GROUP)),
-    "GROUP_GET_LATENCY": _Statistic(_EventKind.GET, "latency_ms", (_QUEUE, _TOPIC, _GROUP)),
-    "QUEUE_GET_NUMS": _Statistic(_EventKind.GET, "messages", (_TOPIC, _QUEUE, _GROUP)),
-    "QUEUE_GET_SIZE": _Statistic(_EventKind.GET, "size", (_TOPIC, _QUEUE, _GROUP)),
-    "SNDBCK_PUT_NUMS": _Statistic(_EventKind.SENT_BACK, "messages", (_TOPIC, _GROUP)),
-    "SNDBCK2DLQ_TIMES": _Statistic(_EventKind.DEAD, "messages", ("null", _TOPIC, _GROUP, "SEND_BACK_TO_DLQ")),
-    "GROUP_ACK_NUMS": _Statistic(_EventKind.ACK, "messages", (_TOPIC, _GROUP)),
-    "GROUP_CK_NUMS": _Statistic(_EventKind.CHECKPOINT, "messages", (_TOPIC, _GROUP)),
-}
-CHANNEL_ACTIVITY: Final = "CHANNEL_ACTIVITY"
-
-
-class _Part:
-    """Totals of one queue."""
-
-    __slots__ = ("is_system", "latency_ms", "messages", "size", "times", "windows")
-
-    def __init__(self, *, is_system: bool = False) -> None:
-        self.times = self.messages = self.size = self.latency_ms = 0
-        self.is_system = is_system
-        self.windows: SampleWindows | None = None
-
-    def totals(self) -> Totals:
-        return Totals(self.times, self.messages, self.size, self.latency_ms)
-
-
-class _QueuePuts(_Part):
-    """Totals of the messages that were stored in a queue, read from the queue itself."""
-
-    __slots__ = ("_first_byte", "_first_offset", "_in_batches", "queue")
-
-    def __init__(self, queue: Queue, offset: int, size: int) -> None:
-        super().__init__()
-        self.queue = queue
-        self._first_offset, self._first_byte = offset, size
-        self._in_batches = 0
-
-    def follow(self, queue: Queue) -> None:
-        """Continue with another object of the same queue, which a store creates when it recovers."""
-        self.queue = queue
-        self._first_offset, self._first_byte = queue.max_offset - self.messages, queue.max_bytes - self.size
-
-    def refresh(self, in_batches: int) -> None:
-        """Read the totals; `in_batches` is the number of new messages that came after the first of their batch."""
-        self._in_batches += in_batches
-        self.messages = self.queue.max_offset - self._first_offset
-        self.size = self.queue.max_bytes - self._first_byte
-        self.times = max(0, self.messages - self._in_batches)
-
-
-class _Series:
-    """Totals of one kind of event for a topic, or for a topic and a group, with their parts by queue."""
-
-    __slots__ = ("group", "kind", "owner", "parts", "topic", "windows")
-
-    def __init__(self, kind: _EventKind, topic: str, group: str, owner: str, now_ms: int) -> None:
-        self.kind = kind
-        self.topic, self.group, self.owner = topic, group, owner
-        self.parts: dict[int, _Part] = {}
-        self.windows = SampleWindows(now_ms)
-
-
-class View(NamedTuple):
-    """A statistic in all windows."""
-
-    minute: Figures
-    hour: Figures
-    day: Figures
-
-
-def view_of(windows: SampleWindows, field: str) -> View:
-    """Return a number of a counter in all windows."""
-    return View(*(figures(windows.growth(window), field) for window in Window))
+_CHANNEL_ACTIVITY: Final = "CHANNEL_ACTIVITY"
 
 
 class Statistics:
@@ -155,18 +64,19 @@ class Statistics:
         self.throughput = Throughput(now_ms)
         self.put_times = PutTimes(now_ms)
         self.longest_get_ms = 0
-        self._tables: dict[_EventKind, dict[tuple[str, str], _Series]] = {kind: {} for kind in _EventKind}
-        self._gets = self._tables[_EventKind.GET]
-        self._puts = self._tables[_EventKind.PUT]
-        self._by_topic: dict[str, dict[_Series, None]] = {}
-        self._by_group: dict[str, dict[_Series, None]] = {}
-        self._slots: FairSlots[_Series] = FairSlots(MAX_SERIES)
+        self._tables: dict[CountedEvent, dict[tuple[str, str], Series]] = {kind: {} for kind in CountedEvent}
+        self._gets = self._tables[CountedEvent.GET]
+        self._puts = self._tables[CountedEvent.PUT]
+        self._by_topic: dict[str, dict[Series, None]] = {}
+        self._by_group: dict[str, dict[Series, None]] = {}
+        self._slots: FairSlots[Series] = FairSlots(MAX_SERIES)
         self._queue_slots: Counter[str] = Counter()
-        self._uncounted = {is_system: _Part(is_system=is_system) for is_system in (False, True)}
-        self._events: dict[tuple[str, str], tuple[_Part, SampleWindows]] = {}
+        self._uncounted = {is_system: Part(is_system=is_system) for is_system in (False, True)}
+        self._events: dict[tuple[str, str], tuple[Part, SampleWindows]] = {}
+        self._opened = 0
         # Messages after the first ones of batches, by topic and queue.
         self._batched: dict[str, Counter[int]] = {}
-        self._followed: dict[int, _QueuePuts] = {}
+        self._followed: dict[int, QueuePuts] = {}
         # Ends of the queues whose statistics were dropped or refused, by the number of the queue.
         self._ends: dict[int, tuple[int, int]] = {}
         self._system_topics = {topic.name for topic in engine.topics.all() if engine.topics.is_system(topic.name)}
@@ -227,7 +137,7 @@ class Statistics:
         series = self._gets.get((topic, group))
         part = series.parts.get(queue_id) if series is not None else None
         if part is None:
-            part = self._part(_EventKind.GET, topic, group, queue_id, owner)
+            part = self._part(CountedEvent.GET, topic, group, queue_id, owner)
         part.times += 1
         part.messages += messages
         part.size += size
@@ -243,32 +153,46 @@ class Statistics:
 
     def sent_back(self, topic: str, group: str, owner: str, *, dead: bool) -> None:
         """Count a message that a consumer has sent back; `dead` is True if it is a dead letter now."""
-        self._count(_EventKind.SENT_BACK, topic, group, owner, 1)
+        self._count(CountedEvent.SENT_BACK, topic, group, owner, 1)
         if dead:
-            self._count(_EventKind.DEAD, topic, group, owner, 1)
+            self._count(CountedEvent.DEAD, topic, group, owner, 1)
 
     def acknowledged(self, topic: str, group: str, owner: str, messages: int) -> None:
         """Count acknowledgements of messages that were popped."""
         self.throughput.acked += messages
-        self._count(_EventKind.ACK, topic, group, owner, messages)
+        self._count(CountedEvent.ACK, topic, group, owner, messages)
 
     def checkpointed(self, topic: str, group: str, owner: str, count: int) -> None:
         """Count checkpoints of messages that were popped."""
         self.throughput.checkpoints += count
-        self._count(_EventKind.CHECKPOINT, topic, group, owner, count)
+        self._count(CountedEvent.CHECKPOINT, topic, group, owner, count)
 
-    def happened(self, name: str, key: str, value: int) -> None:
-        """Count an event that happens rarely, under one of Apache's names and one of a few keys."""
+    def _happened(self, name: str, key: str, times: int, value: int) -> None:
+        """Count events that happen rarely, under one of Apache's names and one of a few keys."""
         found = self._events.get((name, key))
         if found is None:
-            found = self._events[name, key] = (_Part(), SampleWindows(self._now_ms))
+            found = self._events[name, key] = (Part(), SampleWindows(self._now_ms))
         part = found[0]
-        part.times += 1
+        part.times += times
         part.messages += value
 
-    def registered(self, name: str, seconds: float) -> None:
-        """Count a registration (`CONSUMER_REGISTER_TIME`, `PRODUCER_REGISTER_TIME`) with its time."""
-        self.happened(name, self._cluster, int(seconds * 1000))
+    def registered(self, consumers: int, producers: int, seconds: float) -> None:
+        """Count the groups of a heartbeat, which was processed in this time."""
+        if consumers:
+            self._happened("CONSUMER_REGISTER_TIME", self._cluster, consumers, int(seconds * 1000))
+        if producers:
+            self._happened("PRODUCER_REGISTER_TIME", self._cluster, producers, int(seconds * 1000))
+
+    def opened(self, total: int) -> None:
+        """Set the number of connections that were opened since the start."""
+        new = total - self._opened
+        if new:
+            self._opened = total
+            self._happened(_CHANNEL_ACTIVITY, "CONNECT", new, new)
+
+    def closed(self) -> None:
+        """Count a closed connection."""
+        self._happened(_CHANNEL_ACTIVITY, "CLOSE", 1, 1)
 
     def topic_changed(self, topic: str) -> None:
         """Note a new topic of the broker itself, or drop the statistics of a deleted topic."""
@@ -299,7 +223,7 @@ class Statistics:
         event = self._events.get((name, key))
         if event is not None:
             return view_of(event[1], "messages")
-        statistic = _STATISTICS.get(name)
+        statistic = STATISTICS.get(name)
         return None if statistic is None else self._view(statistic, key.split("@"))
 
     def consume_tps(self, group: str, topic: str) -> float:
@@ -387,18 +311,18 @@ class Statistics:
             part.follow(queue)
         part.refresh(in_batches)
 
-    def _count_queue(self, queue: Queue, offset: int, size: int) -> _QueuePuts | None:
+    def _count_queue(self, queue: Queue, offset: int, size: int) -> QueuePuts | None:
         topic = self._engine.topics.get(queue.topic)
         if topic is None:
             return None
-        series = self._series(_EventKind.PUT, queue.topic, "", topic.creator or "")
+        series = self._series(CountedEvent.PUT, queue.topic, "", topic.creator or "")
         if series is None:
             return None
-        part = series.parts[queue.queue_id] = self._followed[queue.number] = _QueuePuts(queue, offset, size)
+        part = series.parts[queue.queue_id] = self._followed[queue.number] = QueuePuts(queue, offset, size)
         self._give_windows(part, series)
         return part
 
-    def _sample_series(self, series: _Series, windows: Sequence[Window]) -> None:
+    def _sample_series(self, series: Series, windows: Sequence[Window]) -> None:
         now_ms = self._now_ms
         totals = total_of(part.totals() for part in series.parts.values())
         for window in windows:
@@ -411,24 +335,24 @@ class Statistics:
 
     # Series
 
-    def _count(self, kind: _EventKind, topic: str, group: str, owner: str, value: int) -> None:
+    def _count(self, kind: CountedEvent, topic: str, group: str, owner: str, value: int) -> None:
         part = self._part(kind, topic, group, 0, owner)
         part.times += 1
         part.messages += value
 
-    def _part(self, kind: _EventKind, topic: str, group: str, queue_id: int, owner: str) -> _Part:
+    def _part(self, kind: CountedEvent, topic: str, group: str, queue_id: int, owner: str) -> Part:
         series = self._series(kind, topic, group, owner)
         system = self._engine.topics.is_system(topic)
         if series is None:
             return self._uncounted[system]
         part = series.parts.get(queue_id)
         if part is None:
-            part = series.parts[queue_id] = _Part(is_system=system)
-            if kind is _EventKind.GET:
+            part = series.parts[queue_id] = Part(is_system=system)
+            if kind is CountedEvent.GET:
                 self._give_windows(part, series)
         return part
 
-    def _series(self, kind: _EventKind, topic: str, group: str, owner: str) -> _Series | None:
+    def _series(self, kind: CountedEvent, topic: str, group: str, owner: str) -> Series | None:
         """Return a series; a missing one is created if there is room, or if its owner has less than an even share."""
         table = self._tables[kind]
         series = table.get((topic, group))
@@ -441,20 +365,20 @@ class Statistics:
             if oldest is None:
                 return None
             self._drop(oldest)
-        series = table[topic, group] = _Series(kind, topic, group, owner, self._now_ms)
+        series = table[topic, group] = Series(kind, topic, group, owner, self._now_ms)
         self._slots.take(owner, series)
         self._by_topic.setdefault(topic, {})[series] = None
         if group:
             self._by_group.setdefault(group, {})[series] = None
         return series
 
-    def _give_windows(self, part: _Part, series: _Series) -> None:
+    def _give_windows(self, part: Part, series: Series) -> None:
         slots = self._queue_slots
         if slots.total() < MAX_QUEUE_SERIES and slots[series.owner] < MAX_QUEUE_SERIES // _QUEUE_SHARE:
             slots[series.owner] += 1
             part.windows = SampleWindows(self._now_ms)
 
-    def _drop(self, series: _Series) -> None:
+    def _drop(self, series: Series) -> None:
         del self._tables[series.kind][series.topic, series.group]
         self._slots.free(series.owner, series)
         _remove(self._by_topic, series.topic, series)
@@ -463,33 +387,33 @@ class Statistics:
         for part in series.parts.values():
             if part.windows is not None:
                 self._queue_slots[series.owner] -= 1
-            if isinstance(part, _QueuePuts):
+            if isinstance(part, QueuePuts):
                 del self._followed[part.queue.number]
                 self._ends[part.queue.number] = (part.queue.max_offset, part.queue.max_bytes)
         if not self._queue_slots[series.owner]:
             del self._queue_slots[series.owner]
 
-    def _view(self, statistic: _Statistic, words: Sequence[str]) -> View | None:
+    def _view(self, statistic: Statistic, words: Sequence[str]) -> View | None:
         if len(words) != len(statistic.key):
             return None
         named = dict(zip(statistic.key, words, strict=True))
-        if any(name not in {_TOPIC, _GROUP, _QUEUE} and name != word for name, word in named.items()):
+        if any(name not in {TOPIC, GROUP, QUEUE} and name != word for name, word in named.items()):
             return None
-        series = self._tables[statistic.kind].get((named[_TOPIC], named.get(_GROUP, "")))
+        series = self._tables[statistic.kind].get((named[TOPIC], named.get(GROUP, "")))
         if series is None:
             return None
-        queue = named.get(_QUEUE)
+        queue = named.get(QUEUE)
         if queue is None:
             return view_of(series.windows, statistic.field)
         part = series.parts.get(int(queue)) if queue.isascii() and queue.isdecimal() and len(queue) < 10 else None
         return None if part is None or part.windows is None else view_of(part.windows, statistic.field)
 
     @staticmethod
-    def _tps(series: _Series | None) -> float:
+    def _tps(series: Series | None) -> float:
         return 0.0 if series is None else figures(series.windows.growth(Window.MINUTE), "messages").tps
 
 
-def _remove(index: dict[str, dict[_Series, None]], name: str, series: _Series) -> None:
+def _remove(index: dict[str, dict[Series, None]], name: str, series: Series) -> None:
     found = index[name]
     del found[series]
     if not found:

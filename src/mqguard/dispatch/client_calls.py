@@ -40,9 +40,13 @@ class ClientCalls:
     """Open calls, by connection and number.
 
     If a limit is reached, the caller's request is refused. The client's connection is never closed for it.
+
+    Attributes:
+        opened: Number of connections since the start.
     """
 
     def __init__(self) -> None:
+        self.opened = 0
         self._links: dict[Channel, Link] = {}
         self._open: dict[Channel, dict[int, _OpenCall]] = {}
         self._bytes: collections.Counter[Channel] = collections.Counter()
@@ -58,6 +62,7 @@ class ClientCalls:
     def connected(self, link: Link) -> None:
         """Add a new connection, until `leave`."""
         self._links[link.peer.channel] = link
+        self.opened += 1
 
     def call(
         self,

@@ -187,3 +187,21 @@ def test_slow_commits_are_latencies_of_their_queues(house_with_topic):
     house.tick(10_000)
     assert minute(found, "TOPIC_PUT_LATENCY", "0@t").sum == 36
     assert found.put_times.longest_ms == 12
+
+
+def test_connections_and_heartbeats_are_counted(house_with_topic):
+    house = house_with_topic
+    wire = house.connect()
+    beat = b'{"clientID":"c","consumerDataSet":[{"groupName":"g","consumeType":"CONSUME_PASSIVELY","messageModel":'
+    beat += b'"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":[]}],'
+    beat += b'"producerDataSet":[{"groupName":"p"},{"groupName":"q"}]}'
+    assert house.call(34, {}, beat, wire=wire).code == 0
+    house.disconnect(wire)
+    house.tick(10_000)
+    found = house.broker.statistics
+    assert minute(found, "CHANNEL_ACTIVITY", "CONNECT").sum >= 1
+    assert minute(found, "CHANNEL_ACTIVITY", "CLOSE").sum == 1
+    assert minute(found, "CHANNEL_ACTIVITY", "IDLE") is None
+    assert minute(found, "CONSUMER_REGISTER_TIME", "DefaultCluster").sum >= 0
+    assert minute(found, "PRODUCER_REGISTER_TIME", "DefaultCluster") is not None
+    assert minute(found, "PRODUCER_REGISTER_TIME", "OtherCluster") is None

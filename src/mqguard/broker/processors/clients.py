@@ -1,9 +1,12 @@
 """Clients: heartbeats, group membership and queue locks (34, 35, 38, 41, 42, 46), and lists of them (203, 204, 328)."""
 
+import time
+
 from mqguard.broker.group_rules import ConsumerRights
 from mqguard.broker.message_authorization import visible_topics
 from mqguard.broker.report_bodies import connection, language_name, subscription_data
 from mqguard.broker.settings import BrokerSettings
+from mqguard.broker.statistics import Statistics
 from mqguard.dispatch.request import Handler, Request, RequestRefused
 from mqguard.engine.clients import Clients, RebalanceNotifications
 from mqguard.engine.engine import Engine
@@ -60,6 +63,7 @@ class ClientProcessor:
         clients: The connected clients.
         locks: Locks of clients on queues that they consume in order.
         notices: Pending notifications of group members.
+        statistics: Statistics, which count registrations.
         settings: Settings with the name of this broker.
         clock: Clock.
     """
@@ -70,6 +74,7 @@ class ClientProcessor:
         clients: Clients,
         locks: Locks,
         notices: RebalanceNotifications,
+        statistics: Statistics,
         settings: BrokerSettings,
         clock: Clock,
     ) -> None:
@@ -78,6 +83,7 @@ class ClientProcessor:
         self._clients = clients
         self._locks = locks
         self._notices = notices
+        self._statistics = statistics
         self._clock = clock
 
     def handlers(self) -> dict[int, Handler]:
@@ -93,6 +99,7 @@ class ClientProcessor:
 
     def heartbeat(self, request: Request) -> Reply:
         """Store what a client produces and consumes (34)."""
+        began = time.perf_counter()
         command, link = request.command, request.link
         beat = decode(command.body, HeartbeatData)
         _require_short(beat)
@@ -123,6 +130,7 @@ class ClientProcessor:
             self._consume(client, one, now, request.access.creator)
         for group in producing:
             self._clients.produce(client, group, now)
+        self._statistics.registered(len(consuming), len(producing), time.perf_counter() - began)
         if denied is not None:
             raise denied.error()
         return Reply(stored=True)

@@ -20,7 +20,7 @@ MAX_LISTED_OFFSETS: Final = 50_000
 _NO_COLD_DATA: Final = "this broker does not slow down reads of old messages, so groups have no threshold for them"
 _NO_STATIC_TOPICS: Final = "static topics are not supported: create a normal topic on each broker"
 _READ_AHEAD_MODES: Final = frozenset({"0", "1"})
-_TIMER_ENGINES: Final = frozenset({"R", "F"})
+_TIMER_ENGINE: Final = "F"
 
 
 class StoreToolProcessor:
@@ -135,7 +135,10 @@ class StoreToolProcessor:
         return Reply(remark=f"mode {mode} has no effect: this broker has no commit log files")
 
     def timer_engine(self, request: Request) -> Reply:
-        """Answer a choice between two stores of timed messages (5001). There is one, so it has no effect."""
-        if request.command.ext.get("E_T", "") not in _TIMER_ENGINES:
-            raise RequestRefused(ResponseCode.INVALID_PARAMETER, "the engine type (`E_T`) must be `R` or `F`")
-        return Reply(remark="this broker has one store of timed messages, so nothing was switched")
+        """Answer a choice between two stores of timed messages (5001): there is one, the default `F`."""
+        if request.command.ext.get("E_T", "") != _TIMER_ENGINE:
+            raise RequestRefused(
+                ResponseCode.INVALID_PARAMETER,
+                f"this broker has one store of timed messages, so the engine type can only be `{_TIMER_ENGINE}`",
+            )
+        return Reply()

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.Permission;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -32,6 +33,36 @@ final class Mqadmin {
         }
     }
 
+    /**
+     * Wakes the thread for which the shutdown of a client waits up to three seconds.
+     *
+     * <p>Some commands never end: after {@code seconds}, unless 0, the command itself is interrupted.
+     */
+    private static Thread hurry(Thread command, long seconds) {
+        long end = System.nanoTime() + seconds * 1_000_000_000L;
+        Thread thread = new Thread(() -> {
+            try {
+                while (true) {
+                    Thread.sleep(50);
+                    boolean closing = Arrays.stream(command.getStackTrace())
+                        .anyMatch(frame -> frame.getClassName().endsWith(".ServiceThread") && frame.getMethodName().equals("shutdown"));
+                    if (closing) {
+                        Thread.getAllStackTraces().keySet().stream()
+                            .filter(one -> one.getName().endsWith("NettyEventExecutor")).forEach(Thread::interrupt);
+                    } else if (seconds > 0 && System.nanoTime() > end) {
+                        command.interrupt();
+                        Thread.sleep(1000);
+                    }
+                }
+            } catch (InterruptedException ended) {
+                // the command has ended
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
+        return thread;
+    }
+
     @SuppressWarnings("removal")
     static void run(Step step, Map<String, Object> answer) throws Exception {
         Path tools = Path.of(System.getProperty("rocketmq.home.dir"), "conf", "tools.yml");
@@ -44,6 +75,7 @@ final class Mqadmin {
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         PrintStream oldOut = System.out;
         PrintStream oldErr = System.err;
+        Thread hurrying = hurry(Thread.currentThread(), Long.parseLong(step.arguments.getOrDefault("seconds", "0")));
         System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
         System.setSecurityManager(new NoExit());
@@ -53,12 +85,16 @@ final class Mqadmin {
             Field commands = startup.getDeclaredField("SUB_COMMANDS");
             commands.setAccessible(true);
             ((List<?>) commands.get(null)).clear();
-            startup.getMethod("main", String[].class).invoke(null, (Object) step.get("arguments").split("\u001f"));
+            String words = step.arguments.getOrDefault("arguments", "");
+            startup.getMethod("main", String[].class).invoke(null, (Object) (words.isEmpty() ? new String[0] : words.split("\u001f")));
         } catch (InvocationTargetException failure) {
             if (!(failure.getCause() instanceof SecurityException)) {
                 throw failure;
             }
         } finally {
+            hurrying.interrupt();
+            hurrying.join();
+            Thread.interrupted();
             System.setSecurityManager(null);
             System.setOut(oldOut);
             System.setErr(oldErr);

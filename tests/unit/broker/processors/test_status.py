@@ -7,32 +7,73 @@ import pytest
 from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.remoting.codes import ResponseCode
 
-NEEDED = {
-    "brokerVersionDesc",
-    "putTps",
-    "getTransferredTps",
-    "sendThreadPoolQueueSize",
-    "pullThreadPoolQueueSize",
-    "ackThreadPoolQueueSize",
+INTEGERS = [
+    "msgPutTotalTodayNow",
+    "msgGetTotalTodayNow",
+    "msgPutTotalTodayMorning",
+    "msgGetTotalTodayMorning",
+    "msgPutTotalYesterdayMorning",
+    "msgGetTotalYesterdayMorning",
     "sendThreadPoolQueueHeadWaitTimeMills",
+    "queryThreadPoolQueueHeadWaitTimeMills",
     "pullThreadPoolQueueHeadWaitTimeMills",
     "ackThreadPoolQueueHeadWaitTimeMills",
+    "litePullThreadPoolQueueHeadWaitTimeMills",
+    "queryThreadPoolQueueSize",
+    "pullThreadPoolQueueSize",
+    "sendThreadPoolQueueSize",
+    "ackThreadPoolQueueSize",
+    "sendThreadPoolQueueCapacity",
+    "pullThreadPoolQueueCapacity",
+    "queryThreadPoolQueueCapacity",
+    "ackThreadPoolQueueCapacity",
+    "commitLogMinOffset",
+    "commitLogMaxOffset",
+    "bootTimestamp",
+    "dispatchMaxBuffer",
+    "brokerVersion",
     "pageCacheLockTimeMills",
+    "getMessageEntireTimeMax",
+    "putMessageTimesTotal",
+    "startAcceptSendRequestTimeStamp",
+    "putMessageEntireTimeMax",
     "earliestMessageTimeStamp",
-    "commitLogDiskRatio",
+    "remainTransientStoreBufferNumbs",
+    "putMessageSizeTotal",
+    "dispatchBehindBytes",
+    "putMessageFailedTimes",
     "timerReadBehind",
     "timerOffsetBehind",
     "timerCongestNum",
+    "EndTransactionQueueSize",
+    "EndTransactionThreadPoolQueueCapacity",
+]
+"""Keys that rocketmq-exporter, rocketmq-dashboard and mqadmin parse as whole numbers."""
+DECIMALS = [
+    "consumeQueueDiskRatio",
+    "commitLogDiskRatio",
+    "putMessageAverageSize",
+    "putLatency99",
+    "putLatency999",
     "timerEnqueueTps",
     "timerDequeueTps",
-    "brokerActive",
-    "msgPutTotalYesterdayMorning",
-    "msgPutTotalTodayMorning",
-    "msgPutTotalTodayNow",
-    "msgGetTotalYesterdayMorning",
-    "msgGetTotalTodayMorning",
-    "msgGetTotalTodayNow",
-}
+]
+RATES = ["putTps", "getMissTps", "getTransferredTps", "getTotalTps", "getFoundTps"]
+CLASSES = [
+    "<=0ms",
+    "0~10ms",
+    "10~50ms",
+    "50~100ms",
+    "100~200ms",
+    "200~500ms",
+    "500ms~1s",
+    "1~2s",
+    "2~3s",
+    "3~4s",
+    "4~5s",
+    "5~10s",
+    "10s~",
+]
 SEND = {"a": "p", "b": "orders", "c": "TBW102", "d": 4, "e": 0, "f": 0, "g": 1, "h": 0}
 
 
@@ -40,12 +81,38 @@ def runtime(house):
     return json.loads(house.call(28).body)["table"]
 
 
-def test_every_key_that_tools_read_exists(house):
-    table = runtime(house)
-    assert set(table) >= NEEDED
-    assert all(isinstance(value, str) for value in table.values())
-    assert table["earliestMessageTimeStamp"] == "-1"
-    assert table["brokerVersionDesc"] == "V5_5_0"
+def test_tools_can_parse_every_key_that_they_read(house):
+    for _ in range(2):
+        table = runtime(house)
+        for key in INTEGERS:
+            int(table[key])
+        for key in DECIMALS:
+            float(table[key])
+        for key in RATES:
+            assert len([float(word) for word in table[key].split()]) == 3
+        # The exporter takes the words of these texts by their position.
+        words = table["commitLogDirCapacity"].split(" ")
+        assert [words[0], words[4], words[3][-1], words[7][-1]] == ["Total", "Free", ",", "."]
+        assert float(words[2]) >= float(words[6]) or words[3] != words[7]
+        assert float(table["remainHowManyDataToFlush"].split(" ")[0]) == 0
+        classes = dict(
+            pair.strip("[").replace("]", "").rsplit(":", 1) for pair in table["putMessageDistributeTime"].split()
+        )
+        assert list(classes) == CLASSES
+        assert table["runtime"].startswith("[ 0 days, ")
+        assert (table["brokerActive"], table["brokerVersionDesc"]) == ("true", "V5_5_0")
+        assert all(isinstance(value, str) for value in table.values())
+        house.call(310, SEND, b"x")
+        house.tick(60_000)
+
+
+def test_the_progress_of_each_delay_level_is_shown(house):
+    assert not [key for key in runtime(house) if key.startswith("scheduleMessageOffset")]
+    for _ in range(3):
+        house.call(310, {**SEND, "i": "DELAY\x012\x02"}, b"x")
+    assert runtime(house)["scheduleMessageOffset_2"] == "0,3"
+    house.tick(6_000)
+    assert runtime(house)["scheduleMessageOffset_2"] == "3,3"
 
 
 def test_messages_and_rates_are_counted(house):

@@ -68,7 +68,7 @@ def test_tools_get_the_answer_of_a_broker_without_the_part(house_with_topic, cod
         (2002, {}, ResponseCode.REQUEST_CODE_NOT_SUPPORTED),
         (2004, {"READ_AHEAD_MODE": 7}, ResponseCode.INVALID_PARAMETER),
         (2004, {}, ResponseCode.INVALID_PARAMETER),
-        (5001, {"E_T": "X"}, ResponseCode.INVALID_PARAMETER),
+        (5001, {"E_T": "R"}, ResponseCode.INVALID_PARAMETER),
         (5001, {}, ResponseCode.INVALID_PARAMETER),
     ],
 )
