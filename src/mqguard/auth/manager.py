@@ -404,6 +404,14 @@ class MetadataManager:
         if by is not None and not _is_unchanged(by, before, self._snapshot):
             raise RevisionConflict(f"User:{by} has been changed by another server meanwhile: send the request again")
 
+    def reload(self) -> None:
+        """Read everything from the store again, whatever its revision is.
+
+        Raises:
+            MetadataStoreFailed: The store cannot be read.
+        """
+        self._load()
+
     def _load(self) -> None:
         metadata = self._store.load()
         self._snapshot = Snapshot.of(metadata, self._snapshot.version + 1)

@@ -11,7 +11,7 @@ from mqguard.auth.seal import SealingKey
 from mqguard.broker.background import Background
 from mqguard.broker.group_offsets import OffsetResets, Progress
 from mqguard.broker.open_requests import OpenRequests
-from mqguard.broker.processors.access import AccessProcessor, DenialProcessor
+from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.broker.processors.backup import BackupProcessor, Snapshots
 from mqguard.broker.processors.client_commands import ClientCommandProcessor
 from mqguard.broker.processors.clients import ClientListProcessor, ClientProcessor
@@ -80,6 +80,8 @@ class BrokerPorts:
         configuration: Configuration that can be read and changed over the wire.
         denials: Recent denials, for `mqguard why`.
         sealing_key: Key for the secrets of users in sealed form; None if there is no sealed form.
+        change_access: Handler of requests that change users or policies, if another process stores these; None if this
+            broker stores them.
         announcer: Name server that gets topics as soon as they are stored; None if there is none.
         suspension: Store of requests that wait for plugins; None if there are no plugins.
         at_iteration_end: Further callbacks at the end of each iteration of the event loop.
@@ -96,6 +98,7 @@ class BrokerPorts:
     denials: DenialLog
     sealing_key: SealingKey | None = None
     announcer: Announcer | None = None
+    change_access: Handler | None = None
     suspension: Suspension | None = None
     at_iteration_end: Sequence[Callable[[], None]] = ()
     metrics: Callable[[], Mapping[str, str]] = dict
@@ -280,6 +283,8 @@ class BrokerServer:
         parts.append(AccessProcessor(ports.manager, ports.audit, ports.sealing_key, settings, clock).handlers())
         if ports.background is not None and ports.snapshots is not None:
             parts.append(BackupProcessor(ports.snapshots, ports.background).handlers())
+        if ports.change_access is not None:
+            parts.append(dict.fromkeys(CHANGE_CODES, ports.change_access))
         return {code: handler for part in parts for code, handler in part.items()}
 
     def _commit(self) -> None:

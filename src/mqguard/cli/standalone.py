@@ -27,16 +27,47 @@ if TYPE_CHECKING:
     )
 )
 @with_configuration()
+@click.option(
+    "--brokers",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="The number of brokers. Several are processes of their own, with the same users and policies.",
+)
 @click.option("--demo", is_flag=True, help="Show an allowed and a denied message, then continue to serve.")
 @json_option
-def standalone(configuration: "Configuration", *, demo: bool, as_json: bool) -> None:
-    """Run a name server and a broker with access control in one process.
+def standalone(configuration: "Configuration", *, brokers: int, demo: bool, as_json: bool) -> None:
+    """Run a name server and a broker with access control in one process, or several brokers with `--brokers`.
 
     The first start creates a Super user with a random secret and stores the secret in the data directory. It prints
     the secret once, and only to a terminal. Stop the server with Ctrl-C or SIGTERM.
     """
+    if brokers > 1 and demo:
+        raise click.UsageError("`--demo` needs one broker: leave out `--brokers`, or run `mqguard demo` afterwards")
+    if brokers > 1:
+        _supervise(configuration, brokers, as_json=as_json)
+        return
     demonstrate = (lambda found, stopping: _demonstrate(found, stopping, as_json=as_json)) if demo else None
     serve(configuration, "standalone", as_json=as_json, then=demonstrate)
+
+
+def _supervise(configuration: "Configuration", brokers: int, *, as_json: bool) -> None:
+    from mqguard.runtime.supervisor import Supervisor
+
+    _configure_log(configuration)
+    Supervisor(configuration, brokers).run(
+        first_start=lambda found: _print_first_start(found, as_json=as_json),
+        ready=lambda found: _print_ready(found, as_json=as_json),
+    )
+
+
+def _configure_log(configuration: "Configuration") -> None:
+    from mqguard.config import server_options
+    from mqguard.telemetry import log
+
+    log.configure(
+        configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
+    )
 
 
 def serve(configuration: "Configuration", role: str, *, as_json: bool, then: "Companion | None" = None) -> None:
@@ -48,14 +79,10 @@ def serve(configuration: "Configuration", role: str, *, as_json: bool, then: "Co
         as_json: True to print JSON.
         then: Run in a thread once the server is ready.
     """
-    from mqguard.config import server_options
     from mqguard.runtime.components import Role
     from mqguard.runtime.server import Server
-    from mqguard.telemetry import log
 
-    log.configure(
-        configuration.get(server_options.LOG_LEVEL).upper(), as_json=configuration.get(server_options.LOG_JSON)
-    )
+    _configure_log(configuration)
     Server(configuration, Role(role)).run(
         first_start=lambda found: _print_first_start(found, as_json=as_json),
         ready=lambda found: _print_ready(found, as_json=as_json),
@@ -82,12 +109,14 @@ def _print_first_start(found: "CreatedAdmin", *, as_json: bool) -> None:
 def _print_ready(found: "Ready", *, as_json: bool) -> None:
     served = {key: address for key, address in (("namesrv", found.namesrv), ("broker", found.broker)) if address}
     if as_json:
+        several = {"brokers": list(found.brokers)} if found.brokers else {}
         line = {
             "event": "ready",
             "version": __version__,
             "pid": os.getpid(),
             "cluster": found.cluster,
             **served,
+            **several,
             "bind": found.bind,
             "data": str(found.data),
             "authentication": found.authentication,
@@ -99,6 +128,8 @@ def _print_ready(found: "Ready", *, as_json: bool) -> None:
         f"{what} {'on' if on else 'OFF'}"
         for what, on in (("authentication", found.authentication), ("authorization", found.authorization))
     ]
+    if found.brokers:
+        served["broker"] = ", ".join(found.brokers)
     servers = ", ".join(f"{_SERVERS[key]} {address}" for key, address in served.items())
     click.echo(
         f"mqguard {__version__} serves {found.cluster}: {servers}, "

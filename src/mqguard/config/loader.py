@@ -185,6 +185,16 @@ class Configuration:
             case _:
                 return str(value)
 
+    def replaced(self, values: Mapping[Option[Any], object], source: str) -> "Configuration":
+        """Return a configuration with other values, which were derived from this one.
+
+        Args:
+            values: Values by option.
+            source: Their source.
+        """
+        settings = {**self._settings, **{option.name: Setting(value, source) for option, value in values.items()}}
+        return Configuration(settings, self.notices, self.path, self.plugins)
+
     def refusal(self, option: Option[T], why: str) -> ConfigInvalid:
         """Return the error for a well-formed value that cannot be used."""
         return ConfigInvalid(f"{self.source(option)}: {option.name}: {why}")

@@ -70,6 +70,26 @@ REGISTER_PERIOD = Option(
     apache_default="`30000`",
 )
 
+SHARED_ACCESS_PATH = Option(
+    "sharedAccessPath",
+    option.OPTIONAL_PATH,
+    None,
+    "The data directory of a `mqguard namesrv` on this machine. The broker uses its users and policies, and is in its "
+    "routes.",
+    "broker",
+    says_default="none: the broker has its own users and policies",
+    ours=True,
+)
+SHARED_ACCESS_MAX_AGE = Option(
+    "sharedAccessMaxAgeSeconds",
+    option.integer(2, 3_600),
+    10,
+    "The time for which brokers serve requests while `mqguard namesrv`, whose users and policies they share, does not "
+    "answer. It is set at the name server.",
+    "namesrv",
+    ours=True,
+)
+
 AUTO_CREATE_TOPIC = Option(
     "autoCreateTopicEnable",
     option.BOOLEAN,

@@ -129,6 +129,12 @@ class RouteTable:
         """Return the addresses of the brokers in this process; other registrations do not change them."""
         return sorted(self._own.values())
 
+    def retract(self, broker: str) -> None:
+        """Remove an announced broker, whose process has ended."""
+        address = self._own.pop(broker, None)
+        if address is not None:
+            self.unregister(broker, address)
+
     def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
         """Update one topic of an announced broker; None removes it."""
         if topic is not None:

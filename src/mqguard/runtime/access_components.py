@@ -1,15 +1,16 @@
 """Access control of a process: users and policies, the audit log, the guard and its plugins."""
 
 import contextlib
+import os
 import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from mqguard.auth.manager import MetadataManager
-from mqguard.auth.ports import MetadataStore
+from mqguard.auth.ports import MetadataStore, RecordingStore
 from mqguard.auth.seal import SealingKey
-from mqguard.config import access_options
+from mqguard.config import access_options, server_options
 from mqguard.config.loader import Configuration
 from mqguard.dispatch.admission import RemotingAdmission
 from mqguard.dispatch.suspended import SuspendedRequests
@@ -22,10 +23,14 @@ from mqguard.model.process import Clock
 from mqguard.runtime import metrics, plugins, settings
 from mqguard.runtime.access import OnAdminCreated, new_incarnation, prepare_users
 from mqguard.runtime.audit_log import AuditLog
+from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.plugin_store import ChangeJournal, PluginStore
 from mqguard.runtime.plugin_threads import PluginThreads
 from mqguard.runtime.sealing_key import server_sealing_key
+from mqguard.runtime.sharing.member import AccessMember
+from mqguard.runtime.sharing.published_store import PublishedStore
 from mqguard.store.metadata.rocksdb import RocksMetadataStore
+from mqguard.store.sealing_key import read_sealing_key
 from mqguard.telemetry.metrics import Metrics
 
 
@@ -39,6 +44,7 @@ class AccessComponents:
         clock: The clock.
         first_start: Called if a Super user was created.
         opened: Gets what must be closed.
+        owner: The data directory of the process whose users and policies this one shares; None if it has its own.
 
     Raises:
         ConfigInvalid: A setting cannot be used.
@@ -48,6 +54,10 @@ class AccessComponents:
     Attributes:
         key: The key that seals secrets.
         users: The store of users and policies.
+        store: The same store, whose writes are reported; it does not exist if users and policies are those of another
+            process.
+        member: The users and policies of another process; None if this one has its own.
+        plugin_store: The plugin that stores users and policies, None without one.
         manager: Users and policies.
         audit: The audit log.
         metrics: The metrics of the process.
@@ -65,12 +75,24 @@ class AccessComponents:
         clock: Clock,
         first_start: OnAdminCreated,
         opened: contextlib.ExitStack,
+        owner: Path | None = None,
     ) -> None:
-        self.key = server_sealing_key(data)
-        self.users = _metadata_store(loaded.store, config, data, self.key)
-        opened.callback(self.users.close)
-        self.manager = MetadataManager(self.users, new_incarnation)
-        self.audit = _audit_log(self.manager, loaded.sinks, config, data, first_start, clock)
+        self.member: AccessMember | None = None
+        self.plugin_store: PluginStore | None = None
+        if owner is None:
+            self.key = server_sealing_key(data)
+            inner = self._open_store(loaded.store, config, data)
+            self.users: MetadataStore = inner
+            self.store = PublishedStore(inner)
+            opened.callback(self.store.close)
+            self.manager = MetadataManager(self.store, new_incarnation)
+            self.audit = _audit_log(self.manager, loaded.sinks, config, data, first_start, clock)
+        else:
+            self.key = _shared_sealing_key(owner)
+            self.users = self.member = AccessMember(owner, config.get(server_options.BROKER_NAME), self.key)
+            opened.callback(self.member.close)
+            self.manager = MetadataManager(self.member)
+            self.audit = AuditLog(config, data, self.manager, clock, loaded.sinks)
         opened.callback(self.audit.close)
         self.metrics = Metrics()
         metrics.observe_users(self.metrics, self.manager)
@@ -83,6 +105,13 @@ class AccessComponents:
         self.suspension: SuspendedRequests | None = None
         self.guard: Guard
         self._open_guard(loaded.guard, config, ports, opened)
+
+    def _open_store(self, plugin: MetadataStore | None, config: Configuration, data: Path) -> RecordingStore:
+        if plugin is None:
+            return RocksMetadataStore(data / "access", self.key)
+        journal = ChangeJournal(data / "access-changes.json")
+        self.plugin_store = PluginStore(plugin, config.get(access_options.PLUGIN_TIMEOUT), journal)
+        return self.plugin_store
 
     def _open_guard(
         self, extensions: InstalledPlugins, config: Configuration, ports: GuardPorts, opened: contextlib.ExitStack
@@ -99,11 +128,18 @@ class AccessComponents:
         self.suspension = SuspendedRequests(self.threads, self.admission.resume)
 
 
-def _metadata_store(plugin: MetadataStore | None, config: Configuration, data: Path, key: SealingKey) -> MetadataStore:
-    if plugin is None:
-        return RocksMetadataStore(data / "access", key)
-    journal = ChangeJournal(data / "access-changes.json")
-    return PluginStore(plugin, config.get(access_options.PLUGIN_TIMEOUT), journal)
+def _shared_sealing_key(owner: Path) -> SealingKey:
+    """Return the sealing key of another process.
+
+    Raises:
+        StartFailed: It has none yet.
+    """
+    key = read_sealing_key(owner / settings.SEALING_KEY_FILE, os.environ.get(settings.SEALING_KEY_VARIABLE))
+    if key is None:
+        raise StartFailed(
+            f"`{owner}` has no `{settings.SEALING_KEY_FILE}`: start `mqguard namesrv` with this data directory first"
+        )
+    return key
 
 
 def _audit_log(

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import enum
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mqguard.broker.processors.access import AccessProcessor, DenialProcessor
+from mqguard.broker.processors.access import CHANGE_CODES, AccessProcessor, DenialProcessor
 from mqguard.broker.registration import Registrations
 from mqguard.broker.server import Announcer, BrokerPorts, BrokerServer
 from mqguard.broker.settings import ExposedConfiguration
@@ -17,6 +16,7 @@ from mqguard.dispatch.request import Handler, error_reply
 from mqguard.dispatch.router import Router
 from mqguard.engine.engine import Engine
 from mqguard.model.process import Clock
+from mqguard.model.topic import TopicConfig
 from mqguard.namesrv.kv import KvTable
 from mqguard.namesrv.route_table import RouteTable
 from mqguard.namesrv.server import NameServer
@@ -29,7 +29,9 @@ from mqguard.runtime.access_components import AccessComponents
 from mqguard.runtime.background import BackgroundThread
 from mqguard.runtime.changeable_options import changeable_options, fixed_options
 from mqguard.runtime.data_directory import KvFile
-from mqguard.runtime.plugin_store import PluginStore
+from mqguard.runtime.sharing.member import AccessMember, monotonic_ms
+from mqguard.runtime.sharing.owner import AccessOwner
+from mqguard.runtime.sharing.validity import ValidityCheck
 from mqguard.runtime.snapshots import DataSnapshots
 from mqguard.store.rocksdb import RocksMessageStore
 from mqguard.telemetry.prometheus import PrometheusCollector
@@ -82,23 +84,51 @@ class Components:
     ) -> None:
         self._config = config
         self._clock = clock
+        self._owner: AccessOwner | None = None
         self._broker: _BrokerParts | None = None
         self._namesrv: _NameServerParts | None = None
         with contextlib.ExitStack() as opened:
-            self._access = access = AccessComponents(config, loaded, data, clock, first_start, opened)
+            shared = config.get(server_options.SHARED_ACCESS_PATH) if role is Role.BROKER else None
+            self._access = access = AccessComponents(config, loaded, data, clock, first_start, opened, shared)
             routes = RouteTable() if role.has_namesrv else None
             if role.has_broker:
                 self._broker = _BrokerParts(config, access, data, clock, routes, opened)
+            handlers: dict[int, Handler] = {}
+            if role is Role.NAMESRV and routes is not None:
+                handlers = self._share(config, access, data, clock, routes, opened)
             if routes is not None:
-                # Without a broker, tools change the users and policies of this process at the name server's port.
-                handlers = {} if role.has_broker else _access_handlers(config, access, clock)
                 self._namesrv = _NameServerParts(config, access, data, clock, routes, handlers)
             self._opened = opened.pop_all()
+
+    def _share(
+        self,
+        config: Configuration,
+        access: AccessComponents,
+        data: Path,
+        clock: Clock,
+        routes: RouteTable,
+        opened: contextlib.ExitStack,
+    ) -> dict[int, Handler]:
+        """Offer the users and policies to brokers on this machine.
+
+        Returns:
+            The handlers with which tools change and read them at the name server's port.
+        """
+        processor = AccessProcessor(
+            access.manager, access.audit.trail, access.key, settings.broker_settings(config), clock
+        )
+        handlers = processor.handlers()
+        changes: dict[int, Handler] = {code: handlers[code] for code in CHANGE_CODES}
+        max_age_ms = config.get(server_options.SHARED_ACCESS_MAX_AGE) * 1000
+        self._owner = AccessOwner(data, access.manager, access.store, access.key, changes, routes, max_age_ms)
+        opened.callback(self._owner.close)
+        denials = DenialProcessor(access.guard.denials, access.manager).handlers()
+        return {**handlers, **denials, **self._owner.handlers()}
 
     @property
     def broker(self) -> Application | None:
         """The application of the broker's listener, None without a broker."""
-        return None if self._broker is None else self._broker.server.application
+        return None if self._broker is None else self._broker.application
 
     @property
     def namesrv(self) -> Application | None:
@@ -115,8 +145,12 @@ class Components:
         access = self._access
         if access.threads is not None:
             access.threads.attach(loop, end_iteration)
-        if isinstance(access.users, PluginStore):
-            access.users.attach(loop)
+        if access.plugin_store is not None:
+            access.plugin_store.attach(loop)
+        if access.member is not None:
+            access.member.attach(loop, access.manager, end_iteration)
+        if self._owner is not None:
+            self._owner.attach(loop, end_iteration)
         if self._broker is not None:
             self._broker.attach(loop, end_iteration)
 
@@ -147,6 +181,8 @@ class Components:
                 self._broker.tick()
             if self._namesrv is not None:
                 self._namesrv.server.tick()
+            if self._owner is not None:
+                self._owner.tick()
         finally:
             # Denials are logged even if something fails.
             self._access.audit.tick()
@@ -190,9 +226,9 @@ class _BrokerParts:
         self._background = BackgroundThread()
         opened.callback(self._background.close)
         self.registrations = Registrations(engine.topics, config.get(server_options.REGISTER_PERIOD))
-        announcer: Announcer = self.registrations if routes is None else routes
         self._upstreams: list[Upstream] = []
         self._is_alone = routes is None
+        self._member = access.member
         self.server = BrokerServer(
             engine,
             settings.broker_settings(config),
@@ -208,7 +244,8 @@ class _BrokerParts:
                 ),
                 denials=access.guard.denials,
                 sealing_key=access.key,
-                announcer=announcer,
+                announcer=_announcer(routes, access.member, self.registrations),
+                change_access=None if access.member is None else access.member.forward,
                 suspension=access.suspension,
                 at_iteration_end=[access.audit.end_iteration],
                 metrics=PrometheusCollector(access.metrics).samples,
@@ -216,6 +253,12 @@ class _BrokerParts:
                 snapshots=DataSnapshots(data, store, access.users, clock),
             ),
         )
+        self._validity = None if access.member is None else ValidityCheck(self.server.application, access.member)
+
+    @property
+    def application(self) -> Application:
+        """The application of the broker's listener."""
+        return self._validity or self.server.application
 
     def attach(self, loop: asyncio.AbstractEventLoop, end_iteration: Callable[[], None]) -> None:
         """Create the connections to name servers in other processes; they open at the first request."""
@@ -240,7 +283,10 @@ class _BrokerParts:
 
     def tick(self) -> None:
         """Do the work that is due by the clock."""
-        self.registrations.tick(time.monotonic_ns() // 1_000_000)
+        if self._validity is not None and not self._validity.is_valid:
+            # No message becomes due meanwhile: it could reach a consumer that has lost its rights.
+            return
+        self.registrations.tick(monotonic_ms())
         self.server.tick()
 
 
@@ -268,10 +314,29 @@ class _NameServerParts:
         )
 
 
-def _access_handlers(config: Configuration, access: AccessComponents, clock: Clock) -> dict[int, Handler]:
-    """Return the handlers for users, policies and denials of a process without a broker."""
-    processor = AccessProcessor(access.manager, access.audit.trail, access.key, settings.broker_settings(config), clock)
-    return {**processor.handlers(), **DenialProcessor(access.guard.denials, access.manager).handlers()}
+def _announcer(routes: RouteTable | None, member: AccessMember | None, registrations: Registrations) -> Announcer:
+    """Return what the broker announces its topics to."""
+    if routes is not None:
+        return routes
+    return registrations if member is None else _Announcers((member, registrations))
+
+
+class _Announcers:
+    """Several announcers as one."""
+
+    def __init__(self, each: tuple[Announcer, ...]) -> None:
+        self._each = each
+
+    def announce(self, cluster: str, broker: str, address: str, topics: Iterable[TopicConfig]) -> None:
+        """Replace all topics of the broker."""
+        held = list(topics)
+        for announcer in self._each:
+            announcer.announce(cluster, broker, address, held)
+
+    def announce_topic(self, broker: str, name: str, topic: TopicConfig | None) -> None:
+        """Update one topic."""
+        for announcer in self._each:
+            announcer.announce_topic(broker, name, topic)
 
 
 def _exposed(config: Configuration) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Small files of a data directory: its lock, the name server's values, and accounts migrated from ACL 1.0."""
+"""The data directory: its brokers, its lock, the name server's values, and accounts migrated from ACL 1.0."""
 
 import fcntl
+import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,19 @@ from mqguard.runtime.errors import StartFailed
 from mqguard.store.disk_sync import sync_directory
 from mqguard.store.errors import StoreCorrupt, StoreFailed
 
+_LOG = logging.getLogger(__name__)
+
 LOCK_FILE = "mqguard.lock"
+BROKERS_DIRECTORY = "brokers"
+"""Directory within the data directory with the data of all brokers but the first (`runtime.supervisor`)."""
+
+
+def warn_of_unserved(data: Path, served: Collection[str] = ()) -> None:
+    """Log the brokers that have messages in a data directory and that a start does not serve."""
+    directory = data / BROKERS_DIRECTORY
+    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+        if path.name not in served:
+            _LOG.warning("the messages of `%s` in `%s` are not served: start with more `--brokers`", path.name, path)
 
 
 class DataLock:

@@ -21,7 +21,7 @@ from mqguard.net.scheduler import Scheduler
 from mqguard.net.server import RemotingServer, check_port
 from mqguard.runtime import plugins, settings
 from mqguard.runtime.components import Components, Role
-from mqguard.runtime.data_directory import DataLock
+from mqguard.runtime.data_directory import DataLock, warn_of_unserved
 from mqguard.runtime.errors import StartFailed
 from mqguard.runtime.first_start import read_credentials
 from mqguard.runtime.process import StallWatch, SystemClock
@@ -55,7 +55,8 @@ class Ready(NamedTuple):
         cluster: The name of the cluster.
         role: The parts that the process has.
         namesrv: `host:port` of the name server; empty without one.
-        broker: `host:port` of the broker; empty without one.
+        broker: `host:port` of the broker; empty without one. The first one if there are several.
+        brokers: The addresses of several brokers; empty if there is at most one.
         bind: The address that both listen on.
         data: The data directory.
         authentication: True if requests must be signed.
@@ -72,6 +73,7 @@ class Ready(NamedTuple):
     authentication: bool
     authorization: bool
     administrator: Credentials | None
+    brokers: tuple[str, ...] = ()
 
 
 class _Listener(NamedTuple):
@@ -93,6 +95,18 @@ _NAMESRV = _Listener("namesrv", "name server's port", "choose another with --nam
 _VIP = _Listener(
     "vip", "VIP channel's port", "choose another broker's port with --port, or set `vipChannelEnable = false`"
 )
+
+
+class Parent(NamedTuple):
+    """The process that has started this one (`runtime.supervisor`).
+
+    Attributes:
+        life: A descriptor that can be read once the parent has ended.
+        has_lock: True if the parent has locked the data directory.
+    """
+
+    life: int
+    has_lock: bool
 
 
 Companion = Callable[[Ready, threading.Event], None]
@@ -124,6 +138,7 @@ class Server:
         first_start: Callable[[CreatedAdmin], None],
         ready: Callable[[Ready], None],
         then: Companion | None = None,
+        parent: Parent | None = None,
     ) -> None:
         """Serve until SIGTERM or SIGINT. SIGHUP reads the TLS files again, and opens the files of the audit log anew.
 
@@ -131,28 +146,27 @@ class Server:
             first_start: Called with the Super user, if this start has created one.
             ready: Called once the server is ready.
             then: Run in a thread once the server is ready; it must end soon after its event is set.
+            parent: The process that has started this one, None if an operator has.
 
         Raises:
             StartFailed: A port or the data directory is in use.
             ConfigInvalid: A setting cannot be used, such as an invalid certificate.
         """
-        for notice in self._config.notices:
-            _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
-        for warning in settings.startup_warnings(self._config, registers=self._role is Role.BROKER):
-            _LOG.warning("%s", warning)
+        if parent is None:
+            log_notices(self._config, registers=self._role is Role.BROKER)
         loaded = plugins.load(self._config)
         self._check_ports()
-        lock = DataLock(self._data)
-        try:
+        with contextlib.ExitStack() as locked:
+            if parent is None or not parent.has_lock:
+                locked.callback(DataLock(self._data).release)
+                warn_of_unserved(self._data)
             parts = Components(
                 self._role, self._config, loaded, self._data, SystemClock(), _on_admin_created(first_start)
             )
             try:
-                _run(self._serve(parts, ready, then))
+                _run(self._serve(parts, ready, then, parent))
             finally:
                 parts.close()
-        finally:
-            lock.release()
 
     def _check_ports(self) -> None:
         """Check that the ports are free, before anything is created.
@@ -179,12 +193,16 @@ class Server:
             ports[_NAMESRV] = self._config.get(server_options.NAMESRV_LISTEN_PORT)
         return ports
 
-    async def _serve(self, parts: Components, ready: Callable[[Ready], None], then: Companion | None) -> None:
+    async def _serve(
+        self, parts: Components, ready: Callable[[Ready], None], then: Companion | None, parent: Parent | None
+    ) -> None:
         loop = asyncio.get_running_loop()
         watch = StallWatch()
         stop, stopping = asyncio.Event(), threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, stop, stopping)
+        if parent is not None:
+            loop.add_reader(parent.life, _parent_ended, loop, parent.life, stop, stopping)
         host = settings.bind_address(self._config)
         scheduler = Scheduler()
         servers = {
@@ -236,6 +254,19 @@ class Server:
             authorization=self._guard.authorization_enabled,
             administrator=self._config.get(access_options.INIT_AUTHENTICATION_USER) or read_credentials(self._data),
         )
+
+
+def log_notices(config: Configuration, *, registers: bool) -> None:
+    """Log what the operator should know about a configuration.
+
+    Args:
+        config: The configuration.
+        registers: True if the server registers with name servers in other processes.
+    """
+    for notice in config.notices:
+        _LOG.log(logging.WARNING if notice.level is Level.WARNING else logging.INFO, "%s", notice.text)
+    for warning in settings.startup_warnings(config, registers=registers):
+        _LOG.warning("%s", warning)
 
 
 class _Ticker:
@@ -316,6 +347,12 @@ def _reload(parts: Components, servers: tuple[RemotingServer, ...]) -> None:
         _LOG.error("the TLS files could not be read again, so the old ones stay in use: %s", exc)
     else:
         _LOG.info("the TLS files were read again")
+
+
+def _parent_ended(loop: asyncio.AbstractEventLoop, life: int, stop: asyncio.Event, stopping: threading.Event) -> None:
+    loop.remove_reader(life)
+    _LOG.error("the process that has started this one has ended, so this one ends too")
+    _stop(stop, stopping)
 
 
 def _stop(stop: asyncio.Event, stopping: threading.Event) -> None:

@@ -216,7 +216,7 @@ def _registration_warnings(config: Configuration, *, registers: bool) -> list[st
             f"{config.source(addresses)}: `{addresses.name} = {config.text(addresses)}` has no effect: this server has "
             "its own name server, and registers with no other name server; `mqguard broker` does"
         )
-    if registers and config.get(inner) is None:
+    if registers and config.get(addresses).pairs and config.get(inner) is None:
         found.append(
             f"`{inner.name}` is not set: the broker registers without a signature, and a name server of mqguard "
             "refuses this"
@@ -372,7 +372,7 @@ def upstream_settings(config: Configuration) -> UpstreamSettings:
         ConfigInvalid: No name server is set, or a TLS file cannot be used.
     """
     option = server_options.NAMESRV_ADDR
-    if not config.get(option).pairs:
+    if not config.get(option).pairs and config.get(server_options.SHARED_ACCESS_PATH) is None:
         raise config.refusal(
             option, "write the addresses of name servers, such as `10.1.2.3:9876`; `mqguard standalone` needs none"
         )

@@ -34,8 +34,9 @@ class TextFormatter(logging.Formatter):
     An event is one line, whatever names peers choose. The trace of an error follows on indented lines.
     """
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    def __init__(self, process: str = "") -> None:
+        named = f"{process} " if process else ""
+        super().__init__(f"%(asctime)s.%(msecs)03dZ %(levelname)s {named}%(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
@@ -55,8 +56,9 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """The JSON form: one object for each event, with time, level, logger, message, and the trace of an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
         super().__init__()
+        self._process = {"process": process} if process else {}
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,6 +67,7 @@ class JsonFormatter(logging.Formatter):
         event = {
             "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname,
+            **self._process,
             "logger": record.name,
             "message": redact(record.getMessage()),
         }
@@ -73,17 +76,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
-def configure(level: str = "INFO", *, as_json: bool = False, stream: TextIO | None = None) -> None:
+def configure(level: str = "INFO", *, as_json: bool = False, stream: TextIO | None = None, process: str = "") -> None:
     """Log to a stream, standard error by default; this replaces the previous configuration.
 
     Args:
         level: `DEBUG`, `INFO`, `WARNING` or `ERROR`.
         as_json: One JSON object per line instead of text.
         stream: The stream.
+        process: Name of this process among several that write to the same stream; empty if it is alone.
 
     Raises:
         ValueError: The level is unknown.
     """
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    handler.setFormatter(JsonFormatter(process) if as_json else TextFormatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)

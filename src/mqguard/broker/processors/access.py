@@ -54,6 +54,18 @@ from mqguard.remoting.headers.access import (
 )
 from mqguard.remoting.headers.codec import read
 
+CHANGE_CODES = frozenset(
+    {
+        RequestCode.AUTH_CREATE_USER,
+        RequestCode.AUTH_UPDATE_USER,
+        RequestCode.AUTH_DELETE_USER,
+        RequestCode.AUTH_CREATE_ACL,
+        RequestCode.AUTH_UPDATE_ACL,
+        RequestCode.AUTH_DELETE_ACL,
+    }
+)
+"""Request codes that change users or policies."""
+
 DONE = "not set any response code"
 """The remark of every success: a default that Apache's handlers do not replace."""
 

@@ -1,0 +1,67 @@
+"""A request loop that serves requests only while the users and policies of a member are valid."""
+
+import logging
+
+from mqguard.net.server import Application
+from mqguard.remoting.codes import ResponseCode
+from mqguard.remoting.command import Command
+from mqguard.remoting.frame import encode_reply
+from mqguard.remoting.link import Link
+from mqguard.runtime.sharing.member import AccessMember
+
+_LOG = logging.getLogger(__name__)
+
+OUTDATED = (
+    "users and policies may be out of date, so no request is served: the process that stores them does not answer"
+)
+
+
+class ValidityCheck:
+    """Request loop of a member (`net.server.Application`).
+
+    Args:
+        app: The request loop.
+        member: The users and policies.
+    """
+
+    def __init__(self, app: Application, member: AccessMember) -> None:
+        self._app = app
+        self._member = member
+        self._is_logged = False
+
+    def connected(self, link: Link) -> None:
+        """Note a client that is ready to send commands."""
+        self._app.connected(link)
+
+    def commands(self, link: Link, commands: list[Command]) -> None:
+        """Serve commands, or refuse them while users and policies may be out of date."""
+        if self.is_valid:
+            self._app.commands(link, commands)
+            return
+        for command in commands:
+            if command.is_response:
+                continue
+            self._member.refused += 1
+            if not command.is_oneway:
+                link.send(encode_reply(command.opaque, ResponseCode.SYSTEM_BUSY, None, OUTDATED))
+
+    def closed(self, link: Link) -> None:
+        """Forget a client that has disconnected."""
+        self._app.closed(link)
+
+    def end_of_iteration(self) -> None:
+        """Commit, unless users and policies may be out of date: waiting pulls must not be answered by them."""
+        if self.is_valid:
+            self._app.end_of_iteration()
+
+    @property
+    def is_valid(self) -> bool:
+        """True if requests are served."""
+        is_valid = self._member.is_current
+        if is_valid is self._is_logged:
+            self._is_logged = not is_valid
+            if is_valid:
+                _LOG.warning("users and policies are up to date, and requests are served again")
+            else:
+                _LOG.error("%s", OUTDATED)
+        return is_valid
