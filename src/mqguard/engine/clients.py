@@ -28,7 +28,8 @@ from mqguard.model.peer import Channel
 MAX_UNITS = 1_000_000
 """Maximum memory for all clients, in units of about 150 bytes.
 
-A membership of a group takes four units, each subscription one. Names and filters take one more for each 64 bytes.
+A membership of a group takes four units, each subscription one. Names and filters take one more for each 64 bytes, and
+compiled filters take those of `SubscriptionFilter.units`.
 """
 BYTES_PER_UNIT = 64
 _UNITS_PER_MEMBERSHIP = 4
@@ -290,7 +291,7 @@ class Clients:
 def _units(group: str, client: ConnectedClient, subscriptions: Iterable[Subscription] = ()) -> int:
     """Return the units of a membership."""
     names = _UNITS_PER_MEMBERSHIP + (_width(group) + _width(client.client_id)) // BYTES_PER_UNIT
-    return names + sum([1 + _width(one.expression) // BYTES_PER_UNIT for one in subscriptions])
+    return names + sum([1 + _width(one.expression) // BYTES_PER_UNIT + one.filter.units for one in subscriptions])
 
 
 def _width(text: str) -> int:

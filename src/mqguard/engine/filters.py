@@ -44,17 +44,18 @@ class TagFilter:
         tags: Tags that match, at least one.
 
     Attributes:
-        tags: Tags that match.
-        codes: Their tag codes.
+        codes: Tag codes of the tags.
         weight: Number of tags, with one more for each 32 characters.
     """
 
-    __slots__ = ("codes", "tags", "weight")
+    __slots__ = ("_texts", "codes", "weight")
 
     def __init__(self, tags: Iterable[str]) -> None:
-        self.tags = frozenset(tags)
-        self.codes: frozenset[int] | None = frozenset(map(tags_code_of, self.tags))
-        self.weight = sum([1 + (len(tag) >> 5) for tag in self.tags])
+        distinct = frozenset(tags)
+        # A tag that is not valid Unicode has bytes that no record has.
+        self._texts = frozenset([tag.encode(errors="surrogatepass") for tag in distinct])
+        self.codes: frozenset[int] | None = frozenset(map(tags_code_of, distinct))
+        self.weight = sum([1 + (len(tag) >> 5) for tag in distinct])
 
     def matches(self, data: bytes) -> bool:
         """Return True if the message has one of the tags."""
@@ -67,7 +68,7 @@ class TagFilter:
         else:
             return False
         end = data.find(b"\x02", at)
-        return data[at : end if end >= 0 else None].decode(errors="replace") in self.tags
+        return data[at : end if end >= 0 else None] in self._texts
 
 
 _FIRST_TAGS = f"{TAGS}\x01".encode()
@@ -99,7 +100,7 @@ class SqlFilter:
 
     def __init__(self, expression: str) -> None:
         self._selector = compile_selector(expression, _search_key)
-        self._is_indexed = len(self._selector.keys) > _MAX_SEARCHED
+        self._is_indexed = self._selector.reads > _MAX_SEARCHED
         self.weight = self._selector.weight
 
     def matches(self, data: bytes) -> bool:
@@ -110,7 +111,7 @@ class SqlFilter:
 
 
 _MAX_SEARCHED = 8
-"""Maximum properties of an expression that are searched one by one. Otherwise all properties are split once."""
+"""Maximum reads of properties that are searched one by one. For more, all properties are split once."""
 
 
 def _search_key(name: str) -> bytes:
@@ -237,6 +238,13 @@ class SubscriptionFilter:
             self._compiled = True
         return self._filter
 
+    @property
+    def units(self) -> int:
+        """Return the maximum memory of the compiled filter, in units of 150 bytes."""
+        if self.kind == SQL92:
+            return len(self.expression) // CHARS_PER_UNIT
+        return self.expression.count("||")
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SubscriptionFilter) and self._key == other._key
 
@@ -251,6 +259,8 @@ class SubscriptionFilter:
 NO_FILTER = SubscriptionFilter()
 """Marks a subscription without a filter, until it is created."""
 _MAX_SHOWN_CHARS = 32
+CHARS_PER_UNIT = 6
+"""Characters of an expression of which the compiled form takes some 150 bytes."""
 _FAILED = "parse the consumer's subscription failed"
 MAX_CACHED_WEIGHT = 65_536
 """Maximum weight of the cached SQL92 filters: peers choose the texts, so memory must be bounded."""

@@ -55,6 +55,8 @@ class PendingPull(msgspec.Struct, Generic[T], eq=False):
 
 MAX_FILTERING = 8_192
 """Number of pulls on a queue above which none with a filter is suspended, because each message is compared with all."""
+MAX_EVALUATING = 1_024
+"""The same for filters that need the messages: each message is read and compared again for each of these pulls."""
 MAX_WEIGHT = 500_000
 """Maximum weight of the filters of all suspended pulls, without `_FREE_WEIGHT` for each: they take memory."""
 _FREE_WEIGHT = 8
@@ -174,7 +176,8 @@ class LongPolls(Generic[T]):
 
     def _has_room(self, pull: PendingPull[T], wanted: MessageFilter) -> bool:
         """Return True if a pull with this filter may be suspended."""
-        is_crowded = self.count(pull.topic, pull.queue_id) >= MAX_FILTERING
+        limit = MAX_EVALUATING if wanted.codes is None else MAX_FILTERING
+        is_crowded = self.count(pull.topic, pull.queue_id) >= limit
         return not is_crowded and self._weights.allows(pull.owner, _weight_of(wanted))
 
     def _take(self, pulls: list[PendingPull[T]]) -> list[PendingPull[T]]:

@@ -21,6 +21,7 @@ TRANSACTION_COMMIT = 0x8
 TRANSACTION_ROLLBACK = 0xC
 BORN_HOST_V6 = 0x10
 STORE_HOST_V6 = 0x20
+_HOSTS_V6 = BORN_HOST_V6 | STORE_HOST_V6
 NEED_UNWRAP = 0x40
 INNER_BATCH = 0x80
 COMPRESSION_MASK = 0x700
@@ -302,11 +303,14 @@ def size_at(data: bytes, at: int = 0) -> int:
 
 def properties_at(data: bytes) -> int:
     """Return the position of the property text in a valid record; the text reaches to the end of the record."""
-    hosts = data[SYS_FLAG_AT + 3]
-    at = _BODY_SIZE_AT + (12 if hosts & BORN_HOST_V6 else 0) + (12 if hosts & STORE_HOST_V6 else 0)
-    at += 4 + int.from_bytes(data[at : at + 4], "big")
-    width = 1 if data[7] == _MAGIC_V1_END else 2
-    return at + width + int.from_bytes(data[at : at + width], "big") + 2
+    at = _BODY_SIZE_AT
+    if data[SYS_FLAG_AT + 3] & _HOSTS_V6:
+        at += 12 * (data[SYS_FLAG_AT + 3] & _HOSTS_V6).bit_count()
+    (body_size,) = _INT.unpack_from(data, at)
+    at += 4 + int(body_size)
+    if data[7] == _MAGIC_V1_END:
+        return at + 3 + data[at]
+    return at + 4 + int.from_bytes(data[at : at + 2], "big")
 
 
 def place(data: bytes, queue_id: int, queue_offset: int, physical_offset: int) -> bytes:

@@ -10,7 +10,7 @@ from mqguard.broker.settings import BrokerSettings
 from mqguard.dispatch import suspended
 from mqguard.engine import batch_send, deferred_delivery, log, long_polls, lookup, offsets
 from mqguard.engine import clients as live_clients
-from mqguard.engine.filters import MAX_EXPRESSION_CHARS
+from mqguard.engine.filters import CHARS_PER_UNIT, MAX_EXPRESSION_CHARS
 from mqguard.guard.requirements import body, clients, groups, pop, topics
 from mqguard.net import connection_limits, scheduler, server
 from mqguard.net.settings import NetSettings
@@ -67,13 +67,14 @@ def test_the_page_has_the_limits() -> None:
         "all filters of a client together": (
             f"{client_requests.MAX_ALL_FILTERS_CHARS:,} characters, {client_requests.MAX_DISTINCT_FILTERS_CHARS:,} of different ones"
         ),
-        "tags of a suspended pull": f"{pull.MAX_WAITING_WEIGHT}",
+        "tags of a suspended pull": f"{pull.MAX_WAITING_WEIGHT:,}",
         "suspended pulls": f"{pulls:,}; {pulls // long_polls.CONNECTION_SHARE:,} of one connection",
         "topics that a group subscribes to": f"{client_requests.MAX_TOPICS:,}",
         "groups of a connection": f"{client_requests.MAX_GROUPS:,}",
         "subscriptions of all clients together": (
             f"{live_clients.MAX_UNITS:,} units of 150 bytes: four for a group of a client, one for a subscription, one more for "
-            f"each {live_clients.BYTES_PER_UNIT} bytes of names and filters"
+            f"each {live_clients.BYTES_PER_UNIT} bytes of names and filters, for each further tag, and for each {CHARS_PER_UNIT} characters of an "
+            "SQL92 expression"
         ),
         "requests that wait for a reply": f"{open_requests.MAX_OPEN:,}",
         "groups and subscriptions of one heartbeat": f"{clients.MAX_GROUPS} and {clients.MAX_SUBSCRIPTIONS:,}",

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -178,6 +179,15 @@ def test_long_names_of_a_heartbeat_take_more_units():
 
     assert fitting("") == 2_500
     assert fitting("\N{GRINNING FACE}" * 240) < 600
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression", "units"), [("TAG", "A", 1), ("TAG", "A||B||C", 3), ("SQL92", "a > 1 OR b > 1", 3)]
+)
+def test_filters_take_the_units_of_their_compiled_form(kind, expression, units):
+    clients, connection = Clients(units=64), peer("a")
+    clients.consume(client("c", connection), consuming("g", Subscription("t", expression, kind, version=1)), 0)
+    assert free_units(clients, 64) == 64 - 4 - units
 
 
 def test_a_heartbeat_takes_the_units_of_its_members_and_subscriptions():

@@ -147,7 +147,7 @@ def test_repeated_fetches_return_every_match_once(engine, clock):
                 assert found.next_offset > offset
                 seen += found.records
                 offset = found.next_offset
-            assert len(seen) == len(set(seen)) == 100 * (len(tags.tags) if tags else 3)
+            assert len(seen) == len(set(seen)) == 100 * (tags.weight if tags else 3)
 
 
 def test_unreadable_topics_and_unknown_queues_are_errors(engine):

@@ -70,6 +70,17 @@ def test_the_number_of_pulls_is_bounded():
     assert waiting.count("t", 0) == 1
 
 
+def test_the_number_of_pulls_that_need_every_message_of_a_queue_is_bounded(monkeypatch):
+    monkeypatch.setattr(waiting_module, "MAX_EVALUATING", 2)
+    waiting: LongPolls[int] = LongPolls()
+    for number in range(2):
+        assert waiting.suspend(waiter(number))
+    assert not waiting.suspend(waiter(2, wanted=Coded(None)))
+    assert waiting.suspend(waiter(3, wanted=Coded(frozenset({7}))))
+    assert waiting.suspend(waiter(4, wanted=Coded(None), queue_id=1))
+    assert [one.request for one in waiting.arrived("t", 1, 6, {0})] == [4]
+
+
 def test_the_weight_of_the_filters_of_waiting_pulls_is_bounded(monkeypatch):
     monkeypatch.setattr(waiting_module, "MAX_WEIGHT", 100)
     waiting: LongPolls[str] = LongPolls()

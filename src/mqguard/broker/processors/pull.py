@@ -29,8 +29,8 @@ SHORT_POLL_MS = 1000
 """Time that a pull waits if long polling is off (Java brokers: `shortPollingTimeMills`)."""
 MAX_WAIT_MS = 60_000
 """Maximum time that a pull waits. Java clients request 15 or 20 s, and time out after 30."""
-MAX_WAITING_WEIGHT = 512
-"""Maximum tags or terms of the filter of a pull that waits. Each takes memory, and usual clients have a few."""
+MAX_WAITING_WEIGHT = 2_048
+"""Maximum tags of a pull that waits. Each takes memory. Expressions, which have fewer terms, always wait."""
 MAX_WOKEN = 4_096
 """Maximum waiting pulls that are answered in one iteration of the event loop; the others follow in the next ones."""
 MAX_WOKEN_OF_ONE = 1_024

@@ -56,12 +56,12 @@ class Selector(NamedTuple, Generic[K]):
 
     Attributes:
         evaluate: Function of a `Lookup`; its value is True for messages that match.
-        keys: Keys of the properties that it reads.
+        reads: Number of properties that it reads, repeated ones included.
         weight: Number of its terms, with one more for each value of an IN list and for 32 characters.
     """
 
     evaluate: Evaluation[K]
-    keys: frozenset[K]
+    reads: int
     weight: int
 
     def matches(self, lookup: Lookup[K]) -> bool:
@@ -85,14 +85,14 @@ def compile_selector(text: str, key: Callable[[str], K]) -> Selector[K]:
     parsed = parse(text)
     compiler = _Compiler(key)
     evaluate = compiler.compile(parsed.condition)
-    return Selector(evaluate, frozenset(compiler.keys), 1 + parsed.terms + parsed.values + (len(text) >> 5))
+    return Selector(evaluate, compiler.reads, 1 + parsed.terms + parsed.values + (len(text) >> 5))
 
 
 class _Compiler(Generic[K]):
     """Functions for the nodes of one expression."""
 
     def __init__(self, key: Callable[[str], K]) -> None:
-        self.keys: set[K] = set()
+        self.reads = 0
         self._key = key
         self._makers: dict[type[Node], Callable[[Any], Evaluation[K]]] = {
             Constant: lambda node: _constant(node.value),
@@ -113,9 +113,8 @@ class _Compiler(Generic[K]):
         return self._makers[type(node)](node)
 
     def _name(self, node: PropertyValue) -> K:
-        key = self._key(node.name)
-        self.keys.add(key)
-        return key
+        self.reads += 1
+        return self._key(node.name)
 
     def _text_match(self, node: TextMatch) -> Evaluation[K]:
         return _text_match(_TESTS[node.test], self.compile(node.operand), node.search, negated=node.negated)

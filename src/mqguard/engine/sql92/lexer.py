@@ -5,6 +5,7 @@ Each character is read a bounded number of times, so the time grows with the len
 
 import enum
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from mqguard.engine.errors import FilterInvalid
@@ -52,15 +53,14 @@ _LAST_LINE = re.compile(f"(?P<skip>{_SPACE})|{_WORD}")
 _INTEGER = re.compile(r"(?:0|[1-9][0-9]*+[lL]?)\Z")
 
 
-def tokens_of(text: str) -> list[Token]:
-    """Return the tokens of an expression, with `END` as the last one.
+def tokens_of(text: str) -> Iterator[Token]:
+    """Yield the tokens of an expression, with `END` as the last one.
 
     Raises:
         FilterInvalid: A character begins no token.
     """
     # A comment ends with its line. Without a further line, two minus signs are two tokens.
     last_line = max(text.rfind("\n"), text.rfind("\r"))
-    found: list[Token] = []
     at = 0
     while at < len(text):
         match = (_BEFORE_LAST_LINE if at < last_line else _LAST_LINE).match(text, at)
@@ -68,10 +68,9 @@ def tokens_of(text: str) -> list[Token]:
             raise FilterInvalid(f"character {at + 1}: {_fault(text, at)}")
         kind = match.lastgroup
         if kind != "skip":
-            found.append(_token(str(kind), match.group(), at + 1))
+            yield _token(str(kind), match.group(), at + 1)
         at = match.end()
-    found.append(Token(TokenKind.END, "", len(text) + 1))
-    return found
+    yield Token(TokenKind.END, "", len(text) + 1)
 
 
 def _token(group: str, text: str, at: int) -> Token:

@@ -5,6 +5,7 @@ recursion is deep.
 """
 
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from mqguard.engine.errors import FilterInvalid
@@ -31,6 +32,8 @@ from mqguard.engine.sql92.values import compare
 
 MAX_TERMS = 256
 """Maximum comparisons, tests and operators of an expression; the values of one IN count as one."""
+MAX_VALUES = 1_024
+"""Maximum values of all IN lists of an expression."""
 MAX_DEPTH = 32
 """Maximum nested parts of an expression."""
 
@@ -69,11 +72,12 @@ def parse(text: str) -> Parsed:
 class _Parser:
     """Recursive descent over the tokens; each method parses one rule of the grammar."""
 
-    def __init__(self, tokens: list[Token]) -> None:
+    def __init__(self, tokens: Iterator[Token]) -> None:
         self.terms = 0
         self.values = 0
+        # Tokens are read one by one, so that the rest of an expression that is too large takes no time.
         self._tokens = tokens
-        self._next = 0
+        self._token = next(tokens)
         self._open = 0
 
     def whole(self) -> Node:
@@ -181,8 +185,7 @@ class _Parser:
                 self._require(")", "`)`")
                 self._open -= 1
                 return node
-        self._next -= 1
-        raise self._expected("a property, a constant or `(`")
+        raise self._expected("a property, a constant or `(`", token)
 
     # Parts with checks of types
 
@@ -235,6 +238,8 @@ class _Parser:
         values = [self._string()]
         while self._accept(","):
             values.append(self._string())
+            if self.values + len(values) > MAX_VALUES:
+                raise FilterInvalid(f"before character {self._at}: IN has more than {MAX_VALUES} values: use fewer")
         self._require(")", "`,` or `)`")
         if not isinstance(node, PropertyValue):
             raise FilterInvalid(f"character {at}: IN needs a property before it, not {_named(node)}")
@@ -271,21 +276,21 @@ class _Parser:
 
     @property
     def _kind(self) -> TokenKind | str:
-        return self._tokens[self._next].kind
+        return self._token.kind
 
     @property
     def _at(self) -> int:
-        return self._tokens[self._next].at
+        return self._token.at
 
     def _take(self) -> Token:
-        token = self._tokens[self._next]
-        self._next += 1
+        token = self._token
+        self._token = next(self._tokens, token)
         return token
 
     def _accept(self, kind: str) -> bool:
-        if self._tokens[self._next].kind != kind:
+        if self._token.kind != kind:
             return False
-        self._next += 1
+        self._take()
         return True
 
     def _require(self, kind: TokenKind | str, what: str) -> Token:
@@ -293,8 +298,8 @@ class _Parser:
             raise self._expected(what)
         return self._take()
 
-    def _expected(self, what: str) -> FilterInvalid:
-        token = self._tokens[self._next]
+    def _expected(self, what: str, instead: Token | None = None) -> FilterInvalid:
+        token = instead or self._token
         shown = token.kind.value if token.kind is TokenKind.END else f"`{shortened(token.text)}`"
         return FilterInvalid(f"character {token.at}: expected {what}, got {shown}")
 

@@ -13,8 +13,8 @@ class EvaluationFailed(MqguardError):
 
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
-_MAX_DIGITS = 4_000
-"""Maximum digits of an integer in a property, leading zeros included. Python's own limit is 4,300."""
+MAX_NUMBER_CHARS = 1_024
+"""Maximum characters of a text that is a number, because reading a longer one takes long."""
 _MAX_BMP = "\uffff"
 
 _DECIMAL = re.compile(r"([+-]?)(?:NaN|Infinity|(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?+[fFdD]?)\Z")
@@ -35,7 +35,7 @@ def to_long(text: str) -> int:
 def _number(text: str, low: int, high: int) -> int:
     digits = text[1:] if text[:1] in {"+", "-"} else text
     # Java reads the text by UTF-16 units, so that a digit outside the basic plane is not a digit.
-    if not (digits.isdecimal() and len(digits) <= _MAX_DIGITS and (digits.isascii() or max(digits) <= _MAX_BMP)):
+    if not (digits.isdecimal() and len(digits) <= MAX_NUMBER_CHARS and (digits.isascii() or max(digits) <= _MAX_BMP)):
         raise EvaluationFailed
     value = int(digits)
     if text[0] == "-":
@@ -48,6 +48,8 @@ def _number(text: str, low: int, high: int) -> int:
 def to_double(text: str) -> float:
     """Return the decimal number that a text contains; raise `EvaluationFailed` for another text."""
     text = text.strip(_JAVA_SPACE)
+    if len(text) > MAX_NUMBER_CHARS:
+        raise EvaluationFailed
     if _DECIMAL.match(text):
         return float(text.rstrip("fFdD"))
     if _HEX.match(text):

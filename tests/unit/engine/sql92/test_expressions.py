@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mqguard.engine.errors import FilterInvalid
 from mqguard.engine.sql92.compiler import compile_selector
-from mqguard.engine.sql92.parser import MAX_DEPTH, MAX_TERMS
-from mqguard.engine.sql92.values import EvaluationFailed
+from mqguard.engine.sql92.parser import MAX_DEPTH, MAX_TERMS, MAX_VALUES
+from mqguard.engine.sql92.values import MAX_NUMBER_CHARS, EvaluationFailed
 from tests.fixtures.sql92 import expressions, messages
 
 ERROR = "error"
@@ -308,6 +308,26 @@ def test_terms_are_bounded(term, word):
         compile_selector(word.join([term] * (allowed + 1)), str)
 
 
+def test_the_values_of_in_are_bounded():
+    def text(count):
+        return "a IN (" + ",".join(["'x'"] * count) + ")"
+
+    assert result(text(MAX_VALUES), a="x") is True
+    assert result(f"{text(MAX_VALUES - 1)} OR {text(1)}", a="x") is True
+    for refused in (text(MAX_VALUES + 1), f"{text(MAX_VALUES)} OR {text(2)}", f"{text(2)} OR {text(MAX_VALUES)}"):
+        with pytest.raises(FilterInvalid, match=f"more than {MAX_VALUES} values"):
+            compile_selector(refused, str)
+
+
+def test_long_texts_are_not_numbers():
+    zeros = "0" * (MAX_NUMBER_CHARS - 1)
+    assert result("a = 5", a=zeros + "5") is True
+    assert result("a = 5", a="-" + zeros + "05") == ERROR
+    assert result("a = 5.0", a=zeros + "5") is True
+    assert result("a = 5.0", a=" " + zeros + "5 ") is True
+    assert result("a = 5.0", a=zeros + "05") == ERROR
+
+
 def test_the_weight_grows_with_terms_values_and_length():
     def weight(text):
         return compile_selector(text, str).weight
@@ -320,7 +340,7 @@ def test_the_weight_grows_with_terms_values_and_length():
 
 def test_properties_are_read_by_their_keys_and_only_if_needed():
     selector = compile_selector("a = 'x' OR b = 'y' OR b IS NULL OR c CONTAINS 'z'", str.upper)
-    assert selector.keys == {"A", "B", "C"}
+    assert selector.reads == 4
     read = []
 
     def lookup(key):
