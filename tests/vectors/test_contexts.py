@@ -28,7 +28,7 @@ BY_TAG = {
     "no-check": (73, 1326),
     "no-identity": (175, 339),
     "odd-body": (42, 17),
-    "retry-topic": (71, 495),
+    "retry-topic": (70, 496),
     "touched": (197, 266),
 }
 

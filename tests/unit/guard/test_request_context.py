@@ -12,10 +12,10 @@ from mqguard.guard.audit_log_reader import AuditReader
 from mqguard.guard.errors import DenialReason, Refused
 from mqguard.guard.plugin_api import HandlerResult
 from mqguard.guard.request_context import Operation, Purpose
-from mqguard.guard.requirements.rpc import rpc_permissions
+from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_permissions
 from mqguard.remoting.command import Command
 from tests.unit.guard.plugins import Scripted, guarded
-from tests.unit.guard.requirements.shape import Message
+from tests.unit.guard.requirements.shape import message as rpc_message
 from tests.unit.guard.world import ON, PEER, SECRET, World, signed
 
 PURPOSES = {"QueryRoute": Purpose.ROUTE, "SendMessage": Purpose.SEND}
@@ -30,7 +30,7 @@ class Call:
         self.access_key = user
         self.signature = None if secret is None else sign(Secret(secret), b"20260301T080000Z")
         self.token = token
-        self._message = Message(message)
+        self._message = rpc_message(rpc, message) if rpc in RPC_TABLE else None
 
     def signed_content(self):
         return b"20260301T080000Z"

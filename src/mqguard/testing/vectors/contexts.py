@@ -4,6 +4,8 @@ import base64
 import ipaddress
 from typing import Any
 
+from google.protobuf import json_format
+
 from mqguard.auth.resource import ResourceType
 from mqguard.guard.errors import PermissionsUnclear
 from mqguard.guard.permissions import RequiredPermission
@@ -11,26 +13,13 @@ from mqguard.guard.requirements.evaluation import Requirements
 from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_permissions
 from mqguard.remoting.command import Command
 from mqguard.remoting.signed_content import ACCESS_KEY
+from mqguard.rpc.protocol import messages_pb2
 from mqguard.testing.vectors.bodies import error
 
 Json = dict[str, Any]
 
 _CLUSTER = "DefaultCluster"
 _RPCS = {row.request: rpc for rpc, row in RPC_TABLE.items()}
-_CLIENT_TYPES = {
-    name: number
-    for number, name in enumerate(
-        (
-            "CLIENT_TYPE_UNSPECIFIED",
-            "PRODUCER",
-            "PUSH_CONSUMER",
-            "SIMPLE_CONSUMER",
-            "PULL_CONSUMER",
-            "LITE_PUSH_CONSUMER",
-            "LITE_SIMPLE_CONSUMER",
-        )
-    )
-}
 
 
 def answer(line: Json) -> Json:
@@ -53,7 +42,9 @@ def _remoting(line: Json) -> object:
 def _grpc(line: Json) -> object:
     headers = dict(line["metadata"])
     try:
-        needs = rpc_permissions(_RPCS[line["type"]], _Message(line["json"]))
+        needs = rpc_permissions(
+            _RPCS[line["type"]], json_format.ParseDict(line["json"], getattr(messages_pb2, line["type"])())
+        )
     except PermissionsUnclear as exc:
         return error("AuthorizationException", str(exc))
     source = headers.get("rpc-remote-address")
@@ -96,30 +87,3 @@ def _remoting_source(line: Json) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return "[" + ":".join(f"{int(part, 16):x}" for part in address.exploded.split(":")) + "]"
-
-
-class _Message:
-    """Protobuf message with the members of its Python class, built from JSON; absent members are empty."""
-
-    def __init__(self, value: Json) -> None:
-        self._value = value
-
-    def HasField(self, name: str) -> bool:  # noqa: N802 - protobuf's name
-        return _camel(name) in self._value
-
-    def __getattr__(self, name: str) -> Any:
-        value = self._value.get(_camel(name))
-        if name == "client_type":
-            return _CLIENT_TYPES.get(value, 0) if isinstance(value, str) else value or 0
-        if name == "name":
-            return value or ""
-        if isinstance(value, list):
-            return [_Message(item) if isinstance(item, dict) else item for item in value]
-        if name in {"messages", "topics", "subscriptions"}:
-            return []
-        return _Message(value or {})
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)

@@ -1,46 +1,19 @@
 """Helpers for tests of the requirements: messages of gRPC, and what is left to the handler."""
 
-import re
+from google.protobuf import json_format
+
+from mqguard.guard.requirements.rpc import RPC_TABLE, rpc_permissions
+from mqguard.rpc.protocol import messages_pb2
 
 
-class Message:
-    """A message of `apache.rocketmq.v2` made from its JSON form, read as protobuf's Python classes are.
+def message(rpc, members):
+    """Return the request message of an RPC from its JSON form."""
+    return json_format.ParseDict(members, getattr(messages_pb2, RPC_TABLE[rpc].request)())
 
-    Absent texts are empty, absent lists are empty, absent messages are empty messages that are not there.
-    """
 
-    REPEATED = frozenset({"messages", "topics", "subscriptions", "entries", "lite_topic_set"})
-    TEXTS = frozenset({"name", "resource_namespace", "receipt_handle", "message_id"})
-    CLIENT_TYPES = (
-        "CLIENT_TYPE_UNSPECIFIED",
-        "PRODUCER",
-        "PUSH_CONSUMER",
-        "SIMPLE_CONSUMER",
-        "PULL_CONSUMER",
-        "LITE_PUSH_CONSUMER",
-        "LITE_SIMPLE_CONSUMER",
-    )
-
-    def __init__(self, members):
-        self._members = {
-            re.sub("[A-Z]", lambda found: "_" + found[0].lower(), name): value for name, value in members.items()
-        }
-
-    def HasField(self, name):  # noqa: N802 - protobuf's word
-        """Return True if a member was set."""
-        return name in self._members
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name in self.REPEATED:
-            return [Message(item) if isinstance(item, dict) else item for item in self._members.get(name, [])]
-        if name in self.TEXTS:
-            return self._members.get(name, "")
-        if name == "client_type":
-            kind = self._members.get(name, 0)
-            return kind if isinstance(kind, int) else self.CLIENT_TYPES.index(kind)
-        return Message(self._members.get(name, {}))
+def permissions(rpc, members):
+    """Return the permissions that an RPC needs."""
+    return rpc_permissions(rpc, message(rpc, members))
 
 
 def is_pending(requirements, command):
