@@ -2,7 +2,6 @@
 
 import enum
 from array import array
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 
@@ -134,14 +133,3 @@ class Rounds:
         for window in due:
             self._due[window] = now_ms + window.interval_ms
         return due
-
-
-def total_of(parts: Iterable[Totals]) -> Totals:
-    """Return the sum of totals."""
-    times = messages = size = latency_ms = 0
-    for part in parts:
-        times += part.times
-        messages += part.messages
-        size += part.size
-        latency_ms += part.latency_ms
-    return Totals(times, messages, size, latency_ms)

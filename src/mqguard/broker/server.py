@@ -290,7 +290,7 @@ class BrokerServer:
     def _commit(self) -> None:
         group_commit = self._engine.group_commit
         begin = time.perf_counter()
-        if group_commit.commit():
+        if group_commit.commit() and group_commit.stored:
             self.statistics.committed(group_commit.stored, time.perf_counter() - begin)
         self._pulling.answer_ready()
 

@@ -102,6 +102,16 @@ class Series:
         self.parts: dict[int, Part] = {}
         self.windows = SampleWindows(now_ms)
 
+    def totals(self) -> Totals:
+        """Return the sums of the totals of all parts."""
+        times = messages = size = latency_ms = 0
+        for part in self.parts.values():
+            times += part.times
+            messages += part.messages
+            size += part.size
+            latency_ms += part.latency_ms
+        return Totals(times, messages, size, latency_ms)
+
 
 class View(NamedTuple):
     """A statistic in all windows."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from mqguard.broker.sample_windows import Rounds, SampleWindows, Totals, Window, figures, total_of
+from mqguard.broker.sample_windows import Rounds, SampleWindows, Totals, Window, figures
 from mqguard.broker.statistic_series import (
     GROUP,
     QUEUE,
@@ -36,8 +36,14 @@ MAX_QUEUE_SERIES: Final = 8_000
 _QUEUE_SHARE: Final = 8
 IDLE_MS: Final = 25 * 3_600_000
 """Time without a change after which statistics are dropped: then they are zero in all windows."""
-SLICE: Final = 1_000
-"""Queues and series that are sampled at one tick."""
+MAX_WORK: Final = 500
+"""Work of one tick, about a millisecond: a queue counts 1, and a series 4 and 2 for each of its parts."""
+MAX_PARTS: Final = 100_000
+"""Maximum queues of groups that are counted apart; one user has at most an eighth of them.
+
+The others of a group are counted together."""
+_OTHER_QUEUES: Final = -1
+_MILLISECOND_S: Final = 0.001
 
 
 _CHANNEL_ACTIVITY: Final = "CHANNEL_ACTIVITY"
@@ -70,6 +76,8 @@ class Statistics:
         self._by_topic: dict[str, dict[Series, None]] = {}
         self._by_group: dict[str, dict[Series, None]] = {}
         self._slots: FairSlots[Series] = FairSlots(MAX_SERIES)
+        # Queues of groups, and queues with windows, by the owner of their series.
+        self._parts: Counter[str] = Counter()
         self._queue_slots: Counter[str] = Counter()
         self._uncounted = {is_system: Part(is_system=is_system) for is_system in (False, True)}
         self._events: dict[tuple[str, str], tuple[Part, SampleWindows]] = {}
@@ -105,16 +113,16 @@ class Statistics:
             seconds: Time of the commit.
         """
         count = len(stored)
-        if not count:
-            return
         self.throughput.put += count
+        if seconds < _MILLISECOND_S:
+            self.put_times.immediate += count
+            return
         milliseconds = int(seconds * 1000)
         self.put_times.add(milliseconds, count)
-        if milliseconds:
-            for queue, _, _ in stored:
-                part = self._followed.get(queue.number)
-                if part is not None:
-                    part.latency_ms += milliseconds
+        for queue, _, _ in stored:
+            part = self._followed.get(queue.number)
+            if part is not None:
+                part.latency_ms += milliseconds
 
     def batch_sent(self, topic: str, queue_id: int, messages: int) -> None:
         """Count a batch as one request. All messages that are not counted here were sent one by one."""
@@ -254,7 +262,7 @@ class Statistics:
     # Sampling
 
     def tick(self, now_ms: int) -> None:
-        """Take the samples that are due, up to `SLICE` of them. Call it about every 50 ms."""
+        """Take the samples that are due, up to `MAX_WORK` of them. Call it about every 50 ms."""
         self._now_ms = now_ms
         self.throughput.sample(now_ms)
         self.put_times.sample(now_ms)
@@ -276,17 +284,20 @@ class Statistics:
                 samples.add(window, self._now_ms, part.totals())
         yield from self._find_active_queues()
         every = [series for table in self._tables.values() for series in table.values()]
-        for number, series in enumerate(every, 1):
+        work = 0
+        for series in every:
             if self._tables[series.kind].get((series.topic, series.group)) is series:
                 self._sample_series(series, windows)
-            if number % SLICE == 0:
+            work += 4 + 2 * len(series.parts)
+            if work >= MAX_WORK:
+                work = 0
                 yield
 
     def _find_active_queues(self) -> Iterator[None]:
         queues = self._engine.queues()
         for number, queue in enumerate(queues, 1):
             self._take_queue(queue)
-            if number % SLICE == 0:
+            if number % MAX_WORK == 0:
                 yield
         if len(self._ends) > len(queues):
             live = {queue.number for queue in queues}
@@ -295,15 +306,12 @@ class Statistics:
     def _take_queue(self, queue: Queue) -> None:
         """Begin to count a queue that has new messages, and read the totals of one that is counted."""
         part = self._followed.get(queue.number)
+        if part is None and queue.max_offset == self._ends.get(queue.number, (queue.opened_at, 0))[0]:
+            return
         batched = self._batched.get(queue.topic)
         in_batches = batched.pop(queue.queue_id, 0) if batched else 0
         if part is None:
-            offset, size = self._ends.pop(queue.number, (queue.opened_at, 0))
-            if queue.max_offset <= offset:
-                if offset != queue.opened_at:
-                    self._ends[queue.number] = (offset, size)
-                return
-            part = self._count_queue(queue, offset, size)
+            part = self._count_queue(queue, *self._ends.pop(queue.number, (queue.opened_at, 0)))
             if part is None:
                 self._ends[queue.number] = (queue.max_offset, queue.max_bytes)
                 return
@@ -324,7 +332,7 @@ class Statistics:
 
     def _sample_series(self, series: Series, windows: Sequence[Window]) -> None:
         now_ms = self._now_ms
-        totals = total_of(part.totals() for part in series.parts.values())
+        totals = series.totals()
         for window in windows:
             series.windows.add(window, now_ms, totals)
             for part in series.parts.values():
@@ -345,12 +353,21 @@ class Statistics:
         system = self._engine.topics.is_system(topic)
         if series is None:
             return self._uncounted[system]
+        if queue_id not in series.parts and not self._has_room_for_part(series):
+            queue_id = _OTHER_QUEUES
         part = series.parts.get(queue_id)
         if part is None:
             part = series.parts[queue_id] = Part(is_system=system)
-            if kind is CountedEvent.GET:
+            if kind is CountedEvent.GET and queue_id != _OTHER_QUEUES:
+                self._parts[series.owner] += 1
                 self._give_windows(part, series)
         return part
+
+    def _has_room_for_part(self, series: Series) -> bool:
+        parts = self._parts
+        if series.kind is not CountedEvent.GET:
+            return True
+        return parts.total() < MAX_PARTS and parts[series.owner] < MAX_PARTS // _QUEUE_SHARE
 
     def _series(self, kind: CountedEvent, topic: str, group: str, owner: str) -> Series | None:
         """Return a series; a missing one is created if there is room, or if its owner has less than an even share."""
@@ -384,6 +401,10 @@ class Statistics:
         _remove(self._by_topic, series.topic, series)
         if series.group:
             _remove(self._by_group, series.group, series)
+        if series.kind is CountedEvent.GET:
+            self._parts[series.owner] -= len(series.parts) - (_OTHER_QUEUES in series.parts)
+            if not self._parts[series.owner]:
+                del self._parts[series.owner]
         for part in series.parts.values():
             if part.windows is not None:
                 self._queue_slots[series.owner] -= 1

@@ -134,15 +134,17 @@ class PutTimes:
     """Times in which messages were stored, in whole milliseconds: those of the last full minute, and the maximum.
 
     Attributes:
+        immediate: Messages that were stored in less than a millisecond. The hot path increments it directly.
         longest_ms: The maximum since the start.
     """
 
-    __slots__ = ("_begun_ms", "_counts", "_last", "longest_ms")
+    __slots__ = ("_begun_ms", "_counts", "_last", "immediate", "longest_ms")
 
     def __init__(self, now_ms: int) -> None:
         self._begun_ms = now_ms
         self._counts: Counter[int] = Counter()
         self._last: Counter[int] = Counter()
+        self.immediate = 0
         self.longest_ms = 0
 
     def add(self, milliseconds: int, messages: int) -> None:
@@ -154,7 +156,8 @@ class PutTimes:
         """Begin a new minute if one is due."""
         if now_ms - self._begun_ms >= _PUT_TIMES_MS:
             self._begun_ms = now_ms
-            self._last, self._counts = self._counts, Counter()
+            self._counts[0] += self.immediate
+            self._last, self._counts, self.immediate = self._counts, Counter(), 0
 
     def distribution(self) -> str:
         """Return the numbers of messages by class, in the form of Apache's `putMessageDistributeTime`."""
