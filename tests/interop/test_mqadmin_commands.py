@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.access import ADMIN, create_user
+from mqguard.admin.task_rights import BY_NAME
+from tests.fixtures.access import ADMIN, create_user, entry, grant
 from tests.fixtures.server import Server
 from tests.fixtures.waiting import eventually
 from tests.fixtures.wire import User, Wire
@@ -291,3 +292,34 @@ def test_a_user_without_permissions_is_denied_every_command(stage: Stage) -> Non
         ):
             allowed.append((run.words, printed.out[-1000:], _messages(printed.err)))
     assert not allowed, "\n".join(map(repr, allowed))
+
+
+READS = [
+    Run("clusterList", r"DefaultCluster +broker-a"),
+    Run("topicList -c", r"DefaultCluster +{topic} +{group}"),
+    Run("topicStatus -t {topic}", r"broker-a +0 +0 +\d+"),
+    Run("statsAll -a", r"{topic} +{group} +\d+ +\d+\.\d\d +\d+\.\d\d +\d+ +\d+"),
+    Run("consumerProgress -g {group}", r"Consume TPS: \d+\.\d+"),
+    Run("consumerConnection -g {group}", r"{topic} +\*"),
+    Run("consumerStatus -g {group} -i {client}", r"#Consumer Subscription#"),
+    Run(f"producer {B}", r"CLIENT_INNER_PRODUCER"),
+    Run(f"brokerStatus {B}", r"putMessageDistributeTime"),
+    Run(f"brokerConsumeStats {B}", r"{topic} +{group}"),
+]
+"""Commands with all requests of Apache's exporter and of its dashboard, which change nothing."""
+
+
+def test_the_permissions_of_an_exporter_are_enough_to_read_everything(stage: Stage) -> None:
+    """The user has the permissions of docs/rights-by-task.md for exporters, and no others."""
+    watch = User("watch", "watch-secret")
+    task = BY_NAME["exporter"]
+    with Wire(stage.client.server.broker_port, ADMIN) as admin:
+        create_user(admin, watch.name, watch.secret)
+        grant(admin, watch.name, *[entry(*permission) for permission in task.filled(cluster="DefaultCluster")])
+    client = stage.client.as_(watch)
+    for run in READS:
+        printed = stage.run(run, client)
+        assert re.search(stage.pattern(run.shows), printed.out), (run.words, printed)
+        assert "Exception" not in printed.err, (run.words, printed)
+    refused = stage.run(Run(f"updateTopic {B} -t t_of_watch"), client)
+    assert DENIED in refused.err
