@@ -85,7 +85,6 @@ _CONSEQUENCES: Mapping[str, Mapping[str, str]] = {
         "false": "requests must still be signed and allowed; to serve every client, set `authenticationEnabled` and "
         "`authorizationEnabled` to `false`",
     },
-    "brokerPermission": {_ANY: "topics stay readable and writable; policies decide which users may read and write"},
     "brokerRole": {
         "slave": "mqguard cannot be a slave and serves clients like a master",
         "sync_master": "no replica exists, so an acknowledged message is stored only on this machine",

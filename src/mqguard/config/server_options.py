@@ -47,6 +47,14 @@ BIND_ADDRESS = Option(
     says_default="`127.0.0.1` if `brokerIP1` is an address of this machine alone, else all addresses",
     apache_default="`0.0.0.0`",
 )
+BROKER_PERMISSION = Option(
+    "brokerPermission",
+    option.choice("6", "4", "2"),
+    "6",
+    "Permission of the whole broker: `6` to read and write, `4` to read only, `2` to write only. Policies decide what "
+    "each user may do within it.",
+    "broker",
+)
 REGION_ID = Option("regionId", option.NAME, DEFAULT_REGION, "The name of the region, sent to clients.", "broker")
 TRACE_ON = Option("traceOn", option.BOOLEAN, default=True, help="True if clients should send traces.", section="broker")
 NAMESRV_LISTEN_PORT = Option(

@@ -7,6 +7,7 @@ from mqguard.engine.errors import (
     NoSuchQueue,
     NoSuchTopic,
     NotSupported,
+    NotWritable,
     StoreDown,
     StoreFull,
 )
@@ -101,6 +102,10 @@ class Sender:
         """Put changed limits into force."""
         self._waiting_limit = settings.max_bytes // WAITING_SHARE
         self._max_bytes = settings.max_message_bytes
+        self._is_writable = bool(settings.permission & PERM_WRITE)
+        # No body is that short, so the plain path needs no check of the broker's permission.
+        self._max_plain_bytes = self._max_bytes if self._is_writable else -1
+        self._address = settings.address
 
     def send(self, request: SendRequest) -> SendResult:
         """Check a message and stage it; see `Engine.send`."""
@@ -119,7 +124,7 @@ class Sender:
             or topic[:1] == "%"
             or topic in names.UNWRITABLE_TOPICS
             or not text
-            or len(request.body) > self._max_bytes
+            or len(request.body) > self._max_plain_bytes
             or request.sys_flag & _SPECIAL_BITS
             or self.down is not None
             or self.full is not None
@@ -179,12 +184,15 @@ class Sender:
         return self._queue_for(request, topic)
 
     def check_room(self) -> None:
-        """Raise an error if the store takes no more messages.
+        """Raise an error if the broker or its store takes no more messages.
 
         Raises:
+            NotWritable: The broker has no write permission.
             StoreFull: The disk is nearly full.
             StoreDown: The store cannot be written now.
         """
+        if not self._is_writable:
+            raise NotWritable(f"the broker[{self._address}] sending message is forbidden")
         if self.down is not None:
             raise StoreDown(self.down)
         if self.full is not None:

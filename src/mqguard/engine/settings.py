@@ -4,6 +4,7 @@ import dataclasses
 
 from mqguard.model.names import TRACE_TOPIC
 from mqguard.model.properties import DEFAULT_REGION, trace_fields
+from mqguard.model.topic import PERM_BOTH
 
 DELAY_LEVELS = "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
@@ -19,6 +20,7 @@ class EngineSettings:
         port: Port at which clients reach the broker (`listenPort`).
         region: Name of the region (`regionId`), written into every message.
         trace_on: True if clients should send traces (`traceOn`), written into every message.
+        permission: Permission of the whole broker, with the bits of a topic's permission (`brokerPermission`).
         auto_create_topic: True if a send creates a missing topic (`autoCreateTopicEnable`).
         property_filter: True if consumers may filter by properties with SQL92 (`enablePropertyFilter`).
         auto_create_group: True if a consumer creates a missing group (`autoCreateSubscriptionGroup`).
@@ -51,6 +53,7 @@ class EngineSettings:
     port: int = 10911
     region: str = DEFAULT_REGION
     trace_on: bool = True
+    permission: int = PERM_BOTH
     auto_create_topic: bool = True
     property_filter: bool = False
     auto_create_group: bool = True

@@ -9,7 +9,7 @@ from mqguard.engine.offsets import Offsets
 from mqguard.engine.settings import EngineSettings
 from mqguard.model import names
 from mqguard.model.process import Clock
-from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, TopicConfig, perm_fault
+from mqguard.model.topic import MAX_QUEUES, PERM_BOTH, PERM_INHERIT, PERM_READ, TopicConfig, perm_fault
 from mqguard.store.ports import MessageStore, Table
 
 ONE_QUEUE_TOPICS = (
@@ -55,9 +55,12 @@ class Topics(ConfigTable[TopicConfig]):
         self._offsets = offsets
         self._built_in = frozenset(topic.name for topic in built_in)
         self._auto_create = settings.auto_create_topic
+        self._address = settings.address
+        self._are_readable = bool(settings.permission & PERM_READ)
 
     def configure(self, settings: EngineSettings) -> None:
-        """Put changed limits into force, and the automatic creation of topics."""
+        """Put changed limits into force, the automatic creation of topics, and the permission to read them."""
+        self._are_readable = bool(settings.permission & PERM_READ)
         self._limits = self._limits._replace(total=settings.max_topics, per_user=settings.max_topics_per_user)
         if settings.auto_create_topic == self._auto_create:
             return
@@ -83,9 +86,11 @@ class Topics(ConfigTable[TopicConfig]):
 
         Raises:
             NoSuchTopic: The topic does not exist.
-            NotReadable: The topic has no read permission.
+            NotReadable: The topic or the broker has no read permission.
         """
         found = self.require(name)
+        if not self._are_readable:
+            raise NotReadable(f"the broker[{self._address}] pulling message is forbidden")
         if not found.readable:
             raise NotReadable(f"the topic[{name}] pulling message is forbidden")
         return found

@@ -32,7 +32,13 @@ _ENGINE: Final[dict[Option[Any], str]] = {
 }
 """Options that are settings of the engine."""
 CHANGEABLE: Final = frozenset(
-    option.name for option in (*_ENGINE, server_options.DISK_FULL_RATIO, server_options.LONG_POLLING)
+    option.name
+    for option in (
+        *_ENGINE,
+        server_options.BROKER_PERMISSION,
+        server_options.DISK_FULL_RATIO,
+        server_options.LONG_POLLING,
+    )
 )
 """Names of the options that may be changed."""
 _SECURITY: Final = frozenset({"auth", "audit"})
@@ -56,6 +62,11 @@ def changeable_options(
     found[ratio.name] = RuntimeOption(
         ratio.kind.read,
         lambda text: engine.configure(dataclasses.replace(engine.settings, max_disk_ratio=ratio.kind.read(text) / 100)),
+    )
+    permission = server_options.BROKER_PERMISSION
+    found[permission.name] = RuntimeOption(
+        permission.kind.read,
+        lambda text: engine.configure(dataclasses.replace(engine.settings, permission=int(permission.kind.read(text)))),
     )
     polling = server_options.LONG_POLLING
     found[polling.name] = RuntimeOption(

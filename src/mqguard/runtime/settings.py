@@ -317,6 +317,7 @@ def engine_settings(config: Configuration) -> EngineSettings:
         port=get(server_options.LISTEN_PORT),
         region=get(server_options.REGION_ID),
         trace_on=get(server_options.TRACE_ON),
+        permission=int(get(server_options.BROKER_PERMISSION)),
         auto_create_topic=get(server_options.AUTO_CREATE_TOPIC),
         auto_create_group=get(server_options.AUTO_CREATE_GROUP),
         property_filter=get(server_options.PROPERTY_FILTER),

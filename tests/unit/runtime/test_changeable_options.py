@@ -4,6 +4,7 @@ import pytest
 
 from mqguard.config import loader
 from mqguard.config.loader import Flag
+from mqguard.model.record import BatchMessage, encode_batch
 from mqguard.model.topic import PERM_BOTH, PERM_INHERIT, TopicConfig
 from mqguard.remoting.codes import ResponseCode
 from mqguard.runtime.changeable_options import CHANGEABLE, changeable_options, fixed_options
@@ -75,7 +76,7 @@ def test_every_other_key_is_refused_with_a_reason(house, key, reason):
 @pytest.mark.parametrize(
     "text",
     ["maxTopics=0", "maxTopics=many", "autoCreateTopicEnable=perhaps", "fileReservedTime=0", "maxMessageSize=1001",
-     "diskSpaceWarningLevelRatio=5", "maxStoreBytes=-1"],
+     "diskSpaceWarningLevelRatio=5", "maxStoreBytes=-1", "brokerPermission=7"],
 )  # fmt: skip
 def test_an_invalid_value_changes_nothing(house, text):
     before = house.engine.settings
@@ -173,6 +174,41 @@ def test_a_disk_beyond_the_ratio_refuses_messages(house, monkeypatch):
     change(house, "diskSpaceWarningLevelRatio=40")
     house.tick(50)
     assert send(house) == ResponseCode.SERVICE_NOT_AVAILABLE
+
+
+def test_a_broker_can_be_closed_for_writing_or_for_reading(house):
+    assert send(house) == 0
+    change(house, "brokerPermission=4")
+    answer = house.call(310, SEND, b"x")
+    assert (answer.code, answer.remark) == (
+        ResponseCode.NO_PERMISSION,
+        "the broker[127.0.0.1] sending message is forbidden",
+    )
+    batch = house.call(320, SEND, encode_batch([BatchMessage(b"one")]))
+    assert batch.code == ResponseCode.NO_PERMISSION
+    assert house.call(36, {"group": "g", "offset": 0, "delayLevel": 0}).code == ResponseCode.NO_PERMISSION
+    assert house.call(11, PULL).code == 0
+    change(house, "brokerPermission=2")
+    assert send(house) == 0
+    answer = house.call(11, PULL)
+    assert (answer.code, answer.remark) == (
+        ResponseCode.NO_PERMISSION,
+        "the broker[127.0.0.1] pulling message is forbidden",
+    )
+    change(house, "brokerPermission=6")
+    assert send(house) == 0
+    assert house.call(11, PULL).code == 0
+
+
+def test_a_pull_that_waits_ends_when_reading_is_forbidden(house):
+    send(house)
+    wire = house.connect()
+    house.give(wire, house.command(11, {**PULL, "queueOffset": 1, "sysFlag": 6, "suspendTimeoutMillis": 10_000}))
+    assert not wire.frames
+    change(house, "brokerPermission=2")
+    send(house)
+    house.tick(50)
+    assert wire.frames[-1].code == ResponseCode.NO_PERMISSION
 
 
 def test_pulls_wait_one_second_at_most_without_long_polling(house):
